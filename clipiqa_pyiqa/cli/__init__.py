@@ -1,0 +1,56 @@
+"""The ``clipiqa`` command: one thin module per sub-command, imported only when it is the one called.
+
+A command module has a one-line docstring (its help), ``configure(parser)`` and ``run(args) -> int`` (the exit code),
+and imports torch inside ``run``, so that ``clipiqa --help`` answers at once. Results go to standard output, everything
+else to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from ..errors import CLIPIQAError
+
+COMMANDS = {
+    "score": "score photos: files, folders, globs or a list on standard input",
+    "prompts": "list the named prompt pairs",
+    "weights": "show where every checkpoint would come from, or fill a folder with them",
+    "verify": "check the weights at hand against published scores",
+    "bench": "measure speed and memory on this machine against pyiqa's built-in",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the ``clipiqa`` command and return its exit code: 0 fine, 1 some inputs failed, 2 bad input, 130 interrupted."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, help_line in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=help_line, description=help_line)
+        if name in argv[:1]:
+            importlib.import_module(f".{name}", __package__).configure(subparser)
+    args = parser.parse_args(argv)
+    if args.version:
+        from .. import __version__
+
+        print(f"clipiqa-pyiqa {__version__}")
+        return 0
+    if args.command is None:
+        parser.print_help()
+        return 2
+    try:
+        return importlib.import_module(f".{args.command}", __package__).run(args)
+    except CLIPIQAError as error:
+        print(f"clipiqa {args.command}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"clipiqa {args.command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `clipiqa score … | head`: the reader has gone, which is no error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

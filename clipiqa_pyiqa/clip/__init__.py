@@ -1,0 +1,1 @@
+"""The frozen CLIP. Nothing in here knows what image quality is."""
