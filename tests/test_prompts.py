@@ -215,8 +215,9 @@ def test_any_input_gives_pairs_or_one_sentence(prompts: object, template: object
 @given(argument=st.text(st.characters(), max_size=20))
 def test_any_command_line_argument_gives_pairs_or_one_sentence(argument: str) -> None:
     try:
-        (pair,) = parse_prompts([parse_prompt_argument(argument)])
+        pairs = parse_prompts([parse_prompt_argument(argument)])
     except PromptError as error:
         assert str(error) and "\n" not in str(error)
-    else:
+        return
+    for pair in pairs:
         assert pair.name in NAMED_PAIRS or pair.name == f"{pair.positive}|{pair.negative}"
