@@ -1,3 +1,32 @@
 """CLIP-IQA (Wang, Chan, Loy, AAAI 2023) for pyiqa: exact, fast, and clear about which CLIP-IQA it is."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
+
+if TYPE_CHECKING:
+    from .metric import CLIPIQA
+
 __version__ = "0.1.0"
+__all__ = ["CLIPIQA", "CLIPIQAError", "ImageError", "PromptError", "WeightsError", "__version__", "is_active"]
+
+
+def is_active() -> bool:
+    """Whether ``pyiqa.create_metric('clipiqa')`` builds this package's class, asked of pyiqa's registry.
+
+    False where the environment variable ``CLIPIQA_PYIQA_BUILTIN`` keeps pyiqa's own class, and where the package is not
+    installed (only importable), so that pyiqa finds no entry point.
+    """
+    from . import plugin
+
+    return plugin.is_active()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "CLIPIQA":  # imports torch, which `import clipiqa_pyiqa` need not wait for
+        from .metric import CLIPIQA
+
+        return CLIPIQA
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,103 @@
+"""How pyiqa finds our CLIPIQA: the entry point of the group ``pyiqa.archs``, the only code that touches its registry.
+
+pyiqa ships a class of its own under the same name, which registers itself when its module is imported: early, late, or
+never, since it needs openai's ``clip``, which a fresh installation cannot import. So nothing here imports it: ours takes
+the name, and a registration of the built-in that comes later leaves ours in place.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pyiqa.utils.registry import ARCH_REGISTRY
+
+from . import __version__
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .metric import CLIPIQA
+
+NAME = "CLIPIQA"  # what pyiqa's configurations of clipiqa, clipiqa+, … ask for
+BUILTIN_NAME = "CLIPIQA_builtin"
+BUILTIN_MODULE = "pyiqa.archs.clipiqa_arch"
+BUILTIN_VARIABLE = "CLIPIQA_PYIQA_BUILTIN"
+
+logger = logging.getLogger("clipiqa_pyiqa")
+
+
+def register() -> None:
+    """Make pyiqa build our class as ``CLIPIQA`` and keep its own as ``CLIPIQA_builtin``.
+
+    pyiqa calls this once, when its registry is first used. With the environment variable ``CLIPIQA_PYIQA_BUILTIN`` set
+    (to anything but ``0`` or nothing), ``CLIPIQA`` stays pyiqa's.
+    """
+    ARCH_REGISTRY.register(build_builtin, name=BUILTIN_NAME, override=True)
+    if os.environ.get(BUILTIN_VARIABLE, "0") not in ("", "0"):
+        return
+    ARCH_REGISTRY.register = _keeping_ours(ARCH_REGISTRY.register)
+    ARCH_REGISTRY.register(build_clipiqa, name=NAME, override=True)
+
+
+def is_active() -> bool:
+    """Whether ``pyiqa.create_metric('clipiqa')`` builds our class in this process, by pyiqa's own registry."""
+    return NAME in ARCH_REGISTRY and ARCH_REGISTRY.get(NAME) is build_clipiqa
+
+
+def build_clipiqa(model_type: str = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> CLIPIQA:
+    """Build our :class:`~clipiqa_pyiqa.CLIPIQA`, as pyiqa does for ``clipiqa`` and ``clipiqa+``.
+
+    It stands in the registry for the class, so that pyiqa's other metrics need not wait for our imports. The first
+    plain ``clipiqa`` of a process is announced, since it does not mean what it means in pyiqa alone.
+    """
+    from .metric import CLIPIQA
+
+    net = CLIPIQA(model_type, *args, prompts=prompts, **options)
+    if model_type == "clipiqa" and prompts is None:
+        _announce()
+    return net
+
+
+def build_builtin(**options: Any) -> nn.Module:
+    """Build pyiqa's own CLIPIQA, for comparison: ``pyiqa.create_metric('clipiqa', type='CLIPIQA_builtin')``.
+
+    Raises:
+        ImportError: where it cannot be imported, with the reason.
+    """
+    try:
+        from pyiqa.archs.clipiqa_arch import CLIPIQA as Builtin
+    except ImportError as error:
+        raise ImportError(
+            f"pyiqa's built-in CLIPIQA cannot be imported here ({error}): it needs openai's clip, which needs "
+            "pkg_resources; `pip install openai-clip 'setuptools<82'` brings both."
+        ) from error
+    return Builtin(**options)
+
+
+def _keeping_ours(register: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the registry's ``register`` so that importing the built-in's module neither fails nor replaces ours."""
+
+    @functools.wraps(register)
+    def wrapped(obj: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if obj is None:  # called with options, to be used as a decorator
+            return lambda decorated: wrapped(decorated, *args, **kwargs)
+        if getattr(obj, "__module__", None) == BUILTIN_MODULE and not args and not kwargs:
+            return obj
+        return register(obj, *args, **kwargs)
+
+    return wrapped
+
+
+@functools.cache
+def _announce() -> None:
+    """Say once per process which CLIP-IQA this is; a warning, since logging shows nothing below it by default."""
+    logger.warning(
+        "clipiqa-pyiqa %s: 'clipiqa' is now the paper's CLIP-IQA (one prompt pair), not pyiqa's average of five; "
+        "for that one pass prompts='pyiqa', or set %s=1 to keep pyiqa's own class.",
+        __version__,
+        BUILTIN_VARIABLE,
+    )
