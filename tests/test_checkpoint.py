@@ -157,7 +157,7 @@ def test_archive_with_a_record_missing(tmp_path: Path, tensors: dict[str, torch.
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in entries.items():
             archive.writestr(name, content)
-    with pytest.raises(WeightsError, match=r"archive\.pt is damaged"):
+    with pytest.raises(WeightsError, match=r"archive\.pt is truncated or damaged .*data/1"):
         open_checkpoint(path)
 
 
@@ -218,7 +218,7 @@ def test_random_damage_is_a_weights_error_or_harmless(
         torch.save(tensors, path)
     content, random = path.read_bytes(), Random(0)
     refused = 0
-    for _ in range(300):
+    for _ in range(100):
         damaged = bytearray(content)
         for position in random.sample(range(len(damaged)), 3):
             damaged[position] = random.randrange(256)
@@ -227,7 +227,7 @@ def test_random_damage_is_a_weights_error_or_harmless(
             dict(open_checkpoint(path))
         except WeightsError:
             refused += 1
-    assert refused > 30
+    assert refused > 10
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:

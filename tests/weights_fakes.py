@@ -133,7 +133,7 @@ def local_server() -> Iterator[Server]:
                 self.wfile.write(body[start : start + piece])
                 time.sleep(response.seconds / 10)
 
-        do_HEAD = do_GET  # noqa: N815 (http.server's names)
+        do_HEAD = do_GET
 
         def log_message(self, *args: Any) -> None:
             pass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -99,7 +98,9 @@ def _first_bytes(path: Path) -> bytes:
 def _open_torchscript(path: Path) -> Checkpoint:
     try:
         tensors = read_torchscript(path)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except UnpicklingError as error:
+        raise _unsafe(path, error) from error
+    except Exception as error:  # a damaged file makes zipfile and pickle raise almost anything
         raise _damaged(path, error) from error
     return Checkpoint(path, {key: lazy.shape for key, lazy in tensors.items()}, lambda key: tensors[key].read())
 
@@ -119,12 +120,7 @@ def _open_state_dict(path: Path, mmap: bool) -> Checkpoint:
             warnings.simplefilter("ignore")  # torch's advice about pickle protocols, meant for the file's author
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except UnpicklingError as error:
-        culprit = re.search(r"GLOBAL ([\w.]+)", str(error))
-        raise WeightsError(
-            f"{path} is pickled with more than tensors in it{f' ({culprit[1]})' if culprit else ''}, which could run "
-            "code, so it was not loaded: save its state dict alone, by torch.save(model.state_dict(), path) or as "
-            ".safetensors."
-        ) from error
+        raise _unsafe(path, error) from error
     except Exception as error:  # a damaged file makes torch.load raise almost anything
         raise _damaged(path, error) from error
     tensors = _state_dict(path, content)
@@ -140,6 +136,15 @@ def _state_dict(path: Path, content: Any) -> dict[str, torch.Tensor]:
     return {
         str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, torch.Tensor)
     }
+
+
+def _unsafe(path: Path, error: UnpicklingError) -> WeightsError:
+    culprit = re.search(r"GLOBAL ([\w.]+)", str(error))
+    what = f"is pickled with {culprit[1]} in it" if culprit else "is damaged, or pickled with more than tensors in it"
+    return WeightsError(
+        f"{path} {what}, which could run code, so it was not loaded: save its state dict alone, by "
+        "torch.save(model.state_dict(), path) or as .safetensors."
+    )
 
 
 def _damaged(path: Path, error: Exception) -> WeightsError:

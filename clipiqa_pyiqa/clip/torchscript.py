@@ -19,8 +19,6 @@ from typing import Any
 
 import torch
 
-from ..errors import WeightsError
-
 _STORAGES = {
     "HalfStorage": torch.float16,
     "FloatStorage": torch.float32,
@@ -72,32 +70,26 @@ class _Module:
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a TorchScript archive, and not a state dict by ``torch.save``, which is a zip file, too."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(PurePosixPath(name).name == "constants.pkl" for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(PurePosixPath(name).name == "constants.pkl" for name in archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
+        return False  # no zip file, or a damaged one
 
 
 def read_torchscript(path: Path) -> dict[str, LazyTensor]:
     """The parameters and buffers of a TorchScript archive by their dotted names, each still on disk.
 
     Raises:
-        WeightsError: If the archive asks for anything but modules and tensors, or is malformed.
-        zipfile.BadZipFile: If it is no whole zip file.
+        pickle.UnpicklingError: If the archive asks for anything but modules and tensors.
+        Exception: If it is damaged, almost any other.
     """
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        description = next((name for name in archive.namelist() if PurePosixPath(name).name == "data.pkl"), None)
-        if description is None:
-            raise WeightsError(f"{path} is no TorchScript archive: it has no data.pkl.")
+        description = next(name for name in archive.namelist() if PurePosixPath(name).name == "data.pkl")
         with archive.open(description) as pickled:
-            try:
-                root = _Unpickler(pickled, archive, str(PurePosixPath(description).parent), mapped).load()
-                return _named_tensors(root) if isinstance(root, _Module) else {}
-            except WeightsError as error:
-                raise WeightsError(f"{path} {error}") from error
-            except Exception as error:  # a malformed pickle makes the unpickler raise almost anything
-                raise WeightsError(f"{path} is damaged: its data.pkl cannot be read ({error}).") from error
+            root = _Unpickler(pickled, archive, str(PurePosixPath(description).parent), mapped).load()
+    return _named_tensors(root)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -118,13 +110,13 @@ class _Unpickler(pickle.Unpickler):
             return _STORAGES[name]
         if module == "torch.jit._pickle":  # build_intlist, restore_type_tag, ...: marks the type of a list or a dict
             return _untyped
-        raise WeightsError(f"asks for {module}.{name}, which could run code, so it was not loaded: get a clean copy.")
+        raise pickle.UnpicklingError(f"GLOBAL {module}.{name} is neither a module nor a tensor")
 
     def persistent_load(self, pid: Any) -> _Storage:
         _, dtype, key, _, _ = pid  # 'storage', dtype, file name, device, number of elements
         entry = self._archive.getinfo(f"{self._folder}/data/{key}")
         if entry.compress_type != zipfile.ZIP_STORED:
-            raise WeightsError("was packed again with compression, so it cannot be mapped: get the original file.")
+            raise ValueError("packed again with compression, so that it cannot be mapped")
         # The bytes follow the entry's local header: 30 bytes, then its name and an extra field of these two lengths.
         name_length, extra_length = struct.unpack_from("<HH", self._mapped, entry.header_offset + 26)
         return _Storage(
