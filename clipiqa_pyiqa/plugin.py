@@ -1,7 +1,7 @@
 """How pyiqa finds our CLIPIQA: the entry point of the group ``pyiqa.archs``, the only code that touches its registry.
 
 pyiqa ships a class of its own under the same name, which registers itself when its module is imported: early, late, or
-never, since it needs openai's ``clip``, which a fresh installation cannot import. So nothing here imports it: ours takes
+never, since it needs openai's ``clip``, which a fresh installation cannot import. Nothing here imports it: ours takes
 the name, and a registration of the built-in that comes later leaves ours in place.
 """
 

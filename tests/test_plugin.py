@@ -1,0 +1,239 @@
+"""Which class pyiqa builds, in every order of imports: each order in a process of its own.
+
+pyiqa swallows an entry point that raises and builds its own class instead, so these tests look at the class built.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from pyiqa.utils.registry import Registry
+
+from clipiqa_pyiqa import plugin
+
+OURS = "clipiqa_pyiqa.metric"
+BUILTIN = "pyiqa.archs.clipiqa_arch"
+PREAMBLE = """
+import json, os, sys
+WEIGHTS = os.environ['TEST_WEIGHTS']
+def create(**options):
+    import pyiqa
+    return type(pyiqa.create_metric('clipiqa', device='cpu', clip_weights=WEIGHTS, **options).net).__module__
+def create_builtin(**options):
+    import pyiqa, torch
+    import pyiqa.archs.clip_model as clip_model
+    clip_model.load = lambda *_: torch.nn.Identity()  # it can open nothing but OpenAI's own archives
+    if 'pyiqa.archs.clipiqa_arch' in sys.modules:
+        sys.modules['pyiqa.archs.clipiqa_arch'].load = clip_model.load
+    return type(pyiqa.create_metric('clipiqa', device='cpu', **options).net).__module__
+def answer(**values):
+    print(json.dumps(values))
+"""
+BLOCK_CLIP = """
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] == 'clip':
+            raise ModuleNotFoundError("No module named 'pkg_resources'", name='pkg_resources')
+sys.meta_path.insert(0, Blocker())
+"""
+
+InProcess = Callable[..., tuple[dict[str, Any], str]]
+
+
+@pytest.fixture
+def in_process(seeded_weights: Callable[[str], Path], tmp_path: Path) -> InProcess:
+    """Run code in a fresh interpreter, away from the checkout, and return what it answered and its standard error."""
+
+    def run(code: str, **variables: str) -> tuple[dict[str, Any], str]:
+        environment = os.environ | {"TEST_WEIGHTS": str(seeded_weights("RN50")), "HF_HUB_OFFLINE": "1"} | variables
+        command = [sys.executable, "-c", PREAMBLE + code]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+    return run
+
+
+def test_pyiqa_alone_builds_ours_and_says_so_once(in_process: InProcess) -> None:
+    code = """
+import pyiqa
+first = create(prompts='sharpness')
+print('--- named', file=sys.stderr)
+second, third = create(), create()
+light = 'clipiqa_pyiqa' in sys.modules and 'clip' not in sys.modules
+import clipiqa_pyiqa
+answer(built=[first, second, third], light=light, active=clipiqa_pyiqa.is_active(),
+       same=type(pyiqa.create_metric('clipiqa', clip_weights=WEIGHTS).net) is clipiqa_pyiqa.CLIPIQA)
+"""
+    result, stderr = in_process(code)
+    assert result == {"built": [OURS] * 3, "light": True, "active": True, "same": True}
+    before, after = stderr.split("--- named")
+    assert "clipiqa-pyiqa" not in before
+    assert after.count("clipiqa-pyiqa") == 1
+    (line,) = [line for line in after.splitlines() if "clipiqa-pyiqa" in line]
+    assert "prompts='pyiqa'" in line and "CLIPIQA_PYIQA_BUILTIN=1" in line
+
+
+def test_builtin_imported_first(in_process: InProcess) -> None:
+    code = """
+import pyiqa.archs.clipiqa_arch
+import clipiqa_pyiqa
+answer(built=create(), builtin=create_builtin(type='CLIPIQA_builtin'), active=clipiqa_pyiqa.is_active())
+"""
+    assert in_process(code)[0] == {"built": OURS, "builtin": BUILTIN, "active": True}
+
+
+def test_ours_imported_first(in_process: InProcess) -> None:
+    code = """
+import clipiqa_pyiqa
+light = 'torch' not in sys.modules
+clipiqa_pyiqa.CLIPIQA
+active = clipiqa_pyiqa.is_active()
+import pyiqa.archs.clipiqa_arch
+answer(light=light, active=[active, clipiqa_pyiqa.is_active()], built=create())
+"""
+    assert in_process(code)[0] == {"light": True, "active": [True, True], "built": OURS}
+
+
+def test_registry_iterated_first_and_builtin_imported_afterwards(in_process: InProcess) -> None:
+    code = """
+from pyiqa.utils.registry import ARCH_REGISTRY
+names = [name for name, _ in ARCH_REGISTRY]
+light = 'open_clip' not in sys.modules and 'clip' not in sys.modules
+import pyiqa.archs.clipiqa_arch, pyiqa
+iterated = dict(iter(ARCH_REGISTRY))['CLIPIQA'].__module__
+answer(names='CLIPIQA' in names, light=light, iterated=iterated, built=create(),
+       builtin=create_builtin(type='CLIPIQA_builtin'), again=create())
+"""
+    expected = {"names": True, "light": True, "iterated": "clipiqa_pyiqa.plugin"}
+    assert in_process(code)[0] == expected | {"built": OURS, "builtin": BUILTIN, "again": OURS}
+
+
+def test_pyiqa_importing_all_its_architectures_keeps_ours(in_process: InProcess) -> None:
+    code = """
+import pyiqa, pyiqa.archs
+try:
+    pyiqa.archs.build_network({'type': 'NoSuchNetwork'})  # makes pyiqa import every architecture it has
+except KeyError:
+    pass
+answer(imported='pyiqa.archs.clipiqa_arch' in sys.modules, built=create())
+"""
+    assert in_process(code)[0] == {"imported": True, "built": OURS}
+
+
+def test_variable_keeps_the_builtin(in_process: InProcess) -> None:
+    code = """
+import clipiqa_pyiqa
+answer(active=[clipiqa_pyiqa.is_active()], built=create_builtin(), named=create_builtin(type='CLIPIQA_builtin'),
+       after=clipiqa_pyiqa.is_active())
+"""
+    result, stderr = in_process(code, CLIPIQA_PYIQA_BUILTIN="1")
+    assert result == {"active": [False], "built": BUILTIN, "named": BUILTIN, "after": False}
+    assert "clipiqa-pyiqa" not in stderr
+
+
+def test_without_openai_clip(in_process: InProcess) -> None:
+    """As on a fresh installation. Repairing it in the running process must not replace ours, or fail."""
+    code = (
+        BLOCK_CLIP
+        + """
+errors = []
+built = [create()]
+for attempt in range(2):
+    try:
+        import pyiqa.archs.clipiqa_arch
+    except ImportError as error:
+        errors.append(str(error))
+try:
+    create_builtin(type='CLIPIQA_builtin')
+except ImportError as error:
+    errors.append(str(error))
+built.append(create())
+sys.meta_path.pop(0)
+import pyiqa.archs.clipiqa_arch
+built += [create(), create_builtin(type='CLIPIQA_builtin')]
+answer(errors=errors, built=built)
+"""
+    )
+    result, _ = in_process(code)
+    assert result["built"] == [OURS, OURS, OURS, BUILTIN]
+    assert result["errors"][:2] == ["No module named 'pkg_resources'"] * 2
+    assert "built-in CLIPIQA cannot be imported here (No module named 'pkg_resources')" in result["errors"][2]
+    assert "setuptools<82" in result["errors"][2]
+
+
+def test_learned_prompts_names_are_ours_too(in_process: InProcess) -> None:
+    """Until their prompts are at hand, each is a clear error of ours, never a score from random prompts."""
+    code = """
+import pyiqa
+errors = {}
+for name in ('clipiqa+', 'clipiqa+_rn50_512', 'clipiqa+_vitL14_512'):
+    try:
+        pyiqa.create_metric(name, device='cpu', clip_weights=WEIGHTS)
+    except Exception as error:
+        errors[name] = [base.__name__ for base in type(error).__mro__]
+answer(**errors)
+"""
+    result, _ = in_process(code)
+    assert len(result) == 3
+    assert all("CLIPIQAError" in classes for classes in result.values())
+
+
+def test_pyiqa_command_scores_with_ours(seeded_weights: Callable[[str], Path], tmp_path: Path) -> None:
+    """`pyiqa clipiqa -t photo.png`, with nothing but a folder of weights."""
+    Image.effect_noise((96, 64), 40).convert("RGB").save(tmp_path / "photo.png")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("pyiqa"), "clipiqa", "-t", "photo.png", "--device", "cpu", "-v"],
+        cwd=tmp_path,
+        env=os.environ | {"CLIPIQA_WEIGHTS_DIR": str(seeded_weights("RN50").parent), "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "'photo.png': 0." in done.stdout
+    assert done.stderr.count("clipiqa-pyiqa") == 1
+
+
+def test_announcement_can_be_silenced(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("clipiqa_pyiqa.metric.CLIPIQA", lambda *args, **options: (args, options))
+    plugin._announce.cache_clear()
+    with caplog.at_level(logging.ERROR, "clipiqa_pyiqa"):
+        assert plugin.build_clipiqa(backbone="RN50") == (("clipiqa",), {"prompts": None, "backbone": "RN50"})
+    assert not caplog.records
+    plugin._announce.cache_clear()
+    plugin.build_clipiqa("clipiqa+")
+    plugin.build_clipiqa(prompts="quality")
+    assert not caplog.records
+    plugin.build_clipiqa()
+    plugin.build_clipiqa()
+    assert [record.name for record in caplog.records] == ["clipiqa_pyiqa"]
+
+
+def test_other_registrations_pass_through_untouched() -> None:
+    registry = Registry("test")
+    registry.register = plugin._keeping_ours(registry.register)
+
+    def impostor() -> None: ...
+
+    impostor.__module__ = plugin.BUILTIN_MODULE
+    registry.register(plugin.build_clipiqa, name="CLIPIQA")
+
+    @registry.register(name="Other", aliases=["Alias"])
+    class Mine: ...
+
+    assert registry.register()(impostor) is impostor
+    assert registry.get("CLIPIQA") is plugin.build_clipiqa
+    assert registry.get("Other") is registry.get("Alias") is Mine
+    assert "impostor" not in registry
+    with pytest.raises(AssertionError, match="already registered"):
+        registry.register(Mine, name="Other")
