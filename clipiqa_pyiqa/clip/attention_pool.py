@@ -1,0 +1,63 @@
+"""CLIP's attention pooling, in closed form.
+
+The pool attends from the mean of all positions to all positions and keeps only that one answer. With a single query,
+keys and values need not be projected at every position: the key projection moves onto the query (its bias shifts all
+scores alike and cancels in the softmax), and the value projection moves behind the weighted sum (weights add up to
+one, so its bias stays). This is exact, and its cost no longer grows with positions times channels squared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+HEAD_WIDTH = 64
+
+
+class AttentionPool:
+    """``(N, C, h, w)`` to ``(N, D)``. Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., Sec. 3.1, Table 2.
+
+    Always computed in fp32 or wider, whatever the trunk's dtype: it is cheap, and softmax is where fp16 goes wrong.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
+        self.dtype = torch.float64 if dtype == torch.float64 else torch.float32
+
+        def load(name: str) -> Tensor:
+            return tensors[f"visual.attnpool.{name}"].to(device, self.dtype)
+
+        self.positional_embedding = load("positional_embedding")
+        self.channels = self.positional_embedding.shape[1]
+        self.heads = self.channels // HEAD_WIDTH
+        self.q_weight, self.q_bias = load("q_proj.weight"), load("q_proj.bias")
+        self.k_weight = load("k_proj.weight").view(self.heads, HEAD_WIDTH, self.channels)
+        self.v_weight = load("v_proj.weight").view(self.heads, HEAD_WIDTH, self.channels)
+        self.v_bias = load("v_proj.bias")
+        self.c_weight, self.c_bias = load("c_proj.weight"), load("c_proj.bias")
+
+    def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2).to(self.dtype)  # (N, C, h, w) -> (N, hw, C)
+        tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], dim=1)  # (N, hw + 1, C)
+        if pos_embedding == "interpolate":
+            tokens = tokens + resize_rows(self.positional_embedding, tokens.shape[1])
+        query = F.linear(tokens[:, 0], self.q_weight, self.q_bias) * HEAD_WIDTH**-0.5
+        query = query.view(-1, self.heads, HEAD_WIDTH)
+        query = torch.einsum("nhd,hdc->nhc", query, self.k_weight)  # the query as seen from unprojected tokens
+        weights = (query @ tokens.transpose(1, 2)).softmax(dim=-1)  # (N, heads, hw + 1)
+        pooled = weights @ tokens  # (N, heads, C)
+        values = torch.einsum("nhc,hdc->nhd", pooled, self.v_weight).flatten(1) + self.v_bias
+        return F.linear(values, self.c_weight, self.c_bias)
+
+
+def resize_rows(embedding: Tensor, rows: int) -> Tensor:
+    """Positional embedding ``(L, C)`` for another number of positions, as the official code resizes it: ``(rows, C)``.
+
+    It is one bicubic resize of the flattened matrix, class row included, not a resize of the 2-D grid; the published
+    ``_512`` prompts were learned with it. With the embedding's own number of rows it changes nothing.
+    """
+    if rows == embedding.shape[0]:
+        return embedding
+    return F.interpolate(embedding[None, None], size=(rows, embedding.shape[1]), mode="bicubic")[0, 0]

@@ -1,0 +1,159 @@
+"""A frozen CLIP as a value: one per checkpoint, shared by every metric that uses it, its towers made when needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.transforms.v2 import functional as TF
+
+from .checkpoint import Checkpoint, open_checkpoint
+from .resnet import ModifiedResNet
+from .text import TextTower
+from .vit import VisionTransformer
+from .weights import Weights
+
+CPU_PIECE_PIXELS = 1 << 18
+"""On a CPU a batch is encoded in pieces of at most this many pixels (at least one image), which suit its cache."""
+
+
+class ImageTower:
+    """Pixels in [0, 1] to unit image features, with the pixel normalisation that belongs to the weights.
+
+    Args:
+        encoder: the frozen network, for normalised pixels.
+        weights: which normalisation, and the resolution of ``'fixed'``.
+        resolution: side in pixels of CLIP's own square input.
+    """
+
+    def __init__(self, encoder: ModifiedResNet | VisionTransformer, weights: Weights, resolution: int):
+        self.encoder, self.resolution = encoder, resolution
+        wide = torch.float64 if encoder.dtype == torch.float64 else torch.float32
+        self.mean, self.std = (
+            torch.tensor(values).view(1, 3, 1, 1).to(encoder.device, wide)  # rounded to fp32, as everybody's are
+            for values in (weights.mean, weights.std)
+        )
+
+    @property
+    def min_side(self) -> int:
+        """Smallest height and width in pixels."""
+        return self.encoder.min_side
+
+    def __call__(self, x: Tensor, pos_embedding: str) -> Tensor:
+        """Encode ``(N, 3, H, W)`` to ``(N, D)``: unit length, fp32 (float64 in a float64 tower), differentiable.
+
+        Autocast does not reach inside: the tower's own dtype decides, so that a score does not depend on its caller.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            features = torch.cat([self._encode(piece, pos_embedding) for piece in _pieces(x)])
+            return F.normalize(features.to(self.mean.dtype), dim=-1)
+
+    def _encode(self, x: Tensor, pos_embedding: str) -> Tensor:
+        x = x.to(self.mean.dtype)
+        if pos_embedding == "fixed":
+            x = _resize_and_crop(x, self.resolution)
+        x = (x - self.mean) / self.std
+        return self.encoder(x.to(self.encoder.dtype), "none" if pos_embedding == "none" else "interpolate")
+
+
+class FrozenCLIP:
+    """The CLIP of one checkpoint. Get it with :func:`frozen_clip`.
+
+    It is immutable: copying gives the same object, pickling writes down only which checkpoint it is.
+    """
+
+    def __init__(self, weights: Weights):
+        self.weights = weights
+        self._lock = threading.RLock()
+        self._towers: WeakValueDictionary[tuple[str, torch.device, torch.dtype], Any] = WeakValueDictionary()
+        self._text_features: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        return open_checkpoint(self.weights.path)
+
+    @cached_property
+    def logit_scale(self) -> float:
+        """By what CLIP multiplies cosine similarities before its softmax: 100 in the published weights."""
+        return self.checkpoint["logit_scale"].double().exp().item()
+
+    def image_tower(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
+        """The image tower on a device, in a compute dtype; kept as long as somebody holds it."""
+        return self._tower("image", device, dtype)
+
+    def text_tower(self, device: torch.device, dtype: torch.dtype) -> TextTower:
+        """The text tower on a device, in a compute dtype; kept as long as somebody holds it."""
+        return self._tower("text", device, dtype)
+
+    def encode_texts(self, texts: Sequence[str], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Unit text features ``(P, D)`` on the CPU; each text is encoded once and remembered."""
+        missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
+        if missing:
+            with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
+                features = F.normalize(self.text_tower(torch.device("cpu"), dtype)(missing), dim=-1)
+            self._text_features.update(zip([(text, dtype) for text in missing], features, strict=True))
+        return torch.stack([self._text_features[text, dtype] for text in texts])
+
+    def _tower(self, kind: str, device: torch.device, dtype: torch.dtype) -> Any:
+        with self._lock:
+            tower = self._towers.get((kind, device, dtype))
+            if tower is None:
+                with torch.inference_mode(False), torch.no_grad():  # its tensors must serve autograd later on
+                    tower = self._build_image(device, dtype) if kind == "image" else self._build_text(device, dtype)
+                self._towers[kind, device, dtype] = tower
+            return tower
+
+    def _build_image(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
+        tensors = self.checkpoint
+        if "visual.proj" in tensors:
+            vit = VisionTransformer(tensors, device, dtype, self.weights.quick_gelu)
+            side = tensors.shape("visual.positional_embedding")[0] - 1
+            return ImageTower(vit, self.weights, round(side**0.5) * vit.min_side)
+        side = tensors.shape("visual.attnpool.positional_embedding")[0] - 1
+        return ImageTower(ModifiedResNet(tensors, device, dtype), self.weights, round(side**0.5) * 32)
+
+    def _build_text(self, device: torch.device, dtype: torch.dtype) -> TextTower:
+        return TextTower(self.checkpoint, device, dtype, self.weights.quick_gelu)
+
+    def __copy__(self) -> FrozenCLIP:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenCLIP:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return frozen_clip, (self.weights,)
+
+
+_shared: WeakValueDictionary[tuple[str, str, bool], FrozenCLIP] = WeakValueDictionary()
+_shared_lock = threading.Lock()
+
+
+def frozen_clip(weights: Weights) -> FrozenCLIP:
+    """The one :class:`FrozenCLIP` of these weights in this process."""
+    key = (weights.backbone, weights.sha256, weights.quick_gelu)
+    with _shared_lock:
+        clip = _shared.get(key)
+        if clip is None:
+            clip = _shared[key] = FrozenCLIP(weights)
+        return clip
+
+
+def _pieces(x: Tensor) -> Iterator[Tensor]:
+    """Split a batch into runs of images that one pass should take together. Exact: images do not meet each other."""
+    if x.device.type != "cpu":
+        yield x
+    else:
+        yield from x.split(max(1, CPU_PIECE_PIXELS // (x.shape[-2] * x.shape[-1])))
+
+
+def _resize_and_crop(x: Tensor, side: int) -> Tensor:
+    """CLIP's own input: the short side resized to ``side`` (bicubic, antialiased), then the centre square."""
+    x = TF.resize(x, [side], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
+    return TF.center_crop(x, [side, side]).clamp(0, 1)  # bicubic overshoots; CLIP's 8-bit pixels cannot

@@ -1,0 +1,52 @@
+"""CLIP's vision transformer for images of any size: the image tower of ViT-B/32, ViT-B/16 and ViT-L/14.
+
+Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Sec. 4.2 and Table 2 (ViT-B/32, three ways).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .attention_pool import resize_rows
+from .transformer import LayerNorm, Transformer
+
+
+class VisionTransformer:
+    """Frozen image tower: pixels to features, ``(N, 3, H, W)`` to ``(N, D)``, for any H, W of at least one patch.
+
+    Rows and columns that do not fill a patch are dropped, as a strided convolution does.
+
+    Args:
+        tensors: CLIP state dict with OpenAI's names; only the image tower's tensors are read.
+        device: where to compute.
+        dtype: compute dtype; normalisation is in fp32 or wider.
+        quick_gelu: whether the weights were trained with QuickGELU.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, quick_gelu: bool):
+        self.device, self.dtype = device, dtype
+
+        def load(name: str) -> Tensor:
+            return tensors[f"visual.{name}"].to(device, dtype)
+
+        self.patch_weight = load("conv1.weight")
+        self.class_embedding, self.positional_embedding = load("class_embedding"), load("positional_embedding")
+        self.norm_before = LayerNorm(tensors, "visual.ln_pre", device, dtype)
+        self.norm_after = LayerNorm(tensors, "visual.ln_post", device, dtype)
+        self.transformer = Transformer(tensors, "visual.transformer", quick_gelu, device, dtype)
+        self.projection = load("proj")
+        self.min_side = self.patch_weight.shape[-1]
+
+    def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
+        """Encode normalised pixels ``(N, 3, H, W)``; returns features ``(N, D)``, not normalised."""
+        x = F.conv2d(x, self.patch_weight, stride=self.min_side)
+        x = x.flatten(2).transpose(1, 2)  # (N, width, h, w) -> (N, hw, width)
+        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)  # (N, hw + 1, width)
+        if pos_embedding == "interpolate":
+            x = x + resize_rows(self.positional_embedding, x.shape[1])
+        x = self.transformer(self.norm_before(x), queries=1)
+        return self.norm_after(x[:, 0]) @ self.projection

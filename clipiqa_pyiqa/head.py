@@ -1,0 +1,31 @@
+"""The antonym softmax: image features and prompt pairs to scores. Pure functions, no state.
+
+Source: Wang et al., AAAI 2023, Sec. 3.1, Eqs. 2 and 3, with CLIP's logit scale (100), which the paper's Eq. 3 leaves
+out and every implementation has.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def margins(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
+    """How much closer each image is to the positive than to the negative prompt, in logits.
+
+    Args:
+        features: unit image features ``(N, D)``.
+        pairs: unit text features ``(P, 2, D)``, positive first.
+        logit_scale: by what cosine similarities are multiplied.
+
+    Returns:
+        ``(N, P)``, unbounded; 0 is undecided.
+    """
+    return logit_scale * features @ (pairs[:, 0] - pairs[:, 1]).T
+
+
+def antonym_scores(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
+    """Probability of the positive prompt, ``(N, P)`` in [0, 1]: the softmax over each pair's two logits.
+
+    Arguments as for :func:`margins`. A softmax over two logits is the sigmoid of their difference.
+    """
+    return margins(features, pairs, logit_scale).sigmoid()

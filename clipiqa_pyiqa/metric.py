@@ -1,0 +1,222 @@
+"""CLIP-IQA as pyiqa builds it: encode the image once, ask as often as you like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from . import __version__
+from .clip.model import ImageTower, frozen_clip
+from .clip.weights import find_weights
+from .errors import CLIPIQAError, ImageError
+from .head import antonym_scores
+from .prompts import PromptPair, parse_prompts
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+POS_EMBEDDINGS = {
+    False: "none",
+    None: "none",
+    "none": "none",
+    True: "interpolate",
+    "interpolate": "interpolate",
+    "fixed": "fixed",
+}
+Aggregate = Literal["mean"] | None
+Prompts = Any
+"""What a user may pass as prompts: see :func:`clipiqa_pyiqa.prompts.parse_prompts`."""
+
+_OWN: Any = object()  # "as this metric was created", where None is a value of its own
+
+
+class CLIPIQA(nn.Module):
+    """CLIP-IQA: is this image closer to "Good photo." or to "Bad photo."?
+
+    Source: Wang, Chan, Loy, *Exploring CLIP for Assessing the Look and Feel of Images*, AAAI 2023,
+    https://arxiv.org/abs/2207.12396; official code https://github.com/IceClear/CLIP-IQA.
+
+    The metric owns no tensors. The frozen CLIP is shared between all metrics that use the same weights, follows the
+    device of the images, and is in no ``state_dict``, pickle or optimiser. Images in float64 are scored in float64;
+    otherwise ``precision`` decides, also under autocast.
+
+    Args:
+        model_type: ``'clipiqa'``; the names with ``+`` need learned prompts.
+        backbone: ``'RN50'`` (the paper's), ``'RN101'``, ``'RN50x4'``, ``'RN50x16'``, ``'RN50x64'``, ``'ViT-B/32'``,
+            ``'ViT-B/16'``, ``'ViT-L/14'``.
+        pretrained: accepted for pyiqa's configurations; the zero-shot metric has nothing to train.
+        pos_embedding: ``False``/``'none'`` drops CLIP's positional embedding, so that any image size goes in (Sec.
+            3.1); ``True``/``'interpolate'`` resizes it as the official code does; ``'fixed'`` resizes and crops the
+            image to CLIP's own input instead (Table 2).
+        prompts: a name, a preset, a pair of texts or a list of them; default the paper's ``'quality'``.
+        aggregate: ``'mean'`` averages the pairs' scores, ``None`` keeps one column per pair.
+        template: re-words the pairs, such as ``'A photo of {}.'`` (Table 2).
+        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``: the dtype of the image tower's convolutions.
+        clip_weights: a checkpoint file, or an open_clip tag; default OpenAI's.
+        quick_gelu: whether an unknown checkpoint file was trained with QuickGELU; known ones are known.
+
+    Raises:
+        CLIPIQAError: a ``ValueError``, for any option that cannot be honoured; see :mod:`clipiqa_pyiqa.errors`.
+
+    Example:
+        >>> metric = CLIPIQA()  # doctest: +SKIP
+        >>> metric(torch.rand(1, 3, 384, 512)).shape  # doctest: +SKIP
+        torch.Size([1, 1])
+    """
+
+    def __init__(
+        self,
+        model_type: str = "clipiqa",
+        backbone: str = "RN50",
+        pretrained: bool = True,
+        pos_embedding: bool | str | None = False,
+        *,
+        prompts: Prompts = None,
+        aggregate: Aggregate = "mean",
+        template: str | None = None,
+        precision: str = "fp32",
+        clip_weights: str | Path | None = None,
+        quick_gelu: bool | None = None,
+        pretrained_model_path: str | Path | None = None,
+    ):
+        super().__init__()
+        if model_type != "clipiqa" or pretrained_model_path is not None:
+            raise CLIPIQAError(f"{model_type!r} needs learned prompts, which this version cannot load: use 'clipiqa'.")
+        self.model_type = model_type
+        self.template = template
+        self.prompts: tuple[PromptPair, ...] = parse_prompts(prompts, template)
+        self.aggregate: Aggregate = _choice("aggregate", aggregate, {"mean": "mean", None: None})
+        self.pos_embedding: str = _choice("pos_embedding", pos_embedding, POS_EMBEDDINGS)
+        self.precision = precision
+        self.dtype: torch.dtype = _choice("precision", precision, PRECISIONS)
+        self.clip = frozen_clip(find_weights(backbone, clip_weights, quick_gelu))
+        self._tower: ImageTower | None = None
+
+    def forward(self, x: Tensor, prompts: Prompts = None, aggregate: Aggregate = _OWN) -> Tensor:
+        """Score images.
+
+        Args:
+            x: ``(N, 3, H, W)``, RGB in [0, 1]; the range is not checked, since a loss may leave it.
+            prompts: other questions for this call; default the metric's own.
+            aggregate: ``'mean'`` or ``None`` for this call; default the metric's own.
+
+        Returns:
+            Scores in [0, 1], high where the positive prompts fit: ``(N, 1)``, or ``(N, P)`` with ``aggregate=None``.
+
+        Raises:
+            ImageError: wrong shape or dtype, an empty batch, too small an image, NaN or infinity.
+            PromptError: prompts that cannot be used.
+        """
+        pairs, aggregate = self._question(prompts, aggregate)  # a bad question fails before the image is encoded
+        return self._answer(self.encode_image(x), pairs, aggregate)
+
+    def encode_image(self, x: Tensor) -> Tensor:
+        """Encode images once, to be scored with :meth:`score` as often as needed.
+
+        Args:
+            x: ``(N, 3, H, W)``, RGB in [0, 1]; normalised inside.
+
+        Returns:
+            Unit features ``(N, D)``, fp32 (float64 for float64 images), differentiable with respect to ``x``.
+        """
+        check_images(x)
+        tower = self._image_tower(x)
+        if min(x.shape[-2:]) < tower.min_side and self.pos_embedding != "fixed":
+            raise ImageError(
+                f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {self.clip.weights.backbone} needs at least "
+                f"{tower.min_side} px on each side: use a larger image."
+            )
+        return tower(x, self.pos_embedding)
+
+    def score(self, features: Tensor, prompts: Prompts = None, aggregate: Aggregate = _OWN) -> Tensor:
+        """Score images that are encoded already.
+
+        Args:
+            features: unit features ``(N, D)`` from :meth:`encode_image`.
+            prompts, aggregate: as for :meth:`forward`.
+        """
+        return self._answer(features, *self._question(prompts, aggregate))
+
+    def encode_prompts(self, prompts: Prompts = None, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Unit text features of prompt pairs, ``(P, 2, D)`` on the CPU, positive first; each text is encoded once."""
+        pairs, _ = self._question(prompts, None)
+        texts = [text for pair in pairs for text in (pair.positive, pair.negative)]
+        return self.clip.encode_texts(texts, dtype).unflatten(0, (-1, 2))
+
+    def provenance(self) -> dict[str, str]:
+        """Which CLIP-IQA this is, for result files: everything that the score depends on, as strings."""
+        weights = self.clip.weights
+        return {
+            "metric": self.model_type,
+            "version": __version__,
+            "backbone": weights.backbone,
+            "weights": weights.short,
+            "weights_sha256": weights.sha256,
+            "quick_gelu": str(weights.quick_gelu).lower(),
+            "pos_embedding": self.pos_embedding,
+            "prompts": "; ".join(f"{pair.positive}|{pair.negative}" for pair in self.prompts),
+            "aggregate": str(self.aggregate).lower(),
+            "precision": self.precision,
+        }
+
+    def extra_repr(self) -> str:
+        hidden = {"weights_sha256"}
+        return ", ".join(f"{key}={value!r}" for key, value in self.provenance().items() if key not in hidden)
+
+    def _question(self, prompts: Prompts, aggregate: Aggregate) -> tuple[tuple[PromptPair, ...], Aggregate]:
+        pairs = self.prompts if prompts is None else parse_prompts(prompts, self.template)
+        if aggregate is _OWN:
+            return pairs, self.aggregate
+        return pairs, _choice("aggregate", aggregate, {"mean": "mean", None: None})
+
+    def _answer(self, features: Tensor, pairs: tuple[PromptPair, ...], aggregate: Aggregate) -> Tensor:
+        texts = self.encode_prompts(list(pairs), features.dtype).to(features.device)
+        scores = antonym_scores(features, texts, self.clip.logit_scale)
+        return scores.mean(dim=1, keepdim=True) if aggregate == "mean" else scores
+
+    def _image_tower(self, x: Tensor) -> ImageTower:
+        """The shared tower for this image's device and dtype; holding it keeps it alive."""
+        dtype = torch.float64 if x.dtype == torch.float64 else self.dtype
+        self._tower = self.clip.image_tower(x.device, dtype)
+        return self._tower
+
+    def _apply(self, fn: Any, recurse: bool = True) -> CLIPIQA:
+        self._tower = None  # let go of the device that the module moves away from
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tower": None}
+
+
+def check_images(x: Any) -> None:
+    """Raise :class:`ImageError` unless ``x`` is a batch of RGB images in a floating dtype, without NaN or infinity."""
+    if not isinstance(x, Tensor):
+        raise ImageError(f"expected a tensor of shape (N, 3, H, W), but a {type(x).__name__} came: convert it first.")
+    if x.dim() != 4 or x.shape[1] != 3:
+        hint = ""
+        if x.dim() == 3:
+            hint = "; for a single image use x.unsqueeze(0)"
+        elif x.dim() == 4 and x.shape[1] == 1:
+            hint = "; for a grey image use x.expand(-1, 3, -1, -1)"
+        raise ImageError(f"expected RGB images of shape (N, 3, H, W), but {tuple(x.shape)} came{hint}.")
+    if x.shape[0] == 0:
+        raise ImageError("the batch is empty: pass at least one image.")
+    if not x.is_floating_point():
+        raise ImageError(
+            f"expected pixels as floats in [0, 1], but {x.dtype} came: use x.float() / 255 for 8-bit images."
+        )
+    finite = x.detach().isfinite().flatten(1).all(dim=1)
+    if not finite.all():
+        bad = (~finite).nonzero().flatten().tolist()
+        raise ImageError(
+            f"image {bad[0]} of the batch of {len(x)} has NaN or infinite pixels: check where it comes from."
+        )
+
+
+def _choice(option: str, value: Any, choices: dict[Any, Any]) -> Any:
+    try:
+        return choices[value]
+    except (KeyError, TypeError):
+        known = ", ".join(repr(choice) for choice in choices)
+        raise CLIPIQAError(f"{option}={value!r} is not known: choose one of {known}.") from None

@@ -1,0 +1,33 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from seeded import save_seeded
+
+
+@pytest.fixture(scope="session")
+def seeded_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``seeded_weights('RN50')`` -> path of a seeded checkpoint of that architecture, made once per session."""
+    folder = tmp_path_factory.mktemp("weights")
+    made: dict[str, Path] = {}
+
+    def get(backbone: str = "RN50") -> Path:
+        if backbone not in made:
+            made[backbone] = save_seeded(folder, backbone)
+        return made[backbone]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of larger test images that is not part of the repository."""
+    folder = Path(os.environ.get("CLIPIQA_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"the larger test images are not at hand: no folder {folder.name}/data beside the checkout")
+    return folder

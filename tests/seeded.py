@@ -1,0 +1,65 @@
+"""Seeded CLIP checkpoints for tests: full architectures, random but well-behaved weights.
+
+Every weight is fp16-representable, since OpenAI's are and pyiqa's ``clip_model`` rounds to fp16; BatchNorm statistics
+are measured on random images, so that activations neither vanish nor explode and the ReLUs split about half and half.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import open_clip
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+OPEN_CLIP_NAMES = {"ViT-B/32": "ViT-B-32", "ViT-B/16": "ViT-B-16", "ViT-L/14": "ViT-L-14"}
+
+
+def seeded_state_dict(backbone: str = "RN50", seed: int = 0) -> dict[str, torch.Tensor]:
+    """A state dict with OpenAI's key names, fp32 tensors with fp16-representable values."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        name = OPEN_CLIP_NAMES.get(backbone, backbone) + "-quickgelu"
+        model = open_clip.create_model(name, pretrained=None, force_quick_gelu=True).train()
+        with torch.no_grad():
+            if backbone.startswith("RN"):
+                _calibrate(model.visual)
+        return {key: _fp16_values(value) for key, value in model.state_dict().items() if "num_batches" not in key}
+
+
+def save_seeded(folder: Path, backbone: str = "RN50", seed: int = 0) -> Path:
+    """Write the seeded checkpoint as an fp16 safetensors file and return its path."""
+    path = folder / f"{backbone.replace('/', '-')}.safetensors"
+    save_file({key: value.half().contiguous() for key, value in seeded_state_dict(backbone, seed).items()}, path)
+    return path
+
+
+def _calibrate(visual: nn.Module) -> None:
+    """Seed the BatchNorms, measure their statistics on random images, and give the attention pool moderate logits."""
+    for name, norm in visual.named_modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = None  # a plain average over the calibration images
+            norm.reset_running_stats()
+            top = 0.4 if name.endswith("bn3") else 1.0  # small residual branches keep the sum of sixteen in range
+            norm.weight.uniform_(top / 2, top)
+            norm.bias.normal_(0, 0.1)
+    images, pool = _calibration_images(), visual.attnpool
+    visual(images)
+    x = visual.eval().forward_intermediates(images, indices=[4], intermediates_only=True)["image_intermediates"][0]
+    tokens = x.flatten(2).transpose(1, 2)
+    query = pool.q_proj(tokens.mean(1)).unflatten(-1, (-1, 64))
+    keys = pool.k_proj(tokens).unflatten(-1, (-1, 64))
+    logits = torch.einsum("nhd,nlhd->nhl", query, keys) / 8
+    pool.q_proj.weight.mul_(2 / logits.std())
+
+
+def _calibration_images() -> torch.Tensor:
+    """Smooth random images, normalised roughly as CLIP does: (8, 3, 224, 224)."""
+    coarse = torch.rand(8, 3, 14, 14)
+    smooth = nn.functional.interpolate(coarse, size=224, mode="bicubic", align_corners=False)
+    return (smooth + 0.05 * torch.randn(8, 3, 224, 224) - 0.45) / 0.27
+
+
+def _fp16_values(value: torch.Tensor) -> torch.Tensor:
+    return value.detach().half().float() if value.is_floating_point() else value
