@@ -146,17 +146,19 @@ def read_image(
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path!r} is not an image that can be read, or its beginning is damaged") from error
+        raise ImageError(
+            f"{path!r} is not an image in a format that can be read, or its beginning is damaged."
+        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise ImageError(
             f"{path!r} has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, "
-            "raise PIL.Image.MAX_IMAGE_PIXELS, or pass --huge to `clipiqa score`"
+            "raise PIL.Image.MAX_IMAGE_PIXELS, or pass --huge to `clipiqa score`."
         ) from error
     except MemoryError as error:
-        raise ImageError(f"{path!r} does not fit in memory when decoded") from error
+        raise ImageError(f"{path!r} does not fit in memory when decoded.") from error
     except Exception as error:  # on damaged files PIL raises almost anything, from SyntaxError to struct.error
-        raise ImageError(f"{path!r} is truncated or damaged: {_reason(error)}") from error
+        raise ImageError(f"{path!r} is truncated or damaged: {_reason(error)}.") from error
     turn = _turn(stored, left, apply_exif)
     if turn is not None:
         rgb = rgb.transpose(turn)
@@ -197,9 +199,9 @@ def image_suffixes() -> frozenset[str]:
 def check_limits(max_side: int | None, max_pixels: int | None) -> None:
     """Raise ``ImageError`` unless both limits leave room for a picture of the smallest size."""
     if max_side is not None and max_side < MIN_SIDE:
-        raise ImageError(f"max_side must be at least {MIN_SIDE} pixels, but is {max_side}")
+        raise ImageError(f"max_side must be at least {MIN_SIDE} pixels, but is {max_side}.")
     if max_pixels is not None and max_pixels < MIN_SIDE**2:
-        raise ImageError(f"max_pixels must be at least {MIN_SIDE**2} ({MIN_SIDE}×{MIN_SIDE}), but is {max_pixels}")
+        raise ImageError(f"max_pixels must be at least {MIN_SIDE**2} ({MIN_SIDE}×{MIN_SIDE}), but is {max_pixels}.")
 
 
 def _check_file(path: str) -> None:
@@ -208,22 +210,22 @@ def _check_file(path: str) -> None:
         status = os.stat(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         if isinstance(error, FileNotFoundError):
-            raise ImageError(f"{path!r} does not exist") from error
-        raise ImageError(f"{path!r} cannot be opened: {_reason(error)}") from error
+            raise ImageError(f"{path!r} does not exist.") from error
+        raise ImageError(f"{path!r} cannot be opened: {_reason(error)}.") from error
     if stat.S_ISDIR(status.st_mode):
-        raise ImageError(f"{path!r} is a folder, but an image file was expected")
+        raise ImageError(f"{path!r} is a folder, but an image file was expected.")
     if not stat.S_ISREG(status.st_mode):
-        raise ImageError(f"{path!r} is not a regular file")
+        raise ImageError(f"{path!r} is a pipe or a device, but an image file was expected.")
     if status.st_size == 0:
-        raise ImageError(f"{path!r} is empty (0 bytes)")
+        raise ImageError(f"{path!r} is empty (0 bytes).")
     if not os.access(path, os.R_OK):
-        raise ImageError(f"{path!r} cannot be opened: permission denied")
+        raise ImageError(f"{path!r} cannot be opened: permission denied.")
 
 
 def _check_size(path: str, width: int, height: int, cause: str = "it") -> None:
     if min(width, height) < MIN_SIDE:
         raise ImageError(
-            f"{path!r} is too small: {cause} is {width}×{height} pixels, and both sides must be at least {MIN_SIDE}"
+            f"{path!r} is too small: {cause} is {width}×{height} pixels, and both sides must be at least {MIN_SIDE}."
         )
 
 
@@ -281,7 +283,7 @@ def _from_deep_grey(path: str, image: Image.Image, shift: int) -> Image.Image:
     if image.mode == "F" or samples.min() < 0 or samples.max() > 65535:
         what = "floating-point" if image.mode == "F" else "32-bit"
         raise ImageError(
-            f"{path!r} has {what} samples, which do not say what white is; save it with 8 or 16 bits per channel"
+            f"{path!r} has {what} samples, which do not say what white is; save it with 8 or 16 bits per channel."
         )
     return Image.fromarray((samples >> shift).astype(np.uint8)).convert("RGB")
 

@@ -30,7 +30,7 @@ def format_of(path: Path) -> str:
         return _SUFFIXES[path.suffix.lower()]
     except KeyError:
         known = ", ".join(_SUFFIXES)
-        raise ResultsError(f"the suffix of {str(path)!r} names no format: use one of {known}, or --format") from None
+        raise ResultsError(f"the suffix of {str(path)!r} names no format: use one of {known}, or --format.") from None
 
 
 def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
@@ -88,17 +88,17 @@ class Output:
     def _check(self) -> None:
         shown, folder = repr(str(self.path)), self.path.parent
         if self.path.is_dir():
-            raise ResultsError(f"results cannot be written to {shown}, which is a folder: name a file")
+            raise ResultsError(f"results cannot be written to {shown}, which is a folder: name a file.")
         if not folder.is_dir():
-            raise ResultsError(f"results cannot be written to {shown}: there is no folder {str(folder)!r}")
+            raise ResultsError(f"results cannot be written to {shown}: there is no folder {str(folder)!r}.")
         if not os.access(self.path if self.special else folder, os.W_OK):
-            raise ResultsError(f"results cannot be written to {shown}: permission denied")
+            raise ResultsError(f"results cannot be written to {shown}: permission denied.")
         if self.format == "parquet" and self.special:
-            raise ResultsError(f"parquet results cannot be written to {shown}, which is no regular file")
+            raise ResultsError(f"parquet results cannot be written to {shown}, which is no regular file.")
         if self.resume and (self.format == "table" or self.special):
-            raise ResultsError("only csv, jsonl and parquet files can be resumed")
+            raise ResultsError("only csv, jsonl and parquet files can be resumed.")
         if not self.resume and not self.overwrite and not self.special and (found := self.earlier()):
-            raise ResultsError(f"{str(found[0])!r} exists already: pass --resume to go on with it, or --overwrite")
+            raise ResultsError(f"{str(found[0])!r} exists already: pass --resume to go on with it, or --overwrite.")
 
 
 class ResultWriter:
@@ -230,7 +230,7 @@ def _writing(name: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise ResultsError(
-            f"cannot write to {name}: {error.strerror or error}; what was written before is kept"
+            f"cannot write to {name}: {error.strerror or error}; what was written before is kept."
         ) from error
 
 
@@ -276,7 +276,7 @@ def _check_same(path: Path, before: Header, now: Header) -> None:
     if differences:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, as its scores were made another way: {'; '.join(differences)}; "
-            "use the earlier options, or another --out"
+            "use the earlier options, or another --out."
         )
 
 
@@ -288,10 +288,10 @@ def _reading(path: Path) -> Iterator[None]:
     except ResultsError:
         raise
     except OSError as error:
-        raise ResultsError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+        raise ResultsError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise ResultsError(
-            f"{str(path)!r} is not a result file of clipiqa score, or it is damaged ({error})"
+            f"{str(path)!r} is not a result file of clipiqa score, or it is damaged ({error})."
         ) from error
 
 

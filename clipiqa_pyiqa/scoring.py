@@ -174,7 +174,7 @@ class _Scorer:
             if not _is_out_of_memory(error):
                 raise
             self._batch_pixels = min(self._batch_pixels, math.prod(records[0].size) * len(records) // 2)
-            problem = "it does not fit in memory: shrink it with max_side or max_pixels, or score on another device"
+            problem = "it does not fit in memory: shrink it with max_side or max_pixels, or score on another device."
         else:
             return [self._row(record, values) for record, values in zip(records, scores, strict=True)]
         # Out of the except block, whose error keeps the failed call's tensors alive.
@@ -205,7 +205,7 @@ class _Scorer:
             return _row(record, scores)
         found = ", ".join(map(str, scores))
         return _row(
-            record, error=f"{record.path!r} cannot be scored: its score is not finite ({found}); try precision fp32"
+            record, error=f"{record.path!r} cannot be scored: its score is not finite ({found}); try precision fp32."
         )
 
 

@@ -69,6 +69,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     model("--precision", default="fp32", metavar="KIND", help="fp32 (default), bf16 or fp16")
     model("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; default: cuda if there is one, else cpu")
+    model(
+        "--quick-gelu", action=argparse.BooleanOptionalAction,
+        help="whether a checkpoint file that is no published one was trained with QuickGELU (default: yes)",
+    )  # fmt: skip
     images = parser.add_argument_group("images").add_argument
     images(
         "--max-side", type=int, metavar="PX", help="shrink images with a longer side to this; recorded in the result"
@@ -95,19 +99,19 @@ def run(args: argparse.Namespace) -> int:
     from .inputs import find_inputs
 
     if not args.paths:
-        raise ImageError("no PATH given: name files or folders (before --prompts, or behind a --)")
+        raise ImageError("no PATH given: name files or folders (before --prompts, or behind a --).")
     if args.resume and args.overwrite:
-        raise CLIPIQAError("--resume keeps the results in --out and --overwrite drops them: give one of the two")
+        raise CLIPIQAError("--resume keeps the results in --out and --overwrite drops them: give one of the two.")
     if args.resume and args.out is None:
-        raise CLIPIQAError("--resume needs --out, the file to go on with")
+        raise CLIPIQAError("--resume needs --out, the file to go on with.")
     check_limits(args.max_side, args.max_pixels)
     output = Output(args.out, args.format or format_of(args.out), args.resume, args.overwrite) if args.out else None
     if output is None and args.format == "parquet":
-        raise CLIPIQAError("parquet results are not text: name a file with --out")
+        raise CLIPIQAError("parquet results are not text: name a file with --out.")
     inputs = find_inputs(args.paths, args.null)
     if not inputs.paths:
-        raise ImageError("; ".join(inputs.problems.values()))
-    failures = [Row(name, error=problem) for name, problem in inputs.problems.items()]
+        raise ImageError(f"{'; '.join(inputs.problems.values())}: there is nothing to score.")
+    failures = [Row(name, error=f"{problem}.") for name, problem in inputs.problems.items()]
 
     from ..scoring import score_paths  # here and below what imports torch, once everything cheap is known to be right
 
@@ -210,10 +214,15 @@ def _metric(args: argparse.Namespace, columns: dict[str, tuple[PromptPair, ...]]
     from ..metric import CLIPIQA
 
     metric = CLIPIQA(
-        backbone=args.backbone, pos_embedding=args.pos_embedding, precision=args.precision,
-        clip_weights=args.clip_weights, template=args.template, prompts=list(itertools.chain(*columns.values())),
+        backbone=args.backbone,
+        pos_embedding=args.pos_embedding,
+        precision=args.precision,
+        clip_weights=args.clip_weights,
+        quick_gelu=args.quick_gelu,
+        template=args.template,
+        prompts=list(itertools.chain(*columns.values())),
         aggregate=None,
-    )  # fmt: skip
+    )
     return metric.to(device).eval()
 
 
@@ -225,11 +234,11 @@ def _device(name: str | None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise CLIPIQAError(f"unknown device {name!r}: use cpu, cuda, cuda:N or mps") from error
+        raise CLIPIQAError(f"unknown device {name!r}: use cpu, cuda, cuda:N or mps.") from error
     found = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if (device.index or 0) >= found.get(device.type, 0):
         there = [f"cuda:{n}" for n in range(found["cuda"])] + ["mps"] * found["mps"]
-        raise CLIPIQAError(f"device {name!r} is not available here: use one of {', '.join(['cpu', *there])}")
+        raise CLIPIQAError(f"device {name!r} is not available here: use one of {', '.join(['cpu', *there])}.")
     return device
 
 
