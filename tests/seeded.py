@@ -51,14 +51,16 @@ def _calibrate(visual: nn.Module) -> None:
     query = pool.q_proj(tokens.mean(1)).unflatten(-1, (-1, 64))
     keys = pool.k_proj(tokens).unflatten(-1, (-1, 64))
     logits = torch.einsum("nhd,nlhd->nhl", query, keys) / 8
-    pool.q_proj.weight.mul_(2 / logits.std())
+    pool.q_proj.weight.mul_(0.05 / logits.std())  # real photos excite the deep layers some fifty times more
 
 
 def _calibration_images() -> torch.Tensor:
-    """Smooth random images, normalised roughly as CLIP does: (8, 3, 224, 224)."""
-    coarse = torch.rand(8, 3, 14, 14)
-    smooth = nn.functional.interpolate(coarse, size=224, mode="bicubic", align_corners=False)
-    return (smooth + 0.05 * torch.randn(8, 3, 224, 224) - 0.45) / 0.27
+    """Random images with a photo's statistics (1/f spectrum, grey rather than colourful): (8, 3, 224, 224)."""
+    image = torch.zeros(8, 3, 224, 224)
+    for side in (2, 4, 8, 16, 32, 64, 128):
+        octave = torch.randn(8, 1, side, side) + 0.3 * torch.randn(8, 3, side, side)
+        image += nn.functional.interpolate(octave, size=224, mode="bilinear") / side**0.5
+    return (0.45 + 0.3 * image).clamp(0, 1).sub(0.45) / 0.27
 
 
 def _fp16_values(value: torch.Tensor) -> torch.Tensor:
