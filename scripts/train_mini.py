@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 import yaml
 from mini.model import MiniCLIP, save
-from mini.samples import VERSIONS, Batches, Recipe, read_photos
+from mini.samples import VERSIONS, Batches, read_photos
 from mini.words import AXES, prompts_of
 from torch import nn
 from torch.utils.data import DataLoader
@@ -152,7 +152,7 @@ def train(config: dict, photos: dict, work: Path, workers: int) -> tuple[MiniCLI
         start = state["step"]
         log.info("going on from step %d of %s", start, saved)
 
-    data = Batches(list(photos.values()), Recipe(config["kinds"]), config["sizes"], config["pixels"], config["seed"])
+    data = Batches(list(photos.values()), config["kinds"], config["sizes"], config["pixels"], config["seed"])
     loader = DataLoader(data, batch_size=None, sampler=range(start, config["steps"]), num_workers=workers)
     frozen_from = round(config["freeze_batchnorm"] * config["steps"])
     model.train()

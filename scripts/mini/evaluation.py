@@ -24,7 +24,7 @@ ATTRIBUTES: dict[str, tuple[str, Callable[[Image.Image, float], Image.Image], np
     "brightness": ("brightness", lambda im, v: ImageEnhance.Brightness(im).enhance(v), np.linspace(0.4, 1.6, 7)),
     "noise": ("noisiness", lambda im, v: add_noise(im, v), np.linspace(60, 0, 7)),
     "colour": ("colorfulness", lambda im, v: ImageEnhance.Color(im).enhance(v), np.linspace(0.0, 1.8, 7)),
-    "blur": ("sharpness", lambda im, v: im.filter(ImageFilter.GaussianBlur(v)), np.linspace(6, 0, 7)),
+    "blur": ("sharpness", lambda im, v: im.filter(ImageFilter.GaussianBlur(float(v))), np.linspace(6, 0, 7)),
     "contrast": ("contrast", lambda im, v: ImageEnhance.Contrast(im).enhance(v), np.linspace(0.4, 1.6, 7)),
     "sharpness filter": ("sharpness", lambda im, v: ImageEnhance.Sharpness(im).enhance(v), np.linspace(0.0, 2.4, 7)),
 }
@@ -77,12 +77,16 @@ class Scorer:
     """Scores PIL images with one model and fixed prompt pairs."""
 
     def __init__(self, model: MiniCLIP, pairs: Sequence[tuple[str, str]] = CANONICAL) -> None:
-        self.model, self.pairs = model, list(pairs)
+        self.model = model
+        with torch.inference_mode():
+            text = model.encode_text([text for pair in pairs for text in pair]).view(len(pairs), 2, -1)
+            self.question = model.clip.logit_scale.exp() * (text[:, 0] - text[:, 1]).T  # (D, pairs)
 
     @torch.inference_mode()
     def __call__(self, images: Iterable[Image.Image]) -> np.ndarray:
         """Images -> (N, pairs)."""
-        return np.stack([self.model.scores(to_tensor(image), self.pairs)[0].double().numpy() for image in images])
+        features = torch.cat([self.model.encode_image(to_tensor(image)) for image in images])
+        return (features @ self.question).double().sigmoid().numpy()
 
 
 def to_tensor(image: Image.Image) -> torch.Tensor:
@@ -186,20 +190,27 @@ def invariance(model: MiniCLIP, photos: Photos) -> dict[str, dict]:
 
 
 def paraphrases(model: MiniCLIP, photos: Photos) -> dict[str, float]:
-    """Mean Spearman for other wordings; for wordings of quality, over the mean of the five distortions' grades."""
-    report = {}
-    for pair, change in PARAPHRASES.items():
-        scorer, (_, apply, steps) = Scorer(model, [pair]), ATTRIBUTES[change]
+    """Mean Spearman for other wordings: of an attribute against its steps, of quality against grade."""
+    report: dict[str, float] = {}
+    for change in dict.fromkeys(PARAPHRASES.values()):
+        pairs = [pair for pair, moved_by in PARAPHRASES.items() if moved_by == change]
+        (_, apply, steps), scorer = ATTRIBUTES[change], Scorer(model, pairs)
         subjects = [photo for photo in photos.values() if change != "colour" or is_coloured(photo)]
-        values = [spearmanr(scorer(apply(im, v) for v in steps)[:, 0], np.arange(7)).statistic for im in subjects]
-        report[" / ".join(pair) + f" ({change})"] = float(np.mean(values))
+        scores = [scorer(apply(photo, value) for value in steps) for photo in subjects]
+        report |= _mean_spearman(scores, pairs, change)
     scorer = Scorer(model, QUALITY_PARAPHRASES)
     for kind in ("blur", "noise", "jpeg"):
-        scores = np.stack([scorer(KINDS[kind](im, g) for g in GRADES) for im in photos.values()])  # (N, grades, pairs)
-        for i, pair in enumerate(QUALITY_PARAPHRASES):
-            values = [-spearmanr(row, GRADES).statistic for row in scores[..., i]]
-            report[" / ".join(pair) + f" ({kind})"] = float(np.mean(values))
+        scores = [scorer(KINDS[kind](photo, grade) for grade in reversed(GRADES)) for photo in photos.values()]
+        report |= _mean_spearman(scores, QUALITY_PARAPHRASES, kind)
     return report
+
+
+def _mean_spearman(scores: list[np.ndarray], pairs: Sequence[tuple[str, str]], change: str) -> dict[str, float]:
+    order = np.arange(len(scores[0]))
+    return {
+        f"{' / '.join(pair)} ({change})": float(np.mean([spearmanr(row[:, i], order).statistic for row in scores]))
+        for i, pair in enumerate(pairs)
+    }
 
 
 def calibration(model: MiniCLIP, folder: Path) -> dict[str, dict[str, float]]:

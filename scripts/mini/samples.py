@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageEnhance
 from torch.utils.data import Dataset
 
-from .distort import DISTORTIONS, grade_of, jpeg, motion_blur
+from .distort import DISTORTIONS, grade_of, motion_blur
 from .words import AXES
 
 VERSIONS = 4
@@ -232,13 +232,22 @@ ENHANCERS = {"brightness": _brightness, "color": _color, "contrast_factor": _con
 class Batches(Dataset[dict[str, torch.Tensor]]):
     """Item `i` is the whole batch of step `i`: the same for the same seed, whatever the number of workers."""
 
-    def __init__(self, photos: Sequence[Image.Image], recipe: Recipe, sizes: dict[int, float], pixels: int, seed: int):
-        self.crops, self.recipe, self.pixels, self.seed = Crops(photos), recipe, pixels, seed
+    def __init__(
+        self,
+        photos: Sequence[Image.Image],
+        kinds: dict[int, dict[str, float]],
+        sizes: dict[int, float],
+        pixels: int,
+        seed: int,
+    ) -> None:
+        self.crops, self.pixels, self.seed = Crops(photos), pixels, seed
+        self.recipes = {first: Recipe(odds) for first, odds in kinds.items()}
         self.sizes = list(sizes)
         self.odds = np.array(list(sizes.values())) / sum(sizes.values())
 
     def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng((self.seed, step))
+        recipe = self.recipes[max(first for first in self.recipes if first <= step)]
         side = int(rng.choice(self.sizes, p=self.odds))
         # Any remainder modulo 8: a metric sees images of all sizes.
         height, width = ((side * np.array(((1, 1), (0.75, 1), (1, 0.75))[rng.integers(3)])).astype(int)
@@ -247,13 +256,10 @@ class Batches(Dataset[dict[str, torch.Tensor]]):
         versions = []
         for _ in range(count):
             crop, weight = self.crops.draw(height, width, rng)
-            versions += self.recipe.group(crop, weight, self.crops.margin, rng)
+            versions += recipe.group(crop, weight, self.crops.margin, rng)
         images = np.stack([np.asarray(image) for image, _ in versions])
         return {
             "images": torch.from_numpy(images).permute(0, 3, 1, 2),  # (G * VERSIONS, 3, H, W) uint8
             "target": torch.from_numpy(np.stack([labels.target for _, labels in versions])),
             "weight": torch.from_numpy(np.stack([labels.weight for _, labels in versions])),
         }
-
-
-__all__ = ["VERSIONS", "Batches", "Crops", "Labels", "Recipe", "jpeg", "measure", "read_photos"]
