@@ -6,24 +6,45 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "clipiqa_pyiqa/__init__.py").read_text()).group(1)
+VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "clipiqa_pyiqa/__init__.py").read_text(), re.MULTILINE).group(1)
 
 setup(
     name="clipiqa-pyiqa",
     version=VERSION,
     description="CLIP-IQA for pyiqa: exact, fast, any image size, and clear about which CLIP-IQA it is",
+    author="clipiqa-pyiqa developers",
+    license="MIT",
+    license_files=["LICENSE"],
+    keywords="image quality assessment, no-reference, CLIP, CLIP-IQA, pyiqa",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Processing",
+        "Typing :: Typed",
+    ],
     packages=find_packages(include=["clipiqa_pyiqa*"]),
     package_data={"clipiqa_pyiqa": ["py.typed"]},
     python_requires=">=3.10",
+    # Each lower bound is what `.ci/oldest` installs and tests; docs/install.md says what was seen.
     install_requires=[
-        "pyiqa>=0.1.16",
+        "pyiqa>=0.1.16",  # the first with entry points
         "torch>=2.4",
         "torchvision>=0.19",
         "open_clip_torch>=2.24",
+        # pyiqa and open_clip bring these too, but we import them ourselves.
+        "filelock>=3.13.1",
+        "huggingface_hub>=1.3",
+        "numpy>=1.26",
+        "Pillow>=10.0",
+        "pyarrow>=21.0",
+        "safetensors>=0.4.3",
+        "tqdm>=4.66.3",
     ],
     extras_require={
         # setuptools<82: pyiqa's built-in CLIPIQA imports openai's clip, which needs pkg_resources.
-        "test": ["pytest", "hypothesis", "setuptools<82", "ruff", "mypy", "types-PyYAML", "types-tqdm"],
+        "test": ["pytest>=8", "hypothesis", "setuptools<82", "ruff", "mypy", "types-PyYAML", "types-tqdm"],
     },
     entry_points={
         "console_scripts": ["clipiqa = clipiqa_pyiqa.cli:main"],

@@ -1,0 +1,100 @@
+"""What an installation consists of: the wheel's files, entry points, and honest requirements."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from email import message_from_string
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+import clipiqa_pyiqa
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "clipiqa_pyiqa"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel that `pip install .` would install, built from a copy since a build writes beside its sources."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("setup.py", "pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(PACKAGE, source / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "-w", str(folder)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def read(wheel: zipfile.ZipFile, suffix: str) -> str:
+    (name,) = (name for name in wheel.namelist() if name.endswith(suffix))
+    return wheel.read(name).decode()
+
+
+def requirements(wheel: zipfile.ZipFile) -> list[str]:
+    """What an installation without extras requires, such as ``torch>=2.4``."""
+    metadata = message_from_string(read(wheel, ".dist-info/METADATA"))
+    return [line.replace(" ", "") for line in metadata.get_all("Requires-Dist", []) if "extra" not in line]
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    sources = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
+    assert sources <= shipped
+    assert "clipiqa_pyiqa/py.typed" in shipped
+    assert all(name.startswith("clipiqa_pyiqa/") for name in shipped)
+    assert "MIT License" in read(wheel, "LICENSE")
+
+
+def test_version_has_a_single_source(wheel: zipfile.ZipFile) -> None:
+    metadata = message_from_string(read(wheel, ".dist-info/METADATA"))
+    assert metadata["Version"] == clipiqa_pyiqa.__version__
+    assert f"## [{clipiqa_pyiqa.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_entry_points(wheel: zipfile.ZipFile) -> None:
+    text = read(wheel, ".dist-info/entry_points.txt")
+    assert re.search(r"^\[console_scripts\]\nclipiqa = clipiqa_pyiqa\.cli:main$", text, re.MULTILINE)
+    assert re.search(r"^\[pyiqa\.archs\]\nclipiqa = clipiqa_pyiqa\.plugin:register$", text, re.MULTILINE)
+
+
+def test_requirements_are_ranges_that_the_oldest_run_installs(wheel: zipfile.ZipFile) -> None:
+    """`.ci/oldest` reads the lower bounds from setup.py with a regular expression: it must see every one."""
+    assert "pyiqa>=0.1.16" in requirements(wheel)
+    pattern = re.compile(r'^ *"([A-Za-z_]+>=[0-9.]+)",', re.MULTILINE)
+    seen = pattern.findall((ROOT / "setup.py").read_text())
+    assert sorted(seen) == sorted(requirements(wheel))
+
+
+def test_everything_imported_is_declared(wheel: zipfile.ZipFile) -> None:
+    declared = {normal(re.split(r"[><=]", line)[0]) for line in requirements(wheel)} | {"clipiqa-pyiqa"}
+    owners = packages_distributions()
+    third_party = {name for name in imported_modules() if name not in sys.stdlib_module_names}
+    assert "torch" in third_party
+    for module in third_party:
+        assert declared & {normal(owner) for owner in owners.get(module, [])}, f"{module} is imported but not declared"
+
+
+def normal(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def imported_modules() -> Iterator[str]:
+    """The top-level name of every absolute import in the package."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                yield node.module.split(".")[0]
