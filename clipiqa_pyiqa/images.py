@@ -175,13 +175,14 @@ def _decode(path: str) -> tuple[Image.Image, int, int, str]:
     """The file as 'RGB', the orientation stored in it, what PIL's loading left of that, and how it was converted."""
     with _strict_decoding, open(path, "rb") as file, Image.open(file, formats=readable_formats()) as image:
         _check_size(path, *image.size)
-        stored = _orientation(path, image)  # before load: PIL turns TIFFs itself, and then forgets
-        depth, several = _depth(image), _several_frames(image)
+        depth, several = _depth(image), _several_frames(image)  # loading forgets the first
+        before = _orientation(path, image) if image.format == "TIFF" else None  # PIL turns these when it loads them
         image.load()
+        left = _orientation(path, image)
         rgb, converted = _to_rgb(path, image, depth)
         if several:
             converted = f"{converted}; first frame".lstrip("; ")
-        return rgb, stored, _orientation(path, image), converted
+        return rgb, left if before is None else before, left, converted
 
 
 def readable_formats() -> list[str]:
@@ -236,7 +237,10 @@ def _reason(error: BaseException) -> str:
 
 
 def _orientation(path: str, image: Image.Image) -> int:
-    """The EXIF orientation, 1 if there is none or if it is damaged: viewers show such a picture all the same."""
+    """The EXIF orientation, 1 if there is none or if it is damaged: viewers show such a picture all the same.
+
+    For a loaded image, or a TIFF: of a PNG, ``getexif`` loads the pixels too, whose damage must not pass for EXIF's.
+    """
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception as error:  # damaged EXIF, too, raises almost anything
