@@ -1,6 +1,7 @@
 """Checkpoint files with a real architecture's names and shapes but a few kilobytes, and a local server to fetch them.
 
-Every tensor is one number, expanded: ``torch.save`` and ``torch.jit.save`` store the one number and the shape.
+Every tensor is one number, expanded: ``torch.save`` and ``torch.jit.save`` store the one number and the shape. Test
+modules that name this one in ``pytest_plugins`` get the fixtures.
 """
 
 from __future__ import annotations
@@ -9,20 +10,105 @@ import functools
 import hashlib
 import http.server
 import json
+import os
 import pickle
+import shutil
 import struct
 import threading
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import open_clip
+import pytest
 import torch
+from huggingface_hub import constants
 
 from clipiqa_pyiqa.clip.architecture import architecture
+
+REFUSED = "http://127.0.0.1:9"  # where nothing listens
+COMMIT = "0123456789abcdef0123456789abcdef01234567"  # of a repository on the hub
+VIT = "ViT-B/32"  # the quickest to describe
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder with nothing in it, all caches inside, and a hub that refuses connections."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
+    monkeypatch.delenv("CLIPIQA_WEIGHTS_DIR", raising=False)
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", REFUSED)
+    return home
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that ``CLIPIQA_WEIGHTS_DIR`` names; ask for ``home`` before it."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def openai_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_openai_like(tmp_path_factory.mktemp("openai") / "x.pt", VIT)
+
+
+@pytest.fixture
+def openai_file(openai_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that counts as OpenAI's ``ViT-B-32.pt``: open_clip's table gets its hash."""
+    path = place(openai_archive, tmp_path / "published.pt")
+    set_openai_url(monkeypatch, f"{REFUSED}/{sha256(path)}/ViT-B-32.pt")
+    return path
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server on this machine that has nothing yet."""
+    with local_server() as running:
+        yield running
+
+
+def set_openai_url(monkeypatch: pytest.MonkeyPatch, url: str, model: str = "ViT-B-32") -> None:
+    """Change OpenAI's URL, which carries the file's hash, in open_clip's table."""
+    monkeypatch.setitem(open_clip.get_pretrained_cfg(model, "openai"), "url", url)
+
+
+def place(file: Path, target: Path) -> Path:
+    """Copy a file to where a cache would keep it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copyfile(file, target))
+
+
+def damage(path: Path) -> None:
+    """Change one bit in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def put_into_hub_cache(cache: Path, repository: str, name: str, file: Path, blob: str = "") -> Path:
+    """Lay a file into the hub cache as huggingface_hub does: a blob named by its hash, a link, a reference."""
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    blob_path = place(file, folder / "blobs" / (blob or sha256(file)))
+    link = folder / "snapshots" / COMMIT / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(blob_path)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(COMMIT)
+    return link
 
 
 def fake_state_dict(backbone: str = "RN50") -> dict[str, torch.Tensor]:
@@ -106,6 +192,9 @@ class Response:
     seconds: float = 0.0  # send the body in ten pieces over this time
 
 
+_NOT_FOUND = Response(status=404, headers={"X-Error-Code": "EntryNotFound"})  # as the hub says it
+
+
 @dataclass
 class Server:
     url: str
@@ -119,8 +208,10 @@ def local_server() -> Iterator[Server]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            server.requests.append(f"{self.command} {self.path}")
-            response = server.responses.get(self.path, Response(status=404, headers={"X-Error-Code": "EntryNotFound"}))
+            prepared.requests.append(f"{self.command} {self.path}")
+            response = prepared.responses.get(
+                self.path, Response(status=404, headers={"X-Error-Code": "EntryNotFound"})
+            )
             self.send_response(response.status)
             for name, value in {"Content-Length": str(len(response.body)), **response.headers}.items():
                 self.send_header(name, value)
@@ -129,9 +220,10 @@ def local_server() -> Iterator[Server]:
                 return
             body = response.body[: response.cut_at]
             piece = max(1, len(body) // 10)
-            for start in range(0, len(body), piece):
-                self.wfile.write(body[start : start + piece])
-                time.sleep(response.seconds / 10)
+            with suppress(ConnectionError):  # a client may hang up
+                for start in range(0, len(body), piece):
+                    self.wfile.write(body[start : start + piece])
+                    time.sleep(response.seconds / 10)
 
         do_HEAD = do_GET
 
@@ -139,11 +231,11 @@ def local_server() -> Iterator[Server]:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        server = Server(f"http://127.0.0.1:{running.server_port}")
+        prepared = Server(f"http://127.0.0.1:{running.server_port}")
         thread = threading.Thread(target=running.serve_forever, daemon=True)
         thread.start()
         try:
-            yield server
+            yield prepared
         finally:
             running.shutdown()
             thread.join()

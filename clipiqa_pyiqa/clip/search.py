@@ -20,6 +20,8 @@ from .torchscript import is_torchscript
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
+HUB_CACHE = "hub cache"
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -77,7 +79,7 @@ def copies(file: PublishedFile) -> Iterator[Copy]:
     for name in file.hub_names:
         cached = try_to_load_from_cache(file.hub, name)
         if isinstance(cached, str):
-            yield Copy(Path(cached), "hub cache", _hub_hash(Path(cached)))
+            yield Copy(Path(cached), HUB_CACHE, _hub_hash(Path(cached)))
     for source, path in file.caches:
         if path.is_file():
             yield Copy(path, source, file.sha256)
@@ -161,15 +163,14 @@ def _nowhere(file: PublishedFile, failures: list[str]) -> str:
 
 def _places(file: PublishedFile) -> Iterator[str]:
     """Every place on this machine that was searched in vain, with what was there."""
-    damage = {copy.path: f"damaged: {copy.damage}" for copy in copies(file)}
+    damaged = {copy.path: copy for copy in copies(file)}
     folder = weights_folder()
     if folder is None:
         yield f"{VARIABLE}: not set"
     else:
-        there = f"has no {' or '.join(file.folder_names)}" if folder.is_dir() else "no such folder"
-        yield f"{VARIABLE}={folder}: {there}"
+        yield f"{VARIABLE}={folder}: {'no ' + ' or '.join(file.folder_names) if folder.is_dir() else 'no such folder'}"
     if file.hub:
-        damaged = [f"{path}: {words}" for path, words in damage.items() if file.hub.replace("/", "--") in str(path)]
-        yield f"hub cache {constants.HF_HUB_CACHE}: {', '.join(damaged) or f'has no {file.hub}'}"
+        in_hub = [f"{copy.path}: damaged, {copy.damage}" for copy in damaged.values() if copy.source == HUB_CACHE]
+        yield f"{HUB_CACHE} {constants.HF_HUB_CACHE}: {', '.join(in_hub) or f'no {file.hub}'}"
     for source, path in file.caches:
-        yield f"{source} {path}: {damage.get(path, 'not there')}"
+        yield f"{source} {path}: {f'damaged, {damaged[path].damage}' if path in damaged else 'not there'}"

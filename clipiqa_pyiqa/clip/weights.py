@@ -99,11 +99,10 @@ def find_prompt_file(name: str) -> Path:
 
 
 def _is_path(clip_weights: str | Path, backbone: str) -> bool:
-    """Whether this is a path and not a tag: it has a suffix or a separator, as no tag has, or something lies there."""
-    path = Path(clip_weights)
-    if isinstance(clip_weights, Path) or path.suffix or len(path.parts) > 1:
+    """Whether this is a path and not a tag: it has a suffix or a slash, as no tag has, or something lies there."""
+    if isinstance(clip_weights, Path) or "/" in clip_weights or Path(clip_weights).suffix:
         return True
-    return clip_weights not in tags(backbone) and path.exists()
+    return clip_weights not in tags(backbone) and Path(clip_weights).exists()
 
 
 def _file_weights(backbone: str, path: Path, source: str, quick_gelu: bool | None) -> Weights:
