@@ -303,8 +303,8 @@ def _read(path: Path, format: str) -> tuple[Header, Iterator[Row]]:
 
 def _whole_lines(path: Path) -> Iterator[str]:
     """The lines of a file, without a last one that a kill has torn."""
-    with open(path, encoding="utf-8", newline="\n") as file:
-        yield from (line for line in file if line.endswith("\n"))
+    with open(path, "rb") as file:  # in bytes, since it may be torn within a character
+        yield from (line.decode() for line in file if line.endswith(b"\n"))
 
 
 def _publish_parquet(output: Output) -> None:

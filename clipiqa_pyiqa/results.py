@@ -198,7 +198,7 @@ class Table:
 
     def row(self, row: Row) -> str:
         if row.scores is None:
-            return self._line(row.path, ["-"] * len(self.widths), f"error: {row.error}")
+            return self._line(row.path, ["-"] * len(self.widths), "not scored")
         self._count += 1
         self._sums = [total + score for total, score in zip(self._sums, row.scores, strict=True)]
         size, scored = f"{row.width}×{row.height}", f"{row.scored_width}×{row.scored_height}"
