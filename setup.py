@@ -43,8 +43,9 @@ setup(
         "tqdm>=4.66.3",
     ],
     extras_require={
-        # setuptools<82: pyiqa's built-in CLIPIQA imports openai's clip, which needs pkg_resources.
-        "test": ["pytest>=8", "hypothesis", "setuptools<82", "ruff", "mypy", "types-PyYAML", "types-tqdm"],
+        # setuptools: 70.1 is the first that builds wheels alone, 81 the last with the pkg_resources that openai's clip,
+        # and so pyiqa's built-in CLIPIQA, needs.
+        "test": ["pytest>=8", "hypothesis", "setuptools>=70.1,<82", "ruff", "mypy", "types-PyYAML", "types-tqdm"],
     },
     entry_points={
         "console_scripts": ["clipiqa = clipiqa_pyiqa.cli:main"],
