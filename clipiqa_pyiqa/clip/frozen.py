@@ -9,13 +9,16 @@ gradient, in the reverse order, from that tape.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 Tape = list[Tensor]
-"""Signs of ReLU outputs (bool, True where positive), in the order in which the forward met them."""
+"""Signs of ReLU outputs, packed by :func:`pack_signs`, in the order in which the forward met them."""
+
+_GATHER = 0x0102040810204080  # multiplied with eight bytes of 0 or 1, it leaves those eight bits in the highest byte
 
 BATCH_NORM_EPS = 1e-5  # torch's default, with which every CLIP ResNet was trained
 
@@ -56,6 +59,10 @@ class FrozenConv:
         self.padding = self.weight.shape[-1] // 2 if stride < self.weight.shape[-1] else 0
 
     @property
+    def in_channels(self) -> int:
+        return self.weight.shape[1]
+
+    @property
     def out_channels(self) -> int:
         return self.weight.shape[0]
 
@@ -86,3 +93,31 @@ def pull_back_avg_pool(grad: Tensor, stride: int, size: tuple[int, int]) -> Tens
     grad = F.interpolate(grad / stride**2, scale_factor=stride, mode="nearest")
     rows, columns = size[0] - grad.shape[-2], size[1] - grad.shape[-1]
     return F.pad(grad, (0, columns, 0, rows)) if rows or columns else grad
+
+
+def pack_signs(y: Tensor) -> Tensor:
+    """Where a ReLU's output is positive, one bit per element: ``(N, C, H, W)`` to uint8 ``(N, C / 8, H, W)``."""
+    return _gather_bits((y > 0).permute(0, 2, 3, 1).contiguous()).permute(0, 3, 1, 2)
+
+
+def keep_positive(grad: Tensor, signs: Tensor) -> Tensor:
+    """Zero ``grad`` in place where the ReLU's output, whose packed signs are given, was not positive."""
+    bytes_ = signs.permute(0, 2, 3, 1)  # (N, H, W, C / 8)
+    mask = _spread_table(grad.device).index_select(0, bytes_.reshape(-1).int()).view(torch.bool)
+    return grad.mul_(mask.view(*bytes_.shape[:3], -1).permute(0, 3, 1, 2))
+
+
+def _gather_bits(flags: Tensor) -> Tensor:
+    """Bools ``(…, C)`` to uint8 ``(…, C / 8)``."""
+    return (flags.view(torch.int64) * _GATHER >> 56).to(torch.uint8)
+
+
+@cache
+def _spread_table(device: torch.device) -> Tensor:
+    """For each byte, its eight bits as eight bools, held in one int64."""
+    with torch.inference_mode(False):
+        numbers = torch.arange(256, device=device)
+        flags = (numbers[:, None] >> torch.arange(8, device=device)).bitwise_and(1).bool()  # (256, 8)
+        table = torch.empty(256, dtype=torch.int64, device=device)
+        table[_gather_bits(flags)[:, 0].long()] = flags.view(torch.int64)[:, 0]
+        return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
@@ -14,13 +14,11 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
 from .checkpoint import Checkpoint, open_checkpoint
+from .gradient import groups
 from .resnet import ModifiedResNet
 from .text import TextTower
 from .vit import VisionTransformer
 from .weights import Weights
-
-CPU_PIECE_PIXELS = 1 << 18
-"""On a CPU a batch is encoded in pieces of at most this many pixels (at least one image), which suit its cache."""
 
 
 class ImageTower:
@@ -51,7 +49,7 @@ class ImageTower:
         Autocast does not reach inside: the tower's own dtype decides, so that a score does not depend on its caller.
         """
         with torch.autocast(x.device.type, enabled=False):
-            features = torch.cat([self._encode(piece, pos_embedding) for piece in _pieces(x)])
+            features = torch.cat([self._encode(group, pos_embedding) for group in groups(x)])
             return F.normalize(features.to(self.mean.dtype), dim=-1)
 
     def _encode(self, x: Tensor, pos_embedding: str) -> Tensor:
@@ -59,7 +57,7 @@ class ImageTower:
         if pos_embedding == "fixed":
             x = _resize_and_crop(x, self.resolution)
         x = (x - self.mean) / self.std
-        return self.encoder(x.to(self.encoder.dtype), "none" if pos_embedding == "none" else "interpolate")
+        return self.encoder(x, "none" if pos_embedding == "none" else "interpolate")
 
 
 class FrozenCLIP:
@@ -143,14 +141,6 @@ def frozen_clip(weights: Weights) -> FrozenCLIP:
         if clip is None:
             clip = _shared[key] = FrozenCLIP(weights)
         return clip
-
-
-def _pieces(x: Tensor) -> Iterator[Tensor]:
-    """Split a batch into runs of images that one pass should take together. Exact: images do not meet each other."""
-    if x.device.type != "cpu":
-        yield x
-    else:
-        yield from x.split(max(1, CPU_PIECE_PIXELS // (x.shape[-2] * x.shape[-1])))
 
 
 def _resize_and_crop(x: Tensor, side: int) -> Tensor:

@@ -7,21 +7,19 @@ removed, so that images go in unresized). Everything after the last ReLU is in :
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .attention_pool import AttentionPool
-from .frozen import FrozenConv, Tape, avg_pool, pull_back_avg_pool
+from .frozen import FrozenConv, Tape, avg_pool, keep_positive, pack_signs, pull_back_avg_pool
+from .gradient import is_general, only_once, thread_to
+from .strips import RowMap, cut, take_rows
 
 MIN_SIDE = 32
 """Smallest height and width in pixels: the network halves them five times."""
-
-CPU_STRIP_BYTES = 8 << 20
-"""On a CPU one large image is worked on in strips of rows of about this size, which stay in its cache. Exact."""
 
 
 class ModifiedResNet:
@@ -44,12 +42,15 @@ class ModifiedResNet:
         """Encode normalised pixels ``(N, 3, H, W)``; returns features ``(N, D)``, not normalised.
 
         Args:
-            x: normalised pixels, of the tower's dtype.
+            x: normalised pixels, fp32 or float64; so is their gradient, whatever the tower's dtype.
             pos_embedding: ``'none'``, or ``'interpolate'`` (the official code's resize); for CLIP's own 224 px input
                 ``'interpolate'`` leaves the embedding as it is.
         """
-        needs_grad = torch.is_grad_enabled() and x.requires_grad
-        return self.pool(_PiecewiseLinear.apply(x, self.trunk) if needs_grad else self.trunk(x), pos_embedding)
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return self.pool(self.trunk(x.to(self.dtype)), pos_embedding)
+        if is_general():
+            return self.pool(self.trunk.plain(x.to(self.dtype)), pos_embedding)
+        return self.pool(_PiecewiseLinear.apply(x, thread_to(x), self.trunk, self.dtype), pos_embedding)
 
 
 class Trunk:
@@ -67,6 +68,15 @@ class Trunk:
         x = self.stem(x.contiguous(memory_format=torch.channels_last), tape)
         for block in self.blocks:
             x = block(x, tape)
+        return x
+
+    def plain(self, x: Tensor) -> Tensor:
+        """The same by plain differentiable operations, for second derivatives and torch.func's transforms."""
+        for conv in self.stem.convs:
+            x = conv(x).relu()
+        x = F.avg_pool2d(x, 2)
+        for block in self.blocks:
+            x = block.plain(x)
         return x
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
@@ -94,16 +104,16 @@ class Stem:
         return (size[0] + 1) // 4, (size[1] + 1) // 4
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
-        rows, columns = self.out_size(x.shape[-2:])
+        rows, columns = self.out_size((x.shape[-2], x.shape[-1]))
         row_bytes = 4 * columns * self.convs[-1].out_channels * x.element_size()
-        out, signs = _Map(rows), [_Map((x.shape[-2] + 1) // 2) for _ in self.convs]
-        for start, stop in _strips(x, rows, row_bytes):
+        out, signs = RowMap(rows), [RowMap((x.shape[-2] + 1) // 2) for _ in self.convs]
+        for start, stop in cut(x, rows, row_bytes):
             out.append(self._strip(x, start, stop, None if tape is None else signs))
         if tape is not None:
             tape.extend(sign.whole for sign in signs)
         return out.whole
 
-    def _strip(self, x: Tensor, start: int, stop: int, signs: list[_Map] | None) -> Tensor:
+    def _strip(self, x: Tensor, start: int, stop: int, signs: list[RowMap] | None) -> Tensor:
         """Output rows ``start`` to ``stop``: each convolution must first make one more row on either side of them."""
         half = (x.shape[-2] + 1) // 2
         is_whole = start == 0 and stop == half // 2
@@ -112,19 +122,40 @@ class Stem:
         for index, (conv, halo) in enumerate(zip(self.convs, (2, 1, 0), strict=True)):
             if not is_whole:
                 top, bottom = max(first - halo, 0), min(last + halo, half)
-                x = _rows(x, conv.stride * top - 1 - low, conv.stride * (bottom - 1) + 2 - low)
+                x = take_rows(x, conv.stride * top - 1 - low, conv.stride * (bottom - 1) + 2 - low)
                 low = top
             x = conv(x, pad_rows=is_whole).relu_()
             if signs is not None:
-                signs[index].append(x[:, :, first - low : last - low] > 0)
+                signs[index].append(pack_signs(x[:, :, first - low : last - low]))
         return F.avg_pool2d(x, 2)
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
-        half = ((size[0] + 1) // 2, (size[1] + 1) // 2)
-        grad = pull_back_avg_pool(grad, 2, half)
-        for conv, in_size in zip(reversed(self.convs), (half, half, size), strict=True):
-            grad = conv.pull_back(grad.mul_(tape.pop()), in_size)
-        return grad
+        half, rows = (size[0] + 1) // 2, grad.shape[-2]
+        signs = [tape.pop() for _ in self.convs]
+        row_bytes = 4 * grad.shape[-1] * grad.shape[1] * grad.element_size()
+        out = RowMap(size[0])
+        for start, stop in cut(grad, rows, row_bytes):
+            out.append(self._pull_back_strip(grad, signs, start, stop, half, size))
+        return out.whole
+
+    def _pull_back_strip(
+        self, grad: Tensor, signs: list[Tensor], start: int, stop: int, half: int, size: tuple[int, int]
+    ) -> Tensor:
+        """What output rows ``start`` to ``stop`` lie over; like the forward, with rows around them that are cut off."""
+        rows = grad.shape[-2]
+        first, last = 2 * start, half if stop == rows else 2 * stop
+        above, below = max(start - 1, 0), min(stop + 2, rows)
+        low, high = 2 * above, half if below == rows else 2 * below  # which rows of the current map grad holds
+        columns = (size[1] + 1) // 2
+        grad = pull_back_avg_pool(grad[:, :, above:below], 2, (high - low, columns))
+        for conv, sign, halo in zip(reversed(self.convs), signs, (2, 1, 0), strict=True):
+            top, bottom = max(first - halo, 0), min(last + halo + 1, half)
+            grad = keep_positive(grad[:, :, top - low : bottom - low], sign[:, :, top:bottom])
+            low = top
+            if halo:
+                grad = conv.pull_back(grad, (bottom - top, columns))
+        grad = self.convs[0].pull_back(grad, (min(2 * (bottom - top), size[0] - 2 * top), size[1]))
+        return grad if last == half else grad[:, :, : 2 * (last - first)]
 
 
 class Bottleneck:
@@ -149,15 +180,15 @@ class Bottleneck:
         height, width = x.shape[-2:]
         rows, _ = self.out_size((height, width))
         row_bytes = self.stride * width * max(x.shape[1], self.expand.out_channels) * x.element_size()
-        out, signs = _Map(rows), [_Map(height), _Map(height), _Map(rows)]
-        strips = _strips(x, rows, row_bytes)
+        out, signs = RowMap(rows), [RowMap(height), RowMap(height), RowMap(rows)]
+        strips = cut(x, rows, row_bytes)
         done, above = 0, None  # how many rows of x are reduced, and the last two of them
         for start, stop in strips:
             first, last = start * self.stride, height if stop == rows else stop * self.stride
             reduced = self.reduce(x[:, :, done : last + 1]).relu_()
             done = last + 1
             if tape is not None:
-                signs[0].append(reduced > 0)
+                signs[0].append(pack_signs(reduced))
             if len(strips) == 1:
                 y = self.spatial(reduced).relu_()
             else:
@@ -166,7 +197,7 @@ class Bottleneck:
                 above = reduced[:, :, -2:].clone()
                 y = self.spatial(reduced, pad_rows=False).relu_()
             if tape is not None:
-                signs[1].append(y > 0)
+                signs[1].append(pack_signs(y))
             y = self.expand(avg_pool(y, self.stride))
             identity = x[:, :, first:last]
             if self.shortcut is None:
@@ -175,73 +206,69 @@ class Bottleneck:
                 y = y.add_(self.shortcut(avg_pool(identity, self.stride))).relu_()
                 out.append(y)
             if tape is not None:
-                signs[2].append(y > 0)
+                signs[2].append(pack_signs(y))
         if tape is not None:
             tape.extend(sign.whole for sign in signs)
         return x if self.shortcut is None else out.whole
 
+    def plain(self, x: Tensor) -> Tensor:
+        y = self.spatial(self.reduce(x).relu()).relu()
+        y = self.expand(avg_pool(y, self.stride))
+        return (y + (x if self.shortcut is None else self.shortcut(avg_pool(x, self.stride)))).relu()
+
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
-        grad = grad.mul_(tape.pop())
-        y = self.expand.pull_back(grad, self.out_size(size))
-        y = pull_back_avg_pool(y, self.stride, size)
-        y = self.spatial.pull_back(y.mul_(tape.pop()), size)
-        y = self.reduce.pull_back(y.mul_(tape.pop()), size)
-        if self.shortcut is not None:
-            grad = self.shortcut.pull_back(grad, self.out_size(size))
-            grad = pull_back_avg_pool(grad, self.stride, size)
-        return y.add_(grad)
+        """Without a convolution on its shortcut, the block overwrites ``grad`` with the input's gradient."""
+        height, width = size
+        rows, columns = self.out_size(size)
+        row_bytes = self.stride * width * max(self.reduce.in_channels, grad.shape[1]) * grad.element_size()
+        out_signs, spatial_signs, reduce_signs = tape.pop(), tape.pop(), tape.pop()
+        out = RowMap(height)
+        done, above = 0, grad[:, :0, :0]  # how many rows of grad are through `expand`, and the last of them after it
+        for start, stop in cut(grad, rows, row_bytes):
+            first, last = start * self.stride, height if stop == rows else stop * self.stride
+            ahead = min(stop + 1, rows)
+            low, high = done * self.stride, height if ahead == rows else ahead * self.stride
+            y = keep_positive(grad[:, :, done:ahead], out_signs[:, :, done:ahead])
+            y = self.expand.pull_back(y, (ahead - done, columns))
+            y = pull_back_avg_pool(y, self.stride, (high - low, width))
+            y = keep_positive(y, spatial_signs[:, :, low:high])
+            done = ahead
+            if start:
+                y, low = torch.cat([above, y], dim=2), first - 1
+            above = y[:, :, last - 1 - low :].clone()
+            y = y[:, :, : last + 1 - low]
+            y = self.spatial.pull_back(y, (y.shape[-2], width))[:, :, first - low : last - low]
+            y = keep_positive(y, reduce_signs[:, :, first:last])
+            y = self.reduce.pull_back(y, (last - first, width))
+            if self.shortcut is None:
+                grad[:, :, first:last].add_(y)
+            else:
+                identity = self.shortcut.pull_back(grad[:, :, start:stop], (stop - start, columns))
+                out.append(y.add_(pull_back_avg_pool(identity, self.stride, (last - first, width))))
+        return grad if self.shortcut is None else out.whole
 
 
 class _PiecewiseLinear(torch.autograd.Function):
     """The trunk with a gradient that keeps the signs of its ReLUs instead of their outputs."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, trunk: Trunk) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, thread: Tensor, trunk: Trunk, dtype: torch.dtype) -> Tensor:
         tape: Tape = []
-        ctx.trunk, ctx.size = trunk, tuple(x.shape[-2:])
-        y = trunk(x, tape)
-        ctx.save_for_backward(*tape)
-        return y
+        ctx.trunk, ctx.dtype, ctx.size = trunk, dtype, tuple(x.shape[-2:])
+        y = trunk(x.to(dtype), tape)
+        ctx.save_for_backward(thread, *tape)
+        return y.to(x.dtype)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor):  # type: ignore[override]
-        return ctx.trunk.pull_back(grad, list(ctx.saved_tensors), ctx.size), None
-
-
-class _Map:
-    """A map of ``rows`` rows that arrives strip by strip, from the top."""
-
-    def __init__(self, rows: int):
-        self.rows, self.filled = rows, 0
-        self.whole: Tensor = torch.empty(0)
-
-    def append(self, strip: Tensor) -> None:
-        count = strip.shape[-2]
-        if count == self.rows:
-            self.whole = strip
-            return
-        if self.filled == 0:
-            shape = (*strip.shape[:2], self.rows, strip.shape[-1])
-            self.whole = torch.empty(shape, dtype=strip.dtype, device=strip.device, memory_format=torch.channels_last)
-        self.whole[:, :, self.filled : self.filled + count] = strip
-        self.filled += count
-
-
-def _strips(x: Tensor, rows: int, row_bytes: int) -> list[tuple[int, int]]:
-    """Cut ``rows`` output rows into ``(start, stop)`` runs; only one large image on a CPU is cut at all."""
-    count = 1
-    if x.device.type == "cpu" and x.shape[0] == 1:
-        count = max(1, min(rows // 2, round(rows * row_bytes / CPU_STRIP_BYTES)))
-    edges = [rows * i // count for i in range(count + 1)]
-    return list(pairwise(edges))
-
-
-def _rows(x: Tensor, start: int, stop: int) -> Tensor:
-    """Rows ``start`` to ``stop`` of a map that is zero outside itself."""
-    height = x.shape[-2]
-    inside = x[:, :, max(start, 0) : min(stop, height)]
-    return F.pad(inside, (0, 0, max(-start, 0), max(stop - height, 0))) if start < 0 or stop > height else inside
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        thread, *tape = ctx.saved_tensors
+        with torch.no_grad():
+            # Pulling back is linear, so each image's gradient may go through in the middle of its dtype's range: a
+            # score's own would be lost in fp16, and a caller's GradScaler does not reach in here.
+            largest = grad.abs().amax(dim=(1, 2, 3), keepdim=True)
+            scale = torch.where(largest > 0, largest.log2().floor().exp2(), 1.0)
+            pulled = ctx.trunk.pull_back((grad / scale).to(ctx.dtype), tape, ctx.size).to(grad.dtype) * scale
+        return only_once(pulled, thread), None, None, None
 
 
 def _count_blocks(tensors: Mapping[str, Tensor], stage: int) -> int:

@@ -43,7 +43,7 @@ class VisionTransformer:
 
     def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
         """Encode normalised pixels ``(N, 3, H, W)``; returns features ``(N, D)``, not normalised."""
-        x = F.conv2d(x, self.patch_weight, stride=self.min_side)
+        x = F.conv2d(x.to(self.dtype), self.patch_weight, stride=self.min_side)
         x = x.flatten(2).transpose(1, 2)  # (N, width, h, w) -> (N, hw, width)
         x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)  # (N, hw + 1, width)
         if pos_embedding == "interpolate":

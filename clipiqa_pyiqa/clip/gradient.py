@@ -1,0 +1,130 @@
+"""The gradient of one value per image, computed while going forward, and the general path where that will not do.
+
+A frozen network scores each image by itself. So the derivative of an image's value with respect to its pixels is known
+as soon as the value is, and a batch can be worked through a few images at a time: what stays until backward is one
+tensor of the input's size, which backward only scales. Peak memory is that of one group, however large the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from ..errors import CLIPIQAError
+
+GPU_GROUP_PIXELS = 1 << 22
+"""Pixels per group on a GPU: sixteen images of 512×512, enough to keep a large card busy. Not measured on one."""
+
+CPU_GROUP_PIXELS = 1 << 18
+"""Pixels per group on a CPU (at least one image), which suit its cache."""
+
+_general = ContextVar("general_path", default=False)
+
+
+@contextmanager
+def general_path() -> Iterator[None]:
+    """Within it, scores are computed by plain differentiable operations, as if the network were any other.
+
+    It costs the memory of every activation, and allows what the short cuts do not: derivatives of the gradient.
+    """
+    token = _general.set(True)
+    try:
+        yield
+    finally:
+        _general.reset(token)
+
+
+def is_general() -> bool:
+    """Whether to compute by plain operations: inside :func:`general_path`, and under torch.func's transforms."""
+    return _general.get() or torch._C._are_functorch_transforms_active()
+
+
+def groups(x: Tensor) -> tuple[Tensor, ...]:
+    """Split a batch into runs of images that one pass should take together. Exact: images do not meet each other."""
+    limit = CPU_GROUP_PIXELS if x.device.type == "cpu" else GPU_GROUP_PIXELS
+    return x.split(max(1, limit // (x.shape[-2] * x.shape[-1])))
+
+
+def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``function(x)``, with its gradient computed while going forward if a gradient is wanted at all.
+
+    Args:
+        function: images ``(n, 3, H, W)``, fp32 or float64, to one value each, ``(n,)`` or ``(n, 1)``; an image's value
+            must depend on that image alone.
+        x: images ``(N, 3, H, W)`` of any floating dtype.
+
+    Returns:
+        What ``function`` returns, for all N. A gradient is kept in fp32, whatever the dtype of ``x``.
+    """
+    if not (torch.is_grad_enabled() and x.requires_grad) or is_general():
+        return function(x)
+    return _ahead(x, function)
+
+
+@torch.compiler.disable  # it cannot trace a gradient inside a forward: the compiled graph breaks here
+def _ahead(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    return _Ahead.apply(x, thread_to(x), function)
+
+
+class _Ahead(torch.autograd.Function):
+    """One value per image, with its gradient ready for backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, thread: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+        gradient = torch.empty_like(x, dtype=wide)
+        values, done = [], 0
+        # The hooks of an outer activation checkpoint, or of offloading, are not for what lives and dies in here.
+        with torch.enable_grad(), torch.autocast(x.device.type, enabled=False), saved_tensors_hooks(_same, _same):
+            for group in groups(x):
+                leaf = group.detach().to(wide).requires_grad_()
+                value = function(leaf)
+                gradient[done : done + len(group)] = torch.autograd.grad(value.sum(), leaf)[0]
+                values.append(value.detach())
+                done += len(group)
+        ctx.save_for_backward(gradient, thread)
+        ctx.dtype = x.dtype
+        return torch.cat(values)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        gradient, thread = ctx.saved_tensors
+        return only_once((gradient * upstream.view(-1, 1, 1, 1)).to(ctx.dtype), thread), None, None
+
+
+def thread_to(x: Tensor) -> Tensor:
+    """An empty tensor by which a derivative of ``x``'s gradient finds its way to ``x``, without keeping ``x``."""
+    return x[:0].clone()
+
+
+def only_once(gradient: Tensor, thread: Tensor) -> Tensor:
+    """Let a gradient pass, but refuse a derivative of it, which would be wrong in silence.
+
+    Args:
+        gradient: what a backward is about to return.
+        thread: the input's :func:`thread_to`, so that the refusal also comes if ``gradient`` depends on nothing else.
+    """
+    return _OnlyOnce.apply(gradient, thread) if torch.is_grad_enabled() else gradient
+
+
+class _OnlyOnce(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, thread: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, _: Tensor) -> None:
+        raise CLIPIQAError(
+            "a second derivative of CLIP-IQA was asked for, but its gradient is computed by a short cut that has none: "
+            "use CLIPIQALoss(double_backward=True), or call the metric inside clipiqa_pyiqa.loss.general_path()."
+        )
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor

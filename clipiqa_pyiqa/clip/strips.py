@@ -1,0 +1,47 @@
+"""One large image worked on in strips of rows, which stay in a CPU's cache. Exact: strips overlap where they must."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CPU_STRIP_BYTES = 8 << 20
+"""About how large a strip of the widest map is."""
+
+
+class RowMap:
+    """A map of ``rows`` rows that arrives strip by strip, from the top."""
+
+    def __init__(self, rows: int):
+        self.rows, self.filled = rows, 0
+        self.whole: Tensor = torch.empty(0)
+
+    def append(self, strip: Tensor) -> None:
+        count = strip.shape[-2]
+        if count == self.rows:
+            self.whole = strip
+            return
+        if self.filled == 0:
+            shape = (*strip.shape[:2], self.rows, strip.shape[-1])
+            self.whole = torch.empty(shape, dtype=strip.dtype, device=strip.device, memory_format=torch.channels_last)
+        self.whole[:, :, self.filled : self.filled + count] = strip
+        self.filled += count
+
+
+def cut(x: Tensor, rows: int, row_bytes: int) -> list[tuple[int, int]]:
+    """Cut ``rows`` output rows into ``(start, stop)`` runs of at least two; only one large image on a CPU is cut."""
+    count = 1
+    if x.device.type == "cpu" and x.shape[0] == 1:
+        count = max(1, min(rows // 2, round(rows * row_bytes / CPU_STRIP_BYTES)))
+    edges = [rows * i // count for i in range(count + 1)]
+    return list(pairwise(edges))
+
+
+def take_rows(x: Tensor, start: int, stop: int) -> Tensor:
+    """Rows ``start`` to ``stop`` of a map that is zero outside itself."""
+    height = x.shape[-2]
+    inside = x[:, :, max(start, 0) : min(stop, height)]
+    return F.pad(inside, (0, 0, max(-start, 0), max(stop - height, 0))) if start < 0 or stop > height else inside
