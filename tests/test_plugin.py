@@ -118,18 +118,6 @@ answer(names='CLIPIQA' in names, light=light, iterated=iterated, built=create(),
     assert in_process(code)[0] == expected | {"built": OURS, "builtin": BUILTIN, "again": OURS}
 
 
-def test_pyiqa_importing_all_its_architectures_keeps_ours(in_process: InProcess) -> None:
-    code = """
-import pyiqa, pyiqa.archs
-try:
-    pyiqa.archs.build_network({'type': 'NoSuchNetwork'})  # makes pyiqa import every architecture it has
-except KeyError:
-    pass
-answer(imported='pyiqa.archs.clipiqa_arch' in sys.modules, built=create())
-"""
-    assert in_process(code)[0] == {"imported": True, "built": OURS}
-
-
 def test_variable_keeps_the_builtin(in_process: InProcess) -> None:
     code = """
 import clipiqa_pyiqa
