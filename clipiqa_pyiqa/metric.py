@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from . import __version__
+from .clip.gradient import per_image
 from .clip.model import ImageTower, frozen_clip
 from .clip.weights import find_weights
 from .errors import CLIPIQAError, ImageError
@@ -109,7 +110,13 @@ class CLIPIQA(nn.Module):
             PromptError: prompts that cannot be used.
         """
         pairs, aggregate = self._question(prompts, aggregate)  # a bad question fails before the image is encoded
-        return self._answer(self.encode_image(x), pairs, aggregate)
+        self.check(x)
+
+        def ask(images: Tensor) -> Tensor:
+            return self._answer(self._encode(images), pairs, aggregate)
+
+        # A column of one value per image has its gradient ready early; prompts that are learning need their own too.
+        return ask(x) if aggregate is None or (pairs is None and self.training) else per_image(ask, x)
 
     def encode_image(self, x: Tensor) -> Tensor:
         """Encode images once, to be scored with :meth:`score` as often as needed.
@@ -120,14 +127,18 @@ class CLIPIQA(nn.Module):
         Returns:
             Unit features ``(N, D)``, fp32 (float64 for float64 images), differentiable with respect to ``x``.
         """
-        check_images(x)
+        self.check(x)
+        return self._encode(x)
+
+    def check(self, x: Tensor, finite: bool = True) -> None:
+        """Raise :class:`ImageError` for images that cannot be scored; NaN and infinity may pass if not ``finite``."""
+        check_images(x, finite)
         tower = self._image_tower(x)
         if min(x.shape[-2:]) < tower.min_side and self.pos_embedding != "fixed":
             raise ImageError(
                 f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {self.clip.weights.backbone} needs at least "
                 f"{tower.min_side} px on each side: use a larger image."
             )
-        return tower(x, self.pos_embedding)
 
     def score(self, features: Tensor, prompts: Prompts = None, aggregate: Aggregate = _OWN) -> Tensor:
         """Score images that are encoded already.
@@ -170,6 +181,9 @@ class CLIPIQA(nn.Module):
             return pairs, self.aggregate
         return pairs, _choice("aggregate", aggregate, {"mean": "mean", None: None})
 
+    def _encode(self, x: Tensor) -> Tensor:
+        return self._image_tower(x)(x, self.pos_embedding)
+
     def _answer(self, features: Tensor, pairs: tuple[PromptPair, ...], aggregate: Aggregate) -> Tensor:
         texts = self.encode_prompts(list(pairs), features.dtype).to(features.device)
         scores = antonym_scores(features, texts, self.clip.logit_scale)
@@ -189,8 +203,8 @@ class CLIPIQA(nn.Module):
         return {**self.__dict__, "_tower": None}
 
 
-def check_images(x: Any) -> None:
-    """Raise :class:`ImageError` unless ``x`` is a batch of RGB images in a floating dtype, without NaN or infinity."""
+def check_images(x: Any, finite: bool = True) -> None:
+    """Raise :class:`ImageError` unless ``x`` is a batch of RGB images in a floating dtype, if asked ``finite``."""
     if not isinstance(x, Tensor):
         raise ImageError(f"expected a tensor of shape (N, 3, H, W), but a {type(x).__name__} came: convert it first.")
     if x.dim() != 4 or x.shape[1] != 3:
@@ -206,9 +220,9 @@ def check_images(x: Any) -> None:
         raise ImageError(
             f"expected pixels as floats in [0, 1], but {x.dtype} came: use x.float() / 255 for 8-bit images."
         )
-    finite = x.detach().isfinite().flatten(1).all(dim=1)
-    if not finite.all():
-        bad = (~finite).nonzero().flatten().tolist()
+    usable = x.detach().isfinite().flatten(1).all(dim=1) if finite else torch.ones(len(x), dtype=torch.bool)
+    if not usable.all():
+        bad = (~usable).nonzero().flatten().tolist()
         raise ImageError(
             f"image {bad[0]} of the batch of {len(x)} has NaN or infinite pixels: check where it comes from."
         )
