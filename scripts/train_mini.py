@@ -70,12 +70,12 @@ def logits_of(
 
 
 def loss_of(
-    model: MiniCLIP, words: Words, batch: dict[str, torch.Tensor], config: dict, rng: random.Random
+    model: MiniCLIP, words: Words, batch: dict[str, torch.Tensor], config: dict, rng: random.Random, twice: bool
 ) -> dict[str, torch.Tensor]:
-    """The parts of the loss, each already weighted."""
+    """The parts of the loss, each already weighted; `twice`: look again at some images, flipped and resized."""
     weights, count = config["loss"], config["prompts_per_axis"]
     images = (batch["images"].float() / 255).contiguous(memory_format=torch.channels_last)
-    target, weight = batch["target"], batch["weight"]
+    target, weight = batch["target"], batch["weight"] * torch.tensor([config["axis_weights"][axis] for axis in AXES])
     pairs, single = logits_of(model, words, model.encode_image(images), count, rng)
 
     error = F.smooth_l1_loss(pairs, target.unsqueeze(-1).expand_as(pairs), reduction="none").mean(-1)
@@ -92,12 +92,14 @@ def loss_of(
     trust = torch.minimum(known[:, first], known[:, second]) * (gap.abs() / 0.5).clamp(max=1) * (gap.abs() > 0.03)
     order = F.softplus(-3 * gap.sign() * (grouped[:, first] - grouped[:, second]))
 
-    return {
+    parts = {
         "regression": weights["regression"] * (error * weight).sum() / weight.sum(),
         "absolute": weights["absolute"] * (alone * weight).sum() / weight.sum(),
         "ranking": weights["ranking"] * (order * trust).sum() / trust.sum(),
-        "consistency": weights["consistency"] * consistency(model, words, images, pairs[..., 0], rng),
     }
+    if twice:
+        parts["consistency"] = weights["consistency"] * consistency(model, words, images, pairs[..., 0], rng)
+    return parts
 
 
 def consistency(
@@ -108,9 +110,12 @@ def consistency(
     chosen = torch.arange(0, len(images), VERSIONS) + torch.tensor(offsets)
     weight = torch.tensor([1.0 if offset == 0 else 0.3 for offset in offsets]).unsqueeze(-1)
     again, factor = images[chosen], math.exp(rng.uniform(math.log(0.7), math.log(1.4)))
-    if rng.random() < 0.5:
+    kind = rng.choice(("flip", "size", "both"))
+    if kind != "size":
         again = again.flip(-1)
-    if rng.random() < 0.8:
+    if kind == "flip":
+        weight = torch.ones_like(weight)
+    else:
         again = F.interpolate(again, scale_factor=factor, mode="bicubic", antialias=True).clamp(0, 1)
     pairs, _ = logits_of(model, words, model.encode_image(again), 0, rng)
     return (weight * F.smooth_l1_loss(pairs[..., 0], logits[chosen], beta=0.3, reduction="none")).mean()
@@ -124,9 +129,8 @@ def freeze_batchnorm(model: nn.Module) -> None:
 
 
 def learning_rate(step: int, config: dict) -> float:
-    """Linear warm-up, then a cosine to zero."""
-    ramp = min(1.0, (step + 1) / config["warmup"])
-    return config["learning_rate"] * ramp * 0.5 * (1 + math.cos(math.pi * step / config["steps"]))
+    """Linear warm-up, constant, then linear to zero."""
+    return config["learning_rate"] * min(1.0, (step + 1) / config["warmup"], (config["steps"] - step) / config["decay"])
 
 
 def train(config: dict, photos: dict, work: Path, workers: int) -> tuple[MiniCLIP, Words]:
@@ -154,7 +158,7 @@ def train(config: dict, photos: dict, work: Path, workers: int) -> tuple[MiniCLI
 
     data = Batches(list(photos.values()), config["kinds"], config["sizes"], config["pixels"], config["seed"])
     loader = DataLoader(data, batch_size=None, sampler=range(start, config["steps"]), num_workers=workers)
-    frozen_from = round(config["freeze_batchnorm"] * config["steps"])
+    frozen_from = config["steps"] - config["decay"]
     model.train()
     sums: dict[str, float] = {}
     began = time.perf_counter()
@@ -163,7 +167,8 @@ def train(config: dict, photos: dict, work: Path, workers: int) -> tuple[MiniCLI
             freeze_batchnorm(model)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, config)
-        parts = loss_of(model, words, batch, config, random.Random(f"{config['seed']} {step}"))
+        twice = step % config["consistency_every"] == 0
+        parts = loss_of(model, words, batch, config, random.Random(f"{config['seed']} {step}"), twice)
         optimizer.zero_grad()
         torch.stack(list(parts.values())).sum().backward()
         nn.utils.clip_grad_norm_(trained, 1.0)

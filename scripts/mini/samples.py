@@ -21,7 +21,7 @@ from .words import AXES
 
 VERSIONS = 4
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-Q, B, N, C, S, K = range(len(AXES))
+Q, B, N, C, S, K, A = range(len(AXES))
 
 
 @dataclass
@@ -147,7 +147,7 @@ class Recipe:
         self, image: Image.Image, kind: str, strength: float | None, rng: np.random.Generator
     ) -> tuple[Image.Image, Labels]:
         labels = Labels()
-        for axis in (Q, N, S):
+        for axis in (Q, N, S, A):
             labels.know(axis, logit_of_grade(0.0))
         if strength is None:
             return image, labels
@@ -178,6 +178,8 @@ def _label_distortion(labels: Labels, kind: str, grade: float) -> None:
     else:
         labels.weight[S] = 0.0
         labels.weight[N] = 0.3
+        if kind == "jpeg":
+            labels.know(A, logit_of_grade(grade))
     if kind in ("darken", "overexpose"):
         labels.know(Q, logit_of_grade(0.8 * grade), 0.5)
 
@@ -190,6 +192,8 @@ def _mixture(image: Image.Image, grade: float, labels: Labels, rng: np.random.Ge
         part = grade * rng.uniform(0.3, 1.0)
         image = DISTORTIONS[str(kind)](image, part, rng)
         left *= 1 - part
+        # A later distortion may hide the blocks.
+        labels.know(A, logit_of_grade(part if kind == "jpeg" else 0.0), 1.0 if kind == kinds[-1] else 0.0)
     labels.know(Q, logit_of_grade(1 - left))
     labels.weight[S] = labels.weight[N] = 0.0
     return image
@@ -235,19 +239,17 @@ class Batches(Dataset[dict[str, torch.Tensor]]):
     def __init__(
         self,
         photos: Sequence[Image.Image],
-        kinds: dict[int, dict[str, float]],
+        kinds: dict[str, float],
         sizes: dict[int, float],
         pixels: int,
         seed: int,
     ) -> None:
-        self.crops, self.pixels, self.seed = Crops(photos), pixels, seed
-        self.recipes = {first: Recipe(odds) for first, odds in kinds.items()}
+        self.crops, self.recipe, self.pixels, self.seed = Crops(photos), Recipe(kinds), pixels, seed
         self.sizes = list(sizes)
         self.odds = np.array(list(sizes.values())) / sum(sizes.values())
 
     def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng((self.seed, step))
-        recipe = self.recipes[max(first for first in self.recipes if first <= step)]
         side = int(rng.choice(self.sizes, p=self.odds))
         # Any remainder modulo 8: a metric sees images of all sizes.
         height, width = ((side * np.array(((1, 1), (0.75, 1), (1, 0.75))[rng.integers(3)])).astype(int)
@@ -256,7 +258,7 @@ class Batches(Dataset[dict[str, torch.Tensor]]):
         versions = []
         for _ in range(count):
             crop, weight = self.crops.draw(height, width, rng)
-            versions += recipe.group(crop, weight, self.crops.margin, rng)
+            versions += self.recipe.group(crop, weight, self.crops.margin, rng)
         images = np.stack([np.asarray(image) for image, _ in versions])
         return {
             "images": torch.from_numpy(images).permute(0, 3, 1, 2),  # (G * VERSIONS, 3, H, W) uint8

@@ -1,11 +1,11 @@
-"""The words `mini` learns: six looks of a photo, each named by antonyms from Table 3 and by paraphrases of them."""
+"""The words `mini` learns: seven looks of a photo, each named by antonyms from Table 3 and by paraphrases of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 # The order of the columns of every label array in this package.
-AXES = ("quality", "brightness", "noisiness", "colorfulness", "sharpness", "contrast")
+AXES = ("quality", "brightness", "noisiness", "colorfulness", "sharpness", "contrast", "artifacts")
 
 # "{}" takes a word. Templates with "of"-like sense take nouns from NOUNS instead.
 ADJECTIVE_TEMPLATES = (
@@ -84,6 +84,14 @@ LOOKS: dict[str, Look] = {
         ("low contrast", "hazy", "foggy", "washed out", "flat", "weak contrast"),
         ("high contrast", "strong contrast"),
         ("low contrast", "weak contrast", "haze"),
+    ),
+    # Not in the paper: a question of its own for what `quality` finds hardest to see.
+    "artifacts": Look(
+        ("Artifact-free photo.", "Compressed photo."),
+        ("artifact-free", "uncompressed", "without artifacts", "original"),
+        ("compressed", "blocky", "heavily compressed"),
+        ("no artifacts", "no compression"),
+        ("jpeg artifacts", "compression artifacts", "block artifacts", "strong compression"),
     ),
 }
 
