@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +13,10 @@ from . import __version__
 from .clip.gradient import per_image
 from .clip.model import ImageTower, frozen_clip
 from .clip.weights import find_weights
-from .errors import CLIPIQAError, ImageError
+from .errors import CLIPIQAError, ImageError, PromptError
 from .head import antonym_scores
+from .prompt_files import PUBLISHED, load_prompt_file, published_prompt_file
+from .prompt_learning import Context, PromptLearner
 from .prompts import PromptPair, parse_prompts
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -38,24 +41,30 @@ class CLIPIQA(nn.Module):
     Source: Wang, Chan, Loy, *Exploring CLIP for Assessing the Look and Feel of Images*, AAAI 2023,
     https://arxiv.org/abs/2207.12396; official code https://github.com/IceClear/CLIP-IQA.
 
-    The metric owns no tensors. The frozen CLIP is shared between all metrics that use the same weights, follows the
-    device of the images, and is in no ``state_dict``, pickle or optimiser. Images in float64 are scored in float64;
-    otherwise ``precision`` decides, also under autocast.
+    The metric owns no tensors but learned prompts (CLIP-IQA+), the only thing that can be trained. The frozen CLIP is
+    shared between all metrics that use the same weights, follows the device of the images, and is in no ``state_dict``,
+    pickle or optimiser. Images in float64 are scored in float64; otherwise ``precision`` decides, also under autocast.
 
     Args:
-        model_type: ``'clipiqa'``; the names with ``+`` need learned prompts.
+        model_type: ``'clipiqa'``; or, with learned prompts, ``'clipiqa+'``, ``'clipiqa+_rn50_512'`` or
+            ``'clipiqa+_vitL14_512'``.
         backbone: ``'RN50'`` (the paper's), ``'RN101'``, ``'RN50x4'``, ``'RN50x16'``, ``'RN50x64'``, ``'ViT-B/32'``,
             ``'ViT-B/16'``, ``'ViT-L/14'``.
-        pretrained: accepted for pyiqa's configurations; the zero-shot metric has nothing to train.
+        pretrained: of the names with ``+``: load the published prompts of that name. If false, there is no score in
+            evaluation before prompts were trained or loaded.
         pos_embedding: ``False``/``'none'`` drops CLIP's positional embedding, so that any image size goes in (Sec.
             3.1); ``True``/``'interpolate'`` resizes it as the official code does; ``'fixed'`` resizes and crops the
             image to CLIP's own input instead (Table 2).
-        prompts: a name, a preset, a pair of texts or a list of them; default the paper's ``'quality'``.
+        prompts: a name, a preset, a pair of texts or a list of them; default the paper's ``'quality'``. Prompts are
+            learned around the words of a single pair.
         aggregate: ``'mean'`` averages the pairs' scores, ``None`` keeps one column per pair.
         template: re-words the pairs, such as ``'A photo of {}.'`` (Table 2).
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``: the dtype of the image tower's convolutions.
         clip_weights: a checkpoint file, or an open_clip tag; default OpenAI's.
         quick_gelu: whether an unknown checkpoint file was trained with QuickGELU; known ones are known.
+        pretrained_model_path: a file of learned prompts, in place of the published ones; see :meth:`load_prompts`.
+        context: shape and start of a context to be trained, such as ``{'n_ctx': 16, 'shared': True, 'init':
+            'random'}``; see :class:`~clipiqa_pyiqa.prompt_learning.Context`. Loaded prompts bring their own.
 
     Raises:
         CLIPIQAError: a ``ValueError``, for any option that cannot be honoured; see :mod:`clipiqa_pyiqa.errors`.
@@ -80,26 +89,55 @@ class CLIPIQA(nn.Module):
         clip_weights: str | Path | None = None,
         quick_gelu: bool | None = None,
         pretrained_model_path: str | Path | None = None,
+        context: Context | Mapping[str, Any] | None = None,
     ):
         super().__init__()
-        if model_type != "clipiqa" or pretrained_model_path is not None:
-            raise CLIPIQAError(f"{model_type!r} needs learned prompts, which this version cannot load: use 'clipiqa'.")
-        self.model_type = model_type
+        self.model_type: str = _choice("model_type", model_type, {name: name for name in ("clipiqa", *PUBLISHED)})
         self.template = template
-        self.prompts: tuple[PromptPair, ...] = parse_prompts(prompts, template)
+        self._prompts: tuple[PromptPair, ...] = parse_prompts(prompts, template)
         self.aggregate: Aggregate = _choice("aggregate", aggregate, {"mean": "mean", None: None})
         self.pos_embedding: str = _choice("pos_embedding", pos_embedding, POS_EMBEDDINGS)
         self.precision = precision
         self.dtype: torch.dtype = _choice("precision", precision, PRECISIONS)
         self.clip = frozen_clip(find_weights(backbone, clip_weights, quick_gelu))
         self._tower: ImageTower | None = None
+        self.prompt_learner: PromptLearner | None = None
+        if model_type != "clipiqa":
+            if len(self._prompts) > 1:
+                raise PromptError(f"prompts are learned around one pair of texts, but {len(self._prompts)} pairs came.")
+            self.prompt_learner = PromptLearner(self.clip, self._prompts[0], Context.parse(context))
+            if pretrained_model_path is not None:
+                self.load_prompts(pretrained_model_path)
+            elif pretrained:
+                self.load_prompts(published_prompt_file(model_type, self.clip.weights.backbone))
+        elif pretrained_model_path is not None or context is not None:
+            raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load or train some.")
+
+    @property
+    def prompts(self) -> tuple[PromptPair, ...]:
+        """The metric's own pairs; with learned prompts, the pair around which they were learned."""
+        return self._prompts if self.prompt_learner is None else (self.prompt_learner.pair,)
+
+    def load_prompts(self, path: str | Path) -> None:
+        """Load learned prompts; ``n_ctx``, the context's shape and the words are those of the file.
+
+        Args:
+            path: our own ``.safetensors``, a checkpoint of pyiqa's or the official repository's; no pickle is run.
+
+        Raises:
+            PromptError: this metric learns none, the file holds none, or they belong to another backbone or width.
+            WeightsError: the file is missing or damaged, or holds code.
+        """
+        if self.prompt_learner is None:
+            raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load some.")
+        load_prompt_file(self.prompt_learner, path, self.pos_embedding)
 
     def forward(self, x: Tensor, prompts: Prompts = None, aggregate: Aggregate = _OWN) -> Tensor:
         """Score images.
 
         Args:
             x: ``(N, 3, H, W)``, RGB in [0, 1]; the range is not checked, since a loss may leave it.
-            prompts: other questions for this call; default the metric's own.
+            prompts: other questions for this call, as they are; default the metric's own, or its learned prompts.
             aggregate: ``'mean'`` or ``None`` for this call; default the metric's own.
 
         Returns:
@@ -150,8 +188,14 @@ class CLIPIQA(nn.Module):
         return self._answer(features, *self._question(prompts, aggregate))
 
     def encode_prompts(self, prompts: Prompts = None, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Unit text features of prompt pairs, ``(P, 2, D)`` on the CPU, positive first; each text is encoded once."""
+        """Unit text features of prompt pairs, ``(P, 2, D)``, positive first; each text is encoded once.
+
+        They are on the CPU; those of the learned prompts, which ``None`` asks for where there are any, on their device.
+        """
         pairs, _ = self._question(prompts, None)
+        if pairs is None:
+            assert self.prompt_learner is not None
+            return self.prompt_learner(dtype)
         texts = [text for pair in pairs for text in (pair.positive, pair.negative)]
         return self.clip.encode_texts(texts, dtype).unflatten(0, (-1, 2))
 
@@ -166,7 +210,11 @@ class CLIPIQA(nn.Module):
             "weights_sha256": weights.sha256,
             "quick_gelu": str(weights.quick_gelu).lower(),
             "pos_embedding": self.pos_embedding,
-            "prompts": "; ".join(f"{pair.positive}|{pair.negative}" for pair in self.prompts),
+            "prompts": (
+                "; ".join(f"{pair.positive}|{pair.negative}" for pair in self._prompts)
+                if self.prompt_learner is None
+                else self.prompt_learner.describe()
+            ),
             "aggregate": str(self.aggregate).lower(),
             "precision": self.precision,
         }
@@ -175,8 +223,10 @@ class CLIPIQA(nn.Module):
         hidden = {"weights_sha256"}
         return ", ".join(f"{key}={value!r}" for key, value in self.provenance().items() if key not in hidden)
 
-    def _question(self, prompts: Prompts, aggregate: Aggregate) -> tuple[tuple[PromptPair, ...], Aggregate]:
-        pairs = self.prompts if prompts is None else parse_prompts(prompts, self.template)
+    def _question(self, prompts: Prompts, aggregate: Aggregate) -> tuple[tuple[PromptPair, ...] | None, Aggregate]:
+        """What is asked: pairs, or None for the learned prompts."""
+        own = self._prompts if self.prompt_learner is None else None
+        pairs = own if prompts is None else parse_prompts(prompts, self.template)
         if aggregate is _OWN:
             return pairs, self.aggregate
         return pairs, _choice("aggregate", aggregate, {"mean": "mean", None: None})
@@ -184,9 +234,10 @@ class CLIPIQA(nn.Module):
     def _encode(self, x: Tensor) -> Tensor:
         return self._image_tower(x)(x, self.pos_embedding)
 
-    def _answer(self, features: Tensor, pairs: tuple[PromptPair, ...], aggregate: Aggregate) -> Tensor:
-        texts = self.encode_prompts(list(pairs), features.dtype).to(features.device)
-        scores = antonym_scores(features, texts, self.clip.logit_scale)
+    def _answer(self, features: Tensor, pairs: tuple[PromptPair, ...] | None, aggregate: Aggregate) -> Tensor:
+        texts = self.encode_prompts(None if pairs is None else list(pairs), features.dtype).to(features.device)
+        with torch.autocast(features.device.type, enabled=False):
+            scores = antonym_scores(features, texts, self.clip.logit_scale)
         return scores.mean(dim=1, keepdim=True) if aggregate == "mean" else scores
 
     def _image_tower(self, x: Tensor) -> ImageTower:

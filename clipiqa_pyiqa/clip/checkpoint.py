@@ -67,7 +67,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         WeightsError: If the file is missing, empty, damaged, no checkpoint, or pickled with code in it.
     """
     path = Path(path)
-    head = _first_bytes(path)
+    head = first_bytes(path)
     if head.startswith(b"PK"):
         return _open_torchscript(path) if is_torchscript(path) else _open_state_dict(path, mmap=True)
     if head[8:9] == b"{":  # eight bytes of length, then JSON
@@ -80,7 +80,8 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     )
 
 
-def _first_bytes(path: Path) -> bytes:
+def first_bytes(path: Path) -> bytes:
+    """How a checkpoint file begins, which tells its format; an error for what is no file to read."""
     if path.is_dir():
         raise WeightsError(f"{path} is a folder: expected a checkpoint file.")
     try:
@@ -114,15 +115,24 @@ def _open_safetensors(path: Path) -> Checkpoint:
     return Checkpoint(path, shapes, file.get_tensor)
 
 
-def _open_state_dict(path: Path, mmap: bool) -> Checkpoint:
+def load_pickled(path: Path, mmap: bool = False) -> Any:
+    """What ``torch.save`` wrote, if it is tensors and plain values; nothing else is unpickled.
+
+    Raises:
+        WeightsError: If the file is damaged, or pickled with code in it.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice about pickle protocols, meant for the file's author
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except UnpicklingError as error:
         raise _unsafe(path, error) from error
     except Exception as error:  # a damaged file makes torch.load raise almost anything
         raise _damaged(path, error) from error
+
+
+def _open_state_dict(path: Path, mmap: bool) -> Checkpoint:
+    content = load_pickled(path, mmap)
     tensors = _state_dict(path, content)
     return Checkpoint(path, {key: tuple(tensor.shape) for key, tensor in tensors.items()}, tensors.__getitem__)
 

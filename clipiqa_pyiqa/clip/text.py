@@ -6,6 +6,7 @@ prompt of five tokens costs five positions, not the context's 77. Exact, up to t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -68,6 +69,11 @@ class TextTower:
 def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
     """CLIP's tokens, padded with zeros: ``(P, context_length)``. Longer texts are cut; check them beforehand."""
     return _tokenizer()(list(texts), context_length)
+
+
+def decode_tokens(tokens: Sequence[int]) -> str:
+    """The text of token ids, lower case, spaced as one writes."""
+    return re.sub(r" (?=[.,;:!?])", "", _tokenizer().decode(list(tokens)).strip())
 
 
 @lru_cache(maxsize=1)
