@@ -42,7 +42,7 @@ class PromptFile:
 
     Attributes:
         path: the file.
-        ctx: the context, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, fp32.
+        ctx: the context, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``; fp32, unchecked.
         tokens: ``token_prefix`` and ``token_suffix``, if the file has them.
         metadata: what our own files say about themselves; empty for the others.
     """
@@ -79,7 +79,8 @@ def read_prompt_file(path: str | Path) -> PromptFile:
             f"the official repository, but it starts with {head!r}."
         )
     tensors = _find(path, content)
-    return PromptFile(path, tensors.pop("ctx").float(), tensors, metadata)
+    ctx = tensors.pop("ctx").detach()
+    return PromptFile(path, ctx.float() if ctx.is_floating_point() else ctx, tensors, metadata)
 
 
 def published_prompt_file(model_type: str, backbone: str) -> Path:
