@@ -6,6 +6,7 @@ out and every implementation has.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -28,4 +29,6 @@ def antonym_scores(features: Tensor, pairs: Tensor, logit_scale: float) -> Tenso
 
     Arguments as for :func:`margins`. A softmax over two logits is the sigmoid of their difference.
     """
-    return margins(features, pairs, logit_scale).sigmoid()
+    margin = margins(features, pairs, logit_scale)
+    # The sigmoid's derivative is computed from its value, and is lost where that rounds to 1: use the side that is small.
+    return torch.where(margin > 0, 1 - (-margin).sigmoid(), margin.sigmoid())

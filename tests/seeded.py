@@ -6,6 +6,7 @@ are measured on random images, so that activations neither vanish nor explode an
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import open_clip
@@ -23,6 +24,7 @@ def seeded_state_dict(backbone: str = "RN50", seed: int = 0) -> dict[str, torch.
         name = OPEN_CLIP_NAMES.get(backbone, backbone) + "-quickgelu"
         model = open_clip.create_model(name, pretrained=None, force_quick_gelu=True).train()
         with torch.no_grad():
+            model.logit_scale.fill_(math.log(100))  # as in every published CLIP; open_clip starts from 1 / 0.07
             if backbone.startswith("RN"):
                 _calibrate(model.visual)
         return {key: _fp16_values(value) for key, value in model.state_dict().items() if "num_batches" not in key}

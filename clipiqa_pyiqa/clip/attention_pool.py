@@ -20,11 +20,12 @@ HEAD_WIDTH = 64
 class AttentionPool:
     """``(N, C, h, w)`` to ``(N, D)``. Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., Sec. 3.1, Table 2.
 
-    Always computed in fp32 or wider, whatever the trunk's dtype: it is cheap, and softmax is where fp16 goes wrong.
+    Whatever the trunk's dtype, computed in float64 on a CPU, so that a batch's features equal the single images' to the
+    last fp32 digit, and in fp32 elsewhere, where float64 is slow or missing: softmax is where fp16 goes wrong.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
-        self.dtype = torch.float64 if dtype == torch.float64 else torch.float32
+        self.dtype = torch.float64 if dtype == torch.float64 or device.type == "cpu" else torch.float32
 
         def load(name: str) -> Tensor:
             return tensors[f"visual.attnpool.{name}"].to(device, self.dtype)

@@ -1,0 +1,280 @@
+"""The metric's contract: questions, invariants, sharing, copying, and every bad input in one clear sentence."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import subprocess
+import sys
+import textwrap
+
+import pyiqa
+import pytest
+import torch
+
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, PromptError
+from clipiqa_pyiqa.prompts import NAMED_PAIRS
+
+
+@pytest.fixture(scope="module")
+def metric(seeded_weights):
+    return CLIPIQA(clip_weights=seeded_weights("RN50"), quick_gelu=True)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(3, 3, 80, 112, generator=torch.Generator().manual_seed(0))
+
+
+def like(metric: CLIPIQA, **options) -> CLIPIQA:
+    return CLIPIQA(clip_weights=metric.clip.weights.path, quick_gelu=True, **options)
+
+
+class TestQuestions:
+    def test_mean_and_columns(self, metric, images):
+        columns = metric(images, prompts=["brightness", "noisiness"], aggregate=None)
+        assert columns.shape == (3, 2) and metric(images).shape == (3, 1)
+        assert ((columns > 0) & (columns < 1)).all()
+        mean = metric(images, prompts=["brightness", "noisiness"])
+        torch.testing.assert_close(mean, columns.mean(dim=1, keepdim=True))
+
+    def test_call_time_prompts_equal_creation_time_prompts(self, metric, images):
+        created = like(metric, prompts=["quality", ("Crisp photo.", "Hazy photo.")], aggregate=None)
+        asked = metric(images, prompts=["quality", ("Crisp photo.", "Hazy photo.")], aggregate=None)
+        assert torch.equal(created(images), asked)
+        assert not torch.equal(asked[:, 0], asked[:, 1])
+
+    def test_encode_once_ask_often(self, metric, images):
+        features = metric.encode_image(images)
+        # 1e-6: unit length in fp32
+        torch.testing.assert_close(features.norm(dim=-1), torch.ones(3), atol=1e-6, rtol=0)
+        assert features.dtype == torch.float32 and features.shape == (3, 1024)
+        for name in NAMED_PAIRS:
+            assert torch.equal(metric.score(features, prompts=name), metric(images, prompts=name)), name
+
+    def test_swapping_the_pair_inverts_the_score(self, metric, images):
+        forward = metric(images, prompts=("Good photo.", "Bad photo."))
+        backward = metric(images, prompts=("Bad photo.", "Good photo."))
+        torch.testing.assert_close(forward + backward, torch.ones(3, 1), atol=1e-6, rtol=0)
+
+    def test_template_rewords_names(self, metric, images):
+        reworded = like(metric, template="A photo of {}.")
+        assert torch.equal(reworded(images), metric(images, prompts=("A photo of Good.", "A photo of Bad.")))
+
+    def test_each_text_is_encoded_once(self, seeded_weights, images, monkeypatch):
+        from clipiqa_pyiqa.clip.text import TextTower
+
+        metric = CLIPIQA(clip_weights=seeded_weights("RN50"), quick_gelu=True)
+        encoded = []
+        encode = TextTower.__call__
+        monkeypatch.setattr(TextTower, "__call__", lambda tower, texts: encoded.extend(texts) or encode(tower, texts))
+        pair = ("A text nobody encoded yet.", "Nor this one.")
+        for _ in range(3):
+            metric(images[:1], prompts=pair)
+        assert encoded == list(pair)
+
+
+class TestInvariants:
+    @pytest.mark.parametrize("side", [224, 128, 37])
+    def test_batch_scores_like_single_images(self, metric, side):
+        images = torch.rand(5, 3, side, side, generator=torch.Generator().manual_seed(2))
+        batch = metric(images)
+        single = torch.cat([metric(image[None]) for image in images])
+        torch.testing.assert_close(batch, single, atol=1e-7, rtol=0)  # equal but for the last digit
+
+    def test_memory_layout_does_not_matter(self, metric, images):
+        torch.testing.assert_close(
+            metric(images.contiguous(memory_format=torch.channels_last)), metric(images), atol=1e-6, rtol=0
+        )
+
+    def test_strips_are_exact(self, metric, monkeypatch):
+        from clipiqa_pyiqa.clip import strips
+
+        for size in [(203, 150), (64, 40), (97, 333)]:  # odd and even row counts at every stage
+            x = torch.rand(
+                1, 3, *size, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+            ).requires_grad_()
+            results = []
+            for strip_bytes in (1 << 40, 1 << 14):  # one strip, and as many as can be
+                monkeypatch.setattr(strips, "CPU_STRIP_BYTES", strip_bytes)
+                features = metric.encode_image(x)
+                results.append((features.detach(), torch.autograd.grad(features[0, :9].sum(), x)[0]))
+            torch.testing.assert_close(results[0], results[1], atol=1e-12, rtol=1e-9)  # summation order only
+
+    def test_train_changes_nothing(self, metric, images):
+        before = metric(images)
+        metric.train()
+        assert torch.equal(metric(images), before)
+        metric.eval()
+
+    def test_autocast_changes_nothing(self, metric, images):
+        before = metric(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(metric(images), before)
+
+    def test_float64(self, metric, images):
+        scores = metric(images.double())
+        assert scores.dtype == torch.float64
+        torch.testing.assert_close(scores.float(), metric(images), atol=2e-5, rtol=0)  # fp32's own rounding
+
+    @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("fp16", 0.01)])
+    def test_low_precision_is_close_and_answers_in_fp32(self, metric, images, precision, tolerance):
+        scores = like(metric, precision=precision)(images)
+        assert scores.dtype == torch.float32
+        torch.testing.assert_close(scores, metric(images), atol=tolerance, rtol=0)  # 8 and 11 bits of mantissa
+        assert not torch.equal(scores, metric(images))
+
+    def test_gradient_reaches_the_pixels(self, metric, images):
+        x = images[:1, :, :48, :64].double().requires_grad_()
+        (gradient,) = torch.autograd.grad(metric(x).sum(), x)
+        direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+        step = 1e-6
+        slope = (metric(x + step * direction) - metric(x - step * direction)).item() / (2 * step)
+        assert slope == pytest.approx((gradient * direction).sum().item(), rel=1e-4)  # O(step²), and ReLU kinks
+        assert gradient.abs().max() > 0
+
+    @pytest.mark.parametrize("size", [(32, 32), (33, 32), (32, 517), (63, 65)])
+    def test_any_size_from_32_px(self, metric, size):
+        assert metric(torch.rand(2, 3, *size)).isfinite().all()
+
+    def test_made_under_inference_mode_still_has_gradients(self, seeded_weights, images, monkeypatch):
+        from clipiqa_pyiqa.clip import model
+
+        monkeypatch.setattr(model, "_shared", type(model._shared)())  # so that the towers are built here
+        with torch.inference_mode():
+            metric = CLIPIQA(clip_weights=seeded_weights("RN50"), quick_gelu=True)
+            metric(images)
+        x = images.clone().requires_grad_()
+        metric(x).sum().backward()
+        assert x.grad.abs().sum() > 0
+
+
+class TestFrozen:
+    def test_owns_no_tensors(self, metric):
+        assert not list(metric.parameters()) and not list(metric.buffers()) and not metric.state_dict()
+
+    def test_same_weights_are_held_once(self, metric, images):
+        other = like(metric, prompts="sharpness")
+        other(images), metric(images)
+        assert other.clip is metric.clip and other._tower is metric._tower
+
+    def test_towers_are_freed_with_the_last_metric(self, seeded_weights, images):
+        import weakref
+
+        metric = CLIPIQA(clip_weights=seeded_weights("RN50"), quick_gelu=True, precision="bf16")
+        metric(images)
+        tower = weakref.ref(metric._tower)
+        assert tower() is not None
+        del metric
+        gc.collect()
+        assert tower() is None
+
+    def test_copies_share_and_pickles_are_small(self, metric, images):
+        expected = metric(images)
+        for clone in (copy.deepcopy(metric), copy.copy(metric)):
+            assert clone.clip is metric.clip and torch.equal(clone(images), expected)
+        written = pickle.dumps(metric)
+        assert len(written) < 10_000
+        assert torch.equal(pickle.loads(written)(images), expected)
+
+    def test_spawned_processes_can_use_it(self, metric, tmp_path):
+        script = tmp_path / "spawn.py"
+        script.write_text(
+            textwrap.dedent("""
+            import pickle, sys, torch
+            from torch.utils.data import DataLoader, Dataset
+
+            class Scored(Dataset):
+                def __init__(self, metric): self.metric = metric
+                def __len__(self): return 2
+                def __getitem__(self, i): return self.metric(torch.full((1, 3, 40, 40), 0.25 + 0.5 * i))
+
+            if __name__ == "__main__":
+                metric = pickle.load(open(sys.argv[1], "rb"))
+                alone = [Scored(metric)[i] for i in range(2)]
+                loader = DataLoader(Scored(metric), num_workers=1, multiprocessing_context="spawn", batch_size=None)
+                for a, b in zip(alone, loader, strict=True):
+                    torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
+                print("same in a spawned worker")
+            """)
+        )
+        (tmp_path / "metric.pkl").write_bytes(pickle.dumps(metric))
+        command = [sys.executable, str(script), str(tmp_path / "metric.pkl")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert "same in a spawned worker" in done.stdout, done.stderr
+
+    def test_says_which_clipiqa_it_is(self, metric):
+        text = repr(metric)
+        for part in ("RN50", metric.clip.weights.sha256[:8], "none", "Good photo.|Bad photo.", "fp32"):
+            assert part in text
+        assert all(isinstance(value, str) for value in metric.provenance().values())
+
+
+class TestThroughPyiqa:
+    def test_metric_and_path(self, seeded_weights, metric):
+        from pathlib import Path
+
+        through = pyiqa.create_metric("clipiqa", clip_weights=seeded_weights("RN50"), quick_gelu=True, device="cpu")
+        assert isinstance(through.net, CLIPIQA)
+        photo = Path(__file__).parent / "data/canyon-wren.jpg"
+        from clipiqa_pyiqa.images import read_image
+
+        torch.testing.assert_close(through(str(photo)), metric(read_image(photo).pixels[None] / 255), atol=1e-6, rtol=0)
+
+    def test_as_loss(self, seeded_weights, images):
+        options = {"clip_weights": seeded_weights("RN50"), "quick_gelu": True, "device": "cpu"}
+        loss = pyiqa.create_metric("clipiqa", as_loss=True, **options)
+        x = images.clone().requires_grad_()
+        value = loss(x)
+        value.backward()
+        torch.testing.assert_close(value.detach(), pyiqa.create_metric("clipiqa", **options)(images).mean())
+        assert x.grad.abs().sum() > 0
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("x", "message"),
+        [
+            (torch.rand(3, 64, 64), r"\(N, 3, H, W\).*\(3, 64, 64\).*unsqueeze"),
+            (torch.rand(1, 1, 64, 64), r"\(1, 1, 64, 64\).*expand"),
+            (torch.rand(1, 4, 64, 64), r"\(1, 4, 64, 64\)"),
+            (torch.rand(0, 3, 64, 64), "batch is empty"),
+            (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), r"uint8.*/ 255"),
+            (torch.rand(1, 3, 31, 64), r"64×31 px.*RN50.*32 px"),
+            ("photo.jpg", "tensor.*str"),
+        ],
+        ids=["3-d", "grey", "rgba", "empty", "uint8", "small", "path"],
+    )
+    def test_images(self, metric, x, message):
+        with pytest.raises(ImageError, match=message):
+            metric(x)
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+    def test_not_finite_names_the_image(self, metric, value):
+        x = torch.rand(3, 3, 40, 40)
+        x[1, 2, 3, 4] = value
+        with pytest.raises(ImageError, match="image 1 of the batch of 3"):
+            metric(x)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"precision": "fp8"}, "fp8.*'fp32', 'bf16', 'fp16'"),
+            ({"pos_embedding": "sine"}, "sine.*'interpolate'"),
+            ({"aggregate": "max"}, "max.*'mean'"),
+            ({"backbone": "RN51"}, "RN51.*RN50"),
+            ({"prompts": "sharpnes"}, "sharpnes.*sharpness"),
+            ({"clip_weights": "/no/such/file.pt"}, "/no/such/file.pt"),
+        ],
+        ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    )
+    def test_options(self, options, message):
+        with pytest.raises(CLIPIQAError, match=message) as caught:
+            CLIPIQA(**options)
+        assert isinstance(caught.value, ValueError)
+
+    def test_a_bad_question_fails_before_the_image_is_encoded(self, metric, images, monkeypatch):
+        monkeypatch.setattr(metric, "encode_image", lambda x: pytest.fail("encoded for nothing"))
+        with pytest.raises(PromptError):
+            metric(images, prompts=[])
