@@ -81,7 +81,7 @@ class TestInvariants:
         images = torch.rand(5, 3, side, side, generator=torch.Generator().manual_seed(2))
         batch = metric(images)
         single = torch.cat([metric(image[None]) for image in images])
-        torch.testing.assert_close(batch, single, atol=1e-7, rtol=0)  # equal but for the last digit
+        torch.testing.assert_close(batch, single, atol=3e-7, rtol=0)  # the last two digits of fp32
 
     def test_memory_layout_does_not_matter(self, metric, images):
         torch.testing.assert_close(
