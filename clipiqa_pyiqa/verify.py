@@ -164,9 +164,7 @@ def exit_code(checks: Iterable[Check]) -> int:
 def table(checks: Sequence[Check]) -> Iterator[str]:
     """Lines of a Markdown table, and the sources."""
     sources = list(dict.fromkeys(check.golden.source for check in checks))
-    rows: list[tuple[Any, ...]] = [
-        ("input", "prompts", "expected", "got", "difference", "tolerance", "verdict", "source")
-    ]
+    rows: list[tuple[str, ...]] = [HEADER]
     for check in checks:
         golden = check.golden
         got = "-" if check.got is None else f"{check.got:.4f}"
