@@ -50,5 +50,6 @@ setup(
     entry_points={
         "console_scripts": ["clipiqa = clipiqa_pyiqa.cli:main"],
         "pyiqa.archs": ["clipiqa = clipiqa_pyiqa.plugin:register"],
+        "pyiqa.losses": ["clipiqa = clipiqa_pyiqa.plugin:register_losses"],
     },
 )

@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING, Any
 from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
 
 if TYPE_CHECKING:
+    from .loss import CLIPIQALoss
     from .metric import CLIPIQA
 
 __version__ = "0.1.0"
-__all__ = ["CLIPIQA", "CLIPIQAError", "ImageError", "PromptError", "WeightsError", "__version__", "is_active"]
+__all__ = [
+    "CLIPIQA",
+    "CLIPIQAError",
+    "CLIPIQALoss",
+    "ImageError",
+    "PromptError",
+    "WeightsError",
+    "__version__",
+    "is_active",
+]
 
 
 def is_active() -> bool:
@@ -29,4 +39,8 @@ def __getattr__(name: str) -> Any:
         from .metric import CLIPIQA
 
         return CLIPIQA
+    if name == "CLIPIQALoss":
+        from .loss import CLIPIQALoss
+
+        return CLIPIQALoss
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

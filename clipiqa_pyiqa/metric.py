@@ -151,7 +151,7 @@ class CLIPIQA(nn.Module):
         self.check(x)
 
         def ask(images: Tensor) -> Tensor:
-            return self._answer(self._encode(images), pairs, aggregate)
+            return self._answer(self.encode_unchecked(images), pairs, aggregate)
 
         # A column of one value per image has its gradient ready early; prompts that are learning need their own too.
         return ask(x) if aggregate is None or (pairs is None and self.training) else per_image(ask, x)
@@ -166,7 +166,11 @@ class CLIPIQA(nn.Module):
             Unit features ``(N, D)``, fp32 (float64 for float64 images), differentiable with respect to ``x``.
         """
         self.check(x)
-        return self._encode(x)
+        return self.encode_unchecked(x)
+
+    def encode_unchecked(self, x: Tensor) -> Tensor:
+        """:meth:`encode_image` for images that passed :meth:`check` already."""
+        return self._image_tower(x)(x, self.pos_embedding)
 
     def check(self, x: Tensor, finite: bool = True) -> None:
         """Raise :class:`ImageError` for images that cannot be scored; NaN and infinity may pass if not ``finite``."""
@@ -231,9 +235,6 @@ class CLIPIQA(nn.Module):
             return pairs, self.aggregate
         return pairs, _choice("aggregate", aggregate, {"mean": "mean", None: None})
 
-    def _encode(self, x: Tensor) -> Tensor:
-        return self._image_tower(x)(x, self.pos_embedding)
-
     def _answer(self, features: Tensor, pairs: tuple[PromptPair, ...] | None, aggregate: Aggregate) -> Tensor:
         texts = self.encode_prompts(None if pairs is None else list(pairs), features.dtype).to(features.device)
         with torch.autocast(features.device.type, enabled=False):
@@ -271,6 +272,8 @@ def check_images(x: Any, finite: bool = True) -> None:
         raise ImageError(
             f"expected pixels as floats in [0, 1], but {x.dtype} came: use x.float() / 255 for 8-bit images."
         )
+    if x.is_meta:
+        raise ImageError("the images are on the device 'meta', which holds no pixels: move them to a real device.")
     usable = x.detach().isfinite().flatten(1).all(dim=1) if finite else torch.ones(len(x), dtype=torch.bool)
     if not usable.all():
         bad = (~usable).nonzero().flatten().tolist()

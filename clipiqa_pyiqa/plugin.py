@@ -1,4 +1,4 @@
-"""How pyiqa finds our CLIPIQA: the entry point of the group ``pyiqa.archs``, the only code that touches its registry.
+"""How pyiqa finds our classes: entry points of ``pyiqa.archs`` and ``pyiqa.losses``, all that touches its registries.
 
 pyiqa ships a class of its own under the same name, which registers itself when its module is imported: early, late, or
 never, since it needs openai's ``clip``, which a fresh installation cannot import. Nothing here imports it: ours takes
@@ -13,16 +13,18 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pyiqa.utils.registry import ARCH_REGISTRY
+from pyiqa.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 
 from . import __version__
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from .loss import CLIPIQALoss
     from .metric import CLIPIQA
 
 NAME = "CLIPIQA"  # what pyiqa's configurations of clipiqa, clipiqa+, … ask for
+LOSS_NAME = "CLIPIQALoss"
 BUILTIN_NAME = "CLIPIQA_builtin"
 BUILTIN_MODULE = "pyiqa.archs.clipiqa_arch"
 BUILTIN_VARIABLE = "CLIPIQA_PYIQA_BUILTIN"
@@ -43,6 +45,11 @@ def register() -> None:
     ARCH_REGISTRY.register(build_clipiqa, name=NAME, override=True)
 
 
+def register_losses() -> None:
+    """Make ``pyiqa.losses.build_loss({'type': 'CLIPIQALoss', …})`` build ours. pyiqa calls it as :func:`register`."""
+    LOSS_REGISTRY.register(build_loss, name=LOSS_NAME, override=True)
+
+
 def is_active() -> bool:
     """Whether ``pyiqa.create_metric('clipiqa')`` builds our class in this process, by pyiqa's own registry."""
     return NAME in ARCH_REGISTRY and ARCH_REGISTRY.get(NAME) is build_clipiqa
@@ -60,6 +67,13 @@ def build_clipiqa(model_type: str = "clipiqa", *args: Any, prompts: Any = None, 
     if model_type == "clipiqa" and prompts is None:
         _announce()
     return net
+
+
+def build_loss(*args: Any, **options: Any) -> CLIPIQALoss:
+    """Build our :class:`~clipiqa_pyiqa.CLIPIQALoss`; it stands in the registry for the class, to be imported late."""
+    from .loss import CLIPIQALoss
+
+    return CLIPIQALoss(*args, **options)
 
 
 def build_builtin(**options: Any) -> nn.Module:

@@ -19,6 +19,7 @@ Tape = list[Tensor]
 """Signs of ReLU outputs, packed by :func:`pack_signs`, in the order in which the forward met them."""
 
 _GATHER = 0x0102040810204080  # multiplied with eight bytes of 0 or 1, it leaves those eight bits in the highest byte
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 BATCH_NORM_EPS = 1e-5  # torch's default, with which every CLIP ResNet was trained
 
@@ -97,14 +98,17 @@ def pull_back_avg_pool(grad: Tensor, stride: int, size: tuple[int, int]) -> Tens
 
 def pack_signs(y: Tensor) -> Tensor:
     """Where a ReLU's output is positive, one bit per element: ``(N, C, H, W)`` to uint8 ``(N, C / 8, H, W)``."""
-    return _gather_bits((y > 0).permute(0, 2, 3, 1).contiguous()).permute(0, 3, 1, 2)
+    flags = y.bool().permute(0, 2, 3, 1).contiguous()  # nonzero is positive here, and found much faster than y > 0
+    return _gather_bits(flags).permute(0, 3, 1, 2)
 
 
 def keep_positive(grad: Tensor, signs: Tensor) -> Tensor:
     """Zero ``grad`` in place where the ReLU's output, whose packed signs are given, was not positive."""
-    bytes_ = signs.permute(0, 2, 3, 1)  # (N, H, W, C / 8)
-    mask = _spread_table(grad.device).index_select(0, bytes_.reshape(-1).int()).view(torch.bool)
-    return grad.mul_(mask.view(*bytes_.shape[:3], -1).permute(0, 3, 1, 2))
+    packed = signs.permute(0, 2, 3, 1)  # (N, H, W, C / 8)
+    masks = _spread_table(grad.device).index_select(0, packed.reshape(-1).int()).view(torch.int8)
+    masks = masks.view(*packed.shape[:3], -1).permute(0, 3, 1, 2)  # 0, or -1: all bits set
+    grad.view(_INTEGERS[grad.element_size()]).bitwise_and_(masks)  # faster than to multiply, most of all in bf16
+    return grad
 
 
 def _gather_bits(flags: Tensor) -> Tensor:
@@ -114,10 +118,10 @@ def _gather_bits(flags: Tensor) -> Tensor:
 
 @cache
 def _spread_table(device: torch.device) -> Tensor:
-    """For each byte, its eight bits as eight bools, held in one int64."""
+    """For each byte that :func:`_gather_bits` makes, its eight bits as eight int8 of 0 or -1, held in one int64."""
     with torch.inference_mode(False):
         numbers = torch.arange(256, device=device)
         flags = (numbers[:, None] >> torch.arange(8, device=device)).bitwise_and(1).bool()  # (256, 8)
         table = torch.empty(256, dtype=torch.int64, device=device)
-        table[_gather_bits(flags)[:, 0].long()] = flags.view(torch.int64)[:, 0]
+        table[_gather_bits(flags)[:, 0].long()] = flags.to(torch.int8).neg().view(torch.int64)[:, 0]
         return table
