@@ -45,17 +45,16 @@ class FrozenConv:
         dtype: torch.dtype,
         stride: int = 1,
     ):
-        weight = tensors[f"{conv}.weight"].to(device, torch.float64 if norm else dtype)
+        weight = tensors[f"{conv}.weight"]
         self.bias: Tensor | None = None
-        if norm:
+        if norm:  # folded where the tensors lie, since not every device has float64
             gamma, beta, mean, variance = (
-                tensors[f"{norm}.{name}"].to(device, torch.float64)
-                for name in ("weight", "bias", "running_mean", "running_var")
+                tensors[f"{norm}.{name}"].double() for name in ("weight", "bias", "running_mean", "running_var")
             )
             scale = gamma / (variance + BATCH_NORM_EPS).sqrt()
-            weight = weight * scale[:, None, None, None]
-            self.bias = (beta - mean * scale).to(dtype)
-        self.weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
+            weight = weight.double() * scale[:, None, None, None]
+            self.bias = (beta - mean * scale).to(dtype).to(device)
+        self.weight = weight.to(dtype).to(device).contiguous(memory_format=torch.channels_last)
         self.stride = stride
         self.padding = self.weight.shape[-1] // 2 if stride < self.weight.shape[-1] else 0
 
