@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -182,6 +183,17 @@ class TestConversions:
     def test_pgm_of_16_bit(self, saved: Write) -> None:
         content = b"P5 64 48 65535\n" + deep_samples().astype(">u2").tobytes()
         assert np.array_equal(read_image(saved(content, "deep.pgm")).pixels[0].numpy(), deep_samples() >> 8)
+
+    def test_12_bit_grey_keeps_its_upper_byte(self, saved: Write) -> None:
+        samples = (deep_samples() >> 4).reshape(-1, 2).astype(int)
+        packed = np.stack([samples[:, 0] >> 4, (samples[:, 0] & 15) << 4 | samples[:, 1] >> 8, samples[:, 1] & 255], 1)
+        fields = [(256, 64), (257, 48), (258, 12), (259, 1), (262, 1), (273, 8 + 2 + 9 * 12 + 4), (277, 1), (278, 48)]
+        fields.append((279, packed.size))
+        content = b"II*\0" + struct.pack("<IH", 8, len(fields))
+        content += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields) + bytes(4)
+        record = read_image(saved(content + packed.astype(np.uint8).tobytes(), "medical.tiff"))
+        assert record.converted == "12-bit grey->rgb"
+        assert np.array_equal(record.pixels[0].numpy(), deep_samples() >> 8)
 
     @pytest.mark.parametrize(("dtype", "what"), [(np.float32, "floating-point"), (np.int32, "32-bit")])
     def test_samples_of_unclear_scale_are_refused(self, saved: Write, dtype: Any, what: str) -> None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 One score in [0, 1] per image and prompt, high is good, in the order of the paths. A file that cannot be scored is
-reported, gets a row that says why, and the rest is scored. Exit code: 0 all scored, 1 some files failed, 2 nothing
-could be scored, 130 interrupted.
+reported, gets a row that says why, and the rest is scored. Exit code: 0 all scored, 1 some files failed, 2 bad usage
+or nothing to score, 130 interrupted.
 
 examples:
   clipiqa score photos/ holiday.jpg
@@ -110,7 +110,9 @@ def run(args: argparse.Namespace) -> int:
         raise CLIPIQAError("parquet results are not text: name a file with --out.")
     inputs = find_inputs(args.paths, args.null)
     if not inputs.paths:
-        raise ImageError(f"{'; '.join(inputs.problems.values())}: there is nothing to score.")
+        first, *others = inputs.problems.values()
+        more = f" (and {len(others)} more like it)" if others else ""
+        raise ImageError(f"{first}{more}: there is nothing to score.")
     failures = [Row(name, error=f"{problem}.") for name, problem in inputs.problems.items()]
 
     from ..scoring import score_paths  # here and below what imports torch, once everything cheap is known to be right
