@@ -22,7 +22,10 @@ GPU_GROUP_PIXELS = 1 << 22
 """Pixels per group on a GPU: sixteen images of 512×512, enough to keep a large card busy. Not measured on one."""
 
 CPU_GROUP_PIXELS = 1 << 18
-"""Pixels per group on a CPU (at least one image) where a gradient is wanted, which suit its cache."""
+"""Pixels per group on a CPU (at least one image), which suit its cache."""
+
+CPU_SHARED_PIXELS = 224 * 224
+"""Images of at least this many pixels score alike to the last bit alone and in a group; smaller ones differ by 1e-6."""
 
 _general = ContextVar("general_path", default=False)
 
@@ -48,14 +51,15 @@ def is_general() -> bool:
 def groups(x: Tensor) -> tuple[Tensor, ...]:
     """Split a batch into runs of images that one pass should take together.
 
-    Images do not meet each other, but a CPU's convolutions order their sums by the shape of the whole group. So that a
-    batch scores like its single images to the last digit, scoring takes them singly there, for little time. A gradient
-    in fp32 is not reproducible to the last digit anyway: small images share a pass.
+    Images do not meet each other, but on a CPU the shape of the whole group can decide in which order a convolution
+    sums a small image. So that a batch scores like its single images, scoring takes small ones singly. A gradient in
+    fp32 is not reproducible to the last digit anyway: there they share a pass.
     """
-    if x.device.type == "cpu" and not (torch.is_grad_enabled() and x.requires_grad):
+    pixels = x.shape[-2] * x.shape[-1]
+    if x.device.type == "cpu" and pixels < CPU_SHARED_PIXELS and not (torch.is_grad_enabled() and x.requires_grad):
         return x.split(1)
     limit = CPU_GROUP_PIXELS if x.device.type == "cpu" else GPU_GROUP_PIXELS
-    return x.split(max(1, limit // (x.shape[-2] * x.shape[-1])))
+    return x.split(max(1, limit // pixels))
 
 
 def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
