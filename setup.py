@@ -12,6 +12,8 @@ setup(
     name="clipiqa-pyiqa",
     version=VERSION,
     description="CLIP-IQA for pyiqa: exact, fast, any image size, and clear about which CLIP-IQA it is",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
     author="clipiqa-pyiqa developers",
     license="MIT",
     license_files=["LICENSE"],
