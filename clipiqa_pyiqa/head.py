@@ -29,6 +29,12 @@ def antonym_scores(features: Tensor, pairs: Tensor, logit_scale: float) -> Tenso
 
     Arguments as for :func:`margins`. A softmax over two logits is the sigmoid of their difference.
     """
-    margin = margins(features, pairs, logit_scale)
-    # The sigmoid's derivative is computed from its value, and is lost where that rounds to 1: use the side that is small.
+    return sigmoid(margins(features, pairs, logit_scale))
+
+
+def sigmoid(margin: Tensor) -> Tensor:
+    """``1 / (1 + exp(-margin))``, with a derivative that does not vanish where the value rounds to 1.
+
+    torch computes the derivative from the value, y (1 - y); so take the side whose value is small.
+    """
     return torch.where(margin > 0, 1 - (-margin).sigmoid(), margin.sigmoid())

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from .clip.gradient import general_path, per_image
 from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError
-from .head import margins
+from .head import margins, sigmoid
 from .metric import CLIPIQA, Prompts
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 
 FORMS: dict[str, Callable[[Tensor], Tensor]] = {
-    "linear": lambda margin: torch.sigmoid(-margin),  # 1 - s
-    "nll": lambda margin: F.softplus(-margin, threshold=float("inf")),  # -log s
+    "linear": lambda margin: sigmoid(-margin),  # 1 - s
+    "nll": lambda margin: -F.logsigmoid(margin),  # -log s
     "margin": lambda margin: -margin,  # logit of the negative prompt minus that of the positive one
 }
 """Loss of one image and one prompt pair, from the margin: the pair's positive minus its negative logit."""
@@ -188,7 +188,12 @@ def _range(input_range: Sequence[float]) -> tuple[float, float]:
 
 def _weights(weights: Sequence[float] | None, pairs: int) -> Tensor:
     """Weights of the prompt pairs, adding up to one; float64 on the CPU."""
-    values = torch.ones(pairs, dtype=torch.float64) if weights is None else torch.tensor(weights, dtype=torch.float64)
+    if weights is None:
+        return torch.full((pairs,), 1 / pairs, dtype=torch.float64)
+    try:
+        values = torch.tensor(weights, dtype=torch.float64)
+    except (TypeError, ValueError):
+        raise PromptError(f"prompt_weights={weights!r} are no numbers: pass one for each prompt pair.") from None
     if values.shape != (pairs,):
         raise PromptError(f"{values.numel()} prompt_weights came for {pairs} prompt pairs: pass one for each pair.")
     if not (values.isfinite().all() and values.min() >= 0 and values.sum() > 0):

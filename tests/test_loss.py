@@ -1,0 +1,501 @@
+"""CLIP-IQA as a loss: direction, forms, the gradient computed while going forward and its pitfalls, bad input."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyiqa
+import pytest
+import torch
+from pyiqa.losses import build_loss
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+import clipiqa_pyiqa
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss, ImageError, PromptError
+from clipiqa_pyiqa.clip import gradient as gradient_module
+from clipiqa_pyiqa.clip.resnet import Trunk
+from clipiqa_pyiqa.loss import FORMS, general_path
+
+TWO = ["quality", ("Crisp photo.", "Hazy photo.")]
+
+
+@pytest.fixture(scope="module")
+def options(seeded_weights: Callable[[str], Path]) -> dict[str, Any]:
+    return {"clip_weights": str(seeded_weights("RN50")), "quick_gelu": True}
+
+
+@pytest.fixture(scope="module")
+def metric(options: dict[str, Any]) -> CLIPIQA:
+    return CLIPIQA(**options).eval()
+
+
+@pytest.fixture
+def loss(metric: CLIPIQA) -> CLIPIQALoss:
+    return CLIPIQALoss(metric=metric)
+
+
+@pytest.fixture
+def pull_backs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images each inner backward was for."""
+    seen: list[int] = []
+    original = Trunk.pull_back
+
+    def spy(self: Trunk, grad: Tensor, *args: Any) -> Tensor:
+        seen.append(len(grad))
+        return original(self, grad, *args)
+
+    monkeypatch.setattr(Trunk, "pull_back", spy)
+    return seen
+
+
+def images(n: int = 2, side: int = 64, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(n, 3, 5, 5, generator=generator, dtype=dtype)
+    smooth = nn.functional.interpolate(coarse, size=side, mode="bilinear")
+    return (0.9 * smooth + 0.1 * torch.rand(n, 3, side, side, generator=generator, dtype=dtype)).requires_grad_()
+
+
+def grad_of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    return torch.autograd.grad(function(x).sum(), x)[0]
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    return ((a - b).norm() / b.norm()).item()
+
+
+class TestForms:
+    def test_lower_is_better(self, loss, metric):
+        """A small step down the loss is a step up in score."""
+        for form in FORMS:
+            x = images(dtype=torch.float64)
+            criterion = CLIPIQALoss(metric=metric, form=form)
+            step = grad_of(criterion, x)
+            better = (x - 1e-4 * step / step.abs().max()).detach()
+            assert criterion(better) < criterion(x)
+            assert metric(better).mean() > metric(x).mean()
+
+    def test_definitions(self, metric, options):
+        x = images(3, dtype=torch.float64).detach()
+        s = metric(x)[:, 0]
+        expected = {"linear": 1 - s, "nll": -s.log(), "margin": ((1 - s) / s).log()}
+        for form, values in expected.items():
+            torch.testing.assert_close(CLIPIQALoss(metric=metric, form=form, reduction="none")(x), values)
+            torch.testing.assert_close(CLIPIQALoss(metric=metric, form=form)(x), values.mean())
+            torch.testing.assert_close(CLIPIQALoss(metric=metric, form=form, reduction="sum")(x), values.sum())
+            weighted = CLIPIQALoss(metric=metric, form=form, loss_weight=0.1)(x)
+            torch.testing.assert_close(weighted, 0.1 * values.mean())
+
+    @pytest.mark.parametrize("margin", [-300.0, -30.0, 0.0, 30.0])
+    def test_values_and_slopes_far_out(self, margin):
+        """By hand, with s = sigmoid(margin); d/dmargin is -s(1-s), -(1-s), -1. fp32, rounding only."""
+        rest = 1 / (1 + math.exp(margin))  # 1 - s
+        s = math.exp(margin) * rest
+        values = {"linear": rest, "nll": max(-margin, 0) + math.log1p(math.exp(-abs(margin))), "margin": -margin}
+        slopes = {"linear": -s * rest, "nll": -rest, "margin": -1.0}
+        for form, function in FORMS.items():
+            x = torch.tensor(margin, requires_grad=True)
+            y = function(x)
+            (slope,) = torch.autograd.grad(y, x)
+            assert y.item() == pytest.approx(values[form], rel=1e-5, abs=1e-37), form
+            assert slope.item() == pytest.approx(slopes[form], rel=1e-5, abs=1e-37), form
+
+    def test_prompts_are_weighted(self, options):
+        x = images().detach()
+        singles = [CLIPIQALoss(prompts=[prompt], form="nll", **options)(x) for prompt in TWO]
+        torch.testing.assert_close(CLIPIQALoss(prompts=TWO, form="nll", **options)(x), (singles[0] + singles[1]) / 2)
+        weighted = CLIPIQALoss(prompts=TWO, form="nll", prompt_weights=[3, 1], **options)
+        torch.testing.assert_close(weighted(x), 0.75 * singles[0] + 0.25 * singles[1])
+
+    def test_registered_and_exported(self, options, metric):
+        built = build_loss({"type": "CLIPIQALoss", "prompts": "quality", "loss_weight": 0.1, **options})
+        assert type(built) is CLIPIQALoss is clipiqa_pyiqa.CLIPIQALoss
+        x = images().detach()
+        torch.testing.assert_close(built(x), 0.1 * (1 - metric(x).mean()))
+        assert torch.equal(built(x, torch.zeros_like(x), weight=None), built(x))  # as a trainer may call it
+
+    def test_as_loss_keeps_pyiqas_contract(self, options, metric):
+        x = images()
+        score = pyiqa.create_metric("clipiqa", as_loss=True, device="cpu", **options)
+        assert score(x).shape == () and torch.equal(score(x), metric(x).mean())
+        torch.testing.assert_close(grad_of(score, x), -grad_of(CLIPIQALoss(metric=metric), x))
+
+    def test_learned_prompts(self, options):
+        learned = CLIPIQA("clipiqa+", pretrained=False, context={"n_ctx": 4, "init": "random"}, **options).train()
+        criterion, x = CLIPIQALoss(metric=learned), images()
+        torch.testing.assert_close(criterion(x), 1 - learned(x).mean())
+        criterion(x).backward()
+        assert x.grad.norm() > 0
+        assert all(parameter.grad is None for parameter in learned.parameters())  # it is a loss: prompts stay
+        assert list(criterion.parameters()) == []
+
+    def test_prompts_that_learn_get_their_gradient_beside_the_pixels(self, options):
+        learned = CLIPIQA("clipiqa+", pretrained=False, context={"n_ctx": 4, "init": "random"}, **options).train()
+        x = images()
+        learned(x).sum().backward()
+        assert x.grad.norm() > 0
+        assert all(parameter.grad.norm() > 0 for parameter in learned.parameters())
+
+
+class TestGradient:
+    @pytest.mark.parametrize("form", FORMS)
+    @pytest.mark.parametrize("size", [(64, 64), (75, 101)])
+    def test_equals_the_general_path(self, options, form, size):
+        criterion = CLIPIQALoss(prompts=TWO, form=form, **options)
+        x = images(dtype=torch.float64)
+        x = nn.functional.interpolate(x, size=size).detach().requires_grad_()
+        ahead = grad_of(criterion, x)
+        with general_path():
+            general = grad_of(criterion, x)
+        assert distance(ahead, general) < 1e-12  # float64: summation order only
+
+    def test_equals_pyiqas_towers(self, options, metric, shared):
+        from test_parity import Reference
+
+        from clipiqa_pyiqa.images import read_image
+
+        path = sorted((shared / "data/photos").glob("*.jpg"))[0]
+        x = read_image(path).pixels[None, :, :320, :256].double().div(255).requires_grad_()
+        pairs = metric.encode_prompts(dtype=torch.float64)
+        reference = Reference(Path(options["clip_weights"]), torch.float64)
+        exact = grad_of(lambda x: 1 - reference.score64(x, pairs), x)
+        assert distance(grad_of(CLIPIQALoss(metric=metric), x), exact) < 1e-8
+        x32 = x.detach().float().requires_grad_()
+        close = grad_of(CLIPIQALoss(metric=metric), x32)
+        assert distance(close.double(), exact) < 1e-2  # ReLUs near zero flip their sign in fp32
+        # They are fp32's, not ours: here one deep ReLU reaches every pixel, and moves the median by 3e-5 of the largest.
+        assert (close - exact).abs().median() < 1e-4 * exact.abs().max()
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_finite_differences(self, metric, form):
+        criterion, x = CLIPIQALoss(metric=metric, form=form), images(1, 48, torch.float64)
+        slope = grad_of(criterion, x)
+        direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        step = 1e-7  # so small that hardly a ReLU flips, so large that float64 keeps seven digits of the difference
+        with torch.no_grad():
+            difference = (criterion(x + step * direction) - criterion(x - step * direction)) / (2 * step)
+        assert difference.item() == pytest.approx((slope * direction).sum().item(), rel=1e-4)
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_alive_on_extreme_images(self, metric, form):
+        cases = {
+            "black": torch.zeros(1, 3, 64, 64),
+            "white": torch.ones(1, 3, 64, 64),
+            "noise": torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(4)),
+        }
+        for name, x in cases.items():
+            gradient = grad_of(CLIPIQALoss(metric=metric, form=form), x.requires_grad_())
+            assert gradient.isfinite().all() and gradient.norm() > 0, name
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_alive_at_saturated_scores(self, metric, monkeypatch, sign):
+        """CLIP's scale raised until the score is 0 or 1 to fp32."""
+        x = images(1)
+        features, pair = metric.encode_image(x.detach()), metric.encode_prompts()[0]
+        scale = 40 / (features @ (pair[0] - pair[1])).item()
+        monkeypatch.setitem(metric.clip.__dict__, "logit_scale", sign * scale)
+        score = metric(x)
+        assert score.item() == pytest.approx(float(sign > 0), abs=1e-15)
+        for name, function in {
+            "score": metric,
+            **{form: CLIPIQALoss(metric=metric, form=form) for form in FORMS},
+        }.items():
+            gradient = grad_of(function, x)
+            assert gradient.isfinite().all() and gradient.norm() > 0, name
+
+    def test_batch_equals_singles(self, loss, monkeypatch, pull_backs):
+        x = images(5, dtype=torch.float64)
+        monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 2 * 64 * 64)
+        batch = grad_of(loss, x)
+        assert pull_backs == [2, 2, 1]  # worked through in groups
+        singles = torch.cat([grad_of(loss, image[None].detach().requires_grad_()) for image in x])
+        torch.testing.assert_close(batch, singles / 5, rtol=1e-9, atol=1e-15)
+
+    def test_several_columns_keep_their_own_gradients(self, options):
+        columns = CLIPIQA(prompts=TWO, aggregate=None, **options)
+        x = images(dtype=torch.float64)
+        weights = torch.tensor([[1.0, 0.0], [0.5, -2.0]], dtype=torch.float64)
+        both = grad_of(lambda x: columns(x) * weights, x)
+        apart = [grad_of(lambda x, p=p: columns(x, prompts=[p]), x) for p in TWO]
+        expected = torch.stack([sum(w * g[i] for w, g in zip(weights[i], apart, strict=True)) for i in range(2)])
+        assert distance(both, expected) < 1e-10
+
+    def test_vit(self, seeded_weights):
+        criterion = CLIPIQALoss(
+            backbone="ViT-B/32", pos_embedding="interpolate", clip_weights=seeded_weights("ViT-B/32"), quick_gelu=True
+        )
+        x = images(dtype=torch.float64)
+        ahead = grad_of(criterion, x)
+        with general_path():
+            assert distance(ahead, grad_of(criterion, x)) < 1e-12
+
+
+class TestGoingForward:
+    """Pitfalls of computing a gradient inside a forward."""
+
+    @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+    def test_no_gradient_where_none_is_wanted(self, loss, pull_backs, context):
+        x = images()
+        with context():
+            value = loss(x)
+        assert not value.requires_grad and pull_backs == []
+        torch.testing.assert_close(value.clone(), loss(x.detach()))
+        assert pull_backs == []  # nor for images that need none
+
+    def test_keeps_one_tensor_of_the_inputs_size(self, metric, pull_backs, monkeypatch):
+        """Peak memory is flat in the batch: between forward and backward only the pixels' gradient lives."""
+        monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 64 * 64)
+        loss, x = CLIPIQALoss(metric=metric, out_of_range="pass"), images(4)  # a clamp holds on to its input as well
+        packed: list[Tensor] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: packed.append(t) or t, lambda t: t):
+            value = loss(x * 1.0)
+        large = [t for t in packed if t.numel() >= x.numel() // 4]
+        assert [(t.shape, t.dtype) for t in large] == [(x.shape, torch.float32)]
+        assert pull_backs == [1, 1, 1, 1]
+        value.backward()
+        assert pull_backs == [1, 1, 1, 1]  # backward only scales
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_half_precision_input_keeps_its_gradient_in_fp32(self, metric, dtype):
+        x = images().detach().to(dtype)
+        wide = x.float().requires_grad_()
+        expected = grad_of(metric, wide)
+        x.requires_grad_()
+        score = metric(x)
+        assert score.dtype == torch.float32 and score.grad_fn.saved_tensors[0].dtype == torch.float32
+        assert torch.equal(score.grad_fn.saved_tensors[0], expected)
+        # What a GradScaler does: the scale reaches the kept gradient before it is rounded to the input's dtype.
+        (scaled,) = torch.autograd.grad(score.sum() * 65536, x)
+        assert scaled.dtype == dtype
+        assert distance(scaled.float() / 65536, expected) < 1e-2  # a half's rounding: 8 bits in bf16
+
+    @pytest.mark.parametrize("precision", ["bf16", "fp16"])
+    def test_low_precision_tower(self, options, metric, precision):
+        """The inner backward has a scale of its own, without which most of it would be zero in fp16."""
+        low, x = CLIPIQA(precision=precision, **options), images(1, 96)
+        for factor in (1.0, 1e-6):  # a nearly saturated score's slope
+            exact = grad_of(lambda x, f=factor: f * metric.encode_image(x)[:, :8].sum(), x)
+            columns = grad_of(lambda x, f=factor: f * low.encode_image(x)[:, :8].sum(), x)
+            assert (columns == 0).double().mean() < 0.01
+            assert nn.functional.cosine_similarity(columns.flatten(), exact.flatten(), dim=0) > 0.9
+        assert grad_of(low, x).dtype == torch.float32
+
+    def test_autocast_changes_nothing(self, loss):
+        x = images()
+        value, gradient = loss(x), grad_of(loss, x)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(loss(x), value)
+            assert torch.equal(grad_of(loss, x), gradient)
+
+    def test_grad_scaler(self, loss):
+        """fp16 autocast with a GradScaler around a small network: the step is taken, in the same direction."""
+        steps = []
+        for amp in (False, True):
+            torch.manual_seed(0)
+            net = nn.Conv2d(3, 3, 3, padding=1)
+            optimiser = torch.optim.SGD(net.parameters(), lr=1.0)
+            scaler = torch.amp.GradScaler("cpu", enabled=amp)
+            before = net.weight.detach().clone()
+            with torch.autocast("cpu", torch.float16, enabled=amp):
+                value = loss(net(images().detach()).sigmoid())
+            scaler.scale(value).backward()
+            scaler.step(optimiser)
+            scaler.update()
+            steps.append(net.weight.detach() - before)
+            assert not amp or scaler.get_scale() == 65536  # no overflow
+        # 0.95: the small network's fp16 output is another image, for which other ReLUs near zero are on
+        assert nn.functional.cosine_similarity(steps[1].flatten(), steps[0].flatten(), dim=0) > 0.95
+
+    def test_second_derivatives_are_refused(self, loss, metric):
+        x = images(1)
+        for function in (loss, metric, metric.encode_image):
+            (gradient,) = torch.autograd.grad(function(x).sum(), x, create_graph=True)
+            with pytest.raises(CLIPIQAError, match=r"second derivative.*double_backward=True"):
+                torch.autograd.grad(gradient.square().sum(), x)
+        y = x * 1.0
+        (gradient,) = torch.autograd.grad(loss(y), x, create_graph=True)
+        with pytest.raises(CLIPIQAError, match="second derivative"):
+            gradient.square().sum().backward()
+        x.grad = None
+        loss(x).backward(create_graph=True)  # asking for a graph is allowed; only its use is not
+        assert torch.equal(x.grad.detach(), grad_of(loss, x))
+
+    def test_second_derivatives_by_option(self, metric):
+        criterion, x = CLIPIQALoss(metric=metric, double_backward=True), images(1, 48, torch.float64)
+        direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        (gradient,) = torch.autograd.grad(criterion(x), x, create_graph=True)
+        (product,) = torch.autograd.grad((gradient * direction).sum(), x)
+        step = 1e-7
+        difference = grad_of(criterion, (x + step * direction).detach().requires_grad_())
+        difference = (difference - grad_of(criterion, (x - step * direction).detach().requires_grad_())) / (2 * step)
+        # Only along the direction: a ReLU that flips within the step spoils single pixels of the difference.
+        assert (product * direction).sum().item() == pytest.approx((difference * direction).sum().item(), rel=1e-2)
+
+    def test_function_transforms_take_the_general_path(self, loss):
+        x = images(dtype=torch.float64)
+        assert distance(torch.func.grad(loss)(x.detach()), grad_of(loss, x)) < 1e-12
+
+    @pytest.mark.parametrize("reentrant", [True, False])
+    def test_activation_checkpointing(self, loss, reentrant):
+        x = images()
+        expected = grad_of(lambda x: loss((x * 1.5).sin()), x)
+        value = checkpoint(lambda x: loss((x * 1.5).sin()), x, use_reentrant=reentrant)
+        value.backward()
+        assert torch.equal(x.grad, expected)
+
+    def test_accumulation_and_retain_graph(self, loss):
+        x = images()
+        value = loss(x)
+        value.backward(retain_graph=True)
+        once = x.grad.clone()
+        x.grad.mul_(7)  # clipping works in place, and must not reach what is kept
+        (3 * value).backward()
+        torch.testing.assert_close(x.grad, 10 * once)
+
+    def test_channels_last(self, loss):
+        x = images()
+        last = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+        assert torch.equal(loss(last), loss(x))
+        torch.testing.assert_close(grad_of(loss, last), grad_of(loss, x), rtol=1e-6, atol=1e-12)
+
+    @pytest.mark.parametrize("backend", ["aot_eager"])
+    def test_compile(self, loss, backend):
+        torch.manual_seed(0)
+        net = nn.Conv2d(3, 3, 3, padding=1)
+        x = images().detach()
+        torch._dynamo.reset()
+        step = torch.compile(lambda x: loss(net(x).sigmoid()), backend=backend)
+        compiled = torch.autograd.grad(step(x), list(net.parameters()))
+        plain = torch.autograd.grad(loss(net(x).sigmoid()), list(net.parameters()))
+        for a, b in zip(compiled, plain, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-8)  # the compiler may reorder the small network
+
+
+class TestFrozen:
+    def test_has_nothing_to_train_move_or_save(self, loss):
+        assert list(loss.parameters()) == list(loss.buffers()) == [] and loss.state_dict() == {}
+        x = images()
+        before = loss(x)
+        assert torch.equal(loss.train()(x), before)
+        assert torch.equal(loss.half()(x), before)  # what moves the rest of a model leaves it as it is
+        loss.load_state_dict({}, strict=True)
+
+    def test_weights_get_no_gradient(self, loss):
+        loss(images()).backward()
+        trunk = loss.metric.clip.image_tower(torch.device("cpu"), torch.float32).encoder.trunk
+        weight = trunk.blocks[0].spatial.weight
+        assert not weight.requires_grad and weight.grad is None
+
+    def test_copies(self, loss):
+        x = images()
+        for other in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+            assert torch.equal(other(x), loss(x))
+            assert other.metric.clip is loss.metric.clip
+        assert len(pickle.dumps(loss)) < 10_000
+
+    def test_trains_a_network(self, loss):
+        torch.manual_seed(0)
+        net = nn.Conv2d(3, 3, 3, padding=1)
+        optimiser, x = torch.optim.Adam(net.parameters(), lr=1e-2), images().detach()
+        values = []
+        for _ in range(8):
+            optimiser.zero_grad()
+            value = loss(net(x).sigmoid())
+            value.backward()
+            optimiser.step()
+            values.append(value.item())
+        assert values[-1] < values[0]
+
+
+class TestInput:
+    def test_ranges(self, metric):
+        x = images().detach()
+        expected = CLIPIQALoss(metric=metric)(x)
+        torch.testing.assert_close(CLIPIQALoss(metric=metric, input_range=(-1, 1))(2 * x - 1), expected)
+        torch.testing.assert_close(CLIPIQALoss(metric=metric, input_range=(0, 255))(255 * x), expected)
+
+    def test_out_of_range(self, metric):
+        x = (2 * images() - 0.5).detach().requires_grad_()
+        outside = (x < 0) | (x > 1)
+        clamped = CLIPIQALoss(metric=metric)
+        assert torch.equal(clamped(x), clamped(x.clamp(0, 1)))
+        gradient = grad_of(clamped, x)
+        assert (gradient[outside] == 0).all() and (gradient[~outside] != 0).double().mean() > 0.9
+        passed = CLIPIQALoss(metric=metric, out_of_range="pass")
+        torch.testing.assert_close(passed(x), 1 - metric(x).mean())
+        assert (grad_of(passed, x)[outside] != 0).double().mean() > 0.9
+        with pytest.raises(ImageError, match=r"values in \[0, 1\], but the prediction has -0.*out_of_range='clamp'"):
+            CLIPIQALoss(metric=metric, out_of_range="raise")(x)
+
+    def test_crop(self, metric):
+        x = images(3, 96)
+        criterion = CLIPIQALoss(metric=metric, crop=40)
+        torch.manual_seed(0)
+        gradient = grad_of(criterion, x)
+        boxes = [(g.abs().sum(0) > 0).nonzero() for g in gradient]
+        corners = {tuple(box.amin(0).tolist()) for box in boxes}
+        assert all((box.amax(0) - box.amin(0) < 40).all() and len(box) > 1000 for box in boxes)
+        assert len(corners) == 3  # each image has a place of its own
+        torch.manual_seed(0)
+        assert torch.equal(grad_of(criterion, x), gradient)
+        small = images(1, 64)
+        assert torch.equal(CLIPIQALoss(metric=metric, crop=100)(small), CLIPIQALoss(metric=metric)(small))
+
+    def test_nan(self, metric):
+        x = images(3).detach()
+        x[1, 0, 5, 5] = math.nan
+        x.requires_grad_()
+        with pytest.raises(
+            ImageError, match="CLIPIQALoss cannot use the prediction: image 1 of the batch of 3 has NaN"
+        ):
+            CLIPIQALoss(metric=metric)(x)
+        value = CLIPIQALoss(metric=metric, nan="propagate", reduction="none")(x)
+        assert value.isnan().tolist() == [False, True, False]
+        (gradient,) = torch.autograd.grad(value.sum(), x)
+        assert gradient[1].isnan().any() and gradient[[0, 2]].isfinite().all()
+
+    @pytest.mark.parametrize(
+        ("x", "message"),
+        [
+            (torch.rand(1, 3, 31, 64), "64×31 px.*at least 32 px"),
+            (torch.rand(1, 1, 64, 64), "grey image use x.expand"),
+            (torch.rand(3, 64, 64), "x.unsqueeze"),
+            (torch.rand(0, 3, 64, 64), "batch is empty"),
+            (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "x.float\\(\\) / 255"),
+            (torch.zeros(1, 3, 64, 64, device="meta"), "'meta'.*real device"),
+            ([1.0], "a list came"),
+        ],
+    )
+    def test_unusable_predictions(self, loss, x, message):
+        with pytest.raises(ImageError, match=message):
+            loss(x)
+
+    @pytest.mark.parametrize(
+        ("wrong", "error", "message"),
+        [
+            ({"form": "log"}, CLIPIQAError, "form='log' is not known: choose one of 'linear', 'nll', 'margin'"),
+            ({"reduction": "avg"}, CLIPIQAError, "reduction='avg' is not known"),
+            ({"reduction": ["mean"]}, CLIPIQAError, "is not known"),
+            ({"out_of_range": True}, CLIPIQAError, "out_of_range=True is not known"),
+            ({"nan": "ignore"}, CLIPIQAError, "nan='ignore' is not known"),
+            ({"input_range": (1, 0)}, CLIPIQAError, "is no range"),
+            ({"input_range": 255}, CLIPIQAError, "is no range"),
+            ({"crop": 16}, CLIPIQAError, "crop=16.*at least 32"),
+            ({"prompts": "qualty"}, PromptError, "qualty"),
+            ({"prompt_weights": [1, 2]}, PromptError, "2 prompt_weights came for 1 prompt pairs"),
+            ({"prompt_weights": [-1.0]}, PromptError, "not negative"),
+            ({"prompt_weights": ["much"]}, PromptError, "prompt_weights"),
+        ],
+    )
+    def test_unknown_options(self, options, wrong, error, message):
+        with pytest.raises(error, match=message):
+            CLIPIQALoss(**options, **wrong)
+
+    def test_a_ready_metric_takes_no_options(self, metric):
+        with pytest.raises(CLIPIQAError, match="pass either metric or these"):
+            CLIPIQALoss(metric=metric, prompts="quality")

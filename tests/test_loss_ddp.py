@@ -1,0 +1,65 @@
+"""CLIPIQALoss in DistributedDataParallel: two processes, gloo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from clipiqa_pyiqa import CLIPIQALoss
+
+pytestmark = pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="torch without gloo")
+
+
+class Restorer(nn.Module):
+    """A network that holds its own loss, as some trainers have it."""
+
+    def __init__(self, weights: str):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Conv2d(3, 3, 3, padding=1).double()  # in fp32 another batch size flips ReLUs near zero
+        self.loss = CLIPIQALoss(clip_weights=weights, quick_gelu=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.loss(self.net(x).sigmoid())
+
+
+def batch() -> Tensor:
+    return torch.rand(4, 3, 48, 48, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def work(rank: int, folder: str, weights: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    inside = Restorer(weights)
+    part = batch()[2 * rank : 2 * rank + 2]
+    whole = DistributedDataParallel(inside)
+    for _ in range(2):  # the second step would hang or fail if DDP waited for frozen parameters
+        whole.zero_grad()
+        whole(part).backward()
+    results = [inside.net.weight.grad.clone()]
+    outside = Restorer(weights)
+    net = DistributedDataParallel(outside.net)
+    outside.loss(net(part).sigmoid()).backward()
+    results.append(outside.net.weight.grad.clone())
+    torch.save((results, list(whole.state_dict())), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_processes_step_like_one(seeded_weights: Callable[[str], Path], tmp_path: Path) -> None:
+    weights = str(seeded_weights("RN50"))
+    mp.spawn(work, args=(str(tmp_path), weights), nprocs=2)
+    alone = Restorer(weights)
+    alone(batch()).backward()
+    expected = alone.net.weight.grad
+    for rank in range(2):
+        results, names = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert names == ["module.net.weight", "module.net.bias"]
+        for gradient in results:
+            torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-14)  # summation order
