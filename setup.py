@@ -41,6 +41,7 @@ setup(
         "numpy>=1.26",
         "Pillow>=10.0",
         "pyarrow>=21.0",
+        "PyYAML>=6.0.1",
         "safetensors>=0.4.3",
         "tqdm>=4.66.3",
     ],

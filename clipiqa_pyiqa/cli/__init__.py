@@ -18,6 +18,7 @@ from ..errors import CLIPIQAError
 COMMANDS = {
     "score": "score photos: files, folders, globs or a list on standard input",
     "prompts": "list the named prompt pairs",
+    "train": "learn the prompts of CLIP-IQA+ from scores that people gave",
     "weights": "show where every checkpoint would come from, or fill a folder with them",
     "verify": "check the weights at hand against published scores",
     "bench": "measure speed and memory on this machine against pyiqa's built-in",
