@@ -28,7 +28,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 log = logging.getLogger("train_mini")
-CHECKPOINT_EVERY = 250
+CHECKPOINT_EVERY = 100
 LOG_EVERY = 50
 
 
@@ -160,6 +160,9 @@ def train(config: dict, photos: dict, work: Path, workers: int) -> tuple[MiniCLI
     loader = DataLoader(data, batch_size=None, sampler=range(start, config["steps"]), num_workers=workers)
     frozen_from = config["steps"] - config["decay"]
     model.train()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.02  # a batch holds few photos: average over many
     sums: dict[str, float] = {}
     began = time.perf_counter()
     for step, batch in enumerate(loader, start):
