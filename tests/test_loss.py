@@ -168,7 +168,7 @@ class TestGradient:
         x32 = x.detach().float().requires_grad_()
         close = grad_of(CLIPIQALoss(metric=metric), x32)
         assert distance(close.double(), exact) < 1e-2  # ReLUs near zero flip their sign in fp32
-        # They are fp32's, not ours: here one deep ReLU reaches every pixel, and moves the median by 3e-5 of the largest.
+        # fp32, not us: one deep ReLU reaches every pixel, and here moves the median by 3e-5 of the largest.
         assert (close - exact).abs().median() < 1e-4 * exact.abs().max()
 
     @pytest.mark.parametrize("form", FORMS)
