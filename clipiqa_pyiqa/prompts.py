@@ -9,13 +9,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Any
 
+from .clip.tokenizer import tokenizer
 from .errors import PromptError
-
-if TYPE_CHECKING:
-    from open_clip.tokenizer import SimpleTokenizer
 
 CONTEXT_LENGTH = 77  # tokens that CLIP's text tower reads, its start and end marks included
 DEFAULT_PAIR = "quality"
@@ -214,13 +212,6 @@ def _check_template(template: Any) -> None:
         )
 
 
-@cache
-def _tokenizer() -> SimpleTokenizer:
-    from open_clip.tokenizer import SimpleTokenizer  # slow to import, and named pairs do not need it
-
-    return SimpleTokenizer()
-
-
 @lru_cache(maxsize=4096)
 def _tokens(text: str) -> tuple[int, ...]:
     """Token ids without the start and end marks."""
@@ -228,9 +219,8 @@ def _tokens(text: str) -> tuple[int, ...]:
         text.encode()
     except UnicodeEncodeError:
         raise PromptError(f"the prompt {_shown(text)} is not valid Unicode text: check its encoding.") from None
-    tokenizer = _tokenizer()
-    tokens = tuple(tokenizer.encode(text))
-    if not {tokenizer.sot_token_id, tokenizer.eot_token_id}.isdisjoint(tokens):
+    tokens = tuple(tokenizer().encode(text))
+    if not {tokenizer().sot_token_id, tokenizer().eot_token_id}.isdisjoint(tokens):
         raise PromptError(f"the prompt {_shown(text)} holds CLIP's own start or end mark: leave it out.")
     return tokens
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from .tokenizer import tokenizer
 from .transformer import LayerNorm, Transformer
 
 
@@ -68,16 +68,9 @@ class TextTower:
 
 def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
     """CLIP's tokens, padded with zeros: ``(P, context_length)``. Longer texts are cut; check them beforehand."""
-    return _tokenizer()(list(texts), context_length)
+    return tokenizer()(list(texts), context_length)
 
 
 def decode_tokens(tokens: Sequence[int]) -> str:
     """The text of token ids, lower case, spaced as one writes."""
-    return re.sub(r" (?=[.,;:!?])", "", _tokenizer().decode(list(tokens)).strip())
-
-
-@lru_cache(maxsize=1)
-def _tokenizer():
-    from open_clip.tokenizer import SimpleTokenizer  # reads its vocabulary: half a second that --help can do without
-
-    return SimpleTokenizer()
+    return re.sub(r" (?=[.,;:!?])", "", tokenizer().decode(list(tokens)).strip())
