@@ -21,6 +21,9 @@ def measure(path: Path, photos: evaluation.Photos, sizes: list[int], calibration
     """Every figure that docs/mini.md reports."""
     model = fold_batchnorm(load(path))
     by_size = {size: evaluation.resized(photos, size) for size in sizes}
+    by_size = {size: group for size, group in by_size.items() if group}
+    if 512 not in by_size:
+        raise SystemExit("no photo has a long side of 512 pixels or more: give larger photos, and 512 among --sizes")
     report: dict = {"file": path.name, "photos": {size: len(group) for size, group in by_size.items()}}
     report["names"] = sorted(photos)
     report["speed 1024x768 (s)"] = evaluation.speed(model)
@@ -39,8 +42,8 @@ def markdown(report: dict) -> str:
     lines = [f"Photos: {', '.join(f'{count} at {size} px' for size, count in report['photos'].items())}.", ""]
     rows = []
     for change in by_size[sizes[0]]:
-        found = [by_size[size][change] for size in sizes]
-        rows.append([change, *(f"{figures['mean']:.3f} ({figures['min']:.2f})" for figures in found)])
+        found = [by_size[size].get(change) for size in sizes]
+        rows.append([change, *(f"{row['mean']:.3f} ({row['min']:.2f})" if row else "-" for row in found)])
     lines += _table(["change, mean (min) Spearman", *(f"{size} px" for size in sizes)], rows)
     for size, found in report["quality"].items():
         head = [f"quality at {size} px", "pairs", "photo wins", "mild pairs", "photo wins", "SROCC with grade"]

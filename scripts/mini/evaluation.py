@@ -95,6 +95,13 @@ def to_tensor(image: Image.Image) -> torch.Tensor:
     return tensor.contiguous(memory_format=torch.channels_last)
 
 
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's; 0 where one of the two never moves, because it orders nothing."""
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return 0.0
+    return float(spearmanr(first, second).statistic)
+
+
 def attributes(model: MiniCLIP, photos: Photos) -> dict[str, dict]:
     """Spearman of score against step, per photo, for every change of Fig. 4. A photo without colour has no colour
     steps and is left out of that one."""
@@ -105,7 +112,9 @@ def attributes(model: MiniCLIP, photos: Photos) -> dict[str, dict]:
             if change == "colour" and not is_coloured(photo):
                 continue
             scores = scorer(apply(photo, value) for value in steps)[:, column]
-            values[name] = float(spearmanr(scores, np.arange(len(steps))).statistic)
+            values[name] = rank_correlation(scores, np.arange(len(steps)))
+        if not values:
+            continue
         worst = sorted(values, key=values.__getitem__)[:3]
         report[change] = {
             "axis": axis,
@@ -156,7 +165,7 @@ def _figures(scores: np.ndarray, won: np.ndarray, mild: np.ndarray) -> dict[str,
         "mild pairs": won[:, mild].size,
         "mild won": float(won[:, mild].mean()),
         "won with mild": float(won.mean()),
-        "srocc": -float(spearmanr(levels.ravel(), scores.ravel()).statistic),
+        "srocc": -rank_correlation(levels.ravel(), scores.ravel()),
     }
 
 
@@ -197,7 +206,8 @@ def paraphrases(model: MiniCLIP, photos: Photos) -> dict[str, float]:
         (_, apply, steps), scorer = ATTRIBUTES[change], Scorer(model, pairs)
         subjects = [photo for photo in photos.values() if change != "colour" or is_coloured(photo)]
         scores = [scorer(apply(photo, value) for value in steps) for photo in subjects]
-        report |= _mean_spearman(scores, pairs, change)
+        if subjects:
+            report |= _mean_spearman(scores, pairs, change)
     scorer = Scorer(model, QUALITY_PARAPHRASES)
     for kind in ("blur", "noise", "jpeg"):
         scores = [scorer(KINDS[kind](photo, grade) for grade in reversed(GRADES)) for photo in photos.values()]
@@ -208,7 +218,7 @@ def paraphrases(model: MiniCLIP, photos: Photos) -> dict[str, float]:
 def _mean_spearman(scores: list[np.ndarray], pairs: Sequence[tuple[str, str]], change: str) -> dict[str, float]:
     order = np.arange(len(scores[0]))
     return {
-        f"{' / '.join(pair)} ({change})": float(np.mean([spearmanr(row[:, i], order).statistic for row in scores]))
+        f"{' / '.join(pair)} ({change})": float(np.mean([rank_correlation(row[:, i], order) for row in scores]))
         for i, pair in enumerate(pairs)
     }
 

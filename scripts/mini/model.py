@@ -123,6 +123,7 @@ def save(model: MiniCLIP, path: Path, metadata: dict[str, object]) -> None:
     text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata=text)
+    path.chmod(0o644)  # safetensors writes for the owner only; a package is read by everyone
 
 
 def load(path: Path) -> MiniCLIP:
