@@ -172,7 +172,9 @@ def test_remembered_in_inference_mode_serves_a_loss_later(rn50, images):
     x = images.clone().requires_grad_()
     score = metric(x)
     score.sum().backward()
-    assert torch.equal(score, expected.clone()) and x.grad.abs().sum() > 0
+    # 2e-5: where a gradient is wanted, small images share a pass, whose sums are ordered otherwise
+    torch.testing.assert_close(score.detach(), expected.clone(), atol=2e-5, rtol=0)
+    assert x.grad.abs().sum() > 0
 
 
 def change_by_optimizer(metric: CLIPIQA) -> None:
