@@ -32,14 +32,14 @@ setup(
     # Each lower bound is what `.ci/oldest` installs and tests; docs/install.md says what was seen.
     install_requires=[
         "pyiqa>=0.1.16",  # the first with entry points
-        "torch>=2.4",
-        "torchvision>=0.19",
-        "open_clip_torch>=2.24",
+        "torch>=2.6",
+        "torchvision>=0.21",
+        "open_clip_torch>=2.32",
         # pyiqa and open_clip bring these too, but we import them ourselves.
         "filelock>=3.13.1",
         "huggingface_hub>=1.3",
         "numpy>=1.26",
-        "Pillow>=10.0",
+        "Pillow>=10.1",
         "pyarrow>=21.0",
         "PyYAML>=6.0.1",
         "safetensors>=0.4.3",
