@@ -187,7 +187,8 @@ def test_fixed_is_clips_own_input(seeded_weights, backbone):
     """A 224 px square is CLIP's own input, so there it must equal open_clip's model, embedding and all."""
     path = seeded_weights(backbone)
     name = {"RN50": "RN50-quickgelu", "ViT-B/32": "ViT-B-32-quickgelu"}[backbone]
-    model = open_clip.create_model(name, pretrained=str(path), weights_only=True).eval()
+    model = open_clip.create_model(name).eval()
+    model.load_state_dict(load_file(path))
     ours = CLIPIQA(backbone=backbone, clip_weights=path, quick_gelu=True, pos_embedding="fixed")
     x = photo_like(224, 224)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (ours.clip.weights.mean, ours.clip.weights.std))
