@@ -123,22 +123,12 @@ PYIQA = TrainConfig(
         crop=384,
     ),
 )
-PLAIN = TrainConfig(
+PLAIN = dataclasses.replace(
     # ours: pyiqa's optimiser and losses on whole images, so that features are exact, and CLIP-IQA's own embedding
+    PYIQA,
     name="plain",
-    seed=123,
-    data={},
-    network={
-        **{"model_type": "clipiqa+", "backbone": "RN50", "pretrained": False, "pos_embedding": False},
-        "context": {"n_ctx": 16, "shared": False, "init": "x"},
-    },
-    recipe=Recipe(
-        optim={"type": "Adam", "lr": 2e-3},
-        scheduler={"type": "CosineAnnealingLR", "T_max": 50, "eta_min": 0},
-        losses=({"type": "MSELoss", "loss_weight": 1.0}, {"type": "PLCCLoss", "loss_weight": 1.0}),
-        batch_size=8,
-        epochs=50,
-    ),
+    network={**PYIQA.network, "pos_embedding": False},
+    recipe=dataclasses.replace(PYIQA.recipe, crop=None),
 )
 RECIPES = {"plain": PLAIN, "official": OFFICIAL, "pyiqa": PYIQA}
 

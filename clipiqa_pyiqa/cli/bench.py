@@ -35,14 +35,14 @@ def run(args: argparse.Namespace) -> int:
     from ..bench.table import machine, render
     from ..bench.timing import QUICK, THOROUGH
     from ..errors import CLIPIQAError
-    from .score import _device
+    from .device import find_device
 
     if args.threads < 1:
         raise CLIPIQAError(f"--threads {args.threads}: at least one thread is needed.")
     rows = [row for row in (LOSS_ROWS if args.loss else SCORE_ROWS) if args.only is None or args.only in row.work]
     if not rows:
         raise CLIPIQAError(f"--only {args.only!r} leaves nothing to measure: no row's name contains it.")
-    device, effort = _device(args.device), QUICK if args.quick else THOROUGH
+    device, effort = find_device(args.device), QUICK if args.quick else THOROUGH
     with set_up(args.clip_weights, args.seeded_weights, device, args.precision, effort, args.threads) as setup:
         for name, value in machine(device, args.threads, setup.weights).items():
             print(f"{name}: {value}")

@@ -96,6 +96,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score what the arguments ask for."""
     from ..images import check_limits
+    from .device import find_device
     from .inputs import find_inputs
 
     if not args.paths:
@@ -119,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
 
     _prepare_pil(args.huge)
     columns = _columns(args)
-    device = _device(args.device)
+    device = find_device(args.device)
     metric = _metric(args, columns, device)
     header = Header(tuple(columns), _provenance(args, metric, columns, device))
     names = [row.path for row in failures] + [printable(path) for path in inputs.paths]
@@ -226,22 +227,6 @@ def _metric(args: argparse.Namespace, columns: dict[str, tuple[PromptPair, ...]]
         aggregate=None,
     )
     return metric.to(device).eval()
-
-
-def _device(name: str | None) -> torch.device:
-    import torch
-
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise CLIPIQAError(f"unknown device {name!r}: use cpu, cuda, cuda:N or mps.") from error
-    found = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if (device.index or 0) >= found.get(device.type, 0):
-        there = [f"cuda:{n}" for n in range(found["cuda"])] + ["mps"] * found["mps"]
-        raise CLIPIQAError(f"device {name!r} is not available here: use one of {', '.join(['cpu', *there])}.")
-    return device
 
 
 def _provenance(

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from ..metric import CLIPIQA
     from ..train_config import RECIPES, nearest, read_config
     from ..training import Trainer, prepare_folder, targets_of
-    from .score import _device
+    from .device import find_device
 
     if args.config and args.recipe:
         raise CLIPIQAError("--config and --recipe both state a recipe: give one of the two.")
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     if name not in RECIPES:
         raise CLIPIQAError(f"unknown recipe {name!r}: {nearest(name, RECIPES)}")
     config = _changed(read_config(args.config) if args.config else RECIPES[name], args)
-    device = _device(args.device)
+    device = find_device(args.device)
     table = _table(args, config)  # everything that can be wrong with the data, before anything takes time
     folder = prepare_folder(args.out, args.resume, args.overwrite)
     torch.manual_seed(config.seed)  # a random context

@@ -26,12 +26,12 @@ def run(args: argparse.Namespace) -> int:
     from ..errors import ImageError
     from ..metric import CLIPIQA
     from ..verify import are_openai_rn50, exit_code, table, verify
-    from .score import _device
+    from .device import find_device
 
     for place in args.images:
         if not place.exists():
             raise ImageError(f"--images {place} does not exist: name a file or a folder.")
-    device = _device(args.device)
+    device = find_device(args.device)
     metric = CLIPIQA(backbone=args.backbone, clip_weights=args.clip_weights).to(device).eval()
     weights = metric.clip.weights
     binding = are_openai_rn50(weights)
