@@ -15,6 +15,8 @@ from torch import Tensor
 from .tokenizer import tokenizer
 from .transformer import LayerNorm, Transformer
 
+BATCH = 256  # texts encoded at once: thousands of them would need gigabytes
+
 
 class TextTower:
     """Frozen text tower: token embeddings to features.
@@ -63,7 +65,11 @@ class TextTower:
         """Encode prompts: list of P strings to features ``(P, D)``, not normalised."""
         tokens = tokenize(texts, self.context_length)
         ends = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
-        return self.encode(self.embed(tokens[:, : int(ends.max()) + 1]), ends)
+        counts = ends.unique(return_counts=True)[1].tolist()
+        order = ends.argsort(stable=True)
+        groups = [rows for group in order.split(counts) for rows in group.split(BATCH)]  # of one length: no padding
+        features = [self.encode(self.embed(tokens[rows, : int(ends[rows[0]]) + 1]), ends[rows]) for rows in groups]
+        return torch.cat(features)[order.argsort()]
 
 
 def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:

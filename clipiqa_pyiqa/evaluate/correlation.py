@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 MIN_IMAGES = 3  # of two images every correlation is ±1
 _CHUNK = 1 << 22  # elements of a (resamples, images) matrix that are worked on at a time
+_CACHED = 1 << 16  # likewise, where it should stay in a core's cache
 _PAIRWISE = 20_000  # images up to which Kendall's pairs are counted by matrix multiplication
 _ROWS = 512  # rows of the matrix of pairs that exist at a time
 
@@ -113,6 +114,29 @@ def correlations(
     return {name: Estimate(values[name], *_interval(resampled[name]), reasons.get(name, "")) for name in names}
 
 
+def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0) -> list[Estimate]:
+    """The ``SROCC`` of :func:`correlations` for each column of scores ``(N, P)``; the opinion is resampled once."""
+    columns = list(np.asarray(scores, np.float64).T)
+    reasons = [undefined(column, mos) for column in columns]
+    ranked = [None if reason else _Ranks(column) for column, reason in zip(columns, reasons, strict=True)]
+    resampled: list[list[Array]] = [[] for _ in columns]
+    opinion, mean = _Ranks(np.asarray(mos, np.float64)), (len(columns[0]) + 1) / 2  # of the ranks of every resample
+    for counts in _resamples(len(columns[0]), bootstrap, seed, _CACHED) if any(ranked) else ():
+        weighted = opinion(counts) - mean
+        yy = np.einsum("bn,bn,bn->b", counts, weighted, weighted)
+        weighted *= counts
+        for ranks, found in zip(ranked, resampled, strict=True):
+            if ranks is not None:
+                x = ranks(counts) - mean
+                xx, xy = np.einsum("bn,bn,bn->b", counts, x, x), np.einsum("bn,bn->b", weighted, x)
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    found.append(xy / np.sqrt(xx * yy))
+    return [
+        Estimate(srocc(column, mos), *_interval(found), reason)
+        for column, found, reason in zip(columns, resampled, reasons, strict=True)
+    ]
+
+
 def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Callable[[ArrayLike], Array]:
     """The five-parameter logistic of the Video Quality Experts Group, fitted by least squares.
 
@@ -160,10 +184,10 @@ def _interval(resampled: list[Array]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _resamples(n: int, bootstrap: int, seed: int) -> Iterator[Array]:
+def _resamples(n: int, bootstrap: int, seed: int, chunk: int = _CHUNK) -> Iterator[Array]:
     """How often each image was drawn: ``(b, N)`` counts, chunk by chunk."""
     generator = np.random.default_rng(seed)
-    step = max(1, _CHUNK // n)
+    step = max(1, chunk // n)
     for start in range(0, bootstrap, step):
         size = min(step, bootstrap - start)
         drawn = generator.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
