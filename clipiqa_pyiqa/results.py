@@ -90,6 +90,16 @@ def printable(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def csv_line(values: Iterable[Any]) -> str:
+    """One line of a CSV file; text that holds a ``#`` is quoted, so that ``comment='#'`` does not cut it."""
+    cells = ("" if value is None else str(value) for value in values)
+    quoted = (
+        '"' + cell.replace('"', '""') + '"' if any(c in cell for c in '",#\r\n') or cell != cell.strip() else cell
+        for cell in cells
+    )
+    return ",".join(quoted) + "\n"
+
+
 class Layout(Protocol):
     """How a header and rows are written as text; every text ends with a line break."""
 
@@ -109,22 +119,13 @@ class Csv:
 
     def head(self) -> str:
         comments = "".join(f"# {key}: {value}\n" for key, value in self.header.provenance.items())
-        return comments + self._line(["path", *self.header.columns, *FIELDS])
+        return comments + csv_line(["path", *self.header.columns, *FIELDS])
 
     def row(self, row: Row) -> str:
-        return self._line(row.as_dict(self.header.columns).values())
+        return csv_line(row.as_dict(self.header.columns).values())
 
     def foot(self) -> str:
         return ""
-
-    @staticmethod
-    def _line(values: Iterable[Any]) -> str:
-        cells = ("" if value is None else str(value) for value in values)
-        quoted = (
-            '"' + cell.replace('"', '""') + '"' if any(c in cell for c in '",#\r\n') or cell != cell.strip() else cell
-            for cell in cells
-        )
-        return ",".join(quoted) + "\n"
 
     @classmethod
     def read(cls, lines: Iterator[str]) -> tuple[Header, Iterator[Row]]:
