@@ -11,6 +11,7 @@ import math
 import os
 import stat
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -108,7 +109,7 @@ class _StrictDecoding:
                 ImageFile.LOAD_TRUNCATED_IMAGES = True
 
 
-_strict_decoding = _StrictDecoding()
+strict_decoding = _StrictDecoding()
 
 
 def read_image(
@@ -173,7 +174,7 @@ def read_image(
 
 def _decode(path: str) -> tuple[Image.Image, int, int, str]:
     """The file as 'RGB', the orientation stored in it, what PIL's loading left of that, and how it was converted."""
-    with _strict_decoding, open(path, "rb") as file, Image.open(file, formats=readable_formats()) as image:
+    with strict_decoding, open(path, "rb") as file, Image.open(file, formats=readable_formats()) as image:
         _check_size(path, *image.size)
         depth, several = _depth(image), _several_frames(image)  # loading forgets the first
         before = _orientation(path, image) if image.format == "TIFF" else None  # PIL turns these when it loads them
@@ -195,6 +196,16 @@ def image_suffixes() -> frozenset[str]:
     """Suffixes, lower case with the dot, of the files in a folder that count as images."""
     formats = readable_formats()
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
+
+
+def images_in(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """The image files in a folder and its sub-folders, by suffix, sorted; hidden ones are skipped."""
+    suffixes = image_suffixes()
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
+                yield os.path.join(parent, name)
 
 
 def check_limits(max_side: int | None, max_pixels: int | None) -> None:

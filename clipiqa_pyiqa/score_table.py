@@ -21,7 +21,7 @@ _SHOWN = 5  # missing files in a message
 
 
 class TableError(CLIPIQAError):
-    """A table of scores that cannot be trained on."""
+    """A table of scores that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,43 @@ class ScoreTable:
     def rows(self, split: str) -> list[int]:
         """Indices of the images in a split."""
         return [index for index, own in enumerate(self.splits) if own == split]
+
+
+@dataclass(frozen=True)
+class NamedScores:
+    """What a CSV file says, before any image is looked for.
+
+    Attributes:
+        files: the images, which may not exist.
+        scores: as written.
+        splits: one of ``SPLITS`` for each image, or None if no column says.
+        lines: number of each image's line.
+    """
+
+    files: tuple[Path, ...]
+    scores: tuple[float, ...]
+    splits: tuple[str, ...] | None
+    lines: tuple[int, ...]
+
+
+def read_scores(
+    path: str | Path, *, root: str | Path | None = None, columns: Columns = (None, None, None)
+) -> NamedScores:
+    """Read the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`."""
+    path = Path(path).expanduser()
+    rows, header = _read_rows(path)
+    path_column = _column(path, header, columns[0], PATH_COLUMNS, "path")
+    score_column = _column(path, header, columns[1], SCORE_COLUMNS, "score")
+    split_column = (
+        _column(path, header, columns[2], ("split",), "split") if columns[2] is not None or "split" in header else None
+    )
+    folder = Path(root).expanduser() if root is not None else path.parent
+    return NamedScores(
+        tuple(folder / row[path_column] for _, row in rows),
+        tuple(_number(path, line, row[score_column]) for line, row in rows),
+        None if split_column is None else tuple(_split(path, line, row[split_column]) for line, row in rows),
+        tuple(line for line, _ in rows),
+    )
 
 
 def read_score_table(
@@ -82,30 +119,20 @@ def read_score_table(
             missing; or there is nothing to train or to validate on.
     """
     path = Path(path).expanduser()
-    rows, header = _read_rows(path)
-    path_column = _column(path, header, columns[0], PATH_COLUMNS, "path")
-    score_column = _column(path, header, columns[1], SCORE_COLUMNS, "score")
-    split_column = (
-        _column(path, header, columns[2], ("split",), "split") if columns[2] is not None or "split" in header else None
-    )
-    scores = [_number(path, line, row[score_column]) for line, row in rows]
+    named = read_scores(path, root=root, columns=columns)
+    files, scores = named.files, named.scores
     low, high = score_range or (min(scores), max(scores))
     if not low < high:
         what = f"score_range is {low:g} to {high:g}" if score_range else f"every score in {path} is {low:g}"
         raise TableError(f"{what}: there is nothing to learn without a range of scores.")
-    for (line, _), score in zip(rows, scores, strict=True):
+    for line, score in zip(named.lines, scores, strict=True):
         if not low <= score <= high:
             raise TableError(f"{path}, line {line}: the score {score:g} is outside the range of {low:g} to {high:g}.")
     if min(scores) == max(scores):
         raise TableError(f"every score in {path} is {scores[0]:g}: there is nothing to learn.")
     targets = [(score - low) / (high - low) for score in scores]
     targets = [1 - target for target in targets] if lower_better else targets
-    folder = Path(root).expanduser() if root is not None else path.parent
-    files = [folder / row[path_column] for _, row in rows]
-    if split_column is not None:
-        splits = [_split(path, line, row[split_column]) for line, row in rows]
-    else:
-        splits = seeded_split(len(rows), val_fraction, seed)
+    splits = seeded_split(len(files), val_fraction, seed) if named.splits is None else list(named.splits)
     missing = [str(file) for file in files if not file.is_file()]
     if missing and not skip_missing:
         shown = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")

@@ -351,11 +351,11 @@ class TestDamage:
 
     def test_a_flag_raised_meanwhile_stays_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
-        from clipiqa_pyiqa.images import _strict_decoding
+        from clipiqa_pyiqa.images import strict_decoding
 
-        with _strict_decoding:
+        with strict_decoding:
             ImageFile.LOAD_TRUNCATED_IMAGES = True  # another thread builds a pyiqa data set
-            with _strict_decoding:
+            with strict_decoding:
                 assert not ImageFile.LOAD_TRUNCATED_IMAGES
         assert ImageFile.LOAD_TRUNCATED_IMAGES
 

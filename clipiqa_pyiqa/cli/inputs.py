@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..images import image_suffixes
+from ..images import images_in
 
 
 @dataclass
@@ -60,21 +60,12 @@ def _from_stdin(null_separated: bool) -> list[str]:
 
 def _files(name: str, globs: bool = True) -> Iterator[str]:
     if os.path.isdir(name):
-        yield from _in_folder(name)
+        yield from images_in(name)
     elif os.path.lexists(name):
         yield name
     elif globs and glob.has_magic(name):
         for match in sorted(glob.glob(name, recursive=True)):
             yield from _files(match, globs=False)
-
-
-def _in_folder(folder: str) -> Iterator[str]:
-    suffixes = image_suffixes()
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
-                yield os.path.join(parent, name)
 
 
 def _nothing(name: str) -> str:
