@@ -124,6 +124,19 @@ def parse_prompts(prompts: Any = None, template: str | None = None) -> tuple[Pro
     return tuple(pair for item in items for pair in _parse_item(item, template))
 
 
+def parse_columns(prompts: Any = None, template: str | None = None) -> dict[str, tuple[PromptPair, ...]]:
+    """Turn what a user passes as ``prompts`` into score columns: name -> the pairs whose scores are averaged in it.
+
+    Each item is a column of its own, a preset one column of several pairs. Otherwise as :func:`parse_prompts`.
+    """
+    parse_prompts(prompts, template)  # complains about the whole
+    columns = {}
+    for item in prompts if isinstance(prompts, list) else [prompts or DEFAULT_PAIR]:
+        pairs = parse_prompts([item], template)
+        columns[pairs[0].name if len(pairs) == 1 else str(item)] = pairs
+    return columns
+
+
 def parse_prompt_argument(text: str) -> str | tuple[str, str]:
     """Read one command-line prompt: ``'Crisp photo.|Hazy photo.'`` is a free pair, anything else a name."""
     if "|" not in text:

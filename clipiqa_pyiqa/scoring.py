@@ -11,10 +11,11 @@ import itertools
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from typing import Any, Protocol
 
 import torch
@@ -74,8 +75,33 @@ def score_paths(
     """
     check_limits(max_side, max_pixels)
     read = partial(_read, apply_exif=apply_exif, max_side=max_side, max_pixels=max_pixels)
-    scorer = _Scorer(getattr(metric, "net", metric), columns, torch.device(device), batch_size)
+    scorer = Scorer(getattr(metric, "net", metric), columns, torch.device(device), batch_size)
     return _rows(read, (os.fspath(path) for path in paths), _Line(scorer), workers or default_workers())
+
+
+def provenance(
+    metric: Any,
+    columns: Mapping[str, Sequence[PromptPair]] | None,
+    device: torch.device,
+    *,
+    apply_exif: bool = True,
+    max_side: int | None = None,
+    max_pixels: int | None = None,
+) -> dict[str, str]:
+    """Everything a score depends on, for the header of the results."""
+    said = getattr(metric, "net", metric).provenance()
+    if columns is not None:
+        means = [f"{name} is the mean of {len(pairs)} pairs" for name, pairs in columns.items() if len(pairs) > 1]
+        asked = "; ".join(f"{pair.positive}|{pair.negative}" for pairs in columns.values() for pair in pairs)
+        said = {**said, "prompts": asked, "aggregate": "; ".join(means) or "none"}
+    return {
+        **said,
+        "exif": "applied" if apply_exif else "ignored",
+        "max_side": str(max_side or "none"),
+        "max_pixels": str(max_pixels or "none"),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        **{package: version(package) for package in ("pyiqa", "torch", "open_clip_torch", "pillow")},
+    }
 
 
 @dataclass
@@ -113,7 +139,7 @@ def _rows(read: Callable[[str], _Place], paths: Iterable[str], line: _Line, work
 class _Line:
     """Files in the order given: the front leaves as rows, while images behind it wait for others of their size."""
 
-    def __init__(self, scorer: _Scorer) -> None:
+    def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
         self._places: deque[_Place] = deque()
         self._waiting: dict[tuple[int, int], list[_Place]] = {}  # by size
@@ -149,8 +175,8 @@ class _Line:
             place.record, place.row = None, row
 
 
-class _Scorer:
-    """Records of equal size to rows; remembers what did not fit in memory."""
+class Scorer:
+    """Records of equal size to rows; remembers what did not fit in memory. Its arguments are ``score_paths``'."""
 
     def __init__(
         self, metric: Metric, columns: Sequence[Sequence[PromptPair]] | None, device: torch.device, batch_size: int
@@ -166,6 +192,7 @@ class _Scorer:
         return max(1, min(self.batch_size, self._batch_pixels // math.prod(size)))
 
     def rows(self, records: Sequence[ImageRecord]) -> list[Row]:
+        """One row for each, in their order; what cannot be scored gets a row that says why."""
         try:
             scores = self._scores(records)
         except CLIPIQAError as error:

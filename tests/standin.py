@@ -39,9 +39,9 @@ class Brightness:
 
 
 def main() -> int:
-    from clipiqa_pyiqa.cli import main, score
+    from clipiqa_pyiqa.cli import main, model
 
-    score._metric = lambda *_: Brightness(float(os.environ.get("STANDIN_SECONDS", 0)))  # type: ignore[assignment]
+    model.build_metric = lambda *_: Brightness(float(os.environ.get("STANDIN_SECONDS", 0)))  # type: ignore[assignment]
     return main()
 
 

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 from standin import Brightness
 
-from clipiqa_pyiqa.cli import main, score
+from clipiqa_pyiqa.cli import main, model
 from clipiqa_pyiqa.cli.inputs import find_inputs
 from clipiqa_pyiqa.prompts import NAMED_PAIRS
 from clipiqa_pyiqa.result_files import read_results
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def clipiqa(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
     """Runs the command in this process with the stand-in metric: code, out, err."""
-    monkeypatch.setattr(score, "_metric", lambda *_: Brightness())
+    monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
 
     def run(*arguments: str | Path) -> SimpleNamespace:
         code = main(["score", *map(str, arguments)])

@@ -8,7 +8,6 @@ import itertools
 import signal
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 from ..errors import CLIPIQAError, ImageError
 from ..result_files import FORMATS, Output, ResultWriter, format_of, open_results, write_to
 from ..results import Header, Row, printable
+from .model import add_image_options, add_model_options, image_limits, prepare_pil
 
 if TYPE_CHECKING:
-    import torch
-
-    from ..metric import CLIPIQA
     from ..prompts import PromptPair
 
 EPILOG = """\
@@ -61,29 +58,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     what("--all-attributes", action="store_true", help="one column for every named pair")
     what("--template", metavar="TEXT", help="wording of the named pairs, such as 'A photo of {}.'")
-    model = parser.add_argument_group("which CLIP").add_argument
-    model("--backbone", default="RN50", metavar="NAME", help="RN50 (default), ViT-B/32, …: see `clipiqa weights`")
-    model("--clip-weights", metavar="FILE|TAG", help="a checkpoint file, or an open_clip tag; default: OpenAI's")
-    model(
-        "--pos-embedding", default="none", metavar="MODE", help="none (default), interpolate, or fixed (CLIP's 224 px)"
-    )
-    model("--precision", default="fp32", metavar="KIND", help="fp32 (default), bf16 or fp16")
-    model("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; default: cuda if there is one, else cpu")
-    model(
-        "--quick-gelu", action=argparse.BooleanOptionalAction,
-        help="whether a checkpoint file that is no published one was trained with QuickGELU (default: yes)",
-    )  # fmt: skip
-    images = parser.add_argument_group("images").add_argument
-    images(
-        "--max-side", type=int, metavar="PX", help="shrink images with a longer side to this; recorded in the result"
-    )
-    images("--max-pixels", type=int, metavar="N", help="shrink images with more pixels to this; recorded in the result")
-    images("--no-exif", action="store_true", help="leave pictures as stored, ignoring their EXIF orientation")
-    images("--huge", action="store_true", help="also decode images above PIL's limit against decompression bombs")
-    images(
-        "--batch-size", type=_positive, default=8, metavar="N", help="images of equal size scored at once (default: 8)"
-    )
-    images("--workers", type=_positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
+    add_model_options(parser)
+    add_image_options(parser)
     results = parser.add_argument_group("results").add_argument
     results("--format", choices=FORMATS, help="default: by the suffix of --out; a table on standard output")
     results("--out", type=Path, metavar="FILE", help="write here instead of standard output")
@@ -98,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from ..images import check_limits
     from .device import find_device
     from .inputs import find_inputs
+    from .model import build_metric
 
     if not args.paths:
         raise ImageError("no PATH given: name files or folders (before --prompts, or behind a --).")
@@ -116,13 +93,15 @@ def run(args: argparse.Namespace) -> int:
         raise ImageError(f"{first}{more}: there is nothing to score.")
     failures = [Row(name, error=f"{problem}.") for name, problem in inputs.problems.items()]
 
-    from ..scoring import score_paths  # here and below what imports torch, once everything cheap is known to be right
+    # Here and below what imports torch, once everything cheap is known to be right.
+    from ..scoring import provenance, score_paths
 
-    _prepare_pil(args.huge)
+    prepare_pil(args.huge)
     columns = _columns(args)
     device = find_device(args.device)
-    metric = _metric(args, columns, device)
-    header = Header(tuple(columns), _provenance(args, metric, columns, device))
+    metric = build_metric(args, columns, device)
+    limits = image_limits(args)
+    header = Header(tuple(columns), provenance(metric, columns, device, **limits))
     names = [row.path for row in failures] + [printable(path) for path in inputs.paths]
     if output is not None:
         writer = open_results(output, header, names)
@@ -131,19 +110,10 @@ def run(args: argparse.Namespace) -> int:
     todo = [path for path in inputs.paths if printable(path) not in writer.done]
     rows = score_paths(
         metric, todo, columns=list(columns.values()), device=device, batch_size=args.batch_size, workers=args.workers,
-        apply_exif=not args.no_exif, max_side=args.max_side, max_pixels=args.max_pixels,
+        **limits,
     )  # fmt: skip
     run = _Run(args, total=len(failures) + len(todo), done=len(inputs.paths) - len(todo))
     return run.write(itertools.chain(failures, rows), writer)
-
-
-def _prepare_pil(huge: bool) -> None:
-    from PIL import Image
-
-    warnings.filterwarnings("ignore", module="PIL")  # damage is reported as an error, and odd metadata is no news
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # 89 to 179 megapixels are just photos
-    if huge:
-        Image.MAX_IMAGE_PIXELS = None
 
 
 @dataclass
@@ -202,51 +172,10 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 def _columns(args: argparse.Namespace) -> dict[str, tuple[PromptPair, ...]]:
     """Column name -> the pairs averaged in it: one, or several for a preset."""
-    from ..prompts import NAMED_PAIRS, parse_prompt_argument, parse_prompts
+    from ..prompts import NAMED_PAIRS, parse_columns, parse_prompt_argument
 
-    asked = [*args.prompts, *(NAMED_PAIRS if args.all_attributes else ())] or [None]
-    columns = {}
-    for text in asked:
-        pairs = parse_prompts(None if text is None else parse_prompt_argument(text), args.template)
-        columns[pairs[0].name if len(pairs) == 1 else text] = pairs
-    return columns
-
-
-def _metric(args: argparse.Namespace, columns: dict[str, tuple[PromptPair, ...]], device: torch.device) -> CLIPIQA:
-    # Not through pyiqa.create_metric: that builds the same class, but importing pyiqa takes seconds.
-    from ..metric import CLIPIQA
-
-    metric = CLIPIQA(
-        backbone=args.backbone,
-        pos_embedding=args.pos_embedding,
-        precision=args.precision,
-        clip_weights=args.clip_weights,
-        quick_gelu=args.quick_gelu,
-        template=args.template,
-        prompts=list(itertools.chain(*columns.values())),
-        aggregate=None,
-    )
-    return metric.to(device).eval()
-
-
-def _provenance(
-    args: argparse.Namespace, metric: CLIPIQA, columns: dict[str, tuple[PromptPair, ...]], device: torch.device
-) -> dict[str, str]:
-    """Everything a score depends on, for the header of the results."""
-    from importlib.metadata import version
-
-    import torch
-
-    means = [f"{name} is the mean of {len(pairs)} pairs" for name, pairs in columns.items() if len(pairs) > 1]
-    return {
-        **metric.provenance(),
-        "aggregate": "; ".join(means) or "none",
-        "exif": "ignored" if args.no_exif else "applied",
-        "max_side": str(args.max_side or "none"),
-        "max_pixels": str(args.max_pixels or "none"),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        **{package: version(package) for package in ("pyiqa", "torch", "open_clip_torch", "pillow")},
-    }
+    asked = [*map(parse_prompt_argument, args.prompts), *(NAMED_PAIRS if args.all_attributes else ())]
+    return parse_columns(asked or None, args.template)
 
 
 def _raw_stdout() -> IO[bytes]:
@@ -255,9 +184,3 @@ def _raw_stdout() -> IO[bytes]:
         return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
     except OSError:  # standard output was replaced by something without a file descriptor
         return sys.stdout.buffer
-
-
-def _positive(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
-    return value
