@@ -59,7 +59,7 @@ def contact_sheet(
     for row, (picture, text) in zip(rows, heights, strict=True):
         for column, i in enumerate(row):
             left = gap + column * (side + gap)
-            sheet.paste(tiles[i], (left + (side - tiles[i].width) // 2, top + picture - tiles[i].height))
+            sheet.paste(tiles[i], (left, top + picture - tiles[i].height))
             for number, words in enumerate(texts[i]):
                 draw.text((left, top + picture + gap // 2 + number * line), words, INK, font)
         top += picture + text + gap

@@ -210,6 +210,11 @@ def provenance_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
+def plain(text: str) -> str:
+    r"""Text on one line that cannot steer a terminal or turn a reader's view: what could is spelt, as ``\x1b``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 def _estimate(data: DataSetResult, row: Mapping[str, Any], statistic: str) -> Cell:
     value, low, high = (row[f"{statistic}{end}"] for end in ("", " low", " high"))
     if math.isnan(value):

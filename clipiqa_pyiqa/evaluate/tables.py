@@ -7,7 +7,7 @@ import unicodedata
 
 from ..results import csv_line
 from .comparison import Comparison
-from .summary import Cell, Table, build_tables, key_lines, legend, provenance_lines, skipped_lines
+from .summary import Cell, Table, build_tables, key_lines, legend, plain, provenance_lines, skipped_lines
 
 
 def to_text(comparison: Comparison) -> str:
@@ -72,11 +72,6 @@ def to_latex(comparison: Comparison) -> str:
         lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]
         lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", *(f"% {plain(line)}" for line in table.after)]
     return "\n".join(lines) + "\n"
-
-
-def plain(text: str) -> str:
-    r"""Text on one line that cannot steer a terminal or turn a reader's view: what could is spelt, as ``\x1b``."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def _wordy(table: Table) -> list[bool]:
