@@ -115,13 +115,7 @@ def parse_prompts(prompts: Any = None, template: str | None = None) -> tuple[Pro
     """
     if template is not None:
         _check_template(template)
-    if prompts is None:
-        prompts = DEFAULT_PAIR
-    several = isinstance(prompts, list) or (isinstance(prompts, tuple) and not _all_strings(prompts))
-    items = prompts if several else [prompts]
-    if not items:
-        raise PromptError("the list of prompts is empty: pass at least one pair, such as ['quality'].")
-    return tuple(pair for item in items for pair in _parse_item(item, template))
+    return tuple(pair for item in _items(prompts) for pair in _parse_item(item, template))
 
 
 def parse_columns(prompts: Any = None, template: str | None = None) -> dict[str, tuple[PromptPair, ...]]:
@@ -129,11 +123,10 @@ def parse_columns(prompts: Any = None, template: str | None = None) -> dict[str,
 
     Each item is a column of its own, a preset one column of several pairs. Otherwise as :func:`parse_prompts`.
     """
-    parse_prompts(prompts, template)  # complains about the whole
     columns = {}
-    for item in prompts if isinstance(prompts, list) else [prompts or DEFAULT_PAIR]:
+    for item in _items(prompts):
         pairs = parse_prompts([item], template)
-        columns[pairs[0].name if len(pairs) == 1 else str(item)] = pairs
+        columns[pairs[0].name if len(pairs) == 1 else item] = pairs
     return columns
 
 
@@ -150,6 +143,17 @@ def parse_prompt_argument(text: str) -> str | tuple[str, str]:
 def count_tokens(text: str) -> int:
     """How many of its 77 tokens CLIP spends on a text, start and end marks included."""
     return len(_tokens(text)) + 2
+
+
+def _items(prompts: Any) -> list[Any]:
+    """What was passed as a list of names and pairs."""
+    if prompts is None:
+        return [DEFAULT_PAIR]
+    if not isinstance(prompts, list) and (not isinstance(prompts, tuple) or _all_strings(prompts)):
+        return [prompts]
+    if not prompts:
+        raise PromptError("the list of prompts is empty: pass at least one pair, such as ['quality'].")
+    return list(prompts)
 
 
 def _parse_item(item: Any, template: str | None) -> Iterator[PromptPair]:
