@@ -175,6 +175,7 @@ class PromptLearner(nn.Module):
     def _embed(self, n_ctx: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """Embeddings of the start token and of what follows the context, and the number of tokens in the words."""
         length = self.clip.checkpoint.shape("positional_embedding")[0]
+        self.clip.warn_of_unseen([self.pair.positive, self.pair.negative])
         tokens = tokenize([f"{self.pair.positive}.", f"{self.pair.negative}."], length)  # start, words, end, padding
         positive, negative = (tokens.argmax(dim=1) - 1).tolist()  # the end token has the highest id
         needed = max(positive, negative) + n_ctx + 2

@@ -151,7 +151,7 @@ def test_tag_brings_its_activation_and_normalisation(home: Path, tmp_path: Path)
 
 def test_every_tag_agrees_with_open_clip() -> None:
     """The whole of open_clip's table for our backbones: activation, hashes, names, and the form of hub entries."""
-    for backbone in BACKBONES:
+    for backbone in set(BACKBONES) - {"mini"}:
         openai = published.release(backbone, "openai")
         assert openai.quick_gelu and len(openai.file.sha256) == 64
         assert openai.file.name == openai.file.folder_names[1] == f"{backbone.replace('/', '-')}.pt"

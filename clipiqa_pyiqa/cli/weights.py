@@ -43,14 +43,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _wanted(backbones: list[str], prompts: bool) -> list[_Wanted]:
     """What the arguments name: everything, if they name nothing."""
-    from ..clip.published import OPENAI, PROMPT_FILES, prompt_file, release
+    from ..clip.published import PROMPT_FILES, prompt_file, release, usual_tag
     from ..clip.weights import BACKBONES, canonical_backbone
 
     everything = not backbones and not prompts
     wanted: list[_Wanted] = []
     for name in BACKBONES if everything else backbones:
         backbone, _, tag = name.partition(":")
-        known = release(canonical_backbone(backbone), tag or OPENAI)
+        name = canonical_backbone(backbone)
+        known = release(name, tag or usual_tag(name))
         wanted.append((known.file, known))
     if everything or prompts:
         wanted += [(prompt_file(name), None) for name in PROMPT_FILES]
@@ -103,6 +104,8 @@ def _fill(folder: Path, wanted: list[_Wanted]) -> int:
 
     failures = 0
     for file, known in wanted:
+        if file.bundled:
+            continue  # it is where this package is
         try:
             present = next((copy for copy in copies_in_folder(folder, file) if not _problem(copy, known)), None)
             if present:

@@ -15,7 +15,7 @@ import torch
 from ..errors import WeightsError
 from .checkpoint import Checkpoint
 
-BACKBONES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14")
+BACKBONES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14", "mini")
 
 # Last components of names that some checkpoints hold and some do not; no number of theirs enters a feature.
 _BOOKKEEPING = {"input_resolution", "context_length", "vocab_size", "num_batches_tracked", "attn_mask"}
@@ -124,6 +124,20 @@ class Architecture:
         return f"{image}, for {self.image_size} px, with a text transformer of width {self.text_width}"
 
 
+MINI = Architecture(
+    image_layers=(1, 2, 2, 1),
+    image_width=16,
+    patch=None,
+    image_size=224,
+    text_layers=2,
+    text_width=64,
+    context_length=77,
+    vocabulary=49408,
+    features=128,
+)
+"""The small CLIP inside this package (docs/mini.md)."""
+
+
 def canonical_backbone(name: str) -> str:
     """A backbone's name as this package writes it: ``'vit-b-32'`` gives ``'ViT-B/32'``.
 
@@ -146,7 +160,9 @@ def open_clip_name(backbone: str) -> str:
 
 @functools.cache
 def architecture(backbone: str) -> Architecture:
-    """The architecture of a backbone, from open_clip's model config."""
+    """The architecture of a backbone: our own mini's, or from open_clip's model config."""
+    if backbone == "mini":
+        return MINI
     return Architecture.from_config(open_clip.get_model_config(open_clip_name(backbone)))
 
 

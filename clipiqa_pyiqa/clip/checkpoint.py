@@ -27,10 +27,18 @@ class Checkpoint(Mapping[str, torch.Tensor]):
     Attributes:
         path: The file.
         shapes: Shape of each tensor, known without reading any.
+        metadata: What a .safetensors file says about itself.
     """
 
-    def __init__(self, path: Path, shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], torch.Tensor]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        shapes: Mapping[str, tuple[int, ...]],
+        read: Callable[[str], torch.Tensor],
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         self.path = path
+        self.metadata = dict(metadata or {})
         self.shapes = dict(shapes)
         self._read = read
 
@@ -112,7 +120,7 @@ def _open_safetensors(path: Path) -> Checkpoint:
         shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise _damaged(path, error) from error
-    return Checkpoint(path, shapes, file.get_tensor)
+    return Checkpoint(path, shapes, file.get_tensor, file.metadata())
 
 
 def load_pickled(path: Path, mmap: bool = False) -> Any:

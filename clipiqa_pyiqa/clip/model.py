@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import threading
 from collections.abc import Sequence
 from functools import cached_property
@@ -17,8 +19,11 @@ from .checkpoint import Checkpoint, open_checkpoint
 from .gradient import groups
 from .resnet import ModifiedResNet
 from .text import TextTower
+from .tokenizer import tokenizer
 from .vit import VisionTransformer
 from .weights import Weights
+
+logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class ImageTower:
@@ -71,6 +76,7 @@ class FrozenCLIP:
         self._lock = threading.RLock()
         self._towers: WeakValueDictionary[tuple[str, torch.device, torch.dtype], Any] = WeakValueDictionary()
         self._text_features: dict[tuple[str, torch.dtype], Tensor] = {}
+        self._warned: set[str] = set()
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -93,10 +99,29 @@ class FrozenCLIP:
         """Unit text features ``(P, D)`` on the CPU; each text is encoded once and remembered."""
         missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
         if missing:
+            self.warn_of_unseen(missing)
             with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
                 features = F.normalize(self.text_tower(torch.device("cpu"), dtype)(missing), dim=-1)
             self._text_features.update(zip([(text, dtype) for text in missing], features, strict=True))
         return torch.stack([self._text_features[text, dtype] for text in texts])
+
+    def warn_of_unseen(self, texts: Sequence[str]) -> None:
+        """Say so, once per text, where the checkpoint knows that it was never trained on a word in it."""
+        if "token_ids" not in self.checkpoint.metadata:
+            return
+        seen = set(json.loads(self.checkpoint.metadata["token_ids"]))
+        for text in set(texts) - self._warned:
+            unseen = [token for token in tokenizer().encode(text) if token not in seen]
+            if unseen:
+                self._warned.add(text)
+                logger.warning(
+                    "%s never saw %r, so its scores of %r mean nothing: ask it for %s, or use another backbone, "
+                    "such as RN50.",
+                    self.weights.backbone,
+                    " ".join(dict.fromkeys(tokenizer().decode([token]).strip() for token in unseen)),
+                    text,
+                    ", ".join(json.loads(self.checkpoint.metadata.get("prompts", "{}"))) or "what it was trained on",
+                )
 
     def _tower(self, kind: str, device: torch.device, dtype: torch.dtype) -> Any:
         with self._lock:

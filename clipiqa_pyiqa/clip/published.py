@@ -1,4 +1,4 @@
-"""What others publish: CLIP weights by open_clip's tags, and the learned prompts of CLIP-IQA+.
+"""What is published: CLIP weights by open_clip's tags, the learned prompts of CLIP-IQA+, and our own small CLIP.
 
 Nothing here touches disk or network. Names, URLs, hashes, QuickGELU and pixel normalisation are open_clip's and pyiqa's
 own, so that there is no second table to go stale.
@@ -19,6 +19,10 @@ from ..errors import WeightsError
 from .architecture import BACKBONES, open_clip_name
 
 OPENAI = "openai"
+BUNDLED = "bundled"
+"""The tag of the one file inside this package."""
+MINI_FILE = Path(__file__).parents[1] / "data" / "mini.safetensors"
+MINI_SHA256 = "3a3030e855ff9cdf4c2cc130c08226fb12cc1f88f146719438cd7929087db325"
 PROMPT_FILES = (
     "CLIP-IQA+_learned_prompts-603f3273.pth",
     "CLIPIQA+_RN50_512-89f5d940.pth",
@@ -41,6 +45,7 @@ class PublishedFile:
         urls: Where to download it, best first, if ``hub`` cannot give it.
         hub: Its repository on the hub, if it has one.
         hub_names: Its names in that repository, best first.
+        bundled: Whether it is part of this package.
         argument: The argument by which a user can pass a file instead.
     """
 
@@ -54,6 +59,7 @@ class PublishedFile:
     hub: str = ""
     hub_names: tuple[str, ...] = ()
     argument: str = "clip_weights"
+    bundled: bool = False
 
     def folder_name(self, copy: Path) -> str:
         """The name under which a folder of weights keeps a copy: its own if it is well known, else by its format."""
@@ -76,8 +82,15 @@ class Release:
 
 
 def tags(backbone: str) -> tuple[str, ...]:
-    """The tags under which weights of a backbone are published, ``openai`` among them."""
+    """The tags under which weights of a backbone are published, the usual one among them."""
+    if backbone == "mini":
+        return (BUNDLED,)
     return tuple(open_clip.list_pretrained_tags_by_model(open_clip_name(backbone)))
+
+
+def usual_tag(backbone: str) -> str:
+    """The tag that is meant where none is given: OpenAI's weights."""
+    return BUNDLED if backbone == "mini" else OPENAI
 
 
 def release(backbone: str, tag: str) -> Release:
@@ -86,6 +99,8 @@ def release(backbone: str, tag: str) -> Release:
     Raises:
         WeightsError: If open_clip knows no such tag; the message names the nearest.
     """
+    if (backbone, tag) == ("mini", BUNDLED):
+        return _mini()
     model = open_clip_name(backbone)
     config = open_clip.get_pretrained_cfg(model, tag)
     if not config:
@@ -134,6 +149,20 @@ def prompt_file(name: str) -> PublishedFile:
         urls=(arch_util.get_url_from_name(name), arch_util.get_url_from_name(name, store_base="github")),
         argument="pretrained_model_path",
     )
+
+
+def _mini() -> Release:
+    file = PublishedFile(
+        title="mini (bundled)",
+        name=MINI_FILE.name,
+        sha256=MINI_SHA256,
+        folder_names=(),  # a copy elsewhere could only be of another version
+        caches=(("this package", MINI_FILE),),
+        download_path=MINI_FILE,
+        urls=(),
+        bundled=True,
+    )
+    return Release("mini", BUNDLED, True, open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD, file)
 
 
 def _clip_file(backbone: str, tag: str, config: dict[str, str]) -> PublishedFile:

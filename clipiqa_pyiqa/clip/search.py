@@ -67,7 +67,8 @@ def find(file: PublishedFile) -> Copy:
             return copy
         if copy.source == VARIABLE:
             raise WeightsError(f"{copy.path} is damaged: {copy.damage}; copy it again, or delete it.")
-        logger.warning("%s is damaged (%s), so it is passed over: delete it.", copy.path, copy.damage)
+        if not file.bundled:
+            logger.warning("%s is damaged (%s), so it is passed over: delete it.", copy.path, copy.damage)
     return _download(file)
 
 
@@ -116,6 +117,12 @@ def download_places(file: PublishedFile) -> list[str]:
 
 
 def _download(file: PublishedFile) -> Copy:
+    if file.bundled:
+        damage = next((f"damaged ({copy.damage})" for copy in copies(file) if copy.damage), "missing")
+        raise WeightsError(
+            f"{file.download_path}, which is part of clipiqa-pyiqa, is {damage}: install the package again with "
+            "`pip install --force-reinstall --no-deps clipiqa-pyiqa`."
+        )
     failures = []
     for place in download_places(file):
         if is_offline():
@@ -147,11 +154,16 @@ def _hub_hash(path: Path) -> str:
 
 
 def _nowhere(file: PublishedFile, failures: list[str]) -> str:
-    ways_out = (
+    ways_out: tuple[str, ...] = (
         f"copy the file into a folder and set {VARIABLE} to it (`clipiqa weights --download-to DIR` fills one)",
         f"pass {file.argument}=PATH",
         "set HF_ENDPOINT to a mirror of the hub that this machine reaches",
     )
+    if file.argument == "clip_weights":
+        ways_out += (
+            "to try things out, use backbone='mini' (--backbone mini), the small CLIP in this package: it has seen no "
+            "human scores and knows few words",
+        )
     lines = [
         f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}).",
         "Tried before:",

@@ -11,7 +11,7 @@ from . import search
 from .architecture import BACKBONES, canonical_backbone, check_architecture
 from .checkpoint import open_checkpoint
 from .hashes import sha256_of
-from .published import OPENAI, Release, prompt_file, recognise, release, tags
+from .published import Release, prompt_file, recognise, release, tags, usual_tag
 
 __all__ = ["BACKBONES", "Weights", "canonical_backbone", "find_prompt_file", "find_weights"]
 
@@ -55,8 +55,8 @@ def find_weights(
 
     In this order: ``clip_weights``, if it is a path, which never touches the network; the folder that
     ``CLIPIQA_WEIGHTS_DIR`` names; the hub cache, torch hub's ``clip/``, ``~/.cache/clip/``; then download, from the hub
-    through open_clip, or from the publisher's URL. Hashes are checked where they are known, and the architecture
-    always; no tensor is read.
+    through open_clip, or from the publisher's URL. ``'mini'`` is in this package. Hashes are checked where they are
+    known, and the architecture always; no tensor is read.
 
     Args:
         backbone: One of ``BACKBONES``, however it is written (``'vit-b-32'``).
@@ -77,7 +77,7 @@ def find_weights(
                 f"clip_weights={str(clip_weights)!r} {what}: pass a checkpoint file or a tag of open_clip."
             )
         return _file_weights(backbone, path, "given path", quick_gelu)
-    known = release(backbone, OPENAI if clip_weights is None else str(clip_weights))
+    known = release(backbone, usual_tag(backbone) if clip_weights is None else str(clip_weights))
     copy = search.find(known.file)
     return weights_in(copy, known, quick_gelu)
 
@@ -118,8 +118,8 @@ def _file_weights(backbone: str, path: Path, source: str, quick_gelu: bool | Non
             "Pass quick_gelu=False if it was trained without, or True to say that this is right.",
             path,
         )
-    openai = release(backbone, OPENAI)
-    return Weights(backbone, path, sha256, "file", quick_gelu is not False, openai.mean, openai.std, source)
+    usual = release(backbone, usual_tag(backbone))
+    return Weights(backbone, path, sha256, "file", quick_gelu is not False, usual.mean, usual.std, source)
 
 
 def _release_weights(known: Release, path: Path, sha256: str, source: str, quick_gelu: bool | None) -> Weights:
