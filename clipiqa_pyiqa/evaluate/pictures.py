@@ -27,13 +27,13 @@ from .disagreement import Disagreement, disagreements
 from .summary import plain
 
 INK, BLUE, ORANGE = "#1c1e22", "#2f6fd0", "#d9730d"
-_STYLE = {
+STYLE = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     **{"font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "font.family": "sans-serif"},
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "text.usetex": False},
 }
 _POINTS = 400  # images up to which each is a point; above that, how many there are is a colour
-_WORDS: dict[str, Any] = {"parse_math": False}
+WORDS: dict[str, Any] = {"parse_math": False}
 
 
 def _fading(name: str, colour: str, faintest: float) -> LinearSegmentedColormap:
@@ -47,7 +47,7 @@ _SIGNED = LinearSegmentedColormap.from_list(
 )
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def scatter(data: DataSetResult, label: str) -> Figure:
     """A metric's scores (across) against opinion (up), both as they came, with VQEG's logistic fit.
 
@@ -82,13 +82,13 @@ def scatter(data: DataSetResult, label: str) -> Figure:
             axes.legend(frameon=False, loc="best", fontsize=8)
         except RuntimeError:
             said += "\n(the logistic fit did not converge)"
-    axes.set_title(f"{plain(label)}\n{said}", **_WORDS)
-    axes.set_xlabel(f"{plain(label)} score, {metric.direction} is better", **_WORDS)
+    axes.set_title(f"{plain(label)}\n{said}", **WORDS)
+    axes.set_xlabel(f"{plain(label)} score, {metric.direction} is better", **WORDS)
     axes.set_ylabel("DMOS, lower is better" if data.mos_lower_better else "MOS, higher is better")
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def bars(comparison: Comparison, statistic: str = "SROCC") -> Figure:
     """Correlations with their intervals, one panel per data set with opinion scores, the best metric on top.
 
@@ -116,7 +116,7 @@ def _bars(axes: Axes, data: DataSetResult, statistic: str) -> None:
     for place, estimate in enumerate(values):
         if math.isnan(estimate.value):
             text = "failed" if data.metrics[order[place]].error else f"undefined: {estimate.reason}"
-            axes.text(0.01, place, plain(text), va="center", style="italic", fontsize=8, **_WORDS)
+            axes.text(0.01, place, plain(text), va="center", style="italic", fontsize=8, **WORDS)
             continue
         axes.barh(place, estimate.value, height=0.62, color=BLUE, alpha=0.6)
         if not math.isnan(estimate.low):
@@ -126,18 +126,19 @@ def _bars(axes: Axes, data: DataSetResult, statistic: str) -> None:
         if published is not None and statistic in ("SROCC", "PLCC"):
             value = getattr(published, statistic.lower())
             axes.plot(value, place, "D", color=ORANGE, markersize=5, label="published")
-    axes.set_yticks(range(len(order)), [plain(label) for label in order], **_WORDS)
+    axes.set_yticks(range(len(order)), [plain(label) for label in order], **WORDS)
     axes.tick_params(left=False)
     axes.set_xlim(lowest * 1.05, 1.0)
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set_title(plain(data.name), **_WORDS)
+    axes.set_title(plain(data.name), **WORDS)
     axes.set_xlabel(f"{statistic}, positive is good" + "; the line is the 95 % interval" * (data.bootstrap > 0))
     if handles := axes.get_legend_handles_labels()[0]:
-        axes.legend(handles[:1], ["published"], frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
+        place_above = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0}
+        axes.legend(handles[:1], ["published"], frameon=False, **place_above)
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def correlation_heatmap(data: DataSetResult) -> Figure:
     """SROCC between each two metrics, and between each and opinion, with all of them turned so that high is good.
 
@@ -174,8 +175,8 @@ def correlation_heatmap(data: DataSetResult) -> Figure:
                 va="center",
                 fontsize=8,
             )
-    axes.set_xticks(np.arange(size) + 0.5, names, rotation=40, ha="right", rotation_mode="anchor", **_WORDS)
-    axes.set_yticks(np.arange(size) + 0.5, names, **_WORDS)
+    axes.set_xticks(np.arange(size) + 0.5, names, rotation=40, ha="right", rotation_mode="anchor", **WORDS)
+    axes.set_yticks(np.arange(size) + 0.5, names, **WORDS)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.invert_yaxis()
@@ -184,7 +185,7 @@ def correlation_heatmap(data: DataSetResult) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def histogram(data: DataSetResult, label: str) -> Figure:
     """How often a metric gave which score.
 
@@ -196,8 +197,8 @@ def histogram(data: DataSetResult, label: str) -> Figure:
         raise CLIPIQAError(f"{label!r} has no scores on {data.name!r}: {data.metrics[label].error or 'none was made'}")
     figure, axes = _axes(3.6, 2.4)
     axes.hist(scores, bins="sturges", color=BLUE, alpha=0.7)
-    axes.set_title(f"{plain(label)}\nn = {len(scores)}", **_WORDS)
-    axes.set_xlabel(f"{plain(label)} score, {data.metrics[label].direction} is better", **_WORDS)
+    axes.set_title(f"{plain(label)}\nn = {len(scores)}", **WORDS)
+    axes.set_xlabel(f"{plain(label)} score, {data.metrics[label].direction} is better", **WORDS)
     axes.set_ylabel("images")
     return figure
 
@@ -230,7 +231,7 @@ def svg(figure: Figure) -> str:
         figure.savefig(buffer, format="svg", transparent=True, dpi=144, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
-    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
     used = set(re.findall(r"#([\w-]+)", text))
     text = re.sub(r' id="([\w-]+)"', lambda match: match[0] if match[1] in used else "", text)
     return re.sub(r"\n\s*", "\n", text)
