@@ -99,6 +99,7 @@ def read_score_table(
     seed: int = 0,
     skip_missing: bool = False,
     name: str | None = None,
+    needed: Sequence[str] = ("train", "val"),
 ) -> ScoreTable:
     """Read a CSV file of images and scores, and check everything that can be checked before an image is read.
 
@@ -113,6 +114,7 @@ def read_score_table(
         seed: of that split.
         skip_missing: leave out files that are missing, in place of an error.
         name: of the data set; default the file's.
+        needed: splits that must hold two images at least.
 
     Raises:
         TableError: the file or a column is missing; a score is no number, out of range, or all are equal; an image is
@@ -150,11 +152,11 @@ def read_score_table(
         lower_better,
         tuple(missing),
     )
-    for split in ("train", "val"):
+    for split in needed:
         if len(table.rows(split)) < 2:
             raise TableError(
-                f"{path} leaves {len(table.rows(split))} images in the split {split!r}, but training needs some in "
-                "'train' and at least two in 'val': add images, or change the split."
+                f"{path} leaves {len(table.rows(split))} images in the split {split!r}, but at least two are needed in "
+                f"{' and in '.join(map(repr, needed))}: add images, or change the split."
             )
     return table
 

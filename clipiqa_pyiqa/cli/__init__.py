@@ -12,12 +12,15 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from ..errors import CLIPIQAError
 
 COMMANDS = {
+    "demo": "score bundled photos and degraded versions of them, without any download",
     "score": "score photos: files, folders, globs or a list on standard input",
     "prompts": "list the named prompt pairs",
+    "prompts search": "find the prompt pairs that agree best with scores that people gave",
     "train": "learn the prompts of CLIP-IQA+ from scores that people gave",
     "weights": "show where every checkpoint would come from, or fill a folder with them",
     "verify": "check the weights at hand against published scores",
@@ -28,13 +31,15 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the ``clipiqa`` command; its exit code: 0 fine, 1 some inputs failed, 2 bad input, 130 interrupted."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if " ".join(argv[:2]) in COMMANDS:  # a command of two words
+        argv[:2] = [" ".join(argv[:2])]
     parser = argparse.ArgumentParser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, help_line in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=help_line, description=help_line)
         if name in argv[:1]:
-            importlib.import_module(f".{name}", __package__).configure(subparser)
+            _module(name).configure(subparser)
     args = parser.parse_args(argv)
     if args.version:
         from .. import __version__
@@ -45,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        return importlib.import_module(f".{args.command}", __package__).run(args)
+        return _module(args.command).run(args)
     except CLIPIQAError as error:
         print(f"clipiqa {args.command}: error: {error}", file=sys.stderr)
         return 2
@@ -55,3 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `clipiqa score … | head`: the reader has gone, which is no error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _module(command: str) -> ModuleType:
+    return importlib.import_module(f".{command.replace(' ', '_')}", __package__)
