@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -113,3 +113,18 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     import matplotlib
 
     return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+
+
+def headed(sheets: Mapping[str, Image.Image]) -> Image.Image:
+    """Sheets below each other, each under its heading, as one picture."""
+    if not sheets:
+        raise CLIPIQAError("A sheet with headings needs at least one sheet, but got none.")
+    width = max(sheet.width for sheet in sheets.values())
+    font, band = _font(20), 48
+    whole = Image.new("RGB", (width, sum(band + sheet.height for sheet in sheets.values())), PAPER)
+    draw, top = ImageDraw.Draw(whole), 0
+    for heading, sheet in sheets.items():
+        draw.text((16, top + 30), _fit(heading, width - 32, font), INK, font, anchor="lm")
+        whole.paste(sheet, (0, top + band))
+        top += band + sheet.height
+    return whole

@@ -1,0 +1,44 @@
+"""Shares with 95 % intervals: how often a metric was right."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .correlation import Estimate
+
+_Z = 1.959963984540054  # the normal distribution's 97.5 % point
+
+
+def share(right: int, count: int) -> Estimate:
+    """A share of independent cases with Wilson's score interval, which holds near 0 and 1 and for few cases too.
+
+    Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 1927.
+    """
+    if count == 0:
+        return Estimate(math.nan, reason="there are no cases")
+    value, weight = right / count, _Z**2 / count
+    centre = (value + weight / 2) / (1 + weight)
+    reach = _Z / (1 + weight) * math.sqrt(value * (1 - value) / count + weight / (4 * count))
+    return Estimate(value, min(max(0.0, centre - reach), value), max(min(1.0, centre + reach), value))
+
+
+def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_000, seed: int = 0) -> Estimate:
+    """A share of cases that come in groups, such as the votes on one pair of images, which are not independent.
+
+    Args:
+        right: ``(G,)``, cases that were right, of each group.
+        count: ``(G,)``, cases of each group.
+        bootstrap: Resamples of whole groups for the percentile interval.
+        seed: Of the resamples.
+    """
+    rights, counts = np.asarray(right, np.float64), np.asarray(count, np.float64)
+    if counts.sum() == 0:
+        return Estimate(math.nan, reason="there are no cases")
+    drawn = np.random.default_rng(seed).integers(len(counts), size=(bootstrap, len(counts)))
+    total = counts[drawn].sum(1)
+    shares = rights[drawn].sum(1)[total > 0] / total[total > 0]
+    low, high = np.percentile(shares, (2.5, 97.5))
+    return Estimate(float(rights.sum() / counts.sum()), float(low), float(high))
