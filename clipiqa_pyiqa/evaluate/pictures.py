@@ -27,7 +27,7 @@ from .disagreement import Disagreement, disagreements
 from .summary import plain
 
 INK, BLUE, ORANGE = "#1c1e22", "#2f6fd0", "#d9730d"
-STYLE = {
+STYLE: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     **{"font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "font.family": "sans-serif"},
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "text.usetex": False},
@@ -134,7 +134,7 @@ def _bars(axes: Axes, data: DataSetResult, statistic: str) -> None:
     axes.set_title(plain(data.name), **WORDS)
     axes.set_xlabel(f"{statistic}, positive is good" + "; the line is the 95 % interval" * (data.bootstrap > 0))
     if handles := axes.get_legend_handles_labels()[0]:
-        place_above = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0}
+        place_above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0}
         axes.legend(handles[:1], ["published"], frameon=False, **place_above)
 
 

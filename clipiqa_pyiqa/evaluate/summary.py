@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .comparison import Comparison, DataSetResult
@@ -47,14 +47,21 @@ class Table:
         columns: Heads; the first column names the metric.
         rows: One per metric, one cell per column.
         before: Lines to read before it: what was evaluated.
-        after: Lines to read after it: why a cell is empty, what was left out.
+        reasons: Metric -> why cells of its row hold no number.
+        left_out: Lines on the images that were left out.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """Lines to read after it."""
+        return (*(f"{label}: {reason}" for label, reason in self.reasons.items()), *self.left_out)
 
 
 def legend(comparison: Comparison) -> list[str]:
@@ -110,8 +117,8 @@ def overview_table(results: Sequence[tuple[DataSetResult, list[dict[str, Any]]]]
         columns.append(_best_marked(column))
     heads = ("metric", "better", *(f"{data.name}, n = {_counts(rows)}" for data, rows in results))
     names = [(Cell(label), Cell(metric.direction)) for label, metric in metrics.items()]
-    rows = tuple((*name, *cells) for name, cells in zip(names, zip(*columns, strict=True), strict=True))
-    return [Table("All data sets: SROCC / PLCC", heads, rows)]
+    lines = tuple((*name, *cells) for name, cells in zip(names, zip(*columns, strict=True), strict=True))
+    return [Table("All data sets: SROCC / PLCC", heads, lines)]
 
 
 def data_set_table(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -139,13 +146,14 @@ def data_set_table(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> Ta
     elif data.mos_lower_better:
         before.append("Its opinion scores are DMOS: lower is better.")
     notes = {row["metric"]: data.metrics[row["metric"]].error if data.mos is None else row["note"] for row in rows}
-    after = [f"{label}: {note}" for label, note in notes.items() if note]
+    reasons = {label: note for label, note in notes.items() if note}
     return Table(
         data.name,
         tuple(columns),
         tuple(zip(*columns.values(), strict=True)),
         tuple(before),
-        (*after, *skipped_lines(data.skipped)),
+        reasons,
+        tuple(skipped_lines(data.skipped)),
     )
 
 
