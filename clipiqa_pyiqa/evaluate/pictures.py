@@ -68,9 +68,9 @@ def scatter(data: DataSetResult, label: str) -> Figure:
     else:
         cells = axes.hexbin(scores, mos, gridsize=32, mincnt=1, cmap=_DENSITY, norm=LogNorm(), linewidths=0)
         cells.set_rasterized(True)
-        figure.colorbar(
-            cells, ax=axes, label="images per cell", shrink=0.7, pad=0.02, format="%d"
-        ).solids.set_rasterized(True)
+        scale = figure.colorbar(cells, ax=axes, label="images per cell", shrink=0.7, pad=0.02, format="%d")
+        if scale.solids is not None:
+            scale.solids.set_rasterized(True)
     estimates = data.correlations()[label]
     if math.isnan(estimates["SROCC"].value):
         said = f"no correlation: {estimates['SROCC'].reason}"

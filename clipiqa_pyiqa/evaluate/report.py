@@ -94,7 +94,7 @@ def _finding(data: DataSetResult, rows: Records) -> str:
 
 def _srocc(row: Mapping[str, Any]) -> str:
     interval = "" if math.isnan(row["SROCC low"]) else f" [{row['SROCC low']:.3f}, {row['SROCC high']:.3f}]"
-    return f"{row['SROCC']:.3f}{interval}".replace("-", "−")
+    return '<span class="whole">' + f"{row['SROCC']:.3f}{interval}".replace("-", "−") + "</span>"
 
 
 def _rated(results: Sequence[tuple[DataSetResult, Records]]) -> list[tuple[DataSetResult, Records]]:
