@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import safe_open
@@ -24,10 +24,19 @@ from .clip.weights import find_prompt_file
 from .errors import PromptError
 from .prompt_learning import STATE_KEYS, PromptLearner
 
-PUBLISHED = {  # pyiqa's names -> the file, and the backbone on which its prompts were learned
-    "clipiqa+": ("CLIP-IQA+_learned_prompts-603f3273.pth", "RN50"),
-    "clipiqa+_rn50_512": ("CLIPIQA+_RN50_512-89f5d940.pth", "RN50"),
-    "clipiqa+_vitL14_512": ("CLIPIQA+_ViTL14_512-e66488f2.pth", "ViT-L/14"),
+
+class Published(NamedTuple):
+    """Published prompts: the file, and on what they were learned."""
+
+    file: str
+    backbone: str
+    pos_embedding: str
+
+
+PUBLISHED = {  # by pyiqa's names
+    "clipiqa+": Published("CLIP-IQA+_learned_prompts-603f3273.pth", "RN50", "none"),
+    "clipiqa+_rn50_512": Published("CLIPIQA+_RN50_512-89f5d940.pth", "RN50", "interpolate"),
+    "clipiqa+_vitL14_512": Published("CLIPIQA+_ViTL14_512-e66488f2.pth", "ViT-L/14", "interpolate"),
 }
 FORMAT = "clipiqa-pyiqa learned prompts 1"
 _NAME = "prompt_learner."
@@ -90,7 +99,7 @@ def published_prompt_file(model_type: str, backbone: str) -> Path:
         PromptError: they were learned on another backbone.
         WeightsError: the file is not found, or damaged.
     """
-    name, theirs = PUBLISHED[model_type]
+    name, theirs, _ = PUBLISHED[model_type]
     if theirs != backbone:
         raise PromptError(
             f"the published prompts of {model_type!r} were learned on {theirs}, but the backbone is {backbone}: use "

@@ -382,3 +382,43 @@ def test_scores_real_photos_with_the_real_metric(
         with torch.no_grad():
             ours = (metric(x).item(), metric(x, prompts="pyiqa").item())
         assert row.scores == pytest.approx(ours, abs=1e-6)  # the mean over pairs may be summed in another order
+
+
+class TestLearnedPrompts:
+    def test_a_file_says_what_it_was_learned_on(
+        self, seeded_weights: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        import torch
+
+        from clipiqa_pyiqa import CLIPIQA
+        from clipiqa_pyiqa.images import read_image
+        from clipiqa_pyiqa.prompt_files import save_prompt_file
+
+        options = {"clip_weights": seeded_weights("RN50"), "quick_gelu": True, "pos_embedding": "interpolate"}
+        metric = CLIPIQA("clipiqa+", pretrained=False, **options)
+        with torch.no_grad():
+            metric.prompt_learner.ctx.mul_(1.5)
+        save_prompt_file(metric.prompt_learner, tmp_path / "mine.safetensors", {"pos_embedding": "interpolate"})
+        photo = image(tmp_path / "photo.png", 51, (64, 48))
+        arguments = ["--learned-prompts", tmp_path / "mine.safetensors", "--clip-weights", options["clip_weights"]]
+        command = ["score", photo, *map(str, arguments), "--quick-gelu", "--device", "cpu"]
+        assert main([*command, "--out", str(tmp_path / "scores.csv"), "--quiet"]) == 0
+        header, found = read_results(tmp_path / "scores.csv")
+        assert header.columns == ("mine",)
+        assert header.provenance["pos_embedding"] == "interpolate"
+        assert (
+            header.provenance["prompts"].startswith("learned ") and "mine.safetensors" in header.provenance["prompts"]
+        )
+        expected = metric.eval()(read_image(photo).pixels[None].float() / 255).item()
+        assert [row.scores for row in found] == [(pytest.approx(expected, abs=1e-6),)]  # digits of fp32
+        assert main([*command, "--backbone", "ViT-B/32"]) == 2
+        assert "RN50" in capfd.readouterr().err
+
+    @pytest.mark.parametrize("more", [["--prompts", "happy"], ["--all-attributes"], ["--template", "{} image."]])
+    def test_not_with_other_questions(self, clipiqa: Any, folder: Path, more: list[str]) -> None:
+        result = clipiqa(folder, "--learned-prompts", "clipiqa+", *more)
+        assert result.code == 2 and "leave out --prompts" in result.err
+
+    def test_neither_file_nor_name(self, clipiqa: Any, folder: Path) -> None:
+        result = clipiqa(folder, "--learned-prompts", "clipiqa++")
+        assert result.code == 2 and "clipiqa++" in result.err and result.err.count("\n") == 1

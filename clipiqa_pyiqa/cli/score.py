@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from ..errors import CLIPIQAError, ImageError
 from ..result_files import FORMATS, Output, ResultWriter, format_of, open_results, write_to
 from ..results import Header, Row, printable
 from .model import add_image_options, add_model_options, image_limits, prepare_pil
+from .signals import Terminated, sigterm_as_interrupt
 
 if TYPE_CHECKING:
     from ..prompts import PromptPair
@@ -31,10 +30,6 @@ examples:
   clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
   find . -name '*.png' -print0 | clipiqa score -0 - --out scores.parquet --resume
 """
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: ends a run as Ctrl-C does."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +53,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     what("--all-attributes", action="store_true", help="one column for every named pair")
     what("--template", metavar="TEXT", help="wording of the named pairs, such as 'A photo of {}.'")
+    what(
+        "--learned-prompts", metavar="FILE|NAME",
+        help="learned prompts: a file of `clipiqa train`, or clipiqa+, clipiqa+_rn50_512, clipiqa+_vitL14_512",
+    )  # fmt: skip
     add_model_options(parser)
+    parser.set_defaults(backbone=None, pos_embedding=None)  # or what prompts were learned on
     add_image_options(parser)
     results = parser.add_argument_group("results").add_argument
     results("--format", choices=FORMATS, help="default: by the suffix of --out; a table on standard output")
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from ..images import check_limits
     from .device import find_device
     from .inputs import find_inputs
-    from .model import build_metric
+    from .model import build_learned, build_metric
 
     if not args.paths:
         raise ImageError("no PATH given: name files or folders (before --prompts, or behind a --).")
@@ -82,6 +82,10 @@ def run(args: argparse.Namespace) -> int:
         raise CLIPIQAError("--resume keeps the results in --out and --overwrite drops them: give one of the two.")
     if args.resume and args.out is None:
         raise CLIPIQAError("--resume needs --out, the file to go on with.")
+    if args.learned_prompts is not None and (args.prompts or args.all_attributes or args.template):
+        raise CLIPIQAError(
+            "--learned-prompts is a question of its own: leave out --prompts, --all-attributes and --template."
+        )
     check_limits(args.max_side, args.max_pixels)
     output = Output(args.out, args.format or format_of(args.out), args.resume, args.overwrite) if args.out else None
     if output is None and args.format == "parquet":
@@ -97,11 +101,16 @@ def run(args: argparse.Namespace) -> int:
     from ..scoring import provenance, score_paths
 
     prepare_pil(args.huge)
-    columns = _columns(args)
     device = find_device(args.device)
-    metric = build_metric(args, columns, device)
+    columns: dict[str, tuple[PromptPair, ...]] | None
+    if args.learned_prompts is None:
+        columns = _columns(args)
+        names_of_scores, metric = tuple(columns), build_metric(args, columns, device)
+    else:
+        columns, (name, metric) = None, build_learned(args, device)
+        names_of_scores = (name,)
     limits = image_limits(args)
-    header = Header(tuple(columns), provenance(metric, columns, device, **limits))
+    header = Header(names_of_scores, provenance(metric, columns, device, **limits))
     names = [row.path for row in failures] + [printable(path) for path in inputs.paths]
     if output is not None:
         writer = open_results(output, header, names)
@@ -109,8 +118,8 @@ def run(args: argparse.Namespace) -> int:
         writer = write_to(_raw_stdout(), args.format or "table", header, names)
     todo = [path for path in inputs.paths if printable(path) not in writer.done]
     rows = score_paths(
-        metric, todo, columns=list(columns.values()), device=device, batch_size=args.batch_size, workers=args.workers,
-        **limits,
+        metric, todo, columns=None if columns is None else list(columns.values()), device=device,
+        batch_size=args.batch_size, workers=args.workers, **limits,
     )  # fmt: skip
     run = _Run(args, total=len(failures) + len(todo), done=len(inputs.paths) - len(todo))
     return run.write(itertools.chain(failures, rows), writer)
@@ -133,7 +142,7 @@ class _Run:
         hidden = True if self.args.quiet else False if self.args.progress else None  # None: unless on a terminal
         start = time.monotonic()
         try:
-            with _sigterm_as_interrupt(), writer, tqdm(total=self.total, unit="image", disable=hidden) as bar:
+            with sigterm_as_interrupt(), writer, tqdm(total=self.total, unit="image", disable=hidden) as bar:
                 for row in rows:
                     with tqdm.external_write_mode():
                         writer.write(row)
@@ -156,18 +165,6 @@ class _Run:
         speed = f" in {seconds:.1f} s ({self.scored / seconds:.2f} images/s)" if self.scored else ""
         earlier = f", {self.done} done before" if self.done else ""
         return f"{self.scored} scored, {self.failed} failed{speed}{earlier}"
-
-
-@contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    def interrupt(*_: Any) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _columns(args: argparse.Namespace) -> dict[str, tuple[PromptPair, ...]]:
