@@ -73,7 +73,7 @@ def read_scores(
 ) -> NamedScores:
     """Read the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`."""
     path = Path(path).expanduser()
-    rows, header = _read_rows(path)
+    rows, header = read_rows(path)
     path_column = _column(path, header, columns[0], PATH_COLUMNS, "path")
     score_column = _column(path, header, columns[1], SCORE_COLUMNS, "score")
     split_column = (
@@ -205,8 +205,12 @@ def known_data_set(name: str, root: str | Path = "datasets") -> dict[str, Any]:
     }
 
 
-def _read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
-    """Line numbers and rows, and the names of the columns."""
+def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+    """Line numbers and rows of a CSV file, and the names of its columns.
+
+    Raises:
+        TableError: it cannot be read, has no rows, or one has too few or too many columns.
+    """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(line for line in file if not line.startswith("#"))
