@@ -19,6 +19,7 @@ from ..errors import CLIPIQAError
 COMMANDS = {
     "demo": "score bundled photos and degraded versions of them, without any download",
     "score": "score photos: files, folders, globs or a list on standard input",
+    "compare": "metrics side by side on data sets, with correlations, intervals and published values",
     "prompts": "list the named prompt pairs",
     "prompts search": "find the prompt pairs that agree best with scores that people gave",
     "train": "learn the prompts of CLIP-IQA+ from scores that people gave",

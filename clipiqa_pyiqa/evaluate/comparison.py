@@ -27,6 +27,7 @@ class MetricResult:
         seconds_per_image: Time in the metric, without decoding; NaN if unknown.
         error: Why there are no scores, one sentence; empty if there are some.
         published_as: The name under which :mod:`.published` knows exactly this metric; empty if it is none of those.
+        note: What else to know, such as images that only this metric could not score.
     """
 
     label: str
@@ -36,6 +37,7 @@ class MetricResult:
     seconds_per_image: float = float("nan")
     error: str = ""
     published_as: str = ""
+    note: str = ""
 
     @property
     def direction(self) -> str:
@@ -59,6 +61,7 @@ class DataSetResult:
         bootstrap: Resamples for the intervals.
         seed: Of the resamples.
         plcc_fit: Whether PLCC after the logistic fit was asked for.
+        prefer: ``'paper'`` or ``'pyiqa'``: whose value to show where both publish one; empty for the usual.
     """
 
     name: str
@@ -72,6 +75,7 @@ class DataSetResult:
     bootstrap: int = 1000
     seed: int = 0
     plcc_fit: bool = False
+    prefer: str = ""
     _cache: dict[str, dict[str, Estimate]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def correlations(self) -> dict[str, dict[str, Estimate]]:
@@ -108,7 +112,7 @@ class DataSetResult:
 
     def published(self, label: str) -> Published | None:
         """The published value for exactly this metric on exactly these images, if there is one."""
-        return find_published(self.metrics[label].published_as, self.published_as)
+        return find_published(self.metrics[label].published_as, self.published_as, self.prefer)
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ def _row(data: DataSetResult, label: str) -> dict[str, object]:
         row[f"published {statistic}"] = value
         row[f"{statistic} difference"] = row[statistic] - value  # type: ignore[operator]
     row["source"] = published.source if published else ""
-    reasons = [metric.error, *(estimate.reason for estimate in estimates.values())]
+    reasons = [metric.error, metric.note, *(estimate.reason for estimate in estimates.values())]
     if data.mos is None:
         reasons.append("no opinion scores, so no correlation")
     row["note"] = "; ".join(dict.fromkeys(reason for reason in reasons if reason))

@@ -1,8 +1,15 @@
-"""Published correlations, each with its source: what a comparison shows beside its own."""
+"""Published correlations, each with its source: what a comparison shows beside its own.
+
+Sources: the paper (https://arxiv.org/abs/2207.12396), Tables 1, 2 and 5; pyiqa's ``tests/NR_benchmark_results.csv``
+(commit 0d000733), measured with its own code and weights on its own splits. Both report PLCC without a fit.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+SOURCES = ("paper", "pyiqa")
 
 
 @dataclass(frozen=True)
@@ -10,7 +17,7 @@ class Published:
     """One published result.
 
     Attributes:
-        srocc: As published, in [-1, 1].
+        srocc: As published, in [-1, 1], positive for a good metric.
         plcc: Likewise.
         source: Where, such as ``'paper, Table 1'``.
     """
@@ -20,6 +27,96 @@ class Published:
     source: str
 
 
-def find_published(metric: str, data_set: str) -> Published | None:
-    """The published result of a metric on a data set, by the names used here; None if there is none."""
-    return None
+def find_published(metric: str, data_set: str, prefer: str = "") -> Published | None:
+    """The published result of a metric on a data set, by the names used here; None if there is none.
+
+    Args:
+        metric: pyiqa's name, or a variant of CLIP-IQA as :func:`variant` writes it.
+        data_set: pyiqa's name, for the images that are published: KonIQ-10k's test set, all of LIVE-itW, …
+        prefer: ``'paper'`` or ``'pyiqa'``, where both publish one; by default the paper for CLIP-IQA, else pyiqa,
+            whose own code and weights are what is run here.
+    """
+    found = _TABLE.get((metric, data_set), [])
+    prefer = prefer or ("paper" if metric.startswith("clipiqa") else "pyiqa")
+    return next((entry for entry in found if entry.source.startswith(prefer)), found[0] if found else None)
+
+
+def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:
+    """How this module names CLIP-IQA with one prompt pair and OpenAI's weights."""
+    return f"clipiqa {backbone} {pos_embedding} {positive}|{negative}"
+
+
+PAPER = variant("RN50", "none", "Good photo.", "Bad photo.")
+ENSEMBLE = "clipiqa, pyiqa's five pairs"
+
+_PAPER_SETS = ("koniq10k-1024", "livec", "spaq 20 % at 512")
+_TABLE_1 = {  # SROCC, PLCC for each of _PAPER_SETS
+    "brisque": (0.705, 0.707, 0.561, 0.598, 0.484, 0.481),
+    "niqe": (0.551, 0.488, 0.463, 0.491, 0.703, 0.670),
+    PAPER: (0.695, 0.727, 0.612, 0.594, 0.738, 0.735),
+    "cnniqa": (0.572, 0.584, 0.465, 0.450, 0.664, 0.664),
+    "hyperiqa": (0.904, 0.915, 0.760, 0.776, 0.811, 0.805),
+    "musiq": (0.924, 0.937, 0.793, 0.832, 0.873, 0.868),
+    "clipiqa+": (0.895, 0.909, 0.805, 0.832, 0.864, 0.866),
+}
+_TABLE_2 = {  # KonIQ-10k and LIVE-itW, without the row that is in Table 1
+    variant("RN50", "none", "A photo of Good.", "A photo of Bad."): (0.116, 0.119, 0.263, 0.276),
+    variant("RN50", "none", "There is Good in the photo.", "There is Bad in the photo."): (0.214, 0.217, 0.347, 0.351),
+    variant("ViT-B/32", "fixed", "Good photo.", "Bad photo."): (0.416, 0.464, 0.488, 0.479),
+    variant("ViT-B/32", "interpolate", "Good photo.", "Bad photo."): (0.634, 0.643, 0.503, 0.491),
+    variant("ViT-B/32", "none", "Good photo.", "Bad photo."): (0.391, 0.374, 0.375, 0.365),
+    variant("RN50", "fixed", "Good photo.", "Bad photo."): (0.383, 0.429, 0.481, 0.4),
+    variant("RN50", "interpolate", "Good photo.", "Bad photo."): (0.682, 0.690, 0.583, 0.555),
+    variant("RN50", "none", "High quality photo.", "Low quality photo."): (0.537, 0.570, 0.462, 0.429),
+    variant("RN50", "none", "High definition photo.", "Low definition photo."): (0.592, 0.580, 0.611, 0.560),
+}
+_TABLE_5 = {  # TID2013
+    "brisque": (0.444, 0.472),
+    "niqe": (0.321, 0.527),
+    PAPER: (0.51, 0.571),
+    "hyperiqa": (0.406, 0.481),
+    "musiq": (0.578, 0.683),
+    "clipiqa+": (0.632, 0.692),
+}
+_PYIQA_SETS = ("livec", "koniq10k", "tid2013", "flive", "spaq", "koniq10k-1024")
+_NO: tuple[float, float] | None = None
+_PYIQA: dict[str, tuple[tuple[float, float] | None, ...]] = {  # PLCC, SROCC for each of _PYIQA_SETS
+    "brisque": ((0.3509, 0.3128), (0.2107, 0.23), (0.4317, 0.3672), _NO, _NO, _NO),
+    "niqe": ((0.48, 0.4505), (0.3155, 0.3769), (0.3669, 0.3121), _NO, _NO, _NO),
+    "ilniqe": ((0.4938, 0.4381), (0.5232, 0.551), (0.5156, 0.487), _NO, _NO, _NO),
+    "nrqm": ((0.4122, 0.3012), (0.4756, 0.3715), (0.4591, 0.3317), _NO, _NO, _NO),
+    "pi": ((0.5201, 0.4615), (0.4688, 0.4573), (0.4512, 0.3444), _NO, _NO, _NO),
+    "nima": ((0.4993, 0.5071), (0.7156, 0.6662), _NO, _NO, _NO, _NO),
+    "paq2piq": ((0.7542, 0.7188), (0.7062, 0.643), (0.5776, 0.4011), _NO, _NO, _NO),
+    "cnniqa": ((0.6338, 0.6126), (0.7971, 0.7603), (0.3932, 0.162), _NO, _NO, _NO),
+    "dbcnn": ((0.7864, 0.7642), (0.9269, 0.9122), (0.5454, 0.4348), _NO, _NO, _NO),
+    "musiq-ava": ((0.6001, 0.5954), (0.589, 0.5273), _NO, _NO, _NO, _NO),
+    "musiq": ((0.8295, 0.7889), (0.8958, 0.8654), (0.6814, 0.575), (0.5128, 0.4978), (0.8626, 0.8676), _NO),
+    "musiq-paq2piq": ((0.8014, 0.7672), (0.7655, 0.7084), _NO, _NO, (0.8112, 0.8436), _NO),
+    "musiq-spaq": ((0.8134, 0.789), (0.7528, 0.6799), _NO, (0.6039, 0.5627), _NO, _NO),
+    "maniqa": ((0.7244, 0.6555), (0.715, 0.6567), (0.6893, 0.5884), _NO, _NO, _NO),
+    ENSEMBLE: ((0.6883, 0.6955), (0.7211, 0.6572), (0.6471, 0.5786), _NO, _NO, _NO),
+    "clipiqa+": ((0.8312, 0.8045), (0.8454, 0.8026), (0.701, 0.6318), _NO, _NO, (0.909, 0.8954)),
+    "clipiqa+_rn50_512": ((0.8181, 0.818), (0.9012, 0.8847), (0.6577, 0.5949), _NO, _NO, _NO),
+    "clipiqa+_vitL14_512": ((0.7679, 0.7729), (0.8747, 0.861), (0.6063, 0.5259), _NO, _NO, _NO),
+    "tres": ((0.8118, 0.7771), _NO, _NO, (0.513, 0.4919), (0.8624, 0.8619), _NO),
+    "tres-flive": ((0.7213, 0.7336), (0.7507, 0.7068), _NO, _NO, (0.6137, 0.7269), _NO),
+    "hyperiqa": ((0.7688, 0.744), (0.9196, 0.8991), (0.5646, 0.4502), _NO, _NO, _NO),
+    "topiq_nr": ((0.8261, 0.8106), (0.9436, 0.9299), (0.5625, 0.4452), (0.6289, 0.5819), (0.8744, 0.8704), _NO),
+}
+
+
+def _entries() -> Iterator[tuple[str, str, Published]]:
+    for table, rows, sets in ((1, _TABLE_1, _PAPER_SETS), (2, _TABLE_2, _PAPER_SETS[:2]), (5, _TABLE_5, ("tid2013",))):
+        for metric, values in rows.items():
+            for data_set, srocc, plcc in zip(sets, values[::2], values[1::2], strict=True):
+                yield metric, data_set, Published(srocc, plcc, f"paper, Table {table}")
+    for metric, pairs in _PYIQA.items():
+        for data_set, pair in zip(_PYIQA_SETS, pairs, strict=True):
+            if pair is not None:
+                yield metric, data_set, Published(pair[1], pair[0], "pyiqa's benchmark table")
+
+
+_TABLE: dict[tuple[str, str], list[Published]] = {}
+for _metric, _data_set, _published in _entries():
+    _TABLE.setdefault((_metric, _data_set), []).append(_published)
