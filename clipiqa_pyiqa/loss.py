@@ -6,6 +6,7 @@ Which form to choose, and what it costs: ``docs/loss.md``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -51,7 +52,7 @@ class CLIPIQALoss(nn.Module):
     Args:
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`; the loss is the mean of the pairs' losses.
         form: ``'linear'``, ``'nll'`` or ``'margin'``.
-        loss_weight: what the loss is multiplied by.
+        loss_weight: what the loss is multiplied by; not negative, since lower is better already.
         reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: one loss per image, ``(N,)``.
         prompt_weights: a non-negative weight for each prompt pair; the loss is then their weighted mean.
         input_range: what the prediction's values stand for: ``(0, 1)``, or such as ``(-1, 1)`` or ``(0, 255)``.
@@ -96,7 +97,7 @@ class CLIPIQALoss(nn.Module):
         self.reduction = _known("reduction", reduction, REDUCTIONS)
         self.out_of_range = _known("out_of_range", out_of_range, OUT_OF_RANGE)
         self.nan = _known("nan", nan, NAN)
-        self.loss_weight, self.double_backward = loss_weight, double_backward
+        self.loss_weight, self.double_backward = _loss_weight(loss_weight), double_backward
         self.input_range = _range(input_range)
         if metric is not None and (prompts is not None or options):
             raise CLIPIQAError("a ready metric has its own prompts and options: pass either metric or these.")
@@ -110,6 +111,7 @@ class CLIPIQALoss(nn.Module):
 
     metric: CLIPIQA
 
+    @torch.compiler.disable  # the gradient computed while going forward cannot be traced: the graph breaks here, once
     def forward(self, pred: Tensor, target: Any = None, weight: Any = None) -> Tensor:
         """The loss of a batch.
 
@@ -174,6 +176,15 @@ def _known(option: str, value: Any, choices: Any) -> str:
     if not isinstance(value, str) or value not in choices:
         raise CLIPIQAError(f"{option}={value!r} is not known: choose one of {', '.join(map(repr, choices))}.")
     return value
+
+
+def _loss_weight(weight: Any) -> float:
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+        raise CLIPIQAError(
+            f"loss_weight={weight!r} is no weight: pass a finite number that is not negative, such as 0.1 "
+            "(YAML reads 1e-1 as text)."
+        )
+    return weight
 
 
 def _range(input_range: Sequence[float]) -> tuple[float, float]:

@@ -95,6 +95,7 @@ class FrozenCLIP:
         """The text tower on a device, in a compute dtype; kept as long as somebody holds it."""
         return self._tower("text", device, dtype)
 
+    @torch.compiler.disable
     def encode_texts(self, texts: Sequence[str], dtype: torch.dtype = torch.float32) -> Tensor:
         """Unit text features ``(P, D)`` on the CPU; each text is encoded once and remembered."""
         missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
@@ -123,6 +124,7 @@ class FrozenCLIP:
                     ", ".join(json.loads(self.checkpoint.metadata.get("prompts", "{}"))) or "what it was trained on",
                 )
 
+    @torch.compiler.disable  # nothing in here gains from tracing, which would take long
     def _tower(self, kind: str, device: torch.device, dtype: torch.dtype) -> Any:
         with self._lock:
             tower = self._towers.get((kind, device, dtype))
