@@ -38,11 +38,14 @@ setup(
         # pyiqa and open_clip bring these too, but we import them ourselves.
         "filelock>=3.13.1",
         "huggingface_hub>=1.3",
+        "matplotlib>=3.9",
         "numpy>=1.26",
+        "pandas>=2.2.2",
         "Pillow>=10.1",
         "pyarrow>=21.0",
         "PyYAML>=6.0.1",
         "safetensors>=0.4.3",
+        "scipy>=1.13",
         "tqdm>=4.66.3",
     ],
     extras_require={
