@@ -29,17 +29,22 @@ def photos(folder: Path, count: int, nasty: bool = False) -> list[str]:
 def graded(folder: Path, name: str = "graded", count: int = 40, **options: object) -> DataSetResult:
     """``count`` images of opinion 1, 2, …, and metrics about which everything is known.
 
-    'sharp' has the right order but for the first and the last image, which it swaps; 'niqe' is lower-better and ranks all
-    images right; 'flat' is constant; 'piqe' failed. So 'sharp' and 'niqe' disagree most on the first and last image.
+    'sharp' has the right order but for the first and the last image, which it swaps; 'niqe' is lower-better and ranks
+    all images right; 'flat' is constant; 'piqe' failed. So 'sharp' and 'niqe' disagree on the first and last only.
     """
     paths = photos(folder, count, nasty=True)
     mos = np.arange(1.0, count + 1)
     sharp = mos / count
     sharp[[0, -1]] = sharp[[-1, 0]]
-    scores = {"sharp": sharp, "niqe": 20 - 3 * np.sqrt(mos), "flat": np.full(count, 0.5), "piqe": np.full(count, np.nan)}
+    scores = {
+        "sharp": sharp,
+        "niqe": 20 - 3 * np.sqrt(mos),
+        "flat": np.full(count, 0.5),
+        "piqe": np.full(count, np.nan),
+    }
     metrics = (
         MetricResult("sharp", False, "0, 1", {"metric": "CLIP-IQA <RN50>", "weights": "seeded"}, 0.0123),
-        MetricResult("niqe", True, "~0, ~100", {"name": "niqe"}, 0.25),
+        MetricResult("niqe", True, "~0, ~100", {"name": "niqe"}, 0.25, published_as="niqe"),
         MetricResult("flat", False, "", {}, math.nan),
         MetricResult("piqe", True, "0, 100", {"name": "piqe"}, math.nan, error=FAILURE),
     )
@@ -49,6 +54,7 @@ def graded(folder: Path, name: str = "graded", count: int = 40, **options: objec
         pandas.Series(mos, index=paths),
         metrics={metric.label: metric for metric in metrics},
         note="test split, 64×48, seed 0",
+        published_as="livec",
         bootstrap=100,
         **options,  # type: ignore[arg-type]
     )
@@ -69,4 +75,6 @@ def comparison(folder: Path) -> Comparison:
     second = DataSetResult(
         "dmos_<b>&%", first.scores, -mos, mos_lower_better=True, metrics={"niqe": first.metrics["niqe"]}, bootstrap=100
     )
-    return Comparison((first, second, folder_only(folder)), {"clipiqa_pyiqa": "0.1", "command": "clipiqa compare -m <x>"})
+    return Comparison(
+        (first, second, folder_only(folder)), {"clipiqa_pyiqa": "0.1", "command": "clipiqa compare -m <x>"}
+    )
