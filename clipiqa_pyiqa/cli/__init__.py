@@ -25,6 +25,11 @@ COMMANDS = {
     "train": "learn the prompts of CLIP-IQA+ from scores that people gave",
     "weights": "show where every checkpoint would come from, or fill a folder with them",
     "verify": "check the weights at hand against published scores",
+    "radar": "the look and feel of images on radar charts",
+    "sweep": "whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps",
+    "pairs": "whether the better of two versions of a picture scores higher",
+    "rank": "the best and the worst images of a folder, by any question",
+    "agreement": "whether the metric chooses between two images as people do",
     "bench": "measure speed and memory on this machine against pyiqa's built-in",
 }
 

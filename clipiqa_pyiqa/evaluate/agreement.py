@@ -104,19 +104,30 @@ class Agreement:
         with matplotlib.rc_context(STYLE):
             figure = Figure(figsize=(max(4.5, 1.0 * len(summary) + 1.6), 3.6), layout="constrained")
             axes = figure.subplots()
-            axes.bar(places - 0.15, summary["majority accuracy"], 0.4, color=BLUE, alpha=0.6, label="majority of each pair")
+            axes.bar(
+                places - 0.15, summary["majority accuracy"], 0.4, color=BLUE, alpha=0.6, label="majority of each pair"
+            )
             axes.vlines(places - 0.15, summary["majority low"], summary["majority high"], color=INK, linewidth=1.4)
             axes.vlines(places + 0.2, summary["vote low"], summary["vote high"], color=ORANGE, linewidth=1.4)
             axes.plot(places + 0.2, summary["vote accuracy"], "D", color=ORANGE, markersize=5, label="single votes")
             axes.hlines(
-                summary["ceiling"], places + 0.08, places + 0.32, color="#7a7f87", linewidth=2, label="most that votes allow"
+                summary["ceiling"],
+                places + 0.08,
+                places + 0.32,
+                color="#7a7f87",
+                linewidth=2,
+                label="most that votes allow",
             )
             axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--")
-            axes.set_xticks(places, [f"{row['attribute']}\n{row['pairs']} pairs" for _, row in summary.iterrows()], **WORDS)
+            axes.set_xticks(
+                places, [f"{row['attribute']}\n{row['pairs']} pairs" for _, row in summary.iterrows()], **WORDS
+            )
             axes.tick_params(axis="x", length=0)
             axes.set_ylim(0, 1.02)
             axes.set_ylabel("share of choices as the metric's")
-            axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
+            axes.legend(
+                frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2
+            )
         return figure
 
 

@@ -191,7 +191,9 @@ def join_pairs(
     return PairScores(frame, tuple(scores.columns), failed or {}, left_out, provenance or {})
 
 
-def match_pairs(low: str | os.PathLike[str], high: str | os.PathLike[str], *, skip_unpaired: bool = False) -> ImagePairs:
+def match_pairs(
+    low: str | os.PathLike[str], high: str | os.PathLike[str], *, skip_unpaired: bool = False
+) -> ImagePairs:
     """Pair the images of two folders by name.
 
     A folder's image is called by its path within the folder, without suffix: ``low/a/1.png`` pairs with
@@ -265,7 +267,8 @@ def _expression(pattern: str) -> str:
     said = {"**/": "(?:(.*)/)?", "**": "(.*)", "*": "([^/]*)", "?": "([^/])"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])", pattern)
     return "".join(
-        said.get(part) or (f"({part.replace('[!', '[^')})" if part.startswith("[") and len(part) > 1 else re.escape(part))
+        said.get(part)
+        or (f"({part.replace('[!', '[^')})" if part.startswith("[") and len(part) > 1 else re.escape(part))
         for part in parts
     )
 

@@ -23,7 +23,7 @@ def ranking(scores: Scores, question: str | None = None) -> pandas.DataFrame:
         question: By which to order; default the first that was asked.
 
     Returns:
-        Index ``path``; ``rank``, 1 for the highest, equal scores sharing the smaller number; then a column per question.
+        Index ``path``; ``rank``, 1 for the highest, equal scores sharing the smaller number; a column per question.
 
     Raises:
         CLIPIQAError: The question was not asked.

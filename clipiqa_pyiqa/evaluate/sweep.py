@@ -161,6 +161,8 @@ def sweep(
         CLIPIQAError: An unknown change, too few steps, or a scale that is not positive.
         ImageError: No picture could be scored.
     """
+    import pandas
+
     chosen = [_change(name) for name in dict.fromkeys(changes)]
     if steps < MIN_IMAGES:
         raise CLIPIQAError(f"a correlation needs at least {MIN_IMAGES} steps, but {steps} came.")
@@ -197,16 +199,20 @@ def sweep(
             failed.setdefault(by_name[name].path, row.error)
     if len(failed) == len(files):
         raise ImageError(f"none of the {len(files)} images could be scored: {failed[files[0]]}")
-    table = [
-        (path, scale, rows[version.name].scored_width, rows[version.name].scored_height, change, step)
-        + (CHANGES[change].amounts(steps)[step], *(rows[version.name].scores or ()))
-        for (path, scale, change, step), version in versions.items()
-        if path not in failed
-    ]
-    import pandas
-
+    table = []
+    for (path, scale, change, step), version in versions.items():
+        if path not in failed:
+            row, amount = rows[version.name], CHANGES[change].amounts(steps)[step]
+            table.append((path, scale, row.scored_width, row.scored_height, change, step, amount, *(row.scores or ())))
     head = ["path", "scale", "width", "height", "change", "step", "amount", *columns]
     return Sweep(pandas.DataFrame(table, columns=head), tuple(columns), failed, said, seed)
+
+
+def versions_of_one(changes: Iterable[str], steps: int, scales: Sequence[float]) -> int:
+    """How many versions of each picture :func:`sweep` scores; those that change nothing count once per scale."""
+    chosen = [_change(name) for name in dict.fromkeys(changes)]
+    made = {_version("", 1, change, amount) for change in chosen for amount in change.amounts(steps)}
+    return len(made) * len(set(scales))
 
 
 def changed(version: Version, picture: Image.Image, seed: int = 0) -> Image.Image:

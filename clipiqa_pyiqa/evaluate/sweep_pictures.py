@@ -80,7 +80,7 @@ def _crosstalk(axes: Axes, sweep: Sweep) -> None:
 
 
 def example(sweep: Sweep, path: str | None = None, limits: Mapping[str, Any] | None = None) -> Image.Image:
-    """One picture in all steps of all changes, with the score and the amount below each, as the paper's Fig. 4 shows it.
+    """One picture in all steps of all changes, the score and the amount below each, as in the paper's Fig. 4.
 
     Args:
         sweep: The scores.

@@ -157,7 +157,7 @@ def _missing(path: Path, counted: Iterable[tuple[str, str, str]], skip: bool) ->
     if missing and not skip:
         shown = ", ".join(sorted(missing)[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
         raise VotesError(
-            f"{len(missing)} of {len(files)} images named in {str(path)!r} are unknown ({shown}): correct the names, give "
-            "their folder with --root, or pass --skip-missing to leave their pairs out."
+            f"{len(missing)} of {len(files)} images named in {str(path)!r} are unknown ({shown}): correct the names, "
+            "give their folder with --root, or pass --skip-missing to leave their pairs out."
         )
     return missing

@@ -1,0 +1,48 @@
+"""The best and the worst images of a folder, by any question (the paper's Fig. 3, 6, 8 and 9)."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import experiment
+from .model import positive
+
+EPILOG = """
+Every image is encoded once, however many questions are asked. --out DIR receives ranking.csv (every image) and, for
+each question, rank-QUESTION.png: the highest and the lowest with their scores.
+
+examples:
+  clipiqa rank spaq/ --out rank/
+  clipiqa rank ava/images --prompts happy scary complex natural new --out rank/ --resume
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("paths", nargs="+", metavar="FOLDER", help="folders, images or quoted globs")
+    experiment.configure(parser, EPILOG, prompts="quality")
+    parser.add_argument("--count", type=positive, default=10, metavar="N", help="of the best and of the worst (10)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score the images, print the extremes of each question and write their pictures."""
+    import pandas
+
+    from ..evaluate.rank import best_and_worst, rank_sheet, ranking
+    from ..evaluate.scores import score_images
+
+    paths = experiment.find_images(args.paths, "rank")
+    run = experiment.Experiment(args)
+    columns = run.columns(["quality"])
+    metric = run.metric(columns)
+    with run.scoring(len(paths)) as options:
+        scores = score_images(metric, paths, columns, **options)
+    run.table("ranking", ranking(scores))
+    rows = []
+    for question in scores.questions:
+        for chosen in best_and_worst(scores, question, args.count):
+            for path, row in chosen.sort_values("rank", kind="stable").iterrows():
+                rows.append({"question": question, "rank": int(row["rank"]), "score": row[question], "path": path})
+        if run.out is not None:
+            run.picture(f"rank-{experiment.file_name(question)}.png", rank_sheet(scores, question, args.count))
+    return run.finish(pandas.DataFrame(rows), scores.failed, scores.provenance, images=len(scores.frame))

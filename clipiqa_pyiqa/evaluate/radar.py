@@ -1,0 +1,124 @@
+"""The look and feel of images on radar charts: the paper's Fig. 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from ..errors import CLIPIQAError
+from .contact_sheet import thumbnail
+from .pictures import BLUE, INK, ORANGE, STYLE, WORDS
+from .scores import Scores
+
+LOOK = ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "contrast")
+"""The attributes of Fig. 1 (a), quality perception."""
+FEEL = ("aesthetic", "happy", "natural", "new", "scary", "complex")
+"""The attributes of Fig. 1 (b), abstract perception."""
+MOST = 8  # images on one chart that can still be told apart
+COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", "#6b7280")
+
+
+def charts_of(scores: Scores) -> dict[str, list[str]]:
+    """Title -> questions of each chart: the paper's two, as far as they were asked, and one of all the others.
+
+    Raises:
+        CLIPIQAError: Too many images for a chart, or fewer than three questions for each.
+    """
+    if len(scores.frame) > MOST:
+        raise CLIPIQAError(
+            f"a radar chart of {len(scores.frame)} images cannot be read: choose up to {MOST}, or rank them with "
+            "`clipiqa rank`."
+        )
+    asked = scores.questions
+    groups = {"look": [name for name in LOOK if name in asked], "feel": [name for name in FEEL if name in asked]}
+    rest = [name for name in asked if name not in (*LOOK, *FEEL)]
+    if rest or any(0 < len(names) < 3 for names in groups.values()):
+        groups = {"": asked}
+    groups = {title: names for title, names in groups.items() if names}
+    if any(len(names) < 3 for names in groups.values()):
+        raise CLIPIQAError(f"a radar chart needs at least three questions, but {', '.join(asked)} came.")
+    return groups
+
+
+def radar(scores: Scores) -> Figure:
+    """Radar charts of images: each spoke a question, 0 in the middle and 1 at the rim; the photos are the legend.
+
+    Args:
+        scores: Of :func:`~.scores.score_images`, at most 8 images and at least three questions.
+
+    Raises:
+        CLIPIQAError: As :func:`charts_of`.
+    """
+    charts = charts_of(scores)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.6 * max(len(charts), 1.3), 5.6), layout="constrained")
+        photos, spokes = figure.subfigures(2, 1, height_ratios=[1, 3.4])
+        _legend(photos, scores)
+        panels = spokes.subplots(1, len(charts), squeeze=False, subplot_kw={"projection": "polar"})[0]
+        for axes, (title, questions) in zip(panels, charts.items(), strict=True):
+            _chart(axes, scores, title, questions)
+    return figure
+
+
+def said_of(question: str) -> str:
+    """A spoke's label: the name, or what the rim means where the name does not tell."""
+    return "noisiness\n(rim: clean)" if question == "noisiness" else question.split("|")[0].removesuffix(".")
+
+
+def _chart(axes: Axes, scores: Scores, title: str, questions: Sequence[str]) -> None:
+    angles = np.linspace(0, 2 * np.pi, len(questions), endpoint=False)
+    around = np.append(angles, angles[0])
+    for colour, (_, row) in zip(COLOURS, scores.frame[list(questions)].iterrows(), strict=False):
+        values = np.append(row.to_numpy(), row.iloc[0])
+        axes.plot(around, values, color=colour, linewidth=2, marker="o", markersize=3.5)
+        axes.fill(around, values, color=colour, alpha=0.08, linewidth=0)
+    axes.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]
+    axes.set_theta_direction(-1)  # type: ignore[attr-defined]
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0.25, 0.5, 0.75, 1], ["", "0.5", "", "1"], color="#7a7f87", fontsize=7.5)
+    axes.set_xticks(angles, [said_of(question) for question in questions], **WORDS)
+    axes.tick_params(axis="x", pad=10)
+    axes.grid(color="#d5d8dd", linewidth=0.8)
+    axes.spines[:].set_color("#d5d8dd")
+    if title:
+        axes.set_title(title, loc="center", fontsize=11, pad=16)
+
+
+def _legend(figure: SubFigure, scores: Scores) -> None:
+    panels = figure.subplots(1, max(len(scores.frame), 3), squeeze=False)[0]
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, colour, path in zip(panels, COLOURS, scores.frame.index, strict=False):
+        axes.imshow(np.asarray(thumbnail(path, 240)))
+        axes.set_axis_on()
+        axes.set(xticks=[], yticks=[])
+        for spine in axes.spines.values():
+            spine.set(visible=True, color=colour, linewidth=3.5)
+        axes.set_xlabel(_short(Path(path).name), fontsize=8, color=INK, **WORDS)
+
+
+def _short(name: str, limit: int = 24) -> str:
+    return name if len(name) <= limit else f"{name[: limit // 2 - 1]}…{name[-limit // 2 :]}"
+
+
+def points(values: Sequence[float], radius: float) -> list[tuple[float, float]]:
+    """Where values in [0, 1] lie on a chart around (0, 0): the first on top, then clockwise, y downwards."""
+    angles = np.linspace(0, 2 * np.pi, len(values), endpoint=False)
+    return [
+        (float(radius * value * np.sin(angle)), float(-radius * value * np.cos(angle)))
+        for value, angle in zip(values, angles, strict=True)
+    ]
+
+
+def named(scores: Scores) -> Mapping[str, str]:
+    """Path -> the shortest name that tells it from the other images."""
+    names = [Path(path).name for path in scores.frame.index]
+    return {
+        path: name if names.count(name) == 1 else str(path)
+        for path, name in zip(scores.frame.index, names, strict=True)
+    }
