@@ -75,7 +75,9 @@ def loss_of(
     """The parts of the loss, each already weighted; `twice`: look again at some images, flipped and resized."""
     weights, count = config["loss"], config["prompts_per_axis"]
     images = (batch["images"].float() / 255).contiguous(memory_format=torch.channels_last)
-    target, weight = batch["target"], batch["weight"] * torch.tensor([config["axis_weights"][axis] for axis in AXES])
+    target, weight = batch["target"], batch["weight"]
+    shares = torch.tensor([config["axis_weights"][axis] for axis in AXES])
+    shares = shares / shares.sum()
     pairs, single = logits_of(model, words, model.encode_image(images), count, rng)
 
     error = F.smooth_l1_loss(pairs, target.unsqueeze(-1).expand_as(pairs), reduction="none").mean(-1)
@@ -92,10 +94,15 @@ def loss_of(
     trust = torch.minimum(known[:, first], known[:, second]) * (gap.abs() / 0.5).clamp(max=1) * (gap.abs() > 0.03)
     order = F.softplus(-3 * gap.sign() * (grouped[:, first] - grouped[:, second]))
 
+    def mean(loss: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Over the images of each axis by itself, so that an axis that few distortions move is learned too."""
+        loss, weight = loss.flatten(0, -2), weight.flatten(0, -2)
+        return (shares * (loss * weight).sum(0) / (weight.sum(0) + 1)).sum()
+
     parts = {
-        "regression": weights["regression"] * (error * weight).sum() / weight.sum(),
-        "absolute": weights["absolute"] * (alone * weight).sum() / weight.sum(),
-        "ranking": weights["ranking"] * (order * trust).sum() / trust.sum(),
+        "regression": weights["regression"] * mean(error, weight),
+        "absolute": weights["absolute"] * mean(alone, weight),
+        "ranking": weights["ranking"] * mean(order, trust),
     }
     if twice:
         parts["consistency"] = weights["consistency"] * consistency(model, words, images, pairs[..., 0], rng)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageFilter
 from torch.utils.data import Dataset
 
 from .distort import DISTORTIONS, grade_of, motion_blur
@@ -155,6 +155,12 @@ class Recipe:
             return ENHANCERS[kind](image, strength, labels), labels
         if kind == "mixture":
             return _mixture(image, strength, labels, rng), labels
+        if kind == "deep_blur":
+            sigma = float(8 * strength**1.5)
+            target = logit_of_grade(grade_of("blur", sigma)) - 0.2 * max(0.0, sigma - 5)  # less sharp still
+            labels.know(Q, target)
+            labels.know(S, target)
+            return image.filter(ImageFilter.GaussianBlur(sigma)), labels
         if kind == "motion":
             labels.know(Q, logit_of_grade(strength))
             labels.know(S, logit_of_grade(strength))
