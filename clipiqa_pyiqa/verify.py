@@ -77,14 +77,14 @@ class Golden:
     """A published score.
 
     Attributes:
-        input: what was scored.
+        input: what was scored; a text only describes it, and is scored elsewhere.
         prompts: the question, as :class:`~clipiqa_pyiqa.CLIPIQA` takes it.
-        expected: the score.
-        tolerance: how far off a right score may be.
+        expected: the score, or what scores come to.
+        tolerance: how far off a right one may be.
         source: who published it, and how it was made.
     """
 
-    input: ImageFile | DoctestNoise
+    input: ImageFile | DoctestNoise | str
     prompts: str
     expected: float
     tolerance: float
@@ -137,6 +137,7 @@ def verify(
         device: where to score.
     """
     for golden in goldens:
+        assert not isinstance(golden.input, str)
         try:
             x = golden.input.load(places)
         except NotAtHand as missing:

@@ -103,7 +103,9 @@ def _report(args: argparse.Namespace, findings: Findings, split: str, name: str)
         f"{findings.held_out:,} held out (split {split!r}), which had no say"
     )
     yield ""
-    rows = [("", "positive", "negative", "SROCC chosen by", "SROCC held out", "95 % interval", "PLCC held out")]
+    rows: list[tuple[str, ...]] = [
+        ("", "positive", "negative", "SROCC chosen by", "SROCC held out", "95 % interval", "PLCC held out")
+    ]
     rows += [_row(str(rank), found) for rank, found in enumerate(findings.ranked[: args.top], start=1)]
     rows.append(_row("paper", findings.paper))
     numbers = (findings.ensemble_chosen_by, findings.ensemble_srocc.value)

@@ -102,11 +102,9 @@ def say(args: argparse.Namespace, text: str) -> None:
 
 def loading(name: str, network: Mapping[str, Any], **options: Any) -> str:
     """The line of Python that builds a metric on the same CLIP, with these options."""
-    for option, usual in {"backbone": "RN50", "clip_weights": None, "quick_gelu": None}.items():
-        if network.get(option, usual) != usual:
-            options[option] = network[option]
-    for option, usual in {"pos_embedding": (None, False, "none"), "precision": (None, "fp32")}.items():
-        if network.get(option) not in usual:
+    usual = {"backbone": ("RN50",), "clip_weights": (), "quick_gelu": (), "pos_embedding": (False, "none")}
+    for option, values in {**usual, "precision": ("fp32",)}.items():
+        if network.get(option) not in (None, *values):
             options[option] = network[option]
     said = "".join(f", {option}={value if option == 'prompts' else repr(value)}" for option, value in options.items())
     return f"pyiqa.create_metric({name!r}{said})"
