@@ -11,15 +11,15 @@ from PIL import Image
 
 from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 
-NASTY = "<script>alert(1)</script>&\"'$x_1$ 100% a|b \u202egpj.exe.png"
+NASTY = "<script>alert(1)<!--&\"'$x_1$ 100% a|b \u202egpj.exe.png"
 CONSTANT, FAILURE = "all scores are 0.5", "The weights <of> piqe & co. cannot be reached."
 
 
 def photos(folder: Path, count: int, nasty: bool = False) -> list[str]:
-    """Small pictures, each of one colour that tells its number: red is six times the number."""
+    """Small pictures, each of one colour that tells its number: red is six times the number. The last may be NASTY."""
     paths = []
     for number in range(count):
-        name = NASTY.replace("/", "∕") if nasty and number == 1 else f"photo {number:02}.png"
+        name = NASTY if nasty and number == count - 1 else f"photo {number:02}.png"
         path = folder / name
         Image.new("RGB", (64, 48), (number * 6, 100, 200)).save(path)
         paths.append(str(path))
