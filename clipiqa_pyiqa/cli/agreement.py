@@ -20,6 +20,11 @@ examples:
   clipiqa agreement votes.csv --root ava/images --attribute happy
 """
 
+INTERVALS = {
+    "majority accuracy": ("majority low", "majority high"),
+    "vote accuracy": ("vote low", "vote high"),
+}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -50,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
         run.picture("agreement.png", found.figure())
         run.picture("contradictions.png", found.contradiction_sheet(args.count))
     summary, undecided = found.summary(), int(votes.frame["undecided"].sum())
-    code = run.finish(summary, found.failed, found.provenance, undecided=undecided, missing=list(votes.missing))
+    more = {"undecided": undecided, "missing": list(votes.missing)}
+    code = run.finish(summary, found.failed, found.provenance, INTERVALS, **more)
     tied = int((found.frame["majority"] == "").sum())
     for count, what in (
         (tied, "pairs have no majority and count only vote by vote"),

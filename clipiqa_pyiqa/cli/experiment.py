@@ -143,10 +143,23 @@ class Experiment:
                 picture.save(self.out / name)
 
     def finish(
-        self, summary: pandas.DataFrame, failed: Mapping[str, str], provenance: Mapping[str, str], **more: Any
+        self,
+        summary: pandas.DataFrame,
+        failed: Mapping[str, str],
+        provenance: Mapping[str, str],
+        intervals: Mapping[str, tuple[str, str]] | None = None,
+        **more: Any,
     ) -> int:
-        """Print the table, write ``summary.json`` and say what was left out; the exit code."""
-        print(shown(summary))
+        """Print the table, write ``summary.json`` and say what was left out; the exit code.
+
+        Args:
+            summary: The table.
+            failed: What could not be scored -> why.
+            provenance: Which CLIP-IQA.
+            intervals: Columns -> the two columns of their intervals, which are printed behind them.
+            more: What else to write.
+        """
+        print(shown(summary, intervals or {}))
         values = json.loads(summary.to_json(orient="records"))  # NaN becomes null
         said = {"summary": values, **more, "left_out": dict(failed), "provenance": dict(provenance)}
         self.text(self.summary, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
@@ -158,8 +171,8 @@ class Experiment:
         return 1 if failed else 0
 
 
-def shown(frame: pandas.DataFrame) -> str:
-    """A frame for people: four digits, p-values and other small numbers as they are, a dash where there is none."""
+def shown(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:
+    """A frame for people: four digits, but small numbers as they are; a dash for none; intervals in brackets."""
 
     def text(value: Any) -> str:
         if isinstance(value, str) or not isinstance(value, float):
@@ -168,6 +181,10 @@ def shown(frame: pandas.DataFrame) -> str:
             return "–"
         return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
 
+    frame = frame.copy()
+    for name, (low, high) in intervals.items():
+        ranges = zip(frame[name], frame.pop(low), frame.pop(high), strict=True)
+        frame[name] = [f"{text(value)} [{text(least)}, {text(most)}]" for value, least, most in ranges]
     cells = [list(map(str, frame.columns)), *([text(value) for value in row] for row in frame.itertuples(index=False))]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     words = [all(isinstance(value, str) for value in frame.iloc[:, place]) for place in range(frame.shape[1])]

@@ -20,6 +20,11 @@ examples:
   clipiqa pairs 'RealBlur/*/blur/blur_*.png' 'RealBlur/*/gt/gt_*.png' --prompts sharpness
 """
 
+INTERVALS = {
+    "share right": ("share low", "share high"),
+    "mean difference": ("difference low", "difference high"),
+}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -47,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             name = experiment.file_name(question)
             run.picture(f"failures-{name}.png", found.failure_sheet(question, args.count))
     unpaired = {"only_low": list(pairs.only_low), "only_high": list(pairs.only_high)}
-    code = run.finish(found.summary(), found.failed, found.provenance, unpaired=unpaired)
+    code = run.finish(found.summary(), found.failed, found.provenance, INTERVALS, unpaired=unpaired)
     if count := sum(map(len, unpaired.values())):
         print(f"clipiqa pairs: {count} images without a partner were left out", file=sys.stderr)
     return code

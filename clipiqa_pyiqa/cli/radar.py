@@ -10,8 +10,9 @@ from . import experiment
 
 EPILOG = """
 Two charts, as in the paper's Fig. 1: look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and feel
-(aesthetic, happy, natural, new, scary, complex). With --prompts, one chart of those. --out DIR receives radar.png,
-radar.svg and radar.html, a page on which images can be switched on and off; --out NAME.png (.svg, .html) only that.
+(aesthetic, happy, natural, new, scary, complex; not with --backbone mini, which knows none of these words). With
+--prompts, one chart of those. --out DIR receives radar.png, radar.svg and radar.html, a page on which images can be
+switched on and off; --out NAME.png (.svg, .html) only that, with NAME.png.csv and NAME.png.json.
 
 examples:
   clipiqa radar a.jpg b.jpg --out radar/
@@ -45,7 +46,10 @@ def run(args: argparse.Namespace) -> int:
     if args.prompts and (args.look or args.feel):
         raise CLIPIQAError("--look and --feel name prompts, and so does --prompts: give one of them.")
     run, names = _output(args)
-    columns = run.columns([*(() if args.feel else LOOK), *(() if args.look else FEEL)])
+    knows_feel = args.backbone.lower() != "mini"  # the small CLIP has seen none of those words
+    columns = run.columns(
+        [*(() if args.feel else LOOK), *(FEEL if args.feel or (knows_feel and not args.look) else ())]
+    )
     if len(columns) < 3:
         raise CLIPIQAError(f"a radar chart needs at least three questions, but {', '.join(columns)} came.")
     metric = run.metric(columns)

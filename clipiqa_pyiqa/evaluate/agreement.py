@@ -118,15 +118,15 @@ class Agreement:
                 linewidth=2,
                 label="most that votes allow",
             )
-            axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--")
+            axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
             axes.set_xticks(
                 places, [f"{row['attribute']}\n{row['pairs']} pairs" for _, row in summary.iterrows()], **WORDS
             )
             axes.tick_params(axis="x", length=0)
             axes.set_ylim(0, 1.02)
-            axes.set_ylabel("share of choices as the metric's")
+            axes.set_ylabel("share of choices as the metric's\n(lines: 95 % intervals)")
             axes.legend(
-                frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2
+                frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2
             )
         return figure
 

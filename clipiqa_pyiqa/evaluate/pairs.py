@@ -148,7 +148,8 @@ class PairScores:
                 axes.set_ylabel("score of the high-quality image")
                 said = summary.loc[question]
                 axes.set_title(
-                    f"{question}\n{said['right']} of {said['pairs']} in the right order ({said['share right']:.1%})",
+                    f"{question}\n{int(said['right'])} of {int(said['pairs'])} in the right order "
+                    f"({said['share right']:.1%})",
                     **WORDS,
                 )
         return figure

@@ -9,20 +9,18 @@ from numpy.typing import ArrayLike
 
 from .correlation import Estimate
 
-_Z = 1.959963984540054  # the normal distribution's 97.5 % point
-
 
 def share(right: int, count: int) -> Estimate:
     """A share of independent cases with Wilson's score interval, which holds near 0 and 1 and for few cases too.
 
     Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 1927.
     """
+    from scipy.stats import binomtest
+
     if count == 0:
         return Estimate(math.nan, reason="there are no cases")
-    value, weight = right / count, _Z**2 / count
-    centre = (value + weight / 2) / (1 + weight)
-    reach = _Z / (1 + weight) * math.sqrt(value * (1 - value) / count + weight / (4 * count))
-    return Estimate(value, min(max(0.0, centre - reach), value), max(min(1.0, centre + reach), value))
+    interval = binomtest(right, count).proportion_ci(0.95, method="wilson")
+    return Estimate(right / count, float(interval.low), float(interval.high))
 
 
 def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_000, seed: int = 0) -> Estimate:

@@ -76,13 +76,17 @@ def _chart(axes: Axes, scores: Scores, title: str, questions: Sequence[str]) -> 
     for colour, (_, row) in zip(COLOURS, scores.frame[list(questions)].iterrows(), strict=False):
         values = np.append(row.to_numpy(), row.iloc[0])
         axes.plot(around, values, color=colour, linewidth=2, marker="o", markersize=3.5)
-        axes.fill(around, values, color=colour, alpha=0.08, linewidth=0)
+        axes.fill(around, values, color=colour, alpha=0.05, linewidth=0)
     axes.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]
     axes.set_theta_direction(-1)  # type: ignore[attr-defined]
     axes.set_ylim(0, 1)
     axes.set_yticks([0.25, 0.5, 0.75, 1], ["", "0.5", "", "1"], color="#7a7f87", fontsize=7.5)
     axes.set_xticks(angles, [said_of(question) for question in questions], **WORDS)
-    axes.tick_params(axis="x", pad=10)
+    axes.tick_params(axis="x", pad=6)
+    for label, angle in zip(axes.get_xticklabels(), angles, strict=True):  # clear of the rim
+        label.set_horizontalalignment(
+            "center" if abs(np.sin(angle)) < 0.1 else "left" if np.sin(angle) > 0 else "right"
+        )
     axes.grid(color="#d5d8dd", linewidth=0.8)
     axes.spines[:].set_color("#d5d8dd")
     if title:

@@ -24,7 +24,7 @@ h1 { font-size: 1.4rem; margin: 0 } p { color: var(--soft); margin: .3rem 0 1rem
 .photos label { background: var(--card); border-top: 5px solid var(--c); border-radius: 6px; padding: .5rem;
   cursor: pointer; width: 11rem; box-sizing: border-box; overflow-wrap: anywhere; font-size: .85rem }
 .photos img { width: 100%; height: 7rem; object-fit: contain; display: block; margin-bottom: .3rem }
-.photos label:has(:not(:checked)) { opacity: .45 }
+.photos label:has(input:not(:checked)) { opacity: .45 }
 .charts { display: flex; flex-wrap: wrap; justify-content: center }
 svg { width: 30rem; max-width: 100%; height: auto }
 svg text { fill: var(--ink); font-size: 11px } svg .scale { fill: var(--soft); font-size: 9px }
@@ -57,10 +57,12 @@ def radar_page(scores: Scores) -> str:
             f'<label class="l{number}" style="--c: {colour}"><img src="{_picture(path)}" alt="">'
             f'<input type="checkbox" id="n{number}" checked> {escape(names[path])}</label>'
         )
-    head = "".join(f"<th>{escape(question.split('|')[0])}</th>" for question in scores.questions)
+    head = "".join(f"<th>{escape(name)}</th>" for name in names.values())
     rows = "".join(
-        f"<tr><td>{escape(names[path])}</td>" + "".join(f"<td>{value:.4f}</td>" for value in row) + "</tr>"
-        for path, row in zip(scores.frame.index, scores.frame.to_numpy(), strict=True)
+        f"<tr><td>{escape(question)}</td>"
+        + "".join(f"<td>{value:.4f}</td>" for value in scores.frame[question])
+        + "</tr>"
+        for question in scores.questions
     )
     left_out = "".join(f"<p>Left out: {escape(reason)}</p>" for reason in scores.failed.values())
     said = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in scores.provenance.items())
@@ -74,7 +76,7 @@ def radar_page(scores: Scores) -> str:
 off to hide it.</p>
 <div class="photos">{"".join(cards)}</div>
 <div class="charts">{"".join(_chart(scores, title, questions) for title, questions in charts.items())}</div>
-<div class="wide"><table><tr><th>image</th>{head}</tr>{rows}</table></div>
+<div class="wide"><table><tr><th>question</th>{head}</tr>{rows}</table></div>
 {left_out}
 <details><summary>Which CLIP-IQA</summary><dl>{said}</dl></details>
 </html>
@@ -108,8 +110,8 @@ def _chart(scores: Scores, title: str, questions: Sequence[str]) -> str:
         shape = f'<polygon points="{_joined(corners)}" stroke="{colour}" fill="{colour}"/>'
         parts.append(f'<g class="image i{number}">{shape}{dots}</g>')
     label = f"Radar chart: {title or 'attributes'}"
-    heading = f'<text y="-182" text-anchor="middle" style="font-size: 14px">{escape(title)}</text>' if title else ""
-    return f'<svg viewBox="-235 -200 470 385" role="img" aria-label="{label}">{heading}{"".join(parts)}</svg>'
+    heading = f'<text y="-172" text-anchor="middle" style="font-size: 14px">{escape(title)}</text>' if title else ""
+    return f'<svg viewBox="-215 -190 430 355" role="img" aria-label="{label}">{heading}{"".join(parts)}</svg>'
 
 
 def _joined(corners: Sequence[tuple[float, float]]) -> str:
