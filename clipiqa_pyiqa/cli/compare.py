@@ -145,6 +145,7 @@ def _draw(comparison: Comparison, folder: Path) -> None:
     """The report's pictures as files, for papers and slides."""
     from ..evaluate import pictures
     from ..evaluate.compare import file_name
+    from ..evaluate.disagreement import disagreements
 
     folder.mkdir(exist_ok=True)
     for data in comparison.data_sets:
@@ -155,6 +156,7 @@ def _draw(comparison: Comparison, folder: Path) -> None:
             draw(data, label).savefig(folder / f"{name}-{file_name(label)}.png")
         if len(scored) > 1:
             pictures.correlation_heatmap(data).savefig(folder / f"{name}-heatmap.png")
+        if disagreements(data, 1):
             pictures.disagreement(data).save(folder / f"{name}-disagreement.png")
     if any(data.mos is not None for data in comparison.data_sets):
         pictures.bars(comparison).savefig(folder / "bars.png")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .correlation import Estimate, correlations
+from .correlation import Estimate, correlations, undefined
 from .published import Published, find_published
 
 if TYPE_CHECKING:
@@ -87,11 +87,15 @@ class DataSetResult:
             return {}
         for label, metric in self.metrics.items():
             if label not in self._cache:
-                x, y = self.oriented(label)
+                raw = self.scores[label].dropna()
+                # Of the scores as they are, so that the reason does not speak of negated ones.
+                why = metric.error if metric.error and raw.empty else undefined(raw, self.mos.loc[raw.index])
                 self._cache[label] = (
-                    dict.fromkeys(self.statistics, Estimate(float("nan"), reason=metric.error))
-                    if metric.error and len(x) == 0
-                    else correlations(x, y, bootstrap=self.bootstrap, seed=self.seed, fit=self.plcc_fit)
+                    dict.fromkeys(self.statistics, Estimate(float("nan"), reason=why))
+                    if why
+                    else correlations(
+                        *self.oriented(label), bootstrap=self.bootstrap, seed=self.seed, fit=self.plcc_fit
+                    )
                 )
         return self._cache
 

@@ -159,12 +159,12 @@ def _ready(request: Request) -> MetricSpec:
     made = request.target
     if not callable(made):
         raise CompareError(f"a metric is a name, options, or something to call with images, but {made!r:.80} came.")
-    name = getattr(made, "metric_name", type(made).__name__)
+    name = request.label or getattr(made, "metric_name", type(made).__name__)
     if getattr(made, "metric_mode", "NR") != "NR":
         raise CompareError(f"metric {name!r} needs a reference image: only no-reference metrics are compared here.")
     return MetricSpec(
-        request.label or name,
         name,
+        name,  # the label, as nothing else tells apart what was made elsewhere
         lower_better=bool(getattr(made, "lower_better", False)),
         score_range=getattr(made, "score_range", None) or "",
         made=made,

@@ -1,0 +1,151 @@
+"""What a comparison costs beside the metrics themselves, as ratios; run as a script, as no test.
+
+    python tests/measure_compare.py [--rounds 5] [--images 24]
+
+Three figures, each the median over rounds in which what is compared takes turns, on JPEGs of 1024×768 made from a
+photo: four prompt variants of one backbone against one of them; the harness against a loop that decodes each image and
+calls the metric; and the share of the time that metrics wait for decoding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyiqa
+import torch
+from PIL import Image
+from seeded import save_seeded
+
+from clipiqa_pyiqa.evaluate.compare import compare
+
+BUNDLED = Path(__file__).parent / "data"
+VARIANTS: dict[str, dict[str, Any]] = {
+    "quality": {},
+    "sharpness": {"prompts": "sharpness"},
+    "template": {"template": "A photo of {}."},
+    "pyiqa": {"prompts": "pyiqa"},
+}
+
+
+def jpegs(folder: Path, count: int) -> list[Path]:
+    """Photos of 1024×768 at quality 95, each of another part of a bundled photo, with the grain of a camera."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    paths = []
+    with Image.open(BUNDLED / "canyon-wren.jpg") as file:
+        photo = file.convert("RGB")
+    for number in range(count):
+        left = number % 16
+        part = photo.crop((left, 0, photo.width - 16 + left, photo.height)).resize(
+            (1024, 768), Image.Resampling.BICUBIC
+        )
+        grainy = np.asarray(part) + generator.normal(0, 4, (768, 1024, 3))
+        paths.append(folder / f"{number:03}.jpg")
+        Image.fromarray(grainy.clip(0, 255).astype(np.uint8)).save(paths[-1], quality=95)
+    return paths
+
+
+def in_turns(rounds: int, work: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Seconds of each kind of work, one of each per round, after a round that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for number in range(rounds + 1):
+        for name, do in work.items():
+            start = time.perf_counter()
+            do()
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(seconds: dict[str, list[float]], above: str, below: str) -> str:
+    """The median of the rounds' ratios, and their range."""
+    ratios = [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
+    return f"{statistics.median(ratios):.3f} (rounds: {min(ratios):.3f} to {max(ratios):.3f})"
+
+
+def variants(paths: Sequence[Path], weights: Path, rounds: int) -> None:
+    """Four prompt variants against one; the metrics are made beforehand, as their making is no scoring."""
+    made = {
+        label: pyiqa.create_metric("clipiqa", device="cpu", clip_weights=str(weights), **options)
+        for label, options in VARIANTS.items()
+    }
+    folder = str(paths[0].parent)
+    seconds = in_turns(
+        rounds, {"four": lambda: compare(made, folder), "one": lambda: compare({"one": made["quality"]}, folder)}
+    )
+    print(f"four variants / one variant: {ratio(seconds, 'four', 'one')}; at most 1.15 is asked for")
+
+
+def overhead(paths: Sequence[Path], name: str, options: dict[str, Any], rounds: int) -> None:
+    """The harness against a loop that decodes with pyiqa's reader and calls the metric."""
+    metric = pyiqa.create_metric(name, device="cpu", **options)
+    waits: list[float] = []
+
+    class Waits(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "waited" in record.msg:
+                waits.append(float(record.args[1]))  # type: ignore[index, arg-type]
+
+    log = logging.getLogger("clipiqa_pyiqa")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.addHandler(handler := Waits())
+
+    def loop() -> None:
+        for path in paths:
+            metric(str(path)).item()
+
+    def decoded_loop() -> None:
+        for image in images:
+            metric(image).item()
+
+    images = [_pixels(path) for path in paths]
+    with tempfile.TemporaryDirectory() as out:
+
+        def harness() -> None:
+            compare({name: metric}, str(paths[0].parent), out=out, overwrite=True, bootstrap=0)
+
+        seconds = in_turns(rounds, {"harness": harness, "loop": loop, "metric": decoded_loop})
+    log.removeHandler(handler)
+    each = statistics.median(seconds["metric"]) / len(paths)
+    print(f"{name}, {each * 1000:.1f} ms an image:")
+    print(f"  harness / loop that decodes and scores: {ratio(seconds, 'harness', 'loop')}; at most 1.05 is asked for")
+    print(f"  harness / scoring alone, images decoded before: {ratio(seconds, 'harness', 'metric')}")
+    print(f"  waiting for decoding: {statistics.median(waits):.1f} % of the time; at most 10 is asked for")
+
+
+def _pixels(path: Path) -> torch.Tensor:
+    from torchvision.transforms.functional import to_tensor
+
+    with Image.open(path) as image:
+        return to_tensor(image.convert("RGB"))[None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=24)
+    parser.add_argument("--weights", type=Path, help="RN50 weights; default: seeded ones are made")
+    args = parser.parse_args()
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    with tempfile.TemporaryDirectory() as folder:
+        weights = args.weights or save_seeded(Path(folder))
+        few, many = jpegs(Path(folder) / "few", max(4, args.images // 6)), jpegs(Path(folder) / "many", args.images)
+        variants(few, weights, args.rounds)
+        overhead(few, "clipiqa", {"clip_weights": str(weights)}, args.rounds)
+        overhead(few, "clipiqa", {"backbone": "mini"}, args.rounds)
+        overhead(many, "entropy", {}, args.rounds)
+
+
+if __name__ == "__main__":
+    main()
