@@ -203,6 +203,24 @@ class TestSharing:
         assert found.data_sets[0].scores["mean"].tolist() == pytest.approx([n / 100 for n in range(20)])
         assert [str(path) for path in found.data_sets[0].scores.index] == list(data.paths)
 
+    def test_a_pass_is_bounded_in_pixels_and_batches_change_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        images = [torch.rand(3, 40, 40 + 8 * (index % 2)) for index in range(10)]
+        data = DataSet("made", tuple(f"/{n}.png" for n in range(10)), None, images.__getitem__)
+        passes: list[int] = []
+        encode = CLIPIQA.encode_image
+
+        def noting(self: CLIPIQA, x: torch.Tensor) -> torch.Tensor:
+            passes.append(len(x))
+            return encode(self, x)
+
+        monkeypatch.setattr(CLIPIQA, "encode_image", noting)
+        one, several = (compare({"mini": MINI}, data, batch_size=size).data_sets[0] for size in (1, 10))
+        assert passes == [1] * 10 + [5, 5]
+        monkeypatch.setattr("clipiqa_pyiqa.evaluate.compare.BATCH_PIXELS", 2 * 40 * 40)
+        compare({"mini": MINI}, data, batch_size=10)
+        assert passes[12:] == [2, 2, 1, 1, 1, 1, 1, 1]  # of 40×40 two at a time, of 40×48 one
+        assert one.scores["mini"].tolist() == pytest.approx(several.scores["mini"].tolist(), abs=1e-6)
+
     def test_what_draws_at_random_depends_on_the_image_alone(self) -> None:
         data = DataSet("made", ("/a", "/b", "/c"), None, lambda index: torch.zeros(3, 8, 8))
         before = torch.random.get_rng_state()

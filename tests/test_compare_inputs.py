@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,6 +141,17 @@ class TestDataSets:
         assert table.mos == (0, 1, 2) and table.lower_better and "lower opinion" in table.note
         assert folder.mos is None and folder.load(0).shape == (3, 36, 36) and "max side 36" in folder.note
         assert len(half.paths) == 2 and "50% of the images, seed 0" in half.note
+
+    def test_a_name_of_pyiqas_is_no_folder_by_chance(self, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(data_root)
+        (data_root / "tid2013" / "x.png").touch()
+        for given, name, is_set in [
+            ("tid2013", "tid2013", True),
+            ("./tid2013", "tid2013", False),
+            (".", "root", False),
+        ]:
+            (data,) = parse_data_sets(given, data_root)
+            assert data.name == name and (data.mos is not None) == is_set
 
     def test_subset_is_seeded(self, data_root: Path) -> None:
         def paths(seed: int) -> tuple[str, ...]:
@@ -312,6 +324,14 @@ class TestCommand:
         assert main([*given, "-q"]) == 2 and "--resume" in capsys.readouterr().err
         assert main([*given, "-q", "--resume", "--no-report", "--format", "csv"]) == 1
         assert "entropy" in capsys.readouterr().out
+
+    def test_the_page_s_python_runs(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        monkeypatch.chdir(ROOT)
+        (block,) = re.findall(
+            r"```python\n(.*?)```", (ROOT / "docs" / "compare.md").read_text(encoding="utf-8"), re.DOTALL
+        )
+        exec(compile(block, "docs/compare.md", "exec"), {})
+        assert "piqe" in capsys.readouterr().out
 
     def test_says_what_is_wrong(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for given, message in [

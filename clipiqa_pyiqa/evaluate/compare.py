@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ImageError
-from ..scoring import default_workers
+from ..scoring import BATCH_PIXELS, default_workers
 from .comparison import Comparison, DataSetResult, MetricResult
 from .datasets import DataSet, parse_data_sets
 from .metrics import Metric, MetricSpec, build_metric, parse_metrics
@@ -114,7 +114,11 @@ def compare(
         raise CompareError("several processes share their scores through a folder: name one with out (--out DIR).")
     with joined(team):
         stores = _stores(folder, sets, team, resume, overwrite)
+        if not team.leads:
+            team.wait()  # until the leader has fetched what metrics fetch
         built, failed = _build(specs, options.device)
+        if team.leads:
+            team.wait()
         results = []
         for data, store in zip(sets, stores, strict=True):
             with own_random_state():
@@ -210,7 +214,7 @@ def _score(data: DataSet, groups: Sequence[Group], store: ScoreStore, team: Team
                 if store.get(UNREADABLE, data.paths[index]):
                     store.add(UNREADABLE, data.paths[index], Entry(None, math.nan))  # it can be read by now
                 readable[index] = image
-            for indices in _by_size(readable):
+            for indices in _batches(readable):
                 _score_batch(data, indices, [readable[index] for index in indices], groups, store, options)
             done += len(block)
             options.progress(data.name, done, total)
@@ -284,11 +288,17 @@ def _load(data: DataSet, index: int) -> Tensor | ImageError:
         return error
 
 
-def _by_size(images: Mapping[int, Tensor]) -> list[list[int]]:
+def _batches(images: Mapping[int, Tensor]) -> list[list[int]]:
+    """Images that share a pass: of one size, and not too many pixels at once."""
     sizes: dict[tuple[int, ...], list[int]] = {}
     for index, image in images.items():
         sizes.setdefault(tuple(image.shape), []).append(index)
-    return list(sizes.values())
+    steps = {size: max(1, BATCH_PIXELS // math.prod(size[1:])) for size in sizes}
+    return [
+        indices[start : start + steps[size]]
+        for size, indices in sizes.items()
+        for start in range(0, len(indices), steps[size])
+    ]
 
 
 def _result(

@@ -90,15 +90,16 @@ def _find(request: Request, data_root: str | Path | None) -> DataSet:
         return target
     if not isinstance(target, str | Path):
         raise CompareError(f"a data set is a name, a CSV file, a folder or options, but {target!r:.80} came.")
+    label = request.label
     if target:
+        from pyiqa import get_dataset_info
+
         path = Path(target).expanduser()
-        if path.is_dir():
-            options["folder"] = path
-        elif path.suffix.lower() in (".csv", ".tsv") or path.is_file():
-            options["csv"] = path
-        else:
-            return _pyiqa_set(request.label or str(target), str(target), options, data_root)
-    label = request.label or Path(target).stem
+        if str(target) in get_dataset_info() or not (path.suffix.lower() == ".csv" or path.exists()):
+            return _pyiqa_set(label or str(target), str(target), options, data_root)
+        is_folder = path.is_dir()
+        options["folder" if is_folder else "csv"] = path
+        label = label or (path.resolve().name if is_folder else path.stem)
     if "csv" in options:
         return _csv_set(label, options)
     if "folder" in options:
