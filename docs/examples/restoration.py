@@ -1,0 +1,360 @@
+"""Denoise photos with a pixel loss alone, and with CLIP-IQA as a second loss: what changes, and what can go wrong.
+
+    python docs/examples/restoration.py PHOTOS --out runs/restoration --backbone mini
+
+One network is trained with the pixel loss. From there it goes on in several runs of equal length: with the pixel loss
+alone, and with CLIP-IQA added, once for each of ``--pulls``. Photos that no run trained on are then judged by PSNR, by
+metrics that no run optimised (NIQE, BRISQUE, PIQE) and by the CLIP-IQA that was. docs/examples/README.md has a result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyiqa
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss
+from clipiqa_pyiqa.evaluate.contact_sheet import contact_sheet
+from clipiqa_pyiqa.images import images_in, read_image
+
+Scores = dict[str, float]
+LOWER_IS_BETTER = {"niqe", "brisque", "piqe"}
+
+
+class Denoiser(nn.Module):
+    """Predicts the noise at half resolution and takes it away: ``(N, 3, H, W)`` to the same, H and W even."""
+
+    def __init__(self, width: int, depth: int):
+        super().__init__()
+        layers: list[nn.Module] = [nn.PixelUnshuffle(2), nn.Conv2d(12, width, 3, padding=1)]
+        for _ in range(depth - 2):
+            layers += [nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)]
+        layers += [nn.ReLU(), nn.Conv2d(width, 12, 3, padding=1), nn.PixelShuffle(2)]
+        self.noise = nn.Sequential(*layers)
+        for layer in layers:
+            if isinstance(layer, nn.Conv2d):  # torch's default start shrinks the signal in every layer
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+        nn.init.zeros_(layers[-2].weight)  # at first the network changes nothing
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - self.noise(x)
+
+
+@dataclass
+class Photos:
+    """Photos as uint8 ``(3, H, W)``: to train on, to watch while training, and to judge by at the end."""
+
+    train: list[Tensor] = field(default_factory=list)
+    watched: list[Tensor] = field(default_factory=list)
+    judged: list[Tensor] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)  # of those judged
+
+    @classmethod
+    def read(cls, folder: Path, held_out: Sequence[str], side: int, watch: int) -> Photos:
+        """Held out: the files whose name starts with one of ``held_out``, or else every third; of them ``watch``
+        are watched and the others judged, as the square of ``side`` in their middle."""
+        paths = [Path(path) for path in images_in(folder)]
+        chosen = [path for path in paths if path.name.startswith(tuple(held_out))] if held_out else paths[::3]
+        if len(chosen) <= watch or len(chosen) == len(paths):
+            raise CLIPIQAError(
+                f"{folder} has {len(paths)} photos, of which {len(chosen)} are held out: more than {watch} must be, "
+                "and some be left to train on."
+            )
+        photos = cls()
+        for path in paths:
+            pixels = read_image(path).pixels
+            if path not in chosen:
+                photos.train.append(pixels)
+            elif len(photos.watched) < watch:
+                photos.watched.append(middle(pixels, side))
+            else:
+                photos.judged.append(middle(pixels, side))
+                photos.names.append(path.stem)
+        return photos
+
+
+def middle(pixels: Tensor, side: int) -> Tensor:
+    """The square of at most ``side`` pixels in the middle; its sides are even."""
+    height, width = (min(side, size) // 2 * 2 for size in pixels.shape[-2:])
+    top, left = (pixels.shape[-2] - height) // 2, (pixels.shape[-1] - width) // 2
+    return pixels[:, top : top + height, left : left + width]
+
+
+def add_noise(clean: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
+    """Gaussian noise of ``sigma`` grey levels on pixels in [0, 1], clamped as a camera's file is."""
+    return (clean + sigma / 255 * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
+
+
+def batches(photos: list[Tensor], size: int, patch: int, sigma: float, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Noisy and clean random squares, flipped at random, for ever: each ``(size, 3, patch, patch)`` in [0, 1]."""
+    dice, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    large = [photo for photo in photos if min(photo.shape[-2:]) >= patch]
+    if not large:
+        raise CLIPIQAError(f"no photo to train on is {patch} px wide and high: use a smaller --patch.")
+    while True:
+        clean = []
+        for photo in dice.choices(large, k=size):
+            top, left = (dice.randint(0, side - patch) for side in photo.shape[-2:])
+            square = photo[:, top : top + patch, left : left + patch].float() / 255
+            clean.append(square.flip(-1) if dice.random() < 0.5 else square)
+        stacked = torch.stack(clean)
+        yield add_noise(stacked, sigma, generator), stacked
+
+
+class Judge:
+    """Mean scores of pictures as they would be saved: 8 bits a channel.
+
+    Metrics whose parameters cannot be had (pyiqa downloads NIQE's and BRISQUE's) are left out, and that is said.
+    """
+
+    def __init__(self, names: Sequence[str], files: dict[str, str | None], criterion: CLIPIQALoss, device: str):
+        self.device, self.score, self.metrics = device, criterion.metric, {}
+        for name in names:
+            options = {"pretrained_model_path": files[name]} if files.get(name) else {}
+            try:
+                self.metrics[name] = pyiqa.create_metric(name, device=device, **options)
+            except Exception as error:
+                print(f"{name} is left out: {(str(error) or repr(error)).splitlines()[0]}")
+
+    @torch.no_grad()
+    def one(self, picture: Tensor, clean: Tensor) -> Scores:
+        """Scores of one picture, ``(3, H, W)`` uint8."""
+        x = picture.to(self.device)[None].float() / 255
+        error = (picture.float() - clean.float()).square().mean()
+        scores = {"psnr": (10 * (255**2 / error).log10()).item(), "clipiqa": self.score(x).item()}
+        return scores | {name: float(metric(x)) for name, metric in self.metrics.items()}
+
+    def mean(self, pictures: list[Tensor], clean: list[Tensor]) -> Scores:
+        each = [self.one(picture, truth) for picture, truth in zip(pictures, clean, strict=True)]
+        return {name: sum(scores[name] for scores in each) / len(each) for name in each[0]}
+
+
+@torch.no_grad()
+def restore(net: nn.Module, noisy: list[Tensor], device: str) -> list[Tensor]:
+    """Pictures ``(3, H, W)`` uint8 from noisy ones, of any even size."""
+    return [to_bytes(net(picture[None].to(device))[0].cpu()) for picture in noisy]
+
+
+def to_bytes(picture: Tensor) -> Tensor:
+    return picture.clamp(0, 1).mul(255).round().byte()
+
+
+@dataclass
+class Run:
+    """One way to go on training, and what came of it."""
+
+    name: str
+    net: nn.Module
+    weight: float = 0.0  # of CLIP-IQA
+    history: list[Scores] = field(default_factory=list)  # of the watched photos
+    last_good: tuple[int, dict[str, Tensor]] | None = None  # step and weights, if it went on past the guard
+
+
+def worse_than(now: Scores, start: Scores, second: str, allow_db: float) -> str:
+    """Why to stop here, in words; empty while all is well. The loss's own score is not asked."""
+    if now["psnr"] < start["psnr"] - allow_db:
+        return f"PSNR fell by {start['psnr'] - now['psnr']:.2f} dB"
+    if second in now and now[second] > 1.1 * max(start[second], 1.0):
+        return f"{second} rose from {start[second]:.2f} to {now[second]:.2f}"
+    return ""
+
+
+def train(
+    run: Run, data: Iterator[tuple[Tensor, Tensor]], steps: int, rate: float, criterion: CLIPIQALoss, device: str
+) -> Iterator[int]:
+    """Train ``run.net``, yielding the number of steps done after each, so that the caller may look and stop."""
+    optimiser = torch.optim.Adam(run.net.parameters(), lr=rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=rate / 10)
+    for step in range(1, steps + 1):
+        noisy, clean = (side.to(device) for side in next(data))
+        restored = run.net(noisy)
+        loss = F.l1_loss(restored, clean)
+        if run.weight:
+            loss = loss + run.weight * criterion(restored)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        yield step
+
+
+def weight_for(pull: float, net: nn.Module, noisy: Tensor, clean: Tensor, criterion: CLIPIQALoss) -> float:
+    """The weight at which CLIP-IQA's gradient on the pixels is ``pull`` times as large (L2) as the pixel loss's.
+
+    The two losses have no unit in common, and how steep CLIP-IQA is depends on its weights and on the pictures.
+    """
+    restored = net(noisy).detach().requires_grad_()
+    pixel, quality = (
+        torch.autograd.grad(loss, restored)[0].norm() for loss in (F.l1_loss(restored, clean), criterion(restored))
+    )
+    return pull * (pixel / quality).item()
+
+
+def verdict(name: str, scores: Scores, alone: Scores) -> str:
+    """What a run did, against going on with the pixel loss alone."""
+    gain, cost = scores["clipiqa"] - alone["clipiqa"], alone["psnr"] - scores["psnr"]
+    others = [metric for metric in scores if metric in LOWER_IS_BETTER]
+    worse = [metric for metric in others if scores[metric] > 1.05 * alone[metric]]
+    better = [metric for metric in others if scores[metric] < 0.95 * alone[metric]]
+    changes = ", ".join(f"{metric} {alone[metric]:.2f} -> {scores[metric]:.2f}" for metric in others)
+    text = f"{name}: CLIP-IQA {gain:+.3f}, PSNR {-cost:+.2f} dB" + (f", {changes}. " if changes else ". ")
+    if gain <= 0.01:
+        return text + "The score did not rise."
+    if len(worse) > len(better) or cost > 1:
+        return text + "THE SCORE ROSE WHILE THE PICTURE GOT WORSE: over-optimised. Lower the weight, or stop earlier."
+    if worse:
+        return text + "The score rose; the other metrics disagree about the picture. Look at it."
+    return (
+        text
+        + "The score rose, and nothing that was not optimised got clearly worse. Look at the pictures all the same."
+    )
+
+
+def table(rows: dict[str, Scores]) -> str:
+    names = list(next(iter(rows.values())))
+    arrows = {name: "v" if name in LOWER_IS_BETTER else "^" for name in names}  # which way is better
+    width = max(map(len, rows))
+    lines = [" " * width + "".join(f"{name + ' ' + arrows[name]:>12}" for name in names)]
+    lines += [f"{row:<{width}}" + "".join(f"{scores[name]:12.3f}" for name in names) for row, scores in rows.items()]
+    return "\n".join(lines)
+
+
+def image(picture: Tensor) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(picture.permute(1, 2, 0).numpy()))
+
+
+def arguments(command: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, help="a folder of clean photos")
+    parser.add_argument("--out", type=Path, default=Path("runs/restoration"), help="results.csv, history.csv, pictures")
+    parser.add_argument("--held-out", nargs="+", default=[], metavar="NAME", help="photos not to train on, by the "
+                        "beginning of their names (default: every third)")  # fmt: skip
+    parser.add_argument("--watch", type=int, default=2, help="how many of them to watch while training (2)")
+    parser.add_argument("--sigma", type=float, default=25, help="noise in grey levels of 255 (25)")
+    parser.add_argument("--steps", type=int, default=600, help="with the pixel loss, before the runs part (600)")
+    parser.add_argument("--more", type=int, default=200, help="steps of each run (200)")
+    parser.add_argument("--check", type=int, default=50, help="look at the watched photos every so many steps (50)")
+    parser.add_argument("--pulls", type=float, nargs="+", default=[0.3, 3], help="how hard CLIP-IQA pulls on the "
+                        "pixels, against the pixel loss, when a run starts; the weights follow (0.3 3)")  # fmt: skip
+    parser.add_argument("--allow-db", type=float, default=0.5, help="PSNR that early stopping lets go (0.5)")
+    parser.add_argument("--form", default="linear", help="of CLIPIQALoss (linear)")
+    parser.add_argument("--prompts", nargs="+", default=["quality"], help="named pairs (quality)")
+    parser.add_argument("--backbone", default="RN50", help="RN50 (default), mini (in the package), …")
+    parser.add_argument("--clip-weights", help="a checkpoint file or an open_clip tag")
+    parser.add_argument("--metrics", nargs="*", default=["niqe", "brisque", "piqe"], help="(niqe brisque piqe)")
+    parser.add_argument("--niqe", metavar="FILE", help="NIQE's parameters (default: pyiqa downloads them)")
+    parser.add_argument("--brisque", metavar="FILE", help="BRISQUE's support vectors, likewise")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--patch", type=int, default=96, help="side of the training squares in pixels (96)")
+    parser.add_argument("--side", type=int, default=384, help="of the held-out squares in pixels (384)")
+    parser.add_argument("--width", type=int, default=48, help="of the network (48)")
+    parser.add_argument("--depth", type=int, default=8, help="of the network (8)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args(command)
+
+
+def main(command: Sequence[str] | None = None) -> None:
+    args = arguments(command)
+    begin = time.perf_counter()
+    torch.manual_seed(args.seed)
+    photos = Photos.read(args.photos, args.held_out, args.side, args.watch)
+    print(f"{len(photos.train)} photos to train on, {args.watch} to watch, judged: {', '.join(photos.names)}")
+    generator = torch.Generator().manual_seed(args.seed)
+    noisy_watched, noisy = (
+        [to_bytes(add_noise(photo / 255, args.sigma, generator)) / 255 for photo in part]
+        for part in (photos.watched, photos.judged)
+    )
+    criterion = CLIPIQALoss(
+        prompts=args.prompts, form=args.form, backbone=args.backbone, clip_weights=args.clip_weights
+    )
+    print(f"the loss: {criterion}")
+    judge = Judge(args.metrics, {"niqe": args.niqe, "brisque": args.brisque}, criterion, args.device)
+    second = next((name for name in args.metrics if name in judge.metrics), "")  # watched beside PSNR
+
+    start = Run("start", Denoiser(args.width, args.depth).to(args.device))
+    data = batches(photos.train, args.batch, args.patch, args.sigma, args.seed)
+    for step in train(start, data, args.steps, 1e-3, criterion, args.device):
+        if step % max(args.steps // 4, 1) == 0:
+            print(f"  pixel loss, {step} steps, {time.perf_counter() - begin:.0f} s", flush=True)
+    first = judge.mean(restore(start.net, noisy_watched, args.device), photos.watched)
+
+    runs = [Run("pixel loss alone", copy.deepcopy(start.net))]
+    probe = [side.to(args.device) for side in next(data)]
+    for pull in args.pulls:
+        weight = weight_for(pull, start.net, *probe, criterion)
+        runs.append(Run(f"CLIP-IQA, pull {pull:g}", copy.deepcopy(start.net), weight))
+        print(f"  {runs[-1].name}: loss_weight {weight:.2g}")
+    for run in runs:
+        run.history.append({"step": 0, **first})
+        kept: tuple[int, dict[str, Tensor]] = (0, copy.deepcopy(run.net.state_dict()))
+        data = batches(photos.train, args.batch, args.patch, args.sigma, args.seed + 1)  # all runs see the same
+        for step in train(run, data, args.more, 3e-4, criterion, args.device):
+            if step % args.check and step != args.more:
+                continue
+            now = judge.mean(restore(run.net, noisy_watched, args.device), photos.watched)
+            run.history.append({"step": step, **now})
+            why = worse_than(now, first, second, args.allow_db)
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in now.items())
+            print(f"  {run.name}, step {step}: {shown}{'; stop here: ' + why if why else ''}", flush=True)
+            if why and run.last_good is None:
+                run.last_good = kept  # the run goes on, to show what happens without the guard
+            kept = step, copy.deepcopy(run.net.state_dict())
+
+    pictures = {"noisy": [to_bytes(picture) for picture in noisy]}
+    for run in runs:
+        pictures[run.name] = restore(run.net, noisy, args.device)
+        if run.last_good is not None and run.last_good[0] > 0:
+            run.net.load_state_dict(run.last_good[1])
+            pictures[f"{run.name}, stopped at {run.last_good[0]}"] = restore(run.net, noisy, args.device)
+    pictures["clean"] = photos.judged
+    rows = {name: judge.mean(shown, photos.judged) for name, shown in pictures.items()}
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    for index, name in enumerate(photos.names):
+        shown = [image(column[index]) for column in pictures.values()]
+        captions = [
+            f"{column}\nPSNR {scores['psnr']:.1f} dB, CLIP-IQA {scores['clipiqa']:.2f}"
+            for column in pictures
+            for scores in [judge.one(pictures[column][index], photos.judged[index])]
+        ]
+        contact_sheet(shown, captions, columns=len(shown), side=args.side).save(args.out / f"{name}.png")
+    write(args.out / "results.csv", [{"picture": name, **scores} for name, scores in rows.items()])
+    write(args.out / "history.csv", [{"run": run.name, **scores} for run in runs for scores in run.history])
+
+    print(f"\nMeans over {len(photos.names)} held-out photos; v: lower is better, ^: higher.\n{table(rows)}\n")
+    for name, scores in rows.items():
+        if name.startswith("CLIP-IQA"):
+            print(verdict(name, scores, rows["pixel loss alone"]))
+    for run in runs:
+        if run.last_good is not None and run.last_good[0] == 0:
+            print(f"{run.name}: early stopping would have kept nothing of it, already the first check was too late.")
+    print(f"Pictures and tables are in {args.out}; {time.perf_counter() - begin:.0f} s in all.")
+
+
+def write(path: Path, rows: list[dict[str, object]] | list[dict[str, float]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except CLIPIQAError as error:
+        sys.exit(f"restoration.py: {error}")
