@@ -57,7 +57,8 @@ def radar(scores: Scores) -> Figure:
     charts = charts_of(scores)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6 * max(len(charts), 1.3), 5.6), layout="constrained")
-        photos, spokes = figure.subfigures(2, 1, height_ratios=[1, 3.4])
+        parts = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 3.4])
+        photos, spokes = parts[0, 0], parts[1, 0]
         _legend(photos, scores)
         panels = spokes.subplots(1, len(charts), squeeze=False, subplot_kw={"projection": "polar"})[0]
         for axes, (title, questions) in zip(panels, charts.items(), strict=True):

@@ -168,7 +168,7 @@ def sweep(
         raise CLIPIQAError(f"a correlation needs at least {MIN_IMAGES} steps, but {steps} came.")
     if not scales or min(scales) <= 0:
         raise CLIPIQAError(f"scales must be positive factors, such as 1 and 0.5, but are {list(scales)}.")
-    scales, files = list(dict.fromkeys(scales)), list(dict.fromkeys(map(os.fspath, paths)))
+    scales, files = list(dict.fromkeys(scales)), list(dict.fromkeys(os.fspath(path) for path in paths))
     if not files or not chosen:
         raise ImageError("there are no images to change." if chosen else "no change was asked for.")
     others = {} if prompts is None else parse_columns(prompts, template)
