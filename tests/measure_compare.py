@@ -134,13 +134,13 @@ def _pixels(path: Path) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=24)
+    parser.add_argument("--images", type=int, default=24, help="a third of them for RN50")
     parser.add_argument("--weights", type=Path, help="RN50 weights; default: seeded ones are made")
     args = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as folder:
         weights = args.weights or save_seeded(Path(folder))
-        few, many = jpegs(Path(folder) / "few", max(4, args.images // 6)), jpegs(Path(folder) / "many", args.images)
+        few, many = jpegs(Path(folder) / "few", max(4, args.images // 3)), jpegs(Path(folder) / "many", args.images)
         variants(few, weights, args.rounds)
         overhead(few, "clipiqa", {"clip_weights": str(weights)}, args.rounds)
         overhead(few, "clipiqa", {"backbone": "mini"}, args.rounds)

@@ -6,6 +6,7 @@ turn. What shares a pass is decided within a block, so that the numbers do not d
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import os
@@ -391,11 +392,16 @@ def _write_scores(path: Path, result: DataSetResult) -> None:
         os.replace(beside, path)
 
 
-def _settings(team: Team, options: _Options) -> dict[str, str]:
+@functools.cache
+def _versions() -> dict[str, str]:
     packages = ("clipiqa-pyiqa", "pyiqa", "torch", "torchvision", "open_clip_torch", "pillow", "scipy")
+    return {package: version(package) for package in packages}
+
+
+def _settings(team: Team, options: _Options) -> dict[str, str]:
     device = options.device
     return {
-        **{package: version(package) for package in packages},
+        **_versions(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "processes": str(team.size),
         "threads": str(torch.get_num_threads()),
