@@ -53,8 +53,8 @@ class TestSummary:
 
     def test_metrics_stand_in_the_order_asked_for_with_direction_range_n_and_time(self, comparison: Comparison) -> None:
         table = named(comparison, "graded")
-        assert table.columns[:4] == ("metric", "better", "range", "n") and table.columns[-1] == "ms/image"
-        assert [tuple(cell.text for cell in (*row[:4], row[-1])) for row in table.rows] == [
+        assert table.columns == ("metric", "better", "SROCC", "PLCC", "KRCC", "n", "range", "ms/image")
+        assert [tuple(cell.text for cell in (*row[:2], row[6], row[5], row[7])) for row in table.rows] == [
             ("sharp", "higher", "0 to 1", "40", "12.3"),
             ("niqe", "lower", "~0 to ~100", "40", "250"),
             ("flat", "higher", "unknown", "40", "unknown"),
@@ -66,7 +66,13 @@ class TestSummary:
         best = {row[0].text for row in table.rows if row[table.columns.index("SROCC")].best}
         assert best == {"niqe"}
         niqe = named(comparison, "dmos_<b>&%").rows[0]
-        assert niqe[4].text == "1.000" and not niqe[4].best  # nothing to be higher than
+        assert niqe[2].text == "1.000" and not niqe[2].best  # nothing to be higher than
+
+    def test_no_metric_is_best_where_none_is_good(self) -> None:
+        scores = pandas.DataFrame({"bad": [3.0, 2, 1], "worse": [3.0, 1, 2]})
+        metrics = {label: MetricResult(label) for label in scores}
+        data = DataSetResult("x", scores, pandas.Series([1.0, 2, 3]), metrics=metrics, bootstrap=0)
+        assert not [cell for row in build_tables(Comparison((data,)))[0].rows for cell in row if cell.best]
 
     def test_reasons_and_images_left_out(self, comparison: Comparison) -> None:
         table = named(comparison, "graded")
@@ -91,7 +97,7 @@ class TestSummary:
     def test_without_opinion_the_scores_themselves_are_described(self, comparison: Comparison) -> None:
         table = named(comparison, "holiday")
         assert not {"SROCC", "PLCC", "KRCC"} & set(table.columns)
-        assert [cell.text for cell in table.rows[0][4:7]] == ["0.1", "0.55", "1"]
+        assert [cell.text for cell in table.rows[0][2:5]] == ["0.1", "0.55", "1"]
         assert "no opinion scores" in table.before[0]
 
     def test_overview_of_several_data_sets(self, comparison: Comparison) -> None:
@@ -110,7 +116,7 @@ class TestSummary:
         assert "95 %" in lines[1] and "100 resamples, seed 0" in lines[1]
         assert "raw" in lines[2] and "VQEG" in lines[2]
         columns = build_tables(Comparison((data,)))[0].columns
-        assert columns[4:8] == ("SROCC", "PLCC", "KRCC", "PLCC fitted")
+        assert columns[2:6] == ("SROCC", "PLCC", "KRCC", "PLCC fitted")
 
     def test_no_intervals_without_bootstrap(self, tmp_path: Path) -> None:
         whole = fake_comparison.graded(tmp_path)
@@ -127,8 +133,8 @@ class TestText:
         assert "nan" not in text.lower()
         lines = text.splitlines()
         head = next(i for i, line in enumerate(lines) if line.startswith("metric") and "SROCC" in line)
-        end = lines[head].index("n  ") + 1
-        assert all(line[end - 2 : end].strip() in ("--", "40", "0") for line in lines[head + 1 : head + 6])
+        end = lines[head].index(" n ") + 2
+        assert [line[end - 3 : end].strip() for line in lines[head + 1 : head + 6]] == ["--", "40", "40", "40", "0"]
 
     def test_best_has_a_star_and_reasons_follow(self, text: str) -> None:
         assert row_of(text, "niqe", 1).count("*") == 3 and "*" not in row_of(text, "sharp", 1)
@@ -206,7 +212,7 @@ class TestLatex:
             r"\textless{}x\textgreater{}\textbar{}"
         )
         (row,) = (line for line in said.splitlines() if line.endswith(r"\\") and "higher" in line)
-        assert row.startswith(f"{escaped} & higher & unknown & 1 & 1 & 1 & 1 & unknown")
+        assert row.startswith(f"{escaped} & higher & 1 & 1 & 1 & 1 & unknown & unknown")
         assert rf"\caption{{{escaped}." in said
 
     def test_tables_are_whole_and_captions_say_the_sign(self, comparison: Comparison) -> None:
@@ -228,4 +234,4 @@ class TestLatex:
     def test_negative_numbers_have_a_minus_sign(self) -> None:
         scores, mos = pandas.DataFrame({"bad-metric": [3.0, 2, 1]}), pandas.Series([1.0, 2, 3])
         data = DataSetResult("x", scores, mos, metrics={"bad-metric": MetricResult("bad-metric")}, bootstrap=0)
-        assert "bad-metric & higher & unknown & 3 & $-$1.000" in to_latex(Comparison((data,)))
+        assert "bad-metric & higher & $-$1.000" in to_latex(Comparison((data,)))

@@ -55,21 +55,24 @@ def page(title: str, header: str, main: str) -> str:
 
 
 def table(table: Table) -> str:
-    """A table that scrolls sideways where the page is narrow; reasons for empty cells stand below the metric's name."""
+    """A table that scrolls sideways where the page is narrow, and below it why cells are empty."""
     numeric = [any(not math.isnan(row[i].value) for row in table.rows) for i in range(len(table.columns))]
     heads = "".join(
         f'<th scope="col"{_class("number" * number)}>{text(head)}</th>'
         for head, number in zip(table.columns, numeric, strict=True)
     )
     body = "".join(
-        f'<tr><th scope="row">{text(row[0].text)}{_why(table.reasons.get(row[0].text, ""))}</th>'
+        f'<tr><th scope="row">{text(row[0].text)}</th>'
         + "".join(_cell(cell, number) for cell, number in zip(row[1:], numeric[1:], strict=True))
         + "</tr>\n"
         for row in table.rows
     )
+    reasons = items(f"<b>{text(label)}</b>: {text(reason)}" for label, reason in table.reasons.items())
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="Table: {text(table.title)}"><table>'
         f"<caption>{text(table.title)}</caption><thead><tr>{heads}</tr></thead><tbody>\n{body}</tbody></table></div>"
+        + f'<ul class="reasons">{reasons}</ul>'
+        * bool(reasons)
     )
 
 
@@ -80,10 +83,6 @@ def _cell(cell: Cell, number: bool) -> str:
     said, detail = said.replace("-", "−"), detail.replace("-", "−")
     said = f'<b title="highest of its column">{said}</b>' if cell.best else said
     return f'<td{_class("number" + " best" * cell.best)} data-value="{float(cell.value)!r}">{said}{detail}</td>'
-
-
-def _why(reason: str) -> str:
-    return f' <span class="why">{text(reason)}</span>' if reason else ""
 
 
 def plot(figure: Figure, said: str) -> str:

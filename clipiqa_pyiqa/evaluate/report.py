@@ -83,6 +83,9 @@ def _finding(data: DataSetResult, rows: Records) -> str:
     if not ranked:
         return f"On {name} no metric could be correlated with opinion; the reasons are in its table."
     best, *others = ranked
+    if best["SROCC"] <= 0:
+        said = f"On {name} ({best['n']} images) no metric ranks as people do: the highest SROCC is that of "
+        return said + f"<b>{text(best['metric'])}</b>, {_srocc(best)}. Is a low opinion score good there?"
     said = f"On {name} ({best['n']} images) <b>{text(best['metric'])}</b> ranks most as people do: SROCC {_srocc(best)}"
     if not others:
         return f"{said}."

@@ -131,14 +131,14 @@ def data_set_table(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> Ta
     columns = {
         "metric": [Cell(row["metric"]) for row in rows],
         "better": [Cell(row["direction"]) for row in rows],
-        "range": [Cell(row["range"].replace(", ", " to ") or _UNKNOWN) for row in rows],
-        "n": [Cell(str(row["n"]), value=row["n"]) for row in rows],
     }
     if data.mos is None:
         columns |= _spread(data, rows)
     else:
         for statistic in data.statistics:
             columns[statistic] = _best_marked([_estimate(data, row, statistic) for row in rows])
+    columns["n"] = [Cell(str(row["n"]), value=row["n"]) for row in rows]
+    columns["range"] = [Cell(row["range"].replace(", ", " to ") or _UNKNOWN) for row in rows]
     columns["ms/image"] = [_milliseconds(row["seconds per image"]) for row in rows]
     before = [data.note] * bool(data.note)
     if data.mos is None:
@@ -247,9 +247,10 @@ def _spread(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> dict[str,
 
 
 def _best_marked(cells: Sequence[Cell]) -> list[Cell]:
-    """The highest marked, if there is something that it is higher than."""
+    """The highest marked, if it is good at all and there is something that it is higher than."""
     numbers = [cell.value for cell in cells if not math.isnan(cell.value)]
-    return [replace(c, best=True) if len(numbers) > 1 and c.value == max(numbers) else c for c in cells]
+    best = max(numbers, default=0.0)
+    return [replace(c, best=True) if len(numbers) > 1 and c.value == best > 0 else c for c in cells]
 
 
 def _milliseconds(seconds: float) -> Cell:
