@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -12,9 +14,13 @@ import pytest
 import torch
 from photos import BUNDLED, distorted_photos
 from safetensors import safe_open
+from torch import Tensor
 
+import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.evaluate.correlation import srocc
+from clipiqa_pyiqa.features import encode
 from clipiqa_pyiqa.images import read_image
 
 FLAGS = ["--epochs", "2", "--batch-size", "4", "--quick-gelu", "--quiet"]
@@ -190,3 +196,38 @@ def test_same_seed_same_result(table, tmp_path, rn50, store):
         torch.rand(3)  # what else draws from torch's generator does not matter
         assert train(table, tmp_path / out, rn50, store, "--init", "random", "--epochs", "1") == 0
     assert content(tmp_path / "a/last.safetensors") == content(tmp_path / "b/last.safetensors")
+
+
+def test_hidden_prompts_are_recovered_from_scores_of_photos(tmp_path):
+    """Scores of a hidden context on distorted photos are learned from a random start, and hold on photos held out.
+
+    On the small CLIP in the package, which has been trained: features of a network with random weights hardly vary.
+    """
+    sources = sorted((Path(clipiqa_pyiqa.__file__).parent / "data/photos").glob("*.jpg"))
+    photos = distorted_photos(tmp_path, sources, (96, 72), parts=4)
+    held_out = [path.name.split(" ")[0] == sources[0].stem for path in photos]
+    torch.manual_seed(123)  # the recipe's, so that this is what the command starts from
+    start = CLIPIQA("clipiqa+", pretrained=False, backbone="mini", context={"n_ctx": 4, "init": "random"}).train()
+    features = torch.cat([encode(start, [read_image(path).pixels]) for path in photos])
+
+    def scores_of(seed: int | None) -> Tensor:
+        metric = copy.deepcopy(start)
+        if seed is not None:
+            drawn = torch.randn(metric.prompt_learner.ctx.shape, generator=torch.Generator().manual_seed(seed))
+            metric.prompt_learner.ctx.data = 0.3 * drawn  # far from any words
+        with torch.no_grad():
+            return metric.score(features)[:, 0]
+
+    def agreement(seed: int) -> float:
+        return srocc(scores_of(seed)[held_out], scores_of(None)[held_out])
+
+    teacher = min(range(16), key=lambda seed: abs(agreement(seed)))  # of which the start knows least
+    assert abs(agreement(teacher)) < 0.5
+    splits = ["val" if out else "train" for out in held_out]
+    rows = list(zip(photos, scores_of(teacher).tolist(), splits, strict=True))
+    table = write(tmp_path / "scores.csv", ["path", "score", "split"], rows)
+    out = tmp_path / "run"
+    command = ["train", str(table), "--out", str(out), "--backbone", "mini", "--n-ctx", "4", "--init", "random"]
+    command += ["--epochs", "12", "--batch-size", "16", "--lr", "5e-3", "--range", "0", "1", "--device", "cpu"]
+    assert main([*command, "--features", str(tmp_path / "store"), "--quiet"]) == 0
+    assert json.loads(content(out / "best.safetensors")[1]["scores"])["srocc"] >= 0.95
