@@ -104,6 +104,11 @@ class TestCommand:
         scored = pd.read_csv(out / "scores.csv", comment="#").set_index("path")
         assert f"<td>{scored.loc[str(BUNDLED[0]), 'quality']:.4f}</td>" in (out / "radar.html").read_text()
 
+    def test_images_of_one_name_are_told_apart(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        paths = [str(save_grey(tmp_path / folder / "a.png", level)) for folder, level in (("x", 20), ("y", 220))]
+        assert main(["radar", *paths, "--backbone", "mini"]) == 0
+        assert capsys.readouterr().out.splitlines()[0].split() == ["question", *paths]
+
     def test_one_file(self, tmp_path: Path) -> None:
         args = ["radar", str(BUNDLED[0]), "--backbone", "mini", "--max-side", "96", "--look", "-q"]
         assert main([*args, "--out", str(tmp_path / "one.svg")]) == 0

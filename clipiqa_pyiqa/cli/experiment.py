@@ -130,7 +130,7 @@ class Experiment:
         """Write a text file into the folder for results."""
         if self.out is not None:
             with _writing(self.out / name):
-                (self.out / name).write_text(text, encoding="utf-8")
+                (self.out / name).write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def picture(self, name: str, picture: Figure | Image | None) -> None:
         """Write a figure or an image into the folder for results, if there is something to show."""
@@ -159,7 +159,8 @@ class Experiment:
             intervals: Columns -> the two columns of their intervals, which are printed behind them.
             more: What else to write.
         """
-        print(shown(summary, intervals or {}))
+        table = shown(summary, intervals or {})
+        print(table.encode("utf-8", "backslashreplace").decode())  # names may hold bytes that are no text
         values = json.loads(summary.to_json(orient="records"))  # NaN becomes null
         said = {"summary": values, **more, "left_out": dict(failed), "provenance": dict(provenance)}
         self.text(self.summary, json.dumps(said, indent=2, ensure_ascii=False) + "\n")

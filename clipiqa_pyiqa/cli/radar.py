@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..errors import CLIPIQAError
 from . import experiment
@@ -34,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score the images and draw the charts."""
-    from ..evaluate.radar import FEEL, LOOK, MOST, charts_of, radar
+    from ..evaluate.radar import FEEL, LOOK, MOST, charts_of, named, radar
     from ..evaluate.radar_page import radar_page
     from ..evaluate.scores import score_images
 
@@ -63,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             else:
                 run.picture(name, radar(scores))
     table = scores.frame.T
-    table.columns = [Path(path).name for path in table.columns]
+    table.columns = list(named(scores).values())
     table.insert(0, "question", table.index)
     return run.finish(table.reset_index(drop=True), scores.failed, scores.provenance)
 

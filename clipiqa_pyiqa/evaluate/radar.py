@@ -121,7 +121,7 @@ def points(values: Sequence[float], radius: float) -> list[tuple[float, float]]:
 
 
 def named(scores: Scores) -> Mapping[str, str]:
-    """Path -> the shortest name that tells it from the other images."""
+    """Path -> its file name, or the whole path where other images have that name too."""
     names = [Path(path).name for path in scores.frame.index]
     return {
         path: name if names.count(name) == 1 else str(path)
