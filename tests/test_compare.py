@@ -216,7 +216,7 @@ class TestSharing:
         monkeypatch.setattr(CLIPIQA, "encode_image", noting)
         one, several = (compare({"mini": MINI}, data, batch_size=size).data_sets[0] for size in (1, 10))
         assert passes == [1] * 10 + [5, 5]
-        monkeypatch.setattr("clipiqa_pyiqa.evaluate.compare.BATCH_PIXELS", 2 * 40 * 40)
+        monkeypatch.setattr("clipiqa_pyiqa.evaluate.pipeline.BATCH_PIXELS", 2 * 40 * 40)
         compare({"mini": MINI}, data, batch_size=10)
         assert passes[12:] == [2, 2, 1, 1, 1, 1, 1, 1]  # of 40×40 two at a time, of 40×48 one
         assert one.scores["mini"].tolist() == pytest.approx(several.scores["mini"].tolist(), abs=1e-6)

@@ -144,8 +144,8 @@ def _write(comparison: Comparison, folder: Path, report: bool) -> None:
 def _draw(comparison: Comparison, folder: Path) -> None:
     """The report's pictures as files, for papers and slides."""
     from ..evaluate import pictures
-    from ..evaluate.compare import file_name
     from ..evaluate.disagreement import disagreements
+    from ..evaluate.outcome import file_name
 
     folder.mkdir(exist_ok=True)
     for data in comparison.data_sets:

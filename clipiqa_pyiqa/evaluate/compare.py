@@ -1,56 +1,30 @@
-"""Metrics side by side on data sets: each image is decoded once and scored by all metrics.
-
-Images are worked on in blocks of ``batch_size``, in the order of the data set, which the processes of a team take in
-turn. What shares a pass is decided within a block, so that the numbers do not depend on how many processes there are.
-"""
+"""Metrics side by side on data sets: from what is asked for to what it came to."""
 
 from __future__ import annotations
 
 import functools
 import logging
-import math
 import os
-import re
-import statistics
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from ..errors import ImageError
-from ..scoring import BATCH_PIXELS, default_workers
-from .comparison import Comparison, DataSetResult, MetricResult
+from ..scoring import default_workers
+from .comparison import Comparison
 from .datasets import DataSet, parse_data_sets
 from .metrics import Metric, MetricSpec, build_metric, parse_metrics
+from .outcome import data_set_result, file_name, write_scores
+from .pipeline import Options, Progress, score_data_set
 from .published import SOURCES
 from .requests import CompareError
-from .score_store import UNREADABLE, Entry, ScoreStore, writing
-from .scorers import Group, group_metrics, own_random_state, reason, score_group
+from .score_store import ScoreStore, writing
+from .scorers import group_metrics, own_random_state, reason
 from .team import Team, joined, team_of_environment
 
-if TYPE_CHECKING:
-    import pandas
-
 log = logging.getLogger("clipiqa_pyiqa")
-
-Progress = Callable[[str, int, int], object]
-"""Called with a data set's name, images done and images in all (of this process)."""
-
-
-@dataclass(frozen=True)
-class _Options:
-    device: torch.device
-    batch_size: int
-    workers: int
-    seed: int
-    progress: Progress
 
 
 def compare(
@@ -90,7 +64,7 @@ def compare(
         published: ``'paper'`` or ``'pyiqa'``: whose values to show where both publish one.
         resume: Go on with the scores that lie in ``out``; those made by another setup are left alone.
         overwrite: Delete them first.
-        progress: See :data:`Progress`.
+        progress: See :data:`~clipiqa_pyiqa.evaluate.pipeline.Progress`.
         settings: More to say about this run, for the results.
 
     Raises:
@@ -100,7 +74,7 @@ def compare(
     """
     team = team_of_environment()
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root)
-    options = _Options(
+    options = Options(
         _device(device, team),
         _at_least(1, "batch_size", batch_size),
         _at_least(1, "workers", workers or default_workers()),
@@ -123,16 +97,16 @@ def compare(
         results = []
         for data, store in zip(sets, stores, strict=True):
             with own_random_state():
-                _score(data, group_metrics(list(built.values())), store, team, options)
+                score_data_set(data, group_metrics(list(built.values())), store, team, options)
             store.flush()
             team.wait()
             store.load()
             team.wait()
             if team.leads:
                 store.merge()
-            results.append(_result(data, specs, built, failed, store, bootstrap, seed, plcc_fit, published))
+            results.append(data_set_result(data, specs, built, failed, store, bootstrap, seed, plcc_fit, published))
             if team.leads and folder is not None:
-                _write_scores(folder / "scores" / f"{file_name(data.name)}.parquet", results[-1])
+                write_scores(folder / "scores" / f"{file_name(data.name)}.parquet", results[-1])
         team.wait()
     told = {**_settings(team, options), "bootstrap": str(bootstrap), "seed": str(seed), **(settings or {})}
     return Comparison(tuple(results), told)
@@ -186,219 +160,13 @@ def _build(specs: Sequence[MetricSpec], device: torch.device) -> tuple[dict[str,
     return built, failed
 
 
-def _score(data: DataSet, groups: Sequence[Group], store: ScoreStore, team: Team, options: _Options) -> None:
-    """Score this process's share of a data set."""
-    keys = [metric.key for group in groups for metric in group.metrics]
-
-    def to_do(index: int) -> bool:
-        path = data.paths[index]
-        unread = store.get(UNREADABLE, path)
-        return bool(unread and unread.error) or any(not store.scored(key, path) for key in keys)
-
-    step = options.batch_size
-    blocks = [range(start, min(start + step, len(data.paths))) for start in range(0, len(data.paths), step)]
-    own = blocks[team.rank :: team.size]
-    total, done = sum(map(len, own)), 0
-    waited, start = 0.0, time.perf_counter()
-    work = [[index for index in block if to_do(index)] for block in own] if keys else []
-    done = total - sum(map(len, work))
-    options.progress(data.name, done, total)
-    try:
-        for block, images, waiting in _decoded(data, work, options.workers):
-            waited += waiting
-            readable = {}
-            for index, image in zip(block, images, strict=True):
-                if isinstance(image, ImageError):
-                    log.warning("%s: left out of all metrics: %s", data.name, image)
-                    store.add(UNREADABLE, data.paths[index], Entry(None, math.nan, str(image)))
-                    continue
-                if store.get(UNREADABLE, data.paths[index]):
-                    store.add(UNREADABLE, data.paths[index], Entry(None, math.nan))  # it can be read by now
-                readable[index] = image
-            for indices in _batches(readable):
-                _score_batch(data, indices, [readable[index] for index in indices], groups, store, options)
-            done += len(block)
-            options.progress(data.name, done, total)
-    finally:
-        store.flush()
-    if waited:
-        share = waited / (time.perf_counter() - start)
-        log.info("%s: the metrics waited %.1f %% of the time for decoding", data.name, 100 * share)
-
-
-def _score_batch(
-    data: DataSet,
-    indices: Sequence[int],
-    images: Sequence[Tensor],
-    groups: Sequence[Group],
-    store: ScoreStore,
-    options: _Options,
-) -> None:
-    """Score images of one size with whatever metrics lack them."""
-    x = torch.stack(list(images)).contiguous().to(options.device)
-    x = x.float().div_(255) if x.dtype == torch.uint8 else x
-    for group in groups:
-        lacking = [
-            place
-            for place, index in enumerate(indices)
-            if any(not store.scored(metric.key, data.paths[index]) for metric in group.metrics)
-        ]
-        if not lacking:
-            continue
-        entries = score_group(group, x if len(lacking) == len(x) else x[lacking], options.seed)
-        for metric, scored in zip(group.metrics, entries, strict=True):
-            for place, entry in zip(lacking, scored, strict=True):
-                path = data.paths[indices[place]]
-                if not store.scored(metric.key, path):
-                    store.add(metric.key, path, entry)
-
-
-def _decoded(
-    data: DataSet, blocks: Sequence[Sequence[int]], workers: int
-) -> Iterator[tuple[Sequence[int], list[Tensor | ImageError], float]]:
-    """Blocks of decoded images and the seconds spent waiting for them, decoded ahead in the background."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode")
-    ahead: deque[tuple[Sequence[int], list[Future[Tensor | ImageError]]]] = deque()
-    coming, submitted = iter([block for block in blocks if block]), 0
-
-    def submit_more() -> None:
-        nonlocal submitted
-        while submitted < 2 * workers or len(ahead) < 2:  # the block after this one, at least
-            if (block := next(coming, None)) is None:
-                return
-            ahead.append((block, [pool.submit(_load, data, index) for index in block]))
-            submitted += len(block)
-
-    try:
-        submit_more()
-        while ahead:
-            block, futures = ahead.popleft()
-            submitted -= len(block)
-            submit_more()
-            start = time.perf_counter()
-            images = [future.result() for future in futures]
-            yield block, images, time.perf_counter() - start
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _load(data: DataSet, index: int) -> Tensor | ImageError:
-    try:
-        return data.load(index)
-    except ImageError as error:
-        return error
-
-
-def _batches(images: Mapping[int, Tensor]) -> list[list[int]]:
-    """Images that share a pass: of one size, and not too many pixels at once."""
-    sizes: dict[tuple[int, ...], list[int]] = {}
-    for index, image in images.items():
-        sizes.setdefault(tuple(image.shape), []).append(index)
-    steps = {size: max(1, BATCH_PIXELS // math.prod(size[1:])) for size in sizes}
-    return [
-        indices[start : start + steps[size]]
-        for size, indices in sizes.items()
-        for start in range(0, len(indices), steps[size])
-    ]
-
-
-def _result(
-    data: DataSet,
-    specs: Sequence[MetricSpec],
-    built: Mapping[str, Metric],
-    failed: Mapping[str, str],
-    store: ScoreStore,
-    bootstrap: int,
-    seed: int,
-    plcc_fit: bool,
-    published: str,
-) -> DataSetResult:
-    import pandas
-
-    unread = store.entries.get(UNREADABLE, {})
-    skipped = {path: unread[path].error for path in data.paths if path in unread and unread[path].error}
-    kept = [index for index, path in enumerate(data.paths) if path not in skipped]
-    paths = pandas.Index([data.paths[index] for index in kept], name="path")
-    columns, results = {}, {}
-    for spec in specs:
-        metric = built.get(spec.label)
-        entries = store.entries.get(metric.key, {}) if metric is not None else {}
-        of_images = {path: entries[path] for path in paths if path in entries}
-        columns[spec.label] = [
-            entry.score if (entry := of_images.get(path)) is not None and entry.score is not None else math.nan
-            for path in paths
-        ]
-        results[spec.label] = _metric_result(spec, metric, failed.get(spec.label, ""), of_images, len(paths))
-    mos = None if data.mos is None else pandas.Series([data.mos[index] for index in kept], paths, float, "mos")
-    return DataSetResult(
-        data.name,
-        pandas.DataFrame(columns, index=paths, dtype=float),
-        mos,
-        data.lower_better,
-        results,
-        skipped,
-        data.note,
-        data.published_as,
-        bootstrap,
-        seed,
-        plcc_fit,
-        published,
-    )
-
-
-def _metric_result(
-    spec: MetricSpec, metric: Metric | None, error: str, entries: Mapping[str, Entry], images: int
-) -> MetricResult:
-    failures = {path: entry.error for path, entry in entries.items() if entry.error}
-    scored = [entry for entry in entries.values() if not entry.error]
-    note = ""
-    if failures:
-        path, why = next(iter(failures.items()))
-        said = f"no score for {len(failures)} of {images} images, such as {Path(path).name}: {why}."
-        error, note = (error, said) if scored else (said, "")
-    if not error and not images:
-        error = "no image could be read."
-    times = [entry.seconds for entry in scored]
-    return MetricResult(
-        spec.label,
-        spec.lower_better,
-        spec.score_range,
-        metric.provenance if metric is not None else spec.shown,
-        statistics.median(times) if times else math.nan,
-        error,
-        metric.published_as if metric is not None else "",
-        note,
-    )
-
-
-def _write_scores(path: Path, result: DataSetResult) -> None:
-    """Path, opinion and scores of each image, and in ``attrs`` what they are."""
-    frame: pandas.DataFrame = result.scores.copy()
-    if result.mos is not None:
-        frame.insert(0, "mos", result.mos)
-    frame.attrs = {
-        "data_set": result.name,
-        "note": result.note,
-        "mos_lower_better": result.mos_lower_better,
-        "metrics": {
-            label: {**metric.provenance, "lower_better": metric.lower_better, "error": metric.error}
-            for label, metric in result.metrics.items()
-        },
-        "skipped": dict(result.skipped),
-    }
-    with writing(path.parent):
-        beside = path.with_suffix(".tmp")
-        frame.to_parquet(beside)
-        os.replace(beside, path)
-
-
 @functools.cache
 def _versions() -> dict[str, str]:
     packages = ("clipiqa-pyiqa", "pyiqa", "torch", "torchvision", "open_clip_torch", "pillow", "scipy")
     return {package: version(package) for package in packages}
 
 
-def _settings(team: Team, options: _Options) -> dict[str, str]:
+def _settings(team: Team, options: Options) -> dict[str, str]:
     device = options.device
     return {
         **_versions(),
@@ -422,8 +190,3 @@ def _at_least(lowest: int, name: str, value: int) -> int:
     if value < lowest:
         raise CompareError(f"{name} must be at least {lowest}, but is {value}.")
     return value
-
-
-def file_name(name: str) -> str:
-    """A label as part of a file's name."""
-    return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "data"

@@ -48,37 +48,33 @@ def group_metrics(metrics: Sequence[Metric]) -> list[Group]:
     return [Group(tuple(members)) for members in groups.values()]
 
 
-def score_group(group: Group, x: Tensor, seed: int = 0) -> list[list[Entry]]:
-    """What each member makes of each image; whatever fails becomes an entry that says why.
+def score_group(group: Group, x: Tensor, seed: int = 0) -> Iterator[tuple[Metric, int, Entry]]:
+    """What each member makes of each image, as it comes; whatever fails becomes an entry that says why.
 
     Args:
         group: The metrics.
         x: Images ``(N, 3, H, W)`` in [0, 1], on the device of the metrics.
         seed: Of whatever a metric draws, for each image anew, so that its score depends on the image alone.
 
-    Returns:
-        Entries, ``[metric][image]``. The time of a shared pass counts for each member, as if it were alone.
+    Yields:
+        The metric, the number of the image in the batch, and the entry. The time of a shared pass counts for each
+        member, as if it were alone.
     """
     if not group.shared:
-        return [[_score_alone(metric, image[None], seed) for image in x] for metric in group.metrics]
-    net = group.metrics[0].net
-    assert net is not None
-    try:
-        with torch.no_grad():
-            start = time.perf_counter()
-            features = net.encode_image(x)
-            encoding = (_now(x.device) - start) / len(x)
-    except Exception as error:
-        if len(x) == 1:
-            entry = Entry(None, math.nan, reason(error))
-            return [[entry] for _ in group.metrics]
-        failure = True
-    else:
-        failure = False
-    if failure:  # out of the except block, whose error keeps the failed pass's tensors alive
-        singly = [score_group(group, x[index : index + 1], seed) for index in range(len(x))]
-        return [[scored[member][0] for scored in singly] for member in range(len(group.metrics))]
-    return [_ask(metric, features, encoding) for metric in group.metrics]
+        for metric in group.metrics:
+            for number in range(len(x)):
+                yield metric, number, _score_alone(metric, x[number : number + 1], seed)
+        return
+    encoded = _encode(group, x)
+    if isinstance(encoded, str) and len(x) > 1:  # one image may spoil a batch, or the batch be too large
+        for number in range(len(x)):
+            for metric, _, entry in score_group(group, x[number : number + 1], seed):
+                yield metric, number, entry
+        return
+    for metric in group.metrics:
+        entries = [Entry(None, math.nan, encoded)] if isinstance(encoded, str) else _ask(metric, *encoded)
+        for number, entry in enumerate(entries):
+            yield metric, number, entry
 
 
 def reason(error: BaseException) -> str:
@@ -102,6 +98,19 @@ def own_random_state() -> Iterator[None]:
     finally:
         random.setstate(ours)
         np.random.set_state(numpys)
+
+
+def _encode(group: Group, x: Tensor) -> tuple[Tensor, float] | str:
+    """Features and the seconds that each image took; or why there are none."""
+    net = group.metrics[0].net
+    assert net is not None
+    try:
+        with torch.no_grad():
+            start = time.perf_counter()
+            features = net.encode_image(x)
+            return features, (_now(x.device) - start) / len(x)
+    except Exception as error:  # only its words leave here, as the error itself keeps the failed pass's tensors alive
+        return reason(error)
 
 
 def _ask(metric: Metric, features: Tensor, encoding: float) -> list[Entry]:
