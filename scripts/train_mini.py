@@ -91,7 +91,7 @@ def loss_of(
     known = weight.view(-1, VERSIONS, len(AXES))
     first, second = torch.triu_indices(VERSIONS, VERSIONS, 1)
     gap = wanted[:, first] - wanted[:, second]
-    trust = torch.minimum(known[:, first], known[:, second]) * (gap.abs() / 0.5).clamp(max=1) * (gap.abs() > 0.03)
+    trust = torch.minimum(known[:, first], known[:, second]) * (gap.abs() / config["sure_gap"]).clamp(max=1) * (gap.abs() > 0.03)
     order = F.softplus(-3 * gap.sign() * (grouped[:, first] - grouped[:, second]))
 
     def mean(loss: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -140,12 +140,14 @@ def learning_rate(step: int, config: dict) -> float:
     return config["learning_rate"] * min(1.0, (step + 1) / config["warmup"], (config["steps"] - step) / config["decay"])
 
 
-def train(config: dict, photos: dict, work: Path, workers: int) -> tuple[MiniCLIP, Words]:
+def train(config: dict, photos: dict, work: Path, workers: int, begin: Path | None) -> tuple[MiniCLIP, Words]:
     """Run the recipe, or what is left of it; returns the averaged model and its words."""
     torch.manual_seed(config["seed"])
     model = MiniCLIP(**config["architecture"])
     words = Words(config["architecture"]["text_width"])
     both = nn.ModuleList([model, words])
+    if begin is not None:
+        both.load_state_dict(torch.load(begin, weights_only=True)["average"])
     mean_model, mean_words = copy.deepcopy(model), copy.deepcopy(words)
     average = nn.ModuleList([mean_model, mean_words]).requires_grad_(False)
     trained = [p for p in both.parameters() if p.requires_grad]
@@ -221,6 +223,7 @@ def main() -> None:
     parser.add_argument("--exclude", nargs="*", default=[], help="leave out photos whose path contains one of these")
     parser.add_argument("--work", type=Path, default=Path("build/mini"), help="for the checkpoint and the log")
     parser.add_argument("--output", type=Path, default=Path("build/mini/mini.safetensors"))
+    parser.add_argument("--begin", type=Path, help="checkpoint of an earlier run to begin from, averaged")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2, help="processes that make batches")
     args = parser.parse_args()
@@ -231,7 +234,7 @@ def main() -> None:
     config = yaml.safe_load(args.config.read_text())
     photos = read_photos(args.photos, config["max_side"], args.exclude)
     log.info("recipe %s\n%d photos: %s", json.dumps(config), len(photos), ", ".join(photos))
-    model, words = train(config, photos, args.work, args.workers)
+    model, words = train(config, photos, args.work, args.workers, args.begin)
     words.write_into(model)
     save(model, args.output, metadata_of(config, words, photos))
     log.info("wrote %s, %.1f MB", args.output, args.output.stat().st_size / 1e6)

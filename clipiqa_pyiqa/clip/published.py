@@ -22,7 +22,7 @@ OPENAI = "openai"
 BUNDLED = "bundled"
 """The tag of the one file inside this package."""
 MINI_FILE = Path(__file__).parents[1] / "data" / "mini.safetensors"
-MINI_SHA256 = "3a3030e855ff9cdf4c2cc130c08226fb12cc1f88f146719438cd7929087db325"
+MINI_SHA256 = "f2839110709d1cc23daa24acd1abac1e96ad09cb549825b77de4120f1aac704a"
 PROMPT_FILES = (
     "CLIP-IQA+_learned_prompts-603f3273.pth",
     "CLIPIQA+_RN50_512-89f5d940.pth",
