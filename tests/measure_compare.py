@@ -149,7 +149,7 @@ def main() -> None:
         weights = args.weights or save_seeded(Path(folder))
         few, many = jpegs(Path(folder) / "few", max(4, args.images // 4)), jpegs(Path(folder) / "many", args.images)
         overhead(many, "entropy", {}, args.rounds)
-        overhead(few, "clipiqa", {"backbone": "mini"}, args.rounds)
+        overhead(many, "clipiqa", {"backbone": "mini"}, args.rounds)
         variants(few, weights, args.rounds)
         overhead(few, "clipiqa", {"clip_weights": str(weights)}, args.rounds)
 
