@@ -165,6 +165,20 @@ def parse_config(options: Any) -> TrainConfig:
     network.pop("type", None)
     if (train.get("warmup_iter") or -1) > 0:
         raise ConfigError("warmup_iter is not supported: leave it out or set it to -1.")
+    for options, title, key, kind, what in (
+        (train, "train", "optim", Mapping, "a mapping with a 'type'"),
+        (train, "train", "scheduler", Mapping, "a mapping with a 'type'"),
+        (train, "train", "mos_loss_opt", Mapping, "a mapping with a 'type'"),
+        (train, "train", "metric_loss_opt", Mapping, "a mapping with a 'type'"),
+        (data, "datasets: train", "meta_info_file", str, "the path of a CSV file"),
+        (data, "datasets: train", "dataroot_target", str, "the path of a folder"),
+        (top, "the configuration", "manual_seed", int, "a whole number"),
+    ):
+        if options.get(key) is not None and not isinstance(options[key], kind):
+            raise ConfigError(f"{key!r} in {title} must be {what}, but is {options[key]!r:.80}.")
+    reach = data.get("mos_range")
+    if reach is not None and not (isinstance(reach, list) and len(reach) == 2 and all(map(_is_number, reach))):
+        raise ConfigError(f"mos_range must be two numbers, the lowest and the highest score, but is {reach!r:.80}.")
     split = data.get("split_index")
     if isinstance(split, int):
         split = f"ratio{data.get('split_ratio', '802')}_seed123_split_{split:02d}"
@@ -172,7 +186,7 @@ def parse_config(options: Any) -> TrainConfig:
         "path": data.get("meta_info_file"),
         "root": data.get("dataroot_target"),
         "columns": (0, 1, split),
-        "score_range": tuple(data["mos_range"]) if data.get("mos_range") else None,
+        "score_range": tuple(reach) if reach else None,
         "lower_better": bool(data.get("lower_better", False)),
         "name": data.get("name"),
     }
@@ -218,6 +232,10 @@ def _section(options: Any, title: str, known: Iterable[str]) -> Mapping[str, Any
         if name not in known:
             raise ConfigError(f"unknown key {name!r} in {title}: {nearest(name, known)}")
     return options
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _need(options: Mapping[str, Any], name: str, title: str) -> Any:

@@ -36,7 +36,8 @@ from clipiqa_pyiqa.prompt_learning import PromptLearner
 from clipiqa_pyiqa.prompt_search import make_candidates, search
 from clipiqa_pyiqa.prompt_words import TEMPLATES, known_words
 from clipiqa_pyiqa.train_config import PYIQA, replaced
-from clipiqa_pyiqa.training import Trainer, Views
+from clipiqa_pyiqa.training import Trainer
+from clipiqa_pyiqa.training_features import Views
 
 ROOT = Path(__file__).parents[1]
 KONIQ = 7058  # training images
@@ -74,7 +75,7 @@ def pyiqas_trainer(weights: Path, paths: list[Path], folder: Path, batch_size: i
     options["name"] = f"batch{batch_size}"
     options["network"] = {"type": "CLIPIQA_builtin", "model_type": "clipiqa+", "pretrained": False}
     options["network"]["pos_embedding"] = True
-    steps = 6 if batch_size < 64 else 3
+    steps = 5 if batch_size < 64 else 2
     options["train"] |= {"total_iter": steps}
     del options["train"]["total_epoch"]
     options["val"] |= {"val_freq": 10**6, "pbar": False}
@@ -189,6 +190,11 @@ def different_texts(pairs: int) -> list:
     return made[:pairs]
 
 
+def row(what: str, ours: float, theirs: float, note: str) -> None:
+    ratio = f"{ours / theirs:.3g} (1/{theirs / ours:.0f})"
+    print(f"| {what} | {ours:.3g} s | {theirs:.3g} s | {ratio} | {note} |", flush=True)
+
+
 def main() -> None:
     logging.disable(logging.WARNING)
     folder = Path(tempfile.mkdtemp())
@@ -197,47 +203,37 @@ def main() -> None:
     (folder / "images").mkdir()
     paths = write_images(folder / "images", sources)
     torch.manual_seed(0)
-    rows = []
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    print(f"{machine}, torch {torch.__version__} on {torch.get_num_threads()} threads")
+    print("\n| what | ours | the other | ratio | |\n|---|---|---|---|---|")
 
-    def row(what: str, ours: float, theirs: float, note: str) -> None:
-        rows.append((what, f"{ours:.3g} s", f"{theirs:.3g} s", f"1/{theirs / ours:.0f} ({ours / theirs:.4f})", note))
-        print(rows[-1], file=sys.stderr, flush=True)
-
-    for batch_size in (8, 64):
-        theirs = pyiqas_trainer(weights, paths, folder, batch_size)
-        trainer = our_trainer(weights, folder, batch_size)
-        trainer.train_epoch()
-        start = time.perf_counter()
-        trainer.train_epoch()
-        ours = (time.perf_counter() - start) / 40
-        steps = KONIQ // batch_size
-        row(
-            f"epoch of {KONIQ:,} images, batch {batch_size}: cached | pyiqa's trainer, its built-in",
-            ours * steps,
-            theirs * steps,
-            f"{ours:.3g} s | {theirs:.3g} s per batch, times {steps}",
-        )
-    row("step of batch 64: text to its end | 77 positions", *step_times(trainer), "median of 10 in turns")
-    store = FeatureStore(trainer.metric, folder / "store")
-    views = [Views(PYIQA.recipe, 0).of(index)[:2] for index in range(32)]
-    for name, asked in {"whole, flipped": [(WHOLE, View(flip=True))] * 32, "crops of 384": views}.items():
-        plan = store.plan(paths[:32], asked)
-        start = time.perf_counter()
-        store.fill(plan)
-        seconds = (time.perf_counter() - start) / plan.to_encode
-        print(f"first pass, {name}: {seconds:.3g} s per feature", file=sys.stderr)
-        rows.append((f"first pass, {name}", f"{seconds:.3g} s per feature", "", "", f"{plan.to_encode} features"))
+    times = step_times(our_trainer(weights, folder, 64))
+    row("step of batch 64: text to its end / 77 positions", *times, "median of 10, in turns")
     for name, candidates in {
         "1,000 pairs of different texts": different_texts(1000),
         "our list": make_candidates(known_words(), TEMPLATES),
     }.items():
         ours, slow, texts = search_time(weights, candidates)
         note = f"{len(candidates):,} pairs, {texts:,} texts, 2,000 features, 100 intervals"
-        row(f"prompts search, {name} | only encoding its texts, 77 positions, singly", ours, slow, note)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads")
-    print("\n| what | ours | the other | ratio | |\n|---|---|---|---|---|")
-    for cells in rows:
-        print("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+        row(f"prompts search, {name} / only encoding its texts, 77 positions, singly", ours, slow, note)
+    for batch_size in (8, 64):
+        trainer = our_trainer(weights, folder, batch_size)
+        trainer.train_epoch()
+        start = time.perf_counter()
+        trainer.train_epoch()
+        ours = (time.perf_counter() - start) / 40
+        theirs = pyiqas_trainer(weights, paths, folder, batch_size)
+        steps = KONIQ // batch_size
+        what = f"epoch of {KONIQ:,} images, batch {batch_size}: cached / pyiqa's trainer with its built-in"
+        row(what, ours * steps, theirs * steps, f"{ours:.3g} s / {theirs:.3g} s per batch, times {steps}")
+    store = FeatureStore(trainer.metric, folder / "store")
+    views = [Views(PYIQA.recipe, 0).of(index)[:2] for index in range(16)]
+    for name, asked in {"whole, flipped": [(WHOLE, View(flip=True))] * 16, "crops of 384": views}.items():
+        plan = store.plan(paths[:16], asked)
+        start = time.perf_counter()
+        store.fill(plan)
+        seconds = (time.perf_counter() - start) / plan.to_encode
+        print(f"| first pass, {name} | {seconds:.3g} s per feature | | | {plan.to_encode} features |", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from photos import BUNDLED, distorted_photos
 from safetensors import safe_open
 from torch import Tensor
@@ -19,6 +20,7 @@ from torch import Tensor
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.evaluate.correlation import srocc
 from clipiqa_pyiqa.features import encode
 from clipiqa_pyiqa.images import read_image
@@ -174,6 +176,34 @@ def test_config_of_pyiqas_trainer(photos, tmp_path, rn50, store, capsys):
     (tmp_path / "odd.yml").write_text(text.replace("total_epoch", "total_epochs"))
     assert main(["train", "--config", str(tmp_path / "odd.yml"), "--out", str(tmp_path / "x"), *options]) == 2
     assert "unknown key 'total_epochs' in train: did you mean 'total_epoch'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "value", "message"),
+    [
+        ("train", "optim", "Adam", "'optim' in train must be a mapping"),
+        ("train", "scheduler", [1], "'scheduler' in train must be a mapping"),
+        ("train", "optim", None, "train has no 'optim'"),
+        ("data", "mos_range", 5, "mos_range must be two numbers"),
+        ("data", "mos_range", [0, "high"], "mos_range must be two numbers"),
+        ("data", "meta_info_file", 7, "must be the path of a CSV file"),
+        ("data", "batch_size_per_gpu", "8", "batch_size must be a whole number"),
+        ("data", "augment", {"rotate": True}, "unknown key 'rotate' in augment"),
+        ("top", "manual_seed", "one", "must be a whole number"),
+        ("top", "datasets", [], "datasets must hold a block 'train'"),
+        ("top", "network", None, "has no 'network'"),
+        ("network", "context", {"n_ctxs": 4}, "did you mean 'n_ctx'"),
+    ],
+)
+def test_config_values_of_the_wrong_kind(block, key, value, message):
+    from clipiqa_pyiqa.prompt_learning import Context
+    from clipiqa_pyiqa.train_config import parse_config
+
+    options = yaml.safe_load((Path(__file__).parents[1] / "configs/train/pyiqa.yml").read_text())
+    blocks = {"top": options, "data": options["datasets"]["train"]}
+    blocks.get(block, options.get(block))[key] = value
+    with pytest.raises(CLIPIQAError, match=message):
+        Context.parse(parse_config(options).network["context"])
 
 
 def test_shipped_configs_are_the_recipes():

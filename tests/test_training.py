@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.features import WHOLE, FeatureStore, View
 from clipiqa_pyiqa.train_config import PLAIN, ConfigError, TrainConfig, replaced
-from clipiqa_pyiqa.training import CachedFeatures, ImageFeatures, Trainer, TrainingError, Views, correlations
+from clipiqa_pyiqa.training import Trainer, TrainingError, correlations
+from clipiqa_pyiqa.training_features import CachedFeatures, ImageFeatures, Views
 
 SMALL = replaced(PLAIN, batch_size=3, epochs=4)
 
@@ -155,32 +156,44 @@ def test_two_processes_give_the_gradient_of_the_joint_batch(rn50, tmp_path):
         assert (grad - expected).norm() <= 1e-4 * expected.norm()  # fp32, other batches and another order of sums
 
 
-def test_pyiqas_own_trainer(rn50, photos, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["official", "pyiqa"])
+def test_pyiqas_own_trainer(rn50, photos, tmp_path, monkeypatch, name):
     """Its GeneralIQAModel and train_pipeline, from our config: builds, trains prompts only, saves, loads strictly."""
     import yaml
+    from pyiqa.models.general_iqa_model import GeneralIQAModel
     from pyiqa.train import train_pipeline
 
-    options = yaml.safe_load((Path(__file__).parents[1] / "configs/train/pyiqa.yml").read_text())
+    options = yaml.safe_load((Path(__file__).parents[1] / "configs/train" / f"{name}.yml").read_text())
     rows = [f"{path.name},{index * 15},{'val' if index < 2 else 'train'}" for index, path in enumerate(photos)]
     (tmp_path / "meta.csv").write_text("img_name,MOS,official_split\n" + "\n".join(rows))
     for split in options["datasets"].values():
         split |= {"meta_info_file": str(tmp_path / "meta.csv"), "dataroot_target": str(photos[0].parent)}
         split |= {"num_worker_per_gpu": 0, "batch_size_per_gpu": 2}
-    options["datasets"]["train"]["augment"]["random_crop"] = 32
+    augment = options["datasets"]["train"]["augment"]
+    augment |= {"random_crop": 32} if "random_crop" in augment else {}
     options["network"] |= {"clip_weights": str(rn50), "quick_gelu": True}
     options["train"] |= {"total_epoch": 2}
     options["val"] |= {"val_freq": 2, "pbar": False}
     options["logger"] |= {"use_tb_logger": False}
     (tmp_path / "train.yml").write_text(yaml.safe_dump(options))
     monkeypatch.setattr("sys.argv", ["train.py", "-opt", str(tmp_path / "train.yml")])
+    contexts: list[Tensor] = []
+
+    def noted(self: GeneralIQAModel, data: object, feed_data: Callable = GeneralIQAModel.feed_data) -> None:
+        contexts.append(self.net.prompt_learner.ctx.detach().clone())
+        feed_data(self, data)
+
+    monkeypatch.setattr(GeneralIQAModel, "feed_data", noted)
     level = logging.root.level
     results = train_pipeline(str(tmp_path))
     logging.root.setLevel(level)
     assert "srcc" in results["koniq10k"]
-    saved = tmp_path / "experiments/clipiqa_plus_pyiqa/models/net_latest.pth"
+    saved = tmp_path / f"experiments/clipiqa_plus_{name}/models/net_latest.pth"
     state = torch.load(saved, weights_only=True)["params"]
     assert set(state) == {f"prompt_learner.{name}" for name in ("ctx", "token_prefix", "token_suffix")}
-    metric = CLIPIQA("clipiqa+", clip_weights=rn50, quick_gelu=True, pos_embedding=True, pretrained_model_path=saved)
-    start = CLIPIQA("clipiqa+", pretrained=False, clip_weights=rn50, quick_gelu=True).prompt_learner.ctx
-    assert not torch.equal(metric.prompt_learner.ctx, start)
+    network = {**options["network"], "pretrained_model_path": saved}
+    del network["type"], network["model_type"]
+    metric = CLIPIQA("clipiqa+", **network)
+    assert metric.prompt_learner.ctx.shape == ((16, 512) if name == "official" else (2, 16, 512))
+    assert not torch.equal(metric.prompt_learner.ctx, contexts[0])  # where training began
     metric.load_state_dict(state, strict=True)

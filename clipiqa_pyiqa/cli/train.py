@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ..metric import CLIPIQA
     from ..score_table import ScoreTable
     from ..train_config import TrainConfig
-    from ..training import Features, Progress, Scores
+    from ..training import Progress, Scores
+    from ..training_features import Features
 
 EPILOG = """\
 Each image is encoded once into a feature store; an epoch over stored features takes seconds. Recipes: plain (whole
@@ -140,7 +141,7 @@ def _features(
 ) -> tuple[Features, dict[str, torch.Tensor]]:
     """Features of the training images, and those of the whole images of the other splits."""
     from ..features import FeatureStore
-    from ..training import CachedFeatures, ImageFeatures, Views, whole_views
+    from ..training_features import CachedFeatures, ImageFeatures, Views, whole_views
 
     store = FeatureStore(metric, args.features)
     views = Views(config.recipe, config.seed, args.exact)
