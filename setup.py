@@ -27,7 +27,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["clipiqa_pyiqa*"]),
-    package_data={"clipiqa_pyiqa": ["py.typed", "data/*", "evaluate/report.*"]},
+    package_data={"clipiqa_pyiqa": ["py.typed", "data/*", "data/photos/*", "evaluate/report.*"]},
     python_requires=">=3.10",
     # Each lower bound is what `.ci/oldest` installs and tests; docs/install.md says what was seen.
     install_requires=[

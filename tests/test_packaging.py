@@ -49,8 +49,8 @@ def requirements(wheel: zipfile.ZipFile) -> list[str]:
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    sources = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
-    assert sources <= shipped
+    files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    assert {path.relative_to(ROOT).as_posix() for path in files} <= shipped  # code, weights, photos, styles
     assert "clipiqa_pyiqa/py.typed" in shipped
     assert all(name.startswith("clipiqa_pyiqa/") for name in shipped)
     assert "MIT License" in read(wheel, "LICENSE")
