@@ -44,7 +44,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def run(example: ModuleType, photos: Path, out: Path, weights: Path, *more: str) -> None:
-    small = shlex.split("--steps 4 --more 3 --check 1 --batch 2 --patch 48 --side 128 --width 8 --depth 3 --watch 1")
+    small = shlex.split("--steps 4 --more 3 --check 1 --batch 2 --patch 48 --side 128 --width 8 --blocks 1 --watch 1")
     command = [str(photos), "--out", str(out), "--clip-weights", str(weights), "--device", "cpu", *small, *more]
     example.main(command)
 
@@ -57,13 +57,20 @@ class TestRestoration:
         assert "3 photos to train on, 1 to watch, judged: canyon-wren-24, canyon-wren-48" in said
         assert re.search(r"CLIP-IQA, pull 0\.3: loss_weight \d", said) and "in all" in said
         rows = {row["picture"]: row for row in csv.DictReader((out / "results.csv").open(encoding="utf-8"))}
-        assert {"noisy", "pixel loss alone", "CLIP-IQA, pull 0.3", "CLIP-IQA, pull 3", "clean"} <= set(rows)
+        assert {
+            "noisy",
+            "pixel loss alone",
+            "CLIP-IQA, pull 0.3",
+            "CLIP-IQA, pull 3",
+            "CLIP-IQA, pull 30",
+            "clean",
+        } <= set(rows)
         assert set(rows["noisy"]) == {"picture", "psnr", "clipiqa", "piqe"}
         assert float(rows["clean"]["psnr"]) == float("inf") and 15 < float(rows["noisy"]["psnr"]) < 25
         history = list(csv.DictReader((out / "history.csv").open(encoding="utf-8")))
         assert [row["step"] for row in history if row["run"] == "CLIP-IQA, pull 3"] == ["0", "1", "2", "3"]
         before_after = Image.open(out / "canyon-wren-24.png")
-        assert before_after.width > 5 * 128  # noisy, three runs, clean
+        assert before_after.width > 6 * 128  # noisy, four runs, clean
 
     def test_repeats_itself(self, example, photos, seeded_weights, tmp_path):
         for name in ("one", "two"):
@@ -89,7 +96,9 @@ class TestRestoration:
     def test_verdicts(self, example, change, expected):
         alone = {"psnr": 30.0, "clipiqa": 0.5, "niqe": 5.0, "piqe": 40.0}
         scores = {name: value + change.get(name, 0.0) for name, value in alone.items()}
-        assert expected in example.verdict("a run", scores, alone)
+        said = example.verdict("a run", scores, alone, clean={**alone, "clipiqa": 0.6})
+        assert expected in said
+        assert ("above the clean photos' own" in said) == (scores["clipiqa"] > 0.6)
 
     def test_guard(self, example):
         start = {"psnr": 30.0, "clipiqa": 0.5, "niqe": 5.0}

@@ -37,21 +37,20 @@ LOWER_IS_BETTER = {"niqe", "brisque", "piqe"}
 class Denoiser(nn.Module):
     """Predicts the noise at half resolution and takes it away: ``(N, 3, H, W)`` to the same, H and W even."""
 
-    def __init__(self, width: int, depth: int):
+    def __init__(self, width: int, blocks: int):
         super().__init__()
-        layers: list[nn.Module] = [nn.PixelUnshuffle(2), nn.Conv2d(12, width, 3, padding=1)]
-        for _ in range(depth - 2):
-            layers += [nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)]
-        layers += [nn.ReLU(), nn.Conv2d(width, 12, 3, padding=1), nn.PixelShuffle(2)]
-        self.noise = nn.Sequential(*layers)
-        for layer in layers:
-            if isinstance(layer, nn.Conv2d):  # torch's default start shrinks the signal in every layer
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
-        nn.init.zeros_(layers[-2].weight)  # at first the network changes nothing
+        self.head = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, width, 3, padding=1))
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
+            for _ in range(blocks)
+        )
+        self.tail = nn.Sequential(nn.Conv2d(width, 12, 3, padding=1), nn.PixelShuffle(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x - self.noise(x)
+        y = self.head(x - 0.5)
+        for block in self.blocks:
+            y = y + block(y)
+        return x - self.tail(y)
 
 
 @dataclass
@@ -204,14 +203,16 @@ def weight_for(pull: float, net: nn.Module, noisy: Tensor, clean: Tensor, criter
     return pull * (pixel / quality).item()
 
 
-def verdict(name: str, scores: Scores, alone: Scores) -> str:
-    """What a run did, against going on with the pixel loss alone."""
+def verdict(name: str, scores: Scores, alone: Scores, clean: Scores) -> str:
+    """What a run did, against going on with the pixel loss alone and against the clean photos."""
     gain, cost = scores["clipiqa"] - alone["clipiqa"], alone["psnr"] - scores["psnr"]
     others = [metric for metric in scores if metric in LOWER_IS_BETTER]
     worse = [metric for metric in others if scores[metric] > 1.05 * alone[metric]]
     better = [metric for metric in others if scores[metric] < 0.95 * alone[metric]]
     changes = ", ".join(f"{metric} {alone[metric]:.2f} -> {scores[metric]:.2f}" for metric in others)
     text = f"{name}: CLIP-IQA {gain:+.3f}, PSNR {-cost:+.2f} dB" + (f", {changes}. " if changes else ". ")
+    if scores["clipiqa"] > clean["clipiqa"] + 0.01:
+        text += f"Its score is above the clean photos' own, {clean['clipiqa']:.3f}. "
     if gain <= 0.01:
         return text + "The score did not rise."
     if len(worse) > len(better) or cost > 1:
@@ -245,11 +246,11 @@ def arguments(command: Sequence[str] | None) -> argparse.Namespace:
                         "beginning of their names (default: every third)")  # fmt: skip
     parser.add_argument("--watch", type=int, default=2, help="how many of them to watch while training (2)")
     parser.add_argument("--sigma", type=float, default=25, help="noise in grey levels of 255 (25)")
-    parser.add_argument("--steps", type=int, default=600, help="with the pixel loss, before the runs part (600)")
-    parser.add_argument("--more", type=int, default=200, help="steps of each run (200)")
+    parser.add_argument("--steps", type=int, default=900, help="with the pixel loss, before the runs part (900)")
+    parser.add_argument("--more", type=int, default=300, help="steps of each run (300)")
     parser.add_argument("--check", type=int, default=50, help="look at the watched photos every so many steps (50)")
-    parser.add_argument("--pulls", type=float, nargs="+", default=[0.3, 3], help="how hard CLIP-IQA pulls on the "
-                        "pixels, against the pixel loss, when a run starts; the weights follow (0.3 3)")  # fmt: skip
+    parser.add_argument("--pulls", type=float, nargs="+", default=[0.3, 3, 30], help="how hard CLIP-IQA pulls on the "
+                        "pixels, against the pixel loss, when a run starts; the weights follow (0.3 3 30)")  # fmt: skip
     parser.add_argument("--allow-db", type=float, default=0.5, help="PSNR that early stopping lets go (0.5)")
     parser.add_argument("--form", default="linear", help="of CLIPIQALoss (linear)")
     parser.add_argument("--prompts", nargs="+", default=["quality"], help="named pairs (quality)")
@@ -262,7 +263,7 @@ def arguments(command: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--patch", type=int, default=96, help="side of the training squares in pixels (96)")
     parser.add_argument("--side", type=int, default=384, help="of the held-out squares in pixels (384)")
     parser.add_argument("--width", type=int, default=48, help="of the network (48)")
-    parser.add_argument("--depth", type=int, default=8, help="of the network (8)")
+    parser.add_argument("--blocks", type=int, default=3, help="of the network (3)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args(command)
@@ -286,9 +287,9 @@ def main(command: Sequence[str] | None = None) -> None:
     judge = Judge(args.metrics, {"niqe": args.niqe, "brisque": args.brisque}, criterion, args.device)
     second = next((name for name in args.metrics if name in judge.metrics), "")  # watched beside PSNR
 
-    start = Run("start", Denoiser(args.width, args.depth).to(args.device))
+    start = Run("start", Denoiser(args.width, args.blocks).to(args.device))
     data = batches(photos.train, args.batch, args.patch, args.sigma, args.seed)
-    for step in train(start, data, args.steps, 1e-3, criterion, args.device):
+    for step in train(start, data, args.steps, 2e-3, criterion, args.device):
         if step % max(args.steps // 4, 1) == 0:
             print(f"  pixel loss, {step} steps, {time.perf_counter() - begin:.0f} s", flush=True)
     first = judge.mean(restore(start.net, noisy_watched, args.device), photos.watched)
@@ -303,7 +304,7 @@ def main(command: Sequence[str] | None = None) -> None:
         run.history.append({"step": 0, **first})
         kept: tuple[int, dict[str, Tensor]] = (0, copy.deepcopy(run.net.state_dict()))
         data = batches(photos.train, args.batch, args.patch, args.sigma, args.seed + 1)  # all runs see the same
-        for step in train(run, data, args.more, 3e-4, criterion, args.device):
+        for step in train(run, data, args.more, 5e-4, criterion, args.device):
             if step % args.check and step != args.more:
                 continue
             now = judge.mean(restore(run.net, noisy_watched, args.device), photos.watched)
@@ -339,7 +340,7 @@ def main(command: Sequence[str] | None = None) -> None:
     print(f"\nMeans over {len(photos.names)} held-out photos; v: lower is better, ^: higher.\n{table(rows)}\n")
     for name, scores in rows.items():
         if name.startswith("CLIP-IQA"):
-            print(verdict(name, scores, rows["pixel loss alone"]))
+            print(verdict(name, scores, rows["pixel loss alone"], rows["clean"]))
     for run in runs:
         if run.last_good is not None and run.last_good[0] == 0:
             print(f"{run.name}: early stopping would have kept nothing of it, already the first check was too late.")
