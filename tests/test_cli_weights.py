@@ -51,7 +51,7 @@ def test_table_of_everything_downloads_nothing(
         assert where.startswith(f"{server.url}/timm/") and "openaipublic" in where
     assert table["CLIPIQA+_RN50_512-89f5d940.pth"][2] == "89f5d940"
     assert server.requests == []
-    assert {file.name for file in home.rglob('*') if file.is_file()} <= {"hashes.json"}  # of mini, remembered
+    assert {file.name for file in home.rglob("*") if file.is_file()} <= {"hashes.json"}  # of mini, remembered
 
 
 def test_table_says_what_is_there(

@@ -22,7 +22,7 @@ OPENAI = "openai"
 BUNDLED = "bundled"
 """The tag of the one file inside this package."""
 MINI_FILE = Path(__file__).parents[1] / "data" / "mini.safetensors"
-MINI_SHA256 = "f2839110709d1cc23daa24acd1abac1e96ad09cb549825b77de4120f1aac704a"
+MINI_SHA256 = "adf182cc260bae2b13e8449d99ed3fbdfa582676ccade1df82e87b880b52a0fd"
 PROMPT_FILES = (
     "CLIP-IQA+_learned_prompts-603f3273.pth",
     "CLIPIQA+_RN50_512-89f5d940.pth",

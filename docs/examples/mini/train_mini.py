@@ -1,6 +1,6 @@
 """Train `mini`, the small CLIP that comes with the package, on folders of photos.
 
-    python scripts/train_mini.py PHOTOS [PHOTOS ...] --work build/mini --output clipiqa_pyiqa/data/mini.safetensors
+    python train_mini.py PHOTOS [PHOTOS ...] --work build/mini --output clipiqa_pyiqa/data/mini.safetensors
 
 It has seen no human scores: photos are degraded by known amounts, and the score of a prompt pair is trained to follow.
 The run is seeded, and goes on from its last checkpoint in `--work` if there is one. Recipe: configs/train/mini.yml.
@@ -91,7 +91,11 @@ def loss_of(
     known = weight.view(-1, VERSIONS, len(AXES))
     first, second = torch.triu_indices(VERSIONS, VERSIONS, 1)
     gap = wanted[:, first] - wanted[:, second]
-    trust = torch.minimum(known[:, first], known[:, second]) * (gap.abs() / config["sure_gap"]).clamp(max=1) * (gap.abs() > 0.03)
+    trust = (
+        torch.minimum(known[:, first], known[:, second])
+        * (gap.abs() / config["sure_gap"]).clamp(max=1)
+        * (gap.abs() > 0.03)
+    )
     order = F.softplus(-3 * gap.sign() * (grouped[:, first] - grouped[:, second]))
 
     def mean(loss: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -219,7 +223,7 @@ def metadata_of(config: dict, words: Words, photos: dict) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, nargs="+", help="folders of undistorted photos, searched recursively")
-    parser.add_argument("--config", type=Path, default=Path(__file__).parents[1] / "configs/train/mini.yml")
+    parser.add_argument("--config", type=Path, default=Path(__file__).parents[3] / "configs/train/mini.yml")
     parser.add_argument("--exclude", nargs="*", default=[], help="leave out photos whose path contains one of these")
     parser.add_argument("--work", type=Path, default=Path("build/mini"), help="for the checkpoint and the log")
     parser.add_argument("--output", type=Path, default=Path("build/mini/mini.safetensors"))

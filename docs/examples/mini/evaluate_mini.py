@@ -1,6 +1,6 @@
 """Judge a `mini` file on photos that it was not trained on.
 
-    python scripts/evaluate_mini.py FILE PHOTOS [PHOTOS ...] --only held-out-folder --output build/mini/report
+    python evaluate_mini.py FILE PHOTOS [PHOTOS ...] --only held-out-folder --output build/mini/report
 
 Writes `report.json` (everything) and `report.md` (the tables of docs/mini.md).
 """
