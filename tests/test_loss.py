@@ -200,7 +200,7 @@ class TestGradient:
         direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         expected, errors = (slope * direction).sum().item(), []
         with torch.no_grad():
-            for step in (1e-7, 1e-8, 1e-9):  # a ReLU that flips within a step spoils its difference, hardly those of all
+            for step in (1e-7, 1e-8, 1e-9):  # a flipping ReLU spoils one difference, hardly all
                 difference = (criterion(x + step * direction) - criterion(x - step * direction)) / (2 * step)
                 errors.append(abs(difference.item() / expected - 1))
         assert min(errors) < 1e-4, errors  # float64 keeps six digits of the smallest difference
