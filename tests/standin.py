@@ -18,16 +18,19 @@ class Brightness:
 
     Args:
         seconds: How long encoding one image takes.
+        stall: After how many images it hangs, so that a signal is sure to find it at work.
     """
 
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float = 0.0, stall: int | None = None) -> None:
+        self.seconds, self.stall = seconds, stall
         self.batches: list[tuple[int, ...]] = []
 
     def encode_image(self, x: torch.Tensor) -> torch.Tensor:
         assert x.dtype == torch.float32 and x.min() >= 0 and x.max() <= 1
         self.batches.append(tuple(x.shape))
         time.sleep(self.seconds * len(x))
+        if self.stall is not None and sum(shape[0] for shape in self.batches) > self.stall:
+            time.sleep(300)
         return x.double().mean(dim=(1, 2, 3), keepdim=False)[:, None].float()
 
     def score(self, features: torch.Tensor, prompts: Any = None, aggregate: Any = "mean") -> torch.Tensor:
@@ -41,7 +44,9 @@ class Brightness:
 def main() -> int:
     from clipiqa_pyiqa.cli import main, model
 
-    model.build_metric = lambda *_: Brightness(float(os.environ.get("STANDIN_SECONDS", 0)))  # type: ignore[assignment]
+    seconds, stall = (os.environ.get(f"STANDIN_{name}") for name in ("SECONDS", "STALL"))
+    standin = Brightness(float(seconds or 0), int(stall) if stall else None)
+    model.build_metric = lambda *_: standin  # type: ignore[assignment]
     return main()
 
 

@@ -290,13 +290,13 @@ class TestRealProcesses:
 
     @pytest.fixture
     def broken_off(self, many: Path) -> Callable[..., SimpleNamespace]:
-        """Starts a slow run, sends it a signal in the middle, and returns its exit code and messages."""
+        """Starts a run that hangs in the middle, sends it a signal there, and returns its exit code and messages."""
 
         def run(out: Path, number: signal.Signals) -> SimpleNamespace:
             journal = out.with_name(out.name + ".part.jsonl") if out.suffix == ".parquet" else out
             process = subprocess.Popen(
                 standin(many, "--out", out, "--batch-size", "4", "--resume"),
-                env={**os.environ, "STANDIN_SECONDS": "0.02"},
+                env={**os.environ, "STANDIN_STALL": "100"},
                 stderr=subprocess.PIPE,
                 text=True,
             )

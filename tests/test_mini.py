@@ -146,7 +146,7 @@ def test_attributes_follow_what_is_done_to_a_photo(mini: CLIPIQA, photos: list[I
     change, steps = CHANGES[attribute]
     for photo in photos:
         scores = [mini(tensor(change(photo, step)), prompts=attribute).item() for step in steps]
-        assert spearmanr(scores, range(len(steps))).statistic >= 0.9, scores  # one swap of neighbours at most
+        assert spearmanr(scores, range(len(steps))).statistic > 0.85, scores  # one swap of neighbours at most
 
 
 def test_quality_prefers_the_photo_to_every_degraded_version() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -134,13 +135,20 @@ def save_archive(tensors: Mapping[str, Tensor], path: Path) -> Path:
 
 
 def random_weights(seed: int = 0) -> dict[str, Tensor]:
-    """A state dict of RN50's full architecture, random: good for times, which do not depend on values."""
+    """A state dict of RN50's full architecture, random: good for times, which do not depend on values.
+
+    BatchNorm's statistics are measured on noise, so that features depend on the image and two sides can be compared.
+    """
     import open_clip
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = open_clip.CLIP(**open_clip.get_model_config("RN50-quickgelu"))
+        model.logit_scale.data.fill_(math.log(100))  # as in every published CLIP
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.ones_(module.weight)  # CLIP's own start, zeros, would leave every residual branch empty
+                module.momentum = None  # a plain mean
+        with torch.no_grad():
+            model.visual.train()(torch.randn(2, 3, 224, 224))
     return model.state_dict()

@@ -20,12 +20,12 @@ HEAD_WIDTH = 64
 class AttentionPool:
     """``(N, C, h, w)`` to ``(N, D)``. Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., Sec. 3.1, Table 2.
 
-    Whatever the trunk's dtype, computed in float64 on a CPU, so that a batch's features equal the single images' to the
-    last fp32 digit, and in fp32 elsewhere, where float64 is slow or missing: softmax is where fp16 goes wrong.
+    Computed in fp32 at least, whatever the trunk's dtype: softmax is where fp16 goes wrong. On a CPU the number of images
+    decides in which order a product is summed; scoring takes them one by one there, so that a batch scores like them.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
-        self.dtype = torch.float64 if dtype == torch.float64 or device.type == "cpu" else torch.float32
+        self.dtype = torch.float64 if dtype == torch.float64 else torch.float32
 
         def load(name: str) -> Tensor:
             return tensors[f"visual.attnpool.{name}"].to(device, self.dtype)
@@ -40,6 +40,11 @@ class AttentionPool:
         self.c_weight, self.c_bias = load("c_proj.weight"), load("c_proj.bias")
 
     def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
+        if x.device.type == "cpu" and not (torch.is_grad_enabled() and x.requires_grad):
+            return torch.cat([self._pool(image, pos_embedding) for image in x.split(1)])
+        return self._pool(x, pos_embedding)
+
+    def _pool(self, x: Tensor, pos_embedding: str) -> Tensor:
         tokens = x.flatten(2).transpose(1, 2).to(self.dtype)  # (N, C, h, w) -> (N, hw, C)
         tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], dim=1)  # (N, hw + 1, C)
         if pos_embedding == "interpolate":
