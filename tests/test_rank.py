@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -128,6 +129,24 @@ def _blocks(sheet: Image.Image) -> list[int]:
 
 
 class TestCommand:
+    def test_a_name_that_is_no_text_ends_no_experiment(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for folder, level in (("low", 20), ("high", 220)):
+            plain = save_grey(tmp_path / folder / "a.png", level)
+            plain.rename(os.fsdecode(os.fsencode(tmp_path / folder) + b"/caf\xe9.png"))
+        low, high, out = str(tmp_path / "low"), str(tmp_path / "high"), tmp_path / "out"
+        asked = ["--prompts", "brightness", "sharpness", "contrast", "--backbone", "mini", "--out"]
+        for command in (
+            ["rank", low, high, *asked, str(out / "rank")],
+            ["radar", low, *asked, str(out / "radar")],
+            ["pairs", low, high, *asked, str(out / "pairs")],
+            ["sweep", low, "--changes", "brightness", "--steps", "3", "--scales", "1", *asked, str(out / "sweep")],
+        ):
+            assert main(command) == 0, command
+        assert "low/caf\\xe9.png" in capsys.readouterr().out
+        assert "caf\\xe9.png" in (out / "rank" / "scores.csv").read_text()
+
     def test_known_images_in_their_order_and_a_corrupt_one_left_out(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ..evaluate.rank import best_and_worst, rank_sheet, ranking
     from ..evaluate.scores import score_images
+    from ..results import printable
 
     paths = experiment.find_images(args.paths, "rank")
     run = experiment.Experiment(args)
@@ -42,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     for question in scores.questions:
         for chosen in best_and_worst(scores, question, args.count):
             for path, row in chosen.sort_values("rank", kind="stable").iterrows():
-                rows.append({"question": question, "rank": int(row["rank"]), "score": row[question], "path": path})
+                known = {"question": question, "rank": int(row["rank"]), "score": row[question]}
+                rows.append({**known, "path": printable(path)})
         if run.out is not None:
             run.picture(f"rank-{experiment.file_name(question)}.png", rank_sheet(scores, question, args.count))
     return run.finish(pandas.DataFrame(rows), scores.failed, scores.provenance, images=len(scores.frame))

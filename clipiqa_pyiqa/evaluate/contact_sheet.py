@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import CLIPIQAError, ImageError
 from ..images import read_image
+from ..results import printable
 
 PAPER, INK, FAINT = (255, 255, 255), (28, 30, 34), (236, 238, 241)
 _ELLIPSIS = "…"
@@ -93,7 +94,7 @@ def _tile(image: Path | str | Image.Image, side: int, font: ImageFont.FreeTypeFo
 
 
 def _shortened(caption: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
-    return [_fit(" ".join(line.split()), width, font) for line in caption.split("\n")] if caption else []
+    return [_fit(" ".join(line.split()), width, font) for line in printable(caption).split("\n")] if caption else []
 
 
 def _fit(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:

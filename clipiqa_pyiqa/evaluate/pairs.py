@@ -183,10 +183,12 @@ def join_pairs(
     whole = {name: files for name, files in pairs.files.items() if all(path in scores.index for path in files)}
     if not whole:
         raise PairingError("no pair has both of its images scored: there is nothing to compare.")
-    frame = pandas.DataFrame(list(whole.values()), pandas.Index(whole, name="name"), ["low", "high"])
+    index = pandas.Index(whole, name="name", dtype=object)  # pandas' own text type refuses names that are not UTF-8
+    frame = pandas.DataFrame(list(whole.values()), index, ["low", "high"], dtype=object)
     for question in scores.columns:
         for version in ("low", "high"):
-            frame[f"{question} {version}"] = scores.loc[frame[version], question].to_numpy()
+            files = pandas.Index(frame[version], dtype=object)
+            frame[f"{question} {version}"] = scores.loc[files, question].to_numpy()
         frame[f"{question} difference"] = frame[f"{question} high"] - frame[f"{question} low"]
     left_out = tuple(name for name in pairs.files if name not in whole)
     return PairScores(frame, tuple(scores.columns), failed or {}, left_out, provenance or {})

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from ..errors import CLIPIQAError
+from ..results import printable
 from .contact_sheet import thumbnail
 from .pictures import BLUE, INK, ORANGE, STYLE, WORDS
 from .scores import Scores
@@ -104,7 +105,7 @@ def _legend(figure: SubFigure, scores: Scores) -> None:
         axes.set(xticks=[], yticks=[])
         for spine in axes.spines.values():
             spine.set(visible=True, color=colour, linewidth=3.5)
-        axes.set_xlabel(_short(Path(path).name), fontsize=8, color=INK, **WORDS)
+        axes.set_xlabel(_short(printable(Path(path).name)), fontsize=8, color=INK, **WORDS)
 
 
 def _short(name: str, limit: int = 24) -> str:
@@ -122,8 +123,8 @@ def points(values: Sequence[float], radius: float) -> list[tuple[float, float]]:
 
 def named(scores: Scores) -> Mapping[str, str]:
     """Path -> its file name, or the whole path where other images have that name too."""
-    names = [Path(path).name for path in scores.frame.index]
+    names = [printable(Path(path).name) for path in scores.frame.index]
     return {
-        path: name if names.count(name) == 1 else str(path)
+        path: name if names.count(name) == 1 else printable(str(path))
         for path, name in zip(scores.frame.index, names, strict=True)
     }

@@ -158,5 +158,6 @@ def score_images(
     if not kept:
         more = f" (and {len(failed) - 1} more like it)" if len(failed) > 1 else ""
         raise ImageError(f"none of the images could be scored: {failed[files[0]].rstrip('.')}{more}.")
-    frame = pandas.DataFrame(list(kept.values()), pandas.Index(kept, name="path"), list(names), dtype=float)
+    index = pandas.Index(kept, name="path", dtype=object)  # pandas' own text type refuses names that are not UTF-8
+    frame = pandas.DataFrame(list(kept.values()), index, list(names), dtype=float)
     return Scores(frame, failed, said)

@@ -16,7 +16,7 @@ from PIL import Image
 from ..errors import CLIPIQAError, ImageError
 from ..images import ImageRecord, read_image
 from ..prompts import parse_columns
-from ..results import Header, Row
+from ..results import Header, Row, printable
 from ..scoring import Scorer, default_workers, provenance
 from .changes import CHANGES, Change
 from .correlation import MIN_IMAGES, srocc
@@ -86,7 +86,8 @@ class Sweep:
         import pandas
 
         rows = []
-        for (path, scale, change), steps in self.frame.groupby(["path", "scale", "change"], sort=False):
+        frame = self.frame.assign(path=[printable(path) for path in self.frame["path"]])
+        for (path, scale, change), steps in frame.groupby(["path", "scale", "change"], sort=False):
             found = {question: srocc(steps["step"], steps[question]) for question in self.questions}
             rows.append({"path": path, "scale": scale, "change": change, **found})
         return pandas.DataFrame(rows)
@@ -204,8 +205,11 @@ def sweep(
         if path not in failed:
             row, amount = rows[version.name], CHANGES[change].amounts(steps)[step]
             table.append((path, scale, row.scored_width, row.scored_height, change, step, amount, *(row.scores or ())))
-    head = ["path", "scale", "width", "height", "change", "step", "amount", *columns]
-    return Sweep(pandas.DataFrame(table, columns=head), tuple(columns), failed, said, seed)
+    head = ["scale", "width", "height", "change", "step", "amount", *columns]
+    frame = pandas.DataFrame([row[1:] for row in table], columns=head)
+    # pandas' own text type refuses names that are not UTF-8
+    frame.insert(0, "path", pandas.Series([row[0] for row in table], dtype=object))
+    return Sweep(frame, tuple(columns), failed, said, seed)
 
 
 def versions_of_one(changes: Iterable[str], steps: int, scales: Sequence[float]) -> int:
