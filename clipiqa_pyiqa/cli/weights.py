@@ -105,7 +105,8 @@ def _fill(folder: Path, wanted: list[_Wanted]) -> int:
     failures = 0
     for file, known in wanted:
         if file.bundled:
-            continue  # it is where this package is
+            print(f"{file.title}: not copied, every installation of this package has it")
+            continue
         try:
             present = next((copy for copy in copies_in_folder(folder, file) if not _problem(copy, known)), None)
             if present:
