@@ -20,8 +20,9 @@ HEAD_WIDTH = 64
 class AttentionPool:
     """``(N, C, h, w)`` to ``(N, D)``. Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., Sec. 3.1, Table 2.
 
-    Computed in fp32 at least, whatever the trunk's dtype: softmax is where fp16 goes wrong. On a CPU the number of images
-    decides in which order a product is summed; scoring takes them one by one there, so that a batch scores like them.
+    Computed in fp32 at least, whatever the trunk's dtype: softmax is where fp16 goes wrong. On a CPU the number of
+    images decides in which order a product is summed; scoring takes them one by one there, so that a batch scores like
+    them.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
