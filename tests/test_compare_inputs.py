@@ -220,6 +220,7 @@ class TestBadInput:
         [
             ([], "no metric is asked for"),
             (["niqe", "niqe"], "two metrics are called 'niqe'.*'mine=niqe'"),
+            ("clipiqa:promts=quality", "unknown key 'promts' in the options of .*did you mean 'prompts'"),
             ({"a": {"metric_opt": {}}}, "unknown key 'metric_opt' in metric 'a': did you mean 'metric_opts'"),
             ({"a": {"lower_better": True}}, "unknown metric 'a'"),
             ({"a": 3}, "options of metric 'a' must be a mapping"),

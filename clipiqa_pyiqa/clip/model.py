@@ -116,15 +116,23 @@ class FrozenCLIP:
             if unseen:
                 self._warned.add(text)
                 logger.warning(
-                    "%s never saw %r, so its scores of %r mean nothing: ask it for %s, or use another backbone, "
-                    "such as RN50.",
+                    "%s never saw %r, so its scores of %r mean nothing: it knows %s and the like; for other words use "
+                    "another backbone, such as RN50.",
                     self.weights.backbone,
                     " ".join(dict.fromkeys(tokenizer().decode([token]).strip() for token in unseen)),
                     text,
-                    ", ".join(json.loads(self.checkpoint.metadata.get("prompts", "{}"))) or "what it was trained on",
+                    self._known_pairs(),
                 )
 
     @torch.compiler.disable  # nothing in here gains from tracing, which would take long
+    def _known_pairs(self) -> str:
+        """The first pair of each question that the checkpoint was trained on, as one can ask it."""
+        pairs = json.loads(self.checkpoint.metadata.get("prompts", "{}")).values()
+        first = [
+            [next((text for text in side if not text.startswith("X ")), side[0]) for side in pair] for pair in pairs
+        ]
+        return ", ".join(f"'{positive}|{negative}'" for positive, negative in first) or "what it was trained on"
+
     def _tower(self, kind: str, device: torch.device, dtype: torch.dtype) -> Any:
         with self._lock:
             tower = self._towers.get((kind, device, dtype))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,8 @@ def _look_up(request: Request) -> MetricSpec:
     label = request.label or _label(name, own)
     defaults = base.get("metric_opts", {})
     kind = own.get("type", defaults.get("type"))
+    if kind == "CLIPIQA":
+        check_keys(own, ("type", *signature(CLIPIQA).parameters), f"the options of {label!r}")
     if given.get("metric_mode", "NR") != "NR":
         raise CompareError(f"metric {label!r} needs a reference image: only no-reference metrics are compared here.")
     if kind in _OF_SETS:
