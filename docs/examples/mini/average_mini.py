@@ -1,6 +1,6 @@
 """Average the weights of several `mini` files that were trained from the same beginning: what one lost, others bring.
 
-    python average_mini.py FILE FILE [FILE ...] --shares 0.2 0.5 0.3 --output clipiqa_pyiqa/data/mini.safetensors
+python average_mini.py FILE FILE [FILE ...] --shares 0.2 0.5 0.3 --output clipiqa_pyiqa/data/mini.safetensors
 """
 
 from __future__ import annotations
