@@ -113,7 +113,7 @@ class TestTable:
         facts = table.machine(torch.device("cpu"), 2, "RN50, openai afeb0e10")
         assert facts["device"] == "cpu, 2 threads" and facts["weights"] == "RN50, openai afeb0e10"
         assert f"{os.cpu_count()} cores" in facts["CPU"]
-        assert f"torch {torch.__version__.split('+')[0]}," in facts["versions"]
+        assert f"torch {torch.__version__.split('+')[0]}" in facts["versions"]
 
 
 class TestRows:
