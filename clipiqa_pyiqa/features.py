@@ -14,9 +14,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .background import in_background
 from .clip.hashes import hash_file
 from .errors import CLIPIQAError, ImageError
 from .images import read_image
@@ -174,8 +173,8 @@ class FeatureStore:
                 f"{_megabytes(free)} left: make room, or keep them elsewhere."
             )
         waiting: dict[tuple[int, ...], list[tuple[str, str, Tensor]]] = {}  # by shape
-        for path, pixels in _decoded(list(plan.missing), workers or default_workers()):
-            content, views = plan.missing[path]
+        decoded = in_background(lambda path: read_image(path).pixels, plan.missing, workers or default_workers())
+        for (path, (content, views)), pixels in zip(plan.missing.items(), decoded, strict=True):
             for view in views:
                 seen = view(pixels, path)
                 batch = waiting.setdefault(tuple(seen.shape), [])
@@ -264,22 +263,6 @@ def encode(metric: CLIPIQA, views: Sequence[Tensor], device: str | torch.device 
 def default_folder() -> Path:
     """Where features are kept if nobody says otherwise."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "clipiqa" / "features"
-
-
-def _decoded(paths: Sequence[str], workers: int) -> Iterator[tuple[str, Tensor]]:
-    """Images decoded in the background, a few ahead, in the order given."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode")
-    ahead: deque[tuple[str, Future[Tensor]]] = deque()
-    try:
-        for path in paths:
-            ahead.append((path, pool.submit(lambda path: read_image(path).pixels, path)))
-            if len(ahead) > 2 * workers:
-                first, pixels = ahead.popleft()
-                yield first, pixels.result()
-        for first, pixels in ahead:
-            yield first, pixels.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _megabytes(count: int) -> str:

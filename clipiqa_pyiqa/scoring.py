@@ -12,7 +12,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import torch
 
+from .background import in_background
 from .errors import CLIPIQAError, ImageError
 from .images import ImageRecord, check_limits, read_image
 from .prompts import PromptPair
@@ -120,20 +121,11 @@ def _read(path: str, apply_exif: bool, max_side: int | None, max_pixels: int | N
 
 
 def _rows(read: Callable[[str], _Place], paths: Iterable[str], line: _Line, workers: int) -> Iterator[Row]:
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode")
-    decoding: deque[Future[_Place]] = deque()
-    try:
-        for path in paths:
-            decoding.append(pool.submit(read, path))
-            if len(decoding) > 2 * workers:
-                line.append(decoding.popleft().result())
-                yield from line.leave()
-        while decoding:
-            line.append(decoding.popleft().result())
+    with closing(in_background(read, paths, workers)) as places:
+        for place in places:
+            line.append(place)
             yield from line.leave()
         yield from line.leave(everything=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 class _Line:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, ImageError
-from .model import add_image_options, add_model_options, build_metric, image_limits, prepare_pil
+from .model import add_image_options, add_model_options, build_metric, check_resume, image_limits, prepare_pil
 
 if TYPE_CHECKING:
     import pandas
@@ -69,10 +69,7 @@ class Experiment:
     summary: str = "summary.json"
 
     def __post_init__(self) -> None:
-        if self.args.resume and self.args.overwrite:
-            raise CLIPIQAError("--resume keeps the results in --out and --overwrite drops them: give one of the two.")
-        if self.args.resume and self.args.out is None:
-            raise CLIPIQAError("--resume needs --out, the folder to go on with.")
+        check_resume(self.args, "folder")
         self.out: Path | None = self.args.out
         if self.out is not None:
             if self.out.suffix.lower() in FILES and not self.out.is_dir():
@@ -204,9 +201,7 @@ def find_images(paths: Sequence[str], command: str) -> list[str]:
 
     inputs = find_inputs(paths)
     if inputs.problems:
-        first, *others = inputs.problems.values()
-        more = f" (and {len(others)} more like it)" if others else ""
-        raise ImageError(f"{first}{more}: name images or folders of images for `clipiqa {command}`.")
+        raise ImageError(f"{inputs.problem}: name images or folders of images for `clipiqa {command}`.")
     return inputs.paths
 
 

@@ -23,6 +23,12 @@ class Inputs:
     paths: list[str] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def problem(self) -> str:
+        """The first problem and how many more there are, as the beginning of a sentence."""
+        first, *others = self.problems.values()
+        return first + (f" (and {len(others)} more like it)" if others else "")
+
 
 def find_inputs(arguments: Sequence[str], null_separated: bool = False) -> Inputs:
     """Resolve paths as typed.

@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..errors import CLIPIQAError
+
 if TYPE_CHECKING:
     import torch
 
@@ -94,6 +96,14 @@ def prepare_pil(huge: bool) -> None:
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # 89 to 179 megapixels are just photos
     if huge:
         Image.MAX_IMAGE_PIXELS = None
+
+
+def check_resume(args: argparse.Namespace, what: str) -> None:
+    """Raise unless ``--resume``, ``--overwrite`` and ``--out``, the file or folder for results, go together."""
+    if args.resume and args.overwrite:
+        raise CLIPIQAError("--resume keeps the results in --out and --overwrite drops them: give one of the two.")
+    if args.resume and args.out is None:
+        raise CLIPIQAError(f"--resume needs --out, the {what} to go on with.")
 
 
 def positive(text: str) -> int:

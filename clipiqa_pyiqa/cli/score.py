@@ -74,14 +74,11 @@ def run(args: argparse.Namespace) -> int:
     from ..images import check_limits
     from .device import find_device
     from .inputs import find_inputs
-    from .model import build_learned, build_metric
+    from .model import build_learned, build_metric, check_resume
 
     if not args.paths:
         raise ImageError("no PATH given: name files or folders (before --prompts, or behind a --).")
-    if args.resume and args.overwrite:
-        raise CLIPIQAError("--resume keeps the results in --out and --overwrite drops them: give one of the two.")
-    if args.resume and args.out is None:
-        raise CLIPIQAError("--resume needs --out, the file to go on with.")
+    check_resume(args, "file")
     if args.learned_prompts is not None and (args.prompts or args.all_attributes or args.template):
         raise CLIPIQAError(
             "--learned-prompts is a question of its own: leave out --prompts, --all-attributes and --template."
@@ -92,9 +89,7 @@ def run(args: argparse.Namespace) -> int:
         raise CLIPIQAError("parquet results are not text: name a file with --out.")
     inputs = find_inputs(args.paths, args.null)
     if not inputs.paths:
-        first, *others = inputs.problems.values()
-        more = f" (and {len(others)} more like it)" if others else ""
-        raise ImageError(f"{first}{more}: there is nothing to score.")
+        raise ImageError(f"{inputs.problem}: there is nothing to score.")
     failures = [Row(name, error=f"{problem}.") for name, problem in inputs.problems.items()]
 
     # Here and below what imports torch, once everything cheap is known to be right.

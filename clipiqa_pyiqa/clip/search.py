@@ -62,13 +62,14 @@ def find(file: PublishedFile) -> Copy:
     Raises:
         WeightsError: If the copy in ``CLIPIQA_WEIGHTS_DIR`` is damaged, or if nothing is found and no download works.
     """
+    if file.bundled:
+        return _in_package(file)
     for copy in copies(file):
         if not copy.damage:
             return copy
         if copy.source == VARIABLE:
             raise WeightsError(f"{copy.path} is damaged: {copy.damage}; copy it again, or delete it.")
-        if not file.bundled:
-            logger.warning("%s is damaged (%s), so it is passed over: delete it.", copy.path, copy.damage)
+        logger.warning("%s is damaged (%s), so it is passed over: delete it.", copy.path, copy.damage)
     return _download(file)
 
 
@@ -116,13 +117,18 @@ def download_places(file: PublishedFile) -> list[str]:
     return [*([f"{constants.ENDPOINT}/{file.hub}"] if file.hub else []), *file.urls]
 
 
+def _in_package(file: PublishedFile) -> Copy:
+    copy = next(copies(file), None)
+    if copy is not None and not copy.damage:
+        return copy
+    problem = "missing" if copy is None else f"damaged ({copy.damage})"
+    raise WeightsError(
+        f"{file.download_path}, which is part of clipiqa-pyiqa, is {problem}: install the package again with "
+        "`pip install --force-reinstall --no-deps clipiqa-pyiqa`."
+    )
+
+
 def _download(file: PublishedFile) -> Copy:
-    if file.bundled:
-        damage = next((f"damaged ({copy.damage})" for copy in copies(file) if copy.damage), "missing")
-        raise WeightsError(
-            f"{file.download_path}, which is part of clipiqa-pyiqa, is {damage}: install the package again with "
-            "`pip install --force-reinstall --no-deps clipiqa-pyiqa`."
-        )
     failures = []
     for place in download_places(file):
         if is_offline():

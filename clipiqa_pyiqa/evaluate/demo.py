@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from ..clip.published import MINI_FILE
 from ..errors import ImageError
+from .changes import CHANGES
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PHOTOS = MINI_FILE.parent / "photos"
@@ -25,9 +25,8 @@ OTHER = "piqe"
 """The metric beside ours: it is computed from the pixels alone, so it needs no download."""
 
 
-def _noisy(photo: Image.Image) -> Image.Image:
-    grain = np.random.default_rng(0).normal(0, 25, (photo.height, photo.width, 3))
-    return Image.fromarray(np.clip(np.rint(np.asarray(photo) + grain), 0, 255).astype(np.uint8))
+def _changed(question: str, amount: float) -> Callable[[Image.Image], Image.Image]:
+    return lambda photo: CHANGES[question].apply(photo, amount, 0)
 
 
 def _compressed(photo: Image.Image) -> Image.Image:
@@ -38,10 +37,10 @@ def _compressed(photo: Image.Image) -> Image.Image:
 
 VERSIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "as it is": lambda photo: photo,
-    "blurred": lambda photo: photo.filter(ImageFilter.GaussianBlur(3)),
-    "noisy": _noisy,
+    "blurred": _changed("sharpness", 3.0),
+    "noisy": _changed("noisiness", 25.0),
     "JPEG quality 8": _compressed,
-    "low contrast": lambda photo: ImageEnhance.Contrast(photo).enhance(0.3),
+    "low contrast": _changed("contrast", 0.3),
 }
 
 
@@ -86,30 +85,23 @@ def demo_picture(images: dict[tuple[str, str], Image.Image], scores: pd.DataFram
     """A row per photo: its versions with their quality, and a radar of their attributes."""
     from matplotlib.figure import Figure
 
+    from .radar import COLOURS, chart
+
     photos, versions = list(dict.fromkeys(photo for photo, _ in images)), list(VERSIONS)
-    figure = Figure(figsize=(2.5 * len(versions) + 3.6, 2.3 * len(photos)), layout="constrained")
+    figure = Figure(figsize=(2.5 * len(versions) + 3.8, 2.7 * len(photos)), layout="constrained")
     grid = figure.add_gridspec(len(photos), len(versions) + 1, width_ratios=[1.0] * len(versions) + [1.35])
     for row, photo in enumerate(photos):
         for column, version in enumerate(versions):
             axes = figure.add_subplot(grid[row, column])
             axes.imshow(np.asarray(images[photo, version]))
             quality = scores.loc[(photo, version), "quality"]
-            axes.set_title(f"{version}\nquality {quality:.2f}", fontsize=9, color=f"C{column}")
+            axes.set_title(f"{version}\nquality {quality:.2f}", fontsize=9, color=COLOURS[column])
             axes.axis("off")
-        _radar(figure.add_subplot(grid[row, -1], projection="polar"), scores.loc[photo])
+        radar = figure.add_subplot(grid[row, -1], projection="polar")
+        chart(radar, scores.loc[photo][list(ATTRIBUTES)])
+        radar.tick_params(axis="x", labelsize=8)
     figure.suptitle("CLIP-IQA with the bundled small CLIP, which has seen no human scores", fontsize=11)
     return figure
-
-
-def _radar(axes: Axes, scores: pd.DataFrame) -> None:
-    angles = np.linspace(0, 2 * np.pi, len(ATTRIBUTES), endpoint=False)
-    for column, version in enumerate(VERSIONS):
-        values = scores.loc[version, list(ATTRIBUTES)].to_numpy()
-        width = 2.2 if column == 0 else 1.1
-        axes.plot(np.append(angles, angles[0]), np.append(values, values[0]), color=f"C{column}", linewidth=width)
-    axes.set_xticks(angles, ATTRIBUTES, fontsize=7)
-    axes.set_ylim(0, 1)
-    axes.set_yticks([0.25, 0.5, 0.75], [])
 
 
 def demo_table(scores: pd.DataFrame) -> str:

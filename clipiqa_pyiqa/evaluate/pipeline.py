@@ -6,17 +6,19 @@ turn. What shares a pass is decided within a block, so that the numbers do not d
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from ..background import in_background
 from ..errors import ImageError
 from ..scoring import BATCH_PIXELS
 from .datasets import DataSet
@@ -110,29 +112,13 @@ def _decoded(
     data: DataSet, blocks: Sequence[Sequence[int]], workers: int
 ) -> Iterator[tuple[Sequence[int], list[Tensor | ImageError], float]]:
     """Blocks of decoded images and the seconds spent waiting for them, decoded ahead in the background."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode")
-    ahead: deque[tuple[Sequence[int], list[Future[Tensor | ImageError]]]] = deque()
-    coming, submitted = iter([block for block in blocks if block]), 0
-
-    def submit_more() -> None:
-        nonlocal submitted
-        while submitted < 2 * workers or len(ahead) < 2:  # the block after this one, at least
-            if (block := next(coming, None)) is None:
-                return
-            ahead.append((block, [pool.submit(_load, data, index) for index in block]))
-            submitted += len(block)
-
-    try:
-        submit_more()
-        while ahead:
-            block, futures = ahead.popleft()
-            submitted -= len(block)
-            submit_more()
+    ahead = max(2 * workers, *map(len, blocks)) if blocks else 0  # the block after this one, at least
+    indices = itertools.chain.from_iterable(blocks)
+    with contextlib.closing(in_background(partial(_load, data), indices, workers, ahead)) as images:
+        for block in filter(None, blocks):
             start = time.perf_counter()
-            images = [future.result() for future in futures]
-            yield block, images, time.perf_counter() - start
-    finally:
-        pool.shutdown(cancel_futures=True)
+            decoded = list(itertools.islice(images, len(block)))
+            yield block, decoded, time.perf_counter() - start
 
 
 def _load(data: DataSet, index: int) -> Tensor | ImageError:

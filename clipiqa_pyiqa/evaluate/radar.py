@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -15,6 +16,9 @@ from ..results import printable
 from .contact_sheet import thumbnail
 from .pictures import BLUE, INK, ORANGE, STYLE, WORDS
 from .scores import Scores
+
+if TYPE_CHECKING:
+    import pandas
 
 LOOK = ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "contrast")
 """The attributes of Fig. 1 (a), quality perception."""
@@ -63,7 +67,7 @@ def radar(scores: Scores) -> Figure:
         _legend(photos, scores)
         panels = spokes.subplots(1, len(charts), squeeze=False, subplot_kw={"projection": "polar"})[0]
         for axes, (title, questions) in zip(panels, charts.items(), strict=True):
-            _chart(axes, scores, title, questions)
+            chart(axes, scores.frame[questions], title)
     return figure
 
 
@@ -72,10 +76,12 @@ def said_of(question: str) -> str:
     return "noisiness\n(rim: clean)" if question == "noisiness" else question.split("|")[0].removesuffix(".")
 
 
-def _chart(axes: Axes, scores: Scores, title: str, questions: Sequence[str]) -> None:
+def chart(axes: Axes, scores: pandas.DataFrame, title: str = "") -> None:
+    """Draw one chart on polar axes: a row per image in the colours of ``COLOURS``, a column per question."""
+    questions = list(scores.columns)
     angles = np.linspace(0, 2 * np.pi, len(questions), endpoint=False)
     around = np.append(angles, angles[0])
-    for colour, (_, row) in zip(COLOURS, scores.frame[list(questions)].iterrows(), strict=False):
+    for colour, (_, row) in zip(COLOURS, scores.iterrows(), strict=False):
         values = np.append(row.to_numpy(), row.iloc[0])
         axes.plot(around, values, color=colour, linewidth=2, marker="o", markersize=3.5)
         axes.fill(around, values, color=colour, alpha=0.05, linewidth=0)
