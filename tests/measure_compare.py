@@ -1,16 +1,19 @@
 """What a comparison costs beside the metrics themselves, as ratios; run as a script, as no test.
 
-    python tests/measure_compare.py [--rounds 5] [--images 24]
+    python tests/measure_compare.py [--rounds 3] [--processes 3] [--images 24]
 
 Three figures, each the median over rounds in which what is compared takes turns, on JPEGs of 1024×768 made from a
 photo: four prompt variants of one backbone against one of them; the harness against a loop that decodes each image and
-calls the metric; and the share of the time that metrics wait for decoding.
+calls the metric; and the share of the time that metrics wait for decoding. The rounds are those of several fresh
+processes: where the memory of one happens to lie favours one side or the other by up to a quarter, for as long as it
+lives.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import multiprocessing
 import os
 import platform
 import statistics
@@ -80,21 +83,33 @@ def ratio(times: Times, above: str, below: str) -> str:
     )
 
 
-def variants(paths: Sequence[Path], weights: Path, rounds: int) -> None:
-    """Four prompt variants against one; the metrics are made beforehand, as their making is no scoring."""
+def in_fresh_processes(processes: int, measure: Callable[..., Times], *arguments: Any) -> Times:
+    """The rounds of several processes, one after the other."""
+    times: Times = {}
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        for _ in range(processes):
+            for name, rounds in pool.apply(measure, arguments).items():
+                times.setdefault(name, []).extend(rounds)
+    return times
+
+
+def variants(paths: Sequence[Path], weights: Path, rounds: int) -> Times:
+    """Four prompt variants and one; the metrics are made beforehand, as their making is no scoring."""
     made = {
         label: pyiqa.create_metric("clipiqa", device="cpu", clip_weights=str(weights), **options)
         for label, options in VARIANTS.items()
     }
     folder = str(paths[0].parent)
-    seconds = in_turns(
+    return in_turns(
         rounds, {"four": lambda: compare(made, folder), "one": lambda: compare({"one": made["quality"]}, folder)}
     )
-    print(f"four variants / one variant: {ratio(seconds, 'four', 'one')}; at most 1.15 is asked for")
 
 
-def overhead(paths: Sequence[Path], name: str, options: dict[str, Any], rounds: int) -> None:
-    """The harness against a loop that decodes with pyiqa's reader and calls the metric."""
+def overhead(paths: Sequence[Path], name: str, options: dict[str, Any], rounds: int) -> Times:
+    """The harness, a loop that decodes with pyiqa's reader and calls the metric, and the metric alone.
+
+    With ``waiting``: of each run of the harness, the per cent of its time in which it waited for decoding.
+    """
     metric = pyiqa.create_metric(name, device="cpu", **options)
     waits: list[float] = []
 
@@ -106,7 +121,7 @@ def overhead(paths: Sequence[Path], name: str, options: dict[str, Any], rounds: 
     log = logging.getLogger("clipiqa_pyiqa")
     log.setLevel(logging.INFO)
     log.propagate = False
-    log.addHandler(handler := Waits())
+    log.addHandler(Waits())
 
     def loop() -> None:
         for path in paths:
@@ -122,13 +137,17 @@ def overhead(paths: Sequence[Path], name: str, options: dict[str, Any], rounds: 
         def harness() -> None:
             compare({name: metric}, str(paths[0].parent), out=out, overwrite=True, bootstrap=0)
 
-        seconds = in_turns(rounds, {"harness": harness, "loop": loop, "metric": decoded_loop})
-    log.removeHandler(handler)
-    each = statistics.median(clock for clock, _ in seconds["metric"]) / len(paths)
-    print(f"{name}, {each * 1000:.1f} ms an image:")
-    print(f"  harness / loop that decodes and scores: {ratio(seconds, 'harness', 'loop')}; at most 1.05 is asked for")
-    print(f"  harness / scoring alone, images decoded before: {ratio(seconds, 'harness', 'metric')}")
-    print(f"  waiting for decoding: {statistics.median(waits):.1f} % of the time; at most 10 is asked for")
+        times = in_turns(rounds, {"harness": harness, "loop": loop, "metric": decoded_loop})
+    return times | {"waiting": [(share, share) for share in waits]}
+
+
+def print_overhead(title: str, count: int, times: Times) -> None:
+    each = statistics.median(clock for clock, _ in times["metric"]) / count
+    waiting = statistics.median(share for share, _ in times["waiting"])
+    print(f"{title}, {each * 1000:.1f} ms an image, {count} images:")
+    print(f"  harness / loop that decodes and scores: {ratio(times, 'harness', 'loop')}; at most 1.05 is asked for")
+    print(f"  harness / scoring alone, images decoded before: {ratio(times, 'harness', 'metric')}")
+    print(f"  waiting for decoding: {waiting:.1f} % of the time; at most 10 is asked for", flush=True)
 
 
 def _pixels(path: Path) -> torch.Tensor:
@@ -140,7 +159,8 @@ def _pixels(path: Path) -> torch.Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3, help="in each process")
+    parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--images", type=int, default=24, help="a quarter of them for CLIP-IQA")
     parser.add_argument("--weights", type=Path, help="RN50 weights; default: seeded ones are made")
     args = parser.parse_args()
@@ -148,10 +168,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         weights = args.weights or save_seeded(Path(folder))
         few, many = jpegs(Path(folder) / "few", max(4, args.images // 4)), jpegs(Path(folder) / "many", args.images)
-        overhead(many, "entropy", {}, args.rounds)
-        overhead(many, "clipiqa", {"backbone": "mini"}, args.rounds)
-        variants(few, weights, args.rounds)
-        overhead(few, "clipiqa", {"clip_weights": str(weights)}, args.rounds)
+        for title, paths, name, options in (
+            ("piqe", many, "piqe", {}),
+            ("small CLIP", many, "clipiqa", {"backbone": "mini"}),
+            ("RN50", few, "clipiqa", {"clip_weights": str(weights)}),
+        ):
+            times = in_fresh_processes(args.processes, overhead, paths, name, options, args.rounds)
+            print_overhead(title, len(paths), times)
+        times = in_fresh_processes(args.processes, variants, few, weights, args.rounds)
+        print(f"four variants / one variant: {ratio(times, 'four', 'one')}; at most 1.15 is asked for")
 
 
 if __name__ == "__main__":
