@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import fake_comparison
@@ -217,7 +219,7 @@ class TestLatex:
 
     def test_tables_are_whole_and_captions_say_the_sign(self, comparison: Comparison) -> None:
         said = to_latex(comparison)
-        assert said.count(r"\begin{table}") == said.count(r"\end{table}") == 5
+        assert said.count(r"\begin{table*}") == said.count(r"\end{table*}") == 5
         bodies = re.findall(r"\\begin\{tabular\}\{([lr]+)\}\n(.*?)\\end\{tabular\}", said, flags=re.DOTALL)
         for columns, body in bodies:
             lines = [line for line in body.splitlines() if line.endswith(r"\\")]
@@ -225,6 +227,17 @@ class TestLatex:
         captions = re.findall(r"\\caption\{(.*)\}", said)
         assert all("negated" in caption for caption in captions[:-1]) and "negated" not in captions[-1]
         assert r"\textbf{1.000} {\scriptsize [1.000, 1.000]}" in said
+
+    @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+    @pytest.mark.parametrize("columns", ["onecolumn", "twocolumn"])
+    def test_compiles_and_fits_the_page(self, comparison: Comparison, columns: str, tmp_path: Path) -> None:
+        before = rf"\documentclass[{columns}]{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}"
+        document = "\n".join([before, to_latex(comparison), r"\end{document}"])
+        (tmp_path / "tables.tex").write_text(document, encoding="utf-8")
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0 and (tmp_path / "tables.pdf").stat().st_size > 0, done.stdout
+        assert "Overfull" not in done.stdout
 
     def test_what_captions_leave_out_is_in_comments(self, comparison: Comparison) -> None:
         comments = [line for line in to_latex(comparison).splitlines() if line.startswith("%")]

@@ -54,23 +54,25 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def to_latex(comparison: Comparison) -> str:
-    """The tables as LaTeX that needs only ``booktabs``, the highest correlations bold.
+    """The tables as LaTeX that needs only ``booktabs`` and ``graphicx``, the highest correlations bold.
 
+    A table takes the width of the page, over both columns where there are two, and shrinks to it where it is wider.
     What captions have no room for stands in comments: first the settings and which metric each was, then below each
     table why cells are empty and what was left out.
     """
     comments = [*key_lines(comparison.settings), *provenance_lines(comparison)]
-    lines = [r"% \usepackage{booktabs}", *(f"% {plain(line)}" for line in comments)]
+    lines = [r"% \usepackage{booktabs,graphicx}", *(f"% {plain(line)}" for line in comments)]
     for table in build_tables(comparison):
         sign, intervals = legend(comparison)[:2]
         said = [sign] * any("SROCC" in text for text in (table.title, *table.columns))
         said += [intervals] * any(cell.detail for row in table.rows for cell in row)
         caption = " ".join(_sentence(line) for line in (table.title, *table.before, *said))
-        lines += ["", r"\begin{table}[t]", r"\centering\small", rf"\caption{{{_latex(caption)}}}"]
+        lines += ["", r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{_latex(caption)}}}"]
+        lines.append(r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%")
         lines.append(rf"\begin{{tabular}}{{{''.join('l' if words else 'r' for words in _wordy(table))}}}")
         lines += [r"\toprule", " & ".join(_latex(head) for head in table.columns) + r" \\", r"\midrule"]
         lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]
-        lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", *(f"% {plain(line)}" for line in table.after)]
+        lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table*}", *(f"% {plain(line)}" for line in table.after)]
     return "\n".join(lines) + "\n"
 
 
