@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from pyiqa.metrics.correlation_coefficient import calculate_krcc, calculate_plcc, calculate_srcc
 from scipy import stats
+from scipy.optimize import curve_fit
 
 from clipiqa_pyiqa.evaluate import correlation
 from clipiqa_pyiqa.evaluate.correlation import correlations, fit_logistic, krcc, plcc, srocc, undefined
@@ -129,4 +131,36 @@ class TestLogistic:
 
     def test_too_few_images_are_said_so(self) -> None:
         found = correlations([1, 2, 3, 4], [1, 3, 2, 4], fit=True, bootstrap=0)
-        assert "did not converge" in found["PLCC fitted"].reason and found["PLCC"].value == pytest.approx(0.8)
+        assert "more images" in found["PLCC fitted"].reason and found["PLCC"].value == pytest.approx(0.8)
+
+    @pytest.mark.parametrize(
+        "relation",
+        [
+            lambda x, noise: x,
+            lambda x, noise: -3 * x,
+            lambda x, noise: (x > 0.3).astype(float),  # its best slope is infinite
+            lambda x, noise: noise,
+            lambda x, noise: x**2 + noise,
+            lambda x, noise: np.where(x == x.max(), 1e6, x),
+        ],
+        ids=["line", "falling line", "step", "nothing", "no logistic", "outlier"],
+    )
+    def test_always_ends_at_least_as_good_as_a_line_and_without_warnings(self, relation: Callable[..., Any]) -> None:
+        generator = np.random.default_rng(1)
+        x = generator.normal(size=150)
+        y = relation(x, generator.normal(size=150))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fitted = fit_logistic(x, y)(x)
+        residual = y - np.polyval(np.polyfit(x, y, 1), x)
+        assert np.sum((fitted - y) ** 2) <= np.sum(residual**2) * (1 + 1e-6) + 1e-9
+
+    def test_as_good_as_scipys_general_fit(self) -> None:
+        def curve(s: Any, *b: float) -> Any:
+            return b[0] * (0.5 - 1 / (1 + np.exp(b[1] * (s - b[2])))) + b[3] * s + b[4]
+
+        generator = np.random.default_rng(2)
+        x = generator.uniform(-2, 3, 300)
+        y = curve(x, 3.0, 1.7, 0.4, 0.2, 5.0) + 0.3 * generator.normal(size=300)
+        (best, _) = curve_fit(curve, x, y, p0=(3, 1, 0, 0, 5), maxfev=20_000)
+        assert fit_logistic(x, y)(x) == pytest.approx(curve(x, *best), abs=1e-3)

@@ -80,8 +80,8 @@ def scatter(data: DataSetResult, label: str) -> Figure:
             across = np.linspace(scores.min(), scores.max(), 200)
             axes.plot(across, fit_logistic(scores, mos)(across), color=ORANGE, linewidth=2, label="logistic fit")
             axes.legend(frameon=False, loc="best", fontsize=8)
-        except RuntimeError:
-            said += "\n(the logistic fit did not converge)"
+        except ValueError as error:
+            said += f"\n({error})"
     axes.set_title(f"{plain(label)}\n{said}", **WORDS)
     axes.set_xlabel(f"{plain(label)} score, {metric.direction} is better", **WORDS)
     axes.set_ylabel("DMOS, lower is better" if data.mos_lower_better else "MOS, higher is better")
