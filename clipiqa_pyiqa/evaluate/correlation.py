@@ -143,7 +143,8 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Callable[[ArrayLike], Arr
     recent full reference image quality assessment algorithms*, IEEE TIP 2006, Eq. 10.
 
     For a given slope ``b2`` and centre ``b3`` the best other three are a linear least-squares problem; so only these
-    two are searched, from the best point of a coarse grid. That always ends, and never worse than a straight line.
+    two are searched, from several points of a coarse grid. That always ends, and never worse than a straight line. The
+    slope is at most 10 per standard deviation of the scores: a step between two neighbours would only fit chance.
 
     Returns:
         The curve: scores in, predicted opinion out.
@@ -151,7 +152,7 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Callable[[ArrayLike], Arr
     Raises:
         ValueError: no more images than the curve has parameters, or scores that are all the same.
     """
-    from scipy.optimize import least_squares
+    from scipy.optimize import OptimizeResult, least_squares
     from scipy.special import expit
 
     x, y = _arrays(scores, mos)
@@ -172,10 +173,14 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Callable[[ArrayLike], Arr
         return linear, known @ linear - y
 
     low, *middles, high = np.quantile((x - centre) / spread, [0, 0.1, 0.3, 0.5, 0.7, 0.9, 1])
-    grid = [np.array([slope, middle]) for slope in (0.5, 1.0, 2.0, 4.0) for middle in middles]
-    start = min(grid, key=lambda point: float(np.sum(best_linear(point)[1] ** 2)))
-    bounds = ([0.01, low - 1], [100.0, high + 1])
-    found = least_squares(lambda point: best_linear(point)[1], start, bounds=bounds).x
+    bounds = ([0.01, low - 1], [10.0, high + 1])
+
+    def refined(slope: float) -> OptimizeResult:
+        starts = [np.array([slope, middle]) for middle in middles]
+        start = min(starts, key=lambda point: float(np.sum(best_linear(point)[1] ** 2)))
+        return least_squares(lambda point: best_linear(point)[1], start, bounds=bounds)
+
+    found = min(map(refined, (0.5, 1.0, 2.0, 4.0)), key=lambda result: float(result.cost)).x
     linear = best_linear(found)[0]
     return lambda s: terms(s, *found) @ linear
 

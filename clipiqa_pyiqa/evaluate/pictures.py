@@ -78,8 +78,8 @@ def scatter(data: DataSetResult, label: str) -> Figure:
         said = f"SROCC {estimates['SROCC'].value:.3f}   PLCC {estimates['PLCC'].value:.3f}   n = {len(scores)}"
         try:
             across = np.linspace(scores.min(), scores.max(), 200)
-            axes.plot(across, fit_logistic(scores, mos)(across), color=ORANGE, linewidth=2, label="logistic fit")
-            axes.legend(frameon=False, loc="best", fontsize=8)
+            axes.plot(across, fit_logistic(scores, mos)(across), color=ORANGE, linewidth=2)
+            said += "\nline: logistic fit"
         except ValueError as error:
             said += f"\n({error})"
     axes.set_title(f"{plain(label)}\n{said}", **WORDS)
