@@ -288,5 +288,6 @@ def _choice(option: str, value: Any, choices: dict[Any, Any]) -> Any:
     try:
         return choices[value]
     except (KeyError, TypeError):
-        known = ", ".join(repr(choice) for choice in choices)
+        names = (choice for choice in choices if isinstance(choice, str) or choice is choices[choice])  # no synonyms
+        known = ", ".join(map(repr, names))
         raise CLIPIQAError(f"{option}={value!r} is not known: choose one of {known}.") from None

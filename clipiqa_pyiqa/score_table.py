@@ -153,10 +153,10 @@ def read_score_table(
         tuple(missing),
     )
     for split in needed:
-        if len(table.rows(split)) < 2:
+        if (left := len(table.rows(split))) < 2:
             raise TableError(
-                f"{path} leaves {len(table.rows(split))} images in the split {split!r}, but at least two are needed in "
-                f"{' and in '.join(map(repr, needed))}: add images, or change the split."
+                f"{path} leaves {['no image', 'one image'][left]} in the split {split!r}, but two or more are needed "
+                f"in {' and in '.join(map(repr, needed))}: add images, or change the split."
             )
     return table
 

@@ -108,6 +108,10 @@ def check_resume(args: argparse.Namespace, what: str) -> None:
 
 def positive(text: str) -> int:
     """An argument that counts something."""
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, but {text!r} came")
     return value
