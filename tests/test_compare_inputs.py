@@ -171,6 +171,19 @@ class TestDataSets:
         found = [data.published_as for data in parse_data_sets(given, data_root)]
         assert found == ["koniq10k", "", "", "spaq", "spaq 20 % at 512", ""]
 
+    def test_published_for_files_copied_from_pyiqas(self, data_root: Path) -> None:
+        import pyiqa
+
+        folder = Path(pyiqa.__file__).parent
+        copied = yaml.safe_load((folder / "default_dataset_configs.yml").read_text(encoding="utf-8"))
+        names = ["koniq10k-1024", "livec", "spaq", "tid2013"]
+        found = parse_data_sets({name: copied[name] for name in names}, data_root)
+        assert [data.published_as for data in found] == names
+        large = dict(copied["koniq10k"], dataroot_target="./datasets/koniq10k/1024x768")  # as people wrote it once
+        elsewhere = dict(copied["livec"], dataroot_target=str(data_root / "koniq10k"))
+        found = parse_data_sets({"koniq10k": large, "livec": elsewhere}, data_root)
+        assert [data.published_as for data in found] == ["", "livec"]
+
 
 class TestPublished:
     def test_paper_and_pyiqa(self) -> None:
@@ -225,6 +238,7 @@ class TestBadInput:
             ({"a": {"lower_better": True}}, "unknown metric 'a'"),
             ({"a": 3}, "options of metric 'a' must be a mapping"),
             ({"niqe": {"metric_opts": [1]}}, "metric_opts of 'niqe' must be a mapping"),
+            ({"niqe": {"lower_better": "maybe"}}, "lower_better of metric 'niqe' must be true or false"),
             ({"a": {"metric_opts": {"type": "LPIPS"}, "metric_mode": "FR"}}, "'a' needs a reference"),
         ],
     )  # fmt: skip
@@ -246,6 +260,10 @@ class TestBadInput:
             ("livec:subset=2", "a share between 0 and 1, but is 2"),
             ("livec:mos_rage=[0, 1]", "unknown key 'mos_rage' in data set 'livec': did you mean 'mos_range'"),
             (["livec", "livec"], "two data sets are called 'livec'"),
+            ("livec:augment=512", "augment of data set 'livec' must be a mapping, such as {resize: 512}, but is 512"),
+            ("livec:lower_better=2", "lower_better of data set 'livec' must be true or false, but is 2"),
+            ({"t": {"csv": "s.csv", "lower_better": "DMOS"}}, "lower_better of data set 't' must be true or false"),
+            ({"ours": {"type": "GeneralNRDataset", "meta_info_file": "x.csv"}}, "'ours' needs dataroot_target, a path"),
             ({"ours": {"meta_info_file": "x.csv"}}, "need pyiqa's 'type'"),
             ({"ours": {"folder": "nowhere"}}, "the folder 'nowhere' is missing"),
             ({"t": {"csv": "nowhere.csv"}}, "'nowhere.csv' cannot be read"),

@@ -19,7 +19,8 @@ from ..errors import CLIPIQAError, ImageError
 from ..images import images_in, read_image, strict_decoding
 from ..results import printable
 from ..score_table import read_scores, seeded_split
-from .requests import CompareError, Request, check_keys, nearest, parse_requests
+from .published import published_set
+from .requests import CompareError, Request, check_keys, nearest, parse_requests, yes_or_no
 
 SUBSET_KEYS = {"subset": "share of the images, drawn by subset_seed", "subset_seed": "default 0"}
 CSV_KEYS = ("csv", "root", "columns", "lower_better", "max_side", "max_pixels", *SUBSET_KEYS)
@@ -35,7 +36,7 @@ PYIQA_KEYS = (
 _IDLE = PYIQA_KEYS[PYIQA_KEYS.index("use_shuffle") :]
 _STEADY = ("resize", "center_crop", "adaptive_resize", "ada_pad", "totensor")  # augmentations that draw nothing
 _OF_PAIRS = ("PieAPPDataset", "BAPPSDataset")
-_PUBLISHED_SPAQ = {"augment": {"resize": 512}, "subset": 0.2}
+_ROOTS = ("meta_info_file", "dataroot_target", "dataroot_ref")
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def _find(request: Request, data_root: str | Path | None) -> DataSet:
 
 def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
     check_keys(options, CSV_KEYS, f"data set {label!r}")
+    lower_better = yes_or_no(options, "lower_better", f"data set {label!r}")
     columns = options.get("columns") or (None, None)
     if isinstance(columns, str) or len(columns) != 2:
         raise CompareError(f"columns of data set {label!r} must be two, of paths and scores, but are {columns!r}.")
@@ -119,7 +121,6 @@ def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
             f"none of the {len(paths)} images named in {str(options['csv'])!r} is there, such as {paths[0]!r}: "
             "say where they are with root=DIR."
         )
-    lower_better = bool(options.get("lower_better", False))
     return _ours(label, paths, list(named.scores), options, lower_better)
 
 
@@ -157,22 +158,16 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
             "Options of your own data set need pyiqa's 'type', such as GeneralNRDataset, or 'csv' or 'folder'."
         )
     _check_options(label, merged)
-    roots = ("meta_info_file", "dataroot_target", "dataroot_ref")
-    merged |= {key: str(_under(merged[key], data_root)) for key in roots if key in merged}
+    merged |= {key: str(_under(merged[key], data_root)) for key in _ROOTS if merged.get(key) is not None}
     _check_there(label, name if base else "", merged)
-    build = {key: value for key, value in merged.items() if key not in _IDLE and key not in SUBSET_KEYS}
-    dataset = _build(label, build)
+    meant = {key: value for key, value in merged.items() if key not in _IDLE}
+    dataset = _build(label, {key: value for key, value in meant.items() if key not in SUBSET_KEYS})
     paths, mos = _paths_and_mos(dataset)
     loads = {path: partial(_pyiqa_pixels, dataset, index) for index, path in enumerate(paths)}
-    lower_better = bool(merged.get("lower_better", False)) and not merged.get("mos_normalize", False)
+    lower_better = bool(merged.get("lower_better")) and not merged.get("mos_normalize")
     note = [f"{merged['phase']} part of {merged['split_index']}"] if merged.get("split_index") is not None else []
     note += [f"{key.replace('_', ' ')} {value}" for key, value in (merged.get("augment") or {}).items()]
-    changed = {key: value for key, value in options.items() if key not in (*_IDLE, *roots, "name", "subset_seed")}
-    published = name if not changed and base and name != "spaq" else ""
-    if name == "spaq":  # pyiqa publishes values at 448, the paper at 512 on 20 %
-        published = {"{}": "spaq", json.dumps(_PUBLISHED_SPAQ, sort_keys=True): "spaq 20 % at 512"}.get(
-            json.dumps(changed, sort_keys=True), ""
-        )
+    published = published_set(name, meant, known)
     return _subset(label, paths, mos, lambda path: loads[path](), merged, lower_better, note, published)
 
 
@@ -184,7 +179,17 @@ def _check_options(label: str, options: Mapping[str, Any]) -> None:
         check_keys(options, PYIQA_KEYS, f"data set {label!r}")
     if options["type"] in _OF_PAIRS:
         raise CompareError(f"data set {label!r} holds judgements of pairs, no score for each image.")
-    for name in options.get("augment") or {}:
+    for key in _ROOTS[:2]:
+        if not isinstance(options.get(key), str):
+            raise CompareError(f"data set {label!r} needs {key}, a path, but it is {options.get(key)!r}.")
+    for key in ("lower_better", "mos_normalize"):
+        yes_or_no(options, key, f"data set {label!r}")
+    augment = options.get("augment") or {}
+    if not isinstance(augment, Mapping):
+        raise CompareError(
+            f"augment of data set {label!r} must be a mapping, such as {{resize: 512}}, but is {augment!r:.80}."
+        )
+    for name in augment:
         if name not in _STEADY:
             raise CompareError(
                 f"data set {label!r}: {name!r} is drawn at random or unknown; of pyiqa's augmentations, a comparison "

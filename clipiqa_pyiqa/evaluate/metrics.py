@@ -20,7 +20,7 @@ from ..clip.hashes import hash_file
 from ..metric import CLIPIQA
 from ..prompts import PRESETS
 from .published import ENSEMBLE, variant
-from .requests import CompareError, Request, check_keys, nearest, parse_requests
+from .requests import CompareError, Request, check_keys, nearest, parse_requests, yes_or_no
 
 ENTRY_KEYS = ("metric", "metric_opts", "metric_mode", "lower_better", "score_range")
 RESERVED = ("path", "mos")
@@ -155,7 +155,8 @@ def _look_up(request: Request) -> MetricSpec:
     changed = {
         key: _local(label, key, value) for key, value in own.items() if key not in defaults or defaults[key] != value
     }
-    return MetricSpec(label, name, changed, bool(given.get("lower_better", False)), given.get("score_range") or "")
+    lower_better = yes_or_no(given, "lower_better", f"metric {label!r}")
+    return MetricSpec(label, name, changed, lower_better, str(given.get("score_range") or ""))
 
 
 def _ready(request: Request) -> MetricSpec:

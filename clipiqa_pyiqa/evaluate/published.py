@@ -6,8 +6,10 @@ Sources: the paper (https://arxiv.org/abs/2207.12396), Tables 1, 2 and 5; pyiqa'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 SOURCES = ("paper", "pyiqa")
 
@@ -46,6 +48,30 @@ def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> 
     return f"clipiqa {backbone} {pos_embedding} {positive}|{negative}"
 
 
+def published_set(name: str, options: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> str:
+    """How this module names a data set of pyiqa's; empty unless its images are the published ones, wherever they lie.
+
+    Args:
+        name: pyiqa's name of it.
+        options: All of its options, and of ours ``subset``.
+        known: pyiqa's data sets: name -> options.
+    """
+    if name not in known:
+        return ""
+    usual = {"phase": "test", **known[name]}
+    changed = {key: value for key, value in options.items() if key not in _ASIDE and value != usual.get(key)}
+    table, folder = (Path(options[key]).name for key in ("meta_info_file", "dataroot_target"))
+    twins = (info for info in known.values() if info["meta_info_file"] == usual["meta_info_file"])  # at another size
+    if table != Path(usual["meta_info_file"]).name or folder in {
+        Path(info["dataroot_target"]).name for info in twins if info["dataroot_target"] != usual["dataroot_target"]
+    }:
+        return ""
+    if name == "spaq" and changed == {"augment": {"resize": 512}, "subset": 0.2}:  # the paper's; pyiqa's are at 448
+        return "spaq 20 % at 512"
+    return "" if changed else name
+
+
+_ASIDE = ("meta_info_file", "dataroot_target", "dataroot_ref", "name", "subset_seed")  # not which images are meant
 PAPER = variant("RN50", "none", "Good photo.", "Bad photo.")
 ENSEMBLE = "clipiqa, pyiqa's five pairs"
 

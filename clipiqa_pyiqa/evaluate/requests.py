@@ -125,6 +125,14 @@ def check_keys(options: Mapping[str, Any], known: Iterable[str], where: str) -> 
             raise CompareError(f"unknown key {key!r} in {where}: {nearest(str(key), known)}")
 
 
+def yes_or_no(options: Mapping[str, Any], key: str, where: str) -> bool:
+    """An option that is true, false (also if it is missing), or an error: 'maybe' would turn a direction round."""
+    value = options.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise CompareError(f"{key} of {where} must be true or false, but is {value!r:.80}.")
+    return bool(value)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """'did you mean …?' with up to three known names, or all of them if none is near."""
     known = list(known)
