@@ -319,6 +319,22 @@ class TestResuming:
         scores = [found.data_sets[0].scores["clipiqa"].tolist() for found in (first, second, third)]
         assert scores[0] != scores[1] != scores[2] != scores[0]
 
+    def test_another_seed_is_another_metric_unless_nothing_is_drawn(self, tmp_path: Path) -> None:
+        data = DataSet("made", ("/a", "/b", "/c"), None, lambda index: torch.full((3, 40, 40), index / 4))
+
+        def scores(seed: int) -> list[list[float]]:
+            again = compare(
+                {"drawn": lambda x: torch.rand(1), "mini": MINI}, data, out=tmp_path, seed=seed, resume=True
+            )
+            return [again.data_sets[0].scores[name].tolist() for name in ("drawn", "mini")]
+
+        (first, mini), (second, same) = scores(0), scores(1)
+        assert first == scores(0)[0] != second and mini == same
+        (parts,) = (tmp_path / "parts").iterdir()
+        stored = score_store.ScoreStore(parts)
+        stored.load()
+        assert sorted(key.partition("-")[0] for key in stored.entries) == ["clipiqa", "drawn", "drawn"]
+
     def test_an_unreadable_image_is_tried_again(self, tmp_path: Path) -> None:
         photo = tmp_path / "photos" / "b.png"
         photo.parent.mkdir()

@@ -306,11 +306,15 @@ class TestBadInput:
         for options, message in [
             ({"batch_size": 0}, "batch_size must be at least 1"),
             ({"bootstrap": -1}, "bootstrap must be at least 0"),
+            ({"seed": -1}, "seed must be between 0 and 4294967295, but is -1"),
             ({"published": "piq"}, "'paper' or 'pyiqa', but 'piq' came"),
             ({"out": photos / "0.png"}, "cannot write to"),
         ]:
             with pytest.raises(ValueError, match=message):
                 compare({"m": lambda x: x.mean()}, data, **options)
+        twin = DataSet("a/d", ("/a",), None, data.load), DataSet("a-d", ("/b",), None, data.load)
+        with pytest.raises(ValueError, match="'a/d' and 'a-d' would both be kept as 'a-d': give one a label"):
+            compare({"m": lambda x: x.mean()}, list(twin), out=tmp_path / "twins")
         monkeypatch.setenv("WORLD_SIZE", "2")
         with pytest.raises(ValueError, match="share their scores through a folder"):
             compare({"m": lambda x: x.mean()}, data)
@@ -327,6 +331,7 @@ class TestCommand:
             "-m",
             "entropy",
             "mini=clipiqa:backbone=mini",
+            "mini!=clipiqa:backbone=mini,prompts=sharpness",
             "-d",
             str(tmp_path / "s.csv"),
             "--out",
@@ -337,7 +342,7 @@ class TestCommand:
         assert "torn.png" in printed.out and "nan" not in printed.out.lower()
         written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
         assert {"comparison.csv", "comparison.md", "comparison.tex", "report.html", "scores/s.parquet"} <= written
-        pictures = ("bars", "s-entropy", "s-mini", "s-heatmap", "s-disagreement")
+        pictures = ("bars", "s-entropy", "s-mini", "s-mini-2", "s-heatmap", "s-disagreement")
         assert {f"pictures/{name}.png" for name in pictures} <= written
         assert all(Image.open(out / f"pictures/{name}.png").width > 200 for name in pictures)
         assert main([*given, "-q"]) == 2 and "--resume" in capsys.readouterr().err

@@ -148,16 +148,27 @@ def _draw(comparison: Comparison, folder: Path) -> None:
     from ..evaluate.outcome import file_name
 
     folder.mkdir(exist_ok=True)
+    taken: set[str] = set()
+
+    def picture(*parts: str) -> Path:
+        """A file of its own, also for labels that differ in punctuation only."""
+        name = wanted = "-".join(map(file_name, parts))
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{wanted}-{number}"
+        taken.add(name)
+        return folder / f"{name}.png"
+
     for data in comparison.data_sets:
-        name = file_name(data.name)
         scored = [label for label in data.metrics if data.scores[label].notna().any()]
         for label in scored:
             draw = pictures.histogram if data.mos is None else pictures.scatter
-            draw(data, label).savefig(folder / f"{name}-{file_name(label)}.png")
+            draw(data, label).savefig(picture(data.name, label))
         if len(scored) > 1:
-            pictures.correlation_heatmap(data).savefig(folder / f"{name}-heatmap.png")
+            pictures.correlation_heatmap(data).savefig(picture(data.name, "heatmap"))
         if disagreements(data, 1):
-            pictures.disagreement(data).save(folder / f"{name}-disagreement.png")
+            pictures.disagreement(data).save(picture(data.name, "disagreement"))
     if any(data.mos is not None for data in comparison.data_sets):
         pictures.bars(comparison).savefig(folder / "bars.png")
 

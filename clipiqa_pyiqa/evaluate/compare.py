@@ -78,7 +78,7 @@ def compare(
         _device(device, team),
         _at_least(1, "batch_size", batch_size),
         _at_least(1, "workers", workers or default_workers()),
-        seed,
+        _seed(seed),
         progress or (lambda *_: None),
     )
     _at_least(0, "bootstrap", bootstrap)
@@ -91,7 +91,7 @@ def compare(
         stores = _stores(folder, sets, team, resume, overwrite)
         if not team.leads:
             team.wait()  # until the leader has fetched what metrics fetch
-        built, failed = _build(specs, options.device)
+        built, failed = _build(specs, options)
         if team.leads:
             team.wait()
         results = []
@@ -119,6 +119,13 @@ def _stores(
     owner = f"rank{team.rank}"
     if folder is None:
         return [ScoreStore(None, owner) for _ in sets]
+    names = {file_name(data.name): data.name for data in reversed(sets)}
+    for data in sets:
+        if (other := names[file_name(data.name)]) != data.name:
+            raise CompareError(
+                f"the data sets {other!r} and {data.name!r} would both be kept as {file_name(data.name)!r}: give one a "
+                "label that differs in more than punctuation."
+            )
     stores = [ScoreStore(folder / "parts" / f"{file_name(data.name)}-{data.identity}", owner) for data in sets]
     if team.leads:
         taken = (folder / "parts").is_dir() and any((folder / "parts").iterdir())
@@ -143,12 +150,12 @@ def _stores(
     return stores
 
 
-def _build(specs: Sequence[MetricSpec], device: torch.device) -> tuple[dict[str, Metric], dict[str, str]]:
+def _build(specs: Sequence[MetricSpec], options: Options) -> tuple[dict[str, Metric], dict[str, str]]:
     """Label -> metric, and label -> why it cannot be built."""
     built, failed = {}, {}
     for spec in specs:
         try:
-            built[spec.label] = build_metric(spec, device)
+            built[spec.label] = build_metric(spec, options.device, options.seed)
         except Exception as error:
             hint = (
                 "; if its weights cannot be fetched, name a local file in its options (pretrained_model_path=FILE)"
@@ -190,3 +197,9 @@ def _at_least(lowest: int, name: str, value: int) -> int:
     if value < lowest:
         raise CompareError(f"{name} must be at least {lowest}, but is {value}.")
     return value
+
+
+def _seed(seed: int) -> int:
+    if not 0 <= seed < 1 << 32:  # what numpy takes
+        raise CompareError(f"seed must be between 0 and {(1 << 32) - 1}, but is {seed}.")
+    return seed

@@ -105,8 +105,14 @@ def parse_metrics(given: Any) -> list[MetricSpec]:
     return specs
 
 
-def build_metric(spec: MetricSpec, device: torch.device) -> Metric:
-    """Build a metric; whatever goes wrong in it is raised as it is."""
+def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Metric:
+    """Build a metric; whatever goes wrong in it is raised as it is.
+
+    Args:
+        spec: What was asked for.
+        device: Where it shall score.
+        seed: Of what it may draw at random: with another than the usual one it is another metric. Ours draws nothing.
+    """
     with contextlib.redirect_stdout(sys.stderr):  # pyiqa says on standard output what it loads
         score = _made(spec, device)
     net = getattr(score, "net", score)
@@ -114,7 +120,7 @@ def build_metric(spec: MetricSpec, device: torch.device) -> Metric:
         return Metric(spec, score, net, net.provenance(), _our_published_name(spec, net))
     files = {key: Path(value) for key, value in spec.options.items() if isinstance(value, str | Path)}
     hashes = {key: hash_file(path) for key, path in files.items() if path.is_file()}
-    provenance = {**spec.shown, "pyiqa": version("pyiqa")}
+    provenance = {**spec.shown, "pyiqa": version("pyiqa")} | ({"seed": str(seed)} if seed else {})
     provenance |= {key: f"{files[key].name} {sha256[:8]}" for key, sha256 in hashes.items()}
     known = not spec.options or (
         list(spec.options) == ["pretrained_model_path"] and _PARAMETERS.get(spec.name) in hashes.values()
