@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from graded_photos import save_corrupt, save_exposures, save_grey
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
@@ -130,6 +131,15 @@ class TestAgreement:
         found = agreement(Brightness(), read_votes(write(folder, *lines)))
         (axes,) = found.figure().axes
         assert [bar.get_height() for bar in axes.patches] == pytest.approx([0.5, 1, 2 / 3])
+
+    def test_long_attributes_do_not_overlap(self, folder: Path) -> None:
+        asked = ["Sharp photo of a great many things.|Blurry photo.", "happy", "Warm and cosy photo.|Cold photo."]
+        figure = agreement(Brightness(), read_votes(write(folder, *[f"{a},a.png,b.png,first" for a in asked]))).figure()
+        FigureCanvasAgg(figure).draw()
+        labels = figure.axes[0].get_xticklabels()
+        assert labels[1].get_text() == "happy\n1 pair"
+        for label, other in itertools.pairwise(labels):
+            assert not label.get_window_extent().overlaps(other.get_window_extent())
 
 
 class TestCommand:

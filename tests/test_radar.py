@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from graded_photos import BUNDLED, save_corrupt, save_grey
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from clipiqa_pyiqa.cli import main
@@ -58,8 +60,31 @@ class TestCharts:
                 np.testing.assert_allclose(values[:-1], row)
                 assert values[-1] == values[0] and math.isclose(angles[1], 2 * math.pi / 6)
 
+    def test_long_words_fit_and_do_not_overlap(self, tmp_path: Path) -> None:
+        files = [save_grey(tmp_path / f"{number} {'W' * 60}.png", 90) for number in range(8)]
+        questions = ["An extremely long positive prompt that goes on and on.|Short.", *"abcdef"]
+        frame = pd.DataFrame(np.full((8, 7), 0.5), pd.Index(list(map(str, files)), name="path"), questions)
+        figure = radar(Scores(frame, {}, {}))
+        FigureCanvasAgg(figure).draw()
+        *photos, chart = [axes for part in figure.subfigs for axes in part.axes]
+        labels = [*[axes.xaxis.label for axes in photos], *chart.get_xticklabels()]
+        assert labels[0].get_text().startswith("0 W") and "…" in labels[0].get_text()
+        boxes = [label.get_window_extent() for label in labels]
+        for box, other in itertools.combinations(boxes, 2):
+            assert not box.overlaps(other)
+        for box in boxes:
+            assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+
 
 class TestPage:
+    def test_spoke_labels_lie_within_the_chart(self, scores: Scores) -> None:
+        page = radar_page(scores)
+        (view,) = {tuple(map(float, view.split())) for view in re.findall(r'viewBox="([^"]*)"', page)}
+        below = re.findall(r'<text y="([\d.]+)" text-anchor="middle">(.*?)</text>', page)
+        assert len(below) == 2 and "(rim: clean)" in below[0][1]
+        for top, lines in below:
+            assert float(top) + 11 * (lines.count("<tspan") - 1) + 4 < view[1] + view[3]  # 4 for descenders
+
     def test_is_well_formed_self_contained_and_escaped(self, scores: Scores) -> None:
         page = radar_page(scores)
         opened: list[str] = []

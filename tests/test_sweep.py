@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from graded_photos import BUNDLED, photos, save_corrupt, save_exposures, save_grey
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from scipy import stats
 from standin import Brightness
@@ -122,6 +123,8 @@ class TestSweep:
             ({"changes": ["brightnes"]}, "unknown change 'brightnes': did you mean 'brightness'"),
             ({"steps": 2}, "at least 3 steps, but 2 came"),
             ({"scales": (1, 0)}, r"scales must be positive factors"),
+            ({"scales": (1, float("nan"))}, r"scales must be positive factors"),
+            ({"scales": (float("inf"),)}, r"scales must be positive factors"),
         ],
     )
     def test_bad_options(self, options: dict, message: str, grey_steps: list[Path]) -> None:
@@ -143,6 +146,9 @@ class TestSweep:
         assert "undefined" in contrast.get_legend().get_texts()[0].get_text()  # grey has no contrast
         assert [text.get_text() for text in crosstalk.texts] == ["1.00", "1.00", "–", "–"]
         assert example(found).width > 3 * 48
+        FigureCanvasAgg(figure).draw()
+        for axes in (brightness, contrast):  # a legend hides no curve
+            assert not axes.get_legend().get_window_extent().overlaps(axes.get_window_extent())
 
 
 class TestCommand:

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from ..errors import ImageError
-from .contact_sheet import contact_sheet
+from .contact_sheet import contact_sheet, wrapped
 from .proportions import clustered_share, share
-from .scores import score_images
+from .scores import because, score_images
 from .votes import Votes
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ class Agreement:
 
         Columns: attribute; pairs (with a majority) and tied (without one); majority accuracy, the share of pairs where
         the metric sides with the majority, with Wilson's 95 % interval; votes; vote accuracy, the share of single votes
-        that agree with the metric, with a 95 % interval from resampled pairs, since votes on one pair hang together;
-        ceiling, the vote accuracy of always siding with the majority, which nothing can exceed.
+        that agree with the metric, with a 95 % interval from resampled pairs, since votes on one pair hang together
+        (NaN for one pair); ceiling, the vote accuracy of always siding with the majority, which nothing can exceed.
         """
         import pandas
 
@@ -119,9 +119,7 @@ class Agreement:
                 label="most that votes allow",
             )
             axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
-            axes.set_xticks(
-                places, [f"{row['attribute']}\n{row['pairs']} pairs" for _, row in summary.iterrows()], **WORDS
-            )
+            axes.set_xticks(places, [_label(row["attribute"], row["pairs"]) for _, row in summary.iterrows()], **WORDS)
             axes.tick_params(axis="x", length=0)
             axes.set_ylim(0, 1.02)
             axes.set_ylabel("share of choices as the metric's\n(lines: 95 % intervals)")
@@ -160,7 +158,9 @@ def compare_choices(
     there = votes.frame[["first", "second"]].isin(list(scores.index)).all(axis=1)
     frame = votes.frame[there].reset_index(drop=True)
     if frame.empty:
-        raise ImageError("no pair has both of its images scored: there is nothing to compare with the votes.")
+        raise ImageError(
+            "no pair has both of its images scored: there is nothing to compare with the votes" + because(failed)
+        )
     for side in ("first", "second"):
         frame[f"score_{side}"] = [
             scores.at[path, attribute] for path, attribute in zip(frame[side], frame["attribute"], strict=True)
@@ -174,6 +174,10 @@ def compare_choices(
     frame["votes"] = frame["votes_first"] + frame["votes_second"]
     frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in ("first", "second"))
     return Agreement(frame, failed or {}, provenance or {}, seed)
+
+
+def _label(attribute: str, pairs: int) -> str:
+    return f"{wrapped(attribute, 14)}\n{pairs} pair{'s' * (pairs != 1)}"
 
 
 def _larger(first: pandas.Series, second: pandas.Series) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -91,6 +92,17 @@ def _tile(image: Path | str | Image.Image, side: int, font: ImageFont.FreeTypeFo
         tile = Image.new("RGB", (side, max(side * 3 // 4, 1)), FAINT)
         ImageDraw.Draw(tile).text((side // 2, tile.height // 2), "cannot be read", INK, font, anchor="mm")
         return tile
+
+
+def fitted(text: str, width: float, size: int) -> str:
+    """A text that is no wider than ``width`` in letters of ``size`` (any unit), its middle left out if need be."""
+    return _fit(" ".join(printable(text).split()), int(width), _font(size))
+
+
+def wrapped(text: str, width: int, lines: int = 3) -> str:
+    """A text on up to that many lines of ``width`` letters."""
+    found = textwrap.wrap(text, width, break_on_hyphens=False) or [text]
+    return "\n".join([*found[: lines - 1], found[lines - 1][: width - 1] + _ELLIPSIS] if len(found) > lines else found)
 
 
 def _shortened(caption: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:

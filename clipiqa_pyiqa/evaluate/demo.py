@@ -85,7 +85,8 @@ def demo_picture(images: dict[tuple[str, str], Image.Image], scores: pd.DataFram
     """A row per photo: its versions with their quality, and a radar of their attributes."""
     from matplotlib.figure import Figure
 
-    from .radar import COLOURS, chart
+    from .pictures import COLOURS
+    from .radar import chart
 
     photos, versions = list(dict.fromkeys(photo for photo, _ in images)), list(VERSIONS)
     figure = Figure(figsize=(2.5 * len(versions) + 3.8, 2.7 * len(photos)), layout="constrained")

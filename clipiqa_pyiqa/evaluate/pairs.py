@@ -18,7 +18,7 @@ from ..errors import CLIPIQAError
 from ..images import images_in
 from .contact_sheet import contact_sheet
 from .proportions import share
-from .scores import score_images
+from .scores import because, score_images
 
 if TYPE_CHECKING:
     import pandas
@@ -182,7 +182,7 @@ def join_pairs(
 
     whole = {name: files for name, files in pairs.files.items() if all(path in scores.index for path in files)}
     if not whole:
-        raise PairingError("no pair has both of its images scored: there is nothing to compare.")
+        raise PairingError("no pair has both of its images scored: there is nothing to compare" + because(failed))
     index = pandas.Index(whole, name="name", dtype=object)  # pandas' own text type refuses names that are not UTF-8
     frame = pandas.DataFrame(list(whole.values()), index, ["low", "high"], dtype=object)
     for question in scores.columns:

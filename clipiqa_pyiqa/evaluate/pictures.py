@@ -32,6 +32,8 @@ STYLE: dict[Any, Any] = {
     **{"font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "font.family": "sans-serif"},
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "text.usetex": False},
 }
+COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", "#6b7280")
+"""For up to eight things in one picture; the first few are told apart also by their order of lightness."""
 _POINTS = 400  # images up to which each is a point; above that, how many there are is a colour
 WORDS: dict[str, Any] = {"parse_math": False}
 

@@ -26,6 +26,9 @@ def share(right: int, count: int) -> Estimate:
 def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_000, seed: int = 0) -> Estimate:
     """A share of cases that come in groups, such as the votes on one pair of images, which are not independent.
 
+    One group says nothing of how much groups differ, so it has no interval; where all cases of all groups agree, no
+    resample differs either, and Wilson's interval of that many groups stands in.
+
     Args:
         right: ``(G,)``, cases that were right, of each group.
         count: ``(G,)``, cases of each group.
@@ -35,8 +38,13 @@ def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_0
     rights, counts = np.asarray(right, np.float64), np.asarray(count, np.float64)
     if counts.sum() == 0:
         return Estimate(math.nan, reason="there are no cases")
+    groups, value = int(np.count_nonzero(counts)), float(rights.sum() / counts.sum())
+    if groups == 1:
+        return Estimate(value)
+    if value in (0, 1):
+        return share(int(value) * groups, groups)
     drawn = np.random.default_rng(seed).integers(len(counts), size=(bootstrap, len(counts)))
     total = counts[drawn].sum(1)
     shares = rights[drawn].sum(1)[total > 0] / total[total > 0]
     low, high = np.percentile(shares, (2.5, 97.5))
-    return Estimate(float(rights.sum() / counts.sum()), float(low), float(high))
+    return Estimate(value, float(low), float(high))

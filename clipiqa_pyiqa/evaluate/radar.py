@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ from matplotlib.figure import Figure, SubFigure
 
 from ..errors import CLIPIQAError
 from ..results import printable
-from .contact_sheet import thumbnail
-from .pictures import BLUE, INK, ORANGE, STYLE, WORDS
+from .contact_sheet import fitted, thumbnail, wrapped
+from .pictures import COLOURS, INK, STYLE, WORDS
 from .scores import Scores
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ LOOK = ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "cont
 """The attributes of Fig. 1 (a), quality perception."""
 FEEL = ("aesthetic", "happy", "natural", "new", "scary", "complex")
 """The attributes of Fig. 1 (b), abstract perception."""
-MOST = 8  # images on one chart that can still be told apart
-COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", "#6b7280")
+_ABREAST = 4  # photos in a row of the legend
+MOST = len(COLOURS)  # images on one chart that can still be told apart
 
 
 def charts_of(scores: Scores) -> dict[str, list[str]]:
@@ -61,8 +62,9 @@ def radar(scores: Scores) -> Figure:
     """
     charts = charts_of(scores)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.6 * max(len(charts), 1.3), 5.6), layout="constrained")
-        parts = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 3.4])
+        rows = math.ceil(len(scores.frame) / _ABREAST)
+        figure = Figure(figsize=(4.6 * max(len(charts), 1.3), 4.3 + 1.3 * rows), layout="constrained")
+        parts = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.3 * rows, 4.3])
         photos, spokes = parts[0, 0], parts[1, 0]
         _legend(photos, scores)
         panels = spokes.subplots(1, len(charts), squeeze=False, subplot_kw={"projection": "polar"})[0]
@@ -73,7 +75,8 @@ def radar(scores: Scores) -> Figure:
 
 def said_of(question: str) -> str:
     """A spoke's label: the name, or what the rim means where the name does not tell."""
-    return "noisiness\n(rim: clean)" if question == "noisiness" else question.split("|")[0].removesuffix(".")
+    said = "noisiness\n(rim: clean)" if question == "noisiness" else question.split("|")[0].removesuffix(".")
+    return said if "\n" in said else wrapped(said, 15)
 
 
 def chart(axes: Axes, scores: pandas.DataFrame, title: str = "") -> None:
@@ -102,20 +105,18 @@ def chart(axes: Axes, scores: pandas.DataFrame, title: str = "") -> None:
 
 
 def _legend(figure: SubFigure, scores: Scores) -> None:
-    panels = figure.subplots(1, max(len(scores.frame), 3), squeeze=False)[0]
+    columns = min(max(len(scores.frame), 3), _ABREAST)
+    panels = figure.subplots(math.ceil(len(scores.frame) / columns), columns, squeeze=False).ravel()
+    width = 0.95 * figure.bbox.width / figure.figure.dpi * 72 / columns  # of each, in points
     for axes in panels:
         axes.set_axis_off()
-    for axes, colour, path in zip(panels, COLOURS, scores.frame.index, strict=False):
+    for axes, colour, (path, name) in zip(panels, COLOURS, named(scores).items(), strict=False):
         axes.imshow(np.asarray(thumbnail(path, 240)))
         axes.set_axis_on()
         axes.set(xticks=[], yticks=[])
         for spine in axes.spines.values():
             spine.set(visible=True, color=colour, linewidth=3.5)
-        axes.set_xlabel(_short(printable(Path(path).name)), fontsize=8, color=INK, **WORDS)
-
-
-def _short(name: str, limit: int = 24) -> str:
-    return name if len(name) <= limit else f"{name[: limit // 2 - 1]}…{name[-limit // 2 :]}"
+        axes.set_xlabel(fitted(name, width, 8), fontsize=8, color=INK, **WORDS)
 
 
 def points(values: Sequence[float], radius: float) -> list[tuple[float, float]]:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from html import escape
 
 from .contact_sheet import thumbnail
-from .radar import COLOURS, charts_of, named, points, said_of
+from .pictures import COLOURS
+from .radar import charts_of, named, points, said_of
 from .scores import Scores
 
 _RADIUS = 130
@@ -32,6 +33,7 @@ svg .grid { fill: none; stroke: var(--faint) }
 svg .image { transition: opacity .15s } svg .image polygon { stroke-width: 2.2; fill-opacity: .08 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--faint); text-align: right }
+th { min-width: 6.5rem; max-width: 11rem; overflow-wrap: anywhere }
 th:first-child, td:first-child { text-align: left } .wide { overflow-x: auto }
 summary { cursor: pointer; color: var(--soft); margin-top: 1.2rem }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; font-size: .85rem }
@@ -110,8 +112,8 @@ def _chart(scores: Scores, title: str, questions: Sequence[str]) -> str:
         shape = f'<polygon points="{_joined(corners)}" stroke="{colour}" fill="{colour}"/>'
         parts.append(f'<g class="image i{number}">{shape}{dots}</g>')
     label = f"Radar chart: {title or 'attributes'}"
-    heading = f'<text y="-172" text-anchor="middle" style="font-size: 14px">{escape(title)}</text>' if title else ""
-    return f'<svg viewBox="-215 -190 430 355" role="img" aria-label="{label}">{heading}{"".join(parts)}</svg>'
+    heading = f'<text y="-188" text-anchor="middle" style="font-size: 14px">{escape(title)}</text>' if title else ""
+    return f'<svg viewBox="-215 -205 430 390" role="img" aria-label="{label}">{heading}{"".join(parts)}</svg>'
 
 
 def _joined(corners: Sequence[tuple[float, float]]) -> str:

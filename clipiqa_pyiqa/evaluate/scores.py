@@ -104,6 +104,14 @@ def columns_of(metric: Any, prompts: Any) -> tuple[tuple[str, ...], Columns | No
     return (tuple(pairs) if net.aggregate is None or len(pairs) == 1 else ("score",)), None
 
 
+def because(failed: Mapping[str, str] | None) -> str:
+    """The end of a sentence: the first reason why images have no score, if any, and how many more there are."""
+    if not failed:
+        return "."
+    more = f" (and {len(failed) - 1} more like it)" if len(failed) > 1 else ""
+    return f": {next(iter(failed.values())).rstrip('.')}{more}."
+
+
 def score_images(
     metric: Any,
     paths: Iterable[str | os.PathLike[str]],
@@ -156,8 +164,7 @@ def score_images(
     kept = {path: row.scores for path, row in zip(files, rows, strict=True) if row.scores is not None}
     failed = {path: row.error for path, row in zip(files, rows, strict=True) if row.scores is None}
     if not kept:
-        more = f" (and {len(failed) - 1} more like it)" if len(failed) > 1 else ""
-        raise ImageError(f"none of the images could be scored: {failed[files[0]].rstrip('.')}{more}.")
+        raise ImageError("none of the images could be scored" + because(failed))
     index = pandas.Index(kept, name="path", dtype=object)  # pandas' own text type refuses names that are not UTF-8
     frame = pandas.DataFrame(list(kept.values()), index, list(names), dtype=float)
     return Scores(frame, failed, said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -167,7 +168,7 @@ def sweep(
     chosen = [_change(name) for name in dict.fromkeys(changes)]
     if steps < MIN_IMAGES:
         raise CLIPIQAError(f"a correlation needs at least {MIN_IMAGES} steps, but {steps} came.")
-    if not scales or min(scales) <= 0:
+    if not scales or not all(0 < scale < math.inf for scale in scales):
         raise CLIPIQAError(f"scales must be positive factors, such as 1 and 0.5, but are {list(scales)}.")
     scales, files = list(dict.fromkeys(scales)), list(dict.fromkeys(os.fspath(path) for path in paths))
     if not files or not chosen:

@@ -13,15 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from .changes import CHANGES
-from .contact_sheet import contact_sheet
-from .pictures import BLUE, INK, ORANGE, STYLE, WORDS
+from .contact_sheet import contact_sheet, headed
+from .pictures import COLOURS, INK, STYLE, WORDS
 from .sweep import Sweep, Version, changed, scaled
 
 if TYPE_CHECKING:
     import pandas
     from PIL import Image
-
-COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#6b7280")  # told apart also by their order of lightness
 
 
 @matplotlib.rc_context(STYLE)
@@ -38,6 +36,9 @@ def curves(sweep: Sweep) -> Figure:
     for panel, change in zip(axes, sweep.changes, strict=False):
         _curves(panel, sweep, change, mean[change])
     _crosstalk(axes[panels - 1], sweep)
+    pictures = sweep.frame["path"].nunique()
+    said = f"Mean of {pictures} pictures; band: the middle 80 % of them" if pictures > 1 else "One picture"
+    figure.suptitle(said, fontsize=10)
     for panel in axes[panels:]:
         panel.set_axis_off()
     return figure
@@ -54,10 +55,10 @@ def _curves(axes: Axes, sweep: Sweep, change: str, spearman: pandas.Series) -> N
     if CHANGES[change].first > CHANGES[change].last:
         axes.invert_xaxis()  # the attribute grows to the right
     axes.set_ylim(-0.02, 1.02)
-    axes.set_title(f"{change}, {sweep.frame['path'].nunique()} pictures")
+    axes.set_title(change)
     axes.set_xlabel(CHANGES[change].unit, fontsize=8)
     axes.set_ylabel(f"{change} score")
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))  # clear of the curves
 
 
 def _crosstalk(axes: Axes, sweep: Sweep) -> None:
@@ -91,9 +92,11 @@ def example(sweep: Sweep, path: str | None = None, limits: Mapping[str, Any] | N
     scale = sweep.scales[0]
     rows = sweep.frame[(sweep.frame["path"] == path) & (sweep.frame["scale"] == scale)]
     picture = scaled(path, scale, **(limits or {}))
-    images, captions = [], []
-    for _, row in rows.iterrows():
-        change = CHANGES[row["change"]]
-        images.append(changed(Version(path, scale, change, row["amount"]), picture, sweep.seed))
-        captions.append(f"{row['change']} {row[row['change']]:.3f}\n({row['amount']:g})")
-    return contact_sheet(images, captions, columns=len(rows) // len(sweep.changes), side=192)
+    sheets = {}
+    for name, steps in rows.groupby("change", sort=False):
+        change = CHANGES[str(name)]
+        images = [changed(Version(path, scale, change, amount), picture, sweep.seed) for amount in steps["amount"]]
+        captions = [f"{row[name]:.3f}\n({row['amount']:g})" for _, row in steps.iterrows()]
+        sheet = contact_sheet(images, captions, columns=len(steps), side=192)
+        sheets[f"{name}: score (and {change.unit})"] = sheet
+    return headed(sheets)
