@@ -14,6 +14,7 @@ from scipy import stats
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.cli.experiment import records
 from clipiqa_pyiqa.evaluate.pairs import ImagePairs, PairingError, join_pairs, match_pairs, score_pairs
 
 
@@ -101,6 +102,16 @@ class TestStatistics:
         assert worst.is_monotonic_increasing and (worst <= 0).all()
         assert len(worst) == 30 - found.summary()["right"].iloc[0]
 
+    def test_a_tiny_p_is_written_as_it_is(self) -> None:
+        names = {f"{n}": (f"l{n}", f"h{n}") for n in range(80)}
+        paths = [path for pair in names.values() for path in pair]
+        scores = pd.DataFrame({"quality": [n % 2 * 0.5 + n / 1000 for n in range(160)]}, index=paths)
+        summary = join_pairs(scores, ImagePairs(names)).summary()
+        assert 0 < summary["p"][0] < 1e-13
+        (row,) = json.loads(json.dumps(records(summary)))
+        assert row["p"] == summary["p"][0] and row["pairs"] == 80
+        assert records(pd.DataFrame({"n": [1], "x": [np.nan]})) == [{"n": 1, "x": None}]
+
     def test_one_pair_and_equal_scores_have_no_test_and_no_interval(self) -> None:
         pairs = ImagePairs({"1": ("l", "h")})
         row = join_pairs(pd.DataFrame({"quality": [0.5, 0.5]}, index=["l", "h"]), pairs).summary().iloc[0]
@@ -119,6 +130,9 @@ def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_pa
     np.testing.assert_allclose(found.differences("brightness"), 0.2, atol=1e-6)
     np.testing.assert_allclose(found.differences("happy"), 0.1, atol=1e-6)
     assert found.failure_sheet("happy") is None
+    pairs = ImagePairs({"1": match_pairs(tmp_path / "low", tmp_path / "high").files["1"]})
+    with pytest.raises(PairingError, match=r"nothing to compare: .*1\.png' is truncated or damaged"):
+        score_pairs(metric, pairs)
 
 
 class TestCommand:
@@ -138,6 +152,8 @@ class TestCommand:
         forwards = json.loads((out / "summary.json").read_text())["summary"][0]
         assert said["mean difference"] == pytest.approx(-forwards["mean difference"])
         assert (tmp_path / "back/failures-sharpness.png").exists()
+        again = ["pairs", str(low), str(high), *args, "--out", str(tmp_path / "back"), "--overwrite"]
+        assert main(again) == 0 and not list((tmp_path / "back").glob("failures*"))  # none left of the earlier run
 
     def test_unpaired_images(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         save_grey(tmp_path / "low/1.png", 9)

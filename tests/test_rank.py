@@ -15,6 +15,7 @@ from PIL import Image
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.cli.experiment import file_names, shown
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
 from clipiqa_pyiqa.evaluate.proportions import clustered_share, share
 from clipiqa_pyiqa.evaluate.rank import best_and_worst, rank_sheet, ranking
@@ -91,6 +92,13 @@ class TestShares:
         assert grouped.high - grouped.low > 3 * (single.high - single.low)
         assert single.high - single.low == pytest.approx(2 * 1.96 * 0.05, abs=0.01)  # the normal approximation
 
+    def test_no_interval_of_no_width(self) -> None:
+        """Resamples that cannot differ say nothing of how sure a share is."""
+        one = clustered_share([3], [4])
+        assert one.value == 0.75 and np.isnan(one.low) and np.isnan(one.high)
+        assert clustered_share([5] * 10, [5] * 10) == share(10, 10)
+        assert clustered_share([0] * 10 + [0], [5] * 10 + [0]) == share(0, 10)
+
     def test_no_cases(self) -> None:
         assert np.isnan(share(0, 0).value) and share(0, 0).reason
         assert np.isnan(clustered_share([0], [0]).value)
@@ -128,7 +136,26 @@ def _blocks(sheet: Image.Image) -> list[int]:
     return [level for *_, level in sorted(found)]
 
 
+def test_names_of_pictures_differ() -> None:
+    asked = ["Good photo.|Bad photo.", "Good photo|Bad photo", "good photo|bad photo", "☃|☂", "?|!"]
+    names = "Good-photo-Bad-photo", "Good-photo-Bad-photo-2", "good-photo-bad-photo-3", "question", "question-2"
+    assert tuple(file_names(asked).values()) == names
+
+
 class TestCommand:
+    def test_a_line_break_in_a_name_breaks_no_table(self) -> None:
+        table = shown(pd.DataFrame({"path": ["a\nb.png", "größe 写 🙂.png"], "new\nline": [0.5, 1]}), {})
+        assert [line.split() for line in table.splitlines()] == [
+            ["path", r"new\nline"], [r"a\nb.png", "0.5000"], ["größe", "写", "🙂.png", "1.0000"],
+        ]  # fmt: skip
+
+    def test_letters_that_a_picture_lacks_are_no_news(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+    ) -> None:
+        photo = save_grey(tmp_path / "写真.png", 90)
+        assert main(["radar", str(photo), "--backbone", "mini", "--out", str(tmp_path / "r.svg")]) == 0
+        assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
     def test_a_name_that_is_no_text_ends_no_experiment(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -193,6 +220,8 @@ class TestCommand:
         [
             (["gone"], r"'gone' does not exist: name images or folders of images for `clipiqa rank`\."),
             (["{photo}", "--out", "{photo}/below"], r"results cannot be written to .*: Not a directory"),
+            (["{photo}", "--out", "{photo}"], r"--out takes a folder, but '.*a\.png' is the name of a file\."),
+            (["{photo}", "--out", "{votes}"], r"--out takes a folder, but '.*votes' is a file: name another place\."),
             (["{photo}", "--out", "ranks.png"], r"--out takes a folder, but 'ranks\.png' is the name of a file\."),
             (["{photo}", "-p", "hapy"], r"unknown prompt pair 'hapy': did you mean 'happy'\?"),
             (["{photo}", "--resume"], r"--resume needs --out"),
@@ -203,6 +232,7 @@ class TestCommand:
         self, more: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         photo = save_grey(tmp_path / "a.png", 9)
-        assert main(["rank", *(word.format(photo=photo) for word in more)]) == 2
+        (votes := tmp_path / "votes").touch()
+        assert main(["rank", *(word.format(photo=photo, votes=votes) for word in more)]) == 2
         said = capsys.readouterr().err
         assert re.search(message, said) and len(said.strip().splitlines()) == 1

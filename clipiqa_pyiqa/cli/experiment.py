@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +76,8 @@ class Experiment:
         if self.out is not None:
             if self.out.suffix.lower() in FILES and not self.out.is_dir():
                 raise CLIPIQAError(f"--out takes a folder, but {str(self.out)!r} is the name of a file.")
+            if self.out.is_file():
+                raise CLIPIQAError(f"--out takes a folder, but {str(self.out)!r} is a file: name another place.")
             with _writing(self.out):
                 self.out.mkdir(parents=True, exist_ok=True)
             if not os.access(self.out, os.W_OK):
@@ -130,12 +134,16 @@ class Experiment:
                 (self.out / name).write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def picture(self, name: str, picture: Figure | Image | None) -> None:
-        """Write a figure or an image into the folder for results, if there is something to show."""
-        if self.out is None or picture is None:
+        """Write a figure or an image into the folder for results; with nothing to show, no earlier one stays there."""
+        if self.out is None:
             return
         with _writing(self.out / name):
-            if hasattr(picture, "savefig"):
-                picture.savefig(self.out / name, dpi=150)
+            if picture is None:
+                (self.out / name).unlink(missing_ok=True)
+            elif hasattr(picture, "savefig"):
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as boxes: names are in the CSV
+                    picture.savefig(self.out / name, dpi=150)
             else:
                 picture.save(self.out / name)
 
@@ -158,8 +166,7 @@ class Experiment:
         """
         table = shown(summary, intervals or {})
         print(table.encode("utf-8", "backslashreplace").decode())  # names may hold bytes that are no text
-        values = json.loads(summary.to_json(orient="records"))  # NaN becomes null
-        said = {"summary": values, **more, "left_out": dict(failed), "provenance": dict(provenance)}
+        said = {"summary": records(summary), **more, "left_out": dict(failed), "provenance": dict(provenance)}
         self.text(self.summary, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
         command = self.args.command
         for reason in failed.values():
@@ -169,12 +176,19 @@ class Experiment:
         return 1 if failed else 0
 
 
+def records(frame: pandas.DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows for JSON in full precision (pandas would round p of 1e-12 to 0); NaN becomes None."""
+    plain = frame.astype(object)
+    return plain.where(plain.notna(), None).to_dict(orient="records")
+
+
 def shown(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:
     """A frame for people: four digits, but small numbers as they are; a dash for none; intervals in brackets."""
 
     def text(value: Any) -> str:
         if isinstance(value, str) or not isinstance(value, float):
-            return str(value)
+            said = str(value)  # a line break in a file's name must not break the table
+            return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
         if value != value:
             return "–"
         return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
@@ -183,7 +197,7 @@ def shown(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> 
     for name, (low, high) in intervals.items():
         ranges = zip(frame[name], frame.pop(low), frame.pop(high), strict=True)
         frame[name] = [f"{text(value)} [{text(least)}, {text(most)}]" for value, least, most in ranges]
-    cells = [list(map(str, frame.columns)), *([text(value) for value in row] for row in frame.itertuples(index=False))]
+    cells = [list(map(text, frame.columns)), *([text(value) for value in row] for row in frame.itertuples(index=False))]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     words = [all(isinstance(value, str) for value in frame.iloc[:, place]) for place in range(frame.shape[1])]
     return "\n".join(
@@ -205,10 +219,16 @@ def find_images(paths: Sequence[str], command: str) -> list[str]:
     return inputs.paths
 
 
-def file_name(question: str) -> str:
-    """A question as part of a file's name."""
-    kept = "".join(c if c.isalnum() or c in "-_" else "-" for c in question)
-    return "-".join(filter(None, kept.split("-")))[:60]
+def file_names(questions: Sequence[str]) -> dict[str, str]:
+    """Questions -> parts of files' names, no two alike, also where case does not count."""
+    names: dict[str, str] = {}
+    for question in questions:
+        kept = "".join(c if c.isalnum() or c in "-_" else "-" for c in question)
+        name = "-".join(filter(None, kept.split("-")))[:60] or "question"
+        taken = {other.lower() for other in names.values()}
+        free = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+        names[question] = next(name for name in free if name.lower() not in taken)
+    return names
 
 
 @contextlib.contextmanager

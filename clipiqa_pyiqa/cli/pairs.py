@@ -48,8 +48,7 @@ def run(args: argparse.Namespace) -> int:
     run.table("pairs", found.frame)
     if run.out is not None:
         run.picture("pairs.png", found.figure())
-        for question in found.questions:
-            name = experiment.file_name(question)
+        for question, name in experiment.file_names(found.questions).items():
             run.picture(f"failures-{name}.png", found.failure_sheet(question, args.count))
     unpaired = {"only_low": list(pairs.only_low), "only_high": list(pairs.only_high)}
     code = run.finish(found.summary(), found.failed, found.provenance, INTERVALS, unpaired=unpaired)

@@ -39,12 +39,12 @@ def run(args: argparse.Namespace) -> int:
     with run.scoring(len(paths)) as options:
         scores = score_images(metric, paths, columns, **options)
     run.table("ranking", ranking(scores))
-    rows = []
+    rows, names = [], experiment.file_names(scores.questions)
     for question in scores.questions:
         for chosen in best_and_worst(scores, question, args.count):
             for path, row in chosen.sort_values("rank", kind="stable").iterrows():
                 known = {"question": question, "rank": int(row["rank"]), "score": row[question]}
                 rows.append({**known, "path": printable(path)})
         if run.out is not None:
-            run.picture(f"rank-{experiment.file_name(question)}.png", rank_sheet(scores, question, args.count))
+            run.picture(f"rank-{names[question]}.png", rank_sheet(scores, question, args.count))
     return run.finish(pandas.DataFrame(rows), scores.failed, scores.provenance, images=len(scores.frame))
