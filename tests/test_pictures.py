@@ -123,6 +123,17 @@ class TestBars:
         (axes,) = pictures.bars(Comparison((data,))).axes
         assert axes.get_xlim()[0] <= -1 and axes.patches[0].get_width() == pytest.approx(-1)
 
+    def test_no_word_is_cut_off_beside_long_labels(self) -> None:
+        labels = ["hyperiqa:pretrained=false,num_crop=25,crop_size=224", "good"]
+        scores = pandas.DataFrame({label: np.arange(5.0) for label in labels})
+        metrics = {label: MetricResult(label) for label in labels}
+        data = DataSetResult("x", scores, pandas.Series(np.arange(5.0)), metrics=metrics)
+        figure = pictures.bars(Comparison((data,)))
+        figure.draw_without_rendering()
+        (axes,) = figure.axes
+        edges = axes.xaxis.label.get_window_extent()
+        assert edges.x0 >= 0 and edges.x1 <= figure.bbox.x1
+
     def test_nothing_to_draw(self, tmp_path: Path) -> None:
         with pytest.raises(CLIPIQAError, match="No data set has opinion scores"):
             pictures.bars(Comparison((fake_comparison.folder_only(tmp_path),)))

@@ -22,6 +22,7 @@ from PIL import Image
 
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
+from clipiqa_pyiqa.evaluate.correlation import Estimate
 from clipiqa_pyiqa.evaluate.disagreement import disagreements
 from clipiqa_pyiqa.evaluate.report import report, write_report
 
@@ -129,6 +130,13 @@ class TestContent:
         data = DataSetResult("x", scores, pandas.Series([1.0, 2, 3, 4]), metrics=metrics, bootstrap=0)
         said = Page(report(Comparison((data,)))).of_class("findings")[0]
         assert "no metric ranks as people do: the highest SROCC is that of worse, −0.800" in said
+
+    def test_no_zero_has_a_sign(self) -> None:
+        scores = pandas.DataFrame({"a": [1.0, 3, 2, 4, 1]})
+        mos = pandas.Series([3.0, 1, 5, 2, 4])
+        data = DataSetResult("x", scores, mos, metrics={"a": MetricResult("a")}, bootstrap=0)
+        data.correlations()["a"]["SROCC"] = Estimate(0.5, -0.0002, 0.9)
+        assert "0.500 [0.000, 0.900]" in Page(report(Comparison((data,)))).of_class("findings")[0]
 
     def test_order_of_two_is_called_certain_only_if_their_intervals_are_apart(self) -> None:
         rng = np.random.default_rng(0)

@@ -15,7 +15,7 @@ import pandas
 import pytest
 
 from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
-from clipiqa_pyiqa.evaluate.summary import Table, _number, build_tables, legend, plain
+from clipiqa_pyiqa.evaluate.summary import Table, build_tables, legend, number, plain
 from clipiqa_pyiqa.evaluate.tables import to_csv, to_latex, to_markdown, to_text
 
 
@@ -127,7 +127,7 @@ class TestSummary:
         assert "[" not in to_text(Comparison((data,)))
 
     def test_a_small_negative_correlation_has_no_minus_zero(self) -> None:
-        assert _number(-0.0004) == "0.000" and _number(-0.0006) == "-0.001"
+        assert number(-0.0004) == "0.000" and number(-0.0006) == "-0.001"
 
 
 class TestText:

@@ -24,7 +24,7 @@ from .comparison import Comparison, DataSetResult
 from .contact_sheet import contact_sheet
 from .correlation import fit_logistic
 from .disagreement import Disagreement, disagreements
-from .summary import plain
+from .summary import number, plain
 
 INK, BLUE, ORANGE = "#1c1e22", "#2f6fd0", "#d9730d"
 STYLE: dict[Any, Any] = {
@@ -77,7 +77,7 @@ def scatter(data: DataSetResult, label: str) -> Figure:
     if math.isnan(estimates["SROCC"].value):
         said = f"no correlation: {estimates['SROCC'].reason}"
     else:
-        said = f"SROCC {estimates['SROCC'].value:.3f}   PLCC {estimates['PLCC'].value:.3f}   n = {len(scores)}"
+        said = f"SROCC {number(estimates['SROCC'].value)}   PLCC {number(estimates['PLCC'].value)}   n = {len(scores)}"
         try:
             across = np.linspace(scores.min(), scores.max(), 200)
             axes.plot(across, fit_logistic(scores, mos)(across), color=ORANGE, linewidth=2)
@@ -123,7 +123,7 @@ def _bars(axes: Axes, data: DataSetResult, statistic: str) -> None:
         axes.barh(place, estimate.value, height=0.62, color=BLUE, alpha=0.6)
         if not math.isnan(estimate.low):
             axes.plot([estimate.low, estimate.high], [place, place], color=INK, linewidth=1.6, solid_capstyle="butt")
-        axes.text(1.03, place, f"{estimate.value:.3f}", va="center", ha="left", fontsize=8.5)
+        axes.text(1.03, place, number(estimate.value), va="center", ha="left", fontsize=8.5)
         published = data.published(order[place])
         if published is not None and statistic in ("SROCC", "PLCC"):
             value = getattr(published, statistic.lower())
@@ -134,7 +134,8 @@ def _bars(axes: Axes, data: DataSetResult, statistic: str) -> None:
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_title(plain(data.name), **WORDS)
-    axes.set_xlabel(f"{statistic}, positive is good" + "; the line is the 95 % interval" * (data.bootstrap > 0))
+    said = f"{statistic}, positive is good" + "; the line is the 95 % interval" * (data.bootstrap > 0)
+    axes.set_xlabel(said, loc="right")  # so that it has the room of long labels too
     if handles := axes.get_legend_handles_labels()[0]:
         place_above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0}
         axes.legend(handles[:1], ["published"], frameon=False, **place_above)

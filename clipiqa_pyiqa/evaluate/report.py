@@ -15,7 +15,7 @@ from . import pictures
 from .comparison import Comparison, DataSetResult
 from .disagreement import Disagreement, disagreements
 from .html_page import image, items, page, pairs, plot, table, text
-from .summary import data_set_table, legend, overview_table, provenances, published_table
+from .summary import data_set_table, legend, number, overview_table, provenances, published_table
 
 _SHOWN = 12  # pictures of each kind that are seen without unfolding more
 _PLACES = 6  # metrics under an image; of more, the highest and the lowest
@@ -96,8 +96,8 @@ def _finding(data: DataSetResult, rows: Records) -> str:
 
 
 def _srocc(row: Mapping[str, Any]) -> str:
-    interval = "" if math.isnan(row["SROCC low"]) else f" [{row['SROCC low']:.3f}, {row['SROCC high']:.3f}]"
-    return '<span class="whole">' + f"{row['SROCC']:.3f}{interval}".replace("-", "−") + "</span>"
+    interval = "" if math.isnan(row["SROCC low"]) else f" [{number(row['SROCC low'])}, {number(row['SROCC high'])}]"
+    return '<span class="whole">' + f"{number(row['SROCC'])}{interval}".replace("-", "−") + "</span>"
 
 
 def _rated(results: Sequence[tuple[DataSetResult, Records]]) -> list[tuple[DataSetResult, Records]]:

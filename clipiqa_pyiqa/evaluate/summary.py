@@ -113,7 +113,7 @@ def overview_table(results: Sequence[tuple[DataSetResult, list[dict[str, Any]]]]
             elif math.isnan(row["SROCC"]):
                 column.append(Cell(_why_empty(data, row)))
             else:
-                column.append(Cell(f"{_number(row['SROCC'])} / {_number(row['PLCC'])}", value=row["SROCC"]))
+                column.append(Cell(f"{number(row['SROCC'])} / {number(row['PLCC'])}", value=row["SROCC"]))
         columns.append(_best_marked(column))
     heads = ("metric", "better", *(f"{data.name}, n = {_counts(rows)}" for data, rows in results))
     names = [(Cell(label), Cell(metric.direction)) for label, metric in metrics.items()]
@@ -171,8 +171,10 @@ def published_table(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> l
             difference = row[f"{statistic} difference"]
             line += [
                 estimate,
-                Cell("not given") if math.isnan(published) else Cell(_number(published), value=published),
-                Cell("none") if math.isnan(difference) else Cell(f"{difference:+.3f}", value=difference),
+                Cell("not given") if math.isnan(published) else Cell(number(published), value=published),
+                Cell("none")
+                if math.isnan(difference)
+                else Cell(f"{round(difference, 3) + 0.0:+.3f}", value=difference),
             ]
         cells.append((*line, Cell(row["source"])))
     heads = [f"{s}{what}" for s in ("SROCC", "PLCC") for what in (" here", " published", " difference")]
@@ -227,7 +229,7 @@ def _estimate(data: DataSetResult, row: Mapping[str, Any], statistic: str) -> Ce
     value, low, high = (row[f"{statistic}{end}"] for end in ("", " low", " high"))
     if math.isnan(value):
         return Cell(_why_empty(data, row))
-    return Cell(_number(value), "" if math.isnan(low) else f"[{_number(low)}, {_number(high)}]", value)
+    return Cell(number(value), "" if math.isnan(low) else f"[{number(low)}, {number(high)}]", value)
 
 
 def _why_empty(data: DataSetResult, row: Mapping[str, Any]) -> str:
@@ -259,8 +261,9 @@ def _milliseconds(seconds: float) -> Cell:
     return Cell(f"{seconds * 1000:.{0 if seconds >= 0.1 else 1}f}", value=seconds * 1000)
 
 
-def _number(value: float) -> str:
-    return f"{round(value, 3) + 0.0:.3f}"  # adding zero: no '-0.000'
+def number(value: float) -> str:
+    """A correlation, with three digits; never '-0.000'."""
+    return f"{round(value, 3) + 0.0:.3f}"  # adding zero drops the sign of a negative one
 
 
 def _counts(rows: Iterable[Mapping[str, Any]]) -> str:
