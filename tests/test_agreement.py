@@ -138,6 +138,7 @@ class TestAgreement:
         FigureCanvasAgg(figure).draw()
         labels = figure.axes[0].get_xticklabels()
         assert labels[1].get_text() == "happy\n1 pair"
+        assert figure.axes[0].get_xlim() == pytest.approx((-0.6, 3.6))
         for label, other in itertools.pairwise(labels):
             assert not label.get_window_extent().overlaps(other.get_window_extent())
 

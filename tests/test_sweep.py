@@ -146,9 +146,17 @@ class TestSweep:
         assert "undefined" in contrast.get_legend().get_texts()[0].get_text()  # grey has no contrast
         assert [text.get_text() for text in crosstalk.texts] == ["1.00", "1.00", "–", "–"]
         assert example(found).width > 3 * 48
+
+    def test_the_legend_hides_nothing(self, grey_steps: list[Path]) -> None:
+        scales = np.linspace(0.7, 1, 8).tolist()
+        found = sweep(Brightness(), grey_steps[:1], changes=["brightness"], scales=scales, steps=3)
+        figure = curves(found)
         FigureCanvasAgg(figure).draw()
-        for axes in (brightness, contrast):  # a legend hides no curve
-            assert not axes.get_legend().get_window_extent().overlaps(axes.get_window_extent())
+        axes = figure.axes[0]
+        legend = axes.get_legend().get_window_extent()
+        assert legend.y0 >= 0 and axes.get_window_extent().height > 150
+        for part in (axes, axes.xaxis.label, *axes.get_xticklabels()):
+            assert not legend.overlaps(part.get_window_extent())
 
 
 class TestCommand:

@@ -121,6 +121,7 @@ class Agreement:
             axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
             axes.set_xticks(places, [_label(row["attribute"], row["pairs"]) for _, row in summary.iterrows()], **WORDS)
             axes.tick_params(axis="x", length=0)
+            axes.set_xlim(-0.6, len(summary) - 0.4)  # also where nothing could be drawn
             axes.set_ylim(0, 1.02)
             axes.set_ylabel("share of choices as the metric's\n(lines: 95 % intervals)")
             axes.legend(

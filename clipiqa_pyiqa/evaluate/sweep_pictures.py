@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from .changes import CHANGES
-from .contact_sheet import contact_sheet, headed
+from .contact_sheet import contact_sheet, headed, wrapped
 from .pictures import COLOURS, INK, STYLE, WORDS
 from .sweep import Sweep, Version, changed, scaled
 
@@ -30,8 +30,10 @@ def curves(sweep: Sweep) -> Figure:
     """
     panels = len(sweep.changes) + 1
     columns = min(3, panels)
-    figure = Figure(figsize=(3.5 * columns, 3.0 * math.ceil(panels / columns)), layout="constrained")
-    axes = figure.subplots(math.ceil(panels / columns), columns, squeeze=False).ravel()
+    rows = math.ceil(panels / columns)
+    height = 2.9 + 0.16 * len(sweep.scales)  # of a panel with its legend
+    figure = Figure(figsize=(3.5 * columns, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     mean = sweep.summary().set_index(["change", "scale"])["mean Spearman"]
     for panel, change in zip(axes, sweep.changes, strict=False):
         _curves(panel, sweep, change, mean[change])
@@ -58,13 +60,15 @@ def _curves(axes: Axes, sweep: Sweep, change: str, spearman: pandas.Series) -> N
     axes.set_title(change)
     axes.set_xlabel(CHANGES[change].unit, fontsize=8)
     axes.set_ylabel(f"{change} score")
-    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))  # clear of the curves
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 4}  # clear of curves, ticks and label
+    axes.legend(frameon=False, fontsize=8, **below)
 
 
 def _crosstalk(axes: Axes, sweep: Sweep) -> None:
     table = sweep.crosstalk()
     axes.imshow(table.to_numpy(), vmin=-1, vmax=1, cmap="RdBu", alpha=0.8, aspect="auto")
-    axes.set_xticks(range(table.shape[1]), table.columns, rotation=40, ha="right", fontsize=8, **WORDS)
+    words = [wrapped(question, 16, lines=2) for question in table.columns]
+    axes.set_xticks(range(table.shape[1]), words, rotation=40, ha="right", fontsize=8, **WORDS)
     axes.set_yticks(range(table.shape[0]), table.index, fontsize=8)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
