@@ -118,6 +118,7 @@ def read_image(
     apply_exif: bool = True,
     max_side: int | None = None,
     max_pixels: int | None = None,
+    min_side: int = MIN_SIDE,
 ) -> ImageRecord:
     """Read an image file as 8-bit RGB.
 
@@ -131,19 +132,20 @@ def read_image(
         apply_exif: Turn the picture upright as its EXIF orientation says.
         max_side: If given, an image with a longer side is shrunk (Lanczos, keeping its shape) to this many pixels.
         max_pixels: If given, an image with more pixels is shrunk likewise to at most this many. Nothing is enlarged.
+        min_side: Pixels that both sides must have: by default what CLIP needs.
 
     Returns:
         The picture and what was done to it.
 
     Raises:
         ImageError: The file is missing, unreadable, empty, truncated, damaged, not an image, of unclear scale (float or
-            32-bit), under 32 px, or above PIL's decompression-bomb limit (``2 * PIL.Image.MAX_IMAGE_PIXELS``).
+            32-bit), too small, or above PIL's decompression-bomb limit (``2 * PIL.Image.MAX_IMAGE_PIXELS``).
     """
     path = os.fspath(path)
     check_limits(max_side, max_pixels)
     _check_file(path)
     try:
-        rgb, stored, left, converted = _decode(path)
+        rgb, stored, left, converted = _decode(path, min_side)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -166,16 +168,16 @@ def read_image(
     width, height = rgb.size
     scored = _limited(width, height, max_side, max_pixels)
     if scored != rgb.size:
-        _check_size(path, *scored, cause=f"shrunk from {width}×{height} it")
+        _check_size(path, *scored, min_side, cause=f"shrunk from {width}×{height} it")
         rgb = rgb.resize(scored, Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted)
 
 
-def _decode(path: str) -> tuple[Image.Image, int, int, str]:
+def _decode(path: str, min_side: int) -> tuple[Image.Image, int, int, str]:
     """The file as 'RGB', the orientation stored in it, what PIL's loading left of that, and how it was converted."""
     with strict_decoding, open(path, "rb") as file, Image.open(file, formats=readable_formats()) as image:
-        _check_size(path, *image.size)
+        _check_size(path, *image.size, min_side)
         depth, several = _depth(image), _several_frames(image)  # loading forgets the first
         before = _orientation(path, image) if image.format == "TIFF" else None  # PIL turns these when it loads them
         image.load()
@@ -234,10 +236,10 @@ def _check_file(path: str) -> None:
         raise ImageError(f"{path!r} cannot be opened: permission denied.")
 
 
-def _check_size(path: str, width: int, height: int, cause: str = "it") -> None:
-    if min(width, height) < MIN_SIDE:
+def _check_size(path: str, width: int, height: int, min_side: int, cause: str = "it") -> None:
+    if min(width, height) < min_side:
         raise ImageError(
-            f"{path!r} is too small: {cause} is {width}×{height} pixels, and both sides must be at least {MIN_SIDE}."
+            f"{path!r} is too small: {cause} is {width}×{height} pixels, and both sides must be at least {min_side}."
         )
 
 

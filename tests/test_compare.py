@@ -257,10 +257,12 @@ class TestFailures:
     def test_an_image_too_small_for_one_metric_counts_for_the_others(self, tmp_path: Path) -> None:
         for side in (40, 44, 48):
             Image.effect_noise((side, side), 50).convert("RGB").save(tmp_path / f"{side}.png")
-        Image.effect_noise((64, 33), 50).convert("RGB").save(tmp_path / "low.png")
-        found = compare({"spread": Spread(), "brisque-like": _needs_40}, str(tmp_path)).data_sets[0]
-        assert found.scores.notna().sum().to_dict() == {"spread": 4, "brisque-like": 3}
+        Image.effect_noise((64, 20), 50).convert("RGB").save(tmp_path / "low.png")
+        metrics = {"spread": Spread(), "brisque-like": _needs_40, "mini": MINI}
+        found = compare(metrics, str(tmp_path)).data_sets[0]
+        assert found.scores.notna().sum().to_dict() == {"spread": 4, "brisque-like": 3, "mini": 3} and not found.skipped
         assert "no score for 1 of 4 images, such as low.png" in found.metrics["brisque-like"].note
+        assert "64×20 px, but mini needs at least 32 px" in found.metrics["mini"].note
 
     def test_a_corrupt_image_is_left_out_of_all_metrics(
         self, graded: tuple[Path, dict[str, Any]], tmp_path: Path

@@ -260,6 +260,10 @@ class TestContactSheet:
         Image.new("RGB", (64, 40)).save(tmp_path / "turned.jpg", exif=exif)
         assert thumbnail(tmp_path / "turned.jpg", 100).size == (40, 64)
 
+    def test_small_files_are_shown_too(self, tmp_path: Path) -> None:
+        Image.new("RGB", (20, 10)).save(tmp_path / "small.png")
+        assert thumbnail(tmp_path / "small.png", 100).size == (20, 10)
+
     def test_a_file_that_cannot_be_read_leaves_an_empty_field(self, tmp_path: Path) -> None:
         (good,) = fake_comparison.photos(tmp_path, 1)
         sheet = contact_sheet([tmp_path / "missing.png", good], ["missing", "good"], side=64)

@@ -77,7 +77,8 @@ def thumbnail(image: Path | str | Image.Image, side: int) -> Image.Image:
     if isinstance(image, Image.Image):
         picture = image.convert("RGB")
     else:
-        picture = Image.fromarray(read_image(os.fspath(image)).pixels.permute(1, 2, 0).numpy())  # -> (H, W, 3)
+        pixels = read_image(os.fspath(image), min_side=1).pixels
+        picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
     scale = side / max(picture.size)
     if scale >= 1:
         return picture

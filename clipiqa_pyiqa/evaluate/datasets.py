@@ -140,7 +140,7 @@ def _ours(
     limits = {key: options[key] for key in ("max_side", "max_pixels") if options.get(key) is not None}
 
     def load(path: str) -> Tensor:
-        return read_image(path, **limits).pixels
+        return read_image(path, **limits, min_side=1).pixels  # how small is too small, each metric says itself
 
     note = [f"{key.replace('_', ' ')} {value}" for key, value in limits.items()]
     return _subset(label, paths, mos, load, options, lower_better, note)
