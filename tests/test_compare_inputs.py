@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -189,7 +190,8 @@ class TestPublished:
     def test_paper_and_pyiqa(self) -> None:
         paper, pyiqas = (find_published("clipiqa+", "koniq10k-1024", prefer) for prefer in ("paper", "pyiqa"))
         assert paper is not None and (paper.srocc, paper.plcc, paper.source) == (0.895, 0.909, "paper, Table 1")
-        assert pyiqas is not None and (pyiqas.srocc, pyiqas.plcc) == (0.8954, 0.909)
+        assert pyiqas is not None and (pyiqas.srocc, pyiqas.plcc, pyiqas.krcc) == (0.8954, 0.909, 0.7181)
+        assert math.isnan(paper.krcc)
         assert find_published(PAPER, "tid2013").plcc == 0.571  # type: ignore[union-attr]
         assert find_published("niqe", "livec").source == "pyiqa's benchmark table"  # type: ignore[union-attr]
         assert find_published("niqe", "spaq 20 % at 512", "pyiqa").source == "paper, Table 1"  # type: ignore[union-attr]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -110,6 +111,9 @@ class TestBars:
         published = graded.published("niqe")
         assert published is not None and list(mark.get_xdata()) == [published.srocc]
         assert [text.get_text() for text in axes.get_legend().get_texts()] == ["published"]
+        for statistic, marks in (("KRCC", 1), ("PLCC fitted", 0)):
+            (axes,) = pictures.bars(Comparison((dataclasses.replace(graded, plcc_fit=True),)), statistic).axes
+            assert sum(line.get_marker() == "D" for line in axes.lines) == marks
 
     def test_a_panel_per_data_set_with_opinion(self, tmp_path: Path) -> None:
         figure = pictures.bars(fake_comparison.comparison(tmp_path), "PLCC")

@@ -94,6 +94,7 @@ class TestSummary:
         assert cells["metric"].text == "niqe" and cells["source"].text == "pyiqa's benchmark table"
         assert cells["SROCC published"].text == "0.451" and cells["SROCC published"].value == 0.4505
         assert cells["SROCC difference"].text == f"{1 - 0.4505:+.3f}"
+        assert cells["KRCC published"].value == 0.3069
         assert any("published" in line for line in legend(comparison))
 
     def test_without_opinion_the_scores_themselves_are_described(self, comparison: Comparison) -> None:

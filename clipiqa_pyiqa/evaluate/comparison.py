@@ -135,8 +135,8 @@ class Comparison:
         """One row per data set and metric, in order.
 
         Columns: data_set, metric, n, direction, range; SROCC, SROCC low, SROCC high and so for PLCC, KRCC and, where
-        asked for, PLCC fitted; seconds per image; published SROCC, published PLCC, source, SROCC difference, PLCC
-        difference (ours less published); note, why a cell is empty.
+        asked for, PLCC fitted; seconds per image; published SROCC, SROCC difference (ours less published) and so for
+        PLCC and KRCC; source; note, why a cell is empty.
         """
         import pandas
 
@@ -158,7 +158,7 @@ def _row(data: DataSetResult, label: str) -> dict[str, object]:
         row |= {statistic: estimate.value, f"{statistic} low": estimate.low, f"{statistic} high": estimate.high}
     row["seconds per image"] = metric.seconds_per_image
     published = data.published(label)
-    for statistic in ("SROCC", "PLCC"):
+    for statistic in STATISTICS[:3]:
         value = getattr(published, statistic.lower()) if published else float("nan")
         row[f"published {statistic}"] = value
         row[f"{statistic} difference"] = row[statistic] - value  # type: ignore[operator]

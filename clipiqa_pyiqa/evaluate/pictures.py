@@ -125,8 +125,8 @@ def _bars(axes: Axes, data: DataSetResult, statistic: str) -> None:
             axes.plot([estimate.low, estimate.high], [place, place], color=INK, linewidth=1.6, solid_capstyle="butt")
         axes.text(1.03, place, number(estimate.value), va="center", ha="left", fontsize=8.5)
         published = data.published(order[place])
-        if published is not None and statistic in ("SROCC", "PLCC"):
-            value = getattr(published, statistic.lower())
+        value = getattr(published, statistic.lower(), math.nan)  # there is no 'PLCC fitted'
+        if not math.isnan(value):
             axes.plot(value, place, "D", color=ORANGE, markersize=5, label="published")
     axes.set_yticks(range(len(order)), [plain(label) for label in order], **WORDS)
     axes.tick_params(left=False)

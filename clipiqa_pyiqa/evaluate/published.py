@@ -6,6 +6,7 @@ Sources: the paper (https://arxiv.org/abs/2207.12396), Tables 1, 2 and 5; pyiqa'
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,13 @@ class Published:
         srocc: As published, in [-1, 1], positive for a good metric.
         plcc: Likewise.
         source: Where, such as ``'paper, Table 1'``.
+        krcc: Likewise; NaN where it is not given, as in the paper.
     """
 
     srocc: float
     plcc: float
     source: str
+    krcc: float = math.nan
 
 
 def find_published(metric: str, data_set: str, prefer: str = "") -> Published | None:
@@ -105,30 +108,51 @@ _TABLE_5 = {  # TID2013
     "clipiqa+": (0.632, 0.692),
 }
 _PYIQA_SETS = ("livec", "koniq10k", "tid2013", "flive", "spaq", "koniq10k-1024")
-_NO: tuple[float, float] | None = None
-_PYIQA: dict[str, tuple[tuple[float, float] | None, ...]] = {  # PLCC, SROCC for each of _PYIQA_SETS
-    "brisque": ((0.3509, 0.3128), (0.2107, 0.23), (0.4317, 0.3672), _NO, _NO, _NO),
-    "niqe": ((0.48, 0.4505), (0.3155, 0.3769), (0.3669, 0.3121), _NO, _NO, _NO),
-    "ilniqe": ((0.4938, 0.4381), (0.5232, 0.551), (0.5156, 0.487), _NO, _NO, _NO),
-    "nrqm": ((0.4122, 0.3012), (0.4756, 0.3715), (0.4591, 0.3317), _NO, _NO, _NO),
-    "pi": ((0.5201, 0.4615), (0.4688, 0.4573), (0.4512, 0.3444), _NO, _NO, _NO),
-    "nima": ((0.4993, 0.5071), (0.7156, 0.6662), _NO, _NO, _NO, _NO),
-    "paq2piq": ((0.7542, 0.7188), (0.7062, 0.643), (0.5776, 0.4011), _NO, _NO, _NO),
-    "cnniqa": ((0.6338, 0.6126), (0.7971, 0.7603), (0.3932, 0.162), _NO, _NO, _NO),
-    "dbcnn": ((0.7864, 0.7642), (0.9269, 0.9122), (0.5454, 0.4348), _NO, _NO, _NO),
-    "musiq-ava": ((0.6001, 0.5954), (0.589, 0.5273), _NO, _NO, _NO, _NO),
-    "musiq": ((0.8295, 0.7889), (0.8958, 0.8654), (0.6814, 0.575), (0.5128, 0.4978), (0.8626, 0.8676), _NO),
-    "musiq-paq2piq": ((0.8014, 0.7672), (0.7655, 0.7084), _NO, _NO, (0.8112, 0.8436), _NO),
-    "musiq-spaq": ((0.8134, 0.789), (0.7528, 0.6799), _NO, (0.6039, 0.5627), _NO, _NO),
-    "maniqa": ((0.7244, 0.6555), (0.715, 0.6567), (0.6893, 0.5884), _NO, _NO, _NO),
-    ENSEMBLE: ((0.6883, 0.6955), (0.7211, 0.6572), (0.6471, 0.5786), _NO, _NO, _NO),
-    "clipiqa+": ((0.8312, 0.8045), (0.8454, 0.8026), (0.701, 0.6318), _NO, _NO, (0.909, 0.8954)),
-    "clipiqa+_rn50_512": ((0.8181, 0.818), (0.9012, 0.8847), (0.6577, 0.5949), _NO, _NO, _NO),
-    "clipiqa+_vitL14_512": ((0.7679, 0.7729), (0.8747, 0.861), (0.6063, 0.5259), _NO, _NO, _NO),
-    "tres": ((0.8118, 0.7771), _NO, _NO, (0.513, 0.4919), (0.8624, 0.8619), _NO),
-    "tres-flive": ((0.7213, 0.7336), (0.7507, 0.7068), _NO, _NO, (0.6137, 0.7269), _NO),
-    "hyperiqa": ((0.7688, 0.744), (0.9196, 0.8991), (0.5646, 0.4502), _NO, _NO, _NO),
-    "topiq_nr": ((0.8261, 0.8106), (0.9436, 0.9299), (0.5625, 0.4452), (0.6289, 0.5819), (0.8744, 0.8704), _NO),
+_NO: tuple[float, float, float] | None = None
+_PYIQA: dict[str, tuple[tuple[float, float, float] | None, ...]] = {  # PLCC, SROCC, KRCC for each of _PYIQA_SETS
+    "brisque": ((0.3509, 0.3128, 0.2113), (0.2107, 0.23, 0.1548), (0.4317, 0.3672, 0.2574), _NO, _NO, _NO),
+    "niqe": ((0.48, 0.4505, 0.3069), (0.3155, 0.3769, 0.2555), (0.3669, 0.3121, 0.2124), _NO, _NO, _NO),
+    "ilniqe": ((0.4938, 0.4381, 0.2972), (0.5232, 0.551, 0.3862), (0.5156, 0.487, 0.3442), _NO, _NO, _NO),
+    "nrqm": ((0.4122, 0.3012, 0.2013), (0.4756, 0.3715, 0.2517), (0.4591, 0.3317, 0.2285), _NO, _NO, _NO),
+    "pi": ((0.5201, 0.4615, 0.3139), (0.4688, 0.4573, 0.3132), (0.4512, 0.3444, 0.2373), _NO, _NO, _NO),
+    "nima": ((0.4993, 0.5071, 0.348), (0.7156, 0.6662, 0.4816), _NO, _NO, _NO, _NO),
+    "paq2piq": ((0.7542, 0.7188, 0.5302), (0.7062, 0.643, 0.4622), (0.5776, 0.4011, 0.2838), _NO, _NO, _NO),
+    "cnniqa": ((0.6338, 0.6126, 0.4285), (0.7971, 0.7603, 0.562), (0.3932, 0.162, 0.1063), _NO, _NO, _NO),
+    "dbcnn": ((0.7864, 0.7642, 0.5667), (0.9269, 0.9122, 0.7451), (0.5454, 0.4348, 0.3057), _NO, _NO, _NO),
+    "musiq-ava": ((0.6001, 0.5954, 0.4235), (0.589, 0.5273, 0.3714), _NO, _NO, _NO, _NO),
+    "musiq": (
+        (0.8295, 0.7889, 0.5986),
+        (0.8958, 0.8654, 0.6817),
+        (0.6814, 0.575, 0.4131),
+        (0.5128, 0.4978, 0.3437),
+        (0.8626, 0.8676, 0.6649),
+        _NO,
+    ),
+    "musiq-paq2piq": ((0.8014, 0.7672, 0.5743), (0.7655, 0.7084, 0.5146), _NO, _NO, (0.8112, 0.8436, 0.6412), _NO),
+    "musiq-spaq": ((0.8134, 0.789, 0.5937), (0.7528, 0.6799, 0.4927), _NO, (0.6039, 0.5627, 0.3941), _NO, _NO),
+    "maniqa": ((0.7244, 0.6555, 0.4705), (0.715, 0.6567, 0.4676), (0.6893, 0.5884, 0.4189), _NO, _NO, _NO),
+    ENSEMBLE: ((0.6883, 0.6955, 0.5065), (0.7211, 0.6572, 0.4736), (0.6471, 0.5786, 0.4107), _NO, _NO, _NO),
+    "clipiqa+": (
+        (0.8312, 0.8045, 0.6109),
+        (0.8454, 0.8026, 0.6123),
+        (0.701, 0.6318, 0.4541),
+        _NO,
+        _NO,
+        (0.909, 0.8954, 0.7181),
+    ),
+    "clipiqa+_rn50_512": ((0.8181, 0.818, 0.6231), (0.9012, 0.8847, 0.7033), (0.6577, 0.5949, 0.4241), _NO, _NO, _NO),
+    "clipiqa+_vitL14_512": ((0.7679, 0.7729, 0.5733), (0.8747, 0.861, 0.6721), (0.6063, 0.5259, 0.3709), _NO, _NO, _NO),
+    "tres": ((0.8118, 0.7771, 0.5808), _NO, _NO, (0.513, 0.4919, 0.3391), (0.8624, 0.8619, 0.66), _NO),
+    "tres-flive": ((0.7213, 0.7336, 0.5373), (0.7507, 0.7068, 0.516), _NO, _NO, (0.6137, 0.7269, 0.533), _NO),
+    "hyperiqa": ((0.7688, 0.744, 0.5448), (0.9196, 0.8991, 0.7283), (0.5646, 0.4502, 0.3142), _NO, _NO, _NO),
+    "topiq_nr": (
+        (0.8261, 0.8106, 0.6165),
+        (0.9436, 0.9299, 0.7727),
+        (0.5625, 0.4452, 0.3143),
+        (0.6289, 0.5819, 0.4105),
+        (0.8744, 0.8704, 0.6716),
+        _NO,
+    ),
 }
 
 
@@ -137,10 +161,10 @@ def _entries() -> Iterator[tuple[str, str, Published]]:
         for metric, values in rows.items():
             for data_set, srocc, plcc in zip(sets, values[::2], values[1::2], strict=True):
                 yield metric, data_set, Published(srocc, plcc, f"paper, Table {table}")
-    for metric, pairs in _PYIQA.items():
-        for data_set, pair in zip(_PYIQA_SETS, pairs, strict=True):
-            if pair is not None:
-                yield metric, data_set, Published(pair[1], pair[0], "pyiqa's benchmark table")
+    for metric, of_sets in _PYIQA.items():
+        for data_set, found in zip(_PYIQA_SETS, of_sets, strict=True):
+            if found is not None:
+                yield metric, data_set, Published(found[1], found[0], "pyiqa's benchmark table", found[2])
 
 
 _TABLE: dict[tuple[str, str], list[Published]] = {}

@@ -162,10 +162,11 @@ def published_table(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> l
     known = [row for row in rows if row["source"]]
     if not known:
         return []
+    statistics = [s for s in ("SROCC", "PLCC", "KRCC") if any(not math.isnan(row[f"published {s}"]) for row in known)]
     cells = []
     for row in known:
         line = [Cell(row["metric"])]
-        for statistic in ("SROCC", "PLCC"):
+        for statistic in statistics:
             estimate = _estimate(data, row, statistic)
             published = row[f"published {statistic}"]
             difference = row[f"{statistic} difference"]
@@ -177,7 +178,7 @@ def published_table(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> l
                 else Cell(f"{round(difference, 3) + 0.0:+.3f}", value=difference),
             ]
         cells.append((*line, Cell(row["source"])))
-    heads = [f"{s}{what}" for s in ("SROCC", "PLCC") for what in (" here", " published", " difference")]
+    heads = [f"{s}{what}" for s in statistics for what in (" here", " published", " difference")]
     return [Table(f"{data.name}: beside published values", ("metric", *heads, "source"), tuple(cells))]
 
 
