@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from graded_photos import save_corrupt, save_exposures, save_grey
 from PIL import Image
 from standin import Brightness
@@ -75,6 +76,18 @@ class TestScores:
         assert len(scores.frame) == 5 and "truncated or damaged" in scores.failed[str(corrupt)]
         with pytest.raises(ImageError, match=r"none of the images could be scored: .*half\.png"):
             score_images(Brightness(), [corrupt], "happy")
+
+    def test_a_folder_stands_for_its_images(self, greys: list[Path]) -> None:
+        folder = greys[0].parent
+        assert score_images(Brightness(), folder).frame.equals(score_images(Brightness(), greys).frame)
+        assert list(score_images(Brightness(), str(greys[1])).frame.index) == [str(greys[1])]
+        (folder / "empty").mkdir()
+        with pytest.raises(ImageError, match="no images"):
+            score_images(Brightness(), folder / "empty")
+
+    def test_another_metric_answers_no_questions(self, greys: list[Path]) -> None:
+        with pytest.raises(CLIPIQAError, match=r"a CLIP-IQA is needed, .* but a Linear came"):
+            score_images(torch.nn.Linear(1, 1), greys)
 
 
 class TestShares:

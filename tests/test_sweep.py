@@ -110,6 +110,13 @@ class TestSweep:
         assert sum(batch[0] for batch in metric.batches) == total - 11
         pd.testing.assert_frame_equal(found.frame, sweep(Brightness(), grey_steps, **options).frame)
 
+    def test_a_folder_and_one_change(self, grey_steps: list[Path]) -> None:
+        options = {"scales": (1,), "steps": 3}
+        found = sweep(Brightness(), grey_steps[0].parent, changes="contrast", **options)
+        assert found.changes == ["contrast"] and found.frame["path"].nunique() == 2
+        with pytest.raises(CLIPIQAError, match="a CLIP-IQA is needed"):
+            sweep(object(), grey_steps, **options)
+
     def test_a_corrupt_picture_is_left_out(self, grey_steps: list[Path], tmp_path: Path) -> None:
         corrupt = save_corrupt(tmp_path / "half.png")
         found = sweep(Brightness(), [corrupt, *grey_steps], scales=(1,), steps=3)
@@ -121,6 +128,7 @@ class TestSweep:
         ("options", "message"),
         [
             ({"changes": ["brightnes"]}, "unknown change 'brightnes': did you mean 'brightness'"),
+            ({"changes": []}, "no change was asked for"),
             ({"steps": 2}, "at least 3 steps, but 2 came"),
             ({"scales": (1, 0)}, r"scales must be positive factors"),
             ({"scales": (1, float("nan"))}, r"scales must be positive factors"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ..errors import ImageError
+from ..errors import CLIPIQAError, ImageError
 from .contact_sheet import contact_sheet, wrapped
 from .proportions import clustered_share, share
 from .scores import because, score_images
@@ -156,6 +156,8 @@ def compare_choices(
     seed: int = 0,
 ) -> Agreement:
     """The same for images that are scored already: ``scores`` has index ``path`` and a column per attribute."""
+    if unknown := [name for name in votes.columns if name not in scores.columns]:
+        raise CLIPIQAError(f"the votes are about {', '.join(unknown)}, of which there are no scores.")
     there = votes.frame[["first", "second"]].isin(list(scores.index)).all(axis=1)
     frame = votes.frame[there].reset_index(drop=True)
     if frame.empty:

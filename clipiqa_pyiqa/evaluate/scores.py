@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import ImageError
+from ..errors import CLIPIQAError, ImageError
+from ..images import images_in
 from ..prompts import PromptPair, parse_columns
 from ..result_files import Output, open_results, read_results
 from ..results import Header, Row, printable
@@ -104,6 +105,28 @@ def columns_of(metric: Any, prompts: Any) -> tuple[tuple[str, ...], Columns | No
     return (tuple(pairs) if net.aggregate is None or len(pairs) == 1 else ("score",)), None
 
 
+def files_of(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Files, each once; a single path is one file, or a folder that stands for the image files in it.
+
+    Raises:
+        ImageError: There are none.
+    """
+    if isinstance(paths, str | os.PathLike):
+        paths = images_in(paths) if os.path.isdir(paths) else [paths]
+    if files := list(dict.fromkeys(os.fspath(path) for path in paths)):
+        return files
+    raise ImageError("there are no images to score.")
+
+
+def check_metric(metric: Any) -> None:
+    """Raise unless the metric answers questions."""
+    if not hasattr(net := getattr(metric, "net", metric), "encode_image"):
+        raise CLIPIQAError(
+            f"a CLIP-IQA is needed, which answers questions about images, but a {type(net).__name__} came: other "
+            "metrics can be set beside it by clipiqa_pyiqa.evaluate.compare."
+        )
+
+
 def because(failed: Mapping[str, str] | None) -> str:
     """The end of a sentence: the first reason why images have no score, if any, and how many more there are."""
     if not failed:
@@ -114,7 +137,7 @@ def because(failed: Mapping[str, str] | None) -> str:
 
 def score_images(
     metric: Any,
-    paths: Iterable[str | os.PathLike[str]],
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     prompts: Any = "quality",
     *,
     device: str | torch.device = "cpu",
@@ -129,7 +152,7 @@ def score_images(
 
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        paths: The files.
+        paths: The files, or one folder.
         prompts: What to ask, one column each: names, presets and pairs, as for
             :func:`~clipiqa_pyiqa.prompts.parse_columns`, or the columns that it returned; None asks the metric's own.
         device: Where the metric is.
@@ -142,17 +165,17 @@ def score_images(
         The scores, and why images have none.
 
     Raises:
+        CLIPIQAError: The metric is no CLIP-IQA.
         ImageError: No image could be scored.
         PromptError: Questions that cannot be asked.
     """
     import pandas
 
+    check_metric(metric)
     names, columns = columns_of(metric, prompts)
     device = torch.device(device)
     limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
-    files = list(dict.fromkeys(os.fspath(path) for path in paths))
-    if not files:
-        raise ImageError("there are no images to score.")
+    files = files_of(paths)
 
     def score(todo: Collection[str]) -> Iterator[Row]:
         asked = None if columns is None else list(columns.values())

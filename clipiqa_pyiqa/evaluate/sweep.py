@@ -21,7 +21,7 @@ from ..results import Header, Row, printable
 from ..scoring import Scorer, default_workers, provenance
 from .changes import CHANGES, Change
 from .correlation import MIN_IMAGES, srocc
-from .scores import Record
+from .scores import Record, check_metric, files_of
 
 if TYPE_CHECKING:
     import pandas
@@ -129,9 +129,9 @@ class Sweep:
 
 def sweep(
     metric: Any,
-    paths: Iterable[str | os.PathLike[str]],
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
-    changes: Iterable[str] = tuple(CHANGES),
+    changes: str | Iterable[str] = tuple(CHANGES),
     prompts: Any = None,
     template: str | None = None,
     steps: int = 9,
@@ -149,7 +149,7 @@ def sweep(
 
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        paths: The pictures.
+        paths: The pictures' files, or one folder.
         changes: Of :data:`~.changes.CHANGES`; the score of each change's own question should grow with its steps.
         prompts: What to ask besides the changes' own questions, as for :func:`~clipiqa_pyiqa.prompts.parse_columns`.
         template: Re-words the questions.
@@ -160,19 +160,20 @@ def sweep(
         record: Where the rows are kept as they come; by default nowhere.
 
     Raises:
-        CLIPIQAError: An unknown change, too few steps, or a scale that is not positive.
+        CLIPIQAError: The metric is no CLIP-IQA; an unknown change, too few steps, or a scale that is not positive.
         ImageError: No picture could be scored.
     """
     import pandas
 
-    chosen = [_change(name) for name in dict.fromkeys(changes)]
+    check_metric(metric)
+    chosen = [_change(name) for name in dict.fromkeys([changes] if isinstance(changes, str) else changes)]
     if steps < MIN_IMAGES:
         raise CLIPIQAError(f"a correlation needs at least {MIN_IMAGES} steps, but {steps} came.")
     if not scales or not all(0 < scale < math.inf for scale in scales):
         raise CLIPIQAError(f"scales must be positive factors, such as 1 and 0.5, but are {list(scales)}.")
-    scales, files = list(dict.fromkeys(scales)), list(dict.fromkeys(os.fspath(path) for path in paths))
-    if not files or not chosen:
-        raise ImageError("there are no images to change." if chosen else "no change was asked for.")
+    if not chosen:
+        raise CLIPIQAError(f"no change was asked for: choose of {', '.join(CHANGES)}.")
+    scales, files = list(dict.fromkeys(scales)), files_of(paths)
     others = {} if prompts is None else parse_columns(prompts, template)
     columns = parse_columns([change.question for change in chosen], template) | others
     device = torch.device(device)
