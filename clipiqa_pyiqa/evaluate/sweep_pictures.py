@@ -60,8 +60,8 @@ def _curves(axes: Axes, sweep: Sweep, change: str, spearman: pandas.Series) -> N
     axes.set_title(change)
     axes.set_xlabel(CHANGES[change].unit, fontsize=8)
     axes.set_ylabel(f"{change} score")
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 4}  # clear of curves, ticks and label
-    axes.legend(frameon=False, fontsize=8, **below)
+    # below the panel, clear of its ticks and label
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4)
 
 
 def _crosstalk(axes: Axes, sweep: Sweep) -> None:
