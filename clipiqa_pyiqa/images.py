@@ -168,7 +168,7 @@ def read_image(
     width, height = rgb.size
     scored = _limited(width, height, max_side, max_pixels)
     if scored != rgb.size:
-        _check_size(path, *scored, min_side, cause=f"shrunk from {width}×{height} it")
+        _check_size(path, scored[0], scored[1], min_side, f"shrunk from {width}×{height} it")
         rgb = rgb.resize(scored, Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted)
@@ -177,7 +177,7 @@ def read_image(
 def _decode(path: str, min_side: int) -> tuple[Image.Image, int, int, str]:
     """The file as 'RGB', the orientation stored in it, what PIL's loading left of that, and how it was converted."""
     with strict_decoding, open(path, "rb") as file, Image.open(file, formats=readable_formats()) as image:
-        _check_size(path, *image.size, min_side)
+        _check_size(path, image.width, image.height, min_side)
         depth, several = _depth(image), _several_frames(image)  # loading forgets the first
         before = _orientation(path, image) if image.format == "TIFF" else None  # PIL turns these when it loads them
         image.load()
