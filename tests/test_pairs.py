@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from graded_photos import save_blurred, save_corrupt, save_grey
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 from standin import Brightness
 
@@ -111,6 +112,15 @@ class TestStatistics:
         (row,) = json.loads(json.dumps(records(summary)))
         assert row["p"] == summary["p"][0] and row["pairs"] == 80
         assert records(pd.DataFrame({"n": [1], "x": [np.nan]})) == [{"n": 1, "x": None}]
+
+    def test_a_long_question_fits_above_its_panel(self, random: tuple[pd.DataFrame, ImagePairs]) -> None:
+        scores, pairs = random
+        words = "A rather long positive prompt, with commas and much else.|A bad one."
+        figure = join_pairs(scores.assign(**{words: scores["quality"]}), pairs).figure()
+        FigureCanvasAgg(figure).draw()
+        for axes in figure.axes:
+            (title,) = {text for text in (axes.title, axes._left_title) if text.get_text()}
+            assert title.get_text().endswith("%)") and title.get_window_extent().x1 <= axes.get_window_extent().x1 + 9
 
     def test_one_pair_and_equal_scores_have_no_test_and_no_interval(self) -> None:
         pairs = ImagePairs({"1": ("l", "h")})

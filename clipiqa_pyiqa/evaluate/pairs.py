@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..errors import CLIPIQAError
 from ..images import images_in
-from .contact_sheet import contact_sheet
+from .contact_sheet import contact_sheet, fitted
 from .proportions import share
 from .scores import because, score_images
 
@@ -148,7 +148,7 @@ class PairScores:
                 axes.set_ylabel("score of the high-quality image")
                 said = summary.loc[question]
                 axes.set_title(
-                    f"{question}\n{int(said['right'])} of {int(said['pairs'])} in the right order "
+                    f"{fitted(question, 185, 10)}\n{int(said['right'])} of {int(said['pairs'])} in the right order "
                     f"({said['share right']:.1%})",
                     **WORDS,
                 )

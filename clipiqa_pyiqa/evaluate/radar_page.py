@@ -33,7 +33,7 @@ svg .grid { fill: none; stroke: var(--faint) }
 svg .image { transition: opacity .15s } svg .image polygon { stroke-width: 2.2; fill-opacity: .08 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--faint); text-align: right }
-th { min-width: 6.5rem; max-width: 11rem; overflow-wrap: anywhere }
+th { max-width: 11rem; overflow-wrap: break-word }
 th:first-child, td:first-child { text-align: left } .wide { overflow-x: auto }
 summary { cursor: pointer; color: var(--soft); margin-top: 1.2rem }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; font-size: .85rem }
