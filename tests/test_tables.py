@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import re
@@ -101,7 +102,13 @@ class TestSummary:
         table = named(comparison, "holiday")
         assert not {"SROCC", "PLCC", "KRCC"} & set(table.columns)
         assert [cell.text for cell in table.rows[0][2:5]] == ["0.1", "0.55", "1"]
-        assert "no opinion scores" in table.before[0]
+        assert "no opinion scores" in table.before[0] and not table.reasons
+
+    def test_without_opinion_too_it_says_which_images_have_no_score(self, tmp_path: Path) -> None:
+        data = fake_comparison.folder_only(tmp_path)
+        some = dataclasses.replace(data.metrics["sharp"], note="no score for 1 of 11 images")
+        (table,) = build_tables(Comparison((dataclasses.replace(data, metrics={"sharp": some}),)))
+        assert table.reasons == {"sharp": "no score for 1 of 11 images"}
 
     def test_overview_of_several_data_sets(self, comparison: Comparison) -> None:
         table = named(comparison, "All data sets: SROCC / PLCC")

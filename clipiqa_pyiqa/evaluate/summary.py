@@ -145,7 +145,9 @@ def data_set_table(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> Ta
         before.append("There are no opinion scores here, so no correlations.")
     elif data.mos_lower_better:
         before.append("Its opinion scores are DMOS: lower is better.")
-    notes = {row["metric"]: data.metrics[row["metric"]].error if data.mos is None else row["note"] for row in rows}
+    notes = {row["metric"]: row["note"] for row in rows}
+    if data.mos is None:  # that there is no opinion is said once, above
+        notes = {label: "; ".join(filter(None, (m.error, m.note))) for label, m in data.metrics.items()}
     reasons = {label: note for label, note in notes.items() if note}
     return Table(
         data.name,
