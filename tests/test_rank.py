@@ -134,6 +134,16 @@ class TestRanking:
         seen = _blocks(sheet)
         assert seen == [204, 153, 0, 51]
 
+    def test_pictures_are_turned_as_for_scoring(self, tmp_path: Path) -> None:
+        exif = Image.Exif()
+        exif[274] = 6  # to be shown turned by 90 degrees
+        Image.new("RGB", (200, 50), "red").save(tmp_path / "a.jpg", exif=exif)
+        for options, shape in (({}, (50, 200)), ({"apply_exif": False}, (200, 50))):
+            sheet = np.asarray(rank_sheet(score_images(Brightness(), tmp_path, **options)))
+            red = np.argwhere((sheet[..., 0] > 200) & (sheet[..., 1] < 50))
+            height, width = np.ptp(red, axis=0) + 1
+            assert (width, height) == pytest.approx(shape, abs=3)
+
     def test_a_question_that_was_not_asked(self, greys: list[Path]) -> None:
         with pytest.raises(CLIPIQAError, match="'happy' was not asked: the scores answer brightness"):
             ranking(score_images(Brightness(), greys, "brightness"), "happy")

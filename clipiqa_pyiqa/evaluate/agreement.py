@@ -13,7 +13,7 @@ from PIL import Image
 from ..errors import CLIPIQAError, ImageError
 from .contact_sheet import contact_sheet, wrapped
 from .proportions import clustered_share, share
-from .scores import because, score_images
+from .scores import because, exif_applied, score_images
 from .votes import Votes
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ class Agreement:
                 images.append(Path(row[side_]))
                 votes = f"{row[f'votes_{side_}']} of {row['votes']} votes"
                 captions.append(f"{row['attribute']} {row[f'score_{side_}']:.4f}\n{votes}\n{Path(row[side_]).name}")
-        return contact_sheet(images, captions, columns=4 if len(wrong) > 1 else 2, side=side)
+        upright = exif_applied(self.provenance)
+        return contact_sheet(images, captions, columns=4 if len(wrong) > 1 else 2, side=side, apply_exif=upright)
 
     def figure(self) -> Figure:
         """Accuracy per attribute against the majority (bars) and against single votes (diamonds), with intervals.

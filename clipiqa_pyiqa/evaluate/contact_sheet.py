@@ -20,7 +20,12 @@ _ELLIPSIS = "…"
 
 
 def contact_sheet(
-    images: Sequence[Path | str | Image.Image], captions: Sequence[str], *, columns: int = 5, side: int = 256
+    images: Sequence[Path | str | Image.Image],
+    captions: Sequence[str],
+    *,
+    columns: int = 5,
+    side: int = 256,
+    apply_exif: bool = True,
 ) -> Image.Image:
     """A grid of images, row by row, with the caption of each below it.
 
@@ -28,11 +33,12 @@ def contact_sheet(
     cannot be read leaves an empty field that says so.
 
     Args:
-        images: Files, read upright as all our scoring reads them, or pictures in memory; at least one.
+        images: Files, or pictures in memory; at least one.
         captions: One text per image; a line break starts a new line, and a line too long for the image's width is
             shortened in its middle, because file names often differ only at their ends.
         columns: Images per row.
         side: Width and height, in pixels, into which each image is fitted.
+        apply_exif: Whether files are turned upright; as they were for scoring.
 
     Returns:
         The sheet, 'RGB'. Its rows are as high as their highest image.
@@ -49,7 +55,7 @@ def contact_sheet(
     gap, size = max(side // 16, 4), max(side // 18, 10)
     font, line = _font(size), round(size * 1.35)
     columns = min(columns, len(images))
-    tiles = [_tile(image, side, font) for image in images]
+    tiles = [_tile(image, side, font, apply_exif) for image in images]
     texts = [_shortened(caption, side, font) for caption in captions]
     rows = [range(start, min(start + columns, len(tiles))) for start in range(0, len(tiles), columns)]
     heights = [
@@ -68,7 +74,7 @@ def contact_sheet(
     return sheet
 
 
-def thumbnail(image: Path | str | Image.Image, side: int) -> Image.Image:
+def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = True) -> Image.Image:
     """The whole image as 'RGB', shrunk (Lanczos, keeping its shape) into ``side`` × ``side`` pixels, never enlarged.
 
     Raises:
@@ -77,7 +83,7 @@ def thumbnail(image: Path | str | Image.Image, side: int) -> Image.Image:
     if isinstance(image, Image.Image):
         picture = image.convert("RGB")
     else:
-        pixels = read_image(os.fspath(image), min_side=1).pixels
+        pixels = read_image(os.fspath(image), apply_exif=apply_exif, min_side=1).pixels
         picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
     scale = side / max(picture.size)
     if scale >= 1:
@@ -86,9 +92,9 @@ def thumbnail(image: Path | str | Image.Image, side: int) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _tile(image: Path | str | Image.Image, side: int, font: ImageFont.FreeTypeFont) -> Image.Image:
+def _tile(image: Path | str | Image.Image, side: int, font: ImageFont.FreeTypeFont, apply_exif: bool) -> Image.Image:
     try:
-        return thumbnail(image, side)
+        return thumbnail(image, side, apply_exif)
     except ImageError:
         tile = Image.new("RGB", (side, max(side * 3 // 4, 1)), FAINT)
         ImageDraw.Draw(tile).text((side // 2, tile.height // 2), "cannot be read", INK, font, anchor="mm")

@@ -18,7 +18,7 @@ from ..errors import CLIPIQAError
 from ..images import images_in
 from .contact_sheet import contact_sheet, fitted
 from .proportions import share
-from .scores import because, score_images
+from .scores import because, exif_applied, score_images
 
 if TYPE_CHECKING:
     import pandas
@@ -111,7 +111,8 @@ class PairScores:
             for version in ("low", "high"):
                 images.append(Path(row[version]))
                 captions.append(f"{name}\n{version}: {row[f'{question} {version}']:.4f}")
-        return contact_sheet(images, captions, columns=4 if len(worst) > 1 else 2, side=side)
+        upright = exif_applied(self.provenance)
+        return contact_sheet(images, captions, columns=4 if len(worst) > 1 else 2, side=side, apply_exif=upright)
 
     def figure(self) -> Figure:
         """Each pair as a point, low-quality score across, high-quality score up: above the diagonal the order is right.

@@ -16,7 +16,7 @@ from ..errors import CLIPIQAError
 from ..results import printable
 from .contact_sheet import fitted, thumbnail, wrapped
 from .pictures import COLOURS, INK, STYLE, WORDS
-from .scores import Scores
+from .scores import Scores, exif_applied
 
 if TYPE_CHECKING:
     import pandas
@@ -111,7 +111,7 @@ def _legend(figure: SubFigure, scores: Scores) -> None:
     for axes in panels:
         axes.set_axis_off()
     for axes, colour, (path, name) in zip(panels, COLOURS, named(scores).items(), strict=False):
-        axes.imshow(np.asarray(thumbnail(path, 240)))
+        axes.imshow(np.asarray(thumbnail(path, 240, exif_applied(scores.provenance))))
         axes.set_axis_on()
         axes.set(xticks=[], yticks=[])
         for spine in axes.spines.values():

@@ -10,7 +10,7 @@ from html import escape
 from .contact_sheet import thumbnail
 from .pictures import COLOURS
 from .radar import charts_of, named, points, said_of
-from .scores import Scores
+from .scores import Scores, exif_applied
 
 _RADIUS = 130
 _STYLE = """
@@ -49,14 +49,14 @@ def radar_page(scores: Scores) -> str:
     """
     charts = charts_of(scores)
     names = named(scores)
-    rules, cards = [], []
+    rules, cards, upright = [], [], exif_applied(scores.provenance)
     for number, (path, colour) in enumerate(zip(scores.frame.index, COLOURS, strict=False)):
         rules.append(
             f"body:has(#n{number}:not(:checked)) .i{number} {{ display: none }}"
             f" body:has(label.l{number}:hover) .image:not(.i{number}) {{ opacity: .12 }}"
         )
         cards.append(
-            f'<label class="l{number}" style="--c: {colour}"><img src="{_picture(path)}" alt="">'
+            f'<label class="l{number}" style="--c: {colour}"><img src="{_picture(path, upright)}" alt="">'
             f'<input type="checkbox" id="n{number}" checked> {escape(names[path])}</label>'
         )
     head = "".join(f"<th>{escape(name)}</th>" for name in names.values())
@@ -120,7 +120,7 @@ def _joined(corners: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
 
 
-def _picture(path: str) -> str:
+def _picture(path: str, apply_exif: bool) -> str:
     buffer = io.BytesIO()
-    thumbnail(path, 320).save(buffer, "JPEG", quality=85)
+    thumbnail(path, 320, apply_exif).save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..errors import CLIPIQAError
 from .contact_sheet import contact_sheet, headed
-from .scores import Scores
+from .scores import Scores, exif_applied
 
 if TYPE_CHECKING:
     import pandas
@@ -57,7 +57,8 @@ def rank_sheet(
         if len(chosen):
             captions = [f"{score:.4f}\n{Path(path).name}" for path, score in chosen[question].items()]
             heading = f"{title} of {len(scores.frame)}: {question}"
-            sheets[heading] = contact_sheet([Path(path) for path in chosen.index], captions, columns=columns, side=side)
+            files, upright = [Path(path) for path in chosen.index], exif_applied(scores.provenance)
+            sheets[heading] = contact_sheet(files, captions, columns=columns, side=side, apply_exif=upright)
     return headed(sheets)
 
 

@@ -127,6 +127,11 @@ def check_metric(metric: Any) -> None:
         )
 
 
+def exif_applied(provenance: Mapping[str, str]) -> bool:
+    """Whether files were turned upright for scoring, as pictures of them should be too."""
+    return provenance.get("exif") != "ignored"
+
+
 def because(failed: Mapping[str, str] | None) -> str:
     """The end of a sentence: the first reason why images have no score, if any, and how many more there are."""
     if not failed:

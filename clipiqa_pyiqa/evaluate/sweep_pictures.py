@@ -102,5 +102,5 @@ def example(sweep: Sweep, path: str | None = None, limits: Mapping[str, Any] | N
         images = [changed(Version(path, scale, change, amount), picture, sweep.seed) for amount in steps["amount"]]
         captions = [f"{row[name]:.3f}\n({row['amount']:g})" for _, row in steps.iterrows()]
         sheet = contact_sheet(images, captions, columns=len(steps), side=192)
-        sheets[f"{name}: score (and {change.unit})"] = sheet
+        sheets[f"{name} ({change.unit})"] = sheet
     return headed(sheets)
