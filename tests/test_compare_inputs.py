@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -142,6 +143,12 @@ class TestDataSets:
         assert table.mos == (0, 1, 2) and table.lower_better and "lower opinion" in table.note
         assert folder.mos is None and folder.load(0).shape == (3, 36, 36) and "max side 36" in folder.note
         assert len(half.paths) == 2 and "50% of the images, seed 0" in half.note
+
+    def test_a_folder_s_name_need_not_be_utf_8(self, photos: Path) -> None:
+        folder = photos.rename(photos.with_name(os.fsdecode(b"caf\xe9")))
+        (data,) = compare({"m": lambda x: x.mean()}, folder, out=photos.parent / "out").data_sets
+        assert data.name == "caf\\xe9" and len(data.scores) == 3
+        assert (photos.parent / "out" / "scores" / "caf-xe9.parquet").is_file()
 
     def test_a_name_of_pyiqas_is_no_folder_by_chance(self, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(data_root)
@@ -346,7 +353,7 @@ class TestCommand:
         assert {"comparison.csv", "comparison.md", "comparison.tex", "report.html", "scores/s.parquet"} <= written
         pictures = ("bars", "s-entropy", "s-mini", "s-mini-2", "s-heatmap", "s-disagreement")
         assert {f"pictures/{name}.png" for name in pictures} <= written
-        assert all(Image.open(out / f"pictures/{name}.png").width > 200 for name in pictures)
+        assert all(Image.open(out / f"pictures/{name}.png").width > 400 for name in pictures)
         assert main([*given, "-q"]) == 2 and "--resume" in capsys.readouterr().err
         assert main([*given, "-q", "--resume", "--no-report", "--format", "csv"]) == 1
         assert "entropy" in capsys.readouterr().out

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..evaluate.comparison import Comparison
 
 FORMATS = ("table", "csv", "markdown", "latex")
+DPI = 200  # of pictures that go into papers
 EPILOG = """\
 A metric is a name of pyiqa's or NAME:KEY=VALUE,… with its options; a data set is a name of pyiqa's, a CSV file of paths
 and scores, or a folder without scores. LABEL= in front names either. Correlations are signed so that a good metric is
@@ -164,13 +165,13 @@ def _draw(comparison: Comparison, folder: Path) -> None:
         scored = [label for label in data.metrics if data.scores[label].notna().any()]
         for label in scored:
             draw = pictures.histogram if data.mos is None else pictures.scatter
-            draw(data, label).savefig(picture(data.name, label))
+            draw(data, label).savefig(picture(data.name, label), dpi=DPI)
         if len(scored) > 1:
-            pictures.correlation_heatmap(data).savefig(picture(data.name, "heatmap"))
+            pictures.correlation_heatmap(data).savefig(picture(data.name, "heatmap"), dpi=DPI)
         if disagreements(data, 1):
             pictures.disagreement(data).save(picture(data.name, "disagreement"))
     if any(data.mos is not None for data in comparison.data_sets):
-        pictures.bars(comparison).savefig(folder / "bars.png")
+        pictures.bars(comparison).savefig(folder / "bars.png", dpi=DPI)
 
 
 class _Bar:

@@ -91,7 +91,7 @@ def _find(request: Request, data_root: str | Path | None) -> DataSet:
         return target
     if not isinstance(target, str | Path):
         raise CompareError(f"a data set is a name, a CSV file, a folder or options, but {target!r:.80} came.")
-    label = request.label
+    label = printable(request.label)
     if target:
         from pyiqa import get_dataset_info
 
@@ -100,7 +100,7 @@ def _find(request: Request, data_root: str | Path | None) -> DataSet:
             return _pyiqa_set(label or str(target), str(target), options, data_root)
         is_folder = path.is_dir()
         options["folder" if is_folder else "csv"] = path
-        label = label or (path.resolve().name if is_folder else path.stem)
+        label = label or printable(path.resolve().name if is_folder else path.stem)
     if "csv" in options:
         return _csv_set(label, options)
     if "folder" in options:
