@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .clip.gradient import general_path, per_image
+from .clip.gradient import clamped, general_path, per_image
 from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError
 from .head import margins, sigmoid
@@ -155,7 +155,7 @@ class CLIPIQALoss(nn.Module):
             )
         images = pred if self.crop is None else _random_crops(pred, self.crop)
         if self.out_of_range == "clamp":
-            images = images.clamp(low, high)
+            images = clamped(images, low, high)
         return images if (low, high) == (0.0, 1.0) else (images - low) / (high - low)
 
 

@@ -477,6 +477,17 @@ class TestInput:
         with pytest.raises(ImageError, match=r"values in \[0, 1\], but the prediction has -0.*out_of_range='clamp'"):
             CLIPIQALoss(metric=metric, out_of_range="raise")(x)
 
+    def test_limits_are_inside_the_range(self, metric):
+        """Black and white pixels have their neighbours' gradient, whatever the release's own clamp makes of them."""
+        x = images().detach().round().requires_grad_()
+        clamped, passed = (CLIPIQALoss(metric=metric, out_of_range=how) for how in ("clamp", "pass"))
+        assert torch.equal(grad_of(clamped, x), grad_of(passed, x))
+
+    @pytest.mark.parametrize("value", [0.0, 1.0])
+    def test_clip_s_own_crop_is_alive_at_the_limits(self, options, value):
+        metric = CLIPIQA(**options, pos_embedding="fixed").eval()
+        assert grad_of(metric, torch.full((1, 3, 64, 64), value, requires_grad=True)).norm() > 0
+
     def test_crop(self, metric):
         x = images(3, 96)
         criterion = CLIPIQALoss(metric=metric, crop=40)

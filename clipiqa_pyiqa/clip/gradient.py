@@ -48,6 +48,14 @@ def is_general() -> bool:
     return _general.get() or torch._C._are_functorch_transforms_active()
 
 
+def clamped(x: Tensor, low: float, high: float) -> Tensor:
+    """``x.clamp(low, high)`` whose gradient is that of ``x`` at the limits too, where black and white pixels lie.
+
+    torch's own is 0 there in some releases (2.15), which would leave the gradient of a black picture empty.
+    """
+    return x.masked_fill(x < low, low).masked_fill(x > high, high)
+
+
 def groups(x: Tensor) -> tuple[Tensor, ...]:
     """Split a batch into runs of images that one pass should take together.
 

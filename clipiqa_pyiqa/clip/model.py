@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
 from .checkpoint import Checkpoint, open_checkpoint
-from .gradient import groups
+from .gradient import clamped, groups
 from .resnet import ModifiedResNet
 from .text import TextTower
 from .tokenizer import tokenizer
@@ -181,4 +181,4 @@ def frozen_clip(weights: Weights) -> FrozenCLIP:
 def _resize_and_crop(x: Tensor, side: int) -> Tensor:
     """CLIP's own input: the short side resized to ``side`` (bicubic, antialiased), then the centre square."""
     x = TF.resize(x, [side], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
-    return TF.center_crop(x, [side, side]).clamp(0, 1)  # bicubic overshoots; CLIP's 8-bit pixels cannot
+    return clamped(TF.center_crop(x, [side, side]), 0, 1)  # bicubic overshoots; CLIP's 8-bit pixels cannot
