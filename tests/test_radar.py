@@ -140,6 +140,17 @@ class TestCommand:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["one.svg", "one.svg.csv", "one.svg.json"]
         assert json.loads((tmp_path / "one.svg.json").read_text())["summary"][0]["question"] == "quality"
 
+    def test_no_photo_is_overwritten(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        photo, other = (save_grey(tmp_path / name, 90) for name in ("photo.png", "other.png"))
+        before = photo.read_bytes()
+        args = ["radar", str(photo), "--backbone", "mini", "-q", "--out"]
+        assert main([*args, str(photo), "--overwrite"]) == 2
+        assert "is one of the images" in capsys.readouterr().err
+        assert main(["radar", str(other), *args[2:], str(photo)]) == 2
+        assert "exists already: pass --overwrite" in capsys.readouterr().err and photo.read_bytes() == before
+        assert main(["radar", str(other), *args[2:], str(photo), "--overwrite"]) == 0
+        assert photo.read_bytes() != before
+
     @pytest.mark.parametrize(
         ("more", "message"),
         [

@@ -172,6 +172,19 @@ class TestCommand:
             ["path", r"new\nline"], [r"a\nb.png", "0.5000"], ["größe", "写", "🙂.png", "1.0000"],
         ]  # fmt: skip
 
+    def test_pictures_of_an_earlier_run_are_no_images(
+        self, greys: list[Path], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        photos = str(greys[0].parent)
+        args = ["rank", photos, "--backbone", "mini", "-q", "--out", photos]
+        assert main([*args[:-1], f"{photos}/rank"]) == 0
+        assert main([*args[:-1], f"{photos}/rank", "--resume"]) == 0
+        ranked = pd.read_csv(greys[0].parent / "rank/ranking.csv")["path"]
+        assert sorted(ranked) == sorted(map(str, greys))
+        assert main(args) == 2
+        assert "all images lie in" in capsys.readouterr().err
+        assert main(["rank", *map(str, greys), *args[2:]]) == 0  # named, they count wherever they lie
+
     def test_letters_that_a_picture_lacks_are_no_news(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
     ) -> None:

@@ -209,14 +209,23 @@ def shown(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> 
     )
 
 
-def find_images(paths: Sequence[str], command: str) -> list[str]:
-    """The files that paths stand for; what is none is an error, since an experiment without it would be another."""
+def find_images(paths: Sequence[str], command: str, out: Path | None) -> list[str]:
+    """The files that paths stand for; what is none is an error, since an experiment without it would be another.
+
+    Pictures that lie in ``out``, the folder for results, come from an earlier run and do not count, unless named.
+    """
     from .inputs import find_inputs
 
     inputs = find_inputs(paths)
     if inputs.problems:
         raise ImageError(f"{inputs.problem}: name images or folders of images for `clipiqa {command}`.")
-    return inputs.paths
+    if out is None:
+        return inputs.paths
+    ours = os.path.join(os.path.abspath(out), "")
+    found = [path for path in inputs.paths if path in paths or not os.path.abspath(path).startswith(ours)]
+    if not found:
+        raise ImageError(f"all images lie in {str(out)!r}, where the results would go: name another folder as --out.")
+    return found
 
 
 def file_names(questions: Sequence[str]) -> dict[str, str]:

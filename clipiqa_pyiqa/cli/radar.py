@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from ..errors import CLIPIQAError
 from . import experiment
@@ -37,14 +38,14 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluate.radar_page import radar_page
     from ..evaluate.scores import score_images
 
-    paths = experiment.find_images(args.paths, "radar")
+    paths = experiment.find_images(args.paths, "radar", args.out)
     if len(paths) > MOST:
         raise CLIPIQAError(
             f"a radar chart of {len(paths)} images cannot be read: choose up to {MOST}, or use `clipiqa rank`."
         )
     if args.prompts and (args.look or args.feel):
         raise CLIPIQAError("--look and --feel name prompts, and so does --prompts: give one of them.")
-    run, names = _output(args)
+    run, names = _output(args, paths)
     knows_feel = args.backbone.lower() != "mini"  # the small CLIP has seen none of those words
     columns = run.columns(
         [*(() if args.feel else LOOK), *(FEEL if args.feel or (knows_feel and not args.look) else ())]
@@ -67,9 +68,13 @@ def run(args: argparse.Namespace) -> int:
     return run.finish(table.reset_index(drop=True), scores.failed, scores.provenance)
 
 
-def _output(args: argparse.Namespace) -> tuple[experiment.Experiment, list[str]]:
+def _output(args: argparse.Namespace, paths: Sequence[str]) -> tuple[experiment.Experiment, list[str]]:
     """The run, and the names of the charts to write: one if ``--out`` names a file, else each kind."""
     if args.out is None or args.out.suffix.lower() not in KINDS or args.out.is_dir():
         return experiment.Experiment(args), [f"radar{kind}" for kind in KINDS]
+    if args.out.exists() and not (args.resume or args.overwrite):
+        raise CLIPIQAError(f"{str(args.out)!r} exists already: pass --overwrite, or another --out.")
+    if any(args.out.exists() and args.out.samefile(path) for path in paths):
+        raise CLIPIQAError(f"--out {str(args.out)!r} is one of the images: name another file.")
     name, args.out = args.out.name, args.out.parent
     return experiment.Experiment(args, f"{name}.csv", f"{name}.json"), [name]

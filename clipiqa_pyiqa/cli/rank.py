@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluate.scores import score_images
     from ..results import printable
 
-    paths = experiment.find_images(args.paths, "rank")
+    paths = experiment.find_images(args.paths, "rank", args.out)
     run = experiment.Experiment(args)
     columns = run.columns(["quality"])
     metric = run.metric(columns)

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluate.sweep_pictures import curves, example
     from .model import image_limits
 
-    paths = experiment.find_images(args.paths, "sweep")
+    paths = experiment.find_images(args.paths, "sweep", args.out)
     if args.sample is not None:
         if args.sample > len(paths):
             raise CLIPIQAError(f"--sample {args.sample}, but there are only {len(paths)} images.")
