@@ -247,6 +247,7 @@ class TestBadInput:
             ({"a": {"lower_better": True}}, "unknown metric 'a'"),
             ({"a": 3}, "options of metric 'a' must be a mapping"),
             ({"niqe": {"metric_opts": [1]}}, "metric_opts of 'niqe' must be a mapping"),
+            ({"niqe": {"metric_opts": {1: 2}}}, "a mapping of names to values, but are {1: 2}"),
             ({"niqe": {"lower_better": "maybe"}}, "lower_better of metric 'niqe' must be true or false"),
             ({"a": {"metric_opts": {"type": "LPIPS"}, "metric_mode": "FR"}}, "'a' needs a reference"),
         ],
@@ -277,6 +278,14 @@ class TestBadInput:
             ({"ours": {"folder": "nowhere"}}, "the folder 'nowhere' is missing"),
             ({"t": {"csv": "nowhere.csv"}}, "'nowhere.csv' cannot be read"),
             (3, "a data set is a name, a CSV file, a folder or options, but 3 came"),
+            ({"t": {"csv": 5}}, "csv of data set 't' must be a path, but is 5"),
+            ({"t": {"csv": "s.csv", "columns": 3}}, "columns of data set 't' must be two, .*but are 3"),
+            (
+                {"f": {"folder": str(ROOT / "tests" / "data"), "max_side": "big"}},
+                "a whole number of pixels, but is 'big'",
+            ),
+            ({"f": {"folder": str(ROOT / "tests" / "data"), "max_side": 8}}, "max_side must be at least 32 pixels"),
+            ("livec:subset=0.5,subset_seed=x", "subset_seed of data set 'livec' must be a whole number, but is 'x'"),
         ],
     )
     def test_data_sets(self, given: Any, message: str, data_root: Path) -> None:
@@ -314,6 +323,7 @@ class TestBadInput:
         data = DataSet("d", ("/a",), None, lambda index: torch.zeros(3, 8, 8))
         for options, message in [
             ({"batch_size": 0}, "batch_size must be at least 1"),
+            ({"workers": 0}, "workers must be at least 1"),
             ({"bootstrap": -1}, "bootstrap must be at least 0"),
             ({"seed": -1}, "seed must be between 0 and 4294967295, but is -1"),
             ({"published": "piq"}, "'paper' or 'pyiqa', but 'piq' came"),

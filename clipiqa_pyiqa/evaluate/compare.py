@@ -77,7 +77,7 @@ def compare(
     options = Options(
         _device(device, team),
         _at_least(1, "batch_size", batch_size),
-        _at_least(1, "workers", workers or default_workers()),
+        _at_least(1, "workers", default_workers() if workers is None else workers),
         _seed(seed),
         progress or (lambda *_: None),
     )

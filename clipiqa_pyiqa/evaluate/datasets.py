@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError
-from ..images import images_in, read_image, strict_decoding
+from ..images import check_limits, images_in, read_image, strict_decoding
 from ..results import printable
 from ..score_table import read_scores, seeded_split
 from .published import published_set
@@ -101,6 +101,9 @@ def _find(request: Request, data_root: str | Path | None) -> DataSet:
         is_folder = path.is_dir()
         options["folder" if is_folder else "csv"] = path
         label = label or printable(path.resolve().name if is_folder else path.stem)
+    for key in ("csv", "folder", "root"):
+        if not isinstance(options.get(key) or "", str | Path):
+            raise CompareError(f"{key} of data set {label!r} must be a path, but is {options[key]!r:.80}.")
     if "csv" in options:
         return _csv_set(label, options)
     if "folder" in options:
@@ -112,7 +115,7 @@ def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
     check_keys(options, CSV_KEYS, f"data set {label!r}")
     lower_better = yes_or_no(options, "lower_better", f"data set {label!r}")
     columns = options.get("columns") or (None, None)
-    if isinstance(columns, str) or len(columns) != 2:
+    if not isinstance(columns, list | tuple) or len(columns) != 2:
         raise CompareError(f"columns of data set {label!r} must be two, of paths and scores, but are {columns!r}.")
     named = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None))
     paths = [os.path.abspath(path) for path in named.files]
@@ -138,6 +141,10 @@ def _ours(
 ) -> DataSet:
     """A data set that our own reader reads."""
     limits = {key: options[key] for key in ("max_side", "max_pixels") if options.get(key) is not None}
+    for key, value in limits.items():
+        if not isinstance(value, int):
+            raise CompareError(f"{key} of data set {label!r} must be a whole number of pixels, but is {value!r:.80}.")
+    check_limits(limits.get("max_side"), limits.get("max_pixels"))
 
     def load(path: str) -> Tensor:
         return read_image(path, **limits, min_side=1).pixels  # how small is too small, each metric says itself
@@ -280,6 +287,8 @@ def _subset(
 ) -> DataSet:
     """The data set, or the share of it that was asked for."""
     share, seed = options.get("subset"), options.get("subset_seed", 0)
+    if not isinstance(seed, int):
+        raise CompareError(f"subset_seed of data set {label!r} must be a whole number, but is {seed!r:.80}.")
     kept = list(range(len(paths)))
     if share is not None:
         if not isinstance(share, int | float) or not 0 < share < 1:

@@ -145,8 +145,9 @@ def _look_up(request: Request) -> MetricSpec:
     if name and name not in DEFAULT_CONFIGS:
         raise CompareError(f"unknown metric {name!r}: {nearest(name, _nr_names())}")
     own = entry.get("metric_opts") or {}
-    if not isinstance(own, Mapping):
-        raise CompareError(f"metric_opts of {request.label or name!r} must be a mapping, but are {own!r:.80}.")
+    if not isinstance(own, Mapping) or not all(isinstance(key, str) for key in own):
+        said = f"metric_opts of {request.label or name!r} must be a mapping of names to values"
+        raise CompareError(f"{said}, but are {own!r:.80}.")
     base = DEFAULT_CONFIGS[name] if name else {}
     given = {**base, **{key: value for key, value in entry.items() if value is not None}}
     label = request.label or _label(name, own)
