@@ -228,6 +228,11 @@ class TestSharing:
         assert found.data_sets[0].scores["random"].nunique() == 1
         assert torch.equal(torch.random.get_rng_state(), before)
 
+    def test_what_works_in_place_spoils_no_other_metric(self) -> None:
+        data = DataSet("made", ("/a", "/b", "/c"), None, lambda index: torch.full((3, 8, 8), index / 4))
+        found = compare({"rude": lambda x: x.mul_(0).sum(), "mean": lambda x: x.mean()}, data)
+        assert found.data_sets[0].scores["mean"].tolist() == [0, 0.25, 0.5]
+
 
 class TestFailures:
     def test_a_failing_metric_is_told_and_the_others_finish(self, contrasts: tuple[Path, dict[str, Any]]) -> None:

@@ -129,6 +129,7 @@ def _score_alone(metric: Metric, x: Tensor, seed: int) -> Entry:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+    x = x.clone() if metric.spec.made is not None else x  # a stranger may work in place on what others get next
     try:
         with torch.no_grad():
             start = time.perf_counter()
