@@ -23,9 +23,12 @@ from pyiqa.data import build_dataset
 from scipy import stats
 
 from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.evaluate import score_store
 from clipiqa_pyiqa.evaluate.compare import compare
 from clipiqa_pyiqa.evaluate.datasets import DataSet
+from clipiqa_pyiqa.evaluate.requests import CompareError
+from clipiqa_pyiqa.evaluate.team import Team
 
 BUNDLED = Path(__file__).parent / "data"
 MINI = {"metric": "clipiqa", "metric_opts": {"backbone": "mini"}}
@@ -449,6 +452,21 @@ class TestPyiqasLoaders:
 
 
 class TestTeam:
+    def test_where_one_process_ends_the_others_do_so_quietly(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def gone() -> None:
+            raise RuntimeError("Connection reset by peer")
+
+        monkeypatch.setattr(torch.distributed, "barrier", gone)
+        with pytest.raises(CompareError, match="another process of this run has ended early"):
+            Team(0, 2).wait()
+        monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setenv("RANK", "1")
+        assert main(["compare", "-m", "entropy", "-d", str(BUNDLED), "--out", str(tmp_path), "-q"]) == 2
+        assert capsys.readouterr().err == ""  # the leading process speaks for all
+
     def test_two_processes_give_the_numbers_of_one(self, graded: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
         root, options = graded
         config = tmp_path / "config.yml"

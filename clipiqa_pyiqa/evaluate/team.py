@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from .requests import CompareError
+
 
 @dataclass(frozen=True)
 class Team:
@@ -29,11 +31,20 @@ class Team:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait until every process has come here."""
+        """Wait until every process has come here.
+
+        Raises:
+            CompareError: one of them never will, as it has ended.
+        """
         if self.size > 1:
             import torch.distributed
 
-            torch.distributed.barrier()
+            try:
+                torch.distributed.barrier()
+            except RuntimeError as error:
+                raise CompareError(
+                    "another process of this run has ended early, and says itself why; what was scored is kept."
+                ) from error
 
 
 def team_of_environment() -> Team:
