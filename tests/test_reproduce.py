@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from clipiqa_pyiqa.cli import COMMANDS
 from clipiqa_pyiqa.prompts import parse_columns
@@ -34,6 +35,10 @@ def test_its_commands_are_understood(line: str) -> None:
     args = parser.parse_args(words)
     if config := getattr(args, "config", None):
         assert (ROOT / config).is_file()
+    if config := getattr(args, "config_file", None):
+        options = yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))
+        assert f"clipiqa {name} -c {config}" in (ROOT / config).read_text(encoding="utf-8") and "out" in options
+        parse_columns(options.get("prompts", ["quality"]))
     parse_columns(list(getattr(args, "prompts", None) or ["quality"]))
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from ..errors import CLIPIQAError
+from .config import with_config
 
 COMMANDS = {
     "demo": "score bundled photos and degraded versions of them, without any download",
@@ -56,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
+        if getattr(args, "config_file", None):
+            args = parser.parse_args(with_config(argv, args))
         return _module(args.command).run(args)
     except CLIPIQAError as error:
         print(f"clipiqa {args.command}: error: {error}", file=sys.stderr)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, ImageError
+from .config import add_config
 from .model import add_image_options, add_model_options, build_metric, check_resume, image_limits, prepare_pil
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def configure(parser: argparse.ArgumentParser, epilog: str, *, prompts: str | No
     """Declare the shared options; ``prompts`` tells what is asked by default, None if the command asks by itself."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = epilog.strip() + "\n" + ENDING
+    add_config(parser)
     what = parser.add_argument_group("what to ask").add_argument
     if prompts is not None:
         what(

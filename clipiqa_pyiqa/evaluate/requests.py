@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,21 @@ def read_config(path: str | Path) -> dict[str, Any]:
     Raises:
         CompareError: it is missing, no YAML, or not as ``CONFIG_KEYS`` says.
     """
+    given = read_mapping(path, CONFIG_KEYS)
+    for key, value in given.items():
+        kinds = CONFIG_KEYS[key]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            wanted = " or ".join(kind.__name__.lower() for kind in kinds)
+            raise CompareError(f"{key} in {str(path)!r} must be a {wanted}, but is {value!r:.80}.")
+    return given
+
+
+def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:
+    """The keys and values of a YAML file, without those that are null.
+
+    Raises:
+        CompareError: it is missing, no YAML, no mapping, or has a key that is not known.
+    """
     path = Path(path).expanduser()
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -106,15 +121,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CompareError(f"{str(path)!r} is no YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(config, Mapping):
-        raise CompareError(f"{str(path)!r} must be a mapping with the keys {', '.join(CONFIG_KEYS)}.")
-    check_keys(config, CONFIG_KEYS, str(path))
-    given = {key: value for key, value in config.items() if value is not None}
-    for key, value in given.items():
-        kinds = CONFIG_KEYS[key]
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            wanted = " or ".join(kind.__name__.lower() for kind in kinds)
-            raise CompareError(f"{key} in {str(path)!r} must be a {wanted}, but is {value!r:.80}.")
-    return given
+        raise CompareError(f"{str(path)!r} must be a mapping with the keys {', '.join(known)}.")
+    check_keys(config, known, str(path))
+    return {key: value for key, value in config.items() if value is not None}
 
 
 def check_keys(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
