@@ -169,7 +169,7 @@ def published_table(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> l
     for row in known:
         line = [Cell(row["metric"])]
         for statistic in statistics:
-            estimate = _estimate(data, row, statistic)
+            estimate = replace(_estimate(data, row, statistic), detail="")  # the interval stands in the table above
             published = row[f"published {statistic}"]
             difference = row[f"{statistic} difference"]
             line += [
