@@ -167,7 +167,7 @@ def published_table(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> l
     statistics = [s for s in ("SROCC", "PLCC", "KRCC") if any(not math.isnan(row[f"published {s}"]) for row in known)]
     cells = []
     for row in known:
-        line = [Cell(row["metric"])]
+        line = [Cell(row["metric"]), Cell(row["source"])]
         for statistic in statistics:
             estimate = replace(_estimate(data, row, statistic), detail="")  # the interval stands in the table above
             published = row[f"published {statistic}"]
@@ -179,9 +179,9 @@ def published_table(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> l
                 if math.isnan(difference)
                 else Cell(f"{round(difference, 3) + 0.0:+.3f}", value=difference),
             ]
-        cells.append((*line, Cell(row["source"])))
+        cells.append(tuple(line))
     heads = [f"{s}{what}" for s in statistics for what in (" here", " published", " difference")]
-    return [Table(f"{data.name}: beside published values", ("metric", *heads, "source"), tuple(cells))]
+    return [Table(f"{data.name}: beside published values", ("metric", "source", *heads), tuple(cells))]
 
 
 def provenances(comparison: Comparison) -> list[tuple[str, Mapping[str, str], list[str]]]:
