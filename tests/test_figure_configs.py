@@ -77,6 +77,27 @@ def test_a_list_takes_no_image_in(file: Path, told: Any) -> None:
     assert args.prompts == ["quality", "Warm photo.|Cold photo."] and args.paths == ["a.jpg"]
 
 
+def test_prompts_may_be_pairs_as_yaml_writes_them_and_begin_with_a_dash(tmp_path: Path, told: Any) -> None:
+    path = tmp_path / "options.yml"
+    path.write_text("prompts: [quality, [Crisp photo., Hazy photo.], '-3 EV photo.|Bright photo.']", encoding="utf-8")
+    args = told("rank", "-c", str(path), PHOTOS)
+    assert args.prompts == ["quality", "Crisp photo.|Hazy photo.", "-3 EV photo.|Bright photo."]
+
+
+def test_of_several_files_the_later_wins(file: Path, tmp_path: Path, told: Any) -> None:
+    later = tmp_path / "later.yml"
+    later.write_text("prompts: happy\nsteps: 3\nquick_gelu: true", encoding="utf-8")
+    args = told("sweep", "-c", str(file), PHOTOS, "-c", str(later))
+    assert (args.prompts, args.steps, args.quick_gelu, args.scales) == (["happy"], 3, True, [1, 0.25])
+
+
+def test_a_home_folder_is_found_as_by_a_shell(tmp_path: Path, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "options.yml"
+    path.write_text("out: ~/runs", encoding="utf-8")
+    assert told("rank", PHOTOS, "-c", "~/options.yml").out == tmp_path / "runs"
+
+
 def test_results_are_those_of_the_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "options.yml"
     path.write_text("changes: [contrast]\nsteps: 3\nscales: [0.8]\nbackbone: mini\nmax_side: 96\n", encoding="utf-8")
@@ -95,7 +116,14 @@ def test_results_are_those_of_the_options(tmp_path: Path, capsys: pytest.Capture
         ("resume: true", "unknown key 'resume'"),
         ("- 3", "must be a mapping"),
         ("a: [", "is no YAML"),
-        ("steps: {a: 1}", "steps in .* must be a value or a list"),
+        ("steps: {a: 1}", "steps in .* must be one value"),
+        ("steps: [5, 9]", r"steps in .* must be one value, but is \[5, 9\]"),
+        ("steps: true", "steps in .* must be one value"),
+        ("seed: false", "seed in .* must be one value"),
+        ("no_exif: 1", "no_exif in .* must be true or false"),
+        ("changes: []", "changes in .* must be a value or a list"),
+        ("scales: [1, null]", "scales in .* must be a value or a list"),
+        ("prompts: [[Good photo., Bad photo., Ugly photo.]]", "prompts in .* must be a value or a list"),
     ],
 )
 def test_mistakes(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,6 +136,8 @@ def test_mistakes(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_value_that_cannot_be_and_a_file_that_is_not_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert main(["rank", PHOTOS, "-c", ""]) == 2
+    capsys.readouterr()
     assert main(["rank", PHOTOS, "-c", str(tmp_path / "none.yml")]) == 2
     assert "cannot be read: No such file" in capsys.readouterr().err
     path = tmp_path / "options.yml"
