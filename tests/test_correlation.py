@@ -164,3 +164,24 @@ class TestLogistic:
         y = curve(x, 3.0, 1.7, 0.4, 0.2, 5.0) + 0.3 * generator.normal(size=300)
         (best, _) = curve_fit(curve, x, y, p0=(3, 1, 0, 0, 5), maxfev=20_000)
         assert fit_logistic(x, y)(x) == pytest.approx(curve(x, *best), abs=1e-3)
+
+    @pytest.mark.parametrize("scale", [1e300, 1e-300, 1e-5])
+    def test_no_square_leaves_its_range(self, scale: float) -> None:
+        generator = np.random.default_rng(3)
+        x = generator.uniform(size=60)
+        y = x**3 + 0.1 * generator.normal(size=60)
+        usual = correlations(x, y, bootstrap=20, fit=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for found in (correlations(a * x, b * y, bootstrap=20, fit=True) for a, b in ((scale, 1), (1, scale))):
+                assert not any(estimate.reason for estimate in found.values())
+                for name, estimate in found.items():
+                    assert estimate.value == pytest.approx(usual[name].value, abs=1e-6)
+                    assert estimate.low == pytest.approx(usual[name].low, abs=1e-5)
+
+    @pytest.mark.parametrize(
+        ("x", "said"), [([0.3] * 50, "scores that differ"), ([*range(49), math.nan], "finite"), ([], "more images")]
+    )
+    def test_what_has_no_curve(self, x: list[float], said: str) -> None:
+        with pytest.raises(ValueError, match=said):  # the mean of 50 times 0.3 is not 0.3
+            fit_logistic(x, np.arange(len(x)))

@@ -150,7 +150,7 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Callable[[ArrayLike], Arr
         The curve: scores in, predicted opinion out.
 
     Raises:
-        ValueError: no more images than the curve has parameters, or scores that are all the same.
+        ValueError: no more images than the curve has parameters, scores that are all the same, or NaN or infinity.
     """
     from scipy.optimize import OptimizeResult, least_squares
     from scipy.special import expit
@@ -158,9 +158,14 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Callable[[ArrayLike], Arr
     x, y = _arrays(scores, mos)
     if len(x) <= 5:
         raise ValueError(f"the logistic fit has 5 parameters and needs more images than that, but {len(x)} came")
-    centre, spread = float(np.mean(x)), float(np.std(x))
-    if spread == 0:
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("the logistic fit needs scores and opinion that are finite")
+    if np.ptp(x) == 0:
         raise ValueError("the logistic fit needs scores that differ")
+    unit = float(np.ptp(y)) or 1.0  # of opinion: least_squares stops by absolute numbers
+    y = y / unit
+    centre = float(np.mean(x))
+    spread = float(np.ptp(x) * np.std((x - centre) / np.ptp(x)))
 
     def terms(s: ArrayLike, slope: float, middle: float) -> Array:
         z = (np.asarray(s, np.float64) - centre) / spread  # standardised, so that one grid fits every metric's range
@@ -182,7 +187,7 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Callable[[ArrayLike], Arr
 
     found = min(map(refined, (0.5, 1.0, 2.0, 4.0)), key=lambda result: float(result.cost)).x
     linear = best_linear(found)[0]
-    return lambda s: terms(s, *found) @ linear
+    return lambda s: terms(s, *found) @ linear * unit
 
 
 def _arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
@@ -216,6 +221,9 @@ def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
     total = counts.sum(1)
 
     def centred(values: Array) -> Array:
+        if values.ndim == 1:  # not ranks, whose squares are harmless
+            values = _near_one(values)
+            values = _near_one(values - values.mean())
         values = np.broadcast_to(values - values.mean(-1, keepdims=True), counts.shape)
         return values - (np.einsum("bn,bn->b", counts, values) / total)[:, None]
 
@@ -224,6 +232,11 @@ def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
     defined = (xx > 0) & (yy > 0)
     quotient = xy / np.sqrt(np.where(defined, xx * yy, 1))
     return np.where(defined, np.clip(quotient, -1, 1), np.nan)
+
+
+def _near_one(values: Array) -> Array:
+    """Times a power of two, which changes no digit, so that the largest is about 1 and no square leaves its range."""
+    return np.ldexp(values, -np.frexp(np.max(np.abs(values)))[1])
 
 
 class _Ranks:
