@@ -22,7 +22,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def with_config(argv: Sequence[str], args: argparse.Namespace) -> list[str]:
-    """The command line with the options of the files in it, of which the later win; those of ``argv`` come last, and win over all.
+    """The command line with the options of the files in it: a later file wins over an earlier one, ``argv`` over all.
 
     Raises:
         CLIPIQAError: a file is missing, no YAML, or has keys or kinds of values that the command's options have not.
