@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from pathlib import Path
 
 import fake_comparison
@@ -298,3 +300,28 @@ def test_figures_ignore_the_users_matplotlib_state(graded: DataSetResult) -> Non
     with matplotlib.rc_context({"text.color": "red", "text.usetex": True}):
         said = pictures.svg(pictures.scatter(graded, "niqe"))
     assert "red" not in said and "#ff0000" not in said and "niqe score" in said
+
+
+@pytest.mark.parametrize("what", ["bars", "heat map", "scatter", "histogram"])
+def test_very_long_labels_stand_in_full_or_by_their_ends(what: str) -> None:
+    labels = ['clipiqa:backbone=mini,prompts=["Crisp photo.", "Hazy photo."]', "x" * 400, "piqe"]
+    scores = pandas.DataFrame({label: np.arange(5.0) for label in labels})
+    metrics = {label: MetricResult(label) for label in labels}
+    data = DataSetResult("x", scores, pandas.Series(np.arange(5.0)), metrics=metrics)
+    for label in labels:
+        drawn: dict[str, Callable[[], Figure]] = {
+            "bars": lambda: pictures.bars(Comparison((data,))),
+            "heat map": lambda: pictures.correlation_heatmap(data),
+            "scatter": lambda label=label: pictures.scatter(data, label),
+            "histogram": lambda label=label: pictures.histogram(data, label),
+        }
+        figure = drawn[what]()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # as matplotlib's, that there is no room
+            figure.draw_without_rendering()
+        (axes,) = figure.axes
+        words = [axes._left_title, axes.xaxis.label]
+        if what in ("bars", "heat map"):  # their ticks are labels
+            words += [*axes.get_yticklabels(), *(axes.get_xticklabels() if what == "heat map" else ())]
+        for edges in (word.get_window_extent() for word in words if word.get_text()):
+            assert edges.x0 >= 0 and edges.y0 >= 0 and edges.x1 <= figure.bbox.x1 and edges.y1 <= figure.bbox.y1

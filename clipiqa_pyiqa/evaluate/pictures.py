@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from ..errors import CLIPIQAError
@@ -35,6 +39,7 @@ STYLE: dict[Any, Any] = {
 COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", "#6b7280")
 """For up to eight things in one picture; the first few are told apart also by their order of lightness."""
 _POINTS = 400  # images up to which each is a point; above that, how many there are is a colour
+_LONG = 60  # letters of a label in a picture
 WORDS: dict[str, Any] = {"parse_math": False}
 
 
@@ -75,7 +80,7 @@ def scatter(data: DataSetResult, label: str) -> Figure:
             scale.solids.set_rasterized(True)
     estimates = data.correlations()[label]
     if math.isnan(estimates["SROCC"].value):
-        said = f"no correlation: {estimates['SROCC'].reason}"
+        said = _wrapped(f"no correlation: {estimates['SROCC'].reason}")
     else:
         said = f"SROCC {number(estimates['SROCC'].value)}   PLCC {number(estimates['PLCC'].value)}   n = {len(scores)}"
         try:
@@ -83,9 +88,9 @@ def scatter(data: DataSetResult, label: str) -> Figure:
             axes.plot(across, fit_logistic(scores, mos)(across), color=ORANGE, linewidth=2)
             said += "\nline: logistic fit"
         except ValueError as error:
-            said += f"\n({error})"
-    axes.set_title(f"{plain(label)}\n{said}", **WORDS)
-    axes.set_xlabel(f"{plain(label)} score, {metric.direction} is better", **WORDS)
+            said += "\n" + _wrapped(f"({error})")
+    axes.set_title(f"{_wrapped(_short(label))}\n{said}", **WORDS)
+    axes.set_xlabel(_wrapped(f"{_short(label)} score, {metric.direction} is better"), **WORDS)
     axes.set_ylabel("DMOS, lower is better" if data.mos_lower_better else "MOS, higher is better")
     return figure
 
@@ -103,7 +108,8 @@ def bars(comparison: Comparison, statistic: str = "SROCC") -> Figure:
     if not results:
         raise CLIPIQAError("No data set has opinion scores, so there are no correlations to draw.")
     heights = [len(data.metrics) * 0.3 + 0.75 for data in results]
-    figure = Figure(figsize=(4.6, sum(heights) + 0.1), layout="constrained")
+    width = 4.6 + _room([label for data in results for label in data.metrics])
+    figure = Figure(figsize=(width, sum(heights) + 0.1), layout="constrained")
     panels = figure.subplots(len(results), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, data in zip(panels, results, strict=True):
         _bars(axes, data, statistic)
@@ -128,7 +134,7 @@ def _bars(axes: Axes, data: DataSetResult, statistic: str) -> None:
         value = getattr(published, statistic.lower(), math.nan)  # there is no 'PLCC fitted'
         if not math.isnan(value):
             axes.plot(value, place, "D", color=ORANGE, markersize=5, label="published")
-    axes.set_yticks(range(len(order)), [plain(label) for label in order], **WORDS)
+    axes.set_yticks(range(len(order)), [_short(label) for label in order], **WORDS)
     axes.tick_params(left=False)
     axes.set_xlim(lowest * 1.05, 1.0)
     axes.set_ylim(-0.6, len(order) - 0.4)
@@ -156,7 +162,7 @@ def correlation_heatmap(data: DataSetResult) -> Figure:
     for label in table:
         if data.metrics[label].lower_better:
             table[label] = -table[label]
-    names = [plain(str(label)) for label in table]
+    names = [_short(str(label)) for label in table]
     if data.mos is not None:
         table.insert(0, None, -data.mos if data.mos_lower_better else data.mos)
         names.insert(0, "opinion")
@@ -165,7 +171,8 @@ def correlation_heatmap(data: DataSetResult) -> Figure:
     values[constant.to_numpy(), :] = values[:, constant.to_numpy()] = np.nan
     size = len(names)
     side = max(2.4, 0.44 * size)
-    figure, axes = _axes(side + 1.5, side + 1.2)
+    room = _room(names)
+    figure, axes = _axes(side + 1.5 + room, side + 1.2 + 0.7 * room)
     axes.pcolormesh(np.ma.masked_invalid(values), cmap=_SIGNED, vmin=-1, vmax=1, edgecolors="none")
     for row in range(size):
         for column in range(size):
@@ -183,7 +190,7 @@ def correlation_heatmap(data: DataSetResult) -> Figure:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.invert_yaxis()
-    axes.set_aspect("equal")
+    axes.set_aspect("equal", anchor="E")  # away from the labels
     axes.set_title("SROCC between metrics\nall turned so that high is good", fontsize=9)
     return figure
 
@@ -200,8 +207,8 @@ def histogram(data: DataSetResult, label: str) -> Figure:
         raise CLIPIQAError(f"{label!r} has no scores on {data.name!r}: {data.metrics[label].error or 'none was made'}")
     figure, axes = _axes(3.6, 2.4)
     axes.hist(scores, bins="sturges", color=BLUE, alpha=0.7)
-    axes.set_title(f"{plain(label)}\nn = {len(scores)}", **WORDS)
-    axes.set_xlabel(f"{plain(label)} score, {data.metrics[label].direction} is better", **WORDS)
+    axes.set_title(f"{_wrapped(_short(label))}\nn = {len(scores)}", **WORDS)
+    axes.set_xlabel(_wrapped(f"{_short(label)} score, {data.metrics[label].direction} is better"), **WORDS)
     axes.set_ylabel("images")
     return figure
 
@@ -238,6 +245,24 @@ def svg(figure: Figure) -> str:
     used = set(re.findall(r"#([\w-]+)", text))  # the others would come twice in a page
     text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
     return re.sub(r"\n\s*", "\n", text)
+
+
+def _short(label: str) -> str:
+    """A label for a picture; of a very long one, its two ends."""
+    text = plain(label)
+    return text if len(text) <= _LONG else f"{text[: _LONG // 2 - 1]}…{text[-_LONG // 2 :]}"
+
+
+def _wrapped(text: str) -> str:
+    """Words in lines as wide as a small picture."""
+    return textwrap.fill(text, 38)
+
+
+def _room(labels: Sequence[str]) -> float:
+    """How many inches more a picture needs so that the longest label stands beside it in full."""
+    font = FontProperties(size=STYLE["font.size"])
+    widths = (text_to_path.get_text_width_height_descent(_short(label), font, False)[0] for label in labels)
+    return max(0.0, max(widths) / 72 - 0.8)
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:
