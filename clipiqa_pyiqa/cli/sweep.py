@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     paths = experiment.find_images(args.paths, "sweep", args.out)
     if args.sample is not None:
         if args.sample > len(paths):
-            raise CLIPIQAError(f"--sample {args.sample}, but there are only {len(paths)} images: ask for at most as many.")
+            raise CLIPIQAError(f"--sample {args.sample}, but there are only {len(paths)} images: ask for fewer.")
         paths = sorted(random.Random(args.seed).sample(sorted(paths), args.sample))
     changes = args.changes or list(CHANGES)
     run = experiment.Experiment(args)
