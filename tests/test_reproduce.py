@@ -35,7 +35,7 @@ def test_its_commands_are_understood(line: str) -> None:
     args = parser.parse_args(words)
     if config := getattr(args, "config", None):
         assert (ROOT / config).is_file()
-    if config := getattr(args, "config_file", None):
+    for config in getattr(args, "config_file", None) or ():
         options = yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))
         assert f"clipiqa {name} -c {config}" in (ROOT / config).read_text(encoding="utf-8") and "out" in options
         parse_columns(options.get("prompts", ["quality"]))
