@@ -124,7 +124,6 @@ class FrozenCLIP:
                     self._known_pairs(),
                 )
 
-    @torch.compiler.disable  # nothing in here gains from tracing, which would take long
     def _known_pairs(self) -> str:
         """The first pair of each question that the checkpoint was trained on, as one can ask it."""
         pairs = json.loads(self.checkpoint.metadata.get("prompts", "{}")).values()
@@ -133,6 +132,7 @@ class FrozenCLIP:
         ]
         return ", ".join(f"'{positive}|{negative}'" for positive, negative in first) or "what it was trained on"
 
+    @torch.compiler.disable  # nothing in here gains from tracing, which would take long
     def _tower(self, kind: str, device: torch.device, dtype: torch.dtype) -> Any:
         with self._lock:
             tower = self._towers.get((kind, device, dtype))
