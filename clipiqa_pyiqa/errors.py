@@ -1,5 +1,9 @@
 """The errors a user can meet. Each message is one sentence: what came, what was expected, what to do."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 
 class CLIPIQAError(ValueError):
     """Base of every error that this package raises on bad input.
@@ -18,3 +22,9 @@ class ImageError(CLIPIQAError):
 
 class WeightsError(CLIPIQAError):
     """A checkpoint that cannot be found, trusted or used."""
+
+
+def first_of(messages: Iterable[str]) -> str:
+    """The first of one or more messages and how many more there are, as the beginning of a sentence."""
+    first, *others = messages
+    return first.rstrip(".") + (f" (and {len(others)} more like it)" if others else "")

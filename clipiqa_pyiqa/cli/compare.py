@@ -146,20 +146,14 @@ def _draw(comparison: Comparison, folder: Path) -> None:
     """The report's pictures as files, for papers and slides."""
     from ..evaluate import pictures
     from ..evaluate.disagreement import disagreements
-    from ..evaluate.outcome import file_name
+    from ..evaluate.outcome import file_name, free_name
 
     folder.mkdir(exist_ok=True)
     taken: set[str] = set()
 
     def picture(*parts: str) -> Path:
         """A file of its own, also for labels that differ in punctuation only."""
-        name = wanted = "-".join(map(file_name, parts))
-        number = 1
-        while name in taken:
-            number += 1
-            name = f"{wanted}-{number}"
-        taken.add(name)
-        return folder / f"{name}.png"
+        return folder / f"{free_name('-'.join(map(file_name, parts)), taken)}.png"
 
     for data in comparison.data_sets:
         scored = [label for label in data.metrics if data.scores[label].notna().any()]

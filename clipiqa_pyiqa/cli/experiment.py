@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import json
 import os
 import sys
@@ -187,10 +186,11 @@ def records(frame: pandas.DataFrame) -> list[dict[str, Any]]:
 def shown(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:
     """A frame for people: four digits, but small numbers as they are; a dash for none; intervals in brackets."""
 
+    from ..evaluate.summary import plain
+
     def text(value: Any) -> str:
         if isinstance(value, str) or not isinstance(value, float):
-            said = str(value)  # a line break in a file's name must not break the table
-            return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
+            return plain(str(value))  # a line break in a file's name must not break the table
         if value != value:
             return "–"
         return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
@@ -232,13 +232,13 @@ def find_images(paths: Sequence[str], command: str, out: Path | None) -> list[st
 
 def file_names(questions: Sequence[str]) -> dict[str, str]:
     """Questions -> parts of files' names, no two alike, also where case does not count."""
+    from ..evaluate.outcome import free_name
+
     names: dict[str, str] = {}
+    taken: set[str] = set()
     for question in questions:
         kept = "".join(c if c.isalnum() or c in "-_" else "-" for c in question)
-        name = "-".join(filter(None, kept.split("-")))[:60] or "question"
-        taken = {other.lower() for other in names.values()}
-        free = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
-        names[question] = next(name for name in free if name.lower() not in taken)
+        names[question] = free_name("-".join(filter(None, kept.split("-")))[:60] or "question", taken)
     return names
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ..errors import first_of
 from ..images import images_in
 
 
@@ -26,8 +27,7 @@ class Inputs:
     @property
     def problem(self) -> str:
         """The first problem and how many more there are, as the beginning of a sentence."""
-        first, *others = self.problems.values()
-        return first + (f" (and {len(others)} more like it)" if others else "")
+        return first_of(self.problems.values())
 
 
 def find_inputs(arguments: Sequence[str], null_separated: bool = False) -> Inputs:

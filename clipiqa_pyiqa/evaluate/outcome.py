@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
@@ -112,3 +113,11 @@ def write_scores(path: Path, result: DataSetResult) -> None:
 def file_name(name: str) -> str:
     """A label as part of a file's name."""
     return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "data"
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, numbered if it is taken already, also where case does not count; it is taken from now on."""
+    names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+    free = next(name for name in names if name.lower() not in taken)
+    taken.add(free.lower())
+    return free

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import CLIPIQAError, ImageError
+from ..errors import CLIPIQAError, ImageError, first_of
 from ..images import images_in
 from ..prompts import PromptPair, parse_columns
 from ..result_files import Output, open_results, read_results
@@ -134,10 +134,7 @@ def exif_applied(provenance: Mapping[str, str]) -> bool:
 
 def because(failed: Mapping[str, str] | None) -> str:
     """The end of a sentence: the first reason why images have no score, if any, and how many more there are."""
-    if not failed:
-        return "."
-    more = f" (and {len(failed) - 1} more like it)" if len(failed) > 1 else ""
-    return f": {next(iter(failed.values())).rstrip('.')}{more}."
+    return f": {first_of(failed.values())}." if failed else "."
 
 
 def score_images(
