@@ -112,7 +112,8 @@ def keep_positive(grad: Tensor, signs: Tensor) -> Tensor:
 
 def _gather_bits(flags: Tensor) -> Tensor:
     """Bools ``(…, C)`` to uint8 ``(…, C / 8)``."""
-    return (flags.view(torch.int64) * _GATHER >> 56).to(torch.uint8)
+    bits = flags.reshape(-1).view(torch.int64) * _GATHER >> 56  # flat: sides of one pixel may have any stride
+    return bits.to(torch.uint8).view(*flags.shape[:-1], -1)
 
 
 @cache

@@ -1,0 +1,162 @@
+"""Seeded checkpoints in the compact format for tests: random but well-behaved weights of EfficientNet-Lite0's shape.
+
+Every weight is fp16-representable, as in a file. Convolutions are scaled so that activations spread over ReLU6's whole
+range, and the statistics are measured on random images, so that standardised ones are of order one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from seeded import _calibration_images
+from torch import Tensor
+
+from clipiqa_pyiqa.clip.tokenizer import tokenizer
+
+STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
+          (1, 3, 1, 6, 320))  # fmt: skip
+"""Repeats, kernel, stride of the first, expansion and output channels of EfficientNet-Lite0's stages."""
+STEM, HEAD, EPS, FEATURES, TEXT = 32, 1280, 1e-4, 64, 64
+PROMPTS = {
+    "quality": [["Good photo.", "X X X X X X X X X X X X X X X X Good photo.."], ["Bad photo."]],
+    "brightness": [["Bright photo."], ["Dark photo."]],
+    "noisiness": [["Clean photo."], ["Noisy photo."]],
+    "colorfulness": [["Colorful photo."], ["Dull photo."]],
+    "sharpness": [["Sharp photo."], ["Blurry photo."]],
+    "contrast": [["High contrast photo."], ["Low contrast photo."]],
+}
+
+
+def blocks() -> list[tuple[int, int, int, int, int]]:
+    """Kernel, stride, expansion, input and output channels of each of the 16 blocks."""
+    found, width = [], STEM
+    for repeats, kernel, stride, expansion, out in STAGES:
+        for i in range(repeats):
+            found.append((kernel, stride if i == 0 else 1, expansion, width, out))
+            width = out
+    return found
+
+
+def save_compact(path: Path, seed: int = 0, hidden: int = 0, trunk: Mapping[str, Tensor] | None = None) -> Path:
+    """Write a seeded compact checkpoint; ``trunk`` replaces the convolutions."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int, std: float = 1.0) -> Tensor:
+        return torch.randn(shape, generator=generator) * std
+
+    tensors = dict(trunk or _random_trunk(normal))
+    with torch.no_grad():
+        values = statistics(tensors, taps(tensors, (255 * (_calibration_images() * 0.27 + 0.45) - 127) / 128))
+    count = values.shape[1]
+    tensors["visual.statistics.mean"], tensors["visual.statistics.scale"] = values.mean(0), values.std(0) + 0.05
+    for name, out, into in (*([("hidden", hidden, count)] if hidden else []), ("proj", FEATURES, hidden or count)):
+        tensors[f"visual.{name}.weight"] = normal(out, into, std=into**-0.5)
+        tensors[f"visual.{name}.bias"] = normal(out, std=0.1)
+    ids = sorted({49406, 49407} | {t for axis in PROMPTS.values() for side in axis for text in side
+                                   for t in tokenizer().encode(text)})  # fmt: skip
+    tensors |= _random_text(normal, len(ids))
+    architecture = {"stages": STAGES, "stem": STEM, "head": HEAD, "statistics_eps": EPS, "cell": 32, "hidden": hidden,
+                    "embed_dim": FEATURES}  # fmt: skip
+    metadata = {"format": "clipiqa-mini/2", "architecture": json.dumps(architecture), "prompts": json.dumps(PROMPTS),
+                "token_ids": json.dumps(ids)}  # fmt: skip
+    wide = ("visual.statistics.mean", "visual.statistics.scale")
+    save_file({k: (v.float() if k in wide else v.half()).contiguous() for k, v in tensors.items()}, path, metadata)
+    return path
+
+
+def _random_trunk(normal) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+
+    def conv(name: str, out: int, into: int, kernel: int, gain: float) -> None:
+        tensors[f"visual.{name}.weight"] = normal(out, into, kernel, kernel, std=gain * (into * kernel**2) ** -0.5)
+        tensors[f"visual.{name}.bias"] = 1.0 + normal(out, std=0.5) if gain > 1 else normal(out, std=0.3)
+
+    conv("stem", STEM, 3, 3, 3.0)
+    for i, (kernel, _, expansion, width, out) in enumerate(blocks()):
+        if expansion > 1:
+            conv(f"blocks.{i}.expand", expansion * width, width, 1, 2.0)
+        conv(f"blocks.{i}.depthwise", expansion * width, 1, kernel, 1.5)
+        conv(f"blocks.{i}.project", out, expansion * width, 1, 0.6)
+    conv("head", HEAD, 320, 1, 2.0)
+    return {key: value.half().float() for key, value in tensors.items()}
+
+
+def _random_text(normal, rows: int) -> dict[str, Tensor]:
+    tensors = {
+        "token_embedding.weight": normal(rows, TEXT),
+        "positional_embedding": normal(77, TEXT, std=0.1),
+        "text_projection": normal(TEXT, FEATURES, std=TEXT**-0.5),
+        "logit_scale": torch.tensor(math.log(100.0)),
+        "ln_final.weight": torch.ones(TEXT),
+        "ln_final.bias": torch.zeros(TEXT),
+    }
+    for i in range(2):
+        name = f"transformer.resblocks.{i}"
+        for part, out, into in (("attn.in_proj_", 3, 1), ("attn.out_proj.", 1, 1), ("mlp.c_fc.", 4, 1),
+                                ("mlp.c_proj.", 1, 4)):  # fmt: skip
+            tensors[f"{name}.{part}weight"] = normal(out * TEXT, into * TEXT, std=(into * TEXT) ** -0.5)
+            tensors[f"{name}.{part}bias"] = normal(out * TEXT, std=0.1)
+        for norm in ("ln_1", "ln_2"):
+            tensors[f"{name}.{norm}.weight"], tensors[f"{name}.{norm}.bias"] = torch.ones(TEXT), torch.zeros(TEXT)
+    return tensors
+
+
+# The tower by plain operations, for normalised pixels
+
+
+def taps(tensors: Mapping[str, Tensor], x: Tensor) -> list[Tensor]:
+    """Every block's output and the head's."""
+
+    def conv(x: Tensor, name: str, stride: int = 1) -> Tensor:
+        weight, bias = (tensors[f"visual.{name}.{kind}"].to(x.dtype) for kind in ("weight", "bias"))
+        kernel, groups = weight.shape[-1], weight.shape[0] if weight.shape[1] == 1 else 1
+        low = (kernel - stride) // 2
+        right, below = (kernel - stride - low + (size % 2 if stride == 2 else 0) for size in (x.shape[3], x.shape[2]))
+        return F.conv2d(F.pad(x, (low, right, low, below)), weight, bias, stride, groups=groups)
+
+    x, found = F.relu6(conv(x, "stem", 2)), []
+    for i, (_, stride, expansion, width, out) in enumerate(blocks()):
+        y = F.relu6(conv(x, f"blocks.{i}.expand")) if expansion > 1 else x
+        y = conv(F.relu6(conv(y, f"blocks.{i}.depthwise", stride)), f"blocks.{i}.project")
+        x = x + y if stride == 1 and width == out else y
+        found.append(x)
+    return [*found, F.relu6(conv(x, "head"))]
+
+
+def statistics(tensors: Mapping[str, Tensor], maps: list[Tensor]) -> Tensor:
+    """Means and deviations of whole maps, ``(N, S)``."""
+    means = [tap.mean((2, 3)) for tap in maps]
+    deviations = [(tap.var((2, 3), correction=0) + EPS).sqrt() for tap in maps]
+    return torch.cat([*means, *deviations], dim=1)
+
+
+def local_statistics(maps: list[Tensor], rows: int, columns: int) -> Tensor:
+    """Means and deviations around each cell of 32 px, ``(N, h, w, S)``, window by window."""
+    sides = [16, 8, 8, 4, 4, *[2] * 6, *[1] * 6]
+    means, deviations = [], []
+    for tap, side in zip(maps, sides, strict=True):
+        windows = [
+            tap[:, :, max(r - 1, 0) * side : min(r + 2, rows) * side, max(c - 1, 0) * side : min(c + 2, columns) * side]
+            for r in range(rows) for c in range(columns)
+        ]  # fmt: skip
+        means.append(torch.stack([window.mean((2, 3)) for window in windows], dim=1))
+        deviations.append(torch.stack([(w.var((2, 3), correction=0) + EPS).sqrt() for w in windows], dim=1))
+    return torch.cat([*means, *deviations], dim=2).unflatten(1, (rows, columns))
+
+
+def feature(tensors: Mapping[str, Tensor], values: Tensor) -> Tensor:
+    """Statistics ``(…, S)`` to unit features ``(…, D)``."""
+
+    def load(name: str) -> Tensor:
+        return tensors[f"visual.{name}"].to(values.dtype)
+
+    x = (values - load("statistics.mean")) / load("statistics.scale")
+    if "visual.hidden.weight" in tensors:
+        x = F.linear(x, load("hidden.weight"), load("hidden.bias")).relu()
+    return F.normalize(F.linear(x, load("proj.weight"), load("proj.bias")), dim=-1)
