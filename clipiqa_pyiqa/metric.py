@@ -100,6 +100,11 @@ class CLIPIQA(nn.Module):
         self.precision = precision
         self.dtype: torch.dtype = _choice("precision", precision, PRECISIONS)
         self.clip = frozen_clip(find_weights(backbone, clip_weights, quick_gelu))
+        if self.pos_embedding == "interpolate" and not self.clip.has_positions:
+            raise CLIPIQAError(
+                f"pos_embedding='interpolate' resizes a positional embedding, but {self.clip.weights.backbone} has "
+                "none: use 'none', or 'fixed' for its own 224 px."
+            )
         self._tower: ImageTower | None = None
         self.prompt_learner: PromptLearner | None = None
         if model_type != "clipiqa":

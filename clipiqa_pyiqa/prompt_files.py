@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .clip.checkpoint import first_bytes, load_pickled, open_checkpoint
 from .clip.files import written_beside
+from .clip.published import former_mini
 from .clip.torchscript import is_torchscript
 from .clip.weights import find_prompt_file
 from .errors import PromptError
@@ -126,6 +127,11 @@ def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: st
         raise PromptError(
             f"{file.path} holds prompts learned on {theirs}, but the metric's backbone is {weights.backbone}: "
             f"build it with backbone={theirs!r}."
+        )
+    if edition := former_mini(file.metadata.get("weights_sha256", "")):
+        raise PromptError(
+            f"{file.path} holds prompts learned on the {edition} edition of mini, which do not fit the present one: "
+            "learn them again."
         )
     try:
         if len(file.tokens) == len(STATE_KEYS) - 1:

@@ -95,7 +95,7 @@ class PromptLearner(nn.Module):
         if context.init == "random":
             ctx = torch.randn(shape) * RANDOM_STD
         else:
-            x = clip.checkpoint["token_embedding.weight"][tokenize(["x"])[0, 1]].float()
+            x = clip.vocabulary[tokenize(["x"])[0, 1]].float()
             ctx = x.expand(shape).clone()
         self.ctx = nn.Parameter(ctx)
         self.register_buffer("token_prefix", prefix)
@@ -175,7 +175,7 @@ class PromptLearner(nn.Module):
     def _embed(self, n_ctx: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """Embeddings of the start token and of what follows the context, and the number of tokens in the words."""
         length = self.clip.checkpoint.shape("positional_embedding")[0]
-        self.clip.warn_of_unseen([self.pair.positive, self.pair.negative])
+        self.clip.warn_of_unknown([self.pair.positive, self.pair.negative])
         tokens = tokenize([f"{self.pair.positive}.", f"{self.pair.negative}."], length)  # start, words, end, padding
         positive, negative = (tokens.argmax(dim=1) - 1).tolist()  # the end token has the highest id
         needed = max(positive, negative) + n_ctx + 2
@@ -184,7 +184,7 @@ class PromptLearner(nn.Module):
                 f"{n_ctx} context vectors, {max(positive, negative)} tokens of words, start and end make {needed} "
                 f"tokens, but CLIP reads {length}: use a smaller n_ctx or fewer words."
             )
-        table = self.clip.checkpoint["token_embedding.weight"]
+        table = self.clip.vocabulary
         return table[tokens[:, :1]].float(), table[tokens[:, 1 : length - n_ctx]].float(), (positive, negative)
 
     def _encode(self, embeddings: Tensor) -> Tensor:
@@ -251,11 +251,8 @@ class PromptLearner(nn.Module):
 
     def _read_pair(self, suffix: Tensor, words: tuple[int, int]) -> PromptPair:
         """The words around which prompts were learned, found in the token table."""
-        table = self.clip.checkpoint["token_embedding.weight"].float()
         positive, negative = (
-            decode_tokens([int((table - row).norm(dim=1).argmin()) for row in rows[:count].float().cpu()]).removesuffix(
-                "."
-            )
+            decode_tokens([self.clip.vocabulary.nearest(row) for row in rows[:count].float().cpu()]).removesuffix(".")
             for rows, count in zip(suffix, words, strict=True)
         )
         return PromptPair(f"{positive}|{negative}", positive, negative)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError
@@ -81,6 +82,24 @@ def build_metric(
         aggregate=None,
     )
     return metric.to(device).eval()
+
+
+def known_questions(args: argparse.Namespace, names: Iterable[str]) -> list[str]:
+    """Of named pairs, those whose words the checkpoint knows; says once, on standard error, which are left out."""
+    from ..clip.model import frozen_clip
+    from ..clip.weights import find_weights
+    from ..prompts import parse_prompts
+
+    clip = frozen_clip(find_weights(args.backbone or "RN50", args.clip_weights, args.quick_gelu))
+    pairs = {name: parse_prompts(name, args.template)[0] for name in names}
+    unknown = [name for name, pair in pairs.items() if not clip.knows(pair.positive, pair.negative)]
+    if unknown:
+        print(
+            f"clipiqa {args.command}: left out, since {clip.weights.backbone} never saw their words: "
+            f"{', '.join(unknown)}",
+            file=sys.stderr,
+        )
+    return [name for name in pairs if name not in unknown]
 
 
 def image_limits(args: argparse.Namespace) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from . import experiment
 
 EPILOG = """
 Two charts, as in the paper's Fig. 1: look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and feel
-(aesthetic, happy, natural, new, scary, complex; not with --backbone mini, which knows none of these words). With
---prompts, one chart of those. --out DIR receives radar.png, radar.svg and radar.html, a page on which images can be
+(aesthetic, happy, natural, new, scary, complex); what the CLIP never saw the words of, as --backbone mini all of the
+feel, is left out. With --prompts, one chart of those. --out DIR receives radar.png, radar.svg and radar.html, a page on which images can be
 switched on and off; --out NAME.png (.svg, .html) only that, with NAME.png.csv and NAME.png.json.
 
 examples:
@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluate.radar import FEEL, LOOK, MOST, charts_of, named, radar
     from ..evaluate.radar_page import radar_page
     from ..evaluate.scores import score_images
+    from .model import known_questions
 
     paths = experiment.find_images(args.paths, "radar", args.out)
     if len(paths) > MOST:
@@ -46,10 +47,12 @@ def run(args: argparse.Namespace) -> int:
     if args.prompts and (args.look or args.feel):
         raise CLIPIQAError("--look and --feel name prompts, and so does --prompts: give one of them.")
     run, names = _output(args, paths)
-    knows_feel = args.backbone.lower() != "mini"  # the small CLIP has seen none of those words
-    columns = run.columns(
-        [*(() if args.feel else LOOK), *(FEEL if args.feel or (knows_feel and not args.look) else ())]
-    )
+    asked = [*(() if args.feel else LOOK), *(() if args.look else FEEL)]
+    if not args.prompts:
+        asked = known_questions(args, asked)
+        if len(asked) < 3:
+            raise CLIPIQAError("a radar chart needs at least three questions: use another backbone, such as RN50.")
+    columns = run.columns(asked)
     if len(columns) < 3:
         raise CLIPIQAError(f"a radar chart needs at least three questions, but {', '.join(columns)} came.")
     metric = run.metric(columns)

@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         *("--prompts", "-p"), nargs="+", action="extend", metavar="PROMPT", default=[],
         help="named pairs (see `clipiqa prompts`), presets, or 'positive|negative': one column each (default: quality)",
     )  # fmt: skip
-    what("--all-attributes", action="store_true", help="one column for every named pair")
+    what("--all-attributes", action="store_true", help="one column for every named pair whose words the CLIP knows")
     what("--template", metavar="TEXT", help="wording of the named pairs, such as 'A photo of {}.'")
     what(
         "--learned-prompts", metavar="FILE|NAME",
@@ -165,8 +165,10 @@ class _Run:
 def _columns(args: argparse.Namespace) -> dict[str, tuple[PromptPair, ...]]:
     """Column name -> the pairs averaged in it: one, or several for a preset."""
     from ..prompts import NAMED_PAIRS, parse_columns, parse_prompt_argument
+    from .model import known_questions
 
-    asked = [*map(parse_prompt_argument, args.prompts), *(NAMED_PAIRS if args.all_attributes else ())]
+    attributes = known_questions(args, NAMED_PAIRS) if args.all_attributes else ()
+    asked = [*map(parse_prompt_argument, args.prompts), *attributes]
     return parse_columns(asked or None, args.template)
 
 

@@ -14,6 +14,7 @@ import torch
 
 from ..errors import WeightsError
 from .checkpoint import Checkpoint
+from .compact import check_compact, is_compact
 
 BACKBONES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14", "mini")
 
@@ -172,6 +173,13 @@ def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
     Raises:
         WeightsError: If it holds another CLIP, lacks tensors, or has ones that do not belong; the message says which.
     """
+    if is_compact(checkpoint):
+        if backbone != "mini":
+            raise WeightsError(
+                f"{checkpoint.path} holds mini weights, not {backbone}: pass backbone='mini' or another file."
+            )
+        check_compact(checkpoint)
+        return
     found = _without_bookkeeping(checkpoint.shapes)
     expected = architecture(backbone).shapes
     if found == expected:

@@ -49,7 +49,7 @@ def check_compact(checkpoint: Checkpoint) -> None:
     """Make sure that a compact file is complete, by names, shapes and metadata alone.
 
     Raises:
-        WeightsError: If it is of another version, lacks tensors, or has ones that do not belong; the message says which.
+        WeightsError: If it is of another version, lacks tensors or has ones that do not belong; the message says which.
     """
     path, found = checkpoint.path, checkpoint.shapes
     version = checkpoint.metadata.get("format")

@@ -40,7 +40,6 @@ class EfficientNet:
     """
 
     min_side = MIN_SIDE
-    takes_pixels = True
 
     def __init__(self, tensors: Mapping[str, Tensor], layout: Layout, device: torch.device, dtype: torch.dtype):
         self.device, self.dtype = device, dtype
@@ -48,7 +47,7 @@ class EfficientNet:
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         self.readout = Readout(tensors, self.trunk.centres, layout.eps, device, wide)
 
-    def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         """Encode pixels ``(N, 3, H, W)``, fp32 or float64; returns features ``(N, D)``, not normalised."""
         return torch.cat([self.readout(self._moments(part, False)[0]) for part in _parts(x)])
 
@@ -195,9 +194,7 @@ class Trunk:
             grad = pull_back_rows(strip.to(self.wide), row, _size(y), self.sides[-1], of_moments, of_cells)
             yield self.head.pull_back(keep_positive(grad.to(self.dtype), pack_between(strip)))
 
-    def _with_tap(
-        self, grads: Strips, y: Tensor, side: int, of_moments: Tensor, of_cells: Tensor | None
-    ) -> Strips:
+    def _with_tap(self, grads: Strips, y: Tensor, side: int, of_moments: Tensor, of_cells: Tensor | None) -> Strips:
         row = 0
         for grad in grads:
             strip = y[:, :, row : row + grad.shape[2]].to(self.wide)
@@ -232,7 +229,9 @@ class _Moments(torch.autograd.Function):
         moments, cells = trunk(x, local, tape)
         ctx.trunk, ctx.local, ctx.shape, ctx.kind = trunk, local, x.shape, (x.dtype, x.device)
         ctx.sizes = [bits.size for bits in tape.bits]
-        ctx.save_for_backward(thread, *tape.maps, *(part.whole for bits in tape.bits for part in (bits.wide, bits.narrow)))
+        ctx.save_for_backward(
+            thread, *tape.maps, *(part.whole for bits in tape.bits for part in (bits.wide, bits.narrow))
+        )
         return moments, cells
 
     @staticmethod

@@ -38,7 +38,7 @@ class Pointwise:
 
 
 class Spatial:
-    """A frozen k×k convolution of stride 1 or 2, depthwise or full, padded so that ``n`` rows give ``ceil(n / stride)``.
+    """A frozen k×k convolution of stride 1 or 2, depthwise or full, padded: n rows give ``ceil(n / stride)``.
 
     The padding above and on the left does not depend on the size; for even sizes it is TensorFlow's "same".
 

@@ -16,11 +16,13 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
 from .checkpoint import Checkpoint, open_checkpoint
+from .compact import Layout, is_compact
+from .efficientnet import RESOLUTION, EfficientNet
 from .gradient import clamped, groups
 from .resnet import ModifiedResNet
 from .text import TextTower
-from .tokenizer import tokenizer
 from .vit import VisionTransformer
+from .vocabulary import Vocabulary
 from .weights import Weights
 
 logger = logging.getLogger("clipiqa_pyiqa")
@@ -30,12 +32,12 @@ class ImageTower:
     """Pixels in [0, 1] to unit image features, with the pixel normalisation that belongs to the weights.
 
     Args:
-        encoder: the frozen network, for normalised pixels.
+        encoder: the frozen network, for normalised pixels; an :class:`EfficientNet` normalises them itself.
         weights: which normalisation, and the resolution of ``'fixed'``.
         resolution: side in pixels of CLIP's own square input.
     """
 
-    def __init__(self, encoder: ModifiedResNet | VisionTransformer, weights: Weights, resolution: int):
+    def __init__(self, encoder: ModifiedResNet | VisionTransformer | EfficientNet, weights: Weights, resolution: int):
         self.encoder, self.resolution = encoder, resolution
         wide = torch.float64 if encoder.dtype == torch.float64 else torch.float32
         self.mean, self.std = (
@@ -57,10 +59,23 @@ class ImageTower:
             features = torch.cat([self._encode(group, pos_embedding) for group in groups(x)])
             return F.normalize(features.to(self.mean.dtype), dim=-1)
 
+    def with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The features ``(N, D)`` and, from the same pass, the unit features of each place, ``(N, D, h, w)``.
+
+        So far only an :class:`EfficientNet` has them.
+        """
+        assert isinstance(self.encoder, EfficientNet)
+        with torch.autocast(x.device.type, enabled=False):
+            parts = [self.encoder.with_map(group.to(self.mean.dtype)) for group in groups(x)]
+            features, maps = (torch.cat(part) for part in zip(*parts, strict=True))
+            return F.normalize(features, dim=1), F.normalize(maps, dim=1)
+
     def _encode(self, x: Tensor, pos_embedding: str) -> Tensor:
         x = x.to(self.mean.dtype)
         if pos_embedding == "fixed":
             x = _resize_and_crop(x, self.resolution)
+        if isinstance(self.encoder, EfficientNet):
+            return self.encoder(x)
         x = (x - self.mean) / self.std
         return self.encoder(x, "none" if pos_embedding == "none" else "interpolate")
 
@@ -76,11 +91,20 @@ class FrozenCLIP:
         self._lock = threading.RLock()
         self._towers: WeakValueDictionary[tuple[str, torch.device, torch.dtype], Any] = WeakValueDictionary()
         self._text_features: dict[tuple[str, torch.dtype], Tensor] = {}
-        self._warned: set[str] = set()
+        self._warned: set[str] = set()  # words
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
         return open_checkpoint(self.weights.path)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.checkpoint)
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether the image tower has a positional embedding at all."""
+        return not is_compact(self.checkpoint)
 
     @cached_property
     def logit_scale(self) -> float:
@@ -100,29 +124,29 @@ class FrozenCLIP:
         """Unit text features ``(P, D)`` on the CPU; each text is encoded once and remembered."""
         missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
         if missing:
-            self.warn_of_unseen(missing)
+            self.warn_of_unknown(missing)
             with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
                 features = F.normalize(self.text_tower(torch.device("cpu"), dtype)(missing), dim=-1)
             self._text_features.update(zip([(text, dtype) for text in missing], features, strict=True))
         return torch.stack([self._text_features[text, dtype] for text in texts])
 
-    def warn_of_unseen(self, texts: Sequence[str]) -> None:
-        """Say so, once per text, where the checkpoint knows that it was never trained on a word in it."""
-        if "token_ids" not in self.checkpoint.metadata:
-            return
-        seen = set(json.loads(self.checkpoint.metadata["token_ids"]))
-        for text in set(texts) - self._warned:
-            unseen = [token for token in tokenizer().encode(text) if token not in seen]
-            if unseen:
-                self._warned.add(text)
-                logger.warning(
-                    "%s never saw %r, so its scores of %r mean nothing: it knows %s and the like; for other words use "
-                    "another backbone, such as RN50.",
-                    self.weights.backbone,
-                    " ".join(dict.fromkeys(tokenizer().decode([token]).strip() for token in unseen)),
-                    text,
-                    self._known_pairs(),
-                )
+    def knows(self, *texts: str) -> bool:
+        """Whether the checkpoint was trained on every word of these texts, as far as it says on which it was."""
+        return not self.vocabulary.unknown_words(texts)
+
+    def warn_of_unknown(self, texts: Sequence[str]) -> None:
+        """Say so, once per word, where the checkpoint knows that it was never trained on words of these texts."""
+        words = [word for word in self.vocabulary.unknown_words(texts) if word not in self._warned]
+        if words:
+            self._warned.update(words)
+            logger.warning(
+                "%s never saw %s, so scores of texts with %s mean nothing: it knows %s and the like; for other words "
+                "use another backbone, such as RN50.",
+                self.weights.backbone,
+                ", ".join(map(repr, words)),
+                "this word" if len(words) == 1 else "these words",
+                self._known_pairs(),
+            )
 
     def _known_pairs(self) -> str:
         """The first pair of each question that the checkpoint was trained on, as one can ask it."""
@@ -144,6 +168,9 @@ class FrozenCLIP:
 
     def _build_image(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
         tensors = self.checkpoint
+        if is_compact(tensors):
+            net = EfficientNet(tensors, Layout.of(tensors.metadata), device, dtype)
+            return ImageTower(net, self.weights, RESOLUTION)
         if "visual.proj" in tensors:
             vit = VisionTransformer(tensors, device, dtype, self.weights.quick_gelu)
             side = tensors.shape("visual.positional_embedding")[0] - 1
@@ -152,7 +179,7 @@ class FrozenCLIP:
         return ImageTower(ModifiedResNet(tensors, device, dtype), self.weights, round(side**0.5) * 32)
 
     def _build_text(self, device: torch.device, dtype: torch.dtype) -> TextTower:
-        return TextTower(self.checkpoint, device, dtype, self.weights.quick_gelu)
+        return TextTower(self.checkpoint, self.vocabulary, device, dtype, self.weights.quick_gelu)
 
     def __copy__(self) -> FrozenCLIP:
         return self

@@ -23,6 +23,8 @@ BUNDLED = "bundled"
 """The tag of the one file inside this package."""
 MINI_FILE = Path(__file__).parents[1] / "data" / "mini.safetensors"
 MINI_SHA256 = "adf182cc260bae2b13e8449d99ed3fbdfa582676ccade1df82e87b880b52a0fd"
+FORMER_MINI = {"adf182cc260bae2b13e8449d99ed3fbdfa582676ccade1df82e87b880b52a0fd": "first"}
+"""SHA-256 of each former edition of that file, and which it was: what was made with it does not fit the present one."""
 PROMPT_FILES = (
     "CLIP-IQA+_learned_prompts-603f3273.pth",
     "CLIPIQA+_RN50_512-89f5d940.pth",
@@ -115,6 +117,11 @@ def release(backbone: str, tag: str) -> Release:
     mean = config.get("mean") or open_clip.OPENAI_DATASET_MEAN
     std = config.get("std") or open_clip.OPENAI_DATASET_STD
     return Release(backbone, tag, quick_gelu, mean, std, _clip_file(backbone, tag, config))
+
+
+def former_mini(sha256: str) -> str | None:
+    """Which former edition of mini, such as ``'first'``, these weights are by their hash; None if they are none."""
+    return None if sha256 == MINI_SHA256 else FORMER_MINI.get(sha256)
 
 
 def recognise(path: Path, sha256: str) -> Release | None:

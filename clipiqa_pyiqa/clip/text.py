@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .tokenizer import tokenizer
 from .transformer import LayerNorm, Transformer
+from .vocabulary import Vocabulary
 
 BATCH = 256  # texts encoded at once: thousands of them would need gigabytes
 
@@ -22,16 +23,22 @@ class TextTower:
     """Frozen text tower: token embeddings to features.
 
     Args:
-        tensors: CLIP state dict with OpenAI's names; only the text tower's tensors are read, and of the token table
-            only the rows asked for.
+        tensors: CLIP state dict with OpenAI's names; only the text tower's tensors are read.
+        vocabulary: the token table, of which only the rows asked for are used.
         device: where to compute.
         dtype: compute dtype.
         quick_gelu: whether the weights were trained with QuickGELU.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, quick_gelu: bool):
-        self.device, self.dtype = device, dtype
-        self.token_table = tensors["token_embedding.weight"]  # as stored: 49408 rows, of which a prompt needs five
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        vocabulary: Vocabulary,
+        device: torch.device,
+        dtype: torch.dtype,
+        quick_gelu: bool,
+    ):
+        self.device, self.dtype, self.vocabulary = device, dtype, vocabulary
         self.positional_embedding = tensors["positional_embedding"].to(device, dtype)
         self.transformer = Transformer(tensors, "transformer", quick_gelu, device, dtype)
         self.norm = LayerNorm(tensors, "ln_final", device, dtype)
@@ -43,7 +50,7 @@ class TextTower:
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Token ids ``(P, L)`` to embeddings ``(P, L, width)``."""
-        return self.token_table[tokens].to(self.device, self.dtype)
+        return self.vocabulary[tokens].to(self.device, self.dtype)
 
     def encode(self, embeddings: Tensor, ends: Tensor) -> Tensor:
         """Encode prompts given as token embeddings.

@@ -11,7 +11,7 @@ from . import search
 from .architecture import BACKBONES, canonical_backbone, check_architecture
 from .checkpoint import open_checkpoint
 from .hashes import sha256_of
-from .published import Release, prompt_file, recognise, release, tags, usual_tag
+from .published import Release, former_mini, prompt_file, recognise, release, tags, usual_tag
 
 __all__ = ["BACKBONES", "Weights", "canonical_backbone", "find_prompt_file", "find_weights"]
 
@@ -108,6 +108,11 @@ def _is_path(clip_weights: str | Path, backbone: str) -> bool:
 def _file_weights(backbone: str, path: Path, source: str, quick_gelu: bool | None) -> Weights:
     """The weights in any file: a published one, if it is recognised, or somebody's own."""
     sha256 = sha256_of(path)
+    if edition := former_mini(sha256):
+        raise WeightsError(
+            f"{path} holds the {edition} edition of mini, which this version does not read: leave it out, and "
+            "backbone='mini' means the one in this package."
+        )
     known = recognise(path, sha256)
     if known is not None and known.backbone == backbone:
         return _release_weights(known, path, sha256, source, quick_gelu)
