@@ -20,7 +20,6 @@ from .gradient import CPU_SHARED_PIXELS, is_general, only_once, thread_to
 from .inverted_residual import TOP, Bits, Block, Pointwise, Spatial, pack_between
 from .moments import CELL, Readout, Tap, grid, joined, plain_moments, pooled, pull_back_rows
 from .rows import Strips, rebatched
-from .strips import RowMap
 
 CPU_STRIP_BYTES = 4 << 20
 """About how large a strip of the widest map of a block is."""
