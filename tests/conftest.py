@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from seeded import save_seeded
+from seeded_compact import save_compact
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +23,12 @@ def seeded_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
         return made[backbone]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def compact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A seeded checkpoint in the compact format, mini's."""
+    return save_compact(tmp_path_factory.mktemp("compact") / "mini.safetensors")
 
 
 @pytest.fixture(scope="session")
