@@ -178,9 +178,17 @@ def test_low_precision(metric, options, precision, nearness):
     features = [net.encode_image(x) for net in (low, metric)]
     assert features[0].dtype == torch.float32 and F.cosine_similarity(*features).item() > nearness
     for factor in (1.0, 1e-6):  # a nearly saturated score's slope: the inner backward has a scale of its own
-        slopes = [torch.autograd.grad(factor * net.encode_image(x)[:, :8].sum(), x)[0] for net in (low, metric)]
-        assert (slopes[0] == 0).double().mean() < 0.01
-        assert F.cosine_similarity(slopes[0].flatten(), slopes[1].flatten(), dim=0) > 0.9
+
+        def slope(net: CLIPIQA, factor: float = factor) -> Tensor:
+            return torch.autograd.grad(factor * net.encode_image(x)[:, :8].sum(), x)[0].flatten()
+
+        ours, exact = slope(low), slope(metric)
+        assert (ours == 0).double().mean() < 0.01
+        assert F.cosine_similarity(ours, exact, dim=0) > 0.8  # ReLU6s near an end flip: random weights, fifty layers
+    with general_path():
+        assert F.cosine_similarity(slope(low, 1.0), slope(metric, 1.0), dim=0) < 1.02 * F.cosine_similarity(
+            ours, exact, dim=0
+        )  # plain operations in that dtype come no nearer
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])

@@ -115,12 +115,15 @@ class Trunk:
         self.sides = [CELL // stride for stride in (*reach, reach[-1])]  # of a cell on each tap
 
     def __call__(self, x: Tensor, local: bool, tape: _Tape | None = None) -> tuple[Tensor, Tensor]:
-        """Moments ``(N, 2, C)`` and, if asked, those of cells ``(N, 2, C, h, w)`` (else an empty tensor)."""
+        """Moments ``(N, 2, C)`` and, if asked, those of cells ``(N, 2, C, h, w)``, else of none."""
         sizes = self.sizes((x.shape[2], x.shape[3]))
-        cells = grid(x.shape[2], x.shape[3]) if local else None
+        shape = (x.shape[0], 2, *(grid(*sizes[0]) if local else (0, 0)), sum(self.widths))
+        cells = torch.empty(shape, dtype=self.wide, device=x.device).permute(0, 1, 4, 2, 3)  # (N, 2, C, h, w)
         taps = [
-            Tap(size[0], side, cells, self.wide, keep=tape is not None)
-            for size, side in zip([*sizes[2:], sizes[-1]], self.sides, strict=True)
+            Tap(size[0], side, part if local else None, self.wide, keep=tape is not None)
+            for size, side, part in zip(
+                [*sizes[2:], sizes[-1]], self.sides, cells.split(self.widths, dim=2), strict=True
+            )
         ]
         strips = self._pixels(x, self._strip_rows(x, self.blocks[0], sizes[0]))
         for index, block in enumerate(self.blocks):
@@ -135,8 +138,7 @@ class Trunk:
             pass
         if tape is not None:
             tape.maps = [tap.map.whole for tap in taps if tap.map is not None]
-        moments = joined([tap.moments for tap in taps])
-        return moments, joined([tap.cells for tap in taps]) if local else moments.new_empty(0)
+        return joined([tap.moments for tap in taps]), cells
 
     def plain(self, x: Tensor, local: bool) -> tuple[Tensor, Tensor]:
         """The same by plain differentiable operations."""
@@ -148,10 +150,8 @@ class Trunk:
             taps.append(x.to(self.wide))
         taps.append(F.relu6(self.head(x)).to(self.wide))
         moments = joined([plain_moments(tap) for tap in taps])
-        if not local:
-            return moments, moments.new_empty(0)
-        pairs = zip(taps, self.sides, strict=True)
-        return moments, joined([pooled(tap, side)[..., :rows, :columns] for tap, side in pairs])
+        pairs = zip(taps, self.sides, strict=True) if local else ()
+        return moments, joined([pooled(tap, side)[..., :rows, :columns] for tap, side in pairs] or [moments])
 
     def pull_back(self, of_moments: Tensor, of_cells: Tensor | None, tape: _Tape, x: Tensor) -> Iterator[Tensor]:
         """Gradient with respect to pixels, in strips; the gradients that come are in the middle of the dtype's range.

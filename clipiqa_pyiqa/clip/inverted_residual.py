@@ -77,7 +77,7 @@ class Spatial:
             if carry is not None:
                 x = torch.cat([carry, x], dim=2)
             rows = max(0, (x.shape[2] - self.kernel) // self.stride + 1)
-            carry = x[:, :, rows * self.stride :]
+            carry = x[:, :, rows * self.stride :].clone()  # a view would keep the whole strip
             if rows:
                 yield self._convolve(x[:, :, : (rows - 1) * self.stride + self.kernel])
 
@@ -94,7 +94,7 @@ class Spatial:
             if carry is not None:
                 rows[:, :, : carry.shape[2]] += carry
             complete = grad.shape[2] * self.stride
-            carry = rows[:, :, complete:]
+            carry = rows[:, :, complete:].clone()
             stop = drop + height - done if came == self.out(height) else complete
             start, drop = min(drop, stop), max(0, drop - stop)
             if stop > start:

@@ -34,21 +34,20 @@ class Tap:
     Args:
         rows: H.
         side: height and width of a cell on this map.
-        cells: rows and columns of cells to average over too, or None.
+        cells: ``(N, 2, C, h, w)``, where the averages over cells are to be written, or None.
         wide: dtype to sum in.
         keep: whether the map will be needed again.
     """
 
-    def __init__(self, rows: int, side: int, cells: tuple[int, int] | None, wide: torch.dtype, keep: bool):
+    def __init__(self, rows: int, side: int, cells: Tensor | None, wide: torch.dtype, keep: bool):
         self.side, self._cells, self._wide = side, cells, wide
         self._sums: Tensor | float = 0.0
         self._pixels = 0
-        self._pooled: list[Tensor] = []
         self.map = RowMap(rows) if keep else None
 
     def watch(self, strips: Strips) -> Strips:
         """Pass the map's strips on."""
-        queue = RowQueue()
+        queue, done = RowQueue(), 0
         for y in strips:
             if self.map is not None:
                 self.map.append(y)
@@ -57,10 +56,11 @@ class Tap:
             self._pixels += x.shape[2] * x.shape[3]
             if self._cells is not None:
                 queue.push(x)
-                whole = queue.rows // self.side * self.side
-                if whole:
-                    x = queue.take(whole)
-                    self._pooled.append(pooled(x, self.side))
+                rows = min(queue.rows // self.side, self._cells.shape[-2] - done)
+                if rows:
+                    values = pooled(queue.take(rows * self.side), self.side)
+                    self._cells[..., done : done + rows, :] = values[..., : self._cells.shape[-1]]
+                    done += rows
             yield y
 
     @property
@@ -68,13 +68,6 @@ class Tap:
         """Averages of the map and of its square, ``(N, 2, C)``."""
         assert isinstance(self._sums, Tensor)
         return (self._sums / self._pixels).to(self._wide)
-
-    @property
-    def cells(self) -> Tensor:
-        """The same of each cell, ``(N, 2, C, h, w)``."""
-        assert self._cells is not None
-        rows, columns = self._cells
-        return torch.cat(self._pooled, dim=-2)[..., :rows, :columns]
 
 
 def plain_moments(x: Tensor) -> Tensor:
