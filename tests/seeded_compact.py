@@ -130,14 +130,14 @@ def taps(tensors: Mapping[str, Tensor], x: Tensor) -> list[Tensor]:
 
 
 def statistics(tensors: Mapping[str, Tensor], maps: list[Tensor]) -> Tensor:
-    """Means and deviations of whole maps, ``(N, S)``."""
+    """Means and log deviations of whole maps, ``(N, S)``."""
     means = [tap.mean((2, 3)) for tap in maps]
-    deviations = [(tap.var((2, 3), correction=0) + EPS).sqrt() for tap in maps]
+    deviations = [(tap.var((2, 3), correction=0) + EPS).log() / 2 for tap in maps]
     return torch.cat([*means, *deviations], dim=1)
 
 
 def local_statistics(maps: list[Tensor], rows: int, columns: int) -> Tensor:
-    """Means and deviations around each cell of 32 px, ``(N, h, w, S)``, window by window."""
+    """Means and log deviations around each cell of 32 px, ``(N, h, w, S)``, window by window."""
     sides = [16, 8, 8, 4, 4, *[2] * 6, *[1] * 6]
     means, deviations = [], []
     for tap, side in zip(maps, sides, strict=True):
@@ -146,7 +146,7 @@ def local_statistics(maps: list[Tensor], rows: int, columns: int) -> Tensor:
             for r in range(rows) for c in range(columns)
         ]  # fmt: skip
         means.append(torch.stack([window.mean((2, 3)) for window in windows], dim=1))
-        deviations.append(torch.stack([(w.var((2, 3), correction=0) + EPS).sqrt() for w in windows], dim=1))
+        deviations.append(torch.stack([(w.var((2, 3), correction=0) + EPS).log() / 2 for w in windows], dim=1))
     return torch.cat([*means, *deviations], dim=2).unflatten(1, (rows, columns))
 
 

