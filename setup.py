@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "clipiqa_pyiqa/__init__.py").read_text(), re.MULTILINE).group(1)
+VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "clipiqa_pyiqa/version.py").read_text(), re.MULTILINE).group(1)
 
 setup(
     name="clipiqa-pyiqa",
@@ -27,7 +27,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["clipiqa_pyiqa*"]),
-    package_data={"clipiqa_pyiqa": ["py.typed", "data/*", "data/photos/*", "evaluate/report.*"]},
+    package_data={"clipiqa_pyiqa": ["py.typed", "data/*", "data/photos/*", "report/report.*"]},
     python_requires=">=3.10",
     # Each lower bound is what `.ci/oldest` installs and tests; docs/install.md says what was seen.
     install_requires=[

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import moved
 from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
 
 if TYPE_CHECKING:
     from .loss import CLIPIQALoss
     from .metric import CLIPIQA
 
-__version__ = "0.1.0"
+from .version import __version__
+
+moved.install()
 __all__ = [
     "CLIPIQA",
     "CLIPIQAError",

@@ -9,15 +9,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from . import __version__
 from .clip.gradient import per_image
 from .clip.model import ImageTower, frozen_clip
-from .clip.weights import find_weights
 from .errors import CLIPIQAError, ImageError, PromptError
 from .head import antonym_scores
-from .prompt_files import PUBLISHED, load_prompt_file, published_prompt_file
-from .prompt_learning import Context, PromptLearner
-from .prompts import PromptPair, parse_prompts
+from .prompts.files import PUBLISHED, load_prompt_file, published_prompt_file
+from .prompts.learned import Context, PromptLearner
+from .prompts.pairs import PromptPair, parse_prompts
+from .version import __version__
+from .weights.selection import find_weights
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 POS_EMBEDDINGS = {
@@ -30,7 +30,7 @@ POS_EMBEDDINGS = {
 }
 Aggregate = Literal["mean"] | None
 Prompts = Any
-"""What a user may pass as prompts: see :func:`clipiqa_pyiqa.prompts.parse_prompts`."""
+"""What a user may pass as prompts: see :func:`clipiqa_pyiqa.prompts.pairs.parse_prompts`."""
 
 _OWN: Any = object()  # "as this metric was created", where None is a value of its own
 
@@ -64,7 +64,7 @@ class CLIPIQA(nn.Module):
         quick_gelu: whether an unknown checkpoint file was trained with QuickGELU; known ones are known.
         pretrained_model_path: a file of learned prompts, in place of the published ones; see :meth:`load_prompts`.
         context: shape and start of a context to be trained, such as ``{'n_ctx': 16, 'shared': True, 'init':
-            'random'}``; see :class:`~clipiqa_pyiqa.prompt_learning.Context`. Loaded prompts bring their own.
+            'random'}``; see :class:`~clipiqa_pyiqa.prompts.learned.Context`. Loaded prompts bring their own.
 
     Raises:
         CLIPIQAError: a ``ValueError``, for any option that cannot be honoured; see :mod:`clipiqa_pyiqa.errors`.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyiqa.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 
-from . import __version__
+from .version import __version__
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..metric import CLIPIQA
-from ..prompts import NAMED_PAIRS
-from ..scoring import score_paths
+from ..prompts.pairs import NAMED_PAIRS
+from ..scoring.score import score_paths
 from .process import NotMeasured, creation_seconds, peak_memory, step
 from .setup import Setup
 from .subject import Subject, image_tower_alone
@@ -187,7 +187,7 @@ def folder_of_jpegs(count: int, target: float) -> Row:
     work = f"score a folder of {count} JPEGs against tensors in memory"
 
     def measure(setup: Setup) -> Iterator[Line]:
-        from ..images import read_image
+        from ..images.reader import read_image
 
         asked = count if setup.effort != QUICK else count // 5
         text = work.replace(str(count), str(asked))

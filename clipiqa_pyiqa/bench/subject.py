@@ -13,9 +13,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..clip.checkpoint import open_checkpoint
 from ..metric import CLIPIQA
-from ..prompts import PRESETS
+from ..prompts.pairs import PRESETS
+from ..weights.checkpoint import open_checkpoint
 
 Side = Literal["ours", "built-in", "towers"]
 QUESTION = "pyiqa"

@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
-from .checkpoint import Checkpoint, open_checkpoint
+from ..weights.checkpoint import Checkpoint, open_checkpoint
+from ..weights.selection import Weights
 from .gradient import clamped, groups
 from .resnet import ModifiedResNet
 from .text import TextTower
 from .tokenizer import tokenizer
 from .vit import VisionTransformer
-from .weights import Weights
 
 logger = logging.getLogger("clipiqa_pyiqa")
 

@@ -1,0 +1,1 @@
+"""The paper's figures and experiments: radar, sweep, pairs, rank and agreement."""

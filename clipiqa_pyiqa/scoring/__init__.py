@@ -1,0 +1,1 @@
+"""Scores of image files: one row each, and the files that rows are kept in."""

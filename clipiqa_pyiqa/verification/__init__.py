@@ -1,0 +1,1 @@
+"""Whether the weights and prompts at hand give the published values."""
