@@ -61,7 +61,7 @@ _MOVED = {
     "prompt_words": "learning.words",
     "result_files": "scoring.result_files",
     "results": "scoring.rows",
-    "score_table": "learning.score_table",
+    "score_table": "opinions.score_table",
     "train_config": "learning.recipe",
     "training": "learning.trainer",
     "training_features": "learning.views",

@@ -50,11 +50,6 @@ def register_losses() -> None:
     LOSS_REGISTRY.register(build_loss, name=LOSS_NAME, override=True)
 
 
-def is_active() -> bool:
-    """Whether ``pyiqa.create_metric('clipiqa')`` builds our class in this process, by pyiqa's own registry."""
-    return NAME in ARCH_REGISTRY and ARCH_REGISTRY.get(NAME) is build_clipiqa
-
-
 def build_clipiqa(model_type: str = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> CLIPIQA:
     """Build our :class:`~clipiqa_pyiqa.CLIPIQA`, as pyiqa does for ``clipiqa`` and ``clipiqa+``.
 

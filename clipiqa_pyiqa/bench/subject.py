@@ -50,9 +50,9 @@ class Subject:
                 prompts=QUESTION,
             )
         elif self.side == "built-in":
-            from ..plugin import build_builtin
+            from pyiqa.utils.registry import ARCH_REGISTRY
 
-            net = build_builtin(backbone=self.weights)
+            net = ARCH_REGISTRY.get("CLIPIQA_builtin")(backbone=self.weights)
         else:
             net = PyiqaTowers(open_checkpoint(self.weights))
         return net.to(self.device).eval()

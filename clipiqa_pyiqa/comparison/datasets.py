@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError
 from ..images.reader import check_limits, images_in, read_image, strict_decoding
-from ..learning.score_table import read_scores, seeded_split
+from ..opinions.score_table import read_scores, seeded_split
 from ..scoring.rows import printable
 from .published import published_set
 from .specification import CompareError, Request, check_keys, nearest, parse_requests, yes_or_no

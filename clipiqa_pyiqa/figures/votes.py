@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..comparison.specification import nearest
 from ..errors import CLIPIQAError
-from ..learning.score_table import read_rows
+from ..opinions.score_table import read_rows
 from ..prompts.pairs import PromptPair, parse_columns, parse_prompt_argument
 
 if TYPE_CHECKING:

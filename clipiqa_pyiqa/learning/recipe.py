@@ -76,7 +76,7 @@ class TrainConfig:
     Attributes:
         name: of the run.
         seed: of shuffling, flips, crops, a random context, and the split where the data set has none.
-        data: arguments of :func:`clipiqa_pyiqa.learning.score_table.read_score_table`.
+        data: arguments of :func:`clipiqa_pyiqa.opinions.score_table.read_score_table`.
         network: arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
         recipe: how to fit.
     """

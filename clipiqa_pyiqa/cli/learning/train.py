@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import torch
 
     from ...learning.recipe import TrainConfig
-    from ...learning.score_table import ScoreTable
     from ...learning.trainer import Progress, Scores
     from ...learning.views import Features
     from ...metric import CLIPIQA
+    from ...opinions.score_table import ScoreTable
 
 EPILOG = """\
 Each image is encoded once into a feature store; an epoch over stored features takes seconds. Recipes: plain (whole

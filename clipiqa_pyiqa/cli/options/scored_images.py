@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from ...learning.feature_store import FeatureStore, View
-    from ...learning.score_table import ScoreTable
+    from ...opinions.score_table import ScoreTable
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def read_table(args: argparse.Namespace, data: Mapping[str, Any], seed: int, **more: Any) -> ScoreTable:
     """The table that the command line names, or else the one in ``data``, with what the command line says otherwise."""
-    from ...learning.score_table import known_data_set, read_score_table
+    from ...opinions.score_table import known_data_set, read_score_table
 
     if args.scores is None:
         if not data.get("path"):
