@@ -51,7 +51,10 @@ setup(
     extras_require={
         # setuptools: 70.1 is the first that builds wheels alone, 81 the last with the pkg_resources that openai's clip,
         # and so pyiqa's built-in CLIPIQA, needs.
-        "test": ["pytest>=8", "hypothesis", "setuptools>=70.1,<82", "ruff", "mypy", "types-PyYAML", "types-tqdm"],
+        "test": [
+            *("pytest>=8", "hypothesis", "setuptools>=70.1,<82"),
+            *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5"),
+        ],
     },
     entry_points={
         "console_scripts": ["clipiqa = clipiqa_pyiqa.cli:main"],
