@@ -24,6 +24,10 @@ class WeightsError(CLIPIQAError):
     """A checkpoint that cannot be found, trusted or used."""
 
 
+class OutputError(CLIPIQAError, OSError):
+    """A file that cannot be written, or must not be replaced. An ``OSError``, too, for those who catch that."""
+
+
 def first_of(messages: Iterable[str]) -> str:
     """The first of one or more messages and how many more there are, as the beginning of a sentence."""
     first, *others = messages
