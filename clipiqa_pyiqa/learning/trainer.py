@@ -18,12 +18,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, ConfigError, nearest
 from ..files.writing import written_beside
 from ..metric import CLIPIQA
 from ..prompts.files import save_prompt_file
 from ..weights.checkpoint import load_pickled
-from .recipe import ConfigError, Recipe, TrainConfig, nearest
+from .recipe import Recipe, TrainConfig
 from .score_table import ScoreTable
 from .views import Features, mixed_seed
 
