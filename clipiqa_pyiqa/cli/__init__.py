@@ -7,7 +7,6 @@ else to standard error.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from ..errors import CLIPIQAError
-from .options.config import with_config
+from .options.config import Parser
 
 COMMANDS = {  # name: (the folder of its module, its help)
     "demo": ("scoring", "score bundled photos and degraded versions of them, without any download"),
@@ -40,13 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     if " ".join(argv[:2]) in COMMANDS:  # a command of two words
         argv[:2] = [" ".join(argv[:2])]
-    parser = argparse.ArgumentParser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
+    parser = Parser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, (_, help_line) in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=help_line, description=help_line)
-        if name in argv[:1]:
-            command_module(name).configure(subparser)
+    commands = {name: subparsers.add_parser(name, help=said, description=said) for name, (_, said) in COMMANDS.items()}
+    if argv[:1] and argv[0] in commands:
+        command_module(argv[0]).configure(commands[argv[0]])
     args = parser.parse_args(argv)
     if args.version:
         from ..version import __version__
@@ -58,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         if getattr(args, "config_file", None):
-            args = parser.parse_args(with_config(argv, args))
+            commands[args.command].take_defaults(args)
+            args = parser.parse_args(argv)
         return command_module(args.command).run(args)
     except CLIPIQAError as error:
         print(f"clipiqa {args.command}: error: {error}", file=sys.stderr)

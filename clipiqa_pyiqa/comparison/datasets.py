@@ -15,12 +15,13 @@ from typing import Any
 from PIL import Image, ImageFile
 from torch import Tensor
 
-from ..errors import CLIPIQAError, ImageError
+from ..errors import CLIPIQAError, ImageError, nearest
+from ..files.yaml import check_keys
 from ..images.reader import check_limits, images_in, read_image, strict_decoding
 from ..opinions.score_table import read_scores, seeded_split
 from ..scoring.rows import printable
 from .published import published_set
-from .specification import CompareError, Request, check_keys, nearest, parse_requests, yes_or_no
+from .specification import CompareError, Request, parse_requests, yes_or_no
 
 SUBSET_KEYS = {"subset": "share of the images, drawn by subset_seed", "subset_seed": "default 0"}
 CSV_KEYS = ("csv", "root", "columns", "lower_better", "max_side", "max_pixels", *SUBSET_KEYS)

@@ -16,11 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import nearest
 from ..files.hashes import hash_file
+from ..files.yaml import check_keys
 from ..metric import CLIPIQA
 from ..prompts.pairs import PRESETS
 from .published import ENSEMBLE, variant
-from .specification import CompareError, Request, check_keys, nearest, parse_requests, yes_or_no
+from .specification import CompareError, Request, parse_requests, yes_or_no
 
 ENTRY_KEYS = ("metric", "metric_opts", "metric_mode", "lower_better", "score_range")
 RESERVED = ("path", "mos")

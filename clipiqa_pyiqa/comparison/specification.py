@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, ConfigError
+from ..files.yaml import parse_yaml, read_mapping
 from ..prompts.pairs import parse_prompt_argument
 
 CONFIG_KEYS: dict[str, tuple[type, ...]] = {  # of a benchmark configuration -> what its value may be
@@ -69,10 +67,8 @@ def parse_argument(text: str) -> Request:
     parsed = {}
     for part in re.split(r",(?=[A-Za-z_]\w*=)", options) if options else []:
         key, _, value = part.partition("=")
-        try:
-            parsed[key] = _prompts(value) if key == "prompts" else yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise CompareError(f"the value of {key!r} in {text!r} is no YAML: quote it.") from error
+        what = f"the value of {key!r} in {text!r}"
+        parsed[key] = parse_prompt_argument(value) if key == "prompts" and "|" in value else _value(value, what)
     return Request(label.strip(), target.strip(), parsed)
 
 
@@ -96,7 +92,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
     """Read a benchmark configuration.
 
     Raises:
-        CompareError: it is missing, no YAML, or not as ``CONFIG_KEYS`` says.
+        ConfigError: it is missing, no YAML, or has unknown keys.
+        CompareError: a value is not as ``CONFIG_KEYS`` says.
     """
     given = read_mapping(path, CONFIG_KEYS)
     for key, value in given.items():
@@ -107,47 +104,12 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return given
 
 
-def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:
-    """The keys and values of a YAML file, without those that are null.
-
-    Raises:
-        CompareError: it is missing, no YAML, no mapping, or has a key that is not known.
-    """
-    path = Path(path).expanduser()
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CompareError(f"the configuration {str(path)!r} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CompareError(f"{str(path)!r} is no YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(config, Mapping):
-        raise CompareError(f"{str(path)!r} must be a mapping with the keys {', '.join(known)}.")
-    check_keys(config, known, str(path))
-    return {key: value for key, value in config.items() if value is not None}
-
-
-def check_keys(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    """Raise for the first key that is not known, with the nearest that is."""
-    known = list(known)
-    for key in options:
-        if key not in known:
-            raise CompareError(f"unknown key {key!r} in {where}: {nearest(str(key), known)}")
-
-
 def yes_or_no(options: Mapping[str, Any], key: str, where: str) -> bool:
     """An option that is true, false (also if it is missing), or an error: 'maybe' would turn a direction round."""
     value = options.get(key)
     if value is not None and not isinstance(value, bool):
         raise CompareError(f"{key} of {where} must be true or false, but is {value!r:.80}.")
     return bool(value)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """'did you mean …?' with up to three known names, or all of them if none is near."""
-    known = list(known)
-    lower = {entry.lower(): entry for entry in known}
-    found = [lower[entry] for entry in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
-    return f"did you mean {' or '.join(map(repr, found))}?" if found else f"known are {', '.join(known)}."
 
 
 def _requests(given: Any, what: str) -> Iterable[Request]:
@@ -177,5 +139,8 @@ def _requests(given: Any, what: str) -> Iterable[Request]:
         yield Request("", given)
 
 
-def _prompts(value: str) -> Any:
-    return parse_prompt_argument(value) if "|" in value else yaml.safe_load(value)
+def _value(text: str, what: str) -> Any:
+    try:
+        return parse_yaml(text, what)
+    except ConfigError as error:
+        raise CompareError(f"{what} is no YAML: quote it.") from error

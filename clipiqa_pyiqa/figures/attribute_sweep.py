@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..errors import CLIPIQAError, ImageError
+from ..errors import CLIPIQAError, ImageError, nearest
 from ..images.reader import ImageRecord, read_image
 from ..prompts.pairs import parse_columns
 from ..scoring.rows import Header, Row, printable
@@ -241,8 +241,6 @@ def _scaled(picture: Image.Image, scale: float) -> Image.Image:
 
 
 def _change(name: str) -> Change:
-    from ..comparison.specification import nearest
-
     if name not in CHANGES:
         raise CLIPIQAError(f"unknown change {name!r}: {nearest(name, CHANGES)}")
     return CHANGES[name]

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..comparison.specification import nearest
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, nearest
 from ..opinions.score_table import read_rows
 from ..prompts.pairs import PromptPair, parse_columns, parse_prompt_argument
 

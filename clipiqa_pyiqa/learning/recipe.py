@@ -6,15 +6,13 @@ The same file runs under pyiqa's trainer. What this package adds stands in its b
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ..errors import CLIPIQAError
+from ..errors import ConfigError
+from ..files.yaml import check_keys, read_yaml
 
 _TOP = (
     *("name", "model_type", "num_gpu", "manual_seed", "datasets", "network", "path", "train", "val", "logger"),
@@ -30,10 +28,6 @@ _NETWORK = (
     *("type", "model_type", "backbone", "pretrained", "pos_embedding", "prompts", "template", "precision"),
     *("clip_weights", "quick_gelu", "pretrained_model_path", "context"),
 )
-
-
-class ConfigError(CLIPIQAError):
-    """A training configuration that cannot be followed."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +133,7 @@ def read_config(path: str | Path) -> TrainConfig:
     Raises:
         ConfigError: it cannot be read, has unknown keys, or lacks what is needed.
     """
-    try:
-        options = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{str(path)!r} is no YAML file ({' '.join(str(error).split())[:200]}).") from error
+    options = read_yaml(path)
     try:
         return parse_config(options)
     except ConfigError as error:
@@ -219,18 +208,10 @@ def replaced(config: TrainConfig, **changes: Any) -> TrainConfig:
     )
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """'did you mean …?' for a name that is unknown."""
-    found = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0)
-    return f"did you mean {found[0]!r}?"
-
-
 def _section(options: Any, title: str, known: Iterable[str]) -> Mapping[str, Any]:
     if not isinstance(options, Mapping):
         raise ConfigError(f"{title} must be a mapping of names to values, but is {options!r:.80}.")
-    for name in options:
-        if name not in known:
-            raise ConfigError(f"unknown key {name!r} in {title}: {nearest(name, known)}")
+    check_keys(options, known, title)
     return options
 
 

@@ -18,13 +18,13 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, ConfigError, nearest
 from ..files.writing import written_beside
 from ..metric import CLIPIQA
 from ..opinions.score_table import ScoreTable
 from ..prompts.files import save_prompt_file
 from ..weights.checkpoint import load_pickled
-from .recipe import ConfigError, Recipe, TrainConfig, nearest
+from .recipe import Recipe, TrainConfig
 from .views import Features, mixed_seed
 
 BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.pt"

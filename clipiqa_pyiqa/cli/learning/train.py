@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, nearest
 from ..options.model import add_model_options
 from ..options.scored_images import (
     add_store_options,
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, and print the scores and the line that loads the result."""
     import torch
 
-    from ...learning.recipe import RECIPES, nearest, read_config
+    from ...learning.recipe import RECIPES, read_config
     from ...learning.trainer import Trainer, prepare_folder, targets_of
     from ...metric import CLIPIQA
     from ..options.device import find_device
