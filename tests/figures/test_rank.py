@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from graded_photos import save_corrupt, save_exposures, save_grey
+from photos import save_corrupt, save_exposures, save_grey
 from PIL import Image
 from standin import Brightness
 
