@@ -137,7 +137,9 @@ def _main(args: argparse.Namespace, old: Path, new: Path, stage: Path, begin: fl
     make_inputs(stage / "in", args.photos, args.count)
     cases = all_cases(doc_blocks(old, stage / "in/blocks"))
     if args.only:
-        cases = [case for case in cases if case.name.startswith(tuple(args.only))]
+        wanted = [case for case in cases if case.name.startswith(tuple(args.only))]
+        needed = " ".join(case.command for case in wanted)
+        cases = [case for case in cases if case in wanted or f"../{case.folder}/" in needed]
     versions = version_of(old), version_of(new)
     if versions[0] != versions[1]:
         print("the versions differ: as a run is resumed by the version that began it, this is not tried across them")
@@ -152,7 +154,8 @@ def _main(args: argparse.Namespace, old: Path, new: Path, stage: Path, begin: fl
     for case in cases:
         verdict, said = compare(case, stage / "old", stage / "new", hide)  # type: ignore[arg-type]
         counts[verdict] += 1
-        print(f"{case.name}: {verdict}{f' ({said})' if said else ''}")
+        code = (stage / "old" / case.folder / "code").read_text().strip()
+        print(f"{case.name}: {verdict}{f', exit code {code}' if code != '0' else ''}{f' ({said})' if said else ''}")
     summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("equal", "allowed", "differs"))
     print(f"{len(cases)} cases: {summary}; {args.count} photos, {(time.perf_counter() - begin) / 60:.1f} minutes")
     return 1 if counts["differs"] else 0

@@ -19,13 +19,14 @@ FEW = 12
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
-def make_inputs(folder: Path, photos: Path, count: int) -> None:
+def make_inputs(folder: Path, photos: Path, count: int, weights: bool = True) -> None:
     """Fill ``folder``.
 
     Args:
         folder: It must not exist.
         photos: Folder to draw photos from.
         count: How many; the bundled ones of the checkout come in addition, to ``few``.
+        weights: Whether to make seeded weights of RN50, too.
     """
     (folder / "few").mkdir(parents=True)
     found = sorted(path for path in photos.rglob("*") if path.suffix.lower() in SUFFIXES)
@@ -44,8 +45,9 @@ def make_inputs(folder: Path, photos: Path, count: int) -> None:
     _low_and_high(folder)
     _tables(folder)
     _pyiqa_data_set(folder)
-    seeded = next(path for path in (CHECKOUT / "tests").rglob("seeded.py"))
-    subprocess.run([sys.executable, str(seeded), str(folder / "weights")], check=True, stdout=subprocess.DEVNULL)
+    if weights:
+        seeded = next((CHECKOUT / "tests").rglob("seeded.py"))
+        subprocess.run([sys.executable, str(seeded), str(folder / "weights")], check=True, stdout=subprocess.DEVNULL)
 
 
 def doc_blocks(checkout: Path, folder: Path) -> list[Path]:
