@@ -50,7 +50,9 @@ def run_side(checkout: Path, stage: Path, cases: list[Case], side: str) -> None:
         for case in cases:
             start, folder = time.perf_counter(), run / case.folder
             if case.name.startswith("docs"):
-                shutil.copytree(CHECKOUT / "tests/data", folder / "tests/data")
+                shutil.copytree(stage / "in/blocks/files", folder)
+                for place in (folder, folder / "runs/mine"):
+                    shutil.copytree(run / "train-split/out", place, dirs_exist_ok=True)
             if case.name.startswith(("resume", "own")):
                 if side == "new" and case.name.startswith("resume"):
                     shutil.copytree(started / f"old-{case.folder}", folder)
@@ -138,7 +140,7 @@ def _main(args: argparse.Namespace, old: Path, new: Path, stage: Path, begin: fl
     cases = all_cases(doc_blocks(old, stage / "in/blocks"))
     if args.only:
         wanted = [case for case in cases if case.name.startswith(tuple(args.only))]
-        needed = " ".join(case.command for case in wanted)
+        needed = " ".join("../train-split/" if case.script else case.command for case in wanted)
         cases = [case for case in cases if case in wanted or f"../{case.folder}/" in needed]
     versions = version_of(old), version_of(new)
     if versions[0] != versions[1]:

@@ -51,14 +51,20 @@ def make_inputs(folder: Path, photos: Path, count: int, weights: bool = True) ->
 
 
 def doc_blocks(checkout: Path, folder: Path) -> list[Path]:
-    """Every Python block of the README and of docs/, as a script that seeds torch first."""
-    folder.mkdir()
+    """Every Python block of the README and of docs/, as a script that seeds torch first.
+
+    The files that they name lie in ``files`` beside them, but for learned prompts.
+    """
+    shutil.copytree(checkout / "tests/data", folder / "files/tests/data")
+    shutil.copyfile(checkout / "tests/data/canyon-wren.jpg", folder / "files/photo.jpg")
+    options = re.search(r"```yaml\n(.*?)```", (checkout / "docs/loss.md").read_text(), re.DOTALL)
+    (folder / "files/train.yml").write_text(options[1] if options else "")
     blocks = []
     for page in [checkout / "README.md", *sorted((checkout / "docs").glob("*.md"))]:
         for number, found in enumerate(re.finditer(r"^( *)```python\n(.*?)^ *```", page.read_text(), re.M | re.S)):
             code = "\n".join(line.removeprefix(found[1]) for line in found[2].splitlines())
             blocks.append(folder / f"{page.stem.lower()}-{number + 1}.py")
-            blocks[-1].write_text(f"import torch; torch.manual_seed(0)\n{code}\n")
+            blocks[-1].write_text(f"import pyiqa, torch; torch.manual_seed(0)\n{code}\n")
     return blocks
 
 
