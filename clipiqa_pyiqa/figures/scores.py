@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import CLIPIQAError, ImageError, first_of
-from ..images.reader import images_in
+from ..images.sources import images_in
 from ..prompts.pairs import PromptPair, parse_columns
 from ..scoring.result_files import Output, open_results, read_results
 from ..scoring.rows import Header, Row, printable
