@@ -140,8 +140,8 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
 def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, template: str | None = None) -> Columns:
     """Turn what a user passes as ``prompts`` into score columns.
 
-    Each item is a column of its own, a preset one column of several pairs; a mapping of names to pairs is taken as it is. Otherwise as
-    :func:`parse_prompts`.
+    Each item is a column of its own, a preset one column of several pairs; a mapping of names to pairs is taken as it
+    is. Otherwise as :func:`parse_prompts`.
     """
     if isinstance(prompts, Mapping):
         return Columns({name: tuple(pairs) for name, pairs in prompts.items()})
