@@ -122,6 +122,7 @@ def learned() -> None:
 
 def folders() -> None:
     from clipiqa_pyiqa.result_files import read_results
+
     from clipiqa_pyiqa.scoring import score_paths
 
     metric = pyiqa.create_metric(
