@@ -29,7 +29,6 @@ class Ran:
 def environment(checkout: Path, folder: Path, weights: Path | None = None) -> dict[str, str]:
     """Environment variables that choose a checkout, and keep caches and entry points in ``folder``.
 
-
     Args:
         checkout: Whose package is imported.
         folder: For what the process keeps, but for the font cache, which lies beside it.
