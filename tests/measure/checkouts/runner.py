@@ -31,22 +31,22 @@ def environment(checkout: Path, folder: Path, weights: Path | None = None) -> di
 
     Args:
         checkout: Whose package is imported.
-        folder: For what the process keeps; it may exist.
+        folder: For what the process keeps, but for the font cache, which lies beside it.
         weights: Folder of checkpoints.
     """
-    for name in ("home", "entry_points", "matplotlib"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    home, entry_points, matplotlib = folder / "home", folder / "entry_points", folder.parent / "matplotlib"
+    for place in (home, entry_points, matplotlib):
+        place.mkdir(parents=True, exist_ok=True)
     # pyiqa finds the metric by its entry point: that of this checkout, whatever is installed.
-    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(folder / "entry_points")]
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(entry_points)]
     subprocess.run(command, cwd=checkout, check=True, capture_output=True)
-    (folder / "matplotlib/matplotlibrc").write_text("svg.hashsalt: same\n")
+    (matplotlib / "matplotlibrc").write_text("svg.hashsalt: same\n")
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR") if name in os.environ}
     return kept | {
-        "PYTHONPATH": f"{folder / 'entry_points'}{os.pathsep}{checkout}",
-        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
+        "PYTHONPATH": f"{entry_points}{os.pathsep}{checkout}",
         "PYTHONWARNINGS": "ignore::DeprecationWarning",  # old module paths warn, by intention; tests see to it
-        "HOME": str(folder / "home"),
-        "MPLCONFIGDIR": str(folder / "matplotlib"),
+        "HOME": str(home),
+        "MPLCONFIGDIR": str(matplotlib),
         "SOURCE_DATE_EPOCH": "0",  # dates in SVG
         "COLUMNS": "100",
         "PYTHONHASHSEED": "0",  # an unknown word that a warning names is the first of a set
