@@ -1,21 +1,19 @@
 """Scores of images: one row each, and the files that rows are kept in."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import importlib
+from .result_files import read_results
+from .rows import Header, ResultsError, Row
 
-_LATE = {  # what others may use -> its module, imported when first asked for, as the first imports torch
-    **dict.fromkeys(("ScoringRun", "score_paths"), "score"),
-    "read_results": "result_files",
-    **dict.fromkeys(("Header", "ResultsError", "Row"), "rows"),
-}
+if TYPE_CHECKING:
+    from .score import ScoringRun, score_paths
+
+__all__ = ["Header", "ResultsError", "Row", "ScoringRun", "read_results", "score_paths"]
 
 
 def __getattr__(name: str) -> object:
-    if name in _LATE:
-        return getattr(importlib.import_module(f".{_LATE[name]}", __name__), name)
+    if name in ("ScoringRun", "score_paths"):  # imports torch, which `clipiqa --help` need not wait for
+        from . import score
+
+        return getattr(score, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(_LATE)
