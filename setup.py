@@ -46,6 +46,7 @@ setup(
         "PyYAML>=6.0.1",
         "safetensors>=0.4.3",
         "scipy>=1.13",
+        "simplejpeg>=1.9",  # libjpeg's warnings about damaged JPEGs
         "tqdm>=4.66.3",
     ],
     extras_require={

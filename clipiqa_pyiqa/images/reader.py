@@ -14,6 +14,7 @@ import os
 import threading
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ..errors import ImageError
 from .formats import readable_formats
+from .jpeg_damage import decode_jpeg
 from .sources import FileSource, ImageSource, reason
 
 MIN_SIDE = 32
@@ -42,6 +44,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+Damaged = Literal["refuse", "keep"]
+
 log = logging.getLogger("clipiqa_pyiqa")
 
 
@@ -57,6 +61,7 @@ class ImageRecord:
         orientation: The EXIF orientation in the file, 1 to 8; 1 is upright, and what a file without one counts as.
         oriented: Whether that orientation was applied.
         converted: How the file became 8-bit RGB, such as ``'grey->rgb'``; empty for a plain 8-bit RGB file.
+        damage: What is damaged in a JPEG that was read with ``damaged='keep'``; empty if nothing was noticed.
         sha256: Of the bytes that were decoded, in hexadecimal; empty unless asked for.
     """
 
@@ -67,6 +72,7 @@ class ImageRecord:
     orientation: int
     oriented: bool
     converted: str
+    damage: str = ""
     sha256: str = ""
 
     @property
@@ -123,6 +129,7 @@ def read_image(
     max_side: int | None = None,
     max_pixels: int | None = None,
     min_side: int = MIN_SIDE,
+    damaged: Damaged = "refuse",
     sha256: bool = False,
 ) -> ImageRecord:
     """Read an image as 8-bit RGB. Its bytes are read once: what is hashed is what is decoded.
@@ -138,6 +145,7 @@ def read_image(
         max_side: If given, an image with a longer side is shrunk (Lanczos, keeping its shape) to this many pixels.
         max_pixels: If given, an image with more pixels is shrunk likewise to at most this many. Nothing is enlarged.
         min_side: Pixels that both sides must have: by default what CLIP needs.
+        damaged: ``'keep'`` reads a JPEG that PIL decodes in silence although bytes in it are lost or overwritten.
         sha256: Say in the record which bytes were decoded.
 
     Returns:
@@ -153,7 +161,7 @@ def read_image(
     try:
         data = source.read()
         digest = hashlib.sha256(data).hexdigest() if sha256 else ""
-        rgb, stored, left, converted = _decode(path, data, min_side)
+        rgb, stored, left, converted, damage = _decode(path, data, min_side)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -170,6 +178,10 @@ def read_image(
         raise ImageError(f"{path!r} does not fit in memory when decoded.") from error
     except Exception as error:  # on damaged files PIL raises almost anything, from SyntaxError to struct.error
         raise ImageError(f"{path!r} is truncated or damaged: {reason(error)}.") from error
+    if damage and damaged == "refuse":
+        raise ImageError(
+            f"damaged: {path!r} is a JPEG with {damage}; damaged='keep' (--damaged keep) scores it as it is."
+        )
     turn = _turn(stored, left, apply_exif)
     if turn is not None:
         rgb = rgb.transpose(turn)
@@ -179,21 +191,24 @@ def read_image(
         _check_size(path, scored[0], scored[1], min_side, f"shrunk from {width}×{height} it")
         rgb = rgb.resize(scored, Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-    return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted, digest)
+    return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted, damage, digest)
 
 
-def _decode(path: str, data: bytes, min_side: int) -> tuple[Image.Image, int, int, str]:
-    """The image as 'RGB', the orientation stored in it, what PIL's loading left of that, and how it was converted."""
+def _decode(path: str, data: bytes, min_side: int) -> tuple[Image.Image, int, int, str, str]:
+    """The image as 'RGB', the orientation stored in it and what loading left of that, its conversion, its damage."""
     with strict_decoding, Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _check_size(path, image.width, image.height, min_side)
         depth, several = _depth(image), _several_frames(image)  # loading forgets the first
         before = _orientation(path, image) if image.format == "TIFF" else None  # PIL turns these when it loads them
-        image.load()
+        pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, None)
+        if pixels is None:
+            image.load()
         left = _orientation(path, image)
-        rgb, converted = _to_rgb(path, image, depth)
+        loaded = image if pixels is None else Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+        rgb, converted = _to_rgb(path, loaded, depth)
         if several:
             converted = f"{converted}; first frame".lstrip("; ")
-        return rgb, left if before is None else before, left, converted
+        return rgb, left if before is None else before, left, converted, damage or ""
 
 
 def check_limits(max_side: int | None, max_pixels: int | None) -> None:

@@ -16,7 +16,7 @@ import torch
 from ..clip.device import find_device
 from ..errors import ImageError
 from ..images.batches import in_batches, prefetch, stacked
-from ..images.reader import ImageRecord, check_limits, read_image
+from ..images.reader import Damaged, ImageRecord, check_limits, read_image
 from ..images.sources import ImageSource, sources_of
 from ..prompts.pairs import Columns, PromptPair, Prompts, described, parse_columns
 from .result_files import Output, ResultWriter, format_of, open_results
@@ -72,6 +72,7 @@ def score_paths(
     apply_exif: bool = True,
     max_side: int | None = None,
     max_pixels: int | None = None,
+    damaged: Damaged = "refuse",
     out: str | Path | Output | None = None,
     format: str | None = None,
     resume: bool = False,
@@ -92,6 +93,7 @@ def score_paths(
         apply_exif: Turn pictures upright first.
         max_side: Shrink larger images to this longer side, in pixels.
         max_pixels: Shrink larger images to this many pixels.
+        damaged: Whether JPEGs with damage that PIL passes over in silence get a row that says so, or are scored.
         out: A file to write the rows to as they come, too.
         format: Of that file: ``'csv'``, ``'jsonl'``, ``'parquet'`` or ``'table'``; None goes by its suffix.
         resume: Go on with the rows that an interrupted run left in the file; its failures are tried again.
@@ -105,7 +107,12 @@ def score_paths(
         PromptError: Questions that cannot be asked.
         ResultsError: The file cannot be written, or is taken and neither ``resume`` nor ``overwrite`` is given.
     """
-    limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
+    limits: dict[str, Any] = {
+        "apply_exif": apply_exif,
+        "max_side": max_side,
+        "max_pixels": max_pixels,
+        "damaged": damaged,
+    }
     check_limits(max_side, max_pixels)
     net: Scorable = getattr(metric, "net", metric)
     columns = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
@@ -169,6 +176,7 @@ def provenance(
     apply_exif: bool = True,
     max_side: int | None = None,
     max_pixels: int | None = None,
+    damaged: Damaged = "refuse",
 ) -> dict[str, str]:
     """Everything a score depends on, for the header of the results."""
     metadata = getattr(metric, "net", metric).provenance()
@@ -180,6 +188,7 @@ def provenance(
         "exif": "applied" if apply_exif else "ignored",
         "max_side": str(max_side or "none"),
         "max_pixels": str(max_pixels or "none"),
+        **({"damaged": "keep"} if damaged == "keep" else {}),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         **{package: version(package) for package in ("pyiqa", "torch", "open_clip_torch", "pillow")},
     }

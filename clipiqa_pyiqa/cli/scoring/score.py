@@ -59,6 +59,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     parser.set_defaults(backbone=None, pos_embedding=None)  # or what prompts were learned on
     add_image_options(parser)
+    add(
+        "--damaged", choices=("refuse", "keep"), default="refuse",
+        help="JPEGs with lost or overwritten bytes inside: name them (default), or score them as they are",
+    )  # fmt: skip
     results = parser.add_argument_group("results").add_argument
     results("--format", choices=FORMATS, help="default: by the suffix of --out; a table on standard output")
     results("--out", type=Path, metavar="FILE", help="write here instead of standard output")
@@ -101,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     sources = inputs.sources
     run = score_paths(
         metric, sources, columns, device=device, batch_size=args.batch_size, workers=args.workers,
-        out=output, **image_limits(args),
+        damaged=args.damaged, out=output, **image_limits(args),
     )  # fmt: skip
     names = [printable(source.name) for source in sources] if run.names is None else run.names
     writer = None if output else write_to(_raw_stdout(), args.format or "table", run.header, names)
