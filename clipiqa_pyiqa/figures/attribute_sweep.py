@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
+import random
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,17 @@ from ..scoring.rows import Header, Row, printable
 from ..scoring.score import provenance, rows_of_images
 from ..stats.correlation import MIN_IMAGES, srocc
 from .changes import CHANGES, Change
-from .scores import Record, check_metric, files_of
+from .experiment import ExperimentResult, Paths, ResultFolder, RunOptions, find_images
+from .scores import ready_metric
 
 if TYPE_CHECKING:
     import pandas
+    from typing_extensions import Unpack
+
+    from .experiment import Content
+
+TABLES = ("sweep.csv", "spearman.csv", "crosstalk.csv")
+LIMITS = ("apply_exif", "max_side", "max_pixels")
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(ExperimentResult):
     """Scores of pictures that were changed in steps.
 
     Attributes:
@@ -62,6 +69,7 @@ class Sweep:
         failed: Pictures left out -> why.
         provenance: Which CLIP-IQA, and whatever else the scores depend on.
         seed: Of the noise.
+        limits: How pictures were read: ``apply_exif``, ``max_side``, ``max_pixels``.
     """
 
     frame: pandas.DataFrame
@@ -69,6 +77,7 @@ class Sweep:
     failed: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def changes(self) -> list[str]:
@@ -122,6 +131,13 @@ class Sweep:
         """How each question answers each change: mean Spearman over pictures and scales; changes by questions."""
         return self.spearman().groupby("change", sort=False)[list(self.questions)].mean()
 
+    def contents(self) -> Iterator[tuple[str, Content]]:
+        from .sweep_pictures import curves, example
+
+        yield from zip(TABLES, (self.frame, self.spearman(), self.crosstalk()), strict=True)
+        yield "sweep.png", curves(self)
+        yield "example.png", example(self)
+
     def _steps(self, change: str, scale: float) -> pandas.DataFrame:
         """The rows of a change at a scale, by step."""
         frame = self.frame
@@ -130,43 +146,36 @@ class Sweep:
 
 def sweep(
     metric: Any,
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    paths: Paths,
     *,
     changes: str | Iterable[str] = tuple(CHANGES),
     prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None,
     template: str | None = None,
     steps: int = 9,
     scales: Sequence[float] = (1.0, 0.5),
+    sample: int | None = None,
     seed: int = 0,
-    device: str | torch.device | None = None,
-    batch_size: int = 8,
-    workers: int | None = None,
-    apply_exif: bool = True,
-    max_side: int | None = None,
-    max_pixels: int | None = None,
-    record: Record | None = None,
+    **options: Unpack[RunOptions],
 ) -> Sweep:
     """Change pictures in steps and score every version, each encoded once, also the unchanged one.
 
     Args:
-        metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        paths: The pictures' files, or one folder.
+        metric: As for :func:`~.ranking.rank`.
+        paths: Images, folders or globs.
         changes: Of :data:`~.changes.CHANGES`; the score of each change's own question should grow with its steps.
-        prompts: What to ask besides the changes' own questions, as for :func:`~clipiqa_pyiqa.prompts.parse_columns`.
+        prompts: What to ask besides the changes' own questions, one column each.
         template: Re-words the questions.
         steps: From least to most of the attribute, at least 3.
         scales: Factors for width and height, applied first (Lanczos).
-        seed: Of the noise.
-        device, batch_size, workers, apply_exif, max_side, max_pixels: As for :func:`~.scores.score_images`.
-        record: Where the rows are kept as they come; by default nowhere.
+        sample: How many of the images to take, drawn at random; default all.
+        seed: Of the sample and of the noise.
+        options: As for :func:`~.ranking.rank`.
 
     Raises:
-        CLIPIQAError: The metric is no CLIP-IQA; an unknown change, too few steps, or a scale that is not positive.
-        ImageError: No picture could be scored.
+        CLIPIQAError: Bad input; what it was and what to do.
     """
     import pandas
 
-    check_metric(metric)
     chosen = [_change(name) for name in dict.fromkeys([changes] if isinstance(changes, str) else changes)]
     if steps < MIN_IMAGES:
         raise CLIPIQAError(f"a correlation needs at least {MIN_IMAGES} steps, but {steps} came.")
@@ -174,12 +183,16 @@ def sweep(
         raise CLIPIQAError(f"scales must be positive factors, such as 1 and 0.5, but are {list(scales)}.")
     if not chosen:
         raise CLIPIQAError(f"no change was asked for: choose of {', '.join(CHANGES)}.")
-    scales, files = list(dict.fromkeys(scales)), files_of(paths)
+    scales, files = list(dict.fromkeys(scales)), find_images(paths, "sweep", options.get("out"))
+    if sample is not None:
+        if sample > len(files):
+            raise CLIPIQAError(f"--sample {sample}, but there are only {len(files)} images: ask for fewer.")
+        files = sorted(random.Random(seed).sample(sorted(files), sample))
+    folder = ResultFolder(options, (*TABLES, "sweep.png", "example.png", "summary.json"), files)
     others = {} if prompts is None else parse_columns(prompts, template)
     columns = Columns(parse_columns([change.question for change in chosen], template) | others)
-    device = find_device(device)
-    limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
-    said = {**provenance(metric, columns, device, **limits), "noise_seed": str(seed)}
+    device = find_device(options.get("device"))
+    limits = {name: folder.scoring[name] for name in LIMITS if name in folder.scoring}
 
     versions = {
         (path, scale, change.question, step): _version(path, scale, change, amount)
@@ -187,6 +200,9 @@ def sweep(
         for step, amount in enumerate(change.amounts(steps))
     }
     by_name = {version.name: version for version in versions.values()}
+    record = folder.record(len(by_name))
+    metric = ready_metric(metric)
+    said = {**provenance(metric, columns, device, **limits), "noise_seed": str(seed)}
 
     def score(todo: Collection[str]) -> Iterator[Row]:
         return rows_of_images(
@@ -194,17 +210,17 @@ def sweep(
             prefetch(
                 lambda item: _record(*item, seed),
                 _with_pictures([by_name[name] for name in todo], limits),
-                workers,
+                options.get("workers"),
             ),
             lambda item: item[0].name,
             columns,
             device,
-            batch_size,
+            options.get("batch_size", 8),
             apart=lambda item: (item[0].path, item[0].scale),  # so that a resumed sweep's batches are alike
         )
 
     names = list(by_name)
-    rows = dict(zip(names, (record or Record()).rows(Header(tuple(columns), said), names, score), strict=True))
+    rows = dict(zip(names, record.rows(Header(tuple(columns), said), names, score), strict=True))
     failed: dict[str, str] = {}
     for name, row in rows.items():
         if row.error:
@@ -220,14 +236,7 @@ def sweep(
     frame = pandas.DataFrame([row[1:] for row in table], columns=head)
     # pandas' own text type refuses names that are not UTF-8
     frame.insert(0, "path", pandas.Series([row[0] for row in table], dtype=object))
-    return Sweep(frame, tuple(columns), failed, said, seed)
-
-
-def versions_of_one(changes: Iterable[str], steps: int, scales: Sequence[float]) -> int:
-    """How many versions of each picture :func:`sweep` scores; those that change nothing count once per scale."""
-    chosen = [_change(name) for name in dict.fromkeys(changes)]
-    made = {_version("", 1, change, amount) for change in chosen for amount in change.amounts(steps)}
-    return len(made) * len(set(scales))
+    return folder.saved(Sweep(frame, tuple(columns), failed, said, seed, limits))
 
 
 def changed(version: Version, picture: Image.Image, seed: int = 0) -> Image.Image:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from ..errors import ImageError
+from ..files.writing import replacing
 from ..weights.published import MINI_FILE
 from .changes import CHANGES
 
@@ -81,49 +83,71 @@ def demo_scores(images: dict[tuple[str, str], Image.Image]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=index, columns=[*ATTRIBUTES, OTHER])
 
 
-def demo_picture(images: dict[tuple[str, str], Image.Image], scores: pd.DataFrame) -> Figure:
-    """A row per photo: its versions with their quality, and a radar of their attributes."""
-    from matplotlib.figure import Figure
+@dataclass(frozen=True)
+class Demonstration:
+    """Pictures, by photo and version, and their scores, as :func:`demo_scores` returns them."""
 
-    from ..comparison.report.pictures import COLOURS
-    from .radar_charts import chart
+    images: dict[tuple[str, str], Image.Image]
+    scores: pd.DataFrame
 
-    photos, versions = list(dict.fromkeys(photo for photo, _ in images)), list(VERSIONS)
-    figure = Figure(figsize=(2.5 * len(versions) + 3.8, 2.7 * len(photos)), layout="constrained")
-    grid = figure.add_gridspec(len(photos), len(versions) + 1, width_ratios=[1.0] * len(versions) + [1.35])
-    for row, photo in enumerate(photos):
-        for column, version in enumerate(versions):
-            axes = figure.add_subplot(grid[row, column])
-            axes.imshow(np.asarray(images[photo, version]))
-            quality = scores.loc[(photo, version), "quality"]
-            axes.set_title(f"{version}\nquality {quality:.2f}", fontsize=9, color=COLOURS[column])
-            axes.axis("off")
-        radar = figure.add_subplot(grid[row, -1], projection="polar")
-        chart(radar, scores.loc[photo][list(ATTRIBUTES)])
-        radar.tick_params(axis="x", labelsize=8)
-    figure.suptitle("CLIP-IQA with the bundled small CLIP, which has seen no human scores", fontsize=11)
-    return figure
+    def figure(self) -> Figure:
+        """A row per photo: its versions with their quality, and a radar of their attributes."""
+        from matplotlib.figure import Figure
+
+        from ..comparison.report.pictures import COLOURS
+        from .radar_charts import chart
+
+        photos, versions = list(dict.fromkeys(photo for photo, _ in self.images)), list(VERSIONS)
+        figure = Figure(figsize=(2.5 * len(versions) + 3.8, 2.7 * len(photos)), layout="constrained")
+        grid = figure.add_gridspec(len(photos), len(versions) + 1, width_ratios=[1.0] * len(versions) + [1.35])
+        for row, photo in enumerate(photos):
+            for column, version in enumerate(versions):
+                axes = figure.add_subplot(grid[row, column])
+                axes.imshow(np.asarray(self.images[photo, version]))
+                quality = self.scores.loc[(photo, version), "quality"]
+                axes.set_title(f"{version}\nquality {quality:.2f}", fontsize=9, color=COLOURS[column])
+                axes.axis("off")
+            radar = figure.add_subplot(grid[row, -1], projection="polar")
+            chart(radar, self.scores.loc[photo][list(ATTRIBUTES)])
+            radar.tick_params(axis="x", labelsize=8)
+        figure.suptitle("CLIP-IQA with the bundled small CLIP, which has seen no human scores", fontsize=11)
+        return figure
+
+    def table(self) -> str:
+        """The scores as text, a group of rows per photo."""
+        lines = [f"{'':16}" + "".join(f"{column:>14}" for column in self.scores.columns)]
+        for photo, rows in self.scores.groupby(level="photo", sort=False):
+            lines.append(str(photo))
+            lines += [
+                f"  {version:14}" + "".join(f"{value:14.2f}" for value in row)
+                for (_, version), row in zip(rows.index, rows.to_numpy(), strict=True)
+            ]
+        return "\n".join(lines)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the figure; the suffix decides the format.
+
+        Raises:
+            ImageError: The file cannot be written, or its format is unknown.
+        """
+        try:
+            with replacing(path) as partial:
+                self.figure().savefig(partial, dpi=110)
+        except (OSError, ValueError) as error:
+            raise ImageError(f"the picture cannot be written to {os.fspath(path)!r}: {error}") from error
 
 
-def demo_table(scores: pd.DataFrame) -> str:
-    """The scores as text, a group of rows per photo."""
-    lines = [f"{'':16}" + "".join(f"{column:>14}" for column in scores.columns)]
-    for photo, rows in scores.groupby(level="photo", sort=False):
-        lines.append(str(photo))
-        lines += [
-            f"  {version:14}" + "".join(f"{value:14.2f}" for value in row)
-            for (_, version), row in zip(rows.index, rows.to_numpy(), strict=True)
-        ]
-    return "\n".join(lines)
+def demo(out: str | os.PathLike[str] | None = None) -> Demonstration:
+    """Score bundled photos and degraded versions of them with the bundled small CLIP, without any download.
 
-
-def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure; the suffix decides the format.
+    Args:
+        out: File of the picture; by default none is written.
 
     Raises:
-        ImageError: the file cannot be written, or its format is unknown.
+        ImageError: The photos are not in the package, or the picture cannot be written.
     """
-    try:
-        figure.savefig(path, dpi=110)
-    except (OSError, ValueError) as error:
-        raise ImageError(f"the picture cannot be written to {str(path)!r}: {error}.") from error
+    images = demo_images()
+    found = Demonstration(images, demo_scores(images))
+    if out is not None:
+        found.save(out)
+    return found

@@ -6,23 +6,28 @@ import glob
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
 from ..errors import CLIPIQAError
 from ..images.sources import images_in
+from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, fitted
 from ..stats.proportions import share
+from .experiment import ExperimentResult, ResultFolder, RunOptions, file_names
 from .scores import because, exif_applied, score_images
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
+    from typing_extensions import Unpack
+
+    from .experiment import Content
 
 _SHOWN = 5  # names in a message
 
@@ -45,9 +50,14 @@ class ImagePairs:
     only_low: tuple[str, ...] = ()
     only_high: tuple[str, ...] = ()
 
+    @property
+    def paths(self) -> list[str]:
+        """Both files of every pair."""
+        return [path for files in self.files.values() for path in files]
+
 
 @dataclass(frozen=True)
-class PairScores:
+class PairScores(ExperimentResult):
     """What both versions of each picture scored.
 
     Attributes:
@@ -57,6 +67,8 @@ class PairScores:
         failed: Files that could not be scored -> why; their pairs are left out.
         left_out: Names of those pairs.
         provenance: Which CLIP-IQA, and whatever else the scores depend on.
+        only_low, only_high: Names of images that have no partner.
+        count: How many failures to save.
     """
 
     frame: pandas.DataFrame
@@ -64,6 +76,13 @@ class PairScores:
     failed: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
+    only_low: tuple[str, ...] = ()
+    only_high: tuple[str, ...] = ()
+    count: int = 10
+    intervals: ClassVar = {
+        "share right": ("share low", "share high"),
+        "mean difference": ("difference low", "difference high"),
+    }
 
     def differences(self, question: str) -> pandas.Series:
         """High less low of each pair: positive where the order is right."""
@@ -95,6 +114,19 @@ class PairScores:
             **{"mean difference": mean, "difference low": mean - reach, "difference high": mean + reach},
             "p": float(wilcoxon(differences).pvalue) if np.any(differences) else math.nan,
         }
+
+    def contents(self) -> Iterator[tuple[str, Content]]:
+        yield "pairs.csv", self.frame
+        yield "pairs.png", self.figure()
+        for question, name in _sheets(self.questions).items():
+            yield name, self.failure_sheet(question, self.count)
+
+    def details(self) -> dict[str, Any]:
+        return {"unpaired": {"only_low": list(self.only_low), "only_high": list(self.only_high)}}
+
+    def notes(self) -> list[str]:
+        unpaired = len(self.only_low) + len(self.only_high)
+        return [f"{unpaired} images without a partner were left out"] if unpaired else []
 
     def failures(self, question: str, count: int = 10) -> pandas.DataFrame:
         """The pairs in the wrong order, or of equal scores, the worst first."""
@@ -156,11 +188,45 @@ class PairScores:
         return figure
 
 
-def score_pairs(metric: Any, pairs: ImagePairs, prompts: Any = "quality", **options: Any) -> PairScores:
+def pairs(
+    metric: Any,
+    low: str | os.PathLike[str],
+    high: str | os.PathLike[str],
+    prompts: Prompts = "quality",
+    *,
+    template: str | None = None,
+    skip_unpaired: bool = False,
+    count: int = 10,
+    **options: Unpack[RunOptions],
+) -> PairScores:
+    """Score two versions of each picture, paired by name as by :func:`match_pairs`, and compare.
+
+    Args:
+        metric: As for :func:`~.ranking.rank`.
+        low: Folder, or pattern, of the low-quality images.
+        high: Of the high-quality ones, such as ground truth.
+        prompts: What to ask, such as ``'brightness'`` of LOL's pictures, ``'noisiness'`` of PolyU's.
+        template, options: As for :func:`~.ranking.rank`.
+        skip_unpaired: Leave out images without a partner, in place of an error.
+        count: How many failures to show.
+
+    Raises:
+        CLIPIQAError: Bad input; what it was and what to do.
+    """
+    matched = match_pairs(low, high, skip_unpaired=skip_unpaired)
+    columns = parse_columns(prompts, template)
+    names = ["pairs.csv", "pairs.png", "summary.json", *_sheets(columns).values()]
+    folder = ResultFolder(options, names, matched.paths)
+    scores = folder.score(metric, matched.paths, columns)
+    found = join_pairs(scores.frame, matched, scores.failed, scores.provenance)
+    return folder.saved(replace(found, count=count))
+
+
+def score_pairs(metric: Any, pairs: ImagePairs, prompts: Prompts = "quality", **options: Any) -> PairScores:
     """Score both versions of each picture.
 
     Args:
-        metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
+        metric: As for :func:`~.ranking.rank`.
         pairs: From :func:`match_pairs`.
         prompts: What to ask, such as ``'brightness'`` of LOL's pictures, ``'noisiness'`` of PolyU's.
         options: Of :func:`~.scores.score_images`.
@@ -168,7 +234,7 @@ def score_pairs(metric: Any, pairs: ImagePairs, prompts: Any = "quality", **opti
     Raises:
         ImageError: No pair could be scored.
     """
-    scores = score_images(metric, [path for files in pairs.files.values() for path in files], prompts, **options)
+    scores = score_images(metric, pairs.paths, prompts, **options)
     return join_pairs(scores.frame, pairs, scores.failed, scores.provenance)
 
 
@@ -192,7 +258,8 @@ def join_pairs(
             frame[f"{question} {version}"] = scores.loc[files, question].to_numpy()
         frame[f"{question} difference"] = frame[f"{question} high"] - frame[f"{question} low"]
     left_out = tuple(name for name in pairs.files if name not in whole)
-    return PairScores(frame, tuple(scores.columns), failed or {}, left_out, provenance or {})
+    questions, unpaired = tuple(scores.columns), (pairs.only_low, pairs.only_high)
+    return PairScores(frame, questions, failed or {}, left_out, provenance or {}, *unpaired)
 
 
 def match_pairs(
@@ -236,6 +303,10 @@ def match_pairs(
     if same:
         raise PairingError(f"{_few(same)} would be compared with itself: give two different folders.")
     return ImagePairs(files, only["low"], only["high"])
+
+
+def _sheets(questions: Iterable[str]) -> dict[str, str]:
+    return {question: f"failures-{name}.png" for question, name in file_names(questions).items()}
 
 
 def _named(place: str) -> dict[str, str]:

@@ -29,17 +29,21 @@ _ABREAST = 4  # photos in a row of the legend
 MOST = len(COLOURS)  # images on one chart that can still be told apart
 
 
+def check_count(images: int) -> None:
+    """Raise if so many images cannot be told apart on one chart."""
+    if images > MOST:
+        raise CLIPIQAError(
+            f"a radar chart of {images} images cannot be read: choose up to {MOST}, or use `clipiqa rank`."
+        )
+
+
 def charts_of(scores: Scores) -> dict[str, list[str]]:
     """Title -> questions of each chart: the paper's two, as far as they were asked, and one of all the others.
 
     Raises:
         CLIPIQAError: Too many images for a chart, or fewer than three questions for each.
     """
-    if len(scores.frame) > MOST:
-        raise CLIPIQAError(
-            f"a radar chart of {len(scores.frame)} images cannot be read: choose up to {MOST}, or rank them with "
-            "`clipiqa rank`."
-        )
+    check_count(len(scores.frame))
     asked = scores.questions
     groups = {"look": [name for name in LOOK if name in asked], "feel": [name for name in FEEL if name in asked]}
     rest = [name for name in asked if name not in (*LOOK, *FEEL)]
@@ -51,7 +55,7 @@ def charts_of(scores: Scores) -> dict[str, list[str]]:
     return groups
 
 
-def radar(scores: Scores) -> Figure:
+def radar_figure(scores: Scores) -> Figure:
     """Radar charts of images: each spoke a question, 0 in the middle and 1 at the rim; the photos are the legend.
 
     Args:
@@ -71,6 +75,9 @@ def radar(scores: Scores) -> Figure:
         for axes, (title, questions) in zip(panels, charts.items(), strict=True):
             chart(axes, scores.frame[questions], title)
     return figure
+
+
+radar = radar_figure  # its name in the first release; radar of the package is the whole experiment
 
 
 def said_of(question: str) -> str:

@@ -2,17 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from ..errors import CLIPIQAError
+from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, headed
+from ..scoring.rows import printable
+from .experiment import ExperimentResult, Paths, ResultFolder, RunOptions, file_names, find_images
 from .scores import Scores, exif_applied
 
 if TYPE_CHECKING:
     import pandas
+    from typing_extensions import Unpack
+
+    from .experiment import Content
+
+
+@dataclass(frozen=True)
+class Ranking(Scores, ExperimentResult):
+    """Scores whose best and worst images are of interest: ``count`` of each, for every question."""
+
+    count: int = 10
+
+    def summary(self) -> pandas.DataFrame:
+        """The best and the worst images: question, rank, score, path."""
+        import pandas
+
+        rows: list[dict[str, Any]] = []
+        for question in self.questions:
+            for chosen in best_and_worst(self, question, self.count):
+                for path, row in chosen.sort_values("rank", kind="stable").iterrows():
+                    known = {"question": question, "rank": int(row["rank"]), "score": row[question]}
+                    rows.append({**known, "path": printable(path)})
+        return pandas.DataFrame(rows)
+
+    def contents(self) -> Iterator[tuple[str, Content]]:
+        yield "ranking.csv", ranking(self)
+        for question, name in _sheets(self.questions).items():
+            yield name, rank_sheet(self, question, self.count)
+
+    def details(self) -> dict[str, Any]:
+        return {"images": len(self.frame)}
+
+
+def rank(
+    metric: Any,
+    paths: Paths,
+    prompts: Prompts = "quality",
+    *,
+    template: str | None = None,
+    count: int = 10,
+    **options: Unpack[RunOptions],
+) -> Ranking:
+    """Find the best and the worst images by any question, each image encoded once.
+
+    Args:
+        metric: A ``CLIPIQA``, what ``pyiqa.create_metric('clipiqa')`` returns, or a function that makes one, which is
+            called once everything cheap is known to be right.
+        paths: Images, folders or globs.
+        prompts: What to ask, one column each, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
+        template: Re-words the questions.
+        count: How many of the best and of the worst to show.
+        options: Of :class:`~.experiment.RunOptions`: where results go, and how images are scored.
+
+    Raises:
+        CLIPIQAError: Bad input; what it was and what to do.
+    """
+    files = find_images(paths, "rank", options.get("out"))
+    columns = parse_columns(prompts, template)
+    folder = ResultFolder(options, ["ranking.csv", "summary.json", *_sheets(columns).values()], files)
+    scores = folder.score(metric, files, columns)
+    return folder.saved(Ranking(**vars(scores), count=count))
 
 
 def ranking(scores: Scores, question: str | None = None) -> pandas.DataFrame:
@@ -60,6 +125,10 @@ def rank_sheet(
             files, upright = [Path(path) for path in chosen.index], exif_applied(scores.provenance)
             sheets[heading] = contact_sheet(files, captions, columns=columns, side=side, apply_exif=upright)
     return headed(sheets)
+
+
+def _sheets(questions: Iterable[str]) -> dict[str, str]:
+    return {question: f"rank-{name}.png" for question, name in file_names(questions).items()}
 
 
 def _asked(scores: Scores, question: str | None) -> str:

@@ -107,13 +107,20 @@ def files_of(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -
     raise ImageError("there are no images to score.")
 
 
-def check_metric(metric: Any) -> None:
-    """Raise unless the metric answers questions."""
+def ready_metric(metric: Any) -> Any:
+    """The metric, made now if what came is a function that makes it.
+
+    Raises:
+        CLIPIQAError: It answers no questions.
+    """
+    if callable(metric) and not isinstance(metric, torch.nn.Module):
+        metric = metric()
     if not hasattr(net := getattr(metric, "net", metric), "encode_image"):
         raise CLIPIQAError(
             f"a CLIP-IQA is needed, which answers questions about images, but a {type(net).__name__} came: other "
             "metrics can be set beside it by clipiqa_pyiqa.comparison.run."
         )
+    return metric
 
 
 def exif_applied(provenance: Mapping[str, str]) -> bool:
@@ -142,7 +149,7 @@ def score_images(
     """Score image files, each encoded once, however many questions are asked and however often it is named.
 
     Args:
-        metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
+        metric: A ``CLIPIQA``, what ``pyiqa.create_metric('clipiqa')`` returns, or a function that makes one.
         paths: The files, or one folder.
         prompts: What to ask, one column each: names, presets and pairs, as for
             :func:`~clipiqa_pyiqa.prompts.parse_columns`, or the columns that it returned; None asks the metric's own.
@@ -162,7 +169,7 @@ def score_images(
     """
     import pandas
 
-    check_metric(metric)
+    metric = ready_metric(metric)
     columns = None if prompts is None else parse_columns(prompts)
     names = getattr(metric, "net", metric).columns if columns is None else tuple(columns)
     device = find_device(device)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -84,18 +83,17 @@ def _crosstalk(axes: Axes, sweep: Sweep) -> None:
     axes.set_title("mean Spearman of every question\nwith every change")
 
 
-def example(sweep: Sweep, path: str | None = None, limits: Mapping[str, Any] | None = None) -> Image.Image:
+def example(sweep: Sweep, path: str | None = None) -> Image.Image:
     """One picture in all steps of all changes, the score and the amount below each, as in the paper's Fig. 4.
 
     Args:
         sweep: The scores.
         path: Which picture; default the first.
-        limits: How it was read: ``apply_exif``, ``max_side``, ``max_pixels``.
     """
     path = path or str(sweep.frame["path"].iloc[0])
     scale = sweep.scales[0]
     rows = sweep.frame[(sweep.frame["path"] == path) & (sweep.frame["scale"] == scale)]
-    picture = scaled(path, scale, **(limits or {}))
+    picture = scaled(path, scale, **sweep.limits)
     sheets = {}
     for name, steps in rows.groupby("change", sort=False):
         change = CHANGES[str(name)]

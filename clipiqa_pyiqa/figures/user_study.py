@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -13,19 +14,23 @@ from PIL import Image
 from ..errors import CLIPIQAError, ImageError
 from ..report.contact_sheet import contact_sheet, wrapped
 from ..stats.proportions import clustered_share, share
-from .scores import because, exif_applied, score_images
-from .votes import Votes
+from .experiment import ExperimentResult, ResultFolder, RunOptions
+from .scores import because, exif_applied
+from .votes import Votes, read_votes
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
+    from typing_extensions import Unpack
+
+    from .experiment import Content
 
 ALL = "all"
 """The row of a summary that takes all attributes together."""
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Agreement(ExperimentResult):
     """The metric's choices beside people's.
 
     Attributes:
@@ -36,12 +41,22 @@ class Agreement:
         failed: Images that could not be scored -> why; their pairs are left out.
         provenance: Which CLIP-IQA, and whatever else the scores depend on.
         seed: Of the bootstrap.
+        undecided: How many votes were for neither image.
+        missing: Images that were left out with their pairs because their files are missing.
+        count: How many contradictions to save.
     """
 
     frame: pandas.DataFrame
     failed: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
+    undecided: int = 0
+    missing: tuple[str, ...] = ()
+    count: int = 10
+    intervals: ClassVar = {
+        "majority accuracy": ("majority low", "majority high"),
+        "vote accuracy": ("vote low", "vote high"),
+    }
 
     def summary(self) -> pandas.DataFrame:
         """One row per attribute, and one for all if there are several.
@@ -69,6 +84,22 @@ class Agreement:
             **{"vote accuracy": single.value, "vote low": single.low, "vote high": single.high},
             "ceiling": float(most / frame["votes"].sum()) if frame["votes"].sum() else float("nan"),
         }
+
+    def contents(self) -> Iterator[tuple[str, Content]]:
+        yield "agreement.csv", self.frame
+        yield "agreement.png", self.figure()
+        yield "contradictions.png", self.contradiction_sheet(self.count)
+
+    def details(self) -> dict[str, Any]:
+        return {"undecided": self.undecided, "missing": list(self.missing)}
+
+    def notes(self) -> list[str]:
+        counts = {
+            "pairs have no majority and count only vote by vote": int((self.frame["majority"] == "").sum()),
+            "votes were for neither image and are not counted": self.undecided,
+            "images are missing, and their pairs were left out": len(self.missing),
+        }
+        return [f"{count} {what}" for what, count in counts.items() if count]
 
     def contradictions(self) -> pandas.DataFrame:
         """The pairs where the metric contradicts the majority, the most certain of its scores first."""
@@ -131,21 +162,40 @@ class Agreement:
         return figure
 
 
-def agreement(metric: Any, votes: Votes, *, seed: int = 0, **options: Any) -> Agreement:
+def agreement(
+    metric: Any,
+    votes: Votes | str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    attribute: str | None = None,
+    template: str | None = None,
+    skip_missing: bool = False,
+    seed: int = 0,
+    count: int = 10,
+    **options: Unpack[RunOptions],
+) -> Agreement:
     """Score the images that people voted on, each once, and compare the choices.
 
     Args:
-        metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        votes: From :func:`~.votes.read_votes`; their attributes are asked.
+        metric: As for :func:`~.ranking.rank`.
+        votes: A CSV file, read by :func:`~.votes.read_votes` with ``root``, ``attribute``, ``template`` and
+            ``skip_missing``; or what that returned.
+        root, attribute, template, skip_missing: As for :func:`~.votes.read_votes`.
         seed: Of the bootstrap.
-        options: Of :func:`~.scores.score_images`.
+        count: How many contradictions to show.
+        options: As for :func:`~.ranking.rank`.
 
     Raises:
-        ImageError: No pair has both of its images scored.
+        CLIPIQAError: Bad input; what it was and what to do.
     """
+    if not isinstance(votes, Votes):
+        votes = read_votes(votes, root=root, attribute=attribute, template=template, skip_missing=skip_missing)
     files = list(dict.fromkeys(votes.frame[["first", "second"]].to_numpy().ravel()))
-    scores = score_images(metric, files, votes.columns, **options)
-    return compare_choices(scores.frame, votes, scores.failed, scores.provenance, seed=seed)
+    names = ("agreement.csv", "agreement.png", "contradictions.png", "summary.json")
+    folder = ResultFolder(options, names, files)
+    scores = folder.score(metric, files, votes.columns)
+    found = compare_choices(scores.frame, votes, scores.failed, scores.provenance, seed=seed)
+    return folder.saved(replace(found, count=count))
 
 
 def compare_choices(
@@ -177,7 +227,8 @@ def compare_choices(
     ]
     frame["votes"] = frame["votes_first"] + frame["votes_second"]
     frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in ("first", "second"))
-    return Agreement(frame, failed or {}, provenance or {}, seed)
+    undecided = int(votes.frame["undecided"].sum())
+    return Agreement(frame, failed or {}, provenance or {}, seed, undecided, votes.missing)
 
 
 def _label(attribute: str, pairs: int) -> str:

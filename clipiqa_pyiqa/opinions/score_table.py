@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import math
 import random
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, nearest
 
 SPLITS = ("train", "val", "test")
 PATH_COLUMNS = ("path", "image", "image_path", "image_name", "img_name", "filename", "file_name", "file", "name")
@@ -185,9 +184,7 @@ def known_data_set(name: str, root: str | Path = "datasets") -> dict[str, Any]:
 
     known = get_dataset_info()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(sorted(known))}."
-        raise TableError(f"{name!r} is neither a CSV file nor a data set of pyiqa's: {hint}")
+        raise TableError(f"{name!r} is neither a CSV file nor a data set of pyiqa's: {nearest(name, sorted(known))}")
     info = known[name]
     table, images = (Path(root, *Path(info[key]).parts[1:]) for key in ("meta_info_file", "dataroot_target"))
     if not table.is_file():

@@ -7,7 +7,6 @@ trained. The tensors and their names are those of the published checkpoints, so 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from ..clip.model import FrozenCLIP
 from ..clip.text import TextTower, decode_tokens, tokenize
-from ..errors import PromptError
+from ..errors import PromptError, nearest
 from .pairs import PromptPair, parse_prompts
 
 RANDOM_STD = 0.02  # of a random context: the official recipe's, and CLIP's own token embeddings'
@@ -59,8 +58,7 @@ class Context:
             raise PromptError(f"context must be a mapping of {', '.join(known)}, but {options!r} came.")
         for name in options:
             if name not in known:
-                near = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
-                raise PromptError(f"unknown option {name!r} of context: did you mean {near[0]!r}?")
+                raise PromptError(f"unknown option {name!r} of context: {nearest(str(name), known)}")
         return cls(**options)
 
 

@@ -21,7 +21,7 @@ from ..metric import CLIPIQA
 from ..prompts.files import PUBLISHED
 from ..weights.published import OPENAI, prompt_file, release
 from ..weights.search import copies
-from .scores import Check, Golden, Verdict
+from .scores import Check, Golden, Verdict, exit_code
 
 DATA_SETS = ("livec", "koniq10k", "koniq10k-1024", "tid2013")  # for which pyiqa publishes CLIP-IQA+
 SHAPES = {  # of the contexts, as their authors describe them
@@ -76,6 +76,47 @@ def check_files(names: Iterable[str] = PUBLISHED) -> Iterator[FileCheck]:
         binding = weights.tag == OPENAI
         said = "; ".join(wrong) or f"{learner.describe()}, on {weights.backbone}, {weights.short}"
         yield FileCheck(name, "FAIL" if wrong else "ok" if binding else "differs", said)
+
+
+@dataclass(frozen=True)
+class LearnedPromptsVerification:
+    """The published prompt files, the correlations of those that are here, and the data sets that are not."""
+
+    files: tuple[FileCheck, ...]
+    checks: tuple[Check, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all that ran is ok, 1 if any failed, 2 if nothing was shown."""
+        verdicts = {file.verdict for file in self.files} - {"not run"}
+        if "FAIL" in verdicts:
+            return 1
+        return exit_code(self.checks) if self.checks else 0 if verdicts == {"ok"} else 2
+
+
+def verify_learned_prompts(
+    data_root: Path | None = None, *, device: str | torch.device = "cpu", progress: Progress | None = None
+) -> LearnedPromptsVerification:
+    """Check the published prompt files that are here, and correlate them on the published data sets that are here.
+
+    Args:
+        data_root: The folder of pyiqa's data sets; None checks the files only.
+        device: Where to score.
+        progress: See :func:`~clipiqa_pyiqa.comparison.run.compare`.
+
+    Raises:
+        CLIPIQAError: There is no such folder, or a data set in it cannot be read.
+    """
+    if data_root is not None and not data_root.is_dir():
+        raise CLIPIQAError(f"--data-root {data_root} is no folder: name the one that holds pyiqa's data sets.")
+    files = tuple(check_files())
+    usable = {file.name: file.verdict == "ok" for file in files if file.verdict in ("ok", "differs")}
+    if data_root is None or not usable:
+        return LearnedPromptsVerification(files)
+    there, missing = find_data_sets(data_root)
+    found = check_data_sets(list(usable), there, binding=usable, progress=progress, device=device) if there else ()
+    return LearnedPromptsVerification(files, tuple(found), tuple(missing))
 
 
 def find_data_sets(data_root: str | Path, names: Iterable[str] = DATA_SETS) -> tuple[list[DataSet], list[str]]:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from ..errors import ImageError
 from ..images.reader import read_image
 from ..weights.published import OPENAI
 from ..weights.selection import Weights
+
+if TYPE_CHECKING:
+    from ..metric import CLIPIQA
 
 Verdict = Literal["ok", "FAIL", "differs", "not run"]
 
@@ -119,14 +122,14 @@ class Check:
         return None if self.got is None else self.got - self.golden.expected
 
 
-def verify(
+def check_scores(
     score: Callable[..., Tensor],
     goldens: Iterable[Golden] = GOLDENS,
     places: Sequence[Path] = (),
     binding: bool = True,
     device: str | torch.device = "cpu",
 ) -> Iterator[Check]:
-    """Score the inputs of published scores and compare.
+    """Score the inputs of published scores and compare, one by one.
 
     Args:
         score: a :class:`~clipiqa_pyiqa.CLIPIQA`, or what is called like it: ``score(x, prompts=…)`` to ``(1, 1)``.
@@ -149,6 +152,46 @@ def verify(
             yield Check(golden, "ok", got)
         else:
             yield Check(golden, "FAIL" if binding else "differs", got)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Published scores beside those of the weights at hand; ``binding`` is whether they hold for these weights."""
+
+    checks: tuple[Check, ...]
+    weights: Weights
+    binding: bool
+
+    @property
+    def exit_code(self) -> int:
+        """0, 1 or 2, as by :func:`exit_code`."""
+        return exit_code(self.checks)
+
+    def __str__(self) -> str:
+        source = f"from {self.weights.source}: {self.weights.path}"
+        return "\n".join([f"weights: {self.weights.backbone}, {self.weights.short}, {source}", "", *table(self.checks)])
+
+
+def verify(
+    metric: CLIPIQA | Callable[[], CLIPIQA], images: Sequence[Path] = (), *, device: str | torch.device = "cpu"
+) -> Verification:
+    """Score what others published scores of with the weights at hand, and compare.
+
+    Args:
+        metric: A :class:`~clipiqa_pyiqa.CLIPIQA`, or a function that makes one once the images are known to be there.
+        images: Where to look for pictures: files and folders; default the working directory.
+        device: Where the metric is.
+
+    Raises:
+        ImageError: One of the places does not exist.
+    """
+    for place in images:
+        if not place.exists():
+            raise ImageError(f"--images {place} does not exist: name a file or a folder.")
+    net: Any = metric if isinstance(metric, torch.nn.Module) else metric()
+    binding = are_openai_rn50(net.clip.weights)
+    checks = check_scores(net, places=images or [Path.cwd()], binding=binding, device=device)
+    return Verification(tuple(checks), net.clip.weights, binding)
 
 
 def are_openai_rn50(weights: Weights) -> bool:

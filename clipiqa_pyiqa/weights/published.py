@@ -6,7 +6,6 @@ own, so that there is no second table to go stale.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,7 +14,7 @@ import open_clip
 import torch
 from open_clip.pretrained import is_pretrained_cfg
 
-from ..errors import WeightsError
+from ..errors import WeightsError, nearest
 from .architecture import BACKBONES, open_clip_name
 
 OPENAI = "openai"
@@ -104,10 +103,9 @@ def release(backbone: str, tag: str) -> Release:
     model = open_clip_name(backbone)
     config = open_clip.get_pretrained_cfg(model, tag)
     if not config:
-        nearest = difflib.get_close_matches(tag.lower(), tags(backbone), n=1, cutoff=0)
         raise WeightsError(
             f"{tag!r} is neither a file nor a tag of open_clip for {backbone}: expected a path or one of "
-            f"{', '.join(tags(backbone))}; did you mean {nearest[0]!r}?"
+            f"{', '.join(tags(backbone))}; {nearest(tag, tags(backbone))}"
         )
     tag = tag.lower().replace("-", "_")  # as open_clip writes and compares them
     # OpenAI trained all of its models with QuickGELU; of the others, those listed under a -quickgelu model.

@@ -12,6 +12,7 @@ import fake_comparison
 import numpy as np
 import pandas
 import pytest
+from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -19,7 +20,6 @@ from PIL import Image
 from clipiqa_pyiqa.comparison.disagreement import disagreements
 from clipiqa_pyiqa.comparison.report import pictures
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, _fit, _font, contact_sheet, thumbnail
 from clipiqa_pyiqa.stats.correlation import fit_logistic
 

@@ -18,12 +18,12 @@ import fake_comparison
 import numpy as np
 import pandas
 import pytest
+from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 from PIL import Image
 
 from clipiqa_pyiqa.comparison.disagreement import disagreements
 from clipiqa_pyiqa.comparison.report.page import report, write_report
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 from clipiqa_pyiqa.stats.correlation import Estimate
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}

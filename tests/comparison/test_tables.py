@@ -14,10 +14,10 @@ import fake_comparison
 import numpy as np
 import pandas
 import pytest
+from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 
 from clipiqa_pyiqa.comparison.report.summary import Table, build_tables, legend, number, plain
 from clipiqa_pyiqa.comparison.report.tables import to_csv, to_latex, to_markdown, to_text
-from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from scipy import stats
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.cli.options.experiment import records
+from clipiqa_pyiqa.figures.experiment import records
 from clipiqa_pyiqa.figures.image_pairs import ImagePairs, PairingError, join_pairs, match_pairs, score_pairs
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.figures.radar_charts import FEEL, LOOK, charts_of, points, radar
+from clipiqa_pyiqa.figures.radar_charts import FEEL, LOOK, charts_of, points, radar_figure
 from clipiqa_pyiqa.figures.radar_page import radar_page
 from clipiqa_pyiqa.figures.scores import Scores
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
@@ -53,7 +53,7 @@ class TestCharts:
         np.testing.assert_allclose(corners, [(0, -100), (50, 0), (0, 25), (0, 0)], atol=1e-9)
 
     def test_the_figures_lines_are_the_scores(self, scores: Scores) -> None:
-        look, feel = [axes for axes in radar(scores).findobj() if getattr(axes, "name", "") == "polar"]
+        look, feel = [axes for axes in radar_figure(scores).findobj() if getattr(axes, "name", "") == "polar"]
         for axes, questions in ((look, LOOK), (feel, FEEL)):
             for line, (_, row) in zip(axes.lines, scores.frame[list(questions)].iterrows(), strict=True):
                 angles, values = line.get_data()
@@ -64,7 +64,7 @@ class TestCharts:
         files = [save_grey(tmp_path / f"{number} {'W' * 60}.png", 90) for number in range(8)]
         questions = ["An extremely long positive prompt that goes on and on.|Short.", *"abcdef"]
         frame = pd.DataFrame(np.full((8, 7), 0.5), pd.Index(list(map(str, files)), name="path"), questions)
-        figure = radar(Scores(frame, {}, {}))
+        figure = radar_figure(Scores(frame, {}, {}))
         FigureCanvasAgg(figure).draw()
         *photos, chart = [axes for part in figure.subfigs for axes in part.axes]
         labels = [*[axes.xaxis.label for axes in photos], *chart.get_xticklabels()]

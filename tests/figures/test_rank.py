@@ -16,8 +16,9 @@ from PIL import Image
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.cli.options.experiment import file_names, shown
+from clipiqa_pyiqa.cli.options.experiment import shown
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
+from clipiqa_pyiqa.figures.experiment import file_names
 from clipiqa_pyiqa.figures.ranking import best_and_worst, rank_sheet, ranking
 from clipiqa_pyiqa.figures.scores import Record, score_images
 from clipiqa_pyiqa.metric import CLIPIQA

@@ -15,9 +15,8 @@ from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
-from clipiqa_pyiqa.figures.attribute_sweep import sweep, versions_of_one
+from clipiqa_pyiqa.figures.attribute_sweep import sweep
 from clipiqa_pyiqa.figures.changes import CHANGES
-from clipiqa_pyiqa.figures.scores import Record
 from clipiqa_pyiqa.figures.sweep_pictures import curves, example
 
 
@@ -69,7 +68,7 @@ class TestSweep:
     def test_each_version_is_encoded_once(self, grey_steps: list[Path]) -> None:
         metric = Brightness()
         found = sweep(metric, grey_steps, scales=(1, 2), steps=5, prompts="quality")
-        assert sum(batch[0] for batch in metric.batches) == 2 * versions_of_one(CHANGES, 5, (1, 2)) == 2 * 2 * 21
+        assert sum(batch[0] for batch in metric.batches) == 2 * 2 * 21  # unchanged once, not five times
         assert {batch[2:] for batch in metric.batches} == {(40, 48), (80, 96)}
         assert len(found.frame) == 2 * 2 * 5 * 5 and found.questions == (*CHANGES, "quality")
 
@@ -94,19 +93,18 @@ class TestSweep:
         assert (row["images"], row["constant"]) == (0, 2) and np.isnan(row["mean Spearman"])
 
     def test_a_run_that_is_broken_off_goes_on(self, grey_steps: list[Path], tmp_path: Path) -> None:
-        kept, seen = tmp_path / "scores.csv", []
+        total = 2 * (3 * 4 + 2 * 4 - 1)  # four steps of five changes; the last ones of noise and blur change nothing
 
-        def stop(row: object) -> None:
-            seen.append(row)
-            if len(seen) == 12:
+        def stop(done: int, of: int) -> None:
+            assert of == total
+            if done == 12:
                 raise KeyboardInterrupt
 
         options = {"steps": 4, "scales": (1,)}
         with pytest.raises(KeyboardInterrupt):
-            sweep(Brightness(), grey_steps, record=Record(kept, progress=stop), **options)
+            sweep(Brightness(), grey_steps, out=tmp_path / "out", progress=stop, **options)
         metric = Brightness()
-        found = sweep(metric, grey_steps, record=Record(kept, resume=True), **options)
-        total = 2 * versions_of_one(CHANGES, 4, (1,))
+        found = sweep(metric, grey_steps, out=tmp_path / "out", resume=True, **options)
         assert sum(batch[0] for batch in metric.batches) == total - 11
         pd.testing.assert_frame_equal(found.frame, sweep(Brightness(), grey_steps, **options).frame)
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas
-from PIL import Image
-
 from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
+from PIL import Image
 
 NASTY = "<script>alert(1)<!--&\"'$x_1$ 100% a|b \u202egpj.exe.png"
 CONSTANT, FAILURE = "all scores are 0.5", "The weights <of> piqe & co. cannot be reached."

@@ -60,31 +60,31 @@ def verdicts(checks) -> list[str]:
 
 
 def test_published_scores_are_ok(pictures):
-    checks = list(verify.verify(Standin(), places=[pictures]))
+    checks = list(verify.check_scores(Standin(), places=[pictures]))
     assert verdicts(checks) == ["ok"] * len(GOLDENS)
     assert verify.exit_code(checks) == 0
 
 
 def test_tolerance_decides(pictures):
     # 0.002: within the fp16 runs' 0.01, beyond the printed digits' 0.0005
-    checks = list(verify.verify(Standin(error=0.002), places=[pictures]))
+    checks = list(verify.check_scores(Standin(error=0.002), places=[pictures]))
     assert verdicts(checks) == ["ok", "ok", "FAIL", "FAIL", "FAIL", "FAIL"]
     assert verify.exit_code(checks) == 1
     assert checks[0].difference == pytest.approx(0.002, abs=1e-6)  # fp32's digits
 
 
 def test_a_score_that_is_no_number_fails(pictures):
-    checks = list(verify.verify(lambda x, prompts: torch.tensor(float("nan")), places=[pictures]))
+    checks = list(verify.check_scores(lambda x, prompts: torch.tensor(float("nan")), places=[pictures]))
     assert set(verdicts(checks)) == {"FAIL"}
 
 
 def test_other_weights_never_fail(pictures):
-    checks = list(verify.verify(Standin(error=0.5), places=[pictures], binding=False))
+    checks = list(verify.check_scores(Standin(error=0.5), places=[pictures], binding=False))
     assert set(verdicts(checks)) == {"differs"} and verify.exit_code(checks) == 2
 
 
 def test_missing_pictures_are_not_run_and_say_how_to_give_them(tmp_path):
-    checks = list(verify.verify(Standin(GOLDENS[2:]), places=[tmp_path]))
+    checks = list(verify.check_scores(Standin(GOLDENS[2:]), places=[tmp_path]))
     assert verdicts(checks) == ["not run", "not run", "ok", "ok", "ok", "ok"]
     assert checks[0].reason == "no I01.BMP: pass --images DIR"
     assert verify.exit_code(checks) == 0 and verify.exit_code(checks[:2]) == 2
@@ -92,7 +92,7 @@ def test_missing_pictures_are_not_run_and_say_how_to_give_them(tmp_path):
 
 def test_damaged_picture_is_not_run(tmp_path):
     (tmp_path / "I01.BMP").write_bytes(b"BM")
-    (check,) = verify.verify(Standin(), GOLDENS[:1], [tmp_path / "I01.BMP"])
+    (check,) = verify.check_scores(Standin(), GOLDENS[:1], [tmp_path / "I01.BMP"])
     assert check.verdict == "not run" and "I01.BMP" in check.reason
 
 

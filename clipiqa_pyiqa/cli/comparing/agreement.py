@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from ..options import experiment
 from ..options.model import positive
@@ -20,11 +19,6 @@ examples:
   clipiqa agreement votes.csv --root ava/images --attribute happy
 """
 
-INTERVALS = {
-    "majority accuracy": ("majority low", "majority high"),
-    "vote accuracy": ("vote low", "vote high"),
-}
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -40,29 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score the images and compare the choices."""
-    from ...figures.user_study import agreement
-    from ...figures.votes import read_votes
+    from ...figures import agreement
 
-    votes = read_votes(
-        args.votes, root=args.root, attribute=args.attribute, template=args.template, skip_missing=args.skip_missing
-    )
-    run = experiment.Experiment(args)
-    metric = run.metric(votes.columns)
-    with run.scoring(len(set(votes.frame["first"]) | set(votes.frame["second"]))) as options:
-        found = agreement(metric, votes, seed=args.seed, **options)
-    run.table("agreement", found.frame)
-    if run.out is not None:
-        run.picture("agreement.png", found.figure())
-        run.picture("contradictions.png", found.contradiction_sheet(args.count))
-    summary, undecided = found.summary(), int(votes.frame["undecided"].sum())
-    more = {"undecided": undecided, "missing": list(votes.missing)}
-    code = run.finish(summary, found.failed, found.provenance, INTERVALS, **more)
-    tied = int((found.frame["majority"] == "").sum())
-    for count, what in (
-        (tied, "pairs have no majority and count only vote by vote"),
-        (undecided, "votes were for neither image and are not counted"),
-        (len(votes.missing), "images are missing, and their pairs were left out"),
-    ):
-        if count:
-            print(f"clipiqa agreement: {count} {what}", file=sys.stderr)
-    return code
+    names = ("root", "attribute", "skip_missing", "seed", "count")
+    return experiment.run(args, agreement, args.votes, **{name: getattr(args, name) for name in names})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from ..options import experiment
 from ..options.model import positive
@@ -20,11 +19,6 @@ examples:
   clipiqa pairs 'RealBlur/*/blur/blur_*.png' 'RealBlur/*/gt/gt_*.png' --prompts sharpness
 """
 
-INTERVALS = {
-    "share right": ("share low", "share high"),
-    "mean difference": ("difference low", "difference high"),
-}
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -37,21 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score both folders and compare."""
-    from ...figures.image_pairs import match_pairs, score_pairs
+    from ...figures import pairs
 
-    pairs = match_pairs(args.low, args.high, skip_unpaired=args.skip_unpaired)
-    run = experiment.Experiment(args)
-    columns = run.columns(["quality"])
-    metric = run.metric(columns)
-    with run.scoring(2 * len(pairs.files)) as options:
-        found = score_pairs(metric, pairs, columns, **options)
-    run.table("pairs", found.frame)
-    if run.out is not None:
-        run.picture("pairs.png", found.figure())
-        for question, name in experiment.file_names(found.questions).items():
-            run.picture(f"failures-{name}.png", found.failure_sheet(question, args.count))
-    unpaired = {"only_low": list(pairs.only_low), "only_high": list(pairs.only_high)}
-    code = run.finish(found.summary(), found.failed, found.provenance, INTERVALS, unpaired=unpaired)
-    if count := sum(map(len, unpaired.values())):
-        print(f"clipiqa pairs: {count} images without a partner were left out", file=sys.stderr)
-    return code
+    asked, options = experiment.prompts(args), {"skip_unpaired": args.skip_unpaired, "count": args.count}
+    return experiment.run(args, pairs, args.low, args.high, asked, **options)

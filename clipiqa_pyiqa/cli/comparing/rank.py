@@ -26,25 +26,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score the images, print the extremes of each question and write their pictures."""
-    import pandas
+    from ...figures import rank
 
-    from ...figures.ranking import best_and_worst, rank_sheet, ranking
-    from ...figures.scores import score_images
-    from ...scoring.rows import printable
-
-    paths = experiment.find_images(args.paths, "rank", args.out)
-    run = experiment.Experiment(args)
-    columns = run.columns(["quality"])
-    metric = run.metric(columns)
-    with run.scoring(len(paths)) as options:
-        scores = score_images(metric, paths, columns, **options)
-    run.table("ranking", ranking(scores))
-    rows, names = [], experiment.file_names(scores.questions)
-    for question in scores.questions:
-        for chosen in best_and_worst(scores, question, args.count):
-            for path, row in chosen.sort_values("rank", kind="stable").iterrows():
-                known = {"question": question, "rank": int(row["rank"]), "score": row[question]}
-                rows.append({**known, "path": printable(path)})
-        if run.out is not None:
-            run.picture(f"rank-{names[question]}.png", rank_sheet(scores, question, args.count))
-    return run.finish(pandas.DataFrame(rows), scores.failed, scores.provenance, images=len(scores.frame))
+    return experiment.run(args, rank, args.paths, experiment.prompts(args), count=args.count)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import random
 
-from ...errors import CLIPIQAError
 from ..options import experiment
 from ..options.model import positive
 
@@ -35,29 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Change, score, draw."""
-    from ...figures.attribute_sweep import sweep, versions_of_one
-    from ...figures.changes import CHANGES
-    from ...figures.sweep_pictures import curves, example
-    from ..options.model import image_limits
+    from ...figures import sweep
 
-    paths = experiment.find_images(args.paths, "sweep", args.out)
-    if args.sample is not None:
-        if args.sample > len(paths):
-            raise CLIPIQAError(f"--sample {args.sample}, but there are only {len(paths)} images: ask for fewer.")
-        paths = sorted(random.Random(args.seed).sample(sorted(paths), args.sample))
-    changes = args.changes or list(CHANGES)
-    run = experiment.Experiment(args)
-    others = run.columns(["quality"])
-    metric = run.metric(others)
-    with run.scoring(len(paths) * versions_of_one(changes, args.steps, args.scales)) as options:
-        found = sweep(
-            metric, paths, changes=changes, prompts=[pair for pairs in others.values() for pair in pairs],
-            template=args.template, steps=args.steps, scales=args.scales, seed=args.seed, **options,
-        )  # fmt: skip
-    run.table("sweep", found.frame)
-    run.table("spearman", found.spearman())
-    run.table("crosstalk", found.crosstalk())
-    if run.out is not None:
-        run.picture("sweep.png", curves(found))
-        run.picture("example.png", example(found, limits=image_limits(args)))
-    return run.finish(found.summary(), found.failed, found.provenance)
+    options = {name: getattr(args, name) for name in ("steps", "scales", "sample", "seed")}
+    options |= {"changes": args.changes} if args.changes else {}
+    return experiment.run(args, sweep, args.paths, prompts=experiment.prompts(args), **options)

@@ -62,9 +62,9 @@ def build_learned(args: argparse.Namespace, device: torch.device) -> CLIPIQA:
 
 
 def build_metric(
-    args: argparse.Namespace, columns: Mapping[str, tuple[PromptPair, ...]], device: torch.device
+    args: argparse.Namespace, columns: Mapping[str, tuple[PromptPair, ...]] | None, device: torch.device
 ) -> CLIPIQA:
-    """The metric that the options name, on its device."""
+    """The metric that the options name, on its device; ``columns`` is what it asks of its own accord."""
     # Not through pyiqa.create_metric: that builds the same class, but importing pyiqa takes seconds.
     from ...metric import CLIPIQA
 
@@ -75,7 +75,7 @@ def build_metric(
         clip_weights=args.clip_weights,
         quick_gelu=args.quick_gelu,
         template=args.template,
-        prompts=list(itertools.chain(*columns.values())),
+        prompts=None if columns is None else list(itertools.chain(*columns.values())),
         aggregate=None,
     )
     return metric.to(device).eval()

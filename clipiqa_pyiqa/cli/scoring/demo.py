@@ -28,15 +28,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print a table, write the picture."""
-    from ...figures.demonstration import demo_images, demo_picture, demo_scores, demo_table, save_picture
+    from ...figures import demo
     from ...weights.published import MINI_FILE
 
-    images = demo_images()
-    scores = demo_scores(images)
-    print(demo_table(scores))
+    found = demo()
+    print(found.table())
     print()
     print(SAID.format(size=MINI_FILE.stat().st_size / 1e6), end="")
     sys.stdout.flush()  # the picture may fail to be written, the scores are out
-    save_picture(demo_picture(images, scores), args.out)
+    found.save(args.out)
     print(f"\nPicture: {args.out.resolve()}")
     return 0

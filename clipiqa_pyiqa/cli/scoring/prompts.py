@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ...prompts.pairs import NAMED_PAIRS, PRESETS, SOURCES, count_tokens, parse_prompt_argument, parse_prompts
+from ..options.tables import aligned
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,5 @@ def run(args: argparse.Namespace) -> int:
         rows = [("name", "positive", "negative", "from")]
         rows += [(name, pair.positive, pair.negative, SOURCES[name]) for name, pair in NAMED_PAIRS.items()]
         rows += [(name, pair.positive, pair.negative, "preset") for name in PRESETS for pair in PRESETS[name]]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print("\n".join(aligned(rows)))
     return 0

@@ -29,28 +29,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
-    from ...bench.rows import LOSS_ROWS, SCORE_ROWS, measured
-    from ...bench.setup import set_up
-    from ...bench.subject import largest_difference
-    from ...bench.table import machine, render
-    from ...bench.timing import QUICK, THOROUGH
-    from ...errors import CLIPIQAError
+    from ...bench.rows import benchmark
     from ..options.device import find_device
 
-    if args.threads < 1:
-        raise CLIPIQAError(f"--threads {args.threads}: at least one thread is needed.")
-    rows = [row for row in (LOSS_ROWS if args.loss else SCORE_ROWS) if args.only is None or args.only in row.work]
-    if not rows:
-        raise CLIPIQAError(f"--only {args.only!r} leaves nothing to measure: no row's name contains it.")
-    device, effort = find_device(args.device), QUICK if args.quick else THOROUGH
-    with set_up(args.clip_weights, args.seeded_weights, device, args.precision, effort, args.threads) as setup:
-        for name, value in machine(device, args.threads, setup.weights).items():
-            print(f"{name}: {value}")
-        difference = largest_difference(setup.net(setup.mine), setup.net(setup.theirs), setup.images(2, 384, 512))
-        print(f"{setup.note}; scores of 2×384×512 differ by {difference:.1e}")
-        print("times: least / median, in turns; ratio: median over the rounds\n", flush=True)
-        for line in render(measured(rows, setup, _announce)):
-            print(line, flush=True)
+    for line in benchmark(
+        loss=args.loss, precisions=args.precision, device=find_device(args.device), threads=args.threads,
+        quick=args.quick, only=args.only or "", clip_weights=args.clip_weights, seeded_weights=args.seeded_weights,
+        announce=_announce,
+    ):  # fmt: skip
+        print(line, flush=True)
     return 0
 
 

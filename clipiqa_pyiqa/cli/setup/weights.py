@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import WeightsError
+from ..options.tables import aligned
 
 if TYPE_CHECKING:
     from ...weights.published import PublishedFile, Release
@@ -60,9 +61,7 @@ def _wanted(backbones: list[str], prompts: bool) -> list[_Wanted]:
 
 def _table(wanted: list[_Wanted]) -> int:
     rows = [_HEADER, *(_row(file, known) for file, known in wanted)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print("\n".join(aligned(rows)))
     return 1 if any(row[1] == "damaged" for row in rows) else 0
 
 
