@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ...errors import CLIPIQAError, ImageError
+from ...files.writing import check_output
 from ...scoring.result_files import FORMATS, Output, ResultWriter, format_of, open_results, write_to
 from ...scoring.rows import Header, Row, printable
 from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
@@ -90,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     inputs = find_inputs(args.paths, args.null)
     if not inputs.paths:
         raise ImageError(f"{inputs.problem}: there is nothing to score.")
+    if output is not None:
+        check_output(output.path, overwrite=True, inputs=inputs.paths)
     failures = [Row(name, error=f"{problem}.") for name, problem in inputs.problems.items()]
 
     # Here and below what imports torch, once everything cheap is known to be right.
