@@ -12,7 +12,7 @@ from typing import Any
 
 _ROOT = __package__
 _MOVED = {
-    "background": "images.prefetch",
+    "background": "images.batches",
     "clip.architecture": "weights.architecture",
     "clip.checkpoint": "weights.checkpoint",
     "clip.download": "weights.download",

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError, nearest
 from ..files.yaml import check_keys
-from ..images.reader import check_limits, images_in, read_image, strict_decoding
+from ..images.reader import check_limits, read_image, strict_decoding
+from ..images.sources import images_in
 from ..opinions.score_table import read_scores, seeded_split
 from ..scoring.rows import printable
 from .published import published_set

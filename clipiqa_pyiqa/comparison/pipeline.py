@@ -6,21 +6,18 @@ turn. What shares a pass is decided within a block, so that the numbers do not d
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..errors import ImageError
-from ..images.prefetch import in_background
-from ..scoring.score import BATCH_PIXELS
+from ..images.batches import in_batches, prefetch
 from .datasets import DataSet
 from .distributed import Team
 from .score_store import UNREADABLE, Entry, ScoreStore
@@ -55,31 +52,38 @@ def score_data_set(data: DataSet, groups: Sequence[Group], store: ScoreStore, te
     step = options.batch_size
     blocks = [range(start, min(start + step, len(data.paths))) for start in range(0, len(data.paths), step)]
     own = blocks[team.rank :: team.size]
-    total, done = sum(map(len, own)), 0
-    waited, start = 0.0, time.perf_counter()
     work = [[index for index in block if to_do(index)] for block in own] if keys else []
-    done = total - sum(map(len, work))
-    options.progress(data.name, done, total)
+    total = sum(map(len, own))
+    earlier = total - sum(map(len, work))
+    options.progress(data.name, earlier, total)
+
+    start, busy = time.perf_counter(), 0.0
+
+    def score(indices: list[int], images: list[Tensor]) -> list[int]:
+        nonlocal busy
+        begin = time.perf_counter()
+        for index in indices:
+            if store.get(UNREADABLE, data.paths[index]):
+                store.add(UNREADABLE, data.paths[index], Entry(None, math.nan))  # it can be read by now
+        _score_batch(data, indices, images, groups, store, options)
+        busy += time.perf_counter() - begin
+        return indices
+
+    def unreadable(index: int, image: Tensor | None, error: ImageError) -> int:
+        log.warning("%s: left out of all metrics: %s", data.name, error)
+        store.add(UNREADABLE, data.paths[index], Entry(None, math.nan, str(error)))
+        return index
+
+    ahead = max(2 * options.workers, step)  # the block after this one, at least
+    images = prefetch(data.load, itertools.chain.from_iterable(work), options.workers, ahead)
     try:
-        for block, images, waiting in _decoded(data, work, options.workers):
-            waited += waiting
-            readable = {}
-            for index, image in zip(block, images, strict=True):
-                if isinstance(image, ImageError):
-                    log.warning("%s: left out of all metrics: %s", data.name, image)
-                    store.add(UNREADABLE, data.paths[index], Entry(None, math.nan, str(image)))
-                    continue
-                if store.get(UNREADABLE, data.paths[index]):
-                    store.add(UNREADABLE, data.paths[index], Entry(None, math.nan))  # it can be read by now
-                readable[index] = image
-            for indices in _batches(readable):
-                _score_batch(data, indices, [readable[index] for index in indices], groups, store, options)
-            done += len(block)
+        results = in_batches(images, score, unreadable, batch_size=step, apart=lambda index: index // step)
+        for done, _ in enumerate(results, earlier + 1):
             options.progress(data.name, done, total)
     finally:
         store.flush()
-    if waited:
-        share = waited / (time.perf_counter() - start)
+    if busy:
+        share = 1 - busy / (time.perf_counter() - start)
         log.info("%s: the metrics waited %.1f %% of the time for decoding", data.name, 100 * share)
 
 
@@ -106,36 +110,3 @@ def _score_batch(
             path = data.paths[indices[lacking[number]]]
             if not store.scored(metric.key, path):
                 store.add(metric.key, path, entry)
-
-
-def _decoded(
-    data: DataSet, blocks: Sequence[Sequence[int]], workers: int
-) -> Iterator[tuple[Sequence[int], list[Tensor | ImageError], float]]:
-    """Blocks of decoded images and the seconds spent waiting for them, decoded ahead in the background."""
-    ahead = max(2 * workers, *map(len, blocks)) if blocks else 0  # the block after this one, at least
-    indices = itertools.chain.from_iterable(blocks)
-    with contextlib.closing(in_background(partial(_load, data), indices, workers, ahead)) as images:
-        for block in filter(None, blocks):
-            start = time.perf_counter()
-            decoded = list(itertools.islice(images, len(block)))
-            yield block, decoded, time.perf_counter() - start
-
-
-def _load(data: DataSet, index: int) -> Tensor | ImageError:
-    try:
-        return data.load(index)
-    except ImageError as error:
-        return error
-
-
-def _batches(images: Mapping[int, Tensor]) -> list[list[int]]:
-    """Images that share a pass: of one size, and not too many pixels at once."""
-    sizes: dict[tuple[int, ...], list[int]] = {}
-    for index, image in images.items():
-        sizes.setdefault(tuple(image.shape), []).append(index)
-    steps = {size: max(1, BATCH_PIXELS // math.prod(size[1:])) for size in sizes}
-    return [
-        indices[start : start + steps[size]]
-        for size, indices in sizes.items()
-        for start in range(0, len(indices), steps[size])
-    ]

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..scoring.score import default_workers
+from ..images.batches import default_workers
 from .datasets import DataSet, parse_data_sets
 from .distributed import Team, joined, team_of_environment
 from .metrics import Metric, MetricSpec, build_metric, parse_metrics

@@ -6,7 +6,6 @@ import itertools
 import math
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..clip.device import find_device
 from ..errors import CLIPIQAError, ImageError, nearest
+from ..images.batches import prefetch
 from ..images.reader import ImageRecord, read_image
-from ..prompts.pairs import parse_columns
+from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..scoring.rows import Header, Row, printable
-from ..scoring.score import Scorer, default_workers, provenance
+from ..scoring.score import provenance, rows_of_images
 from ..stats.correlation import MIN_IMAGES, srocc
 from .changes import CHANGES, Change
 from .scores import Record, check_metric, files_of
@@ -132,12 +133,12 @@ def sweep(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     changes: str | Iterable[str] = tuple(CHANGES),
-    prompts: Any = None,
+    prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None,
     template: str | None = None,
     steps: int = 9,
     scales: Sequence[float] = (1.0, 0.5),
     seed: int = 0,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     batch_size: int = 8,
     workers: int | None = None,
     apply_exif: bool = True,
@@ -175,8 +176,8 @@ def sweep(
         raise CLIPIQAError(f"no change was asked for: choose of {', '.join(CHANGES)}.")
     scales, files = list(dict.fromkeys(scales)), files_of(paths)
     others = {} if prompts is None else parse_columns(prompts, template)
-    columns = parse_columns([change.question for change in chosen], template) | others
-    device = torch.device(device)
+    columns = Columns(parse_columns([change.question for change in chosen], template) | others)
+    device = find_device(device)
     limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
     said = {**provenance(metric, columns, device, **limits), "noise_seed": str(seed)}
 
@@ -186,13 +187,21 @@ def sweep(
         for step, amount in enumerate(change.amounts(steps))
     }
     by_name = {version.name: version for version in versions.values()}
-    scorer = Scorer(getattr(metric, "net", metric), list(columns.values()), device, batch_size)
 
     def score(todo: Collection[str]) -> Iterator[Row]:
-        wanted: dict[str, list[Version]] = {}
-        for name in todo:
-            wanted.setdefault(by_name[name].path, []).append(by_name[name])
-        return _rows(wanted, scorer, workers or default_workers(), seed, limits)
+        return rows_of_images(
+            getattr(metric, "net", metric),
+            prefetch(
+                lambda item: _record(*item, seed),
+                _with_pictures([by_name[name] for name in todo], limits),
+                workers,
+            ),
+            lambda item: item[0].name,
+            columns,
+            device,
+            batch_size,
+            apart=lambda item: (item[0].path, item[0].scale),  # so that a resumed sweep's batches are alike
+        )
 
     names = list(by_name)
     rows = dict(zip(names, (record or Record()).rows(Header(tuple(columns), said), names, score), strict=True))
@@ -232,7 +241,11 @@ def scaled(path: str, scale: float, **limits: Any) -> Image.Image:
     Raises:
         ImageError: The file cannot be read.
     """
-    return _scaled(Image.fromarray(read_image(path, **limits).pixels.permute(1, 2, 0).numpy()), scale)  # (H, W, 3)
+    return _scaled(_picture(read_image(path, **limits)), scale)
+
+
+def _picture(record: ImageRecord) -> Image.Image:
+    return Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
 
 
 def _scaled(picture: Image.Image, scale: float) -> Image.Image:
@@ -250,31 +263,22 @@ def _version(path: str, scale: float, change: Change, amount: float) -> Version:
     return Version(path, scale) if amount == change.plain else Version(path, scale, change, amount)
 
 
-def _rows(
-    wanted: Mapping[str, Sequence[Version]], scorer: Scorer, workers: int, seed: int, limits: Mapping[str, Any]
-) -> Iterator[Row]:
-    """Rows of the versions, picture by picture; the next batch is made in the background while one is scored."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-change")
-    waiting: list[Future[ImageRecord]] = []
-    try:
-        for path, versions in wanted.items():
-            try:
-                picture = scaled(path, 1.0, **limits)
-            except ImageError as error:
-                yield from (Row(version.name, error=str(error)) for version in versions)
-                continue
-            for scale, group in itertools.groupby(versions, key=lambda version: version.scale):
-                base, ready = _scaled(picture, scale), list(group)
-                size = scorer.capacity(base.size)
-                for batch in (ready[start : start + size] for start in range(0, len(ready), size)):
-                    ahead = [pool.submit(_record, version, base, seed) for version in batch]
-                    yield from scorer.rows([future.result() for future in waiting]) if waiting else ()
-                    waiting = ahead
-        yield from scorer.rows([future.result() for future in waiting]) if waiting else ()
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _with_pictures(
+    versions: Iterable[Version], limits: Mapping[str, Any]
+) -> Iterator[tuple[Version, Image.Image | ImageError]]:
+    """Versions, picture by picture, each with its picture at its scale; the next picture is read meanwhile."""
+    of_picture: dict[str, list[Version]] = {}
+    for version in versions:
+        of_picture.setdefault(version.path, []).append(version)
+    records = prefetch(lambda path: read_image(path, **limits), of_picture, workers=1, ahead=1)
+    for path, record in records:
+        for scale, group in itertools.groupby(of_picture[path], key=lambda version: version.scale):
+            picture = record if isinstance(record, ImageError) else _scaled(_picture(record), scale)
+            yield from ((version, picture) for version in group)
 
 
-def _record(version: Version, base: Image.Image, seed: int) -> ImageRecord:
-    pixels = torch.from_numpy(np.array(changed(version, base, seed))).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-    return ImageRecord(version.name, pixels, base.width, base.height, 1, False, "")
+def _record(version: Version, picture: Image.Image | ImageError, seed: int) -> ImageRecord:
+    if isinstance(picture, ImageError):
+        raise picture
+    pixels = torch.from_numpy(np.array(changed(version, picture, seed))).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+    return ImageRecord(version.name, pixels, picture.width, picture.height, 1, False, "")

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import CLIPIQAError
-from ..images.reader import images_in
+from ..images.sources import images_in
 from ..report.contact_sheet import contact_sheet, fitted
 from ..stats.proportions import share
 from .scores import because, exif_applied, score_images

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..clip.device import find_device
 from ..errors import CLIPIQAError, ImageError, first_of
-from ..images.reader import images_in
-from ..prompts.pairs import PromptPair, parse_columns
+from ..images.sources import FileSource, images_in
+from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..scoring.result_files import Output, open_results, read_results
 from ..scoring.rows import Header, Row, printable
 from ..scoring.score import provenance, score_paths
 
 if TYPE_CHECKING:
     import pandas
-
-Columns = Mapping[str, Sequence[PromptPair]]
 
 
 @dataclass(frozen=True)
@@ -95,16 +94,6 @@ class Record:
             yield row
 
 
-def columns_of(metric: Any, prompts: Any) -> tuple[tuple[str, ...], Columns | None]:
-    """The names of the score columns, and what to ask for each; None asks what the metric was made to ask."""
-    if prompts is not None:
-        columns = prompts if isinstance(prompts, Mapping) else parse_columns(prompts)
-        return tuple(columns), columns
-    net = getattr(metric, "net", metric)
-    pairs = [pair.name for pair in net.prompts]
-    return (tuple(pairs) if net.aggregate is None or len(pairs) == 1 else ("score",)), None
-
-
 def files_of(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
     """Files, each once; a single path is one file, or a folder that stands for the image files in it.
 
@@ -140,9 +129,9 @@ def because(failed: Mapping[str, str] | None) -> str:
 def score_images(
     metric: Any,
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    prompts: Any = "quality",
+    prompts: Prompts | Mapping[str, Sequence[PromptPair]] = "quality",
     *,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     batch_size: int = 8,
     workers: int | None = None,
     apply_exif: bool = True,
@@ -157,7 +146,7 @@ def score_images(
         paths: The files, or one folder.
         prompts: What to ask, one column each: names, presets and pairs, as for
             :func:`~clipiqa_pyiqa.prompts.parse_columns`, or the columns that it returned; None asks the metric's own.
-        device: Where the metric is.
+        device: Where to score; None is CUDA where there is one, else the CPU.
         batch_size: Images of equal size that are scored at once, at most.
         workers: Decoding threads; None is one per core, up to eight.
         apply_exif, max_side, max_pixels: As for :func:`~clipiqa_pyiqa.images.reader.read_image`.
@@ -174,17 +163,17 @@ def score_images(
     import pandas
 
     check_metric(metric)
-    names, columns = columns_of(metric, prompts)
-    device = torch.device(device)
-    limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
+    columns = None if prompts is None else parse_columns(prompts)
+    names = getattr(metric, "net", metric).columns if columns is None else tuple(columns)
+    device = find_device(device)
+    limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
     files = files_of(paths)
 
     def score(todo: Collection[str]) -> Iterator[Row]:
-        asked = None if columns is None else list(columns.values())
-        options: dict[str, Any] = {"device": device, "batch_size": batch_size, "workers": workers, **limits}
-        return score_paths(metric, todo, columns=asked, **options)
+        sources = map(FileSource, todo)
+        return score_paths(metric, sources, columns, device=device, batch_size=batch_size, workers=workers, **limits)
 
-    said = provenance(metric, columns, device, **limits)  # type: ignore[arg-type]
+    said = provenance(metric, columns, device, **limits)
     rows = list((record or Record()).rows(Header(names, said), files, score))
     kept = {path: row.scores for path, row in zip(files, rows, strict=True) if row.scores is not None}
     failed = {path: row.error for path, row in zip(files, rows, strict=True) if row.scores is None}

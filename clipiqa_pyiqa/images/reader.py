@@ -6,12 +6,12 @@ converts grey, palette, alpha, CMYK and 16-bit files in a stated way, and refuse
 
 from __future__ import annotations
 
+import hashlib
+import io
 import logging
 import math
 import os
-import stat
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -20,15 +20,12 @@ import torch
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ..errors import ImageError
+from .formats import readable_formats
+from .sources import FileSource, ImageSource, reason
 
 MIN_SIDE = 32
 """Smallest height and width, in pixels, that the encoders take."""
 
-# PIL knows more, but some of it runs other programs (EPS) or holds no photos. HEIF counts if a plug-in registered it.
-_FORMATS = (
-    *("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "JPEG2000", "BMP", "DIB", "GIF", "PPM", "TGA"),
-    *("QOI", "ICO", "PCX", "SGI"),
-)
 _KINDS = {
     **{"1": "bilevel", "L": "grey", "LA": "grey", "La": "grey", "P": "palette", "PA": "palette"},
     **{"RGB": "rgb", "RGBA": "rgb", "RGBa": "rgb", "RGBX": "rgb", "CMYK": "cmyk", "YCbCr": "ycbcr", "LAB": "lab"},
@@ -53,13 +50,14 @@ class ImageRecord:
     """One image as it is scored, and what was done to the file to get there.
 
     Attributes:
-        path: The file.
+        path: The file, or the name of another source.
         pixels: (3, H, W) uint8, RGB, 0-255; a view of (H, W, 3) memory, which is what channels_last wants.
         width: Width before any resizing, after orientation, in pixels.
         height: Height, likewise.
         orientation: The EXIF orientation in the file, 1 to 8; 1 is upright, and what a file without one counts as.
         oriented: Whether that orientation was applied.
         converted: How the file became 8-bit RGB, such as ``'grey->rgb'``; empty for a plain 8-bit RGB file.
+        sha256: Of the bytes that were decoded, in hexadecimal; empty unless asked for.
     """
 
     path: str
@@ -69,6 +67,12 @@ class ImageRecord:
     orientation: int
     oriented: bool
     converted: str
+    sha256: str = ""
+
+    @property
+    def shape(self) -> torch.Size:
+        """(3, H, W), as scored."""
+        return self.pixels.shape
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,14 +117,15 @@ strict_decoding = _StrictDecoding()
 
 
 def read_image(
-    path: str | os.PathLike[str],
+    source: str | os.PathLike[str] | ImageSource,
     *,
     apply_exif: bool = True,
     max_side: int | None = None,
     max_pixels: int | None = None,
     min_side: int = MIN_SIDE,
+    sha256: bool = False,
 ) -> ImageRecord:
-    """Read an image file as 8-bit RGB.
+    """Read an image as 8-bit RGB. Its bytes are read once: what is hashed is what is decoded.
 
     Conversions, each named in the record's ``converted``: grey is repeated over the channels; a palette is looked up;
     anything with transparency is laid over white; CMYK and the like go through PIL's plain formula; of 16-bit samples
@@ -128,11 +133,12 @@ def read_image(
     multi-page file the first picture is read. Colour profiles are not applied: pyiqa does not apply them either.
 
     Args:
-        path: The file.
+        source: The file's path, or whatever else has a name and bytes.
         apply_exif: Turn the picture upright as its EXIF orientation says.
         max_side: If given, an image with a longer side is shrunk (Lanczos, keeping its shape) to this many pixels.
         max_pixels: If given, an image with more pixels is shrunk likewise to at most this many. Nothing is enlarged.
         min_side: Pixels that both sides must have: by default what CLIP needs.
+        sha256: Say in the record which bytes were decoded.
 
     Returns:
         The picture and what was done to it.
@@ -141,11 +147,13 @@ def read_image(
         ImageError: The file is missing, unreadable, empty, truncated, damaged, not an image, of unclear scale (float or
             32-bit), too small, or above PIL's decompression-bomb limit (``2 * PIL.Image.MAX_IMAGE_PIXELS``).
     """
-    path = os.fspath(path)
     check_limits(max_side, max_pixels)
-    _check_file(path)
+    source = FileSource(os.fspath(source)) if isinstance(source, str | os.PathLike) else source
+    path = source.name
     try:
-        rgb, stored, left, converted = _decode(path, min_side)
+        data = source.read()
+        digest = hashlib.sha256(data).hexdigest() if sha256 else ""
+        rgb, stored, left, converted = _decode(path, data, min_side)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -161,7 +169,7 @@ def read_image(
     except MemoryError as error:
         raise ImageError(f"{path!r} does not fit in memory when decoded.") from error
     except Exception as error:  # on damaged files PIL raises almost anything, from SyntaxError to struct.error
-        raise ImageError(f"{path!r} is truncated or damaged: {_reason(error)}.") from error
+        raise ImageError(f"{path!r} is truncated or damaged: {reason(error)}.") from error
     turn = _turn(stored, left, apply_exif)
     if turn is not None:
         rgb = rgb.transpose(turn)
@@ -171,12 +179,12 @@ def read_image(
         _check_size(path, scored[0], scored[1], min_side, f"shrunk from {width}×{height} it")
         rgb = rgb.resize(scored, Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-    return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted)
+    return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted, digest)
 
 
-def _decode(path: str, min_side: int) -> tuple[Image.Image, int, int, str]:
-    """The file as 'RGB', the orientation stored in it, what PIL's loading left of that, and how it was converted."""
-    with strict_decoding, open(path, "rb") as file, Image.open(file, formats=readable_formats()) as image:
+def _decode(path: str, data: bytes, min_side: int) -> tuple[Image.Image, int, int, str]:
+    """The image as 'RGB', the orientation stored in it, what PIL's loading left of that, and how it was converted."""
+    with strict_decoding, Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _check_size(path, image.width, image.height, min_side)
         depth, several = _depth(image), _several_frames(image)  # loading forgets the first
         before = _orientation(path, image) if image.format == "TIFF" else None  # PIL turns these when it loads them
@@ -188,28 +196,6 @@ def _decode(path: str, min_side: int) -> tuple[Image.Image, int, int, str]:
         return rgb, left if before is None else before, left, converted
 
 
-def readable_formats() -> list[str]:
-    """PIL's names of the file formats that ``read_image`` takes and this PIL can decode."""
-    Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
-
-
-def image_suffixes() -> frozenset[str]:
-    """Suffixes, lower case with the dot, of the files in a folder that count as images."""
-    formats = readable_formats()
-    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
-
-
-def images_in(folder: str | os.PathLike[str]) -> Iterator[str]:
-    """The image files in a folder and its sub-folders, by suffix, sorted; hidden ones are skipped."""
-    suffixes = image_suffixes()
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
-                yield os.path.join(parent, name)
-
-
 def check_limits(max_side: int | None, max_pixels: int | None) -> None:
     """Raise ``ImageError`` unless both limits leave room for a picture of the smallest size."""
     if max_side is not None and max_side < MIN_SIDE:
@@ -218,35 +204,11 @@ def check_limits(max_side: int | None, max_pixels: int | None) -> None:
         raise ImageError(f"max_pixels must be at least {MIN_SIDE**2} ({MIN_SIDE}×{MIN_SIDE}), but is {max_pixels}.")
 
 
-def _check_file(path: str) -> None:
-    """Raise a clear error for what is no file, before PIL gives an unclear one (a pipe would even block)."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        if isinstance(error, FileNotFoundError):
-            raise ImageError(f"{path!r} does not exist.") from error
-        raise ImageError(f"{path!r} cannot be opened: {_reason(error)}.") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise ImageError(f"{path!r} is a folder, but an image file was expected.")
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageError(f"{path!r} is a pipe or a device, but an image file was expected.")
-    if status.st_size == 0:
-        raise ImageError(f"{path!r} is empty (0 bytes).")
-    if not os.access(path, os.R_OK):
-        raise ImageError(f"{path!r} cannot be opened: permission denied.")
-
-
 def _check_size(path: str, width: int, height: int, min_side: int, cause: str = "it") -> None:
     if min(width, height) < min_side:
         raise ImageError(
             f"{path!r} is too small: {cause} is {width}×{height} pixels, and both sides must be at least {min_side}."
         )
-
-
-def _reason(error: BaseException) -> str:
-    """An exception's message as part of a sentence."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 def _orientation(path: str, image: Image.Image) -> int:
@@ -257,7 +219,7 @@ def _orientation(path: str, image: Image.Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception as error:  # damaged EXIF, too, raises almost anything
-        log.warning("%r has damaged EXIF data (%s): taken as upright", path, _reason(error))
+        log.warning("%r has damaged EXIF data (%s): taken as upright", path, reason(error))
         return 1
     return value if value in _UPRIGHT else 1
 

@@ -1,15 +1,65 @@
-"""What the paths on a command line stand for: files, folders, quoted globs, or a list on standard input."""
+"""Where images come from: an image's source, and what the paths on a command line stand for."""
 
 from __future__ import annotations
 
 import glob
 import os
+import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from ..errors import first_of
-from .reader import images_in
+from ..errors import ImageError, first_of
+from .formats import image_suffixes
+
+
+class ImageSource(Protocol):
+    """One image before it is read: a file, a member of an archive, a cell of a table."""
+
+    @property
+    def name(self) -> str:
+        """What rows and messages call it."""
+
+    def read(self) -> bytes:
+        """All its bytes, as they are. Raises ``ImageError``."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """An image file, named by its path."""
+
+    name: str
+
+    def read(self) -> bytes:
+        path = self.name
+        try:
+            status = os.stat(path)  # before opening: a pipe would block
+            if stat.S_ISDIR(status.st_mode):
+                raise ImageError(f"{path!r} is a folder, but an image file was expected.")
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError(f"{path!r} is a pipe or a device, but an image file was expected.")
+            if status.st_size == 0:
+                raise ImageError(f"{path!r} is empty (0 bytes).")
+            with open(path, "rb") as file:
+                return file.read()
+        except ImageError:
+            raise
+        except FileNotFoundError as error:
+            raise ImageError(f"{path!r} does not exist.") from error
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            raise ImageError(f"{path!r} cannot be opened: {reason(error)}.") from error
+
+
+@dataclass(frozen=True)
+class NoImage:
+    """A name for which there is no image, and why, as a sentence: a source that cannot be read."""
+
+    name: str
+    problem: str
+
+    def read(self) -> bytes:
+        raise ImageError(self.problem)
 
 
 @dataclass
@@ -29,8 +79,14 @@ class Inputs:
         """The first problem and how many more there are, as the beginning of a sentence."""
         return first_of(self.problems.values())
 
+    @property
+    def sources(self) -> list[ImageSource]:
+        """All of them, what is none first."""
+        nothing = [NoImage(name, f"{problem}.") for name, problem in self.problems.items()]
+        return [*nothing, *map(FileSource, self.paths)]
 
-def find_inputs(arguments: Sequence[str], null_separated: bool = False) -> Inputs:
+
+def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Inputs:
     """Resolve paths as typed.
 
     A file counts whatever its name. A folder stands for the image files in it and its sub-folders, by suffix and in
@@ -57,6 +113,39 @@ def find_inputs(arguments: Sequence[str], null_separated: bool = False) -> Input
                     seen.add(identity)
                     inputs.paths.append(path)
     return inputs
+
+
+def sources_of(
+    given: str | os.PathLike[str] | ImageSource | Iterable[str | os.PathLike[str] | ImageSource],
+) -> Iterator[ImageSource]:
+    """Sources as they come, found one after the other: paths stand for what :func:`find_inputs` says (no ``-``)."""
+    if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable):
+        given = [given]
+    for item in given:
+        if not isinstance(item, str | os.PathLike):
+            yield item
+            continue
+        name = os.fspath(item)
+        files = _files(name)
+        first = next(files, None)
+        yield NoImage(name, f"{_nothing(name)}.") if first is None else FileSource(first)
+        yield from map(FileSource, files)
+
+
+def images_in(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """The image files in a folder and its sub-folders, by suffix, sorted; hidden ones are skipped."""
+    suffixes = image_suffixes()
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
+                yield os.path.join(parent, name)
+
+
+def reason(error: BaseException) -> str:
+    """An exception's message as part of a sentence."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 def _from_stdin(null_separated: bool) -> list[str]:

@@ -14,9 +14,11 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -24,13 +26,11 @@ from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError
 from ..files.hashes import hash_file
-from ..images.prefetch import in_background
+from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA
-from ..scoring.score import default_workers
 
 FORMAT = 1  # of the store, and of the reading of images: raise it when either changes what a feature is
-WAITING_PIXELS = 1 << 25  # of views that wait for others of their size
 _CHUNK = 500  # keys per query
 _ROW_BYTES = 700  # keys and what SQLite's pages add to a feature of 1,024 numbers, rounded up
 _TABLES = """
@@ -163,8 +163,8 @@ class FeatureStore:
             progress: called with the number of features that were encoded since the last call.
 
         Raises:
-            ImageError: an image cannot be read, or is too small for a view.
-            FeatureError: there is not enough room, or the store cannot be written.
+            ImageError: an image cannot be read or encoded, or is too small for a view.
+            FeatureError: there is not enough room, the store cannot be written, or an image changed meanwhile.
         """
         free = shutil.disk_usage(self.path.parent).free
         if plan.bytes > free:
@@ -172,19 +172,14 @@ class FeatureStore:
                 f"{plan.to_encode} features need {_megabytes(plan.bytes)}, but {str(self.path.parent)!r} has "
                 f"{_megabytes(free)} left: make room, or keep them elsewhere."
             )
-        waiting: dict[tuple[int, ...], list[tuple[str, str, Tensor]]] = {}  # by shape
-        decoded = in_background(lambda path: read_image(path).pixels, plan.missing, workers or default_workers())
-        for (path, (content, views)), pixels in zip(plan.missing.items(), decoded, strict=True):
-            for view in views:
-                seen = view(pixels, path)
-                batch = waiting.setdefault(tuple(seen.shape), [])
-                batch.append((content, view.name, seen))
-                if len(batch) == batch_size:
-                    progress(self._encode(waiting.pop(tuple(seen.shape)), device))
-            if sum(x.numel() for batch in waiting.values() for _, _, x in batch) > 3 * WAITING_PIXELS:
-                progress(self._encode(waiting.pop(max(waiting, key=lambda shape: len(waiting[shape]))), device))
-        for batch in waiting.values():
-            progress(self._encode(batch, device))
+        views = self._views(plan, workers)
+
+        def work(keys: list[tuple[str, str, str]], pixels: list[Tensor]) -> list[None]:
+            self._add(keys, encode(self.metric, pixels, device))
+            progress(len(keys))
+            return [None] * len(keys)
+
+        deque(in_batches(views, work, refused, batch_size=batch_size), maxlen=0)
 
     def read(self, plan: Plan, views: Sequence[Sequence[View]]) -> Tensor:
         """The features asked for, ``(N, V, D)``: N paths with V views each, unit length, fp32.
@@ -202,12 +197,25 @@ class FeatureStore:
         data = np.frombuffer(b"".join(row for wanted in rows for row in wanted if row is not None), np.float32)
         return torch.from_numpy(data.copy()).view(len(rows), -1, self.dim)
 
-    def _encode(self, batch: Sequence[tuple[str, str, Tensor]], device: str | torch.device) -> int:
-        features = encode(self.metric, [pixels for _, _, pixels in batch], device)
-        rows = [(content, view, row.numpy().tobytes()) for (content, view, _), row in zip(batch, features, strict=True)]
+    def _views(
+        self, plan: Plan, workers: int | None
+    ) -> Generator[tuple[tuple[str, str, str], Tensor | ImageError], None, None]:
+        """What a plan misses: path, content hash and name of each view, and its pixels."""
+        images = prefetch(lambda path: read_image(path, sha256=True), plan.missing, workers)
+        for path, record in images:
+            if isinstance(record, ImageError):
+                raise record
+            content, views = plan.missing[path]
+            if record.sha256 != content:  # the picture is not the file that was hashed
+                with self._database() as database:
+                    database.execute("DELETE FROM files WHERE path = ?", (os.path.realpath(path),))
+                raise FeatureError(f"{path!r} was changed while features were made: run this again.")
+            yield from (((path, content, view.name), view(record.pixels, path)) for view in views)
+
+    def _add(self, keys: Sequence[tuple[str, str, str]], features: Tensor) -> None:
+        rows = [(content, view, row.numpy().tobytes()) for (_, content, view), row in zip(keys, features, strict=True)]
         with self._database() as database:
             database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
-        return len(rows)
 
     def _contents(self, paths: Sequence[str]) -> list[str]:
         """SHA-256 of each file; remembered by path, size and time of change."""
@@ -254,10 +262,13 @@ class FeatureStore:
 
 def encode(metric: CLIPIQA, views: Sequence[Tensor], device: str | torch.device = "cpu") -> Tensor:
     """Unit features ``(N, D)`` of N uint8 pixel tensors ``(3, H, W)`` of equal shape, fp32 on the CPU."""
-    # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, which the encoders work in
-    x = torch.stack([pixels.permute(1, 2, 0) for pixels in views]).permute(0, 3, 1, 2)
     with torch.no_grad():
-        return metric.encode_image(x.to(device).float().div_(255)).float().cpu()
+        return metric.encode_image(stacked(views, device)).float().cpu()
+
+
+def refused(key: Sequence[Any], pixels: Tensor | None, error: ImageError) -> NoReturn:
+    """Raise what is wrong with an image; its key begins with its path."""
+    raise error if pixels is None else ImageError(f"{os.fspath(key[0])!r} cannot be encoded: {error}")
 
 
 def default_folder() -> Path:

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..images.batches import in_batches, prefetch
 from ..images.reader import read_image
 from ..metric import CLIPIQA
-from .feature_store import WHOLE, FeatureStore, View, encode
+from .feature_store import WHOLE, FeatureStore, View, encode, refused
 from .recipe import Recipe
 
 
@@ -89,12 +90,13 @@ class ImageFeatures:
         return self._views.draw(row, generator)
 
     def batch(self, rows: Sequence[int], views: Sequence[View]) -> Tensor:
-        pixels = [
-            view(read_image(self._paths[row]).pixels, self._paths[row]) for row, view in zip(rows, views, strict=True)
-        ]
-        if len({image.shape for image in pixels}) == 1:
+        wanted = [(self._paths[row], view) for row, view in zip(rows, views, strict=True)]
+        images = prefetch(lambda item: item[1](read_image(item[0]).pixels, item[0]), wanted)
+
+        def work(_: Sequence[object], pixels: Sequence[Tensor]) -> Tensor:
             return encode(self._metric, pixels, self._device)
-        return torch.cat([encode(self._metric, [image], self._device) for image in pixels])
+
+        return torch.stack(list(in_batches(images, work, refused, batch_size=len(rows))))
 
 
 def whole_views(count: int) -> list[tuple[View, ...]]:

@@ -7,10 +7,11 @@ paper's (https://arxiv.org/abs/2207.12396, Sec. 3.2 and Tables 3, 4 and 6) and t
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import chain
+from typing import Any, TypeAlias
 
 from ..clip.tokenizer import tokenizer
 from ..errors import PromptError
@@ -33,6 +34,24 @@ class PromptPair:
     name: str
     positive: str
     negative: str
+
+
+class Columns(dict[str, tuple[PromptPair, ...]]):
+    """Questions by score column: name -> the pairs whose scores are averaged in it, parsed and checked."""
+
+    @property
+    def pairs(self) -> tuple[PromptPair, ...]:
+        """All the pairs, column by column."""
+        return tuple(chain.from_iterable(self.values()))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many pairs each column averages."""
+        return tuple(map(len, self.values()))
+
+
+Prompts: TypeAlias = str | PromptPair | tuple[str, str] | Sequence[str | PromptPair | Sequence[str]] | None
+"""What a user may pass as prompts: see :func:`parse_prompts`."""
 
 
 # name -> words, positive first, by where the pair comes from
@@ -91,7 +110,7 @@ PRESETS: dict[str, tuple[PromptPair, ...]] = {
 }
 
 
-def parse_prompts(prompts: Any = None, template: str | None = None) -> tuple[PromptPair, ...]:
+def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple[PromptPair, ...]:
     """Turn what a user passes as ``prompts`` into pairs, checked against CLIP's tokenizer.
 
     Args:
@@ -118,12 +137,15 @@ def parse_prompts(prompts: Any = None, template: str | None = None) -> tuple[Pro
     return tuple(pair for item in _items(prompts) for pair in _parse_item(item, template))
 
 
-def parse_columns(prompts: Any = None, template: str | None = None) -> dict[str, tuple[PromptPair, ...]]:
-    """Turn what a user passes as ``prompts`` into score columns: name -> the pairs whose scores are averaged in it.
+def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, template: str | None = None) -> Columns:
+    """Turn what a user passes as ``prompts`` into score columns.
 
-    Each item is a column of its own, a preset one column of several pairs. Otherwise as :func:`parse_prompts`.
+    Each item is a column of its own, a preset one column of several pairs; a mapping of names to pairs is taken as it
+    is. Otherwise as :func:`parse_prompts`.
     """
-    columns = {}
+    if isinstance(prompts, Mapping):
+        return Columns({name: tuple(pairs) for name, pairs in prompts.items()})
+    columns = Columns()
     for item in _items(prompts):
         pairs = parse_prompts([item], template)
         columns[pairs[0].name if len(pairs) == 1 else item] = pairs
@@ -143,6 +165,11 @@ def parse_prompt_argument(text: str) -> str | tuple[str, str]:
 def count_tokens(text: str) -> int:
     """How many of its 77 tokens CLIP spends on a text, start and end marks included."""
     return len(_tokens(text)) + 2
+
+
+def described(pairs: Iterable[PromptPair]) -> str:
+    """Pairs as one text, for result files."""
+    return "; ".join(f"{pair.positive}|{pair.negative}" for pair in pairs)
 
 
 def _items(prompts: Any) -> list[Any]:

@@ -1,88 +1,172 @@
-"""Score many image files: decoded in the background, batched by size, one row each, in the order given.
-
-Threads decode ahead while the metric works (PIL lets go of Python's lock while it decodes, and threads hand over pixels
-without copying them, which processes cannot). Images of equal size wait for each other until their batch is full, the
-oldest has waited for ``WAIT`` batches of others, or too many pixels wait; a batch scores like its single images.
-"""
+"""Scores of many images: each encoded once, whatever is asked of it; one row each, in the order given."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import torch
 
-from ..errors import CLIPIQAError, ImageError
-from ..images.prefetch import in_background
+from ..clip.device import find_device
+from ..errors import ImageError
+from ..files.writing import check_output
+from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import ImageRecord, check_limits, read_image
-from ..prompts.pairs import PromptPair
-from .rows import Row
+from ..images.sources import ImageSource, sources_of
+from ..prompts.pairs import Columns, PromptPair, Prompts, described, parse_columns
+from .result_files import Output, ResultWriter, format_of, open_results
+from .rows import Header, Row, printable
 
-BATCH_PIXELS = 8 * 1024 * 1024  # in one batch, unless a single image has more
-WAITING_PIXELS = 64 * 1024 * 1024  # decoded and waiting for others of their size: 192 MiB
-WAIT = 8  # batches of other sizes that an image waits for its own to fill up
+Item = TypeVar("Item")
+Paths = str | os.PathLike[str] | ImageSource | Iterable[str | os.PathLike[str] | ImageSource]
 
 
-class Metric(Protocol):
+class Scorable(Protocol):
     """What of ``CLIPIQA`` scoring needs."""
 
+    template: str | None
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
     def encode_image(self, x: torch.Tensor) -> torch.Tensor: ...
-    def score(self, features: torch.Tensor, prompts: Any = None, aggregate: Any = ...) -> torch.Tensor: ...
+    def score(self, features: torch.Tensor, prompts: Any = None) -> torch.Tensor: ...
+    def provenance(self) -> dict[str, str]: ...
 
 
-def default_workers() -> int:
-    """Decoding threads that keep the metric busy: one per core, up to eight."""
-    return min(8, os.cpu_count() or 1)
+@dataclass(frozen=True)
+class ScoringRun(Iterator[Row]):
+    """Scoring under way: an iterator of rows, each written to the file, if there is one, before it is handed out.
+
+    Attributes:
+        header: Names of the score columns, and everything that the scores depend on.
+        names: What the rows to come are called; None without a file, where nothing is looked up beforehand.
+        kept: Rows that an earlier run left in the file and that this run does not make again.
+    """
+
+    header: Header
+    names: tuple[str, ...] | None
+    kept: int
+    _rows: Generator[Row, None, None]
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+    def close(self) -> None:
+        """Stop here; what was written is kept, and ``resume`` goes on from there."""
+        self._rows.close()
 
 
 def score_paths(
-    metric: Metric,
-    paths: Iterable[str | os.PathLike[str]],
+    metric: Any,
+    paths: Paths,
+    prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None,
     *,
-    columns: Sequence[Sequence[PromptPair]] | None = None,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     batch_size: int = 8,
     workers: int | None = None,
     apply_exif: bool = True,
     max_side: int | None = None,
     max_pixels: int | None = None,
-) -> Iterator[Row]:
-    """Score image files, each once, and yield their rows in the order of ``paths``.
+    out: str | Path | Output | None = None,
+    format: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> ScoringRun:
+    """Score images, each encoded once, and give their rows in order as they come: all that ``clipiqa score`` does.
 
-    A file that cannot be read or scored yields a row whose ``error`` says why; the others are scored all the same.
+    An image that cannot be read or scored gets a row whose ``error`` says why; the others are scored all the same.
 
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        paths: The files.
-        columns: What to ask: per score column the prompt pairs whose probabilities are averaged. None asks what the
-            metric was made to ask.
-        device: Where to score.
+        paths: Files, folders (with their sub-folders) and globs, one or several; or other sources of images.
+        prompts: What to ask, one score column each: names, presets and pairs, as for
+            :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`. None asks what the metric was made to ask.
+        device: Where to score; None is CUDA where there is one, else the CPU.
         batch_size: Images of equal size that are scored at once, at most.
         workers: Decoding threads; None is one per core, up to eight.
         apply_exif: Turn pictures upright first.
         max_side: Shrink larger images to this longer side, in pixels.
         max_pixels: Shrink larger images to this many pixels.
+        out: A file to write the rows to as they come, too.
+        format: Of that file: ``'csv'``, ``'jsonl'``, ``'parquet'`` or ``'table'``; None goes by its suffix.
+        resume: Go on with the rows that an interrupted run left in the file; its failures are tried again.
+        overwrite: Replace the file.
+
+    Returns:
+        The rows, by iteration: nothing is read before the first is asked for.
 
     Raises:
         ImageError: ``max_side`` or ``max_pixels`` is too small to score anything.
+        PromptError: Questions that cannot be asked.
+        OutputError: The file cannot be written, or is taken and neither ``resume`` nor ``overwrite`` is given, or is
+            one of the images.
     """
+    limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
     check_limits(max_side, max_pixels)
-    read = partial(_read, apply_exif=apply_exif, max_side=max_side, max_pixels=max_pixels)
-    scorer = Scorer(getattr(metric, "net", metric), columns, torch.device(device), batch_size)
-    return _rows(read, (os.fspath(path) for path in paths), _Line(scorer), workers or default_workers())
+    net: Scorable = getattr(metric, "net", metric)
+    columns = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
+    device = find_device(device)
+    header = Header(net.columns if columns is None else tuple(columns), provenance(net, columns, device, **limits))
+    sources, names, kept, writer = sources_of(paths), None, 0, None
+    if out is not None:
+        if not isinstance(out, Output):
+            out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
+        found = list(sources)
+        check_output(out.path, overwrite=True, inputs=(source.name for source in found))
+        writer = open_results(out, header, [printable(source.name) for source in found])
+        todo = [source for source in found if printable(source.name) not in writer.done]
+        sources, names, kept = iter(todo), tuple(printable(source.name) for source in todo), len(found) - len(todo)
+
+    images = prefetch(lambda source: read_image(source, **limits), sources, workers)
+    rows = rows_of_images(net, images, lambda source: source.name, columns, device, batch_size)
+    return ScoringRun(header, names, kept, rows if writer is None else _written(rows, writer))
+
+
+def rows_of_images(
+    net: Scorable,
+    images: Generator[tuple[Item, ImageRecord | ImageError], None, None],
+    name_of: Callable[[Item], str],
+    columns: Columns | None,
+    device: torch.device,
+    batch_size: int,
+    apart: Callable[[Item], Hashable] | None = None,
+) -> Generator[Row, None, None]:
+    """Rows of images that are read already, in their order.
+
+    Args:
+        net: The metric.
+        images: Items and their images, as :func:`~clipiqa_pyiqa.images.batches.prefetch` gives them.
+        name_of: Item -> what its row is called.
+        columns: What to ask; None asks the metric's own.
+        device, batch_size: As for :func:`score_paths`.
+        apart: As for :func:`~clipiqa_pyiqa.images.batches.in_batches`.
+    """
+
+    def scored(items: list[Item], records: list[ImageRecord]) -> list[Row]:
+        with torch.no_grad():  # not inference_mode: the metric keeps text features that a later backward may need
+            features = net.encode_image(stacked([record.pixels for record in records], device))
+            scores = (net.score(features) if columns is None else net.score(features, columns)).float().cpu().numpy()
+        # The shortest digits that mean the same fp32 number, not those of its float64 neighbour.
+        values = [tuple(float(str(value)) for value in row) for row in scores]
+        return list(map(_row, map(name_of, items), records, values))
+
+    def failed(item: Item, record: ImageRecord | None, error: ImageError) -> Row:
+        if record is None:
+            return Row(name_of(item), error=str(error))
+        return _row(name_of(item), record, error=f"{name_of(item)!r} cannot be scored: {error}")
+
+    return in_batches(images, scored, failed, batch_size=batch_size, apart=apart)
 
 
 def provenance(
     metric: Any,
-    columns: Mapping[str, Sequence[PromptPair]] | None,
+    columns: Columns | None,
     device: torch.device,
     *,
     apply_exif: bool = True,
@@ -90,13 +174,12 @@ def provenance(
     max_pixels: int | None = None,
 ) -> dict[str, str]:
     """Everything a score depends on, for the header of the results."""
-    said = getattr(metric, "net", metric).provenance()
+    metadata = getattr(metric, "net", metric).provenance()
     if columns is not None:
         means = [f"{name} is the mean of {len(pairs)} pairs" for name, pairs in columns.items() if len(pairs) > 1]
-        asked = "; ".join(f"{pair.positive}|{pair.negative}" for pairs in columns.values() for pair in pairs)
-        said = {**said, "prompts": asked, "aggregate": "; ".join(means) or "none"}
+        metadata = {**metadata, "prompts": described(columns.pairs), "aggregate": "; ".join(means) or "none"}
     return {
-        **said,
+        **metadata,
         "exif": "applied" if apply_exif else "ignored",
         "max_side": str(max_side or "none"),
         "max_pixels": str(max_pixels or "none"),
@@ -105,136 +188,17 @@ def provenance(
     }
 
 
-@dataclass
-class _Place:
-    """One file on its way: an image until it is scored, then a row."""
-
-    record: ImageRecord | None = None
-    row: Row | None = None
-
-
-def _read(path: str, apply_exif: bool, max_side: int | None, max_pixels: int | None) -> _Place:
-    try:
-        return _Place(read_image(path, apply_exif=apply_exif, max_side=max_side, max_pixels=max_pixels))
-    except ImageError as error:
-        return _Place(row=Row(path, error=str(error)))
-
-
-def _rows(read: Callable[[str], _Place], paths: Iterable[str], line: _Line, workers: int) -> Iterator[Row]:
-    with closing(in_background(read, paths, workers)) as places:
-        for place in places:
-            line.append(place)
-            yield from line.leave()
-        yield from line.leave(everything=True)
-
-
-class _Line:
-    """Files in the order given: the front leaves as rows, while images behind it wait for others of their size."""
-
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
-        self._places: deque[_Place] = deque()
-        self._waiting: dict[tuple[int, int], list[_Place]] = {}  # by size
-        self._pixels = 0  # in them
-
-    def append(self, place: _Place) -> None:
-        self._places.append(place)
-        if place.record is not None:
-            size = place.record.size
-            self._waiting.setdefault(size, []).append(place)
-            self._pixels += math.prod(size)
-            if len(self._waiting[size]) >= self._scorer.capacity(size):
-                self._score(size)
-
-    def leave(self, everything: bool = False) -> Iterator[Row]:
-        """The rows that are ready; the front image is scored when it has waited long enough."""
-        while self._places:
-            first = self._places[0]
-            if first.row is not None:
-                self._places.popleft()
-                yield first.row
-            elif everything or len(self._places) > WAIT * self._scorer.batch_size or self._pixels > WAITING_PIXELS:
-                assert first.record is not None
-                self._score(first.record.size)
-            else:
-                return
-
-    def _score(self, size: tuple[int, int]) -> None:
-        places = self._waiting.pop(size)
-        self._pixels -= math.prod(size) * len(places)
-        records = [place.record for place in places if place.record is not None]
-        for place, row in zip(places, self._scorer.rows(records), strict=True):
-            place.record, place.row = None, row
-
-
-class Scorer:
-    """Records of equal size to rows; remembers what did not fit in memory. Its arguments are ``score_paths``'."""
-
-    def __init__(
-        self, metric: Metric, columns: Sequence[Sequence[PromptPair]] | None, device: torch.device, batch_size: int
-    ) -> None:
-        self.batch_size = batch_size
-        self._metric = metric
-        self._columns = columns
-        self._device = device
-        self._batch_pixels = BATCH_PIXELS
-
-    def capacity(self, size: tuple[int, int]) -> int:
-        """How many images of this width and height to score at once."""
-        return max(1, min(self.batch_size, self._batch_pixels // math.prod(size)))
-
-    def rows(self, records: Sequence[ImageRecord]) -> list[Row]:
-        """One row for each, in their order; what cannot be scored gets a row that says why."""
-        try:
-            scores = self._scores(records)
-        except CLIPIQAError as error:
-            problem = str(error)
-        except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            self._batch_pixels = min(self._batch_pixels, math.prod(records[0].size) * len(records) // 2)
-            problem = "it does not fit in memory: shrink it with max_side or max_pixels, or score on another device."
-        else:
-            return [self._row(record, values) for record, values in zip(records, scores, strict=True)]
-        # Out of the except block, whose error keeps the failed call's tensors alive.
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        if len(records) > 1:
-            return [row for record in records for row in self.rows([record])]
-        return [_row(records[0], error=f"{records[0].path!r} cannot be scored: {problem}")]
-
-    def _scores(self, records: Sequence[ImageRecord]) -> list[tuple[float, ...]]:
-        """One score per column, for each record."""
-        # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, which the encoders work in
-        pixels = torch.stack([record.pixels.permute(1, 2, 0) for record in records]).permute(0, 3, 1, 2)
-        with torch.no_grad():  # not inference_mode: the metric keeps text features that a later backward may need
-            x = pixels.to(self._device).float().div_(255)
-            features = self._metric.encode_image(x)
-            if self._columns is None:
-                scores = self._metric.score(features)
-            else:
-                asked = self._metric.score(features, list(itertools.chain(*self._columns)), None)  # (N, all pairs)
-                columns = asked.split([len(pairs) for pairs in self._columns], dim=1)
-                scores = torch.cat([column.mean(1, keepdim=True) for column in columns], dim=1)
-        # The shortest digits that mean the same fp32 number, not those of its float64 neighbour.
-        return [tuple(float(str(value)) for value in row) for row in scores.float().cpu().numpy()]
-
-    def _row(self, record: ImageRecord, scores: tuple[float, ...]) -> Row:
-        if all(map(math.isfinite, scores)):
-            return _row(record, scores)
-        found = ", ".join(map(str, scores))
-        return _row(
-            record, error=f"{record.path!r} cannot be scored: its score is not finite ({found}); try precision fp32."
-        )
-
-
-def _row(record: ImageRecord, scores: tuple[float, ...] | None = None, error: str = "") -> Row:
+def _row(name: str, record: ImageRecord, scores: tuple[float, ...] | None = None, error: str = "") -> Row:
+    if scores is not None and not all(map(math.isfinite, scores)):
+        found, scores = ", ".join(map(str, scores)), None
+        error = f"{name!r} cannot be scored: its score is not finite ({found}); try precision fp32."
     size = (record.width, record.height, *record.size)
-    return Row(record.path, scores, *size, record.orientation, record.converted, error)
+    return Row(name, scores, *size, record.orientation, record.converted, error)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether torch or Python ran out of memory; torch's CPU allocator says so only in words."""
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(
-        words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory")
-    )
+def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Row, None, None]:
+    """The rows, each written before it is handed out."""
+    with writer, closing(rows):
+        for row in rows:
+            writer.write(row)
+            yield row

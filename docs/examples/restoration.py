@@ -27,7 +27,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss
-from clipiqa_pyiqa.images.reader import images_in, read_image
+from clipiqa_pyiqa.images import images_in, read_image
 from clipiqa_pyiqa.report.contact_sheet import contact_sheet
 
 Scores = dict[str, float]

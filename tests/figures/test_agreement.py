@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from graded_photos import save_corrupt, save_exposures, save_grey
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from photos import save_corrupt, save_exposures, save_grey
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from graded_photos import save_blurred, save_corrupt, save_grey
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from photos import save_blurred, save_corrupt, save_grey
 from scipy import stats
 from standin import Brightness
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from graded_photos import BUNDLED, save_corrupt, save_grey
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from photos import PHOTOS, save_corrupt, save_grey
 from PIL import Image
 
 from clipiqa_pyiqa.cli import main
@@ -117,7 +117,7 @@ class TestPage:
 class TestCommand:
     def test_a_folder_of_every_kind(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         out, corrupt = tmp_path / "out", save_corrupt(tmp_path / "half.png")
-        args = [*map(str, BUNDLED), str(corrupt), "--backbone", "mini", "--max-side", "160"]
+        args = [*map(str, PHOTOS), str(corrupt), "--backbone", "mini", "--max-side", "160"]
         assert main(["radar", *args, "--out", str(out)]) == 1
         printed = capsys.readouterr()
         lines = printed.out.splitlines()
@@ -127,7 +127,7 @@ class TestCommand:
             assert picture.width > 800
         assert (out / "radar.svg").read_text().rstrip().endswith("</svg>")
         scored = pd.read_csv(out / "scores.csv", comment="#").set_index("path")
-        assert f"<td>{scored.loc[str(BUNDLED[0]), 'quality']:.4f}</td>" in (out / "radar.html").read_text()
+        assert f"<td>{scored.loc[str(PHOTOS[0]), 'quality']:.4f}</td>" in (out / "radar.html").read_text()
 
     def test_images_of_one_name_are_told_apart(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         paths = [str(save_grey(tmp_path / folder / "a.png", level)) for folder, level in (("x", 20), ("y", 220))]
@@ -135,7 +135,7 @@ class TestCommand:
         assert capsys.readouterr().out.splitlines()[0].split() == ["question", *paths]
 
     def test_one_file(self, tmp_path: Path) -> None:
-        args = ["radar", str(BUNDLED[0]), "--backbone", "mini", "--max-side", "96", "--look", "-q"]
+        args = ["radar", str(PHOTOS[0]), "--backbone", "mini", "--max-side", "96", "--look", "-q"]
         assert main([*args, "--out", str(tmp_path / "one.svg")]) == 0
         assert sorted(path.name for path in tmp_path.iterdir()) == ["one.svg", "one.svg.csv", "one.svg.json"]
         assert json.loads((tmp_path / "one.svg.json").read_text())["summary"][0]["question"] == "quality"
@@ -163,5 +163,5 @@ class TestCommand:
         for number in range(9):
             save_grey(tmp_path / f"{number}.png", number)
         words = [word.format(folder=tmp_path) for word in more]
-        assert main(["radar", str(BUNDLED[0]), *words, "--backbone", "mini"]) == 2
+        assert main(["radar", str(PHOTOS[0]), *words, "--backbone", "mini"]) == 2
         assert message in capsys.readouterr().err

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from graded_photos import BUNDLED, photos, save_corrupt, save_exposures, save_grey
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from photos import PHOTOS, photos, save_corrupt, save_exposures, save_grey
 from PIL import Image
 from scipy import stats
 from standin import Brightness
@@ -170,7 +170,7 @@ class TestSweep:
 class TestCommand:
     def test_mini_follows_every_attribute(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         out = tmp_path / "out"
-        args = ["sweep", *map(str, BUNDLED), "--backbone", "mini", "--max-side", "256", "--scales", "1", "--steps", "6"]
+        args = ["sweep", *map(str, PHOTOS), "--backbone", "mini", "--max-side", "256", "--scales", "1", "--steps", "6"]
         assert main([*args, "--out", str(out)]) == 0
         table = capsys.readouterr().out.splitlines()
         assert [line.split()[0] for line in table[1:]] == list(CHANGES)

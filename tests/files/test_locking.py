@@ -43,9 +43,9 @@ def test_another_process(tmp_path: Path, kind: str) -> None:
 def test_ends_with_the_context_however_it_ends(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), locked(tmp_path / "out"):
         raise KeyboardInterrupt
-    with locked(tmp_path / "out"):
-        with pytest.raises(LockedError, match=f"process {os.getpid()} "), locked(tmp_path / "out"):
-            pass
+    held, again = locked(tmp_path / "out"), locked(tmp_path / "out")
+    with held, pytest.raises(LockedError, match=f"process {os.getpid()} "), again:
+        pass
     assert os.listdir(tmp_path) == []
 
 

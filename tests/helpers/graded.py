@@ -1,53 +1,29 @@
 """A data set in pyiqa's own format whose true quality is known: photos, each distorted in grades, scored by the grade.
 
 Grade 0 is the photo itself; 5 is the best score, each grade takes one off. Run as a script, it makes one from a folder
-of photos: ``python tests/graded.py PHOTOS DATA_ROOT``.
+of photos: ``python tests/helpers/graded.py PHOTOS DATA_ROOT``.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter
+from distortions import blurred, jpeg, noisy
+from PIL import Image, ImageEnhance
 
 GRADES = 4
 BEST = 5.0
 TABLE = "meta_info_GradedDataset.csv"
 
 
-def _blur(image: Image.Image, grade: int) -> Image.Image:
-    return image.filter(ImageFilter.GaussianBlur(0.8 * grade))
-
-
-def _noise(image: Image.Image, grade: int) -> Image.Image:
-    noise = np.random.default_rng(0).normal(0, 8 * grade, (image.height, image.width, 3))
-    return Image.fromarray((np.asarray(image) + noise).clip(0, 255).round().astype(np.uint8))
-
-
-def _jpeg(image: Image.Image, grade: int) -> Image.Image:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=(40, 20, 10, 5)[grade - 1])
-    return Image.open(buffer).convert("RGB")
-
-
-def _contrast(image: Image.Image, grade: int) -> Image.Image:
-    return ImageEnhance.Contrast(image).enhance(1 - 0.2 * grade)
-
-
-def _colour(image: Image.Image, grade: int) -> Image.Image:
-    return ImageEnhance.Color(image).enhance(1 - 0.25 * grade)
-
-
 KINDS: dict[str, Callable[[Image.Image, int], Image.Image]] = {
-    "blur": _blur,
-    "noise": _noise,
-    "jpeg": _jpeg,
-    "contrast": _contrast,
-    "colour": _colour,
+    "blur": lambda image, grade: blurred(image, 0.8 * grade),
+    "noise": lambda image, grade: noisy(image, 8 * grade),
+    "jpeg": lambda image, grade: jpeg(image, (40, 20, 10, 5)[grade - 1]),
+    "contrast": lambda image, grade: ImageEnhance.Contrast(image).enhance(1 - 0.2 * grade),
+    "colour": lambda image, grade: ImageEnhance.Color(image).enhance(1 - 0.25 * grade),
 }
 
 

@@ -1,35 +1,25 @@
-"""Small distorted versions of real photos, for tests that need images which differ as photos differ."""
+"""Small versions of the bundled photos: distorted, or in an order that is known; and pictures that are none."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter
+from distortions import blurred, jpeg, noisy
+from PIL import Image, ImageEnhance
 
 BUNDLED = Path(__file__).parents[1] / "data"
-
-
-def _noisy(image: Image.Image, sigma: float) -> Image.Image:
-    noise = np.random.default_rng(0).normal(0, sigma, (image.height, image.width, 3))
-    return Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
-
-
-def _jpeg(image: Image.Image, quality: int) -> Image.Image:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return Image.open(buffer).convert("RGB")
+PHOTOS = sorted(BUNDLED.glob("*.jpg"))
+SIDE = 160
 
 
 DISTORTIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "as is": lambda image: image,
-    "blur 1": lambda image: image.filter(ImageFilter.GaussianBlur(1)),
-    "blur 3": lambda image: image.filter(ImageFilter.GaussianBlur(3)),
-    "noise 15": lambda image: _noisy(image, 15),
-    "noise 40": lambda image: _noisy(image, 40),
-    "jpeg 10": lambda image: _jpeg(image, 10),
+    "blur 1": lambda image: blurred(image, 1),
+    "blur 3": lambda image: blurred(image, 3),
+    "noise 15": lambda image: noisy(image, 15),
+    "noise 40": lambda image: noisy(image, 40),
+    "jpeg 10": lambda image: jpeg(image, 10),
     "dark": lambda image: ImageEnhance.Brightness(image).enhance(0.4),
     "flat": lambda image: ImageEnhance.Contrast(image).enhance(0.4),
     "grey": lambda image: ImageEnhance.Color(image).enhance(0),
@@ -53,3 +43,47 @@ def distorted_photos(
                 distort(piece).save(path)
                 paths.append(path)
     return paths
+
+
+def photos() -> dict[str, Image.Image]:
+    """Name -> the bundled photos, shrunk."""
+    found = {}
+    for path in PHOTOS:
+        photo = Image.open(path).convert("RGB")
+        photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        found[path.stem] = photo
+    return found
+
+
+def save_blurred(folder: Path, radius: float) -> Path:
+    """The photos blurred by that many pixels; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, photo in photos().items():
+        blurred(photo, radius).save(folder / f"{name}.png")
+    return folder
+
+
+def save_exposures(folder: Path, factors: tuple[float, ...] = (0.25, 0.5, 1.0, 1.5)) -> dict[str, list[Path]]:
+    """Photo -> its files from the darkest to the brightest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made: dict[str, list[Path]] = {}
+    for name, photo in photos().items():
+        for factor in factors:
+            path = folder / f"{name}-{factor:g}.png"
+            ImageEnhance.Brightness(photo).enhance(factor).save(path)
+            made.setdefault(name, []).append(path)
+    return made
+
+
+def save_grey(path: Path, level: int, size: tuple[int, int] = (48, 40)) -> Path:
+    """A uniformly grey image."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (level,) * 3).save(path)
+    return path
+
+
+def save_corrupt(path: Path) -> Path:
+    """Half of a PNG."""
+    save_grey(path, 77, (64, 64))
+    path.write_bytes(path.read_bytes()[:60])
+    return path

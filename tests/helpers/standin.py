@@ -12,6 +12,9 @@ from typing import Any
 
 import torch
 
+from clipiqa_pyiqa.head import column_means
+from clipiqa_pyiqa.prompts.pairs import Columns
+
 
 class Brightness:
     """What scoring needs of a metric, and a record of what it was given.
@@ -23,6 +26,7 @@ class Brightness:
 
     def __init__(self, seconds: float = 0.0, stall: int | None = None) -> None:
         self.seconds, self.stall = seconds, stall
+        self.columns = ("quality",)
         self.batches: list[tuple[int, ...]] = []
 
     def encode_image(self, x: torch.Tensor) -> torch.Tensor:
@@ -34,7 +38,10 @@ class Brightness:
         return x.double().mean(dim=(1, 2, 3), keepdim=False)[:, None].float()
 
     def score(self, features: torch.Tensor, prompts: Any = None, aggregate: Any = "mean") -> torch.Tensor:
-        scores = features * 0.5 ** torch.arange(len(prompts or [None]))
+        pairs = prompts.pairs if isinstance(prompts, Columns) else prompts or [None]
+        scores = features * 0.5 ** torch.arange(len(pairs))
+        if isinstance(prompts, Columns):
+            return column_means(scores, prompts.sizes)
         return scores.mean(1, keepdim=True) if aggregate == "mean" else scores
 
     def provenance(self) -> dict[str, str]:

@@ -107,6 +107,30 @@ def test_file_that_changes_is_encoded_again_and_a_copy_is_not(photos, tmp_path):
     assert metric.encoded == 2 * len(VIEWS)
 
 
+def test_file_that_is_replaced_meanwhile_poisons_nothing(photos, tmp_path):
+    image, metric = tmp_path / "image.png", FakeMetric()
+    shutil.copy(photos[0], image)
+    store = FeatureStore(metric, tmp_path / "s")
+    plan = store.plan([image], [VIEWS])
+    known = image.stat()
+    image.write_bytes(photos[1].read_bytes().ljust(known.st_size, b"\0")[: known.st_size])
+    os.utime(image, ns=(known.st_atime_ns, known.st_mtime_ns))  # of the same size and time: even the memo believes it
+    with pytest.raises(FeatureError, match=r"image\.png.*was changed while.*run this again"):
+        store.fill(plan)
+    assert metric.encoded == 0
+    shutil.copy(photos[1], image)
+    assert torch.equal(filled(metric, tmp_path / "s", [image]), filled(metric, tmp_path / "new", [photos[1]]))
+
+
+def test_an_image_that_does_not_fit_in_memory_is_named(photos, tmp_path):
+    class Small(FakeMetric):
+        def encode_image(self, x: Tensor) -> Tensor:
+            raise MemoryError
+
+    with pytest.raises(ImageError, match=r"png' cannot be encoded: it does not fit in memory"):
+        filled(Small(), tmp_path, photos[:1])
+
+
 def test_size_is_said_beforehand(photos, tmp_path):
     store = FeatureStore(FakeMetric(), tmp_path)
     before = store.path.stat().st_size

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.images.reader import image_suffixes, read_image
+from clipiqa_pyiqa.images import image_suffixes, read_image
 
 PAIRS = ["quality", "brightness", "noisiness", "sharpness"]
 

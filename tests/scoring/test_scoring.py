@@ -15,8 +15,10 @@ import torch
 from PIL import Image
 from standin import Brightness
 
-from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
+from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, PromptError
+from clipiqa_pyiqa.images import batches
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, PRESETS
+from clipiqa_pyiqa.scoring import read_results
 from clipiqa_pyiqa.scoring import score as scoring
 from clipiqa_pyiqa.scoring.score import score_paths
 
@@ -67,16 +69,16 @@ class TestOrderAndBatches:
         read = []
         monitored = (read.append(path) or path for path in paths)  # type: ignore[func-returns-value]
         assert next(score_paths(Brightness(), monitored, batch_size=2, workers=1)).path == paths[0]
-        assert len(read) <= scoring.WAIT * 2 + 4  # eight batches of two, and what is decoded ahead
+        assert len(read) <= batches.WAIT * 2 + 4  # eight batches of two, and what is decoded ahead
 
     def test_large_images_are_not_batched(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(scoring, "BATCH_PIXELS", 3 * 40 * 40)
+        monkeypatch.setattr(batches, "BATCH_PIXELS", 3 * 40 * 40)
         metric = Brightness()
         list(score_paths(metric, make([SQUARE] * 7 + [(400, 400)] * 2), batch_size=8))
         assert sorted(shape[0] for shape in metric.batches) == [1, 1, 1, 3, 3]
 
     def test_memory_of_waiting_images_is_bounded(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(scoring, "WAITING_PIXELS", 10 * 40 * 40)
+        monkeypatch.setattr(batches, "WAITING_PIXELS", 10 * 40 * 40)
         paths = make([(40, 40 + n) for n in range(60)])  # no two alike: all wait
         read = []
         monitored = (read.append(path) or path for path in paths)  # type: ignore[func-returns-value]
@@ -91,15 +93,18 @@ class TestOrderAndBatches:
         assert len(read) <= 1 + 2 * 2
 
     def test_decoding_happens_while_the_metric_works(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        def slow(path: str, **options: Any) -> Any:
-            time.sleep(0.02)
-            return read_image(path, **options)
+        read, read_image = [], scoring.read_image
+        monkeypatch.setattr(scoring, "read_image", lambda *args, **more: read.append(1) or read_image(*args, **more))
 
-        read_image = scoring.read_image
-        monkeypatch.setattr(scoring, "read_image", slow)
-        start = time.monotonic()
-        list(score_paths(Brightness(seconds=0.02), make([SQUARE] * 50), batch_size=5, workers=2))
-        assert time.monotonic() - start < 0.8 * 50 * (0.02 + 0.02)  # one after the other it would be 1.0
+        class Waiting(Brightness):
+            def encode_image(self, x: torch.Tensor) -> torch.Tensor:
+                deadline = time.monotonic() + 60  # only reached if nothing is read meanwhile
+                while len(read) < min(50, 5 * (len(self.batches) + 1) + 1) and time.monotonic() < deadline:
+                    time.sleep(0.001)
+                assert time.monotonic() < deadline
+                return super().encode_image(x)
+
+        assert len(list(score_paths(Waiting(), make([SQUARE] * 50), batch_size=5, workers=2))) == 50
 
     def test_stopping_early_leaves_no_thread(self, make: Any) -> None:
         rows = score_paths(Brightness(), make([SQUARE] * 50), batch_size=1)
@@ -113,10 +118,18 @@ class TestOrderAndBatches:
 
 class TestColumns:
     def test_one_per_question(self, make: Any) -> None:
-        columns = [(NAMED_PAIRS["quality"],), PRESETS["pyiqa"][:2], (NAMED_PAIRS["sharpness"],)]
-        row = list(score_paths(Brightness(), make([SQUARE] * 256), columns=columns))[-1]
+        columns = {"quality": [NAMED_PAIRS["quality"]], "two": PRESETS["pyiqa"][:2], "s": [NAMED_PAIRS["sharpness"]]}
+        run = score_paths(Brightness(), make([SQUARE] * 256), columns)
         # the stand-in's pairs score 1, 1/2, 1/4, 1/8; the second column is the mean of two
-        assert row.scores == pytest.approx((1, 3 / 8, 1 / 8), abs=1e-6)
+        assert list(run)[-1].scores == pytest.approx((1, 3 / 8, 1 / 8), abs=1e-6)
+        assert run.header.columns == ("quality", "two", "s")
+        assert run.header.provenance["aggregate"] == "two is the mean of 2 pairs"
+
+    def test_questions_as_a_user_writes_them(self, make: Any) -> None:
+        run = score_paths(Brightness(), make([SQUARE]), ["sharpness", "pyiqa", ("Crisp photo.", "Hazy photo.")])
+        assert run.header.columns == ("sharpness", "pyiqa", "Crisp photo.|Hazy photo.") and len(next(run).scores) == 3
+        with pytest.raises(PromptError, match="sharpness"):
+            score_paths(Brightness(), [], "sharpnes")
 
     def test_none_asks_what_the_metric_was_made_for(self, make: Any) -> None:
         class Pyiqa:
@@ -131,6 +144,46 @@ class TestColumns:
 
         (value,) = next(score_paths(Third(), make([SQUARE]))).scores or ()
         assert np.float32(value) == np.float32(1 / 3) and str(value) == "0.33333334"
+
+
+class TestSources:
+    def test_folders_and_globs_stand_for_their_images(self, make: Any, tmp_path: Path) -> None:
+        paths = make([SQUARE] * 3)
+        for given in (tmp_path, str(tmp_path / "*.png"), [tmp_path / "0000.png", str(tmp_path / "000[12].png")]):
+            assert [row.path for row in score_paths(Brightness(), given)] == paths
+        (row,) = score_paths(Brightness(), str(tmp_path / "*.gif"))
+        assert row.error == f"nothing matches '{tmp_path}/*.gif'."
+
+    def test_whatever_has_a_name_and_bytes_is_a_source(self, make: Any) -> None:
+        class Member:
+            def __init__(self, path: str) -> None:
+                self.path, self.name = path, f"shard.tar::{Path(path).name}"
+
+            def read(self) -> bytes:
+                return Path(self.path).read_bytes()
+
+        paths = make([SQUARE] * 2)
+        rows = list(score_paths(Brightness(), map(Member, paths)))
+        assert [row.path for row in rows] == ["shard.tar::0000.png", "shard.tar::0001.png"]
+        assert scores(rows) == pytest.approx(expected(paths), abs=1e-6)
+
+
+class TestFile:
+    def test_rows_are_written_before_they_are_handed_out(self, make: Any, tmp_path: Path) -> None:
+        paths, out = make([SQUARE] * 5), tmp_path / "scores.csv"
+        run = score_paths(Brightness(), paths, batch_size=1, out=out)
+        for number in range(1, 3):
+            assert next(run) == read_results(out)[1][-1] and len(read_results(out)[1]) == number
+        run.close()
+        again = score_paths(Brightness(), paths, out=out, resume=True)
+        assert (again.kept, len(again.names)) == (2, 3) and [row.path for row in again] == paths[2:]
+        assert [row.path for row in read_results(out)[1]] == paths
+        with pytest.raises(CLIPIQAError, match="exists already"):
+            score_paths(Brightness(), paths, out=out)
+
+    def test_the_format_may_be_named(self, make: Any, tmp_path: Path) -> None:
+        list(score_paths(Brightness(), make([SQUARE]), out=tmp_path / "scores.dat", format="parquet"))
+        assert (tmp_path / "scores.dat").read_bytes()[:4] == b"PAR1"
 
 
 class TestFailures:
@@ -159,7 +212,7 @@ class TestFailures:
         class Picky(Brightness):
             def encode_image(self, x: torch.Tensor) -> torch.Tensor:
                 if x.max() > 1.5 / 255:
-                    raise CLIPIQAError("too bright.")
+                    raise ImageError("too bright.")
                 return super().encode_image(x)
 
         rows = list(score_paths(Picky(), make([SQUARE] * 3)))

@@ -1,31 +1,5 @@
 """What ``--device`` stands for, for every command that has it."""
 
-from __future__ import annotations
+from ...clip.device import find_device
 
-from typing import TYPE_CHECKING
-
-from ...errors import CLIPIQAError
-
-if TYPE_CHECKING:
-    import torch
-
-
-def find_device(name: str | None) -> torch.device:
-    """The device of that name; without one, cuda if there is one, else cpu.
-
-    Raises:
-        CLIPIQAError: no such device is known, or it is not on this machine.
-    """
-    import torch
-
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise CLIPIQAError(f"unknown device {name!r}: use cpu, cuda, cuda:N or mps.") from error
-    found = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if (device.index or 0) >= found.get(device.type, 0):
-        there = [f"cuda:{n}" for n in range(found["cuda"])] + ["mps"] * found["mps"]
-        raise CLIPIQAError(f"device {name!r} is not available here: use one of {', '.join(['cpu', *there])}.")
-    return device
+__all__ = ["find_device"]

@@ -42,25 +42,23 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
 
 
-def build_learned(args: argparse.Namespace, device: torch.device) -> tuple[str, CLIPIQA]:
-    """The metric with ``--learned-prompts``, and a name for its scores; what was learned on counts unless told."""
-    from pathlib import Path
-
+def build_learned(args: argparse.Namespace, device: torch.device) -> CLIPIQA:
+    """The metric with ``--learned-prompts``; what was learned on counts unless told."""
     from ...metric import CLIPIQA
     from ...prompts.files import PUBLISHED, read_prompt_file
 
     asked = args.learned_prompts
     said: dict[str, Any] = {"backbone": "RN50", "pos_embedding": "none"}
     if asked in PUBLISHED:
-        name, model_type, path = asked, asked, None
+        model_type, path = asked, None
         said |= {"backbone": PUBLISHED[asked].backbone, "pos_embedding": PUBLISHED[asked].pos_embedding}
     else:
-        name, model_type, path = Path(asked).stem, "clipiqa+", asked
+        model_type, path = "clipiqa+", asked
         metadata = read_prompt_file(asked).metadata
         said |= {key: metadata[key] for key in said if key in metadata}
     given = ("backbone", "pos_embedding", "precision", "clip_weights", "quick_gelu")
     said |= {key: value for key in given if (value := getattr(args, key)) is not None}
-    return name, CLIPIQA(model_type, **said, pretrained_model_path=path).to(device).eval()
+    return CLIPIQA(model_type, **said, pretrained_model_path=path).to(device).eval()
 
 
 def build_metric(

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import itertools
+import contextlib
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ...errors import CLIPIQAError, ImageError
-from ...files.writing import check_output
-from ...scoring.result_files import FORMATS, Output, ResultWriter, format_of, open_results, write_to
-from ...scoring.rows import Header, Row, printable
+from ...scoring.result_files import FORMATS, Output, ResultWriter, format_of, write_to
 from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
 from ..options.signals import Terminated, sigterm_as_interrupt
 
 if TYPE_CHECKING:
-    from ...prompts.pairs import PromptPair
+    from ...prompts.pairs import Columns
+    from ...scoring.score import ScoringRun
 
 EPILOG = """\
 One score in [0, 1] per image and prompt, high is good, in the order of the paths. A file that cannot be scored is
@@ -91,40 +89,27 @@ def run(args: argparse.Namespace) -> int:
     inputs = find_inputs(args.paths, args.null)
     if not inputs.paths:
         raise ImageError(f"{inputs.problem}: there is nothing to score.")
-    if output is not None:
-        check_output(output.path, overwrite=True, inputs=inputs.paths)
-    failures = [Row(name, error=f"{problem}.") for name, problem in inputs.problems.items()]
 
     # Here and below what imports torch, once everything cheap is known to be right.
-    from ...scoring.score import provenance, score_paths
+    from ...scoring.rows import printable
+    from ...scoring.score import score_paths
 
     prepare_pil(args.huge)
     device = find_device(args.device)
-    columns: dict[str, tuple[PromptPair, ...]] | None
-    if args.learned_prompts is None:
-        columns = _columns(args)
-        names_of_scores, metric = tuple(columns), build_metric(args, columns, device)
-    else:
-        columns, (name, metric) = None, build_learned(args, device)
-        names_of_scores = (name,)
-    limits = image_limits(args)
-    header = Header(names_of_scores, provenance(metric, columns, device, **limits))
-    names = [row.path for row in failures] + [printable(path) for path in inputs.paths]
-    if output is not None:
-        writer = open_results(output, header, names)
-    else:
-        writer = write_to(_raw_stdout(), args.format or "table", header, names)
-    todo = [path for path in inputs.paths if printable(path) not in writer.done]
-    rows = score_paths(
-        metric, todo, columns=None if columns is None else list(columns.values()), device=device,
-        batch_size=args.batch_size, workers=args.workers, **limits,
+    columns = None if args.learned_prompts is not None else _columns(args)
+    metric = build_learned(args, device) if columns is None else build_metric(args, columns, device)
+    sources = inputs.sources
+    run = score_paths(
+        metric, sources, columns, device=device, batch_size=args.batch_size, workers=args.workers,
+        out=output, **image_limits(args),
     )  # fmt: skip
-    run = _Run(args, total=len(failures) + len(todo), done=len(inputs.paths) - len(todo))
-    return run.write(itertools.chain(failures, rows), writer)
+    names = [printable(source.name) for source in sources] if run.names is None else run.names
+    writer = None if output else write_to(_raw_stdout(), args.format or "table", run.header, names)
+    return _Progress(args, len(names), run.kept).follow(run, writer)
 
 
 @dataclass
-class _Run:
+class _Progress:
     """A run's progress, told on standard error."""
 
     args: argparse.Namespace
@@ -133,17 +118,21 @@ class _Run:
     scored: int = 0
     failed: int = 0
 
-    def write(self, rows: Iterator[Row], writer: ResultWriter) -> int:
-        """Write the rows as they come; returns the exit code."""
+    def follow(self, run: ScoringRun, writer: ResultWriter | None) -> int:
+        """Tell of the rows as they come, and write them to standard output if they go there; returns the exit code."""
         from tqdm import tqdm
 
         hidden = True if self.args.quiet else False if self.args.progress else None  # None: unless on a terminal
         start = time.monotonic()
         try:
-            with sigterm_as_interrupt(), writer, tqdm(total=self.total, unit="image", disable=hidden) as bar:
-                for row in rows:
+            with (
+                sigterm_as_interrupt(), writer or contextlib.nullcontext(), contextlib.closing(run),
+                tqdm(total=self.total, unit="image", disable=hidden) as bar,
+            ):  # fmt: skip
+                for row in run:
                     with tqdm.external_write_mode():
-                        writer.write(row)
+                        if writer is not None:
+                            writer.write(row)
                         if row.error:
                             print(f"clipiqa score: {row.error}", file=sys.stderr)
                     self.scored += not row.error
@@ -165,8 +154,7 @@ class _Run:
         return f"{self.scored} scored, {self.failed} failed{speed}{earlier}"
 
 
-def _columns(args: argparse.Namespace) -> dict[str, tuple[PromptPair, ...]]:
-    """Column name -> the pairs averaged in it: one, or several for a preset."""
+def _columns(args: argparse.Namespace) -> Columns:
     from ...prompts.pairs import NAMED_PAIRS, parse_columns, parse_prompt_argument
 
     asked = [*map(parse_prompt_argument, args.prompts), *(NAMED_PAIRS if args.all_attributes else ())]
