@@ -37,7 +37,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         OutputError: The file cannot be written, or is a socket or a folder.
     """
-    target, mode = _resolved(path), _mode(path)
+    target, mode = resolved(path), _mode(path)
     if mode is not None and not stat.S_ISREG(mode):
         with _writing(path), _copied_into(path, target, mode) as partial:
             yield partial
@@ -95,7 +95,7 @@ def check_output(
     Raises:
         OutputError: It cannot be written, or would replace what we did not make.
     """
-    target, mode, shown = _resolved(path), _mode(path), _quoted(path)
+    target, mode, shown = resolved(path), _mode(path), _quoted(path)
     if mode is not None and stat.S_ISDIR(mode):
         raise OutputError(f"results cannot be written to {shown}, which is a folder: name a file.")
     if mode is not None and stat.S_ISSOCK(mode):
@@ -136,7 +136,7 @@ def check_folder(
     Raises:
         OutputError: As for ``check_output``.
     """
-    target, mode, inputs = _resolved(folder), _mode(folder), list(inputs)
+    target, mode, inputs = resolved(folder), _mode(folder), list(inputs)
     if mode is not None and not stat.S_ISDIR(mode):
         raise OutputError(f"results cannot be written to {_quoted(folder)}, which is no folder: name another one.")
     with _writing(folder):
@@ -155,7 +155,7 @@ def _writing(path: str | os.PathLike[str], partial: Path | None = None) -> Itera
     except (BrokenPipeError, OutputError):
         raise
     except OSError as error:
-        if error.errno in _OF_THE_DISK or error.filename in map(str, (path, partial or path, _resolved(path))):
+        if error.errno in _OF_THE_DISK or error.filename in map(str, (path, partial or path, resolved(path))):
             raise OutputError(f"cannot write to {_quoted(path)}: {error.strerror or error}.") from error
         raise
 
@@ -197,7 +197,7 @@ def _sync(path: Path) -> None:
         os.close(number)
 
 
-def _resolved(path: str | os.PathLike[str]) -> Path:
+def resolved(path: str | os.PathLike[str]) -> Path:
     """The file behind links, ``~`` expanded; a device stays as named, since /dev/stdout leads to no name at all."""
     mode, path = _mode(path), os.path.expanduser(path)
     return Path(path if mode is not None and not stat.S_ISREG(mode) else os.path.realpath(path))

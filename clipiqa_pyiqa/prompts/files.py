@@ -5,6 +5,7 @@ Our own is a ``.safetensors`` file with the prompts only, which says in its meta
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import PromptError
-from ..files.writing import written_beside
+from ..files.writing import replacing
 from ..weights.checkpoint import first_bytes, load_pickled, open_checkpoint
 from ..weights.selection import find_prompt_file
 from ..weights.torchscript import is_torchscript
@@ -38,8 +39,9 @@ PUBLISHED = {  # by pyiqa's names
     "clipiqa+_rn50_512": Published("CLIPIQA+_RN50_512-89f5d940.pth", "RN50", "interpolate"),
     "clipiqa+_vitL14_512": Published("CLIPIQA+_ViTL14_512-e66488f2.pth", "ViT-L/14", "interpolate"),
 }
-FORMAT = "clipiqa-pyiqa learned prompts 1"
+FORMAT = "clipiqa-pyiqa learned prompts 2"  # with a checksum; 1 had none
 _NAME = "prompt_learner."
+_NUMBERS = 1 << 20  # in a context: twice CLIP's 77 tokens of 1,280 are 197,120
 _NESTED_UNDER = ("state_dict", "params", "model")
 
 logger = logging.getLogger("clipiqa_pyiqa")
@@ -80,6 +82,7 @@ def read_prompt_file(path: str | Path) -> PromptFile:
         content: Any = dict(open_checkpoint(path))
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
+        _check_sum(path, content, metadata)
     elif head.startswith((b"PK", b"\x80")) and not (head.startswith(b"PK") and is_torchscript(path)):
         content = load_pickled(path)
     else:
@@ -89,6 +92,8 @@ def read_prompt_file(path: str | Path) -> PromptFile:
         )
     tensors = _find(path, content)
     ctx = tensors.pop("ctx").detach()
+    if ctx.numel() > _NUMBERS:  # a view of few numbers may declare any shape
+        raise PromptError(f"{path} is damaged: its context vectors are {ctx.numel():,} numbers, at most {_NUMBERS:,}.")
     return PromptFile(path, ctx.float() if ctx.is_floating_point() else ctx, tensors, metadata)
 
 
@@ -162,10 +167,11 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
     if not learner.is_learned:
         raise PromptError("there are no learned prompts to save: train or load some first.")
     tensors = {_NAME + name: value.detach().cpu().contiguous() for name, value in learner.state_dict().items()}
-    with written_beside(path) as partial:
+    with replacing(path) as partial:
         if path.suffix == ".safetensors":
             said = {**describe(learner), **(metadata or {})}
             texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items()}
+            texts["sha256"] = _sum(tensors, texts)
             save_file(tensors, partial, texts)
         elif path.suffix in (".pth", ".pt"):
             torch.save({"params": tensors}, partial)
@@ -188,6 +194,23 @@ def describe(learner: PromptLearner) -> dict[str, str]:
         "shared": str(learner.ctx.dim() == 2).lower(),
         "class_position": "middle",
     }
+
+
+def _sum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 in hex of all that a file of ours says."""
+    said = {key: value for key, value in metadata.items() if key != "sha256"}
+    shapes = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
+    sha256 = hashlib.sha256(json.dumps([said, shapes], sort_keys=True).encode())
+    for name in sorted(tensors):
+        sha256.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()
+
+
+def _check_sum(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Raise if a file of ours is not as it was written; files of the first version cannot tell."""
+    sum_needed = metadata.get("format") == FORMAT or "sha256" in metadata
+    if sum_needed and metadata.get("sha256") != _sum(tensors, metadata):
+        raise PromptError(f"{path} is damaged: its checksum is not that of what it holds; copy or learn it again.")
 
 
 def _find(path: Path, content: Any) -> dict[str, Tensor]:

@@ -1,27 +1,36 @@
 """Result files on disk: rows are appended as they come, and whatever ends a run, the next one can go on from there.
 
-A row is on disk in full or not at all, except after a kill, whose torn last line is repaired when the run is resumed. A
-parquet file cannot grow row by row: its rows are kept as ``NAME.part.jsonl`` beside it until the run ends.
+While a run lasts, its rows are in a journal beside the file, ``NAME.part.jsonl``, each whole and with a checksum. At
+the end they become plain rows, and ``NAME.provenance.json`` says how they were made, with the file's hash; in parquet,
+the file's own metadata does. Files of the first version, which grew in place, are read and resumed, too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
+import io
+import json
+import logging
 import os
-import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
+from ..files.hashes import hash_file
+from ..files.journal import Journal, is_journal, read_journal
+from ..files.locking import locked
+from ..files.writing import check_output, replacing, write_bytes, write_text
 from .rows import Csv, Header, Jsonl, Layout, ResultsError, Row, Table, read_parquet, write_parquet
 
 FORMATS = ("table", "csv", "jsonl", "parquet")
-SYNC_SECONDS = 5.0  # work that a power cut may cost; a killed process costs none
 _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "table"}
+_LEFT_OUT_SHOWN = 3  # of the rows that a warning names
+
+logger = logging.getLogger("clipiqa_pyiqa")
 
 
 def format_of(path: Path) -> str:
@@ -34,15 +43,19 @@ def format_of(path: Path) -> str:
 
 
 def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
-    """Read a csv, jsonl or parquet file that ``clipiqa score`` wrote.
+    """Read a csv, jsonl or parquet file that ``clipiqa score`` wrote, or what is left of an interrupted run.
+
+    Of a copy without its ``NAME.provenance.json``, the header's provenance is empty.
 
     Raises:
         ResultsError: It is missing, damaged, or no such file.
     """
     path = Path(path)
     with _reading(path):
-        header, rows = _read(path, format_of(path))
-        return header, list(rows)
+        header, rows, damage = _read(path, format_of(path))
+    if damage:
+        raise ResultsError(f"{str(path)!r} is damaged ({', '.join(damage)}): --resume scores what is missing again.")
+    return header, rows
 
 
 @dataclass
@@ -56,7 +69,7 @@ class Output:
         overwrite: Replace what is at ``path``.
 
     Raises:
-        ResultsError: The path cannot be written, or is taken and neither ``resume`` nor ``overwrite`` is given.
+        OutputError: The path cannot be written, or is taken and neither ``resume`` nor ``overwrite`` is given.
     """
 
     path: Path
@@ -65,62 +78,53 @@ class Output:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        self.special = self.path.exists() and not self.path.is_file() and not self.path.is_dir()  # a pipe, /dev/null
-        if self.special:
-            self.journal = self.path
-        else:
-            self.path = self.path.resolve()  # a link stays a link when the file behind it is replaced
-            self.journal = (
-                self.path.with_name(self.path.name + ".part.jsonl") if self.format == "parquet" else self.path
-            )
-        self._check()
+        named, self.path = self.path, check_output(self.path, overwrite=True)
+        self.special = self.path.exists() and not self.path.is_file()  # a pipe, /dev/null
+        self.journal = self.path.with_name(f"{self.path.name}.part.jsonl")
+        self.provenance = self.path.with_name(f"{self.path.name}.provenance.json")
+        if self.format == "parquet" and self.special:
+            raise ResultsError(f"parquet results cannot be written to {str(named)!r}, which is no regular file.")
+        if self.resume and self.streamed:
+            raise ResultsError("only csv, jsonl and parquet files can be resumed.")
+        if not self.streamed:
+            for beside in (self.journal, self.provenance):
+                check_output(beside, overwrite=True)
+        self.check_free()
 
     @property
-    def rows_format(self) -> str:
-        """The format in which rows are appended."""
-        return "jsonl" if self.format == "parquet" else self.format
+    def streamed(self) -> bool:
+        """Whether rows are written straight to the file, and there is nothing to resume."""
+        return self.special or self.format == "table"
 
-    def earlier(self) -> tuple[Path, str] | None:
-        """The file and format that an earlier run left its rows in, if there is one to resume."""
-        found = [(self.journal, self.rows_format), (self.path, self.format)]
-        return next(((path, format) for path, format in found if path.is_file() and path.stat().st_size), None)
+    def earlier(self) -> Path | None:
+        """The file that an earlier run left its rows in, if there is one."""
+        return next((path for path in (self.journal, self.path) if path.is_file() and path.stat().st_size), None)
 
-    def _check(self) -> None:
-        shown, folder = repr(str(self.path)), self.path.parent
-        if self.path.is_dir():
-            raise ResultsError(f"results cannot be written to {shown}, which is a folder: name a file.")
-        if not folder.is_dir():
-            raise ResultsError(f"results cannot be written to {shown}: there is no folder {str(folder)!r}.")
-        if not os.access(self.path if self.special else folder, os.W_OK):
-            raise ResultsError(f"results cannot be written to {shown}: permission denied.")
-        if self.format == "parquet" and self.special:
-            raise ResultsError(f"parquet results cannot be written to {shown}, which is no regular file.")
-        if self.resume and (self.format == "table" or self.special):
-            raise ResultsError("only csv, jsonl and parquet files can be resumed.")
+    def check_free(self) -> None:
+        """Raise if there are results which are neither to be resumed nor replaced."""
         if not self.resume and not self.overwrite and not self.special and (found := self.earlier()):
-            raise ResultsError(f"{str(found[0])!r} exists already: pass --resume to go on with it, or --overwrite.")
+            raise ResultsError(f"{str(found)!r} exists already: pass --resume to go on with it, or --overwrite.")
 
 
 class ResultWriter:
-    """Appends rows to where they go; a context manager, whose clean end finishes the file.
+    """Writes rows to a stream as they come; a context manager.
 
     Attributes:
         done: Paths whose scores an earlier run left there.
     """
 
-    def __init__(self, layout: Layout, sink: _Sink, done: frozenset[str] = frozenset(), output: Output | None = None):
-        self.done = done
-        self._layout = layout
-        self._sink = sink
-        self._output = output
+    def __init__(self, layout: Layout, stream: IO[bytes], name: str) -> None:
+        self.done: frozenset[str] = frozenset()
+        self._layout, self._stream, self._name = layout, stream, name
+        self._append(layout.head())
 
     def write(self, row: Row) -> None:
-        """Append one row.
+        """Write one row.
 
         Raises:
-            ResultsError: The disk is full, or the like; the rows written before are kept.
+            OutputError: The disk is full, or the like; the rows written before are kept.
         """
-        self._sink.append(self._layout.row(row))
+        self._append(self._layout.row(row))
 
     def __enter__(self) -> ResultWriter:
         return self
@@ -128,13 +132,44 @@ class ResultWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            self._append(self._layout.foot())
+
+    def _append(self, text: str) -> None:
         try:
+            rest = memoryview(text.encode())
+            while rest:
+                rest = rest[self._stream.write(rest) :]
+            self._stream.flush()
+        except BrokenPipeError:  # the reader of a pipe has gone: no error of ours
+            raise
+        except OSError as error:
+            reason = f"{error.strerror or error}; what was written before is kept"
+            raise ResultsError(f"cannot write to {self._name}: {reason}.") from error
+
+
+class _FileWriter(ResultWriter):
+    """Appends rows to a file's journal, and makes the file of it at the end."""
+
+    def __init__(self, output: Output, header: Header, kept: Sequence[Row], lock: contextlib.ExitStack) -> None:
+        self.done = frozenset(row.path for row in kept if not row.error)
+        self._output, self._header, self._lock = output, header, lock
+        head = {"columns": header.columns, "provenance": header.provenance}
+        records = ({"head": head}, *(row.as_dict(header.columns) for row in kept))
+        self._journal = Journal.create(output.journal, records)
+
+    def write(self, row: Row) -> None:
+        self._journal.append(row.as_dict(self._header.columns))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            with self._journal:
+                if kind is None:
+                    self._journal.check()
             if kind is None:
-                self._sink.append(self._layout.foot())
-        finally:
-            self._sink.close()
-        if kind is None and self._output is not None and self._output.format == "parquet":
-            _publish_parquet(self._output)
+                _publish(self._output, self._header)
 
 
 def write_to(stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> ResultWriter:
@@ -143,95 +178,33 @@ def write_to(stream: IO[bytes], format: str, header: Header, paths: Collection[s
     Args:
         stream: Where to write.
         format: ``'table'``, ``'csv'`` or ``'jsonl'``.
-        header: What to say first.
+        header: What the rows have in common.
         paths: All the paths to come, for the width of a table.
     """
-    layout, sink = _layout(format, header, paths), _Sink(stream, "standard output")
-    sink.append(layout.head())
-    return ResultWriter(layout, sink)
+    return ResultWriter(_layout(format, header, paths), stream, "standard output")
 
 
 def open_results(output: Output, header: Header, paths: Collection[str] = ()) -> ResultWriter:
-    """A writer to a file.
+    """A writer to a file, which nobody else writes to until its context ends.
 
     Args:
         output: The file.
-        header: What it says first; a file that is resumed must say the same.
+        header: What the rows have in common; a file that is resumed must say the same.
         paths: All the paths to come. Those among them that failed in an earlier run are tried again.
 
     Raises:
-        ResultsError: The file cannot be written, or was made by another setup.
+        OutputError: The file cannot be written, is being written, or was made by another setup.
     """
-    layout = _layout(output.rows_format, header, paths)
-    kept = _kept_rows(output, header, frozenset(paths)) if output.resume else []
-    with _writing(str(output.journal)):
+    if output.streamed:
         if not output.special:
-            with _replacing(output.journal) as file:
-                file.writelines(text.encode() for text in chain([layout.head()], map(layout.row, kept)))
-        stream = open(output.journal, "ab", buffering=0)  # noqa: SIM115 - the sink closes it
-    sink = (_Sink if output.special else _FileSink)(stream, repr(str(output.journal)))
-    if output.special:
-        sink.append(layout.head())
-    return ResultWriter(layout, sink, frozenset(row.path for row in kept if not row.error), output)
-
-
-class _Sink:
-    """Appends texts to a stream."""
-
-    def __init__(self, stream: IO[bytes], name: str) -> None:
-        self.stream = stream
-        self.name = name
-
-    def append(self, text: str) -> None:
-        with _writing(self.name):
-            rest = memoryview(text.encode())
-            while rest:
-                rest = rest[self.stream.write(rest) :]
-            self.stream.flush()
-
-    def close(self) -> None:
-        """Leave the stream to whoever opened it."""
-
-
-class _FileSink(_Sink):
-    """Appends texts to a regular file that it owns: each of them whole or not at all."""
-
-    def __init__(self, stream: IO[bytes], name: str) -> None:
-        super().__init__(stream, name)
-        self._end = os.fstat(stream.fileno()).st_size
-        self._synced = time.monotonic()
-
-    def append(self, text: str) -> None:
-        try:
-            super().append(text)
-            if time.monotonic() - self._synced > SYNC_SECONDS:
-                self._sync()
-        except ResultsError:
-            os.ftruncate(self.stream.fileno(), self._end)
-            raise
-        self._end = os.fstat(self.stream.fileno()).st_size
-
-    def close(self) -> None:
-        with self.stream:
-            self._sync()
-
-    def _sync(self) -> None:
-        with _writing(self.name):
-            os.fsync(self.stream.fileno())
-        self._synced = time.monotonic()
-
-
-@contextlib.contextmanager
-def _writing(name: str) -> Iterator[None]:
-    """Turns an operating system's error into a sentence about what was being written."""
-    try:
-        yield
-    except BrokenPipeError:  # the reader of a pipe has gone: no error of ours
-        raise
-    except OSError as error:
-        raise ResultsError(
-            f"cannot write to {name}: {error.strerror or error}; what was written before is kept."
-        ) from error
+            write_bytes(output.path, b"")
+        stream = open(output.path, "ab", buffering=0)  # noqa: SIM115 - open as long as the writer
+        return ResultWriter(_layout(output.format, header, paths), stream, repr(str(output.path)))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(locked(output.path))
+        output.check_free()  # again, now that nobody else can finish one
+        kept = _kept_rows(output, header, frozenset(paths)) if output.resume else []
+        return _FileWriter(output, header, kept, stack.pop_all())
 
 
 def _layout(format: str, header: Header, paths: Collection[str]) -> Layout:
@@ -240,30 +213,66 @@ def _layout(format: str, header: Header, paths: Collection[str]) -> Layout:
     return Csv(header) if format == "csv" else Jsonl(header)
 
 
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file beside ``path``, renamed to it at the end, so that ``path`` is never seen half written."""
-    beside = path.with_name(path.name + ".tmp")
-    try:
-        with open(beside, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+def _publish(output: Output, header: Header) -> None:
+    """Turn a finished journal into the result file and what says how it was made."""
+    damage: list[str] = []
+
+    def rows() -> Iterator[Row]:
+        records = read_journal(output.journal, damage)
+        next(records, None)
+        return (Row.from_dict(record, header.columns) for record in records)
+
+    with replacing(output.path) as partial:
+        with open(partial, "wb") as file:
+            if output.format == "parquet":
+                write_parquet(file, header, rows)
+            else:
+                layout = _layout(output.format, header, ())
+                file.write(layout.head().encode())
+                file.writelines(layout.row(row).encode() for row in rows())
+        if damage:
+            raise ResultsError(
+                f"{str(output.journal)!r} was damaged during the run ({damage[0]}): --resume scores it again."
+            )
+        digest = hash_file(partial)
+    if output.format != "parquet":
+        said = {"file": output.path.name, "sha256": digest, "columns": header.columns, "provenance": header.provenance}
+        write_text(output.provenance, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+    output.journal.unlink()
 
 
 def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[Row]:
-    """An earlier run's rows, without the failures that this run tries again."""
-    earlier = output.earlier()
-    if earlier is None:
+    """An earlier run's rows, without the failures that this run tries again, and without what cannot be right."""
+    path = output.earlier()
+    if path is None:
         return []
-    path, format = earlier
     with _reading(path):
-        before, rows = _read(path, format)
-        _check_same(path, before, header)
-        return [row for row in rows if not row.error or row.path not in paths]
+        before, rows, damage = _read(path, "jsonl" if path == output.journal else output.format)
+    if not before.provenance:
+        raise ResultsError(
+            f"{str(path)!r} cannot be resumed, as {output.provenance.name!r} is not beside it, which says how its "
+            "scores were made: use --overwrite, or another --out."
+        )
+    _check_same(path, before, header)
+    wrong = _wrong_rows(rows)
+    if left_out := [*damage, *wrong.values()]:
+        shown, more = ", ".join(left_out[:_LEFT_OUT_SHOWN]), len(left_out) - _LEFT_OUT_SHOWN
+        also = f" and {more} more" if more > 0 else ""
+        logger.warning("%s: rows that cannot be right are left out, to be scored again: %s%s.", path, shown, also)
+    return [row for row in rows if row.path not in wrong and not (row.error and row.path in paths)]
+
+
+def _wrong_rows(rows: Iterable[Row]) -> dict[str, str]:
+    """The paths of rows that no run of ours wrote -> what is wrong with them."""
+    wrong, seen = {}, set()
+    for row in rows:
+        outside = [score for score in row.scores or () if not 0 <= score <= 1]  # NaN, too
+        if outside:
+            wrong[row.path] = f"{row.path!r} (its score is {outside[0]})"
+        elif row.path in seen:
+            wrong[row.path] = f"{row.path!r} (there are several rows of it)"
+        seen.add(row.path)
+    return wrong
 
 
 def _check_same(path: Path, before: Header, now: Header) -> None:
@@ -289,28 +298,36 @@ def _reading(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise ResultsError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise ResultsError(
             f"{str(path)!r} is not a result file of clipiqa score, or it is damaged ({error})."
         ) from error
 
 
-def _read(path: Path, format: str) -> tuple[Header, Iterator[Row]]:
+def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
+    """The header and rows of a file, and the names of what is damaged in it, if it is a journal."""
     if format == "parquet":
-        return read_parquet(path)
-    return (Csv if format == "csv" else Jsonl).read(_whole_lines(path))
+        return *read_parquet(path), []
+    if is_journal(path):
+        damage: list[str] = []
+        records = read_journal(path, damage)
+        head = next(records, {})["head"]
+        header = Header(tuple(head["columns"]), head["provenance"])
+        return header, [Row.from_dict(record, header.columns) for record in records], damage
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]  # without a last line that a kill has torn, in the first version
+    lines = (line.decode() for line in io.BytesIO(whole))
+    header, rows = (Csv if format == "csv" else Jsonl).read(lines)
+    if not header.provenance and (said := _provenance_of(path)) is not None:
+        if said["sha256"] != hashlib.sha256(content).hexdigest():
+            raise ValueError(f"it is not as it was written: its SHA-256 is not that in {path.name}.provenance.json")
+        header = Header(tuple(said["columns"]), said["provenance"])
+    return header, list(rows), []
 
 
-def _whole_lines(path: Path) -> Iterator[str]:
-    """The lines of a file, without a last one that a kill has torn."""
-    with open(path, "rb") as file:  # in bytes, since it may be torn within a character
-        yield from (line.decode() for line in file if line.endswith(b"\n"))
-
-
-def _publish_parquet(output: Output) -> None:
-    """Turn the finished rows beside a parquet file into that file."""
-    header, rows = Jsonl.read(_whole_lines(output.journal))
-    with _writing(str(output.path)):
-        with _replacing(output.path) as file:
-            write_parquet(file, header, rows)
-        output.journal.unlink()
+def _provenance_of(path: Path) -> Mapping[str, Any] | None:
+    try:
+        text = path.with_name(f"{path.name}.provenance.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return json.loads(text)

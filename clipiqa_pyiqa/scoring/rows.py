@@ -1,28 +1,30 @@
 """Result rows, and how they are written: as csv, jsonl or parquet, or as an aligned table for people.
 
-Each kind of file says first which CLIP-IQA made its scores. ``result_files`` puts them on disk.
+Each row says in short which CLIP-IQA made its scores. ``result_files`` puts them on disk.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from ..errors import CLIPIQAError
+from ..errors import OutputError
 
 FIELDS = ("width", "height", "scored_width", "scored_height", "exif_orientation", "converted", "error")
+METRIC = "metric"  # the last column: which CLIP-IQA, in short
 _NUMBERS = FIELDS[:5]
 _PARQUET_KEY = b"clipiqa_pyiqa"
 _PARQUET_GROUP = 50_000  # rows held in memory at a time
 
 
-class ResultsError(CLIPIQAError):
+class ResultsError(OutputError):
     """A result file that cannot be written, read or continued."""
 
 
@@ -70,7 +72,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Header:
-    """What a result file says before its rows.
+    """What all rows of a result file have in common.
 
     Attributes:
         columns: Names of the score columns.
@@ -83,6 +85,17 @@ class Header:
     def __post_init__(self) -> None:
         one_line = {key: " ".join(value.split()) for key, value in self.provenance.items()}
         object.__setattr__(self, "provenance", one_line)
+        names = ["path", *self.columns, *FIELDS, METRIC]
+        if doubled := next((name for name in names if names.count(name) > 1), None):
+            raise ResultsError(f"no score can be called {doubled!r}: it is the name of another column.")
+
+    @property
+    def metric(self) -> str:
+        """Which CLIP-IQA in short: backbone, weights with their hash, prompts (or their hash) and version."""
+        said = dict(self.provenance)
+        if len(prompts := said.get("prompts", "")) > 60:
+            said["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"
+        return ", ".join(said[key] for key in ("metric", "backbone", "weights", "prompts", "version") if key in said)
 
 
 def printable(path: str) -> str:
@@ -109,26 +122,24 @@ class Layout(Protocol):
 
 
 class Csv:
-    """``# key: value`` lines, then a header line, then one line per image.
-
-    Text that holds a ``#`` is quoted, so that ``pandas.read_csv(file, comment='#')`` is safe with any path.
-    """
+    """A line of names, then one line per image."""
 
     def __init__(self, header: Header) -> None:
         self.header = header
+        self._metric = header.metric
 
     def head(self) -> str:
-        comments = "".join(f"# {key}: {value}\n" for key, value in self.header.provenance.items())
-        return comments + csv_line(["path", *self.header.columns, *FIELDS])
+        return csv_line(["path", *self.header.columns, *FIELDS, METRIC])
 
     def row(self, row: Row) -> str:
-        return csv_line(row.as_dict(self.header.columns).values())
+        return csv_line([*row.as_dict(self.header.columns).values(), self._metric])
 
     def foot(self) -> str:
         return ""
 
-    @classmethod
-    def read(cls, lines: Iterator[str]) -> tuple[Header, Iterator[Row]]:
+    @staticmethod
+    def read(lines: Iterator[str]) -> tuple[Header, Iterator[Row]]:
+        """Read such a file, or one of the first version, which began with ``# key: value`` lines."""
         provenance = {}
         for line in lines:
             if not line.startswith("# "):
@@ -138,43 +149,47 @@ class Csv:
             provenance[key] = value
         records = csv.reader(lines)
         names = next(records, [])
-        header = Header(tuple(names[1 : -len(FIELDS)]), provenance)
-        if names != ["path", *header.columns, *FIELDS]:
+        fields = (*FIELDS, METRIC) if names[-1:] == [METRIC] else FIELDS
+        columns = tuple(names[1 : -len(fields)])
+        if names != ["path", *columns, *fields]:
             raise ValueError("its header line is not the one expected")
-        return header, cls._rows(records, names, header.columns)
+        return Header(columns, provenance), Csv._rows(records, names, columns)
 
     @staticmethod
     def _rows(records: Iterator[list[str]], names: list[str], columns: tuple[str, ...]) -> Iterator[Row]:
         for record in records:
-            if len(record) == len(names):  # a shorter one was torn by a kill
+            if len(record) == len(names):  # a shorter one was torn by a kill, in the first version
                 values: dict[str, Any] = dict(zip(names, record, strict=True))
                 values |= {field: int(values[field]) if values[field] else None for field in _NUMBERS}
                 yield Row.from_dict(values, columns)
 
 
 class Jsonl:
-    """A line ``{"columns": […], "provenance": {…}}``, then one object per image."""
+    """One object per image."""
 
     def __init__(self, header: Header) -> None:
         self.header = header
+        self._metric = {METRIC: header.metric}
 
     def head(self) -> str:
-        return self._line({"columns": self.header.columns, "provenance": dict(self.header.provenance)})
+        return ""
 
     def row(self, row: Row) -> str:
-        return self._line(row.as_dict(self.header.columns))
+        return json.dumps(row.as_dict(self.header.columns) | self._metric, ensure_ascii=False) + "\n"
 
     def foot(self) -> str:
         return ""
 
     @staticmethod
-    def _line(value: Mapping[str, Any]) -> str:
-        return json.dumps(value, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def read(cls, lines: Iterator[str]) -> tuple[Header, Iterator[Row]]:
-        first = json.loads(next(lines, ""))
-        header = Header(tuple(first["columns"]), first["provenance"])
+    def read(lines: Iterator[str]) -> tuple[Header, Iterator[Row]]:
+        """Read such a file, or one of the first version, which began with ``{"columns": …, "provenance": …}``."""
+        first = json.loads(line := next(lines, ""))
+        if "provenance" in first:
+            header = Header(tuple(first["columns"]), first["provenance"])
+        else:
+            header, lines = Header(tuple(first)[1 : -len(FIELDS) - 1], {}), itertools.chain([line], lines)
+            if list(first) != ["path", *header.columns, *FIELDS, METRIC]:
+                raise ValueError("its names are not those expected")
         return header, (Row.from_dict(json.loads(line), header.columns) for line in lines)
 
 
@@ -216,7 +231,7 @@ class Table:
         return f"{path:<{self.path_width}}  {scores}  {note}".rstrip() + "\n"
 
 
-def read_parquet(path: Path) -> tuple[Header, Iterator[Row]]:
+def read_parquet(path: Path) -> tuple[Header, list[Row]]:
     """The header and rows of a parquet file that ``write_parquet`` wrote."""
     from pyarrow import parquet  # not at the top: only parquet files should pay for its import
 
@@ -224,19 +239,39 @@ def read_parquet(path: Path) -> tuple[Header, Iterator[Row]]:
         said = json.loads((file.schema_arrow.metadata or {}).get(_PARQUET_KEY, b"{}"))
         values = file.read().to_pylist()
     header = Header(tuple(said["columns"]), said["provenance"])
-    return header, (Row.from_dict(value, header.columns) for value in values)
+    rows = [Row.from_dict(value, header.columns) for value in values]
+    if said.get("sha256", digest := _digest(header, rows)) != digest:
+        raise ValueError("its rows are not those that were written")
+    return header, rows
 
 
-def write_parquet(file: IO[bytes], header: Header, rows: Iterator[Row]) -> None:
-    """Write a whole parquet file; its metadata holds the header, which pandas shows as ``DataFrame.attrs``."""
+def write_parquet(file: IO[bytes], header: Header, rows: Callable[[], Iterator[Row]]) -> None:
+    """Write a whole parquet file; its metadata holds the header, which pandas shows as ``DataFrame.attrs``.
+
+    Args:
+        file: Where to.
+        header: What the metadata says.
+        rows: Gives the rows from their beginning: once for their hash, once to write them.
+    """
     import pyarrow
     from pyarrow import parquet
 
-    said = json.dumps({"columns": header.columns, "provenance": dict(header.provenance)})
-    types = {"path": pyarrow.string(), **dict.fromkeys(header.columns, pyarrow.float64())}
-    types |= {field: pyarrow.int32() if field in _NUMBERS else pyarrow.string() for field in FIELDS}
-    metadata = {_PARQUET_KEY: said, b"PANDAS_ATTRS": json.dumps(dict(header.provenance))}
-    schema = pyarrow.schema(types, metadata=metadata)
+    provenance = dict(header.provenance)
+    said = json.dumps({"columns": header.columns, "provenance": provenance, "sha256": _digest(header, rows())})
+    text = pyarrow.string()
+    types = {"path": text, **dict.fromkeys(header.columns, pyarrow.float64())}
+    types |= {field: pyarrow.int32() if field in _NUMBERS else text for field in FIELDS} | {METRIC: text}
+    schema = pyarrow.schema(types, metadata={_PARQUET_KEY: said, b"PANDAS_ATTRS": json.dumps(provenance)})
+    dicts, metric = (row.as_dict(header.columns) for row in rows()), {METRIC: header.metric}
     with parquet.ParquetWriter(file, schema) as writer:
-        while group := [row.as_dict(header.columns) for row in itertools.islice(rows, _PARQUET_GROUP)]:
+        while group := [row | metric for row in itertools.islice(dicts, _PARQUET_GROUP)]:
             writer.write_table(pyarrow.Table.from_pylist(group, schema))
+
+
+def _digest(header: Header, rows: Iterable[Row]) -> str:
+    """SHA-256 in hex of what a result file says, whatever its format."""
+    layout, sha256 = Jsonl(header), hashlib.sha256()
+    sha256.update(json.dumps([header.columns, dict(header.provenance)]).encode())
+    for row in rows:
+        sha256.update(layout.row(row).encode())
+    return sha256.hexdigest()

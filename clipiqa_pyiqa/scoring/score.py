@@ -15,6 +15,7 @@ import torch
 
 from ..clip.device import find_device
 from ..errors import ImageError
+from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import Damaged, ImageRecord, check_limits, read_image
 from ..images.sources import ImageSource, sources_of
@@ -105,7 +106,8 @@ def score_paths(
     Raises:
         ImageError: ``max_side`` or ``max_pixels`` is too small to score anything.
         PromptError: Questions that cannot be asked.
-        ResultsError: The file cannot be written, or is taken and neither ``resume`` nor ``overwrite`` is given.
+        OutputError: The file cannot be written, or is taken and neither ``resume`` nor ``overwrite`` is given, or is
+            one of the images.
     """
     limits: dict[str, Any] = {
         "apply_exif": apply_exif,
@@ -123,6 +125,7 @@ def score_paths(
         if not isinstance(out, Output):
             out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
         found = list(sources)
+        check_output(out.path, overwrite=True, inputs=(source.name for source in found))
         writer = open_results(out, header, [printable(source.name) for source in found])
         todo = [source for source in found if printable(source.name) not in writer.done]
         sources, names, kept = iter(todo), tuple(printable(source.name) for source in todo), len(found) - len(todo)

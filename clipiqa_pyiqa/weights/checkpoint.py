@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ..errors import WeightsError
+from .archive import check_members
 from .torchscript import is_torchscript, read_torchscript
 
 _NESTED_UNDER = ("state_dict", "model", "params")
@@ -50,7 +52,10 @@ class Checkpoint(Mapping[str, torch.Tensor]):
         if key not in self.shapes:
             raise KeyError(key)
         try:
-            return self._read(key)
+            tensor = self._read(key)
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise ValueError("it holds numbers that are not finite")
+            return tensor
         except (RuntimeError, ValueError, OSError, SafetensorError) as error:
             raise WeightsError(f"{self.path} is damaged: its tensor {key} cannot be read ({error}).") from error
 
@@ -130,6 +135,8 @@ def load_pickled(path: Path, mmap: bool = False) -> Any:
         WeightsError: If the file is damaged, or pickled with code in it.
     """
     try:
+        if zipfile.is_zipfile(path):
+            check_members(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice about pickle protocols, meant for the file's author
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)

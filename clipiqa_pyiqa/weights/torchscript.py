@@ -2,7 +2,8 @@
 
 ``torch.jit.load`` compiles the code inside the archive, and ``torch.load(weights_only=True)`` refuses such files. But
 an archive is a zip: ``data.pkl`` describes the modules, and ``data/0``, ``data/1``, ... are the tensors' bytes, stored
-uncompressed. We unpickle the description with a handful of harmless names and no others, and map the bytes.
+uncompressed. We unpickle the description with a handful of harmless names and no others, and map the bytes, whose CRC
+is checked when they are read.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
+
+from .archive import check_crc, check_declared
+
+DEPTH = 32  # of modules in modules: 7 in CLIP
+MODULES = 20_000  # with each way to a shared one counted: about 300 in CLIP
 
 _STORAGES = {
     "HalfStorage": torch.float16,
@@ -36,8 +42,13 @@ class _Storage:
 
     bytes: mmap.mmap
     start: int
-    length: int
+    entry: zipfile.ZipInfo
     dtype: torch.dtype
+
+    @property
+    def length(self) -> int:
+        """In bytes."""
+        return self.entry.file_size
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,10 @@ class LazyTensor:
         dtype = self.storage.dtype
         if math.prod(self.shape) == 0:
             return torch.empty(self.shape, dtype=dtype)
+        if math.prod(self.shape) * dtype.itemsize > self.storage.length:
+            raise ValueError(f"it declares the shape {self.shape}, but has {self.storage.length} bytes")
+        start, end = self.storage.start, self.storage.start + self.storage.length
+        check_crc(memoryview(self.storage.bytes)[start:end], self.storage.entry)
         count = self.storage.length // dtype.itemsize
         flat = torch.frombuffer(self.storage.bytes, dtype=dtype, count=count, offset=self.storage.start)
         return flat.as_strided(self.shape, self.stride, self.offset)  # checks that it stays inside the storage
@@ -85,6 +100,7 @@ def read_torchscript(path: Path) -> dict[str, LazyTensor]:
         Exception: If it is damaged, almost any other.
     """
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        check_declared(archive, path)
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         description = next(name for name in archive.namelist() if PurePosixPath(name).name == "data.pkl")
         with archive.open(description) as pickled:
@@ -117,11 +133,12 @@ class _Unpickler(pickle.Unpickler):
         entry = self._archive.getinfo(f"{self._folder}/data/{key}")
         if entry.compress_type != zipfile.ZIP_STORED:
             raise ValueError("packed again with compression, so that it cannot be mapped")
+        if self._mapped[entry.header_offset : entry.header_offset + 4] != b"PK\3\4":
+            raise ValueError(f"no member begins where {entry.filename} should")
         # The bytes follow the entry's local header: 30 bytes, then its name and an extra field of these two lengths.
         name_length, extra_length = struct.unpack_from("<HH", self._mapped, entry.header_offset + 26)
-        return _Storage(
-            self._mapped, entry.header_offset + 30 + name_length + extra_length, entry.file_size, _dtype(dtype)
-        )
+        start = entry.header_offset + 30 + name_length + extra_length
+        return _Storage(self._mapped, start, entry, _dtype(dtype))
 
 
 def _dtype(value: Any) -> torch.dtype:
@@ -140,11 +157,17 @@ def _untyped(value: Any, *_: Any) -> Any:
     return value
 
 
-def _named_tensors(module: _Module, prefix: str = "") -> dict[str, LazyTensor]:
+def _named_tensors(root: _Module) -> dict[str, LazyTensor]:
     tensors: dict[str, LazyTensor] = {}
-    for name, value in module.attributes.items():
-        if isinstance(value, LazyTensor):
-            tensors[prefix + name] = value
-        elif isinstance(value, _Module):
-            tensors |= _named_tensors(value, f"{prefix}{name}.")
+    waiting, seen = [("", root, 0)], 0
+    while waiting:
+        prefix, module, depth = waiting.pop()
+        seen += 1
+        if depth > DEPTH or seen > MODULES:  # modules may be shared, and so be more by their names than in the file
+            raise ValueError(f"its modules are nested deeper than {DEPTH}, or are more than {MODULES:,}")
+        for name, value in module.attributes.items():
+            if isinstance(value, LazyTensor):
+                tensors[prefix + name] = value
+            elif isinstance(value, _Module):
+                waiting.append((f"{prefix}{name}.", value, depth + 1))
     return tensors

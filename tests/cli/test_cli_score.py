@@ -139,11 +139,15 @@ class TestResults:
 
     def test_format_beats_suffix(self, clipiqa: Any, folder: Path, tmp_path: Path) -> None:
         assert clipiqa(folder, "--out", tmp_path / "scores.dat", "--format", "jsonl").code == 0
-        assert len((tmp_path / "scores.dat").read_text().splitlines()) == 4
+        assert len((tmp_path / "scores.dat").read_text().splitlines()) == 3
 
     def test_jsonl_on_standard_output_is_nothing_but_jsonl(self, clipiqa: Any, folder: Path) -> None:
-        first, *others = map(json.loads, clipiqa(folder, "--format", "jsonl", "--progress").out.splitlines())
-        assert first["provenance"]["metric"] == "brightness" and len(others) == 3
+        found = [json.loads(line) for line in clipiqa(folder, "--format", "jsonl", "--progress").out.splitlines()]
+        assert [row["metric"] for row in found] == ["brightness, Good photo.|Bad photo."] * 3
+
+    def test_an_input_is_never_replaced(self, clipiqa: Any, folder: Path) -> None:
+        ran = clipiqa(folder, "--format", "csv", "--out", folder / "a.png", "--overwrite")
+        assert ran.code == 2 and "a.png' is one of the inputs and is not replaced" in ran.err
 
     def test_says_everything_a_score_depends_on(self, clipiqa: Any, folder: Path, tmp_path: Path) -> None:
         clipiqa(folder, "--out", tmp_path / "a.csv", "--max-side", "64", "--no-exif", "--max-pixels", "4000")
@@ -294,7 +298,7 @@ class TestRealProcesses:
         """Starts a run that hangs in the middle, sends it a signal there, and returns its exit code and messages."""
 
         def run(out: Path, number: signal.Signals) -> SimpleNamespace:
-            journal = out.with_name(out.name + ".part.jsonl") if out.suffix == ".parquet" else out
+            journal = out.with_name(out.name + ".part.jsonl")
             process = subprocess.Popen(
                 standin(many, "--out", out, "--batch-size", "4", "--resume"),
                 env={**os.environ, "STANDIN_STALL": "100"},
@@ -336,7 +340,7 @@ class TestRealProcesses:
         ran = broken_off(out, number)
         assert ran.code == code
         assert "clipiqa score: interrupted: " in ran.err and " left; --resume goes on from here" in ran.err
-        kept = read_results(out)[1]
+        kept = read_results(ran.journal)[1]
         assert f"{len(kept)} scored" in ran.err and 40 < len(kept) < 200
         self.finish(many, out, clipiqa)
 
@@ -345,7 +349,7 @@ class TestRealProcesses:
             standin(many, "--format", "csv"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert process.stdout is not None and process.stderr is not None
-        assert process.stdout.readline().startswith("# metric")
+        assert process.stdout.readline().startswith("path,quality,")
         process.stdout.close()
         assert "Traceback" not in process.stderr.read() and process.wait(60) == 0
         process.stderr.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
+import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from clipiqa_pyiqa.scoring import result_files
+from clipiqa_pyiqa.errors import OutputError
+from clipiqa_pyiqa.files import writing
+from clipiqa_pyiqa.files.locking import LockedError
 from clipiqa_pyiqa.scoring.result_files import FORMATS, Output, format_of, open_results, read_results, write_to
 from clipiqa_pyiqa.scoring.rows import Header, ResultsError, Row, printable
 
@@ -25,6 +29,27 @@ ROWS = [
     Row("photos/ü–z.jpg", (1.0, 1e-7), 33, 32, 33, 32, 1, "rgb+alpha->rgb on white"),
 ]
 FILE_FORMATS = ["csv", "jsonl", "parquet"]
+METRIC = "clipiqa, openai afeb0e10"
+
+
+def beside(path: Path) -> list[str]:
+    """The files of a finished run."""
+    return [path.name] if path.suffix == ".parquet" else [path.name, f"{path.name}.provenance.json"]
+
+
+def first_version(path: Path, rows: list[Row] = ROWS, header: Header = HEADER) -> None:
+    """Write a csv or jsonl file as the first version did."""
+    from clipiqa_pyiqa.scoring.rows import FIELDS, csv_line
+
+    if path.suffix == ".csv":
+        lines = [*(f"# {key}: {value}\n" for key, value in header.provenance.items())]
+        lines += [csv_line(["path", *header.columns, *FIELDS])]
+        lines += [csv_line(row.as_dict(header.columns).values()) for row in rows]
+    else:
+        said = {"columns": header.columns, "provenance": dict(header.provenance)}
+        records = [said, *(row.as_dict(header.columns) for row in rows)]
+        lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
+    path.write_text("".join(lines), encoding="utf-8", newline="")
 
 
 def write(
@@ -37,6 +62,16 @@ def write(
                 writer.write(row)
 
 
+def broken_off(path: Path, rows: list[Row] = ROWS, **how: bool) -> Path:
+    """Break a run off after some rows; returns what it leaves."""
+    output = Output(path, format_of(path), **how)
+    with pytest.raises(KeyboardInterrupt), open_results(output, HEADER) as writer:
+        for row in rows:
+            writer.write(row)
+        raise KeyboardInterrupt
+    return output.journal
+
+
 @pytest.fixture(params=FILE_FORMATS)
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / f"scores.{request.param}"
@@ -46,31 +81,52 @@ class TestContents:
     def test_round_trip(self, path: Path) -> None:
         write(path)
         assert read_results(path) == (HEADER, ROWS)
-        assert [entry.name for entry in path.parent.iterdir()] == [path.name]  # nothing else is left
+        assert sorted(os.listdir(path.parent)) == beside(path)  # nothing else is left
 
     def test_csv_text(self, tmp_path: Path) -> None:
         write(tmp_path / "scores.csv", ROWS[:1] + ROWS[2:3])
         assert (tmp_path / "scores.csv").read_text().splitlines() == [
-            "# metric: clipiqa",
-            "# weights: openai afeb0e10",
             'path,quality,"Crisp photo.|Hazy, dim photo.",width,height,scored_width,scored_height,exif_orientation,'
-            "converted,error",
-            "photos/a.jpg,0.25,0.5,640,480,640,480,1,,",
-            "photos/bad.jpg,,,,,,,,,'photos/bad.jpg' is empty (0 bytes).",
+            "converted,error,metric",
+            f'photos/a.jpg,0.25,0.5,640,480,640,480,1,,,"{METRIC}"',
+            f"photos/bad.jpg,,,,,,,,,'photos/bad.jpg' is empty (0 bytes).,\"{METRIC}\"",
         ]
 
     def test_jsonl_text(self, tmp_path: Path) -> None:
         write(tmp_path / "scores.jsonl", ROWS[3:])
-        first, second = map(json.loads, (tmp_path / "scores.jsonl").read_text().splitlines())
-        assert first == {"columns": list(HEADER.columns), "provenance": dict(HEADER.provenance)}
-        assert second["path"] == "photos/ü–z.jpg" and second["quality"] == 1.0 and second["error"] == ""
+        (only,) = map(json.loads, (tmp_path / "scores.jsonl").read_text().splitlines())
+        assert only["path"] == "photos/ü–z.jpg" and only["quality"] == 1.0 and only["error"] == ""
+        assert list(only)[-1] == "metric" and only["metric"] == METRIC
 
-    def test_pandas_reads_csv(self, tmp_path: Path) -> None:
+    def test_provenance_beside(self, tmp_path: Path) -> None:
         write(tmp_path / "scores.csv")
-        frame = pd.read_csv(tmp_path / "scores.csv", comment="#")
+        said = json.loads((tmp_path / "scores.csv.provenance.json").read_text())
+        assert said["provenance"] == dict(HEADER.provenance) and said["columns"] == list(HEADER.columns)
+        assert said["sha256"] == hashlib.sha256((tmp_path / "scores.csv").read_bytes()).hexdigest()
+
+    @pytest.mark.parametrize("suffix", FILE_FORMATS)
+    def test_pandas_reads_it_without_an_option(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"scores.{suffix}"
+        write(path)
+        if suffix == "jsonl":
+            frame = pd.read_json(path, lines=True)
+        else:
+            frame = pd.read_csv(path) if suffix == "csv" else pd.read_parquet(path)
         assert frame.path.tolist() == [row.path for row in ROWS]
         assert frame.quality.isna().tolist() == [False, False, True, False]
-        assert frame[HEADER.columns[1]].dropna().tolist() == [0.5, 1 / 3, 1e-7]
+        assert frame[HEADER.columns[1]].dropna().tolist() == pytest.approx([0.5, 1 / 3, 1e-7], rel=1e-10)  # of JSON
+        assert frame.columns[-1] == "metric" and set(frame.metric) == {METRIC}
+
+    def test_which_metric_in_short(self) -> None:
+        said = {"metric": "clipiqa", "backbone": "RN50", "weights": "openai afeb0e10", "version": "1.0"}
+        assert Header(("a",), {**said, "prompts": "A|B"}).metric == "clipiqa, RN50, openai afeb0e10, A|B, 1.0"
+        long = Header(("a",), {**said, "prompts": "Good photo.|Bad photo.; " * 30}).metric
+        assert len(long) < 80 and "prompts " in long
+
+    @pytest.mark.parametrize("name", ["metric", "width", "path"])
+    def test_no_score_is_called_like_another_column(self, name: str) -> None:
+        with pytest.raises(ResultsError, match=f"no score can be called '{name}'"):
+            Header((name,), {})
 
     def test_pandas_reads_parquet_with_provenance(self, tmp_path: Path) -> None:
         write(tmp_path / "scores.parquet")
@@ -78,11 +134,6 @@ class TestContents:
         assert frame.path.tolist() == [row.path for row in ROWS]
         assert frame.quality.isna().tolist() == [False, False, True, False]
         assert frame.attrs == dict(HEADER.provenance)
-
-    def test_pandas_reads_jsonl(self, tmp_path: Path) -> None:
-        write(tmp_path / "scores.jsonl")
-        lines = (tmp_path / "scores.jsonl").read_text().splitlines()[1:]
-        assert pd.read_json(io.StringIO("\n".join(lines)), lines=True).quality.isna().sum() == 1
 
     def test_names_that_are_not_utf8(self, path: Path) -> None:
         raw = os.fsdecode(b"caf\xe9.jpg")
@@ -134,7 +185,7 @@ class TestStream:
         with write_to(stream, "csv", HEADER) as writer:
             for number, row in enumerate(ROWS, 1):
                 writer.write(row)
-                assert len(list(csv.reader(stream.getvalue().decode().splitlines(keepends=True)[3:]))) == number
+                assert len(list(csv.reader(stream.getvalue().decode().splitlines(keepends=True)[1:]))) == number
 
     def test_full(self) -> None:
         with open("/dev/full", "wb", buffering=0) as full, pytest.raises(ResultsError, match="No space left on device"):
@@ -150,7 +201,7 @@ class TestResume:
             raise KeyboardInterrupt
         write(path, resume=True)
         assert read_results(path) == (HEADER, ROWS)
-        assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+        assert sorted(os.listdir(path.parent)) == beside(path)
 
     def test_tries_failures_again_and_keeps_those_it_was_not_asked_about(self, path: Path) -> None:
         write(path)
@@ -172,29 +223,77 @@ class TestResume:
         assert read_results(path)[1] == ROWS
 
     @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-    def test_wherever_the_file_was_torn(self, tmp_path: Path, suffix: str) -> None:
+    def test_wherever_a_file_of_the_first_version_was_torn(self, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"scores.{suffix}"
-        write(path)
+        first_version(path)
+        assert read_results(path) == (HEADER, ROWS)
         content = path.read_bytes()
-        whole = [row for row in ROWS if not row.error] + ROWS[2:3]
-        start = len(content) - len(content[content.index(b"photos/a.jpg") :])
-        for end in range(start, len(content)):
+        for end in range(content.index(b"photos/a.jpg"), len(content), 7):
             path.write_bytes(content[:end])
             write(path, resume=True)
             rows = read_results(path)[1]
-            assert sorted(rows, key=ROWS.index) == ROWS and len(rows) == len(whole), end
+            assert sorted(rows, key=ROWS.index) == ROWS, end
 
-    def test_torn_journal_of_a_parquet_file(self, tmp_path: Path) -> None:
-        path = tmp_path / "scores.parquet"
-        with pytest.raises(KeyboardInterrupt), open_results(Output(path, "parquet"), HEADER) as writer:
-            for row in ROWS:
-                writer.write(row)
-            raise KeyboardInterrupt
-        journal = tmp_path / "scores.parquet.part.jsonl"
-        assert not path.exists() and len(read_results(journal)[1]) == 4
-        journal.write_bytes(journal.read_bytes()[:-20])
-        write(path, resume=True)
-        assert len(read_results(path)[1]) == 4 and not journal.exists()
+    def test_wherever_a_journal_was_torn(self, path: Path) -> None:
+        journal = broken_off(path)
+        content = journal.read_bytes()
+        for end in range(content.index(b"\n") + 1, len(content), 11):
+            journal.write_bytes(content[:end])
+            write(path, resume=True)
+            assert sorted(read_results(path)[1], key=ROWS.index) == ROWS, end
+            path.unlink()
+
+    def test_wherever_a_journal_is_damaged(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        journal = broken_off(path)
+        content = journal.read_bytes()
+        rng, seen = random.Random(0), 0
+        for _ in range(60):
+            where = rng.randrange(content.index(b"\n") + 1, len(content) - 1)
+            damaged = bytearray(content)
+            damaged[where] ^= rng.randrange(1, 256)
+            journal.write_bytes(damaged)
+            caplog.clear()
+            with pytest.raises(ResultsError, match=r"is damaged \(line \d"):
+                read_results(journal)
+            write(path, resume=True)
+            seen += "are left out, to be scored again: line " in caplog.text
+            assert sorted(read_results(path)[1], key=ROWS.index) == ROWS, where
+            path.unlink()
+        assert seen == 60
+
+    def test_of_a_journal_of_the_first_version(self, tmp_path: Path) -> None:
+        first_version(journal := tmp_path / "scores.parquet.part.jsonl", ROWS[:2])
+        write(tmp_path / "scores.parquet", resume=True)
+        assert read_results(tmp_path / "scores.parquet") == (HEADER, ROWS) and not journal.exists()
+
+    def test_what_cannot_be_right_is_scored_again(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        wrong = [Row(f"{n}.jpg", (score, 0.5), 9, 9, 9, 9, 1) for n, score in enumerate((1.5, -0.1, float("nan")))]
+        twice = [Row("2x.jpg", (score, 0.5), 9, 9, 9, 9, 1) for score in (0.1, 0.2)]
+        journal = broken_off(path, [*ROWS, *wrong, *twice])
+        rows = [Row(row.path, (0.5, 0.5), 9, 9, 9, 9, 1) for row in (*wrong, twice[0])]
+        write(path, [*ROWS, *rows], resume=True)
+        assert read_results(path)[1] == [ROWS[0], ROWS[1], ROWS[3], ROWS[2], *rows] and not journal.exists()
+        assert (
+            "'0.jpg' (its score is 1.5), '1.jpg' (its score is -0.1), '2.jpg' (its score is nan) and 1" in caplog.text
+        )
+
+    def test_a_damaged_file_is_neither_read_nor_resumed(self, path: Path) -> None:
+        write(path)
+        content = path.read_bytes()
+        place = content.index(b"photos/a.jpg")
+        path.write_bytes(content.replace(b"photos/a.jpg", b"photos/b.jpg") if place else b"")
+        with pytest.raises(ResultsError, match="is damaged"):
+            read_results(path)
+        with pytest.raises(ResultsError, match="is damaged"):
+            write(path, resume=True)
+
+    def test_a_copy_without_its_provenance_is_read_but_not_resumed(self, tmp_path: Path) -> None:
+        for path in (tmp_path / "scores.csv", tmp_path / "scores.jsonl"):
+            write(path)
+            path.with_name(path.name + ".provenance.json").unlink()
+            assert read_results(path) == (Header(HEADER.columns, {}), ROWS)
+            with pytest.raises(ResultsError, match=r"as 'scores\..*\.provenance\.json' is not beside it"):
+                write(path, resume=True)
 
     @pytest.mark.parametrize(
         ("columns", "changes", "message"),
@@ -214,19 +313,48 @@ class TestResume:
             write(path, ROWS, header, resume=True)
         assert path.read_bytes() == before
 
-    @pytest.mark.parametrize("content", ["a,b\n1,2\n", "{}\n", "# a: b\n", "\x00\x01", "path,error\n", "[1, 2]\n"])
+    @pytest.mark.parametrize(
+        "content", ['["12345678", {}]\n', "a,b\n1,2\n", "{}\n", "# a: b\n", "\x00\x01", "path,error\n", "[1, 2]\n"]
+    )
     def test_refuses_what_is_no_result_file(self, path: Path, content: str) -> None:
         path.write_text(content)
         with pytest.raises(ResultsError, match="is not a result file of clipiqa score"):
             write(path, resume=True)
         assert path.read_text() == content
 
-    def test_refuses_a_damaged_row(self, tmp_path: Path) -> None:
+    def test_refuses_a_damaged_row_of_the_first_version(self, tmp_path: Path) -> None:
         path = tmp_path / "scores.jsonl"
-        write(path)
+        first_version(path)
         path.write_bytes(path.read_bytes().replace(b'"quality": 0.25', b'"quality": oops'))
         with pytest.raises(ResultsError, match="damaged"):
             write(path, resume=True)
+
+
+class TestOneRunAtATime:
+    def test_a_second_one_is_refused_and_the_first_loses_nothing(self, path: Path) -> None:
+        output = Output(path, format_of(path))
+        with open_results(output, HEADER) as writer:
+            writer.write(ROWS[0])
+            for how in ({}, {"resume": True}, {"overwrite": True}):
+                with pytest.raises((LockedError, ResultsError), match=r"is being written by process|exists already"):
+                    write(path, **how)
+            for row in ROWS[1:]:
+                writer.write(row)
+        assert read_results(path)[1] == ROWS
+        assert sorted(os.listdir(path.parent)) == beside(path)
+
+    def test_one_that_was_checked_before_another_ended_replaces_nothing(self, path: Path) -> None:
+        late = Output(path, format_of(path))
+        write(path)
+        with pytest.raises(ResultsError, match="exists already"):
+            open_results(late, HEADER)
+
+    def test_a_deleted_journal_is_an_error(self, path: Path) -> None:
+        output = Output(path, format_of(path))
+        with pytest.raises(OutputError, match="was deleted or replaced"), open_results(output, HEADER) as writer:
+            output.journal.unlink()
+            writer.write(ROWS[0])
+        assert not path.exists()
 
 
 class TestOutput:
@@ -237,18 +365,26 @@ class TestOutput:
         write(path, ROWS[:1], overwrite=True)
         assert read_results(path)[1] == ROWS[:1]
 
+    def test_an_interrupted_run_that_is_to_overwrite_leaves_the_old_file(self, path: Path) -> None:
+        write(path)
+        before = path.read_bytes()
+        broken_off(path, ROWS[:1], overwrite=True)
+        assert path.read_bytes() == before
+        write(path, ROWS[:1], overwrite=True)
+        assert read_results(path)[1] == ROWS[:1]
+
     def test_interrupted_parquet_is_not_dropped_unasked(self, tmp_path: Path) -> None:
         (tmp_path / "scores.parquet.part.jsonl").write_text("{}\n")
         with pytest.raises(ResultsError, match=r"part\.jsonl' exists already"):
             Output(tmp_path / "scores.parquet", "parquet")
 
     def test_unwritable(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        with pytest.raises(ResultsError, match="is a folder: name a file"):
+        with pytest.raises(OutputError, match="which is a folder: name a file"):
             Output(tmp_path, "csv")
-        with pytest.raises(ResultsError, match=r"there is no folder '.*nowhere'"):
+        with pytest.raises(OutputError, match=r"there is no folder '.*nowhere'"):
             Output(tmp_path / "nowhere/scores.csv", "csv")
-        monkeypatch.setattr(result_files.os, "access", lambda *_: False)  # as root, everything can be written
-        with pytest.raises(ResultsError, match="permission denied"):
+        monkeypatch.setattr(writing.os, "access", lambda *_: False)  # as root, everything can be written
+        with pytest.raises(OutputError, match="permission denied"):
             Output(tmp_path / "scores.csv", "csv")
 
     def test_devices_and_pipes_are_written_to_and_stay_what_they_are(self) -> None:
@@ -303,9 +439,9 @@ class TestFullDisk:
     def test_keeps_every_whole_row_and_can_go_on(self, small_disk: Path, format: str) -> None:
         path = small_disk / f"scores.{format}"
         rows = [Row(f"photos/{n:04}.jpg", (n / 2000, 0.5), 640, 480, 640, 480, 1) for n in range(2000)]
-        with pytest.raises(ResultsError, match="No space left on device; what was written before is kept"):
+        with pytest.raises(OutputError, match="No space left on device; what was written before is kept"):
             write(path, rows)
-        journal = path if path.exists() else path.with_name(path.name + ".part.jsonl")
+        journal = path.with_name(path.name + ".part.jsonl")
         kept = read_results(journal)[1]
         assert 100 < len(kept) < 2000 and kept == rows[: len(kept)]
         assert journal.read_bytes().endswith(b"\n")  # no torn row
@@ -316,7 +452,7 @@ class TestFullDisk:
     def test_no_room_for_the_parquet_file_at_the_end(self, small_disk: Path) -> None:
         path = small_disk / "scores.parquet"
         rows = [Row(f"photos/{os.urandom(20).hex()}.jpg", (n / 250, 0.5), 9, 9, 9, 9, 1) for n in range(220)]
-        with pytest.raises(ResultsError, match=r"cannot write to .*No space left"):
+        with pytest.raises(OutputError, match=r"cannot write to .*No space left"):
             write(path, rows)
         assert [entry.name for entry in small_disk.iterdir()] == ["scores.parquet.part.jsonl"]
         subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import time
 import zipfile
 from pathlib import Path
 from random import Random
@@ -28,6 +30,7 @@ from clipiqa_pyiqa.weights.architecture import (
     check_architecture,
 )
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
+from clipiqa_pyiqa.weights.foreign import check_options
 
 
 @pytest.fixture
@@ -345,3 +348,108 @@ def test_unknown_backbone_gets_the_nearest() -> None:
         canonical_backbone("RN51")
     with pytest.raises(WeightsError, match="did you mean 'ViT-L/14'"):
         canonical_backbone("ViT-L/14@336px")
+
+
+# Damage and hostile files
+
+
+def saved(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    torch.save(tensors, path)
+    return path
+
+
+def test_bytes_that_were_damaged_are_named(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Of random damage to a TorchScript archive and to a state dict, none passes with other tensors."""
+    random, outcomes = Random(0), {"refused": 0, "the same": 0}
+    for path in (save_archive(tmp_path / "a.pt", tensors), saved(tmp_path / "s.pt", tensors)):
+        whole = path.read_bytes()
+        for _ in range(100):
+            content = bytearray(whole)
+            content[random.randrange(len(content))] ^= random.randrange(1, 256)
+            path.write_bytes(content)
+            try:
+                checkpoint = open_checkpoint(path)
+                found = {name: checkpoint[name] for name in checkpoint}
+            except WeightsError:
+                outcomes["refused"] += 1
+            else:
+                assert found.keys() == tensors.keys()
+                assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+                outcomes["the same"] += 1  # padding, times
+    assert outcomes["refused"] > 80
+
+
+@pytest.mark.parametrize("save", [save_archive, saved])
+def test_what_is_not_finite_is_refused(tmp_path: Path, tensors: dict[str, torch.Tensor], save: object) -> None:
+    tensors["visual.ln.weight"][1] = float("nan")
+    checkpoint = open_checkpoint(save(tmp_path / "x.pt", tensors))  # type: ignore[operator]
+    with pytest.raises(WeightsError, match=r"tensor visual\.ln\.weight cannot be read \(it holds numbers that are not"):
+        checkpoint["visual.ln.weight"]
+
+
+def refused_within_a_second(path: Path, message: str) -> None:
+    start = time.process_time()
+    with pytest.raises(WeightsError, match=message):
+        open_checkpoint(path)
+    assert time.process_time() - start < 1  # of the issue; CPU time, so that other processes do not count
+
+
+def test_a_module_tree_that_shares_its_branches_is_refused_by_depth_and_count(tmp_path: Path) -> None:
+    for levels in (16, 40):  # 65,536 modules by their names; and a trillion, deeper
+        tree = b"\x80\x02c__torch__\nM\n)\x81}b"
+        for level in range(levels):  # each level is a module whose attributes a and b are the level before
+            memo = struct.pack("<I", level)
+            tree += b"r" + memo + b"0" + b"c__torch__\nM\n)\x81}("
+            tree += b"X\x01\x00\x00\x00aj" + memo + b"X\x01\x00\x00\x00bj" + memo + b"ub"
+        path = tmp_path / f"{levels}.pt"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x/data.pkl", tree + b".")
+            archive.writestr("x/constants.pkl", b"")
+        refused_within_a_second(path, "its modules are nested deeper than 32, or are more than 20,000")
+
+
+@pytest.mark.parametrize("kind", ["archive", "state dict"])
+def test_a_zip_bomb_is_refused_by_what_it_declares(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("x/data.pkl", "w", force_zip64=True) as member:
+            for _ in range(64):
+                member.write(bytes(1 << 20))
+        archive.writestr("x/constants.pkl" if kind == "archive" else "x/version", b"3\n")
+    refused_within_a_second(path, "bytes declare 67,1")
+
+
+def test_many_members_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "many.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/data.pkl", b"")
+        archive.writestr("x/constants.pkl", b"")
+        for number in range(50_000):
+            archive.writestr(str(number), b"")
+    with pytest.raises(WeightsError, match="it has 50,002 members"):
+        open_checkpoint(path)
+
+
+class TestFilesForPyiqa:
+    def test_local_files(self, tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
+        canary = tmp_path / "canary"
+        torch.save({"params": Trap(canary)}, tmp_path / "trap.pth")
+        (tmp_path / "old.pth").write_bytes(pickle.dumps(Trap(canary), protocol=0))
+        (tmp_path / "niqe.mat").write_bytes(b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + bytes(100))
+        torch.save({"params": tensors}, tmp_path / "good.pth")
+        for name in ("niqe.mat", "good.pth"):
+            check_options({"pretrained_model_path": str(tmp_path / name)})
+        for name in ("trap.pth", "old.pth"):
+            options = {"nested": [{"pretrained_model_path": str(tmp_path / name)}]}
+            with pytest.raises(WeightsError, match=r"or pass --trust-weights \(trust_weights=True\)"):
+                check_options(options)
+            check_options(options, trust_weights=True)
+        assert not canary.exists()
+
+    def test_urls(self) -> None:
+        from pyiqa.archs.arch_util import get_url_from_name
+
+        check_options({"pretrained_model_path": get_url_from_name("musiq_koniq_ckpt-e95806b9.pth"), "patch": 3})
+        for url in ("https://example.org/a.pth", get_url_from_name("../../../other/repo/resolve/main/a.pth")):
+            with pytest.raises(WeightsError, match="is none of the files that pyiqa publishes"):
+                check_options({"pretrained_model_path": url})
