@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "clipiqa_pyiqa/__init__.py").read_text(), re.MULTILINE).group(1)
+VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "clipiqa_pyiqa/version.py").read_text(), re.MULTILINE).group(1)
 
 setup(
     name="clipiqa-pyiqa",
@@ -27,7 +27,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["clipiqa_pyiqa*"]),
-    package_data={"clipiqa_pyiqa": ["py.typed", "data/*", "data/photos/*", "evaluate/report.*"]},
+    package_data={"clipiqa_pyiqa": ["py.typed", "data/*", "data/photos/*", "report/report.*"]},
     python_requires=">=3.10",
     # Each lower bound is what `.ci/oldest` installs and tests; docs/install.md says what was seen.
     install_requires=[
@@ -46,12 +46,16 @@ setup(
         "PyYAML>=6.0.1",
         "safetensors>=0.4.3",
         "scipy>=1.13",
+        "simplejpeg>=1.9",  # libjpeg's warnings about damaged JPEGs
         "tqdm>=4.66.3",
     ],
     extras_require={
         # setuptools: 70.1 is the first that builds wheels alone, 81 the last with the pkg_resources that openai's clip,
         # and so pyiqa's built-in CLIPIQA, needs.
-        "test": ["pytest>=8", "hypothesis", "setuptools>=70.1,<82", "ruff", "mypy", "types-PyYAML", "types-tqdm"],
+        "test": [
+            *("pytest>=8", "hypothesis", "setuptools>=70.1,<82"),
+            *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5"),
+        ],
     },
     entry_points={
         "console_scripts": ["clipiqa = clipiqa_pyiqa.cli:main"],

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import TYPE_CHECKING
 
+from . import moved
 from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
+from .version import __version__
 
 if TYPE_CHECKING:
     from .loss import CLIPIQALoss
     from .metric import CLIPIQA
+    from .scoring.score import score_paths
 
-__version__ = "0.1.0"
+_LATE = {  # what people call -> its module, imported when first asked for, so that this import does not wait for torch
+    "CLIPIQA": "metric",
+    "CLIPIQALoss": "loss",
+    "score_paths": "scoring.score",
+}
 __all__ = [
     "CLIPIQA",
     "CLIPIQAError",
@@ -20,7 +28,10 @@ __all__ = [
     "WeightsError",
     "__version__",
     "is_active",
+    "score_paths",
 ]
+
+moved.install()
 
 
 def is_active() -> bool:
@@ -29,18 +40,16 @@ def is_active() -> bool:
     False where the environment variable ``CLIPIQA_PYIQA_BUILTIN`` keeps pyiqa's own class, and where the package is not
     installed (only importable), so that pyiqa finds no entry point.
     """
-    from . import plugin
+    from pyiqa.utils.registry import ARCH_REGISTRY
 
-    return plugin.is_active()
+    return "CLIPIQA" in ARCH_REGISTRY and ARCH_REGISTRY.get("CLIPIQA").__module__.startswith(f"{__name__}.")
 
 
-def __getattr__(name: str) -> Any:
-    if name == "CLIPIQA":  # imports torch, which `import clipiqa_pyiqa` need not wait for
-        from .metric import CLIPIQA
-
-        return CLIPIQA
-    if name == "CLIPIQALoss":
-        from .loss import CLIPIQALoss
-
-        return CLIPIQALoss
+def __getattr__(name: str) -> object:
+    if name in _LATE:
+        return getattr(importlib.import_module(f".{_LATE[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
+from functools import partial
 
 
 class CLIPIQAError(ValueError):
@@ -24,7 +26,24 @@ class WeightsError(CLIPIQAError):
     """A checkpoint that cannot be found, trusted or used."""
 
 
+class OutputError(CLIPIQAError, OSError):
+    """A file that cannot be written, or must not be replaced. An ``OSError``, too, for those who catch that."""
+
+
+class ConfigError(CLIPIQAError):
+    """A configuration file that cannot be read or followed."""
+
+
 def first_of(messages: Iterable[str]) -> str:
     """The first of one or more messages and how many more there are, as the beginning of a sentence."""
     first, *others = messages
     return first.rstrip(".") + (f" (and {len(others)} more like it)" if others else "")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known one of which it is a slip, or some like it, or else all."""
+    known = list(known)
+    lower = {entry.lower(): entry for entry in known}
+    close = partial(difflib.get_close_matches, name.lower(), lower)
+    found = [lower[entry] for entry in close(n=1, cutoff=0.9) or close(n=3, cutoff=0.5)]
+    return f"did you mean {' or '.join(map(repr, found))}?" if found else f"known are {', '.join(known)}."

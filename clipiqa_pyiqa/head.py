@@ -6,6 +6,8 @@ out and every implementation has.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -30,6 +32,13 @@ def antonym_scores(features: Tensor, pairs: Tensor, logit_scale: float) -> Tenso
     Arguments as for :func:`margins`. A softmax over two logits is the sigmoid of their difference.
     """
     return sigmoid(margins(features, pairs, logit_scale))
+
+
+def column_means(scores: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Means of neighbouring pairs, ``(N, P) -> (N, C)``: column c is the mean of the next ``sizes[c]`` pairs."""
+    if len(sizes) == scores.shape[1]:
+        return scores
+    return torch.cat([column.mean(dim=1, keepdim=True) for column in scores.split(list(sizes), dim=1)], dim=1)
 
 
 def sigmoid(margin: Tensor) -> Tensor:

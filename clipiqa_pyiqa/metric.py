@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from . import __version__
 from .clip.gradient import per_image
 from .clip.model import ImageTower, frozen_clip
-from .clip.weights import find_weights
 from .errors import CLIPIQAError, ImageError, PromptError
-from .head import antonym_scores
-from .prompt_files import PUBLISHED, load_prompt_file, published_prompt_file
-from .prompt_learning import Context, PromptLearner
-from .prompts import PromptPair, parse_prompts
+from .head import antonym_scores, column_means
+from .prompts.files import PUBLISHED, load_prompt_file, published_prompt_file
+from .prompts.learned import Context, PromptLearner
+from .prompts.pairs import Columns, PromptPair, Prompts, described, parse_prompts
+from .version import __version__
+from .weights.selection import find_weights
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 POS_EMBEDDINGS = {
@@ -29,10 +30,18 @@ POS_EMBEDDINGS = {
     "fixed": "fixed",
 }
 Aggregate = Literal["mean"] | None
-Prompts = Any
-"""What a user may pass as prompts: see :func:`clipiqa_pyiqa.prompts.parse_prompts`."""
 
-_OWN: Any = object()  # "as this metric was created", where None is a value of its own
+
+class _Own(Enum):
+    """The default of ``aggregate`` in a call, where None is a value of its own: as the metric was created."""
+
+    OWN = "own"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+_OWN = _Own.OWN
 
 
 class CLIPIQA(nn.Module):
@@ -49,7 +58,7 @@ class CLIPIQA(nn.Module):
         model_type: ``'clipiqa'``; or, with learned prompts, ``'clipiqa+'``, ``'clipiqa+_rn50_512'`` or
             ``'clipiqa+_vitL14_512'``.
         backbone: ``'RN50'`` (the paper's), ``'RN101'``, ``'RN50x4'``, ``'RN50x16'``, ``'RN50x64'``, ``'ViT-B/32'``,
-            ``'ViT-B/16'``, ``'ViT-L/14'``.
+            ``'ViT-B/16'``, ``'ViT-L/14'``; or ``'mini'``, which comes with this package and needs no download.
         pretrained: of the names with ``+``: load the published prompts of that name. If false, there is no score in
             evaluation before prompts were trained or loaded.
         pos_embedding: ``False``/``'none'`` drops CLIP's positional embedding, so that any image size goes in (Sec.
@@ -64,7 +73,7 @@ class CLIPIQA(nn.Module):
         quick_gelu: whether an unknown checkpoint file was trained with QuickGELU; known ones are known.
         pretrained_model_path: a file of learned prompts, in place of the published ones; see :meth:`load_prompts`.
         context: shape and start of a context to be trained, such as ``{'n_ctx': 16, 'shared': True, 'init':
-            'random'}``; see :class:`~clipiqa_pyiqa.prompt_learning.Context`. Loaded prompts bring their own.
+            'random'}``; see :class:`~clipiqa_pyiqa.prompts.learned.Context`. Loaded prompts bring their own.
 
     Raises:
         CLIPIQAError: a ``ValueError``, for any option that cannot be honoured; see :mod:`clipiqa_pyiqa.errors`.
@@ -107,6 +116,7 @@ class CLIPIQA(nn.Module):
             )
         self._tower: ImageTower | None = None
         self.prompt_learner: PromptLearner | None = None
+        self._learned_name = model_type  # of the score column that learned prompts give
         if model_type != "clipiqa":
             if len(self._prompts) > 1:
                 raise PromptError(f"prompts are learned around one pair of texts, but {len(self._prompts)} pairs came.")
@@ -115,6 +125,7 @@ class CLIPIQA(nn.Module):
                 self.load_prompts(pretrained_model_path)
             elif pretrained:
                 self.load_prompts(published_prompt_file(model_type, self.clip.weights.backbone))
+                self._learned_name = model_type
         elif pretrained_model_path is not None or context is not None:
             raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load or train some.")
 
@@ -122,6 +133,14 @@ class CLIPIQA(nn.Module):
     def prompts(self) -> tuple[PromptPair, ...]:
         """The metric's own pairs; with learned prompts, the pair around which they were learned."""
         return self._prompts if self.prompt_learner is None else (self.prompt_learner.pair,)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the score columns of a plain call; learned prompts are called as their file, or as the published."""
+        if self.prompt_learner is not None:
+            return (self._learned_name,)
+        names = tuple(pair.name for pair in self._prompts)
+        return names if self.aggregate is None or len(names) == 1 else ("score",)
 
     def load_prompts(self, path: str | Path) -> None:
         """Load learned prompts; ``n_ctx``, the context's shape and the words are those of the file.
@@ -136,30 +155,33 @@ class CLIPIQA(nn.Module):
         if self.prompt_learner is None:
             raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load some.")
         load_prompt_file(self.prompt_learner, path, self.pos_embedding)
+        self._learned_name = Path(path).stem
 
-    def forward(self, x: Tensor, prompts: Prompts = None, aggregate: Aggregate = _OWN) -> Tensor:
+    def forward(self, x: Tensor, prompts: Prompts | Columns = None, aggregate: Aggregate | _Own = _OWN) -> Tensor:
         """Score images.
 
         Args:
             x: ``(N, 3, H, W)``, RGB in [0, 1]; the range is not checked, since a loss may leave it.
-            prompts: other questions for this call, as they are; default the metric's own, or its learned prompts.
-            aggregate: ``'mean'`` or ``None`` for this call; default the metric's own.
+            prompts: other questions for this call; default the metric's own, or its learned prompts.
+            aggregate: ``'mean'`` or ``None`` for this call; default the metric's own. Not with
+                :class:`~clipiqa_pyiqa.prompts.pairs.Columns`, which say themselves what is averaged.
 
         Returns:
-            Scores in [0, 1], high where the positive prompts fit: ``(N, 1)``, or ``(N, P)`` with ``aggregate=None``.
+            Scores in [0, 1], high where the positive prompts fit: ``(N, 1)``, or ``(N, P)`` with ``aggregate=None``, or
+            a column for each of ``Columns``.
 
         Raises:
             ImageError: wrong shape or dtype, an empty batch, too small an image, NaN or infinity.
             PromptError: prompts that cannot be used.
         """
-        pairs, aggregate = self._question(prompts, aggregate)  # a bad question fails before the image is encoded
+        pairs, sizes = self._question(prompts, aggregate)  # a bad question fails before the image is encoded
         self.check(x)
 
         def ask(images: Tensor) -> Tensor:
-            return self._answer(self.encode_unchecked(images), pairs, aggregate)
+            return self._answer(self.encode_unchecked(images), pairs, sizes)
 
         # A column of one value per image has its gradient ready early; prompts that are learning need their own too.
-        return ask(x) if aggregate is None or (pairs is None and self.training) else per_image(ask, x)
+        return ask(x) if len(sizes) > 1 or (pairs is None and self.training) else per_image(ask, x)
 
     def encode_image(self, x: Tensor) -> Tensor:
         """Encode images once, to be scored with :meth:`score` as often as needed.
@@ -187,7 +209,7 @@ class CLIPIQA(nn.Module):
                 f"{tower.min_side} px on each side: use a larger image."
             )
 
-    def score(self, features: Tensor, prompts: Prompts = None, aggregate: Aggregate = _OWN) -> Tensor:
+    def score(self, features: Tensor, prompts: Prompts | Columns = None, aggregate: Aggregate | _Own = _OWN) -> Tensor:
         """Score images that are encoded already.
 
         Args:
@@ -196,12 +218,15 @@ class CLIPIQA(nn.Module):
         """
         return self._answer(features, *self._question(prompts, aggregate))
 
-    def encode_prompts(self, prompts: Prompts = None, dtype: torch.dtype = torch.float32) -> Tensor:
+    def encode_prompts(self, prompts: Prompts | Columns = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """Unit text features of prompt pairs, ``(P, 2, D)``, positive first; each text is encoded once.
 
         They are on the CPU; those of the learned prompts, which ``None`` asks for where there are any, on their device.
         """
-        pairs, _ = self._question(prompts, None)
+        return self._encode(self._question(prompts)[0], dtype)
+
+    def _encode(self, pairs: tuple[PromptPair, ...] | None, dtype: torch.dtype) -> Tensor:
+        """:meth:`encode_prompts` for pairs that are parsed already; None is the learned prompts."""
         if pairs is None:
             assert self.prompt_learner is not None
             return self.prompt_learner(dtype)
@@ -219,11 +244,7 @@ class CLIPIQA(nn.Module):
             "weights_sha256": weights.sha256,
             "quick_gelu": str(weights.quick_gelu).lower(),
             "pos_embedding": self.pos_embedding,
-            "prompts": (
-                "; ".join(f"{pair.positive}|{pair.negative}" for pair in self._prompts)
-                if self.prompt_learner is None
-                else self.prompt_learner.describe()
-            ),
+            "prompts": (described(self._prompts) if self.prompt_learner is None else self.prompt_learner.describe()),
             "aggregate": str(self.aggregate).lower(),
             "precision": self.precision,
         }
@@ -232,19 +253,28 @@ class CLIPIQA(nn.Module):
         hidden = {"weights_sha256"}
         return ", ".join(f"{key}={value!r}" for key, value in self.provenance().items() if key not in hidden)
 
-    def _question(self, prompts: Prompts, aggregate: Aggregate) -> tuple[tuple[PromptPair, ...] | None, Aggregate]:
-        """What is asked: pairs, or None for the learned prompts."""
-        own = self._prompts if self.prompt_learner is None else None
-        pairs = own if prompts is None else parse_prompts(prompts, self.template)
+    def _question(
+        self, prompts: Prompts | Columns, aggregate: Aggregate | _Own = _OWN
+    ) -> tuple[tuple[PromptPair, ...] | None, tuple[int, ...]]:
+        """What is asked: pairs, or None for the learned prompts; and how many of them each column averages."""
+        if isinstance(prompts, Columns):
+            if aggregate is not _OWN:
+                raise PromptError(
+                    f"columns say themselves what is averaged, but aggregate={aggregate!r} came: leave it."
+                )
+            return prompts.pairs, prompts.sizes
+        pairs = self.prompts if prompts is None else parse_prompts(prompts, self.template)
         if aggregate is _OWN:
-            return pairs, self.aggregate
-        return pairs, _choice("aggregate", aggregate, {"mean": "mean", None: None})
+            aggregate = self.aggregate
+        else:
+            _choice("aggregate", aggregate, {"mean": "mean", None: None})
+        sizes = (1,) * len(pairs) if aggregate is None else (len(pairs),)
+        return None if prompts is None and self.prompt_learner is not None else pairs, sizes
 
-    def _answer(self, features: Tensor, pairs: tuple[PromptPair, ...] | None, aggregate: Aggregate) -> Tensor:
-        texts = self.encode_prompts(None if pairs is None else list(pairs), features.dtype).to(features.device)
+    def _answer(self, features: Tensor, pairs: tuple[PromptPair, ...] | None, sizes: tuple[int, ...]) -> Tensor:
+        texts = self._encode(pairs, features.dtype).to(features.device)
         with torch.autocast(features.device.type, enabled=False):
-            scores = antonym_scores(features, texts, self.clip.logit_scale)
-        return scores.mean(dim=1, keepdim=True) if aggregate == "mean" else scores
+            return column_means(antonym_scores(features, texts, self.clip.logit_scale), sizes)
 
     def _image_tower(self, x: Tensor) -> ImageTower:
         """The shared tower for this image's device and dtype; holding it keeps it alive."""

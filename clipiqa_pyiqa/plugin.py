@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyiqa.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 
-from . import __version__
+from .version import __version__
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,11 +48,6 @@ def register() -> None:
 def register_losses() -> None:
     """Make ``pyiqa.losses.build_loss({'type': 'CLIPIQALoss', …})`` build ours. pyiqa calls it as :func:`register`."""
     LOSS_REGISTRY.register(build_loss, name=LOSS_NAME, override=True)
-
-
-def is_active() -> bool:
-    """Whether ``pyiqa.create_metric('clipiqa')`` builds our class in this process, by pyiqa's own registry."""
-    return NAME in ARCH_REGISTRY and ARCH_REGISTRY.get(NAME) is build_clipiqa
 
 
 def build_clipiqa(model_type: str = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> CLIPIQA:

@@ -169,7 +169,7 @@ class TestGradient:
         """On real photos: to rounding in float64; in fp32 as near to that as the reference itself comes."""
         from test_parity import Reference
 
-        from clipiqa_pyiqa.images import read_image
+        from clipiqa_pyiqa.images.reader import read_image
 
         pairs = metric.encode_prompts(dtype=torch.float64)
         references = {

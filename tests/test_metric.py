@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, PromptError
-from clipiqa_pyiqa.prompts import NAMED_PAIRS
+from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ class TestThroughPyiqa:
         through = pyiqa.create_metric("clipiqa", clip_weights=seeded_weights("RN50"), quick_gelu=True, device="cpu")
         assert isinstance(through.net, CLIPIQA)
         photo = Path(__file__).parent / "data/canyon-wren.jpg"
-        from clipiqa_pyiqa.images import read_image
+        from clipiqa_pyiqa.images.reader import read_image
 
         torch.testing.assert_close(through(str(photo)), metric(read_image(photo).pixels[None] / 255), atol=1e-6, rtol=0)
 

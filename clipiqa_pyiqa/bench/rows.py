@@ -11,14 +11,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..errors import CLIPIQAError
 from ..metric import CLIPIQA
-from ..prompts import NAMED_PAIRS
-from ..scoring import score_paths
+from ..prompts.pairs import NAMED_PAIRS
+from ..scoring.score import score_paths
 from .process import NotMeasured, creation_seconds, peak_memory, step
-from .setup import Setup
-from .subject import Subject, image_tower_alone
-from .table import Line, Target, megabytes, not_measured, seconds
-from .timing import QUICK, take_turns
+from .setup import Setup, set_up
+from .subject import Subject, image_tower_alone, largest_difference
+from .table import Line, Target, machine, megabytes, not_measured, render, seconds
+from .timing import QUICK, THOROUGH, take_turns
 from .timing import ratio as median_ratio
 
 FOUR_K = (1, 2160, 3840)  # images, height, width
@@ -187,7 +188,7 @@ def folder_of_jpegs(count: int, target: float) -> Row:
     work = f"score a folder of {count} JPEGs against tensors in memory"
 
     def measure(setup: Setup) -> Iterator[Line]:
-        from ..images import read_image
+        from ..images.reader import read_image
 
         asked = count if setup.effort != QUICK else count // 5
         text = work.replace(str(count), str(asked))
@@ -277,3 +278,48 @@ LOSS_ROWS = tuple(
     )
     for row in (loss_time(shape, times), memory("loss", shape, peak))
 )
+
+
+def benchmark(
+    *,
+    loss: bool = False,
+    precisions: Sequence[str] = ("fp32", "bf16"),
+    device: str | torch.device = "cpu",
+    threads: int = 2,
+    quick: bool = False,
+    only: str = "",
+    clip_weights: str | None = None,
+    seeded_weights: bool = False,
+    announce: Callable[[str], None] = lambda work: None,
+) -> Iterator[str]:
+    """Measure speed and memory against pyiqa's built-in on the same weights, in turns.
+
+    Args:
+        loss: Measure the training loss (forward and backward) instead of scoring.
+        precisions: Of our side: ``'fp32'``, ``'bf16'``, ``'fp16'``; the other side is fp32.
+        device: Where to compute.
+        threads: Of torch.
+        quick: Repeat less, and score a smaller folder.
+        only: Only the rows whose name contains this.
+        clip_weights: RN50's checkpoint, or a tag; default OpenAI's.
+        seeded_weights: Random weights instead: times do not depend on values.
+        announce: Told of each row before it is measured.
+
+    Yields:
+        Lines of the report, a Markdown table below what it depends on, as they are known.
+
+    Raises:
+        CLIPIQAError: Nothing to measure, or no weights.
+    """
+    if threads < 1:
+        raise CLIPIQAError(f"--threads {threads}: at least one thread is needed.")
+    rows = [row for row in (LOSS_ROWS if loss else SCORE_ROWS) if only in row.work]
+    if not rows:
+        raise CLIPIQAError(f"--only {only!r} leaves nothing to measure: no row's name contains it.")
+    device, effort = torch.device(device), QUICK if quick else THOROUGH
+    with set_up(clip_weights, seeded_weights, device, precisions, effort, threads) as setup:
+        yield from (f"{name}: {value}" for name, value in machine(device, threads, setup.weights).items())
+        difference = largest_difference(setup.net(setup.mine), setup.net(setup.theirs), setup.images(2, 384, 512))
+        yield f"{setup.note}; scores of 2×384×512 differ by {difference:.1e}"
+        yield "times: least / median, in turns; ratio: median over the rounds\n"
+        yield from render(measured(rows, setup, announce))

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..clip.checkpoint import open_checkpoint
-from ..clip.weights import find_weights
+from ..weights.checkpoint import open_checkpoint
+from ..weights.selection import find_weights
 from .subject import Side, Subject, is_archive, random_weights, save_archive, why_no_builtin
 from .timing import Effort
 

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..clip.checkpoint import open_checkpoint
 from ..metric import CLIPIQA
-from ..prompts import PRESETS
+from ..prompts.pairs import PRESETS
+from ..weights.checkpoint import open_checkpoint
 
 Side = Literal["ours", "built-in", "towers"]
 QUESTION = "pyiqa"
@@ -50,9 +50,9 @@ class Subject:
                 prompts=QUESTION,
             )
         elif self.side == "built-in":
-            from ..plugin import build_builtin
+            from pyiqa.utils.registry import ARCH_REGISTRY
 
-            net = build_builtin(backbone=self.weights)
+            net = ARCH_REGISTRY.get("CLIPIQA_builtin")(backbone=self.weights)
         else:
             net = PyiqaTowers(open_checkpoint(self.weights))
         return net.to(self.device).eval()

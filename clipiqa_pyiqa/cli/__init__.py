@@ -7,7 +7,6 @@ else to standard error.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import sys
@@ -15,23 +14,23 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from ..errors import CLIPIQAError
-from .config import with_config
+from .options.config import Parser
 
-COMMANDS = {
-    "demo": "score bundled photos and degraded versions of them, without any download",
-    "score": "score photos: files, folders, globs or a list on standard input",
-    "compare": "metrics side by side on data sets, with correlations, intervals and published values",
-    "prompts": "list the named prompt pairs",
-    "prompts search": "find the prompt pairs that agree best with scores that people gave",
-    "train": "learn the prompts of CLIP-IQA+ from scores that people gave",
-    "weights": "show where every checkpoint would come from, or fill a folder with them",
-    "verify": "check the weights at hand against published scores",
-    "radar": "the look and feel of images on radar charts",
-    "sweep": "whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps",
-    "pairs": "whether the better of two versions of a picture scores higher",
-    "rank": "the best and the worst images of a folder, by any question",
-    "agreement": "whether the metric chooses between two images as people do",
-    "bench": "measure speed and memory on this machine against pyiqa's built-in",
+COMMANDS = {  # name: (the folder of its module, its help)
+    "demo": ("scoring", "score bundled photos and degraded versions of them, without any download"),
+    "score": ("scoring", "score photos: files, folders, globs or a list on standard input"),
+    "compare": ("comparing", "metrics side by side on data sets, with correlations, intervals and published values"),
+    "prompts": ("scoring", "list the named prompt pairs"),
+    "prompts search": ("learning", "find the prompt pairs that agree best with scores that people gave"),
+    "train": ("learning", "learn the prompts of CLIP-IQA+ from scores that people gave"),
+    "weights": ("setup", "show where every checkpoint would come from, or fill a folder with them"),
+    "verify": ("setup", "check the weights at hand against published scores"),
+    "radar": ("comparing", "the look and feel of images on radar charts"),
+    "sweep": ("comparing", "whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps"),
+    "pairs": ("comparing", "whether the better of two versions of a picture scores higher"),
+    "rank": ("comparing", "the best and the worst images of a folder, by any question"),
+    "agreement": ("comparing", "whether the metric chooses between two images as people do"),
+    "bench": ("setup", "measure speed and memory on this machine against pyiqa's built-in"),
 }
 
 
@@ -40,16 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     if " ".join(argv[:2]) in COMMANDS:  # a command of two words
         argv[:2] = [" ".join(argv[:2])]
-    parser = argparse.ArgumentParser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
+    parser = Parser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, help_line in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=help_line, description=help_line)
-        if name in argv[:1]:
-            _module(name).configure(subparser)
+    commands = {name: subparsers.add_parser(name, help=said, description=said) for name, (_, said) in COMMANDS.items()}
+    if argv[:1] and argv[0] in commands:
+        command_module(argv[0]).configure(commands[argv[0]])
     args = parser.parse_args(argv)
     if args.version:
-        from .. import __version__
+        from ..version import __version__
 
         print(f"clipiqa-pyiqa {__version__}")
         return 0
@@ -58,8 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         if getattr(args, "config_file", None):
-            args = parser.parse_args(with_config(argv, args))
-        return _module(args.command).run(args)
+            commands[args.command].take_defaults(args)
+            args = parser.parse_args(argv)
+        return command_module(args.command).run(args)
     except CLIPIQAError as error:
         print(f"clipiqa {args.command}: error: {error}", file=sys.stderr)
         return 2
@@ -71,5 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _module(command: str) -> ModuleType:
-    return importlib.import_module(f".{command.replace(' ', '_')}", __package__)
+def command_module(command: str) -> ModuleType:
+    """The module of a command, such as ``'prompts search'``."""
+    return importlib.import_module(f".{COMMANDS[command][0]}.{command.replace(' ', '_')}", __package__)

@@ -15,15 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
-from .checkpoint import Checkpoint, open_checkpoint
-from .compact import Layout, is_compact
-from .efficientnet import RESOLUTION, EfficientNet
+from ..weights.checkpoint import Checkpoint, open_checkpoint
+from ..weights.compact import Layout, is_compact
+from ..weights.selection import Weights
+from .efficientnet.tower import RESOLUTION, EfficientNet
 from .gradient import clamped, groups
 from .resnet import ModifiedResNet
 from .text import TextTower
 from .vit import VisionTransformer
 from .vocabulary import Vocabulary
-from .weights import Weights
 
 logger = logging.getLogger("clipiqa_pyiqa")
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .checkpoint import Checkpoint
+from ..weights.checkpoint import Checkpoint
 from .tokenizer import tokenizer
 
 _WORD_END = "</w>"  # how a token of CLIP's vocabulary shows that a word ends with it

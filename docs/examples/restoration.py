@@ -27,8 +27,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss
-from clipiqa_pyiqa.evaluate.contact_sheet import contact_sheet
 from clipiqa_pyiqa.images import images_in, read_image
+from clipiqa_pyiqa.report.contact_sheet import contact_sheet
 
 Scores = dict[str, float]
 LOWER_IS_BETTER = {"niqe", "brisque", "piqe"}

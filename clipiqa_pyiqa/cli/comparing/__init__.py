@@ -1,0 +1,1 @@
+"""Commands that set metrics, images and people side by side."""

@@ -1,0 +1,201 @@
+"""``clipiqa compare``: metrics side by side on data sets."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import CLIPIQAError
+from ..options.model import positive
+from ..options.signals import Terminated, sigterm_as_interrupt
+
+if TYPE_CHECKING:
+    from ...comparison.results import Comparison
+
+FORMATS = ("table", "csv", "markdown", "latex")
+DPI = 200  # of pictures that go into papers
+EPILOG = """\
+A metric is a name of pyiqa's or NAME:KEY=VALUE,… with its options; a data set is a name of pyiqa's, a CSV file of paths
+and scores, or a folder without scores. LABEL= in front names either. Correlations are signed so that a good metric is
+positive. With --out, per-image scores are kept as they come, and --resume goes on with them; tables, pictures and an
+HTML report are written at the end. Exit code: 0 all scored, 1 a metric failed or images were left out, 2 bad usage,
+130 interrupted.
+
+examples:
+  clipiqa compare -m clipiqa clipiqa+ niqe brisque musiq -d koniq10k-1024 livec tid2013 --data-root DIR --out runs/1
+  clipiqa compare -m clipiqa 'dslr=clipiqa:prompts=[quality, sharpness]' -d mine=scores.csv
+  clipiqa compare -m niqe:pretrained_model_path=niqe_modelparameters.mat piqe -d photos/
+  clipiqa compare -c configs/benchmark/table1.yml --data-root DIR --out runs/table1
+  torchrun --nproc-per-node 4 -m clipiqa_pyiqa compare -c configs/benchmark/table1.yml --data-root DIR --out runs/table1
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    what = parser.add_argument_group("what to compare").add_argument
+    what("-m", "--metrics", nargs="+", action="extend", metavar="METRIC", help="metrics, as above")
+    what("-d", "--data", nargs="+", action="extend", metavar="DATA", help="data sets, as above")
+    what("-c", "--config", metavar="FILE", help="a YAML file (configs/benchmark); options given here change it")
+    what("--data-root", metavar="DIR", help="folder of pyiqa's data sets (default: ./datasets)")
+    how = parser.add_argument_group("how").add_argument
+    how("--plcc-fit", action="store_true", default=None, help="also PLCC after the VQEG logistic fit")
+    how("--bootstrap", type=int, metavar="N", help="resamples for the intervals (default: 1000; 0: none)")
+    how("--seed", type=int, metavar="N", help="of the resamples, and of metrics that draw at random (default: 0)")
+    how("--published", choices=("paper", "pyiqa"), help="whose values to show where both publish one")
+    how("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; default: cuda if there is one, else cpu")
+    how("--batch-size", type=positive, metavar="N", help="images of equal size that share a pass (default: 8)")
+    how("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
+    results = parser.add_argument_group("results").add_argument
+    results("--out", metavar="DIR", help="folder for per-image scores, tables, pictures and report")
+    results("--resume", action="store_true", help="go on with the scores that an earlier run left in --out")
+    results("--overwrite", action="store_true", help="drop the scores of these data sets in --out first")
+    results("--format", choices=FORMATS, default="table", help="of standard output (default: table)")
+    results("--no-report", action="store_true", help="with --out: no pictures and no HTML report")
+    results("--quiet", "-q", action="store_true", help="no progress bar")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare what the arguments ask for."""
+    from ...comparison.specification import read_config
+
+    if args.resume and args.overwrite:
+        raise CLIPIQAError("--resume keeps the scores in --out and --overwrite drops them: give one of the two.")
+    options = read_config(args.config) if args.config else {}
+    names = ("data_root", "out", "published", "bootstrap", "seed", "plcc_fit", "batch_size", "workers", "device")
+    options |= {name: value for name in names if (value := getattr(args, name)) is not None}
+    metrics, data_sets = args.metrics or options.pop("metrics", None), args.data or options.pop("datasets", None)
+    options = {name: value for name, value in options.items() if name not in ("metrics", "datasets")}
+    for what, given, option in (("metric", metrics, "-m"), ("data set", data_sets, "-d")):
+        if not given:
+            raise CLIPIQAError(f"no {what} is asked for: name some with {option}, or in a --config file.")
+    if (args.resume or args.overwrite) and not options.get("out"):
+        raise CLIPIQAError("--resume and --overwrite need --out, the folder with the scores.")
+    try:
+        return _compare(args, metrics, data_sets, options)
+    except CLIPIQAError:
+        if _leads():
+            raise
+        return 2  # the leading process says it, once
+
+
+def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: Mapping[str, Any]) -> int:
+    from ...comparison.run import compare
+
+    logging.basicConfig(format="clipiqa compare: %(message)s", stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
+    known = dict(options)
+    if "device" in known:
+        from ..options.device import find_device
+
+        known["device"] = find_device(known["device"])
+    try:
+        with sigterm_as_interrupt(), _Bar(hidden=args.quiet or not _leads()) as bar:
+            comparison = compare(
+                metrics, data_sets, **known, resume=args.resume, overwrite=args.overwrite, progress=bar.show,
+                settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
+            )  # fmt: skip
+    except KeyboardInterrupt as error:
+        hint = f" --out {known['out']} --resume goes on from here" if known.get("out") else ""
+        print(f"clipiqa compare: interrupted;{hint or ' nothing was kept, as there is no --out'}", file=sys.stderr)
+        return 143 if isinstance(error, Terminated) else 130
+    if not _leads():
+        return 0
+    print(_table(comparison, args.format), end="")
+    if known.get("out"):
+        _write(comparison, Path(known["out"]).expanduser(), report=not args.no_report)
+        print(f"clipiqa compare: results are in {known['out']}", file=sys.stderr)
+    lacking = [data.skipped or any(m.error or m.note for m in data.metrics.values()) for data in comparison.data_sets]
+    return 1 if any(lacking) else 0
+
+
+def _table(comparison: Comparison, format: str) -> str:
+    from ...comparison.report import tables
+
+    write = {
+        "table": tables.to_text,
+        "csv": tables.to_csv,
+        "markdown": tables.to_markdown,
+        "latex": tables.to_latex,
+    }
+    return write[format](comparison)
+
+
+def _write(comparison: Comparison, folder: Path, report: bool) -> None:
+    """Everything that a comparison is written as."""
+    from ...comparison.score_store import writing
+
+    with writing(folder):
+        for format, suffix in (("csv", "csv"), ("markdown", "md"), ("latex", "tex")):
+            (folder / f"comparison.{suffix}").write_text(_table(comparison, format), encoding="utf-8")
+        if report:
+            from ...comparison.report.page import write_report
+
+            write_report(comparison, folder / "report.html")
+            _draw(comparison, folder / "pictures")
+
+
+def _draw(comparison: Comparison, folder: Path) -> None:
+    """The report's pictures as files, for papers and slides."""
+    from ...comparison.disagreement import disagreements
+    from ...comparison.outcome import file_name, free_name
+    from ...comparison.report import pictures
+
+    folder.mkdir(exist_ok=True)
+    taken: set[str] = set()
+
+    def picture(*parts: str) -> Path:
+        """A file of its own, also for labels that differ in punctuation only."""
+        return folder / f"{free_name('-'.join(map(file_name, parts)), taken)}.png"
+
+    for data in comparison.data_sets:
+        scored = [label for label in data.metrics if data.scores[label].notna().any()]
+        for label in scored:
+            draw = pictures.histogram if data.mos is None else pictures.scatter
+            draw(data, label).savefig(picture(data.name, label), dpi=DPI)
+        if len(scored) > 1:
+            pictures.correlation_heatmap(data).savefig(picture(data.name, "heatmap"), dpi=DPI)
+        if disagreements(data, 1):
+            pictures.disagreement(data).save(picture(data.name, "disagreement"))
+    if any(data.mos is not None for data in comparison.data_sets):
+        pictures.bars(comparison).savefig(folder / "bars.png", dpi=DPI)
+
+
+class _Bar:
+    """One progress bar per data set."""
+
+    def __init__(self, hidden: bool) -> None:
+        self._hidden = hidden
+        self._bar: Any = None
+        self._name = ""
+
+    def show(self, name: str, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None or self._name != name:
+            self.close()
+            self._name = name
+            self._bar = tqdm(desc=name, total=total, unit="image", initial=done, disable=True if self._hidden else None)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _leads() -> bool:
+    """Whether this process of a team speaks for all."""
+    return os.environ.get("RANK", "0") == "0"

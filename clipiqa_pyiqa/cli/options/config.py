@@ -1,0 +1,101 @@
+"""``--config FILE``: a command's options from a YAML file, as the defaults of those that are given beside it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ...errors import CLIPIQAError
+
+_NOT_IN_A_FILE = ("help", "config_file", "resume", "overwrite")
+_SHORT = {"--out": "-o", "--config": "-c", "--backbone": "-b", "--prompts": "-p", "--quiet": "-q"}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that gives an option the same short name in every command, and remembers it for configuration files.
+
+    Attributes:
+        options: Name of an option, as it stands in a file -> how it was declared.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.options: dict[str, argparse.Action] = {}
+        super().__init__(*args, **kwargs)
+
+    def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
+        return self._declare(super().add_argument, *args, **kwargs)
+
+    def add_argument_group(self, *args: Any, **kwargs: Any) -> Any:
+        return self._remembering(super().add_argument_group(*args, **kwargs))
+
+    def add_mutually_exclusive_group(self, **kwargs: Any) -> Any:
+        return self._remembering(super().add_mutually_exclusive_group(**kwargs))
+
+    def _remembering(self, group: Any) -> Any:
+        declare = group.add_argument
+        group.add_argument = lambda *args, **kwargs: self._declare(declare, *args, **kwargs)
+        return group
+
+    def _declare(self, declare: Callable[..., argparse.Action], *flags: str, **kwargs: Any) -> argparse.Action:
+        short = [_SHORT[flag] for flag in flags if flag in _SHORT and _SHORT[flag] not in flags]
+        action = declare(*short, *flags, **kwargs)
+        if action.option_strings and action.dest not in _NOT_IN_A_FILE:
+            self.options[action.dest] = action
+        return action
+
+    def take_defaults(self, args: argparse.Namespace) -> None:
+        """Make what the files say the defaults; a later file wins over an earlier one, the command line over all.
+
+        Args:
+            args: The command line, parsed once to find the files.
+
+        Raises:
+            CLIPIQAError: A file is missing, no YAML, or has keys or kinds of values that the options have not.
+        """
+        from ...files.yaml import read_mapping
+
+        for path in args.config_file:
+            for name, value in read_mapping(path, self.options).items():
+                # Prompts add up: those given beside the file replace the file's.
+                if not (name == "prompts" and args.prompts):
+                    self.set_defaults(**{name: self._converted(self.options[name], value, f"{name} in {path!r}")})
+
+    def _converted(self, option: argparse.Action, value: Any, what: str) -> Any:
+        """The value as if it had been typed."""
+        if option.nargs == 0:
+            if not isinstance(value, bool):
+                raise CLIPIQAError(f"{what} must be true or false, but is {value!r:.80}.")
+            return value
+        if option.nargs == "+":
+            texts = [_text(entry, option.dest) for entry in (value if isinstance(value, list) else [value])]
+            if None in texts or not texts:
+                raise CLIPIQAError(f"{what} must be a value or a list of values, but is {value!r:.80}.")
+            return [self._typed(option, text, what) for text in texts]
+        if (text := _text(value, option.dest)) is None:
+            raise CLIPIQAError(f"{what} must be one value, but is {value!r:.80}.")
+        return self._typed(option, os.path.expanduser(text), what)  # as a shell would
+
+    def _typed(self, option: argparse.Action, text: Any, what: str) -> Any:
+        try:
+            return option.type(text) if callable(option.type) else text
+        except argparse.ArgumentTypeError as error:
+            self.error(f"{what}: {error}")
+        except (TypeError, ValueError):
+            self.error(f"{what}: invalid {getattr(option.type, '__name__', '')} value: {text!r}")
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Declare the option; :meth:`Parser.take_defaults` makes it work."""
+    parser.add_argument(
+        *("-c", "--config"), dest="config_file", action="append", metavar="FILE",
+        help="a YAML file of these options (configs/figures), as in max_side: 512; options given here change it",
+    )  # fmt: skip
+
+
+def _text(value: Any, name: str) -> str | None:
+    """A value as text, or None for what is no single value; of prompts, two texts in a list are a pair."""
+    if name == "prompts" and isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value):
+        return "|".join(value)
+    return None if value is None or isinstance(value, bool | list | dict) else str(value)

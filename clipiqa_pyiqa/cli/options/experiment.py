@@ -1,0 +1,121 @@
+"""What the commands for the paper's experiments share: their options, a bar of progress, and the printed table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .config import add_config
+from .model import add_image_options, add_model_options, check_resume, image_limits, prepare_pil
+from .tables import aligned
+
+if TYPE_CHECKING:
+    import pandas
+
+    from ...figures.experiment import ExperimentResult
+
+ENDING = """
+Exit code: 0 all scored, 1 some images were left out, 2 bad input, 130 interrupted. With --out, every score is on disk
+as soon as it is known, and --resume goes on with an interrupted run; it also draws anew without scoring.
+"""
+
+
+def configure(parser: argparse.ArgumentParser, epilog: str, *, prompts: str | None) -> None:
+    """Declare the shared options; ``prompts`` tells what is asked by default, None if the command asks by itself."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = epilog.strip() + "\n" + ENDING
+    add_config(parser)
+    what = parser.add_argument_group("what to ask").add_argument
+    if prompts is not None:
+        what(
+            *("--prompts", "-p"), nargs="+", action="extend", metavar="PROMPT", default=[],
+            help=f"named pairs (see `clipiqa prompts`), presets, or 'positive|negative' (default: {prompts})",
+        )  # fmt: skip
+    what("--template", metavar="TEXT", help="wording of the named pairs, such as 'A photo of {}.'")
+    add_model_options(parser)
+    add_image_options(parser)
+    results = parser.add_argument_group("results").add_argument
+    results("--out", type=Path, metavar="DIR", help="folder for scores, tables and pictures (default: only a table)")
+    results("--resume", action="store_true", help="go on with the scores that an earlier run left in --out")
+    results("--overwrite", action="store_true", help="replace what is in --out")
+    results("--quiet", "-q", action="store_true", help="no progress bar and no summary")
+
+
+def run(args: argparse.Namespace, experiment: Callable[..., ExperimentResult], *inputs: Any, **options: Any) -> int:
+    """Run an experiment as the shared options say, print what it came to, and say what was left out.
+
+    Args:
+        args: Of the command.
+        experiment: A function of :mod:`clipiqa_pyiqa.figures`.
+        inputs: What it takes after the metric.
+        options: Its own options.
+
+    Returns:
+        The exit code.
+    """
+    from tqdm import tqdm
+
+    from .device import find_device
+    from .model import build_metric
+
+    check_resume(args, "folder")
+    prepare_pil(args.huge)
+    device = find_device(args.device)
+    bars: list[tqdm] = []
+
+    def progress(done: int, total: int) -> None:
+        if not bars:  # only now is it known how much there is to do
+            bars.append(tqdm(total=total, unit="image", disable=True if args.quiet else None))
+        bars[0].update(done - bars[0].n)
+
+    try:
+        found = experiment(
+            lambda: build_metric(args, None, device), *inputs, template=args.template, out=args.out,
+            resume=args.resume, overwrite=args.overwrite, progress=progress, device=device,
+            batch_size=args.batch_size, workers=args.workers, **image_limits(args), **options,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if args.out is not None:
+            print(f"clipiqa {args.command}: --resume goes on from here", file=sys.stderr)
+        raise
+    finally:
+        for bar in bars:
+            bar.close()
+    table = shown(found.summary(), found.intervals)
+    print(table.encode("utf-8", "backslashreplace").decode())  # names may hold bytes that are no text
+    said = [f"left out: {reason}" for reason in found.failed.values()]
+    if args.out is not None and not args.quiet:
+        said.append(f"results are in {args.out}")
+    for words in [*said, *found.notes()]:
+        print(f"clipiqa {args.command}: {words}", file=sys.stderr)
+    return 1 if found.failed else 0
+
+
+def prompts(args: argparse.Namespace, default: Any = "quality") -> Any:
+    """What ``--prompts`` asks."""
+    from ...prompts.pairs import parse_prompt_argument
+
+    return list(map(parse_prompt_argument, args.prompts)) or default
+
+
+def shown(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:
+    """A frame for people: four digits, but small numbers as they are; a dash for none; intervals in brackets."""
+    from ...comparison.report.summary import plain
+
+    def text(value: Any) -> str:
+        if isinstance(value, str) or not isinstance(value, float):
+            return plain(str(value))  # a line break in a file's name must not break the table
+        if value != value:
+            return "–"
+        return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
+
+    frame = frame.copy()
+    for name, (low, high) in intervals.items():
+        ranges = zip(frame[name], frame.pop(low), frame.pop(high), strict=True)
+        frame[name] = [f"{text(value)} [{text(least)}, {text(most)}]" for value, least, most in ranges]
+    cells = [list(map(text, frame.columns)), *([text(value) for value in row] for row in frame.itertuples(index=False))]
+    words = [all(isinstance(value, str) for value in frame.iloc[:, place]) for place in range(frame.shape[1])]
+    return "\n".join(aligned(cells, words))

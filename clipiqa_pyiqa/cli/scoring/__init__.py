@@ -1,0 +1,1 @@
+"""Commands that score images and show what can be asked."""

@@ -1,0 +1,180 @@
+"""Statistics of a network's maps as its image feature: mean and log standard deviation of every channel of every map.
+
+Taken over a whole map they describe the image; taken over cells of 32 px with their eight neighbours they describe each
+place of it, and the same projection turns either into a feature.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..strips import RowMap
+from .rows import RowQueue, Strips
+
+CELL = 32
+"""Side in pixels of a cell of the dense features."""
+
+CPU_BAND_CELLS = 1024
+"""About how many cells of the dense features are projected at once."""
+
+
+def grid(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of cells in an image: as many as a CLIP ResNet's last map has positions."""
+    return (height + 1) // 2 // 16, (width + 1) // 2 // 16
+
+
+class Tap:
+    """Averages of a map ``(N, C, H, W)`` and of its square, gathered while its rows pass by.
+
+    Args:
+        rows: H.
+        side: height and width of a cell on this map.
+        cells: ``(N, 2, C, h, w)``, where the averages over cells are to be written, or None.
+        wide: dtype to sum in.
+        keep: whether the map will be needed again.
+    """
+
+    def __init__(self, rows: int, side: int, cells: Tensor | None, wide: torch.dtype, keep: bool):
+        self.side, self._cells, self._wide = side, cells, wide
+        self._sums: Tensor | float = 0.0
+        self._pixels = 0
+        self.map = RowMap(rows) if keep else None
+
+    def watch(self, strips: Strips) -> Strips:
+        """Pass the map's strips on."""
+        queue, done = RowQueue(), 0
+        for y in strips:
+            if self.map is not None:
+                self.map.append(y)
+            x = y.to(self._wide)
+            self._sums = self._sums + exact(_sums(x))
+            self._pixels += x.shape[2] * x.shape[3]
+            if self._cells is not None:
+                queue.push(x)
+                rows = min(queue.rows // self.side, self._cells.shape[-2] - done)
+                if rows:
+                    values = pooled(queue.take(rows * self.side), self.side)
+                    self._cells[..., done : done + rows, :] = values[..., : self._cells.shape[-1]]
+                    done += rows
+            yield y
+
+    @property
+    def moments(self) -> Tensor:
+        """Averages of the map and of its square, ``(N, 2, C)``, in float64 where the device has it."""
+        assert isinstance(self._sums, Tensor)
+        return self._sums / self._pixels
+
+
+def exact(x: Tensor) -> Tensor:
+    """In float64, but on a device that has none: the small difference of two averages is a variance."""
+    return x if x.device.type == "mps" else x.double()
+
+
+def plain_moments(x: Tensor) -> Tensor:
+    """What :attr:`Tap.moments` is, of a whole map, by plain differentiable operations."""
+    return exact(torch.stack([x.mean((2, 3)), x.square().mean((2, 3))], dim=1))
+
+
+def pooled(x: Tensor, side: int) -> Tensor:
+    """Averages of a map and of its square over cells: ``(N, C, H, W)`` to ``(N, 2, C, H // side, W // side)``."""
+    return torch.stack([F.avg_pool2d(x, side), F.avg_pool2d(x.square(), side)], dim=1)
+
+
+def pull_back_rows(
+    y: Tensor, row: int, size: tuple[int, int], side: int, of_moments: Tensor, of_cells: Tensor | None
+) -> Tensor:
+    """Gradient with respect to the strip ``y`` of a map, from the gradients of its averages.
+
+    Args:
+        y: rows of the map from ``row`` on, in a wide dtype.
+        row: which row of the map is the strip's first.
+        size: height and width of the map.
+        side: of a cell.
+        of_moments: gradient of the moments, ``(N, 2, C)``.
+        of_cells: gradient of the cells, ``(N, 2, C, h, w)``, or None.
+    """
+    first, second = (part[:, :, None, None] / (size[0] * size[1]) for part in of_moments.unbind(1))
+    grad = torch.addcmul(first, y, second, value=2.0)
+    if of_cells is not None:
+        top, bottom = row // side, min(-(-(row + y.shape[2]) // side), of_cells.shape[-2])
+        if top < bottom:
+            spread = of_cells[..., top:bottom, :].repeat_interleave(side, -2).repeat_interleave(side, -1) / side**2
+            spread = spread[..., row - top * side :, :][..., : y.shape[2], : y.shape[3]]
+            rows, columns = spread.shape[-2:]
+            grad[:, :, :rows, :columns] += spread[:, 0] + 2 * y[:, :, :rows, :columns] * spread[:, 1]
+    return grad
+
+
+class Readout:
+    """From statistics to a feature: standardised, one layer or two. Its first layer takes the standardising in.
+
+    Args:
+        tensors: with ``visual.statistics.{mean,scale}`` (S,), ``visual.proj.{weight,bias}`` (D, S) and, for two layers
+            with a ReLU between, ``visual.hidden.{weight,bias}`` (K, S); S holds all means, then all log deviations.
+        centres: ``(S / 2,)``, by how much the maps lie lower than those the statistics were taken of.
+        eps: added to each variance before its logarithm is taken.
+        device: where to compute.
+        dtype: fp32 or float64.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], centres: Tensor, eps: float, device: torch.device, dtype: torch.dtype
+    ):
+        def load(name: str) -> Tensor:
+            return tensors[f"visual.{name}"].double()
+
+        first, *second = ("hidden", "proj") if "visual.hidden.weight" in tensors else ("proj",)
+        weight = load(f"{first}.weight") / load("statistics.scale")
+        offset = load("statistics.mean") - torch.cat([centres, torch.zeros_like(centres)])
+        bias = load(f"{first}.bias") - weight @ offset
+        self.bias = bias.to(device, dtype)
+        self.of_means, self.of_deviations = (part.to(device, dtype).contiguous() for part in weight.chunk(2, dim=1))
+        self.last = [load(f"{name}.{kind}").to(device, dtype) for name in second for kind in ("weight", "bias")]
+        self.eps = eps
+
+    def __call__(self, moments: Tensor) -> Tensor:
+        """Moments ``(N, 2, C)`` to features ``(N, D)``."""
+        mean, square = moments.unbind(1)
+        mean, deviation = (part.to(self.bias.dtype) for part in (mean, self._log_deviation(mean, square)))
+        return self._end(F.linear(mean, self.of_means, self.bias) + F.linear(deviation, self.of_deviations))
+
+    def dense(self, cells: Tensor) -> Tensor:
+        """Moments of cells ``(N, 2, C, h, w)`` to features of cells with their neighbours, ``(N, D, h, w)``."""
+        rows, columns = cells.shape[-2:]
+        step = max(1, CPU_BAND_CELLS // columns) if cells.device.type == "cpu" else rows
+        edges = [*range(0, rows, step), rows]
+        bands = [self._band(cells, start, stop) for start, stop in itertools.pairwise(edges)]
+        return torch.cat(bands, dim=1).permute(0, 3, 1, 2)  # (N, h, w, D) -> (N, D, h, w)
+
+    def _band(self, cells: Tensor, start: int, stop: int) -> Tensor:
+        """Rows ``start`` to ``stop`` of the dense features, ``(N, rows, w, D)``."""
+        above, below = max(start - 1, 0), min(stop + 1, cells.shape[-2])
+        mean, square = (
+            F.avg_pool2d(part, 3, 1, 1, count_include_pad=False)[:, :, start - above :][:, :, : stop - start]
+            for part in cells[..., above:below, :].unbind(1)
+        )
+        deviation = self._log_deviation(mean, square)
+        mean, deviation = (part.permute(0, 2, 3, 1) for part in (mean, deviation))
+        return self._end(F.linear(mean, self.of_means, self.bias) + F.linear(deviation, self.of_deviations))
+
+    def _log_deviation(self, mean: Tensor, square: Tensor) -> Tensor:
+        return torch.addcmul(square, mean, mean, value=-1.0).clamp(min=0).add(self.eps).log() / 2
+
+    def _end(self, x: Tensor) -> Tensor:
+        return F.linear(x.relu(), *self.last) if self.last else x
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """The moments or cells of several taps as those of one map with all their channels."""
+    return torch.cat(list(parts), dim=2)
+
+
+def _sums(x: Tensor) -> Tensor:
+    """Sums of a map and of its square over its positions: ``(N, C, H, W)`` to ``(N, 2, C)``."""
+    x = x.permute(0, 2, 3, 1)  # rows first: sums of a few hundred are accurate, and contiguous ones fast
+    return torch.stack([x.sum(1).sum(1), x.square().sum(1).sum(1)], dim=1)

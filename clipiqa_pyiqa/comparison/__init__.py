@@ -1,0 +1,1 @@
+"""Metrics side by side on data sets: what is asked for, running it, and what came out."""

@@ -1,0 +1,1 @@
+"""A comparison as people read it: tables, pictures and one HTML page."""

@@ -1,0 +1,163 @@
+"""Scoring a batch with every metric: CLIP-IQA variants share one pass of their encoder, the others score singly."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import CLIPIQAError
+from .metrics import Metric
+from .score_store import Entry
+from .specification import CompareError
+
+_LONGEST = 300  # characters of somebody else's error message
+
+
+@dataclass(frozen=True)
+class Group:
+    """Metrics that look at an image the same way: CLIP-IQAs with one encoder, or any other metric alone."""
+
+    metrics: tuple[Metric, ...]
+
+    @property
+    def shared(self) -> bool:
+        """Whether the members ask different questions about the same features."""
+        return self.metrics[0].net is not None
+
+
+def group_metrics(metrics: Sequence[Metric]) -> list[Group]:
+    """Group metrics by encoder, in order of their first member."""
+    groups: dict[Any, list[Metric]] = {}
+    for metric in metrics:
+        net = metric.net
+        encoder = (
+            (net.clip.weights.sha256, net.clip.weights.quick_gelu, net.pos_embedding, net.precision)
+            if net is not None
+            else id(metric)
+        )
+        groups.setdefault(encoder, []).append(metric)
+    return [Group(tuple(members)) for members in groups.values()]
+
+
+def score_group(group: Group, x: Tensor, seed: int = 0) -> Iterator[tuple[Metric, int, Entry]]:
+    """What each member makes of each image, as it comes; whatever fails becomes an entry that says why.
+
+    Args:
+        group: The metrics.
+        x: Images ``(N, 3, H, W)`` in [0, 1], on the device of the metrics.
+        seed: Of whatever a metric draws, for each image anew, so that its score depends on the image alone.
+
+    Yields:
+        The metric, the number of the image in the batch, and the entry. The time of a shared pass counts for each
+        member, as if it were alone.
+    """
+    if not group.shared:
+        for metric in group.metrics:
+            for number in range(len(x)):
+                yield metric, number, _score_alone(metric, x[number : number + 1], seed)
+        return
+    encoded = _encode(group, x)
+    if isinstance(encoded, str) and len(x) > 1:  # one image may spoil a batch, or the batch be too large
+        for number in range(len(x)):
+            for metric, _, entry in score_group(group, x[number : number + 1], seed):
+                yield metric, number, entry
+        return
+    for metric in group.metrics:
+        entries = [Entry(None, math.nan, encoded)] if isinstance(encoded, str) else _ask(metric, *encoded)
+        for number, entry in enumerate(entries):
+            yield metric, number, entry
+
+
+def reason(error: BaseException) -> str:
+    """An exception in a few words: its own message if it is ours, else with its type, without line breaks."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    if isinstance(error, CLIPIQAError):
+        return text.rstrip(".")
+    return f"{type(error).__name__}: {text}".rstrip(": .")
+
+
+@contextlib.contextmanager
+def own_random_state() -> Iterator[None]:
+    """Keeps the seeding of metrics from the generators of whoever calls."""
+    ours = random.getstate()
+    numpys = np.random.get_state()
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(ours)
+        np.random.set_state(numpys)
+
+
+def _encode(group: Group, x: Tensor) -> tuple[Tensor, float] | str:
+    """Features and the seconds that each image took; or why there are none."""
+    net = group.metrics[0].net
+    assert net is not None
+    try:
+        with torch.no_grad():
+            start = time.perf_counter()
+            features = net.encode_image(x)
+            return features, (_now(x.device) - start) / len(x)
+    except Exception as error:  # only its words leave here, as the error itself keeps the failed pass's tensors alive
+        return reason(error)
+
+
+def _ask(metric: Metric, features: Tensor, encoding: float) -> list[Entry]:
+    assert metric.net is not None
+    try:
+        with torch.no_grad():
+            start = time.perf_counter()
+            values = _values(metric.net.score(features), len(features))
+            seconds = encoding + (time.perf_counter() - start) / len(features)
+    except Exception as error:
+        return [Entry(None, math.nan, reason(error))] * len(features)
+    return [_entry(value, seconds) for value in values]
+
+
+def _score_alone(metric: Metric, x: Tensor, seed: int) -> Entry:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    x = x.clone() if metric.spec.made is not None else x  # a stranger may work in place on what others get next
+    try:
+        with torch.no_grad():
+            start = time.perf_counter()
+            (value,) = _values(metric.score(x), 1)
+            return _entry(value, time.perf_counter() - start)
+    except Exception as error:
+        return Entry(None, math.nan, reason(error))
+
+
+def _values(output: Any, count: int) -> list[float]:
+    """One number per image; reading them waits for the device."""
+    output = output[0] if isinstance(output, tuple | list) else output
+    values = torch.as_tensor(output).detach().double().flatten().tolist()
+    if len(values) != count:
+        raise CompareError(
+            f"{len(values)} scores came for {count} images, but a comparison needs one each (of several prompt pairs "
+            "the mean: aggregate=mean)"
+        )
+    return values
+
+
+def _entry(value: float, seconds: float) -> Entry:
+    if not math.isfinite(value):
+        return Entry(None, seconds, f"its score is {value}")
+    return Entry(value, seconds)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -1,0 +1,115 @@
+"""One run at a time: a lock beside every output that is appended or resumed.
+
+    with locked(output):        # a file, or a folder that exists; a second run gets a LockedError, and exits with 2
+        ...
+
+The operating system holds the lock (``flock``) and lets go of it when the process ends, however it ends: what a killed
+one leaves never blocks. ``filelock`` does the same, but some of its versions empty the file, so that nobody could say
+who holds it; it serves where there is no ``flock``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import OutputError
+from .writing import resolved
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}
+logger = logging.getLogger("clipiqa_pyiqa")
+
+
+class LockedError(OutputError):
+    """An output that another run is writing to."""
+
+
+@contextlib.contextmanager
+def locked(output: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other runs from an output, in a context.
+
+    Args:
+        output: A file, which need not exist yet, or a folder that does.
+
+    Raises:
+        LockedError: Another run holds it; the message says which.
+        OutputError: The lock cannot be written beside it.
+    """
+    path = lock_file(output)
+    try:
+        if fcntl is None:
+            from filelock import FileLock, Timeout
+
+            try:
+                with FileLock(path).acquire(timeout=0):
+                    yield
+            except Timeout:
+                raise _refusal(output, "") from None
+            return
+        number = _acquire(path, output)
+    except LockedError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"cannot write the lock {str(path)!r} of {str(output)!r}: {reason}.") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # while it is held, so that nobody removes a successor's
+            path.unlink()
+        os.close(number)
+
+
+def lock_file(output: str | os.PathLike[str]) -> Path:
+    """Where the lock of an output lies: in a folder, or beside a file."""
+    target = resolved(output)
+    if target.is_dir():
+        return target / ".clipiqa.lock"
+    name = os.fsencode(target.name)
+    return target.with_name(f".{os.fsdecode(name[:200])}.lock")
+
+
+def _acquire(path: Path, output: str | os.PathLike[str]) -> int:
+    while True:
+        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _refusal(output, os.pread(number, 1000, 0).decode("utf-8", "replace")) from None
+            except OSError as error:
+                if error.errno not in _UNSUPPORTED:
+                    raise
+                logger.warning("%s cannot be locked on this file system: let no other run write to it.", output)
+                return number
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(number), os.stat(path)):
+                    holder = [os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S")]
+                    os.ftruncate(number, 0)
+                    os.pwrite(number, json.dumps(holder).encode(), 0)
+                    return number
+        except BaseException:
+            os.close(number)
+            raise
+        os.close(number)  # its holder removed it just before we had it: it locks nothing any more
+
+
+def _refusal(output: str | os.PathLike[str], said: str) -> LockedError:
+    try:
+        pid, host, since = json.loads(said)
+        who = f"process {int(pid)} on {str(host)[:80]!r}, since {str(since)[:20]}"
+    except (ValueError, TypeError):
+        who = "another run"
+    return LockedError(f"{str(output)!r} is being written by {who}: wait until it has ended, or name another output.")

@@ -1,0 +1,294 @@
+"""Our own image reader: every kind of photo file to 8-bit RGB, with a record of what was done to it.
+
+On plain 8-bit RGB files it returns exactly what pyiqa's ``m(path)`` reads. Beyond that it applies the EXIF orientation,
+converts grey, palette, alpha, CMYK and 16-bit files in a stated way, and refuses what it cannot read whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import math
+import os
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from ..errors import ImageError
+from .formats import readable_formats
+from .jpeg_damage import decode_jpeg
+from .sources import FileSource, ImageSource, reason
+
+MIN_SIDE = 32
+"""Smallest height and width, in pixels, that the encoders take."""
+
+_KINDS = {
+    **{"1": "bilevel", "L": "grey", "LA": "grey", "La": "grey", "P": "palette", "PA": "palette"},
+    **{"RGB": "rgb", "RGBA": "rgb", "RGBa": "rgb", "RGBX": "rgb", "CMYK": "cmyk", "YCbCr": "ycbcr", "LAB": "lab"},
+}
+_ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+Damaged = Literal["refuse", "keep"]
+
+log = logging.getLogger("clipiqa_pyiqa")
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image as it is scored, and what was done to the file to get there.
+
+    Attributes:
+        path: The file, or the name of another source.
+        pixels: (3, H, W) uint8, RGB, 0-255; a view of (H, W, 3) memory, which is what channels_last wants.
+        width: Width before any resizing, after orientation, in pixels.
+        height: Height, likewise.
+        orientation: The EXIF orientation in the file, 1 to 8; 1 is upright, and what a file without one counts as.
+        oriented: Whether that orientation was applied.
+        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``; empty for a plain 8-bit RGB file.
+        damage: What is damaged in a JPEG that was read with ``damaged='keep'``; empty if nothing was noticed.
+        sha256: Of the bytes that were decoded, in hexadecimal; empty unless asked for.
+    """
+
+    path: str
+    pixels: torch.Tensor
+    width: int
+    height: int
+    orientation: int
+    oriented: bool
+    converted: str
+    damage: str = ""
+    sha256: str = ""
+
+    @property
+    def shape(self) -> torch.Size:
+        """(3, H, W), as scored."""
+        return self.pixels.shape
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as scored, in pixels."""
+        return self.pixels.shape[2], self.pixels.shape[1]
+
+    @property
+    def resized(self) -> bool:
+        """Whether ``max_side`` or ``max_pixels`` made it smaller."""
+        return self.size != (self.width, self.height)
+
+
+class _StrictDecoding:
+    """While any of our reads runs, PIL refuses truncated files, whatever ``LOAD_TRUNCATED_IMAGES`` says.
+
+    Building any of pyiqa's data sets switches that flag on for the whole process, and half a JPEG then loads in
+    silence. PIL offers no other switch, so the flag is lowered while we read, and put back by the last reader to leave.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._outside = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1 or ImageFile.LOAD_TRUNCATED_IMAGES:
+                self._outside = ImageFile.LOAD_TRUNCATED_IMAGES
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0 and self._outside:
+                ImageFile.LOAD_TRUNCATED_IMAGES = True
+
+
+strict_decoding = _StrictDecoding()
+
+
+def read_image(
+    source: str | os.PathLike[str] | ImageSource,
+    *,
+    apply_exif: bool = True,
+    max_side: int | None = None,
+    max_pixels: int | None = None,
+    min_side: int = MIN_SIDE,
+    damaged: Damaged = "refuse",
+    sha256: bool = False,
+) -> ImageRecord:
+    """Read an image as 8-bit RGB. Its bytes are read once: what is hashed is what is decoded.
+
+    Conversions, each named in the record's ``converted``: grey is repeated over the channels; a palette is looked up;
+    anything with transparency is laid over white; CMYK and the like go through PIL's plain formula; of 16-bit samples
+    the high byte is kept, which undoes both usual ways of making them (times 257, times 256); of an animation or a
+    multi-page file the first picture is read. Colour profiles are not applied: pyiqa does not apply them either.
+
+    Args:
+        source: The file's path, or whatever else has a name and bytes.
+        apply_exif: Turn the picture upright as its EXIF orientation says.
+        max_side: If given, an image with a longer side is shrunk (Lanczos, keeping its shape) to this many pixels.
+        max_pixels: If given, an image with more pixels is shrunk likewise to at most this many. Nothing is enlarged.
+        min_side: Pixels that both sides must have: by default what CLIP needs.
+        damaged: ``'keep'`` reads a JPEG that PIL decodes in silence although bytes in it are lost or overwritten.
+        sha256: Say in the record which bytes were decoded.
+
+    Returns:
+        The picture and what was done to it.
+
+    Raises:
+        ImageError: The file is missing, unreadable, empty, truncated, damaged, not an image, of unclear scale (float or
+            32-bit), too small, or above PIL's decompression-bomb limit (``2 * PIL.Image.MAX_IMAGE_PIXELS``).
+    """
+    check_limits(max_side, max_pixels)
+    source = FileSource(os.fspath(source)) if isinstance(source, str | os.PathLike) else source
+    path = source.name
+    try:
+        data = source.read()
+        digest = hashlib.sha256(data).hexdigest() if sha256 else ""
+        rgb, stored, left, converted, damage = _decode(path, data, min_side)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{path!r} is not an image in a format that can be read, or its beginning is damaged."
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise ImageError(
+            f"{path!r} has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, "
+            "raise PIL.Image.MAX_IMAGE_PIXELS, or pass --huge to `clipiqa score`."
+        ) from error
+    except MemoryError as error:
+        raise ImageError(f"{path!r} does not fit in memory when decoded.") from error
+    except Exception as error:  # on damaged files PIL raises almost anything, from SyntaxError to struct.error
+        raise ImageError(f"{path!r} is truncated or damaged: {reason(error)}.") from error
+    if damage and damaged == "refuse":
+        raise ImageError(
+            f"damaged: {path!r} is a JPEG with {damage}; damaged='keep' (--damaged keep) scores it as it is."
+        )
+    turn = _turn(stored, left, apply_exif)
+    if turn is not None:
+        rgb = rgb.transpose(turn)
+    width, height = rgb.size
+    scored = _limited(width, height, max_side, max_pixels)
+    if scored != rgb.size:
+        _check_size(path, scored[0], scored[1], min_side, f"shrunk from {width}×{height} it")
+        rgb = rgb.resize(scored, Image.Resampling.LANCZOS)
+    pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+    return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted, damage, digest)
+
+
+def _decode(path: str, data: bytes, min_side: int) -> tuple[Image.Image, int, int, str, str]:
+    """The image as 'RGB', the orientation stored in it and what loading left of that, its conversion, its damage."""
+    with strict_decoding, Image.open(io.BytesIO(data), formats=readable_formats()) as image:
+        _check_size(path, image.width, image.height, min_side)
+        depth, several = _depth(image), _several_frames(image)  # loading forgets the first
+        before = _orientation(path, image) if image.format == "TIFF" else None  # PIL turns these when it loads them
+        pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, None)
+        if pixels is None:
+            image.load()
+        left = _orientation(path, image)
+        loaded = image if pixels is None else Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+        rgb, converted = _to_rgb(path, loaded, depth)
+        if several:
+            converted = f"{converted}; first frame".lstrip("; ")
+        return rgb, left if before is None else before, left, converted, damage or ""
+
+
+def check_limits(max_side: int | None, max_pixels: int | None) -> None:
+    """Raise ``ImageError`` unless both limits leave room for a picture of the smallest size."""
+    if max_side is not None and max_side < MIN_SIDE:
+        raise ImageError(f"max_side must be at least {MIN_SIDE} pixels, but is {max_side}.")
+    if max_pixels is not None and max_pixels < MIN_SIDE**2:
+        raise ImageError(f"max_pixels must be at least {MIN_SIDE**2} ({MIN_SIDE}×{MIN_SIDE}), but is {max_pixels}.")
+
+
+def _check_size(path: str, width: int, height: int, min_side: int, cause: str = "it") -> None:
+    if min(width, height) < min_side:
+        raise ImageError(
+            f"{path!r} is too small: {cause} is {width}×{height} pixels, and both sides must be at least {min_side}."
+        )
+
+
+def _orientation(path: str, image: Image.Image) -> int:
+    """The EXIF orientation, 1 if there is none or if it is damaged: viewers show such a picture all the same.
+
+    For a loaded image, or a TIFF: of a PNG, ``getexif`` loads the pixels too, whose damage must not pass for EXIF's.
+    """
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception as error:  # damaged EXIF, too, raises almost anything
+        log.warning("%r has damaged EXIF data (%s): taken as upright", path, reason(error))
+        return 1
+    return value if value in _UPRIGHT else 1
+
+
+def _turn(stored: int, left: int, apply: bool) -> Image.Transpose | None:
+    """The turn still to make, given the orientation in the file and what PIL's loading left of it."""
+    if apply:
+        return _UPRIGHT.get(left)
+    undo = {6: 8, 8: 6}.get(stored, stored)  # the others are their own inverse
+    return _UPRIGHT.get(undo) if left != stored else None
+
+
+def _several_frames(image: Image.Image) -> bool:
+    # An MPO file is a phone's photo with a depth or gain map behind it, no animation.
+    return image.format != "MPO" and getattr(image, "is_animated", False)
+
+
+def _depth(image: Image.Image) -> int:
+    """Bits per sample in the file, as far as PIL's name for its raw layout, such as 'RGB;16B', tells."""
+    layouts = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
+    return 16 if ";16" in layouts else 12 if ";12" in layouts else 8
+
+
+def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str]:
+    """The loaded image as 'RGB', and how that was done ('' if it was 8-bit RGB already)."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _from_deep_grey(path, image, shift=4 if depth == 12 else 8), f"{12 if depth == 12 else 16}-bit grey->rgb"
+    kind = f"{depth}-bit " * (depth > 8) + _KINDS.get(image.mode, image.mode)
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        rgba = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB"), f"{kind}+alpha->rgb on white"
+    if image.mode == "RGB":
+        return image, f"{kind}->rgb" * (depth > 8)  # PIL has kept the high byte
+    return image.convert("RGB"), f"{kind}->rgb"
+
+
+def _from_deep_grey(path: str, image: Image.Image, shift: int) -> Image.Image:
+    samples = np.asarray(image)
+    if image.mode == "F" or samples.min() < 0 or samples.max() > 65535:
+        what = "floating-point" if image.mode == "F" else "32-bit"
+        raise ImageError(
+            f"{path!r} has {what} samples, which do not say what white is; save it with 8 or 16 bits per channel."
+        )
+    return Image.fromarray((samples >> shift).astype(np.uint8)).convert("RGB")
+
+
+def _limited(width: int, height: int, max_side: int | None, max_pixels: int | None) -> tuple[int, int]:
+    """The size within both limits."""
+    scale = 1.0
+    if max_side is not None:
+        scale = min(scale, max_side / max(width, height))
+    if max_pixels is not None:
+        scale = min(scale, math.sqrt(max_pixels / (width * height)))
+    if scale == 1.0:
+        return width, height
+    return max(1, int(width * scale + 1e-6)), max(1, int(height * scale + 1e-6))

@@ -1,0 +1,171 @@
+"""Where images come from: an image's source, and what the paths on a command line stand for."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..errors import ImageError, first_of
+from .formats import image_suffixes
+
+
+class ImageSource(Protocol):
+    """One image before it is read: a file, a member of an archive, a cell of a table."""
+
+    @property
+    def name(self) -> str:
+        """What rows and messages call it."""
+
+    def read(self) -> bytes:
+        """All its bytes, as they are. Raises ``ImageError``."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """An image file, named by its path."""
+
+    name: str
+
+    def read(self) -> bytes:
+        path = self.name
+        try:
+            status = os.stat(path)  # before opening: a pipe would block
+            if stat.S_ISDIR(status.st_mode):
+                raise ImageError(f"{path!r} is a folder, but an image file was expected.")
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError(f"{path!r} is a pipe or a device, but an image file was expected.")
+            if status.st_size == 0:
+                raise ImageError(f"{path!r} is empty (0 bytes).")
+            with open(path, "rb") as file:
+                return file.read()
+        except ImageError:
+            raise
+        except FileNotFoundError as error:
+            raise ImageError(f"{path!r} does not exist.") from error
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            raise ImageError(f"{path!r} cannot be opened: {reason(error)}.") from error
+
+
+@dataclass(frozen=True)
+class NoImage:
+    """A name for which there is no image, and why, as a sentence: a source that cannot be read."""
+
+    name: str
+    problem: str
+
+    def read(self) -> bytes:
+        raise ImageError(self.problem)
+
+
+@dataclass
+class Inputs:
+    """The files to score, each once, in the order given, and what was given but is none.
+
+    Attributes:
+        paths: Files that exist.
+        problems: What was given -> why there is nothing to score in it.
+    """
+
+    paths: list[str] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> str:
+        """The first problem and how many more there are, as the beginning of a sentence."""
+        return first_of(self.problems.values())
+
+    @property
+    def sources(self) -> list[ImageSource]:
+        """All of them, what is none first."""
+        nothing = [NoImage(name, f"{problem}.") for name, problem in self.problems.items()]
+        return [*nothing, *map(FileSource, self.paths)]
+
+
+def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Inputs:
+    """Resolve paths as typed.
+
+    A file counts whatever its name. A folder stands for the image files in it and its sub-folders, by suffix and in
+    sorted order, without hidden ones. What does not exist but holds ``*``, ``?`` or ``[`` is a glob (``**`` crosses
+    folders). ``-`` reads names of files and folders from standard input.
+
+    Args:
+        arguments: The paths.
+        null_separated: The names on standard input end with a NUL byte, as from ``find -print0``, not with the line.
+    """
+    inputs = Inputs()
+    seen: set[str] = set()
+    for argument in arguments:
+        names = _from_stdin(null_separated) if argument == "-" else [argument]
+        if not names:
+            inputs.problems["-"] = "the list on standard input is empty"
+        for name in names:
+            found = list(_files(name, globs=argument != "-"))
+            if not found:
+                inputs.problems[name] = _nothing(name)
+            for path in found:
+                identity = os.path.abspath(path)
+                if identity not in seen:
+                    seen.add(identity)
+                    inputs.paths.append(path)
+    return inputs
+
+
+def sources_of(
+    given: str | os.PathLike[str] | ImageSource | Iterable[str | os.PathLike[str] | ImageSource],
+) -> Iterator[ImageSource]:
+    """Sources as they come, found one after the other: paths stand for what :func:`find_inputs` says (no ``-``)."""
+    if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable):
+        given = [given]
+    for item in given:
+        if not isinstance(item, str | os.PathLike):
+            yield item
+            continue
+        name = os.fspath(item)
+        files = _files(name)
+        first = next(files, None)
+        yield NoImage(name, f"{_nothing(name)}.") if first is None else FileSource(first)
+        yield from map(FileSource, files)
+
+
+def images_in(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """The image files in a folder and its sub-folders, by suffix, sorted; hidden ones are skipped."""
+    suffixes = image_suffixes()
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
+                yield os.path.join(parent, name)
+
+
+def reason(error: BaseException) -> str:
+    """An exception's message as part of a sentence."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
+
+
+def _from_stdin(null_separated: bool) -> list[str]:
+    names = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
+    return [os.fsdecode(name.rstrip(b"\r")) for name in names if name.strip()]
+
+
+def _files(name: str, globs: bool = True) -> Iterator[str]:
+    if os.path.isdir(name):
+        yield from images_in(name)
+    elif os.path.lexists(name):
+        yield name
+    elif globs and glob.has_magic(name):
+        for match in sorted(glob.glob(name, recursive=True)):
+            yield from _files(match, globs=False)
+
+
+def _nothing(name: str) -> str:
+    if os.path.isdir(name):
+        return f"the folder {name!r} holds no image files"
+    if glob.has_magic(name):
+        return f"nothing matches {name!r}"
+    return f"{name!r} does not exist"

@@ -1,0 +1,280 @@
+"""The image features of a data set, each encoded once and kept on disk.
+
+A store is one SQLite file per setup: the backbone, its weights, the positional embedding and the precision are in the
+file's name and in the file, so that a feature of another setup cannot be found. Within it the key is the image file's
+content and the view of it (whole, flipped, cropped). SQLite keeps several writing processes apart, and a kill costs the
+batch that was under way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import CLIPIQAError, ImageError
+from ..files.hashes import hash_file
+from ..images.batches import in_batches, prefetch, stacked
+from ..images.reader import read_image
+from ..metric import CLIPIQA
+
+FORMAT = 1  # of the store, and of the reading of images: raise it when either changes what a feature is
+_CHUNK = 500  # keys per query
+_ROW_BYTES = 700  # keys and what SQLite's pages add to a feature of 1,024 numbers, rounded up
+_TABLES = """
+CREATE TABLE IF NOT EXISTS setup (said TEXT);
+CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, content TEXT);
+CREATE TABLE IF NOT EXISTS features (content TEXT, view TEXT, feature BLOB, PRIMARY KEY (content, view));
+"""
+
+
+class FeatureError(CLIPIQAError):
+    """A feature store that cannot be written or read."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How an image is looked at.
+
+    Attributes:
+        crop: side in pixels of a square part, and where it lies: two numbers in [0, 1), from top to bottom and from
+            left to right; None is the whole image.
+        flip: whether left and right are exchanged.
+    """
+
+    crop: tuple[int, float, float] | None = None
+    flip: bool = False
+
+    @property
+    def name(self) -> str:
+        """The view as a key."""
+        crop = "whole" if self.crop is None else f"crop {self.crop[0]} at {self.crop[1]:.6f} {self.crop[2]:.6f}"
+        return f"{crop} flipped" if self.flip else crop
+
+    def __call__(self, pixels: Tensor, path: str | os.PathLike[str]) -> Tensor:
+        """The part of ``(3, H, W)`` pixels that this view shows."""
+        if self.crop is not None:
+            side, down, right = self.crop
+            height, width = pixels.shape[1:]
+            if min(height, width) < side:
+                raise ImageError(f"{os.fspath(path)!r} is {width}×{height} px, too small for crops of {side} px.")
+            top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
+            pixels = pixels[:, top : top + side, left : left + side]
+        return pixels.flip(2) if self.flip else pixels
+
+
+WHOLE = View()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a store still has to encode.
+
+    Attributes:
+        contents: the content hash of each path asked for.
+        missing: path -> its content hash and the views that are not there yet.
+        asked: number of features asked for.
+        bytes: by how much the store will grow.
+    """
+
+    contents: tuple[str, ...]
+    missing: Mapping[str, tuple[str, tuple[View, ...]]]
+    asked: int
+    bytes: int
+
+    @property
+    def to_encode(self) -> int:
+        """Number of features to encode."""
+        return sum(len(views) for _, views in self.missing.values())
+
+
+class FeatureStore:
+    """Features of one metric's image tower on disk.
+
+    Args:
+        metric: whose ``encode_image`` makes them; its prompts do not matter.
+        folder: where the store lies; default ``$XDG_CACHE_HOME/clipiqa/features``.
+
+    Raises:
+        FeatureError: the folder cannot be written, or the store in it is damaged.
+    """
+
+    def __init__(self, metric: CLIPIQA, folder: str | Path | None = None):
+        self.metric = metric
+        said = metric.provenance()
+        names = ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
+        self.setup = json.dumps({"format": str(FORMAT), **{name: said[name] for name in names}}, sort_keys=True)
+        self.dim = metric.clip.checkpoint.shape("text_projection")[1]
+        folder = default_folder() if folder is None else Path(folder).expanduser()
+        name = f"{said['backbone'].replace('/', '-')}-{hashlib.sha256(self.setup.encode()).hexdigest()[:16]}.sqlite"
+        self.path = folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FeatureError(f"features cannot be kept in {str(folder)!r}: {error.strerror}.") from error
+        with self._database() as database:
+            database.executescript(_TABLES)
+            database.execute("INSERT INTO setup SELECT ? WHERE NOT EXISTS (SELECT * FROM setup)", (self.setup,))
+            (found,) = database.execute("SELECT said FROM setup").fetchone()
+        if found != self.setup:
+            raise FeatureError(f"{self.path} holds features of another setup ({found}): delete it.")
+
+    def plan(self, paths: Sequence[str | Path], views: Sequence[Sequence[View]]) -> Plan:
+        """What is missing of these views (one sequence of them per path), found without decoding an image."""
+        contents = self._contents([os.fspath(path) for path in paths])
+        there = set(self._known(contents))
+        missing: dict[str, tuple[str, tuple[View, ...]]] = {}
+        for path, content, wanted in zip(paths, contents, views, strict=True):
+            new = tuple(view for view in wanted if (content, view.name) not in there)
+            if new:
+                missing[os.fspath(path)] = content, new
+                there.update((content, view.name) for view in new)  # equal files are encoded once
+        count = sum(len(new) for _, new in missing.values())
+        return Plan(tuple(contents), missing, sum(map(len, views)), count * (4 * self.dim + _ROW_BYTES))
+
+    def fill(
+        self,
+        plan: Plan,
+        *,
+        device: str | torch.device = "cpu",
+        batch_size: int = 8,
+        workers: int | None = None,
+        progress: Callable[[int], object] = lambda done: None,
+    ) -> None:
+        """Encode what a plan misses; what is encoded is kept whatever happens afterwards.
+
+        Args:
+            plan: of this store.
+            device: where to encode.
+            batch_size: views of equal size that are encoded at once, at most.
+            workers: decoding threads; None is one per core, up to eight.
+            progress: called with the number of features that were encoded since the last call.
+
+        Raises:
+            ImageError: an image cannot be read or encoded, or is too small for a view.
+            FeatureError: there is not enough room, the store cannot be written, or an image changed meanwhile.
+        """
+        free = shutil.disk_usage(self.path.parent).free
+        if plan.bytes > free:
+            raise FeatureError(
+                f"{plan.to_encode} features need {_megabytes(plan.bytes)}, but {str(self.path.parent)!r} has "
+                f"{_megabytes(free)} left: make room, or keep them elsewhere."
+            )
+        views = self._views(plan, workers)
+
+        def work(keys: list[tuple[str, str, str]], pixels: list[Tensor]) -> list[None]:
+            self._add(keys, encode(self.metric, pixels, device))
+            progress(len(keys))
+            return [None] * len(keys)
+
+        deque(in_batches(views, work, refused, batch_size=batch_size), maxlen=0)
+
+    def read(self, plan: Plan, views: Sequence[Sequence[View]]) -> Tensor:
+        """The features asked for, ``(N, V, D)``: N paths with V views each, unit length, fp32.
+
+        Raises:
+            FeatureError: some of them are not in the store.
+        """
+        known = self._known(plan.contents, "feature")
+        rows = [
+            [known.get((content, view.name)) for view in wanted]
+            for content, wanted in zip(plan.contents, views, strict=True)
+        ]
+        if any(row is None for wanted in rows for row in wanted):
+            raise FeatureError(f"{self.path} lacks features that were asked for: fill it first.")
+        data = np.frombuffer(b"".join(row for wanted in rows for row in wanted if row is not None), np.float32)
+        return torch.from_numpy(data.copy()).view(len(rows), -1, self.dim)
+
+    def _views(
+        self, plan: Plan, workers: int | None
+    ) -> Generator[tuple[tuple[str, str, str], Tensor | ImageError], None, None]:
+        """What a plan misses: path, content hash and name of each view, and its pixels."""
+        images = prefetch(lambda path: read_image(path, sha256=True), plan.missing, workers)
+        for path, record in images:
+            if isinstance(record, ImageError):
+                raise record
+            content, views = plan.missing[path]
+            if record.sha256 != content:  # the picture is not the file that was hashed
+                with self._database() as database:
+                    database.execute("DELETE FROM files WHERE path = ?", (os.path.realpath(path),))
+                raise FeatureError(f"{path!r} was changed while features were made: run this again.")
+            yield from (((path, content, view.name), view(record.pixels, path)) for view in views)
+
+    def _add(self, keys: Sequence[tuple[str, str, str]], features: Tensor) -> None:
+        rows = [(content, view, row.numpy().tobytes()) for (_, content, view), row in zip(keys, features, strict=True)]
+        with self._database() as database:
+            database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
+
+    def _contents(self, paths: Sequence[str]) -> list[str]:
+        """SHA-256 of each file; remembered by path, size and time of change."""
+        with self._database() as database:
+            found = {path: row for path, *row in database.execute("SELECT path, size, mtime_ns, content FROM files")}
+        contents, new = [], []
+        for path in paths:
+            real = os.path.realpath(path)
+            try:
+                stat = os.stat(real)
+                size, changed, content = found.get(real, (None, None, ""))
+                if (size, changed) != (stat.st_size, stat.st_mtime_ns):
+                    content = hash_file(Path(real))
+                    new.append((real, stat.st_size, stat.st_mtime_ns, content))
+            except OSError as error:
+                raise ImageError(f"{path!r} cannot be read: {error.strerror}.") from error
+            contents.append(content)
+        with self._database() as database:
+            database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", new)
+        return contents
+
+    def _known(self, contents: Sequence[str], column: str = "NULL") -> dict[tuple[str, str], bytes | None]:
+        """(content, view) -> feature, or None for ``column='NULL'``, of what is in the store."""
+        known: dict[tuple[str, str], bytes | None] = {}
+        wanted = list(dict.fromkeys(contents))
+        with self._database() as database:
+            for start in range(0, len(wanted), _CHUNK):
+                chunk = wanted[start : start + _CHUNK]
+                marks = ", ".join("?" * len(chunk))
+                query = f"SELECT content, view, {column} FROM features WHERE content IN ({marks})"
+                known.update({(content, view): value for content, view, value in database.execute(query, chunk)})
+        return known
+
+    @contextlib.contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        """A connection and a transaction, so that whatever is written is there in full or not at all."""
+        try:
+            with contextlib.closing(sqlite3.connect(self.path, timeout=300)) as database, database:
+                yield database
+        except sqlite3.Error as error:
+            hint = "delete it" if "malformed" in str(error) or "not a database" in str(error) else "nothing was lost"
+            raise FeatureError(f"the feature store {self.path} cannot be used ({error}): {hint}.") from error
+
+
+def encode(metric: CLIPIQA, views: Sequence[Tensor], device: str | torch.device = "cpu") -> Tensor:
+    """Unit features ``(N, D)`` of N uint8 pixel tensors ``(3, H, W)`` of equal shape, fp32 on the CPU."""
+    with torch.no_grad():
+        return metric.encode_image(stacked(views, device)).float().cpu()
+
+
+def refused(key: Sequence[Any], pixels: Tensor | None, error: ImageError) -> NoReturn:
+    """Raise what is wrong with an image; its key begins with its path."""
+    raise error if pixels is None else ImageError(f"{os.fspath(key[0])!r} cannot be encoded: {error}")
+
+
+def default_folder() -> Path:
+    """Where features are kept if nobody says otherwise."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "clipiqa" / "features"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"

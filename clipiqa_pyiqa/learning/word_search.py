@@ -1,0 +1,257 @@
+"""Which words ask best? Candidate prompt pairs on stored features: chosen on some images, reported on others.
+
+A score is two dot products once image and text are encoded, so thousands of pairs cost little more than their texts.
+Whoever picks the best of a thousand pairs on the images that he reports on reports luck; so ranks, and the ensemble,
+come from the images to choose on, and what is reported comes from images that had no say.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import CLIPIQAError, PromptError
+from ..files.writing import written_beside
+from ..metric import CLIPIQA
+from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
+from ..stats.correlation import Estimate, plcc, srocc_of_many
+from .words import Words
+
+MIN_GAIN = 1e-3  # of SROCC on the images to choose on, for a pair to join the ensemble
+_COLUMNS = 256  # pairs scored or ranked at a time
+Array = NDArray[np.float64]
+
+
+class SearchError(CLIPIQAError):
+    """A search that cannot be made."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pair to try, and how it was made: ``template`` with each of the words in it."""
+
+    pair: PromptPair
+    words: Words
+    template: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a candidate came to.
+
+    Attributes:
+        candidate: the pair.
+        chosen_by: SROCC on the images to choose on.
+        srocc: on the held-out images; with an interval for the best ones.
+        plcc: on the held-out images, of the scores as they are.
+    """
+
+    candidate: Candidate
+    chosen_by: float
+    srocc: Estimate
+    plcc: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A search's result.
+
+    Attributes:
+        ranked: every candidate, best first, as chosen.
+        paper: the paper's pair, "Good photo." against "Bad photo.", on the same images.
+        ensemble: pairs whose mean score was chosen, in the order in which they joined; at least one.
+        ensemble_chosen_by: SROCC of that mean on the images to choose on.
+        ensemble_srocc: on the held-out images, with an interval.
+        ensemble_plcc: on the held-out images.
+        chosen_on: number of images to choose on.
+        held_out: number of images that had no say.
+    """
+
+    ranked: tuple[Finding, ...]
+    paper: Finding
+    ensemble: tuple[Candidate, ...]
+    ensemble_chosen_by: float
+    ensemble_srocc: Estimate
+    ensemble_plcc: float
+    chosen_on: int
+    held_out: int
+
+
+def make_candidates(words: Iterable[Words], templates: Sequence[str]) -> list[Candidate]:
+    """Each pair of words in each template, once, by what CLIP would read.
+
+    Raises:
+        PromptError: a template or a pair that cannot be used.
+    """
+    if not templates:
+        raise PromptError("there is no template: pass at least one, such as '{} photo.'.")
+    found: dict[tuple[str, str], Candidate] = {}
+    for pair in words:
+        for template in templates:
+            (read,) = parse_prompts(tuple(pair), template)
+            found.setdefault((read.positive.lower(), read.negative.lower()), Candidate(read, pair, template))
+    return list(found.values())
+
+
+def search(
+    metric: CLIPIQA,
+    features: Tensor,
+    targets: Tensor,
+    held_out: Sequence[int],
+    candidates: Sequence[Candidate],
+    *,
+    ensemble: int = 5,
+    intervals: int = 100,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: Callable[[int], object] = lambda done: None,
+) -> Findings:
+    """Try every candidate on images that are encoded already.
+
+    Args:
+        metric: whose scores these are; its own prompts do not matter.
+        features: unit image features, ``(N, D)``.
+        targets: what people said of the images, ``(N,)``, high is good.
+        held_out: rows to report on; the others are there to choose on.
+        candidates: pairs to try, at least one.
+        ensemble: most pairs that the ensemble may have.
+        intervals: how many of the best get a 95 % bootstrap interval.
+        bootstrap: resamples per interval.
+        seed: of the resamples.
+        progress: called with the number of candidates scored since the last call.
+
+    Raises:
+        SearchError: there are no candidates, or fewer than three images on either side, or scores there that are all
+            equal.
+    """
+    if not candidates:
+        raise SearchError("there are no candidates to search: name a file of pairs, or use the list that is built in.")
+    out = np.zeros(len(targets), dtype=bool)
+    out[list(held_out)] = True
+    opinion = targets.double().cpu().numpy()
+    for rows, what in ((~out, "to choose on"), (out, "held out")):
+        if len(set(opinion[rows])) < 2 or rows.sum() < 3:
+            raise SearchError(
+                f"{rows.sum()} images {what} with {len(set(opinion[rows]))} different scores are too few: a search "
+                "needs at least three images with different scores to choose on, and as many held out."
+            )
+    paper = Candidate(NAMED_PAIRS[DEFAULT_PAIR], ("Good", "Bad"), "{} photo.")
+    tried = [paper, *candidates]
+    scores = np.concatenate(
+        [
+            _scores(metric, features, tried[start : start + _COLUMNS], progress)
+            for start in range(0, len(tried), _COLUMNS)
+        ],
+        axis=1,
+    )
+    chosen_by = _srocc(scores[~out], opinion[~out])
+    order = [0, *(1 + np.argsort(-_nan_last(chosen_by[1:]), kind="stable"))]  # the paper's, then the others by rank
+    picked, by = _greedy(scores[~out, 1:], opinion[~out], chosen_by[1:], ensemble)
+    mean = scores[:, [1 + index for index in picked]].mean(axis=1)
+    sure = order[: 1 + intervals]
+    estimates = srocc_of_many(
+        np.column_stack([scores[out][:, sure], mean[out]]), opinion[out], bootstrap=bootstrap, seed=seed
+    )
+    rest = _srocc(scores[out][:, order[1 + intervals :]], opinion[out])
+    findings = [
+        Finding(tried[index], float(chosen_by[index]), estimate, plcc(scores[out, index], opinion[out]))
+        for index, estimate in zip(order, [*estimates[:-1], *map(Estimate, rest.tolist())], strict=True)
+    ]
+    return Findings(
+        tuple(findings[1:]),
+        findings[0],
+        tuple(candidates[index] for index in picked),
+        by,
+        estimates[-1],
+        plcc(mean[out], opinion[out]),
+        int((~out).sum()),
+        int(out.sum()),
+    )
+
+
+def write_findings(findings: Findings, path: str | Path, said: Mapping[str, Any]) -> None:
+    """Write a line per candidate as CSV, best first, after ``# key: value`` lines that say what it was made with.
+
+    Raises:
+        SearchError: the file cannot be written.
+    """
+    place = {candidate.pair: number for number, candidate in enumerate(findings.ensemble, start=1)}
+    try:
+        with written_beside(Path(path)) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+            for key, value in said.items():
+                file.write(f"# {key}: {' '.join(str(value).split())}\n")
+            out = csv.writer(file, lineterminator="\n")
+            out.writerow(FIELDS)
+            for rank, finding in enumerate(findings.ranked, start=1):
+                pair, estimate = finding.candidate.pair, finding.srocc
+                numbers = (finding.chosen_by, estimate.value, estimate.low, estimate.high, finding.plcc)
+                texts = ["" if np.isnan(number) else f"{number:.6f}" for number in numbers]
+                words = (*finding.candidate.words, finding.candidate.template)
+                out.writerow([rank, pair.positive, pair.negative, *words, *texts, place.get(pair, "")])
+    except OSError as error:
+        raise SearchError(f"nothing can be written to {str(path)!r}: {error.strerror}.") from error
+
+
+FIELDS = (
+    *("rank", "positive", "negative", "positive_word", "negative_word", "template", "srocc_chosen_by"),
+    *("srocc_held_out", "srocc_low", "srocc_high", "plcc_held_out", "ensemble"),
+)
+
+
+def as_prompts(candidates: Sequence[Candidate]) -> str:
+    """Python (and YAML) that asks these pairs: what follows ``prompts=``."""
+    pairs = [(candidate.pair.positive, candidate.pair.negative) for candidate in candidates]
+    return json.dumps(pairs, ensure_ascii=False)  # a list of lists of two texts, in either language
+
+
+def _scores(metric: CLIPIQA, features: Tensor, candidates: Sequence[Candidate], progress: Any) -> NDArray[np.float32]:
+    """Each candidate's scores of each image, ``(N, P)``."""
+    with torch.no_grad():
+        scores = metric.score(features, prompts=[candidate.pair for candidate in candidates], aggregate=None)
+    progress(len(candidates))
+    return scores.cpu().numpy()
+
+
+def _greedy(scores: NDArray[np.float32], opinion: Array, alone: Array, most: int) -> tuple[list[int], float]:
+    """Pairs whose mean ranks images best: begun with the best, then the one that helps most, while one helps."""
+    picked = [int(np.argmax(_nan_last(alone)))]
+    best = float(alone[picked[0]])
+    while len(picked) < min(most, scores.shape[1]):
+        total = scores[:, picked].sum(axis=1, keepdims=True)
+        joined = _nan_last(_srocc(scores, opinion, total))
+        joined[picked] = -np.inf
+        new = int(np.argmax(joined))
+        if not joined[new] >= best + MIN_GAIN:
+            break
+        picked.append(new)
+        best = float(joined[new])
+    return picked, best
+
+
+def _srocc(scores: NDArray[np.float32], opinion: Array, added: NDArray[np.float32] | float = 0.0) -> Array:
+    """SROCC of each column of scores ``(N, P)``, with ``added`` to it; NaN where a column is constant."""
+    from scipy.stats import rankdata
+
+    def centred(values: NDArray[Any]) -> Array:
+        return rankdata(values, axis=0) - (len(values) + 1) / 2
+
+    y = centred(opinion)
+    parts = []
+    for start in range(0, scores.shape[1], _COLUMNS):
+        x = centred(scores[:, start : start + _COLUMNS] + added)
+        with np.errstate(invalid="ignore"):
+            parts.append(y @ x / np.sqrt((x * x).sum(axis=0) * (y @ y)))
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _nan_last(values: Array) -> Array:
+    return np.where(np.isnan(values), -np.inf, values)

@@ -1,0 +1,1 @@
+"""What people said of images: tables of opinion scores."""

@@ -1,0 +1,257 @@
+"""Images with scores that people gave: from a CSV file, or from the tables of a data set that pyiqa knows."""
+
+from __future__ import annotations
+
+import csv
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import CLIPIQAError, nearest
+
+SPLITS = ("train", "val", "test")
+PATH_COLUMNS = ("path", "image", "image_path", "image_name", "img_name", "filename", "file_name", "file", "name")
+SCORE_COLUMNS = ("score", "mos", "label", "rating", "quality")
+Columns = tuple[str | int | None, str | int | None, str | int | None]
+_SHOWN = 5  # missing files in a message
+
+
+class TableError(CLIPIQAError):
+    """A table of scores that cannot be used."""
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Images and their scores.
+
+    Attributes:
+        name: of the data set.
+        paths: image files, all of which exist.
+        targets: the scores, in [0, 1], high is good.
+        splits: of each image, one of ``SPLITS``.
+        score_range: what was mapped to [0, 1], lowest first.
+        lower_better: whether low scores were good.
+        skipped: files that were named and are missing.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    targets: tuple[float, ...]
+    splits: tuple[str, ...]
+    score_range: tuple[float, float]
+    lower_better: bool = False
+    skipped: tuple[str, ...] = ()
+
+    def rows(self, split: str) -> list[int]:
+        """Indices of the images in a split."""
+        return [index for index, own in enumerate(self.splits) if own == split]
+
+
+@dataclass(frozen=True)
+class NamedScores:
+    """What a CSV file says, before any image is looked for.
+
+    Attributes:
+        files: the images, which may not exist.
+        scores: as written.
+        splits: one of ``SPLITS`` for each image, or None if no column says.
+        lines: number of each image's line.
+    """
+
+    files: tuple[Path, ...]
+    scores: tuple[float, ...]
+    splits: tuple[str, ...] | None
+    lines: tuple[int, ...]
+
+
+def read_scores(
+    path: str | Path, *, root: str | Path | None = None, columns: Columns = (None, None, None)
+) -> NamedScores:
+    """Read the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`."""
+    path = Path(path).expanduser()
+    rows, header = read_rows(path)
+    path_column = _column(path, header, columns[0], PATH_COLUMNS, "path")
+    score_column = _column(path, header, columns[1], SCORE_COLUMNS, "score")
+    split_column = (
+        _column(path, header, columns[2], ("split",), "split") if columns[2] is not None or "split" in header else None
+    )
+    folder = Path(root).expanduser() if root is not None else path.parent
+    return NamedScores(
+        tuple(folder / row[path_column] for _, row in rows),
+        tuple(_number(path, line, row[score_column]) for line, row in rows),
+        None if split_column is None else tuple(_split(path, line, row[split_column]) for line, row in rows),
+        tuple(line for line, _ in rows),
+    )
+
+
+def read_score_table(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    columns: Columns = (None, None, None),
+    score_range: tuple[float, float] | None = None,
+    lower_better: bool = False,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    skip_missing: bool = False,
+    name: str | None = None,
+    needed: Sequence[str] = ("train", "val"),
+) -> ScoreTable:
+    """Read a CSV file of images and scores, and check everything that can be checked before an image is read.
+
+    Args:
+        path: the CSV file, with a header line.
+        root: folder to which the paths in it are relative; default the CSV file's own.
+        columns: names or numbers of the columns of paths, scores and splits; by default they are found by their usual
+            names, and without a column ``split`` the rows are split by ``seed``.
+        score_range: what the lowest and the highest possible score are; default the lowest and highest in the table.
+        lower_better: whether a low score is good, as a DMOS is.
+        val_fraction: share of the rows to validate on, if no column splits them.
+        seed: of that split.
+        skip_missing: leave out files that are missing, in place of an error.
+        name: of the data set; default the file's.
+        needed: splits that must hold two images at least.
+
+    Raises:
+        TableError: the file or a column is missing; a score is no number, out of range, or all are equal; an image is
+            missing; or there is nothing to train or to validate on.
+    """
+    path = Path(path).expanduser()
+    named = read_scores(path, root=root, columns=columns)
+    files, scores = named.files, named.scores
+    low, high = score_range or (min(scores), max(scores))
+    if not low < high:
+        what = f"score_range is {low:g} to {high:g}" if score_range else f"every score in {path} is {low:g}"
+        raise TableError(f"{what}: there is nothing to learn without a range of scores.")
+    for line, score in zip(named.lines, scores, strict=True):
+        if not low <= score <= high:
+            raise TableError(f"{path}, line {line}: the score {score:g} is outside the range of {low:g} to {high:g}.")
+    if min(scores) == max(scores):
+        raise TableError(f"every score in {path} is {scores[0]:g}: there is nothing to learn.")
+    targets = [(score - low) / (high - low) for score in scores]
+    targets = [1 - target for target in targets] if lower_better else targets
+    splits = seeded_split(len(files), val_fraction, seed) if named.splits is None else list(named.splits)
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing and not skip_missing:
+        shown = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
+        raise TableError(
+            f"{len(missing)} of {len(files)} images named in {path} are missing ({shown}): correct the paths or their "
+            "root folder, or pass --skip-missing to train without them."
+        )
+    kept = [index for index, file in enumerate(files) if file.is_file()]
+    table = ScoreTable(
+        name or path.stem,
+        tuple(files[index] for index in kept),
+        tuple(targets[index] for index in kept),
+        tuple(splits[index] for index in kept),
+        (low, high),
+        lower_better,
+        tuple(missing),
+    )
+    for split in needed:
+        if (left := len(table.rows(split))) < 2:
+            raise TableError(
+                f"{path} leaves {['no image', 'one image'][left]} in the split {split!r}, but two or more are needed "
+                f"in {' and in '.join(map(repr, needed))}: add images, or change the split."
+            )
+    return table
+
+
+def seeded_split(count: int, val_fraction: float, seed: int) -> list[str]:
+    """``'train'`` or ``'val'`` for each row, by a seed alone, the same on every machine."""
+    if not 0 < val_fraction < 1:
+        raise TableError(f"the share to validate on must lie between 0 and 1, but is {val_fraction:g}.")
+    order = list(range(count))
+    random.Random(seed).shuffle(order)
+    held_out = set(order[: round(count * val_fraction)])
+    return ["val" if index in held_out else "train" for index in range(count)]
+
+
+def known_data_set(name: str, root: str | Path = "datasets") -> dict[str, Any]:
+    """What pyiqa knows of a data set, as arguments of :func:`read_score_table`.
+
+    Args:
+        name: as in pyiqa, such as ``'koniq10k'``.
+        root: the folder that holds pyiqa's ``meta_info`` and the images; nothing is downloaded.
+
+    Raises:
+        TableError: pyiqa does not know it, or its table is not there.
+    """
+    from pyiqa import get_dataset_info
+
+    known = get_dataset_info()
+    if name not in known:
+        raise TableError(f"{name!r} is neither a CSV file nor a data set of pyiqa's: {nearest(name, sorted(known))}")
+    info = known[name]
+    table, images = (Path(root, *Path(info[key]).parts[1:]) for key in ("meta_info_file", "dataroot_target"))
+    if not table.is_file():
+        raise TableError(
+            f"the table of {name!r} is not at {str(table)!r}: `pyiqa.load_dataset({name!r}, data_root={str(root)!r})` "
+            "downloads it, or name the folder that holds pyiqa's meta_info."
+        )
+    return {
+        "path": table,
+        "root": images,
+        "columns": (0, 1, info.get("split_index")),
+        "score_range": tuple(info["mos_range"]) if info.get("mos_range") else None,
+        "lower_better": bool(info.get("lower_better", False)),
+        "name": name,
+    }
+
+
+def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+    """Line numbers and rows of a CSV file, and the names of its columns.
+
+    Raises:
+        TableError: it cannot be read, has no rows, or one has too few or too many columns.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(line for line in file if not line.startswith("#"))
+            header = list(reader.fieldnames or [])
+            rows = [(number, row) for number, row in enumerate(reader, start=2)]
+    except OSError as error:
+        raise TableError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"{str(path)!r} is no CSV file in UTF-8 ({error}).") from error
+    if not rows:
+        raise TableError(f"{str(path)!r} has no rows: expected a header line, then one line per image.")
+    for number, row in rows:
+        if None in row or None in row.values():
+            raise TableError(f"{path}, line {number}: expected {len(header)} columns ({', '.join(header)}).")
+    return rows, header
+
+
+def _column(path: Path, header: Sequence[str], asked: str | int | None, usual: Sequence[str], what: str) -> str:
+    if isinstance(asked, int):
+        asked = header[asked] if asked < len(header) else str(asked)
+    found = [name for name in header if name == asked] if asked is not None else []
+    if asked is None:
+        lower = {name.lower().strip(): name for name in reversed(header)}
+        found = [lower[name] for name in usual if name in lower]
+    if found:
+        return found[0]
+    wanted = f"called {asked!r}" if asked is not None else f"of {what}s (such as {usual[0]!r})"
+    raise TableError(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with --columns.")
+
+
+def _number(path: Path, line: int, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise TableError(f"{path}, line {line}: the score {text!r} is not a number.")
+    return number
+
+
+def _split(path: Path, line: int, text: str) -> str:
+    split = {"training": "train", "validation": "val", "testing": "test"}.get(
+        text.strip().lower(), text.strip().lower()
+    )
+    if split not in SPLITS:
+        raise TableError(f"{path}, line {line}: the split {text!r} is none of {', '.join(SPLITS)}.")
+    return split

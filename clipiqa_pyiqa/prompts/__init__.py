@@ -1,0 +1,1 @@
+"""Prompt pairs: words, learned context vectors, and the files that hold them."""

@@ -1,0 +1,291 @@
+"""Learned prompts (CLIP-IQA+): context vectors around a prompt pair's words, as in CoOp (Sec. 3.3 of the paper).
+
+A text is its start token, half of the context, the words, the other half, and its end token. Only the context is
+trained. The tensors and their names are those of the published checkpoints, so that these load strictly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..clip.model import FrozenCLIP
+from ..clip.text import TextTower, decode_tokens, tokenize
+from ..errors import PromptError, nearest
+from .pairs import PromptPair, parse_prompts
+
+RANDOM_STD = 0.02  # of a random context: the official recipe's, and CLIP's own token embeddings'
+STATE_KEYS = ("ctx", "token_prefix", "token_suffix")
+
+
+@dataclass(frozen=True)
+class Context:
+    """The shape and the start of the learned context; defaults as in pyiqa's CLIP-IQA+.
+
+    Attributes:
+        n_ctx: context vectors per text.
+        shared: whether both texts share one context, ``(n_ctx, dim)``, as in the official code; else each has its own,
+            ``(2, n_ctx, dim)``, as in pyiqa's variants.
+        init: ``'x'`` starts from the embedding of the letter X, ``'random'`` from N(0, 0.02), by torch's generator.
+    """
+
+    n_ctx: int = 16
+    shared: bool = False
+    init: Literal["x", "random"] = "x"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.n_ctx, int) or isinstance(self.n_ctx, bool) or self.n_ctx < 1:
+            raise PromptError(f"n_ctx must be a number of context vectors, at least 1, but is {self.n_ctx!r}.")
+        if not isinstance(self.shared, bool):
+            raise PromptError(f"shared must be true or false, but is {self.shared!r}.")
+        if self.init not in ("x", "random"):
+            raise PromptError(f"a context starts from init 'x' or 'random', but {self.init!r} came.")
+
+    @classmethod
+    def parse(cls, options: Context | Mapping[str, Any] | None) -> Context:
+        """From what a user or a YAML file gives: a mapping of the attributes above, or nothing."""
+        if options is None or isinstance(options, Context):
+            return options or cls()
+        known = [field.name for field in dataclasses.fields(cls)]
+        if not isinstance(options, Mapping):
+            raise PromptError(f"context must be a mapping of {', '.join(known)}, but {options!r} came.")
+        for name in options:
+            if name not in known:
+                raise PromptError(f"unknown option {name!r} of context: {nearest(str(name), known)}")
+        return cls(**options)
+
+
+class PromptLearner(nn.Module):
+    """Context vectors around the words of a prompt pair.
+
+    ``state_dict`` holds ``ctx``, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, the only parameter; ``token_prefix``,
+    ``(2, 1, dim)``, the start token's embedding; ``token_suffix``, ``(2, 76 - n_ctx, dim)``, those of words, end token
+    and padding. A state dict of any ``n_ctx``, of either shape of ``ctx`` and with other words loads.
+
+    Args:
+        clip: whose text tower encodes the prompts; it is frozen and no submodule.
+        pair: the words; a full stop is added to each text, as in the official code: "Good photo..".
+        context: the context's shape and start.
+
+    Raises:
+        PromptError: words and context do not fit into CLIP's 77 tokens.
+    """
+
+    token_prefix: Tensor
+    token_suffix: Tensor
+    initial_ctx: Tensor
+
+    def __init__(self, clip: FrozenCLIP, pair: PromptPair | None = None, context: Context | None = None):
+        super().__init__()
+        self.clip = clip
+        self.pair = pair or parse_prompts()[0]
+        self.source: tuple[str, str] | None = None  # where the context was loaded from, and its hash then
+        context = context or Context()
+        prefix, suffix, self.words = self._embed(context.n_ctx)
+        shape = (context.n_ctx, prefix.shape[-1]) if context.shared else (2, context.n_ctx, prefix.shape[-1])
+        if context.init == "random":
+            ctx = torch.randn(shape) * RANDOM_STD
+        else:
+            x = clip.vocabulary[tokenize(["x"])[0, 1]].float()
+            ctx = x.expand(shape).clone()
+        self.ctx = nn.Parameter(ctx)
+        self.register_buffer("token_prefix", prefix)
+        self.register_buffer("token_suffix", suffix)
+        self.register_buffer("initial_ctx", ctx.clone(), persistent=False)  # NaN, which equals nothing, once loaded
+        self._tower: TextTower | None = None
+        self._remembered: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def n_ctx(self) -> int:
+        """Context vectors per text."""
+        return self.ctx.shape[-2]
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether the context has been loaded or trained: whether it differs from where this object started."""
+        return not torch.equal(self.ctx, self.initial_ctx)
+
+    def embeddings(self) -> Tensor:
+        """The two texts as far as their last end token: ``(2, L, dim)``."""
+        ctx = self.ctx.expand(2, -1, -1)
+        half, length = self.n_ctx // 2, max(self.words) + 1
+        texts = [
+            torch.cat([start, context[:half], suffix[:words], context[half:], suffix[words:length]])
+            for start, context, suffix, words in zip(self.token_prefix, ctx, self.token_suffix, self.words, strict=True)
+        ]
+        return torch.stack(texts)
+
+    def forward(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Unit text features of the learned pair, ``(1, 2, D)``, positive first, in ``dtype``.
+
+        In training the texts are encoded anew, in evaluation only if any of their tensors has changed; gradients
+        reach ``ctx`` in both.
+
+        Raises:
+            PromptError: in evaluation, if nothing was ever loaded or trained.
+        """
+        embeddings = self.embeddings().to(dtype)
+        if self.training:
+            return self._encode(embeddings)
+        if not self.is_learned:
+            raise PromptError(
+                "there are no learned prompts, so there is no score: load some with load_prompts(PATH) or "
+                "pretrained_model_path=PATH, or train them."
+            )
+        with torch.inference_mode(False), torch.no_grad():  # kept for calls that may want gradients
+            texts = embeddings.detach().clone()
+            known = self._remembered
+            if known is None or not _identical(known[0], texts):
+                known = self._remembered = (texts, self._encode(texts))
+                self._tower = None  # not needed again until the context changes, or gradients are asked for
+        return _Remembered.apply(embeddings, known[1], self._encode)
+
+    def content_hash(self) -> str:
+        """SHA-256 of the two texts as they are encoded, first eight digits."""
+        texts = self.embeddings().detach().cpu().float().contiguous()
+        return hashlib.sha256(texts.numpy().tobytes()).hexdigest()[:8]
+
+    def describe(self) -> str:
+        """Which prompts these are: words, number of vectors, where from, and a hash of their content."""
+        content = self.content_hash()
+        if self.source is not None and self.source[1] == content:
+            origin = f"from {self.source[0]}"
+        elif self.source is not None:
+            origin = f"trained on from {self.source[0]}"
+        else:
+            origin = "trained here" if self.is_learned else "not trained"
+        shape = "×".join(map(str, self.ctx.shape))
+        return f"learned {content} ({origin}; ctx {shape} around {self.pair.positive}.|{self.pair.negative}.)"
+
+    def load_context(self, ctx: Tensor) -> None:
+        """Take a context alone, of any ``n_ctx`` and either shape, and keep the words."""
+        self._check_context(ctx)
+        prefix, suffix, _ = self._embed(ctx.shape[-2])
+        self.load_state_dict(dict(zip(STATE_KEYS, (ctx, prefix, suffix), strict=True)))
+
+    def _embed(self, n_ctx: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        """Embeddings of the start token and of what follows the context, and the number of tokens in the words."""
+        length = self.clip.checkpoint.shape("positional_embedding")[0]
+        self.clip.warn_of_unknown([self.pair.positive, self.pair.negative])
+        tokens = tokenize([f"{self.pair.positive}.", f"{self.pair.negative}."], length)  # start, words, end, padding
+        positive, negative = (tokens.argmax(dim=1) - 1).tolist()  # the end token has the highest id
+        needed = max(positive, negative) + n_ctx + 2
+        if needed > length:
+            raise PromptError(
+                f"{n_ctx} context vectors, {max(positive, negative)} tokens of words, start and end make {needed} "
+                f"tokens, but CLIP reads {length}: use a smaller n_ctx or fewer words."
+            )
+        table = self.clip.vocabulary
+        return table[tokens[:, :1]].float(), table[tokens[:, 1 : length - n_ctx]].float(), (positive, negative)
+
+    def _encode(self, embeddings: Tensor) -> Tensor:
+        ends = torch.tensor(self.words) + self.n_ctx + 1
+        with torch.autocast(embeddings.device.type, enabled=False):
+            if self._tower is None or (self._tower.device, self._tower.dtype) != (embeddings.device, embeddings.dtype):
+                self._tower = self.clip.text_tower(embeddings.device, embeddings.dtype)
+            return F.normalize(self._tower.encode(embeddings, ends), dim=-1)[None]  # (2, D) -> (1, 2, D)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Take the shapes and the words of what is loaded, if it belongs to this CLIP."""
+        new = {name: state_dict[prefix + name] for name in STATE_KEYS if prefix + name in state_dict}
+        if len(new) == len(STATE_KEYS):
+            self._check_context(new["ctx"])
+            words = self._count_words(**new)
+            if not self._has_words(new["token_suffix"], words):
+                self.pair = self._read_pair(new["token_suffix"], words)
+            self.words, self.source = words, None
+            for name, value in new.items():
+                old = getattr(self, name)
+                if old.shape != value.shape:
+                    old.data = torch.empty_like(value, dtype=old.dtype, device=old.device)
+            self.initial_ctx = torch.full_like(self.ctx.data, torch.nan)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _check_context(self, ctx: Tensor) -> None:
+        shape, dim = tuple(ctx.shape), self.token_prefix.shape[-1]
+        if not ctx.is_floating_point() or len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[0] != 2):
+            raise PromptError(
+                f"a learned context is (n_ctx, dim) or (2, n_ctx, dim) in floats, but {shape} in {ctx.dtype} came."
+            )
+        if shape[-1] != dim:
+            raise PromptError(
+                f"the learned prompts have width {shape[-1]}, but the text tower of {self._clip_name} has width {dim}: "
+                "build the metric with the backbone that they were learned on."
+            )
+        if not ctx.isfinite().all():
+            raise PromptError("the learned context has NaN or infinite values: take an earlier checkpoint.")
+
+    def _count_words(self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor) -> tuple[int, int]:
+        """The number of tokens in the words of a state dict, once it is known to belong to this CLIP."""
+        length, dim = self.clip.checkpoint.shape("positional_embedding")
+        expected = (2, 1, dim), (2, length - 1 - ctx.shape[-2], dim)
+        came = tuple(token_prefix.shape), tuple(token_suffix.shape)
+        if came != expected:
+            raise PromptError(
+                f"token_prefix and token_suffix have the shapes {came[0]} and {came[1]}, but beside a ctx of "
+                f"{tuple(ctx.shape)}, {self._clip_name} needs {expected[0]} and {expected[1]}."
+            )
+        ends = _equal_rows(token_suffix, self.token_suffix[0, self.words[0]])  # (2, L)
+        if not _equal_rows(token_prefix, self.token_prefix[0, 0]).all() or not ends.any(dim=1).all():
+            raise PromptError(
+                f"the learned prompts belong to another CLIP than {self._clip_name}: their start and end tokens are "
+                "not embedded as there; build the metric with the backbone and weights that they were learned on."
+            )
+        positive, negative = ends.int().argmax(dim=1).tolist()
+        return positive, negative
+
+    def _has_words(self, suffix: Tensor, words: tuple[int, int]) -> bool:
+        return words == self.words and all(
+            bool(_equal_rows(new[:count], old[:count]).all())
+            for new, old, count in zip(suffix, self.token_suffix, words, strict=True)
+        )
+
+    def _read_pair(self, suffix: Tensor, words: tuple[int, int]) -> PromptPair:
+        """The words around which prompts were learned, found in the token table."""
+        positive, negative = (
+            decode_tokens([self.clip.vocabulary.nearest(row) for row in rows[:count].float().cpu()]).removesuffix(".")
+            for rows, count in zip(suffix, words, strict=True)
+        )
+        return PromptPair(f"{positive}|{negative}", positive, negative)
+
+    @property
+    def _clip_name(self) -> str:
+        return f"{self.clip.weights.backbone} ({self.clip.weights.short})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tower": None, "_remembered": None}
+
+
+class _Remembered(torch.autograd.Function):
+    """Text features that are known already; their backward encodes again, since it may never be asked for."""
+
+    @staticmethod
+    def forward(ctx: Any, embeddings: Tensor, features: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.save_for_backward(embeddings)
+        ctx.encode = encode
+        return features.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None]:
+        (embeddings,) = ctx.saved_tensors
+        with torch.enable_grad():
+            texts = embeddings.detach().requires_grad_()
+            (grad,) = torch.autograd.grad(ctx.encode(texts), texts, grads)
+        return grad, None, None
+
+
+def _equal_rows(rows: Tensor, row: Tensor) -> Tensor:
+    """Which of the rows ``(..., dim)`` equal ``row`` up to rounding to half precision."""
+    rows, row = rows.detach().cpu().float(), row.detach().cpu().float()
+    return (rows - row).norm(dim=-1) <= 1e-2 * row.norm(dim=-1)
+
+
+def _identical(a: Tensor, b: Tensor) -> bool:
+    return (a.dtype, a.device, a.shape) == (b.dtype, b.device, b.shape) and torch.equal(a, b)

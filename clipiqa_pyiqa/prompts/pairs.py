@@ -1,0 +1,293 @@
+"""The words of CLIP-IQA: antonym prompt pairs, the paper's named ones, and parsing what a user passes.
+
+A pair is a question put to an image: is it closer to the positive text or to the negative one? The named pairs are the
+paper's (https://arxiv.org/abs/2207.12396, Sec. 3.2 and Tables 3, 4 and 6) and the official demo's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..clip.tokenizer import tokenizer
+from ..errors import PromptError
+
+if TYPE_CHECKING:
+    from ..clip.model import FrozenCLIP
+
+logger = logging.getLogger("clipiqa_pyiqa")
+CONTEXT_LENGTH = 77  # tokens that CLIP's text tower reads, its start and end marks included
+DEFAULT_PAIR = "quality"
+DEFAULT_TEMPLATE = "{} photo."  # the paper's template (1), Sec. 4.1
+
+
+@dataclass(frozen=True)
+class PromptPair:
+    """An antonym pair, worded as CLIP reads it.
+
+    Attributes:
+        name: its name ('sharpness'), or ``positive|negative`` for a free pair.
+        positive: the text that an image with a high score resembles.
+        negative: its antonym.
+    """
+
+    name: str
+    positive: str
+    negative: str
+
+
+class Columns(dict[str, tuple[PromptPair, ...]]):
+    """Questions by score column: name -> the pairs whose scores are averaged in it, parsed and checked."""
+
+    @property
+    def pairs(self) -> tuple[PromptPair, ...]:
+        """All the pairs, column by column."""
+        return tuple(chain.from_iterable(self.values()))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many pairs each column averages."""
+        return tuple(map(len, self.values()))
+
+
+Prompts: TypeAlias = str | PromptPair | tuple[str, str] | Sequence[str | PromptPair | Sequence[str]] | None
+"""What a user may pass as prompts: see :func:`parse_prompts`."""
+
+
+# name -> words, positive first, by where the pair comes from
+_WORDS: dict[str, dict[str, tuple[str, str]]] = {
+    "Sec. 3.2": {"quality": ("Good", "Bad")},
+    "official demo": {"aesthetic": ("Aesthetic", "Not aesthetic")},
+    "Table 3": {
+        "brightness": ("Bright", "Dark"),
+        "noisiness": ("Clean", "Noisy"),  # as in the table: high means clean
+        "colorfulness": ("Colorful", "Dull"),
+        "sharpness": ("Sharp", "Blurry"),
+        "contrast": ("High contrast", "Low contrast"),
+    },
+    "Table 4": {
+        "complex": ("Complex", "Simple"),
+        "natural": ("Natural", "Synthetic"),
+        "happy": ("Happy", "Sad"),
+        "scary": ("Scary", "Peaceful"),
+        "new": ("New", "Old"),
+    },
+    "Table 6": {
+        "warm": ("Warm", "Cold"),
+        "real": ("Real", "Abstract"),
+        "beautiful": ("Beautiful", "Ugly"),
+        "lonely": ("Lonely", "Sociable"),
+        "relaxing": ("Relaxing", "Stressful"),
+    },
+}
+_BARE = {name: words for pairs in _WORDS.values() for name, words in pairs.items()}
+
+SOURCES: dict[str, str] = {name: source for source, pairs in _WORDS.items() for name in pairs}
+NAMED_PAIRS: dict[str, PromptPair] = {
+    name: PromptPair(name, *(DEFAULT_TEMPLATE.replace("{}", word) for word in words)) for name, words in _BARE.items()
+}
+ALIASES: dict[str, str] = {
+    **{f"{positive}/{negative}".lower(): name for name, (positive, negative) in _BARE.items()},  # as the paper writes
+    "colourfulness": "colorfulness",
+    "colorfullness": "colorfulness",  # torchmetrics' spelling
+    "complexity": "complex",  # torchmetrics' name
+}
+
+
+def _free(positive: str, negative: str) -> PromptPair:
+    return PromptPair(f"{positive}|{negative}", positive, negative)
+
+
+PRESETS: dict[str, tuple[PromptPair, ...]] = {
+    # What pyiqa's built-in CLIPIQA averages, in its own wording.
+    "pyiqa": (
+        _free("Good image", "bad image"),
+        _free("Sharp image", "blurry image"),
+        _free("sharp edges", "blurry edges"),
+        _free("High resolution image", "low resolution image"),
+        _free("Noise-free image", "noisy image"),
+    ),
+}
+
+
+def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple[PromptPair, ...]:
+    """Turn what a user passes as ``prompts`` into pairs, checked against CLIP's tokenizer.
+
+    Args:
+        prompts: a string names a pair or a preset; a tuple of two strings is a free pair, positive first; a list is
+            several of either. *Inside* a list, a list of two strings is a pair too, since YAML has no tuples:
+            ``['happy', 'scary']`` asks two named pairs, ``[['Crisp photo.', 'Hazy photo.']]`` one free pair. A
+            :class:`PromptPair` is taken as it is. ``None`` is the paper's pair, ``'quality'``.
+        template: re-words the pairs, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2): named pairs contribute their
+            bare words ('Good', 'Bad'), free pairs are inserted as they are. ``None`` leaves the wording alone.
+
+    Returns:
+        The pairs in the order given, at least one.
+
+    Raises:
+        PromptError: for an unknown name, an empty or one-sided pair, equal sides, more than 77 tokens, a template that
+            does not hold exactly one ``{}``, or anything of another type.
+
+    Example:
+        >>> [pair.positive for pair in parse_prompts(["sharpness", ("Crisp photo.", "Hazy photo.")])]
+        ['Sharp photo.', 'Crisp photo.']
+    """
+    if template is not None:
+        _check_template(template)
+    return tuple(pair for item in _items(prompts) for pair in _parse_item(item, template))
+
+
+def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, template: str | None = None) -> Columns:
+    """Turn what a user passes as ``prompts`` into score columns.
+
+    Each item is a column of its own, a preset one column of several pairs; a mapping of names to pairs is taken as it
+    is. Otherwise as :func:`parse_prompts`.
+    """
+    if isinstance(prompts, Mapping):
+        return Columns({name: tuple(pairs) for name, pairs in prompts.items()})
+    columns = Columns()
+    for item in _items(prompts):
+        pairs = parse_prompts([item], template)
+        columns[pairs[0].name if len(pairs) == 1 else item] = pairs
+    return columns
+
+
+def parse_prompt_argument(text: str) -> str | tuple[str, str]:
+    """Read one command-line prompt: ``'Crisp photo.|Hazy photo.'`` is a free pair, anything else a name."""
+    if "|" not in text:
+        return text
+    sides = text.split("|")
+    if len(sides) != 2:
+        raise PromptError(f"{_shown(text)} has {len(sides)} parts: write a pair as 'positive|negative'.")
+    return sides[0], sides[1]
+
+
+def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = None) -> list[str]:
+    """Of named pairs, those whose words a CLIP was trained on, as far as it says; tells once which are left out."""
+    pairs = {name: parse_prompts(name, template)[0] for name in names}
+    known = [name for name, pair in pairs.items() if clip.knows(pair.positive, pair.negative)]
+    if unknown := [name for name in pairs if name not in known]:
+        logger.warning("left out, since %s never saw their words: %s", clip.weights.backbone, ", ".join(unknown))
+    return known
+
+
+def count_tokens(text: str) -> int:
+    """How many of its 77 tokens CLIP spends on a text, start and end marks included."""
+    return len(_tokens(text)) + 2
+
+
+def described(pairs: Iterable[PromptPair]) -> str:
+    """Pairs as one text, for result files."""
+    return "; ".join(f"{pair.positive}|{pair.negative}" for pair in pairs)
+
+
+def _items(prompts: Any) -> list[Any]:
+    """What was passed as a list of names and pairs."""
+    if prompts is None:
+        return [DEFAULT_PAIR]
+    if not isinstance(prompts, list) and (not isinstance(prompts, tuple) or _all_strings(prompts)):
+        return [prompts]
+    if not prompts:
+        raise PromptError("the list of prompts is empty: pass at least one pair, such as ['quality'].")
+    return list(prompts)
+
+
+def _parse_item(item: Any, template: str | None) -> Iterator[PromptPair]:
+    """One element of the list: a name, a preset, a free pair or a ready PromptPair."""
+    if isinstance(item, PromptPair):
+        yield _checked(item)
+    elif isinstance(item, str):
+        yield from _look_up(item, template)
+    elif isinstance(item, list | tuple):
+        if len(item) != 2 or not _all_strings(item):
+            raise PromptError(f"a pair is two texts, positive first, but {_shown(item)} came.")
+        sides = [" ".join(side.split()) for side in item]
+        for side, word in zip(sides, ("positive", "negative"), strict=True):
+            if not side:
+                raise PromptError(f"the {word} text of {_shown(item)} is empty: a pair needs two texts.")
+        if template is not None:
+            sides = [template.replace("{}", side) for side in sides]
+        yield _checked(_free(*sides))
+    else:
+        raise PromptError(
+            f"a prompt is a name or a pair of texts, but {_shown(item)} ({type(item).__name__}) came: "
+            "pass 'sharpness' or ('Crisp photo.', 'Hazy photo.')."
+        )
+
+
+def _look_up(name: str, template: str | None) -> Iterable[PromptPair]:
+    key = " ".join(name.lower().split())
+    key = ALIASES.get(key, key)
+    if key in NAMED_PAIRS:
+        if template is None:
+            return [NAMED_PAIRS[key]]
+        return [_checked(PromptPair(key, *(template.replace("{}", word) for word in _BARE[key])))]
+    if key in PRESETS:
+        if template is not None:
+            raise PromptError(f"the preset {key!r} has a wording of its own: pass it without a template.")
+        return PRESETS[key]
+    if not key:
+        raise PromptError("the name of a prompt pair is empty: `clipiqa prompts` lists the names.")
+    near = difflib.get_close_matches(key, [*NAMED_PAIRS, *PRESETS, *ALIASES], n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise PromptError(
+        f"unknown prompt pair {_shown(name)}: {hint}`clipiqa prompts` lists the names; "
+        "words of your own are a pair, ('Crisp photo.', 'Hazy photo.'), in YAML [['Crisp photo.', 'Hazy photo.']]."
+    )
+
+
+def _checked(pair: PromptPair) -> PromptPair:
+    """The pair itself, once CLIP's tokenizer has seen two different texts that fit into the context."""
+    for text in (pair.positive, pair.negative):
+        tokens = _tokens(text)
+        if not tokens:
+            raise PromptError(f"CLIP reads nothing in {_shown(text)}: a pair needs two texts with words in them.")
+        if len(tokens) + 2 > CONTEXT_LENGTH:
+            raise PromptError(
+                f"the prompt {_shown(text)} has {len(tokens) + 2} tokens with its start and end marks, "
+                f"but CLIP reads {CONTEXT_LENGTH}: shorten it."
+            )
+    if _tokens(pair.positive) == _tokens(pair.negative):
+        raise PromptError(
+            f"both sides of the pair read the same to CLIP ({_shown(pair.positive)}, {_shown(pair.negative)}), "
+            "so that every image would score 0.5: pass a text and its antonym."
+        )
+    return pair
+
+
+def _check_template(template: Any) -> None:
+    if not isinstance(template, str):
+        raise PromptError(f"a template is a text with one {{}}, but {_shown(template)} came.")
+    rest = template.replace("{}", "", 1)
+    if len(rest) == len(template) or "{" in rest or "}" in rest:
+        raise PromptError(
+            f"the template {_shown(template)} must hold one {{}} and no other brace, as 'A photo of {{}}.' does."
+        )
+
+
+@lru_cache(maxsize=4096)
+def _tokens(text: str) -> tuple[int, ...]:
+    """Token ids without the start and end marks."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PromptError(f"the prompt {_shown(text)} is not valid Unicode text: check its encoding.") from None
+    tokens = tuple(tokenizer().encode(text))
+    if not {tokenizer().sot_token_id, tokenizer().eot_token_id}.isdisjoint(tokens):
+        raise PromptError(f"the prompt {_shown(text)} holds CLIP's own start or end mark: leave it out.")
+    return tokens
+
+
+def _all_strings(items: Iterable[Any]) -> bool:
+    return all(isinstance(item, str) for item in items)
+
+
+def _shown(value: Any, limit: int = 80) -> str:
+    """A value as it appears in a message: its repr, cut to a readable length."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

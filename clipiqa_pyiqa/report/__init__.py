@@ -1,0 +1,1 @@
+"""What every report is made of: HTML pages that need nothing else, sheets of images, tables."""

@@ -1,0 +1,333 @@
+"""Result files on disk: rows are appended as they come, and whatever ends a run, the next one can go on from there.
+
+While a run lasts, its rows are in a journal beside the file, ``NAME.part.jsonl``, each whole and with a checksum. At
+the end they become plain rows, and ``NAME.provenance.json`` says how they were made, with the file's hash; in parquet,
+the file's own metadata does. Files of the first version, which grew in place, are read and resumed, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import logging
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from ..files.hashes import hash_file
+from ..files.journal import Journal, is_journal, read_journal
+from ..files.locking import locked
+from ..files.writing import check_output, replacing, write_bytes, write_text
+from .rows import Csv, Header, Jsonl, Layout, ResultsError, Row, Table, read_parquet, write_parquet
+
+FORMATS = ("table", "csv", "jsonl", "parquet")
+_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "table"}
+_LEFT_OUT_SHOWN = 3  # of the rows that a warning names
+
+logger = logging.getLogger("clipiqa_pyiqa")
+
+
+def format_of(path: Path) -> str:
+    """The format that a file's suffix means."""
+    try:
+        return _SUFFIXES[path.suffix.lower()]
+    except KeyError:
+        known = ", ".join(_SUFFIXES)
+        raise ResultsError(f"the suffix of {str(path)!r} names no format: use one of {known}, or --format.") from None
+
+
+def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
+    """Read a csv, jsonl or parquet file that ``clipiqa score`` wrote, or what is left of an interrupted run.
+
+    Of a copy without its ``NAME.provenance.json``, the header's provenance is empty.
+
+    Raises:
+        ResultsError: It is missing, damaged, or no such file.
+    """
+    path = Path(path)
+    with _reading(path):
+        header, rows, damage = _read(path, format_of(path))
+    if damage:
+        raise ResultsError(f"{str(path)!r} is damaged ({', '.join(damage)}): --resume scores what is missing again.")
+    return header, rows
+
+
+@dataclass
+class Output:
+    """Where results go, decided and checked before anything is scored.
+
+    Args:
+        path: The file.
+        format: One of ``FORMATS``.
+        resume: Go on with what an earlier run left at ``path``.
+        overwrite: Replace what is at ``path``.
+
+    Raises:
+        OutputError: The path cannot be written, or is taken and neither ``resume`` nor ``overwrite`` is given.
+    """
+
+    path: Path
+    format: str
+    resume: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        named, self.path = self.path, check_output(self.path, overwrite=True)
+        self.special = self.path.exists() and not self.path.is_file()  # a pipe, /dev/null
+        self.journal = self.path.with_name(f"{self.path.name}.part.jsonl")
+        self.provenance = self.path.with_name(f"{self.path.name}.provenance.json")
+        if self.format == "parquet" and self.special:
+            raise ResultsError(f"parquet results cannot be written to {str(named)!r}, which is no regular file.")
+        if self.resume and self.streamed:
+            raise ResultsError("only csv, jsonl and parquet files can be resumed.")
+        if not self.streamed:
+            for beside in (self.journal, self.provenance):
+                check_output(beside, overwrite=True)
+        self.check_free()
+
+    @property
+    def streamed(self) -> bool:
+        """Whether rows are written straight to the file, and there is nothing to resume."""
+        return self.special or self.format == "table"
+
+    def earlier(self) -> Path | None:
+        """The file that an earlier run left its rows in, if there is one."""
+        return next((path for path in (self.journal, self.path) if path.is_file() and path.stat().st_size), None)
+
+    def check_free(self) -> None:
+        """Raise if there are results which are neither to be resumed nor replaced."""
+        if not self.resume and not self.overwrite and not self.special and (found := self.earlier()):
+            raise ResultsError(f"{str(found)!r} exists already: pass --resume to go on with it, or --overwrite.")
+
+
+class ResultWriter:
+    """Writes rows to a stream as they come; a context manager.
+
+    Attributes:
+        done: Paths whose scores an earlier run left there.
+    """
+
+    def __init__(self, layout: Layout, stream: IO[bytes], name: str) -> None:
+        self.done: frozenset[str] = frozenset()
+        self._layout, self._stream, self._name = layout, stream, name
+        self._append(layout.head())
+
+    def write(self, row: Row) -> None:
+        """Write one row.
+
+        Raises:
+            OutputError: The disk is full, or the like; the rows written before are kept.
+        """
+        self._append(self._layout.row(row))
+
+    def __enter__(self) -> ResultWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._append(self._layout.foot())
+
+    def _append(self, text: str) -> None:
+        try:
+            rest = memoryview(text.encode())
+            while rest:
+                rest = rest[self._stream.write(rest) :]
+            self._stream.flush()
+        except BrokenPipeError:  # the reader of a pipe has gone: no error of ours
+            raise
+        except OSError as error:
+            reason = f"{error.strerror or error}; what was written before is kept"
+            raise ResultsError(f"cannot write to {self._name}: {reason}.") from error
+
+
+class _FileWriter(ResultWriter):
+    """Appends rows to a file's journal, and makes the file of it at the end."""
+
+    def __init__(self, output: Output, header: Header, kept: Sequence[Row], lock: contextlib.ExitStack) -> None:
+        self.done = frozenset(row.path for row in kept if not row.error)
+        self._output, self._header, self._lock = output, header, lock
+        head = {"columns": header.columns, "provenance": header.provenance}
+        records = ({"head": head}, *(row.as_dict(header.columns) for row in kept))
+        self._journal = Journal.create(output.journal, records)
+
+    def write(self, row: Row) -> None:
+        self._journal.append(row.as_dict(self._header.columns))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            with self._journal:
+                if kind is None:
+                    self._journal.check()
+            if kind is None:
+                _publish(self._output, self._header)
+
+
+def write_to(stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> ResultWriter:
+    """A writer to an open binary stream, such as standard output, which it leaves open.
+
+    Args:
+        stream: Where to write.
+        format: ``'table'``, ``'csv'`` or ``'jsonl'``.
+        header: What the rows have in common.
+        paths: All the paths to come, for the width of a table.
+    """
+    return ResultWriter(_layout(format, header, paths), stream, "standard output")
+
+
+def open_results(output: Output, header: Header, paths: Collection[str] = ()) -> ResultWriter:
+    """A writer to a file, which nobody else writes to until its context ends.
+
+    Args:
+        output: The file.
+        header: What the rows have in common; a file that is resumed must say the same.
+        paths: All the paths to come. Those among them that failed in an earlier run are tried again.
+
+    Raises:
+        OutputError: The file cannot be written, is being written, or was made by another setup.
+    """
+    if output.streamed:
+        if not output.special:
+            write_bytes(output.path, b"")
+        stream = open(output.path, "ab", buffering=0)  # noqa: SIM115 - open as long as the writer
+        return ResultWriter(_layout(output.format, header, paths), stream, repr(str(output.path)))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(locked(output.path))
+        output.check_free()  # again, now that nobody else can finish one
+        kept = _kept_rows(output, header, frozenset(paths)) if output.resume else []
+        return _FileWriter(output, header, kept, stack.pop_all())
+
+
+def _layout(format: str, header: Header, paths: Collection[str]) -> Layout:
+    if format == "table":
+        return Table(header, path_width=min(60, max(map(len, paths), default=0)))
+    return Csv(header) if format == "csv" else Jsonl(header)
+
+
+def _publish(output: Output, header: Header) -> None:
+    """Turn a finished journal into the result file and what says how it was made."""
+    damage: list[str] = []
+
+    def rows() -> Iterator[Row]:
+        records = read_journal(output.journal, damage)
+        next(records, None)
+        return (Row.from_dict(record, header.columns) for record in records)
+
+    with replacing(output.path) as partial:
+        with open(partial, "wb") as file:
+            if output.format == "parquet":
+                write_parquet(file, header, rows)
+            else:
+                layout = _layout(output.format, header, ())
+                file.write(layout.head().encode())
+                file.writelines(layout.row(row).encode() for row in rows())
+        if damage:
+            raise ResultsError(
+                f"{str(output.journal)!r} was damaged during the run ({damage[0]}): --resume scores it again."
+            )
+        digest = hash_file(partial)
+    if output.format != "parquet":
+        said = {"file": output.path.name, "sha256": digest, "columns": header.columns, "provenance": header.provenance}
+        write_text(output.provenance, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+    output.journal.unlink()
+
+
+def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[Row]:
+    """An earlier run's rows, without the failures that this run tries again, and without what cannot be right."""
+    path = output.earlier()
+    if path is None:
+        return []
+    with _reading(path):
+        before, rows, damage = _read(path, "jsonl" if path == output.journal else output.format)
+    if not before.provenance:
+        raise ResultsError(
+            f"{str(path)!r} cannot be resumed, as {output.provenance.name!r} is not beside it, which says how its "
+            "scores were made: use --overwrite, or another --out."
+        )
+    _check_same(path, before, header)
+    wrong = _wrong_rows(rows)
+    if left_out := [*damage, *wrong.values()]:
+        shown, more = ", ".join(left_out[:_LEFT_OUT_SHOWN]), len(left_out) - _LEFT_OUT_SHOWN
+        also = f" and {more} more" if more > 0 else ""
+        logger.warning("%s: rows that cannot be right are left out, to be scored again: %s%s.", path, shown, also)
+    return [row for row in rows if row.path not in wrong and not (row.error and row.path in paths)]
+
+
+def _wrong_rows(rows: Iterable[Row]) -> dict[str, str]:
+    """The paths of rows that no run of ours wrote -> what is wrong with them."""
+    wrong, seen = {}, set()
+    for row in rows:
+        outside = [score for score in row.scores or () if not 0 <= score <= 1]  # NaN, too
+        if outside:
+            wrong[row.path] = f"{row.path!r} (its score is {outside[0]})"
+        elif row.path in seen:
+            wrong[row.path] = f"{row.path!r} (there are several rows of it)"
+        seen.add(row.path)
+    return wrong
+
+
+def _check_same(path: Path, before: Header, now: Header) -> None:
+    old, new = ({**header.provenance, "columns": ", ".join(header.columns)} for header in (before, now))
+    differences = [
+        f"{key} was {old.get(key, 'not given')} and is now {new.get(key, 'not given')}"
+        for key in old | new
+        if old.get(key) != new.get(key)
+    ]
+    if differences:
+        raise ResultsError(
+            f"{str(path)!r} cannot be resumed, as its scores were made another way: {'; '.join(differences)}; "
+            "use the earlier options, or another --out."
+        )
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns any way in which a result file can be unreadable into a sentence."""
+    try:
+        yield
+    except ResultsError:
+        raise
+    except OSError as error:
+        raise ResultsError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise ResultsError(
+            f"{str(path)!r} is not a result file of clipiqa score, or it is damaged ({error})."
+        ) from error
+
+
+def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
+    """The header and rows of a file, and the names of what is damaged in it, if it is a journal."""
+    if format == "parquet":
+        return *read_parquet(path), []
+    if is_journal(path):
+        damage: list[str] = []
+        records = read_journal(path, damage)
+        head = next(records, {})["head"]
+        header = Header(tuple(head["columns"]), head["provenance"])
+        return header, [Row.from_dict(record, header.columns) for record in records], damage
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]  # without a last line that a kill has torn, in the first version
+    lines = (line.decode() for line in io.BytesIO(whole))
+    header, rows = (Csv if format == "csv" else Jsonl).read(lines)
+    if not header.provenance and (said := _provenance_of(path)) is not None:
+        if said["sha256"] != hashlib.sha256(content).hexdigest():
+            raise ValueError(f"it is not as it was written: its SHA-256 is not that in {path.name}.provenance.json")
+        header = Header(tuple(said["columns"]), said["provenance"])
+    return header, list(rows), []
+
+
+def _provenance_of(path: Path) -> Mapping[str, Any] | None:
+    try:
+        text = path.with_name(f"{path.name}.provenance.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return json.loads(text)

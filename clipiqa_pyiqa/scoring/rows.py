@@ -1,0 +1,277 @@
+"""Result rows, and how they are written: as csv, jsonl or parquet, or as an aligned table for people.
+
+Each row says in short which CLIP-IQA made its scores. ``result_files`` puts them on disk.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from ..errors import OutputError
+
+FIELDS = ("width", "height", "scored_width", "scored_height", "exif_orientation", "converted", "error")
+METRIC = "metric"  # the last column: which CLIP-IQA, in short
+_NUMBERS = FIELDS[:5]
+_PARQUET_KEY = b"clipiqa_pyiqa"
+_PARQUET_GROUP = 50_000  # rows held in memory at a time
+
+
+class ResultsError(OutputError):
+    """A result file that cannot be written, read or continued."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one image file came to.
+
+    Attributes:
+        path: The file, as given; bytes that are not UTF-8 are written as ``\\xNN``.
+        scores: One score in [0, 1] per column, or None if the file could not be scored.
+        width: Width before any resizing, after orientation, in pixels; None if the file could not be read.
+        height: Height, likewise.
+        scored_width: Width as scored, in pixels.
+        scored_height: Height, likewise.
+        exif_orientation: The EXIF orientation in the file, 1 to 8.
+        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``; empty for a plain 8-bit RGB file.
+        error: Why there are no scores, as a sentence; empty if there are.
+    """
+
+    path: str
+    scores: tuple[float, ...] | None = None
+    width: int | None = None
+    height: int | None = None
+    scored_width: int | None = None
+    scored_height: int | None = None
+    exif_orientation: int | None = None
+    converted: str = ""
+    error: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", printable(self.path))
+
+    def as_dict(self, columns: Sequence[str]) -> dict[str, Any]:
+        """Field name -> value, in the order of the files' columns."""
+        scores = self.scores or (None,) * len(columns)
+        return {"path": self.path, **dict(zip(columns, scores, strict=True))} | {f: getattr(self, f) for f in FIELDS}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], columns: Sequence[str]) -> Row:
+        """The inverse of ``as_dict``."""
+        fields = {field: values[field] for field in FIELDS}
+        scores = None if fields["error"] else tuple(float(values[column]) for column in columns)
+        return cls(values["path"], scores, **fields)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What all rows of a result file have in common.
+
+    Attributes:
+        columns: Names of the score columns.
+        provenance: Which CLIP-IQA, which options and which versions made the scores.
+    """
+
+    columns: tuple[str, ...]
+    provenance: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        one_line = {key: " ".join(value.split()) for key, value in self.provenance.items()}
+        object.__setattr__(self, "provenance", one_line)
+        names = ["path", *self.columns, *FIELDS, METRIC]
+        if doubled := next((name for name in names if names.count(name) > 1), None):
+            raise ResultsError(f"no score can be called {doubled!r}: it is the name of another column.")
+
+    @property
+    def metric(self) -> str:
+        """Which CLIP-IQA in short: backbone, weights with their hash, prompts (or their hash) and version."""
+        said = dict(self.provenance)
+        if len(prompts := said.get("prompts", "")) > 60:
+            said["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"
+        return ", ".join(said[key] for key in ("metric", "backbone", "weights", "prompts", "version") if key in said)
+
+
+def printable(path: str) -> str:
+    """A path that every format can hold: bytes in it that are not UTF-8 become ``\\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def csv_line(values: Iterable[Any]) -> str:
+    """One line of a CSV file; text that holds a ``#`` is quoted, so that ``comment='#'`` does not cut it."""
+    cells = ("" if value is None else str(value) for value in values)
+    quoted = (
+        '"' + cell.replace('"', '""') + '"' if any(c in cell for c in '",#\r\n') or cell != cell.strip() else cell
+        for cell in cells
+    )
+    return ",".join(quoted) + "\n"
+
+
+class Layout(Protocol):
+    """How a header and rows are written as text; every text ends with a line break."""
+
+    def head(self) -> str: ...
+    def row(self, row: Row) -> str: ...
+    def foot(self) -> str: ...
+
+
+class Csv:
+    """A line of names, then one line per image."""
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self._metric = header.metric
+
+    def head(self) -> str:
+        return csv_line(["path", *self.header.columns, *FIELDS, METRIC])
+
+    def row(self, row: Row) -> str:
+        return csv_line([*row.as_dict(self.header.columns).values(), self._metric])
+
+    def foot(self) -> str:
+        return ""
+
+    @staticmethod
+    def read(lines: Iterator[str]) -> tuple[Header, Iterator[Row]]:
+        """Read such a file, or one of the first version, which began with ``# key: value`` lines."""
+        provenance = {}
+        for line in lines:
+            if not line.startswith("# "):
+                lines = itertools.chain([line], lines)
+                break
+            key, _, value = line[2:].rstrip("\n").partition(": ")
+            provenance[key] = value
+        records = csv.reader(lines)
+        names = next(records, [])
+        fields = (*FIELDS, METRIC) if names[-1:] == [METRIC] else FIELDS
+        columns = tuple(names[1 : -len(fields)])
+        if names != ["path", *columns, *fields]:
+            raise ValueError("its header line is not the one expected")
+        return Header(columns, provenance), Csv._rows(records, names, columns)
+
+    @staticmethod
+    def _rows(records: Iterator[list[str]], names: list[str], columns: tuple[str, ...]) -> Iterator[Row]:
+        for record in records:
+            if len(record) == len(names):  # a shorter one was torn by a kill, in the first version
+                values: dict[str, Any] = dict(zip(names, record, strict=True))
+                values |= {field: int(values[field]) if values[field] else None for field in _NUMBERS}
+                yield Row.from_dict(values, columns)
+
+
+class Jsonl:
+    """One object per image."""
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self._metric = {METRIC: header.metric}
+
+    def head(self) -> str:
+        return ""
+
+    def row(self, row: Row) -> str:
+        return json.dumps(row.as_dict(self.header.columns) | self._metric, ensure_ascii=False) + "\n"
+
+    def foot(self) -> str:
+        return ""
+
+    @staticmethod
+    def read(lines: Iterator[str]) -> tuple[Header, Iterator[Row]]:
+        """Read such a file, or one of the first version, which began with ``{"columns": …, "provenance": …}``."""
+        first = json.loads(line := next(lines, ""))
+        if "provenance" in first:
+            header = Header(tuple(first["columns"]), first["provenance"])
+        else:
+            header, lines = Header(tuple(first)[1 : -len(FIELDS) - 1], {}), itertools.chain([line], lines)
+            if list(first) != ["path", *header.columns, *FIELDS, METRIC]:
+                raise ValueError("its names are not those expected")
+        return header, (Row.from_dict(json.loads(line), header.columns) for line in lines)
+
+
+class Table:
+    """Aligned columns for people; not meant to be read back.
+
+    Args:
+        header: What to say first.
+        path_width: Room for the paths, in characters.
+    """
+
+    def __init__(self, header: Header, path_width: int = 40) -> None:
+        self.header = header
+        self.widths = [max(len(name), 6) for name in header.columns]
+        self.path_width = max(path_width, len("mean of 1000"))
+        self._sums = [0.0] * len(header.columns)
+        self._count = 0
+
+    def head(self) -> str:
+        said = ", ".join(f"{key} {value}" for key, value in self.header.provenance.items())
+        return f"# {said}\n" + self._line("path", self.header.columns, "size")
+
+    def row(self, row: Row) -> str:
+        if row.scores is None:
+            return self._line(row.path, ["-"] * len(self.widths), "not scored")
+        self._count += 1
+        self._sums = [total + score for total, score in zip(self._sums, row.scores, strict=True)]
+        size, scored = f"{row.width}×{row.height}", f"{row.scored_width}×{row.scored_height}"
+        notes = [size if size == scored else f"{size} as {scored}", row.converted]
+        return self._line(row.path, [f"{score:.4f}" for score in row.scores], ", ".join(filter(None, notes)))
+
+    def foot(self) -> str:
+        if self._count < 2:
+            return ""
+        return self._line(f"mean of {self._count}", [f"{total / self._count:.4f}" for total in self._sums], "")
+
+    def _line(self, path: str, cells: Sequence[str], note: str) -> str:
+        scores = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, self.widths, strict=True))
+        return f"{path:<{self.path_width}}  {scores}  {note}".rstrip() + "\n"
+
+
+def read_parquet(path: Path) -> tuple[Header, list[Row]]:
+    """The header and rows of a parquet file that ``write_parquet`` wrote."""
+    from pyarrow import parquet  # not at the top: only parquet files should pay for its import
+
+    with parquet.ParquetFile(path) as file:
+        said = json.loads((file.schema_arrow.metadata or {}).get(_PARQUET_KEY, b"{}"))
+        values = file.read().to_pylist()
+    header = Header(tuple(said["columns"]), said["provenance"])
+    rows = [Row.from_dict(value, header.columns) for value in values]
+    if said.get("sha256", digest := _digest(header, rows)) != digest:
+        raise ValueError("its rows are not those that were written")
+    return header, rows
+
+
+def write_parquet(file: IO[bytes], header: Header, rows: Callable[[], Iterator[Row]]) -> None:
+    """Write a whole parquet file; its metadata holds the header, which pandas shows as ``DataFrame.attrs``.
+
+    Args:
+        file: Where to.
+        header: What the metadata says.
+        rows: Gives the rows from their beginning: once for their hash, once to write them.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    provenance = dict(header.provenance)
+    said = json.dumps({"columns": header.columns, "provenance": provenance, "sha256": _digest(header, rows())})
+    text = pyarrow.string()
+    types = {"path": text, **dict.fromkeys(header.columns, pyarrow.float64())}
+    types |= {field: pyarrow.int32() if field in _NUMBERS else text for field in FIELDS} | {METRIC: text}
+    schema = pyarrow.schema(types, metadata={_PARQUET_KEY: said, b"PANDAS_ATTRS": json.dumps(provenance)})
+    dicts, metric = (row.as_dict(header.columns) for row in rows()), {METRIC: header.metric}
+    with parquet.ParquetWriter(file, schema) as writer:
+        while group := [row | metric for row in itertools.islice(dicts, _PARQUET_GROUP)]:
+            writer.write_table(pyarrow.Table.from_pylist(group, schema))
+
+
+def _digest(header: Header, rows: Iterable[Row]) -> str:
+    """SHA-256 in hex of what a result file says, whatever its format."""
+    layout, sha256 = Jsonl(header), hashlib.sha256()
+    sha256.update(json.dumps([header.columns, dict(header.provenance)]).encode())
+    for row in rows:
+        sha256.update(layout.row(row).encode())
+    return sha256.hexdigest()

@@ -1,0 +1,213 @@
+"""Scores of many images: each encoded once, whatever is asked of it; one row each, in the order given."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+
+from ..clip.device import find_device
+from ..errors import ImageError
+from ..files.writing import check_output
+from ..images.batches import in_batches, prefetch, stacked
+from ..images.reader import Damaged, ImageRecord, check_limits, read_image
+from ..images.sources import ImageSource, sources_of
+from ..prompts.pairs import Columns, PromptPair, Prompts, described, parse_columns
+from .result_files import Output, ResultWriter, format_of, open_results
+from .rows import Header, Row, printable
+
+Item = TypeVar("Item")
+Paths = str | os.PathLike[str] | ImageSource | Iterable[str | os.PathLike[str] | ImageSource]
+
+
+class Scorable(Protocol):
+    """What of ``CLIPIQA`` scoring needs."""
+
+    template: str | None
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    def encode_image(self, x: torch.Tensor) -> torch.Tensor: ...
+    def score(self, features: torch.Tensor, prompts: Any = None) -> torch.Tensor: ...
+    def provenance(self) -> dict[str, str]: ...
+
+
+@dataclass(frozen=True)
+class ScoringRun(Iterator[Row]):
+    """Scoring under way: an iterator of rows, each written to the file, if there is one, before it is handed out.
+
+    Attributes:
+        header: Names of the score columns, and everything that the scores depend on.
+        names: What the rows to come are called; None without a file, where nothing is looked up beforehand.
+        kept: Rows that an earlier run left in the file and that this run does not make again.
+    """
+
+    header: Header
+    names: tuple[str, ...] | None
+    kept: int
+    _rows: Generator[Row, None, None]
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+    def close(self) -> None:
+        """Stop here; what was written is kept, and ``resume`` goes on from there."""
+        self._rows.close()
+
+
+def score_paths(
+    metric: Any,
+    paths: Paths,
+    prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None,
+    *,
+    device: str | torch.device | None = None,
+    batch_size: int = 8,
+    workers: int | None = None,
+    apply_exif: bool = True,
+    max_side: int | None = None,
+    max_pixels: int | None = None,
+    damaged: Damaged = "refuse",
+    out: str | Path | Output | None = None,
+    format: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> ScoringRun:
+    """Score images, each encoded once, and give their rows in order as they come: all that ``clipiqa score`` does.
+
+    An image that cannot be read or scored gets a row whose ``error`` says why; the others are scored all the same.
+
+    Args:
+        metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
+        paths: Files, folders (with their sub-folders) and globs, one or several; or other sources of images.
+        prompts: What to ask, one score column each: names, presets and pairs, as for
+            :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`. None asks what the metric was made to ask.
+        device: Where to score; None is CUDA where there is one, else the CPU.
+        batch_size: Images of equal size that are scored at once, at most.
+        workers: Decoding threads; None is one per core, up to eight.
+        apply_exif: Turn pictures upright first.
+        max_side: Shrink larger images to this longer side, in pixels.
+        max_pixels: Shrink larger images to this many pixels.
+        damaged: Whether JPEGs with damage that PIL passes over in silence get a row that says so, or are scored.
+        out: A file to write the rows to as they come, too.
+        format: Of that file: ``'csv'``, ``'jsonl'``, ``'parquet'`` or ``'table'``; None goes by its suffix.
+        resume: Go on with the rows that an interrupted run left in the file; its failures are tried again.
+        overwrite: Replace the file.
+
+    Returns:
+        The rows, by iteration: nothing is read before the first is asked for.
+
+    Raises:
+        ImageError: ``max_side`` or ``max_pixels`` is too small to score anything.
+        PromptError: Questions that cannot be asked.
+        OutputError: The file cannot be written, or is taken and neither ``resume`` nor ``overwrite`` is given, or is
+            one of the images.
+    """
+    limits: dict[str, Any] = {
+        "apply_exif": apply_exif,
+        "max_side": max_side,
+        "max_pixels": max_pixels,
+        "damaged": damaged,
+    }
+    check_limits(max_side, max_pixels)
+    net: Scorable = getattr(metric, "net", metric)
+    columns = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
+    device = find_device(device)
+    header = Header(net.columns if columns is None else tuple(columns), provenance(net, columns, device, **limits))
+    sources, names, kept, writer = sources_of(paths), None, 0, None
+    if out is not None:
+        if not isinstance(out, Output):
+            out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
+        found = list(sources)
+        check_output(out.path, overwrite=True, inputs=(source.name for source in found))
+        writer = open_results(out, header, [printable(source.name) for source in found])
+        todo = [source for source in found if printable(source.name) not in writer.done]
+        sources, names, kept = iter(todo), tuple(printable(source.name) for source in todo), len(found) - len(todo)
+
+    images = prefetch(lambda source: read_image(source, **limits), sources, workers)
+    rows = rows_of_images(net, images, lambda source: source.name, columns, device, batch_size)
+    return ScoringRun(header, names, kept, rows if writer is None else _written(rows, writer))
+
+
+def rows_of_images(
+    net: Scorable,
+    images: Generator[tuple[Item, ImageRecord | ImageError], None, None],
+    name_of: Callable[[Item], str],
+    columns: Columns | None,
+    device: torch.device,
+    batch_size: int,
+    apart: Callable[[Item], Hashable] | None = None,
+) -> Generator[Row, None, None]:
+    """Rows of images that are read already, in their order.
+
+    Args:
+        net: The metric.
+        images: Items and their images, as :func:`~clipiqa_pyiqa.images.batches.prefetch` gives them.
+        name_of: Item -> what its row is called.
+        columns: What to ask; None asks the metric's own.
+        device, batch_size: As for :func:`score_paths`.
+        apart: As for :func:`~clipiqa_pyiqa.images.batches.in_batches`.
+    """
+
+    def scored(items: list[Item], records: list[ImageRecord]) -> list[Row]:
+        with torch.no_grad():  # not inference_mode: the metric keeps text features that a later backward may need
+            features = net.encode_image(stacked([record.pixels for record in records], device))
+            scores = (net.score(features) if columns is None else net.score(features, columns)).float().cpu().numpy()
+        # The shortest digits that mean the same fp32 number, not those of its float64 neighbour.
+        values = [tuple(float(str(value)) for value in row) for row in scores]
+        return list(map(_row, map(name_of, items), records, values))
+
+    def failed(item: Item, record: ImageRecord | None, error: ImageError) -> Row:
+        if record is None:
+            return Row(name_of(item), error=str(error))
+        return _row(name_of(item), record, error=f"{name_of(item)!r} cannot be scored: {error}")
+
+    return in_batches(images, scored, failed, batch_size=batch_size, apart=apart)
+
+
+def provenance(
+    metric: Any,
+    columns: Columns | None,
+    device: torch.device,
+    *,
+    apply_exif: bool = True,
+    max_side: int | None = None,
+    max_pixels: int | None = None,
+    damaged: Damaged = "refuse",
+) -> dict[str, str]:
+    """Everything a score depends on, for the header of the results."""
+    metadata = getattr(metric, "net", metric).provenance()
+    if columns is not None:
+        means = [f"{name} is the mean of {len(pairs)} pairs" for name, pairs in columns.items() if len(pairs) > 1]
+        metadata = {**metadata, "prompts": described(columns.pairs), "aggregate": "; ".join(means) or "none"}
+    return {
+        **metadata,
+        "exif": "applied" if apply_exif else "ignored",
+        "max_side": str(max_side or "none"),
+        "max_pixels": str(max_pixels or "none"),
+        **({"damaged": "keep"} if damaged == "keep" else {}),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        **{package: version(package) for package in ("pyiqa", "torch", "open_clip_torch", "pillow")},
+    }
+
+
+def _row(name: str, record: ImageRecord, scores: tuple[float, ...] | None = None, error: str = "") -> Row:
+    if scores is not None and not all(map(math.isfinite, scores)):
+        found, scores = ", ".join(map(str, scores)), None
+        error = f"{name!r} cannot be scored: its score is not finite ({found}); try precision fp32."
+    size = (record.width, record.height, *record.size)
+    return Row(name, scores, *size, record.orientation, record.converted, error)
+
+
+def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Row, None, None]:
+    """The rows, each written before it is handed out."""
+    with writer, closing(rows):
+        for row in rows:
+            writer.write(row)
+            yield row

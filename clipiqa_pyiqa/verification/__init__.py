@@ -1,0 +1,2 @@
+"""Whether the weights and prompts at hand give the published values: ``scores.verify`` and
+``learned_prompts.verify_learned_prompts``."""

@@ -1,0 +1,263 @@
+"""``clipiqa train`` from a CSV file to a loaded metric, its resume, and its one-sentence errors."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from photos import BUNDLED, distorted_photos
+from safetensors import safe_open
+from torch import Tensor
+
+import clipiqa_pyiqa
+from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.learning.feature_store import encode
+from clipiqa_pyiqa.stats.correlation import srocc
+
+FLAGS = ["--epochs", "2", "--batch-size", "4", "--quick-gelu", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def rn50(seeded_weights: Callable[[str], Path]) -> Path:
+    return seeded_weights("RN50")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("photos")
+    return distorted_photos(folder, sorted(BUNDLED.glob("*.jpg"))[:1], (48, 40))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("features")
+
+
+@pytest.fixture
+def table(photos: list[Path], tmp_path: Path) -> Path:
+    return write(tmp_path / "scores.csv", ["path", "mos"], [[path, index * 10] for index, path in enumerate(photos)])
+
+
+def write(path: Path, header: list[str], rows: list[list[object]]) -> Path:
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def train(table: object, out: Path, rn50: Path, store: Path, *more: str) -> int:
+    options = ["--clip-weights", str(rn50), "--features", str(store), "--device", "cpu", *FLAGS, *more]
+    return main(["train", str(table), "--out", str(out), *options])
+
+
+def content(path: Path) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Tensors and metadata; safetensors writes the latter in no fixed order."""
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name).numpy().tobytes() for name in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def test_from_csv_to_a_loaded_metric(table, tmp_path, rn50, store, photos, capsys):
+    out = tmp_path / "run"
+    assert train(table, out, rn50, store) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"validation images: SROCC -?\d\.\d{4}, PLCC -?\d\.\d{4}, KRCC -?\d\.\d{4}", printed)
+    line = printed.strip().splitlines()[-1]
+    import pyiqa
+
+    metric = eval(line, {"pyiqa": pyiqa})
+    assert isinstance(metric.net, CLIPIQA) and "from best.safetensors" in repr(metric.net)
+    x = read_image(photos[0]).pixels[None] / 255
+    assert 0 <= metric(x.to(metric.device)).item() <= 1
+    assert list((out / "tensorboard").iterdir())
+
+
+def test_killed_between_epochs_goes_on_to_the_same_result(table, tmp_path, rn50, store):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    schedule = ["--recipe", "plain", "--seed", "7", "--lr", "0.01", "--init", "random"]
+    assert train(table, whole, rn50, store, *schedule, "--epochs", "4") == 0
+    from clipiqa_pyiqa.learning import trainer as training
+
+    def killed(self, scores, is_best, save=training.Trainer._save):
+        save(self, scores, is_best)
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Trainer, "_save", killed)
+        assert train(table, cut, rn50, store, *schedule, "--epochs", "4") == 130
+    assert train(table, cut, rn50, store, *schedule, "--epochs", "4", "--resume") == 0
+    for name in ("last.safetensors", "best.safetensors"):
+        assert content(whole / name) == content(cut / name)
+
+
+def test_recipe_with_crops_and_test_split(photos, tmp_path, rn50, store, capsys):
+    splits = ["train"] * 5 + ["val"] * 2 + ["test"] * 2
+    rows = [[path.name, index, split] for index, (path, split) in enumerate(zip(photos, splits, strict=True))]
+    table = write(tmp_path / "scores.csv", ["image_name", "dmos_mean", "subset"], rows)
+    more = ["--root", str(photos[0].parent), "--columns", "image_name", "dmos_mean", "subset", "--lower-better"]
+    recipe = ["--recipe", "pyiqa", "--crop", "32", "--crops", "2", "--epochs", "1", "--range", "0", "10"]
+    assert train(table, tmp_path / "run", rn50, store, *more, *recipe) == 0
+    printed = capsys.readouterr().out
+    assert "2 test images: SROCC" in printed and "pos_embedding='interpolate'" in printed
+
+
+BAD = {
+    "no file": (lambda rows: None, [], "cannot be read"),
+    "no score column": (lambda rows: (["path", "other"], rows), [], "no column of scores"),
+    "no such column": (lambda rows: (["path", "mos"], rows), ["--columns", "path", "moss"], "no column called 'moss'"),
+    "text for a score": (lambda rows: (["path", "mos"], [[rows[0][0], "good"], *rows]), [], "line 2: the score 'good'"),
+    "nan": (lambda rows: (["path", "mos"], [*rows, [rows[0][0], "nan"]]), [], "line 11: the score 'nan'"),
+    "constant": (lambda rows: (["path", "mos"], [[path, 3] for path, _ in rows]), [], "nothing to learn"),
+    "out of range": (lambda rows: (["path", "mos"], rows), ["--range", "0", "50"], "score 60 is outside the range"),
+    "range upside down": (lambda rows: (["path", "mos"], rows), ["--range", "5", "1"], "score_range is 5 to 1"),
+    "missing images": (lambda rows: (["path", "mos"], [["gone.png", 1], *rows]), [], r"1 of 10 images .*gone.png"),
+    "fewer than a batch": (lambda rows: (["path", "mos"], rows), ["--batch-size", "64"], "fewer than a batch of 64"),
+    "no val": (lambda rows: (["path", "mos", "split"], [[*row, "train"] for row in rows]), [], "no image in the split"),
+    "odd split": (lambda rows: (["path", "mos", "split"], [[*row, "dev"] for row in rows]), [], "split 'dev' is none"),
+    "unknown recipe": (lambda rows: (["path", "mos"], rows), ["--recipe", "oficial"], "did you mean 'official'"),
+    "crop too large": (
+        lambda rows: (["path", "mos"], rows), ["--crop", "41"], r"48×40 px, too small for crops of 41"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_sentence(name, photos, tmp_path, rn50, store, capsys):
+    make, more, message = BAD[name]
+    content = make([[str(path), index * 10] for index, path in enumerate(photos)])
+    table = tmp_path / "scores.csv"
+    if content is not None:
+        write(table, *content)
+    assert train(table, tmp_path / "run", rn50, store, *more) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error), error
+    assert "Traceback" not in error
+
+
+def test_skip_missing(photos, tmp_path, rn50, store, capsys):
+    rows = [["gone.png", 1.0], *([str(path), index] for index, path in enumerate(photos))]
+    table = write(tmp_path / "scores.csv", ["path", "mos"], rows)
+    assert train(table, tmp_path / "run", rn50, store, "--skip-missing", "--epochs", "1") == 0
+    assert "images for 1 epochs" in capsys.readouterr().out
+
+
+def test_earlier_run_and_its_resume(table, tmp_path, rn50, store, capsys):
+    out = tmp_path / "run"
+    assert train(table, out, rn50, store, "--epochs", "1") == 0
+    assert train(table, out, rn50, store) == 2
+    assert "left from an earlier run: pass --resume" in capsys.readouterr().err
+    assert train(table, out, rn50, store, "--resume", "--seed", "9") == 2
+    assert "left by another run" in capsys.readouterr().err
+    assert train(table, out, rn50, store, "--overwrite", "--seed", "9", "--epochs", "1") == 0
+
+
+def test_config_of_pyiqas_trainer(photos, tmp_path, rn50, store, capsys):
+    root = Path(__file__).parents[2] / "configs" / "train"
+    text = (root / "pyiqa.yml").read_text()
+    splits = ["train"] * 6 + ["val"] * 3
+    rows = [[path.name, index * 10, split] for index, (path, split) in enumerate(zip(photos, splits, strict=True))]
+    write(tmp_path / "meta.csv", ["img_name", "MOS", "official_split"], rows)
+    text = text.replace("./datasets/meta_info/meta_info_KonIQ10kDataset.csv", str(tmp_path / "meta.csv"))
+    text = text.replace("./datasets/koniq10k/512x384", str(photos[0].parent)).replace("384", "32")
+    (tmp_path / "pyiqa.yml").write_text(text)
+    options = ["--clip-weights", str(rn50), "--features", str(store), "--device", "cpu", *FLAGS]
+    assert main(["train", "--config", str(tmp_path / "pyiqa.yml"), "--out", str(tmp_path / "run"), *options]) == 0
+    assert "koniq10k: trained on 6 images" in capsys.readouterr().out
+    (tmp_path / "odd.yml").write_text(text.replace("total_epoch", "total_epochs"))
+    assert main(["train", "--config", str(tmp_path / "odd.yml"), "--out", str(tmp_path / "x"), *options]) == 2
+    assert "unknown key 'total_epochs' in train: did you mean 'total_epoch'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "value", "message"),
+    [
+        ("train", "optim", "Adam", "'optim' in train must be a mapping"),
+        ("train", "scheduler", [1], "'scheduler' in train must be a mapping"),
+        ("train", "optim", None, "train has no 'optim'"),
+        ("data", "mos_range", 5, "mos_range must be two numbers"),
+        ("data", "mos_range", [0, "high"], "mos_range must be two numbers"),
+        ("data", "meta_info_file", 7, "must be the path of a CSV file"),
+        ("data", "batch_size_per_gpu", "8", "batch_size must be a whole number"),
+        ("data", "augment", {"rotate": True}, "unknown key 'rotate' in augment"),
+        ("top", "manual_seed", "one", "must be a whole number"),
+        ("top", "datasets", [], "datasets must hold a block 'train'"),
+        ("top", "network", None, "has no 'network'"),
+        ("network", "context", {"n_ctxs": 4}, "did you mean 'n_ctx'"),
+    ],
+)
+def test_config_values_of_the_wrong_kind(block, key, value, message):
+    from clipiqa_pyiqa.learning.recipe import parse_config
+    from clipiqa_pyiqa.prompts.learned import Context
+
+    options = yaml.safe_load((Path(__file__).parents[2] / "configs/train/pyiqa.yml").read_text())
+    blocks = {"top": options, "data": options["datasets"]["train"]}
+    blocks.get(block, options.get(block))[key] = value
+    with pytest.raises(CLIPIQAError, match=message):
+        Context.parse(parse_config(options).network["context"])
+
+
+def test_shipped_configs_are_the_recipes():
+    from clipiqa_pyiqa.learning.recipe import RECIPES, read_config
+
+    for name in ("official", "pyiqa"):
+        config = read_config(Path(__file__).parents[2] / "configs" / "train" / f"{name}.yml")
+        assert config.recipe == RECIPES[name].recipe and config.seed == RECIPES[name].seed
+        assert dict(config.network) == dict(RECIPES[name].network)
+
+
+def test_full_disk_loses_no_features(table, tmp_path, rn50, monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
+    assert train(table, tmp_path / "run", rn50, tmp_path / "store") == 2
+    assert re.search(r"features need .* MB, but .* has 0.0 MB left", capsys.readouterr().err)
+
+
+def test_same_seed_same_result(table, tmp_path, rn50, store):
+    for out in ("a", "b"):
+        torch.rand(3)  # what else draws from torch's generator does not matter
+        assert train(table, tmp_path / out, rn50, store, "--init", "random", "--epochs", "1") == 0
+    assert content(tmp_path / "a/last.safetensors") == content(tmp_path / "b/last.safetensors")
+
+
+def test_hidden_prompts_are_recovered_from_scores_of_photos(tmp_path):
+    """Scores of a hidden context on distorted photos are learned from a random start, and hold on photos held out.
+
+    On the small CLIP in the package, which has been trained: features of a network with random weights hardly vary.
+    """
+    sources = sorted((Path(clipiqa_pyiqa.__file__).parent / "data/photos").glob("*.jpg"))
+    photos = distorted_photos(tmp_path, sources, (96, 72), parts=4)
+    held_out = [path.name.split(" ")[0] == sources[0].stem for path in photos]
+    torch.manual_seed(123)  # the recipe's, so that this is what the command starts from
+    start = CLIPIQA("clipiqa+", pretrained=False, backbone="mini", context={"n_ctx": 4, "init": "random"}).train()
+    features = torch.cat([encode(start, [read_image(path).pixels]) for path in photos])
+
+    def scores_of(seed: int | None) -> Tensor:
+        metric = copy.deepcopy(start)
+        if seed is not None:
+            drawn = torch.randn(metric.prompt_learner.ctx.shape, generator=torch.Generator().manual_seed(seed))
+            metric.prompt_learner.ctx.data = 0.3 * drawn  # far from any words
+        with torch.no_grad():
+            return metric.score(features)[:, 0]
+
+    def agreement(seed: int) -> float:
+        return srocc(scores_of(seed)[held_out], scores_of(None)[held_out])
+
+    teacher = min(range(16), key=lambda seed: abs(agreement(seed)))  # of which the start knows least
+    assert abs(agreement(teacher)) < 0.5
+    splits = ["val" if out else "train" for out in held_out]
+    rows = list(zip(photos, scores_of(teacher).tolist(), splits, strict=True))
+    table = write(tmp_path / "scores.csv", ["path", "score", "split"], rows)
+    out = tmp_path / "run"
+    command = ["train", str(table), "--out", str(out), "--backbone", "mini", "--n-ctx", "4", "--init", "random"]
+    command += ["--epochs", "12", "--batch-size", "16", "--lr", "5e-3", "--range", "0", "1", "--device", "cpu"]
+    assert main([*command, "--features", str(tmp_path / "store"), "--quiet"]) == 0
+    assert json.loads(content(out / "best.safetensors")[1]["scores"])["srocc"] >= 0.95

@@ -1,0 +1,205 @@
+"""Exactness: the same weights through our code and through ``pyiqa.archs.clip_model``.
+
+That module is bit-equal to the official code and to piq, so parity with it is parity with all three. Features and
+scores are compared in fp32; gradients in float64, where two correct implementations agree to rounding, and in fp32,
+where the signs of ReLUs close to zero differ even between two memory layouts of the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa.images.reader import read_image
+
+FEATURE_TOLERANCE = 2e-6  # fp32 rounding of 50 layers, summed in another order
+SCORE_TOLERANCE = 2e-5  # a feature difference of 2e-6, times CLIP's logit scale (100), times the sigmoid's slope
+
+SIZES = [(224, 224), (384, 512), (97, 131), (33, 250), (32, 32), (613, 419)]
+"""Height and width: CLIP's own, landscape, odd, narrow, the smallest, portrait and large enough to be cut in strips."""
+
+
+class Reference(nn.Module):
+    """CLIP-IQA assembled from pyiqa's towers, the way its built-in class uses them, for any prompts."""
+
+    def __init__(self, path: Path, dtype: torch.dtype = torch.float32):
+        super().__init__()
+        from pyiqa.archs.clip_model import build_model
+        from pyiqa.archs.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
+        self.clip = build_model(load_file(path)).to(dtype).requires_grad_(False)
+        self.mean, self.std = (torch.tensor(v).view(1, 3, 1, 1).to(dtype) for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
+
+    def features(self, x: Tensor, pos_embedding: bool = False) -> Tensor:
+        features = self.clip.encode_image((x - self.mean) / self.std, pos_embedding=pos_embedding)
+        return features / features.norm(dim=-1, keepdim=True)
+
+    def forward(self, x: Tensor, texts: list[str], pos_embedding: bool = False) -> Tensor:
+        tokens = open_clip.tokenizer.SimpleTokenizer()(texts)
+        logits, _ = self.clip((x - self.mean) / self.std, tokens, pos_embedding=pos_embedding)
+        return logits.unflatten(1, (-1, 2)).softmax(-1)[..., 0]
+
+    def score64(self, x: Tensor, pairs: Tensor, pos_embedding: bool = False) -> Tensor:
+        """Scores in float64, of which the reference's text tower is not capable: text features ``(P, 2, D)`` come."""
+        logits = self.clip.logit_scale.exp() * torch.einsum("nd,psd->nps", self.features(x, pos_embedding), pairs)
+        return logits.softmax(-1)[..., 0]
+
+
+@pytest.fixture(scope="module")
+def rn50(seeded_weights: Callable[[str], Path]) -> Path:
+    return seeded_weights("RN50")
+
+
+@pytest.fixture(scope="module")
+def metric(rn50: Path) -> CLIPIQA:
+    return CLIPIQA(clip_weights=rn50, quick_gelu=True)
+
+
+@pytest.fixture(scope="module")
+def reference(rn50: Path) -> Reference:
+    return Reference(rn50)
+
+
+@pytest.fixture(scope="module")
+def reference64(rn50: Path) -> Reference:
+    return Reference(rn50, torch.float64)
+
+
+def photo_like(height: int, width: int, seed: int = 0) -> Tensor:
+    """A smooth random image with noise on it: ``(1, 3, H, W)`` in [0, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(1, 3, 6, 6, generator=generator)
+    smooth = nn.functional.interpolate(coarse, size=(height, width), mode="bicubic")
+    return (smooth + 0.05 * torch.randn(1, 3, height, width, generator=generator)).clamp(0, 1)
+
+
+def real_photos(shared: Path) -> list[Path]:
+    """Every tenth photo, and the odd sizes taken in the wild."""
+    return [*sorted((shared / "data/photos").glob("*.jpg"))[::10], *sorted((shared / "data/in_the_wild").glob("*"))]
+
+
+@pytest.mark.parametrize("pos_embedding", [False, True])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_features_and_scores(metric, reference, size, pos_embedding):
+    x = photo_like(*size)
+    ours = CLIPIQA(clip_weights=metric.clip.weights.path, quick_gelu=True, pos_embedding=pos_embedding)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            ours.encode_image(x), reference.features(x, pos_embedding), atol=FEATURE_TOLERANCE, rtol=0
+        )
+        expected = reference(x, ["Good photo.", "Bad photo."], pos_embedding)
+        torch.testing.assert_close(ours(x), expected, atol=SCORE_TOLERANCE, rtol=0)
+
+
+def test_real_photos(metric, reference, shared):
+    for path in real_photos(shared):
+        x = read_image(path).pixels[None] / 255
+        with torch.no_grad():
+            torch.testing.assert_close(
+                metric.encode_image(x),
+                reference.features(x),
+                atol=FEATURE_TOLERANCE,
+                rtol=0,
+                msg=lambda m, p=path: f"{p.name}: {m}",
+            )
+
+
+@pytest.mark.parametrize("pos_embedding", [False, True])
+def test_gradient_in_float64(metric, reference64, pos_embedding):
+    metric64 = CLIPIQA(clip_weights=metric.clip.weights.path, quick_gelu=True, pos_embedding=pos_embedding)
+    for size in [(75, 113), (300, 200)]:
+        _assert_same_gradient_in_float64(metric64, reference64, photo_like(*size).double(), pos_embedding)
+
+
+def test_gradient_of_real_photos_in_float64(metric, reference64, shared):
+    for path in real_photos(shared)[:2]:
+        x = read_image(path, max_side=256).pixels[None].double() / 255
+        _assert_same_gradient_in_float64(metric, reference64, x, False)
+
+
+def _assert_same_gradient_in_float64(metric, reference, x, pos_embedding):
+    x.requires_grad_()
+    pairs = metric.encode_prompts(dtype=torch.float64)
+    (ours,) = torch.autograd.grad(metric(x).sum(), x)
+    (expected,) = torch.autograd.grad(reference.score64(x, pairs, pos_embedding).sum(), x)
+    assert (ours - expected).norm() <= 1e-8 * expected.norm()  # rounding only: no sign flips at this precision
+
+
+def test_gradient_in_fp32(metric, reference):
+    x = photo_like(384, 512).requires_grad_()
+    (ours,) = torch.autograd.grad(metric(x).sum(), x)
+    (expected,) = torch.autograd.grad(reference(x, ["Good photo.", "Bad photo."]).sum(), x)
+    difference = (ours - expected).abs()
+    # A ReLU whose input is within rounding of zero may open on one side only, which moves a few elements visibly:
+    # they set the norm, and the median shows that the rest agrees. The reference does the same in another layout.
+    assert difference.norm() <= 1e-2 * expected.norm()
+    assert difference.median() <= 1e-5 * expected.abs().max()
+
+
+def test_named_pairs(metric, reference):
+    x = photo_like(160, 224)
+    texts = ["Bright photo.", "Dark photo.", "Clean photo.", "Noisy photo."]
+    with torch.no_grad():
+        ours = metric(x, prompts=["brightness", "noisiness"], aggregate=None)
+        torch.testing.assert_close(ours, reference(x, texts), atol=SCORE_TOLERANCE, rtol=0)
+
+
+def test_pyiqa_preset_is_pyiqas_class_end_to_end(metric, rn50, monkeypatch):
+    """The built-in class itself, not a reassembly; only where it gets its weights from is replaced."""
+    pytest.importorskip("clip", reason="pyiqa's built-in needs openai's clip, which needs setuptools<82")
+    import pyiqa
+    from pyiqa.archs import clip_model, clipiqa_arch
+
+    monkeypatch.setattr(
+        clipiqa_arch, "load", lambda name, device: clip_model.build_model(load_file(rn50)).to(device).float()
+    )
+    built_in = pyiqa.create_metric("clipiqa", type="CLIPIQA_builtin", device="cpu")
+    ours = pyiqa.create_metric("clipiqa", clip_weights=rn50, quick_gelu=True, prompts="pyiqa", device="cpu")
+    assert type(built_in.net) is clipiqa_arch.CLIPIQA and isinstance(ours.net, CLIPIQA)
+    for size in [(224, 224), (250, 333)]:
+        x = photo_like(*size)
+        torch.testing.assert_close(ours(x), built_in(x), atol=SCORE_TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("pos_embedding", [False, True])
+def test_vision_transformer(seeded_weights, pos_embedding):
+    path = seeded_weights("ViT-B/32")
+    ours = CLIPIQA(backbone="ViT-B/32", clip_weights=path, quick_gelu=True, pos_embedding=pos_embedding)
+    reference = Reference(path)
+    for size in [(224, 224), (100, 333)]:
+        x = photo_like(*size)
+        with torch.no_grad():
+            expected = reference.features(x, pos_embedding)
+            torch.testing.assert_close(ours.encode_image(x), expected, atol=FEATURE_TOLERANCE, rtol=0)
+            expected = reference(x, ["Good photo.", "Bad photo."], pos_embedding)
+            torch.testing.assert_close(ours(x), expected, atol=SCORE_TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32"])
+def test_fixed_is_clips_own_input(seeded_weights, backbone):
+    """A 224 px square is CLIP's own input, so there it must equal open_clip's model, embedding and all."""
+    path = seeded_weights(backbone)
+    name = {"RN50": "RN50-quickgelu", "ViT-B/32": "ViT-B-32-quickgelu"}[backbone]
+    model = open_clip.create_model(name).eval()
+    model.load_state_dict(load_file(path))
+    ours = CLIPIQA(backbone=backbone, clip_weights=path, quick_gelu=True, pos_embedding="fixed")
+    x = photo_like(224, 224)
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (ours.clip.weights.mean, ours.clip.weights.std))
+    with torch.no_grad():
+        expected = model.encode_image((x - mean) / std, normalize=True)
+        torch.testing.assert_close(ours.encode_image(x), expected, atol=FEATURE_TOLERANCE, rtol=0)
+
+
+def test_text_needs_no_padding(metric, reference):
+    """Positions after the end-of-text token cannot change a causal tower's output."""
+    texts = ["Good photo.", "Bad photo.", "There is high quality in the photo, and also much else."]
+    with torch.no_grad():
+        expected = nn.functional.normalize(reference.clip.encode_text(open_clip.tokenizer.SimpleTokenizer()(texts)))
+    torch.testing.assert_close(metric.clip.encode_texts(texts), expected, atol=FEATURE_TOLERANCE, rtol=0)

@@ -1,0 +1,403 @@
+"""What can be asked of a comparison, published values beside it, and every way to ask wrongly."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.comparison import metrics
+from clipiqa_pyiqa.comparison.datasets import DataSet, parse_data_sets
+from clipiqa_pyiqa.comparison.metrics import build_metric, parse_metrics
+from clipiqa_pyiqa.comparison.published import ENSEMBLE, PAPER, find_published
+from clipiqa_pyiqa.comparison.run import compare
+from clipiqa_pyiqa.comparison.specification import parse_argument, read_config
+
+ROOT = Path(__file__).parents[2]
+BENCHMARKS = sorted((ROOT / "configs" / "benchmark").glob("*.yml"))
+CPU = torch.device("cpu")
+
+
+@pytest.fixture()
+def photos(tmp_path: Path) -> Path:
+    """A folder of three images, and a table of their scores beside it."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        Image.effect_noise((40, 40), number * 30 + 5).convert("RGB").save(folder / f"{number}.png")
+    (tmp_path / "s.csv").write_text("image,mos\n" + "".join(f"photos/{n}.png,{n}\n" for n in range(3)))
+    return folder
+
+
+@pytest.fixture()
+def data_root(tmp_path: Path) -> Path:
+    """Tables and (empty) image folders of the paper's data sets, as pyiqa expects them."""
+    root = tmp_path / "root"
+    for images in ("koniq10k/1024x768", "koniq10k/512x384", "LIVEC", "SPAQ/TestImage", "tid2013/distorted_images"):
+        (root / images).mkdir(parents=True)
+    (root / "meta_info").mkdir()
+    plain = "name,mos\n" + "".join(f"{n}.jpg,{n}\n" for n in range(20))
+    split = "name,mos,official_split\n" + "".join(f"{n}.jpg,{n},{'test' if n < 5 else 'train'}\n" for n in range(20))
+    for name, text in {
+        "KonIQ10k": split,
+        "LIVEChallenge": plain,
+        "SPAQ": plain,
+        "TID2013": "ref,dist,mos\n" + "".join(f"r.bmp,{n}.bmp,{n}\n" for n in range(20)),
+    }.items():
+        (root / "meta_info" / f"meta_info_{name}Dataset.csv").write_text(text)
+    return root
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("text", "label", "target", "options"),
+        [
+            ("niqe", "", "niqe", {}),
+            ("clipiqa+_rn50_512", "", "clipiqa+_rn50_512", {}),
+            ("mine=niqe", "mine", "niqe", {}),
+            ("a b=niqe:test_y_channel=false,x=[1, 2]", "a b", "niqe", {"test_y_channel": False, "x": [1, 2]}),
+            ("niqe:pretrained_model_path=a,b:c.mat", "", "niqe", {"pretrained_model_path": "a,b:c.mat"}),
+            (
+                "clipiqa:prompts=Good, sharp.|Bad, dull.,precision=bf16", "", "clipiqa",
+                {"prompts": ("Good, sharp.", "Bad, dull."), "precision": "bf16"},
+            ),
+            ("clipiqa:prompts=[happy, scary]", "", "clipiqa", {"prompts": ["happy", "scary"]}),
+            ("C:/photos/s.csv", "", "C:/photos/s.csv", {}),
+            ("spaq:augment={resize: 512},subset=0.2", "", "spaq", {"augment": {"resize": 512}, "subset": 0.2}),
+        ],
+    )  # fmt: skip
+    def test_parse(self, text: str, label: str, target: str, options: dict[str, Any]) -> None:
+        request = parse_argument(text)
+        assert (request.label, request.target, dict(request.options)) == (label, target, options)
+
+    def test_labels_tell_metrics_apart_but_not_where_files_lie(self, tmp_path: Path) -> None:
+        (tmp_path / "p.mat").touch()
+        given = [f"niqe:pretrained_model_path={tmp_path / 'p.mat'}", "clipiqa", "clipiqa:prompts=sharpness"]
+        assert [spec.label for spec in parse_metrics(given)] == ["niqe", "clipiqa", "clipiqa:prompts=sharpness"]
+
+    def test_pyiqas_schema(self) -> None:
+        given = yaml.safe_load(
+            """
+            niqe: {metric_opts: {type: NIQE, test_y_channel: true}, metric_mode: NR, lower_better: true}
+            grey: {metric_opts: {type: Entropy}, metric_mode: NR, score_range: '0, 8'}
+            worse: {metric: entropy, lower_better: true}
+            musiq-ava: ~
+            """
+        )
+        niqe, grey, worse, musiq = parse_metrics(given)
+        assert (niqe.name, dict(niqe.options), niqe.lower_better) == ("niqe", {}, True)  # all of them pyiqa's own
+        assert (grey.name, dict(grey.options), grey.score_range) == ("", {"type": "Entropy"}, "0, 8")
+        assert worse.name == "entropy" and worse.lower_better
+        assert musiq.score_range == "1, 10"
+        x = torch.rand(1, 3, 40, 40)
+        assert build_metric(grey, CPU).score(x).item() == build_metric(worse, CPU).score(x).item()
+
+    @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+    def test_benchmark_configurations_can_be_used(
+        self, path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(ROOT)
+        config = read_config(path)
+        specs, sets = parse_metrics(config["metrics"]), parse_data_sets(config["datasets"], data_root)
+        if path.stem == "example":
+            return
+        names = [spec.name if spec.name != "clipiqa" else _variant(spec.options) for spec in specs]
+        for data in sets:
+            for name in names:
+                found = find_published(name, data.published_as, config["published"])
+                assert found is not None and found.source == f"paper, Table {_table(path.stem, name)}", (
+                    name,
+                    data.name,
+                )
+        sizes = {data.name: len(data.paths) for data in sets}
+        assert (
+            sizes
+            == {
+                "table1": {"koniq10k-1024": 5, "livec": 13, "spaq": 4},
+                "table2": {"koniq10k-1024": 5, "livec": 13},
+                "table5": {"tid2013": 20},
+            }[path.stem]
+        )
+
+
+class TestDataSets:
+    def test_csv_folder_subset_and_limits(self, photos: Path) -> None:
+        table, folder, half = parse_data_sets(
+            {
+                "t": {"csv": str(photos.parent / "s.csv"), "lower_better": True},
+                "f": {"folder": str(photos), "max_side": 36},
+                "half": {"csv": str(photos.parent / "s.csv"), "subset": 0.5, "columns": ["image", "mos"]},
+            }
+        )
+        assert table.mos == (0, 1, 2) and table.lower_better and "lower opinion" in table.note
+        assert folder.mos is None and folder.load(0).shape == (3, 36, 36) and "max side 36" in folder.note
+        assert len(half.paths) == 2 and "50% of the images, seed 0" in half.note
+
+    def test_a_folder_s_name_need_not_be_utf_8(self, photos: Path) -> None:
+        folder = photos.rename(photos.with_name(os.fsdecode(b"caf\xe9")))
+        (data,) = compare({"m": lambda x: x.mean()}, folder, out=photos.parent / "out").data_sets
+        assert data.name == "caf\\xe9" and len(data.scores) == 3
+        assert (photos.parent / "out" / "scores" / "caf-xe9.parquet").is_file()
+
+    def test_a_name_of_pyiqas_is_no_folder_by_chance(self, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(data_root)
+        (data_root / "tid2013" / "x.png").touch()
+        for given, name, is_set in [
+            ("tid2013", "tid2013", True),
+            ("./tid2013", "tid2013", False),
+            (".", "root", False),
+        ]:
+            (data,) = parse_data_sets(given, data_root)
+            assert data.name == name and (data.mos is not None) == is_set
+
+    def test_subset_is_seeded(self, data_root: Path) -> None:
+        def paths(seed: int) -> tuple[str, ...]:
+            return parse_data_sets(f"spaq:subset=0.5,subset_seed={seed}", data_root)[0].paths
+
+        assert len(paths(0)) == 10 and paths(0) == paths(0) != paths(1)
+
+    def test_published_only_for_what_was_published(self, data_root: Path) -> None:
+        given = {
+            "koniq10k": None,
+            "other part": {"dataset": "koniq10k", "phase": "train"},
+            "smaller": {"dataset": "livec", "augment": {"resize": 224}},
+            "spaq": None,
+            "paper's": {"dataset": "spaq", "augment": {"resize": 512}, "subset": 0.2, "subset_seed": 7},
+            "half": {"dataset": "spaq", "subset": 0.5},
+        }
+        found = [data.published_as for data in parse_data_sets(given, data_root)]
+        assert found == ["koniq10k", "", "", "spaq", "spaq 20 % at 512", ""]
+
+    def test_published_for_files_copied_from_pyiqas(self, data_root: Path) -> None:
+        import pyiqa
+
+        folder = Path(pyiqa.__file__).parent
+        copied = yaml.safe_load((folder / "default_dataset_configs.yml").read_text(encoding="utf-8"))
+        names = ["koniq10k-1024", "livec", "spaq", "tid2013"]
+        found = parse_data_sets({name: copied[name] for name in names}, data_root)
+        assert [data.published_as for data in found] == names
+        large = dict(copied["koniq10k"], dataroot_target="./datasets/koniq10k/1024x768")  # as people wrote it once
+        elsewhere = dict(copied["livec"], dataroot_target=str(data_root / "koniq10k"))
+        found = parse_data_sets({"koniq10k": large, "livec": elsewhere}, data_root)
+        assert [data.published_as for data in found] == ["", "livec"]
+
+
+class TestPublished:
+    def test_paper_and_pyiqa(self) -> None:
+        paper, pyiqas = (find_published("clipiqa+", "koniq10k-1024", prefer) for prefer in ("paper", "pyiqa"))
+        assert paper is not None and (paper.srocc, paper.plcc, paper.source) == (0.895, 0.909, "paper, Table 1")
+        assert pyiqas is not None and (pyiqas.srocc, pyiqas.plcc, pyiqas.krcc) == (0.8954, 0.909, 0.7181)
+        assert math.isnan(paper.krcc)
+        assert find_published(PAPER, "tid2013").plcc == 0.571  # type: ignore[union-attr]
+        assert find_published("niqe", "livec").source == "pyiqa's benchmark table"  # type: ignore[union-attr]
+        assert find_published("niqe", "spaq 20 % at 512", "pyiqa").source == "paper, Table 1"  # type: ignore[union-attr]
+        assert find_published("niqe", "") is None and find_published("", "livec") is None
+
+    def test_which_clipiqa_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def name(prompts: Any = None, tag: str = "openai", **options: Any) -> str:
+            net = CLIPIQA(backbone="mini", prompts=prompts, **options)
+            weights = SimpleNamespace(tag=tag, backbone="RN50")
+            monkeypatch.setattr(net, "clip", SimpleNamespace(weights=weights))
+            return metrics._our_published_name(parse_metrics("clipiqa")[0], net)
+
+        assert name() == name("quality") == name([("Good photo.", "Bad photo.")]) == PAPER
+        assert name("pyiqa") == ENSEMBLE
+        assert find_published(name(template="A photo of {}."), "livec").srocc == 0.263  # type: ignore[union-attr]
+        assert name(pos_embedding="interpolate") == PAPER.replace("none", "interpolate")
+        assert name(tag="file") == name(["happy", "new"]) == ""
+
+
+BAD_METRICS = {
+    "nique": r"unknown metric 'nique': did you mean .*'niqe'",
+    "CLIPIQA": r"unknown metric 'CLIPIQA': did you mean 'clipiqa'",
+    "xyzzy": r"unknown metric 'xyzzy': known are .*'?niqe",
+    "lpips": r"'lpips' needs a reference image",
+    "fid": r"'fid' rates a set of images",
+    "niqe:pretrained_model_path=nowhere.mat": r"pretrained_model_path is 'nowhere.mat', but there is no such file",
+    "mos=niqe": r"cannot be called 'mos'",
+    "niqe:x=[1": r"the value of 'x' in .* is no YAML",
+    "=": r"names nothing",
+}
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(("given", "message"), BAD_METRICS.items())
+    def test_metrics(self, given: str, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            parse_metrics(given)
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ([], "no metric is asked for"),
+            (["niqe", "niqe"], "two metrics are called 'niqe'.*'mine=niqe'"),
+            ("clipiqa:promts=quality", "unknown key 'promts' in the options of .*did you mean 'prompts'"),
+            ({"a": {"metric_opt": {}}}, "unknown key 'metric_opt' in metric 'a': did you mean 'metric_opts'"),
+            ({"a": {"lower_better": True}}, "unknown metric 'a'"),
+            ({"a": 3}, "options of metric 'a' must be a mapping"),
+            ({"niqe": {"metric_opts": [1]}}, "metric_opts of 'niqe' must be a mapping"),
+            ({"niqe": {"metric_opts": {1: 2}}}, "a mapping of names to values, but are {1: 2}"),
+            ({"niqe": {"lower_better": "maybe"}}, "lower_better of metric 'niqe' must be true or false"),
+            ({"a": {"metric_opts": {"type": "LPIPS"}, "metric_mode": "FR"}}, "'a' needs a reference"),
+        ],
+    )  # fmt: skip
+    def test_metric_options(self, given: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            parse_metrics(given)
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ("koniq", "'koniq' is no data set of pyiqa's, no CSV file and no folder: did you mean 'koniq10k'"),
+            ("tid2008", r"needs pyiqa's table '.*meta_info_TID2008Dataset.csv' and the images in '.*distorted_images'"),
+            ("tid2008", r"pyiqa.load_dataset\('tid2008', data_root=DIR\)` downloads both .*--data-root DIR"),
+            ("bapps:mode=jnd", "unknown key 'mode'"),
+            ("pieapp", "judgements of pairs"),
+            ("livec:split_index=fold_7", r"cannot build data set 'livec': The given split \[fold_7\] is not available"),
+            ("livec:augment={random_crop: 32}", "'random_crop' is drawn at random"),
+            ("livec:img_range=255", "img_range must be 1"),
+            ("livec:subset=2", "a share between 0 and 1, but is 2"),
+            ("livec:mos_rage=[0, 1]", "unknown key 'mos_rage' in data set 'livec': did you mean 'mos_range'"),
+            (["livec", "livec"], "two data sets are called 'livec'"),
+            ("livec:augment=512", "augment of data set 'livec' must be a mapping, such as {resize: 512}, but is 512"),
+            ("livec:lower_better=2", "lower_better of data set 'livec' must be true or false, but is 2"),
+            ({"t": {"csv": "s.csv", "lower_better": "DMOS"}}, "lower_better of data set 't' must be true or false"),
+            ({"ours": {"type": "GeneralNRDataset", "meta_info_file": "x.csv"}}, "'ours' needs dataroot_target, a path"),
+            ({"ours": {"meta_info_file": "x.csv"}}, "need pyiqa's 'type'"),
+            ({"ours": {"folder": "nowhere"}}, "the folder 'nowhere' is missing"),
+            ({"t": {"csv": "nowhere.csv"}}, "'nowhere.csv' cannot be read"),
+            (3, "a data set is a name, a CSV file, a folder or options, but 3 came"),
+            ({"t": {"csv": 5}}, "csv of data set 't' must be a path, but is 5"),
+            ({"t": {"csv": "s.csv", "columns": 3}}, "columns of data set 't' must be two, .*but are 3"),
+            (
+                {"f": {"folder": str(ROOT / "tests" / "data"), "max_side": "big"}},
+                "a whole number of pixels, but is 'big'",
+            ),
+            ({"f": {"folder": str(ROOT / "tests" / "data"), "max_side": 8}}, "max_side must be at least 32 pixels"),
+            ("livec:subset=0.5,subset_seed=x", "subset_seed of data set 'livec' must be a whole number, but is 'x'"),
+        ],
+    )
+    def test_data_sets(self, given: Any, message: str, data_root: Path) -> None:
+        with pytest.raises(ValueError, match=message):
+            parse_data_sets(given, data_root)
+
+    def test_tables(self, photos: Path) -> None:
+        table = photos.parent / "t.csv"
+        for text, message in {
+            "path,score\na.png,1\nb.png,2\n": "none of the 2 images .* is there.*root=DIR",
+            "path,score\nphotos/1.png,x\n": "line 2: the score 'x' is not a number",
+            "path,score\nphotos/1.png,1\nphotos/1.png,2\n": "names an image more than once",
+            "path,rank\nphotos/1.png,1\n": "has no column of scores",
+        }.items():
+            table.write_text(text)
+            with pytest.raises(ValueError, match=message):
+                parse_data_sets(str(table))
+
+    def test_configurations(self, tmp_path: Path) -> None:
+        path = tmp_path / "c.yml"
+        for text, message in {
+            "metric: [niqe]": "unknown key 'metric' in .*c.yml: did you mean 'metrics'",
+            "bootstrap: many": "bootstrap in .*c.yml' must be a int, but is 'many'",
+            "seed: true": "seed .* must be a int",
+            "[1": "is no YAML",
+            "- niqe": "must be a mapping with the keys metrics",
+        }.items():
+            path.write_text(text)
+            with pytest.raises(ValueError, match=message):
+                read_config(path)
+        with pytest.raises(ValueError, match="cannot be read"):
+            read_config(tmp_path / "none.yml")
+
+    def test_runs(self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        data = DataSet("d", ("/a",), None, lambda index: torch.zeros(3, 8, 8))
+        for options, message in [
+            ({"batch_size": 0}, "batch_size must be at least 1"),
+            ({"workers": 0}, "workers must be at least 1"),
+            ({"bootstrap": -1}, "bootstrap must be at least 0"),
+            ({"seed": -1}, "seed must be between 0 and 4294967295, but is -1"),
+            ({"published": "piq"}, "'paper' or 'pyiqa', but 'piq' came"),
+            ({"out": photos / "0.png"}, "cannot write to"),
+        ]:
+            with pytest.raises(ValueError, match=message):
+                compare({"m": lambda x: x.mean()}, data, **options)
+        twin = DataSet("a/d", ("/a",), None, data.load), DataSet("a-d", ("/b",), None, data.load)
+        with pytest.raises(ValueError, match="'a/d' and 'a-d' would both be kept as 'a-d': give one a label"):
+            compare({"m": lambda x: x.mean()}, list(twin), out=tmp_path / "twins")
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(ValueError, match="share their scores through a folder"):
+            compare({"m": lambda x: x.mean()}, data)
+
+
+class TestCommand:
+    def test_writes_everything(self, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (photos / "torn.png").write_bytes((photos / "0.png").read_bytes()[:50])
+        with (tmp_path / "s.csv").open("a") as file:
+            file.write("photos/torn.png,9\n")
+        out = tmp_path / "out"
+        given = [
+            "compare",
+            "-m",
+            "entropy",
+            "mini=clipiqa:backbone=mini",
+            "mini!=clipiqa:backbone=mini,prompts=sharpness",
+            "-d",
+            str(tmp_path / "s.csv"),
+            "--out",
+            str(out),
+        ]
+        assert main([*given, "--plcc-fit", "--bootstrap", "20", "-q"]) == 1  # as an image was left out
+        printed = capsys.readouterr()
+        assert "torn.png" in printed.out and "nan" not in printed.out.lower()
+        written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+        assert {"comparison.csv", "comparison.md", "comparison.tex", "report.html", "scores/s.parquet"} <= written
+        pictures = ("bars", "s-entropy", "s-mini", "s-mini-2", "s-heatmap", "s-disagreement")
+        assert {f"pictures/{name}.png" for name in pictures} <= written
+        assert all(Image.open(out / f"pictures/{name}.png").width > 400 for name in pictures)
+        assert main([*given, "-q"]) == 2 and "--resume" in capsys.readouterr().err
+        assert main([*given, "-q", "--resume", "--no-report", "--format", "csv"]) == 1
+        assert "entropy" in capsys.readouterr().out
+
+    def test_the_page_s_python_runs(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        monkeypatch.chdir(ROOT)
+        (block,) = re.findall(
+            r"```python\n(.*?)```", (ROOT / "docs" / "compare.md").read_text(encoding="utf-8"), re.DOTALL
+        )
+        exec(compile(block, "docs/compare.md", "exec"), {})
+        assert "piqe" in capsys.readouterr().out
+
+    def test_says_what_is_wrong(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for given, message in [
+            ([], "no metric is asked for"),
+            (["-m", "niqe"], "no data set is asked for"),
+            (["-m", "nique", "-d", "livec"], "or 'niqe'"),
+            (["-m", "niqe", "-d", "livec", "--resume"], "need --out"),
+            (["-m", "niqe", "-d", "livec", "--data-root", str(tmp_path)], "meta_info_LIVEChallengeDataset.csv"),
+            (["-m", "entropy", "-d", str(tmp_path)], "holds no image files"),
+            (["-c", str(tmp_path / "no.yml")], "cannot be read"),
+        ]:
+            assert main(["compare", *given]) == 2
+            said = capsys.readouterr().err
+            assert message in said and "Traceback" not in said and said.count("\n") == 1
+
+
+def _variant(options: Any) -> str:
+    """The published name of CLIP-IQA with OpenAI's weights and these options."""
+    words = {"prompts": options.get("prompts"), "template": options.get("template")}
+    (pair,) = CLIPIQA(backbone="mini", **words).prompts
+    backbone, pos = options.get("backbone", "RN50"), options.get("pos_embedding", "none")
+    return f"clipiqa {backbone} {pos} {pair.positive}|{pair.negative}"
+
+
+def _table(config: str, metric: str) -> int:
+    return 1 if metric == PAPER and config == "table2" else int(json.loads(config.removeprefix("table")))

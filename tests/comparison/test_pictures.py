@@ -1,0 +1,328 @@
+"""Pictures show what they should: axes, marks and words are read back from the figures, pixels from the sheets."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+import fake_comparison
+import numpy as np
+import pandas
+import pytest
+from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from clipiqa_pyiqa.comparison.disagreement import disagreements
+from clipiqa_pyiqa.comparison.report import pictures
+from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, _fit, _font, contact_sheet, thumbnail
+from clipiqa_pyiqa.stats.correlation import fit_logistic
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory: pytest.TempPathFactory) -> DataSetResult:
+    return fake_comparison.graded(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def large() -> DataSetResult:
+    """3000 images, which are not on disk, and a lower-better metric with a label that looks like mathematics."""
+    rng = np.random.default_rng(0)
+    quality = rng.normal(size=3000)
+    scores = pandas.DataFrame({"a$b_c$": np.exp(-quality + rng.normal(size=3000) / 2), "same": -quality})
+    metrics = {"a$b_c$": MetricResult("a$b_c$", True), "same": MetricResult("same", True)}
+    return DataSetResult("large", scores, pandas.Series(3 + quality), metrics=metrics, bootstrap=20)
+
+
+def texts(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+class TestScatter:
+    def test_few_images_are_points_where_score_and_opinion_say(self, graded: DataSetResult) -> None:
+        figure = pictures.scatter(graded, "niqe")
+        (axes,) = figure.axes
+        (points,) = axes.collections
+        assert graded.mos is not None
+        expected = np.stack([graded.scores["niqe"], graded.mos], axis=1)
+        np.testing.assert_array_equal(np.asarray(points.get_offsets()), expected)
+        assert axes.get_xlabel() == "niqe score, lower is better"
+        assert axes.get_ylabel() == "MOS, higher is better"
+
+    def test_title_holds_the_correlations(self, graded: DataSetResult) -> None:
+        estimates = graded.correlations()["sharp"]
+        title = pictures.scatter(graded, "sharp").axes[0].get_title(loc="left")
+        assert title.startswith("sharp\n")
+        assert f"SROCC {estimates['SROCC'].value:.3f}" in title and f"PLCC {estimates['PLCC'].value:.3f}" in title
+        assert "n = 40" in title
+
+    def test_many_images_are_a_density_that_counts_all_of_them(self, large: DataSetResult) -> None:
+        axes, scale = pictures.scatter(large, "a$b_c$").axes
+        (cells,) = axes.collections
+        counts = cells.get_array()
+        assert counts is not None and counts.sum() == 3000 and len(counts) < 1000
+        assert scale.get_ylabel() == "images per cell"
+        assert cells.get_rasterized()
+
+    def test_the_curve_is_the_logistic_fit(self, large: DataSetResult) -> None:
+        (line,) = pictures.scatter(large, "same").axes[0].lines
+        across, up = (np.asarray(values, float) for values in line.get_data())
+        np.testing.assert_allclose(up, fit_logistic(large.scores["same"], large.mos)(across))
+        assert across[0] == large.scores["same"].min() and across[-1] == large.scores["same"].max()
+
+    def test_dmos_is_called_so(self, tmp_path: Path) -> None:
+        data = fake_comparison.comparison(tmp_path).data_sets[1]
+        assert pictures.scatter(data, "niqe").axes[0].get_ylabel() == "DMOS, lower is better"
+
+    def test_an_undefined_correlation_is_said_in_words(self, graded: DataSetResult) -> None:
+        axes = pictures.scatter(graded, "flat").axes[0]
+        assert axes.get_title(loc="left") == f"flat\nno correlation: {fake_comparison.CONSTANT}"
+        assert not axes.lines
+
+    def test_nothing_to_draw(self, graded: DataSetResult, tmp_path: Path) -> None:
+        with pytest.raises(CLIPIQAError, match="'piqe' has no scores on 'graded': The weights"):
+            pictures.scatter(graded, "piqe")
+        with pytest.raises(CLIPIQAError, match="'holiday' has no opinion scores"):
+            pictures.scatter(fake_comparison.folder_only(tmp_path), "sharp")
+
+
+class TestBars:
+    def test_a_bar_with_its_interval_per_correlation_best_on_top(self, graded: DataSetResult) -> None:
+        (axes,) = pictures.bars(Comparison((graded,))).axes
+        found = graded.correlations()
+        order = [label.get_text() for label in axes.get_yticklabels()]
+        assert order[::-1][:2] == ["niqe", "sharp"] and set(order[:2]) == {"flat", "piqe"}  # from the bottom
+        assert [bar.get_width() for bar in axes.patches] == [found[label]["SROCC"].value for label in ("sharp", "niqe")]
+        intervals = [
+            list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linewidth() > 1
+        ]
+        assert intervals == [[found[label]["SROCC"].low, found[label]["SROCC"].high] for label in ("sharp", "niqe")]
+
+    def test_no_bar_where_nothing_is_known_but_words(self, graded: DataSetResult) -> None:
+        (axes,) = pictures.bars(Comparison((graded,))).axes
+        assert "failed" in texts(axes) and f"undefined: {fake_comparison.CONSTANT}" in texts(axes)
+        assert "nan" not in " ".join(texts(axes))
+
+    def test_the_published_value_is_marked(self, graded: DataSetResult) -> None:
+        (axes,) = pictures.bars(Comparison((graded,))).axes
+        (mark,) = (line for line in axes.lines if line.get_marker() == "D")
+        published = graded.published("niqe")
+        assert published is not None and list(mark.get_xdata()) == [published.srocc]
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["published"]
+        for statistic, marks in (("KRCC", 1), ("PLCC fitted", 0)):
+            (axes,) = pictures.bars(Comparison((dataclasses.replace(graded, plcc_fit=True),)), statistic).axes
+            assert sum(line.get_marker() == "D" for line in axes.lines) == marks
+
+    def test_a_panel_per_data_set_with_opinion(self, tmp_path: Path) -> None:
+        figure = pictures.bars(fake_comparison.comparison(tmp_path), "PLCC")
+        assert [axes.get_title(loc="left") for axes in figure.axes] == ["graded", "dmos_<b>&%"]
+        assert all(axes.get_xlabel().startswith("PLCC, positive is good") for axes in figure.axes)
+
+    def test_negative_correlations_fit_in(self) -> None:
+        scores = pandas.DataFrame({"bad": [5.0, 4, 3, 2, 1], "good": [1.0, 2, 3, 4, 5]})
+        metrics = {label: MetricResult(label) for label in scores}
+        data = DataSetResult("x", scores, pandas.Series(np.arange(5.0)), metrics=metrics, bootstrap=0)
+        (axes,) = pictures.bars(Comparison((data,))).axes
+        assert axes.get_xlim()[0] <= -1 and axes.patches[0].get_width() == pytest.approx(-1)
+
+    def test_no_word_is_cut_off_beside_long_labels(self) -> None:
+        labels = ["hyperiqa:pretrained=false,num_crop=25,crop_size=224", "good"]
+        scores = pandas.DataFrame({label: np.arange(5.0) for label in labels})
+        metrics = {label: MetricResult(label) for label in labels}
+        data = DataSetResult("x", scores, pandas.Series(np.arange(5.0)), metrics=metrics)
+        figure = pictures.bars(Comparison((data,)))
+        figure.draw_without_rendering()
+        (axes,) = figure.axes
+        edges = axes.xaxis.label.get_window_extent()
+        assert edges.x0 >= 0 and edges.x1 <= figure.bbox.x1
+
+    def test_nothing_to_draw(self, tmp_path: Path) -> None:
+        with pytest.raises(CLIPIQAError, match="No data set has opinion scores"):
+            pictures.bars(Comparison((fake_comparison.folder_only(tmp_path),)))
+
+
+class TestHeatMap:
+    def test_values_are_scipys_on_oriented_scores(self, large: DataSetResult) -> None:
+        from scipy.stats import spearmanr
+
+        (axes,) = pictures.correlation_heatmap(large).axes
+        assert large.mos is not None
+        columns = [large.mos, -large.scores["a$b_c$"], -large.scores["same"]]
+        expected = [[spearmanr(a, b).statistic for a in columns] for b in columns]
+        (mesh,) = axes.collections
+        np.testing.assert_allclose(np.ma.filled(mesh.get_array(), np.nan), expected, atol=1e-12)
+        assert mesh.get_clim() == (-1, 1)
+        names = ["opinion", "a$b_c$", "same"]
+        assert [label.get_text() for label in axes.get_xticklabels()] == names
+        assert [label.get_text() for label in axes.get_yticklabels()] == names
+        assert texts(axes) == [f"{value:.2f}" for row in expected for value in row]
+
+    def test_constant_metrics_have_dashes_and_failed_ones_are_absent(self, graded: DataSetResult) -> None:
+        (axes,) = pictures.correlation_heatmap(graded).axes
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["opinion", "sharp", "niqe", "flat"]
+        assert texts(axes)[-4:] == ["–"] * 4 and texts(axes)[3] == "–"
+        assert "nan" not in texts(axes)
+
+
+def test_histogram_counts_every_image(tmp_path: Path) -> None:
+    (axes,) = pictures.histogram(fake_comparison.folder_only(tmp_path), "sharp").axes
+    assert sum(bar.get_height() for bar in axes.patches) == 10
+    assert axes.get_xlabel() == "sharp score, higher is better" and axes.get_ylabel() == "images"
+
+
+class TestDisagreement:
+    def test_the_two_swapped_images_are_found_and_no_other(self, graded: DataSetResult) -> None:
+        found = disagreements(graded, 10)
+        assert {Path(one.path).name for one in found} == {"photo 00.png", fake_comparison.NASTY}
+        first = next(one for one in found if one.path.endswith("00.png"))
+        assert list(first.places) == ["sharp", "niqe"]  # best placed first; 'flat' and 'piqe' have no say
+        assert first.places == pytest.approx({"sharp": 39.5 / 40, "niqe": 0.5 / 40})
+        assert first.opinion == pytest.approx(0.5 / 40) and first.spread == pytest.approx(39 / 40)
+
+    def test_most_disagreed_first_and_no_more_than_asked_for(self) -> None:
+        one = np.arange(10.0)
+        other = one.copy()
+        other[[2, 7]] = other[[7, 2]]
+        other[[4, 5]] = other[[5, 4]]
+        scores = pandas.DataFrame({"one": one, "other": other}, index=list("abcdefghij"))
+        data = DataSetResult("x", scores, None, metrics={label: MetricResult(label) for label in scores})
+        assert [found.path for found in disagreements(data)] == ["c", "h", "e", "f"]
+        assert [found.path for found in disagreements(data, 1)] == ["c"]
+        assert disagreements(data)[0].opinion is None
+
+    def test_scores_that_an_image_lacks_do_not_count(self) -> None:
+        scores = pandas.DataFrame({"one": [1.0, 2, 3, 4], "other": [4.0, np.nan, 3, 2]}, index=list("abcd"))
+        data = DataSetResult("x", scores, None, metrics={label: MetricResult(label) for label in scores})
+        assert "b" not in {found.path for found in disagreements(data)}
+
+    def test_sheet_shows_them_in_order_with_captions(self, graded: DataSetResult) -> None:
+        sheet = pictures.disagreement(graded, 2)
+        colours = [sheet.getpixel((16 + 5 + i * (256 + 16), 16 + 5)) for i in range(2)]
+        numbers = [0 if one.path.endswith("00.png") else 39 for one in disagreements(graded, 2)]
+        assert colours == [(number * 6, 100, 200) for number in numbers]
+        (one, *_) = (one for one in disagreements(graded, 2) if one.path.endswith("00.png"))
+        assert pictures._caption(one) == "photo 00.png\nsharp: above 99%\nniqe: above 1%\npeople: above 1%"
+
+    def test_one_metric_cannot_disagree(self, tmp_path: Path) -> None:
+        data = fake_comparison.folder_only(tmp_path)
+        assert disagreements(data) == []
+        with pytest.raises(CLIPIQAError, match="two metrics that tell images apart"):
+            pictures.disagreement(data)
+
+
+class TestSvg:
+    @pytest.fixture
+    def figure(self, large: DataSetResult) -> Figure:
+        return pictures.scatter(large, "a$b_c$")
+
+    def test_is_a_small_element_in_the_pages_colour_with_its_text_as_text(self, figure: Figure) -> None:
+        said = pictures.svg(figure)
+        root = ElementTree.fromstring(said)
+        words = "".join(root.itertext())
+        assert "a$b_c$ score, lower is better" in words and "MOS, higher is better" in words
+        assert "currentColor" in said and pictures.INK not in said
+        assert len(said) < 40_000
+        assert "http" not in said.replace("http://www.w3.org/", "")
+
+    def test_ids_are_only_those_used_and_never_shared(self, figure: Figure, large: DataSetResult) -> None:
+        both = [pictures.svg(figure), pictures.svg(pictures.correlation_heatmap(large))]
+        ids = [{element.get("id") for element in ElementTree.fromstring(said).iter()} - {None} for said in both]
+        assert ids[0] and not ids[0] & ids[1]
+
+    def test_labels_are_escaped(self) -> None:
+        label = "<script>&\"'"
+        scores = pandas.DataFrame({label: [1.0, 2, 3]})
+        data = DataSetResult(label, scores, None, metrics={label: MetricResult(label)})
+        said = pictures.svg(pictures.histogram(data, label))
+        assert "<script" not in said and label in "".join(ElementTree.fromstring(said).itertext())
+
+
+class TestContactSheet:
+    def test_images_stand_row_by_row_whole_and_not_enlarged(self, tmp_path: Path) -> None:
+        paths = fake_comparison.photos(tmp_path, 5)
+        sheet = contact_sheet([Path(path) for path in paths], ["x"] * 5, columns=2, side=64)
+        gap = 4
+        assert sheet.width == gap + 2 * (64 + gap)
+        row = next(y for y in range(gap + 50, sheet.height) if sheet.getpixel((gap, y)) == (12, 100, 200)) - gap
+        for number in range(5):
+            x, y = gap + number % 2 * (64 + gap), gap + number // 2 * row
+            colour = (number * 6, 100, 200)
+            assert [sheet.getpixel((x + dx, y + dy)) for dx, dy in ((0, 0), (63, 47))] == [colour] * 2
+            assert sheet.getpixel((x, y + 48)) == PAPER
+        assert len(sheet.crop((0, gap + 48, 64, gap + row)).getcolors() or []) > 1  # the caption
+
+    def test_large_images_shrink_to_fit_and_keep_their_shape(self) -> None:
+        assert thumbnail(Image.new("RGB", (400, 100)), 200).size == (200, 50)
+        assert thumbnail(Image.new("L", (30, 60)), 200).size == (30, 60)
+        assert thumbnail(Image.new("RGB", (1, 5000)), 100).size == (1, 100)
+
+    def test_a_photo_is_read_upright(self, tmp_path: Path) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.new("RGB", (64, 40)).save(tmp_path / "turned.jpg", exif=exif)
+        assert thumbnail(tmp_path / "turned.jpg", 100).size == (40, 64)
+
+    def test_small_files_are_shown_too(self, tmp_path: Path) -> None:
+        Image.new("RGB", (20, 10)).save(tmp_path / "small.png")
+        assert thumbnail(tmp_path / "small.png", 100).size == (20, 10)
+
+    def test_a_file_that_cannot_be_read_leaves_an_empty_field(self, tmp_path: Path) -> None:
+        (good,) = fake_comparison.photos(tmp_path, 1)
+        sheet = contact_sheet([tmp_path / "missing.png", good], ["missing", "good"], side=64)
+        assert sheet.getpixel((4, 4)) == FAINT and sheet.getpixel((4 + 68, 4)) == (0, 100, 200)
+
+    def test_long_captions_lose_their_middle(self) -> None:
+        font = _font(14)
+        name = "a_very_long_file_name_of_a_photo_0042.png"
+        shown = _fit(name, 150, font)
+        assert shown.startswith("a_v") and shown.endswith("0042.png") and "…" in shown
+        assert font.getlength(shown) <= 150 < font.getlength(name)
+        assert _fit("short", 150, font) == "short"
+        assert _fit("W" * 100_000, 60, font).count("W") >= 2
+
+    def test_bad_input(self) -> None:
+        image = Image.new("RGB", (8, 8))
+        with pytest.raises(CLIPIQAError, match="one caption per image, but got 2 for 1"):
+            contact_sheet([image], ["a", "b"])
+        with pytest.raises(CLIPIQAError, match="at least one image"):
+            contact_sheet([], [])
+        with pytest.raises(CLIPIQAError, match="must be positive, but are 0 and 256"):
+            contact_sheet([image], ["a"], columns=0)
+
+
+def test_figures_ignore_the_users_matplotlib_state(graded: DataSetResult) -> None:
+    import matplotlib
+
+    with matplotlib.rc_context({"text.color": "red", "text.usetex": True}):
+        said = pictures.svg(pictures.scatter(graded, "niqe"))
+    assert "red" not in said and "#ff0000" not in said and "niqe score" in said
+
+
+@pytest.mark.parametrize("what", ["bars", "heat map", "scatter", "histogram"])
+def test_very_long_labels_stand_in_full_or_by_their_ends(what: str) -> None:
+    labels = ['clipiqa:backbone=mini,prompts=["Crisp photo.", "Hazy photo."]', "x" * 400, "piqe"]
+    scores = pandas.DataFrame({label: np.arange(5.0) for label in labels})
+    metrics = {label: MetricResult(label) for label in labels}
+    data = DataSetResult("x", scores, pandas.Series(np.arange(5.0)), metrics=metrics)
+    for label in labels:
+        drawn: dict[str, Callable[[], Figure]] = {
+            "bars": lambda: pictures.bars(Comparison((data,))),
+            "heat map": lambda: pictures.correlation_heatmap(data),
+            "scatter": lambda label=label: pictures.scatter(data, label),
+            "histogram": lambda label=label: pictures.histogram(data, label),
+        }
+        figure = drawn[what]()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # as matplotlib's, that there is no room
+            figure.draw_without_rendering()
+        (axes,) = figure.axes
+        words = [axes._left_title, axes.xaxis.label]
+        if what in ("bars", "heat map"):  # their ticks are labels
+            words += [*axes.get_yticklabels(), *(axes.get_xticklabels() if what == "heat map" else ())]
+        for edges in (word.get_window_extent() for word in words if word.get_text()):
+            assert edges.x0 >= 0 and edges.y0 >= 0 and edges.x1 <= figure.bbox.x1 and edges.y1 <= figure.bbox.y1

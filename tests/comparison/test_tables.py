@@ -1,0 +1,258 @@
+"""Tables of a comparison: the numbers are the frame's, words stand where there is none, no name breaks a format."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import fake_comparison
+import numpy as np
+import pandas
+import pytest
+from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
+
+from clipiqa_pyiqa.comparison.report.summary import Table, build_tables, legend, number, plain
+from clipiqa_pyiqa.comparison.report.tables import to_csv, to_latex, to_markdown, to_text
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    return fake_comparison.comparison(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def text(comparison: Comparison) -> str:
+    return to_text(comparison)
+
+
+def named(comparison: Comparison, title: str) -> Table:
+    (table,) = (table for table in build_tables(comparison) if table.title == title)
+    return table
+
+
+def row_of(lines: str, label: str, number: int = 0) -> str:
+    """The ``number``-th line that begins with a label."""
+    return [line for line in lines.splitlines() if re.match(rf"(\| )?{label}\b", line)][number]
+
+
+class TestSummary:
+    def test_every_number_is_the_frames(self, comparison: Comparison) -> None:
+        frame = comparison.frame()
+        table = named(comparison, "graded")
+        rows = frame[frame.data_set == "graded"]
+        for statistic in ("SROCC", "PLCC", "KRCC"):
+            column = [row[table.columns.index(statistic)] for row in table.rows]
+            for cell, (_, row) in zip(column, rows.iterrows(), strict=True):
+                if math.isnan(row[statistic]):
+                    assert cell.text in ("undefined", "failed") and math.isnan(cell.value)
+                else:
+                    assert cell.value == row[statistic] and cell.text == f"{row[statistic]:.3f}"
+                    assert cell.detail == f"[{row[f'{statistic} low']:.3f}, {row[f'{statistic} high']:.3f}]"
+
+    def test_metrics_stand_in_the_order_asked_for_with_direction_range_n_and_time(self, comparison: Comparison) -> None:
+        table = named(comparison, "graded")
+        assert table.columns == ("metric", "better", "SROCC", "PLCC", "KRCC", "n", "range", "ms/image")
+        assert [tuple(cell.text for cell in (*row[:2], row[6], row[5], row[7])) for row in table.rows] == [
+            ("sharp", "higher", "0 to 1", "40", "12.3"),
+            ("niqe", "lower", "~0 to ~100", "40", "250"),
+            ("flat", "higher", "unknown", "40", "unknown"),
+            ("piqe", "lower", "0 to 100", "0", "unknown"),
+        ]
+
+    def test_the_highest_is_best_and_a_good_lower_better_metric_is_positive(self, comparison: Comparison) -> None:
+        table = named(comparison, "graded")
+        best = {row[0].text for row in table.rows if row[table.columns.index("SROCC")].best}
+        assert best == {"niqe"}
+        niqe = named(comparison, "dmos_<b>&%").rows[0]
+        assert niqe[2].text == "1.000" and not niqe[2].best  # nothing to be higher than
+
+    def test_no_metric_is_best_where_none_is_good(self) -> None:
+        scores = pandas.DataFrame({"bad": [3.0, 2, 1], "worse": [3.0, 1, 2]})
+        metrics = {label: MetricResult(label) for label in scores}
+        data = DataSetResult("x", scores, pandas.Series([1.0, 2, 3]), metrics=metrics, bootstrap=0)
+        assert not [cell for row in build_tables(Comparison((data,)))[0].rows for cell in row if cell.best]
+
+    def test_reasons_and_images_left_out(self, comparison: Comparison) -> None:
+        table = named(comparison, "graded")
+        assert table.reasons == {"flat": fake_comparison.CONSTANT, "piqe": fake_comparison.FAILURE}
+        assert table.left_out[0] == "1 image left out of all metrics:"
+        assert table.left_out[1].endswith("broken.png: it is truncated")
+
+    def test_only_some_of_many_left_out_are_named(self, tmp_path: Path) -> None:
+        data = fake_comparison.graded(tmp_path, skipped={f"/{i}.png": "it is empty" for i in range(30)})
+        (table,) = (table for table in build_tables(Comparison((data,))) if table.title == "graded")
+        assert len(table.left_out) == 7 and table.left_out[-1].strip() == "… and 25 more"
+
+    def test_published_values_with_source_and_difference(self, comparison: Comparison) -> None:
+        table = named(comparison, "graded: beside published values")
+        (row,) = table.rows
+        cells = dict(zip(table.columns, row, strict=True))
+        assert cells["metric"].text == "niqe" and cells["source"].text == "pyiqa's benchmark table"
+        assert cells["SROCC published"].text == "0.451" and cells["SROCC published"].value == 0.4505
+        assert cells["SROCC difference"].text == f"{1 - 0.4505:+.3f}"
+        assert cells["KRCC published"].value == 0.3069
+        assert any("published" in line for line in legend(comparison))
+
+    def test_without_opinion_the_scores_themselves_are_described(self, comparison: Comparison) -> None:
+        table = named(comparison, "holiday")
+        assert not {"SROCC", "PLCC", "KRCC"} & set(table.columns)
+        assert [cell.text for cell in table.rows[0][2:5]] == ["0.1", "0.55", "1"]
+        assert "no opinion scores" in table.before[0] and not table.reasons
+
+    def test_without_opinion_too_it_says_which_images_have_no_score(self, tmp_path: Path) -> None:
+        data = fake_comparison.folder_only(tmp_path)
+        some = dataclasses.replace(data.metrics["sharp"], note="no score for 1 of 11 images")
+        (table,) = build_tables(Comparison((dataclasses.replace(data, metrics={"sharp": some}),)))
+        assert table.reasons == {"sharp": "no score for 1 of 11 images"}
+
+    def test_overview_of_several_data_sets(self, comparison: Comparison) -> None:
+        table = named(comparison, "All data sets: SROCC / PLCC")
+        assert table.columns == ("metric", "better", "graded, n = 40", "dmos_<b>&%, n = 40")
+        frame = comparison.frame().set_index(["data_set", "metric"])
+        sharp, niqe = frame.loc[("graded", "sharp")], frame.loc[("dmos_<b>&%", "niqe")]
+        assert table.rows[0][2].text == f"{sharp.SROCC:.3f} / {sharp.PLCC:.3f}"
+        assert table.rows[1][3].text == f"{niqe.SROCC:.3f} / {niqe.PLCC:.3f}"
+        assert table.rows[0][3].text == "not run" and table.rows[3][2].text == "failed"
+
+    def test_legend_says_sign_intervals_and_which_plcc(self, tmp_path: Path) -> None:
+        data = fake_comparison.graded(tmp_path, plcc_fit=True)
+        lines = legend(Comparison((data,)))
+        assert "positive" in lines[0] and "lower-better" in lines[0] and "DMOS" in lines[0]
+        assert "95 %" in lines[1] and "100 resamples, seed 0" in lines[1]
+        assert "raw" in lines[2] and "VQEG" in lines[2]
+        columns = build_tables(Comparison((data,)))[0].columns
+        assert columns[2:6] == ("SROCC", "PLCC", "KRCC", "PLCC fitted")
+
+    def test_no_intervals_without_bootstrap(self, tmp_path: Path) -> None:
+        whole = fake_comparison.graded(tmp_path)
+        data = DataSetResult("x", whole.scores, whole.mos, metrics=whole.metrics, bootstrap=0)
+        assert "switched off" in legend(Comparison((data,)))[1]
+        assert "[" not in to_text(Comparison((data,)))
+
+    def test_a_small_negative_correlation_has_no_minus_zero(self) -> None:
+        assert number(-0.0004) == "0.000" and number(-0.0006) == "-0.001"
+
+
+class TestText:
+    def test_no_nan_and_aligned(self, text: str) -> None:
+        assert "nan" not in text.lower()
+        lines = text.splitlines()
+        head = next(i for i, line in enumerate(lines) if line.startswith("metric") and "SROCC" in line)
+        end = lines[head].index(" n ") + 2
+        assert [line[end - 3 : end].strip() for line in lines[head + 1 : head + 6]] == ["--", "40", "40", "40", "0"]
+
+    def test_best_has_a_star_and_reasons_follow(self, text: str) -> None:
+        assert row_of(text, "niqe", 1).count("*") == 3 and "*" not in row_of(text, "sharp", 1)
+        assert f"  flat: {fake_comparison.CONSTANT}" in text.splitlines()
+        assert f"  piqe: {fake_comparison.FAILURE}" in text.splitlines()
+
+    def test_wide_letters_keep_columns_aligned(self) -> None:
+        scores = pandas.DataFrame({"画質": [1.0, 2, 3], "m": [1.0, 3, 2]})
+        metrics = {label: MetricResult(label) for label in scores}
+        said = to_text(
+            Comparison((DataSetResult("x", scores, pandas.Series([1.0, 2, 3]), metrics=metrics, bootstrap=0),))
+        )
+        assert "画質    higher" in said and "m       higher" in said
+
+    def test_nothing_steers_the_terminal(self) -> None:
+        assert plain("a\x1b[2Jb\n\u202ec\udcff é 画") == r"a\x1b[2Jb\n\u202ec\udcff é 画"
+        data = DataSetResult("a\x1b]0;x\x07\nb", pandas.DataFrame({"m": [1.0]}), None, metrics={"m": MetricResult("m")})
+        assert "\x1b" not in to_text(Comparison((data,)))
+
+
+class TestCsv:
+    def test_pandas_reads_back_the_frame_in_full_precision(self, comparison: Comparison) -> None:
+        read = pandas.read_csv(io.StringIO(to_csv(comparison)), comment="#")
+        frame = comparison.frame()
+        assert list(read.columns) == list(frame.columns)
+        for column in frame:
+            if frame[column].dtype == object or frame[column].dtype == "str":
+                assert read[column].fillna("").tolist() == frame[column].tolist(), column
+            else:
+                # pandas' reader may miss a float by its last digit
+                np.testing.assert_allclose(read[column].to_numpy(float), frame[column].to_numpy(float), rtol=1e-15)
+
+    def test_comments_say_sign_settings_and_which_metric(self, comparison: Comparison) -> None:
+        comments = [line[2:] for line in to_csv(comparison).splitlines() if line.startswith("# ")]
+        assert legend(comparison)[0] in comments
+        assert "command: clipiqa compare -m <x>" in comments
+        assert "sharp on graded = metric: CLIP-IQA <RN50>, weights: seeded" in comments
+
+    def test_a_hash_or_comma_in_a_name_stays_in_its_cell(self) -> None:
+        name = 'a # b, "c"'
+        data = DataSetResult(name, pandas.DataFrame({"m": [1.0]}), None, metrics={"m": MetricResult("m")})
+        read = pandas.read_csv(io.StringIO(to_csv(Comparison((data,)))), comment="#")
+        assert read.data_set.tolist() == [name]
+
+
+class TestMarkdown:
+    def test_rows_have_as_many_cells_as_the_head_and_best_is_bold(self, comparison: Comparison) -> None:
+        said = to_markdown(comparison)
+        tables = re.findall(r"(?:^\|.*\n)+", said, flags=re.MULTILINE)
+        assert len(tables) == 5
+        for table in tables:
+            counts = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+            assert len(counts) == 1
+        assert "**1.000** \\[1.000, 1.000\\]" in row_of(said, "niqe", 1)
+        assert "nan" not in said.lower()
+
+    def test_escapes(self, comparison: Comparison) -> None:
+        said = to_markdown(comparison)
+        assert "## dmos\\_\\<b\\>&amp;%" in said and "<b>" not in said
+        assert "weights \\<of\\> piqe &amp; co." in said
+        data = DataSetResult("a|b", pandas.DataFrame({"*m*|`": [1.0]}), None, metrics={"*m*|`": MetricResult("*m*|`")})
+        assert "| \\*m\\*\\|\\` | higher |" in to_markdown(Comparison((data,)))
+
+    def test_says_which_metric_each_was(self, comparison: Comparison) -> None:
+        assert "- sharp on graded = metric: CLIP-IQA \\<RN50\\>, weights: seeded" in to_markdown(comparison)
+
+
+class TestLatex:
+    def test_escapes_every_special_character(self) -> None:
+        label = r"50%_&$#{}~^\<x>|"
+        data = DataSetResult(label, pandas.DataFrame({label: [1.0]}), None, metrics={label: MetricResult(label)})
+        said = to_latex(Comparison((data,)))
+        escaped = (
+            r"50\%\_\&\$\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}"
+            r"\textless{}x\textgreater{}\textbar{}"
+        )
+        (row,) = (line for line in said.splitlines() if line.endswith(r"\\") and "higher" in line)
+        assert row.startswith(f"{escaped} & higher & 1 & 1 & 1 & 1 & unknown & unknown")
+        assert rf"\caption{{{escaped}." in said
+
+    def test_tables_are_whole_and_captions_say_the_sign(self, comparison: Comparison) -> None:
+        said = to_latex(comparison)
+        assert said.count(r"\begin{table*}") == said.count(r"\end{table*}") == 5
+        bodies = re.findall(r"\\begin\{tabular\}\{([lr]+)\}\n(.*?)\\end\{tabular\}", said, flags=re.DOTALL)
+        for columns, body in bodies:
+            lines = [line for line in body.splitlines() if line.endswith(r"\\")]
+            assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in lines} == {len(columns)}
+        captions = re.findall(r"\\caption\{(.*)\}", said)
+        assert all("negated" in caption for caption in captions[:-1]) and "negated" not in captions[-1]
+        assert r"\textbf{1.000} {\scriptsize [1.000, 1.000]}" in said
+
+    @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+    @pytest.mark.parametrize("columns", ["onecolumn", "twocolumn"])
+    def test_compiles_and_fits_the_page(self, comparison: Comparison, columns: str, tmp_path: Path) -> None:
+        before = rf"\documentclass[{columns}]{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}"
+        document = "\n".join([before, to_latex(comparison), r"\end{document}"])
+        (tmp_path / "tables.tex").write_text(document, encoding="utf-8")
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0 and (tmp_path / "tables.pdf").stat().st_size > 0, done.stdout
+        assert "Overfull" not in done.stdout
+
+    def test_what_captions_leave_out_is_in_comments(self, comparison: Comparison) -> None:
+        comments = [line for line in to_latex(comparison).splitlines() if line.startswith("%")]
+        assert f"% piqe: {fake_comparison.FAILURE}" in comments
+        assert "% command: clipiqa compare -m <x>" in comments
+
+    def test_negative_numbers_have_a_minus_sign(self) -> None:
+        scores, mos = pandas.DataFrame({"bad-metric": [3.0, 2, 1]}), pandas.Series([1.0, 2, 3])
+        data = DataSetResult("x", scores, mos, metrics={"bad-metric": MetricResult("bad-metric")}, bootstrap=0)
+        assert "bad-metric & higher & $-$1.000" in to_latex(Comparison((data,)))

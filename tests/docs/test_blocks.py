@@ -1,0 +1,112 @@
+"""Every block of code in the README and in docs/ runs as it stands, or says in a comment before it why it is not run.
+
+A block runs in a folder of its own that holds what the pages speak of (``photos/``, ``photo.jpg``, ``scores.csv``, …),
+offline, with seeded stand-ins for CLIP's weights. ``<!-- not run: REASON -->`` before a block excuses it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs/examples/README.md"]
+FENCE = re.compile(r"^(?:<!-- not run: (?P<why>.+?) -->\n+)?```(?P<language>[a-z]*) *\n(?P<code>.*?)^```", re.M | re.S)
+FRAMEWORKS = ("lightning", "basicsr")
+
+
+class Block(NamedTuple):
+    page: str
+    language: str
+    code: str
+    why_not: str
+
+
+BLOCKS = [
+    Block(page.relative_to(ROOT).as_posix(), match["language"], match["code"], match["why"] or "")
+    for page in PAGES
+    for match in FENCE.finditer(page.read_text(encoding="utf-8"))
+]
+
+
+def of(*languages: str) -> list[object]:
+    """The blocks in these languages that are not excused."""
+    return [
+        pytest.param(block, id=f"{block.page}:{block.code.strip().splitlines()[0][:60]}")
+        for block in BLOCKS
+        if block.language in languages and not block.why_not
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What the pages speak of."""
+    (tmp_path / "tests").mkdir()
+    for name in ("tests/data", "configs", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)  # a block may write files, which the clone must not see
+    (tmp_path / "photos").mkdir()
+    for source, names in (("canyon-wren", "photo a photos/1"), ("blue-periwinkle", "b photos/2")):
+        with Image.open(ROOT / f"tests/data/{source}.jpg") as image:
+            small = image.resize((128, 96))
+        for name in names.split():
+            small.save(tmp_path / f"{name}.jpg")
+    rows = "".join(f"photos/{1 + n % 2}.jpg,{0.2 + 0.5 * (n % 2)}\n" for n in range(2))
+    (tmp_path / "scores.csv").write_text(f"image,mos\n{rows}")
+    save_file({"ctx": torch.zeros(1)}, tmp_path / "best.safetensors", {"model_type": "clipiqa+"})
+    return tmp_path
+
+
+@pytest.fixture
+def environment(seeded_weights) -> dict[str, str]:
+    return {
+        **os.environ,
+        "CLIPIQA_WEIGHTS_DIR": str(seeded_weights("RN50").parent),
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_kind_of_block_is_known() -> None:
+    assert {block.language for block in BLOCKS} <= {"python", "sh", "bash", "yaml", ""}
+    commands = [block for block in BLOCKS if re.match(r"(clipiqa|python|pip) ", block.code)]
+    assert all(block.why_not for block in commands if not block.language), "a block of commands says neither sh nor why"
+    assert sum(block.language == "python" and not block.why_not for block in BLOCKS) >= 10
+    assert sum(block.language == "sh" and not block.why_not for block in BLOCKS) >= 2
+
+
+@pytest.mark.parametrize("block", of("python"))
+def test_python(block: Block, folder: Path, environment: dict[str, str]) -> None:
+    for framework in FRAMEWORKS:
+        if re.search(rf"^(import|from) {framework}\b", block.code, re.M) and find_spec(framework) is None:
+            pytest.skip(f"{framework} is not installed")
+    yamls = [other.code for other in BLOCKS if other.page == block.page and other.language == "yaml"]
+    if yamls:
+        (folder / "train.yml").write_text(yamls[0])
+    out = run([sys.executable, "-c", block.code], folder, environment)
+    assert out.strip() or "print(" not in block.code, "the block shows nothing"
+
+
+@pytest.mark.parametrize("block", of("sh", "bash"))
+def test_shell(block: Block, folder: Path, environment: dict[str, str]) -> None:
+    bin = folder / "bin"
+    bin.mkdir()
+    (bin / "clipiqa").write_text(f'#!/bin/sh\nexec {sys.executable} -m clipiqa_pyiqa "$@"\n')
+    (bin / "clipiqa").chmod(0o755)
+    path = f"{bin}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    run(["bash", "-euc", block.code], folder, {**environment, "PATH": path})

@@ -1,0 +1,86 @@
+"""Every Python block of docs/loss.md runs as it stands, with the YAML before it; frameworks if they are installed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+PAGE = (Path(__file__).parents[2] / "docs/loss.md").read_text(encoding="utf-8")
+PYTHON, YAML = (re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.M | re.S) for language in ("python", "yaml"))
+FRAMEWORKS = ("lightning", "basicsr")
+
+
+def block(containing: str) -> str:
+    (code,) = (code for code in PYTHON if containing in code)
+    return code
+
+
+@pytest.fixture
+def run(seeded_weights: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs a block in a folder of its own, offline, with seeded weights, and returns its names."""
+    monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(seeded_weights("RN50").parent))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.yml").write_text(YAML[0], encoding="utf-8")
+
+    def run(code: str) -> dict[str, Any]:
+        names: dict[str, Any] = {"__name__": "docs.loss"}
+        exec(compile(code, "docs/loss.md", "exec"), names)
+        return names
+
+    return run
+
+
+def test_the_page_has_its_blocks() -> None:
+    assert len(PYTHON) == 5 and len(YAML) == 2
+    assert all(sum(name in code for code in PYTHON) == 1 for name in FRAMEWORKS)
+
+
+@pytest.mark.parametrize("code", [code for code in PYTHON if not any(name in code for name in FRAMEWORKS)])
+def test_plain_blocks(run: Callable[..., Any], code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(code)
+    assert capsys.readouterr().out.strip(), "the block shows nothing"
+
+
+def test_yaml_says_what_is_built(run: Callable[..., Any]) -> None:
+    names = run(block("build_loss"))
+    pixel, quality = names["losses"]
+    assert [pair.positive for pair in quality.metric.prompts] == ["Good photo.", "Sharp photo."]
+    assert quality.prompt_weights.tolist() == [0.75, 0.25] and quality.loss_weight == 0.1
+    torch.testing.assert_close(names["loss"], pixel(names["restored"], names["clean"]) + quality(names["restored"]))
+
+
+@pytest.mark.skipif(find_spec("lightning") is None, reason="lightning is not installed")
+def test_lightning(run: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = run(block("lightning"))["trainer"]
+    assert trainer.global_step == 2
+    assert set(trainer.logged_metrics) == {"pixel", "quality"}
+    assert list(trainer.model.state_dict()) == ["net.weight", "net.bias"]
+
+
+@pytest.mark.skipif(find_spec("basicsr") is None, reason="basicsr is not installed")
+def test_basicsr(run: Callable[..., Any]) -> None:
+    run(block("basicsr"))
+    from basicsr.models.sr_model import SRModel
+
+    options = {
+        "is_train": True, "num_gpu": 0, "dist": False, "path": {},
+        "network_g": {"type": "MSRResNet", "num_feat": 8, "num_block": 1, "upscale": 2},
+        "train": {
+            **yaml.safe_load(YAML[1])["train"],
+            "optim_g": {"type": "Adam", "lr": 1e-3}, "scheduler": {"type": "MultiStepLR", "milestones": [9]},
+        },
+    }  # fmt: skip
+    model = SRModel(options)
+    before = [parameter.detach().clone() for parameter in model.net_g.parameters()]
+    model.feed_data({"lq": torch.rand(1, 3, 32, 32), "gt": torch.rand(1, 3, 64, 64)})
+    model.optimize_parameters(1)
+    assert 0 < model.log_dict["l_percep"] < 0.1  # a tenth of 1 - s
+    assert any((now != then).any() for now, then in zip(model.net_g.parameters(), before, strict=True))

@@ -1,0 +1,229 @@
+"""Kills, full disks, two at once and random damage, counted: each trial fails on anything that is lost in silence.
+
+``CLIPIQA_FAULTS=20 pytest tests/faults -s`` runs twenty times the trials and prints the figures of docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.scoring.result_files import Output, format_of, open_results, read_results
+from clipiqa_pyiqa.scoring.rows import Header, Row
+
+TIMES = int(os.environ.get("CLIPIQA_FAULTS", "1"))
+FORMATS = ("csv", "jsonl", "parquet")
+HEADER = Header(("quality", "sharpness"), {"metric": "clipiqa", "weights": "openai afeb0e10"})
+NAMES = ["=cmd|' /C calc'!A0", "\u202egpj.exe", "a\rb\nc", '"quoted", #1', "\x1b[31mred", " spaces ", "n" * 3000, "é"]
+
+RUN = """
+import resource, sys, time
+from pathlib import Path
+from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.scoring.result_files import Output, format_of, open_results
+from clipiqa_pyiqa.scoring.rows import Header, Row
+path, count, limit, pause = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+names = [f"{n}.jpg" for n in range(count)]
+said = open(sys.argv[5], "ab", buffering=0)
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    header = Header(("quality", "sharpness"), {"metric": "clipiqa", "weights": "openai afeb0e10"})
+    with open_results(Output(path, format_of(path), resume=True), header, names) as writer:
+        for n, name in enumerate(names):
+            if name not in writer.done:
+                time.sleep(pause)
+                writer.write(Row(name, (n / count, 0.5), 9, 9, 9, 9, 1))
+                said.write(f"{name}\\n".encode())
+except CLIPIQAError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+"""
+
+
+def start(path: Path, count: int, limit: int = 0, pause: float = 0) -> subprocess.Popen[str]:
+    said = path.with_name("acknowledged")
+    arguments = [path, str(count), str(limit), str(pause), said]
+    return subprocess.Popen([sys.executable, "-c", RUN, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+
+
+def kept(path: Path) -> set[str]:
+    found = next(file for file in (path.with_name(path.name + ".part.jsonl"), path) if file.exists())
+    return {row.path for row in read_results(found)[1]}
+
+
+def acknowledged(path: Path) -> set[str]:
+    said = path.with_name("acknowledged")
+    return set(said.read_text().splitlines()) if said.exists() else set()
+
+
+def check_whole(path: Path, count: int) -> None:
+    """All rows once, with their scores, and nothing left beside but what belongs there."""
+    rows = read_results(path)[1]
+    assert sorted((row.path, row.scores) for row in rows) == sorted(
+        (f"{n}.jpg", (n / count, 0.5)) for n in range(count)
+    )
+    left = {file.name for file in path.parent.iterdir()} - {path.name, f"{path.name}.provenance.json", "acknowledged"}
+    assert all(name.endswith(f".partial{path.suffix}") for name in left), left  # of what a kill broke off
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_kills(tmp_path: Path, suffix: str) -> None:
+    path, count, kills, generator = tmp_path / f"scores.{suffix}", 4000 * TIMES, 0, random.Random(1)
+    for _ in range(4 * TIMES):
+        with start(path, count, pause=0.002) as process:
+            time.sleep(generator.uniform(0.5, 2))
+            process.kill()
+        kills += process.returncode == -9
+        if acknowledged(path):
+            assert acknowledged(path) <= kept(path)
+    with start(path, count) as process:
+        assert process.wait() == 0, process.stderr and process.stderr.read()
+    check_whole(path, count)
+    print(f"\n{suffix}: {kills} kills, no row lost")
+    assert kills
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_full_disk(tmp_path: Path, suffix: str) -> None:
+    path, count, full, generator = tmp_path / f"scores.{suffix}", 400, 0, random.Random(2)
+    for _ in range(3 * TIMES):
+        with start(path, count, limit=generator.randrange(2000, 60_000)) as process:
+            _, err = process.communicate()
+        if process.returncode:
+            full += 1
+            assert process.returncode == 2 and "File too large" in err and err.count("\n") == 1, err
+        if acknowledged(path):
+            assert acknowledged(path) <= kept(path)
+    with start(path, count) as process:
+        assert process.wait() == 0
+    check_whole(path, count)
+    print(f"\n{suffix}: {full} full disks, no row lost")
+    assert full
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_two_at_once(tmp_path: Path, suffix: str) -> None:
+    outcomes: Counter[str] = Counter()
+    for trial in range(2 * TIMES):
+        path = tmp_path / str(trial) / f"scores.{suffix}"
+        path.parent.mkdir()
+        both = [start(path, 100, pause=0.01) for _ in range(2)]
+        for process in both:
+            _, err = process.communicate()
+            outcomes["wrote" if process.returncode == 0 else "refused"] += 1
+            assert process.returncode == 0 or (process.returncode == 2 and "is being written by process" in err), err
+        check_whole(path, 100)
+    print(f"\n{suffix}: two at once {outcomes}")
+    assert outcomes["refused"]
+
+
+def damaged(content: bytes, generator: random.Random) -> bytes:
+    """One to sixteen bytes in one place replaced, or zeroed, or the end cut off."""
+    start, many = generator.randrange(len(content)), generator.choice((1, 1, 4, 16))
+    kind = generator.choice(("random", "zero", "cut"))
+    if kind == "cut":
+        return content[:start]
+    return content[:start] + (bytes(many) if kind == "zero" else generator.randbytes(many)) + content[start + many :]
+
+
+def count_damage(path: Path, read: Callable[[], object], trials: int) -> Counter[str]:
+    """What reading came to when the file was damaged; fails where something else was read in silence."""
+    content, whole, outcomes, generator = path.read_bytes(), read(), Counter[str](), random.Random(3)
+    for _ in range(trials):
+        path.write_bytes(damaged(content, generator))
+        try:
+            found = read()
+        except CLIPIQAError as error:
+            assert str(path) in str(error) or path.name in str(error)
+            outcomes["named"] += 1
+        else:
+            assert found == whole, "damage was read in silence"
+            outcomes["harmless"] += 1
+    path.write_bytes(content)
+    print(f"\n{path.name}: {dict(outcomes)}")
+    assert outcomes["named"] > trials / 2
+    return outcomes
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_damage_to_results(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"scores.{suffix}"
+    rows = [Row(f"{n}.jpg", (n / 50, 0.5), 9, 9, 9, 9, 1) for n in range(50)]
+    with open_results(Output(path, suffix), HEADER) as writer:
+        for row in rows:
+            writer.write(row)
+    count_damage(path, lambda: read_results(path), 50 * TIMES)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_damage_to_journals_is_made_good(tmp_path: Path, suffix: str) -> None:
+    """Whatever happens to a journal, a run that resumes either refuses or ends with all rows right."""
+    path, outcomes, generator = tmp_path / f"scores.{suffix}", Counter[str](), random.Random(4)
+    rows = [Row(f"{n}.jpg", (n / 50, 0.5), 9, 9, 9, 9, 1) for n in range(50)]
+    names = [row.path for row in rows]
+    for _ in range(30 * TIMES):
+        output = Output(path, suffix, overwrite=True)
+        with pytest.raises(KeyboardInterrupt), open_results(output, HEADER, names) as writer:
+            for row in rows[:30]:
+                writer.write(row)
+            raise KeyboardInterrupt
+        output.journal.write_bytes(damaged(output.journal.read_bytes(), generator))
+        try:
+            with open_results(Output(path, format_of(path), resume=True), HEADER, names) as writer:
+                for row in rows:
+                    if row.path not in writer.done:
+                        writer.write(row)
+        except CLIPIQAError:
+            outcomes["refused"] += 1
+        else:
+            assert sorted(read_results(path)[1], key=rows.index) == rows
+            outcomes["made good"] += 1
+    print(f"\n{path.name}.part.jsonl: {dict(outcomes)}")
+    assert outcomes["made good"] > outcomes["refused"]
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_damage_to_learned_prompts(tmp_path: Path, suffix: str) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, _sum, read_prompt_file
+
+    path = tmp_path / f"prompts.{suffix}"
+    generator = torch.Generator().manual_seed(0)
+    tensors = {f"prompt_learner.{key}": torch.randn(2, 4, 16, generator=generator) for key in STATE_KEYS}
+    if suffix == "pth":
+        torch.save({"params": tensors}, path)
+    else:
+        said = {"format": FORMAT, "backbone": "RN50"}
+        save_file(tensors, path, {**said, "sha256": _sum(tensors, said)})
+
+    def read() -> object:
+        file = read_prompt_file(path)
+        tensors = {"ctx": file.ctx, **file.tokens}
+        return {key: (value.shape, value.numpy().tobytes()) for key, value in tensors.items()}, file.metadata
+
+    count_damage(path, read, 60 * TIMES)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_hostile_names(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"scores.{suffix}"
+    rows = [Row(name, (0.5, 0.25), 9, 9, 9, 9, 1) for name in NAMES]
+    with open_results(Output(path, suffix), HEADER, NAMES) as writer:
+        for row in rows:
+            writer.write(row)
+    assert read_results(path) == (HEADER, rows)
+    reader = {"csv": pd.read_csv, "jsonl": lambda file: pd.read_json(file, lines=True), "parquet": pd.read_parquet}
+    assert reader[suffix](path).path.tolist() == NAMES

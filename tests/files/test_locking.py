@@ -1,0 +1,89 @@
+"""One run at a time: who holds a lock is said, killed runs block nobody, and no lock file stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from clipiqa_pyiqa.errors import OutputError
+from clipiqa_pyiqa.files.locking import LockedError, lock_file, locked
+
+HOLD = "import sys, time\nfrom clipiqa_pyiqa.files.locking import locked\n"
+HOLD += "with locked(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(100)\n"
+
+
+def holder(output: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, output], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    return process
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_another_process(tmp_path: Path, kind: str) -> None:
+    output = tmp_path / "out"
+    if kind == "folder":
+        output.mkdir()
+    with holder(output) as process:
+        for _ in range(3):  # what is said of the holder survives those who ask
+            said = rf"out' is being written by process {process.pid} on '.*', since 20"
+            with pytest.raises(LockedError, match=said), locked(output):
+                pass
+        process.kill()
+    with locked(output):  # what it leaves does not block
+        assert lock_file(output).exists()
+    assert not lock_file(output).exists()
+
+
+def test_ends_with_the_context_however_it_ends(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), locked(tmp_path / "out"):
+        raise KeyboardInterrupt
+    held, again = locked(tmp_path / "out"), locked(tmp_path / "out")
+    with held, pytest.raises(LockedError, match=f"process {os.getpid()} "), again:
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_never_two_at_once(tmp_path: Path) -> None:
+    """Held and removed over and over by four threads: the counter would tell of two in the context."""
+    inside, most, entered = 0, 0, 0
+
+    def work() -> None:
+        nonlocal inside, most, entered
+        for _ in range(300):
+            try:
+                with locked(tmp_path / "out"):
+                    inside += 1
+                    most, entered = max(most, inside), entered + 1
+                    os.stat(tmp_path)  # lets other threads run
+                    inside -= 1
+            except LockedError:
+                pass
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert most == 1 and entered >= 300 and os.listdir(tmp_path) == []
+
+
+def test_long_names_and_links(tmp_path: Path) -> None:
+    with locked(tmp_path / ("n" * 255)):
+        pass
+    (tmp_path / "link").symlink_to("real")
+    assert lock_file(tmp_path / "link") == lock_file(tmp_path / "real")
+
+
+def test_nowhere(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot write the lock"), locked(tmp_path / "nowhere/out"):
+        pass
+
+
+def test_stopped_by_a_signal(tmp_path: Path) -> None:
+    with holder(tmp_path / "out") as process:
+        process.send_signal(signal.SIGINT)
+    assert os.listdir(tmp_path) == []

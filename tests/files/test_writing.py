@@ -1,0 +1,161 @@
+"""Writing files: whole or not at all, with the mode and link of what was there, and over nothing that is not ours."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+from torch import zeros
+
+from clipiqa_pyiqa.errors import CLIPIQAError, OutputError
+from clipiqa_pyiqa.files.writing import check_folder, check_output, replacing, write_bytes, write_text
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> object:
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+class TestReplacing:
+    def test_new_files_have_the_mode_of_the_umask_even_if_their_writer_has_another(self, tmp_path: Path) -> None:
+        with replacing(tmp_path / "a.safetensors") as partial:
+            save_file({"x": zeros(1)}, partial)
+            partial.chmod(0o600)
+        assert mode(tmp_path / "a.safetensors") == 0o640 and os.listdir(tmp_path) == ["a.safetensors"]
+
+    def test_old_files_keep_their_mode(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("old")
+        (tmp_path / "a").chmod(0o604)
+        write_text(tmp_path / "a", "new")
+        assert mode(tmp_path / "a") == 0o604 and (tmp_path / "a").read_text() == "new"
+
+    def test_what_breaks_off_changes_nothing(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("old")
+        with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "a") as partial:
+            partial.write_text("half")
+            raise KeyboardInterrupt
+        assert os.listdir(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
+
+    def test_the_suffix_stays_for_writers_that_go_by_it(self, tmp_path: Path) -> None:
+        with replacing(tmp_path / "a.png") as partial:
+            assert partial.suffix == ".png" and partial.name.startswith(".")  # hidden: no folder scan finds it
+
+    @pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "n" * 200 + "." + "s" * 54])
+    def test_names_as_long_as_they_may_be(self, tmp_path: Path, name: str) -> None:
+        write_text(tmp_path / name, "x")
+        assert os.listdir(tmp_path) == [name]
+
+    def test_a_link_stays_and_its_target_is_replaced(self, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "link").symlink_to("folder/real")
+        for text in ("first", "second"):  # dangling, then not
+            write_text(tmp_path / "link", text)
+            assert (tmp_path / "link").is_symlink() and (tmp_path / "folder/real").read_text() == text
+
+    def test_a_fifo_is_written_to(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "fifo")
+        got: list[bytes] = []
+        reader = threading.Thread(target=lambda: got.append((tmp_path / "fifo").read_bytes()))
+        reader.start()
+        write_bytes(tmp_path / "fifo", b"through")
+        reader.join(10)
+        assert got == [b"through"] and (tmp_path / "fifo").is_fifo()
+
+    def test_devices_stay_devices(self) -> None:
+        write_text("/dev/null", "x")
+        assert Path("/dev/null").is_char_device()
+        with pytest.raises(OutputError, match="cannot write to '/dev/full': No space left on device"):
+            write_text("/dev/full", "x")
+
+    def test_home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        write_text("~/a", "x")
+        assert (tmp_path / "a").read_text() == "x" and check_output("~/b") == tmp_path / "b"
+
+    def test_errors_of_other_files_pass(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError), replacing(tmp_path / "a"):
+            (tmp_path / "not there").read_text()
+        with pytest.raises(OutputError, match=r"cannot write to .*No such file"):
+            write_text(tmp_path / "no folder/a", "x")
+        assert issubclass(OutputError, CLIPIQAError) and issubclass(OutputError, OSError)
+
+    def test_text_that_is_no_unicode(self, tmp_path: Path) -> None:
+        write_text(tmp_path / "a", os.fsdecode(b"caf\xe9\r\n"))
+        assert (tmp_path / "a").read_bytes() == b"caf\\xe9\r\n"
+
+
+class TestCheckOutput:
+    def test_what_exists_is_not_replaced_unasked(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("theirs")
+        with pytest.raises(OutputError, match=r"a' exists already: pass --overwrite to replace it, or name another"):
+            check_output(tmp_path / "a")
+        assert check_output(tmp_path / "a", overwrite=True) == tmp_path / "a"
+        assert check_output(tmp_path / "a", ours=lambda path: path.read_text() == "theirs") == tmp_path / "a"
+
+    @pytest.mark.parametrize("how", ["same", "link", "hard link"])
+    def test_inputs_are_never_replaced(self, tmp_path: Path, how: str) -> None:
+        photo, out = tmp_path / "photo.png", tmp_path / "out.png"
+        photo.write_text("photo")
+        if how == "same":
+            out = photo
+        else:
+            (out.symlink_to if how == "link" else out.hardlink_to)(photo)
+        with pytest.raises(OutputError, match="is one of the inputs and is not replaced: name another output"):
+            check_output(out, overwrite=True, inputs=[tmp_path / "gone", photo])
+
+    def test_what_can_never_be_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "loop").symlink_to("loop")
+        (tmp_path / "file").touch()
+        for path, said in {
+            tmp_path: "which is a folder: name a file",
+            tmp_path / "nowhere/a": "there is no folder '.*nowhere'",
+            tmp_path / "file/a": "there is no folder '.*file'",
+            tmp_path / "loop": "too many levels of symbolic links",
+            tmp_path / ("n" * 256): "file name too long",
+            "a\0b": "embedded null byte",
+        }.items():
+            with pytest.raises(OutputError, match=said) as caught:
+                check_output(path)
+            assert len(str(caught.value)) < 400
+        with socket.socket(socket.AF_UNIX) as server:
+            monkeypatch.chdir(tmp_path)
+            server.bind("socket")
+            with pytest.raises(OutputError, match="which is a socket"):
+                check_output("socket", overwrite=True)
+            with pytest.raises(OutputError, match="which is a socket"):
+                write_text("socket", "x")
+        monkeypatch.setattr(os, "access", lambda *_: False)  # as root, everything can be written
+        with pytest.raises(OutputError, match="permission denied"):
+            check_output(tmp_path / "new")
+
+    def test_devices_may_be_written_to(self) -> None:
+        assert check_output("/dev/null") == Path("/dev/null")
+
+
+class TestCheckFolder:
+    def test_makes_it_and_looks_at_every_name(self, tmp_path: Path) -> None:
+        folder = check_folder(tmp_path / "a/b", ["x.csv", "x.png"])
+        assert folder.is_dir()
+        (folder / "x.png").write_text("input")
+        with pytest.raises(OutputError, match=r"x\.png' exists already: .* name another folder"):
+            check_folder(folder, ["x.csv", "x.png"])
+        with pytest.raises(OutputError, match="is one of the inputs"):
+            check_folder(folder, ["x.csv", "x.png"], overwrite=True, inputs=[folder / "x.png"])
+
+    def test_no_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(OutputError, match="which is no folder"):
+            check_folder(tmp_path / "file", [])
+        with pytest.raises(OutputError, match=r"cannot write to .*Not a directory"):
+            check_folder(tmp_path / "file/b", [])

@@ -1,0 +1,69 @@
+"""YAML of others: what is made to exhaust memory or the stack, and values that YAML's own constructors stumble over."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import ConfigError
+from clipiqa_pyiqa.files.yaml import MOST_ALIASES, MOST_BYTES, MOST_LEVELS, parse_yaml, read_mapping
+
+LAUGHS = "a0: &a0 [ha, ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
+MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 10))
+HOSTILE = {
+    "aliases": (LAUGHS, f"more than {MOST_ALIASES} aliases"),
+    "merged aliases": (MERGES, f"more than {MOST_ALIASES} aliases"),
+    "itself": ("a: &a [*a]", r"'\*a' stands for a list or mapping that holds it"),
+    "depth": ("[" * 100_000, f"nested more than {MOST_LEVELS} levels"),
+    "depth of mappings": ("a: " + "{a: " * 5000, f"nested more than {MOST_LEVELS} levels"),
+    "digits": ("seed: " + "9" * 5000, "whole number of 5,000 digits"),
+    "base 60": ("seed: 1" + ":59" * 5000, "whole number of 15,001 digits"),
+    "date": ("out: 2026-13-40", "month must be in"),
+    "tagged integer": ("out: !!int x", "invalid literal"),
+    "tagged boolean": ("out: !!bool x", "'x'"),
+    "tagged date": ("out: !!timestamp x", "no YAML"),
+    "object": ("out: !!python/object/apply:os.system [true]", "could not determine a constructor"),
+    "two documents": ("a: 1\n---\na: 2", "expected a single document"),
+    "control characters": ("a: \x00", "special characters are not allowed"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_hostile_text_is_one_sentence_at_once(text: str, message: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(ConfigError, match=message) as raised:
+        parse_yaml(text, "the file")
+    assert len(str(raised.value)) < 400 and "\n" not in str(raised.value)
+    assert time.monotonic() - start < 5  # at once, on however slow a machine: unbounded, it would take for ever
+
+
+def test_what_people_write_stays_what_it_is() -> None:
+    text = "base: &base {lr: 1.0e-3, on: true}\nfirst: {<<: *base, lr: 2}\nsecond: *base\nlist: [a, [b, c], null, 0x1f]"
+    assert parse_yaml(text, "") == {
+        "base": {"lr": 1e-3, True: True},  # YAML 1.1's own riddle
+        "first": {"lr": 2, True: True},
+        "second": {"lr": 1e-3, True: True},
+        "list": ["a", ["b", "c"], None, 31],
+    }
+
+
+def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "c.yml"
+    path.write_text("#" * (MOST_BYTES + 1))
+    with pytest.raises(ConfigError, match="more than 1 MiB"):
+        read_mapping(path, ["a"])
+    path.write_bytes(b"a: \xff")
+    with pytest.raises(ConfigError, match="is no YAML"):
+        read_mapping(path, ["a"])
+    with pytest.raises(ConfigError, match="more than 1 MiB"):
+        read_mapping("/dev/zero", ["a"])
+    path.write_text("a: 1\nb:\n")
+    assert read_mapping(path, ["a", "b"]) == {"a": 1}
+    path.write_text(LAUGHS)
+    for command in (["rank", ".", "-c"], ["compare", "-c"], ["train", "--out", str(tmp_path / "run"), "-c"]):
+        assert main([*command, str(path)]) == 2
+        said = capsys.readouterr().err
+        assert "more than 20 aliases" in said and len(said.splitlines()) == 1

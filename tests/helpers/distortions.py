@@ -1,0 +1,26 @@
+"""What the tests do to pictures: blur, noise and JPEG, each in one way."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+
+def blurred(image: Image.Image, radius: float) -> Image.Image:
+    """Gaussian blur of that many pixels."""
+    return image.filter(ImageFilter.GaussianBlur(radius))
+
+
+def noisy(image: Image.Image, sigma: float) -> Image.Image:
+    """White noise of that standard deviation, of 255; the same grain each time."""
+    noise = np.random.default_rng(0).normal(0, sigma, (image.height, image.width, 3))
+    return Image.fromarray((np.asarray(image) + noise).clip(0, 255).round().astype(np.uint8))
+
+
+def jpeg(image: Image.Image, quality: int) -> Image.Image:
+    """Through a JPEG of that quality."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer).convert("RGB")

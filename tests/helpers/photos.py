@@ -1,0 +1,89 @@
+"""Small versions of the bundled photos: distorted, or in an order that is known; and pictures that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from distortions import blurred, jpeg, noisy
+from PIL import Image, ImageEnhance
+
+BUNDLED = Path(__file__).parents[1] / "data"
+PHOTOS = sorted(BUNDLED.glob("*.jpg"))
+SIDE = 160
+
+
+DISTORTIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "as is": lambda image: image,
+    "blur 1": lambda image: blurred(image, 1),
+    "blur 3": lambda image: blurred(image, 3),
+    "noise 15": lambda image: noisy(image, 15),
+    "noise 40": lambda image: noisy(image, 40),
+    "jpeg 10": lambda image: jpeg(image, 10),
+    "dark": lambda image: ImageEnhance.Brightness(image).enhance(0.4),
+    "flat": lambda image: ImageEnhance.Contrast(image).enhance(0.4),
+    "grey": lambda image: ImageEnhance.Color(image).enhance(0),
+}
+
+
+def distorted_photos(
+    folder: Path, sources: list[Path], size: tuple[int, int] = (128, 96), parts: int = 1
+) -> list[Path]:
+    """Write each photo, shrunk (or ``parts`` pieces of it), in every distortion, as PNG; returns the files in order."""
+    paths = []
+    for source in sources:
+        photo = Image.open(source).convert("RGB")
+        for part in range(parts):
+            left = photo.width * part // parts
+            piece = photo.crop((left, 0, left + photo.width // parts, photo.height)).resize(
+                size, Image.Resampling.LANCZOS
+            )
+            for name, distort in DISTORTIONS.items():
+                path = folder / f"{source.stem} {part} {name}.png"
+                distort(piece).save(path)
+                paths.append(path)
+    return paths
+
+
+def photos() -> dict[str, Image.Image]:
+    """Name -> the bundled photos, shrunk."""
+    found = {}
+    for path in PHOTOS:
+        photo = Image.open(path).convert("RGB")
+        photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        found[path.stem] = photo
+    return found
+
+
+def save_blurred(folder: Path, radius: float) -> Path:
+    """The photos blurred by that many pixels; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, photo in photos().items():
+        blurred(photo, radius).save(folder / f"{name}.png")
+    return folder
+
+
+def save_exposures(folder: Path, factors: tuple[float, ...] = (0.25, 0.5, 1.0, 1.5)) -> dict[str, list[Path]]:
+    """Photo -> its files from the darkest to the brightest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made: dict[str, list[Path]] = {}
+    for name, photo in photos().items():
+        for factor in factors:
+            path = folder / f"{name}-{factor:g}.png"
+            ImageEnhance.Brightness(photo).enhance(factor).save(path)
+            made.setdefault(name, []).append(path)
+    return made
+
+
+def save_grey(path: Path, level: int, size: tuple[int, int] = (48, 40)) -> Path:
+    """A uniformly grey image."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (level,) * 3).save(path)
+    return path
+
+
+def save_corrupt(path: Path) -> Path:
+    """Half of a PNG."""
+    save_grey(path, 77, (64, 64))
+    path.write_bytes(path.read_bytes()[:60])
+    return path

@@ -1,0 +1,62 @@
+"""A cheap stand-in for CLIPIQA, whose score is the image's mean brightness; run as a script, it is ``clipiqa`` with it.
+
+Each further prompt pair's score is half the one before, so that columns can be told apart.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+import torch
+
+from clipiqa_pyiqa.head import column_means
+from clipiqa_pyiqa.prompts.pairs import Columns
+
+
+class Brightness:
+    """What scoring needs of a metric, and a record of what it was given.
+
+    Args:
+        seconds: How long encoding one image takes.
+        stall: After how many images it hangs, so that a signal is sure to find it at work.
+    """
+
+    def __init__(self, seconds: float = 0.0, stall: int | None = None) -> None:
+        self.seconds, self.stall = seconds, stall
+        self.columns = ("quality",)
+        self.batches: list[tuple[int, ...]] = []
+
+    def encode_image(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.dtype == torch.float32 and x.min() >= 0 and x.max() <= 1
+        self.batches.append(tuple(x.shape))
+        time.sleep(self.seconds * len(x))
+        if self.stall is not None and sum(shape[0] for shape in self.batches) > self.stall:
+            time.sleep(300)
+        return x.double().mean(dim=(1, 2, 3), keepdim=False)[:, None].float()
+
+    def score(self, features: torch.Tensor, prompts: Any = None, aggregate: Any = "mean") -> torch.Tensor:
+        pairs = prompts.pairs if isinstance(prompts, Columns) else prompts or [None]
+        scores = features * 0.5 ** torch.arange(len(pairs))
+        if isinstance(prompts, Columns):
+            return column_means(scores, prompts.sizes)
+        return scores.mean(1, keepdim=True) if aggregate == "mean" else scores
+
+    def provenance(self) -> dict[str, str]:
+        return {"metric": "brightness", "precision": os.environ.get("STANDIN_PRECISION", "fp32")}
+
+
+def main() -> int:
+    from clipiqa_pyiqa.cli import main
+    from clipiqa_pyiqa.cli.options import model
+
+    seconds, stall = (os.environ.get(f"STANDIN_{name}") for name in ("SECONDS", "STALL"))
+    standin = Brightness(float(seconds or 0), int(stall) if stall else None)
+    model.build_metric = lambda *_: standin  # type: ignore[assignment]
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

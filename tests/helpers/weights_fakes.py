@@ -1,0 +1,241 @@
+"""Checkpoint files with a real architecture's names and shapes but a few kilobytes, and a local server to fetch them.
+
+Every tensor is one number, expanded: ``torch.save`` and ``torch.jit.save`` store the one number and the shape. Test
+modules that name this one in ``pytest_plugins`` get the fixtures.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import json
+import os
+import pickle
+import shutil
+import struct
+import threading
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+from huggingface_hub import constants
+
+from clipiqa_pyiqa.weights.architecture import architecture
+
+REFUSED = "http://127.0.0.1:9"  # where nothing listens
+COMMIT = "0123456789abcdef0123456789abcdef01234567"  # of a repository on the hub
+VIT = "ViT-B/32"  # the quickest to describe
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder with nothing in it, all caches inside, and a hub that refuses connections."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
+    monkeypatch.delenv("CLIPIQA_WEIGHTS_DIR", raising=False)
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", REFUSED)
+    return home
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that ``CLIPIQA_WEIGHTS_DIR`` names; ask for ``home`` before it."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def openai_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_openai_like(tmp_path_factory.mktemp("openai") / "x.pt", VIT)
+
+
+@pytest.fixture
+def openai_file(openai_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that counts as OpenAI's ``ViT-B-32.pt``: open_clip's table gets its hash."""
+    path = place(openai_archive, tmp_path / "published.pt")
+    set_openai_url(monkeypatch, f"{REFUSED}/{sha256(path)}/ViT-B-32.pt")
+    return path
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server on this machine that has nothing yet."""
+    with local_server() as running:
+        yield running
+
+
+def set_openai_url(monkeypatch: pytest.MonkeyPatch, url: str, model: str = "ViT-B-32") -> None:
+    """Change OpenAI's URL, which carries the file's hash, in open_clip's table."""
+    monkeypatch.setitem(open_clip.get_pretrained_cfg(model, "openai"), "url", url)
+
+
+def place(file: Path, target: Path) -> Path:
+    """Copy a file to where a cache would keep it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copyfile(file, target))
+
+
+def damage(path: Path) -> None:
+    """Change one bit in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def put_into_hub_cache(cache: Path, repository: str, name: str, file: Path, blob: str = "") -> Path:
+    """Lay a file into the hub cache as huggingface_hub does: a blob named by its hash, a link, a reference."""
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    blob_path = place(file, folder / "blobs" / (blob or sha256(file)))
+    link = folder / "snapshots" / COMMIT / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(blob_path)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(COMMIT)
+    return link
+
+
+def fake_state_dict(backbone: str = "RN50") -> dict[str, torch.Tensor]:
+    """Every tensor that a backbone has, its numbers all 0.5."""
+    half = torch.tensor(0.5, dtype=torch.float16)
+    return {name: half.expand(shape) for name, shape in architecture(backbone).shapes.items()}
+
+
+def save_state_dict(path: Path, backbone: str = "RN50") -> Path:
+    torch.save(fake_state_dict(backbone), path)
+    return path
+
+
+def save_archive(path: Path, tensors: Mapping[str, torch.Tensor]) -> Path:
+    """Write a TorchScript archive of nested modules, as OpenAI's checkpoints are."""
+    root = torch.nn.Module()
+    for name, tensor in tensors.items():
+        *folders, leaf = name.split(".")
+        module = root
+        for folder in folders:
+            if folder not in module._modules:
+                module.add_module(folder, torch.nn.Module())
+            module = module.get_submodule(folder)
+        module.register_buffer(leaf, tensor)
+    torch.jit.save(torch.jit.script(root), path)
+    return path
+
+
+def save_openai_like(path: Path, backbone: str = "ViT-B/32") -> Path:
+    """Like OpenAI's file: a TorchScript archive in fp16, with OpenAI's three bookkeeping numbers."""
+    bookkeeping = {"input_resolution": torch.tensor(224), "context_length": torch.tensor(77)}
+    return save_archive(path, {**fake_state_dict(backbone), **bookkeeping, "vocab_size": torch.tensor(49408)})
+
+
+def save_sparse_safetensors(path: Path, backbone: str = "RN50") -> Path:
+    """A whole safetensors file of zeros; most file systems store only its header."""
+    header, end = {}, 0
+    for name, shape in architecture(backbone).shapes.items():
+        size = functools.reduce(int.__mul__, shape, 1)  # one byte per number
+        header[name] = {"dtype": "BOOL", "shape": list(shape), "data_offsets": [end, end + size]}
+        end += size
+    content = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(content)) + content)
+        file.truncate(8 + len(content) + end)
+    return path
+
+
+class Trap:
+    """Creates a file when it is unpickled: what a poisoned checkpoint would do."""
+
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.victim,)
+
+
+def poison_archive(path: Path, victim: Path) -> None:
+    """Replace the description of an archive's modules, and its constants, by a trap."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    trap = pickle.dumps(Trap(victim), protocol=2)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, trap if name.endswith(("data.pkl", "constants.pkl")) else content)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@dataclass
+class Response:
+    """What the server answers: a status, headers, a body, and how it spoils the delivery."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    cut_at: int | None = None  # send so many bytes, then hang up
+    seconds: float = 0.0  # send the body in ten pieces over this time
+
+
+_NOT_FOUND = Response(status=404, headers={"X-Error-Code": "EntryNotFound"})  # as the hub says it
+
+
+@dataclass
+class Server:
+    url: str
+    responses: dict[str, Response] = field(default_factory=dict)  # by path
+    requests: list[str] = field(default_factory=list)  # 'GET /path', as they came
+
+
+@contextmanager
+def local_server() -> Iterator[Server]:
+    """An HTTP server on this machine that gives prepared answers, 404 to all else."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            prepared.requests.append(f"{self.command} {self.path}")
+            response = prepared.responses.get(
+                self.path, Response(status=404, headers={"X-Error-Code": "EntryNotFound"})
+            )
+            self.send_response(response.status)
+            for name, value in {"Content-Length": str(len(response.body)), **response.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "HEAD":
+                return
+            body = response.body[: response.cut_at]
+            piece = max(1, len(body) // 10)
+            with suppress(ConnectionError):  # a client may hang up
+                for start in range(0, len(body), piece):
+                    self.wfile.write(body[start : start + piece])
+                    time.sleep(response.seconds / 10)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        prepared = Server(f"http://127.0.0.1:{running.server_port}")
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield prepared
+        finally:
+            running.shutdown()
+            thread.join()

@@ -1,0 +1,464 @@
+"""The image reader: equal to pyiqa's on plain files, explicit on all others, strict about damage."""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+from clipiqa_pyiqa.errors import ImageError
+from clipiqa_pyiqa.images import ImageRecord, image_suffixes, read_image
+
+DATA = Path(__file__).parents[1] / "data"
+ORIENTATION = 0x0112
+Write = Any
+
+
+def array(record: ImageRecord) -> np.ndarray:
+    return record.pixels.permute(1, 2, 0).numpy()
+
+
+@pytest.fixture
+def photo() -> Image.Image:
+    with Image.open(DATA / "canyon-wren.jpg") as image:
+        return image.convert("RGB")
+
+
+def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Any:
+    """Writes an image, or bytes, and returns the path."""
+
+    def save(content: Image.Image | np.ndarray | bytes, name: str, **options: Any) -> Path:
+        path = tmp_path / name
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            (Image.fromarray(content) if isinstance(content, np.ndarray) else content).save(path, **options)
+        return path
+
+    return save
+
+
+def deep_samples() -> np.ndarray:
+    """(48, 64) 16-bit samples from 0 to 65535."""
+    return np.linspace(0, 65535, 48 * 64).round().astype(np.uint16).reshape(48, 64)
+
+
+class TestPlainRgb:
+    @pytest.mark.parametrize("name", ["canyon-wren.jpg", "blue-periwinkle.jpg"])
+    def test_equals_what_pyiqa_reads(self, name: str) -> None:
+        from pyiqa.utils.img_util import imread2tensor
+
+        record = read_image(DATA / name)
+        theirs = imread2tensor(str(DATA / name), rgb=True)
+        assert torch.equal(record.pixels.float().div(255), theirs)  # bit for bit: the same decoder, the same division
+        assert record.converted == "" and not record.resized
+
+    @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm", "tga"])
+    def test_lossless_formats_come_back_exactly(self, photo: Image.Image, saved: Write, suffix: str) -> None:
+        record = read_image(saved(photo, f"photo.{suffix}"))
+        assert np.array_equal(array(record), np.asarray(photo))
+        assert (record.width, record.height, record.size, record.converted) == (256, 144, (256, 144), "")
+
+    def test_real_photos_equal_what_pyiqa_reads(self, shared: Path) -> None:
+        from pyiqa.utils.img_util import imread2tensor
+
+        paths = sorted((shared / "data/photos").glob("*.jpg"))[::6] + sorted(
+            (shared / "data/in_the_wild").glob("*.jpg")
+        )
+        for path in paths:
+            assert torch.equal(read_image(path).pixels.float().div(255), imread2tensor(str(path), rgb=True)), path
+
+    def test_pixels_are_channels_last_uint8(self) -> None:
+        pixels = read_image(DATA / "canyon-wren.jpg").pixels
+        assert pixels.shape == (3, 144, 256) and pixels.dtype == torch.uint8
+        assert pixels[None].is_contiguous(memory_format=torch.channels_last)
+
+
+class TestConversions:
+    def test_grey(self, photo: Image.Image, saved: Write) -> None:
+        grey = photo.convert("L")
+        record = read_image(saved(grey, "grey.png"))
+        assert record.converted == "grey->rgb"
+        for channel in record.pixels:
+            assert np.array_equal(channel.numpy(), np.asarray(grey))
+
+    def test_bilevel(self, photo: Image.Image, saved: Write) -> None:
+        record = read_image(saved(photo.convert("1"), "fax.png"))
+        assert record.converted == "bilevel->rgb" and set(record.pixels.unique().tolist()) == {0, 255}
+
+    def test_opaque_alpha_changes_nothing(self, photo: Image.Image, saved: Write) -> None:
+        record = read_image(saved(photo.convert("RGBA"), "opaque.png"))
+        assert np.array_equal(array(record), np.asarray(photo))
+        assert record.converted == "rgb+alpha->rgb on white"
+
+    def test_transparency_shows_white(self, saved: Write) -> None:
+        rgba = np.zeros((40, 40, 4), np.uint8)
+        rgba[:, :, 0] = 200
+        rgba[20:, :, 3] = 255
+        rgba[10:20, :, 3] = 51  # a fifth
+        pixels = array(read_image(saved(rgba, "half.png")))
+        assert (pixels[:10] == 255).all()
+        assert (pixels[20:] == [200, 0, 0]).all()
+        assert (pixels[10:20] == [244, 204, 204]).all()  # 0.2 × (200, 0, 0) + 0.8 × 255
+
+    def test_grey_with_alpha(self, saved: Write) -> None:
+        la = np.dstack([np.full((40, 40), 90, np.uint8), np.tile(np.uint8([0, 255]), (40, 20))])
+        record = read_image(saved(la, "la.png"))
+        assert record.converted == "grey+alpha->rgb on white"
+        assert (array(record)[:, ::2] == 255).all() and (array(record)[:, 1::2] == 90).all()
+
+    def test_palette(self, photo: Image.Image, saved: Write) -> None:
+        palette = photo.quantize(16)
+        record = read_image(saved(palette, "palette.png"))
+        assert record.converted == "palette->rgb"
+        assert np.array_equal(array(record), np.asarray(palette.convert("RGB")))
+
+    def test_palette_with_a_transparent_entry(self, photo: Image.Image, saved: Write) -> None:
+        palette = photo.quantize(16)
+        record = read_image(saved(palette, "palette.png", transparency=3))
+        clear = np.asarray(palette) == 3
+        assert clear.any() and (array(record)[clear] == 255).all()
+        assert np.array_equal(array(record)[~clear], np.asarray(palette.convert("RGB"))[~clear])
+        assert record.converted == "palette+alpha->rgb on white"
+
+    def test_rgb_with_a_transparent_colour(self, saved: Write) -> None:
+        rgb = np.zeros((40, 40, 3), np.uint8)
+        rgb[:20] = (10, 20, 30)
+        pixels = array(read_image(saved(rgb, "key.png", transparency=(10, 20, 30))))
+        assert (pixels[:20] == 255).all() and (pixels[20:] == 0).all()
+
+    @pytest.mark.parametrize("suffix", ["jpg", "tiff"])
+    def test_cmyk(self, photo: Image.Image, saved: Write, suffix: str) -> None:
+        path = saved(photo.convert("CMYK"), f"press.{suffix}")
+        record = read_image(path)
+        assert record.converted == "cmyk->rgb"
+        with Image.open(path) as image:
+            assert np.array_equal(array(record), np.asarray(image.convert("RGB")))
+        close = np.abs(array(record).astype(int) - np.asarray(photo)).mean()
+        assert close < 3  # the same picture, not its negative; JPEG costs the rest
+
+    @pytest.mark.parametrize("suffix", ["png", "tiff"])
+    def test_16_bit_grey_keeps_the_high_byte(self, saved: Write, suffix: str) -> None:
+        record = read_image(saved(deep_samples(), f"deep.{suffix}"))
+        assert record.converted == "16-bit grey->rgb"
+        for channel in record.pixels:
+            assert np.array_equal(channel.numpy(), deep_samples() >> 8)
+
+    @pytest.mark.parametrize("factor", [256, 257])
+    def test_16_bit_made_from_8_bit_scores_like_it(self, photo: Image.Image, saved: Write, factor: int) -> None:
+        grey = photo.convert("L")
+        deep = np.asarray(grey).astype(np.uint16) * factor
+        assert torch.equal(read_image(saved(deep, "deep.png")).pixels, read_image(saved(grey, "grey.png")).pixels)
+
+    @pytest.mark.parametrize("suffix", ["png", "tiff"])
+    def test_16_bit_colour_keeps_the_high_byte(self, tmp_path: Path, suffix: str) -> None:
+        import cv2  # Pillow cannot write 16-bit colour
+
+        deep = np.dstack([deep_samples(), deep_samples()[::-1], deep_samples()[:, ::-1]])
+        path = tmp_path / f"deep.{suffix}"
+        assert cv2.imwrite(str(path), np.ascontiguousarray(deep[:, :, ::-1]))
+        record = read_image(path)
+        assert record.converted == "16-bit rgb->rgb"
+        assert np.array_equal(array(record), deep >> 8)
+
+    def test_pgm_of_16_bit(self, saved: Write) -> None:
+        content = b"P5 64 48 65535\n" + deep_samples().astype(">u2").tobytes()
+        assert np.array_equal(read_image(saved(content, "deep.pgm")).pixels[0].numpy(), deep_samples() >> 8)
+
+    def test_12_bit_grey_keeps_its_upper_byte(self, saved: Write) -> None:
+        samples = (deep_samples() >> 4).reshape(-1, 2).astype(int)
+        packed = np.stack([samples[:, 0] >> 4, (samples[:, 0] & 15) << 4 | samples[:, 1] >> 8, samples[:, 1] & 255], 1)
+        fields = [(256, 64), (257, 48), (258, 12), (259, 1), (262, 1), (273, 8 + 2 + 9 * 12 + 4), (277, 1), (278, 48)]
+        fields.append((279, packed.size))
+        content = b"II*\0" + struct.pack("<IH", 8, len(fields))
+        content += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields) + bytes(4)
+        record = read_image(saved(content + packed.astype(np.uint8).tobytes(), "medical.tiff"))
+        assert record.converted == "12-bit grey->rgb"
+        assert np.array_equal(record.pixels[0].numpy(), deep_samples() >> 8)
+
+    @pytest.mark.parametrize(("dtype", "what"), [(np.float32, "floating-point"), (np.int32, "32-bit")])
+    def test_samples_of_unclear_scale_are_refused(self, saved: Write, dtype: Any, what: str) -> None:
+        samples = np.linspace(-1, 3e6, 40 * 40).reshape(40, 40).astype(dtype)
+        with pytest.raises(ImageError, match=f"{what} samples.*8 or 16 bits"):
+            read_image(saved(samples, "raw.tiff"))
+
+    @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tiff"])
+    def test_first_frame_of_several(self, photo: Image.Image, saved: Write, suffix: str) -> None:
+        options = {"lossless": True} if suffix == "webp" else {}
+        others = [Image.new("RGB", photo.size, colour) for colour in ("red", "blue")]
+        record = read_image(saved(photo, f"film.{suffix}", save_all=True, append_images=others, **options))
+        assert record.converted.endswith("first frame")
+        # A GIF's palette of 256 costs a few levels; the other frames would be a hundred off.
+        assert np.abs(array(record).astype(int) - np.asarray(photo)).mean() < (8 if suffix == "gif" else 1e-9)
+
+    def test_second_picture_of_a_phone_photo_is_no_animation(self, photo: Image.Image, saved: Write) -> None:
+        depth_map = photo.convert("L").resize((64, 36))
+        record = read_image(saved(photo, "phone.jpg", format="MPO", save_all=True, append_images=[depth_map]))
+        assert record.size == (256, 144) and record.converted == ""
+
+
+class TestOrientation:
+    @pytest.fixture
+    def turned(self, photo: Image.Image, saved: Write) -> Any:
+        def save(orientation: int, suffix: str) -> Path:
+            exif = Image.Exif()
+            exif[ORIENTATION] = orientation
+            return saved(photo, f"turned.{suffix}", exif=exif)
+
+        return save
+
+    # how the picture looks upright, in numpy's words
+    UPRIGHT = {  # noqa: RUF012
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, -1),
+        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda a: np.rot90(a),
+    }
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("suffix", ["png", "tiff"])  # Pillow turns TIFFs by itself
+    def test_applied_recorded_and_switchable(
+        self, photo: Image.Image, turned: Any, orientation: int, suffix: str
+    ) -> None:
+        path = turned(orientation, suffix)
+        upright, stored = read_image(path), read_image(path, apply_exif=False)
+        assert np.array_equal(array(upright), self.UPRIGHT[orientation](np.asarray(photo)))
+        assert (upright.width, upright.height) == upright.size == upright.pixels.shape[:0:-1]
+        assert (upright.orientation, upright.oriented) == (orientation, orientation != 1)
+        assert np.array_equal(array(stored), np.asarray(photo))
+        assert (stored.orientation, stored.oriented, stored.size) == (orientation, False, (256, 144))
+
+    def test_jpeg(self, turned: Any) -> None:
+        assert read_image(turned(6, "jpg")).size == (144, 256)
+        assert read_image(turned(6, "jpg"), apply_exif=False).size == (256, 144)
+
+    def test_nonsense_counts_as_upright(self, turned: Any) -> None:
+        record = read_image(turned(99, "jpg"))
+        assert (record.orientation, record.oriented, record.size) == (1, False, (256, 144))
+
+    @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+    def test_damaged_exif_does_not_cost_the_picture(self, photo: Image.Image, saved: Write, suffix: str) -> None:
+        path = saved(photo, f"bad-exif.{suffix}", exif=b"Exif\x00\x00not a TIFF header at all")
+        record = read_image(path)
+        assert (record.orientation, record.size) == (1, (256, 144))
+
+    def test_damaged_exif_is_logged(self, photo: Image.Image, saved: Write, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING, "clipiqa_pyiqa"):
+            read_image(saved(photo, "bad-exif.png", exif=b"not a TIFF header"))
+        assert "damaged EXIF data (not a TIFF file" in caplog.text
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("limits", "size"),
+        [
+            ({"max_side": 128}, (128, 72)),
+            ({"max_side": 256}, (256, 144)),
+            ({"max_side": 1000}, (256, 144)),
+            ({"max_pixels": 256 * 144}, (256, 144)),
+            ({"max_pixels": 9216}, (128, 72)),
+            ({"max_pixels": 9215}, (127, 71)),
+            ({"max_side": 200, "max_pixels": 9216}, (128, 72)),
+        ],
+    )
+    def test_shrinks_and_never_enlarges(self, limits: dict[str, int], size: tuple[int, int]) -> None:
+        record = read_image(DATA / "canyon-wren.jpg", **limits)
+        assert record.size == size and (record.width, record.height) == (256, 144)
+        assert record.resized == (size != (256, 144))
+        assert record.size[0] * record.size[1] <= limits.get("max_pixels", 10**9)
+
+    def test_the_long_side_counts_after_turning(self, photo: Image.Image, saved: Write) -> None:
+        exif = Image.Exif()
+        exif[ORIENTATION] = 6
+        assert read_image(saved(photo, "portrait.jpg", exif=exif), max_side=128).size == (72, 128)
+
+    def test_is_pil_lanczos(self, photo: Image.Image, saved: Write) -> None:
+        record = read_image(saved(photo, "photo.png"), max_side=128)
+        assert np.array_equal(array(record), np.asarray(photo.resize((128, 72), Image.Resampling.LANCZOS)))
+
+    def test_too_thin_once_shrunk(self, photo: Image.Image, saved: Write) -> None:
+        path = saved(photo.resize((400, 40)), "thin.png")
+        with pytest.raises(ImageError, match=r"shrunk from 400×40 it is 200×20 pixels.*at least 32"):
+            read_image(path, max_side=200)
+
+    @pytest.mark.parametrize("limits", [{"max_side": 31}, {"max_pixels": 1023}, {"max_side": -1}, {"max_pixels": 0}])
+    def test_limits_that_leave_nothing(self, limits: dict[str, int]) -> None:
+        with pytest.raises(ImageError, match=f"{next(iter(limits))} must be at least .*, but is"):
+            read_image(DATA / "canyon-wren.jpg", **limits)
+
+
+@pytest.fixture(params=[False, True], ids=["strict", "after-a-pyiqa-data-set"])
+def truncation_flag(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """PIL's global flag, as a fresh process has it and as pyiqa's data sets leave it."""
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, request.param
+    yield request.param
+    ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+class TestDamage:
+    @pytest.mark.parametrize("part", [0.3, 0.7, 0.95])
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000"])
+    def test_truncated(self, photo: Image.Image, saved: Write, format: str, part: float, truncation_flag: bool) -> None:
+        content = encoded(photo, format)
+        path = saved(content[: int(len(content) * part)], "cut.bin")
+        with pytest.raises(ImageError, match=r"truncated or damaged|beginning is damaged"):
+            read_image(path)
+        assert truncation_flag == ImageFile.LOAD_TRUNCATED_IMAGES  # put back
+
+    def test_broken_png_data(self, photo: Image.Image, saved: Write, truncation_flag: bool) -> None:
+        content = bytearray(encoded(photo, "PNG"))
+        content[len(content) // 2] ^= 0xFF
+        with pytest.raises(ImageError, match="truncated or damaged"):
+            read_image(saved(bytes(content), "flipped.png"))
+
+    def test_strict_from_many_threads(self, photo: Image.Image, saved: Write, truncation_flag: bool) -> None:
+        content = encoded(photo, "JPEG")
+        cut, good = saved(content[: len(content) // 2], "cut.jpg"), saved(content, "good.jpg")
+
+        def refused(path: Path) -> bool:
+            try:
+                read_image(path)
+            except ImageError:
+                return True
+            return False
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(refused, [cut, good] * 100)) == [True, False] * 100
+        assert truncation_flag == ImageFile.LOAD_TRUNCATED_IMAGES
+
+    def test_a_flag_raised_meanwhile_stays_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
+        from clipiqa_pyiqa.images.reader import strict_decoding
+
+        with strict_decoding:
+            ImageFile.LOAD_TRUNCATED_IMAGES = True  # another thread builds a pyiqa data set
+            with strict_decoding:
+                assert not ImageFile.LOAD_TRUNCATED_IMAGES
+        assert ImageFile.LOAD_TRUNCATED_IMAGES
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", r"is empty \(0 bytes\)"),
+            (b"just some text\n" * 100, "is not an image"),
+            (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "is not an image"),  # never runs Ghostscript
+            (bytes(5000), "is not an image"),
+        ],
+    )
+    def test_no_image(self, saved: Write, content: bytes, message: str) -> None:
+        with pytest.raises(ImageError, match=message):
+            read_image(saved(content, "file.jpg"))
+
+    def test_missing_folder_and_device(self, tmp_path: Path) -> None:
+        with pytest.raises(ImageError, match=r"'.*nothing\.jpg' does not exist"):
+            read_image(tmp_path / "nothing.jpg")
+        with pytest.raises(ImageError, match="is a folder"):
+            read_image(tmp_path)
+        with pytest.raises(ImageError, match="is a pipe or a device"):
+            read_image("/dev/null")
+        with pytest.raises(ImageError, match="cannot be opened"):
+            read_image("nul\0byte.jpg")
+
+    @pytest.mark.parametrize("size", [(31, 400), (400, 31), (1, 1)])
+    def test_under_32_pixels(self, photo: Image.Image, saved: Write, size: tuple[int, int]) -> None:
+        with pytest.raises(ImageError, match=f"it is {size[0]}×{size[1]} pixels, and both sides must be at least 32"):
+            read_image(saved(photo.resize(size), "small.png"))
+        assert read_image(saved(photo.resize((32, 32)), "enough.png")).size == (32, 32)
+
+    def test_decompression_bomb(self, photo: Image.Image, saved: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = saved(photo, "bomb.png")
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256 * 144 // 3)
+        with pytest.raises(ImageError, match=r"more than 24,576 pixels.*raise PIL\.Image\.MAX_IMAGE_PIXELS.*--huge"):
+            read_image(path)
+
+    def test_between_warning_and_limit_is_read(
+        self, photo: Image.Image, saved: Write, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = saved(photo, "large.png")
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256 * 144 // 2 + 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            assert read_image(path).size == (256, 144)
+
+    def test_every_message_is_one_line(self, saved: Write) -> None:
+        with pytest.raises(ImageError) as caught:
+            read_image(saved(b"GIF89a" + bytes(3), "odd\nname.gif"))
+        assert "\n" not in str(caught.value)
+
+
+def fuzz_seeds() -> list[bytes]:
+    with Image.open(DATA / "canyon-wren.jpg") as image:
+        small = image.convert("RGB").resize((40, 34))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    deep = Image.fromarray(deep_samples()[:34, :40].copy())
+    return [
+        encoded(small, "JPEG", exif=exif),
+        encoded(small, "JPEG", progressive=True),
+        encoded(small.convert("CMYK"), "JPEG"),
+        encoded(small, "PNG", exif=exif),
+        encoded(small.quantize(16), "PNG", transparency=3),
+        encoded(deep, "PNG"),
+        encoded(small, "WEBP", exif=exif),
+        encoded(small.convert("RGBA"), "WEBP", lossless=True),
+        encoded(small, "TIFF", exif=exif),
+        encoded(deep, "TIFF"),
+        encoded(small, "TIFF", compression="tiff_deflate"),
+        encoded(small, "GIF", save_all=True, append_images=[small.rotate(90)]),
+        encoded(small, "BMP"),
+    ]
+
+
+SEEDS = fuzz_seeds()
+EDITS = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=12)
+
+
+@pytest.mark.filterwarnings("ignore")  # PIL's, about odd metadata
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, len(SEEDS) - 1), edits=EDITS, cut=st.none() | st.integers(0, 2000), junk=st.binary(max_size=8)
+)
+@example(seed=0, edits=[(0, 0)], cut=0, junk=b"")
+def test_fuzz(tmp_path: Path, seed: int, edits: list[tuple[int, int]], cut: int | None, junk: bytes) -> None:
+    content = bytearray(SEEDS[seed])
+    for position, value in edits:
+        content[position % len(content)] = value
+    if cut is not None:
+        content = content[:cut] + junk
+    path = tmp_path / "fuzzed"
+    path.write_bytes(content)
+    try:
+        record = read_image(path, max_side=512)  # an edit of the header can make it large
+    except ImageError as error:
+        assert "\n" not in str(error)
+        return
+    assert record.pixels.dtype == torch.uint8 and record.pixels.shape[0] == 3
+    assert min(record.size) >= 32 and max(record.size) <= 512
+
+
+def test_suffixes() -> None:
+    assert {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"} <= image_suffixes()
+    assert not {".pdf", ".eps", ".txt", ".csv", ".mp4", ""} & image_suffixes()

@@ -1,0 +1,229 @@
+"""The feature store: encoded once, never stale, whole after a kill, and shared between processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+import torch
+from photos import BUNDLED, distorted_photos
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipiqa_pyiqa import ImageError
+from clipiqa_pyiqa.learning.feature_store import WHOLE, FeatureError, FeatureStore, View
+
+DIM = 192
+VIEWS = (WHOLE, View(flip=True), View((32, 0.5, 0.99)))
+
+
+class Checkpoint:
+    def shape(self, key: str) -> tuple[int, int]:
+        return 4, DIM
+
+
+class FakeMetric:
+    """What a store needs of a metric: cheap features that differ with every pixel, and a setup."""
+
+    def __init__(self, **setup: str):
+        said = {"backbone": "RN50", "weights_sha256": "a" * 64, "quick_gelu": "true", "pos_embedding": "none"}
+        self.setup = {**said, "precision": "fp32", "prompts": "any", **setup}
+        self.clip = type("Clip", (), {"checkpoint": Checkpoint()})()
+        self.encoded = 0
+
+    def provenance(self) -> dict[str, str]:
+        return self.setup
+
+    def encode_image(self, x: Tensor) -> Tensor:
+        self.encoded += len(x)
+        weights = torch.linspace(0.5, 1.5, x[0].numel()).view(x.shape[1:])
+        parts = (x * weights).flatten(1).unflatten(1, (DIM, -1)).sum(-1)
+        return F.normalize(parts, dim=-1)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return distorted_photos(tmp_path_factory.mktemp("photos"), sorted(BUNDLED.glob("*.jpg"))[:1], (48, 40))
+
+
+def filled(metric: FakeMetric, folder: Path, paths: list[Path]) -> Tensor:
+    store = FeatureStore(metric, folder)
+    views = [VIEWS] * len(paths)
+    plan = store.plan(paths, views)
+    store.fill(plan, batch_size=4)
+    return store.read(plan, views)
+
+
+def test_each_image_is_encoded_once(photos, tmp_path):
+    metric = FakeMetric()
+    first = filled(metric, tmp_path, photos)
+    assert metric.encoded == len(photos) * len(VIEWS)
+    again = filled(metric, tmp_path, photos[::-1])
+    assert metric.encoded == len(photos) * len(VIEWS)
+    assert torch.equal(first, again.flip(0))
+    assert first.shape == (len(photos), len(VIEWS), DIM)
+    assert first.norm(dim=-1) == pytest.approx(1, abs=1e-6)
+
+
+def test_features_are_those_of_the_view(photos, tmp_path):
+    from clipiqa_pyiqa.images.reader import read_image
+
+    metric = FakeMetric()
+    pixels = read_image(photos[0]).pixels
+    crop = pixels[:, int(0.5 * 9) : int(0.5 * 9) + 32, int(0.99 * 17) : int(0.99 * 17) + 32]  # 40 − 32 + 1, 48 − 32 + 1
+    expected = [metric.encode_image(view[None] / 255)[0] for view in (pixels, pixels.flip(2), crop)]
+    torch.testing.assert_close(filled(metric, tmp_path, photos[:1])[0], torch.stack(expected), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("changed", ["backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision"])
+def test_another_setup_finds_nothing(photos, tmp_path, changed):
+    filled(FakeMetric(), tmp_path, photos[:1])
+    other = FakeMetric(**{changed: "other"})
+    filled(other, tmp_path, photos[:1])
+    assert other.encoded == len(VIEWS)
+
+
+def test_prompts_do_not_matter(photos, tmp_path):
+    filled(FakeMetric(), tmp_path, photos[:1])
+    other = FakeMetric(prompts="others")
+    filled(other, tmp_path, photos[:1])
+    assert other.encoded == 0
+
+
+def test_file_that_changes_is_encoded_again_and_a_copy_is_not(photos, tmp_path):
+    image = tmp_path / "image.png"
+    shutil.copy(photos[0], image)
+    metric = FakeMetric()
+    first = filled(metric, tmp_path / "s", [image])
+    shutil.copy(photos[0], tmp_path / "copy.png")
+    assert torch.equal(filled(metric, tmp_path / "s", [tmp_path / "copy.png"]), first)
+    assert metric.encoded == len(VIEWS)
+    shutil.copy(photos[1], image)
+    assert not torch.equal(filled(metric, tmp_path / "s", [image]), first)
+    assert metric.encoded == 2 * len(VIEWS)
+
+
+def test_file_that_is_replaced_meanwhile_poisons_nothing(photos, tmp_path):
+    image, metric = tmp_path / "image.png", FakeMetric()
+    shutil.copy(photos[0], image)
+    store = FeatureStore(metric, tmp_path / "s")
+    plan = store.plan([image], [VIEWS])
+    known = image.stat()
+    image.write_bytes(photos[1].read_bytes().ljust(known.st_size, b"\0")[: known.st_size])
+    os.utime(image, ns=(known.st_atime_ns, known.st_mtime_ns))  # of the same size and time: even the memo believes it
+    with pytest.raises(FeatureError, match=r"image\.png.*was changed while.*run this again"):
+        store.fill(plan)
+    assert metric.encoded == 0
+    shutil.copy(photos[1], image)
+    assert torch.equal(filled(metric, tmp_path / "s", [image]), filled(metric, tmp_path / "new", [photos[1]]))
+
+
+def test_an_image_that_does_not_fit_in_memory_is_named(photos, tmp_path):
+    class Small(FakeMetric):
+        def encode_image(self, x: Tensor) -> Tensor:
+            raise MemoryError
+
+    with pytest.raises(ImageError, match=r"png' cannot be encoded: it does not fit in memory"):
+        filled(Small(), tmp_path, photos[:1])
+
+
+def test_size_is_said_beforehand(photos, tmp_path):
+    store = FeatureStore(FakeMetric(), tmp_path)
+    before = store.path.stat().st_size
+    views = [tuple(View((32, i / 50, 0.0)) for i in range(50))] * len(photos)
+    plan = store.plan(photos, views)
+    assert plan.to_encode == plan.asked == len(photos) * 50
+    store.fill(plan)
+    grown = store.path.stat().st_size - before
+    assert 0.5 * plan.bytes < grown <= plan.bytes + 32768  # an upper bound, but for the last pages
+    assert store.plan(photos, views).bytes == 0
+
+
+def test_kill_costs_one_batch(photos, tmp_path):
+    class Killed(FakeMetric):
+        def encode_image(self, x: Tensor) -> Tensor:
+            if self.encoded >= 8:
+                raise KeyboardInterrupt
+            return super().encode_image(x)
+
+    with pytest.raises(KeyboardInterrupt):
+        filled(Killed(), tmp_path, photos)
+    rest = FakeMetric()
+    assert torch.equal(filled(rest, tmp_path, photos), filled(FakeMetric(), tmp_path / "new", photos))
+    assert rest.encoded == len(photos) * len(VIEWS) - 8
+
+
+def _kill_while_filling(paths: list[Path], folder: Path) -> None:
+    class Dying(FakeMetric):
+        def encode_image(self, x: Tensor) -> Tensor:
+            if self.encoded >= 8:
+                os.kill(os.getpid(), 9)
+            return super().encode_image(x)
+
+    filled(Dying(), folder, paths)
+
+
+def _fill(paths: list[Path], folder: Path) -> None:
+    torch.set_num_threads(1)
+    filled(FakeMetric(), folder, paths)
+
+
+def test_kill_for_real_and_several_processes_at_once(photos, tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    dying = spawn.Process(target=_kill_while_filling, args=(photos, tmp_path))
+    dying.start()
+    dying.join(120)
+    assert dying.exitcode == -9
+    writers = [spawn.Process(target=_fill, args=(photos[number:], tmp_path)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    metric = FakeMetric()
+    assert torch.equal(filled(metric, tmp_path, photos), filled(FakeMetric(), tmp_path / "new", photos))
+    assert metric.encoded == 0
+
+
+def test_disk_that_fills_up_keeps_what_was_written(photos, tmp_path, monkeypatch):
+    store = FeatureStore(FakeMetric(), tmp_path)
+    connect, done = sqlite3.connect, []
+
+    def limited(*args, **options):
+        database = connect(*args, **options)
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
+        database.execute(f"PRAGMA max_page_count={pages if len(done) >= 8 else pages + 100}")
+        return database
+
+    monkeypatch.setattr(sqlite3, "connect", limited)
+    big = [tuple(View(flip=flip, crop=(32, i / 50, 0.0)) for flip in (False, True) for i in range(50)) for _ in photos]
+    with pytest.raises(FeatureError, match=r"full.*nothing was lost"):
+        store.fill(store.plan(photos, big), batch_size=1, progress=lambda count: done.extend([1] * count))
+    monkeypatch.undo()
+    assert store.plan(photos, big).to_encode == sum(map(len, big)) - len(done)
+
+
+def test_no_room_is_said_before_anything_is_encoded(photos, tmp_path, monkeypatch):
+    metric = FakeMetric()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 90, 10))
+    with pytest.raises(FeatureError, match="make room"):
+        filled(metric, tmp_path, photos)
+    assert metric.encoded == 0
+
+
+def test_damage_and_missing_files(photos, tmp_path):
+    store = FeatureStore(FakeMetric(), tmp_path)
+    with pytest.raises(FeatureError, match="lacks features"):
+        store.read(store.plan(photos, [VIEWS] * len(photos)), [VIEWS] * len(photos))
+    with pytest.raises(ImageError, match=r"gone\.png"):
+        store.plan([tmp_path / "gone.png"], [VIEWS])
+    with pytest.raises(ImageError, match="too small for crops of 64"):
+        view = [(View((64, 0.0, 0.0)),)]
+        store.fill(store.plan(photos[:1], view))
+    store.path.write_bytes(b"not a database, but long enough to be read as the header of one" * 20)
+    with pytest.raises(FeatureError, match="delete it"):
+        FeatureStore(FakeMetric(), tmp_path)

@@ -1,0 +1,1 @@
+"""Two checkouts of the package, run on the same inputs and compared."""

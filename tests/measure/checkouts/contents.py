@@ -1,0 +1,158 @@
+"""Any result file as lines of text: equal lines, equal results. What must differ from run to run is hidden first."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+TEXT = {"", ".csv", ".jsonl", ".json", ".md", ".tex", ".html", ".svg", ".txt", ".log"}
+HIDDEN = (
+    (r"in \d+\.\d s \(\d+\.\d+ images/s\)", "in … s (… images/s)"),
+    (r"waited \d+\.\d+ % of the time", "waited … % of the time"),
+    (r'data-value="\d(\.\d+)?e-\d+">0\.0<', 'data-value="…">0.0<'),
+)
+"""Durations in messages and pages; the worker's slow clock makes them 0.0 where they are rounded."""
+DURATIONS = {"seconds per image", "seconds"}
+"""Columns of durations."""
+
+
+class Hide:
+    """What differs between two checkouts by nature becomes the same word.
+
+    Args:
+        words: What to replace, and by what: a checkout's resolved path, its version.
+    """
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        self._rules = [(re.compile(rf"(?<![\w.]){re.escape(word)}(?![\w.]*\d)"), by) for word, by in words.items()]
+        self._rules += [(re.compile(pattern), by) for pattern, by in HIDDEN]
+
+    def __call__(self, text: str) -> str:
+        for pattern, by in self._rules:
+            text = pattern.sub(by, text)
+        return text
+
+
+def lines_of(path: Path, hide: Hide) -> list[str]:
+    """What a file holds."""
+    kind = path.suffix.lower()
+    if path.name == "stderr":
+        return _without_frames([hide(line) for line in path.read_text(errors="backslashreplace").splitlines()])
+    if kind == ".csv" or path.name == "stdout":  # which may be CSV
+        return _csv([hide(line) for line in path.read_text(errors="backslashreplace").splitlines()])
+    if kind in TEXT:
+        return [hide(line) for line in path.read_text(errors="backslashreplace").splitlines()]
+    read = {".parquet": _parquet, ".safetensors": _safetensors, ".pt": _pickled, ".png": _picture}.get(kind)
+    if "tfevents" in path.name:
+        read = _tensorboard
+    return [hide(line) for line in read(path)] if read else [_hash(path.read_bytes())]
+
+
+def tensor_line(value: Any) -> str:
+    """Shape, type, a hash of every bit, and the first values for people."""
+    value = value.detach().cpu().contiguous()
+    first = ", ".join(f"{number:.9g}" for number in value.flatten()[:4].double().tolist())
+    return f"{tuple(value.shape)} {value.dtype} {_hash(value.flatten().view(_bytes()).numpy().tobytes())} [{first}, …]"
+
+
+def first_difference(a: list[str], b: list[str]) -> str:
+    """Where two lists of lines part, in one line; empty if they do not."""
+    for number, (one, other) in enumerate(zip(a, b, strict=False), 1):
+        if one != other:
+            at = next(
+                (n for n, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), min(map(len, (one, other)))
+            )
+            cut = slice(max(0, at - 40), at + 60)
+            return f"line {number}: {one[cut]!r} ≠ {other[cut]!r}"
+    return f"{len(a)} lines ≠ {len(b)} lines: {(a + b)[min(len(a), len(b))][:100]!r}" if len(a) != len(b) else ""
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _bytes() -> Any:
+    import torch
+
+    return torch.uint8
+
+
+def _without_frames(lines: list[str]) -> list[str]:
+    """A traceback's last line alone, and warnings without their place in the code."""
+    kept, inside = [], False
+    for line in lines:
+        inside = (inside and line.startswith(" ")) or line.startswith("Traceback (most recent")
+        if not inside:
+            kept.append(re.sub(r"^\S+\.py:\d+: (?=\w*Warning)", "", line))
+    warned = [number for number, line in enumerate(kept) if re.match(r"\w*Warning: ", line)]
+    return [line for number, line in enumerate(kept) if not (number - 1 in warned and line.startswith("  "))]
+
+
+def _csv(lines: list[str]) -> list[str]:
+    comments = [line for line in lines if line.startswith("#")]
+    rows = list(csv.reader(line for line in lines if not line.startswith("#")))
+    clocks = {number for number, name in enumerate(rows[0] if rows else []) if name in DURATIONS}
+    if not clocks:
+        return lines
+    return comments + [
+        ",".join("…" if number in clocks and cell and row > 0 else cell for number, cell in enumerate(cells))
+        for row, cells in enumerate(rows)
+    ]
+
+
+def _parquet(path: Path) -> Iterator[str]:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        yield from (f"{field.name}: {field.type}" for field in schema)
+        yield from (f"{key!r}: {value!r}" for key, value in sorted((schema.metadata or {}).items()))
+        for row in file.read().to_pylist():
+            yield repr({key: "…" if key in DURATIONS else value for key, value in row.items()})
+
+
+def _safetensors(path: Path) -> Iterator[str]:
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        yield from (f"{key}: {value}" for key, value in sorted((file.metadata() or {}).items()))
+        yield from (f"{name}: {tensor_line(file.get_tensor(name))}" for name in sorted(file.keys()))
+
+
+def _pickled(path: Path) -> Iterator[str]:
+    import torch
+
+    yield from _values("", torch.load(path, weights_only=True))
+
+
+def _values(name: str, value: Any) -> Iterator[str]:
+    if hasattr(value, "dtype"):
+        yield f"{name}: {tensor_line(value)}"
+    elif isinstance(value, dict):
+        for key in value:
+            yield from _values(f"{name}.{key}", value[key])
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _values(f"{name}.{number}", item)
+    else:
+        yield f"{name}: {value!r}"
+
+
+def _picture(path: Path) -> Iterator[str]:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        yield f"{image.mode} {image.size} {_hash(image.tobytes())}"
+        yield json.dumps({key: str(value) for key, value in image.info.items()}, sort_keys=True)
+
+
+def _tensorboard(path: Path) -> Iterator[str]:
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    for event in EventFileLoader(str(path)).Load():
+        yield from (f"{event.step} {value.tag} {value.tensor.float_val}" for value in event.summary.value)

@@ -1,0 +1,244 @@
+"""How long training and prompt search take, side by side in one run: ``python tests/measure/training.py [PHOTOS]``.
+
+Prints a Markdown table; it passes or fails nothing. Weights are seeded, of the full RN50, since times do not depend on
+them. pyiqa's trainer is the real one with pyiqa's own class, on a few batches; an epoch is then counted in batches of
+KonIQ-10k's 7,058 training images.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import logging
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+from seeded import save_seeded
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa.clip.text import TextTower, tokenize
+from clipiqa_pyiqa.learning.feature_store import WHOLE, FeatureStore, View
+from clipiqa_pyiqa.learning.recipe import PYIQA, replaced
+from clipiqa_pyiqa.learning.trainer import Trainer
+from clipiqa_pyiqa.learning.views import Views
+from clipiqa_pyiqa.learning.word_search import make_candidates, search
+from clipiqa_pyiqa.learning.words import TEMPLATES, known_words
+from clipiqa_pyiqa.prompts.learned import PromptLearner
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+
+ROOT = Path(__file__).parents[2]
+KONIQ = 7058  # training images
+IMAGES = 128
+SIZE = (512, 384)
+
+
+def write_images(folder: Path, sources: list[Path]) -> list[Path]:
+    """JPEG files of the size of KonIQ-10k's small ones, cut out of photos."""
+    paths = []
+    for number, source in zip(range(IMAGES), itertools.cycle(sources), strict=False):
+        photo = Image.open(source).convert("RGB")
+        scale = 1.2 * max(SIZE[0] / photo.width, SIZE[1] / photo.height)
+        photo = photo.resize((round(photo.width * scale), round(photo.height * scale)))
+        left, top = ((a - b) * (number % 7) // 7 for a, b in zip(photo.size, SIZE, strict=True))
+        paths.append(folder / f"{number}.jpg")
+        photo.crop((left, top, left + SIZE[0], top + SIZE[1])).save(paths[-1], quality=90)
+    return paths
+
+
+def pyiqas_trainer(weights: Path, paths: list[Path], folder: Path, batch_size: int) -> float:
+    """Seconds per batch of pyiqa's trainer with its built-in, by its own recipe (crops of 384 px)."""
+    from pyiqa.archs import clipiqa_arch
+    from pyiqa.archs.clip_model import build_model
+    from pyiqa.models.general_iqa_model import GeneralIQAModel
+    from pyiqa.train import train_pipeline
+
+    options = yaml.safe_load((ROOT / "configs/train/pyiqa.yml").read_text())
+    rows = [f"{path.name},{index % 100},{'val' if index < 2 else 'train'}" for index, path in enumerate(paths)]
+    (folder / "meta.csv").write_text("img_name,MOS,official_split\n" + "\n".join(rows))
+    for data_set in options["datasets"].values():
+        data_set |= {"meta_info_file": str(folder / "meta.csv"), "dataroot_target": str(paths[0].parent)}
+        data_set |= {"num_worker_per_gpu": 2, "batch_size_per_gpu": batch_size}
+    options["datasets"]["train"]["dataset_enlarge_ratio"] = 2
+    options["name"] = f"batch{batch_size}"
+    options["network"] = {"type": "CLIPIQA_builtin", "model_type": "clipiqa+", "pretrained": False}
+    options["network"]["pos_embedding"] = True
+    steps = 5 if batch_size < 64 else 2
+    options["train"] |= {"total_iter": steps}
+    del options["train"]["total_epoch"]
+    options["val"] |= {"val_freq": 10**6, "pbar": False}
+    options["logger"] |= {"use_tb_logger": False, "save_latest_freq": 10**6}
+    (folder / "train.yml").write_text(yaml.safe_dump(options))
+    clip = build_model(load_file(weights)).float()
+    starts: list[float] = []
+    step = GeneralIQAModel.optimize_parameters
+
+    def timed(self: GeneralIQAModel, *args: object) -> None:
+        step(self, *args)
+        starts.append(time.perf_counter())
+
+    with (
+        mock.patch.object(clipiqa_arch, "load", lambda name, device: clip),
+        mock.patch.object(GeneralIQAModel, "optimize_parameters", timed),
+        mock.patch.object(sys, "argv", ["train.py", "-opt", str(folder / "train.yml")]),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        train_pipeline(str(folder))
+    return statistics.mean(b - a for a, b in itertools.pairwise(starts))  # without the first, which warms up
+
+
+class Random:
+    """Unit features as a store would give them."""
+
+    def __init__(self, count: int) -> None:
+        self.features = F.normalize(torch.randn(count, 1024), dim=-1)
+
+    def draw(self, row: int, generator: torch.Generator) -> View:
+        return WHOLE
+
+    def batch(self, rows: list[int], views: list[View]) -> Tensor:
+        return self.features[rows]
+
+
+def our_trainer(weights: Path, folder: Path, batch_size: int) -> Trainer:
+    metric = CLIPIQA("clipiqa+", pretrained=False, clip_weights=weights, quick_gelu=True, pos_embedding=True)
+    count = 40 * batch_size
+    config = replaced(PYIQA, batch_size=batch_size)
+    given = torch.rand(count, 1), Random(8).features, torch.rand(8)
+    return Trainer(metric, config, Random(count), *given, folder)
+
+
+@contextlib.contextmanager
+def all_positions() -> Iterator[None]:
+    """Text computed at all 77 positions, as everybody else does."""
+
+    def embeddings(self: PromptLearner) -> Tensor:
+        ctx, half = self.ctx.expand(2, -1, -1), self.n_ctx // 2
+        parts = zip(self.token_prefix, ctx, self.token_suffix, self.words, strict=True)
+        return torch.stack([torch.cat([a, c[:half], s[:w], c[half:], s[w:]]) for a, c, s, w in parts])
+
+    def encode(self: TextTower, embeddings: Tensor, ends: Tensor) -> Tensor:
+        x = self.norm(self.transformer(embeddings + self.positional_embedding, is_causal=True))
+        return x[torch.arange(len(x)), ends] @ self.projection
+
+    with mock.patch.object(PromptLearner, "embeddings", embeddings), mock.patch.object(TextTower, "encode", encode):
+        yield
+
+
+def step_times(trainer: Trainer) -> tuple[float, float]:
+    """Seconds of a step with text only to its end, and of the same step with all 77 positions; in turns."""
+    features, targets = trainer.features.batch(list(range(64)), []), trainer.targets[:64]
+    short, whole = [], []
+    for _ in range(12):
+        start = time.perf_counter()
+        trainer.step(features, targets)
+        short.append(time.perf_counter() - start)
+        with all_positions():
+            start = time.perf_counter()
+            trainer.step(features, targets)
+            whole.append(time.perf_counter() - start)
+    return statistics.median(short[2:]), statistics.median(whole[2:])
+
+
+def one_by_one(metric: CLIPIQA, texts: list[str]) -> float:
+    """Seconds per text, encoded with 77 positions and alone."""
+    tower = metric.clip.text_tower(torch.device("cpu"), torch.float32)
+
+    def encode(text: str) -> None:
+        tokens = tokenize([text])
+        x = tower.norm(tower.transformer(tower.embed(tokens) + tower.positional_embedding, is_causal=True))
+        F.normalize(x[0, tokens[0].argmax()] @ tower.projection, dim=-1)
+
+    with torch.no_grad():
+        encode(texts[0])
+        start = time.perf_counter()
+        for text in texts:
+            encode(text)
+    return (time.perf_counter() - start) / len(texts)
+
+
+def search_time(weights: Path, candidates: list) -> tuple[float, float, int]:
+    """Seconds of a search on 2,000 stored features, of encoding its texts the slow way, and how many these are."""
+    metric = CLIPIQA(clip_weights=weights, quick_gelu=True).eval()
+    features, targets = Random(2000).features, torch.rand(2000, generator=torch.Generator().manual_seed(0))
+    texts = list(dict.fromkeys(text for made in candidates for text in (made.pair.positive, made.pair.negative)))
+    slow = one_by_one(metric, texts[:: len(texts) // 50]) * len(texts)
+    start = time.perf_counter()
+    search(metric, features, targets, range(400), candidates)
+    return time.perf_counter() - start, slow, len(texts)
+
+
+def different_texts(pairs: int) -> list:
+    """Candidates none of whose texts occurs twice."""
+    positives, negatives = (list(dict.fromkeys(side)) for side in zip(*known_words(), strict=True))
+    articles = ("a", "the", "this", "my", "one", "some", "his", "her", "our", "any")
+    nouns = ("photo", "image", "picture", "shot", "view")
+    several = [f"{article} {{}} {noun}." for noun in nouns for article in articles]
+    made = [found for t in several for found in make_candidates(zip(positives, negatives, strict=False), [t])]
+    return made[:pairs]
+
+
+def row(what: str, ours: float, theirs: float, note: str) -> None:
+    ratio = f"{ours / theirs:.3g} (1/{theirs / ours:.0f})"
+    print(f"| {what} | {ours:.3g} s | {theirs:.3g} s | {ratio} | {note} |", flush=True)
+
+
+def main() -> None:
+    logging.disable(logging.WARNING)
+    folder = Path(tempfile.mkdtemp())
+    sources = sorted(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "tests/data").glob("*.jpg"))
+    weights = save_seeded(folder)
+    (folder / "images").mkdir()
+    paths = write_images(folder / "images", sources)
+    torch.manual_seed(0)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    print(f"{machine}, torch {torch.__version__} on {torch.get_num_threads()} threads")
+    print("\n| what | ours | the other | ratio | |\n|---|---|---|---|---|")
+
+    times = step_times(our_trainer(weights, folder, 64))
+    row("step of batch 64: text to its end / 77 positions", *times, "median of 10, in turns")
+    for name, candidates in {
+        "1,000 pairs of different texts": different_texts(1000),
+        "our list": make_candidates(known_words(), TEMPLATES),
+    }.items():
+        ours, slow, texts = search_time(weights, candidates)
+        note = f"{len(candidates):,} pairs, {texts:,} texts, 2,000 features, 100 intervals"
+        row(f"prompts search, {name} / only encoding its texts, 77 positions, singly", ours, slow, note)
+    for batch_size in (8, 64):
+        trainer = our_trainer(weights, folder, batch_size)
+        trainer.train_epoch()
+        start = time.perf_counter()
+        trainer.train_epoch()
+        ours = (time.perf_counter() - start) / 40
+        theirs = pyiqas_trainer(weights, paths, folder, batch_size)
+        steps = KONIQ // batch_size
+        what = f"epoch of {KONIQ:,} images, batch {batch_size}: cached / pyiqa's trainer with its built-in"
+        row(what, ours * steps, theirs * steps, f"{ours:.3g} s / {theirs:.3g} s per batch, times {steps}")
+    store = FeatureStore(trainer.metric, folder / "store")
+    views = [Views(PYIQA.recipe, 0).of(index)[:2] for index in range(16)]
+    for name, asked in {"whole, flipped": [(WHOLE, View(flip=True))] * 16, "crops of 384": views}.items():
+        plan = store.plan(paths[:16], asked)
+        start = time.perf_counter()
+        store.fill(plan)
+        seconds = (time.perf_counter() - start) / plan.to_encode
+        print(f"| first pass, {name} | {seconds:.3g} s per feature | | | {plan.to_encode} features |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

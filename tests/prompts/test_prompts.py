@@ -1,0 +1,223 @@
+"""The words: the paper's tables, what a user may pass as ``prompts``, and what each mistake says."""
+
+from __future__ import annotations
+
+import ast
+from importlib.util import find_spec
+from pathlib import Path
+
+import open_clip
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clipiqa_pyiqa.errors import PromptError
+from clipiqa_pyiqa.prompts.pairs import (
+    ALIASES,
+    NAMED_PAIRS,
+    PRESETS,
+    SOURCES,
+    PromptPair,
+    count_tokens,
+    parse_prompt_argument,
+    parse_prompts,
+)
+
+# Copied by hand from the paper (Sec. 3.2, Tables 3, 4 and 6) and, for `aesthetic`, the official demo.
+PAPER = {
+    "quality": ("Good photo.", "Bad photo."),
+    "aesthetic": ("Aesthetic photo.", "Not aesthetic photo."),
+    "brightness": ("Bright photo.", "Dark photo."),
+    "noisiness": ("Clean photo.", "Noisy photo."),
+    "colorfulness": ("Colorful photo.", "Dull photo."),
+    "sharpness": ("Sharp photo.", "Blurry photo."),
+    "contrast": ("High contrast photo.", "Low contrast photo."),
+    "complex/simple": ("Complex photo.", "Simple photo."),
+    "natural/synthetic": ("Natural photo.", "Synthetic photo."),
+    "happy/sad": ("Happy photo.", "Sad photo."),
+    "scary/peaceful": ("Scary photo.", "Peaceful photo."),
+    "new/old": ("New photo.", "Old photo."),
+    "warm/cold": ("Warm photo.", "Cold photo."),
+    "real/abstract": ("Real photo.", "Abstract photo."),
+    "beautiful/ugly": ("Beautiful photo.", "Ugly photo."),
+    "lonely/sociable": ("Lonely photo.", "Sociable photo."),
+    "relaxing/stressful": ("Relaxing photo.", "Stressful photo."),
+}
+CRISP = ("Crisp photo.", "Hazy photo.")
+
+
+def texts(*args: object, **kwargs: object) -> list[tuple[str, str]]:
+    return [(pair.positive, pair.negative) for pair in parse_prompts(*args, **kwargs)]
+
+
+@pytest.mark.parametrize(("name", "pair"), PAPER.items())
+def test_every_pair_of_the_paper_has_a_name(name: str, pair: tuple[str, str]) -> None:
+    assert texts(name) == [pair]
+    assert texts(name.split("/")[0]) == [pair]
+
+
+def test_there_are_no_other_named_pairs() -> None:
+    assert sorted(NAMED_PAIRS) == sorted(name.split("/")[0] for name in PAPER)
+    assert all(pair.name == name for name, pair in NAMED_PAIRS.items())
+    assert SOURCES.keys() == NAMED_PAIRS.keys()
+
+
+def test_aliases_lead_to_names_and_hide_none() -> None:
+    assert set(ALIASES.values()) <= set(NAMED_PAIRS)
+    assert not set(ALIASES) & (set(NAMED_PAIRS) | set(PRESETS))
+    assert texts("colourfulness") == texts("colorfullness") == [PAPER["colorfulness"]]
+    assert texts(" Sharpness ") == texts("SHARP/Blurry") == [PAPER["sharpness"]]
+
+
+def test_the_preset_has_the_words_of_the_installed_builtin() -> None:
+    """Read from pyiqa's source, since importing its module needs openai's clip."""
+    spec = find_spec("pyiqa")
+    assert spec is not None and spec.origin is not None
+    tree = ast.parse((Path(spec.origin).parent / "archs" / "clipiqa_arch.py").read_text())
+    (words,) = (
+        [element.value for element in node.elts if isinstance(element, ast.Constant)]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.List) and len(node.elts) == 10
+    )
+    assert texts("pyiqa") == list(zip(words[::2], words[1::2], strict=True))
+
+
+def test_what_a_user_may_pass() -> None:
+    assert texts() == texts(None) == [PAPER["quality"]]
+    assert texts(CRISP) == [CRISP]
+    assert texts(["quality", CRISP]) == [PAPER["quality"], CRISP]
+    assert texts(["happy", "scary"]) == [
+        PAPER["happy/sad"],
+        PAPER["scary/peaceful"],
+    ]  # two strings in a list: two names
+    assert texts([list(CRISP)]) == [CRISP]  # as YAML writes it: a nested list is a pair
+    assert texts([["happy", "scary"]]) == texts(("happy", "scary")) == [("happy", "scary")]
+    assert texts(("quality", CRISP)) == texts(["quality", CRISP])
+    assert texts(["quality", "pyiqa"])[1:] == texts("pyiqa")
+    assert texts(["new", "new"]) == 2 * [PAPER["new/old"]]  # asked twice, answered twice: columns follow the question
+
+
+def test_pairs_are_taken_as_they_are() -> None:
+    pairs = parse_prompts(["quality", CRISP], template="A photo of {}.")
+    assert parse_prompts(pairs) == parse_prompts(list(pairs), template="There is {} in the photo.") == pairs
+    assert parse_prompts(pairs[0]) == pairs[:1]
+
+
+def test_a_free_pair_is_named_by_its_words_as_the_command_line_writes_it() -> None:
+    (pair,) = parse_prompts(("  Crisp\nphoto. ", "Hazy photo."))
+    assert pair == PromptPair("Crisp photo.|Hazy photo.", *CRISP)
+    assert parse_prompts(parse_prompt_argument(pair.name)) == (pair,)
+    assert parse_prompt_argument("sharpness") == "sharpness"
+
+
+def test_templates_of_table_2() -> None:
+    assert texts("quality", template="{} photo.") == texts("quality")
+    assert texts("quality", template="A photo of {}.") == [("A photo of Good.", "A photo of Bad.")]
+    assert texts("contrast", template="There is {} in the photo.") == [
+        ("There is High contrast in the photo.", "There is Low contrast in the photo.")
+    ]
+    assert texts(("High quality", "Low quality"), template="{} photo.") == [
+        ("High quality photo.", "Low quality photo.")
+    ]
+    assert parse_prompts("quality", template="A photo of {}.")[0].name == "quality"
+
+
+def test_tokens_are_counted_as_clip_counts_them() -> None:
+    text = "A rather noisy photo, isn't it?"
+    assert count_tokens(text) == int((open_clip.tokenize([text]) != 0).sum())
+    longest = " ".join(["photo"] * 75)
+    assert count_tokens(longest) == 77
+    assert texts((longest, "Bad photo.")) == [(longest, "Bad photo.")]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ("sharpnes", "unknown prompt pair 'sharpnes': did you mean 'sharpness'"),
+        ("colours", "did you mean 'colo"),
+        ("piqa", "did you mean 'pyiqa'"),
+        ("Good photo.", "unknown prompt pair 'Good photo.'.*a pair, \\('Crisp photo.', 'Hazy photo.'\\)"),
+        (["Crisp photo.", "Hazy photo."], "unknown prompt pair.*in YAML"),
+        ("", "name of a prompt pair is empty"),
+        ([], "list of prompts is empty"),
+        ((), "a pair is two texts, positive first, but \\(\\) came"),
+        (("Good photo.",), "a pair is two texts"),
+        (("a", "b", "c"), "a pair is two texts"),
+        ([["a", "b", "c"]], "a pair is two texts"),
+        ([[CRISP]], "a pair is two texts"),
+        ([("Good photo.", None)], "a pair is two texts"),
+        (("Good photo.", " \n"), "the negative text of .* is empty"),
+        (("", "Bad photo."), "the positive text of .* is empty"),
+        (("Good photo.", "&nbsp;"), "CLIP reads nothing in '&nbsp;'"),
+        (("Good photo.", "GOOD  photo."), "both sides of the pair read the same"),
+        (("photo " * 76, "Bad photo."), "has 78 tokens .* CLIP reads 77"),
+        (("Good <end_of_text> photo.", "Bad photo."), "start or end mark"),
+        (("Good \udc80 photo.", "Bad photo."), "not valid Unicode"),
+        (3, r"but 3 \(int\) came"),
+        ([None], r"None \(NoneType\) came"),
+        ({"good": "bad"}, r"\(dict\) came"),
+        (b"quality", r"\(bytes\) came"),
+    ],
+)
+def test_mistakes_are_explained(prompts: object, message: str) -> None:
+    with pytest.raises(PromptError, match=message) as caught:
+        parse_prompts(prompts)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "template", ["A photo.", "", "{} or {}", "{0} photo.", "{text}", "{} {", "{{}}", "{!r}", 3, ["{}"]]
+)
+def test_bad_templates_are_explained(template: object) -> None:
+    with pytest.raises(PromptError, match=r"template .*one \{\}"):
+        parse_prompts("quality", template=template)
+
+
+def test_what_a_template_cannot_reword() -> None:
+    with pytest.raises(PromptError, match="'pyiqa' has a wording of its own"):
+        parse_prompts(["quality", "pyiqa"], template="A photo of {}.")
+    with pytest.raises(PromptError, match="tokens"):
+        parse_prompts("quality", template="A photo of {}. " + "photo " * 76)
+
+
+@pytest.mark.parametrize("argument", ["a|b|c", "||"])
+def test_a_command_line_pair_has_two_parts(argument: str) -> None:
+    with pytest.raises(PromptError, match="3 parts: write a pair as 'positive\\|negative'"):
+        parse_prompt_argument(argument)
+
+
+any_text = st.text(st.characters(), max_size=12) | st.sampled_from([*NAMED_PAIRS, *ALIASES, "pyiqa", *CRISP])
+anything = st.recursive(
+    any_text | st.none() | st.booleans() | st.integers() | st.floats() | st.binary(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.dictionaries(any_text, inner, max_size=2),
+    max_leaves=8,
+)
+templates = st.none() | st.text(st.sampled_from("{}a !.:0"), max_size=8) | any_text
+
+
+@settings(max_examples=500, deadline=None, database=None)
+@given(prompts=anything, template=templates)
+def test_any_input_gives_pairs_or_one_sentence(prompts: object, template: object) -> None:
+    try:
+        pairs = parse_prompts(prompts, template)
+    except PromptError as error:
+        assert str(error) and "\n" not in str(error)
+        return
+    assert pairs
+    for pair in pairs:
+        assert all(2 < count_tokens(text) <= 77 for text in (pair.positive, pair.negative))
+        assert pair.positive != pair.negative
+    assert parse_prompts(pairs) == pairs
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(argument=st.text(st.characters(), max_size=20))
+def test_any_command_line_argument_gives_pairs_or_one_sentence(argument: str) -> None:
+    try:
+        pairs = parse_prompts([parse_prompt_argument(argument)])
+    except PromptError as error:
+        assert str(error) and "\n" not in str(error)
+        return
+    for pair in pairs:
+        assert pair.name in NAMED_PAIRS or pair.name == f"{pair.positive}|{pair.negative}"

@@ -1,0 +1,460 @@
+"""Result files: what they hold, that pandas reads them, and that nothing is lost or doubled when a run breaks off."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from clipiqa_pyiqa.errors import OutputError
+from clipiqa_pyiqa.files import writing
+from clipiqa_pyiqa.files.locking import LockedError
+from clipiqa_pyiqa.scoring.result_files import FORMATS, Output, format_of, open_results, read_results, write_to
+from clipiqa_pyiqa.scoring.rows import Header, ResultsError, Row, printable
+
+HEADER = Header(("quality", "Crisp photo.|Hazy, dim photo."), {"metric": "clipiqa", "weights": "openai afeb0e10"})
+ROWS = [
+    Row("photos/a.jpg", (0.25, 0.5), 640, 480, 640, 480, 1),
+    Row('odd "name", with #hash\nand line break.png', (0.1, 1 / 3), 4000, 3000, 1024, 768, 6, "16-bit grey->rgb"),
+    Row("photos/bad.jpg", error="'photos/bad.jpg' is empty (0 bytes)."),
+    Row("photos/ü–z.jpg", (1.0, 1e-7), 33, 32, 33, 32, 1, "rgb+alpha->rgb on white"),
+]
+FILE_FORMATS = ["csv", "jsonl", "parquet"]
+METRIC = "clipiqa, openai afeb0e10"
+
+
+def beside(path: Path) -> list[str]:
+    """The files of a finished run."""
+    return [path.name] if path.suffix == ".parquet" else [path.name, f"{path.name}.provenance.json"]
+
+
+def first_version(path: Path, rows: list[Row] = ROWS, header: Header = HEADER) -> None:
+    """Write a csv or jsonl file as the first version did."""
+    from clipiqa_pyiqa.scoring.rows import FIELDS, csv_line
+
+    if path.suffix == ".csv":
+        lines = [*(f"# {key}: {value}\n" for key, value in header.provenance.items())]
+        lines += [csv_line(["path", *header.columns, *FIELDS])]
+        lines += [csv_line(row.as_dict(header.columns).values()) for row in rows]
+    else:
+        said = {"columns": header.columns, "provenance": dict(header.provenance)}
+        records = [said, *(row.as_dict(header.columns) for row in rows)]
+        lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
+    path.write_text("".join(lines), encoding="utf-8", newline="")
+
+
+def write(
+    path: Path, rows: list[Row] = ROWS, header: Header = HEADER, paths: list[str] | None = None, **how: bool
+) -> None:
+    output = Output(path, format_of(path), **how)
+    with open_results(output, header, [row.path for row in rows] if paths is None else paths) as writer:
+        for row in rows:
+            if row.path not in writer.done:
+                writer.write(row)
+
+
+def broken_off(path: Path, rows: list[Row] = ROWS, **how: bool) -> Path:
+    """Break a run off after some rows; returns what it leaves."""
+    output = Output(path, format_of(path), **how)
+    with pytest.raises(KeyboardInterrupt), open_results(output, HEADER) as writer:
+        for row in rows:
+            writer.write(row)
+        raise KeyboardInterrupt
+    return output.journal
+
+
+@pytest.fixture(params=FILE_FORMATS)
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return tmp_path / f"scores.{request.param}"
+
+
+class TestContents:
+    def test_round_trip(self, path: Path) -> None:
+        write(path)
+        assert read_results(path) == (HEADER, ROWS)
+        assert sorted(os.listdir(path.parent)) == beside(path)  # nothing else is left
+
+    def test_csv_text(self, tmp_path: Path) -> None:
+        write(tmp_path / "scores.csv", ROWS[:1] + ROWS[2:3])
+        assert (tmp_path / "scores.csv").read_text().splitlines() == [
+            'path,quality,"Crisp photo.|Hazy, dim photo.",width,height,scored_width,scored_height,exif_orientation,'
+            "converted,error,metric",
+            f'photos/a.jpg,0.25,0.5,640,480,640,480,1,,,"{METRIC}"',
+            f"photos/bad.jpg,,,,,,,,,'photos/bad.jpg' is empty (0 bytes).,\"{METRIC}\"",
+        ]
+
+    def test_jsonl_text(self, tmp_path: Path) -> None:
+        write(tmp_path / "scores.jsonl", ROWS[3:])
+        (only,) = map(json.loads, (tmp_path / "scores.jsonl").read_text().splitlines())
+        assert only["path"] == "photos/ü–z.jpg" and only["quality"] == 1.0 and only["error"] == ""
+        assert list(only)[-1] == "metric" and only["metric"] == METRIC
+
+    def test_provenance_beside(self, tmp_path: Path) -> None:
+        write(tmp_path / "scores.csv")
+        said = json.loads((tmp_path / "scores.csv.provenance.json").read_text())
+        assert said["provenance"] == dict(HEADER.provenance) and said["columns"] == list(HEADER.columns)
+        assert said["sha256"] == hashlib.sha256((tmp_path / "scores.csv").read_bytes()).hexdigest()
+
+    @pytest.mark.parametrize("suffix", FILE_FORMATS)
+    def test_pandas_reads_it_without_an_option(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"scores.{suffix}"
+        write(path)
+        if suffix == "jsonl":
+            frame = pd.read_json(path, lines=True)
+        else:
+            frame = pd.read_csv(path) if suffix == "csv" else pd.read_parquet(path)
+        assert frame.path.tolist() == [row.path for row in ROWS]
+        assert frame.quality.isna().tolist() == [False, False, True, False]
+        assert frame[HEADER.columns[1]].dropna().tolist() == pytest.approx([0.5, 1 / 3, 1e-7], rel=1e-10)  # of JSON
+        assert frame.columns[-1] == "metric" and set(frame.metric) == {METRIC}
+
+    def test_which_metric_in_short(self) -> None:
+        said = {"metric": "clipiqa", "backbone": "RN50", "weights": "openai afeb0e10", "version": "1.0"}
+        assert Header(("a",), {**said, "prompts": "A|B"}).metric == "clipiqa, RN50, openai afeb0e10, A|B, 1.0"
+        long = Header(("a",), {**said, "prompts": "Good photo.|Bad photo.; " * 30}).metric
+        assert len(long) < 80 and "prompts " in long
+
+    @pytest.mark.parametrize("name", ["metric", "width", "path"])
+    def test_no_score_is_called_like_another_column(self, name: str) -> None:
+        with pytest.raises(ResultsError, match=f"no score can be called '{name}'"):
+            Header((name,), {})
+
+    def test_pandas_reads_parquet_with_provenance(self, tmp_path: Path) -> None:
+        write(tmp_path / "scores.parquet")
+        frame = pd.read_parquet(tmp_path / "scores.parquet")
+        assert frame.path.tolist() == [row.path for row in ROWS]
+        assert frame.quality.isna().tolist() == [False, False, True, False]
+        assert frame.attrs == dict(HEADER.provenance)
+
+    def test_names_that_are_not_utf8(self, path: Path) -> None:
+        raw = os.fsdecode(b"caf\xe9.jpg")
+        write(path, [Row(raw, (0.5, 0.5), 40, 40, 40, 40, 1)])
+        assert read_results(path)[1][0].path == r"caf\xe9.jpg" == printable(raw)
+
+    def test_values_of_the_header_stay_on_one_line(self, tmp_path: Path) -> None:
+        header = Header(("quality",), {"prompts": "Good\nphoto.|Bad   photo."})
+        write(tmp_path / "scores.csv", [], header)
+        assert read_results(tmp_path / "scores.csv")[0].provenance == {"prompts": "Good photo.|Bad photo."}
+
+    def test_parquet_of_several_row_groups(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("clipiqa_pyiqa.scoring.rows._PARQUET_GROUP", 3)
+        rows = [Row(f"{n}.png", (n / 10, 0.5), 40, 40, 40, 40, 1) for n in range(10)]
+        write(tmp_path / "scores.parquet", rows)
+        assert read_results(tmp_path / "scores.parquet")[1] == rows
+
+
+class TestTable:
+    def text(self, rows: list[Row]) -> list[str]:
+        stream = io.BytesIO()
+        with write_to(stream, "table", HEADER, [row.path for row in rows]) as writer:
+            for row in rows:
+                writer.write(row)
+        return stream.getvalue().decode().splitlines()
+
+    def test_is_aligned_and_ends_with_the_mean(self) -> None:
+        lines = self.text([ROWS[0], ROWS[2], ROWS[3]])
+        assert lines[0] == "# metric clipiqa, weights openai afeb0e10"
+        assert lines[1].split() == ["path", "quality", "Crisp", "photo.|Hazy,", "dim", "photo.", "size"]
+        assert lines[2].split() == ["photos/a.jpg", "0.2500", "0.5000", "640×480"]
+        assert lines[3].split() == ["photos/bad.jpg", "-", "-", "not", "scored"]
+        assert lines[4].endswith("33×32, rgb+alpha->rgb on white")
+        assert lines[5].split() == ["mean", "of", "2", "0.6250", "0.2500"]
+        assert (
+            len({line.index(mark) for line, mark in zip(lines[1:5], ["size", "640", "not", "33×"], strict=True)}) == 1
+        )
+
+    def test_shrunk_images_say_so(self) -> None:
+        assert "4000×3000 as 1024×768, 16-bit" in "\n".join(self.text(ROWS[:2]))
+
+    def test_a_single_image_has_no_mean(self) -> None:
+        assert len(self.text(ROWS[:1])) == 3
+
+
+class TestStream:
+    def test_each_row_is_out_at_once(self) -> None:
+        stream = io.BytesIO()
+        with write_to(stream, "csv", HEADER) as writer:
+            for number, row in enumerate(ROWS, 1):
+                writer.write(row)
+                assert len(list(csv.reader(stream.getvalue().decode().splitlines(keepends=True)[1:]))) == number
+
+    def test_full(self) -> None:
+        with open("/dev/full", "wb", buffering=0) as full, pytest.raises(ResultsError, match="No space left on device"):
+            write_to(full, "csv", HEADER)
+
+
+class TestResume:
+    def test_goes_on_where_a_run_ended(self, path: Path) -> None:
+        output = Output(path, format_of(path))
+        with pytest.raises(KeyboardInterrupt), open_results(output, HEADER) as writer:
+            writer.write(ROWS[0])
+            writer.write(ROWS[1])
+            raise KeyboardInterrupt
+        write(path, resume=True)
+        assert read_results(path) == (HEADER, ROWS)
+        assert sorted(os.listdir(path.parent)) == beside(path)
+
+    def test_tries_failures_again_and_keeps_those_it_was_not_asked_about(self, path: Path) -> None:
+        write(path)
+        good = Row("photos/bad.jpg", (0.7, 0.7), 50, 50, 50, 50, 1)
+        write(path, [good], resume=True)
+        assert read_results(path)[1] == [ROWS[0], ROWS[1], ROWS[3], good]
+        write(path, [Row("other.jpg", error="broken.")], paths=["other.jpg"], resume=True)
+        write(path, [], paths=["photos/a.jpg"], resume=True)
+        assert read_results(path)[1][-1] == Row("other.jpg", error="broken.")
+
+    def test_of_a_finished_run_changes_nothing(self, path: Path) -> None:
+        write(path, [row for row in ROWS if not row.error])
+        before = path.read_bytes()
+        write(path, [row for row in ROWS if not row.error], resume=True)
+        assert path.read_bytes() == before
+
+    def test_of_nothing_starts(self, path: Path) -> None:
+        write(path, resume=True)
+        assert read_results(path)[1] == ROWS
+
+    @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+    def test_wherever_a_file_of_the_first_version_was_torn(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"scores.{suffix}"
+        first_version(path)
+        assert read_results(path) == (HEADER, ROWS)
+        content = path.read_bytes()
+        for end in range(content.index(b"photos/a.jpg"), len(content), 7):
+            path.write_bytes(content[:end])
+            write(path, resume=True)
+            rows = read_results(path)[1]
+            assert sorted(rows, key=ROWS.index) == ROWS, end
+
+    def test_wherever_a_journal_was_torn(self, path: Path) -> None:
+        journal = broken_off(path)
+        content = journal.read_bytes()
+        for end in range(content.index(b"\n") + 1, len(content), 11):
+            journal.write_bytes(content[:end])
+            write(path, resume=True)
+            assert sorted(read_results(path)[1], key=ROWS.index) == ROWS, end
+            path.unlink()
+
+    def test_wherever_a_journal_is_damaged(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        journal = broken_off(path)
+        content = journal.read_bytes()
+        rng, seen = random.Random(0), 0
+        for _ in range(60):
+            where = rng.randrange(content.index(b"\n") + 1, len(content) - 1)
+            damaged = bytearray(content)
+            damaged[where] ^= rng.randrange(1, 256)
+            journal.write_bytes(damaged)
+            caplog.clear()
+            with pytest.raises(ResultsError, match=r"is damaged \(line \d"):
+                read_results(journal)
+            write(path, resume=True)
+            seen += "are left out, to be scored again: line " in caplog.text
+            assert sorted(read_results(path)[1], key=ROWS.index) == ROWS, where
+            path.unlink()
+        assert seen == 60
+
+    def test_of_a_journal_of_the_first_version(self, tmp_path: Path) -> None:
+        first_version(journal := tmp_path / "scores.parquet.part.jsonl", ROWS[:2])
+        write(tmp_path / "scores.parquet", resume=True)
+        assert read_results(tmp_path / "scores.parquet") == (HEADER, ROWS) and not journal.exists()
+
+    def test_what_cannot_be_right_is_scored_again(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        wrong = [Row(f"{n}.jpg", (score, 0.5), 9, 9, 9, 9, 1) for n, score in enumerate((1.5, -0.1, float("nan")))]
+        twice = [Row("2x.jpg", (score, 0.5), 9, 9, 9, 9, 1) for score in (0.1, 0.2)]
+        journal = broken_off(path, [*ROWS, *wrong, *twice])
+        rows = [Row(row.path, (0.5, 0.5), 9, 9, 9, 9, 1) for row in (*wrong, twice[0])]
+        write(path, [*ROWS, *rows], resume=True)
+        assert read_results(path)[1] == [ROWS[0], ROWS[1], ROWS[3], ROWS[2], *rows] and not journal.exists()
+        assert (
+            "'0.jpg' (its score is 1.5), '1.jpg' (its score is -0.1), '2.jpg' (its score is nan) and 1" in caplog.text
+        )
+
+    def test_a_damaged_file_is_neither_read_nor_resumed(self, path: Path) -> None:
+        write(path)
+        content = path.read_bytes()
+        place = content.index(b"photos/a.jpg")
+        path.write_bytes(content.replace(b"photos/a.jpg", b"photos/b.jpg") if place else b"")
+        with pytest.raises(ResultsError, match="is damaged"):
+            read_results(path)
+        with pytest.raises(ResultsError, match="is damaged"):
+            write(path, resume=True)
+
+    def test_a_copy_without_its_provenance_is_read_but_not_resumed(self, tmp_path: Path) -> None:
+        for path in (tmp_path / "scores.csv", tmp_path / "scores.jsonl"):
+            write(path)
+            path.with_name(path.name + ".provenance.json").unlink()
+            assert read_results(path) == (Header(HEADER.columns, {}), ROWS)
+            with pytest.raises(ResultsError, match=r"as 'scores\..*\.provenance\.json' is not beside it"):
+                write(path, resume=True)
+
+    @pytest.mark.parametrize(
+        ("columns", "changes", "message"),
+        [
+            (2, {"weights": "laion 12345678"}, "weights was openai afeb0e10 and is now laion 12345678;"),
+            (2, {"max_side": "512"}, "max_side was not given and is now 512;"),
+            (1, {}, "columns was quality, Crisp .* and is now quality;"),
+        ],
+    )
+    def test_refuses_scores_of_another_make(
+        self, path: Path, columns: int, changes: dict[str, str], message: str
+    ) -> None:
+        header = Header(HEADER.columns[:columns], {**HEADER.provenance, **changes})
+        write(path)
+        before = path.read_bytes()
+        with pytest.raises(ResultsError, match=f"cannot be resumed, as its scores were made another way.*{message}"):
+            write(path, ROWS, header, resume=True)
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize(
+        "content", ['["12345678", {}]\n', "a,b\n1,2\n", "{}\n", "# a: b\n", "\x00\x01", "path,error\n", "[1, 2]\n"]
+    )
+    def test_refuses_what_is_no_result_file(self, path: Path, content: str) -> None:
+        path.write_text(content)
+        with pytest.raises(ResultsError, match="is not a result file of clipiqa score"):
+            write(path, resume=True)
+        assert path.read_text() == content
+
+    def test_refuses_a_damaged_row_of_the_first_version(self, tmp_path: Path) -> None:
+        path = tmp_path / "scores.jsonl"
+        first_version(path)
+        path.write_bytes(path.read_bytes().replace(b'"quality": 0.25', b'"quality": oops'))
+        with pytest.raises(ResultsError, match="damaged"):
+            write(path, resume=True)
+
+
+class TestOneRunAtATime:
+    def test_a_second_one_is_refused_and_the_first_loses_nothing(self, path: Path) -> None:
+        output = Output(path, format_of(path))
+        with open_results(output, HEADER) as writer:
+            writer.write(ROWS[0])
+            for how in ({}, {"resume": True}, {"overwrite": True}):
+                with pytest.raises((LockedError, ResultsError), match=r"is being written by process|exists already"):
+                    write(path, **how)
+            for row in ROWS[1:]:
+                writer.write(row)
+        assert read_results(path)[1] == ROWS
+        assert sorted(os.listdir(path.parent)) == beside(path)
+
+    def test_one_that_was_checked_before_another_ended_replaces_nothing(self, path: Path) -> None:
+        late = Output(path, format_of(path))
+        write(path)
+        with pytest.raises(ResultsError, match="exists already"):
+            open_results(late, HEADER)
+
+    def test_a_deleted_journal_is_an_error(self, path: Path) -> None:
+        output = Output(path, format_of(path))
+        with pytest.raises(OutputError, match="was deleted or replaced"), open_results(output, HEADER) as writer:
+            output.journal.unlink()
+            writer.write(ROWS[0])
+        assert not path.exists()
+
+
+class TestOutput:
+    def test_existing_file_is_not_replaced_unasked(self, path: Path) -> None:
+        write(path)
+        with pytest.raises(ResultsError, match="exists already: pass --resume to go on with it, or --overwrite"):
+            write(path)
+        write(path, ROWS[:1], overwrite=True)
+        assert read_results(path)[1] == ROWS[:1]
+
+    def test_an_interrupted_run_that_is_to_overwrite_leaves_the_old_file(self, path: Path) -> None:
+        write(path)
+        before = path.read_bytes()
+        broken_off(path, ROWS[:1], overwrite=True)
+        assert path.read_bytes() == before
+        write(path, ROWS[:1], overwrite=True)
+        assert read_results(path)[1] == ROWS[:1]
+
+    def test_interrupted_parquet_is_not_dropped_unasked(self, tmp_path: Path) -> None:
+        (tmp_path / "scores.parquet.part.jsonl").write_text("{}\n")
+        with pytest.raises(ResultsError, match=r"part\.jsonl' exists already"):
+            Output(tmp_path / "scores.parquet", "parquet")
+
+    def test_unwritable(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(OutputError, match="which is a folder: name a file"):
+            Output(tmp_path, "csv")
+        with pytest.raises(OutputError, match=r"there is no folder '.*nowhere'"):
+            Output(tmp_path / "nowhere/scores.csv", "csv")
+        monkeypatch.setattr(writing.os, "access", lambda *_: False)  # as root, everything can be written
+        with pytest.raises(OutputError, match="permission denied"):
+            Output(tmp_path / "scores.csv", "csv")
+
+    def test_devices_and_pipes_are_written_to_and_stay_what_they_are(self) -> None:
+        with open_results(Output(Path("/dev/null"), "csv"), HEADER) as writer:
+            writer.write(ROWS[0])
+        assert Path("/dev/null").is_char_device()
+        with pytest.raises(ResultsError, match="No space left"):
+            open_results(Output(Path("/dev/full"), "csv"), HEADER)
+        with pytest.raises(ResultsError, match="no regular file"):
+            Output(Path("/dev/null"), "parquet")
+        with pytest.raises(ResultsError, match="only csv, jsonl and parquet"):
+            Output(Path("/dev/null"), "csv", resume=True)
+
+    def test_table_cannot_be_resumed(self, tmp_path: Path) -> None:
+        with pytest.raises(ResultsError, match="only csv, jsonl and parquet files can be resumed"):
+            Output(tmp_path / "scores.txt", "table", resume=True)
+
+    def test_a_link_stays_a_link(self, tmp_path: Path) -> None:
+        (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+        write(tmp_path / "link.csv")
+        assert (tmp_path / "link.csv").is_symlink() and len(read_results(tmp_path / "real.csv")[1]) == 4
+
+    @pytest.mark.parametrize(("name", "format"), [("a.csv", "csv"), ("a.JSONL", "jsonl"), ("a.b.parquet", "parquet")])
+    def test_format_by_suffix(self, name: str, format: str) -> None:
+        assert format_of(Path(name)) == format and format in FORMATS
+
+    def test_unknown_suffix(self) -> None:
+        with pytest.raises(
+            ResultsError, match=r"suffix of 'a\.xlsx' names no format: use one of \.csv, .*, or --format"
+        ):
+            format_of(Path("a.xlsx"))
+
+    def test_reading_what_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(ResultsError, match=r"cannot read .*: No such file"):
+            read_results(tmp_path / "nothing.csv")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk takes root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize("format", FILE_FORMATS)
+    def test_keeps_every_whole_row_and_can_go_on(self, small_disk: Path, format: str) -> None:
+        path = small_disk / f"scores.{format}"
+        rows = [Row(f"photos/{n:04}.jpg", (n / 2000, 0.5), 640, 480, 640, 480, 1) for n in range(2000)]
+        with pytest.raises(OutputError, match="No space left on device; what was written before is kept"):
+            write(path, rows)
+        journal = path.with_name(path.name + ".part.jsonl")
+        kept = read_results(journal)[1]
+        assert 100 < len(kept) < 2000 and kept == rows[: len(kept)]
+        assert journal.read_bytes().endswith(b"\n")  # no torn row
+        subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
+        write(path, rows, resume=True)
+        assert read_results(path)[1] == rows
+
+    def test_no_room_for_the_parquet_file_at_the_end(self, small_disk: Path) -> None:
+        path = small_disk / "scores.parquet"
+        rows = [Row(f"photos/{os.urandom(20).hex()}.jpg", (n / 250, 0.5), 9, 9, 9, 9, 1) for n in range(220)]
+        with pytest.raises(OutputError, match=r"cannot write to .*No space left"):
+            write(path, rows)
+        assert [entry.name for entry in small_disk.iterdir()] == ["scores.parquet.part.jsonl"]
+        subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
+        write(path, rows, resume=True)
+        assert read_results(path)[1] == rows

@@ -1,0 +1,317 @@
+"""The pipeline: order, batches, failures and memory, with a cheap metric; and the real one at the end."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from standin import Brightness
+
+from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, PromptError
+from clipiqa_pyiqa.images import batches
+from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, PRESETS
+from clipiqa_pyiqa.scoring import read_results
+from clipiqa_pyiqa.scoring import score as scoring
+from clipiqa_pyiqa.scoring.score import score_paths
+
+DATA = Path(__file__).parents[1] / "data"
+LANDSCAPE, PORTRAIT, SQUARE = (48, 32), (32, 48), (40, 40)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., list[str]]:
+    """Writes uniform images of the given sizes, each of its own grey level, and returns their paths."""
+
+    def make(sizes: list[tuple[int, int]]) -> list[str]:
+        paths = []
+        for number, size in enumerate(sizes):
+            paths.append(str(tmp_path / f"{number:04}.png"))
+            Image.new("RGB", size, (number % 256,) * 3).save(paths[-1])
+        return paths
+
+    return make
+
+
+def expected(paths: list[str]) -> list[float]:
+    return [int(Path(path).stem) % 256 / 255 for path in paths]
+
+
+def scores(rows: list[Any]) -> list[float]:
+    return [row.scores[0] for row in rows]
+
+
+class TestOrderAndBatches:
+    def test_rows_come_in_the_order_given(self, make: Any) -> None:
+        sizes = [LANDSCAPE, PORTRAIT, SQUARE, LANDSCAPE, SQUARE] * 20
+        paths = make(sizes)
+        rows = list(score_paths(Brightness(), paths, batch_size=4, workers=3))
+        assert [row.path for row in rows] == paths
+        assert scores(rows) == pytest.approx(expected(paths), abs=1e-6)  # fp32 means
+        assert [(row.width, row.height) for row in rows] == sizes
+
+    def test_batches_are_of_equal_size_and_full(self, make: Any) -> None:
+        metric = Brightness()
+        list(score_paths(metric, make([LANDSCAPE, PORTRAIT] * 8), batch_size=4))
+        assert sorted(metric.batches) == [(4, 3, 32, 48)] * 2 + [(4, 3, 48, 32)] * 2
+
+    def test_an_odd_image_does_not_wait_for_ever(self, make: Any) -> None:
+        paths = make([SQUARE] + [LANDSCAPE] * 100)
+        rows = score_paths(Brightness(), paths, batch_size=2, workers=1)
+        assert next(rows).path == paths[0]
+        read = []
+        monitored = (read.append(path) or path for path in paths)  # type: ignore[func-returns-value]
+        assert next(score_paths(Brightness(), monitored, batch_size=2, workers=1)).path == paths[0]
+        assert len(read) <= batches.WAIT * 2 + 4  # eight batches of two, and what is decoded ahead
+
+    def test_large_images_are_not_batched(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(batches, "BATCH_PIXELS", 3 * 40 * 40)
+        metric = Brightness()
+        list(score_paths(metric, make([SQUARE] * 7 + [(400, 400)] * 2), batch_size=8))
+        assert sorted(shape[0] for shape in metric.batches) == [1, 1, 1, 3, 3]
+
+    def test_memory_of_waiting_images_is_bounded(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(batches, "WAITING_PIXELS", 10 * 40 * 40)
+        paths = make([(40, 40 + n) for n in range(60)])  # no two alike: all wait
+        read = []
+        monitored = (read.append(path) or path for path in paths)  # type: ignore[func-returns-value]
+        next(score_paths(Brightness(), monitored, batch_size=8, workers=1))
+        assert len(read) <= 10 + 3
+
+    def test_decoding_stays_a_few_images_ahead(self, make: Any) -> None:
+        read = []
+        paths = make([SQUARE] * 50)
+        monitored = (read.append(path) or path for path in paths)  # type: ignore[func-returns-value]
+        next(score_paths(Brightness(), monitored, batch_size=1, workers=2))
+        assert len(read) <= 1 + 2 * 2
+
+    def test_decoding_happens_while_the_metric_works(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        read, read_image = [], scoring.read_image
+        monkeypatch.setattr(scoring, "read_image", lambda *args, **more: read.append(1) or read_image(*args, **more))
+
+        class Waiting(Brightness):
+            def encode_image(self, x: torch.Tensor) -> torch.Tensor:
+                deadline = time.monotonic() + 60  # only reached if nothing is read meanwhile
+                while len(read) < min(50, 5 * (len(self.batches) + 1) + 1) and time.monotonic() < deadline:
+                    time.sleep(0.001)
+                assert time.monotonic() < deadline
+                return super().encode_image(x)
+
+        assert len(list(score_paths(Waiting(), make([SQUARE] * 50), batch_size=5, workers=2))) == 50
+
+    def test_stopping_early_leaves_no_thread(self, make: Any) -> None:
+        rows = score_paths(Brightness(), make([SQUARE] * 50), batch_size=1)
+        next(rows)
+        rows.close()
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("clipiqa-decode")]
+
+    def test_no_paths(self) -> None:
+        assert list(score_paths(Brightness(), [])) == []
+
+
+class TestColumns:
+    def test_one_per_question(self, make: Any) -> None:
+        columns = {"quality": [NAMED_PAIRS["quality"]], "two": PRESETS["pyiqa"][:2], "s": [NAMED_PAIRS["sharpness"]]}
+        run = score_paths(Brightness(), make([SQUARE] * 256), columns)
+        # the stand-in's pairs score 1, 1/2, 1/4, 1/8; the second column is the mean of two
+        assert list(run)[-1].scores == pytest.approx((1, 3 / 8, 1 / 8), abs=1e-6)
+        assert run.header.columns == ("quality", "two", "s")
+        assert run.header.provenance["aggregate"] == "two is the mean of 2 pairs"
+
+    def test_questions_as_a_user_writes_them(self, make: Any) -> None:
+        run = score_paths(Brightness(), make([SQUARE]), ["sharpness", "pyiqa", ("Crisp photo.", "Hazy photo.")])
+        assert run.header.columns == ("sharpness", "pyiqa", "Crisp photo.|Hazy photo.") and len(next(run).scores) == 3
+        with pytest.raises(PromptError, match="sharpness"):
+            score_paths(Brightness(), [], "sharpnes")
+
+    def test_none_asks_what_the_metric_was_made_for(self, make: Any) -> None:
+        class Pyiqa:
+            net = Brightness()  # as pyiqa.create_metric wraps it
+
+        assert next(score_paths(Pyiqa(), make([SQUARE]))).scores == (0.0,)  # type: ignore[arg-type]
+
+    def test_scores_keep_their_fp32_value(self, make: Any) -> None:
+        class Third(Brightness):
+            def score(self, features: torch.Tensor, *_: Any) -> torch.Tensor:
+                return torch.full_like(features, 1 / 3)
+
+        (value,) = next(score_paths(Third(), make([SQUARE]))).scores or ()
+        assert np.float32(value) == np.float32(1 / 3) and str(value) == "0.33333334"
+
+
+class TestSources:
+    def test_folders_and_globs_stand_for_their_images(self, make: Any, tmp_path: Path) -> None:
+        paths = make([SQUARE] * 3)
+        for given in (tmp_path, str(tmp_path / "*.png"), [tmp_path / "0000.png", str(tmp_path / "000[12].png")]):
+            assert [row.path for row in score_paths(Brightness(), given)] == paths
+        (row,) = score_paths(Brightness(), str(tmp_path / "*.gif"))
+        assert row.error == f"nothing matches '{tmp_path}/*.gif'."
+
+    def test_whatever_has_a_name_and_bytes_is_a_source(self, make: Any) -> None:
+        class Member:
+            def __init__(self, path: str) -> None:
+                self.path, self.name = path, f"shard.tar::{Path(path).name}"
+
+            def read(self) -> bytes:
+                return Path(self.path).read_bytes()
+
+        paths = make([SQUARE] * 2)
+        rows = list(score_paths(Brightness(), map(Member, paths)))
+        assert [row.path for row in rows] == ["shard.tar::0000.png", "shard.tar::0001.png"]
+        assert scores(rows) == pytest.approx(expected(paths), abs=1e-6)
+
+
+class TestFile:
+    def test_rows_are_written_before_they_are_handed_out(self, make: Any, tmp_path: Path) -> None:
+        paths, out = make([SQUARE] * 5), tmp_path / "scores.csv"
+        run = score_paths(Brightness(), paths, batch_size=1, out=out)
+        for number in range(1, 3):
+            assert next(run) == read_results(out)[1][-1] and len(read_results(out)[1]) == number
+        run.close()
+        again = score_paths(Brightness(), paths, out=out, resume=True)
+        assert (again.kept, len(again.names)) == (2, 3) and [row.path for row in again] == paths[2:]
+        assert [row.path for row in read_results(out)[1]] == paths
+        with pytest.raises(CLIPIQAError, match="exists already"):
+            score_paths(Brightness(), paths, out=out)
+
+    def test_the_format_may_be_named(self, make: Any, tmp_path: Path) -> None:
+        list(score_paths(Brightness(), make([SQUARE]), out=tmp_path / "scores.dat", format="parquet"))
+        assert (tmp_path / "scores.dat").read_bytes()[:4] == b"PAR1"
+
+
+class TestFailures:
+    def test_bad_files_get_rows_and_the_rest_is_scored(self, make: Any, tmp_path: Path) -> None:
+        paths = make([SQUARE] * 6)
+        Path(paths[1]).write_bytes(b"")
+        Path(paths[3]).write_bytes(Path(paths[3]).read_bytes()[:60])
+        paths.insert(5, str(tmp_path / "missing.png"))
+        rows = list(score_paths(Brightness(), paths, batch_size=4))
+        assert [row.path for row in rows] == paths
+        assert [bool(row.error) for row in rows] == [False, True, False, True, False, True, False]
+        assert all(row.scores is None and row.path in row.error for row in rows if row.error)
+        assert "0 bytes" in rows[1].error and "truncated" in rows[3].error and "does not exist" in rows[5].error
+
+    def test_a_score_that_is_not_finite_names_its_image(self, make: Any) -> None:
+        class Overflowing(Brightness):
+            def score(self, features: torch.Tensor, *_: Any) -> torch.Tensor:
+                return torch.where(features > 1.5 / 255, torch.nan, features)
+
+        rows = list(score_paths(Overflowing(), make([SQUARE] * 3)))
+        assert [row.error for row in rows[:2]] == ["", ""] and rows[2].scores is None
+        assert f"{rows[2].path!r} cannot be scored: its score is not finite (nan); try" in rows[2].error
+        assert rows[2].width == 40
+
+    def test_an_image_the_metric_refuses(self, make: Any) -> None:
+        class Picky(Brightness):
+            def encode_image(self, x: torch.Tensor) -> torch.Tensor:
+                if x.max() > 1.5 / 255:
+                    raise ImageError("too bright.")
+                return super().encode_image(x)
+
+        rows = list(score_paths(Picky(), make([SQUARE] * 3)))
+        assert [row.error for row in rows] == ["", "", f"{rows[2].path!r} cannot be scored: too bright."]
+
+    def test_a_bug_is_not_taken_for_a_bad_image(self, make: Any) -> None:
+        class Buggy(Brightness):
+            def encode_image(self, x: torch.Tensor) -> torch.Tensor:
+                raise RuntimeError("shape mismatch")
+
+        with pytest.raises(RuntimeError, match="shape mismatch"):
+            list(score_paths(Buggy(), make([SQUARE])))
+
+    def test_limits_are_checked_at_once(self) -> None:
+        with pytest.raises(ImageError, match="max_side must be at least 32"):
+            score_paths(Brightness(), [], max_side=5)
+
+
+class OutOfMemory(Brightness):
+    """Has memory for so many pixels at once."""
+
+    def __init__(self, pixels: int, error: Exception) -> None:
+        super().__init__()
+        self.pixels = pixels
+        self.error = error
+        self.refused: list[int] = []
+
+    def encode_image(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[0] * x.shape[2] * x.shape[3] > self.pixels:
+            self.refused.append(len(x))
+            raise self.error
+        return super().encode_image(x)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+    ids=["python", "cuda", "cpu"],
+)
+class TestOutOfMemory:
+    def test_a_batch_is_retried_singly_and_later_ones_are_smaller(self, make: Any, error: Exception) -> None:
+        metric = OutOfMemory(5 * 40 * 40, error)
+        paths = make([SQUARE] * 32)
+        rows = list(score_paths(metric, paths, batch_size=8))
+        assert scores(rows) == pytest.approx(expected(paths), abs=1e-6)
+        assert metric.refused == [8]  # once is enough to learn from
+        assert [shape[0] for shape in metric.batches] == [1] * 8 + [4] * 6
+
+    def test_a_single_image_too_large_is_reported(self, make: Any, error: Exception) -> None:
+        rows = list(score_paths(OutOfMemory(100 * 100, error), make([SQUARE, (200, 200), SQUARE])))
+        assert [bool(row.error) for row in rows] == [False, True, False]
+        assert "does not fit in memory: shrink it with max_side or max_pixels" in rows[1].error
+        assert (rows[1].width, rows[1].scored_height) == (200, 200)
+
+
+class TestImages:
+    def test_options_reach_the_reader_and_the_row(self, tmp_path: Path) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        path = tmp_path / "turned.jpg"
+        Image.new("L", (80, 60)).save(path, exif=exif)
+        row = next(score_paths(Brightness(), [path], max_side=64))
+        assert (row.width, row.height, row.scored_width, row.scored_height) == (60, 80, 48, 64)
+        assert (row.exif_orientation, row.converted) == (6, "grey->rgb")
+        row = next(score_paths(Brightness(), [path], apply_exif=False, max_pixels=2700))
+        assert (row.width, row.height, row.scored_width, row.scored_height) == (80, 60, 60, 45)
+        assert row.exif_orientation == 6
+
+
+@pytest.fixture(scope="module")
+def metric(seeded_weights: Callable[[str], Path]) -> Any:
+    from clipiqa_pyiqa.metric import CLIPIQA
+
+    return CLIPIQA(clip_weights=seeded_weights("RN50"))
+
+
+class TestRealMetric:
+    def test_files_score_like_pyiqa_scores_paths(self, metric: Any, seeded_weights: Callable[[str], Path]) -> None:
+        import pyiqa
+
+        theirs = pyiqa.create_metric("clipiqa", device="cpu", clip_weights=seeded_weights("RN50"))
+        paths = sorted(map(str, DATA.glob("*.jpg")))
+        rows = list(score_paths(metric, paths))
+        assert len(rows) == 2
+        for row in rows:
+            # a batch of one on both sides; the pixels' memory layout differs, and with it the order of summation
+            assert row.scores == pytest.approx((theirs(row.path).item(),), abs=1e-6)
+
+    def test_a_batch_scores_like_its_single_images(self, metric: Any, tmp_path: Path) -> None:
+        paths = []
+        with Image.open(DATA / "canyon-wren.jpg") as image:
+            for number in range(4):
+                paths.append(str(tmp_path / f"{number}.png"))
+                image.rotate(number * 90).resize((96, 64)).save(paths[-1])
+        together = list(score_paths(metric, paths, batch_size=4))
+        singly = list(itertools.chain(*(score_paths(metric, [path]) for path in paths)))
+        assert scores(together) == pytest.approx(scores(singly), abs=1e-6)  # the order of summation differs
+        assert len(set(scores(together))) == 4

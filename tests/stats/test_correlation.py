@@ -1,0 +1,187 @@
+"""Correlations against scipy, hand-made cases, and a bootstrap that resamples the slow way."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from pyiqa.metrics.correlation_coefficient import calculate_krcc, calculate_plcc, calculate_srcc
+from scipy import stats
+from scipy.optimize import curve_fit
+
+from clipiqa_pyiqa.stats import correlation
+from clipiqa_pyiqa.stats.correlation import correlations, fit_logistic, krcc, plcc, srocc, undefined
+
+
+def scores_with_ties(seed: int = 0, count: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    mos = generator.integers(0, 12, count).astype(float)
+    return mos + generator.integers(-6, 6, count), mos
+
+
+class TestValues:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_equal_scipy_and_pyiqa_with_ties(self, seed: int) -> None:
+        x, y = scores_with_ties(seed)
+        assert srocc(x, y) == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
+        assert plcc(x, y) == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-12)
+        assert krcc(x, y) == pytest.approx(stats.kendalltau(x, y).statistic, abs=1e-12)
+        theirs = calculate_srcc(x, y), calculate_plcc(x, y), calculate_krcc(x, y)
+        ours = [correlations(x, y, bootstrap=0)[name].value for name in ("SROCC", "PLCC", "KRCC")]
+        assert ours == pytest.approx(list(theirs), abs=1e-12)
+
+    def test_by_hand(self) -> None:
+        # One swap among four: d² sums to 2, so rho = 1 - 6 * 2 / (4 * 15) = 0.8; five of six pairs agree: (5 - 1) / 6.
+        assert srocc([1, 2, 4, 3], [10, 20, 30, 40]) == pytest.approx(0.8)
+        assert krcc([1, 2, 4, 3], [10, 20, 30, 40]) == pytest.approx(2 / 3)
+
+    def test_large_values_lose_nothing(self) -> None:
+        x, y = scores_with_ties()
+        assert plcc(x + 1e9, y) == pytest.approx(plcc(x, y), abs=1e-6)
+
+
+class TestUndefined:
+    @pytest.mark.parametrize(
+        ("x", "y", "words"),
+        [
+            ([1.0], [2.0], "1 image with a score"),
+            ([1, 2], [2, 3], "at least 3"),
+            ([0.5] * 5, range(5), "all scores are 0.5"),
+            (range(5), [3] * 5, "all opinion scores are 3"),
+            ([1, 2, math.nan], [1, 2, 3], "not finite"),
+        ],
+    )
+    def test_is_nan_with_a_reason_and_no_warning(self, x: list[float], y: list[float], words: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = correlations(x, y)
+            assert all(math.isnan(f(x, y)) for f in (srocc, plcc, krcc))
+        assert words in undefined(x, y)
+        for estimate in found.values():
+            assert math.isnan(estimate.value) and words in estimate.reason
+
+    def test_different_lengths_are_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"one length, but have shapes \(3,\) and \(2,\)"):
+            srocc([1, 2, 3], [1, 2])
+
+
+class TestBootstrap:
+    def slow(self, statistic: Callable[..., object], count: int = 200) -> tuple[float, float]:
+        """The same resamples, each correlated by scipy."""
+        x, y = scores_with_ties()
+        values = [
+            statistic(np.repeat(x, counts.astype(int)), np.repeat(y, counts.astype(int)))[0]  # type: ignore[index]
+            for chunk in correlation._resamples(len(x), count, seed=3)
+            for counts in chunk
+        ]
+        return tuple(np.percentile(values, (2.5, 97.5)))
+
+    @pytest.mark.parametrize(
+        ("name", "statistic"), [("SROCC", stats.spearmanr), ("PLCC", stats.pearsonr), ("KRCC", stats.kendalltau)]
+    )
+    def test_equals_scipy_on_each_resample(self, name: str, statistic: Callable[..., object]) -> None:
+        estimate = correlations(*scores_with_ties(), bootstrap=200, seed=3)[name]
+        assert (estimate.low, estimate.high) == pytest.approx(self.slow(statistic), abs=1e-9)
+
+    def test_many_images_take_another_way_to_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        x, y = scores_with_ties()
+        pairwise = correlations(x, y, bootstrap=50)["KRCC"]
+        monkeypatch.setattr(correlation, "_PAIRWISE", 10)
+        monkeypatch.setattr(correlation, "_CHUNK", 7 * len(x))
+        singly = correlations(x, y, bootstrap=50)["KRCC"]
+        assert (pairwise.low, pairwise.high) == pytest.approx((singly.low, singly.high), abs=1e-9)
+
+    def test_is_seeded(self) -> None:
+        x, y = scores_with_ties()
+        assert correlations(x, y, seed=1) == correlations(x, y, seed=1) != correlations(x, y, seed=2)
+
+    def test_interval_covers_the_truth_as_often_as_it_says(self) -> None:
+        generator = np.random.default_rng(0)
+        covered = 0
+        for _ in range(100):
+            x, y = generator.multivariate_normal([0, 0], [[1, 0.7], [0.7, 1]], 200).T
+            estimate = correlations(x, y, bootstrap=200)["PLCC"]
+            covered += estimate.low <= 0.7 <= estimate.high
+        assert covered >= 86  # of 100, at 95 %: fewer has a probability of 1e-4
+
+    def test_none(self) -> None:
+        assert math.isnan(correlations(*scores_with_ties(), bootstrap=0)["SROCC"].low)
+
+
+class TestLogistic:
+    def test_straightens_a_logistic_relation(self) -> None:
+        x = np.linspace(-4, 8, 80)
+        y = 1 + 4 / (1 + np.exp(-2 * (x - 2)))
+        found = correlations(x, y, fit=True, bootstrap=0)
+        assert found["PLCC"].value < 0.95 < 0.99999 < found["PLCC fitted"].value
+        assert fit_logistic(x, y)(x) == pytest.approx(y, abs=1e-3)
+
+    @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+    def test_any_range_and_direction(self, scale: float) -> None:
+        x, y = scores_with_ties()
+        usual = correlations(x, y, fit=True, bootstrap=0)["PLCC fitted"].value
+        assert usual >= plcc(x, y) - 1e-9  # the straight line is one of the curves
+        assert correlations(-scale * x + 5, y, fit=True, bootstrap=0)["PLCC fitted"].value == pytest.approx(
+            usual, abs=1e-3
+        )
+
+    def test_too_few_images_are_said_so(self) -> None:
+        found = correlations([1, 2, 3, 4], [1, 3, 2, 4], fit=True, bootstrap=0)
+        assert "more images" in found["PLCC fitted"].reason and found["PLCC"].value == pytest.approx(0.8)
+
+    @pytest.mark.parametrize(
+        "relation",
+        [
+            lambda x, noise: x,
+            lambda x, noise: -3 * x,
+            lambda x, noise: (x > 0.3).astype(float),  # its best slope is infinite
+            lambda x, noise: noise,
+            lambda x, noise: x**2 + noise,
+            lambda x, noise: np.where(x == x.max(), 1e6, x),
+        ],
+        ids=["line", "falling line", "step", "nothing", "no logistic", "outlier"],
+    )
+    def test_always_ends_at_least_as_good_as_a_line_and_without_warnings(self, relation: Callable[..., Any]) -> None:
+        generator = np.random.default_rng(1)
+        x = generator.normal(size=150)
+        y = relation(x, generator.normal(size=150))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fitted = fit_logistic(x, y)(x)
+        residual = y - np.polyval(np.polyfit(x, y, 1), x)
+        assert np.sum((fitted - y) ** 2) <= np.sum(residual**2) * (1 + 1e-6) + 1e-9
+
+    def test_as_good_as_scipys_general_fit(self) -> None:
+        def curve(s: Any, *b: float) -> Any:
+            return b[0] * (0.5 - 1 / (1 + np.exp(b[1] * (s - b[2])))) + b[3] * s + b[4]
+
+        generator = np.random.default_rng(2)
+        x = generator.uniform(-2, 3, 300)
+        y = curve(x, 3.0, 1.7, 0.4, 0.2, 5.0) + 0.3 * generator.normal(size=300)
+        (best, _) = curve_fit(curve, x, y, p0=(3, 1, 0, 0, 5), maxfev=20_000)
+        assert fit_logistic(x, y)(x) == pytest.approx(curve(x, *best), abs=1e-3)
+
+    @pytest.mark.parametrize("scale", [1e300, 1e-300, 1e-5])
+    def test_no_square_leaves_its_range(self, scale: float) -> None:
+        generator = np.random.default_rng(3)
+        x = generator.uniform(size=60)
+        y = x**3 + 0.1 * generator.normal(size=60)
+        usual = correlations(x, y, bootstrap=20, fit=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for found in (correlations(a * x, b * y, bootstrap=20, fit=True) for a, b in ((scale, 1), (1, scale))):
+                assert not any(estimate.reason for estimate in found.values())
+                for name, estimate in found.items():
+                    assert estimate.value == pytest.approx(usual[name].value, abs=1e-6)
+                    assert estimate.low == pytest.approx(usual[name].low, abs=1e-5)
+
+    @pytest.mark.parametrize(
+        ("x", "said"), [([0.3] * 50, "scores that differ"), ([*range(49), math.nan], "finite"), ([], "more images")]
+    )
+    def test_what_has_no_curve(self, x: list[float], said: str) -> None:
+        with pytest.raises(ValueError, match=said):  # the mean of 50 times 0.3 is not 0.3
+            fit_logistic(x, np.arange(len(x)))

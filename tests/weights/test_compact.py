@@ -1,0 +1,178 @@
+"""The compact format: read like any CLIP, refused in one sentence, and honest about the words it never saw."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from seeded_compact import PROMPTS, save_compact
+
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.clip.model import frozen_clip
+from clipiqa_pyiqa.errors import PromptError, WeightsError
+from clipiqa_pyiqa.prompts.files import save_prompt_file
+from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
+from clipiqa_pyiqa.weights import published
+from clipiqa_pyiqa.weights.selection import find_weights
+
+PHOTO = str(sorted((Path(__file__).parents[2] / "clipiqa_pyiqa/data/photos").glob("*.jpg"))[0])
+
+
+@pytest.fixture
+def metric(compact: Path) -> CLIPIQA:
+    metric = CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True).eval()
+    metric.clip._warned.clear()
+    metric.clip._text_features.clear()
+    return metric
+
+
+def changed(compact: Path, path: Path, change: Callable[[dict, dict], None]) -> Path:
+    """A copy of the file with its tensors or metadata changed."""
+    tensors = load_file(compact)
+    with safe_open(compact, "pt") as file:
+        metadata = file.metadata()
+    change(tensors, metadata)
+    save_file(tensors, path, metadata)
+    return path
+
+
+# The file
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t, m: t.pop("visual.blocks.3.expand.bias"), "blocks.3.expand.bias has shape none, expected"),
+        (lambda t, m: t.update({"visual.more": torch.ones(1)}), "visual.more has shape .1,., expected none"),
+        (lambda t, m: t.update({"visual.proj.bias": torch.ones(3)}), "visual.proj.bias has shape .3,., expected .64,."),
+        (lambda t, m: t.pop("visual.head.weight"), "lack 'visual.head.weight'"),
+        (lambda t, m: m.pop("token_ids"), "lack 'token_ids'"),
+        (lambda t, m: m.update(architecture="{}"), "lack 'stages'"),
+        (lambda t, m: m.update(format="clipiqa-mini/3"), "format 'clipiqa-mini/3'.*reads 'clipiqa-mini/2'"),
+    ],
+)
+def test_an_incomplete_file_is_refused(compact: Path, tmp_path: Path, change: Callable, said: str) -> None:
+    path = changed(compact, tmp_path / "x.safetensors", change)
+    with pytest.raises(WeightsError, match=said):
+        find_weights("mini", path, True)
+
+
+def test_it_is_no_other_backbone(compact: Path, seeded_weights: Callable[[str], Path]) -> None:
+    with pytest.raises(WeightsError, match="holds mini weights, not RN50: pass backbone='mini'"):
+        find_weights("RN50", compact)
+    with pytest.raises(WeightsError, match="holds RN50 weights, not mini"):
+        find_weights("mini", seeded_weights("RN50"))
+
+
+def test_the_former_edition_is_refused(compact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file itself, and prompts that were learned on it."""
+    from clipiqa_pyiqa.files.hashes import hash_file
+
+    old = save_compact(tmp_path / "old.safetensors", seed=1)
+    metric = CLIPIQA("clipiqa+", backbone="mini", clip_weights=old, quick_gelu=True, pretrained=False)
+    with torch.no_grad():
+        metric.prompt_learner.ctx.add_(1)
+    save_prompt_file(metric.prompt_learner, tmp_path / "p.safetensors")
+    monkeypatch.setitem(published.FORMER_MINI, hash_file(old), "first")
+    with pytest.raises(WeightsError, match=r"old.safetensors holds the first edition of mini.*leave it out"):
+        find_weights("mini", old)
+    with pytest.raises(PromptError, match=r"p.safetensors holds prompts learned on the first edition of mini"):
+        CLIPIQA("clipiqa+", backbone="mini", clip_weights=compact, quick_gelu=True,
+                pretrained_model_path=tmp_path / "p.safetensors")  # fmt: skip
+    assert any(sha256.startswith("adf182cc") for sha256 in published.FORMER_MINI)
+
+
+def test_positional_embedding(compact: Path) -> None:
+    with pytest.raises(CLIPIQAError, match=r"mini has none: use 'none', or 'fixed' for its own 224 px"):
+        CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True, pos_embedding="interpolate")
+    fixed = CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True, pos_embedding="fixed")
+    free = CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True)
+    x = torch.rand(1, 3, 224, 224)
+    # 224 px are its own size, where resizing and cropping change nothing but rounding
+    torch.testing.assert_close(fixed.encode_image(x), free.encode_image(x), atol=1e-5, rtol=0)
+    assert fixed(torch.rand(1, 3, 20, 300)).shape == (1, 1)
+
+
+# Text
+
+
+def test_a_cut_table_reads_as_the_whole_one(compact: Path, tmp_path: Path, metric: CLIPIQA) -> None:
+    """The rows put back to their places in a whole table, zeros elsewhere."""
+
+    def widen(tensors: dict, metadata: dict) -> None:
+        table = torch.zeros(49408, tensors["token_embedding.weight"].shape[1], dtype=torch.float16)
+        table[json.loads(metadata["token_ids"])] = tensors["token_embedding.weight"]
+        tensors["token_embedding.weight"] = table
+
+    texts = ["Good photo.", "A happy dog!", "XX good Photo.."]
+    whole = changed(compact, tmp_path / "whole.safetensors", widen)
+    weights = find_weights("mini", compact, True)
+    other = frozen_clip(type(weights)(**{**vars(weights), "path": whole, "sha256": "0" * 64}))
+    assert torch.equal(metric.clip.encode_texts(texts), other.encode_texts(texts))
+    tokens = torch.tensor([[49406, 0, 1125]])
+    assert torch.equal(metric.clip.vocabulary[tokens], other.vocabulary[tokens])
+    row = metric.clip.vocabulary[torch.tensor(1125)].float()
+    assert row.norm() > 0 and metric.clip.vocabulary.nearest(row) == other.vocabulary.nearest(row) == 1125
+
+
+def test_unknown_words_in_one_message(metric: CLIPIQA, caplog: pytest.LogCaptureFixture) -> None:
+    """Whole words, in the order of the prompts, once per word."""
+    x = torch.rand(1, 3, 64, 64)
+    with caplog.at_level(logging.WARNING, "clipiqa_pyiqa"):
+        metric(x, prompts=["quality", "noisiness"])
+        assert caplog.text == ""
+        metric(x, prompts=["scary", ("Zygomorphic happy photo.", "Sad photo."), "sharpness", "happy"])
+        metric(x, prompts=["happy", ("Scary photo.", "Good photo.")])
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "mini never saw 'scary', 'peaceful', 'zygomorphic', 'happy', 'sad', so scores of texts with these" in said
+    assert "'Good photo.|Bad photo.'" in said and "such as RN50" in said
+
+
+def test_knows(metric: CLIPIQA, seeded_weights: Callable[[str], Path]) -> None:
+    known = {name for name, pair in NAMED_PAIRS.items() if metric.clip.knows(pair.positive, pair.negative)}
+    assert known == set(PROMPTS)
+    assert frozen_clip(find_weights("RN50", seeded_weights("RN50"), True)).knows("Zygomorphic photo.")  # does not say
+
+
+def test_learned_prompts(metric: CLIPIQA, compact: Path) -> None:
+    plus = CLIPIQA("clipiqa+", backbone="mini", clip_weights=compact, quick_gelu=True, pretrained=False).train()
+    features = metric.encode_image(torch.rand(2, 3, 64, 64))
+    plus.score(features).sum().backward()
+    assert plus.prompt_learner.ctx.grad.norm() > 0
+    again = CLIPIQA("clipiqa+", backbone="mini", clip_weights=compact, quick_gelu=True, pretrained=False)
+    again.load_state_dict(plus.state_dict())
+    torch.testing.assert_close(again.train().score(features), plus.score(features))
+
+
+# Commands
+
+
+def test_commands_leave_out_what_it_does_not_know(
+    compact: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def said() -> str:
+        text = caplog.text
+        caplog.clear()
+        return text
+
+    options = ["--backbone", "mini", "--clip-weights", str(compact), "--quick-gelu", "--max-side", "64", "-q"]
+    assert main(["score", PHOTO, "--all-attributes", "--format", "csv", *options]) == 0
+    captured = capsys.readouterr()
+    header = next(line for line in captured.out.splitlines() if line.startswith("path"))
+    assert set(PROMPTS) <= set(header.split(",")) and "happy" not in header
+    logged = said()
+    assert logged.count("left out, since mini never saw their words: aesthetic, complex, natural") == 1
+    assert "mean nothing" not in logged
+    assert main(["radar", PHOTO, *options]) == 0
+    captured = capsys.readouterr()
+    assert {line.split()[0] for line in captured.out.splitlines()[1:]} == set(PROMPTS)
+    assert said().count("left out") == 1
+    assert main(["radar", PHOTO, "--feel", *options]) == 2
+    assert "at least three questions: use another backbone" in capsys.readouterr().err
