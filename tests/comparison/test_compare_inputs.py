@@ -17,11 +17,10 @@ from PIL import Image
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison import metrics
+from clipiqa_pyiqa.comparison import compare, metrics
 from clipiqa_pyiqa.comparison.datasets import DataSet, parse_data_sets
 from clipiqa_pyiqa.comparison.metrics import build_metric, parse_metrics
 from clipiqa_pyiqa.comparison.published import ENSEMBLE, PAPER, find_published
-from clipiqa_pyiqa.comparison.run import compare
 from clipiqa_pyiqa.comparison.specification import parse_argument, read_config
 
 ROOT = Path(__file__).parents[2]

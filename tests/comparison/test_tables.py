@@ -16,8 +16,11 @@ import pandas
 import pytest
 from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 
-from clipiqa_pyiqa.comparison.report.summary import Table, build_tables, legend, number, plain
+from clipiqa_pyiqa.comparison import Comparison, DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.report.summary import build_tables, legend, number
 from clipiqa_pyiqa.comparison.report.tables import to_csv, to_latex, to_markdown, to_text
+from clipiqa_pyiqa.files.names import one_line
+from clipiqa_pyiqa.report.table import Table
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +69,16 @@ class TestSummary:
 
     def test_the_highest_is_best_and_a_good_lower_better_metric_is_positive(self, comparison: Comparison) -> None:
         table = named(comparison, "graded")
-        best = {row[0].text for row in table.rows if row[table.columns.index("SROCC")].best}
+        best = {row[0].text for row in table.rows if row[table.columns.index("SROCC")].mark}
         assert best == {"niqe"}
         niqe = named(comparison, "dmos_<b>&%").rows[0]
-        assert niqe[2].text == "1.000" and not niqe[2].best  # nothing to be higher than
+        assert niqe[2].text == "1.000" and not niqe[2].mark  # nothing to be higher than
 
     def test_no_metric_is_best_where_none_is_good(self) -> None:
         scores = pandas.DataFrame({"bad": [3.0, 2, 1], "worse": [3.0, 1, 2]})
         metrics = {label: MetricResult(label) for label in scores}
         data = DataSetResult("x", scores, pandas.Series([1.0, 2, 3]), metrics=metrics, bootstrap=0)
-        assert not [cell for row in build_tables(Comparison((data,)))[0].rows for cell in row if cell.best]
+        assert not [cell for row in build_tables(Comparison((data,)))[0].rows for cell in row if cell.mark]
 
     def test_reasons_and_images_left_out(self, comparison: Comparison) -> None:
         table = named(comparison, "graded")
@@ -160,7 +163,7 @@ class TestText:
         assert "画質    higher" in said and "m       higher" in said
 
     def test_nothing_steers_the_terminal(self) -> None:
-        assert plain("a\x1b[2Jb\n\u202ec\udcff é 画") == r"a\x1b[2Jb\n\u202ec\udcff é 画"
+        assert one_line("a\x1b[2Jb\n\u202ec\udcff é 画") == r"a\x1b[2Jb\n\u202ec\udcff é 画"
         data = DataSetResult("a\x1b]0;x\x07\nb", pandas.DataFrame({"m": [1.0]}), None, metrics={"m": MetricResult("m")})
         assert "\x1b" not in to_text(Comparison((data,)))
 

@@ -14,6 +14,7 @@ from scipy import stats
 from scipy.optimize import curve_fit
 
 from clipiqa_pyiqa.stats import correlation
+from clipiqa_pyiqa.stats.bootstrap import resamples
 from clipiqa_pyiqa.stats.correlation import correlations, fit_logistic, krcc, plcc, srocc, undefined
 
 
@@ -75,7 +76,7 @@ class TestBootstrap:
         x, y = scores_with_ties()
         values = [
             statistic(np.repeat(x, counts.astype(int)), np.repeat(y, counts.astype(int)))[0]  # type: ignore[index]
-            for chunk in correlation._resamples(len(x), count, seed=3)
+            for chunk in resamples(len(x), count, seed=3)
             for counts in chunk
         ]
         return tuple(np.percentile(values, (2.5, 97.5)))
@@ -91,7 +92,7 @@ class TestBootstrap:
         x, y = scores_with_ties()
         pairwise = correlations(x, y, bootstrap=50)["KRCC"]
         monkeypatch.setattr(correlation, "_PAIRWISE", 10)
-        monkeypatch.setattr(correlation, "_CHUNK", 7 * len(x))
+        monkeypatch.setattr(bootstrap, "_CHUNK", 7 * len(x))
         singly = correlations(x, y, bootstrap=50)["KRCC"]
         assert (pairwise.low, pairwise.high) == pytest.approx((singly.low, singly.high), abs=1e-9)
 
