@@ -241,12 +241,12 @@ class Comparison:
         import pandas
 
         heads = ("data_set", "first", "second", "n", "SROCC difference", "low", "high", "p", "p Holm", "significant")
-        rows = [
-            (data.name, pair.first, pair.second, pair.n, pair.srocc.value, pair.srocc.low, pair.srocc.high)
-            + (pair.srocc.p, pair.p_holm, pair.significant)
-            for data in self.data_sets
-            for pair in data.pairs
-        ]
+        rows = []
+        for data in self.data_sets:
+            for pair in data.pairs:
+                apart = pair.srocc
+                numbers = (pair.n, apart.value, apart.low, apart.high, apart.p, pair.p_holm, pair.significant)
+                rows.append((data.name, pair.first, pair.second, *numbers))
         return pandas.DataFrame(rows, columns=list(heads))
 
     def table(self, format: str = "table") -> str:

@@ -197,7 +197,7 @@ class TestMarkdown:
     def test_rows_have_as_many_cells_as_the_head_and_best_is_bold(self, comparison: Comparison) -> None:
         said = to_markdown(comparison)
         tables = re.findall(r"(?:^\|.*\n)+", said, flags=re.MULTILINE)
-        assert len(tables) == 5
+        assert len(tables) == 6
         for table in tables:
             counts = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
             assert len(counts) == 1
@@ -230,13 +230,14 @@ class TestLatex:
 
     def test_tables_are_whole_and_captions_say_the_sign(self, comparison: Comparison) -> None:
         said = to_latex(comparison)
-        assert said.count(r"\begin{table*}") == said.count(r"\end{table*}") == 5
+        assert said.count(r"\begin{table*}") == said.count(r"\end{table*}") == 6
         bodies = re.findall(r"\\begin\{tabular\}\{([lr]+)\}\n(.*?)\\end\{tabular\}", said, flags=re.DOTALL)
         for columns, body in bodies:
             lines = [line for line in body.splitlines() if line.endswith(r"\\")]
             assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in lines} == {len(columns)}
         captions = re.findall(r"\\caption\{(.*)\}", said)
-        assert all("negated" in caption for caption in captions[:-1]) and "negated" not in captions[-1]
+        assert ["negated" in caption for caption in captions] == [True, True, False, True, True, False]
+        assert "the row's SROCC less the column's" in captions[2]
         assert r"\textbf{1.000} {\scriptsize [1.000, 1.000]}" in said
 
     @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")

@@ -84,9 +84,8 @@ def _finding(data: DataSetResult) -> Markup:
     found = {label: estimates["SROCC"] for label, estimates in data.estimates.items()}
     ranked = sorted((label for label in found if not found[label].reason), key=lambda label: -found[label].value)
     if not ranked:
-        return _html(
-            "On <b>{}</b> no metric could be correlated with opinion; the reasons are in its table.", data.name
-        )
+        said = "On <b>{}</b> no metric could be correlated with opinion; the reasons are in its table."
+        return _html(said, data.name)
     best, *others = ranked
     start = _html("On <b>{}</b> ({} images) ", data.name, data.scores[best].notna().sum())
     if found[best].value <= 0:
@@ -102,19 +101,16 @@ def _finding(data: DataSetResult) -> Markup:
 
 def _certainty(pair: MetricPair, best: str) -> Markup:
     """Whether the order of two metrics is certain."""
-    ahead = pair.srocc
+    apart: Estimate = pair.srocc
     if pair.first != best:
-        ahead = Estimate(-ahead.value, -ahead.high, -ahead.low)  # type: ignore[assignment]
-    verdict = (
-        "more than chance" if pair.significant else "no more than chance may make, so that the order is not certain"
-    )
-    return _html(" Image by image, the first is ahead by {}: {}.", _value(ahead), verdict)
+        apart = Estimate(-apart.value, -apart.high, -apart.low)
+    verdict = "more than chance" if pair.significant else "chance alone may do that, so that their order is not certain"
+    return _html(" On the same images the first is ahead by {}: {}.", _value(apart), verdict)
 
 
 def _value(estimate: Estimate) -> Markup:
-    return _html(
-        '<span class="whole">{}</span>', f"{number(estimate.value)} {interval(estimate)}".rstrip().replace("-", "−")
-    )
+    text = f"{number(estimate.value)} {interval(estimate)}".rstrip()
+    return _html('<span class="whole">{}</span>', text.replace("-", "−"))
 
 
 def _html(text: str, *values: object) -> Markup:
