@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 FITTED = ("PLCC fitted", "RMSE fitted")
 SIGNIFICANT = 0.05  # what a corrected p-value must be below
-_RESAMPLES_PER_PAIR = 80  # so that the lowest p-value, times the number of pairs, is below half of SIGNIFICANT
+_ENOUGH_PER_PAIR = 80  # resamples: the lowest p-value, times the number of pairs, is then below half of SIGNIFICANT
+_GOOD_PER_PAIR, _MOST = 400, 10_000  # then it is 0.005; as far as that costs little
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ class DataSetResult:
         """
         defined = [label for label, found in self.estimates.items() if not found["SROCC"].reason]
         wanted = [(a, b) for place, a in enumerate(defined) for b in defined[place + 1 :]]
-        bootstrap = max(self.bootstrap, _RESAMPLES_PER_PAIR * len(wanted)) if self.bootstrap else 0
+        needed = max(_ENOUGH_PER_PAIR * len(wanted), min(_GOOD_PER_PAIR * len(wanted), _MOST))
+        bootstrap = max(self.bootstrap, needed) if self.bootstrap else 0
         there = self.scores[defined].notna()
         on_images: dict[bytes, list[tuple[str, str]]] = {}
         for a, b in wanted:
