@@ -47,8 +47,8 @@ setup(
         # pyiqa and open_clip bring these too, but we import them ourselves.
         "filelock>=3.13.1",
         "huggingface_hub>=1.3",
-        "Jinja2>=3.1",
-        "MarkupSafe>=2.0",
+        "jinja2>=3.1",
+        "markupsafe>=2.0",
         "matplotlib>=3.9",
         "numpy>=1.26",
         "pandas>=2.2.2",

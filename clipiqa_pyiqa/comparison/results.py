@@ -150,7 +150,7 @@ class DataSetResult:
             on_images.setdefault((there[a] & there[b]).to_numpy().tobytes(), []).append((a, b))
         found: dict[tuple[str, str], tuple[int, Difference]] = {}
         for key, pairs in on_images.items():
-            labels = list(dict.fromkeys(label for pair in pairs for label in pair))
+            labels = [label for label in defined if any(label in pair for pair in pairs)]
             images = self.scores.index[np.frombuffer(key, dtype=bool)]
             rows = [self.oriented(label)[0].loc[images] for label in labels]
             mos = self._oriented_mos.loc[images]

@@ -265,7 +265,7 @@ class TestLatex:
 
 
 class TestDifferences:
-    @pytest.fixture(scope="class")
+    @pytest.fixture()
     def close(self) -> DataSetResult:
         """'good' and 'less' share most of their errors: their intervals overlap, but they differ. 'noisy' lacks images."""
         rng = np.random.default_rng(0)
@@ -347,7 +347,7 @@ class TestFitted:
         table = named(Comparison((data,)), "x")
         marked = {head: [row[i].mark for row in table.rows] for i, head in enumerate(table.columns)}
         assert marked["PLCC fitted"] == marked["RMSE fitted"] == ["", ""] and any(marked["SROCC"])
-        assert table.reasons == {"turns": "its fitted curve is not monotonic"}
+        assert table.reasons["turns"] == "its fitted curve is not monotonic"
 
     def test_the_lowest_rmse_is_best(self) -> None:
         rng = np.random.default_rng(0)
