@@ -159,8 +159,9 @@ class DataSetResult:
             differences = paired_differences(rows, srocc_with(mos), bootstrap=bootstrap, seed=self.seed)
             for a, b in pairs:
                 found[a, b] = len(images), differences[labels.index(a), labels.index(b)]
-        p_holm = holm([difference.p for _, difference in found.values()])
-        return [MetricPair(*pair, *found[pair], float(p)) for pair, p in zip(found, p_holm, strict=True)]
+        pairs = [pair for pair in wanted if pair in found]
+        p_holm = holm([found[pair][1].p for pair in pairs])
+        return [MetricPair(*pair, *found[pair], float(p)) for pair, p in zip(pairs, p_holm, strict=True)]
 
     @property
     def statistics(self) -> tuple[str, ...]:

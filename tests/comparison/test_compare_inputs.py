@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -366,14 +365,6 @@ class TestCommand:
         assert main([*given, "-q"]) == 2 and "--resume" in capsys.readouterr().err
         assert main([*given, "-q", "--resume", "--no-report", "--format", "csv"]) == 1
         assert "entropy" in capsys.readouterr().out
-
-    def test_the_page_s_python_runs(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        monkeypatch.chdir(ROOT)
-        (block,) = re.findall(
-            r"```python\n(.*?)```", (ROOT / "docs" / "compare.md").read_text(encoding="utf-8"), re.DOTALL
-        )
-        exec(compile(block, "docs/compare.md", "exec"), {})
-        assert "piqe" in capsys.readouterr().out
 
     def test_says_what_is_wrong(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for given, message in [

@@ -267,7 +267,7 @@ class TestLatex:
 class TestDifferences:
     @pytest.fixture()
     def close(self) -> DataSetResult:
-        """'good' and 'less' share most of their errors: their intervals overlap, but they differ. 'noisy' lacks images."""
+        """'good' and 'less' share most errors: their intervals overlap, yet they differ. 'noisy' lacks some images."""
         rng = np.random.default_rng(0)
         mos = rng.normal(size=300)
         shared = mos + rng.normal(size=300)
