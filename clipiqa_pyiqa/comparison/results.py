@@ -10,11 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..files.names import file_name
-from ..stats import Difference, Estimate, correlations, holm, paired_differences, srocc_with
+from ..stats import Estimate, correlations
 from ..stats.correlation import undefined
+from .differences import MetricPair, metric_pairs
 from .published import PublishedCorrelations, find_published
 from .score_store import writing
 
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 FITTED = ("PLCC fitted", "RMSE fitted")
-SIGNIFICANT = 0.05  # what a corrected p-value must be below
-_ENOUGH_PER_PAIR = 80  # resamples: the lowest p-value, times the number of pairs, is then below half of SIGNIFICANT
-_GOOD_PER_PAIR, _MOST = 400, 10_000  # then it is 0.005; as far as that costs little
 
 
 @dataclass(frozen=True)
@@ -57,30 +53,6 @@ class MetricResult:
     def direction(self) -> str:
         """``'higher'`` or ``'lower'`` is better."""
         return "lower" if self.lower_better else "higher"
-
-
-@dataclass(frozen=True)
-class MetricPair:
-    """Two metrics on the images that both have scored.
-
-    Attributes:
-        first: A label.
-        second: Another.
-        n: Images.
-        srocc: SROCC of the first less that of the second, by a paired bootstrap.
-        p_holm: Its p-value, corrected by Holm's rule for all pairs of the data set.
-    """
-
-    first: str
-    second: str
-    n: int
-    srocc: Difference
-    p_holm: float
-
-    @property
-    def significant(self) -> bool:
-        """Whether the two differ by more than chance."""
-        return self.p_holm < SIGNIFICANT
 
 
 @dataclass(frozen=True)
@@ -135,33 +107,8 @@ class DataSetResult:
 
     @cached_property
     def pairs(self) -> list[MetricPair]:
-        """Every two metrics that have an SROCC, in their order; none where there is no opinion.
-
-        Each pair is compared on the images that both have. The resamples are as many as correcting for so many pairs
-        needs, if there are any.
-        """
-        defined = [label for label, found in self.estimates.items() if not found["SROCC"].reason]
-        wanted = [(a, b) for place, a in enumerate(defined) for b in defined[place + 1 :]]
-        needed = max(_ENOUGH_PER_PAIR * len(wanted), min(_GOOD_PER_PAIR * len(wanted), _MOST))
-        bootstrap = max(self.bootstrap, needed) if self.bootstrap else 0
-        there = self.scores[defined].notna()
-        on_images: dict[bytes, list[tuple[str, str]]] = {}
-        for a, b in wanted:
-            on_images.setdefault((there[a] & there[b]).to_numpy().tobytes(), []).append((a, b))
-        found: dict[tuple[str, str], tuple[int, Difference]] = {}
-        for key, pairs in on_images.items():
-            labels = [label for label in defined if any(label in pair for pair in pairs)]
-            images = self.scores.index[np.frombuffer(key, dtype=bool)]
-            rows = [self.oriented(label)[0].loc[images] for label in labels]
-            mos = self._oriented_mos.loc[images]
-            if any(undefined(row, mos) for row in rows):
-                continue
-            differences = paired_differences(rows, srocc_with(mos), bootstrap=bootstrap, seed=self.seed)
-            for a, b in pairs:
-                found[a, b] = len(images), differences[labels.index(a), labels.index(b)]
-        pairs = [pair for pair in wanted if pair in found]
-        p_holm = holm([found[pair][1].p for pair in pairs])
-        return [MetricPair(*pair, *found[pair], float(p)) for pair, p in zip(pairs, p_holm, strict=True)]
+        """Every two metrics that have an SROCC, in their order; none where there is no opinion."""
+        return metric_pairs(self)
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -169,14 +116,15 @@ class DataSetResult:
         return CORRELATIONS + FITTED * self.plcc_fit
 
     @property
-    def _oriented_mos(self) -> pandas.Series:
+    def oriented_mos(self) -> pandas.Series:
+        """The opinion, higher-better."""
         assert self.mos is not None
         return -self.mos if self.mos_lower_better else self.mos
 
     def oriented(self, label: str) -> tuple[pandas.Series, pandas.Series]:
         """A metric's scores and the opinion, both higher-better, on the images that have the score."""
         scores = self.scores[label].dropna()
-        return -scores if self.metrics[label].lower_better else scores, self._oriented_mos.loc[scores.index]
+        return -scores if self.metrics[label].lower_better else scores, self.oriented_mos.loc[scores.index]
 
     def published(self, label: str) -> PublishedCorrelations | None:
         """The published value for exactly this metric on exactly these images, if there is one."""

@@ -13,8 +13,9 @@ from ...files.names import one_line
 from ...files.writing import written_beside
 from ...report.html import plot, render
 from ...stats import Estimate
+from ..differences import MetricPair
 from ..disagreement import disagreements
-from ..results import Comparison, DataSetResult, MetricPair
+from ..results import Comparison, DataSetResult
 from . import pictures
 from .summary import (
     data_set_table,

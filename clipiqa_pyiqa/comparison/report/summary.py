@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from ...report.table import Cell, Table
 from ...stats import Estimate
-from ..results import CORRELATIONS, SIGNIFICANT, Comparison, DataSetResult
+from ..differences import SIGNIFICANT
+from ..results import CORRELATIONS, Comparison, DataSetResult
 
 _LISTED = 5  # skipped images that a text table names
 _UNKNOWN = Cell("unknown")
