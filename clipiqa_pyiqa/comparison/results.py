@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files.names import file_name
+from ..files.writing import replacing, write_text
 from ..stats import Estimate, correlations
 from ..stats.correlation import undefined
 from .differences import MetricPair, metric_pairs
@@ -154,9 +154,8 @@ class DataSetResult:
         }
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            beside = folder / f"{file_name(self.name)}.tmp"
-            frame.to_parquet(beside)
-            os.replace(beside, beside.with_suffix(".parquet"))
+        with replacing(folder / f"{file_name(self.name)}.parquet") as partial:
+            frame.to_parquet(partial)
 
 
 @dataclass(frozen=True)
@@ -215,24 +214,25 @@ class Comparison:
             report: Whether to write the last two.
 
         Raises:
-            CompareError: The folder cannot be written.
+            CompareError: The folder cannot be made.
+            OutputError: A file cannot be written.
         """
         from .report.tables import differences_csv
 
         folder = Path(folder).expanduser()
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            for format, suffix in (("csv", "csv"), ("markdown", "md"), ("latex", "tex")):
-                (folder / f"comparison.{suffix}").write_text(self.table(format), encoding="utf-8")
-            (folder / "differences.csv").write_text(differences_csv(self), encoding="utf-8")
-            for data in self.data_sets:
-                data.save_scores(folder / "scores")
-            if report:
-                from .report.page import write_report
-                from .report.pictures import save_pictures
+        for format, suffix in (("csv", "csv"), ("markdown", "md"), ("latex", "tex")):
+            write_text(folder / f"comparison.{suffix}", self.table(format))
+        write_text(folder / "differences.csv", differences_csv(self))
+        for data in self.data_sets:
+            data.save_scores(folder / "scores")
+        if report:
+            from .report.page import write_report
+            from .report.pictures import save_pictures
 
-                write_report(self, folder / "report.html")
-                save_pictures(self, folder / "pictures")
+            write_report(self, folder / "report.html")
+            save_pictures(self, folder / "pictures")
 
 
 def _row(data: DataSetResult, label: str) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ...errors import CLIPIQAError
 from ...files.names import one_line
-from ...files.writing import written_beside
+from ...files.writing import write_text
 from ...report.html import plot, render
 from ...stats import Estimate
 from ..differences import MetricPair
@@ -43,14 +42,9 @@ def write_report(comparison: Comparison, path: str | Path) -> None:
         path: The file, replaced as a whole if it exists.
 
     Raises:
-        CLIPIQAError: The file cannot be written.
+        OutputError: The file cannot be written.
     """
-    written = report(comparison)
-    try:
-        with written_beside(Path(path)) as partial:
-            partial.write_text(written, encoding="utf-8")
-    except OSError as error:
-        raise CLIPIQAError(f"The report {str(path)!r} cannot be written: {error.strerror or error}.") from error
+    write_text(path, report(comparison))
 
 
 def report(comparison: Comparison) -> str:

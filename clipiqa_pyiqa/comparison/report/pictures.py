@@ -17,6 +17,7 @@ from PIL import Image
 
 from ...errors import CLIPIQAError
 from ...files.names import file_name, free_name, one_line
+from ...files.writing import replacing
 from ...report.contact_sheet import contact_sheet
 from ...report.plotting import BLUE, INK, ORANGE, STYLE, WORDS, fading, subplots, width_in_inches
 from ...stats import fit_logistic
@@ -36,21 +37,26 @@ def save_pictures(comparison: Comparison, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     taken: set[str] = set()
 
-    def free(*parts: str) -> Path:
+    def save(picture: Figure | Image.Image, *parts: str) -> None:
         """A file of its own, also for labels that differ in punctuation only."""
-        return folder / f"{free_name('-'.join(map(file_name, parts)), taken)}.png"
+        name = free_name("-".join(map(file_name, parts)), taken)
+        with replacing(folder / f"{name}.png") as partial:
+            if isinstance(picture, Figure):
+                picture.savefig(partial, dpi=_DPI)
+            else:
+                picture.save(partial)
 
     for data in comparison.data_sets:
         scored = [label for label in data.metrics if data.scores[label].notna().any()]
         for label in scored:
             draw = histogram if data.mos is None else scatter
-            draw(data, label).savefig(free(data.name, label), dpi=_DPI)
+            save(draw(data, label), data.name, label)
         if len(scored) > 1:
-            correlation_heatmap(data).savefig(free(data.name, "heatmap"), dpi=_DPI)
+            save(correlation_heatmap(data), data.name, "heatmap")
         if disagreements(data, 1):
-            disagreement(data).save(free(data.name, "disagreement"))
+            save(disagreement(data), data.name, "disagreement")
     if any(data.mos is not None for data in comparison.data_sets):
-        bars(comparison).savefig(folder / "bars.png", dpi=_DPI)
+        save(bars(comparison), "bars")
 
 
 @matplotlib.rc_context(STYLE)

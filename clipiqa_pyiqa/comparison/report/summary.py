@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ...report.table import Cell, Table
@@ -65,7 +65,7 @@ def overview_table(comparison: Comparison) -> Table | None:
     }
     for data in rated:
         cells = [_overview_cell(data, label) for label in metrics]
-        columns[f"{data.name}, n = {_counts(data)}"] = _best_marked(cells, cells)
+        columns[f"{data.name}, n = {_counts(data)}"] = _best_marked(cells)
     return _table("All data sets: SROCC / PLCC", columns, reading=(_SIGN,))
 
 
@@ -88,10 +88,8 @@ def data_set_table(data: DataSetResult) -> Table:
         columns |= _spread(data)
     for statistic in data.statistics if data.mos is not None else ():
         cells = [_estimate(data, label, statistic) for label in data.metrics]
-        lowest = statistic.startswith("RMSE")
-        ranked = [replace(cell, value=-cell.value) for cell in cells] if lowest else cells
         caveats = [data.estimates[label][statistic].caveat for label in data.metrics]
-        columns[statistic] = _best_marked(cells, ranked, caveats, what="lowest" if lowest else "highest")
+        columns[statistic] = _best_marked(cells, caveats, lowest=statistic.startswith("RMSE"))
     counts = data.scores.notna().sum()
     columns["n"] = [Cell(str(counts[label]), value=float(counts[label])) for label in data.metrics]
     ranges = (metric.score_range.replace(", ", " to ") for metric in data.metrics.values())
@@ -241,8 +239,8 @@ def _why_empty(data: DataSetResult, label: str) -> str:
     return "failed" if data.metrics[label].error else "undefined"
 
 
-def _or(words: str, value: float, spelt: object) -> Cell:
-    return Cell(words) if math.isnan(value) else Cell(spelt(value), value=value)  # type: ignore[operator]
+def _or(words: str, value: float, spelt: Callable[[float], str]) -> Cell:
+    return Cell(words) if math.isnan(value) else Cell(spelt(value), value=value)
 
 
 def _spread(data: DataSetResult) -> dict[str, list[Cell]]:
@@ -254,26 +252,19 @@ def _spread(data: DataSetResult) -> dict[str, list[Cell]]:
     return columns
 
 
-def _best_marked(
-    cells: Sequence[Cell], ranked: Sequence[Cell], caveats: Sequence[str] = (), what: str = "highest"
-) -> list[Cell]:
-    """The best marked, if it is good at all, there is something that it is better than, and no caveat against it.
+def _best_marked(cells: Sequence[Cell], caveats: Sequence[str] = (), lowest: bool = False) -> list[Cell]:
+    """The best of a column marked, if there is something that it is better than, and no caveat against it.
 
-    Args:
-        cells: Of one column.
-        ranked: The same, with the values by which they are ranked: the highest is best.
-        caveats: Of each, what keeps it from being called the best; empty if nothing does.
-        what: ``'highest'`` or ``'lowest'``; the lowest need not be positive.
+    The highest must also be good at all, above zero.
     """
-    numbers = [cell.value for cell in ranked if not math.isnan(cell.value)]
+    values = [-cell.value if lowest else cell.value for cell in cells]
+    numbers = [value for value in values if not math.isnan(value)]
     best = max(numbers, default=math.nan)
-    if len(numbers) < 2 or (what == "highest" and best <= 0):
+    doubted = any(caveat for caveat, value in zip(caveats, values, strict=False) if value == best)
+    if len(numbers) < 2 or doubted or (best <= 0 and not lowest):
         return list(cells)
-    is_best = [cell.value == best for cell in ranked]
-    if any(caveat for caveat, chosen in zip(caveats, is_best, strict=False) if chosen):
-        return list(cells)
-    mark = f"{what} of its column"
-    return [replace(cell, mark=mark) if chosen else cell for cell, chosen in zip(cells, is_best, strict=True)]
+    mark = f"{'lowest' if lowest else 'highest'} of its column"
+    return [replace(cell, mark=mark) if value == best else cell for cell, value in zip(cells, values, strict=True)]
 
 
 def _p(value: float) -> str:
@@ -288,5 +279,5 @@ def _milliseconds(seconds: float) -> Cell:
 
 def _counts(data: DataSetResult) -> str:
     """How many images: '300', or '298 to 300' if it depends on the metric, those that failed aside."""
-    counts: Iterable[int] = {int(n) for n in data.scores.notna().sum() if n} or {0}
+    counts = [int(n) for n in data.scores.notna().sum() if n] or [0]
     return str(max(counts)) if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
