@@ -12,7 +12,6 @@ import fake_comparison
 import numpy as np
 import pandas
 import pytest
-from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image

@@ -18,7 +18,6 @@ import fake_comparison
 import numpy as np
 import pandas
 import pytest
-from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 from PIL import Image
 
 from clipiqa_pyiqa.comparison import Comparison, DataSetResult, MetricResult

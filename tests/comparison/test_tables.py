@@ -14,7 +14,6 @@ import fake_comparison
 import numpy as np
 import pandas
 import pytest
-from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 
 from clipiqa_pyiqa.comparison import Comparison, DataSetResult, MetricResult
 from clipiqa_pyiqa.comparison.report.summary import build_tables, legend, number
