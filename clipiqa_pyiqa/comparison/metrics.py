@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from inspect import signature
@@ -16,16 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import nearest
+from ..errors import WeightsError, nearest
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA
 from ..prompts.pairs import PRESETS
+from ..weights.foreign import check_options
 from .published import ENSEMBLE, variant
 from .specification import CompareError, Specification, parse_specifications, yes_or_no
 
 ENTRY_KEYS = ("metric", "metric_opts", "metric_mode", "lower_better", "score_range")
 RESERVED = ("path", "mos")
+_OURS = f"{CLIPIQA.__module__.partition('.')[0]}."
 _OF_SETS = ("FID", "InceptionScore")  # pyiqa calls them NR, but they rate a set of images
 _PARAMETERS = {  # SHA-256 of the files of parameters that pyiqa publishes: a local copy counts as the metric itself
     "niqe": "c5524212b626e10e67c9512f5283768982744d2bcc561763b8fda450f89dc0d9",
@@ -105,6 +107,28 @@ def parse_metrics(given: Any) -> list[MetricSpec]:
         if labels.count(label) > 1:
             raise CompareError(f"two metrics are called {label!r}: give one a label of its own, as in 'mine={label}'.")
     return specs
+
+
+def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> None:
+    """Refuse what could run code when pyiqa loads it, before anything is built; ours opens its files safely itself.
+
+    Args:
+        specs: Of the metrics.
+        trust_weights: Refuse nothing.
+
+    Raises:
+        CompareError: A file holds more than tensors and plain values, or a URL is none of pyiqa's own.
+    """
+    from pyiqa.default_model_configs import DEFAULT_CONFIGS
+    from pyiqa.utils.registry import ARCH_REGISTRY
+
+    for spec in specs:
+        kind = {**DEFAULT_CONFIGS.get(spec.name, {}).get("metric_opts", {}), **spec.options}.get("type")
+        if spec.options and not (kind == "CLIPIQA" and ARCH_REGISTRY.get(kind).__module__.startswith(_OURS)):
+            try:
+                check_options(spec.options, trust_weights)
+            except WeightsError as error:
+                raise CompareError(f"metric {spec.label!r}: {error}") from error
 
 
 def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> BuiltMetric:

@@ -19,7 +19,7 @@ from ..files.names import file_name
 from ..images.batches import default_workers
 from .datasets import DataSet, parse_data_sets
 from .distributed import Processes, connected, processes_of_environment
-from .metrics import BuiltMetric, MetricSpec, build_metric, parse_metrics
+from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics
 from .pipeline import Options, Progress, score_data_set
 from .published import SOURCES
 from .results import Comparison, DataSetResult, MetricResult
@@ -45,6 +45,7 @@ def compare(
     published: str = "",
     resume: bool = False,
     overwrite: bool = False,
+    trust_weights: bool = False,
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Comparison:
@@ -68,6 +69,7 @@ def compare(
         published: ``'paper'`` or ``'pyiqa'``: whose values to show where both publish one.
         resume: Go on with the scores that lie in ``out``; those made by another setup are left alone.
         overwrite: Delete them first.
+        trust_weights: Let pyiqa load whatever files and URLs the metrics' options name, though they could run code.
         progress: See :data:`~clipiqa_pyiqa.comparison.pipeline.Progress`.
         settings: More to say about this run, for the results.
 
@@ -86,6 +88,7 @@ def compare(
         progress or (lambda *_: None),
     )
     _at_least(0, "bootstrap", bootstrap)
+    check_weights(specs, trust_weights)
     if published not in ("", *SOURCES):
         raise CompareError(f"published values are those of {' or '.join(map(repr, SOURCES))}, but {published!r} came.")
     folder = Path(out).expanduser().resolve() if out is not None else None

@@ -50,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     results = parser.add_argument_group("results").add_argument
     results("--out", metavar="DIR", help="folder for per-image scores, tables, pictures and report")
     results("--resume", action="store_true", help="go on with the scores that an earlier run left in --out")
+    how("--trust-weights", action="store_true", help="load files and URLs of metrics even if they could run code")
     results("--overwrite", action="store_true", help="drop the scores of these data sets in --out first")
     results("--format", choices=FORMATS, default="table", help="of standard output (default: table)")
     results("--no-report", action="store_true", help="with --out: no pictures and no HTML report")
@@ -94,6 +95,7 @@ def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: di
         with sigterm_as_interrupt(), _Bar(hidden=args.quiet or not _is_main()) as bar:
             comparison = compare(
                 metrics, data_sets, **options, resume=args.resume, overwrite=args.overwrite, progress=bar.show,
+                trust_weights=args.trust_weights,
                 settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
             )  # fmt: skip
     except KeyboardInterrupt as error:
