@@ -83,7 +83,7 @@ def test_requirements_are_what_the_package_imports(wheel: zipfile.ZipFile) -> No
 
 
 def imported_modules() -> Iterator[str]:
-    """The top-level name of every absolute import in the package that is carried out, not only read by type checkers."""
+    """The top-level name of every absolute import in the package, without those for type checkers only."""
     for path in PACKAGE.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for_types = {
