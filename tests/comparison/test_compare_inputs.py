@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +17,10 @@ from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison import metrics
+from clipiqa_pyiqa.comparison import compare, metrics
 from clipiqa_pyiqa.comparison.datasets import DataSet, parse_data_sets
 from clipiqa_pyiqa.comparison.metrics import build_metric, check_weights, parse_metrics
 from clipiqa_pyiqa.comparison.published import ENSEMBLE, PAPER, find_published
-from clipiqa_pyiqa.comparison.run import compare
 from clipiqa_pyiqa.comparison.specification import CompareError, parse_argument, read_config
 
 ROOT = Path(__file__).parents[2]
@@ -368,14 +366,6 @@ class TestCommand:
         assert main([*given, "-q"]) == 2 and "--resume" in capsys.readouterr().err
         assert main([*given, "-q", "--resume", "--no-report", "--format", "csv"]) == 1
         assert "entropy" in capsys.readouterr().out
-
-    def test_the_page_s_python_runs(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        monkeypatch.chdir(ROOT)
-        (block,) = re.findall(
-            r"```python\n(.*?)```", (ROOT / "docs" / "compare.md").read_text(encoding="utf-8"), re.DOTALL
-        )
-        exec(compile(block, "docs/compare.md", "exec"), {})
-        assert "piqe" in capsys.readouterr().out
 
     def test_says_what_is_wrong(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for given, message in [
