@@ -27,7 +27,16 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["clipiqa_pyiqa*"]),
-    package_data={"clipiqa_pyiqa": ["py.typed", "data/*", "data/photos/*", "report/report.*"]},
+    package_data={
+        "clipiqa_pyiqa": [
+            "py.typed",
+            "data/*",
+            "data/photos/*",
+            "report/report.*",
+            "report/templates/*",
+            "comparison/report/templates/*",
+        ]
+    },
     python_requires=">=3.10",
     # Each lower bound is what `.ci/oldest` installs and tests; docs/install.md says what was seen.
     install_requires=[
@@ -38,6 +47,8 @@ setup(
         # pyiqa and open_clip bring these too, but we import them ourselves.
         "filelock>=3.13.1",
         "huggingface_hub>=1.3",
+        "jinja2>=3.1",
+        "markupsafe>=2.0",
         "matplotlib>=3.9",
         "numpy>=1.26",
         "pandas>=2.2.2",

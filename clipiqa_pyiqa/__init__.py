@@ -10,14 +10,15 @@ from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .comparison import compare
+    from .figures import agreement, demo, pairs, radar, rank, sweep
     from .loss import CLIPIQALoss
     from .metric import CLIPIQA
-    from .scoring.score import score_paths
+    from .scoring import score_paths
 
 _LATE = {  # what people call -> its module, imported when first asked for, so that this import does not wait for torch
-    "CLIPIQA": "metric",
-    "CLIPIQALoss": "loss",
-    "score_paths": "scoring.score",
+    **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
+    **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
 }
 __all__ = [
     "CLIPIQA",
@@ -27,8 +28,15 @@ __all__ = [
     "PromptError",
     "WeightsError",
     "__version__",
+    "agreement",
+    "compare",
+    "demo",
     "is_active",
+    "pairs",
+    "radar",
+    "rank",
     "score_paths",
+    "sweep",
 ]
 
 moved.install()

@@ -45,5 +45,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     lower = {entry.lower(): entry for entry in known}
     close = partial(difflib.get_close_matches, name.lower(), lower)
-    found = [lower[entry] for entry in close(n=1, cutoff=0.9) or close(n=3, cutoff=0.5)]
+    found = [lower[entry] for entry in close(n=1, cutoff=0.92) or close(n=3, cutoff=0.5)]
     return f"did you mean {' or '.join(map(repr, found))}?" if found else f"known are {', '.join(known)}."

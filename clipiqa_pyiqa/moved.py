@@ -34,7 +34,7 @@ _MOVED = {
     "evaluate.disagreement": "comparison.disagreement",
     "evaluate.html_page": "report.html",
     "evaluate.metrics": "comparison.metrics",
-    "evaluate.outcome": "comparison.outcome",
+    "evaluate.outcome": "files.names",
     "evaluate.pairs": "figures.image_pairs",
     "evaluate.pictures": "comparison.report.pictures",
     "evaluate.pipeline": "comparison.pipeline",
@@ -70,7 +70,7 @@ _MOVED = {
 }
 _OF_EVALUATE = {  # what the package itself exported
     **dict.fromkeys(("Comparison", "DataSetResult", "MetricResult"), "comparison.results"),
-    **dict.fromkeys(("Estimate", "correlations"), "stats.correlation"),
+    **dict.fromkeys(("Estimate", "correlations"), "stats"),
 }
 
 

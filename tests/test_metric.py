@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import pydoc
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, PromptError
-from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
+from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, parse_columns
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,31 @@ class TestQuestions:
         assert features.dtype == torch.float32 and features.shape == (3, 1024)
         for name in NAMED_PAIRS:
             assert torch.equal(metric.score(features, prompts=name), metric(images, prompts=name)), name
+
+    def test_columns_average_what_they_say(self, metric, images):
+        columns = parse_columns(["sharpness", "pyiqa", ("Crisp photo.", "Hazy photo.")])
+        features = metric.encode_image(images)
+        asked = metric.score(features, columns)
+        singly = [metric.score(features, "sharpness"), metric.score(features, "pyiqa")]
+        singly.append(metric.score(features, ("Crisp photo.", "Hazy photo.")))
+        torch.testing.assert_close(asked, torch.cat(singly, dim=1), atol=1e-6, rtol=0)  # digits of fp32
+        assert torch.equal(metric(images, columns), asked)
+        with pytest.raises(PromptError, match="leave it"):
+            metric.score(features, columns, aggregate="mean")
+
+    def test_names_of_its_columns(self, metric):
+        assert metric.columns == ("quality",)
+        assert like(metric, prompts="pyiqa").columns == ("score",)
+        assert like(metric, prompts=["happy", "new"], aggregate=None).columns == ("happy", "new")
+        assert like(metric, model_type="clipiqa+", pretrained=False).columns == ("clipiqa+",)
+
+    def test_its_own_prompts_are_parsed_once(self, metric, images, monkeypatch):
+        monkeypatch.setattr("clipiqa_pyiqa.metric.parse_prompts", lambda *_: pytest.fail("parsed again"))
+        metric(images[:1])
+
+    def test_help_says_what_there_is(self):
+        text = pydoc.render_doc(CLIPIQA)
+        assert "0x" not in text and "'mini'" in text and "aggregate: 'Aggregate | _Own' = OWN" in text
 
     def test_swapping_the_pair_inverts_the_score(self, metric, images):
         forward = metric(images, prompts=("Good photo.", "Bad photo."))

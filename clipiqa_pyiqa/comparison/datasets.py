@@ -16,13 +16,13 @@ from PIL import Image, ImageFile
 from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError, nearest
+from ..files.names import printable
 from ..files.yaml import check_keys
 from ..images.reader import check_limits, read_image, strict_decoding
 from ..images.sources import images_in
 from ..opinions.score_table import read_scores, seeded_split
-from ..scoring.rows import printable
 from .published import published_set
-from .specification import CompareError, Request, parse_requests, yes_or_no
+from .specification import CompareError, Specification, parse_specifications, yes_or_no
 
 SUBSET_KEYS = {"subset": "share of the images, drawn by subset_seed", "subset_seed": "default 0"}
 CSV_KEYS = ("csv", "root", "columns", "lower_better", "max_side", "max_pixels", *SUBSET_KEYS)
@@ -79,7 +79,7 @@ def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[Dat
         CompareError: an unknown name or key, missing files (with what is expected where), or a label used twice.
         TableError: a CSV file that cannot be used.
     """
-    found = [_find(request, data_root) for request in parse_requests(given, "data set")]
+    found = [_find(specification, data_root) for specification in parse_specifications(given, "data set")]
     names = [data.name for data in found]
     for name in names:
         if names.count(name) > 1:
@@ -87,13 +87,13 @@ def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[Dat
     return found
 
 
-def _find(request: Request, data_root: str | Path | None) -> DataSet:
-    target, options = request.target, dict(request.options)
+def _find(specification: Specification, data_root: str | Path | None) -> DataSet:
+    target, options = specification.target, dict(specification.options)
     if isinstance(target, DataSet):
         return target
     if not isinstance(target, str | Path):
         raise CompareError(f"a data set is a name, a CSV file, a folder or options, but {target!r:.80} came.")
-    label = printable(request.label)
+    label = printable(specification.label)
     if target:
         from pyiqa import get_dataset_info
 

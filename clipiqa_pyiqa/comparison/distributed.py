@@ -1,4 +1,4 @@
-"""The processes of ``torchrun`` that share one evaluation; a single process is a team of one."""
+"""The processes of ``torchrun`` that share one comparison, or the only one."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .specification import CompareError
 
 
 @dataclass(frozen=True)
-class Team:
-    """Who takes part.
+class Processes:
+    """This process among those that take part.
 
     Attributes:
         rank: Of this process, from 0.
-        size: Number of processes.
+        count: How many there are.
         local_rank: Of this process on its machine: the number of its GPU.
     """
 
     rank: int = 0
-    size: int = 1
+    count: int = 1
     local_rank: int = 0
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes what all came to."""
+    def is_main(self) -> bool:
+        """Whether this process writes the results of all."""
         return self.rank == 0
 
     def wait(self) -> None:
@@ -36,7 +36,7 @@ class Team:
         Raises:
             CompareError: one of them never will, as it has ended.
         """
-        if self.size > 1:
+        if self.count > 1:
             import torch.distributed
 
             try:
@@ -47,23 +47,23 @@ class Team:
                 ) from error
 
 
-def team_of_environment() -> Team:
-    """What ``torchrun`` says in the environment, without connecting."""
-    rank, size, local = (int(os.environ.get(name, usual)) for name, usual in _VARIABLES.items())
-    return Team(rank, size, local)
+def processes_of_environment() -> Processes:
+    """Read what ``torchrun`` says in the environment, without connecting."""
+    rank, count, local_rank = (int(os.environ.get(name, usual)) for name, usual in _VARIABLES.items())
+    return Processes(rank, count, local_rank)
 
 
 @contextlib.contextmanager
-def joined(team: Team) -> Iterator[Team]:
-    """Connected to the others, for as long as it takes: the fastest waits for the slowest."""
+def connected(processes: Processes) -> Iterator[None]:
+    """Connection to the others, for as long as it takes: the fastest waits for the slowest."""
     import torch.distributed
 
-    if team.size == 1 or torch.distributed.is_initialized():
-        yield team
+    if processes.count == 1 or torch.distributed.is_initialized():
+        yield
         return
     torch.distributed.init_process_group("gloo", timeout=timedelta(days=30))
     try:
-        yield team
+        yield
     finally:
         torch.distributed.destroy_process_group()
 

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from inspect import signature
@@ -16,16 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import nearest
+from ..errors import WeightsError, nearest
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA
 from ..prompts.pairs import PRESETS
+from ..weights.foreign import check_options
 from .published import ENSEMBLE, variant
-from .specification import CompareError, Request, parse_requests, yes_or_no
+from .specification import CompareError, Specification, parse_specifications, yes_or_no
 
 ENTRY_KEYS = ("metric", "metric_opts", "metric_mode", "lower_better", "score_range")
 RESERVED = ("path", "mos")
+_OURS = f"{CLIPIQA.__module__.partition('.')[0]}."
 _OF_SETS = ("FID", "InceptionScore")  # pyiqa calls them NR, but they rate a set of images
 _PARAMETERS = {  # SHA-256 of the files of parameters that pyiqa publishes: a local copy counts as the metric itself
     "niqe": "c5524212b626e10e67c9512f5283768982744d2bcc561763b8fda450f89dc0d9",
@@ -63,7 +65,7 @@ class MetricSpec:
 
 
 @dataclass(frozen=True)
-class Metric:
+class BuiltMetric:
     """A metric that is ready to score.
 
     Attributes:
@@ -97,7 +99,7 @@ def parse_metrics(given: Any) -> list[MetricSpec]:
     Raises:
         CompareError: an unknown name or key, a metric that needs a reference or rates sets, or a label used twice.
     """
-    specs = [_look_up(request) for request in parse_requests(given, "metric")]
+    specs = [_look_up(specification) for specification in parse_specifications(given, "metric")]
     labels = [spec.label for spec in specs]
     for label in labels:
         if label in RESERVED:
@@ -107,7 +109,29 @@ def parse_metrics(given: Any) -> list[MetricSpec]:
     return specs
 
 
-def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Metric:
+def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> None:
+    """Refuse what could run code when pyiqa loads it, before anything is built; ours opens its files safely itself.
+
+    Args:
+        specs: Of the metrics.
+        trust_weights: Refuse nothing.
+
+    Raises:
+        CompareError: A file holds more than tensors and plain values, or a URL is none of pyiqa's own.
+    """
+    from pyiqa.default_model_configs import DEFAULT_CONFIGS
+    from pyiqa.utils.registry import ARCH_REGISTRY
+
+    for spec in specs:
+        kind = {**DEFAULT_CONFIGS.get(spec.name, {}).get("metric_opts", {}), **spec.options}.get("type")
+        if spec.options and not (kind == "CLIPIQA" and ARCH_REGISTRY.get(kind).__module__.startswith(_OURS)):
+            try:
+                check_options(spec.options, trust_weights)
+            except WeightsError as error:
+                raise CompareError(f"metric {spec.label!r}: {error}") from error
+
+
+def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> BuiltMetric:
     """Build a metric; whatever goes wrong in it is raised as it is.
 
     Args:
@@ -119,7 +143,7 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Metri
         score = _made(spec, device)
     net = getattr(score, "net", score)
     if isinstance(net, CLIPIQA):
-        return Metric(spec, score, net, net.provenance(), _our_published_name(spec, net))
+        return BuiltMetric(spec, score, net, net.provenance(), _our_published_name(spec, net))
     files = {key: Path(value) for key, value in spec.options.items() if isinstance(value, str | Path)}
     hashes = {key: hash_file(path) for key, path in files.items() if path.is_file()}
     provenance = {**spec.shown, "pyiqa": version("pyiqa")} | ({"seed": str(seed)} if seed else {})
@@ -127,32 +151,32 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Metri
     known = not spec.options or (
         list(spec.options) == ["pretrained_model_path"] and _PARAMETERS.get(spec.name) in hashes.values()
     )
-    return Metric(spec, score, None, provenance, spec.name if known else "")
+    return BuiltMetric(spec, score, None, provenance, spec.name if known else "")
 
 
-def _look_up(request: Request) -> MetricSpec:
+def _look_up(specification: Specification) -> MetricSpec:
     from pyiqa.default_model_configs import DEFAULT_CONFIGS
 
-    target = request.target
+    target = specification.target
     if not isinstance(target, str | Path):
-        return _ready(request)
-    options = dict(request.options)
+        return _ready(specification)
+    options = dict(specification.options)
     if target:  # as typed: what follows the name are metric_opts
         name, entry = str(target), {"metric_opts": options}
     else:
-        check_keys(options, ENTRY_KEYS, f"metric {request.label!r}")
-        name, entry = str(options.get("metric") or request.label), options
+        check_keys(options, ENTRY_KEYS, f"metric {specification.label!r}")
+        name, entry = str(options.get("metric") or specification.label), options
         if "metric" not in options and name not in DEFAULT_CONFIGS and (entry.get("metric_opts") or {}).get("type"):
             name = ""
     if name and name not in DEFAULT_CONFIGS:
         raise CompareError(f"unknown metric {name!r}: {nearest(name, _nr_names())}")
     own = entry.get("metric_opts") or {}
     if not isinstance(own, Mapping) or not all(isinstance(key, str) for key in own):
-        said = f"metric_opts of {request.label or name!r} must be a mapping of names to values"
+        said = f"metric_opts of {specification.label or name!r} must be a mapping of names to values"
         raise CompareError(f"{said}, but are {own!r:.80}.")
     base = DEFAULT_CONFIGS[name] if name else {}
     given = {**base, **{key: value for key, value in entry.items() if value is not None}}
-    label = request.label or _label(name, own)
+    label = specification.label or _label(name, own)
     defaults = base.get("metric_opts", {})
     kind = own.get("type", defaults.get("type"))
     if kind == "CLIPIQA":
@@ -168,11 +192,11 @@ def _look_up(request: Request) -> MetricSpec:
     return MetricSpec(label, name, changed, lower_better, str(given.get("score_range") or ""))
 
 
-def _ready(request: Request) -> MetricSpec:
-    made = request.target
+def _ready(specification: Specification) -> MetricSpec:
+    made = specification.target
     if not callable(made):
         raise CompareError(f"a metric is a name, options, or something to call with images, but {made!r:.80} came.")
-    name = request.label or getattr(made, "metric_name", type(made).__name__)
+    name = specification.label or getattr(made, "metric_name", type(made).__name__)
     if getattr(made, "metric_mode", "NR") != "NR":
         raise CompareError(f"metric {name!r} needs a reference image: only no-reference metrics are compared here.")
     return MetricSpec(

@@ -1,6 +1,6 @@
 """One data set through all metrics: decoded ahead in the background, scored block by block, kept as it comes.
 
-Images are worked on in blocks of ``batch_size``, in the order of the data set, which the processes of a team take in
+Images are worked on in blocks of ``batch_size``, in the order of the data set, which several processes take in
 turn. What shares a pass is decided within a block, so that the numbers do not depend on how many processes there are.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from ..errors import ImageError
 from ..images.batches import in_batches, prefetch
 from .datasets import DataSet
-from .distributed import Team
+from .distributed import Processes
 from .score_store import UNREADABLE, Entry, ScoreStore
 from .scorers import Group, score_group
 
@@ -40,7 +40,9 @@ class Options:
     progress: Progress
 
 
-def score_data_set(data: DataSet, groups: Sequence[Group], store: ScoreStore, team: Team, options: Options) -> None:
+def score_data_set(
+    data: DataSet, groups: Sequence[Group], store: ScoreStore, processes: Processes, options: Options
+) -> None:
     """Score this process's share of a data set, with whatever metrics lack a score."""
     keys = [metric.key for group in groups for metric in group.metrics]
 
@@ -51,7 +53,7 @@ def score_data_set(data: DataSet, groups: Sequence[Group], store: ScoreStore, te
 
     step = options.batch_size
     blocks = [range(start, min(start + step, len(data.paths))) for start in range(0, len(data.paths), step)]
-    own = blocks[team.rank :: team.size]
+    own = blocks[processes.rank :: processes.count]
     work = [[index for index in block if to_do(index)] for block in own] if keys else []
     total = sum(map(len, own))
     earlier = total - sum(map(len, work))

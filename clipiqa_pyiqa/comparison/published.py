@@ -16,7 +16,7 @@ SOURCES = ("paper", "pyiqa")
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedCorrelations:
     """One published result.
 
     Attributes:
@@ -31,8 +31,12 @@ class Published:
     source: str
     krcc: float = math.nan
 
+    def __getitem__(self, statistic: str) -> float:
+        """The value of ``'SROCC'``, ``'PLCC'`` or ``'KRCC'``; NaN of any other statistic."""
+        return float(getattr(self, statistic.lower(), math.nan))
 
-def find_published(metric: str, data_set: str, prefer: str = "") -> Published | None:
+
+def find_published(metric: str, data_set: str, prefer: str = "") -> PublishedCorrelations | None:
     """The published result of a metric on a data set, by the names used here; None if there is none.
 
     Args:
@@ -156,17 +160,17 @@ _PYIQA: dict[str, tuple[tuple[float, float, float] | None, ...]] = {  # PLCC, SR
 }
 
 
-def _entries() -> Iterator[tuple[str, str, Published]]:
+def _entries() -> Iterator[tuple[str, str, PublishedCorrelations]]:
     for table, rows, sets in ((1, _TABLE_1, _PAPER_SETS), (2, _TABLE_2, _PAPER_SETS[:2]), (5, _TABLE_5, ("tid2013",))):
         for metric, values in rows.items():
             for data_set, srocc, plcc in zip(sets, values[::2], values[1::2], strict=True):
-                yield metric, data_set, Published(srocc, plcc, f"paper, Table {table}")
+                yield metric, data_set, PublishedCorrelations(srocc, plcc, f"paper, Table {table}")
     for metric, of_sets in _PYIQA.items():
         for data_set, found in zip(_PYIQA_SETS, of_sets, strict=True):
             if found is not None:
-                yield metric, data_set, Published(found[1], found[0], "pyiqa's benchmark table", found[2])
+                yield metric, data_set, PublishedCorrelations(found[1], found[0], "pyiqa's benchmark table", found[2])
 
 
-_TABLE: dict[tuple[str, str], list[Published]] = {}
+_TABLE: dict[tuple[str, str], list[PublishedCorrelations]] = {}
 for _metric, _data_set, _published in _entries():
     _TABLE.setdefault((_metric, _data_set), []).append(_published)

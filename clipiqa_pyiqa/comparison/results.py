@@ -1,18 +1,27 @@
-"""What a comparison of metrics on data sets came to: values only, read by the tables, the pictures and the report."""
+"""Results of a comparison of metrics on data sets: values only, read by the tables, the pictures and the report."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..stats.correlation import Estimate, correlations, undefined
-from .published import Published, find_published
+from ..files.names import file_name
+from ..files.writing import replacing, write_text
+from ..stats import Estimate, correlations
+from ..stats.correlation import undefined
+from .differences import MetricPair, metric_pairs
+from .published import PublishedCorrelations, find_published
+from .score_store import writing
 
 if TYPE_CHECKING:
     import pandas
 
-STATISTICS = ("SROCC", "PLCC", "KRCC", "PLCC fitted")
+CORRELATIONS = ("SROCC", "PLCC", "KRCC")
+FITTED = ("PLCC fitted", "RMSE fitted")
 
 
 @dataclass(frozen=True)
@@ -31,10 +40,11 @@ class MetricResult:
     """
 
     label: str
+    _: KW_ONLY
     lower_better: bool = False
     score_range: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)
-    seconds_per_image: float = float("nan")
+    seconds_per_image: float = math.nan
     error: str = ""
     published_as: str = ""
     note: str = ""
@@ -60,13 +70,14 @@ class DataSetResult:
         published_as: The name under which :mod:`.published` knows exactly these images; empty if it is none of those.
         bootstrap: Resamples for the intervals.
         seed: Of the resamples.
-        plcc_fit: Whether PLCC after the logistic fit was asked for.
+        plcc_fit: Whether PLCC and RMSE after the logistic fit were asked for.
         prefer: ``'paper'`` or ``'pyiqa'``: whose value to show where both publish one; empty for the usual.
     """
 
     name: str
     scores: pandas.DataFrame
     mos: pandas.Series | None
+    _: KW_ONLY
     mos_lower_better: bool = False
     metrics: Mapping[str, MetricResult] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
@@ -76,47 +87,75 @@ class DataSetResult:
     seed: int = 0
     plcc_fit: bool = False
     prefer: str = ""
-    _cache: dict[str, dict[str, Estimate]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def correlations(self) -> dict[str, dict[str, Estimate]]:
-        """Label -> SROCC, PLCC, KRCC (and PLCC fitted), signed so that a good metric is positive.
+    @cached_property
+    def estimates(self) -> dict[str, dict[str, Estimate]]:
+        """Label -> statistic -> its estimate, signed so that a good metric's correlation is positive.
 
         Scores of lower-better metrics, and DMOS, are negated first. Empty where there is no opinion.
         """
-        if self.mos is None:
-            return {}
-        for label, metric in self.metrics.items():
-            if label not in self._cache:
-                raw = self.scores[label].dropna()
-                # Of the scores as they are, so that the reason does not speak of negated ones.
-                why = metric.error if metric.error and raw.empty else undefined(raw, self.mos.loc[raw.index])
-                self._cache[label] = (
-                    dict.fromkeys(self.statistics, Estimate(float("nan"), reason=why))
-                    if why
-                    else correlations(
-                        *self.oriented(label), bootstrap=self.bootstrap, seed=self.seed, fit=self.plcc_fit
-                    )
-                )
-        return self._cache
+        return {} if self.mos is None else {label: self._estimates(label) for label in self.metrics}
+
+    def _estimates(self, label: str) -> dict[str, Estimate]:
+        assert self.mos is not None
+        raw, error = self.scores[label].dropna(), self.metrics[label].error
+        # Of the scores as they are, so that the reason does not speak of negated ones.
+        why = error if error and raw.empty else undefined(raw, self.mos.loc[raw.index])
+        if why:
+            return dict.fromkeys(self.statistics, Estimate(math.nan, reason=why))
+        return correlations(*self.oriented(label), bootstrap=self.bootstrap, seed=self.seed, fit=self.plcc_fit)
+
+    @cached_property
+    def pairs(self) -> list[MetricPair]:
+        """Every two metrics that have an SROCC, in their order; none where there is no opinion."""
+        return metric_pairs(self)
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """The keys of each metric's correlations."""
-        return STATISTICS if self.plcc_fit else STATISTICS[:3]
+        """The keys of each metric's estimates."""
+        return CORRELATIONS + FITTED * self.plcc_fit
+
+    @property
+    def oriented_mos(self) -> pandas.Series:
+        """The opinion, higher-better."""
+        assert self.mos is not None
+        return -self.mos if self.mos_lower_better else self.mos
 
     def oriented(self, label: str) -> tuple[pandas.Series, pandas.Series]:
         """A metric's scores and the opinion, both higher-better, on the images that have the score."""
-        assert self.mos is not None
         scores = self.scores[label].dropna()
-        mos = self.mos.loc[scores.index]
-        return (
-            -scores if self.metrics[label].lower_better else scores,
-            -mos if self.mos_lower_better else mos,
-        )
+        return -scores if self.metrics[label].lower_better else scores, self.oriented_mos.loc[scores.index]
 
-    def published(self, label: str) -> Published | None:
+    def published(self, label: str) -> PublishedCorrelations | None:
         """The published value for exactly this metric on exactly these images, if there is one."""
         return find_published(self.metrics[label].published_as, self.published_as, self.prefer)
+
+    def reason(self, label: str) -> str:
+        """Why a metric's cells are empty, and what else to know; empty if there is nothing."""
+        metric = self.metrics[label]
+        estimates = self.estimates.get(label, {}).values()
+        said = (metric.error, metric.note, *(line for e in estimates for line in (e.reason, e.caveat)))
+        return "; ".join(dict.fromkeys(filter(None, said)))
+
+    def save_scores(self, folder: Path) -> None:
+        """Write path, opinion and scores of each image as a Parquet file; its ``attrs`` say what they are."""
+        frame = self.scores.copy()
+        if self.mos is not None:
+            frame.insert(0, "mos", self.mos)
+        frame.attrs = {
+            "data_set": self.name,
+            "note": self.note,
+            "mos_lower_better": self.mos_lower_better,
+            "metrics": {
+                label: {**metric.provenance, "lower_better": metric.lower_better, "error": metric.error}
+                for label, metric in self.metrics.items()
+            },
+            "skipped": dict(self.skipped),
+        }
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / f"{file_name(self.name)}.parquet") as partial:
+            frame.to_parquet(partial)
 
 
 @dataclass(frozen=True)
@@ -131,40 +170,91 @@ class Comparison:
     data_sets: tuple[DataSetResult, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def complete(self) -> bool:
+        """Whether every metric scored every image of every data set."""
+        return not any(d.skipped or any(m.error or m.note for m in d.metrics.values()) for d in self.data_sets)
+
     def frame(self) -> pandas.DataFrame:
         """One row per data set and metric, in order.
 
         Columns: data_set, metric, n, direction, range; SROCC, SROCC low, SROCC high and so for PLCC, KRCC and, where
-        asked for, PLCC fitted; seconds per image; published SROCC, SROCC difference (ours less published) and so for
-        PLCC and KRCC; source; note, why a cell is empty.
+        asked for, PLCC fitted and RMSE fitted; seconds per image; published SROCC, SROCC difference (ours less
+        published) and so for PLCC and KRCC; source; note, why a cell is empty.
         """
         import pandas
 
         return pandas.DataFrame([_row(data, label) for data in self.data_sets for label in data.metrics])
 
+    def differences(self) -> pandas.DataFrame:
+        """One row per data set and pair of metrics: SROCC of the first less that of the second, and its p-values."""
+        import pandas
 
-def _row(data: DataSetResult, label: str) -> dict[str, object]:
-    metric = data.metrics[label]
-    row: dict[str, object] = {
+        heads = ("data_set", "first", "second", "n", "SROCC difference", "low", "high", "p", "p Holm", "significant")
+        rows = []
+        for data in self.data_sets:
+            for pair in data.pairs:
+                apart = pair.srocc
+                numbers = (pair.n, apart.value, apart.low, apart.high, apart.p, pair.p_holm, pair.significant)
+                rows.append((data.name, pair.first, pair.second, *numbers))
+        return pandas.DataFrame(rows, columns=list(heads))
+
+    def table(self, format: str = "table") -> str:
+        """All tables as text: ``'table'`` for a console, ``'csv'``, ``'markdown'`` or ``'latex'``."""
+        from .report.tables import FORMATS
+
+        return FORMATS[format](self)
+
+    def save(self, folder: str | Path, *, report: bool = True) -> None:
+        """Write everything: tables, scores and, unless told otherwise, pictures and the HTML report.
+
+        Args:
+            folder: Made if need be. ``comparison.csv``, ``.md`` and ``.tex`` hold the tables, ``differences.csv``
+                every pair of metrics, ``scores/`` a Parquet file per data set, ``pictures/`` PNGs, ``report.html`` all.
+            report: Whether to write the last two.
+
+        Raises:
+            CompareError: The folder cannot be made.
+            OutputError: A file cannot be written.
+        """
+        from .report.tables import differences_csv
+
+        folder = Path(folder).expanduser()
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        for format, suffix in (("csv", "csv"), ("markdown", "md"), ("latex", "tex")):
+            write_text(folder / f"comparison.{suffix}", self.table(format))
+        write_text(folder / "differences.csv", differences_csv(self))
+        for data in self.data_sets:
+            data.save_scores(folder / "scores")
+        if report:
+            from .report.page import write_report
+            from .report.pictures import save_pictures
+
+            write_report(self, folder / "report.html")
+            save_pictures(self, folder / "pictures")
+
+
+def _row(data: DataSetResult, label: str) -> dict[str, Any]:
+    metric, published = data.metrics[label], data.published(label)
+    row: dict[str, Any] = {
         "data_set": data.name,
         "metric": label,
         "n": int(data.scores[label].notna().sum()),
         "direction": metric.direction,
         "range": metric.score_range,
     }
-    estimates = data.correlations().get(label, {})
-    for statistic in data.statistics:
-        estimate = estimates.get(statistic, Estimate(float("nan")))
-        row |= {statistic: estimate.value, f"{statistic} low": estimate.low, f"{statistic} high": estimate.high}
+    unknown = dict.fromkeys(data.statistics, Estimate(math.nan))
+    for name, estimate in data.estimates.get(label, unknown).items():
+        row |= {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}
     row["seconds per image"] = metric.seconds_per_image
-    published = data.published(label)
-    for statistic in STATISTICS[:3]:
-        value = getattr(published, statistic.lower()) if published else float("nan")
-        row[f"published {statistic}"] = value
-        row[f"{statistic} difference"] = row[statistic] - value  # type: ignore[operator]
+    for name in CORRELATIONS:
+        value = published[name] if published else math.nan
+        row |= {f"published {name}": value, f"{name} difference": row[name] - value}
     row["source"] = published.source if published else ""
-    reasons = [metric.error, metric.note, *(estimate.reason for estimate in estimates.values())]
-    if data.mos is None:
-        reasons.append("no opinion scores, so no correlation")
-    row["note"] = "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+    row["note"] = data.reason(label) if data.mos is not None else _without_opinion(data.reason(label))
     return row
+
+
+def _without_opinion(reason: str) -> str:
+    return "; ".join(filter(None, (reason, "no opinion scores, so no correlation")))

@@ -1,26 +1,29 @@
-"""Metrics side by side on data sets: from what is asked for to what it came to."""
+"""``compare``: metrics side by side on data sets, from what is asked for to the result."""
 
 from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
+import statistics
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas
 import torch
 
+from ..files.names import file_name
 from ..images.batches import default_workers
 from .datasets import DataSet, parse_data_sets
-from .distributed import Team, joined, team_of_environment
-from .metrics import Metric, MetricSpec, build_metric, parse_metrics
-from .outcome import data_set_result, file_name, write_scores
+from .distributed import Processes, connected, processes_of_environment
+from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics
 from .pipeline import Options, Progress, score_data_set
 from .published import SOURCES
-from .results import Comparison
-from .score_store import ScoreStore, writing
+from .results import Comparison, DataSetResult, MetricResult
+from .score_store import UNREADABLE, Entry, ScoreStore, writing
 from .scorers import group_metrics, own_random_state, reason
 from .specification import CompareError
 
@@ -42,12 +45,14 @@ def compare(
     published: str = "",
     resume: bool = False,
     overwrite: bool = False,
+    trust_weights: bool = False,
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Score every image of every data set with every metric, and correlate the scores with opinion.
 
-    Under ``torchrun`` the processes share the work through ``out`` and all return the same.
+    Under ``torchrun`` the processes share the work through ``out`` and all return the same. Tables, pictures and the
+    report are written by the result's :meth:`~clipiqa_pyiqa.comparison.results.Comparison.save`.
 
     Args:
         metrics: See :func:`~clipiqa_pyiqa.comparison.metrics.parse_metrics`.
@@ -60,10 +65,11 @@ def compare(
         workers: Decoding threads; None is one per core, up to eight.
         bootstrap: Resamples for the intervals; 0 for none.
         seed: Of the resamples, and of metrics that draw at random.
-        plcc_fit: Also PLCC after the VQEG logistic fit.
+        plcc_fit: Also PLCC and RMSE after the VQEG logistic fit.
         published: ``'paper'`` or ``'pyiqa'``: whose values to show where both publish one.
         resume: Go on with the scores that lie in ``out``; those made by another setup are left alone.
         overwrite: Delete them first.
+        trust_weights: Let pyiqa load whatever files and URLs the metrics' options name, though they could run code.
         progress: See :data:`~clipiqa_pyiqa.comparison.pipeline.Progress`.
         settings: More to say about this run, for the results.
 
@@ -72,51 +78,109 @@ def compare(
             wrong with one metric or one image is in the result instead.
         TableError: A CSV file cannot be used.
     """
-    team = team_of_environment()
+    processes = processes_of_environment()
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root)
     options = Options(
-        _device(device, team),
+        _device(device, processes),
         _at_least(1, "batch_size", batch_size),
         _at_least(1, "workers", default_workers() if workers is None else workers),
         _seed(seed),
         progress or (lambda *_: None),
     )
     _at_least(0, "bootstrap", bootstrap)
+    check_weights(specs, trust_weights)
     if published not in ("", *SOURCES):
         raise CompareError(f"published values are those of {' or '.join(map(repr, SOURCES))}, but {published!r} came.")
     folder = Path(out).expanduser().resolve() if out is not None else None
-    if folder is None and team.size > 1:
+    if folder is None and processes.count > 1:
         raise CompareError("several processes share their scores through a folder: name one with out (--out DIR).")
-    with joined(team):
-        stores = _stores(folder, sets, team, resume, overwrite)
-        if not team.leads:
-            team.wait()  # until the leader has fetched what metrics fetch
-        built, failed = _build(specs, options)
-        if team.leads:
-            team.wait()
+    with connected(processes):
+        stores = _stores(folder, sets, processes, resume, overwrite)
+        if not processes.is_main:
+            processes.wait()  # until the main one has fetched what metrics fetch
+        built = {spec.label: _build(spec, options) for spec in specs}
+        if processes.is_main:
+            processes.wait()
+        groups = group_metrics([metric for metric in built.values() if isinstance(metric, BuiltMetric)])
         results = []
         for data, store in zip(sets, stores, strict=True):
             with own_random_state():
-                score_data_set(data, group_metrics(list(built.values())), store, team, options)
+                score_data_set(data, groups, store, processes, options)
             store.flush()
-            team.wait()
+            processes.wait()
             store.load()
-            team.wait()
-            if team.leads:
+            processes.wait()
+            if processes.is_main:
                 store.merge()
-            results.append(data_set_result(data, specs, built, failed, store, bootstrap, seed, plcc_fit, published))
-            if team.leads and folder is not None:
-                write_scores(folder / "scores" / f"{file_name(data.name)}.parquet", results[-1])
-        team.wait()
-    told = {**_settings(team, options), "bootstrap": str(bootstrap), "seed": str(seed), **(settings or {})}
-    return Comparison(tuple(results), told)
+            analysis = {"bootstrap": bootstrap, "seed": seed, "plcc_fit": plcc_fit, "prefer": published}
+            results.append(_data_set_result(data, specs, built, store, **analysis))
+            if processes.is_main and folder is not None:
+                results[-1].save_scores(folder / "scores")
+        processes.wait()
+    known = {**_settings(processes, options), "bootstrap": str(bootstrap), "seed": str(seed), **(settings or {})}
+    return Comparison(tuple(results), known)
+
+
+def _data_set_result(
+    data: DataSet,
+    specs: Sequence[MetricSpec],
+    built: Mapping[str, BuiltMetric | str],
+    store: ScoreStore,
+    **analysis: Any,
+) -> DataSetResult:
+    """What is in a score store, as the result of a data set."""
+    unread = store.entries.get(UNREADABLE, {})
+    skipped = {path: unread[path].error for path in data.paths if path in unread and unread[path].error}
+    kept = [index for index, path in enumerate(data.paths) if path not in skipped]
+    paths = pandas.Index([data.paths[index] for index in kept], name="path")
+    columns, results = {}, {}
+    for spec in specs:
+        metric = built[spec.label]
+        entries = store.entries.get(metric.key, {}) if isinstance(metric, BuiltMetric) else {}
+        entries = {path: entries[path] for path in paths if path in entries}
+        columns[spec.label] = pandas.Series({path: entry.score for path, entry in entries.items()}, paths, float)
+        results[spec.label] = _metric_result(spec, metric, entries, len(paths))
+    return DataSetResult(
+        data.name,
+        pandas.DataFrame(columns, index=paths, dtype=float),
+        None if data.mos is None else pandas.Series([data.mos[index] for index in kept], paths, float, "mos"),
+        mos_lower_better=data.lower_better,
+        metrics=results,
+        skipped=skipped,
+        note=data.note,
+        published_as=data.published_as,
+        **analysis,
+    )
+
+
+def _metric_result(
+    spec: MetricSpec, metric: BuiltMetric | str, entries: Mapping[str, Entry], images: int
+) -> MetricResult:
+    failures = {path: entry.error for path, entry in entries.items() if entry.error}
+    times = [entry.seconds for entry in entries.values() if not entry.error]
+    error, note = metric if isinstance(metric, str) else "", ""
+    if failures:
+        path, why = next(iter(failures.items()))
+        note = f"no score for {len(failures)} of {images} images, such as {Path(path).name}: {why}."
+        if not times:
+            error, note = note, ""
+    return MetricResult(
+        spec.label,
+        lower_better=spec.lower_better,
+        score_range=spec.score_range,
+        provenance=spec.shown if isinstance(metric, str) else metric.provenance,
+        seconds_per_image=statistics.median(times) if times else math.nan,
+        error=error or ("" if images else "no image could be read."),
+        published_as="" if isinstance(metric, str) else metric.published_as,
+        note=note,
+    )
 
 
 def _stores(
-    folder: Path | None, sets: Sequence[DataSet], team: Team, resume: bool, overwrite: bool
+    folder: Path | None, sets: Sequence[DataSet], processes: Processes, resume: bool, overwrite: bool
 ) -> list[ScoreStore]:
     """Where each data set's scores go, checked to be writable, with what an earlier run left there."""
-    owner = f"rank{team.rank}"
+    owner = f"rank{processes.rank}"
     if folder is None:
         return [ScoreStore(None, owner) for _ in sets]
     names = {file_name(data.name): data.name for data in reversed(sets)}
@@ -127,7 +191,7 @@ def _stores(
                 "label that differs in more than punctuation."
             )
     stores = [ScoreStore(folder / "parts" / f"{file_name(data.name)}-{data.identity}", owner) for data in sets]
-    if team.leads:
+    if processes.is_main:
         taken = (folder / "parts").is_dir() and any((folder / "parts").iterdir())
         if taken and not resume and not overwrite:
             raise CompareError(
@@ -143,28 +207,26 @@ def _stores(
                     raise PermissionError(13, "permission denied")
                 if overwrite and not resume:
                     store.clear()
-    team.wait()
+    processes.wait()
     for store in stores:
         store.load()
-    team.wait()  # nobody writes before everybody has read, so that all see the same work as done
+    processes.wait()  # nobody writes before everybody has read, so that all see the same work as done
     return stores
 
 
-def _build(specs: Sequence[MetricSpec], options: Options) -> tuple[dict[str, Metric], dict[str, str]]:
-    """Label -> metric, and label -> why it cannot be built."""
-    built, failed = {}, {}
-    for spec in specs:
-        try:
-            built[spec.label] = build_metric(spec, options.device, options.seed)
-        except Exception as error:
-            hint = (
-                "; if its weights cannot be fetched, name a local file in its options (pretrained_model_path=FILE)"
-                if isinstance(error, OSError)
-                else ""
-            )
-            failed[spec.label] = f"it cannot be built: {reason(error)}{hint}."
-            log.warning("metric %s: %s", spec.label, failed[spec.label])
-    return built, failed
+def _build(spec: MetricSpec, options: Options) -> BuiltMetric | str:
+    """The metric, or why it cannot be built."""
+    try:
+        return build_metric(spec, options.device, options.seed)
+    except Exception as error:
+        hint = (
+            "; if its weights cannot be fetched, name a local file in its options (pretrained_model_path=FILE)"
+            if isinstance(error, OSError)
+            else ""
+        )
+        why = f"it cannot be built: {reason(error)}{hint}."
+        log.warning("metric %s: %s", spec.label, why)
+        return why
 
 
 @functools.cache
@@ -173,23 +235,23 @@ def _versions() -> dict[str, str]:
     return {package: version(package) for package in packages}
 
 
-def _settings(team: Team, options: Options) -> dict[str, str]:
+def _settings(processes: Processes, options: Options) -> dict[str, str]:
     device = options.device
     return {
         **_versions(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "processes": str(team.size),
+        "processes": str(processes.count),
         "threads": str(torch.get_num_threads()),
         "batch size": str(options.batch_size),
         "workers": str(options.workers),
     }
 
 
-def _device(device: str | torch.device | None, team: Team) -> torch.device:
-    """The device; of several GPUs, each process of a team its own."""
+def _device(device: str | torch.device | None, processes: Processes) -> torch.device:
+    """The device; of several GPUs, each process its own."""
     found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if found.type == "cuda" and found.index is None:
-        return torch.device("cuda", team.local_rank % max(1, torch.cuda.device_count()))
+        return torch.device("cuda", processes.local_rank % max(1, torch.cuda.device_count()))
     return found
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CLIPIQAError
-from .metrics import Metric
+from .metrics import BuiltMetric
 from .score_store import Entry
 from .specification import CompareError
 
@@ -26,7 +26,7 @@ _LONGEST = 300  # characters of somebody else's error message
 class Group:
     """Metrics that look at an image the same way: CLIP-IQAs with one encoder, or any other metric alone."""
 
-    metrics: tuple[Metric, ...]
+    metrics: tuple[BuiltMetric, ...]
 
     @property
     def shared(self) -> bool:
@@ -34,9 +34,9 @@ class Group:
         return self.metrics[0].net is not None
 
 
-def group_metrics(metrics: Sequence[Metric]) -> list[Group]:
+def group_metrics(metrics: Sequence[BuiltMetric]) -> list[Group]:
     """Group metrics by encoder, in order of their first member."""
-    groups: dict[Any, list[Metric]] = {}
+    groups: dict[Any, list[BuiltMetric]] = {}
     for metric in metrics:
         net = metric.net
         encoder = (
@@ -48,7 +48,7 @@ def group_metrics(metrics: Sequence[Metric]) -> list[Group]:
     return [Group(tuple(members)) for members in groups.values()]
 
 
-def score_group(group: Group, x: Tensor, seed: int = 0) -> Iterator[tuple[Metric, int, Entry]]:
+def score_group(group: Group, x: Tensor, seed: int = 0) -> Iterator[tuple[BuiltMetric, int, Entry]]:
     """What each member makes of each image, as it comes; whatever fails becomes an entry that says why.
 
     Args:
@@ -113,7 +113,7 @@ def _encode(group: Group, x: Tensor) -> tuple[Tensor, float] | str:
         return reason(error)
 
 
-def _ask(metric: Metric, features: Tensor, encoding: float) -> list[Entry]:
+def _ask(metric: BuiltMetric, features: Tensor, encoding: float) -> list[Entry]:
     assert metric.net is not None
     try:
         with torch.no_grad():
@@ -125,7 +125,7 @@ def _ask(metric: Metric, features: Tensor, encoding: float) -> list[Entry]:
     return [_entry(value, seconds) for value in values]
 
 
-def _score_alone(metric: Metric, x: Tensor, seed: int) -> Entry:
+def _score_alone(metric: BuiltMetric, x: Tensor, seed: int) -> Entry:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

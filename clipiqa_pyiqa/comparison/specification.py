@@ -32,7 +32,7 @@ class CompareError(CLIPIQAError):
 
 
 @dataclass(frozen=True)
-class Request:
+class Specification:
     """A metric or a data set as asked for.
 
     Attributes:
@@ -46,7 +46,7 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def parse_argument(text: str) -> Request:
+def parse_argument(text: str) -> Specification:
     """Read ``[LABEL=]TARGET[:KEY=VALUE,...]``, whose values are YAML.
 
     A comma ends a value only where another ``KEY=`` follows, and ``prompts=Crisp photo.|Hazy photo.`` is a free pair.
@@ -69,11 +69,11 @@ def parse_argument(text: str) -> Request:
         key, _, value = part.partition("=")
         what = f"the value of {key!r} in {text!r}"
         parsed[key] = parse_prompt_argument(value) if key == "prompts" and "|" in value else _value(value, what)
-    return Request(label.strip(), target.strip(), parsed)
+    return Specification(label.strip(), target.strip(), parsed)
 
 
-def parse_requests(given: Any, what: str) -> list[Request]:
-    """One or several requests: texts, (label, options) mappings, or objects.
+def parse_specifications(given: Any, what: str) -> list[Specification]:
+    """Read one or several specifications: texts, (label, options) mappings, or objects.
 
     Args:
         given: A text, a mapping of label -> None, options or object, or a sequence of texts, mappings and objects.
@@ -82,10 +82,10 @@ def parse_requests(given: Any, what: str) -> list[Request]:
     Raises:
         CompareError: nothing is asked for, or options are no mapping.
     """
-    requests = list(_requests(given, what))
-    if not requests:
+    specifications = list(_specifications(given, what))
+    if not specifications:
         raise CompareError(f"no {what} is asked for: name at least one.")
-    return requests
+    return specifications
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -112,31 +112,31 @@ def yes_or_no(options: Mapping[str, Any], key: str, where: str) -> bool:
     return bool(value)
 
 
-def _requests(given: Any, what: str) -> Iterable[Request]:
+def _specifications(given: Any, what: str) -> Iterable[Specification]:
     if given is None:
         return
     if isinstance(given, str):
         yield parse_argument(given)
     elif isinstance(given, Path):
-        yield Request("", given)
+        yield Specification("", given)
     elif isinstance(given, Mapping):
         for label, value in given.items():
             if value is None:
-                yield Request("", label)
+                yield Specification("", label)
             elif isinstance(value, Mapping):
-                yield Request(str(label), "", value)
+                yield Specification(str(label), "", value)
             elif isinstance(value, str):
-                request = parse_argument(value)
-                yield Request(str(label), request.target, request.options)
+                specification = parse_argument(value)
+                yield Specification(str(label), specification.target, specification.options)
             elif isinstance(value, bool | int | float | list | tuple):
                 raise CompareError(f"the options of {what} {label!r} must be a mapping, but are {value!r:.80}.")
             else:
-                yield Request(str(label), value)
+                yield Specification(str(label), value)
     elif isinstance(given, list | tuple):
         for item in given:
-            yield from _requests(item, what)
+            yield from _specifications(item, what)
     else:
-        yield Request("", given)
+        yield Specification("", given)
 
 
 def _value(text: str, what: str) -> Any:

@@ -94,7 +94,7 @@ class Demonstration:
         """A row per photo: its versions with their quality, and a radar of their attributes."""
         from matplotlib.figure import Figure
 
-        from ..comparison.report.pictures import COLOURS
+        from ..report.plotting import COLOURS
         from .radar_charts import chart
 
         photos, versions = list(dict.fromkeys(photo for photo, _ in self.images)), list(VERSIONS)

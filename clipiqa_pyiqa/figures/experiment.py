@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict, TypeVar
 
-from ..comparison.outcome import free_name
 from ..errors import CLIPIQAError, ImageError
+from ..files.names import free_name
 from ..files.writing import check_folder, replacing, write_text
 from ..images.sources import find_inputs
 from ..prompts.pairs import PromptPair

@@ -154,7 +154,7 @@ class PairScores(ExperimentResult):
         import matplotlib
         from matplotlib.figure import Figure
 
-        from ..comparison.report.pictures import BLUE, INK, ORANGE, STYLE, WORDS
+        from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
 
         summary = self.summary().set_index("question")
         columns = min(3, len(self.questions))

@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from ..comparison.report.pictures import COLOURS, INK, STYLE, WORDS
 from ..errors import CLIPIQAError
 from ..report.contact_sheet import fitted, thumbnail, wrapped
+from ..report.plotting import COLOURS, INK, STYLE, WORDS
 from ..scoring.rows import printable
 from .scores import Scores, exif_applied
 

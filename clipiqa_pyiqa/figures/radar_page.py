@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from html import escape
 
-from ..comparison.report.pictures import COLOURS
 from ..report.contact_sheet import thumbnail
+from ..report.plotting import COLOURS
 from .radar_charts import charts_of, named, points, said_of
 from .scores import Scores, exif_applied
 

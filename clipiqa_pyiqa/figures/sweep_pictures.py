@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..comparison.report.pictures import COLOURS, INK, STYLE, WORDS
 from ..report.contact_sheet import contact_sheet, headed, wrapped
+from ..report.plotting import COLOURS, INK, STYLE, WORDS
 from .attribute_sweep import Sweep, Version, changed, scaled
 from .changes import CHANGES
 

@@ -129,7 +129,7 @@ class Agreement(ExperimentResult):
         import matplotlib
         from matplotlib.figure import Figure
 
-        from ..comparison.report.pictures import BLUE, INK, ORANGE, STYLE, WORDS
+        from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
 
         summary = self.summary()
         places = np.arange(len(summary), dtype=float)

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from ..errors import WeightsError
-from .writing import written_beside
+from .writing import replacing
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
@@ -61,7 +61,7 @@ def _remember(path: str, entry: list[object]) -> None:
     file = _memory_file()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with written_beside(file) as partial:
+        with replacing(file) as partial:
             partial.write_text(json.dumps({**_read_memory(), path: entry}, indent=1), encoding="utf-8")
     except OSError as error:
         logger.debug("%s cannot be written (%s): %s will be hashed again", file, error, path)

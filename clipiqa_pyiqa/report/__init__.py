@@ -1,1 +1,1 @@
-"""What every report is made of: HTML pages that need nothing else, sheets of images, tables."""
+"""Generic pieces of every report: tables in any format, matplotlib basics, sheets of images, HTML pages."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import CLIPIQAError, ImageError
+from ..files.names import printable
 from ..images.reader import read_image
-from ..scoring.rows import printable
 
 PAPER, INK, FAINT = (255, 255, 255), (28, 30, 34), (236, 238, 241)
 _ELLIPSIS = "…"

@@ -9,13 +9,13 @@ import csv
 import hashlib
 import itertools
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from ..errors import OutputError
+from ..files.names import printable
 
 FIELDS = ("width", "height", "scored_width", "scored_height", "exif_orientation", "converted", "error")
 METRIC = "metric"  # the last column: which CLIP-IQA, in short
@@ -96,11 +96,6 @@ class Header:
         if len(prompts := said.get("prompts", "")) > 60:
             said["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"
         return ", ".join(said[key] for key in ("metric", "backbone", "weights", "prompts", "version") if key in said)
-
-
-def printable(path: str) -> str:
-    """A path that every format can hold: bytes in it that are not UTF-8 become ``\\xNN``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def csv_line(values: Iterable[Any]) -> str:

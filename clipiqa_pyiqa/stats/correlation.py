@@ -1,41 +1,22 @@
-"""Correlation of scores with opinion: SROCC, PLCC and KRCC with bootstrap intervals, and the VQEG logistic fit.
+"""Correlation of scores with opinion: SROCC, PLCC and KRCC with bootstrap intervals, raw and after the logistic fit.
 
-All functions leave the sign alone; :mod:`.comparison` orients scores so that a good metric is positive.
+All functions leave the sign alone: whoever calls orients scores so that a good metric is positive.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .bootstrap import Array, Estimate, Statistic, interval, resampled, resamples
+from .logistic import fit_logistic
+
 MIN_IMAGES = 3  # of two images every correlation is ±1
-_CHUNK = 1 << 22  # elements of a (resamples, images) matrix that are worked on at a time
-_CACHED = 1 << 16  # likewise, where it should stay in a core's cache
 _PAIRWISE = 20_000  # images up to which Kendall's pairs are counted by matrix multiplication
 _ROWS = 512  # rows of the matrix of pairs that exist at a time
-
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic with its 95 % bootstrap interval.
-
-    Attributes:
-        value: NaN where it is undefined.
-        low: The 2.5 % percentile over resampled images; NaN where there is no interval.
-        high: The 97.5 % percentile.
-        reason: Why the value is undefined, as part of a sentence; empty where it is defined.
-    """
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-    reason: str = ""
 
 
 def undefined(x: ArrayLike, y: ArrayLike) -> str:
@@ -86,108 +67,83 @@ def correlations(
         fit: Also ``'PLCC fitted'``: after the VQEG logistic fit on all images. Its interval is for that curve.
 
     Returns:
-        ``SROCC``, ``PLCC``, ``KRCC`` and, if asked for, ``PLCC fitted``.
+        ``SROCC``, ``PLCC``, ``KRCC`` and, if asked for, ``PLCC fitted`` and ``RMSE fitted``, the latter in units of
+        opinion. Where the fitted curve falls or turns, those two carry a caveat.
     """
     x, y = _arrays(scores, mos)
-    names = ["SROCC", "PLCC", "KRCC", *["PLCC fitted"] * fit]
+    names = ["SROCC", "PLCC", "KRCC", *["PLCC fitted", "RMSE fitted"] * fit]
     if reason := undefined(x, y):
         return {name: Estimate(math.nan, reason=reason) for name in names}
+    ranks_x, ranks_y, pairs = _Ranks(x), _Ranks(y), _Pairs(x, y)
     values = {"SROCC": srocc(x, y), "PLCC": plcc(x, y), "KRCC": krcc(x, y)}
-    fitted, unfit = x, ""
+    of_counts: dict[str, Callable[[Array], Array]] = {
+        "SROCC": lambda counts: _weighted_pearson(ranks_x(counts), ranks_y(counts), counts),
+        "PLCC": lambda counts: _weighted_pearson(x, y, counts),
+        "KRCC": pairs,
+    }
+    unfit = caveat = ""
     if fit:
         try:
-            fitted = fit_logistic(x, y)(x)
-            unfit = undefined(fitted, y)
+            curve = fit_logistic(x, y)
+            fitted = curve(x)
+            unfit, shape = undefined(fitted, y), curve.shape
+            caveat = "" if shape == "rising" else f"its fitted curve is {shape}"
         except ValueError as error:
             unfit = str(error)
-        values["PLCC fitted"] = math.nan if unfit else plcc(fitted, y)
-    resampled: dict[str, list[Array]] = {name: [] for name in names}
-    ranks_x, ranks_y, pairs = _Ranks(x), _Ranks(y), _Pairs(x, y)
-    for counts in _resamples(len(x), bootstrap, seed):
-        resampled["SROCC"].append(_weighted_pearson(ranks_x(counts), ranks_y(counts), counts))
-        resampled["PLCC"].append(_weighted_pearson(x, y, counts))
-        resampled["KRCC"].append(pairs(counts))
-        if fit and not unfit:
-            resampled["PLCC fitted"].append(_weighted_pearson(fitted, y, counts))
-    reasons = {"PLCC fitted": unfit}
-    return {name: Estimate(values[name], *_interval(resampled[name]), reasons.get(name, "")) for name in names}
+        if not unfit:
+            values |= {"PLCC fitted": plcc(fitted, y), "RMSE fitted": _rmse(fitted - y, np.ones((1, len(x))))[0]}
+            of_counts["PLCC fitted"] = lambda counts: _weighted_pearson(fitted, y, counts)
+            of_counts["RMSE fitted"] = lambda counts: _rmse(fitted - y, counts)
+    drawn: dict[str, list[Array]] = {name: [] for name in values}
+    for counts in resamples(len(x), bootstrap, seed):
+        for name, found in drawn.items():
+            found.append(of_counts[name](counts))
+    return {
+        name: Estimate(float(values[name]), *interval(np.concatenate(drawn[name] or [np.empty(0)])), "", said)
+        if name in values
+        else Estimate(math.nan, reason=unfit)
+        for name, said in zip(names, ["", "", "", caveat, caveat], strict=False)
+    }
+
+
+def srocc_with(mos: ArrayLike) -> Statistic:
+    """SROCC with opinion ``(N,)``, as a statistic to resample: :func:`~.bootstrap.paired_difference`."""
+    opinion = _Ranks(np.asarray(mos, np.float64))
+    mean = (len(opinion.group) + 1) / 2  # of the ranks of every resample
+
+    def of_scores(scores: Array) -> Callable[[Array], Array]:
+        ranked = [_Ranks(row) for row in scores]
+
+        def of_counts(counts: Array) -> Array:
+            weighted = opinion(counts) - mean
+            yy = np.einsum("bn,bn,bn->b", counts, weighted, weighted)
+            weighted *= counts
+            found = np.empty((len(ranked), len(counts)))
+            for row, ranks in zip(found, ranked, strict=True):
+                x = ranks(counts) - mean
+                xx, xy = np.einsum("bn,bn,bn->b", counts, x, x), np.einsum("bn,bn->b", weighted, x)
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    row[:] = xy / np.sqrt(xx * yy)
+            return found
+
+        return of_counts
+
+    return of_scores
 
 
 def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0) -> list[Estimate]:
     """The ``SROCC`` of :func:`correlations` for each column of scores ``(N, P)``; the opinion is resampled once."""
-    columns = list(np.asarray(scores, np.float64).T)
+    columns = np.asarray(scores, np.float64).T
     reasons = [undefined(column, mos) for column in columns]
-    ranked = [None if reason else _Ranks(column) for column, reason in zip(columns, reasons, strict=True)]
-    resampled: list[list[Array]] = [[] for _ in columns]
-    opinion, mean = _Ranks(np.asarray(mos, np.float64)), (len(columns[0]) + 1) / 2  # of the ranks of every resample
-    for counts in _resamples(len(columns[0]), bootstrap, seed, _CACHED) if any(ranked) else ():
-        weighted = opinion(counts) - mean
-        yy = np.einsum("bn,bn,bn->b", counts, weighted, weighted)
-        weighted *= counts
-        for ranks, found in zip(ranked, resampled, strict=True):
-            if ranks is not None:
-                x = ranks(counts) - mean
-                xx, xy = np.einsum("bn,bn,bn->b", counts, x, x), np.einsum("bn,bn->b", weighted, x)
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    found.append(xy / np.sqrt(xx * yy))
+    defined = [place for place, reason in enumerate(reasons) if not reason]
+    found = {}
+    if defined:
+        _, drawn = resampled(columns[defined], srocc_with(mos), bootstrap, seed)
+        found = {place: interval(row) for place, row in zip(defined, drawn, strict=True)}
     return [
-        Estimate(srocc(column, mos), *_interval(found), reason)
-        for column, found, reason in zip(columns, resampled, reasons, strict=True)
+        Estimate(srocc(column, mos), *found.get(place, (math.nan, math.nan)), reason)
+        for place, (column, reason) in enumerate(zip(columns, reasons, strict=True))
     ]
-
-
-def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Callable[[ArrayLike], Array]:
-    """The five-parameter logistic of the Video Quality Experts Group, fitted by least squares.
-
-    ``f(s) = b1 (1/2 - 1 / (1 + exp(b2 (s - b3)))) + b4 s + b5``: Sheikh, Sabir, Bovik, *A statistical evaluation of
-    recent full reference image quality assessment algorithms*, IEEE TIP 2006, Eq. 10.
-
-    For a given slope ``b2`` and centre ``b3`` the best other three are a linear least-squares problem; so only these
-    two are searched, from several points of a coarse grid. That always ends, and never worse than a straight line. The
-    slope is at most 10 per standard deviation of the scores: a step between two neighbours would only fit chance.
-
-    Returns:
-        The curve: scores in, predicted opinion out.
-
-    Raises:
-        ValueError: no more images than the curve has parameters, scores that are all the same, or NaN or infinity.
-    """
-    from scipy.optimize import OptimizeResult, least_squares
-    from scipy.special import expit
-
-    x, y = _arrays(scores, mos)
-    if len(x) <= 5:
-        raise ValueError(f"the logistic fit has 5 parameters and needs more images than that, but {len(x)} came")
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("the logistic fit needs scores and opinion that are finite")
-    if np.ptp(x) == 0:
-        raise ValueError("the logistic fit needs scores that differ")
-    unit = float(np.ptp(y)) or 1.0  # of opinion: least_squares stops by absolute numbers
-    y = y / unit
-    centre = float(np.mean(x))
-    spread = float(np.ptp(x) * np.std((x - centre) / np.ptp(x)))
-
-    def terms(s: ArrayLike, slope: float, middle: float) -> Array:
-        z = (np.asarray(s, np.float64) - centre) / spread  # standardised, so that one grid fits every metric's range
-        return np.stack([0.5 - expit(-slope * (z - middle)), z, np.ones_like(z)], axis=-1)
-
-    def best_linear(nonlinear: Array) -> tuple[Array, Array]:
-        """The other three parameters, and what is left of opinion."""
-        known = terms(x, *nonlinear)
-        linear = np.asarray(np.linalg.lstsq(known, y, rcond=None)[0], np.float64)
-        return linear, known @ linear - y
-
-    low, *middles, high = np.quantile((x - centre) / spread, [0, 0.1, 0.3, 0.5, 0.7, 0.9, 1])
-    bounds = ([0.01, low - 1], [10.0, high + 1])
-
-    def refined(slope: float) -> OptimizeResult:
-        starts = [np.array([slope, middle]) for middle in middles]
-        start = min(starts, key=lambda point: float(np.sum(best_linear(point)[1] ** 2)))
-        return least_squares(lambda point: best_linear(point)[1], start, bounds=bounds)
-
-    found = min(map(refined, (0.5, 1.0, 2.0, 4.0)), key=lambda result: float(result.cost)).x
-    linear = best_linear(found)[0]
-    return lambda s: terms(s, *found) @ linear * unit
 
 
 def _arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
@@ -195,25 +151,6 @@ def _arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"scores and opinion must be two lists of one length, but have shapes {x.shape} and {y.shape}")
     return x, y
-
-
-def _interval(resampled: list[Array]) -> tuple[float, float]:
-    values = np.concatenate(resampled) if resampled else np.empty(0)
-    values = values[np.isfinite(values)]  # a resample may hold one image only, many times
-    if not len(values):
-        return math.nan, math.nan
-    low, high = np.percentile(values, (2.5, 97.5))
-    return float(low), float(high)
-
-
-def _resamples(n: int, bootstrap: int, seed: int, chunk: int = _CHUNK) -> Iterator[Array]:
-    """How often each image was drawn: ``(b, N)`` counts, chunk by chunk."""
-    generator = np.random.default_rng(seed)
-    step = max(1, chunk // n)
-    for start in range(0, bootstrap, step):
-        size = min(step, bootstrap - start)
-        drawn = generator.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
 def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
@@ -232,6 +169,12 @@ def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
     defined = (xx > 0) & (yy > 0)
     quotient = xy / np.sqrt(np.where(defined, xx * yy, 1))
     return np.where(defined, np.clip(quotient, -1, 1), np.nan)
+
+
+def _rmse(errors: Array, counts: Array) -> Array:
+    """Root of the mean squared error of each resample, ``(b,)``."""
+    largest = float(np.max(np.abs(errors))) or 1.0  # so that no square leaves its range
+    return largest * np.sqrt(counts @ (errors / largest) ** 2 / counts.sum(1))
 
 
 def _near_one(values: Array) -> Array:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .correlation import Estimate
+from .bootstrap import Estimate
 
 
 def share(right: int, count: int) -> Estimate:

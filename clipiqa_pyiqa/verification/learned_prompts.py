@@ -155,7 +155,7 @@ def check_data_sets(
     """
     comparison = compare(list(metrics), list(data_sets), bootstrap=0, progress=progress, device=device)
     for data in comparison.data_sets:
-        for label, found in data.correlations().items():
+        for label, found in data.estimates.items():
             published = find_published(label, data.published_as, "pyiqa")
             if published is None:
                 continue

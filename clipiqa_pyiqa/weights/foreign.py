@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from ..errors import WeightsError
 from .checkpoint import first_bytes, load_pickled
 
@@ -38,13 +40,21 @@ def check_file(path: Path) -> None:
     Raises:
         WeightsError: It holds more than tensors and plain values, or is damaged.
     """
-    head = first_bytes(path)
-    if head.startswith(_NO_PICKLE) or head[8:9] == b"{":  # or a .safetensors file
+    if first_bytes(path).startswith(_NO_PICKLE) or _is_safetensors(path):
         return
     try:
         load_pickled(path)
     except WeightsError as error:
         raise WeightsError(f"{str(error).rstrip('.')}; or {_WAY_OUT}.") from error
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether the whole header is one: a pickle may hold any few bytes that it likes."""
+    try:
+        with safe_open(path, "pt"):
+            return True
+    except (SafetensorError, OSError):
+        return False
 
 
 def _check_url(url: str) -> None:

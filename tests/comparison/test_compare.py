@@ -24,10 +24,9 @@ from scipy import stats
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison import score_store
+from clipiqa_pyiqa.comparison import compare, score_store
 from clipiqa_pyiqa.comparison.datasets import DataSet
-from clipiqa_pyiqa.comparison.distributed import Team
-from clipiqa_pyiqa.comparison.run import compare
+from clipiqa_pyiqa.comparison.distributed import Processes
 from clipiqa_pyiqa.comparison.specification import CompareError
 
 BUNDLED = Path(__file__).parents[1] / "data"
@@ -138,7 +137,7 @@ class TestNumbers:
             data_set = found.data_sets[1]
             assert data_set.mos is not None
             expected = -stats.spearmanr(data_set.scores[label], data_set.mos).statistic
-            assert data_set.correlations()[label]["SROCC"].value == pytest.approx(expected, abs=1e-9) and expected > 0.5
+            assert data_set.estimates[label]["SROCC"].value == pytest.approx(expected, abs=1e-9) and expected > 0.5
             assert data_set.metrics[label].published_as == label  # the published parameters, from a local file
 
     def test_undefined_correlations_say_why(self, tmp_path: Path) -> None:
@@ -363,7 +362,7 @@ class TestResuming:
             textwrap.dedent(
                 """
                 import sys, time
-                from clipiqa_pyiqa.comparison.run import compare
+                from clipiqa_pyiqa.comparison import compare
 
                 def slow(x):
                     time.sleep(0.1)
@@ -460,7 +459,7 @@ class TestTeam:
 
         monkeypatch.setattr(torch.distributed, "barrier", gone)
         with pytest.raises(CompareError, match="another process of this run has ended early"):
-            Team(0, 2).wait()
+            Processes(0, 2).wait()
         monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
         monkeypatch.setenv("WORLD_SIZE", "2")
         monkeypatch.setenv("RANK", "1")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,15 +13,15 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison import metrics
+from clipiqa_pyiqa.comparison import compare, metrics
 from clipiqa_pyiqa.comparison.datasets import DataSet, parse_data_sets
-from clipiqa_pyiqa.comparison.metrics import build_metric, parse_metrics
+from clipiqa_pyiqa.comparison.metrics import build_metric, check_weights, parse_metrics
 from clipiqa_pyiqa.comparison.published import ENSEMBLE, PAPER, find_published
-from clipiqa_pyiqa.comparison.run import compare
-from clipiqa_pyiqa.comparison.specification import parse_argument, read_config
+from clipiqa_pyiqa.comparison.specification import CompareError, parse_argument, read_config
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = sorted((ROOT / "configs" / "benchmark").glob("*.yml"))
@@ -368,14 +367,6 @@ class TestCommand:
         assert main([*given, "-q", "--resume", "--no-report", "--format", "csv"]) == 1
         assert "entropy" in capsys.readouterr().out
 
-    def test_the_page_s_python_runs(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        monkeypatch.chdir(ROOT)
-        (block,) = re.findall(
-            r"```python\n(.*?)```", (ROOT / "docs" / "compare.md").read_text(encoding="utf-8"), re.DOTALL
-        )
-        exec(compile(block, "docs/compare.md", "exec"), {})
-        assert "piqe" in capsys.readouterr().out
-
     def test_says_what_is_wrong(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for given, message in [
             ([], "no metric is asked for"),
@@ -401,3 +392,19 @@ def _variant(options: Any) -> str:
 
 def _table(config: str, metric: str) -> int:
     return 1 if metric == PAPER and config == "table2" else int(json.loads(config.removeprefix("table")))
+
+
+def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path: Path) -> None:
+    canary, trap = tmp_path / "canary", tmp_path / "trap.pth"
+    torch.save({"params": Trap(canary)}, trap)
+    option = {"pretrained_model_path": str(trap)}
+    for metric in ({"cnniqa": {"metric_opts": option}}, f"cnniqa:pretrained_model_path={trap}"):
+        (spec,) = parse_metrics(metric)
+        with pytest.raises(CompareError, match=r"metric '.*cnniqa.*': .*could run code.*--trust-weights"):
+            check_weights([spec])
+        check_weights([spec], trust_weights=True)
+    (spec,) = parse_metrics("cnniqa:pretrained_model_path='https://example.org/x.pth'")
+    with pytest.raises(CompareError, match="is none of the files that pyiqa publishes"):
+        check_weights([spec])
+    check_weights(parse_metrics(["niqe", "clipiqa:prompts=sharpness"]))
+    assert not canary.exists()

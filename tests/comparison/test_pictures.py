@@ -12,16 +12,17 @@ import fake_comparison
 import numpy as np
 import pandas
 import pytest
-from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from clipiqa_pyiqa.comparison import Comparison, DataSetResult, MetricResult
 from clipiqa_pyiqa.comparison.disagreement import disagreements
 from clipiqa_pyiqa.comparison.report import pictures
 from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.report import plotting
 from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, _fit, _font, contact_sheet, thumbnail
-from clipiqa_pyiqa.stats.correlation import fit_logistic
+from clipiqa_pyiqa.stats import fit_logistic
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def large() -> DataSetResult:
     rng = np.random.default_rng(0)
     quality = rng.normal(size=3000)
     scores = pandas.DataFrame({"a$b_c$": np.exp(-quality + rng.normal(size=3000) / 2), "same": -quality})
-    metrics = {"a$b_c$": MetricResult("a$b_c$", True), "same": MetricResult("same", True)}
+    metrics = {"a$b_c$": MetricResult("a$b_c$", lower_better=True), "same": MetricResult("same", lower_better=True)}
     return DataSetResult("large", scores, pandas.Series(3 + quality), metrics=metrics, bootstrap=20)
 
 
@@ -55,7 +56,7 @@ class TestScatter:
         assert axes.get_ylabel() == "MOS, higher is better"
 
     def test_title_holds_the_correlations(self, graded: DataSetResult) -> None:
-        estimates = graded.correlations()["sharp"]
+        estimates = graded.estimates["sharp"]
         title = pictures.scatter(graded, "sharp").axes[0].get_title(loc="left")
         assert title.startswith("sharp\n")
         assert f"SROCC {estimates['SROCC'].value:.3f}" in title and f"PLCC {estimates['PLCC'].value:.3f}" in title
@@ -94,7 +95,7 @@ class TestScatter:
 class TestBars:
     def test_a_bar_with_its_interval_per_correlation_best_on_top(self, graded: DataSetResult) -> None:
         (axes,) = pictures.bars(Comparison((graded,))).axes
-        found = graded.correlations()
+        found = graded.estimates
         order = [label.get_text() for label in axes.get_yticklabels()]
         assert order[::-1][:2] == ["niqe", "sharp"] and set(order[:2]) == {"flat", "piqe"}  # from the bottom
         assert [bar.get_width() for bar in axes.patches] == [found[label]["SROCC"].value for label in ("sharp", "niqe")]
@@ -221,16 +222,16 @@ class TestSvg:
         return pictures.scatter(large, "a$b_c$")
 
     def test_is_a_small_element_in_the_pages_colour_with_its_text_as_text(self, figure: Figure) -> None:
-        said = pictures.svg(figure)
+        said = plotting.svg(figure)
         root = ElementTree.fromstring(said)
         words = "".join(root.itertext())
         assert "a$b_c$ score, lower is better" in words and "MOS, higher is better" in words
-        assert "currentColor" in said and pictures.INK not in said
+        assert "currentColor" in said and plotting.INK not in said
         assert len(said) < 40_000
         assert "http" not in said.replace("http://www.w3.org/", "")
 
     def test_ids_are_only_those_used_and_never_shared(self, figure: Figure, large: DataSetResult) -> None:
-        both = [pictures.svg(figure), pictures.svg(pictures.correlation_heatmap(large))]
+        both = [plotting.svg(figure), plotting.svg(pictures.correlation_heatmap(large))]
         ids = [{element.get("id") for element in ElementTree.fromstring(said).iter()} - {None} for said in both]
         assert ids[0] and not ids[0] & ids[1]
 
@@ -238,7 +239,7 @@ class TestSvg:
         label = "<script>&\"'"
         scores = pandas.DataFrame({label: [1.0, 2, 3]})
         data = DataSetResult(label, scores, None, metrics={label: MetricResult(label)})
-        said = pictures.svg(pictures.histogram(data, label))
+        said = plotting.svg(pictures.histogram(data, label))
         assert "<script" not in said and label in "".join(ElementTree.fromstring(said).itertext())
 
 
@@ -299,7 +300,7 @@ def test_figures_ignore_the_users_matplotlib_state(graded: DataSetResult) -> Non
     import matplotlib
 
     with matplotlib.rc_context({"text.color": "red", "text.usetex": True}):
-        said = pictures.svg(pictures.scatter(graded, "niqe"))
+        said = plotting.svg(pictures.scatter(graded, "niqe"))
     assert "red" not in said and "#ff0000" not in said and "niqe score" in said
 
 

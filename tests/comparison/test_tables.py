@@ -14,10 +14,14 @@ import fake_comparison
 import numpy as np
 import pandas
 import pytest
-from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 
-from clipiqa_pyiqa.comparison.report.summary import Table, build_tables, legend, number, plain
-from clipiqa_pyiqa.comparison.report.tables import to_csv, to_latex, to_markdown, to_text
+from clipiqa_pyiqa.comparison import Comparison, DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.report.summary import build_tables, legend, number
+from clipiqa_pyiqa.comparison.report.tables import differences_csv, to_csv, to_latex, to_markdown, to_text
+from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.files.names import one_line
+from clipiqa_pyiqa.report.table import Table
+from clipiqa_pyiqa.stats import holm
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +70,16 @@ class TestSummary:
 
     def test_the_highest_is_best_and_a_good_lower_better_metric_is_positive(self, comparison: Comparison) -> None:
         table = named(comparison, "graded")
-        best = {row[0].text for row in table.rows if row[table.columns.index("SROCC")].best}
+        best = {row[0].text for row in table.rows if row[table.columns.index("SROCC")].mark}
         assert best == {"niqe"}
         niqe = named(comparison, "dmos_<b>&%").rows[0]
-        assert niqe[2].text == "1.000" and not niqe[2].best  # nothing to be higher than
+        assert niqe[2].text == "1.000" and not niqe[2].mark  # nothing to be higher than
 
     def test_no_metric_is_best_where_none_is_good(self) -> None:
         scores = pandas.DataFrame({"bad": [3.0, 2, 1], "worse": [3.0, 1, 2]})
         metrics = {label: MetricResult(label) for label in scores}
         data = DataSetResult("x", scores, pandas.Series([1.0, 2, 3]), metrics=metrics, bootstrap=0)
-        assert not [cell for row in build_tables(Comparison((data,)))[0].rows for cell in row if cell.best]
+        assert not [cell for row in build_tables(Comparison((data,)))[0].rows for cell in row if cell.mark]
 
     def test_reasons_and_images_left_out(self, comparison: Comparison) -> None:
         table = named(comparison, "graded")
@@ -160,7 +164,7 @@ class TestText:
         assert "画質    higher" in said and "m       higher" in said
 
     def test_nothing_steers_the_terminal(self) -> None:
-        assert plain("a\x1b[2Jb\n\u202ec\udcff é 画") == r"a\x1b[2Jb\n\u202ec\udcff é 画"
+        assert one_line("a\x1b[2Jb\n\u202ec\udcff é 画") == r"a\x1b[2Jb\n\u202ec\udcff é 画"
         data = DataSetResult("a\x1b]0;x\x07\nb", pandas.DataFrame({"m": [1.0]}), None, metrics={"m": MetricResult("m")})
         assert "\x1b" not in to_text(Comparison((data,)))
 
@@ -194,7 +198,7 @@ class TestMarkdown:
     def test_rows_have_as_many_cells_as_the_head_and_best_is_bold(self, comparison: Comparison) -> None:
         said = to_markdown(comparison)
         tables = re.findall(r"(?:^\|.*\n)+", said, flags=re.MULTILINE)
-        assert len(tables) == 5
+        assert len(tables) == 6
         for table in tables:
             counts = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
             assert len(counts) == 1
@@ -227,13 +231,14 @@ class TestLatex:
 
     def test_tables_are_whole_and_captions_say_the_sign(self, comparison: Comparison) -> None:
         said = to_latex(comparison)
-        assert said.count(r"\begin{table*}") == said.count(r"\end{table*}") == 5
+        assert said.count(r"\begin{table*}") == said.count(r"\end{table*}") == 6
         bodies = re.findall(r"\\begin\{tabular\}\{([lr]+)\}\n(.*?)\\end\{tabular\}", said, flags=re.DOTALL)
         for columns, body in bodies:
             lines = [line for line in body.splitlines() if line.endswith(r"\\")]
             assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in lines} == {len(columns)}
         captions = re.findall(r"\\caption\{(.*)\}", said)
-        assert all("negated" in caption for caption in captions[:-1]) and "negated" not in captions[-1]
+        assert ["negated" in caption for caption in captions] == [True, True, False, True, True, False]
+        assert "the row's SROCC less the column's" in captions[2]
         assert r"\textbf{1.000} {\scriptsize [1.000, 1.000]}" in said
 
     @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
@@ -256,3 +261,115 @@ class TestLatex:
         scores, mos = pandas.DataFrame({"bad-metric": [3.0, 2, 1]}), pandas.Series([1.0, 2, 3])
         data = DataSetResult("x", scores, mos, metrics={"bad-metric": MetricResult("bad-metric")}, bootstrap=0)
         assert "bad-metric & higher & $-$1.000" in to_latex(Comparison((data,)))
+
+
+class TestDifferences:
+    @pytest.fixture()
+    def close(self) -> DataSetResult:
+        """'good' and 'less' share most errors: their intervals overlap, yet they differ. 'noisy' lacks some images."""
+        rng = np.random.default_rng(0)
+        mos = rng.normal(size=300)
+        shared = mos + rng.normal(size=300)
+        scores = pandas.DataFrame(
+            {
+                "less": -shared - 0.5 * rng.normal(size=300),
+                "good": shared + 0.1 * rng.normal(size=300),
+                "same": np.exp(shared + 0.1 * rng.normal(size=300)),
+                "noisy": mos + 9 * rng.normal(size=300),
+                "flat": np.ones(300),
+            }
+        )
+        scores.loc[:9, "noisy"] = math.nan
+        metrics = {label: MetricResult(label, lower_better=label == "less") for label in scores}
+        return DataSetResult("close", scores, pandas.Series(mos), metrics=metrics)
+
+    def test_every_two_on_the_images_that_both_have(self, close: DataSetResult) -> None:
+        frame = Comparison((close,)).differences().set_index(["first", "second"])
+        assert list(frame.index) == [
+            *(("less", "good"), ("less", "same"), ("less", "noisy")),
+            *(("good", "same"), ("good", "noisy"), ("same", "noisy")),
+        ]
+        assert frame["n"].tolist() == [300, 300, 290, 300, 290, 290]
+        found = close.estimates
+        assert found["less"]["SROCC"].high > found["good"]["SROCC"].low  # so these say nothing
+        pair = frame.loc[("less", "good")]
+        assert pair["SROCC difference"] == pytest.approx(found["less"]["SROCC"].value - found["good"]["SROCC"].value)
+        assert pair["low"] < pair["high"] < 0 and pair["significant"]
+        assert not frame.loc[("good", "same"), "significant"]
+        np.testing.assert_allclose(frame["p Holm"], holm(frame["p"]))
+
+    def test_matrix_has_the_best_first_and_marks_what_is_more_than_chance(self, close: DataSetResult) -> None:
+        table = named(Comparison((close,)), "close: which differ in SROCC")
+        order = sorted(("less", "good", "same", "noisy"), key=lambda label: -close.estimates[label]["SROCC"].value)
+        assert table.columns == ("metric", *order) and [row[0].text for row in table.rows] == order
+        pairs = {frozenset((pair.first, pair.second)): pair for pair in close.pairs}
+        for row in table.rows:
+            for other, cell in zip(order, row[1:], strict=True):
+                if other == row[0].text:
+                    assert cell.text == "–"
+                    continue
+                pair = pairs[frozenset((row[0].text, other))]
+                sign = 1 if pair.first == row[0].text else -1
+                assert cell.value == sign * pair.srocc.value and bool(cell.mark) == pair.significant
+                assert cell.detail == f"p = {pair.p_holm:.3f}"
+
+    def test_csv_reads_back(self, close: DataSetResult) -> None:
+        comparison = Comparison((close,))
+        read = pandas.read_csv(io.StringIO(differences_csv(comparison)), comment="#")
+        pandas.testing.assert_frame_equal(read, comparison.differences(), rtol=1e-15, check_dtype=False)
+
+    def test_many_metrics_leave_the_console(self) -> None:
+        rng = np.random.default_rng(0)
+        scores = pandas.DataFrame(rng.normal(size=(30, 12)), columns=[f"m{i}" for i in range(12)])
+        metrics = {label: MetricResult(label) for label in scores}
+        many = Comparison((DataSetResult("x", scores, pandas.Series(rng.normal(size=30)), metrics=metrics),))
+        assert "which differ" in to_markdown(many) and "which differ" not in to_text(many)
+        lowest = 2 / (max(80 * 66, 10_000) + 1)  # so many resamples that 66 pairs can be corrected for
+        assert many.data_sets[0].pairs[0].srocc.p >= lowest and 66 * lowest < 0.05
+
+    def test_without_opinion_or_bootstrap_there_are_none(self, close: DataSetResult) -> None:
+        assert not dataclasses.replace(close, mos=None).pairs
+        none = dataclasses.replace(close, bootstrap=0)
+        assert math.isnan(none.pairs[0].srocc.p) and not none.pairs[0].significant
+        assert not [table for table in build_tables(Comparison((none,))) if "differ" in table.title]
+
+
+class TestFitted:
+    def test_no_winner_where_the_fitted_curve_turns(self) -> None:
+        rng = np.random.default_rng(0)
+        x = np.linspace(-2, 2, 80)
+        mos = pandas.Series(2 / (1 + np.exp(-8 * x)) - 0.6 * x)  # falls, rises in the middle, falls again
+        scores = pandas.DataFrame({"line": mos + rng.normal(size=80), "turns": x})
+        metrics = {label: MetricResult(label) for label in scores}
+        data = DataSetResult("x", scores, mos, metrics=metrics, bootstrap=0, plcc_fit=True)
+        assert data.estimates["turns"]["PLCC fitted"].value > data.estimates["line"]["PLCC fitted"].value
+        table = named(Comparison((data,)), "x")
+        marked = {head: [row[i].mark for row in table.rows] for i, head in enumerate(table.columns)}
+        assert marked["PLCC fitted"] == marked["RMSE fitted"] == ["", ""] and any(marked["SROCC"])
+        assert table.reasons["turns"] == "its fitted curve is not monotonic"
+
+    def test_the_lowest_rmse_is_best(self) -> None:
+        rng = np.random.default_rng(0)
+        mos = pandas.Series(np.linspace(0, 100, 80))
+        scores = pandas.DataFrame({"poor": np.tanh(mos / 50) + rng.normal(size=80) / 3, "good": np.tanh(mos / 50)})
+        metrics = {label: MetricResult(label) for label in scores}
+        data = DataSetResult("x", scores, mos, metrics=metrics, bootstrap=0, plcc_fit=True)
+        table = named(Comparison((data,)), "x")
+        place = table.columns.index("RMSE fitted")
+        assert [row[place].mark for row in table.rows] == ["", "lowest of its column"]
+
+
+def test_save_writes_all_that_the_command_does(comparison: Comparison, tmp_path: Path) -> None:
+    comparison.save(tmp_path / "a" / "b")
+    names = sorted(path.name for path in (tmp_path / "a" / "b").iterdir())
+    assert names == [
+        *("comparison.csv", "comparison.md", "comparison.tex", "differences.csv", "pictures", "report.html", "scores"),
+    ]
+    assert (tmp_path / "a" / "b" / "comparison.md").read_text(encoding="utf-8") == comparison.table("markdown")
+    kept = pandas.read_parquet(tmp_path / "a" / "b" / "scores" / "graded.parquet")
+    pandas.testing.assert_frame_equal(kept.drop(columns="mos"), comparison.data_sets[0].scores)
+    assert len(list((tmp_path / "a" / "b" / "pictures").iterdir())) == 3 + 1 + 1 + 1 + 1 + 1
+    comparison.save(tmp_path / "c", report=False)
+    assert not (tmp_path / "c" / "report.html").exists() and not (tmp_path / "c" / "pictures").exists()
+    with pytest.raises(CLIPIQAError, match="cannot write to"):
+        comparison.save(tmp_path / "c" / "comparison.csv")

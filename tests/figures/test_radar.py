@@ -137,7 +137,9 @@ class TestCommand:
     def test_one_file(self, tmp_path: Path) -> None:
         args = ["radar", str(PHOTOS[0]), "--backbone", "mini", "--max-side", "96", "--look", "-q"]
         assert main([*args, "--out", str(tmp_path / "one.svg")]) == 0
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["one.svg", "one.svg.csv", "one.svg.json"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            *("one.svg", "one.svg.csv", "one.svg.csv.provenance.json", "one.svg.json"),
+        ]
         assert json.loads((tmp_path / "one.svg.json").read_text())["summary"][0]["question"] == "quality"
 
     def test_no_photo_is_overwritten(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

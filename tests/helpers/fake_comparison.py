@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 import pandas
-from clipiqa_pyiqa.evaluate import Comparison, DataSetResult, MetricResult
 from PIL import Image
+
+from clipiqa_pyiqa.comparison import Comparison, DataSetResult, MetricResult
 
 NASTY = "<script>alert(1)<!--&\"'$x_1$ 100% a|b \u202egpj.exe.png"
 CONSTANT, FAILURE = "all scores are 0.5", "The weights <of> piqe & co. cannot be reached."
@@ -42,10 +42,22 @@ def graded(folder: Path, name: str = "graded", count: int = 40, **options: objec
         "piqe": np.full(count, np.nan),
     }
     metrics = (
-        MetricResult("sharp", False, "0, 1", {"metric": "CLIP-IQA <RN50>", "weights": "seeded"}, 0.0123),
-        MetricResult("niqe", True, "~0, ~100", {"name": "niqe"}, 0.25, published_as="niqe"),
-        MetricResult("flat", False, "", {}, math.nan),
-        MetricResult("piqe", True, "0, 100", {"name": "piqe"}, math.nan, error=FAILURE),
+        MetricResult(
+            "sharp",
+            score_range="0, 1",
+            provenance={"metric": "CLIP-IQA <RN50>", "weights": "seeded"},
+            seconds_per_image=0.0123,
+        ),
+        MetricResult(
+            "niqe",
+            lower_better=True,
+            score_range="~0, ~100",
+            provenance={"name": "niqe"},
+            seconds_per_image=0.25,
+            published_as="niqe",
+        ),
+        MetricResult("flat"),
+        MetricResult("piqe", lower_better=True, score_range="0, 100", provenance={"name": "piqe"}, error=FAILURE),
     )
     return DataSetResult(
         name,
@@ -63,7 +75,7 @@ def folder_only(folder: Path) -> DataSetResult:
     """Ten images that nobody rated."""
     paths = photos(folder, 10)
     scores = pandas.DataFrame({"sharp": np.linspace(0.1, 1.0, 10)}, index=pandas.Index(paths, name="path"))
-    return DataSetResult("holiday", scores, None, metrics={"sharp": MetricResult("sharp", False, "0, 1")})
+    return DataSetResult("holiday", scores, None, metrics={"sharp": MetricResult("sharp", score_range="0, 1")})
 
 
 def comparison(folder: Path) -> Comparison:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
+from metrics import learned
 from photos import BUNDLED, distorted_photos
-from test_prompt_learning import learned
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
+from metrics import learned
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,15 +30,6 @@ NAMES = {
     "clipiqa+_rn50_512": ("RN50", True),
     "clipiqa+_vitL14_512": ("ViT-L/14", True),
 }
-
-
-def learned(weights: Path, context: dict | None = None, seed: int = 0, **options) -> CLIPIQA:
-    """A metric with a seeded random context, as if it had been trained."""
-    metric = CLIPIQA("clipiqa+", pretrained=False, clip_weights=weights, quick_gelu=True, context=context, **options)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        metric.prompt_learner.ctx.add_(torch.randn(metric.prompt_learner.ctx.shape, generator=generator) * 0.02)
-    return metric
 
 
 @pytest.fixture(scope="module")

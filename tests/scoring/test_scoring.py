@@ -171,9 +171,9 @@ class TestSources:
 class TestFile:
     def test_rows_are_written_before_they_are_handed_out(self, make: Any, tmp_path: Path) -> None:
         paths, out = make([SQUARE] * 5), tmp_path / "scores.csv"
-        run = score_paths(Brightness(), paths, batch_size=1, out=out)
+        run, journal = score_paths(Brightness(), paths, batch_size=1, out=out), tmp_path / "scores.csv.part.jsonl"
         for number in range(1, 3):
-            assert next(run) == read_results(out)[1][-1] and len(read_results(out)[1]) == number
+            assert next(run) == read_results(journal)[1][-1] and len(read_results(journal)[1]) == number
         run.close()
         again = score_paths(Brightness(), paths, out=out, resume=True)
         assert (again.kept, len(again.names)) == (2, 3) and [row.path for row in again] == paths[2:]

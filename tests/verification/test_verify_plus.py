@@ -13,9 +13,9 @@ from photos import BUNDLED, distorted_photos
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison.published import Published
+from clipiqa_pyiqa.comparison import compare
+from clipiqa_pyiqa.comparison.published import PublishedCorrelations
 from clipiqa_pyiqa.comparison.results import Comparison
-from clipiqa_pyiqa.comparison.run import compare
 from clipiqa_pyiqa.prompts.files import PUBLISHED, describe
 from clipiqa_pyiqa.verification import learned_prompts as verify_plus
 from clipiqa_pyiqa.verification.scores import Check
@@ -116,7 +116,7 @@ def test_correlations_on_a_data_set(at_hand, data_root, monkeypatch, capsys):
     monkeypatch.setattr(verify_plus, "compare", lambda *_, **__: ran[0])
 
     def checks(srocc: float, plcc: float, binding: bool) -> list[Check]:
-        monkeypatch.setattr(verify_plus, "find_published", lambda *_: Published(srocc, plcc, "a test"))
+        monkeypatch.setattr(verify_plus, "find_published", lambda *_: PublishedCorrelations(srocc, plcc, "a test"))
         holds = {"clipiqa+": binding, "clipiqa+_rn50_512": binding}
         return list(verify_plus.check_data_sets(list(holds), [data], binding=holds))[:2]
 

@@ -453,3 +453,15 @@ class TestFilesForPyiqa:
         for url in ("https://example.org/a.pth", get_url_from_name("../../../other/repo/resolve/main/a.pth")):
             with pytest.raises(WeightsError, match="is none of the files that pyiqa publishes"):
                 check_options({"pretrained_model_path": url})
+
+
+def test_a_pickle_that_begins_like_safetensors_is_looked_through(tmp_path: Path) -> None:
+    """pyiqa unpickles it whatever its first bytes are, so these must not excuse it."""
+    from clipiqa_pyiqa.errors import WeightsError
+    from clipiqa_pyiqa.weights.foreign import check_file
+
+    path = tmp_path / "weights.pth"
+    float_whose_last_byte_is_a_brace = b"G\0\0\0\0\0\0\0{0"
+    path.write_bytes(float_whose_last_byte_is_a_brace + b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(WeightsError, match="trust"):
+        check_file(path)

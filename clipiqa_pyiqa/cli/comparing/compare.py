@@ -7,19 +7,13 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import CLIPIQAError
 from ..options.model import positive
 from ..options.signals import Terminated, sigterm_as_interrupt
 
-if TYPE_CHECKING:
-    from ...comparison.results import Comparison
-
 FORMATS = ("table", "csv", "markdown", "latex")
-DPI = 200  # of pictures that go into papers
 EPILOG = """\
 A metric is a name of pyiqa's or NAME:KEY=VALUE,… with its options; a data set is a name of pyiqa's, a CSV file of paths
 and scores, or a folder without scores. LABEL= in front names either. Correlations are signed so that a good metric is
@@ -46,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what("-c", "--config", metavar="FILE", help="a YAML file (configs/benchmark); options given here change it")
     what("--data-root", metavar="DIR", help="folder of pyiqa's data sets (default: ./datasets)")
     how = parser.add_argument_group("how").add_argument
-    how("--plcc-fit", action="store_true", default=None, help="also PLCC after the VQEG logistic fit")
+    how("--plcc-fit", action="store_true", default=None, help="also PLCC and RMSE after the VQEG logistic fit")
     how("--bootstrap", type=int, metavar="N", help="resamples for the intervals (default: 1000; 0: none)")
     how("--seed", type=int, metavar="N", help="of the resamples, and of metrics that draw at random (default: 0)")
     how("--published", choices=("paper", "pyiqa"), help="whose values to show where both publish one")
@@ -56,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     results = parser.add_argument_group("results").add_argument
     results("--out", metavar="DIR", help="folder for per-image scores, tables, pictures and report")
     results("--resume", action="store_true", help="go on with the scores that an earlier run left in --out")
+    how("--trust-weights", action="store_true", help="load files and URLs of metrics even if they could run code")
     results("--overwrite", action="store_true", help="drop the scores of these data sets in --out first")
     results("--format", choices=FORMATS, default="table", help="of standard output (default: table)")
     results("--no-report", action="store_true", help="with --out: no pictures and no HTML report")
@@ -81,91 +76,39 @@ def run(args: argparse.Namespace) -> int:
     try:
         return _compare(args, metrics, data_sets, options)
     except CLIPIQAError:
-        if _leads():
+        if _is_main():
             raise
-        return 2  # the leading process says it, once
+        return 2  # the main process says it, once
 
 
-def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: Mapping[str, Any]) -> int:
-    from ...comparison.run import compare
+def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: dict[str, Any]) -> int:
+    from ...comparison import compare
 
     logging.basicConfig(format="clipiqa compare: %(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
-    known = dict(options)
-    if "device" in known:
+    out = options.get("out")
+    if "device" in options:
         from ..options.device import find_device
 
-        known["device"] = find_device(known["device"])
+        options["device"] = find_device(options["device"])
     try:
-        with sigterm_as_interrupt(), _Bar(hidden=args.quiet or not _leads()) as bar:
+        with sigterm_as_interrupt(), _Bar(hidden=args.quiet or not _is_main()) as bar:
             comparison = compare(
-                metrics, data_sets, **known, resume=args.resume, overwrite=args.overwrite, progress=bar.show,
+                metrics, data_sets, **options, resume=args.resume, overwrite=args.overwrite, progress=bar.show,
+                trust_weights=args.trust_weights,
                 settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
             )  # fmt: skip
     except KeyboardInterrupt as error:
-        hint = f" --out {known['out']} --resume goes on from here" if known.get("out") else ""
-        print(f"clipiqa compare: interrupted;{hint or ' nothing was kept, as there is no --out'}", file=sys.stderr)
+        hint = f" --out {out} --resume goes on from here" if out else " nothing was kept, as there is no --out"
+        print(f"clipiqa compare: interrupted;{hint}", file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130
-    if not _leads():
+    if not _is_main():
         return 0
-    print(_table(comparison, args.format), end="")
-    if known.get("out"):
-        _write(comparison, Path(known["out"]).expanduser(), report=not args.no_report)
-        print(f"clipiqa compare: results are in {known['out']}", file=sys.stderr)
-    lacking = [data.skipped or any(m.error or m.note for m in data.metrics.values()) for data in comparison.data_sets]
-    return 1 if any(lacking) else 0
-
-
-def _table(comparison: Comparison, format: str) -> str:
-    from ...comparison.report import tables
-
-    write = {
-        "table": tables.to_text,
-        "csv": tables.to_csv,
-        "markdown": tables.to_markdown,
-        "latex": tables.to_latex,
-    }
-    return write[format](comparison)
-
-
-def _write(comparison: Comparison, folder: Path, report: bool) -> None:
-    """Everything that a comparison is written as."""
-    from ...comparison.score_store import writing
-
-    with writing(folder):
-        for format, suffix in (("csv", "csv"), ("markdown", "md"), ("latex", "tex")):
-            (folder / f"comparison.{suffix}").write_text(_table(comparison, format), encoding="utf-8")
-        if report:
-            from ...comparison.report.page import write_report
-
-            write_report(comparison, folder / "report.html")
-            _draw(comparison, folder / "pictures")
-
-
-def _draw(comparison: Comparison, folder: Path) -> None:
-    """The report's pictures as files, for papers and slides."""
-    from ...comparison.disagreement import disagreements
-    from ...comparison.outcome import file_name, free_name
-    from ...comparison.report import pictures
-
-    folder.mkdir(exist_ok=True)
-    taken: set[str] = set()
-
-    def picture(*parts: str) -> Path:
-        """A file of its own, also for labels that differ in punctuation only."""
-        return folder / f"{free_name('-'.join(map(file_name, parts)), taken)}.png"
-
-    for data in comparison.data_sets:
-        scored = [label for label in data.metrics if data.scores[label].notna().any()]
-        for label in scored:
-            draw = pictures.histogram if data.mos is None else pictures.scatter
-            draw(data, label).savefig(picture(data.name, label), dpi=DPI)
-        if len(scored) > 1:
-            pictures.correlation_heatmap(data).savefig(picture(data.name, "heatmap"), dpi=DPI)
-        if disagreements(data, 1):
-            pictures.disagreement(data).save(picture(data.name, "disagreement"))
-    if any(data.mos is not None for data in comparison.data_sets):
-        pictures.bars(comparison).savefig(folder / "bars.png", dpi=DPI)
+    print(comparison.table(args.format), end="")
+    if out:
+        comparison.save(out, report=not args.no_report)
+        print(f"clipiqa compare: results are in {out}", file=sys.stderr)
+    return 0 if comparison.complete else 1
 
 
 class _Bar:
@@ -196,6 +139,6 @@ class _Bar:
         self.close()
 
 
-def _leads() -> bool:
-    """Whether this process of a team speaks for all."""
+def _is_main() -> bool:
+    """Whether this process speaks for all."""
     return os.environ.get("RANK", "0") == "0"

@@ -103,11 +103,11 @@ def prompts(args: argparse.Namespace, default: Any = "quality") -> Any:
 
 def shown(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:
     """A frame for people: four digits, but small numbers as they are; a dash for none; intervals in brackets."""
-    from ...comparison.report.summary import plain
+    from ...files.names import one_line
 
     def text(value: Any) -> str:
         if isinstance(value, str) or not isinstance(value, float):
-            return plain(str(value))  # a line break in a file's name must not break the table
+            return one_line(str(value))  # a line break in a file's name must not break the table
         if value != value:
             return "–"
         return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"

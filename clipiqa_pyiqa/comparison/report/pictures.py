@@ -1,14 +1,8 @@
-"""Pictures of a comparison, as matplotlib figures: scores against opinion, bars, a heat map; and the disagreements.
-
-Colours are one blue and one orange, which every kind of colour vision tells apart, on a transparent scale, so that a
-figure works on any background. Text that comes from labels and file names is never taken for mathematics.
-"""
+"""Pictures of a comparison: scores against opinion, bars, a heat map, and the images that metrics disagree about."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,41 +11,52 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from ...errors import CLIPIQAError
+from ...files.names import file_name, free_name, one_line
+from ...files.writing import replacing
 from ...report.contact_sheet import contact_sheet
-from ...stats.correlation import fit_logistic
+from ...report.plotting import BLUE, INK, ORANGE, STYLE, WORDS, fading, subplots, width_in_inches
+from ...stats import fit_logistic
 from ..disagreement import Disagreement, disagreements
 from ..results import Comparison, DataSetResult
-from .summary import number, plain
+from .summary import number
 
-INK, BLUE, ORANGE = "#1c1e22", "#2f6fd0", "#d9730d"
-STYLE: dict[Any, Any] = {
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
-    **{"font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "font.family": "sans-serif"},
-    **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "text.usetex": False},
-}
-COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", "#6b7280")
-"""For up to eight things in one picture; the first few are told apart also by their order of lightness."""
 _POINTS = 400  # images up to which each is a point; above that, how many there are is a colour
 _LONG = 60  # letters of a label in a picture
-WORDS: dict[str, Any] = {"parse_math": False}
+_DPI = 200  # of pictures that go into papers
+_DENSITY = fading("density", (BLUE, 0.15), (BLUE, 1.0))
+_SIGNED = fading("signed", (ORANGE, 0.75), (ORANGE, 0.0), (BLUE, 0.0), (BLUE, 0.75))
 
 
-def _fading(name: str, colour: str, faintest: float) -> LinearSegmentedColormap:
-    red, green, blue = matplotlib.colors.to_rgb(colour)
-    return LinearSegmentedColormap.from_list(name, [(red, green, blue, faintest), (red, green, blue, 1.0)])
+def save_pictures(comparison: Comparison, folder: Path) -> None:
+    """Write all pictures into a folder, for papers and slides."""
+    folder.mkdir(exist_ok=True)
+    taken: set[str] = set()
 
+    def save(picture: Figure | Image.Image, *parts: str) -> None:
+        """A file of its own, also for labels that differ in punctuation only."""
+        name = free_name("-".join(map(file_name, parts)), taken)
+        with replacing(folder / f"{name}.png") as partial:
+            if isinstance(picture, Figure):
+                picture.savefig(partial, dpi=_DPI)
+            else:
+                picture.save(partial)
 
-_DENSITY = _fading("density", BLUE, 0.15)
-_SIGNED = LinearSegmentedColormap.from_list(
-    "signed", [(*matplotlib.colors.to_rgb(c), a) for c, a in ((ORANGE, 0.75), (ORANGE, 0.0), (BLUE, 0.0), (BLUE, 0.75))]
-)
+    for data in comparison.data_sets:
+        scored = [label for label in data.metrics if data.scores[label].notna().any()]
+        for label in scored:
+            draw = histogram if data.mos is None else scatter
+            save(draw(data, label), data.name, label)
+        if len(scored) > 1:
+            save(correlation_heatmap(data), data.name, "heatmap")
+        if disagreements(data, 1):
+            save(disagreement(data), data.name, "disagreement")
+    if any(data.mos is not None for data in comparison.data_sets):
+        save(bars(comparison), "bars")
 
 
 @matplotlib.rc_context(STYLE)
@@ -69,7 +74,7 @@ def scatter(data: DataSetResult, label: str) -> Figure:
     if scores.empty:
         raise CLIPIQAError(f"{label!r} has no scores on {data.name!r}: {data.metrics[label].error or 'none was made'}")
     mos, metric = data.mos.loc[scores.index], data.metrics[label]
-    figure, axes = _axes(3.6, 3.3)
+    figure, axes = subplots(3.6, 3.3)
     if len(scores) <= _POINTS:
         axes.scatter(scores, mos, s=13, color=BLUE, alpha=0.55, linewidths=0)
     else:
@@ -78,15 +83,15 @@ def scatter(data: DataSetResult, label: str) -> Figure:
         scale = figure.colorbar(cells, ax=axes, label="images per cell", shrink=0.7, pad=0.02, format="%d")
         if scale.solids is not None:
             scale.solids.set_rasterized(True)
-    estimates = data.correlations()[label]
+    estimates = data.estimates[label]
     if math.isnan(estimates["SROCC"].value):
         said = _wrapped(f"no correlation: {estimates['SROCC'].reason}")
     else:
         said = f"SROCC {number(estimates['SROCC'].value)}   PLCC {number(estimates['PLCC'].value)}   n = {len(scores)}"
         try:
-            across = np.linspace(scores.min(), scores.max(), 200)
-            axes.plot(across, fit_logistic(scores, mos)(across), color=ORANGE, linewidth=2)
-            said += "\nline: logistic fit"
+            curve, across = fit_logistic(scores, mos), np.linspace(scores.min(), scores.max(), 200)
+            axes.plot(across, curve(across), color=ORANGE, linewidth=2)
+            said += "\nline: logistic fit" + ", not monotonic" * (curve.shape == "not monotonic")
         except ValueError as error:
             said += "\n" + _wrapped(f"({error})")
     axes.set_title(f"{_wrapped(_short(label))}\n{said}", **WORDS)
@@ -117,21 +122,21 @@ def bars(comparison: Comparison, statistic: str = "SROCC") -> Figure:
 
 
 def _bars(axes: Axes, data: DataSetResult, statistic: str) -> None:
-    found = {label: estimates[statistic] for label, estimates in data.correlations().items()}
+    found = {label: estimates[statistic] for label, estimates in data.estimates.items()}
     order = sorted(found, key=lambda label: -math.inf if math.isnan(found[label].value) else found[label].value)
     values = [found[label] for label in order]
     lowest = min([0.0, *(v for e in values for v in (e.value, e.low) if not math.isnan(v))])
     for place, estimate in enumerate(values):
         if math.isnan(estimate.value):
             text = "failed" if data.metrics[order[place]].error else f"undefined: {estimate.reason}"
-            axes.text(0.01, place, plain(text), va="center", style="italic", fontsize=8, **WORDS)
+            axes.text(0.01, place, one_line(text), va="center", style="italic", fontsize=8, **WORDS)
             continue
         axes.barh(place, estimate.value, height=0.62, color=BLUE, alpha=0.6)
         if not math.isnan(estimate.low):
             axes.plot([estimate.low, estimate.high], [place, place], color=INK, linewidth=1.6, solid_capstyle="butt")
         axes.text(1.03, place, number(estimate.value), va="center", ha="left", fontsize=8.5)
         published = data.published(order[place])
-        value = getattr(published, statistic.lower(), math.nan)  # there is no 'PLCC fitted'
+        value = published[statistic] if published else math.nan
         if not math.isnan(value):
             axes.plot(value, place, "D", color=ORANGE, markersize=5, label="published")
     axes.set_yticks(range(len(order)), [_short(label) for label in order], **WORDS)
@@ -139,7 +144,7 @@ def _bars(axes: Axes, data: DataSetResult, statistic: str) -> None:
     axes.set_xlim(lowest * 1.05, 1.0)
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set_title(plain(data.name), **WORDS)
+    axes.set_title(one_line(data.name), **WORDS)
     said = f"{statistic}, positive is good" + "; the line is the 95 % interval" * (data.bootstrap > 0)
     axes.set_xlabel(said, loc="right")  # so that it has the room of long labels too
     if handles := axes.get_legend_handles_labels()[0]:
@@ -172,7 +177,7 @@ def correlation_heatmap(data: DataSetResult) -> Figure:
     size = len(names)
     side = max(2.4, 0.44 * size)
     room = _room(names)
-    figure, axes = _axes(side + 1.5 + room, side + 1.2 + 0.7 * room)
+    figure, axes = subplots(side + 1.5 + room, side + 1.2 + 0.7 * room)
     axes.pcolormesh(np.ma.masked_invalid(values), cmap=_SIGNED, vmin=-1, vmax=1, edgecolors="none")
     for row in range(size):
         for column in range(size):
@@ -205,7 +210,7 @@ def histogram(data: DataSetResult, label: str) -> Figure:
     scores = data.scores[label].dropna()
     if scores.empty:
         raise CLIPIQAError(f"{label!r} has no scores on {data.name!r}: {data.metrics[label].error or 'none was made'}")
-    figure, axes = _axes(3.6, 2.4)
+    figure, axes = subplots(3.6, 2.4)
     axes.hist(scores, bins="sturges", color=BLUE, alpha=0.7)
     axes.set_title(f"{_wrapped(_short(label))}\nn = {len(scores)}", **WORDS)
     axes.set_xlabel(_wrapped(f"{_short(label)} score, {data.metrics[label].direction} is better"), **WORDS)
@@ -227,29 +232,16 @@ def disagreement(data: DataSetResult, count: int = 10) -> Image.Image:
 
 def _caption(one: Disagreement) -> str:
     first, *_, last = one.places
-    lines = [plain(Path(one.path).name)]
-    lines += [f"{plain(label)}: above {one.places[label]:.0%}" for label in (first, last)]
+    lines = [one_line(Path(one.path).name)]
+    lines += [f"{one_line(label)}: above {one.places[label]:.0%}" for label in (first, last)]
     if one.opinion is not None:
         lines.append(f"people: above {one.opinion:.0%}")
     return "\n".join(lines)
 
 
-def svg(figure: Figure) -> str:
-    """A figure as an ``<svg>`` element to put into a page: transparent, its ink the page's colour, its text as text."""
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.image_inline": True}):
-        figure.savefig(buffer, format="svg", transparent=True, dpi=144, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
-    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
-    used = set(re.findall(r"#([\w-]+)", text))  # the others would come twice in a page
-    text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
-    return re.sub(r"\n\s*", "\n", text)
-
-
 def _short(label: str) -> str:
     """A label for a picture; of a very long one, its two ends."""
-    text = plain(label)
+    text = one_line(label)
     return text if len(text) <= _LONG else f"{text[: _LONG // 2 - 1]}…{text[-_LONG // 2 :]}"
 
 
@@ -260,12 +252,4 @@ def _wrapped(text: str) -> str:
 
 def _room(labels: Sequence[str]) -> float:
     """How many inches more a picture needs so that the longest label stands beside it in full."""
-    font = FontProperties(size=STYLE["font.size"])
-    widths = (text_to_path.get_text_width_height_descent(_short(label), font, False)[0] for label in labels)
-    return max(0.0, max(widths) / 72 - 0.8)
-
-
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of that many inches with one pair of axes."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+    return max(0.0, width_in_inches([_short(label) for label in labels]) - 0.8)

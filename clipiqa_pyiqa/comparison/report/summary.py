@@ -1,80 +1,36 @@
-"""What the tables of a comparison say, decided once for the console, files and the report: heads, cells, words.
-
-Every number comes from ``Comparison.frame``.
-"""
+"""What the tables of a comparison say, decided once for the console, files and the report: heads, cells, words."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from ..results import Comparison, DataSetResult
+from ...report.table import Cell, Table
+from ...stats import Estimate
+from ..differences import SIGNIFICANT
+from ..results import CORRELATIONS, Comparison, DataSetResult
 
 _LISTED = 5  # skipped images that a text table names
-_UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell.
-
-    Attributes:
-        text: What it says; words, never 'nan', where there is no number.
-        detail: Said smaller behind it: an interval.
-        value: What to sort by; NaN for words.
-        best: Whether it is the highest correlation of its column.
-    """
-
-    text: str
-    detail: str = ""
-    value: float = math.nan
-    best: bool = False
-
-    @property
-    def full(self) -> str:
-        """Text and detail."""
-        return f"{self.text} {self.detail}".rstrip()
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table, and what to know about it.
-
-    Attributes:
-        title: What it is about.
-        columns: Heads; the first column names the metric.
-        rows: One per metric, one cell per column.
-        before: Lines to read before it: what was evaluated.
-        reasons: Metric -> why cells of its row hold no number.
-        left_out: Lines on the images that were left out.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    before: tuple[str, ...] = ()
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
-
-    @property
-    def after(self) -> tuple[str, ...]:
-        """Lines to read after it."""
-        return (*(f"{label}: {reason}" for label, reason in self.reasons.items()), *self.left_out)
+_UNKNOWN = Cell("unknown")
+_SIGN = (
+    "A positive correlation is good, whatever the metric's direction: scores of lower-better metrics, and DMOS, "
+    "are negated before they are correlated."
+)
 
 
 def legend(comparison: Comparison) -> list[str]:
     """How to read the numbers, one sentence each."""
     first = comparison.data_sets[0]
     lines = [
-        "A positive correlation is good, whatever the metric's direction: scores of lower-better metrics, and DMOS, "
-        "are negated before they are correlated.",
-        f"In brackets: 95 % bootstrap interval over the images ({first.bootstrap} resamples, seed {first.seed})."
-        if first.bootstrap
-        else "No intervals: the bootstrap was switched off.",
+        _SIGN,
+        _intervals(first),
         "PLCC is raw, without a fit, as pyiqa and the official code report it"
-        + ("; PLCC fitted is that after VQEG's logistic fit." if first.plcc_fit else "."),
+        + (
+            "; PLCC fitted is that after VQEG's logistic fit, and RMSE fitted what is left then, in units of opinion."
+            if first.plcc_fit
+            else "."
+        ),
     ]
     if any(data.published(label) for data in comparison.data_sets for label in data.metrics):
         lines.append(
@@ -83,105 +39,118 @@ def legend(comparison: Comparison) -> list[str]:
     return lines
 
 
+def _intervals(data: DataSetResult) -> str:
+    if not data.bootstrap:
+        return "No intervals: the bootstrap was switched off."
+    return f"In brackets: 95 % bootstrap interval over the images ({data.bootstrap} resamples, seed {data.seed})."
+
+
 def build_tables(comparison: Comparison) -> list[Table]:
     """Every table of a comparison: an overview if there are several data sets, then each data set's own."""
-    records: list[dict[str, Any]] = comparison.frame().to_dict("records")
-    remaining = iter(records)
-    tables, with_opinion = [], []
+    tables = [overview_table(comparison)]
     for data in comparison.data_sets:
-        rows = [next(remaining) for _ in data.metrics]
-        tables.append(data_set_table(data, rows))
-        if data.mos is not None:
-            with_opinion.append((data, rows))
-            tables += published_table(data, rows)
-    return overview_table(with_opinion) + tables
+        tables += [data_set_table(data), difference_table(data), published_table(data)]
+    return [table for table in tables if table is not None]
 
 
-def overview_table(results: Sequence[tuple[DataSetResult, list[dict[str, Any]]]]) -> list[Table]:
-    """Metrics down, data sets across, SROCC and PLCC in each cell; none for less than two data sets."""
-    if len(results) < 2:
-        return []
-    metrics = {label: metric for data, _ in results for label, metric in data.metrics.items()}
-    columns = []
-    for data, rows in results:
-        own = {row["metric"]: row for row in rows}
-        column = []
-        for label in metrics:
-            row = own.get(label)
-            if row is None:
-                column.append(Cell("not run"))
-            elif math.isnan(row["SROCC"]):
-                column.append(Cell(_why_empty(data, row)))
-            else:
-                column.append(Cell(f"{number(row['SROCC'])} / {number(row['PLCC'])}", value=row["SROCC"]))
-        columns.append(_best_marked(column))
-    heads = ("metric", "better", *(f"{data.name}, n = {_counts(rows)}" for data, rows in results))
-    names = [(Cell(label), Cell(metric.direction)) for label, metric in metrics.items()]
-    lines = tuple((*name, *cells) for name, cells in zip(names, zip(*columns, strict=True), strict=True))
-    return [Table("All data sets: SROCC / PLCC", heads, lines)]
-
-
-def data_set_table(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Everything about the metrics on one data set, but for published values.
-
-    Args:
-        data: The data set.
-        rows: Its rows of ``Comparison.frame``.
-    """
+def overview_table(comparison: Comparison) -> Table | None:
+    """Metrics down, data sets across, SROCC and PLCC in each cell; none for less than two data sets with opinion."""
+    rated = [data for data in comparison.data_sets if data.mos is not None]
+    if len(rated) < 2:
+        return None
+    metrics = {label: metric for data in rated for label, metric in data.metrics.items()}
     columns = {
-        "metric": [Cell(row["metric"]) for row in rows],
-        "better": [Cell(row["direction"]) for row in rows],
+        "metric": [Cell(label) for label in metrics],
+        "better": [Cell(metric.direction) for metric in metrics.values()],
+    }
+    for data in rated:
+        cells = [_overview_cell(data, label) for label in metrics]
+        columns[f"{data.name}, n = {_counts(data)}"] = _best_marked(cells)
+    return _table("All data sets: SROCC / PLCC", columns, reading=(_SIGN,))
+
+
+def _overview_cell(data: DataSetResult, label: str) -> Cell:
+    if label not in data.metrics:
+        return Cell("not run")
+    cell = _estimate(data, label, "SROCC")
+    if math.isnan(cell.value):
+        return cell
+    return Cell(f"{cell.text} / {number(data.estimates[label]['PLCC'].value)}", value=cell.value)
+
+
+def data_set_table(data: DataSetResult) -> Table:
+    """Everything about the metrics on one data set, but for published values and which of them differ."""
+    columns = {
+        "metric": [Cell(label) for label in data.metrics],
+        "better": [Cell(metric.direction) for metric in data.metrics.values()],
     }
     if data.mos is None:
-        columns |= _spread(data, rows)
-    else:
-        for statistic in data.statistics:
-            columns[statistic] = _best_marked([_estimate(data, row, statistic) for row in rows])
-    columns["n"] = [Cell(str(row["n"]), value=row["n"]) for row in rows]
-    columns["range"] = [Cell(row["range"].replace(", ", " to ") or _UNKNOWN) for row in rows]
-    columns["ms/image"] = [_milliseconds(row["seconds per image"]) for row in rows]
+        columns |= _spread(data)
+    for statistic in data.statistics if data.mos is not None else ():
+        cells = [_estimate(data, label, statistic) for label in data.metrics]
+        caveats = [data.estimates[label][statistic].caveat for label in data.metrics]
+        columns[statistic] = _best_marked(cells, caveats, lowest=statistic.startswith("RMSE"))
+    counts = data.scores.notna().sum()
+    columns["n"] = [Cell(str(counts[label]), value=float(counts[label])) for label in data.metrics]
+    ranges = (metric.score_range.replace(", ", " to ") for metric in data.metrics.values())
+    columns["range"] = [Cell(text) if text else _UNKNOWN for text in ranges]
+    columns["ms/image"] = [_milliseconds(metric.seconds_per_image) for metric in data.metrics.values()]
     before = [data.note] * bool(data.note)
     if data.mos is None:
         before.append("There are no opinion scores here, so no correlations.")
     elif data.mos_lower_better:
         before.append("Its opinion scores are DMOS: lower is better.")
-    notes = {row["metric"]: row["note"] for row in rows}
-    if data.mos is None:  # that there is no opinion is said once, above
-        notes = {label: "; ".join(filter(None, (m.error, m.note))) for label, m in data.metrics.items()}
-    reasons = {label: note for label, note in notes.items() if note}
-    return Table(
+    return _table(
         data.name,
-        tuple(columns),
-        tuple(zip(*columns.values(), strict=True)),
-        tuple(before),
-        reasons,
-        tuple(skipped_lines(data.skipped)),
+        columns,
+        before=tuple(before),
+        reasons={label: reason for label in data.metrics if (reason := data.reason(label))},
+        left_out=tuple(skipped_lines(data.skipped)),
+        reading=(_SIGN, *[_intervals(data)] * bool(data.bootstrap)) if data.mos is not None else (),
     )
 
 
-def published_table(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> list[Table]:
+def difference_table(data: DataSetResult) -> Table | None:
+    """Which metrics differ in SROCC, the best first: each row's less each column's; none for less than two metrics."""
+    if not data.pairs or not data.bootstrap:
+        return None
+    found = {}
+    for pair in data.pairs:
+        for (row, column), sign in (((pair.first, pair.second), 1), ((pair.second, pair.first), -1)):
+            value = sign * pair.srocc.value
+            mark = "they differ" if pair.significant else ""
+            found[row, column] = Cell(signed(value), _p(pair.p_holm), value, mark)
+    labels = sorted({row for row, _ in found}, key=lambda label: -data.estimates[label]["SROCC"].value)
+    columns = {"metric": [Cell(label) for label in labels]}
+    columns |= {column: [found.get((row, column), Cell("–")) for row in labels] for column in labels}
+    reading = (
+        "Each cell is the row's SROCC less the column's, on the images that both have, and the p-value of no "
+        f"difference, by a paired bootstrap, corrected by Holm's rule for {len(data.pairs)} pair"
+        f"{'s' * (len(data.pairs) > 1)}. What stands out (p < {SIGNIFICANT}) is more than chance."
+    )
+    return _table(f"{data.name}: which differ in SROCC", columns, before=(reading,))
+
+
+def published_table(data: DataSetResult) -> Table | None:
     """Ours beside what was published, for the metrics of which something was; none if nothing was."""
-    known = [row for row in rows if row["source"]]
+    known = {label: value for label in data.metrics if data.mos is not None and (value := data.published(label))}
     if not known:
-        return []
-    statistics = [s for s in ("SROCC", "PLCC", "KRCC") if any(not math.isnan(row[f"published {s}"]) for row in known)]
-    cells = []
-    for row in known:
-        line = [Cell(row["metric"]), Cell(row["source"])]
-        for statistic in statistics:
-            estimate = replace(_estimate(data, row, statistic), detail="")  # the interval stands in the table above
-            published = row[f"published {statistic}"]
-            difference = row[f"{statistic} difference"]
-            line += [
-                estimate,
-                Cell("not given") if math.isnan(published) else Cell(number(published), value=published),
-                Cell("none")
-                if math.isnan(difference)
-                else Cell(f"{round(difference, 3) + 0.0:+.3f}", value=difference),
-            ]
-        cells.append(tuple(line))
-    heads = [f"{s}{what}" for s in statistics for what in (" here", " published", " difference")]
-    return [Table(f"{data.name}: beside published values", ("metric", "source", *heads), tuple(cells))]
+        return None
+    columns = {
+        "metric": [Cell(label) for label in known],
+        "source": [Cell(value.source) for value in known.values()],
+    }
+    for statistic in CORRELATIONS:
+        if all(math.isnan(value[statistic]) for value in known.values()):
+            continue
+        theirs = [value[statistic] for value in known.values()]
+        # The interval stands in the table above.
+        ours = [replace(_estimate(data, label, statistic), detail="") for label in known]
+        apart = [cell.value - value for cell, value in zip(ours, theirs, strict=True)]
+        columns[f"{statistic} here"] = ours
+        columns[f"{statistic} published"] = [_or("not given", value, number) for value in theirs]
+        columns[f"{statistic} difference"] = [_or("none", value, signed) for value in apart]
+    return _table(f"{data.name}: beside published values", columns, reading=(_SIGN,))
 
 
 def provenances(comparison: Comparison) -> list[tuple[str, Mapping[str, str], list[str]]]:
@@ -198,14 +167,22 @@ def provenances(comparison: Comparison) -> list[tuple[str, Mapping[str, str], li
     return found
 
 
+def skipped_count(skipped: Mapping[str, str]) -> str:
+    """How many images were left out."""
+    return f"{len(skipped)} image{'s' * (len(skipped) > 1)} left out of all metrics"
+
+
 def skipped_lines(skipped: Mapping[str, str]) -> list[str]:
     """How many images were left out, and why the first few were; no lines if none were."""
     if not skipped:
         return []
-    named = [f"  {why}" if path in why else f"  {path}: {why}" for path, why in list(skipped.items())[:_LISTED]]
-    more = [f"  … and {len(skipped) - _LISTED} more"] if len(skipped) > _LISTED else []
-    count = f"{len(skipped)} image{'s' * (len(skipped) > 1)}"
-    return [f"{count} left out of all metrics:", *named, *more]
+    return [f"{skipped_count(skipped)}:", *(f"  {line}" for line in skipped_reasons(skipped, _LISTED, "… and"))]
+
+
+def skipped_reasons(skipped: Mapping[str, str], listed: int, rest: str = "and") -> list[str]:
+    """Why images were left out, one line each, up to so many; then how many more."""
+    named = [why if path in why else f"{path}: {why}" for path, why in list(skipped.items())[:listed]]
+    return named + [f"{rest} {len(skipped) - listed} more"] * (len(skipped) > listed)
 
 
 def key_lines(values: Mapping[str, str]) -> list[str]:
@@ -223,53 +200,84 @@ def provenance_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
-def plain(text: str) -> str:
-    r"""Text on one line that cannot steer a terminal or turn a reader's view: what could is spelt, as ``\x1b``."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
-
-
-def _estimate(data: DataSetResult, row: Mapping[str, Any], statistic: str) -> Cell:
-    value, low, high = (row[f"{statistic}{end}"] for end in ("", " low", " high"))
-    if math.isnan(value):
-        return Cell(_why_empty(data, row))
-    return Cell(number(value), "" if math.isnan(low) else f"[{number(low)}, {number(high)}]", value)
-
-
-def _why_empty(data: DataSetResult, row: Mapping[str, Any]) -> str:
-    return "failed" if data.metrics[row["metric"]].error else "undefined"
-
-
-def _spread(data: DataSetResult, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Cell]]:
-    """Lowest, median and highest score: what can be said where nobody was asked."""
-    columns = {}
-    for head, quantile in (("lowest", 0.0), ("median", 0.5), ("highest", 1.0)):
-        values = [float(data.scores[row["metric"]].quantile(quantile)) for row in rows]
-        columns[head] = [
-            Cell(_why_empty(data, row)) if math.isnan(value) else Cell(f"{value:.4g}", value=value)
-            for value, row in zip(values, rows, strict=True)
-        ]
-    return columns
-
-
-def _best_marked(cells: Sequence[Cell]) -> list[Cell]:
-    """The highest marked, if it is good at all and there is something that it is higher than."""
-    numbers = [cell.value for cell in cells if not math.isnan(cell.value)]
-    best = max(numbers, default=0.0)
-    return [replace(c, best=True) if len(numbers) > 1 and c.value == best > 0 else c for c in cells]
-
-
-def _milliseconds(seconds: float) -> Cell:
-    if math.isnan(seconds):
-        return Cell(_UNKNOWN)
-    return Cell(f"{seconds * 1000:.{0 if seconds >= 0.1 else 1}f}", value=seconds * 1000)
-
-
 def number(value: float) -> str:
     """A correlation, with three digits; never '-0.000'."""
     return f"{round(value, 3) + 0.0:.3f}"  # adding zero drops the sign of a negative one
 
 
-def _counts(rows: Iterable[Mapping[str, Any]]) -> str:
+def signed(value: float) -> str:
+    """A difference of correlations, with its sign and three digits."""
+    return f"{round(value, 3) + 0.0:+.3f}"
+
+
+def interval(estimate: Estimate) -> str:
+    """``[low, high]``; empty where there is none."""
+    return "" if math.isnan(estimate.low) else f"[{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def _table(
+    title: str,
+    columns: Mapping[str, Sequence[Cell]],
+    *,
+    before: tuple[str, ...] = (),
+    reasons: Mapping[str, str] | None = None,
+    left_out: tuple[str, ...] = (),
+    reading: tuple[str, ...] = (),
+) -> Table:
+    rows = tuple(zip(*columns.values(), strict=True))
+    return Table(title, tuple(columns), rows, before, reasons or {}, left_out, reading)
+
+
+def _estimate(data: DataSetResult, label: str, statistic: str) -> Cell:
+    estimate = data.estimates[label][statistic]
+    if math.isnan(estimate.value):
+        return Cell(_why_empty(data, label))
+    return Cell(number(estimate.value), interval(estimate), estimate.value)
+
+
+def _why_empty(data: DataSetResult, label: str) -> str:
+    return "failed" if data.metrics[label].error else "undefined"
+
+
+def _or(words: str, value: float, spelt: Callable[[float], str]) -> Cell:
+    return Cell(words) if math.isnan(value) else Cell(spelt(value), value=value)
+
+
+def _spread(data: DataSetResult) -> dict[str, list[Cell]]:
+    """Lowest, median and highest score: what can be said where nobody was asked."""
+    columns = {}
+    for head, quantile in (("lowest", 0.0), ("median", 0.5), ("highest", 1.0)):
+        values = ((label, float(data.scores[label].quantile(quantile))) for label in data.metrics)
+        columns[head] = [_or(_why_empty(data, label), value, "{:.4g}".format) for label, value in values]
+    return columns
+
+
+def _best_marked(cells: Sequence[Cell], caveats: Sequence[str] = (), lowest: bool = False) -> list[Cell]:
+    """The best of a column marked, if there is something that it is better than, and no caveat against it.
+
+    The highest must also be good at all, above zero.
+    """
+    values = [-cell.value if lowest else cell.value for cell in cells]
+    numbers = [value for value in values if not math.isnan(value)]
+    best = max(numbers, default=math.nan)
+    doubted = any(caveat for caveat, value in zip(caveats, values, strict=False) if value == best)
+    if len(numbers) < 2 or doubted or (best <= 0 and not lowest):
+        return list(cells)
+    mark = f"{'lowest' if lowest else 'highest'} of its column"
+    return [replace(cell, mark=mark) if value == best else cell for cell, value in zip(cells, values, strict=True)]
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _milliseconds(seconds: float) -> Cell:
+    if math.isnan(seconds):
+        return _UNKNOWN
+    return Cell(f"{seconds * 1000:.{0 if seconds >= 0.1 else 1}f}", value=seconds * 1000)
+
+
+def _counts(data: DataSetResult) -> str:
     """How many images: '300', or '298 to 300' if it depends on the metric, those that failed aside."""
-    counts = {row["n"] for row in rows if row["n"]} or {0}
-    return str(max(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+    counts = [int(n) for n in data.scores.notna().sum() if n] or [0]
+    return str(max(counts)) if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"

@@ -1,0 +1,60 @@
+"""Matplotlib basics of all pictures: style, colours, and figures as SVG.
+
+Colours are one blue and one orange, which every kind of colour vision tells apart, on a transparent scale, so that a
+figure works on any background.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+
+INK, BLUE, ORANGE = "#1c1e22", "#2f6fd0", "#d9730d"
+STYLE: dict[Any, Any] = {
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    **{"font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "font.family": "sans-serif"},
+    **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "text.usetex": False},
+}
+COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", "#6b7280")
+"""For up to eight things in one picture; the first few are told apart also by their order of lightness."""
+WORDS: dict[str, Any] = {"parse_math": False}
+"""For text that comes from labels and file names, which is never mathematics."""
+
+
+def fading(name: str, *stops: tuple[str, float]) -> LinearSegmentedColormap:
+    """A scale through colours of given opacity, in [0, 1]."""
+    return LinearSegmentedColormap.from_list(name, [(*matplotlib.colors.to_rgb(c), alpha) for c, alpha in stops])
+
+
+def subplots(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of that many inches with one pair of axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def width_in_inches(labels: Sequence[str]) -> float:
+    """The width of the longest label, as ticks are written."""
+    font = FontProperties(size=STYLE["font.size"])
+    return max(text_to_path.get_text_width_height_descent(label, font, False)[0] for label in labels) / 72
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an ``<svg>`` element to put into a page: transparent, its ink the page's colour, its text as text."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.image_inline": True}):
+        figure.savefig(buffer, format="svg", transparent=True, dpi=144, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    used = set(re.findall(r"#([\w-]+)", text))  # the others would come twice in a page
+    text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
+    return re.sub(r"\n\s*", "\n", text)

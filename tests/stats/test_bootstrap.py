@@ -1,0 +1,86 @@
+"""Paired differences: hand-made cases, a bootstrap done the slow way, and how often they are wrong."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from clipiqa_pyiqa.stats import holm, mean, paired_difference, paired_differences, srocc, srocc_with
+from clipiqa_pyiqa.stats.bootstrap import resamples
+
+
+def three(n: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Opinion, and two metrics whose errors are mostly the same: what is hard for one is hard for the other."""
+    generator = np.random.default_rng(seed)
+    mos = generator.normal(size=n)
+    shared = mos + generator.normal(size=n)
+    return mos, shared + 0.1 * generator.normal(size=n), shared + 0.5 * generator.normal(size=n)
+
+
+class TestPairedDifference:
+    def test_equals_scipy_on_each_resample(self) -> None:
+        mos, a, b = three()
+        found = paired_difference(a, b, srocc_with(mos), bootstrap=200, seed=3)
+        apart = []
+        for chunk in resamples(len(mos), 200, seed=3, chunk=1 << 16):
+            for counts in chunk.astype(int):
+                ours, theirs, opinion = (np.repeat(values, counts) for values in (a, b, mos))
+                apart.append(stats.spearmanr(ours, opinion).statistic - stats.spearmanr(theirs, opinion).statistic)
+        assert found.value == pytest.approx(srocc(a, mos) - srocc(b, mos), abs=1e-12)
+        assert (found.low, found.high) == pytest.approx(tuple(np.percentile(apart, (2.5, 97.5))), abs=1e-9)
+        k = min(np.sum(np.array(apart) <= 0), np.sum(np.array(apart) >= 0))
+        assert found.p == pytest.approx(2 * (k + 1) / 201)
+
+    def test_tells_apart_what_single_intervals_do_not(self) -> None:
+        from clipiqa_pyiqa.stats import correlations
+
+        mos, a, b = three(400)
+        one, other = (correlations(x, mos)["SROCC"] for x in (a, b))
+        assert other.high > one.low  # they overlap
+        found = paired_difference(a, b, srocc_with(mos))
+        assert 0 < found.low < found.high < 0.2 and found.p < 0.05
+
+    def test_the_mean_is_that_of_the_differences(self) -> None:
+        _, a, b = three()
+        found = paired_difference(a, b, mean, bootstrap=4000)
+        expected = stats.ttest_rel(a, b)
+        assert found.value == pytest.approx(np.mean(a - b), abs=1e-12)
+        # Both are approximations: percentiles of 4000 resamples scatter by some 2 % of the interval's width.
+        assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()), abs=0.01)
+        assert found.p == pytest.approx(expected.pvalue, abs=0.05)
+
+    def test_order_changes_the_sign_alone(self) -> None:
+        mos, a, b = three()
+        found, turned = (paired_difference(*pair, srocc_with(mos)) for pair in ((a, b), (b, a)))
+        expected = (-found.value, -found.high, -found.low)
+        assert (turned.value, turned.low, turned.high) == pytest.approx(expected, abs=1e-12)  # rounding of percentiles
+        assert turned.p == found.p
+
+    def test_what_is_the_same_does_not_differ(self) -> None:
+        mos, a, _ = three()
+        found = paired_difference(a, 3 * a + 1, srocc_with(mos))
+        assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+    def test_errs_as_often_as_it_says(self) -> None:
+        generator, wrong = np.random.default_rng(0), 0
+        for seed in range(200):
+            mos = generator.normal(size=100)
+            shared = mos + generator.normal(size=100)
+            a, b = (shared + 0.5 * generator.normal(size=100) for _ in range(2))
+            wrong += paired_difference(a, b, srocc_with(mos), bootstrap=200, seed=seed).p < 0.05
+        assert wrong <= 22  # of 200 at 5 %: more has a probability of 1e-4
+
+    def test_without_a_bootstrap_and_bad_input(self) -> None:
+        found = paired_difference([1, 2, 4], [1, 2, 3], bootstrap=0)
+        assert found.value == pytest.approx(1 / 3) and math.isnan(found.low) and math.isnan(found.p)
+        with pytest.raises(ValueError, match="equally many cases"):
+            paired_differences(np.empty((2, 0)))
+
+
+def test_holm_by_hand() -> None:
+    # The lowest times 4, the next times 3, …; none below one before it, none above 1.
+    assert holm([0.01, 0.5, 0.02, 0.015]).tolist() == pytest.approx([0.04, 0.5, 0.045, 0.045])
+    assert holm([0.6, 0.7]).tolist() == [1, 1] and holm([]).tolist() == []

@@ -1,0 +1,44 @@
+"""``import clipiqa_pyiqa``: what it offers, and that it waits for nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import clipiqa_pyiqa
+
+
+def test_it_offers_what_people_call_and_nothing_else() -> None:
+    assert dir(clipiqa_pyiqa) == sorted(clipiqa_pyiqa.__all__)
+    assert {"CLIPIQA", "CLIPIQALoss", "compare", "score_paths"} <= set(dir(clipiqa_pyiqa))
+    for name in clipiqa_pyiqa.__all__:
+        thing = getattr(clipiqa_pyiqa, name)
+        assert name.startswith("__") or thing.__doc__, f"{name} has no documentation"
+
+
+def test_it_imports_the_standard_library_only() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import clipiqa_pyiqa; "
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "
+        "print(sorted(new - sys.stdlib_module_names - {'clipiqa_pyiqa'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_old_names_of_modules_import_with_a_warning() -> None:
+    code = (
+        "import warnings; warnings.simplefilter('error', DeprecationWarning)\n"
+        "import clipiqa_pyiqa\n"
+        "try: import clipiqa_pyiqa.result_files\n"
+        "except DeprecationWarning as warning: print(warning)\n"
+        "warnings.simplefilter('ignore')\n"
+        "from clipiqa_pyiqa.evaluate import Estimate\n"
+        "from clipiqa_pyiqa.evaluate.compare import compare\n"
+        "from clipiqa_pyiqa.prompt_files import save_prompt_file\n"
+        "import clipiqa_pyiqa.comparison.run as run\n"
+        "assert compare is run.compare and run.__spec__.name == run.__name__\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "clipiqa_pyiqa.result_files is now in clipiqa_pyiqa.scoring.result_files" in done.stdout
