@@ -29,7 +29,7 @@ from checkouts.runner import CHECKOUT, Runner, environment, version_of
 ALLOWED: dict[tuple[str, str], str] = {
     # (case, file), as glob patterns -> why they may differ
 }
-INTERNAL = ("*/parts/*", "*.sqlite*", "*.db*", "*.part.jsonl")
+INTERNAL = ("*/parts/*", "*.sqlite*", "*.db*", "*.part.jsonl", "*.partial")
 """Files between runs, which nobody but the package reads: the cases ``resume …`` see to them."""
 
 
