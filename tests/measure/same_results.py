@@ -29,7 +29,7 @@ from checkouts.runner import CHECKOUT, Runner, environment, version_of
 ALLOWED: dict[tuple[str, str], str] = {
     # (case, file), as glob patterns -> why they may differ
 }
-INTERNAL = ("*/parts/*", "*.sqlite*", "*.db*", "*.part.jsonl")
+INTERNAL = ("*/parts/*", "*.sqlite*", "*.db*", "*.part.jsonl", "*.partial")
 """Files between runs, which nobody but the package reads: the cases ``resume …`` see to them."""
 
 
@@ -136,12 +136,13 @@ def main() -> int:
 
 
 def _main(args: argparse.Namespace, old: Path, new: Path, stage: Path, begin: float) -> int:
-    make_inputs(stage / "in", args.photos, args.count)
     cases = all_cases(doc_blocks(old, stage / "in/blocks"))
     if args.only:
         wanted = [case for case in cases if case.name.startswith(tuple(args.only))]
         needed = " ".join("../train-split/" if case.script else case.command for case in wanted)
         cases = [case for case in cases if case in wanted or f"../{case.folder}/" in needed]
+    seeded = not all(case.on_mini for case in cases)
+    make_inputs(stage / "in", args.photos, args.count, seeded)
     versions = version_of(old), version_of(new)
     if versions[0] != versions[1]:
         print("the versions differ: as a run is resumed by the version that began it, this is not tried across them")

@@ -51,6 +51,11 @@ class Case:
             command = command.replace(word, meaning)
         return shlex.split(command)
 
+    @property
+    def on_mini(self) -> bool:
+        """Whether it needs no other weights than those in the package."""
+        return "MINI" in self.command or "SMALL" in self.command
+
     def killed(self) -> Case:
         """The same, killed at its eighth image, or before it has saved its third epoch."""
         where = ("os.rename", "state.pt", 3) if self.command.startswith("train") else ("open", "/in/few/", 8)

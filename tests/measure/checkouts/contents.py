@@ -17,6 +17,8 @@ HIDDEN = (
     (r'data-value="\d(\.\d+)?e-\d+">0\.0<', 'data-value="…">0.0<'),
 )
 """Durations in messages and pages; the worker's slow clock makes them 0.0 where they are rounded."""
+TINY = re.compile(r"\b\d\.\d+e-(0[7-9]|1\d)\b")
+"""Durations by that clock in full precision, where a script prints them."""
 DURATIONS = {"seconds per image", "seconds"}
 """Columns of durations."""
 
@@ -43,7 +45,9 @@ def lines_of(path: Path, hide: Hide) -> list[str]:
     kind = path.suffix.lower()
     if path.name == "stderr":
         return _without_frames([hide(line) for line in path.read_text(errors="backslashreplace").splitlines()])
-    if kind == ".csv" or path.name == "stdout":  # which may be CSV
+    if path.name == "stdout":  # which may be CSV
+        return _csv([TINY.sub("…", hide(line)) for line in path.read_text(errors="backslashreplace").splitlines()])
+    if kind == ".csv":
         return _csv([hide(line) for line in path.read_text(errors="backslashreplace").splitlines()])
     if kind in TEXT:
         return [hide(line) for line in path.read_text(errors="backslashreplace").splitlines()]

@@ -23,7 +23,7 @@ def make_inputs(folder: Path, photos: Path, count: int, weights: bool = True) ->
     """Fill ``folder``.
 
     Args:
-        folder: It must not exist.
+        folder: What it has stays.
         photos: Folder to draw photos from.
         count: How many; the bundled ones of the checkout come in addition, to ``few``.
         weights: Whether to make seeded weights of RN50, too.
