@@ -30,6 +30,8 @@ from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA
 
+Say = Callable[[str], object]
+"""What is told, in sentences, how a run goes."""
 FORMAT = 1  # of the store, and of the reading of images: raise it when either changes what a feature is
 _CHUNK = 500  # keys per query
 _ROW_BYTES = 700  # keys and what SQLite's pages add to a feature of 1,024 numbers, rounded up
@@ -113,13 +115,13 @@ class FeatureStore:
 
     def __init__(self, metric: CLIPIQA, folder: str | Path | None = None):
         self.metric = metric
-        said = metric.provenance()
+        provenance = metric.provenance()
         names = ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
-        self.setup = json.dumps({"format": str(FORMAT), **{name: said[name] for name in names}}, sort_keys=True)
+        self.setup = json.dumps({"format": str(FORMAT), **{name: provenance[name] for name in names}}, sort_keys=True)
         self.dim = metric.clip.checkpoint.shape("text_projection")[1]
         folder = default_folder() if folder is None else Path(folder).expanduser()
-        name = f"{said['backbone'].replace('/', '-')}-{hashlib.sha256(self.setup.encode()).hexdigest()[:16]}.sqlite"
-        self.path = folder / name
+        digest = hashlib.sha256(self.setup.encode()).hexdigest()
+        self.path = folder / f"{provenance['backbone'].replace('/', '-')}-{digest[:16]}.sqlite"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -130,6 +132,43 @@ class FeatureStore:
             (found,) = database.execute("SELECT said FROM setup").fetchone()
         if found != self.setup:
             raise FeatureError(f"{self.path} holds features of another setup ({found}): delete it.")
+
+    def features(
+        self,
+        paths: Sequence[str | Path],
+        views: Sequence[Sequence[View]],
+        *,
+        what: str = "features",
+        device: str | torch.device = "cpu",
+        workers: int | None = None,
+        say: Say | None = None,
+    ) -> Tensor:
+        """The features of these views, ``(N, V, D)``, encoded where they are not in the store yet.
+
+        Args:
+            paths: N image files.
+            views: V views for each of them.
+            what: the name of these images in what is said.
+            device: where to encode.
+            workers: as for :meth:`fill`.
+            say: told how much is to be done; then a terminal shows a progress bar, too.
+
+        Raises:
+            ImageError, FeatureError: as :meth:`fill`.
+        """
+        from tqdm import tqdm
+
+        if not paths:
+            return torch.empty(0, 1, self.dim)
+        plan = self.plan(paths, views)
+        if say is not None:
+            say(
+                f"{what}: {plan.to_encode:,} of {plan.asked:,} features to encode from {len(plan.missing):,} images; "
+                f"{self.path} grows by {plan.bytes / 1e6:,.1f} MB"
+            )
+        with tqdm(total=plan.to_encode, unit="feature", disable=True if say is None else None) as bar:
+            self.fill(plan, device=device, workers=workers, progress=bar.update)
+        return self.read(plan, views)
 
     def plan(self, paths: Sequence[str | Path], views: Sequence[Sequence[View]]) -> Plan:
         """What is missing of these views (one sequence of them per path), found without decoding an image."""
