@@ -108,17 +108,22 @@ class FeatureStore:
     Args:
         metric: whose ``encode_image`` makes them; its prompts do not matter.
         folder: where the store lies; default ``$XDG_CACHE_HOME/clipiqa/features``.
+        stages: keep the statistics of every stage behind each feature, as ``encode_stages`` gives them.
 
     Raises:
         FeatureError: the folder cannot be written, or the store in it is damaged.
     """
 
-    def __init__(self, metric: CLIPIQA, folder: str | Path | None = None):
-        self.metric = metric
+    def __init__(self, metric: CLIPIQA, folder: str | Path | None = None, stages: bool = False):
+        self.metric, self.stages = metric, stages
         provenance = metric.provenance()
         names = ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
-        self.setup = json.dumps({"format": str(FORMAT), **{name: provenance[name] for name in names}}, sort_keys=True)
+        setup = {"format": str(FORMAT), **{name: provenance[name] for name in names}}
+        self.setup = json.dumps({**setup, "stages": str(FORMAT)} if stages else setup, sort_keys=True)
         self.dim = metric.clip.checkpoint.shape("text_projection")[1]
+        if stages:
+            with torch.no_grad():
+                self.dim = metric.encode_stages(torch.zeros(1, 3, 64, 64)).shape[1]
         folder = default_folder() if folder is None else Path(folder).expanduser()
         digest = hashlib.sha256(self.setup.encode()).hexdigest()
         self.path = folder / f"{provenance['backbone'].replace('/', '-')}-{digest[:16]}.sqlite"
@@ -214,7 +219,7 @@ class FeatureStore:
         views = self._views(plan, workers)
 
         def work(keys: list[tuple[str, str, str]], pixels: list[Tensor]) -> list[None]:
-            self._add(keys, encode(self.metric, pixels, device))
+            self._add(keys, encode(self.metric, pixels, device, self.stages))
             progress(len(keys))
             return [None] * len(keys)
 
@@ -299,10 +304,16 @@ class FeatureStore:
             raise FeatureError(f"the feature store {self.path} cannot be used ({error}): {hint}.") from error
 
 
-def encode(metric: CLIPIQA, views: Sequence[Tensor], device: str | torch.device = "cpu") -> Tensor:
-    """Unit features ``(N, D)`` of N uint8 pixel tensors ``(3, H, W)`` of equal shape, fp32 on the CPU."""
+def encode(
+    metric: CLIPIQA, views: Sequence[Tensor], device: str | torch.device = "cpu", stages: bool = False
+) -> Tensor:
+    """Unit features ``(N, D)`` of N uint8 pixel tensors ``(3, H, W)`` of equal shape, fp32 on the CPU.
+
+    With ``stages`` the statistics of every stage follow: ``(N, D + K)``.
+    """
     with torch.no_grad():
-        return metric.encode_image(stacked(views, device)).float().cpu()
+        x = stacked(views, device)
+        return (metric.encode_stages(x) if stages else metric.encode_image(x)).float().cpu()
 
 
 def refused(key: Sequence[Any], pixels: Tensor | None, error: ImageError) -> NoReturn:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..clip.device import find_device
 from ..errors import ConfigError, nearest
 from ..metric import CLIPIQA
 from ..opinions.score_table import ScoreTable, TableError, find_score_table, read_score_table
@@ -50,7 +51,7 @@ def train(
     *,
     recipe: TrainConfig | str | Path = "plain",
     exact: bool = False,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     features: str | Path | None = None,
     workers: int | None = None,
     resume: bool = False,
@@ -67,7 +68,7 @@ def train(
         out: folder for ``best.safetensors``, ``last.safetensors``, the state to resume from and TensorBoard's log.
         recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, a YAML file of pyiqa's trainer, or a configuration.
         exact: encode images at every step, with fresh random crops, in place of stored features; slow.
-        device: where to encode and to train.
+        device: where to encode and to train; None is CUDA where there is one, else the CPU.
         features: folder of the feature store; default ``~/.cache/clipiqa/features``.
         workers: decoding threads; None is one per core, up to eight.
         resume: go on with the run in ``out``.
@@ -86,6 +87,7 @@ def train(
     config = changed(find_recipe(recipe), **changes)
     table = _table(scores, config)  # what can be wrong with the data, before anything takes time
     folder = prepare_folder(out, resume, overwrite)
+    device = find_device(device)
     torch.manual_seed(config.seed)  # a random context
     metric = CLIPIQA(**config.network).to(device)
     if table.skipped and say is not None:

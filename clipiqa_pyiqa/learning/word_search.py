@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..clip.device import find_device
 from ..errors import CLIPIQAError, PromptError
 from ..files import replacing
 from ..metric import CLIPIQA
@@ -119,7 +120,7 @@ def search_prompts(
     words: Sequence[Words] | None = None,
     templates: Sequence[str] | None = None,
     metric: CLIPIQA | None = None,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     features: str | Path | None = None,
     workers: int | None = None,
     seed: int = 123,
@@ -135,7 +136,7 @@ def search_prompts(
         words: pairs of words, positive first; default our list of antonyms.
         templates: wordings to put the words in; default the paper's three, or, with ``words``, the words as they are.
         metric: whose scores these are; default CLIP-IQA on RN50.
-        device: where to encode and to score.
+        device: where to encode and to score; None is CUDA where there is one, else the CPU.
         features: folder of the feature store; default ``~/.cache/clipiqa/features``.
         workers: decoding threads; None is one per core, up to eight.
         seed: of the resamples, and of the split where the scores have none.
@@ -153,6 +154,7 @@ def search_prompts(
     candidates = make_candidates(words or known_words(), templates or (TEMPLATES if words is None else (AS_IS,)))
     table = scores if isinstance(scores, ScoreTable) else find_score_table(scores, seed=seed, needed=("train",))
     split = "test" if table.rows("test") else "val"
+    device = find_device(device)
     metric = (CLIPIQA() if metric is None else metric).to(device).eval()
     if table.skipped and say is not None:
         say(f"{len(table.skipped)} missing images are left out")
