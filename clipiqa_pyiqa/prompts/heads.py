@@ -98,7 +98,10 @@ class OpinionHead(nn.Module):
         share = self(features)
         low, high = self.score_range
         if interval and self.half_width is not None:
-            bounds = [(share - self.half_width).clamp(0, 1), (share + self.half_width).clamp(0, 1)]
+            bounds = [  # within the range, which the score itself may leave
+                (share - self.half_width).maximum(share.clamp(max=0)),
+                (share + self.half_width).minimum(share.clamp(min=1)),
+            ]
             share = torch.cat([share, *(reversed(bounds) if self.lower_better else bounds)], dim=1)
         return low + (high - low) * (1 - share if self.lower_better else share)
 
