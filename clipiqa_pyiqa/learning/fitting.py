@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from ..metric import CLIPIQA
 from ..opinions.score_table import ScoreTable, find_score_table
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
 from ..stats.correlation import plcc, srocc
+from .closed_forms import FITS, Array, Data, Fitted
 from .feature_store import FeatureStore, Say
 from .views import whole_views
 
@@ -29,10 +30,6 @@ NEEDED = {"affine": 3, "ridge": 6, "cache": 4, "auto": 10}
 FIT_ON = ("features", "stages")
 FOLDS = 5
 _NESTED = 1000  # photos up to which folds are fitted anew; beyond, leaving one out differs too little from it
-_PENALTIES = np.logspace(-6, 3, 37)  # of the largest variance; and no correction at all
-_SHARPNESS = 2.0 ** np.arange(-1, 8)  # by which similarities fall off
-_TRUST = 10.0 ** np.linspace(-3, 2, 16)  # rated photos just like it that the zero-shot line is worth
-Array = NDArray[np.float64]
 
 
 class FitError(CLIPIQAError):
@@ -45,26 +42,6 @@ class Agreement(NamedTuple):
     srocc: float
     plcc: float
     rmse: float
-
-
-class _Data(NamedTuple):
-    """Rated photos: features ``(n, D + K)``, what a head looks at ``(n, K)``, zero-shot scores and shares ``(n,)``."""
-
-    features: Tensor
-    x: Array
-    zero_shot: Array
-    shares: Array
-
-    def at(self, rows: NDArray[Any]) -> _Data:
-        return _Data(self.features[rows], self.x[rows], self.zero_shot[rows], self.shares[rows])
-
-
-class _Fitted(NamedTuple):
-    """A head's tensors and options, and what it predicts of each photo without that photo."""
-
-    tensors: Mapping[str, NDArray[np.floating[Any]]]
-    options: dict[str, float]
-    left_out: Array
 
 
 @dataclass(frozen=True)
@@ -154,7 +131,7 @@ def fit(
     direction = metric.clip.logit_scale * (texts[0, 0] - texts[0, 1])  # (D,)
     x = encoded[:, len(direction) :] if fit_on == "stages" else encoded
     zero_shot = (encoded[:, : len(direction)] @ direction).sigmoid().double().numpy()
-    data = _Data(encoded, x.double().numpy(), zero_shot, np.array(table.targets))
+    data = Data(encoded, x.double().numpy(), zero_shot, np.array(table.targets))
     data_at = {split: data.at(np.array(table.rows(split), int)) for split in ("train", "val", "test")}
     fit_to = data_at["train"].at(np.setdiff1d(np.arange(len(rows)), held))
     if np.ptp(fit_to.shares) == 0:
@@ -162,7 +139,7 @@ def fit(
 
     metadata = _metadata(metric, table, fit_on, own_scale, len(fit_to.shares), seed)
     methods = METHODS if method == "auto" else (method,)
-    fitted = {name: _FITS[name](fit_to) for name in methods}
+    fitted = {name: FITS[name](fit_to) for name in methods}
     errors = {name: _out_of_fold(name, fit_to, fitted[name], direction, metadata, seed) for name in methods}
     best = min(methods, key=lambda name: errors[name].rmse)
     head = _head(best, fitted[best], direction, metadata)
@@ -193,80 +170,7 @@ def _calibration_rows(count: int, method: str, conformal: float | None, seed: in
     return np.sort(np.random.default_rng(seed).permutation(count)[:most])
 
 
-def _fit_affine(data: _Data) -> _Fitted:
-    """A line through the zero-shot scores, by least squares."""
-    basis = np.column_stack([data.zero_shot, np.ones_like(data.zero_shot)])
-    prior, *_ = np.linalg.lstsq(basis, data.shares, rcond=None)
-    q, _ = np.linalg.qr(basis)
-    residuals = data.shares - basis @ prior
-    return _Fitted({"prior": prior}, {}, data.shares - residuals / _kept((q * q).sum(1)))
-
-
-def _fit_ridge(data: _Data) -> _Fitted:
-    """The line and a penalised linear function of all features, fitted together; the penalty by leaving one out."""
-    mean, scale = _moments(data.x)
-    x = (data.x - mean) / scale
-    basis = np.column_stack([data.zero_shot, np.ones_like(data.zero_shot)])
-    q, _ = np.linalg.qr(basis)  # the line is not penalised: fit what it leaves over
-    rest, y = x - q @ (q.T @ x), data.shares - q @ (q.T @ data.shares)
-    if rest.shape[0] <= rest.shape[1]:
-        variances, left = np.linalg.eigh(rest @ rest.T)
-    else:
-        variances, right = np.linalg.eigh(rest.T @ rest)
-        left = rest @ right / np.sqrt(np.maximum(variances, 1e-12 * variances[-1]))
-    keep = variances > 1e-10 * variances[-1]
-    variances, left = variances[keep], left[:, keep]
-    along, line = left.T @ y, (q * q).sum(1)
-    best: tuple[float, float, Array] = (math.inf, math.inf, y)
-    for penalty in (*(_PENALTIES * variances[-1]), math.inf):
-        shrunk = variances / (variances + penalty)
-        residuals = (y - left @ (shrunk * along)) / _kept(line + (left * left) @ shrunk)
-        error = float(np.mean(residuals**2))
-        if error < best[0]:
-            best = error, float(penalty), residuals
-    _, penalty, residuals = best
-    weight = rest.T @ (left @ (along / (variances + penalty)))
-    prior, *_ = np.linalg.lstsq(basis, data.shares - x @ weight, rcond=None)
-    tensors = {"prior": prior, "mean": mean, "weight": weight / scale}
-    # JSON knows no infinity: the largest number stands for no correction at all
-    return _Fitted(tensors, {"penalty": min(penalty, float(np.finfo(float).max))}, data.shares - residuals)
-
-
-def _fit_cache(data: _Data) -> _Fitted:
-    """Scores of rated photos weighted by similarity, mixed with the line; how, by leaving one out."""
-    line = _fit_affine(data)
-    mean, scale = _moments(data.x)
-    points = (data.x - mean) / scale
-    points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
-    cosines = points @ points.T
-    best: tuple[float, dict[str, float], Array] = (math.inf, {}, line.left_out)
-    for sharpness in _SHARPNESS:
-        weights = np.exp(sharpness * (cosines - 1))
-        np.fill_diagonal(weights, 0)
-        weighted, total = weights @ data.shares, weights.sum(1)
-        for trust in _TRUST:
-            predicted = (trust * line.left_out + weighted) / (trust + total)
-            error = float(np.mean((predicted - data.shares) ** 2))
-            if error < best[0]:
-                best = error, {"sharpness": float(sharpness), "trust": float(trust)}, predicted
-    tensors = {**line.tensors, "mean": mean, "scale": scale, "points": points, "shares": data.shares}
-    return _Fitted(tensors, best[1], best[2])
-
-
-_FITS = {"affine": _fit_affine, "ridge": _fit_ridge, "cache": _fit_cache}
-
-
-def _moments(x: Array) -> tuple[Array, Array]:
-    scale = x.std(axis=0)
-    return x.mean(axis=0), np.where(scale > 1e-6 * scale.max(), scale, scale.max() or 1.0)
-
-
-def _kept(leverage: Array) -> Array:
-    """What is left of a residual's own share in it; next to nothing where a photo alone decides its prediction."""
-    return np.maximum(1 - leverage, 1e-9)
-
-
-def _head(name: str, fitted: _Fitted, direction: Tensor, metadata: Mapping[str, str]) -> OpinionHead:
+def _head(name: str, fitted: Fitted, direction: Tensor, metadata: Mapping[str, str]) -> OpinionHead:
     tensors = {key: torch.from_numpy(value).float() for key, value in fitted.tensors.items()}
     if "points" in tensors:
         tensors["points"] = tensors["points"].half()  # half the file; cosines of it are exact to 1e-4 and better
@@ -279,7 +183,7 @@ def _head(name: str, fitted: _Fitted, direction: Tensor, metadata: Mapping[str, 
 
 
 def _out_of_fold(
-    name: str, data: _Data, fitted: _Fitted, direction: Tensor, metadata: Mapping[str, str], seed: int
+    name: str, data: Data, fitted: Fitted, direction: Tensor, metadata: Mapping[str, str], seed: int
 ) -> Agreement:
     """How predictions for photos that had no say agree with their scores."""
     count = len(data.shares)
@@ -288,11 +192,11 @@ def _out_of_fold(
     order, predicted = np.random.default_rng(seed).permutation(count), np.empty(count)
     for fold in np.array_split(order, FOLDS):
         rest = data.at(np.setdiff1d(order, fold))
-        predicted[fold] = _predicted(_head(name, _FITS[name](rest), direction, metadata), data.at(fold))
+        predicted[fold] = _predicted(_head(name, FITS[name](rest), direction, metadata), data.at(fold))
     return _agreement(predicted, data.shares)
 
 
-def _predicted(head: OpinionHead, data: _Data) -> Array:
+def _predicted(head: OpinionHead, data: Data) -> Array:
     with torch.no_grad():
         return head(data.features)[:, 0].double().numpy()
 
@@ -302,13 +206,13 @@ def _agreement(predicted: Array, shares: Array) -> Agreement:
     return Agreement(srocc(predicted, shares), plcc(predicted, shares), rmse)
 
 
-def _half_width(head: OpinionHead, data: _Data, level: float) -> float:
+def _half_width(head: OpinionHead, data: Data, level: float) -> float:
     """By how much a prediction is off at most in a share of photos, with the correction for their finite number."""
     errors = np.sort(np.abs(_predicted(head, data) - data.shares))
     return float(errors[math.ceil(round((len(errors) + 1) * level, 9)) - 1])
 
 
-def _covered(head: OpinionHead, data: _Data) -> float:
+def _covered(head: OpinionHead, data: Data) -> float:
     assert head.half_width is not None
     return float(np.mean(np.abs(_predicted(head, data) - data.shares) <= head.half_width))
 

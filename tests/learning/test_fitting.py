@@ -20,7 +20,7 @@ from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, PromptError
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.learning import fitting
+from clipiqa_pyiqa.learning import closed_forms, fitting
 from clipiqa_pyiqa.learning.fitting import FitError, fit
 from clipiqa_pyiqa.opinions.score_table import read_score_table
 from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
@@ -50,20 +50,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("features")
 
 
-def made_up(count: int = 40, width: int = 6, noise: float = 0.05) -> fitting._Data:
+def made_up(count: int = 40, width: int = 6, noise: float = 0.05) -> closed_forms.Data:
     """Features whose scores are a line through the zero-shot score, a linear function, and noise."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=(count, width))
     zero_shot = generator.uniform(size=count)
     shares = 0.3 * zero_shot + x @ generator.normal(size=width) / 10 + 0.4 + noise * generator.normal(size=count)
-    return fitting._Data(torch.from_numpy(x).float(), x, zero_shot, shares)
+    return closed_forms.Data(torch.from_numpy(x).float(), x, zero_shot, shares)
 
 
 @pytest.mark.parametrize("width", [6, 90], ids=["more photos than features", "more features than photos"])
 def test_ridge_left_out_in_closed_form_is_a_refit_without_the_photo(monkeypatch, width):
-    monkeypatch.setattr(fitting, "_PENALTIES", np.array([0.02]))
+    monkeypatch.setattr(closed_forms, "_PENALTIES", np.array([0.02]))
     data = made_up(width=width)
-    fitted = fitting._fit_ridge(data)
+    fitted = closed_forms.fit_ridge(data)
     x = (data.x - data.x.mean(0)) / data.x.std(0)
     basis = np.column_stack([data.zero_shot, np.ones(40)])
     for row in (0, 7, 39):
@@ -76,7 +76,7 @@ def test_ridge_left_out_in_closed_form_is_a_refit_without_the_photo(monkeypatch,
 
 def test_line_and_cache_left_out_are_refits_without_the_photo():
     data = made_up()
-    line, cache = fitting._fit_affine(data), fitting._fit_cache(data)
+    line, cache = closed_forms.fit_affine(data), closed_forms.fit_cache(data)
     points = cache.tensors["points"]
     for row in (0, 7, 39):
         rest = np.arange(40) != row
@@ -164,7 +164,7 @@ def test_intervals_cover_what_they_promise(count, level):
     generator, covered, draws = np.random.default_rng(0), [], 4000
     for _ in range(draws):
         shares = generator.normal(size=count + 1)
-        data = fitting._Data(torch.zeros(count + 1, 1), shares[:, None], shares, shares)
+        data = closed_forms.Data(torch.zeros(count + 1, 1), shares[:, None], shares, shares)
         width = fitting._half_width(Zero(), data.at(np.arange(count)), level)
         covered.append(abs(shares[-1]) <= width)
     expected = math.ceil((count + 1) * level) / (count + 1)
