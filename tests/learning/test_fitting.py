@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
@@ -24,6 +23,7 @@ from clipiqa_pyiqa.learning import closed_forms, fitting
 from clipiqa_pyiqa.learning.fitting import FitError, fit
 from clipiqa_pyiqa.opinions.score_table import read_score_table
 from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
+from clipiqa_pyiqa.scoring import read_results
 from clipiqa_pyiqa.stats.correlation import srocc
 
 COUNT = 36
@@ -195,13 +195,11 @@ def test_command(table, store, tmp_path, capsys):
     assert loaded.net.clip.weights.backbone == "mini"
     score = ["score", str(table.parent), "--learned-prompts", str(out), "--device", "cpu", "--quiet"]
     assert main([*score, "--out", str(tmp_path / "s.csv")]) == 0
-    lines = (tmp_path / "s.csv").read_text().splitlines()
-    assert any("scores from 1 to 5" in line for line in lines if line.startswith("# prompts"))
-    rows = list(csv.DictReader(line for line in lines if not line.startswith("# ")))
-    assert len(rows) == COUNT
-    assert all(float(row["mine_lower"]) <= float(row["mine"]) <= float(row["mine_upper"]) for row in rows)
-    one = loaded(rows[0]["path"]).item()
-    assert one == pytest.approx(float(rows[0]["mine"]), abs=1e-5)
+    header, rows = read_results(tmp_path / "s.csv")
+    assert header.columns == ("mine", "mine_lower", "mine_upper")
+    assert "scores from 1 to 5" in header.provenance["prompts"] and len(rows) == COUNT
+    assert all(row.scores[1] <= row.scores[0] <= row.scores[2] for row in rows)
+    assert loaded(rows[0].path).item() == pytest.approx(rows[0].scores[0], abs=1e-5)
     capsys.readouterr()
     assert main(command) == 2 and "exists already" in capsys.readouterr().err
     assert main([*command, "--overwrite", "--range", "0", "5"]) == 0  # another scale: rows do not go together
