@@ -12,6 +12,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .comparison import compare
     from .figures import agreement, demo, pairs, radar, rank, sweep
+    from .learning import fit, search_prompts, train
     from .loss import CLIPIQALoss
     from .metric import CLIPIQA
     from .scoring import score_paths
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _LATE = {  # what people call -> its module, imported when first asked for, so that this import does not wait for torch
     **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
     **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
+    **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
 }
 __all__ = [
     "CLIPIQA",
@@ -31,12 +33,15 @@ __all__ = [
     "agreement",
     "compare",
     "demo",
+    "fit",
     "is_active",
     "pairs",
     "radar",
     "rank",
     "score_paths",
+    "search_prompts",
     "sweep",
+    "train",
 ]
 
 moved.install()

@@ -104,6 +104,8 @@ class CLIPIQALoss(nn.Module):
         metric = CLIPIQA(prompts=prompts, **options).eval() if metric is None else metric
         # Not a submodule: nothing of it is to be trained, moved, broadcast by DDP or saved.
         self.__dict__["metric"] = metric
+        if metric.head is not None and (form != "linear" or prompt_weights is not None):
+            raise CLIPIQAError("a fitted head has no logits and no prompts: use form='linear' without prompt_weights.")
         self.prompt_weights = _weights(prompt_weights, len(metric.prompts))
         if crop is not None and (not isinstance(crop, int) or crop < MIN_SIDE):
             raise CLIPIQAError(f"crop={crop!r} is not a crop's side: pass a whole number of at least {MIN_SIDE} px.")
@@ -130,6 +132,9 @@ class CLIPIQALoss(nn.Module):
         except ImageError as error:
             raise ImageError(f"CLIPIQALoss cannot use the prediction: {error}") from None
         images = self._prepare(pred)
+        head = self.metric.head
+        if head is not None:  # its share of the range is high where its people see a good photo, whatever their scale
+            return self._reduced(lambda images: 1 - head(self.metric.encode_unchecked(images))[:, 0], images)
         texts = self.metric.encode_prompts(dtype=torch.promote_types(images.dtype, torch.float32)).detach()
 
         def losses(images: Tensor) -> Tensor:
@@ -138,7 +143,11 @@ class CLIPIQALoss(nn.Module):
             )
             return FORMS[self.form](margin) @ self.prompt_weights.to(margin)  # (n, P) -> (n,)
 
-        with general_path() if self.double_backward else nullcontext(), torch.autocast(pred.device.type, enabled=False):
+        return self._reduced(losses, images)
+
+    def _reduced(self, losses: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        double = general_path() if self.double_backward else nullcontext()
+        with double, torch.autocast(images.device.type, enabled=False):
             return self.loss_weight * REDUCTIONS[self.reduction](per_image(losses, images))
 
     def extra_repr(self) -> str:

@@ -15,6 +15,7 @@ from .clip.model import ImageTower, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError
 from .head import antonym_scores, column_means
 from .prompts.files import PUBLISHED, load_prompt_file, published_prompt_file
+from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import Context, PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, described, parse_prompts
 from .version import __version__
@@ -59,19 +60,22 @@ class CLIPIQA(nn.Module):
             ``'clipiqa+_vitL14_512'``.
         backbone: ``'RN50'`` (the paper's), ``'RN101'``, ``'RN50x4'``, ``'RN50x16'``, ``'RN50x64'``, ``'ViT-B/32'``,
             ``'ViT-B/16'``, ``'ViT-L/14'``; or ``'mini'``, which comes with this package and needs no download.
+            Default ``'RN50'``, or the one that the file at ``pretrained_model_path`` was made on.
         pretrained: of the names with ``+``: load the published prompts of that name. If false, there is no score in
             evaluation before prompts were trained or loaded.
         pos_embedding: ``False``/``'none'`` drops CLIP's positional embedding, so that any image size goes in (Sec.
             3.1); ``True``/``'interpolate'`` resizes it as the official code does; ``'fixed'`` resizes and crops the
-            image to CLIP's own input instead (Table 2).
+            image to CLIP's own input instead (Table 2). Default ``'none'``, or as for the file.
         prompts: a name, a preset, a pair of texts or a list of them; default the paper's ``'quality'``. Prompts are
             learned around the words of a single pair.
-        aggregate: ``'mean'`` averages the pairs' scores, ``None`` keeps one column per pair.
+        aggregate: ``'mean'`` averages the pairs' scores, ``None`` keeps one column per pair, and adds the lower and the
+            upper bound to the score of a fitted head that has them.
         template: re-words the pairs, such as ``'A photo of {}.'`` (Table 2).
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``: the dtype of the image tower's convolutions.
         clip_weights: a checkpoint file, or an open_clip tag; default OpenAI's.
         quick_gelu: whether an unknown checkpoint file was trained with QuickGELU; known ones are known.
-        pretrained_model_path: a file of learned prompts, in place of the published ones; see :meth:`load_prompts`.
+        pretrained_model_path: a file of learned prompts, or of a head of :func:`clipiqa_pyiqa.fit`, in place of the
+            published ones; see :meth:`load_prompts`.
         context: shape and start of a context to be trained, such as ``{'n_ctx': 16, 'shared': True, 'init':
             'random'}``; see :class:`~clipiqa_pyiqa.prompts.learned.Context`. Loaded prompts bring their own.
 
@@ -87,9 +91,9 @@ class CLIPIQA(nn.Module):
     def __init__(
         self,
         model_type: str = "clipiqa",
-        backbone: str = "RN50",
+        backbone: str | None = None,
         pretrained: bool = True,
-        pos_embedding: bool | str | None = False,
+        pos_embedding: bool | str | None = None,
         *,
         prompts: Prompts = None,
         aggregate: Aggregate = "mean",
@@ -105,10 +109,12 @@ class CLIPIQA(nn.Module):
         self.template = template
         self._prompts: tuple[PromptPair, ...] = parse_prompts(prompts, template)
         self.aggregate: Aggregate = _choice("aggregate", aggregate, {"mean": "mean", None: None})
+        made_on = {} if pretrained_model_path is None else read_metadata(pretrained_model_path)
+        pos_embedding = made_on.get("pos_embedding") if pos_embedding is None else pos_embedding
         self.pos_embedding: str = _choice("pos_embedding", pos_embedding, POS_EMBEDDINGS)
         self.precision = precision
         self.dtype: torch.dtype = _choice("precision", precision, PRECISIONS)
-        self.clip = frozen_clip(find_weights(backbone, clip_weights, quick_gelu))
+        self.clip = frozen_clip(find_weights(backbone or made_on.get("backbone", "RN50"), clip_weights, quick_gelu))
         if self.pos_embedding == "interpolate" and not self.clip.has_positions:
             raise CLIPIQAError(
                 f"pos_embedding='interpolate' resizes a positional embedding, but {self.clip.weights.backbone} has "
@@ -116,7 +122,8 @@ class CLIPIQA(nn.Module):
             )
         self._tower: ImageTower | None = None
         self.prompt_learner: PromptLearner | None = None
-        self._learned_name = model_type  # of the score column that learned prompts give
+        self.head: OpinionHead | None = None
+        self._learned_name = model_type  # of the score column that learned prompts or a head give
         if model_type != "clipiqa":
             if len(self._prompts) > 1:
                 raise PromptError(f"prompts are learned around one pair of texts, but {len(self._prompts)} pairs came.")
@@ -135,27 +142,52 @@ class CLIPIQA(nn.Module):
         return self._prompts if self.prompt_learner is None else (self.prompt_learner.pair,)
 
     @property
+    def score_range(self) -> tuple[float, float]:
+        """The lowest and the highest score of a plain call."""
+        return (0.0, 1.0) if self.head is None else self.head.score_range
+
+    @property
+    def lower_better(self) -> bool:
+        """Whether a low score of a plain call means a good photo, as on the scale of some people's scores."""
+        return self.head is not None and self.head.lower_better
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the score columns of a plain call; learned prompts are called as their file, or as the published."""
+        if self.head is not None:
+            return self.head.columns(self._learned_name, self.aggregate is None)
         if self.prompt_learner is not None:
             return (self._learned_name,)
         names = tuple(pair.name for pair in self._prompts)
         return names if self.aggregate is None or len(names) == 1 else ("score",)
 
     def load_prompts(self, path: str | Path) -> None:
-        """Load learned prompts; ``n_ctx``, the context's shape and the words are those of the file.
+        """Load learned prompts, whose ``n_ctx``, context's shape and words are those of the file, or a fitted head.
 
         Args:
-            path: our own ``.safetensors``, a checkpoint of pyiqa's or the official repository's; no pickle is run.
+            path: a head of :func:`clipiqa_pyiqa.fit`; our own ``.safetensors``, a checkpoint of pyiqa's or the official
+                repository's; no pickle is run.
 
         Raises:
             PromptError: this metric learns none, the file holds none, or they belong to another backbone or width.
             WeightsError: the file is missing or damaged, or holds code.
         """
-        if self.prompt_learner is None:
+        if self.model_type == "clipiqa":
             raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load some.")
-        load_prompt_file(self.prompt_learner, path, self.pos_embedding)
         self._learned_name = Path(path).stem
+        if is_head(read_metadata(path)):
+            self.head = load_head(path, self.clip, self.pos_embedding).to(self._device)
+            self.prompt_learner, self._prompts = None, (self.head.pair,)
+            return
+        if self.prompt_learner is None:  # a head was loaded before
+            self.prompt_learner = PromptLearner(self.clip, self._prompts[0]).to(self._device)
+            self.head = None
+        load_prompt_file(self.prompt_learner, path, self.pos_embedding)
+
+    @property
+    def _device(self) -> torch.device | None:
+        """Where the metric's own tensors are, if it has any."""
+        return next((tensor.device for tensor in (*self.parameters(), *self.buffers())), None)
 
     def forward(self, x: Tensor, prompts: Prompts | Columns = None, aggregate: Aggregate | _Own = _OWN) -> Tensor:
         """Score images.
@@ -190,14 +222,23 @@ class CLIPIQA(nn.Module):
             x: ``(N, 3, H, W)``, RGB in [0, 1]; normalised inside.
 
         Returns:
-            Unit features ``(N, D)``, fp32 (float64 for float64 images), differentiable with respect to ``x``.
+            Unit features ``(N, D)``, fp32 (float64 for float64 images), differentiable with respect to ``x``. A head
+            that was fitted on stages gets their statistics, too: see :meth:`encode_stages`.
         """
         self.check(x)
         return self.encode_unchecked(x)
 
+    def encode_stages(self, x: Tensor) -> Tensor:
+        """:meth:`encode_image`, and behind it mean and deviation of every channel of every stage: ``(N, D + K)``."""
+        self.check(x)
+        return self._image_tower(x).encode_stages(x, self.pos_embedding)
+
     def encode_unchecked(self, x: Tensor) -> Tensor:
         """:meth:`encode_image` for images that passed :meth:`check` already."""
-        return self._image_tower(x)(x, self.pos_embedding)
+        tower = self._image_tower(x)
+        if self.head is not None and self.head.on_stages:
+            return tower.encode_stages(x, self.pos_embedding)
+        return tower(x, self.pos_embedding)
 
     def check(self, x: Tensor, finite: bool = True) -> None:
         """Raise :class:`ImageError` for images that cannot be scored; NaN and infinity may pass if not ``finite``."""
@@ -228,7 +269,8 @@ class CLIPIQA(nn.Module):
     def _encode(self, pairs: tuple[PromptPair, ...] | None, dtype: torch.dtype) -> Tensor:
         """:meth:`encode_prompts` for pairs that are parsed already; None is the learned prompts."""
         if pairs is None:
-            assert self.prompt_learner is not None
+            if self.prompt_learner is None:
+                raise PromptError("a fitted head has no prompts of its own: name a pair to encode.")
             return self.prompt_learner(dtype)
         texts = [text for pair in pairs for text in (pair.positive, pair.negative)]
         return self.clip.encode_texts(texts, dtype).unflatten(0, (-1, 2))
@@ -244,7 +286,13 @@ class CLIPIQA(nn.Module):
             "weights_sha256": weights.sha256,
             "quick_gelu": str(weights.quick_gelu).lower(),
             "pos_embedding": self.pos_embedding,
-            "prompts": (described(self._prompts) if self.prompt_learner is None else self.prompt_learner.describe()),
+            "prompts": (
+                self.head.describe()
+                if self.head is not None
+                else described(self._prompts)
+                if self.prompt_learner is None
+                else self.prompt_learner.describe()
+            ),
             "aggregate": str(self.aggregate).lower(),
             "precision": self.precision,
         }
@@ -268,10 +316,17 @@ class CLIPIQA(nn.Module):
             aggregate = self.aggregate
         else:
             _choice("aggregate", aggregate, {"mean": "mean", None: None})
+        if prompts is None and self.head is not None:
+            return None, (1,) * len(self.head.columns("", aggregate is None))
         sizes = (1,) * len(pairs) if aggregate is None else (len(pairs),)
         return None if prompts is None and self.prompt_learner is not None else pairs, sizes
 
     def _answer(self, features: Tensor, pairs: tuple[PromptPair, ...] | None, sizes: tuple[int, ...]) -> Tensor:
+        if self.head is not None:
+            if pairs is None:
+                with torch.autocast(features.device.type, enabled=False):
+                    return self.head.scores(features, interval=len(sizes) > 1)
+            features = features[:, : len(self.head.direction)]  # without what else the head looks at
         texts = self._encode(pairs, features.dtype).to(features.device)
         with torch.autocast(features.device.type, enabled=False):
             return column_means(antonym_scores(features, texts, self.clip.logit_scale), sizes)

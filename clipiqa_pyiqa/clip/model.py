@@ -70,14 +70,23 @@ class ImageTower:
             features, maps = (torch.cat(part) for part in zip(*parts, strict=True))
             return F.normalize(features, dim=1), F.normalize(maps, dim=1)
 
+    def encode_stages(self, x: Tensor, pos_embedding: str) -> Tensor:
+        """The features, and behind them the means and deviations of every stage's channels: ``(N, D + K)``."""
+        with torch.autocast(x.device.type, enabled=False):
+            parts = [self.encoder.encode_stages(*self._prepared(group, pos_embedding)) for group in groups(x)]
+            features, stages = (torch.cat(part).to(self.mean.dtype) for part in zip(*parts, strict=True))
+            return torch.cat([F.normalize(features, dim=-1), stages], dim=1)
+
     def _encode(self, x: Tensor, pos_embedding: str) -> Tensor:
+        return self.encoder(*self._prepared(x, pos_embedding))
+
+    def _prepared(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, str]:
         x = x.to(self.mean.dtype)
         if pos_embedding == "fixed":
             x = _resize_and_crop(x, self.resolution)
         if isinstance(self.encoder, EfficientNet):
-            return self.encoder(x)
-        x = (x - self.mean) / self.std
-        return self.encoder(x, "none" if pos_embedding == "none" else "interpolate")
+            return x, "none"  # it normalises by itself, and has no positions
+        return (x - self.mean) / self.std, "none" if pos_embedding == "none" else "interpolate"
 
 
 class FrozenCLIP:

@@ -6,7 +6,8 @@ removed, so that images go in unresized). Everything after the last ReLU is in :
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -52,6 +53,25 @@ class ModifiedResNet:
             return self.pool(self.trunk.plain(x.to(self.dtype)), pos_embedding)
         return self.pool(_PiecewiseLinear.apply(x, thread_to(x), self.trunk, self.dtype), pos_embedding)
 
+    def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
+        """The features, and from the same pass mean and deviation of the channels after the stem and each stage.
+
+        Returns:
+            ``(N, D)`` and ``(N, K)``; a gradient keeps every activation.
+        """
+        wants_gradient = torch.is_grad_enabled() and x.requires_grad
+        moments = []
+        for y in self.trunk.stages(x.to(self.dtype), wants_gradient):
+            moments.append(channel_moments(y.flatten(2).to(self.pool.dtype)))
+        return self.pool(y, pos_embedding), torch.cat(moments, dim=1)
+
+
+def channel_moments(x: Tensor) -> Tensor:
+    """Mean and standard deviation over the places of maps ``(N, C, L)``: ``(N, 2 C)``."""
+    mean = x.mean(2)
+    deviation = ((x - mean[..., None]).square().mean(2) + 1e-12).sqrt()  # of a constant map, too, a finite gradient
+    return torch.cat([mean, deviation], dim=1)
+
 
 class Trunk:
     """Stem and residual stages: ``(N, 3, H, W)`` to ``(N, C, H // 32, W // 32)``, piecewise linear."""
@@ -63,6 +83,7 @@ class Trunk:
             for stage in (1, 2, 3, 4)
             for index in range(_count_blocks(tensors, stage))
         ]
+        self._starts = set(accumulate((_count_blocks(tensors, stage) for stage in (1, 2, 3)), initial=0))
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
         x = self.stem(x.contiguous(memory_format=torch.channels_last), tape)
@@ -70,11 +91,18 @@ class Trunk:
             x = block(x, tape)
         return x
 
+    def stages(self, x: Tensor, plain: bool) -> Iterator[Tensor]:
+        """The maps after the stem and each stage, the last of them what a call returns; of no use after the next."""
+        x = self.stem.plain(x) if plain else self.stem(x.contiguous(memory_format=torch.channels_last))
+        for index, block in enumerate(self.blocks):
+            if index in self._starts:
+                yield x
+            x = block.plain(x) if plain else block(x)
+        yield x
+
     def plain(self, x: Tensor) -> Tensor:
         """The same by plain differentiable operations, for second derivatives and torch.func's transforms."""
-        for conv in self.stem.convs:
-            x = conv(x).relu()
-        x = F.avg_pool2d(x, 2)
+        x = self.stem.plain(x)
         for block in self.blocks:
             x = block.plain(x)
         return x
@@ -112,6 +140,11 @@ class Stem:
         if tape is not None:
             tape.extend(sign.whole for sign in signs)
         return out.whole
+
+    def plain(self, x: Tensor) -> Tensor:
+        for conv in self.convs:
+            x = conv(x).relu()
+        return F.avg_pool2d(x, 2)
 
     def _strip(self, x: Tensor, start: int, stop: int, signs: list[RowMap] | None) -> Tensor:
         """Output rows ``start`` to ``stop``: each convolution must first make one more row on either side of them."""

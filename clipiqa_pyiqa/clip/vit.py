@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_pool import resize_rows
+from .resnet import channel_moments
 from .transformer import LayerNorm, Transformer
 
 
@@ -43,10 +44,28 @@ class VisionTransformer:
 
     def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
         """Encode normalised pixels ``(N, 3, H, W)``; returns features ``(N, D)``, not normalised."""
+        x = self.transformer(self._tokens(x, pos_embedding), queries=1)
+        return self.norm_after(x[:, 0]) @ self.projection
+
+    def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
+        """The features, and from the same pass mean and deviation of the channels after each quarter of the blocks.
+
+        Returns:
+            ``(N, D)`` and ``(N, K)``, over the patches, without the class token.
+        """
+        x, moments = self._tokens(x, pos_embedding), []
+        blocks = self.transformer.blocks
+        ends = {len(blocks) * quarter // 4 - 1 for quarter in (1, 2, 3, 4)}
+        for index, block in enumerate(blocks):
+            x = block(x)
+            if index in ends:
+                moments.append(channel_moments(x[:, 1:].transpose(1, 2).to(self.norm_after.dtype)))
+        return self.norm_after(x[:, 0]) @ self.projection, torch.cat(moments, dim=1)
+
+    def _tokens(self, x: Tensor, pos_embedding: str) -> Tensor:
         x = F.conv2d(x.to(self.dtype), self.patch_weight, stride=self.min_side)
         x = x.flatten(2).transpose(1, 2)  # (N, width, h, w) -> (N, hw, width)
         x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)  # (N, hw + 1, width)
         if pos_embedding == "interpolate":
             x = x + resize_rows(self.positional_embedding, x.shape[1])
-        x = self.transformer(self.norm_before(x), queries=1)
-        return self.norm_after(x[:, 0]) @ self.projection
+        return self.norm_before(x)

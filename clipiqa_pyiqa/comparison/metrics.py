@@ -20,6 +20,7 @@ from ..errors import WeightsError, nearest
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA
+from ..prompts.heads import is_head, read_metadata, scale_of
 from ..prompts.pairs import PRESETS
 from ..weights.foreign import check_options
 from .published import ENSEMBLE, variant
@@ -189,6 +190,10 @@ def _look_up(specification: Specification) -> MetricSpec:
         key: _local(label, key, value) for key, value in own.items() if key not in defaults or defaults[key] != value
     }
     lower_better = yes_or_no(given, "lower_better", f"metric {label!r}")
+    path = changed.get("pretrained_model_path")
+    if kind == "CLIPIQA" and path is not None and is_head(metadata := read_metadata(path)):
+        (low, high), lower_better = scale_of(metadata)
+        given["score_range"] = f"{low:g}, {high:g}"
     return MetricSpec(label, name, changed, lower_better, str(given.get("score_range") or ""))
 
 

@@ -40,7 +40,10 @@ def group_metrics(metrics: Sequence[BuiltMetric]) -> list[Group]:
     for metric in metrics:
         net = metric.net
         encoder = (
-            (net.clip.weights.sha256, net.clip.weights.quick_gelu, net.pos_embedding, net.precision)
+            (
+                *(net.clip.weights.sha256, net.clip.weights.quick_gelu, net.pos_embedding, net.precision),
+                net.head is not None and net.head.on_stages,
+            )
             if net is not None
             else id(metric)
         )

@@ -30,6 +30,8 @@ from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA
 
+Say = Callable[[str], object]
+"""What is told, in sentences, how a run goes."""
 FORMAT = 1  # of the store, and of the reading of images: raise it when either changes what a feature is
 _CHUNK = 500  # keys per query
 _ROW_BYTES = 700  # keys and what SQLite's pages add to a feature of 1,024 numbers, rounded up
@@ -106,20 +108,25 @@ class FeatureStore:
     Args:
         metric: whose ``encode_image`` makes them; its prompts do not matter.
         folder: where the store lies; default ``$XDG_CACHE_HOME/clipiqa/features``.
+        stages: keep the statistics of every stage behind each feature, as ``encode_stages`` gives them.
 
     Raises:
         FeatureError: the folder cannot be written, or the store in it is damaged.
     """
 
-    def __init__(self, metric: CLIPIQA, folder: str | Path | None = None):
-        self.metric = metric
-        said = metric.provenance()
+    def __init__(self, metric: CLIPIQA, folder: str | Path | None = None, stages: bool = False):
+        self.metric, self.stages = metric, stages
+        provenance = metric.provenance()
         names = ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
-        self.setup = json.dumps({"format": str(FORMAT), **{name: said[name] for name in names}}, sort_keys=True)
+        setup = {"format": str(FORMAT), **{name: provenance[name] for name in names}}
+        self.setup = json.dumps({**setup, "stages": str(FORMAT)} if stages else setup, sort_keys=True)
         self.dim = metric.clip.checkpoint.shape("text_projection")[1]
+        if stages:
+            with torch.no_grad():
+                self.dim = metric.encode_stages(torch.zeros(1, 3, 64, 64)).shape[1]
         folder = default_folder() if folder is None else Path(folder).expanduser()
-        name = f"{said['backbone'].replace('/', '-')}-{hashlib.sha256(self.setup.encode()).hexdigest()[:16]}.sqlite"
-        self.path = folder / name
+        digest = hashlib.sha256(self.setup.encode()).hexdigest()
+        self.path = folder / f"{provenance['backbone'].replace('/', '-')}-{digest[:16]}.sqlite"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -130,6 +137,43 @@ class FeatureStore:
             (found,) = database.execute("SELECT said FROM setup").fetchone()
         if found != self.setup:
             raise FeatureError(f"{self.path} holds features of another setup ({found}): delete it.")
+
+    def features(
+        self,
+        paths: Sequence[str | Path],
+        views: Sequence[Sequence[View]],
+        *,
+        what: str = "features",
+        device: str | torch.device = "cpu",
+        workers: int | None = None,
+        say: Say | None = None,
+    ) -> Tensor:
+        """The features of these views, ``(N, V, D)``, encoded where they are not in the store yet.
+
+        Args:
+            paths: N image files.
+            views: V views for each of them.
+            what: the name of these images in what is said.
+            device: where to encode.
+            workers: as for :meth:`fill`.
+            say: told how much is to be done; then a terminal shows a progress bar, too.
+
+        Raises:
+            ImageError, FeatureError: as :meth:`fill`.
+        """
+        from tqdm import tqdm
+
+        if not paths:
+            return torch.empty(0, 1, self.dim)
+        plan = self.plan(paths, views)
+        if say is not None:
+            say(
+                f"{what}: {plan.to_encode:,} of {plan.asked:,} features to encode from {len(plan.missing):,} images; "
+                f"{self.path} grows by {plan.bytes / 1e6:,.1f} MB"
+            )
+        with tqdm(total=plan.to_encode, unit="feature", disable=True if say is None else None) as bar:
+            self.fill(plan, device=device, workers=workers, progress=bar.update)
+        return self.read(plan, views)
 
     def plan(self, paths: Sequence[str | Path], views: Sequence[Sequence[View]]) -> Plan:
         """What is missing of these views (one sequence of them per path), found without decoding an image."""
@@ -175,7 +219,7 @@ class FeatureStore:
         views = self._views(plan, workers)
 
         def work(keys: list[tuple[str, str, str]], pixels: list[Tensor]) -> list[None]:
-            self._add(keys, encode(self.metric, pixels, device))
+            self._add(keys, encode(self.metric, pixels, device, self.stages))
             progress(len(keys))
             return [None] * len(keys)
 
@@ -260,10 +304,16 @@ class FeatureStore:
             raise FeatureError(f"the feature store {self.path} cannot be used ({error}): {hint}.") from error
 
 
-def encode(metric: CLIPIQA, views: Sequence[Tensor], device: str | torch.device = "cpu") -> Tensor:
-    """Unit features ``(N, D)`` of N uint8 pixel tensors ``(3, H, W)`` of equal shape, fp32 on the CPU."""
+def encode(
+    metric: CLIPIQA, views: Sequence[Tensor], device: str | torch.device = "cpu", stages: bool = False
+) -> Tensor:
+    """Unit features ``(N, D)`` of N uint8 pixel tensors ``(3, H, W)`` of equal shape, fp32 on the CPU.
+
+    With ``stages`` the statistics of every stage follow: ``(N, D + K)``.
+    """
     with torch.no_grad():
-        return metric.encode_image(stacked(views, device)).float().cpu()
+        x = stacked(views, device)
+        return (metric.encode_stages(x) if stages else metric.encode_image(x)).float().cpu()
 
 
 def refused(key: Sequence[Any], pixels: Tensor | None, error: ImageError) -> NoReturn:

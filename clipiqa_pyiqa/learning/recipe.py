@@ -193,6 +193,50 @@ def parse_config(options: Any) -> TrainConfig:
     return TrainConfig(str(top.get("name", "clipiqa+")), int(top.get("manual_seed") or 0), given, network, recipe)
 
 
+def changed(
+    config: TrainConfig,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    crop: int | None = None,
+    crops: int | None = None,
+    seed: int | None = None,
+    prompts: Any = None,
+    n_ctx: int | None = None,
+    shared: bool | None = None,
+    init: str | None = None,
+    **network: Any,
+) -> TrainConfig:
+    """A configuration with what a user says otherwise; None leaves it as it is.
+
+    Args:
+        config: to change.
+        epochs: as in :class:`Recipe`; a cosine keeps its shape.
+        batch_size, crops: as in :class:`Recipe`.
+        lr: learning rate.
+        crop: side in pixels of a random square crop; 0 trains on whole images.
+        seed: as in :class:`TrainConfig`.
+        prompts: words to learn around, as for :class:`clipiqa_pyiqa.CLIPIQA`.
+        n_ctx, shared, init: of the context, see :class:`~clipiqa_pyiqa.prompts.learned.Context`.
+        **network: other arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
+    """
+    own = {"epochs": epochs, "batch_size": batch_size, "crops": crops, "seed": seed, "prompts": prompts, **network}
+    changes: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
+    if crop is not None:
+        changes["crop"] = crop or None
+    if lr is not None:
+        changes["optim"] = {**config.recipe.optim, "lr": lr}
+    if epochs is not None and config.recipe.scheduler and "T_max" in config.recipe.scheduler:
+        period = config.recipe.scheduler["T_max"] * epochs / config.recipe.epochs
+        changes["scheduler"] = {**config.recipe.scheduler, "T_max": period}
+    context = {"n_ctx": n_ctx, "shared": shared, "init": init}
+    context = {name: value for name, value in context.items() if value is not None}
+    if context:
+        changes["context"] = {**(config.network.get("context") or {}), **context}
+    return replaced(config, **changes)
+
+
 def replaced(config: TrainConfig, **changes: Any) -> TrainConfig:
     """A configuration with some of its recipe's, network's or own fields changed."""
     recipe_fields = {field.name for field in dataclasses.fields(Recipe)}

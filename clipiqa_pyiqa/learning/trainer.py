@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..errors import CLIPIQAError, ConfigError, nearest
-from ..files.writing import written_beside
+from ..files import replacing
 from ..metric import CLIPIQA
 from ..opinions.score_table import ScoreTable
 from ..prompts.files import save_prompt_file
@@ -64,7 +64,7 @@ class Trainer:
         val_features: of the validation images, whole, ``(M, D)``.
         val_targets: their scores, ``(M,)``.
         folder: for the best and the last prompts, the state to resume from, and TensorBoard's log.
-        said: what the prompt files say beside what the metric and the recipe say: the data set.
+        metadata: what the prompt files say beside what the metric and the recipe say: the data set.
         resume: go on from the state in ``folder``, if there is one.
 
     Raises:
@@ -81,7 +81,7 @@ class Trainer:
         val_features: Tensor,
         val_targets: Tensor,
         folder: Path,
-        said: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         resume: bool = False,
     ):
         if metric.prompt_learner is None:
@@ -96,7 +96,7 @@ class Trainer:
         self.device = self.learner.ctx.device
         self.targets = targets.float().to(self.device)
         self.val_features, self.val_targets = val_features.to(self.device), val_targets
-        self.said = dict(said or {})
+        self.metadata = dict(metadata or {})
         self.losses = _losses(recipe)
         self.optimizer = _built(torch.optim, recipe.optim, [self.learner.ctx])
         schedule = recipe.scheduler
@@ -157,21 +157,21 @@ class Trainer:
         return evaluate(self.metric, self.val_features, self.val_targets)
 
     def _save(self, scores: Scores, is_best: bool) -> None:
-        said = {
+        metadata = {
             **{"pos_embedding": self.metric.pos_embedding, "precision": self.metric.precision},
-            **{"recipe": asdict(self.config.recipe), "seed": self.config.seed, **self.said},
+            **{"recipe": asdict(self.config.recipe), "seed": self.config.seed, **self.metadata},
             **{"epoch": self.epoch, "scores": scores},
         }
         try:
-            save_prompt_file(self.learner, self.folder / LAST, said)
+            save_prompt_file(self.learner, self.folder / LAST, metadata)
             if is_best:
-                save_prompt_file(self.learner, self.folder / BEST, said)
+                save_prompt_file(self.learner, self.folder / BEST, metadata)
             state = {
                 **{"run": self._fingerprint(), "epoch": self.epoch, "ctx": self.learner.ctx.detach()},
                 **{"optimizer": self.optimizer.state_dict(), "best": self.best, "best_scores": self.best_scores},
                 "scheduler": self.scheduler.state_dict() if self.scheduler else None,
             }
-            with written_beside(self.folder / STATE) as partial:
+            with replacing(self.folder / STATE) as partial:
                 torch.save(state, partial)
         except (OSError, RuntimeError, SafetensorError) as error:
             raise TrainingError(
@@ -195,9 +195,9 @@ class Trainer:
     def _fingerprint(self) -> str:
         """What must be equal for a run to be the same one; only its length may differ."""
         recipe = {**asdict(self.config.recipe), "epochs": None}
-        said = [recipe, self.config.seed, self.metric.clip.weights.sha256, self.metric.pos_embedding]
+        setup = [recipe, self.config.seed, self.metric.clip.weights.sha256, self.metric.pos_embedding]
         content = self.learner.initial_ctx, self.learner.token_suffix, self.targets, self.val_features
-        digest = hashlib.sha256(json.dumps([*said, self.metric.precision], default=str).encode())
+        digest = hashlib.sha256(json.dumps([*setup, self.metric.precision], default=str).encode())
         for tensor in content:
             digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
@@ -232,10 +232,10 @@ def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor) -> Scores:
     """
     with torch.no_grad():
         scores = metric.eval().score(features, aggregate="mean").squeeze(1)
-    return correlations(scores, targets)
+    return coefficients(scores, targets)
 
 
-def correlations(scores: Tensor, targets: Tensor) -> Scores:
+def coefficients(scores: Tensor, targets: Tensor) -> Scores:
     """SROCC, PLCC and KRCC of two vectors; PLCC of the scores as they are, without a fitted curve."""
     from pyiqa.metrics.correlation_coefficient import calculate_krcc, calculate_plcc, calculate_srcc
 

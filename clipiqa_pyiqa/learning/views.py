@@ -13,7 +13,7 @@ from torch import Tensor
 from ..images.batches import in_batches, prefetch
 from ..images.reader import read_image
 from ..metric import CLIPIQA
-from .feature_store import WHOLE, FeatureStore, View, encode, refused
+from .feature_store import WHOLE, View, encode, refused
 from .recipe import Recipe
 
 
@@ -59,19 +59,16 @@ class Views:
 
 
 class CachedFeatures:
-    """Features of a table's training images out of a store, which must hold them.
+    """Features of the training images that exist already.
 
     Args:
-        store: filled with the views of each image.
-        paths: the images, by row.
+        features: ``(N, V, D)``, of all the views of each image, in the order of :meth:`Views.of`.
         views: what the recipe draws from.
     """
 
-    def __init__(self, store: FeatureStore, paths: Sequence[Path], views: Views):
-        self._views = views
-        wanted = [views.of(row) for row in range(len(paths))]
-        self._features = store.read(store.plan(paths, wanted), wanted)  # (N, V, D)
-        self._index = [{view: number for number, view in enumerate(own)} for own in wanted]
+    def __init__(self, features: Tensor, views: Views):
+        self._features, self._views = features, views
+        self._index = [{view: number for number, view in enumerate(views.of(row))} for row in range(len(features))]
 
     def draw(self, row: int, generator: torch.Generator) -> View:
         return self._views.draw(row, generator)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..clip.device import find_device
 from ..errors import CLIPIQAError, PromptError
-from ..files.writing import written_beside
+from ..files import replacing
 from ..metric import CLIPIQA
+from ..opinions.score_table import ScoreTable, find_score_table
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..stats.correlation import Estimate, plcc, srocc_of_many
-from .words import Words
+from .feature_store import WHOLE, FeatureStore, Say
+from .words import AS_IS, TEMPLATES, Words, known_words
 
 MIN_GAIN = 1e-3  # of SROCC on the images to choose on, for a pair to join the ensemble
+FIELDS = (
+    *("rank", "positive", "negative", "positive_word", "negative_word", "template", "srocc_chosen_by"),
+    *("srocc_held_out", "srocc_low", "srocc_high", "plcc_held_out", "ensemble"),
+)
 _COLUMNS = 256  # pairs scored or ranked at a time
 Array = NDArray[np.float64]
 
@@ -74,6 +81,7 @@ class Findings:
         ensemble_plcc: on the held-out images.
         chosen_on: number of images to choose on.
         held_out: number of images that had no say.
+        metadata: what the search was made with: the data set, its splits, which CLIP-IQA, the seed.
     """
 
     ranked: tuple[Finding, ...]
@@ -84,6 +92,86 @@ class Findings:
     ensemble_plcc: float
     chosen_on: int
     held_out: int
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write a line per candidate as CSV, best first, after ``# key: value`` lines with the metadata.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        place = {candidate.pair: number for number, candidate in enumerate(self.ensemble, start=1)}
+        with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+            for key, value in self.metadata.items():
+                file.write(f"# {key}: {' '.join(str(value).split())}\n")
+            out = csv.writer(file, lineterminator="\n")
+            out.writerow(FIELDS)
+            for rank, finding in enumerate(self.ranked, start=1):
+                pair, estimate = finding.candidate.pair, finding.srocc
+                numbers = (finding.chosen_by, estimate.value, estimate.low, estimate.high, finding.plcc)
+                texts = ["" if np.isnan(number) else f"{number:.6f}" for number in numbers]
+                words = (*finding.candidate.words, finding.candidate.template)
+                out.writerow([rank, pair.positive, pair.negative, *words, *texts, place.get(pair, "")])
+
+
+def search_prompts(
+    scores: ScoreTable | str | Path,
+    *,
+    words: Sequence[Words] | None = None,
+    templates: Sequence[str] | None = None,
+    metric: CLIPIQA | None = None,
+    device: str | torch.device | None = None,
+    features: str | Path | None = None,
+    workers: int | None = None,
+    seed: int = 123,
+    say: Say | None = None,
+    **options: Any,
+) -> Findings:
+    """Find the prompt pairs that agree best with scores that people gave; each image is encoded once, into a store.
+
+    Pairs are chosen on the split ``'train'`` and reported on ``'test'``, or on ``'val'`` if there is no ``'test'``.
+
+    Args:
+        scores: images and their scores: a table, a CSV file, or the name of a data set of pyiqa's.
+        words: pairs of words, positive first; default our list of antonyms.
+        templates: wordings to put the words in; default the paper's three, or, with ``words``, the words as they are.
+        metric: whose scores these are; default CLIP-IQA on RN50.
+        device: where to encode and to score; None is CUDA where there is one, else the CPU.
+        features: folder of the feature store; default ``~/.cache/clipiqa/features``.
+        workers: decoding threads; None is one per core, up to eight.
+        seed: of the resamples, and of the split where the scores have none.
+        say: told, in sentences, how the search goes; then a terminal shows progress bars, too.
+        **options: ``ensemble``, ``intervals`` and ``bootstrap`` of :func:`search`.
+
+    Raises:
+        CLIPIQAError: a ``ValueError``, for scores, images, words or templates that cannot be used.
+
+    Example:
+        >>> search_prompts("scores.csv", words=[("Crisp photo.", "Hazy photo.")]).save("pairs.csv")  # doctest: +SKIP
+    """
+    from tqdm import tqdm
+
+    candidates = make_candidates(words or known_words(), templates or (TEMPLATES if words is None else (AS_IS,)))
+    table = scores if isinstance(scores, ScoreTable) else find_score_table(scores, seed=seed, needed=("train",))
+    split = "test" if table.rows("test") else "val"
+    device = find_device(device)
+    metric = (CLIPIQA() if metric is None else metric).to(device).eval()
+    if table.skipped and say is not None:
+        say(f"{len(table.skipped)} missing images are left out")
+    store, views = FeatureStore(metric, features), [(WHOLE,)] * len(table.paths)
+    encoded = store.features(table.paths, views, what="all splits", device=device, workers=workers, say=say)
+    with tqdm(total=1 + len(candidates), unit="pair", disable=True if say is None else None) as bar:
+        given = metric, encoded[:, 0].to(device), torch.tensor(table.targets), table.rows(split), candidates
+        findings = search(*given, seed=seed, progress=bar.update, **options)
+    best = findings.ensemble_srocc
+    metadata = {
+        **{"data_set": table.name, "chosen_on": f"{findings.chosen_on} images"},
+        **{"held_out": f"{findings.held_out} images ({split})"},
+        **{"intervals": f"95 %, {options.get('bootstrap', 1000)} resamples"},
+        **{key: value for key, value in metric.provenance().items() if key not in ("metric", "prompts", "aggregate")},
+        **{"seed": seed, "ensemble_srocc_held_out": f"{best.value:.4f} [{best.low:.4f}, {best.high:.4f}]"},
+    }
+    return replace(findings, metadata=metadata)
 
 
 def make_candidates(words: Iterable[Words], templates: Sequence[str]) -> list[Candidate]:
@@ -176,35 +264,6 @@ def search(
         int((~out).sum()),
         int(out.sum()),
     )
-
-
-def write_findings(findings: Findings, path: str | Path, said: Mapping[str, Any]) -> None:
-    """Write a line per candidate as CSV, best first, after ``# key: value`` lines that say what it was made with.
-
-    Raises:
-        SearchError: the file cannot be written.
-    """
-    place = {candidate.pair: number for number, candidate in enumerate(findings.ensemble, start=1)}
-    try:
-        with written_beside(Path(path)) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-            for key, value in said.items():
-                file.write(f"# {key}: {' '.join(str(value).split())}\n")
-            out = csv.writer(file, lineterminator="\n")
-            out.writerow(FIELDS)
-            for rank, finding in enumerate(findings.ranked, start=1):
-                pair, estimate = finding.candidate.pair, finding.srocc
-                numbers = (finding.chosen_by, estimate.value, estimate.low, estimate.high, finding.plcc)
-                texts = ["" if np.isnan(number) else f"{number:.6f}" for number in numbers]
-                words = (*finding.candidate.words, finding.candidate.template)
-                out.writerow([rank, pair.positive, pair.negative, *words, *texts, place.get(pair, "")])
-    except OSError as error:
-        raise SearchError(f"nothing can be written to {str(path)!r}: {error.strerror}.") from error
-
-
-FIELDS = (
-    *("rank", "positive", "negative", "positive_word", "negative_word", "template", "srocc_chosen_by"),
-    *("srocc_held_out", "srocc_low", "srocc_high", "plcc_held_out", "ensemble"),
-)
 
 
 def as_prompts(candidates: Sequence[Candidate]) -> str:

@@ -162,12 +162,28 @@ def read_score_table(
 
 def seeded_split(count: int, val_fraction: float, seed: int) -> list[str]:
     """``'train'`` or ``'val'`` for each row, by a seed alone, the same on every machine."""
-    if not 0 < val_fraction < 1:
+    if not 0 <= val_fraction < 1:
         raise TableError(f"the share to validate on must lie between 0 and 1, but is {val_fraction:g}.")
     order = list(range(count))
     random.Random(seed).shuffle(order)
     held_out = set(order[: round(count * val_fraction)])
     return ["val" if index in held_out else "train" for index in range(count)]
+
+
+def find_score_table(
+    scores: str | Path, *, data_root: str | Path = "datasets", seed: int = 0, **options: Any
+) -> ScoreTable:
+    """Read the scores in a CSV file (what exists or has a suffix), or else those of a data set of pyiqa's.
+
+    Args:
+        scores: the file, or the name of the data set.
+        data_root: as ``root`` of :func:`known_data_set`.
+        seed: as for :func:`read_score_table`, as are all other options; those that are None are left to it.
+    """
+    is_file = isinstance(scores, Path) or Path(scores).suffix or Path(scores).exists()
+    found = {"path": scores} if is_file else known_data_set(str(scores), data_root)
+    given = {name: value for name, value in options.items() if value is not None}
+    return read_score_table(**{**found, **given}, seed=seed)
 
 
 def known_data_set(name: str, root: str | Path = "datasets") -> dict[str, Any]:
@@ -205,24 +221,33 @@ def known_data_set(name: str, root: str | Path = "datasets") -> dict[str, Any]:
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """Line numbers and rows of a CSV file, and the names of its columns.
 
+    Lines that start with ``#`` are comments before the header. Behind it they are rows, of images whose names begin
+    so, unless they start with ``# `` and have another number of columns.
+
     Raises:
         TableError: it cannot be read, has no rows, or one has too few or too many columns.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(line for line in file if not line.startswith("#"))
-            header = list(reader.fieldnames or [])
-            rows = [(number, row) for number, row in enumerate(reader, start=2)]
+            lines = list(file)
+            first = next((number for number, line in enumerate(lines) if line.strip() and line[0] != "#"), len(lines))
+            reader = csv.reader(lines[first:])
+            header = next(reader, [])
+            cells, start = [], first + 1 + reader.line_num
+            for row in reader:
+                if row and (len(row) == len(header) or (row[0] != "#" and not row[0].startswith("# "))):
+                    cells.append((start, row))
+                start = first + 1 + reader.line_num  # a quoted cell may go on over several lines
     except OSError as error:
         raise TableError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{str(path)!r} is no CSV file in UTF-8 ({error}).") from error
-    if not rows:
+    if not cells:
         raise TableError(f"{str(path)!r} has no rows: expected a header line, then one line per image.")
-    for number, row in rows:
-        if None in row or None in row.values():
+    for number, row in cells:
+        if len(row) != len(header):
             raise TableError(f"{path}, line {number}: expected {len(header)} columns ({', '.join(header)}).")
-    return rows, header
+    return [(number, dict(zip(header, row, strict=True))) for number, row in cells], header
 
 
 def _column(path: Path, header: Sequence[str], asked: str | int | None, usual: Sequence[str], what: str) -> str:

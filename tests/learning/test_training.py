@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.learning.feature_store import WHOLE, FeatureStore, View
 from clipiqa_pyiqa.learning.recipe import PLAIN, ConfigError, TrainConfig, replaced
-from clipiqa_pyiqa.learning.trainer import Trainer, TrainingError, correlations
+from clipiqa_pyiqa.learning.trainer import Trainer, TrainingError, coefficients
 from clipiqa_pyiqa.learning.views import CachedFeatures, ImageFeatures, Views
 
 SMALL = replaced(PLAIN, batch_size=3, epochs=4)
@@ -64,9 +64,9 @@ def test_twenty_steps_cached_equal_twenty_steps_on_images(fresh, photos, tmp_pat
     config = replaced(SMALL, crop=32, crops=2)  # with flips, as every recipe has
     views = Views(config.recipe, config.seed)
     store = FeatureStore(fresh, tmp_path)
-    store.fill(store.plan(photos, [views.of(row) for row in range(6)]))
+    stored = store.features(photos, [views.of(row) for row in range(6)])
     losses, contexts = [], []
-    for features in (CachedFeatures(store, photos, views), ImageFeatures(fresh, photos, views)):
+    for features in (CachedFeatures(stored, views), ImageFeatures(fresh, photos, views)):
         run = trainer(copy.deepcopy(fresh), features, tmp_path, config)
         losses.append([run.train_epoch() for _ in range(10)])  # two steps each
         contexts.append(run.learner.ctx.detach())
@@ -101,7 +101,7 @@ def test_hidden_prompts_are_recovered(rn50, tmp_path):
     config = replaced(PLAIN, batch_size=32, epochs=15, scheduler=None, optim={"type": "Adam", "lr": 5e-3})
     run = Trainer(student, config, Given(features[:300]), scores[:300], features[300:], scores[300:, 0], tmp_path)
     with torch.no_grad():  # in training mode, since in evaluation an untrained context has no score
-        before = correlations(student.train().score(features[300:])[:, 0], scores[300:, 0])["srocc"]
+        before = coefficients(student.train().score(features[300:])[:, 0], scores[300:, 0])["srocc"]
     assert before < 0.8
     assert run.run()["srocc"] >= 0.95
 

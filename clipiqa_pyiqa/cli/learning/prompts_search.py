@@ -14,8 +14,7 @@ from ..options.scored_images import (
     loading,
     model_options,
     read_table,
-    say,
-    stored,
+    sayer,
 )
 
 if TYPE_CHECKING:
@@ -58,51 +57,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Search, and print the best pairs, the ensemble, and how to use them."""
-    import torch
-    from tqdm import tqdm
-
-    from ...learning.feature_store import WHOLE, FeatureStore
-    from ...learning.word_search import SearchError, make_candidates, search, write_findings
-    from ...learning.words import AS_IS, TEMPLATES, known_words, read_words
+    from ...files import check_output
+    from ...learning.word_search import search_prompts
+    from ...learning.words import read_words
     from ...metric import CLIPIQA
     from ..options.device import find_device
 
-    words = read_words(args.candidates) if args.candidates else known_words()
-    candidates = make_candidates(words, args.templates or ((AS_IS,) if args.candidates else TEMPLATES))
-    if args.out is not None and args.out.exists() and not args.overwrite:
-        raise SearchError(f"{str(args.out)!r} exists: pass --overwrite to replace it, or name another file.")
-    if args.out is not None and not args.out.parent.is_dir():
-        raise SearchError(f"there is no folder {str(args.out.parent)!r} for --out: make it first.")
+    words = read_words(args.candidates) if args.candidates else None
+    if args.out is not None:
+        check_output(args.out, overwrite=args.overwrite)
     device = find_device(args.device)
     table = read_table(args, {}, args.seed, needed=("train",))
-    held_out = table.rows("test") or table.rows("val")
-    metric = CLIPIQA(**model_options(args)).to(device).eval()
-    if table.skipped:
-        say(args, f"{len(table.skipped)} missing images are left out")
-    store = FeatureStore(metric, args.features)
-    features = stored(args, store, table.paths, [(WHOLE,)] * len(table.paths), "all splits", device)
-    with tqdm(total=1 + len(candidates), unit="pair", disable=True if args.quiet else None) as bar:
-        findings = search(
-            metric, features[:, 0].to(device), torch.tensor(table.targets), held_out, candidates,
-            ensemble=args.ensemble, intervals=max(args.intervals, args.top), bootstrap=args.bootstrap, seed=args.seed,
-            progress=bar.update,
-        )  # fmt: skip
-    split = "test" if table.rows("test") else "val"
-    said = {
-        **{"data_set": table.name, "chosen_on": f"{findings.chosen_on} images"},
-        **{"held_out": f"{findings.held_out} images ({split})", "intervals": f"95 %, {args.bootstrap} resamples"},
-        **{key: value for key, value in metric.provenance().items() if key not in ("metric", "prompts", "aggregate")},
-        **{"seed": args.seed, "ensemble_srocc_held_out": _estimate(findings)},
-    }
+    findings = search_prompts(
+        table, words=words, templates=args.templates, metric=CLIPIQA(**model_options(args)), device=device,
+        features=args.features, workers=args.workers, seed=args.seed, say=sayer(args), ensemble=args.ensemble,
+        intervals=max(args.intervals, args.top), bootstrap=args.bootstrap,
+    )  # fmt: skip
     if args.out is not None:
-        write_findings(findings, args.out, said)
-    print("\n".join(_report(args, findings, split, table.name)))
+        findings.save(args.out)
+    print("\n".join(_report(args, findings, "test" if table.rows("test") else "val", table.name)))
     return 0
-
-
-def _estimate(findings: Findings) -> str:
-    estimate = findings.ensemble_srocc
-    return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
 
 
 def _report(args: argparse.Namespace, findings: Findings, split: str, name: str) -> Iterator[str]:

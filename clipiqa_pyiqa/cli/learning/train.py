@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...errors import CLIPIQAError, nearest
+from ...errors import CLIPIQAError
 from ..options.model import add_model_options
 from ..options.scored_images import (
     add_store_options,
@@ -16,17 +17,11 @@ from ..options.scored_images import (
     model_options,
     read_table,
     say,
-    stored,
+    sayer,
 )
 
 if TYPE_CHECKING:
-    import torch
-
-    from ...learning.recipe import TrainConfig
     from ...learning.trainer import Progress, Scores
-    from ...learning.views import Features
-    from ...metric import CLIPIQA
-    from ...opinions.score_table import ScoreTable
 
 EPILOG = """\
 Each image is encoded once into a feature store; an epoch over stored features takes seconds. Recipes: plain (whole
@@ -70,128 +65,41 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and print the scores and the line that loads the result."""
-    import torch
-
-    from ...learning.recipe import RECIPES, read_config
-    from ...learning.trainer import Trainer, prepare_folder, targets_of
-    from ...metric import CLIPIQA
+    from ...learning.recipe import changed
+    from ...learning.training import find_recipe, train
+    from ...prompts.pairs import parse_prompt_argument
     from ..options.device import find_device
 
     if args.config and args.recipe:
         raise CLIPIQAError("--config and --recipe both state a recipe: give one of the two.")
-    name = args.recipe or "plain"
-    if name not in RECIPES:
-        raise CLIPIQAError(f"unknown recipe {name!r}: {nearest(name, RECIPES)}")
-    config = _changed(read_config(args.config) if args.config else RECIPES[name], args)
+    names = ("batch_size", "epochs", "lr", "crop", "crops", "seed", "n_ctx", "shared", "init")
+    changes = {name: getattr(args, name) for name in names} | model_options(args)
+    changes["prompts"] = None if args.prompts is None else parse_prompt_argument(args.prompts)
+    config = changed(find_recipe(Path(args.config) if args.config else args.recipe or "plain"), **changes)
     device = find_device(args.device)
-    table = read_table(args, config.data, config.seed)  # what can be wrong with the data, before anything takes time
-    folder = prepare_folder(args.out, args.resume, args.overwrite)
-    torch.manual_seed(config.seed)  # a random context
-    metric = CLIPIQA(**config.network).to(device)
-    if table.skipped:
-        say(args, f"{len(table.skipped)} missing images are left out")
-    features, whole = _features(args, config, table, metric, device)
-    trainer = Trainer(
-        metric,
-        config,
-        features,
-        targets_of(table, "train"),
-        whole["val"],
-        targets_of(table, "val").squeeze(1),
-        folder,
-        {
-            **{"data_set": table.name, "score_range": table.score_range, "lower_better": table.lower_better},
-            **{"training_images": len(table.rows("train")), "validation_images": len(table.rows("val"))},
-        },
-        args.resume,
-    )
-    if trainer.epoch:
-        say(args, f"going on after epoch {trainer.epoch}")
     try:
-        trainer.run(_reporter(args, config.recipe.epochs))
+        result = train(
+            read_table(args, config.data, config.seed), args.out, recipe=config, exact=args.exact, device=device,
+            features=args.features, workers=args.workers, resume=args.resume, overwrite=args.overwrite,
+            report=partial(_report, args), say=sayer(args),
+        )  # fmt: skip
     except KeyboardInterrupt:
         print("clipiqa train: interrupted; --resume goes on after the last whole epoch", file=sys.stderr)
         return 130
-    _show(trainer, table, whole, folder)
+    images = {split: len(result.table.rows(split)) for split in ("train", "val", "test")}
+    print(f"{result.table.name}: trained on {images['train']} images for {result.epochs} epochs")
+    for split, scores in result.scores.items():
+        what = "validation" if split == "val" else split
+        print(f"best epoch, {images[split]} {what} images: {_text(scores)}")
+    print(f"log: tensorboard --logdir {result.folder / 'tensorboard'}")
+    network = {**config.network, "pos_embedding": result.metric.pos_embedding}
+    print(f"load it with:\n{loading('clipiqa+', network, pretrained_model_path=str(result.best.resolve()))}")
     return 0
 
 
-def _changed(config: TrainConfig, args: argparse.Namespace) -> TrainConfig:
-    """The configuration, with what the command line says otherwise."""
-    from ...learning.recipe import replaced
-    from ...prompts.pairs import parse_prompt_argument
-
-    asked = {name: getattr(args, name) for name in ("batch_size", "epochs", "crops", "seed")}
-    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None} | model_options(args)
-    if args.crop is not None:
-        changes["crop"] = args.crop or None
-    if args.lr is not None:
-        changes["optim"] = {**config.recipe.optim, "lr": args.lr}
-    if args.epochs is not None and config.recipe.scheduler and "T_max" in config.recipe.scheduler:
-        period = config.recipe.scheduler["T_max"] * args.epochs / config.recipe.epochs
-        changes["scheduler"] = {**config.recipe.scheduler, "T_max": period}  # the same curve, in fewer epochs
-    if args.prompts is not None:
-        prompts = parse_prompt_argument(args.prompts)
-        changes["prompts"] = prompts
-    context = {"n_ctx": args.n_ctx, "shared": args.shared, "init": args.init}
-    context = {name: value for name, value in context.items() if value is not None}
-    if context:
-        changes["context"] = {**(config.network.get("context") or {}), **context}
-    return replaced(config, **changes)
-
-
-def _features(
-    args: argparse.Namespace,
-    config: TrainConfig,
-    table: ScoreTable,
-    metric: CLIPIQA,
-    device: torch.device,
-) -> tuple[Features, dict[str, torch.Tensor]]:
-    """Features of the training images, and those of the whole images of the other splits."""
-    from ...learning.feature_store import FeatureStore
-    from ...learning.views import CachedFeatures, ImageFeatures, Views, whole_views
-
-    store = FeatureStore(metric, args.features)
-    views = Views(config.recipe, config.seed, args.exact)
-    paths = {split: [table.paths[row] for row in table.rows(split)] for split in ("train", "val", "test")}
-    whole = {
-        split: stored(args, store, paths[split], whole_views(len(paths[split])), split, device)[:, 0]
-        for split in ("val", "test")
-    }
-    if args.exact:
-        return ImageFeatures(metric, paths["train"], views, device), whole
-    if config.recipe.crop:
-        say(args, f"{config.recipe.crops} seeded crops per image stand in for random ones; --exact draws them afresh")
-    stored(args, store, paths["train"], [views.of(row) for row in range(len(paths["train"]))], "train", device)
-    return CachedFeatures(store, paths["train"], views), whole
-
-
-def _reporter(args: argparse.Namespace, epochs: int) -> Any:
-    def report(progress: Progress) -> None:
-        best = "  best so far" if progress.is_best else ""
-        say(
-            args,
-            f"epoch {progress.epoch}/{epochs}: loss {progress.loss:.5f}, validation {_text(progress.scores)}{best}",
-        )
-
-    return report
-
-
-def _show(trainer: Any, table: ScoreTable, whole: dict[str, torch.Tensor], folder: Path) -> None:
-    from ...learning.trainer import BEST, evaluate, targets_of
-
-    best = folder / BEST
-    print(f"{table.name}: trained on {len(table.rows('train'))} images for {trainer.epoch} epochs")
-    print(f"best epoch, {len(table.rows('val'))} validation images: {_text(trainer.best_scores)}")
-    metric = trainer.metric
-    if len(table.rows("test")) > 1:
-        metric.load_prompts(best)
-        scores = evaluate(metric, whole["test"].to(trainer.device), targets_of(table, "test").squeeze(1))
-        print(f"best epoch, {len(table.rows('test'))} test images: {_text(scores)}")
-    print(f"log: tensorboard --logdir {folder / 'tensorboard'}")
-    network = {**trainer.config.network, "pos_embedding": metric.pos_embedding}
-    line = loading("clipiqa+", network, pretrained_model_path=str(best.resolve()))
-    print(f"load it with:\n{line}")
+def _report(args: argparse.Namespace, progress: Progress, epochs: int) -> None:
+    best = "  best so far" if progress.is_best else ""
+    say(args, f"epoch {progress.epoch}/{epochs}: loss {progress.loss:.5f}, validation {_text(progress.scores)}{best}")
 
 
 def _text(scores: Scores) -> str:

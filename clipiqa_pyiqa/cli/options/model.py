@@ -45,20 +45,18 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
 def build_learned(args: argparse.Namespace, device: torch.device) -> CLIPIQA:
     """The metric with ``--learned-prompts``; what was learned on counts unless told."""
     from ...metric import CLIPIQA
-    from ...prompts.files import PUBLISHED, read_prompt_file
+    from ...prompts.files import PUBLISHED
 
     asked = args.learned_prompts
-    said: dict[str, Any] = {"backbone": "RN50", "pos_embedding": "none"}
-    if asked in PUBLISHED:
-        model_type, path = asked, None
-        said |= {"backbone": PUBLISHED[asked].backbone, "pos_embedding": PUBLISHED[asked].pos_embedding}
-    else:
-        model_type, path = "clipiqa+", asked
-        metadata = read_prompt_file(asked).metadata
-        said |= {key: metadata[key] for key in said if key in metadata}
     given = ("backbone", "pos_embedding", "precision", "clip_weights", "quick_gelu")
-    said |= {key: value for key in given if (value := getattr(args, key)) is not None}
-    return CLIPIQA(model_type, **said, pretrained_model_path=path).to(device).eval()
+    options: dict[str, Any] = {key: value for key in given if (value := getattr(args, key)) is not None}
+    if asked in PUBLISHED:
+        learned_on = {"backbone": PUBLISHED[asked].backbone, "pos_embedding": PUBLISHED[asked].pos_embedding}
+        return CLIPIQA(asked, **{**learned_on, **options}).to(device).eval()
+    metric = CLIPIQA("clipiqa+", **options, pretrained_model_path=asked).to(device).eval()
+    if metric.head is not None:
+        metric.aggregate = None  # with the interval, if it has one
+    return metric
 
 
 def build_metric(

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
 from .model import positive
 
 if TYPE_CHECKING:
-    import torch
-
-    from ...learning.feature_store import FeatureStore, View
     from ...opinions.score_table import ScoreTable
 
 
@@ -46,49 +43,20 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def read_table(args: argparse.Namespace, data: Mapping[str, Any], seed: int, **more: Any) -> ScoreTable:
     """The table that the command line names, or else the one in ``data``, with what the command line says otherwise."""
-    from ...opinions.score_table import known_data_set, read_score_table
+    from ...opinions.score_table import find_score_table, read_score_table
 
-    if args.scores is None:
-        if not data.get("path"):
-            raise CLIPIQAError("no scores given: name a CSV file, or a data set of pyiqa's.")
-        options = dict(data)
-    elif Path(args.scores).suffix or Path(args.scores).exists():
-        options = {"path": args.scores}
-    else:
-        options = known_data_set(args.scores, args.data_root)
-    if args.columns is not None:
-        if len(args.columns) not in (2, 3):
-            raise CLIPIQAError(f"--columns takes two or three names, but {len(args.columns)} came.")
-        options["columns"] = (*args.columns, None)[:3]
+    if args.columns is not None and len(args.columns) not in (2, 3):
+        raise CLIPIQAError(f"--columns takes two or three names, but {len(args.columns)} came.")
     given = {"root": args.root, "lower_better": args.lower_better, "val_fraction": args.val_fraction}
     given["score_range"] = tuple(args.range) if args.range else None
-    options |= {name: value for name, value in given.items() if value is not None}
-    return read_score_table(**options, seed=seed, skip_missing=args.skip_missing, **more)
-
-
-def stored(
-    args: argparse.Namespace,
-    store: FeatureStore,
-    paths: Sequence[Path],
-    views: Sequence[Sequence[View]],
-    what: str,
-    device: torch.device,
-) -> torch.Tensor:
-    """The features asked for, ``(N, V, D)``, encoded where they are not in the store yet."""
-    import torch
-    from tqdm import tqdm
-
-    if not paths:
-        return torch.empty(0, 1, store.dim)
-    plan = store.plan(paths, views)
-    say(
-        args,
-        f"{what}: {plan.to_encode:,} of {plan.asked:,} features to encode from {len(plan.missing):,} images; "
-        f"{store.path} grows by {plan.bytes / 1e6:,.1f} MB",
-    )
-    with tqdm(total=plan.to_encode, unit="feature", disable=True if args.quiet else None) as bar:
-        store.fill(plan, device=device, workers=args.workers, progress=bar.update)
-    return store.read(plan, views)
+    given["columns"] = (*args.columns, None)[:3] if args.columns else None
+    options = {name: value for name, value in given.items() if value is not None}
+    options |= {"skip_missing": args.skip_missing, "seed": seed, **more}
+    if args.scores is not None:
+        return find_score_table(args.scores, data_root=args.data_root, **options)
+    if not data.get("path"):
+        raise CLIPIQAError("no scores given: name a CSV file, or a data set of pyiqa's.")
+    return read_score_table(**{**data, **options})
 
 
 def say(args: argparse.Namespace, text: str) -> None:
@@ -98,6 +66,11 @@ def say(args: argparse.Namespace, text: str) -> None:
     if not args.quiet:
         with tqdm.external_write_mode():
             print(f"clipiqa {args.command}: {text}", file=sys.stderr)
+
+
+def sayer(args: argparse.Namespace) -> Callable[[str], None] | None:
+    """:func:`say` for a function that tells how it gets on; None to be quiet."""
+    return None if args.quiet else partial(say, args)
 
 
 def loading(name: str, network: Mapping[str, Any], **options: Any) -> str:

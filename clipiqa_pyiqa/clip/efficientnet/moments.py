@@ -139,9 +139,13 @@ class Readout:
 
     def __call__(self, moments: Tensor) -> Tensor:
         """Moments ``(N, 2, C)`` to features ``(N, D)``."""
-        mean, square = moments.unbind(1)
-        mean, deviation = (part.to(self.bias.dtype) for part in (mean, self._log_deviation(mean, square)))
+        mean, deviation = self.statistics(moments)
         return self._end(F.linear(mean, self.of_means, self.bias) + F.linear(deviation, self.of_deviations))
+
+    def statistics(self, moments: Tensor) -> tuple[Tensor, Tensor]:
+        """Means, from the file's on, and log deviations, ``(N, C)`` each, of moments ``(N, 2, C)``."""
+        mean, square = moments.unbind(1)
+        return mean.to(self.bias.dtype), self._log_deviation(mean, square).to(self.bias.dtype)
 
     def dense(self, cells: Tensor) -> Tensor:
         """Moments of cells ``(N, 2, C, h, w)`` to features of cells with their neighbours, ``(N, D, h, w)``."""

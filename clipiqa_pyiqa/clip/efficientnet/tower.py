@@ -46,9 +46,17 @@ class EfficientNet:
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         self.readout = Readout(tensors, self.trunk.centres, layout.eps, device, wide)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Encode pixels ``(N, 3, H, W)``, fp32 or float64; returns features ``(N, D)``, not normalised."""
+    def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
+        """Encode pixels ``(N, 3, H, W)``, fp32 or float64; returns features ``(N, D)``, not normalised.
+
+        It has no positions, so that ``pos_embedding`` is always ``'none'``.
+        """
         return torch.cat([self.readout(self._moments(part, False)[0]) for part in _parts(x)])
+
+    def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
+        """The features ``(N, D)`` and what they are made of: mean and log deviation of every channel, ``(N, S)``."""
+        moments = torch.cat([self._moments(part, False)[0] for part in _parts(x)])
+        return self.readout(moments), torch.cat(self.readout.statistics(moments), dim=1)
 
     def with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The features ``(N, D)`` and, from the same pass, those of each place, ``(N, D, h, w)``; not normalised.

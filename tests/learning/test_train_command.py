@@ -22,7 +22,7 @@ from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.learning.feature_store import encode
+from clipiqa_pyiqa.learning.feature_store import FeatureStore, encode
 from clipiqa_pyiqa.stats.correlation import srocc
 
 FLAGS = ["--epochs", "2", "--batch-size", "4", "--quick-gelu", "--quiet"]
@@ -79,6 +79,18 @@ def test_from_csv_to_a_loaded_metric(table, tmp_path, rn50, store, photos, capsy
     x = read_image(photos[0]).pixels[None] / 255
     assert 0 <= metric(x.to(metric.device)).item() <= 1
     assert list((out / "tensorboard").iterdir())
+
+
+def test_function_returns_what_came_out_and_reads_features_once(table, tmp_path, rn50, store, monkeypatch):
+    read, reads = FeatureStore.read, []
+    monkeypatch.setattr(FeatureStore, "read", lambda self, *args: reads.append(1) or read(self, *args))
+    options = {"batch_size": 4, "epochs": 2, "clip_weights": rn50, "quick_gelu": True}
+    result = clipiqa_pyiqa.train(table, tmp_path / "run", features=store, **options)
+    assert len(reads) == 2  # of the training images, and of those to validate on
+    assert (result.epochs, list(result.scores), result.best.name) == (2, ["val"], "best.safetensors")
+    assert "from best.safetensors" in repr(result.metric) and result.config.recipe.epochs == 2
+    with pytest.raises(CLIPIQAError, match="no scores given"):
+        clipiqa_pyiqa.train(None, tmp_path / "other")
 
 
 def test_killed_between_epochs_goes_on_to_the_same_result(table, tmp_path, rn50, store):

@@ -1,0 +1,148 @@
+"""Training the prompts of CLIP-IQA+ on people's scores, from a table of scores to a file of prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..clip.device import find_device
+from ..errors import ConfigError, nearest
+from ..metric import CLIPIQA
+from ..opinions.score_table import ScoreTable, TableError, find_score_table, read_score_table
+from .feature_store import FeatureStore, Say
+from .recipe import RECIPES, TrainConfig, changed, read_config
+from .trainer import BEST, Progress, Scores, Trainer, evaluate, prepare_folder, targets_of
+from .views import CachedFeatures, Features, ImageFeatures, Views, whole_views
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training run came to.
+
+    Attributes:
+        metric: the metric with the best epoch's prompts.
+        config: what it was trained by.
+        table: the images and their scores.
+        folder: where the prompts, the state and the log lie.
+        epochs: passes made over the training images.
+        scores: SROCC, PLCC and KRCC of the best epoch, on the splits ``'val'`` and, if there are images, ``'test'``.
+    """
+
+    metric: CLIPIQA
+    config: TrainConfig
+    table: ScoreTable
+    folder: Path
+    epochs: int
+    scores: dict[str, Scores]
+
+    @property
+    def best(self) -> Path:
+        """The file with the best epoch's prompts."""
+        return self.folder / BEST
+
+
+def train(
+    scores: ScoreTable | str | Path | None,
+    out: str | Path,
+    *,
+    recipe: TrainConfig | str | Path = "plain",
+    exact: bool = False,
+    device: str | torch.device | None = None,
+    features: str | Path | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    report: Callable[[Progress, int], object] = lambda progress, epochs: None,
+    say: Say | None = None,
+    **changes: Any,
+) -> TrainingResult:
+    """Learn the prompts of CLIP-IQA+ from scores that people gave; each image is encoded once, into a store.
+
+    Args:
+        scores: images and their scores: a table, a CSV file, or the name of a data set of pyiqa's; None takes the data
+            that the recipe's file names.
+        out: folder for ``best.safetensors``, ``last.safetensors``, the state to resume from and TensorBoard's log.
+        recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, a YAML file of pyiqa's trainer, or a configuration.
+        exact: encode images at every step, with fresh random crops, in place of stored features; slow.
+        device: where to encode and to train; None is CUDA where there is one, else the CPU.
+        features: folder of the feature store; default ``~/.cache/clipiqa/features``.
+        workers: decoding threads; None is one per core, up to eight.
+        resume: go on with the run in ``out``.
+        overwrite: replace the run in ``out``.
+        report: called after each epoch with what it came to and the number of epochs in all.
+        say: told, in sentences, how the preparation goes.
+        **changes: what to do otherwise than the recipe, such as ``epochs``, ``lr`` or ``backbone``; see
+            :func:`~clipiqa_pyiqa.learning.recipe.changed`.
+
+    Raises:
+        CLIPIQAError: a ``ValueError``, for scores, images, a recipe or a folder that cannot be used.
+
+    Example:
+        >>> train("scores.csv", "runs/mine", backbone="mini", epochs=10).scores["val"]  # doctest: +SKIP
+    """
+    config = changed(find_recipe(recipe), **changes)
+    table = _table(scores, config)  # what can be wrong with the data, before anything takes time
+    folder = prepare_folder(out, resume, overwrite)
+    device = find_device(device)
+    torch.manual_seed(config.seed)  # a random context
+    metric = CLIPIQA(**config.network).to(device)
+    if table.skipped and say is not None:
+        say(f"{len(table.skipped)} missing images are left out")
+    store, views = FeatureStore(metric, features), Views(config.recipe, config.seed, exact)
+    paths = {split: [table.paths[row] for row in table.rows(split)] for split in ("train", "val", "test")}
+    options: dict[str, Any] = {"device": device, "workers": workers, "say": say}
+    whole = {
+        split: store.features(paths[split], whole_views(len(paths[split])), what=split, **options)[:, 0]
+        for split in ("val", "test")
+    }
+    trained_on: Features
+    if exact:
+        trained_on = ImageFeatures(metric, paths["train"], views, device)
+    else:
+        if config.recipe.crop and say is not None:
+            say(f"{config.recipe.crops} seeded crops per image stand in for random ones; --exact draws them afresh")
+        all_views = [views.of(row) for row in range(len(paths["train"]))]
+        trained_on = CachedFeatures(store.features(paths["train"], all_views, what="train", **options), views)
+    metadata = {
+        **{"data_set": table.name, "score_range": table.score_range, "lower_better": table.lower_better},
+        **{"training_images": len(paths["train"]), "validation_images": len(paths["val"])},
+    }
+    targets = {split: targets_of(table, split) for split in paths}
+    given = trained_on, targets["train"], whole["val"], targets["val"].squeeze(1)
+    trainer = Trainer(metric, config, *given, folder, metadata, resume)
+    if trainer.epoch and say is not None:
+        say(f"going on after epoch {trainer.epoch}")
+    found = {"val": trainer.run(lambda progress: report(progress, config.recipe.epochs))}
+    metric.load_prompts(folder / BEST)
+    if len(paths["test"]) > 1:
+        found["test"] = evaluate(metric, whole["test"].to(trainer.device), targets["test"].squeeze(1))
+    return TrainingResult(metric.eval(), config, table, folder, trainer.epoch, found)
+
+
+def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:
+    """The configuration of a recipe's name or in a YAML file; what has a suffix is a file.
+
+    Raises:
+        ConfigError: there is no such recipe, or the file cannot be used.
+    """
+    if isinstance(recipe, TrainConfig):
+        return recipe
+    if isinstance(recipe, Path) or Path(recipe).suffix:
+        return read_config(recipe)
+    if recipe not in RECIPES:
+        raise ConfigError(f"unknown recipe {recipe!r}: {nearest(recipe, RECIPES)}")
+    return RECIPES[recipe]
+
+
+def _table(scores: ScoreTable | str | Path | None, config: TrainConfig) -> ScoreTable:
+    if isinstance(scores, ScoreTable):
+        return scores
+    if scores is not None:
+        return find_score_table(scores, seed=config.seed)
+    if not config.data.get("path"):
+        raise TableError("no scores given: name a CSV file, or a data set of pyiqa's.")
+    return read_score_table(**config.data, seed=config.seed)

@@ -1,0 +1,196 @@
+"""Heads fitted to rated photos: image features to scores as certain people give them, in place of a prompt's score.
+
+A head keeps the zero-shot question that it began from, as the direction in feature space along which its logit grows,
+so that it needs no text tower. It computes a share of the range of scores, high where the photo is good; on a scale of
+its own it gives the scores that its people gave.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..clip.model import FrozenCLIP
+from ..errors import PromptError
+from ..files import replacing
+from ..head import sigmoid
+from ..weights.checkpoint import first_bytes, open_checkpoint
+from .pairs import PromptPair
+
+FORMAT = "clipiqa-pyiqa opinion head 1"
+METHODS = ("affine", "ridge", "cache")
+_COMMON = ("direction", "prior")
+_TENSORS = {
+    "affine": _COMMON,
+    "ridge": (*_COMMON, "mean", "weight"),
+    "cache": (*_COMMON, "mean", "scale", "points", "shares"),
+}
+
+logger = logging.getLogger("clipiqa_pyiqa")
+
+
+class OpinionHead(nn.Module):
+    """Scores of images from their features, fitted to what people said of others.
+
+    ``'affine'`` is a line through the zero-shot score; ``'ridge'`` adds a linear function of all features; ``'cache'``
+    is the mean of the line and of the scores of the rated photos, weighted by their similarity (Tip-Adapter's idea,
+    Zhang et al., ECCV 2022).
+
+    Args:
+        tensors: ``direction`` ``(D,)``, whose product with a unit feature is the zero-shot logit; ``prior`` ``(2,)``,
+            slope and offset of the line; ridge: ``mean`` and ``weight`` ``(K,)``; cache: ``mean``, ``scale`` ``(K,)``,
+            unit ``points`` ``(n, K)`` and their ``shares`` ``(n,)`` of the range. K is D, or on ``'stages'`` the number
+            of statistics.
+        metadata: what the file says, see docs/prompt-files.md.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]):
+        super().__init__()
+        self.metadata = dict(metadata)
+        self.method = metadata["method"]
+        self.on_stages = metadata["fit_on"] == "stages"
+        self.score_range, self.lower_better = scale_of(metadata)
+        self.pair = PromptPair("zero-shot", metadata["base_positive"], metadata["base_negative"])
+        self._options: dict[str, float] = json.loads(metadata["options"])
+        conformal = json.loads(metadata["conformal"])
+        self.half_width: float | None = conformal and conformal["half_width"]
+        for name in _TENSORS[self.method]:
+            self.register_buffer(name, tensors[name], persistent=False)
+
+    direction: Tensor
+    prior: Tensor
+    mean: Tensor
+    scale: Tensor
+    weight: Tensor
+    points: Tensor
+    shares: Tensor
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Shares of the range, ``(N, 1)``, high is good; a photo unlike all rated ones may leave [0, 1].
+
+        Args:
+            features: ``(N, D)``, unit length; with the statistics of the stages behind them, ``(N, D + K)``, for a head
+                that was fitted on these.
+        """
+        dim = len(self.direction)
+        direction, slope, offset = self.direction.to(features), *self.prior.to(features)
+        line = slope * sigmoid(features[:, :dim] @ direction) + offset
+        if self.method == "affine":
+            return line[:, None]
+        x = (features[:, dim:] if self.on_stages else features) - self.mean.to(features)
+        if self.method == "ridge":
+            return (line + x @ self.weight.to(features))[:, None]
+        cosines = F.normalize(x / self.scale.to(features), dim=1) @ self.points.to(features).T
+        weights = (self._options["sharpness"] * (cosines - 1)).exp()  # (N, n)
+        trust = self._options["trust"]
+        return ((trust * line + weights @ self.shares.to(features)) / (trust + weights.sum(1)))[:, None]
+
+    def scores(self, features: Tensor, interval: bool = False) -> Tensor:
+        """Scores on the head's scale, ``(N, 1)``; with their lower and upper bounds, ``(N, 3)``, if it has any."""
+        share = self(features)
+        low, high = self.score_range
+        if interval and self.half_width is not None:
+            bounds = [  # within the range, which the score itself may leave
+                (share - self.half_width).maximum(share.clamp(max=0)),
+                (share + self.half_width).minimum(share.clamp(min=1)),
+            ]
+            share = torch.cat([share, *(reversed(bounds) if self.lower_better else bounds)], dim=1)
+        return low + (high - low) * (1 - share if self.lower_better else share)
+
+    def columns(self, name: str, interval: bool) -> tuple[str, ...]:
+        """Names of the columns of :meth:`scores`."""
+        return (name, f"{name}_lower", f"{name}_upper") if interval and self.half_width is not None else (name,)
+
+    def describe(self) -> str:
+        """What this head is, for the provenance of scores."""
+        low, high = self.score_range
+        direction = ", low is good" if self.lower_better else ""
+        said = f"{self.method} head {self.metadata['content']} on {self.metadata['fit_on']}, fitted to "
+        said += f"{self.metadata['rated_photos']} rated photos; scores from {low:g} to {high:g}{direction}"
+        return said if self.half_width is None else f"{said}; intervals {json.loads(self.metadata['conformal'])}"
+
+    def save(self, path: str | Path) -> None:
+        """Write the head, so that a reader sees the whole file or none.
+
+        Raises:
+            PromptError: the suffix is not ``.safetensors``.
+            OutputError: the file cannot be written.
+        """
+        if Path(path).suffix != ".safetensors":
+            raise PromptError(f"a head is written to a .safetensors file, but {str(path)!r} was asked for.")
+        tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in _TENSORS[self.method]}
+        with replacing(path) as partial:
+            save_file(tensors, partial, self.metadata)
+
+
+def is_head(metadata: Mapping[str, str]) -> bool:
+    """Whether a file that says this holds a head, of whatever version."""
+    return metadata.get("format", "").startswith(FORMAT[:-1])
+
+
+def scale_of(metadata: Mapping[str, str]) -> tuple[tuple[float, float], bool]:
+    """The lowest and the highest score of a head, and whether low is good."""
+    if metadata["scale"] != "own":
+        return (0.0, 1.0), False
+    low, high = json.loads(metadata["score_range"])
+    return (low, high), json.loads(metadata["lower_better"])
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """What a .safetensors file says about itself; nothing for other files.
+
+    Raises:
+        WeightsError: the file is missing, empty or damaged.
+    """
+    path = Path(path).expanduser()
+    return dict(open_checkpoint(path).metadata) if first_bytes(path)[8:9] == b"{" else {}
+
+
+def load_head(path: str | Path, clip: FrozenCLIP, pos_embedding: str | None = None) -> OpinionHead:
+    """Read a head, for a metric on a CLIP.
+
+    Args:
+        path: a file of :meth:`OpinionHead.save`.
+        clip: the metric's.
+        pos_embedding: the metric's; a warning is logged if the head was fitted with another.
+
+    Raises:
+        PromptError: the file holds no head, or one of another backbone, other weights or another width.
+    """
+    path = Path(path).expanduser()
+    metadata, weights = read_metadata(path), clip.weights
+    if metadata.get("format") != FORMAT:
+        raise PromptError(f"{path} holds no head that this version reads, but {metadata.get('format', 'no format')!r}.")
+    if metadata["backbone"] != weights.backbone:
+        raise PromptError(
+            f"{path} holds a head fitted on {metadata['backbone']}, but the metric's backbone is {weights.backbone}: "
+            f"build it with backbone={metadata['backbone']!r}."
+        )
+    if metadata["weights_sha256"] != weights.sha256:
+        raise PromptError(
+            f"{path} holds a head fitted on other weights of {weights.backbone} ({metadata['weights']}) than the "
+            f"metric has ({weights.short}): pass clip_weights with those, or fit it again."
+        )
+    try:
+        head = OpinionHead(load_file(path), metadata)
+    except (KeyError, ValueError, TypeError, SafetensorError) as error:
+        raise PromptError(f"{path} is no whole head ({error!r}): fit it again.") from error
+    dim = clip.checkpoint.shape("text_projection")[1]
+    if len(head.direction) != dim:
+        raise PromptError(
+            f"{path} holds a head for features of width {len(head.direction)}, but {weights.backbone} has width {dim}."
+        )
+    if pos_embedding not in (None, metadata["pos_embedding"]):
+        logger.warning(
+            "%s holds a head fitted with pos_embedding=%r, but the metric has %r: its scores will be off.",
+            *(path, metadata["pos_embedding"], pos_embedding),
+        )
+    return head

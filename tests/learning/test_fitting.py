@@ -1,0 +1,293 @@
+"""Heads fitted to rated photos: closed forms against refits, files, scales, intervals, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from photos import PHOTOS, distorted_photos
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, PromptError
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.learning import closed_forms, fitting
+from clipiqa_pyiqa.learning.fitting import FitError, fit
+from clipiqa_pyiqa.opinions.score_table import read_score_table
+from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
+from clipiqa_pyiqa.scoring import read_results
+from clipiqa_pyiqa.stats.correlation import srocc
+
+COUNT = 36
+
+
+@pytest.fixture(scope="module")
+def metric() -> CLIPIQA:
+    return CLIPIQA(backbone="mini").eval()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos with scores from 1 to 5 that no zero-shot question asks for: how large their files are."""
+    folder = tmp_path_factory.mktemp("photos")
+    paths = distorted_photos(folder, PHOTOS, (64, 48), parts=2)[:COUNT]
+    order = np.argsort(np.argsort([path.stat().st_size for path in paths]))
+    rows = [f"{path.name},{1 + 4 * rank / (COUNT - 1):.4f}" for path, rank in zip(paths, order, strict=True)]
+    (folder / "scores.csv").write_text("path,mos\n" + "\n".join(rows))
+    return folder / "scores.csv"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("features")
+
+
+def made_up(count: int = 40, width: int = 6, noise: float = 0.05) -> closed_forms.Data:
+    """Features whose scores are a line through the zero-shot score, a linear function, and noise."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(count, width))
+    zero_shot = generator.uniform(size=count)
+    shares = 0.3 * zero_shot + x @ generator.normal(size=width) / 10 + 0.4 + noise * generator.normal(size=count)
+    return closed_forms.Data(torch.from_numpy(x).float(), x, zero_shot, shares)
+
+
+@pytest.mark.parametrize("width", [6, 90], ids=["more photos than features", "more features than photos"])
+def test_ridge_left_out_in_closed_form_is_a_refit_without_the_photo(monkeypatch, width):
+    monkeypatch.setattr(closed_forms, "_PENALTIES", np.array([0.02]))
+    data = made_up(width=width)
+    fitted = closed_forms.fit_ridge(data)
+    x = (data.x - data.x.mean(0)) / data.x.std(0)
+    basis = np.column_stack([data.zero_shot, np.ones(40)])
+    for row in (0, 7, 39):
+        rest = np.arange(40) != row
+        penalty = np.vstack([np.zeros((2, width)), np.sqrt(fitted.options["penalty"]) * np.eye(width)])[2:]
+        system = np.block([[basis[rest], x[rest]], [np.zeros((width, 2)), penalty]])
+        solution, *_ = np.linalg.lstsq(system, np.append(data.shares[rest], np.zeros(width)), rcond=None)
+        assert fitted.left_out[row] == pytest.approx(np.append(basis[row], x[row]) @ solution, abs=1e-9)  # float64
+
+
+def test_line_and_cache_left_out_are_refits_without_the_photo():
+    data = made_up()
+    line, cache = closed_forms.fit_affine(data), closed_forms.fit_cache(data)
+    points = cache.tensors["points"]
+    for row in (0, 7, 39):
+        rest = np.arange(40) != row
+        slope, offset = np.polyfit(data.zero_shot[rest], data.shares[rest], 1)
+        prior = slope * data.zero_shot[row] + offset
+        assert line.left_out[row] == pytest.approx(prior, abs=1e-9)
+        weights = np.exp(cache.options["sharpness"] * (points[rest] @ points[row] - 1))
+        trust = cache.options["trust"]
+        mixed = (trust * prior + weights @ data.shares[rest]) / (trust + weights.sum())
+        assert cache.left_out[row] == pytest.approx(mixed, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("fit_on", fitting.FIT_ON)
+def test_from_scores_to_a_loaded_metric(method, fit_on, table, store, metric, tmp_path):
+    result = fit(table, method=method, fit_on=fit_on, metric=metric, features=store, device="cpu")
+    assert result.table.rows("val") == [] and result.head.metadata["rated_photos"] == str(COUNT)
+    result.save(tmp_path / "head.safetensors")
+    loaded = CLIPIQA("clipiqa+", pretrained_model_path=tmp_path / "head.safetensors").eval()
+    assert loaded.clip.weights.backbone == "mini" and loaded.columns == ("head",)
+    x = torch.stack([read_image(path).pixels for path in result.table.paths]) / 255
+    with torch.no_grad():
+        scores, features = loaded(x), loaded.encode_image(x)
+        torch.testing.assert_close(loaded.score(features), scores, atol=0, rtol=0)
+        torch.testing.assert_close(result.head(features), scores, atol=0, rtol=0)  # the file lost nothing
+        asked = loaded.score(features, "sharpness"), metric(x, "sharpness")
+    torch.testing.assert_close(*asked, atol=1e-5, rtol=0)  # other questions still have their answers
+    agreement = srocc(scores[:, 0].numpy(), result.table.targets)
+    assert agreement > result.cross_validation[method].srocc - 0.05  # it has seen these photos
+    if method != "affine":
+        assert agreement > 0.8
+    assert f"{method} head" in loaded.provenance()["prompts"] and loaded.state_dict() == {}
+
+
+def test_own_scale_and_direction_and_intervals(table, store, metric, tmp_path):
+    options = {"metric": metric, "features": store, "device": "cpu", "method": "ridge", "conformal": 0.8}
+    ours = read_score_table(table, val_fraction=0, needed=("train",), score_range=(0, 5), lower_better=True)
+    share, own = (fit(ours, **options, own_scale=scale) for scale in (False, True))
+    own.save(tmp_path / "head.safetensors")
+    loaded = CLIPIQA("clipiqa+", pretrained_model_path=tmp_path / "head.safetensors", aggregate=None).eval()
+    assert (loaded.score_range, loaded.lower_better) == ((0, 5), True)
+    assert loaded.columns == ("head", "head_lower", "head_upper")
+    assert "scores from 0 to 5, low is good" in loaded.provenance()["prompts"]
+    x = torch.stack([read_image(path).pixels for path in ours.paths[:4]]) / 255
+    with torch.no_grad():
+        scores, shares = loaded(x), share.head(loaded.encode_image(x))
+    torch.testing.assert_close(scores[:, :1], 5 * (1 - shares), atol=1e-6, rtol=0)
+    assert (scores[:, 1] <= scores[:, 0]).all() and (scores[:, 0] <= scores[:, 2]).all()
+    inside = (scores[:, 1] > 0) & (scores[:, 2] < 5)
+    widths = (scores[:, 2] - scores[:, 1])[inside]
+    torch.testing.assert_close(widths, torch.full_like(widths, 10 * own.head.half_width), atol=1e-5, rtol=0)
+    assert json.loads(own.head.metadata["conformal"])["calibrated_on"] == COUNT // 4
+    assert own.head.metadata["rated_photos"] == str(COUNT - COUNT // 4)
+
+    image = x[:1].clone().requires_grad_()
+    loss = CLIPIQALoss(metric=loaded)(image)
+    assert loss.item() == pytest.approx(1 - shares[0].item(), abs=1e-6)  # better photos cost less on any scale
+    loss.backward()
+    assert image.grad is not None and 0 < image.grad.norm() < math.inf
+    with pytest.raises(CLIPIQAError, match="use form='linear'"):
+        CLIPIQALoss(form="nll", metric=loaded)
+
+
+def test_compare_goes_by_the_files_scale(table, store, metric, tmp_path):
+    from clipiqa_pyiqa.comparison.metrics import parse_metrics
+
+    ours = read_score_table(table, val_fraction=0, needed=("train",), lower_better=True)
+    options = {"metric": metric, "features": store, "device": "cpu", "method": "affine"}
+    for own_scale in (False, True):
+        fit(ours, **options, own_scale=own_scale).save(tmp_path / "head.safetensors")
+        (spec,) = parse_metrics([f"mine=clipiqa+:pretrained_model_path={tmp_path / 'head.safetensors'}"])
+        assert (spec.score_range, spec.lower_better) == (("1, 5", True) if own_scale else ("0, 1", False))
+
+
+@pytest.mark.parametrize(("count", "level"), [(9, 0.9), (19, 0.9), (30, 0.5)])
+def test_intervals_cover_what_they_promise(count, level):
+    """Split-conformal: over draws of the calibration set, coverage is ceil((m + 1) level) / (m + 1), to the letter."""
+
+    class Zero:
+        half_width = 0.0
+
+        def __call__(self, features: Tensor) -> Tensor:
+            return torch.zeros(len(features), 1)
+
+    generator, covered, draws = np.random.default_rng(0), [], 4000
+    for _ in range(draws):
+        shares = generator.normal(size=count + 1)
+        data = closed_forms.Data(torch.zeros(count + 1, 1), shares[:, None], shares, shares)
+        width = fitting._half_width(Zero(), data.at(np.arange(count)), level)
+        covered.append(abs(shares[-1]) <= width)
+    expected = math.ceil((count + 1) * level) / (count + 1)
+    assert expected >= level
+    assert np.mean(covered) == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / draws) + 1e-9)
+
+
+def test_auto_takes_what_errs_least_on_photos_it_was_not_fitted_to(table, store, metric):
+    result = fit(table, fit_on="stages", metric=metric, features=store, device="cpu")
+    errors = {name: found.rmse for name, found in result.cross_validation.items()}
+    assert list(errors) == list(METHODS) and result.head.method == min(errors, key=errors.get) != "affine"
+    assert result.why.startswith(f"{result.head.method} is the least off") and f"{errors['affine']:.4f}" in result.why
+    again = fit(table, fit_on="stages", metric=metric, features=store, device="cpu")
+    assert again.head.metadata == result.head.metadata  # a seed decides
+
+
+def test_command(table, store, tmp_path, capsys):
+    import pyiqa
+
+    out = tmp_path / "mine.safetensors"
+    command = ["fit", str(table), "--backbone", "mini", "--features", str(store), "--device", "cpu", "--quiet"]
+    command += ["--out", str(out), "--own-scale", "--range", "1", "5", "--conformal", "0.8"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^scores: fitted to 27 rated photos, on features$", printed, re.MULTILINE)
+    assert "intervals: ±" in printed and "is the least off" in printed
+    loaded = eval(printed.strip().splitlines()[-1], {"pyiqa": pyiqa})
+    assert loaded.net.clip.weights.backbone == "mini"
+    score = ["score", str(table.parent), "--learned-prompts", str(out), "--device", "cpu", "--quiet"]
+    assert main([*score, "--out", str(tmp_path / "s.csv")]) == 0
+    header, rows = read_results(tmp_path / "s.csv")
+    assert header.columns == ("mine", "mine_lower", "mine_upper")
+    assert "scores from 1 to 5" in header.provenance["prompts"] and len(rows) == COUNT
+    assert all(row.scores[1] <= row.scores[0] <= row.scores[2] for row in rows)
+    assert loaded(rows[0].path).item() == pytest.approx(rows[0].scores[0], abs=1e-5)
+    capsys.readouterr()
+    assert main(command) == 2 and "exists already" in capsys.readouterr().err
+    assert main([*command, "--overwrite", "--range", "0", "5"]) == 0  # another scale: rows do not go together
+    assert main([*score, "--out", str(tmp_path / "s.csv"), "--resume"]) == 2
+    assert "cannot be resumed" in capsys.readouterr().err
+
+
+def test_bad_input(table, store, metric, tmp_path):
+    def fitted(rows: int, **options: object) -> object:
+        few = tmp_path / "few.csv"
+        few.write_text("\n".join(table.read_text().splitlines()[: rows + 1]))
+        return fit(few_table(few), metric=metric, features=store, device="cpu", **options)
+
+    def few_table(path: Path) -> object:
+        return read_score_table(path, root=table.parent, val_fraction=0, needed=("train",))
+
+    with pytest.raises(FitError, match=r"'ridge' needs at least 6 rated photos, but 5 came"):
+        fitted(5, method="ridge")
+    with pytest.raises(
+        FitError, match=r"'auto' needs at least 10 rated photos, and 9 more for intervals of 0.9, but 18"
+    ):
+        fitted(18, conformal=0.9)
+    with pytest.raises(FitError, match="did you mean 'ridge'"):
+        fitted(12, method="rige")
+    with pytest.raises(FitError, match="between 0 and 1"):
+        fitted(12, conformal=90)
+    with pytest.raises(CLIPIQAError, match="outside the range of 0 to 1"):
+        read_score_table(table, score_range=(0, 1))
+    splits = [
+        f"{line},{'val' if number < 3 else 'train'}" for number, line in enumerate(table.read_text().splitlines())
+    ]
+    same = [re.sub(r",[\d.]+,train", ",3,train", line) for line in splits]
+    (tmp_path / "same.csv").write_text("\n".join(["path,mos,split", *same[1:]]))
+    with pytest.raises(FitError, match="photos to fit are equal"):
+        fit(few_table(tmp_path / "same.csv"), metric=metric, features=store, device="cpu")
+
+
+def test_files_that_do_not_belong(table, store, metric, tmp_path, seeded_weights):
+    path = tmp_path / "head.safetensors"
+    fit(table, method="ridge", metric=metric, features=store, device="cpu").save(path)
+    tensors, metadata = load_file(path), read_metadata(path)
+    rn50 = {"clip_weights": seeded_weights("RN50"), "quick_gelu": True}
+    with pytest.raises(PromptError, match="fitted on mini, but the metric's backbone is RN50"):
+        CLIPIQA("clipiqa+", "RN50", pretrained_model_path=path, **rn50)
+    for changes, cut, message in (
+        ({"weights_sha256": "0" * 64}, {}, "fitted on other weights of mini"),
+        ({}, {"direction": tensors["direction"][:7].clone()}, "width 7"),
+        ({"format": "clipiqa-pyiqa opinion head 2"}, {}, "no head that this version reads"),
+        ({"method": "forest"}, {}, "no whole head"),
+    ):
+        save_file({**tensors, **cut}, tmp_path / "other.safetensors", {**metadata, **changes})
+        with pytest.raises(PromptError, match=message):
+            CLIPIQA("clipiqa+", pretrained_model_path=tmp_path / "other.safetensors")
+    with pytest.raises(FitError, match="a single pair of prompts"):
+        fit(table, metric=CLIPIQA(backbone="mini", prompts=["sharpness", "noisiness"]), features=store, device="cpu")
+
+
+@pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32"])
+def test_stages_are_those_of_the_pass_that_makes_the_feature(seeded_weights: Callable[[str], Path], backbone):
+    metric = CLIPIQA(backbone=backbone, clip_weights=seeded_weights(backbone), quick_gelu=True).eval()
+    x = torch.rand(2, 3, 96, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        both, features = metric.encode_stages(x), metric.encode_image(x)
+        single = torch.cat([metric.encode_stages(image[None]) for image in x])
+    dim = features.shape[1]
+    torch.testing.assert_close(both[:, :dim], features, atol=2e-6, rtol=0)  # a ViT's last block has other shapes
+    torch.testing.assert_close(both, single, atol=1e-5, rtol=1e-5)
+    if backbone == "RN50":
+        assert both.shape[1] == dim + 2 * (64 + 256 + 512 + 1024 + 2048)
+        trunk = metric.clip.image_tower(torch.device("cpu"), torch.float32).encoder.trunk
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (metric.clip.weights.mean, metric.clip.weights.std))
+        with torch.no_grad():
+            last = trunk.plain((x - mean) / std).flatten(2)
+        torch.testing.assert_close(both[:, -4096:-2048], last.mean(2), atol=1e-4, rtol=1e-4)  # plain operations
+        torch.testing.assert_close(both[:, -2048:], last.std(2, correction=0), atol=1e-4, rtol=1e-4)
+    image = x.clone().requires_grad_()
+    metric.encode_stages(image)[:, dim:].sum().backward()
+    assert image.grad is not None and image.grad.isfinite().all() and image.grad.abs().amax(dim=(1, 2, 3)).min() > 0
+
+
+def test_backbone_comes_from_the_file_of_learned_prompts(tmp_path, seeded_weights):
+    from clipiqa_pyiqa.prompts.files import save_prompt_file
+
+    metric = CLIPIQA("clipiqa+", backbone="mini", pretrained=False)
+    metric.prompt_learner.ctx.data += 0.01
+    save_prompt_file(metric.prompt_learner, tmp_path / "mine.safetensors", {"pos_embedding": "none"})
+    loaded = CLIPIQA("clipiqa+", pretrained_model_path=tmp_path / "mine.safetensors")
+    assert loaded.clip.weights.backbone == "mini"
+    rn50 = {"clip_weights": seeded_weights("RN50"), "quick_gelu": True}
+    with pytest.raises(PromptError, match="learned on mini"):
+        CLIPIQA("clipiqa+", "RN50", pretrained_model_path=tmp_path / "mine.safetensors", **rn50)
