@@ -59,7 +59,7 @@ def test_a_result_saves_itself_as_with_out(run, names, folder: Path, tmp_path: P
     result.save(tmp_path / "saved")
     files = {path.name for path in (tmp_path / "saved").iterdir()}
     assert files == {*names, "summary.json"}
-    assert {path.name for path in (tmp_path / "kept").iterdir()} == {*files, "scores.csv"}
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {*files, "scores.csv", "scores.csv.provenance.json"}
     for name in files - {"radar.svg", "radar.html"}:  # these hold random ids, or a date
         assert (tmp_path / "saved" / name).read_bytes() == (tmp_path / "kept" / name).read_bytes(), name
     pd.testing.assert_frame_equal(result.summary(), kept.summary())
@@ -106,6 +106,6 @@ def test_the_metric_is_made_when_everything_else_is_right(folder: Path, tmp_path
 def test_a_chart_of_one_name_and_of_one_kind(folder: Path, tmp_path: Path) -> None:
     charts = radar(Brightness(), folder, kind="feel", prompts=["happy", "new", "scary"], out=tmp_path / "a.svg")
     names = {path.name for path in tmp_path.iterdir()} - {"photos"}
-    assert names == {"a.svg", "a.svg.csv", "a.svg.json"}
+    assert names == {"a.svg", "a.svg.csv", "a.svg.csv.provenance.json", "a.svg.json"}
     charts.save(tmp_path / "b.html")
     assert "<svg" in (tmp_path / "b.html").read_text() and (tmp_path / "b.html.json").exists()
