@@ -31,22 +31,23 @@ def environment(checkout: Path, folder: Path, weights: Path | None = None) -> di
 
     Args:
         checkout: Whose package is imported.
-        folder: For what the process keeps, but for the font cache, which lies beside it.
+        folder: For what the process keeps; it may exist.
         weights: Folder of checkpoints.
     """
-    home, entry_points, matplotlib = folder / "home", folder / "entry_points", folder.parent / "matplotlib"
-    for place in (home, entry_points, matplotlib):
+    home, entry_points = folder / "home", folder / "entry_points"
+    for place in (home, entry_points):
         place.mkdir(parents=True, exist_ok=True)
     # pyiqa finds the metric by its entry point: that of this checkout, whatever is installed.
     command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(entry_points)]
     subprocess.run(command, cwd=checkout, check=True, capture_output=True)
-    (matplotlib / "matplotlibrc").write_text("svg.hashsalt: same\n")
+    (folder / "matplotlibrc").write_text("svg.hashsalt: same\n")
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR") if name in os.environ}
     return kept | {
         "PYTHONPATH": f"{entry_points}{os.pathsep}{checkout}",
         "PYTHONWARNINGS": "ignore::DeprecationWarning",  # old module paths warn, by intention; tests see to it
         "HOME": str(home),
-        "MPLCONFIGDIR": str(matplotlib),
+        "MATPLOTLIBRC": str(folder / "matplotlibrc"),
+        "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR", str(Path.home() / ".cache/matplotlib")),  # its list of fonts
         "SOURCE_DATE_EPOCH": "0",  # dates in SVG
         "COLUMNS": "100",
         "PYTHONHASHSEED": "0",  # an unknown word that a warning names is the first of a set
