@@ -90,7 +90,7 @@ def fit(
         scores: images and their scores: a table, a CSV file, or the name of a data set of pyiqa's. All images are
             fitted to, unless a column of splits says otherwise.
         method: ``'affine'``, ``'ridge'`` or ``'cache'``, see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`; or
-            ``'auto'``: the one with the least error in cross-validation.
+            ``'auto'``: by their errors in cross-validation, the simplest that is not clearly beaten.
         fit_on: ``'features'``, the image feature, or ``'stages'``, means and deviations of every stage of the tower.
         own_scale: predict scores as they were given, in place of shares of their range that are high where good.
         conformal: how often the true score shall lie between a lower and an upper bound, such as 0.9: a quarter of the
@@ -140,8 +140,9 @@ def fit(
     metadata = _metadata(metric, table, fit_on, own_scale, len(fit_to.shares), seed)
     methods = METHODS if method == "auto" else (method,)
     fitted = {name: FITS[name](fit_to) for name in methods}
-    errors = {name: _out_of_fold(name, fit_to, fitted[name], direction, metadata, seed) for name in methods}
-    best = min(methods, key=lambda name: errors[name].rmse)
+    predicted = {name: _out_of_fold(name, fit_to, fitted[name], direction, metadata, seed) for name in methods}
+    errors = {name: _agreement(each, fit_to.shares) for name, each in predicted.items()}
+    best = _chosen({name: (each - fit_to.shares) ** 2 for name, each in predicted.items()})
     head = _head(best, fitted[best], direction, metadata)
     if conformal is not None:
         half_width = _half_width(head, data_at["train"].at(held), conformal)
@@ -184,16 +185,29 @@ def _head(name: str, fitted: Fitted, direction: Tensor, metadata: Mapping[str, s
 
 def _out_of_fold(
     name: str, data: Data, fitted: Fitted, direction: Tensor, metadata: Mapping[str, str], seed: int
-) -> Agreement:
-    """How predictions for photos that had no say agree with their scores."""
+) -> Array:
+    """Predictions for each photo by a fit in which it had no say."""
     count = len(data.shares)
     if count > _NESTED or count - math.ceil(count / FOLDS) < NEEDED[name]:
-        return _agreement(fitted.left_out, data.shares)
+        return fitted.left_out
     order, predicted = np.random.default_rng(seed).permutation(count), np.empty(count)
     for fold in np.array_split(order, FOLDS):
         rest = data.at(np.setdiff1d(order, fold))
         predicted[fold] = _predicted(_head(name, FITS[name](rest), direction, metadata), data.at(fold))
-    return _agreement(predicted, data.shares)
+    return predicted
+
+
+def _chosen(squares: Mapping[str, Array]) -> str:
+    """The simplest method that no later one beats by more than one standard error of their squared errors' difference.
+
+    Of few photos the least error alone is luck too often.
+    """
+    best, *others = squares
+    for name in others:
+        gain = squares[best] - squares[name]
+        if gain.mean() > gain.std(ddof=1) / math.sqrt(len(gain)):
+            best = name
+    return best
 
 
 def _predicted(head: OpinionHead, data: Data) -> Array:
@@ -221,8 +235,10 @@ def _reason(best: str, errors: Mapping[str, Agreement], asked: str) -> str:
     if asked != "auto":
         return f"{best} was asked for."
     others = " and ".join(f"{error.rmse:.4f} of {name}" for name, error in errors.items() if name != best)
-    least = f"RMSE {errors[best].rmse:.4f}"
-    return f"{best} is the least off on photos that it was not fitted to: {least}, against {others}."
+    return (
+        f"{best} is chosen: on photos that it was not fitted to its RMSE is {errors[best].rmse:.4f}, against {others}; "
+        "a less simple method must be better by more than one standard error."
+    )
 
 
 def _metadata(

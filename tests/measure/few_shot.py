@@ -57,6 +57,7 @@ def main() -> None:
     add("--clip-weights")
     add("--features", help="folder of the feature store")
     add("--counts", type=int, nargs="+", default=[16, 50, 200, 1000, 4000])
+    add("--methods", nargs="+", default=list(NEEDED), choices=list(NEEDED))
     add("--seeds", type=int, default=5)
     add("--prompts-up-to", type=int, default=0, metavar="N", help="also learn prompts on as many photos (slow)")
     args = parser.parse_args()
@@ -69,7 +70,7 @@ def main() -> None:
     print("|---" * (len(args.counts) + 2) + "|")
     options = {"metric": metric, "features": args.features, "device": "cpu"}
     for fit_on in FIT_ON:
-        for method in NEEDED:
+        for method in args.methods:
             cells, seconds = [], 0.0
             for count in args.counts:
                 found = []

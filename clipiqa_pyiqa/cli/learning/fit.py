@@ -11,7 +11,8 @@ from ..options.scored_images import add_store_options, add_table_options, loadin
 EPILOG = """\
 The image tower stays frozen; a head on its stored features is fitted to the scores. Methods: affine (a line through the
 zero-shot score), ridge (that line and a linear function of all features), cache (scores of similar rated photos, mixed
-with the line), auto (the least error in cross-validation). The prompts that `clipiqa train` learns are a fourth way.
+with the line), auto (by cross-validation, the simplest that is not clearly beaten). The prompts that `clipiqa train`
+learns are a fourth way.
 
 examples:
   clipiqa fit scores.csv --out head.safetensors
