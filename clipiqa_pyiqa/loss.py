@@ -72,8 +72,11 @@ class CLIPIQALoss(nn.Module):
         CLIPIQAError: a ``ValueError``, for any option that cannot be honoured.
 
     Example:
-        >>> loss = CLIPIQALoss(form="nll", loss_weight=0.1)  # doctest: +SKIP
-        >>> (F.l1_loss(restored, target) + loss(restored)).backward()  # doctest: +SKIP
+        >>> loss = CLIPIQALoss(form="nll", loss_weight=0.1, backbone="mini")  # without a backbone: the paper's RN50
+        >>> restored = torch.rand(2, 3, 64, 64, requires_grad=True)
+        >>> loss(restored).backward()
+        >>> restored.grad.abs().sum().item() > 0
+        True
     """
 
     def __init__(

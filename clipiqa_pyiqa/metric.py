@@ -83,8 +83,8 @@ class CLIPIQA(nn.Module):
         CLIPIQAError: a ``ValueError``, for any option that cannot be honoured; see :mod:`clipiqa_pyiqa.errors`.
 
     Example:
-        >>> metric = CLIPIQA()  # doctest: +SKIP
-        >>> metric(torch.rand(1, 3, 384, 512)).shape  # doctest: +SKIP
+        >>> metric = CLIPIQA(backbone="mini")  # without a backbone: CLIP's RN50, the paper's
+        >>> metric(torch.rand(1, 3, 96, 128)).shape
         torch.Size([1, 1])
     """
 

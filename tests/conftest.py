@@ -10,6 +10,8 @@ import pytest
 from seeded import save_seeded
 from seeded_compact import save_compact
 
+collect_ignore = ["measure", "helpers"]  # scripts to be run by hand, and what tests import
+
 
 @pytest.fixture(scope="session")
 def seeded_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:

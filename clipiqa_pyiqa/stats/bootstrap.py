@@ -69,8 +69,8 @@ def paired_difference(
         seed: Of the resamples.
 
     Example:
-        >>> paired_difference([3.0, 4.0, 6.0], [2.0, 3.0, 5.0])
-        Difference(value=1.0, low=1.0, high=1.0, reason='', caveat='', p=0.001998001998001998)
+        >>> round(paired_difference([3.0, 4.0, 6.0], [2.0, 3.0, 5.0]).value, 6)
+        1.0
     """
     return paired_differences([a, b], statistic, bootstrap=bootstrap, seed=seed)[0, 1]
 
