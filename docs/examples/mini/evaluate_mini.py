@@ -1,8 +1,10 @@
-"""Judge a `mini` file on photos that it was not trained on.
+"""Judge a `mini` file on photos and scores that it was not trained on.
 
-    python evaluate_mini.py FILE PHOTOS [PHOTOS ...] --only held-out-folder --output build/mini/report
+    python evaluate_mini.py FILE --photos HELD_OUT --noise CC_NOISE --calibration FOLDER --work build/mini --output report
+    python evaluate_mini.py FILE --rated BIQ2021 --work build/mini --output report        # val, once, at the end
 
-Writes `report.json` (everything) and `report.md` (the tables of docs/mini.md).
+Writes OUTPUT.json. Statistics of every image are kept in `--work`, so that another file of the same tower is judged in
+seconds.
 """
 
 from __future__ import annotations
@@ -11,96 +13,76 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from mini import evaluation
-from mini.model import fold_batchnorm, load
-from mini.samples import read_photos
+from mini.data import Rated
+from mini.model import Mini
+from mini.samples import find_photos, read_photo
+from scipy.stats import pearsonr, spearmanr
 
 
-def measure(path: Path, photos: evaluation.Photos, sizes: list[int], calibration: Path | None) -> dict:
-    """Every figure that docs/mini.md reports."""
-    model = fold_batchnorm(load(path))
-    by_size = {size: evaluation.resized(photos, size) for size in sizes}
-    by_size = {size: group for size, group in by_size.items() if group}
-    if 512 not in by_size:
-        raise SystemExit("no photo has a long side of 512 pixels or more: give larger photos, and 512 among --sizes")
-    report: dict = {"file": path.name, "photos": {size: len(group) for size, group in by_size.items()}}
-    report["names"] = sorted(photos)
-    report["speed 1024x768 (s)"] = evaluation.speed(model)
-    report["attributes"] = {size: evaluation.attributes(model, group) for size, group in by_size.items()}
-    report["quality"] = {size: evaluation.quality(model, group) for size, group in by_size.items()}
-    report["invariance"] = evaluation.invariance(model, by_size[512])
-    report["paraphrases"] = evaluation.paraphrases(model, by_size[512])
-    if calibration is not None:
-        report["calibration"] = evaluation.calibration(model, calibration)
+def on_photos(model: Mini, folders: list[Path], sizes: list[int]) -> dict:
+    """Attributes, quality, invariance, other words and local damage."""
+    photos = {path.stem: read_photo(path) for path in find_photos(folders)}
+    report: dict = {"photos": {}, "attributes": {}, "quality": {}}
+    for size in sizes:
+        group = evaluation.resized(photos, size)
+        report["photos"][size] = len(group)
+        report["attributes"][size] = evaluation.attributes(model, group)
+        report["quality"][size] = evaluation.quality(model, group)
+        if size == 512:
+            report["invariance"] = evaluation.invariance(model, group)
+            report["local"] = evaluation.local(model, group)
+            report["paraphrases"] = evaluation.paraphrases(model, group)
     return report
 
 
-def markdown(report: dict) -> str:
-    """The report as tables."""
-    sizes, by_size = list(report["attributes"]), report["attributes"]
-    lines = [f"Photos: {', '.join(f'{count} at {size} px' for size, count in report['photos'].items())}.", ""]
-    rows = []
-    for change in by_size[sizes[0]]:
-        found = [by_size[size].get(change) for size in sizes]
-        rows.append([change, *(f"{row['mean']:.3f} ({row['min']:.2f})" if row else "-" for row in found)])
-    lines += _table(["change, mean (min) Spearman", *(f"{size} px" for size in sizes)], rows)
-    for size, found in report["quality"].items():
-        head = [f"quality at {size} px", "pairs", "photo wins", "mild pairs", "photo wins", "SROCC with grade"]
-        rows = [
-            [
-                kind,
-                row["pairs"],
-                f"{row['won']:.1%}",
-                row["mild pairs"],
-                f"{row['mild won']:.1%}",
-                f"{row['srocc']:.3f}",
-            ]
-            for kind, row in found["kinds"].items()
-        ]
-        lines += _table(head, rows)
-    moves = list(report["invariance"]["untouched"])
-    lines += _table(
-        ["quality moves by, mean (max; share below 0.05)", *moves],
-        [
-            [state, *(f"{row[m]['mean']:.3f} ({row[m]['max']:.2f}; {row[m]['below 0.05']:.0%})" for m in moves)]
-            for state, row in report["invariance"].items()
-        ],
-    )
-    lines += _table(["other words (change)", "mean Spearman"],
-                    [[words, f"{value:.3f}"] for words, value in report["paraphrases"].items()])  # fmt: skip
-    if "calibration" in report:
-        lines += _table(["calibration image", "distorted", "reference"],
-                        [[name, f"{row['distorted']:.3f}", f"{row['reference']:.3f}"]
-                         for name, row in report["calibration"].items()])  # fmt: skip
-    lines.append(f"One 1024 x 768 image: {report['speed 1024x768 (s)']:.3f} s.")
-    return "\n".join(lines) + "\n"
+def agreement(score: np.ndarray, rated: Rated) -> dict:
+    """SROCC and PLCC with 95 % bootstrap intervals, over all and within each source; the raw score, no fit."""
+    source, rng = rated.sources(), np.random.default_rng(0)
 
+    def figures(rows: np.ndarray) -> list[float]:
+        mos, mine, where = rated.mos[rows], score[rows], source[rows]
+        within = [spearmanr(mine[where == one], mos[where == one]).statistic for one in np.unique(source)]
+        return [spearmanr(mine, mos).statistic, pearsonr(mine, mos).statistic, *within, float(np.mean(within))]
 
-def _table(head: list, rows: list[list]) -> list[str]:
-    cells = [head, ["---"] * len(head), *rows]
-    return [*("| " + " | ".join(map(str, row)) + " |" for row in cells), ""]
+    drawn = [figures(rng.integers(len(score), size=len(score))) for _ in range(1000)]
+    low, high = np.nanpercentile(drawn, (2.5, 97.5), axis=0)
+    names = ["SROCC", "PLCC", *(f"SROCC in {one}" for one in np.unique(source)), "SROCC within, mean"]
+    found = zip(names, figures(np.arange(len(score))), low, high, strict=True)
+    return {name: [round(float(v), 4) for v in values] for name, *values in found}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="the .safetensors file")
-    parser.add_argument("photos", type=Path, nargs="+", help="folders of photos, searched recursively")
-    parser.add_argument("--only", nargs="*", default=[], help="take only photos whose path contains one of these")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512, 1024], help="long sides; 512 must be one")
+    parser.add_argument("--photos", type=Path, nargs="+", help="folders of undistorted photos, held out")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512, 1024], help="long sides")
+    parser.add_argument("--noise", type=Path, help="a folder with `clean` and `noisy`")
     parser.add_argument("--calibration", type=Path, help="a folder with `dist` and `ref`")
+    parser.add_argument("--rated", type=Path, help="BIQ2021: its `val` is judged")
+    parser.add_argument("--work", type=Path, default=Path("build/mini"))
     parser.add_argument("--output", type=Path, default=Path("build/mini/report"), help="without suffix")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    photos = read_photos(args.photos, max_side=1600)
-    if args.only:
-        photos = {name: photo for name, photo in photos.items() if any(word in name for word in args.only)}
-    report = measure(args.file, photos, args.sizes, args.calibration)
+    model = Mini(args.file, evaluation.Statistics(args.work / "judged"))
+    report: dict = {}
+    if args.photos:
+        report |= on_photos(model, args.photos, args.sizes)
+    if args.noise:
+        report["camera noise"] = evaluation.camera_noise(model, args.noise)
+    if args.calibration:
+        report["calibration"] = evaluation.calibration(model, args.calibration)
+    if args.rated:
+        rated = Rated.read(args.rated, "val")
+        score = evaluation.opinions(model, rated)
+        report["opinions"] = agreement(score, rated)
+        report["scores"] = dict(zip(rated.names, score.round(5).tolist(), strict=True))
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.with_suffix(".json").write_text(json.dumps(report, indent=1))
-    args.output.with_suffix(".md").write_text(markdown(report))
-    print(markdown(report))
+    print(json.dumps({key: value for key, value in report.items() if key != "scores"}, indent=1))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,7 +14,10 @@ from PIL import Image, ImageEnhance, ImageFilter
 from scipy.stats import spearmanr
 
 from .distort import GRADES, jpeg_quality, parameter, rescale_by
-from .model import MiniCLIP
+from .collect import local_statistics, statistics
+from .data import Rated
+from .model import Mini
+from .report import area
 from .words import AXES, LOOKS
 
 Photos = dict[str, Image.Image]
@@ -73,26 +78,44 @@ def resized(photos: Photos, side: int) -> Photos:
     return {name: photo for name, photo in small.items() if photo is not None}
 
 
+class Statistics:
+    """Statistics of images by their content, kept in a folder: the tower is frozen, so that they hold for every head."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, image: Image.Image, local: bool = False) -> torch.Tensor:
+        """(1, S), or (1, H // 32, W // 32, S) of the cells."""
+        pixels = np.asarray(image)
+        key = hashlib.blake2b(pixels.tobytes() + str((pixels.shape, local)).encode(), digest_size=16).hexdigest()
+        path = self.folder / f"{key}.npy"
+        if not path.exists():
+            part = path.with_suffix(f".{os.getpid()}.part")
+            with part.open("wb") as file:
+                np.save(file, local_statistics(image)[None] if local else statistics([image]))
+            part.replace(path)
+        return torch.from_numpy(np.load(path).astype(np.float32))
+
+
 class Scorer:
     """Scores PIL images with one model and fixed prompt pairs."""
 
-    def __init__(self, model: MiniCLIP, pairs: Sequence[tuple[str, str]] = CANONICAL) -> None:
+    def __init__(self, model: Mini, pairs: Sequence[tuple[str, str]] = CANONICAL) -> None:
         self.model = model
         with torch.inference_mode():
-            text = model.encode_text([text for pair in pairs for text in pair]).view(len(pairs), 2, -1)
-            self.question = model.clip.logit_scale.exp() * (text[:, 0] - text[:, 1]).T  # (D, pairs)
+            self.question = model.questions(list(pairs))
 
     @torch.inference_mode()
     def __call__(self, images: Iterable[Image.Image]) -> np.ndarray:
         """Images -> (N, pairs)."""
-        features = torch.cat([self.model.encode_image(to_tensor(image)) for image in images])
+        features = torch.cat([self.model.embed(self.model.statistics(image)) for image in images])
         return (features @ self.question).double().sigmoid().numpy()
 
-
-def to_tensor(image: Image.Image) -> torch.Tensor:
-    """PIL -> (1, 3, H, W) in [0, 1]."""
-    tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-    return tensor.contiguous(memory_format=torch.channels_last)
+    @torch.inference_mode()
+    def cells(self, image: Image.Image) -> np.ndarray:
+        """Image -> (H // 32, W // 32, pairs): logits of each cell."""
+        return (self.model.embed(self.model.statistics(image, local=True))[0] @ self.question).numpy()
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -102,7 +125,7 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float(spearmanr(first, second).statistic)
 
 
-def attributes(model: MiniCLIP, photos: Photos) -> dict[str, dict]:
+def attributes(model: Mini, photos: Photos) -> dict[str, dict]:
     """Spearman of score against step, per photo, for every change of Fig. 4. A photo without colour has no colour
     steps and is left out of that one."""
     scorer, report = Scorer(model), {}
@@ -132,7 +155,7 @@ def is_coloured(photo: Image.Image) -> bool:
     return bool(np.ptp(pixels, axis=-1).mean() > 6)
 
 
-def quality(model: MiniCLIP, photos: Photos) -> dict:
+def quality(model: Mini, photos: Photos) -> dict:
     """The untouched photo against each distorted version (share of wins, clear and mild grades apart), and SROCC of
     score against grade over all contents; per kind and over all kinds."""
     scorer = Scorer(model, CANONICAL[:1])
@@ -169,7 +192,7 @@ def _figures(scores: np.ndarray, won: np.ndarray, mild: np.ndarray) -> dict[str,
     }
 
 
-def invariance(model: MiniCLIP, photos: Photos) -> dict[str, dict]:
+def invariance(model: Mini, photos: Photos) -> dict[str, dict]:
     """How far `quality` moves under a flip and under x 0.75 and x 1.33, for photos and for distorted ones."""
     scorer = Scorer(model, CANONICAL[:1])
     states: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -198,7 +221,7 @@ def invariance(model: MiniCLIP, photos: Photos) -> dict[str, dict]:
     return report
 
 
-def paraphrases(model: MiniCLIP, photos: Photos) -> dict[str, float]:
+def paraphrases(model: Mini, photos: Photos) -> dict[str, float]:
     """Mean Spearman for other wordings: of an attribute against its steps, of quality against grade."""
     report: dict[str, float] = {}
     for change in dict.fromkeys(PARAPHRASES.values()):
@@ -223,7 +246,51 @@ def _mean_spearman(scores: list[np.ndarray], pairs: Sequence[tuple[str, str]], c
     }
 
 
-def calibration(model: MiniCLIP, folder: Path) -> dict[str, dict[str, float]]:
+LOCAL = {
+    "blur 3 px": ("sharpness", lambda im: im.filter(ImageFilter.GaussianBlur(3))),
+    "noise 20": ("noisiness", lambda im: add_noise(im, 20)),
+    "brightness x 0.4": ("brightness", lambda im: ImageEnhance.Brightness(im).enhance(0.4)),
+    "JPEG 10": ("quality", lambda im: jpeg_quality(im, 10)),
+}
+
+
+def local(model: Mini, photos: Photos) -> dict[str, float]:
+    """Half of each photo changed, left or right in turn: area under the curve of the cells in and out of the changed
+    half, by the axis that should tell; mean over photos. Cells whose surroundings reach over the border count too."""
+    scorer, report = Scorer(model), {}
+    for name, (axis, change) in LOCAL.items():
+        areas = []
+        for i, photo in enumerate(photos.values()):
+            changed, middle = np.array(photo), photo.width // 2
+            half = slice(None, middle) if i % 2 else slice(middle, None)
+            changed[:, half] = np.asarray(change(photo))[:, half]
+            found = scorer.cells(Image.fromarray(changed))[..., AXES.index(axis)]
+            centres = np.arange(found.shape[1]) * 32 + 16
+            inside = (centres < middle) if i % 2 else (centres >= middle)
+            areas.append(area(found[:, inside].ravel(), found[:, ~inside].ravel()))
+        report[name] = float(np.mean(areas))
+    return report
+
+
+def camera_noise(model: Mini, folder: Path) -> dict[str, float]:
+    """How often the clean one of real pairs (`clean` and `noisy`, same names) scores above the noisy one."""
+    scorer = Scorer(model)
+    won = []
+    for path in sorted((folder / "clean").iterdir()):
+        with Image.open(path) as clean, Image.open(folder / "noisy" / path.name) as noisy:
+            scores = scorer([clean.convert("RGB"), noisy.convert("RGB")])
+        won.append(scores[0] > scores[1])
+    shares = np.mean(won, 0)
+    return {axis: float(shares[AXES.index(axis)]) for axis in ("noisiness", "quality", "sharpness")} | {"pairs": len(won)}
+
+
+def opinions(model: Mini, rated: Rated) -> np.ndarray:
+    """`quality` of rated photos, as it comes."""
+    scorer = Scorer(model, CANONICAL[:1])
+    return scorer(rated.photo(i) for i in range(len(rated.names)))[:, 0]
+
+
+def calibration(model: Mini, folder: Path) -> dict[str, dict[str, float]]:
     """`quality` of pyiqa's calibration images and of their references (folders `dist` and `ref`, same order)."""
     scorer, report = Scorer(model, CANONICAL[:1]), {}
     references = {path.stem.lower().split("_")[0]: path for path in sorted((folder / "ref").iterdir())}
@@ -233,14 +300,3 @@ def calibration(model: MiniCLIP, folder: Path) -> dict[str, dict[str, float]]:
             scores = scorer([distorted.convert("RGB"), clean.convert("RGB")])[:, 0]
         report[path.name] = {"distorted": float(scores[0]), "reference": float(scores[1])}
     return report
-
-
-def speed(model: MiniCLIP, repeats: int = 10) -> float:
-    """Seconds for one 1024 x 768 image, the fastest of `repeats`."""
-    x, times = torch.rand(1, 3, 768, 1024).contiguous(memory_format=torch.channels_last), []
-    with torch.inference_mode():
-        for _ in range(repeats + 1):
-            began = time.perf_counter()
-            model.encode_image(x)
-            times.append(time.perf_counter() - began)
-    return min(times[1:])

@@ -1,0 +1,182 @@
+"""The four kinds of training data as rows of statistics: rated photos, moved photos, graded groups, local windows."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .collect import Columns, local_statistics, statistics
+from .samples import N, Q, S, VERSIONS, Photo, detail, draw_crop, find_photos, read_photo, strengths, versions
+
+CELLS = 8  # local windows taken from each half
+
+
+@dataclass(frozen=True)
+class Rated:
+    """Photos with human scores: name and MOS in [0, 1]."""
+
+    folder: Path
+    names: tuple[str, ...]
+    mos: np.ndarray
+
+    @classmethod
+    def read(cls, folder: Path, split: str) -> Rated:
+        """One split of BIQ2021: `folder/images` and `folder/scores.csv`."""
+        with (folder / "scores.csv").open(encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["split"] == split]
+        return cls(folder, tuple(row["image"] for row in rows), np.array([float(row["mos"]) for row in rows], np.float32))
+
+    def photo(self, index: int) -> Image.Image:
+        return read_photo(self.folder / "images" / self.names[index])
+
+    def folds(self, count: int) -> np.ndarray:
+        """A fold for each photo; neighbours in a source's numbering often show the same scene and stay together."""
+        blocks = [f"{name[:4]} {int(Path(name).stem[5:]) // 25}" for name in self.names]
+        unique = sorted(set(blocks))
+        drawn = dict(zip(unique, np.random.default_rng(0).permutation(len(unique)) % count, strict=True))
+        return np.array([drawn[block] for block in blocks])
+
+    def sources(self) -> np.ndarray:
+        return np.array([name[:4] for name in self.names])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How groups are drawn; `kinds` and `sizes` map to their odds."""
+
+    seed: int
+    kinds: dict[str, float]
+    local_kinds: dict[str, float]
+    sizes: dict[int, float]
+
+
+class Data:
+    """Makes rows by index, each from its own seed.
+
+    Args:
+        recipe: what is drawn.
+        rated: photos with scores to train on.
+        folders: folders of pristine photos, at most 1600 px used.
+        good: from which MOS on a rated photo serves as pristine too.
+    """
+
+    def __init__(self, recipe: Recipe, rated: Rated, folders: list[Path], good: float) -> None:
+        self.recipe, self.rated = recipe, rated
+        self.pristine = [read_photo(path) for path in find_photos(folders)]
+        self.good = np.flatnonzero(rated.mos >= good)
+        self.moved = np.random.default_rng(recipe.seed).permutation(len(rated.names))
+
+    def real(self, index: int) -> Columns:
+        """A rated photo at its own size."""
+        return {"stats": statistics([self.rated.photo(index)]), "photo": np.array([index])}
+
+    def move(self, index: int) -> Columns:
+        """A rated photo flipped, a little smaller and a little larger: the same score is wanted."""
+        rng = np.random.default_rng((self.recipe.seed, 1, index))
+        photo_index = int(self.moved[index])
+        photo = self.rated.photo(photo_index)
+        made = [photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
+        for factor in (rng.uniform(0.65, 0.95), rng.uniform(1.05, 1.35)):
+            made.append(photo.resize((round(photo.width * factor),) * 2, Image.Resampling.BICUBIC))
+        return {"stats": statistics(made), "photo": np.full(3, photo_index)}
+
+    def _source(self, rng: np.random.Generator) -> tuple[Image.Image, int]:
+        """A pristine photo, and its index among the rated ones (-1: not rated)."""
+        if rng.random() < 0.4:
+            return self.pristine[int(rng.integers(len(self.pristine)))], -1
+        index = int(rng.choice(self.good))
+        return self.rated.photo(index), index
+
+    def _draw(self, odds: dict, rng: np.random.Generator) -> str | int:
+        names = list(odds)
+        return names[rng.choice(len(names), p=np.array(list(odds.values())) / sum(odds.values()))]
+
+    def group(self, index: int) -> Columns:
+        """A crop, its changed versions, and one of these moved (flipped or of another size)."""
+        rng = np.random.default_rng((self.recipe.seed, 2, index))
+        side, kind = int(self._draw(self.recipe.sizes, rng)), str(self._draw(self.recipe.kinds, rng))
+        height, width = ((side * np.array(((1, 1), (0.75, 1), (1, 0.75))[rng.integers(3)])).astype(int)
+                         + rng.integers(0, 16, 2)).tolist()  # fmt: skip
+        photo, source = self._source(rng)
+        margin = 8
+        crop = draw_crop(photo, height + margin, width + margin, rng)
+        aligned = rng.random() < 0.6  # JPEG's blocks to the crop
+        dy, dx = (0, 0) if aligned else rng.integers(0, margin + 1, 2)
+        box = (int(dx), int(dy), int(dx) + width, int(dy) + height)
+        made = versions(crop.crop(box) if aligned else crop, kind, strengths(VERSIONS - 1, rng), rng)
+        images = [image if aligned else image.crop(box) for image, _ in made]
+        target = np.stack([labels.target for _, labels in made])
+        weight = np.stack([labels.weight for _, labels in made])
+        sharp = float(np.clip(detail(crop).mean() / 6, 0.15, 1))
+        weight[:, S] *= sharp
+        weight[:, Q] *= 0.4 + 0.6 * sharp
+        twin = int(rng.integers(VERSIONS))
+        moved = images[twin]
+        if rng.random() < 0.3:
+            moved = moved.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        else:
+            factor = rng.choice((rng.uniform(0.7, 0.95), rng.uniform(1.05, 1.35)))
+            moved = moved.resize((round(moved.width * factor), round(moved.height * factor)), Image.Resampling.BICUBIC)
+        return {
+            "stats": statistics(images), "target": target, "weight": weight, "photo": np.full(VERSIONS, source),
+            "kind": np.full(VERSIONS, list(self.recipe.kinds).index(kind)), "moved": statistics([moved]),
+            "twin": np.array([index * VERSIONS + twin]),
+        }  # fmt: skip
+
+    def window(self, index: int) -> Columns:
+        """Local windows of a photo and of the same photo with one half changed: pairs of the same place.
+
+        Columns: `stats` of the photo that was changed, `before` of the photo that was not; `target` and `weight` of
+        the former; `changed`: whether the window lies in the changed half.
+        """
+        rng = np.random.default_rng((self.recipe.seed, 3, index))
+        kind = str(self._draw(self.recipe.local_kinds, rng))
+        if rng.random() < 0.35:
+            source = int(rng.integers(len(self.rated.names)))  # of any quality
+            photo = self.rated.photo(source)
+        else:
+            photo, source = self._source(rng)
+        height, width = rng.integers(288, 513, 2).tolist()
+        crop = draw_crop(photo, height, width, rng)
+        before, after = versions(crop, kind, [float(rng.uniform(0.25, 1.0))], rng)
+        crop = before[0]
+        mixed = np.array(crop)
+        axis, share, second = int(rng.integers(2)), rng.uniform(0.4, 0.6), bool(rng.integers(2))
+        border = round(share * mixed.shape[axis])
+        half = [slice(None), slice(None)]
+        half[axis] = slice(border, None) if second else slice(None, border)
+        mixed[tuple(half)] = np.asarray(after[0])[tuple(half)]
+        inside = np.zeros(mixed.shape[:2], bool)
+        inside[tuple(half)] = True
+        rows, columns = height // 32, width // 32
+        share_inside = _windows(inside[: rows * 32, : columns * 32].astype(np.float32))
+        sharp = _windows(np.pad(detail(crop), ((0, 1), (0, 1)))[: rows * 32, : columns * 32]) / 6
+        chosen = np.concatenate([_some(share_inside > 0.95, rng), _some(share_inside < 0.05, rng)])
+        changed = share_inside.flat[chosen] > 0.5
+        target = np.where(changed[:, None], after[1].target, before[1].target)
+        weight = np.minimum(after[1].weight, before[1].weight)[None].repeat(len(chosen), 0)
+        weight[:, S] *= np.clip(sharp.flat[chosen], 0.05, 1)
+        weight[:, Q] *= np.clip(sharp.flat[chosen], 0.05, 1) if kind in ("blur", "rescale", "motion") else 1
+        stats = [local_statistics(image).reshape(rows * columns, -1)[chosen] for image in (Image.fromarray(mixed), crop)]
+        return {
+            "stats": stats[0], "before": stats[1], "target": target.astype(np.float32), "weight": weight,
+            "original": np.broadcast_to(before[1].target, target.shape).astype(np.float32),
+            "changed": changed, "photo": np.full(len(chosen), source), "window": np.full(len(chosen), index),
+            "kind": np.full(len(chosen), list(self.recipe.local_kinds).index(kind)),
+        }  # fmt: skip
+
+
+def _windows(values: np.ndarray) -> np.ndarray:
+    """(32 h, 32 w) -> (h, w): the mean over each cell and its neighbours."""
+    rows, columns = values.shape[0] // 32, values.shape[1] // 32
+    cells = np.pad(values.reshape(rows, 32, columns, 32).mean((1, 3)), 1, constant_values=np.nan)
+    return np.nanmean([cells[y : y + rows, x : x + columns] for y in range(3) for x in range(3)], axis=0)
+
+
+def _some(where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    found = np.flatnonzero(where)
+    return rng.permutation(found)[:CELLS]

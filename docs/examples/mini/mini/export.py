@@ -1,0 +1,67 @@
+"""The file: tower, statistics, hidden layer and projection multiplied out, text tower with the words it knows."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from .head import Basis, Head
+from .text import TextTower
+from .tower import CELL, EPS, HEAD, STAGES, STEM, load_imagenet
+
+FORMAT = "clipiqa-mini/2"
+
+
+def export(
+    path: Path,
+    basis: Basis,
+    answers: np.ndarray,
+    scale: tuple[np.ndarray, np.ndarray],
+    head: Head,
+    text: TextTower,
+    metadata: dict[str, object],
+) -> None:
+    """Write everything in fp16 but the statistics' mean and scale.
+
+    Args:
+        path: the `.safetensors` file.
+        basis: from statistics to coordinates.
+        answers: (P + 1, R) weights and constants of the linear questions.
+        scale: mean and deviation of each answer.
+        head: the trained head.
+        text: the trained text tower.
+        metadata: beside format, architecture, prompts and token ids.
+    """
+    # hidden(((z @ matrix) @ answers + constant - mean) / deviation), in float64
+    weight, constant = basis.matrix.double().numpy() @ answers[:-1] / scale[1], (answers[-1] - scale[0]) / scale[1]
+    first = head.hidden.weight.detach().double().numpy()
+    hidden = torch.from_numpy(first @ weight.T)
+    bias = torch.from_numpy(first @ constant) + head.hidden.bias.detach().double()
+    # a hidden unit may be scaled if the projection is scaled back: keep fp16 far from its limits
+    size = hidden.square().mean(1).sqrt() * 30
+    with torch.no_grad():
+        proj, proj_bias = head.projection()
+    tensors = {f"visual.{key}": value for key, value in load_imagenet().tensors.items()}
+    tensors |= {
+        "visual.statistics.mean": basis.mean, "visual.statistics.scale": basis.scale,
+        "visual.hidden.weight": hidden / size[:, None], "visual.hidden.bias": bias / size,
+        "visual.proj.weight": proj.double() * size, "visual.proj.bias": proj_bias,
+        "logit_scale": torch.tensor(math.log(100.0)),
+    } | dict(text.state_dict())  # fmt: skip
+    stored = {
+        key: value.float().contiguous() if "statistics" in key or key == "logit_scale" else value.half().contiguous()
+        for key, value in tensors.items()
+    }
+    architecture = {"stages": STAGES, "stem": STEM, "head": HEAD, "statistics_eps": EPS, "cell": CELL,
+                    "hidden": len(hidden), "embed_dim": len(proj_bias)}  # fmt: skip
+    about = {"format": FORMAT, "name": "mini", "architecture": json.dumps(architecture),
+             "prompts": json.dumps(text.prompts), "token_ids": json.dumps(text.ids.tolist()),
+             **{key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}}  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(stored, path, metadata=about)
+    path.chmod(0o644)  # safetensors writes for the owner only; a package is read by everyone
