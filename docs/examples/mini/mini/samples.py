@@ -134,7 +134,9 @@ def emphasise(target: np.ndarray, weight: np.ndarray, kind: np.ndarray) -> None:
     weight[noisy, S] = 0.4
     camera = kind == "camera"
     target[camera, Q] = worth(0.0) - 1.8 * (worth(0.0) - target[camera, Q])
-    weight[camera, Q] *= 3
+    weight[camera, Q] *= 4
+    weight[np.isin(kind, ("contrast", "contrast_factor")), Q] *= 2
+    weight[kind == "sharpness", S] *= 3
     weight[np.isin(kind, ("brightness", "darken")), B] *= 6
 
 
