@@ -18,13 +18,15 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
+from mini import evaluation
 from mini.answers import answer, axis_questions, fit, opinion_questions
 from mini.collect import collect
 from mini.data import Data, Rated, Recipe
 from mini.export import export
-from mini.head import Basis, Head, train_head, with_logarithms
+from mini.head import Basis, Head, merged, train_head, with_logarithms
+from mini.model import Mini
 from mini.report import local_report, opinion_report
-from mini.samples import VERSIONS, grainy_is_not_sharp
+from mini.samples import VERSIONS, emphasise, find_photos, rather_exposure, read_photo
 from mini.text import Directions, TextTower, train_text
 from mini.words import AXES
 
@@ -46,7 +48,8 @@ def basis_of(made: dict, config: dict, seed: int, path: Path) -> Basis:
     if not path.exists():
         rng = np.random.default_rng(seed)
         rows = [made["real"]["stats"]]
-        for name, column, count in (("group", "stats", config["groups"]), ("window", "stats", config["windows"] * 2 // 3),
+        for name, column, count in (("group", "stats", config["groups"]),
+                                    ("window", "stats", config["windows"] * 2 // 3),
                                     ("window", "before", config["windows"] // 3)):  # fmt: skip
             rows.append(made[name][column][np.sort(rng.permutation(len(made[name][column]))[:count])])
         basis = Basis.fit(with_logarithms(np.concatenate(rows)), config["size"], config["power"])
@@ -65,7 +68,7 @@ def coordinates_of(made: dict, basis: Basis, rated: Rated, config: dict, path: P
             "group": basis(group["stats"]).reshape(count, VERSIONS, size), "twin": basis(group["moved"]),
             "window": np.stack([basis(window["stats"]), basis(window["before"])], 1),
         }  # fmt: skip
-        np.savez(path, **coordinates)
+        np.savez(path, **coordinates)  # type: ignore[arg-type]
     found = dict(np.load(path))
     fold, group, window = rated.folds(folds), made["group"], made["window"]
 
@@ -73,7 +76,10 @@ def coordinates_of(made: dict, basis: Basis, rated: Rated, config: dict, path: P
         return np.where(photo >= 0, fold[photo], index % folds)  # wallpapers: anywhere, all versions together
 
     for rows, kinds in ((group, config["kinds"]), (window, config["local_kinds"])):
-        grainy_is_not_sharp(rows["target"], rows["weight"], np.array(list(kinds))[rows["kind"]])
+        emphasise(rows["target"], rows["weight"], np.array(list(kinds))[rows["kind"]])
+    rather_exposure(window["target"], window["original"])
+    rather_exposure(window["original"], window["original"].copy())
+    rather_exposure(group["target"], group["target"][::VERSIONS].repeat(VERSIONS, 0))
     shape = (-1, VERSIONS, len(AXES))
     photo = made["move"]["photo"]
     return {
@@ -106,7 +112,9 @@ def without(tensors: dict[str, torch.Tensor], data: dict, fold: int) -> dict[str
     folds = {"fold": ("real", "mos", "source"), "moved fold": ("moved", "still"),
              "group fold": ("group", "group target", "group weight", "twin", "twin of"),
              "window fold": ("window", "window target", "window weight")}  # fmt: skip
-    kept = {name: torch.from_numpy(np.flatnonzero(data[which] != fold)) for which, names in folds.items() for name in names}
+    kept = {
+        name: torch.from_numpy(np.flatnonzero(data[which] != fold)) for which, names in folds.items() for name in names
+    }
     return {name: tensor[kept[name]] for name, tensor in tensors.items()}
 
 
@@ -119,6 +127,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("build/mini/mini.safetensors"))
     parser.add_argument("--workers", type=int, default=2, help="processes that compute statistics")
     parser.add_argument("--threads", type=int, default=2, help="of the trainings")
+    parser.add_argument("--held-out", type=Path, nargs="+", help="folders of photos to try local damage on at the end")
     parser.add_argument("--no-folds", action="store_true", help="leave the cross-validation of the head out")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -131,7 +140,10 @@ def main() -> None:
 
     words = config["text"]
     torch.manual_seed(config["seed"])
-    directions, text = Directions(words["dim"], config["seed"]), TextTower(words["width"], words["layers"], words["dim"])
+    directions, text = (
+        Directions(words["dim"], config["seed"]),
+        TextTower(words["width"], words["layers"], words["dim"]),
+    )
     if not (args.work / "text.pt").exists():
         train_text(text, directions, words["steps"], words["batch"], words["rate"], config["seed"])
         torch.save(text.state_dict(), args.work / "text.pt")
@@ -151,32 +163,45 @@ def main() -> None:
     scale = raw.mean(0), raw.std(0)
     tensors = tensors_of(data, answers, scale, rated)
 
-    def trained(tensors: dict[str, torch.Tensor], seed: int) -> Head:
-        torch.manual_seed(seed)
-        options = config["head"]
-        head = Head(answers.shape[2], options["hidden"], options["free"], directions, texts)
-        train_head(head, tensors, options, config["loss"], seed)
-        return head.eval()
+    def trained(tensors: dict[str, torch.Tensor], name: str) -> Head:
+        options, heads = config["head"], []
+        for member in range(options["members"]):
+            path = args.work / f"head-{name}-{member}.pt"
+            torch.manual_seed(config["seed"] + member)
+            head = Head(answers.shape[2], options["hidden"], options["free"], directions, texts)
+            if not path.exists():
+                train_head(head, tensors, options, config["loss"], config["seed"] + member)
+                torch.save(head.state_dict(), path)
+            head.load_state_dict(torch.load(path, weights_only=True))
+            heads.append(head)
+        return merged(heads, options["free"], directions, texts)
 
     if not args.no_folds:
         logits = {name: torch.zeros(*tensors[name].shape[:-1], len(AXES)) for name in ("real", "group", "window")}
         for fold in range(config["folds"]):
-            head = trained(without(tensors, data, fold), config["seed"] + fold)
+            head = trained(without(tensors, data, fold), f"without-{fold}")
             with torch.no_grad():
                 for name, which in (("real", "fold"), ("group", "group fold"), ("window", "window fold")):
                     mine = torch.from_numpy(np.flatnonzero(data[which] == fold))
                     logits[name][mine] = head.logits(tensors[name][mine])
-        np.savez(args.work / "out_of_fold.npz", **{name: value.numpy() for name, value in logits.items()})
+        np.savez(args.work / "out_of_fold.npz", **{name: value.numpy() for name, value in logits.items()})  # type: ignore[arg-type]
         print(opinion_report(logits["real"][:, 0].sigmoid().numpy(), rated))
         print(local_report(logits["window"].numpy(), made["window"], list(config["local_kinds"])), flush=True)
 
-    head = trained(tensors, config["seed"])
-    torch.save(head.state_dict(), args.work / "head.pt")
-    note = f"ImageNet's EfficientNet-Lite0, frozen; asked with {len(rated.names)} scores of BIQ2021 and graded distortions"
+    head = trained(tensors, "all")
+    note = (
+        f"ImageNet's EfficientNet-Lite0, frozen; asked with {len(rated.names)} scores of BIQ2021 and graded distortions"
+    )
     export(args.output, basis, answers[-1], scale, head, text, {
         "recipe_version": config["version"], "seed": config["seed"], "note": note, "recipe": json.dumps(config),
     })  # fmt: skip
     print(f"wrote {args.output}, {args.output.stat().st_size / 1e6:.1f} MB")
+    if args.held_out:
+        photos = {path.stem: read_photo(path) for path in find_photos(args.held_out)}
+        model = Mini(args.output, evaluation.Statistics(args.work / "judged"))
+        print(
+            "half changed, area under the curve:", json.dumps(evaluation.local(model, evaluation.resized(photos, 512)))
+        )
 
 
 if __name__ == "__main__":

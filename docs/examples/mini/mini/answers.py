@@ -15,7 +15,13 @@ from .words import AXES
 
 
 def opinion_questions(x: np.ndarray, mos: np.ndarray, source: np.ndarray, fold: np.ndarray, wanted: list) -> list:
-    """(parts, penalty) of each question about the rated photos."""
+    """(parts, penalty) of each question about the rated photos.
+
+    Penalties are those of a basis that keeps every direction's spread: opinions rest on the directions in which photos
+    differ much, degradations also on small ones.
+    """
+    spread = x.std(0)
+    spread_penalty = np.square(x * spread).mean() / np.square(spread)
     everywhere, sources = np.ones(len(x)), np.unique(source)
     ranks = norm.ppf(rankdata(mos) / (len(mos) + 1))
     own = np.zeros(len(mos))
@@ -27,7 +33,7 @@ def opinion_questions(x: np.ndarray, mos: np.ndarray, source: np.ndarray, fold: 
         parts = []
         for one in names:
             mine = source == one
-            parts.append(Rows(x[mine] - x[mine].mean(0), own[mine] - own[mine].mean(), everywhere[mine], fold[mine], 0.0,
+            parts.append(Rows(x[mine] - x[mine].mean(0), own[mine] - own[mine].mean(), everywhere[mine], fold[mine], 0,
                               1 / len(names)))  # fmt: skip
         return parts
 
@@ -43,7 +49,7 @@ def opinion_questions(x: np.ndarray, mos: np.ndarray, source: np.ndarray, fold: 
             parts = opinion_rows(x, np.where(source == name[3:], 1.0, -1.0), source, fold, 0)
         else:
             parts = differences([name])
-        questions.append((parts, float(penalty)))
+        questions.append((parts, penalty * spread_penalty))
     return questions
 
 
@@ -71,7 +77,7 @@ def axis_questions(data: dict[str, np.ndarray], config: dict) -> list:
                               folds.repeat(VERSIONS), 1.0, absolute))  # fmt: skip
             parts.append(Rows(window[:, 0], window_target[:, 0, axis], window_weight[:, 0, axis], window_fold, 1.0,
                               0.5 * absolute))  # fmt: skip
-        questions.append((parts, config["penalty"]))
+        questions.append((parts, np.full(size, config["penalty"])))
     return questions
 
 

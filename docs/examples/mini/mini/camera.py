@@ -62,7 +62,9 @@ class Camera:
         variance = noise**2 * (self.read_share + (1 - self.read_share) * raw / 0.18)
         grain = torch.from_numpy(rng.standard_normal(raw.shape, dtype=np.float32)) * variance.sqrt()
         if self.banding:
-            grain = grain + self.banding * noise * torch.from_numpy(rng.standard_normal((len(raw), 1), dtype=np.float32))
+            grain = grain + self.banding * noise * torch.from_numpy(
+                rng.standard_normal((len(raw), 1), dtype=np.float32)
+            )
         raw = (raw + grain).clamp(0, 1)
         rgb = (demosaic(raw, self.malvar) * gains).clamp(0, 1)
         rgb = torch.where(rgb <= 0.0031308, rgb * 12.92, 1.055 * rgb.clamp(min=1e-6) ** (1 / 2.4) - 0.055)
@@ -104,8 +106,10 @@ def demosaic(raw: torch.Tensor, malvar: bool) -> torch.Tensor:
     masks[1] = 1 - masks[0] - masks[2]
     if not malvar:
         planes = F.pad((raw * masks)[:, None], (2, 2, 2, 2), mode="reflect")
-        kernels = (_SQUARE, _CROSS, _SQUARE)
-        found = [F.conv2d(plane[None], kernel[None, None])[0, 0] for plane, kernel in zip(planes, kernels, strict=True)]
+        found = [
+            F.conv2d(plane[None], kernel[None, None])[0, 0]
+            for plane, kernel in zip(planes, (_SQUARE, _CROSS, _SQUARE), strict=True)
+        ]
         return torch.stack(found)[:, 1:-1, 1:-1]
     padded = F.pad(raw[None, None], (2, 2, 2, 2), mode="reflect")
     kernels = torch.stack([_GREEN, _ROW, _ROW.T.contiguous(), _OPPOSITE])[:, None].float()

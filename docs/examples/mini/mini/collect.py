@@ -53,11 +53,13 @@ def _write(index: int, make: Callable[[int], Columns], path: Path, size: int, co
     path = path / f"{index:04d}.npz"
     part = path.with_suffix(f".{os.getpid()}.part")
     with part.open("wb") as file:
-        np.savez(file, **merged)
+        np.savez(file, **merged)  # type: ignore[arg-type]
     part.replace(path)
 
 
-def collect(name: str, count: int, make: Callable[[int], Columns], work: Path, size: int = 32, workers: int = 2) -> Columns:
+def collect(
+    name: str, count: int, make: Callable[[int], Columns], work: Path, size: int = 32, workers: int = 2
+) -> Columns:
     """`make(0)` ... `make(count - 1)`, each some rows of the same columns, one below the other.
 
     `make` must depend on its index only. What is already in `work / name` is not computed again.

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from .collect import Columns, local_statistics, statistics
-from .samples import N, Q, S, VERSIONS, Photo, detail, draw_crop, find_photos, read_photo, strengths, versions
+from .samples import VERSIONS, Q, S, detail, draw_crop, find_photos, read_photo, strengths, versions
 
 CELLS = 8  # local windows taken from each half
 
@@ -28,7 +28,9 @@ class Rated:
         """One split of BIQ2021: `folder/images` and `folder/scores.csv`."""
         with (folder / "scores.csv").open(encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row["split"] == split]
-        return cls(folder, tuple(row["image"] for row in rows), np.array([float(row["mos"]) for row in rows], np.float32))
+        return cls(
+            folder, tuple(row["image"] for row in rows), np.array([float(row["mos"]) for row in rows], np.float32)
+        )
 
     def photo(self, index: int) -> Image.Image:
         return read_photo(self.folder / "images" / self.names[index])
@@ -107,7 +109,7 @@ class Data:
         aligned = rng.random() < 0.6  # JPEG's blocks to the crop
         dy, dx = (0, 0) if aligned else rng.integers(0, margin + 1, 2)
         box = (int(dx), int(dy), int(dx) + width, int(dy) + height)
-        made = versions(crop.crop(box) if aligned else crop, kind, strengths(VERSIONS - 1, rng), rng)
+        made = versions(crop.crop(box) if aligned else crop, kind, strengths(VERSIONS - 1, rng).tolist(), rng)
         images = [image if aligned else image.crop(box) for image, _ in made]
         target = np.stack([labels.target for _, labels in made])
         weight = np.stack([labels.weight for _, labels in made])
@@ -161,7 +163,9 @@ class Data:
         weight = np.minimum(after[1].weight, before[1].weight)[None].repeat(len(chosen), 0)
         weight[:, S] *= np.clip(sharp.flat[chosen], 0.05, 1)
         weight[:, Q] *= np.clip(sharp.flat[chosen], 0.05, 1) if kind in ("blur", "rescale", "motion") else 1
-        stats = [local_statistics(image).reshape(rows * columns, -1)[chosen] for image in (Image.fromarray(mixed), crop)]
+        stats = [
+            local_statistics(image).reshape(rows * columns, -1)[chosen] for image in (Image.fromarray(mixed), crop)
+        ]
         return {
             "stats": stats[0], "before": stats[1], "target": target.astype(np.float32), "weight": weight,
             "original": np.broadcast_to(before[1].target, target.shape).astype(np.float32),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -13,10 +12,9 @@ import torch
 from PIL import Image, ImageEnhance, ImageFilter
 from scipy.stats import spearmanr
 
-from .distort import GRADES, jpeg_quality, parameter, rescale_by
-from .collect import local_statistics, statistics
 from .data import Rated
-from .model import Mini
+from .distort import GRADES, jpeg_quality, parameter, rescale_by
+from .model import Mini, compute
 from .report import area
 from .words import AXES, LOOKS
 
@@ -79,7 +77,7 @@ def resized(photos: Photos, side: int) -> Photos:
 
 
 class Statistics:
-    """Statistics of images by their content, kept in a folder: the tower is frozen, so that they hold for every head."""
+    """Statistics of images by their content, kept in a folder: the tower is frozen, so they hold for every head."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -93,7 +91,7 @@ class Statistics:
         if not path.exists():
             part = path.with_suffix(f".{os.getpid()}.part")
             with part.open("wb") as file:
-                np.save(file, local_statistics(image)[None] if local else statistics([image]))
+                np.save(file, compute(image, local).half().numpy())
             part.replace(path)
         return torch.from_numpy(np.load(path).astype(np.float32))
 
@@ -254,9 +252,10 @@ LOCAL = {
 }
 
 
-def local(model: Mini, photos: Photos) -> dict[str, float]:
+def local(model: Mini, photos: Photos) -> dict[str, dict[str, float]]:
     """Half of each photo changed, left or right in turn: area under the curve of the cells in and out of the changed
-    half, by the axis that should tell; mean over photos. Cells whose surroundings reach over the border count too."""
+    half, by the axis that should tell; mean over photos. `clear`: cells whose surroundings do not reach over the
+    border; `all`: each by its centre."""
     scorer, report = Scorer(model), {}
     for name, (axis, change) in LOCAL.items():
         areas = []
@@ -266,9 +265,10 @@ def local(model: Mini, photos: Photos) -> dict[str, float]:
             changed[:, half] = np.asarray(change(photo))[:, half]
             found = scorer.cells(Image.fromarray(changed))[..., AXES.index(axis)]
             centres = np.arange(found.shape[1]) * 32 + 16
-            inside = (centres < middle) if i % 2 else (centres >= middle)
-            areas.append(area(found[:, inside].ravel(), found[:, ~inside].ravel()))
-        report[name] = float(np.mean(areas))
+            inside, clear = (centres < middle) if i % 2 else (centres >= middle), np.abs(centres - middle) >= 48
+            areas.append([area(found[:, inside & kept].ravel(), found[:, ~inside & kept].ravel())
+                          for kept in (clear, np.ones_like(clear))])  # fmt: skip
+        report[name] = dict(zip(("clear", "all"), np.mean(areas, 0).tolist(), strict=True))
     return report
 
 
@@ -281,7 +281,9 @@ def camera_noise(model: Mini, folder: Path) -> dict[str, float]:
             scores = scorer([clean.convert("RGB"), noisy.convert("RGB")])
         won.append(scores[0] > scores[1])
     shares = np.mean(won, 0)
-    return {axis: float(shares[AXES.index(axis)]) for axis in ("noisiness", "quality", "sharpness")} | {"pairs": len(won)}
+    return {axis: float(shares[AXES.index(axis)]) for axis in ("noisiness", "quality", "sharpness")} | {
+        "pairs": len(won)
+    }
 
 
 def opinions(model: Mini, rated: Rated) -> np.ndarray:

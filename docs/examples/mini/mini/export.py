@@ -59,9 +59,10 @@ def export(
     }
     architecture = {"stages": STAGES, "stem": STEM, "head": HEAD, "statistics_eps": EPS, "cell": CELL,
                     "hidden": len(hidden), "embed_dim": len(proj_bias)}  # fmt: skip
+    more = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
     about = {"format": FORMAT, "name": "mini", "architecture": json.dumps(architecture),
              "prompts": json.dumps(text.prompts), "token_ids": json.dumps(text.ids.tolist()),
-             **{key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}}  # fmt: skip
+             **more}  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(stored, path, metadata=about)
     path.chmod(0o644)  # safetensors writes for the owner only; a package is read by everyone

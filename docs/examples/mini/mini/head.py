@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .samples import Q, VERSIONS
+from .samples import VERSIONS, Q
 from .text import Directions
 
 SCALE = 100.0  # CLIP's own final logit scale
@@ -53,6 +53,11 @@ class Basis:
 class Head(nn.Module):
     """Linear answers (N, R) to unit embeddings (N, D), asked with the text tower's own pairs (axes, 2, D)."""
 
+    rest: Tensor
+    common: Tensor
+    asked: Tensor
+    questions: Tensor
+
     def __init__(self, answers: int, hidden: int, free: float, directions: Directions, texts: Tensor) -> None:
         super().__init__()
         self.hidden, self.axes = nn.Linear(answers, hidden), nn.Linear(hidden, len(texts))
@@ -78,6 +83,17 @@ class Head(nn.Module):
     def logits(self, answers: Tensor) -> Tensor:
         """(N, axes): the logit of each pair's score."""
         return self(answers) @ self.questions.T
+
+
+def merged(heads: list[Head], free: float, directions: Directions, texts: Tensor) -> Head:
+    """One head that answers with the mean of several: their hidden layers side by side."""
+    one = Head(heads[0].hidden.in_features, sum(head.hidden.out_features for head in heads), free, directions, texts)
+    with torch.no_grad():
+        one.hidden.weight.copy_(torch.cat([head.hidden.weight for head in heads]))
+        one.hidden.bias.copy_(torch.cat([head.hidden.bias for head in heads]))
+        one.axes.weight.copy_(torch.cat([head.axes.weight for head in heads], 1) / len(heads))
+        one.axes.bias.copy_(torch.stack([head.axes.bias for head in heads]).mean(0))
+    return one.eval()
 
 
 def plcc(first: Tensor, second: Tensor) -> Tensor:
@@ -147,12 +163,16 @@ def train_head(head: Head, data: dict[str, Tensor], config: dict, weights: dict[
         inputs = [blurred(data["real"][real]), data["group"][groups].view(-1, count),
                   data["window"][windows].view(-1, count), data["moved"][moves], data["still"][moves],
                   data["twin"][twins], data["twin of"][twins]]  # fmt: skip
-        opinions, graded, local, moved, still, twin, twin_of = head.logits(torch.cat(inputs)).split([len(x) for x in inputs])
+        opinions, graded, local, moved, still, twin, twin_of = head.logits(torch.cat(inputs)).split(
+            [len(x) for x in inputs]
+        )
         loss = opinion_loss(opinions[:, Q], data["mos"][real], data["source"][real], weights)
         loss = loss + weights["groups"] * graded_loss(
-            graded.view(-1, VERSIONS, graded.shape[1]), data["group target"][groups], data["group weight"][groups])
+            graded.view(-1, VERSIONS, graded.shape[1]), data["group target"][groups], data["group weight"][groups]
+        )
         loss = loss + weights["windows"] * graded_loss(
-            local.view(-1, 2, local.shape[1]), data["window target"][windows], data["window weight"][windows])
+            local.view(-1, 2, local.shape[1]), data["window target"][windows], data["window weight"][windows]
+        )
         loss = loss + weights["moves"] * (moved[:, Q].sigmoid() - still[:, Q].sigmoid()).abs().mean()
         loss = loss + weights["twins"] * (twin.sigmoid() - twin_of.sigmoid()).abs().sum(-1).mean()
         optimizer.zero_grad()

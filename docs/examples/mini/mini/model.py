@@ -6,14 +6,22 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import LayerNorm, QuickGELU, Transformer
+from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
+from .collect import local_statistics, statistics
 from .tower import Tower
+
+
+def compute(image: Image.Image, local: bool = False) -> Tensor:
+    """The statistics of a PIL image, (1, S), or of its cells, (1, H // 32, W // 32, S)."""
+    return torch.from_numpy((local_statistics(image)[None] if local else statistics([image])).astype(np.float32))
 
 
 class Mini:
@@ -24,21 +32,25 @@ class Mini:
         statistics: where the statistics of a PIL image come from in evaluations.
     """
 
-    def __init__(self, path: Path, statistics: Callable[..., Tensor] | None = None) -> None:
+    def __init__(self, path: Path, statistics: Callable[..., Tensor] = compute) -> None:
         self.statistics = statistics
         with safe_open(path, "pt") as file:
             self.metadata = file.metadata()
             self.tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
         visual = {key[7:]: value for key, value in self.tensors.items() if key.startswith("visual.")}
         self.visual = visual
-        self.tower = Tower({key: value for key, value in visual.items() if key.split(".")[0] in ("stem", "blocks", "head")})
+        self.tower = Tower(
+            {key: value for key, value in visual.items() if key.split(".")[0] in ("stem", "blocks", "head")}
+        )
         self.ids = torch.tensor(json.loads(self.metadata["token_ids"]))
         width = self.tensors["ln_final.weight"].shape[0]
         layers = len({key.split(".")[2] for key in self.tensors if key.startswith("transformer.resblocks.")})
         self.transformer = Transformer(width, layers, width // 64, act_layer=QuickGELU)
         self.norm = LayerNorm(width)
         for module, name in ((self.transformer, "transformer."), (self.norm, "ln_final.")):
-            module.load_state_dict({key[len(name):]: value for key, value in self.tensors.items() if key.startswith(name)})
+            module.load_state_dict(
+                {key[len(name) :]: value for key, value in self.tensors.items() if key.startswith(name)}
+            )
             module.requires_grad_(False)
         self.scale = self.tensors["logit_scale"].exp()
 
@@ -65,7 +77,10 @@ class Mini:
         tokens = tokens[:, : int(ends.max()) + 1]
         rows = torch.searchsorted(self.ids, tokens.clamp(max=int(self.ids[-1])))
         known = (self.ids[rows] == tokens)[..., None]
-        x = self.tensors["token_embedding.weight"][rows] * known + self.tensors["positional_embedding"][: tokens.shape[1]]
+        x = (
+            self.tensors["token_embedding.weight"][rows] * known
+            + self.tensors["positional_embedding"][: tokens.shape[1]]
+        )
         mask = torch.full((tokens.shape[1],) * 2, float("-inf")).triu_(1)
         x = self.norm(self.transformer(x, attn_mask=mask))[torch.arange(len(x)), ends]
         return F.normalize(x @ self.tensors["text_projection"], dim=-1)

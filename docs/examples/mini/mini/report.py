@@ -19,7 +19,8 @@ def opinion_report(score: np.ndarray, rated: Rated) -> str:
     source = rated.sources()
     within = {one: spearmanr(score[source == one], rated.mos[source == one]).statistic for one in np.unique(source)}
     inner = "  ".join(f"{one} {value:.3f}" for one, value in within.items())
-    return (f"out of fold: SROCC {spearmanr(score, rated.mos).statistic:.4f}  PLCC {pearsonr(score, rated.mos).statistic:.4f}"
+    over_all = spearmanr(score, rated.mos).statistic, pearsonr(score, rated.mos).statistic
+    return ("out of fold: SROCC {:.4f}  PLCC {:.4f}".format(*over_all) +
             f"  within {inner}  mean {np.mean(list(within.values())):.4f}")  # fmt: skip
 
 
@@ -36,7 +37,10 @@ def local_report(logits: np.ndarray, window: dict[str, np.ndarray], kinds: list[
         mine = window["window"] == index
         changed = window["changed"][mine]
         kind = kinds[window["kind"][mine][0]]
-        values = logits[mine, 0, AXES.index(TOLD_BY[kind])]
+        axis = AXES.index(TOLD_BY[kind])
+        values = logits[mine, 0, axis]
         if changed.any() and not changed.all():
+            if (window["target"] - window["original"])[mine][changed, axis].mean() > 0:
+                values = -values  # brighter, not darker
             found.setdefault(kind, []).append(area(values[changed], values[~changed]))
     return "local, out of fold, area under the curve: " + "  ".join(f"{k} {np.mean(v):.3f}" for k, v in found.items())

@@ -123,13 +123,27 @@ def versions(
     return made
 
 
-def grainy_is_not_sharp(target: np.ndarray, weight: np.ndarray, kind: np.ndarray) -> None:
-    """Let noise lower sharpness a little, in place: otherwise grain passes for detail, and a noisy photo for a better
-    one. A camera's noise counts double for quality, since it is the hardest to see. Arrays (N, axes), kinds (N,)."""
+def emphasise(target: np.ndarray, weight: np.ndarray, kind: np.ndarray) -> None:
+    """What people see more of than its size tells, in place. Arrays (N, axes), kinds (N,).
+
+    Noise lowers sharpness a little: otherwise grain passes for detail. A camera's noise costs 1.8 times the quality
+    that its deviation says: about what the rated photos' own scores say of it, and it is the hardest to see.
+    """
     noisy = np.isin(kind, ("noise", "camera")) & (weight[:, N] > 0.9) & (target[:, N] < look(0.0))
     target[noisy, S] = look(0.0) - 0.25 * (look(0.0) - target[noisy, N])
     weight[noisy, S] = 0.4
-    weight[kind == "camera", Q] *= 2
+    camera = kind == "camera"
+    target[camera, Q] = worth(0.0) - 1.8 * (worth(0.0) - target[camera, Q])
+    weight[camera, Q] *= 4
+    weight[np.isin(kind, ("contrast", "contrast_factor")), Q] *= 2
+    weight[kind == "sharpness", S] *= 3
+    weight[np.isin(kind, ("brightness", "darken")), B] *= 6
+
+
+def rather_exposure(target: np.ndarray, reference: np.ndarray) -> None:
+    """Let brightness be what was done to a photo, and only to 0.1 how light the photo was: a dark coat in daylight is
+    not underexposed, and a darkened half is to be found whatever is in it. In place; arrays (N, axes)."""
+    target[:, B] -= 0.9 * reference[:, B]
 
 
 def untouched() -> Labels:
@@ -243,6 +257,7 @@ def _camera(crop: Image.Image, levels: Sequence[float], rng: np.random.Generator
 
 
 CHANGES = {
-    **{kind: _distortion(kind) for kind in DISTORTIONS}, "deep_blur": _deep_blur, "motion": _motion, "mixture": _mixture,
+    **{kind: _distortion(kind) for kind in DISTORTIONS}, "deep_blur": _deep_blur, "motion": _motion,
+    "mixture": _mixture,
     "brightness": _brightness, "color": _color, "contrast_factor": _contrast, "sharpness": _sharpness,
 }  # fmt: skip

@@ -45,14 +45,12 @@ class Normal:
                 self.left[fold] += weighted.T @ x
                 self.right[fold] += weighted.T @ part.target[mine].astype(x.dtype)
 
-    def solve(self, penalty: float, without: int | None = None) -> np.ndarray:
-        """(P + 1,): the weights and the constant, from every fold but `without`."""
+    def solve(self, penalty: np.ndarray, without: int | None = None) -> np.ndarray:
+        """(P + 1,): the weights and the constant, from every fold but `without`; `penalty` (P,) of squared weights."""
         left, right = self.left.sum(0), self.right.sum(0)
         if without is not None:
             left, right = left - self.left[without], right - self.right[without]
-        ridge = np.full(len(left), float(penalty))
-        ridge[-1] = 1e-6
-        return np.linalg.solve(left + np.diag(ridge), right)
+        return np.linalg.solve(left + np.diag(np.append(penalty, 1e-6)), right)
 
 
 def opinion_rows(x: np.ndarray, target: np.ndarray, source: np.ndarray, fold: np.ndarray, within: float) -> list[Rows]:
@@ -63,6 +61,6 @@ def opinion_rows(x: np.ndarray, target: np.ndarray, source: np.ndarray, fold: np
     for one in np.unique(source) if within else ():
         mine = source == one
         ratio = target.var() / target[mine].var()
-        rows.append(Rows(x[mine] - x[mine].mean(0), target[mine] - target[mine].mean(), everywhere[mine], fold[mine], 0.0,
+        rows.append(Rows(x[mine] - x[mine].mean(0), target[mine] - target[mine].mean(), everywhere[mine], fold[mine], 0,
                          within / 3 * ratio))  # fmt: skip
     return rows

