@@ -110,7 +110,7 @@ class Demonstration:
             radar = figure.add_subplot(grid[row, -1], projection="polar")
             chart(radar, self.scores.loc[photo][list(ATTRIBUTES)])
             radar.tick_params(axis="x", labelsize=8)
-        figure.suptitle("CLIP-IQA with the bundled small CLIP, which has seen no human scores", fontsize=11)
+        figure.suptitle("CLIP-IQA with the bundled small CLIP, mini", fontsize=11)
         return figure
 
     def table(self) -> str:

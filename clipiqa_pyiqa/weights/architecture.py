@@ -125,20 +125,6 @@ class Architecture:
         return f"{image}, for {self.image_size} px, with a text transformer of width {self.text_width}"
 
 
-MINI = Architecture(
-    image_layers=(1, 2, 2, 1),
-    image_width=16,
-    patch=None,
-    image_size=224,
-    text_layers=2,
-    text_width=64,
-    context_length=77,
-    vocabulary=49408,
-    features=128,
-)
-"""The small CLIP inside this package (docs/mini.md)."""
-
-
 def canonical_backbone(name: str) -> str:
     """A backbone's name as this package writes it: ``'vit-b-32'`` gives ``'ViT-B/32'``.
 
@@ -161,9 +147,7 @@ def open_clip_name(backbone: str) -> str:
 
 @functools.cache
 def architecture(backbone: str) -> Architecture:
-    """The architecture of a backbone: our own mini's, or from open_clip's model config."""
-    if backbone == "mini":
-        return MINI
+    """The architecture of a backbone but mini, from open_clip's model config."""
     return Architecture.from_config(open_clip.get_model_config(open_clip_name(backbone)))
 
 
@@ -180,13 +164,17 @@ def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
             )
         check_compact(checkpoint)
         return
+    if backbone == "mini":
+        raise WeightsError(
+            f"{checkpoint.path} does not hold mini weights, which are in the compact format: pass no file."
+        )
     found = _without_bookkeeping(checkpoint.shapes)
     expected = architecture(backbone).shapes
     if found == expected:
         return
     held = Architecture.from_shapes(found)
     if held is not None and held != architecture(backbone):
-        other = next((name for name in BACKBONES if architecture(name) == held), None)
+        other = next((name for name in BACKBONES if name != "mini" and architecture(name) == held), None)
         raise WeightsError(
             f"{checkpoint.path} holds {other} weights, not {backbone}: pass backbone={other!r} or another file."
             if other

@@ -21,7 +21,7 @@ OPENAI = "openai"
 BUNDLED = "bundled"
 """The tag of the one file inside this package."""
 MINI_FILE = Path(__file__).parents[1] / "data" / "mini.safetensors"
-MINI_SHA256 = "adf182cc260bae2b13e8449d99ed3fbdfa582676ccade1df82e87b880b52a0fd"
+MINI_SHA256 = "fa8361c8593673a8e3ab2abe5545a9d861a2b09cb7aecaa19b011cedff86f61a"
 FORMER_MINI = {"adf182cc260bae2b13e8449d99ed3fbdfa582676ccade1df82e87b880b52a0fd": "first"}
 """SHA-256 of each former edition of that file, and which it was: what was made with it does not fit the present one."""
 PROMPT_FILES = (
@@ -119,7 +119,7 @@ def release(backbone: str, tag: str) -> Release:
 
 def former_mini(sha256: str) -> str | None:
     """Which former edition of mini, such as ``'first'``, these weights are by their hash; None if they are none."""
-    return None if sha256 == MINI_SHA256 else FORMER_MINI.get(sha256)
+    return FORMER_MINI.get(sha256)
 
 
 def recognise(path: Path, sha256: str) -> Release | None:
@@ -167,7 +167,8 @@ def _mini() -> Release:
         urls=(),
         bundled=True,
     )
-    return Release("mini", BUNDLED, True, open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD, file)
+    mean, std = (127 / 255,) * 3, (128 / 255,) * 3  # EfficientNet-Lite's own
+    return Release("mini", BUNDLED, True, mean, std, file)
 
 
 def _clip_file(backbone: str, tag: str, config: dict[str, str]) -> PublishedFile:

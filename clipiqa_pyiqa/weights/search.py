@@ -167,8 +167,8 @@ def _nowhere(file: PublishedFile, failures: list[str]) -> str:
     )
     if file.argument == "clip_weights":
         ways_out += (
-            "to try things out, use backbone='mini' (--backbone mini), the small CLIP in this package: it has seen no "
-            "human scores and knows few words",
+            "to try things out, use backbone='mini' (--backbone mini), the small CLIP in this package, which knows "
+            "few words",
         )
     lines = [
         f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}).",
