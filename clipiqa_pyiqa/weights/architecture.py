@@ -220,7 +220,8 @@ def _count_blocks(shapes: Shapes, prefix: str) -> int:
 
 
 def _without_bookkeeping(shapes: Shapes) -> Shapes:
-    return {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in _BOOKKEEPING}
+    kept = {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in _BOOKKEEPING}
+    return {**kept, "logit_scale": ()} if kept.get("logit_scale") == (1,) else kept  # some write the number as a vector
 
 
 def _first_few(names: list[str]) -> str:

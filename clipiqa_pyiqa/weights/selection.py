@@ -11,9 +11,9 @@ from ..files.hashes import sha256_of
 from . import search
 from .architecture import BACKBONES, canonical_backbone, check_architecture
 from .checkpoint import open_checkpoint
-from .published import Release, former_mini, prompt_file, recognise, release, tags, usual_tag
+from .published import Release, former_mini, recognise, release, tags, usual_tag
 
-__all__ = ["BACKBONES", "Weights", "canonical_backbone", "find_prompt_file", "find_weights"]
+__all__ = ["BACKBONES", "Weights", "canonical_backbone", "find_weights"]
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
@@ -87,15 +87,6 @@ def weights_in(copy: search.Copy, known: Release, quick_gelu: bool | None = None
     if not copy.as_published:
         return _file_weights(known.backbone, copy.path, copy.source, quick_gelu)
     return _release_weights(known, copy.path, copy.sha256, copy.source, quick_gelu)
-
-
-def find_prompt_file(name: str) -> Path:
-    """Find one of the published prompt files of CLIP-IQA+, in the same order as weights; downloaded if need be.
-
-    Raises:
-        WeightsError: If no such file is published, or if it is damaged or not found.
-    """
-    return search.find(prompt_file(name)).path
 
 
 def _is_path(clip_weights: str | Path, backbone: str) -> bool:
