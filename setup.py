@@ -27,6 +27,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["clipiqa_pyiqa*"]),
+    py_modules=["clipiqa_pyiqa_plugin"],
     package_data={
         "clipiqa_pyiqa": [
             "py.typed",
@@ -70,7 +71,7 @@ setup(
     },
     entry_points={
         "console_scripts": ["clipiqa = clipiqa_pyiqa.cli:main"],
-        "pyiqa.archs": ["clipiqa = clipiqa_pyiqa.plugin:register"],
-        "pyiqa.losses": ["clipiqa = clipiqa_pyiqa.plugin:register_losses"],
+        "pyiqa.archs": ["clipiqa = clipiqa_pyiqa_plugin:register"],
+        "pyiqa.losses": ["clipiqa = clipiqa_pyiqa_plugin:register_losses"],
     },
 )
