@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .clip.gradient import per_image
+from .clip.gradient import is_traced, per_image
 from .clip.model import ImageTower, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError
 from .head import antonym_scores, column_means
@@ -364,7 +364,7 @@ def check_images(x: Any, finite: bool = True) -> None:
         )
     if x.is_meta:
         raise ImageError("the images are on the device 'meta', which holds no pixels: move them to a real device.")
-    if finite and not _all_finite(x):
+    if finite and not is_traced() and not _all_finite(x):
         bad = next(number for number, image in enumerate(x) if not _all_finite(image))
         raise ImageError(f"image {bad} of the batch of {len(x)} has NaN or infinite pixels: check where it comes from.")
 
