@@ -64,9 +64,10 @@ setup(
     extras_require={
         # setuptools: 70.1 is the first that builds wheels alone, 81 the last with the pkg_resources that openai's clip,
         # and so pyiqa's built-in CLIPIQA, needs.
+        "torchmetrics": ["torchmetrics>=1.0"],
         "test": [
             *("pytest>=8", "hypothesis", "setuptools>=70.1,<82"),
-            *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5"),
+            *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),
         ],
     },
     entry_points={
