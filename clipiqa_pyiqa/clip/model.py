@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.compact import Layout, is_compact
-from ..weights.selection import Weights
+from ..weights.selection import Weights, found_again
 from .efficientnet.tower import RESOLUTION, EfficientNet
 from .gradient import clamped, groups, untraced
 from .resnet import ModifiedResNet
@@ -198,7 +198,7 @@ class FrozenCLIP:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return frozen_clip, (self.weights,)
+        return _unpickled, (self.weights,)
 
 
 _shared: WeakValueDictionary[tuple[str, str, bool], FrozenCLIP] = WeakValueDictionary()
@@ -213,6 +213,11 @@ def frozen_clip(weights: Weights) -> FrozenCLIP:
         if clip is None:
             clip = _shared[key] = FrozenCLIP(weights)
         return clip
+
+
+def _unpickled(weights: Weights) -> FrozenCLIP:
+    """The CLIP that was pickled: its weights by hash, wherever they lie now."""
+    return frozen_clip(found_again(weights))
 
 
 def _resize_and_crop(x: Tensor, side: int) -> Tensor:

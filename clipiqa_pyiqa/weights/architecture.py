@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -148,6 +149,12 @@ def canonical_backbone(name: str) -> str:
     by_plain_name = {_plain(backbone): backbone for backbone in BACKBONES}
     if isinstance(name, str) and _plain(name) in by_plain_name:
         return by_plain_name[_plain(name)]
+    if isinstance(name, os.PathLike) or (
+        isinstance(name, str) and name.endswith((".pt", ".pth", ".bin", ".safetensors"))
+    ):
+        raise WeightsError(
+            f"backbone={str(name)!r} is a file: pass clip_weights={str(name)!r}, and its backbone's name."
+        )
     nearest = difflib.get_close_matches(_plain(str(name)), by_plain_name, n=1, cutoff=0)[0]
     raise WeightsError(
         f"Unknown backbone {name!r}: expected one of {', '.join(BACKBONES)}; did you mean {by_plain_name[nearest]!r}?"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
+from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, PromptError
 
 IMAGES = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 CLOSE = 1e-6  # of scores in [0, 1]: plain operations sum in another order than strips and folded groups
@@ -57,3 +57,17 @@ def test_vmap() -> None:
     metric = CLIPIQA(backbone="mini").eval()
     scores = torch.func.vmap(lambda image: metric(image[None])[0])(IMAGES)
     assert (scores - metric(IMAGES)).abs().max() < CLOSE
+
+
+def test_grey_images_are_three_equal_channels() -> None:
+    grey = IMAGES[:, :1].clone().requires_grad_()
+    metric = CLIPIQA(backbone="mini").eval()
+    score = metric(grey)
+    assert torch.equal(score, metric(IMAGES[:, :1].repeat(1, 3, 1, 1).requires_grad_()))
+    score.sum().backward()
+    assert grey.grad.shape == grey.shape and grey.grad.abs().sum() > 0
+
+
+def test_a_tuple_of_two_names_is_not_taken_for_a_pair_of_words() -> None:
+    with pytest.raises(PromptError, match=r"use a list, \['quality', 'brightness'\]"):
+        CLIPIQA(backbone="mini", prompts=("quality", "brightness"))
