@@ -61,12 +61,12 @@ def is_traced() -> bool:
 def untraced() -> Iterator[None]:
     """For what is made once and kept: outside of tracing, inference mode and gradients, by default on the CPU."""
     state = torch._C._get_tracing_state()
-    torch._C._set_tracing_state(None)
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
     try:
         with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
             yield
     finally:
-        torch._C._set_tracing_state(state)
+        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
 def clamped(x: Tensor, low: float, high: float) -> Tensor:
