@@ -27,6 +27,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["clipiqa_pyiqa*"]),
+    py_modules=["clipiqa_pyiqa_plugin"],
     package_data={
         "clipiqa_pyiqa": [
             "py.typed",
@@ -63,14 +64,15 @@ setup(
     extras_require={
         # setuptools: 70.1 is the first that builds wheels alone, 81 the last with the pkg_resources that openai's clip,
         # and so pyiqa's built-in CLIPIQA, needs.
+        "torchmetrics": ["torchmetrics>=1.0"],
         "test": [
             *("pytest>=8", "hypothesis", "setuptools>=70.1,<82"),
-            *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5"),
+            *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),
         ],
     },
     entry_points={
         "console_scripts": ["clipiqa = clipiqa_pyiqa.cli:main"],
-        "pyiqa.archs": ["clipiqa = clipiqa_pyiqa.plugin:register"],
-        "pyiqa.losses": ["clipiqa = clipiqa_pyiqa.plugin:register_losses"],
+        "pyiqa.archs": ["clipiqa = clipiqa_pyiqa_plugin:register"],
+        "pyiqa.losses": ["clipiqa = clipiqa_pyiqa_plugin:register_losses"],
     },
 )

@@ -174,8 +174,8 @@ class CLIPIQALoss(nn.Module):
 def _random_crops(images: Tensor, side: int) -> Tensor:
     """A square of each image, ``side`` pixels or the whole side where that is less."""
     height, width = (min(side, size) for size in images.shape[-2:])
-    tops = torch.randint(images.shape[-2] - height + 1, (len(images),)).tolist()
-    lefts = torch.randint(images.shape[-1] - width + 1, (len(images),)).tolist()
+    tops = torch.randint(images.shape[-2] - height + 1, (len(images),), device="cpu").tolist()
+    lefts = torch.randint(images.shape[-1] - width + 1, (len(images),), device="cpu").tolist()
     return torch.stack(
         [
             image[:, top : top + height, left : left + width]
@@ -212,9 +212,9 @@ def _range(input_range: Sequence[float]) -> tuple[float, float]:
 def _weights(weights: Sequence[float] | None, pairs: int) -> Tensor:
     """Weights of the prompt pairs, adding up to one; float64 on the CPU."""
     if weights is None:
-        return torch.full((pairs,), 1 / pairs, dtype=torch.float64)
+        return torch.full((pairs,), 1 / pairs, dtype=torch.float64, device="cpu")
     try:
-        values = torch.tensor(weights, dtype=torch.float64)
+        values = torch.tensor(weights, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError):
         raise PromptError(f"prompt_weights={weights!r} are no numbers: pass one for each prompt pair.") from None
     if values.shape != (pairs,):

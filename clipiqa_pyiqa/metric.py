@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .clip.gradient import per_image
+from .clip.gradient import is_traced, per_image
 from .clip.model import ImageTower, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError
 from .head import antonym_scores, column_means
@@ -193,7 +193,8 @@ class CLIPIQA(nn.Module):
         """Score images.
 
         Args:
-            x: ``(N, 3, H, W)``, RGB in [0, 1]; the range is not checked, since a loss may leave it.
+            x: ``(N, 3, H, W)``, RGB in [0, 1], or grey ``(N, 1, H, W)``; the range is not checked, since a loss
+                may leave it.
             prompts: other questions for this call; default the metric's own, or its learned prompts.
             aggregate: ``'mean'`` or ``None`` for this call; default the metric's own. Not with
                 :class:`~clipiqa_pyiqa.prompts.pairs.Columns`, which say themselves what is averaged.
@@ -231,10 +232,12 @@ class CLIPIQA(nn.Module):
     def encode_stages(self, x: Tensor) -> Tensor:
         """:meth:`encode_image`, and behind it mean and deviation of every channel of every stage: ``(N, D + K)``."""
         self.check(x)
+        x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
         return self._image_tower(x).encode_stages(x, self.pos_embedding)
 
     def encode_unchecked(self, x: Tensor) -> Tensor:
         """:meth:`encode_image` for images that passed :meth:`check` already."""
+        x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
         tower = self._image_tower(x)
         if self.head is not None and self.head.on_stages:
             return tower.encode_stages(x, self.pos_embedding)
@@ -349,12 +352,10 @@ def check_images(x: Any, finite: bool = True) -> None:
     """Raise :class:`ImageError` unless ``x`` is a batch of RGB images in a floating dtype, if asked ``finite``."""
     if not isinstance(x, Tensor):
         raise ImageError(f"expected a tensor of shape (N, 3, H, W), but a {type(x).__name__} came: convert it first.")
-    if x.dim() != 4 or x.shape[1] != 3:
+    if x.dim() != 4 or x.shape[1] not in (1, 3):
         hint = ""
         if x.dim() == 3:
             hint = "; for a single image use x.unsqueeze(0)"
-        elif x.dim() == 4 and x.shape[1] == 1:
-            hint = "; for a grey image use x.expand(-1, 3, -1, -1)"
         raise ImageError(f"expected RGB images of shape (N, 3, H, W), but {tuple(x.shape)} came{hint}.")
     if x.shape[0] == 0:
         raise ImageError("the batch is empty: pass at least one image.")
@@ -364,7 +365,7 @@ def check_images(x: Any, finite: bool = True) -> None:
         )
     if x.is_meta:
         raise ImageError("the images are on the device 'meta', which holds no pixels: move them to a real device.")
-    if finite and not _all_finite(x):
+    if finite and not is_traced() and not _all_finite(x):
         bad = next(number for number, image in enumerate(x) if not _all_finite(image))
         raise ImageError(f"image {bad} of the batch of {len(x)} has NaN or infinite pixels: check where it comes from.")
 

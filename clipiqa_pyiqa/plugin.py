@@ -1,4 +1,4 @@
-"""How pyiqa finds our classes: entry points of ``pyiqa.archs`` and ``pyiqa.losses``, all that touches its registries.
+"""What pyiqa builds under our names: all that touches its registries; ``clipiqa_pyiqa_plugin`` has the entry points.
 
 pyiqa ships a class of its own under the same name, which registers itself when its module is imported: early, late, or
 never, since it needs openai's ``clip``, which a fresh installation cannot import. Nothing here imports it: ours takes

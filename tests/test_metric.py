@@ -263,14 +263,14 @@ class TestBadInput:
         ("x", "message"),
         [
             (torch.rand(3, 64, 64), r"\(N, 3, H, W\).*\(3, 64, 64\).*unsqueeze"),
-            (torch.rand(1, 1, 64, 64), r"\(1, 1, 64, 64\).*expand"),
+            (torch.rand(1, 2, 64, 64), r"\(1, 2, 64, 64\) came"),
             (torch.rand(1, 4, 64, 64), r"\(1, 4, 64, 64\)"),
             (torch.rand(0, 3, 64, 64), "batch is empty"),
             (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), r"uint8.*/ 255"),
             (torch.rand(1, 3, 31, 64), r"64×31 px.*RN50.*32 px"),
             ("photo.jpg", "tensor.*str"),
         ],
-        ids=["3-d", "grey", "rgba", "empty", "uint8", "small", "path"],
+        ids=["3-d", "two channels", "rgba", "empty", "uint8", "small", "path"],
     )
     def test_images(self, metric, x, message):
         with pytest.raises(ImageError, match=message):

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import _disable_current_modes
 
 from ..errors import CLIPIQAError
 
@@ -44,8 +45,28 @@ def general_path() -> Iterator[None]:
 
 
 def is_general() -> bool:
-    """Whether to compute by plain operations: inside :func:`general_path`, and under torch.func's transforms."""
-    return _general.get() or torch._C._are_functorch_transforms_active()
+    """Whether to compute by plain operations: inside :func:`general_path`, and where :func:`is_traced`."""
+    return is_traced() or _general.get()
+
+
+def is_traced() -> bool:
+    """Whether torch follows operations instead of numbers: torch.func's transforms, compile, export, jit.trace.
+
+    Nothing may then depend on a tensor's values, and what depends on its shape should be left out.
+    """
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """For what is made once and kept: outside of tracing, inference mode and gradients, by default on the CPU."""
+    state = torch._C._get_tracing_state()
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+    try:
+        with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
+            yield
+    finally:
+        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
 def clamped(x: Tensor, low: float, high: float) -> Tensor:
@@ -63,6 +84,8 @@ def groups(x: Tensor) -> tuple[Tensor, ...]:
     sums a small image. So that a batch scores like its single images, scoring takes small ones singly. A gradient in
     fp32 is not reproducible to the last digit anyway: there they share a pass.
     """
+    if is_traced():
+        return (x,)
     pixels = x.shape[-2] * x.shape[-1]
     if x.device.type == "cpu" and pixels < CPU_SHARED_PIXELS and not (torch.is_grad_enabled() and x.requires_grad):
         return x.split(1)
@@ -140,8 +163,8 @@ class _OnlyOnce(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, _: Tensor) -> None:
         raise CLIPIQAError(
-            "a second derivative of CLIP-IQA was asked for, but its gradient is computed by a short cut that has none: "
-            "use CLIPIQALoss(double_backward=True), or call the metric inside clipiqa_pyiqa.loss.general_path()."
+            "a second derivative was asked for, but the gradient is computed by a short cut that has none: use the "
+            "loss with double_backward=True, or call the network inside clipiqa_pyiqa.loss.general_path()."
         )
 
 

@@ -17,9 +17,9 @@ from torchvision.transforms.v2 import functional as TF
 
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.compact import Layout, is_compact
-from ..weights.selection import Weights
+from ..weights.selection import Weights, found_again
 from .efficientnet.tower import RESOLUTION, EfficientNet
-from .gradient import clamped, groups
+from .gradient import clamped, groups, untraced
 from .resnet import ModifiedResNet
 from .text import TextTower
 from .vit import VisionTransformer
@@ -118,7 +118,8 @@ class FrozenCLIP:
     @cached_property
     def logit_scale(self) -> float:
         """By what CLIP multiplies cosine similarities before its softmax: 100 in the published weights."""
-        return self.checkpoint["logit_scale"].double().exp().item()
+        with untraced():
+            return self.checkpoint["logit_scale"].double().exp().item()
 
     def image_tower(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
         """The image tower on a device, in a compute dtype; kept as long as somebody holds it."""
@@ -134,9 +135,9 @@ class FrozenCLIP:
         missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
         if missing:
             self.warn_of_unknown(missing)
-            with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
+            with untraced(), torch.autocast("cpu", enabled=False):
                 features = F.normalize(self.text_tower(torch.device("cpu"), dtype)(missing), dim=-1)
-            self._text_features.update(zip([(text, dtype) for text in missing], features, strict=True))
+                self._text_features.update(zip([(text, dtype) for text in missing], features, strict=True))
         return torch.stack([self._text_features[text, dtype] for text in texts])
 
     def knows(self, *texts: str) -> bool:
@@ -170,7 +171,7 @@ class FrozenCLIP:
         with self._lock:
             tower = self._towers.get((kind, device, dtype))
             if tower is None:
-                with torch.inference_mode(False), torch.no_grad():  # its tensors must serve autograd later on
+                with untraced():  # its tensors must serve autograd later on
                     tower = self._build_image(device, dtype) if kind == "image" else self._build_text(device, dtype)
                 self._towers[kind, device, dtype] = tower
             return tower
@@ -197,7 +198,7 @@ class FrozenCLIP:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return frozen_clip, (self.weights,)
+        return _unpickled, (self.weights,)
 
 
 _shared: WeakValueDictionary[tuple[str, str, bool], FrozenCLIP] = WeakValueDictionary()
@@ -212,6 +213,11 @@ def frozen_clip(weights: Weights) -> FrozenCLIP:
         if clip is None:
             clip = _shared[key] = FrozenCLIP(weights)
         return clip
+
+
+def _unpickled(weights: Weights) -> FrozenCLIP:
+    """The CLIP that was pickled: its weights by hash, wherever they lie now."""
+    return frozen_clip(found_again(weights))
 
 
 def _resize_and_crop(x: Tensor, side: int) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .attention_pool import AttentionPool
 from .frozen import FrozenConv, Tape, avg_pool, keep_positive, pack_signs, pull_back_avg_pool
-from .gradient import is_general, only_once, thread_to
+from .gradient import is_general, is_traced, only_once, thread_to
 from .strips import RowMap, cut, take_rows
 
 MIN_SIDE = 32
@@ -47,7 +47,7 @@ class ModifiedResNet:
             pos_embedding: ``'none'``, or ``'interpolate'`` (the official code's resize); for CLIP's own 224 px input
                 ``'interpolate'`` leaves the embedding as it is.
         """
-        if not (torch.is_grad_enabled() and x.requires_grad):
+        if not (torch.is_grad_enabled() and x.requires_grad) and not is_traced():
             return self.pool(self.trunk(x.to(self.dtype)), pos_embedding)
         if is_general():
             return self.pool(self.trunk.plain(x.to(self.dtype)), pos_embedding)

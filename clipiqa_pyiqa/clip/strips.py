@@ -17,7 +17,7 @@ class RowMap:
 
     def __init__(self, rows: int):
         self.rows, self.filled = rows, 0
-        self.whole: Tensor = torch.empty(0)
+        self.whole: Tensor = torch.empty(0, device="cpu")
 
     def append(self, strip: Tensor) -> None:
         count = strip.shape[-2]

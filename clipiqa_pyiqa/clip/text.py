@@ -81,7 +81,8 @@ class TextTower:
 
 def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
     """CLIP's tokens, padded with zeros: ``(P, context_length)``. Longer texts are cut; check them beforehand."""
-    return tokenizer()(list(texts), context_length)
+    with torch.device("cpu"):
+        return tokenizer()(list(texts), context_length)
 
 
 def decode_tokens(tokens: Sequence[int]) -> str:

@@ -59,8 +59,8 @@ class Vocabulary:
         """Row of each token in a cut table, -1 for none; None for a whole table."""
         if self.ids is None or len(self.ids) != len(self.table):
             return None
-        rows = torch.full((tokenizer().vocab_size,), -1)
-        rows[self.ids] = torch.arange(len(self.ids))
+        rows = torch.full((tokenizer().vocab_size,), -1, device="cpu")
+        rows[self.ids] = torch.arange(len(self.ids), device="cpu")
         return rows
 
 

@@ -91,7 +91,7 @@ class PromptLearner(nn.Module):
         prefix, suffix, self.words = self._embed(context.n_ctx)
         shape = (context.n_ctx, prefix.shape[-1]) if context.shared else (2, context.n_ctx, prefix.shape[-1])
         if context.init == "random":
-            ctx = torch.randn(shape) * RANDOM_STD
+            ctx = torch.randn(shape, device="cpu") * RANDOM_STD
         else:
             x = clip.vocabulary[tokenize(["x"])[0, 1]].float()
             ctx = x.expand(shape).clone()
@@ -186,7 +186,7 @@ class PromptLearner(nn.Module):
         return table[tokens[:, :1]].float(), table[tokens[:, 1 : length - n_ctx]].float(), (positive, negative)
 
     def _encode(self, embeddings: Tensor) -> Tensor:
-        ends = torch.tensor(self.words) + self.n_ctx + 1
+        ends = torch.tensor(self.words, device="cpu") + self.n_ctx + 1
         with torch.autocast(embeddings.device.type, enabled=False):
             if self._tower is None or (self._tower.device, self._tower.dtype) != (embeddings.device, embeddings.dtype):
                 self._tower = self.clip.text_tower(embeddings.device, embeddings.dtype)

@@ -206,6 +206,10 @@ def _parse_item(item: Any, template: str | None) -> Iterator[PromptPair]:
     elif isinstance(item, list | tuple):
         if len(item) != 2 or not _all_strings(item):
             raise PromptError(f"a pair is two texts, positive first, but {_shown(item)} came.")
+        if isinstance(item, tuple) and all(_is_known(side) for side in item):
+            raise PromptError(
+                f"{_shown(item)} names two pairs, but a tuple is one pair of texts: use a list, {_shown(list(item))}."
+            )
         sides = [" ".join(side.split()) for side in item]
         for side, word in zip(sides, ("positive", "negative"), strict=True):
             if not side:
@@ -281,6 +285,11 @@ def _tokens(text: str) -> tuple[int, ...]:
     if not {tokenizer().sot_token_id, tokenizer().eot_token_id}.isdisjoint(tokens):
         raise PromptError(f"the prompt {_shown(text)} holds CLIP's own start or end mark: leave it out.")
     return tokens
+
+
+def _is_known(name: str) -> bool:
+    """Whether this is written just like the name of a pair, a preset or an alias."""
+    return name in NAMED_PAIRS or name in PRESETS or name in ALIASES
 
 
 def _all_strings(items: Iterable[Any]) -> bool:

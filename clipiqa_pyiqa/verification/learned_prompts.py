@@ -19,7 +19,8 @@ from ..comparison.run import Progress, compare
 from ..errors import CLIPIQAError
 from ..metric import CLIPIQA
 from ..prompts.files import PUBLISHED
-from ..weights.published import OPENAI, prompt_file, release
+from ..prompts.published import prompt_file
+from ..weights.published import OPENAI, release
 from ..weights.search import copies
 from .scores import Check, Golden, Verdict, exit_code
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -134,6 +135,12 @@ def canonical_backbone(name: str) -> str:
     by_plain_name = {_plain(backbone): backbone for backbone in BACKBONES}
     if isinstance(name, str) and _plain(name) in by_plain_name:
         return by_plain_name[_plain(name)]
+    if isinstance(name, os.PathLike) or (
+        isinstance(name, str) and name.endswith((".pt", ".pth", ".bin", ".safetensors"))
+    ):
+        raise WeightsError(
+            f"backbone={str(name)!r} is a file: pass clip_weights={str(name)!r}, and its backbone's name."
+        )
     nearest = difflib.get_close_matches(_plain(str(name)), by_plain_name, n=1, cutoff=0)[0]
     raise WeightsError(
         f"Unknown backbone {name!r}: expected one of {', '.join(BACKBONES)}; did you mean {by_plain_name[nearest]!r}?"
@@ -208,7 +215,8 @@ def _count_blocks(shapes: Shapes, prefix: str) -> int:
 
 
 def _without_bookkeeping(shapes: Shapes) -> Shapes:
-    return {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in _BOOKKEEPING}
+    kept = {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in _BOOKKEEPING}
+    return {**kept, "logit_scale": ()} if kept.get("logit_scale") == (1,) else kept  # some write the number as a vector
 
 
 def _first_few(names: list[str]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
@@ -17,6 +18,12 @@ from ..errors import WeightsError
 from .archive import check_members
 from .torchscript import is_torchscript, read_torchscript
 
+# What a pickled numpy number, such as an epoch's loss, consists of; torch knows no more of numpy than arrays.
+_NUMPY_SCALARS: list[Any] = [
+    np.dtype,
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *{type(np.dtype(code)) for code in "?bhilqBHILQefd"},
+]
 _NESTED_UNDER = ("state_dict", "model", "params")
 
 
@@ -139,7 +146,8 @@ def load_pickled(path: Path, mmap: bool = False) -> Any:
             check_members(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice about pickle protocols, meant for the file's author
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+            with torch.serialization.safe_globals(_NUMPY_SCALARS):
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except UnpicklingError as error:
         raise _unsafe(path, error) from error
     except Exception as error:  # a damaged file makes torch.load raise almost anything

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import urllib.request
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import open_clip
 from filelock import FileLock
-from huggingface_hub import constants
 from tqdm import tqdm
 
 from ..files.hashes import hash_file, sha256_of
 from ..files.writing import written_beside
 
 _TIMEOUT = 30  # seconds without a byte
-
-
-def from_hub(repository: str) -> Path:
-    """Download weights from the hub, or from ``HF_ENDPOINT``'s mirror, into the hub cache through open_clip.
-
-    Raises:
-        OSError: If that fails; the hub's client may raise other exceptions, too.
-    """
-    _check_reachable(constants.ENDPOINT)
-    return Path(open_clip.download_pretrained({"hf_hub": f"{repository}/"}))
 
 
 def from_url(url: str, target: Path, sha256: str) -> Path:
@@ -52,6 +38,20 @@ def from_url(url: str, target: Path, sha256: str) -> Path:
     return target
 
 
+def innermost(error: BaseException) -> str:
+    """What an error says, on one line that ends with its innermost cause: TLS, proxy, name resolution."""
+    cause, seen = error, {id(error)}
+    while True:
+        reason = getattr(cause, "reason", None)  # urllib's and urllib3's way to carry a cause
+        inner = reason if isinstance(reason, BaseException) else cause.__cause__ or cause.__context__
+        if inner is None or id(inner) in seen or not str(inner).strip():
+            break
+        cause = inner
+        seen.add(id(cause))
+    outer, inmost = (" ".join(str(each).split()).partition(" For more inf")[0] for each in (error, cause))
+    return outer if inmost in outer and len(outer) <= 200 else f"{outer[:200].rstrip(' .')}: {inmost[:400]}"
+
+
 def _stream(url: str, path: Path, title: str) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "clipiqa-pyiqa"})
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as response, path.open("wb") as file:
@@ -60,12 +60,3 @@ def _stream(url: str, path: Path, title: str) -> None:
             shutil.copyfileobj(response, progress, 1 << 20)
         if expected is not None and file.tell() != expected:
             raise OSError(f"it broke off after {file.tell()} of {expected} bytes")
-
-
-def _check_reachable(url: str) -> None:
-    """Fail at once where the hub's client, which tries again and again, would take about a minute."""
-    if urllib.request.getproxies():
-        return  # only the client knows whether its proxy reaches it
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    socket.create_connection((parts.hostname or "", port), timeout=_TIMEOUT).close()

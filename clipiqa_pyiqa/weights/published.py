@@ -1,7 +1,7 @@
-"""What is published: CLIP weights by open_clip's tags, the learned prompts of CLIP-IQA+, and our own small CLIP.
+"""What is published: CLIP weights by open_clip's tags, and our own small CLIP.
 
-Nothing here touches disk or network. Names, URLs, hashes, QuickGELU and pixel normalisation are open_clip's and pyiqa's
-own, so that there is no second table to go stale.
+Nothing here touches disk or network. Names, URLs, hashes, QuickGELU and pixel normalisation are open_clip's own, so
+that there is no second table to go stale.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from open_clip.pretrained import is_pretrained_cfg
 
 from ..errors import WeightsError, nearest
 from .architecture import BACKBONES, open_clip_name
+from .hub import PINNED
 
 OPENAI = "openai"
 BUNDLED = "bundled"
@@ -24,11 +25,8 @@ MINI_FILE = Path(__file__).parents[1] / "data" / "mini.safetensors"
 MINI_SHA256 = "fa8361c8593673a8e3ab2abe5545a9d861a2b09cb7aecaa19b011cedff86f61a"
 FORMER_MINI = {"adf182cc260bae2b13e8449d99ed3fbdfa582676ccade1df82e87b880b52a0fd": "first"}
 """SHA-256 of each former edition of that file, and which it was: what was made with it does not fit the present one."""
-PROMPT_FILES = (
-    "CLIP-IQA+_learned_prompts-603f3273.pth",
-    "CLIPIQA+_RN50_512-89f5d940.pth",
-    "CLIPIQA+_ViTL14_512-e66488f2.pth",
-)
+MIRRORS = {"RN50 (openai)": "https://github.com/photosynthesis-team/piq/releases/download/v0.7.1/RN50.pt"}
+"""Copies of OpenAI's files elsewhere, by title; safe since the hash is known."""
 _HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # open_clip tries them in this order
 
 
@@ -46,6 +44,8 @@ class PublishedFile:
         urls: Where to download it, best first, if ``hub`` cannot give it.
         hub: Its repository on the hub, if it has one.
         hub_names: Its names in that repository, best first.
+        revision: Which revision of that repository is meant; empty for ``main``.
+        hub_sha256: SHA-256 of the first of these names there, or its first eight digits; empty if unknown.
         bundled: Whether it is part of this package.
         argument: The argument by which a user can pass a file instead.
     """
@@ -59,6 +59,8 @@ class PublishedFile:
     urls: tuple[str, ...]
     hub: str = ""
     hub_names: tuple[str, ...] = ()
+    revision: str = ""
+    hub_sha256: str = ""
     argument: str = "clip_weights"
     bundled: bool = False
 
@@ -127,33 +129,11 @@ def recognise(path: Path, sha256: str) -> Release | None:
     for backbone in BACKBONES:
         for tag in tags(backbone):
             known = release(backbone, tag)
-            by_hash = bool(known.file.sha256) and sha256.startswith(known.file.sha256)
+            hashes = tuple(filter(None, (known.file.sha256, known.file.hub_sha256)))
+            by_hash = bool(hashes) and sha256.startswith(hashes)
             if by_hash or f"models--{known.file.hub.replace('/', '--')}" in path.absolute().parts:
                 return known
     return None
-
-
-def prompt_file(name: str) -> PublishedFile:
-    """One of ``PROMPT_FILES``, learned prompts from pyiqa's store of weights.
-
-    Raises:
-        WeightsError: If no such file is published.
-    """
-    from pyiqa.archs import arch_util  # not at the top: pyiqa may be loading us as a plugin at this very moment
-
-    if name not in PROMPT_FILES:
-        raise WeightsError(f"{name!r} is no published prompt file: expected one of {', '.join(PROMPT_FILES)}.")
-    torch_hub = Path(torch.hub.get_dir())
-    return PublishedFile(
-        title=name,
-        name=name,
-        sha256=_hash_in(name),
-        folder_names=(name,),
-        caches=(("torch hub", torch_hub / "pyiqa" / name), ("torch hub", torch_hub / "checkpoints" / name)),
-        download_path=torch_hub / "pyiqa" / name,
-        urls=(arch_util.get_url_from_name(name), arch_util.get_url_from_name(name, store_base="github")),
-        argument="pretrained_model_path",
-    )
 
 
 def _mini() -> Release:
@@ -177,21 +157,24 @@ def _clip_file(backbone: str, tag: str, config: dict[str, str]) -> PublishedFile
     stem = model if tag == OPENAI else f"{model}-{tag}"
     name = PurePosixPath(url).name or f"{stem}.pt"
     hub = config.get("hf_hub", "").removesuffix("/")
+    revision, hub_sha256 = PINNED.get(hub, ("", ""))
     cache = Path("~/.cache/clip").expanduser() / name
     return PublishedFile(
         title=f"{backbone} ({tag})",
         name=name,
-        sha256=_hash_in(url),
+        sha256=hash_in(url),
         folder_names=tuple(dict.fromkeys((f"{stem}.safetensors", f"{stem}.pt", name))),
         caches=(("torch hub", Path(torch.hub.get_dir()) / "clip" / name), ("~/.cache/clip", cache)),
         download_path=cache,
-        urls=(url,) if url else (),
+        urls=tuple(filter(None, (url, MIRRORS.get(f"{backbone} ({tag})")))),
         hub=hub,
         hub_names=_HUB_NAMES if hub else (),
+        revision=revision,
+        hub_sha256=hub_sha256,
     )
 
 
-def _hash_in(url: str) -> str:
+def hash_in(url: str) -> str:
     """The SHA-256, or its first eight digits, that publishers put into a URL or a file's name."""
     found = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", url)
     return (found[1] or found[2]) if found else ""

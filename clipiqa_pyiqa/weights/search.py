@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
-from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub import constants
 
 from ..errors import WeightsError
 from ..files.hashes import sha256_of
-from . import download
+from . import download, hub
 from .folder import VARIABLE, read_sums, weights_folder
 from .published import PublishedFile
 from .torchscript import is_torchscript
@@ -31,13 +31,15 @@ class Copy:
         path: The copy.
         source: Where it was found, in words.
         expected: What its SHA-256 must be, or begin with; empty if nobody says.
-        binding: Whether another hash means damage. If not, it is a file of the user's own under a published name.
+        binding: Whether another hash rules it out. If not, it is a file of the user's own under a published name.
+        verdict: What it is if it is ruled out, in words.
     """
 
     path: Path
     source: str
     expected: str
     binding: bool = True
+    verdict: str = "damaged"
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -69,7 +71,8 @@ def find(file: PublishedFile) -> Copy:
             return copy
         if copy.source == VARIABLE:
             raise WeightsError(f"{copy.path} is damaged: {copy.damage}; copy it again, or delete it.")
-        logger.warning("%s is damaged (%s), so it is passed over: delete it.", copy.path, copy.damage)
+        place = copy.path.resolve()  # what to delete is the hub's blob, not the link to it
+        logger.warning("%s is %s (%s), so it is passed over: delete it.", place, copy.verdict, copy.damage)
     return _download(file)
 
 
@@ -78,13 +81,11 @@ def copies(file: PublishedFile) -> Iterator[Copy]:
     folder = weights_folder()
     if folder is not None:
         yield from copies_in_folder(folder, file)
-    for name in file.hub_names:
-        cached = try_to_load_from_cache(file.hub, name)
-        if isinstance(cached, str):
-            yield Copy(Path(cached), HUB_CACHE, _hub_hash(Path(cached)))
+    for path, expected in hub.cached(file.hub, file.hub_names, file.revision, file.hub_sha256):
+        yield Copy(path, HUB_CACHE, expected)
     for source, path in file.caches:
         if path.is_file():
-            yield Copy(path, source, file.sha256)
+            yield Copy(path, source, file.sha256, verdict=f"not the published {file.title}")
 
 
 def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
@@ -101,10 +102,14 @@ def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
             continue
         if name in sums:
             yield Copy(path, VARIABLE, sums[name])
-        elif name == file.name:
+        elif unquote(name) == file.name:
             yield Copy(path, VARIABLE, file.sha256, binding=file.sha256 in name or is_torchscript(path))
         else:
             yield Copy(path, VARIABLE, expected="")
+    for name in file.hub_names[:1]:  # one name for every backbone: only the hash tells which it is
+        path = folder / name
+        if name not in file.folder_names and path.is_file() and file.hub_sha256 == sha256_of(path):
+            yield Copy(path, VARIABLE, file.hub_sha256)
 
 
 def is_offline() -> bool:
@@ -134,29 +139,21 @@ def _download(file: PublishedFile) -> Copy:
         if is_offline():
             failures.append(f"{place}: not asked, because HF_HUB_OFFLINE is set")
             continue
-        logger.info("Downloading %s from %s", file.title, place)
+        logger.warning("Downloading %s from %s …", file.title, place)  # a warning, since it may take minutes
         try:
             copy = _download_from(place, file)
         except Exception as error:  # whatever the hub's client raises: the user reads it below, beside the others
-            failures.append(f"{place}: {' '.join(str(error).split())[:200]}")
+            failures.append(f"{place}: {download.innermost(error)}")
             continue
-        if not copy.damage:
-            return copy
-        failures.append(f"{place}: {copy.path} is damaged ({copy.damage}): delete it")
+        return copy
     raise WeightsError(_nowhere(file, failures))
 
 
 def _download_from(place: str, file: PublishedFile) -> Copy:
     if place in file.urls:
         return Copy(download.from_url(place, file.download_path, file.sha256), "download", file.sha256)
-    path = download.from_hub(file.hub)
-    return Copy(path, "download", _hub_hash(path))
-
-
-def _hub_hash(path: Path) -> str:
-    """The SHA-256 by which the hub cache names the content of a large file; empty if it does not tell."""
-    name = path.resolve().name
-    return name if re.fullmatch(r"[0-9a-f]{64}", name) else ""
+    path, expected = hub.download(file.hub, file.hub_names, file.revision, file.hub_sha256)
+    return Copy(path, "download", expected)
 
 
 def _nowhere(file: PublishedFile, failures: list[str]) -> str:
@@ -188,7 +185,9 @@ def _places(file: PublishedFile) -> Iterator[str]:
     else:
         yield f"{VARIABLE}={folder}: {'no ' + ' or '.join(file.folder_names) if folder.is_dir() else 'no such folder'}"
     if file.hub:
-        in_hub = [f"{copy.path}: damaged, {copy.damage}" for copy in damaged.values() if copy.source == HUB_CACHE]
+        blobs = [copy for copy in damaged.values() if copy.source == HUB_CACHE]
+        in_hub = [f"{copy.path.resolve()}: {copy.verdict}, {copy.damage}" for copy in blobs]
         yield f"{HUB_CACHE} {constants.HF_HUB_CACHE}: {', '.join(in_hub) or f'no {file.hub}'}"
     for source, path in file.caches:
-        yield f"{source} {path}: {f'damaged, {damaged[path].damage}' if path in damaged else 'not there'}"
+        found = damaged.get(path)
+        yield f"{source} {path}: {f'{found.verdict}, {found.damage}' if found else 'not there'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from ..files.hashes import sha256_of
 from . import search
 from .architecture import BACKBONES, canonical_backbone, check_architecture
 from .checkpoint import open_checkpoint
-from .published import Release, former_mini, prompt_file, recognise, release, tags, usual_tag
+from .folder import VARIABLE, weights_folder
+from .published import Release, former_mini, recognise, release, tags, usual_tag
 
-__all__ = ["BACKBONES", "Weights", "canonical_backbone", "find_prompt_file", "find_weights"]
+__all__ = ["BACKBONES", "Weights", "canonical_backbone", "find_weights", "found_again"]
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
@@ -89,13 +91,27 @@ def weights_in(copy: search.Copy, known: Release, quick_gelu: bool | None = None
     return _release_weights(known, copy.path, copy.sha256, copy.source, quick_gelu)
 
 
-def find_prompt_file(name: str) -> Path:
-    """Find one of the published prompt files of CLIP-IQA+, in the same order as weights; downloaded if need be.
+def found_again(weights: Weights) -> Weights:
+    """Weights that another process found, by their hash: at their path, or in any place where this machine has them.
 
     Raises:
-        WeightsError: If no such file is published, or if it is damaged or not found.
+        WeightsError: No file with that hash is here; the message says which was replaced.
     """
-    return search.find(prompt_file(name)).path
+    paths = [weights.path]
+    folder = weights_folder()
+    if folder is not None:
+        paths.append(folder / weights.path.name)
+    if weights.tag in tags(weights.backbone):
+        paths += [copy.path for copy in search.copies(release(weights.backbone, weights.tag).file)]
+    there = [path for path in dict.fromkeys(paths) if path.is_file()]
+    for path in there:
+        if sha256_of(path) == weights.sha256:
+            return dataclasses.replace(weights, path=path)
+    other = f"; {there[0]} is another file by now" if there else ""
+    raise WeightsError(
+        f"this metric was pickled with {weights.backbone}, {weights.short} ({weights.path}), and no file with that "
+        f"SHA-256 is on this machine{other}: put it there, or into the folder that {VARIABLE} names."
+    )
 
 
 def _is_path(clip_weights: str | Path, backbone: str) -> bool:

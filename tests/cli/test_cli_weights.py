@@ -21,6 +21,7 @@ from weights_fakes import (
 )
 
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.prompts import published as published_prompts
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.selection import BACKBONES, find_weights
 
@@ -42,7 +43,7 @@ def test_table_of_everything_downloads_nothing(
     monkeypatch.setattr(constants, "ENDPOINT", server.url)
     assert main(["weights"]) == 0
     table = rows(capsys.readouterr().out)
-    assert next(iter(table)) == "FILE" and len(table) == 1 + len(BACKBONES) + len(published.PROMPT_FILES)
+    assert next(iter(table)) == "FILE" and len(table) == 1 + len(BACKBONES) + len(published_prompts.PROMPT_FILES)
     assert table["mini (bundled)"][0] == "found" and table["mini (bundled)"][3].startswith("this package: ")
     for backbone in set(BACKBONES) - {"mini"}:
         state, size, digest, where = table[f"{backbone} (openai)"]
@@ -95,8 +96,8 @@ def test_table_offline(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert main(["weights", "--prompts"]) == 0
     table = rows(capsys.readouterr().out)
-    assert set(table) == {"FILE", *published.PROMPT_FILES}
-    assert all(table[name][0] == "missing (offline)" for name in published.PROMPT_FILES)
+    assert set(table) == {"FILE", *published_prompts.PROMPT_FILES}
+    assert all(table[name][0] == "missing (offline)" for name in published_prompts.PROMPT_FILES)
 
 
 @pytest.mark.parametrize(("argument", "message"), [("RN51", "did you mean 'RN50'"), ("RN50:laion", "of open_clip")])

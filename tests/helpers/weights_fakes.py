@@ -28,6 +28,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.architecture import architecture
 
 REFUSED = "http://127.0.0.1:9"  # where nothing listens
@@ -49,6 +50,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", REFUSED)
+    monkeypatch.setattr(published, "MIRRORS", {})
     return home
 
 

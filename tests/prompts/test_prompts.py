@@ -91,7 +91,9 @@ def test_what_a_user_may_pass() -> None:
         PAPER["scary/peaceful"],
     ]  # two strings in a list: two names
     assert texts([list(CRISP)]) == [CRISP]  # as YAML writes it: a nested list is a pair
-    assert texts([["happy", "scary"]]) == texts(("happy", "scary")) == [("happy", "scary")]
+    assert texts([["happy", "scary"]]) == [("happy", "scary")]
+    with pytest.raises(PromptError, match=r"names two pairs.*use a list, \['happy', 'scary'\]"):
+        texts(("happy", "scary"))
     assert texts(("quality", CRISP)) == texts(["quality", CRISP])
     assert texts(["quality", "pyiqa"])[1:] == texts("pyiqa")
     assert texts(["new", "new"]) == 2 * [PAPER["new/old"]]  # asked twice, answered twice: columns follow the question

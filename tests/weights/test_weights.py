@@ -15,7 +15,6 @@ import torch
 from huggingface_hub import constants
 from pyiqa.archs import arch_util
 from weights_fakes import (
-    COMMIT,
     REFUSED,
     VIT,
     Response,
@@ -31,9 +30,12 @@ from weights_fakes import (
 
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.files import hashes
+from clipiqa_pyiqa.prompts import published as published_prompts
+from clipiqa_pyiqa.prompts.published import find_prompt_file
 from clipiqa_pyiqa.weights import published, search
 from clipiqa_pyiqa.weights.download import from_url
-from clipiqa_pyiqa.weights.selection import BACKBONES, find_prompt_file, find_weights
+from clipiqa_pyiqa.weights.hub import PINNED
+from clipiqa_pyiqa.weights.selection import BACKBONES, find_weights
 
 pytest_plugins = ["weights_fakes"]
 
@@ -257,11 +259,11 @@ def test_damaged_copies_in_caches_are_passed_over(
     torch_hub.write_bytes(openai_file.read_bytes()[:1000])  # an interrupted download
     good = place(openai_file, home / ".cache" / "clip" / "ViT-B-32.pt")
     assert find_weights(VIT).path == good
-    assert "hub" in caplog.text and f"{torch_hub} is damaged" in caplog.text
+    assert "hub" in caplog.text and f"{torch_hub} is not the published ViT-B/32 (openai)" in caplog.text
     good.unlink()
     with pytest.raises(WeightsError) as caught:
         find_weights(VIT)
-    assert f"{torch_hub}: damaged, its SHA-256 starts" in str(caught.value)
+    assert f"{torch_hub}: not the published ViT-B/32 (openai), its SHA-256 starts" in str(caught.value)
 
 
 # Hashes
@@ -430,13 +432,13 @@ def test_download_from_a_mirror_of_the_hub(home: Path, tmp_path: Path, server: S
     content = file.read_bytes()
     headers = {
         "ETag": f'"{sha256(file)}"',
-        "X-Repo-Commit": COMMIT,
+        "X-Repo-Commit": PINNED["timm/vit_base_patch32_clip_224.openai"][0],
         "X-Linked-Size": str(len(content)),
         "X-Linked-Etag": f'"{sha256(file)}"',
     }
-    for revision in ("main", COMMIT):
-        route = f"/timm/vit_base_patch32_clip_224.openai/resolve/{revision}/open_clip_pytorch_model.bin"
-        server.responses[route] = Response(content, headers=headers)
+    repository = "timm/vit_base_patch32_clip_224.openai"
+    route = f"/{repository}/resolve/{PINNED[repository][0]}/open_clip_pytorch_model.bin"
+    server.responses[route] = Response(content, headers=headers)
     environment = _environment(home, HF_ENDPOINT=server.url)
     found = subprocess.run(
         [sys.executable, "-c", _FIND], env=environment, capture_output=True, text=True, timeout=240, check=False
@@ -455,7 +457,7 @@ def prompts_like(content: object, folder: Path, monkeypatch: pytest.MonkeyPatch)
     torch.save(content, folder / "x.pth")
     path = folder / f"PROMPTS-{sha256(folder / 'x.pth')[:8]}.pth"
     (folder / "x.pth").rename(path)
-    monkeypatch.setattr(published, "PROMPT_FILES", (path.name,))
+    monkeypatch.setattr(published_prompts, "PROMPT_FILES", (path.name,))
     return path
 
 
@@ -496,7 +498,7 @@ def test_prompt_file_not_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_published_prompt_files_and_where_they_come_from() -> None:
-    hashes_in_names = [published.prompt_file(name).sha256 for name in published.PROMPT_FILES]
+    hashes_in_names = [published_prompts.prompt_file(name).sha256 for name in published_prompts.PROMPT_FILES]
     assert hashes_in_names == ["603f3273", "89f5d940", "e66488f2"]
-    for name in published.PROMPT_FILES:
-        assert "IQA-PyTorch-Weights" in search.download_places(published.prompt_file(name))[0]
+    for name in published_prompts.PROMPT_FILES:
+        assert "IQA-PyTorch-Weights" in search.download_places(published_prompts.prompt_file(name))[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[:TAG]",
         help="only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k",
     )
+    parser.add_argument("--revision", metavar="REV", help="of the hub's repository, in place of the one known by hash")
     parser.add_argument(
         "--prompts", action="store_true", help="only the published prompt files (with --backbone: also)"
     )
@@ -39,12 +41,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     wanted = _wanted(args.backbone, args.prompts)
+    if args.revision:
+        wanted = [(_at_revision(file, args.revision), known) for file, known in wanted]
     return _table(wanted) if args.download_to is None else _fill(args.download_to, wanted)
 
 
 def _wanted(backbones: list[str], prompts: bool) -> list[_Wanted]:
     """What the arguments name: everything, if they name nothing."""
-    from ...weights.published import PROMPT_FILES, prompt_file, release, usual_tag
+    from ...prompts.published import PROMPT_FILES, prompt_file
+    from ...weights.published import release, usual_tag
     from ...weights.selection import BACKBONES, canonical_backbone
 
     everything = not backbones and not prompts
@@ -57,6 +62,13 @@ def _wanted(backbones: list[str], prompts: bool) -> list[_Wanted]:
     if everything or prompts:
         wanted += [(prompt_file(name), None) for name in PROMPT_FILES]
     return wanted
+
+
+def _at_revision(file: PublishedFile, revision: str) -> PublishedFile:
+    """A file as it is at another revision of its repository on the hub, of which no hash is known."""
+    if not file.hub:
+        raise WeightsError(f"--revision is one of a repository on the hub, and {file.title} is in none: leave it out.")
+    return dataclasses.replace(file, revision=revision, hub_sha256="", caches=(), urls=())
 
 
 def _table(wanted: list[_Wanted]) -> int:

@@ -1,0 +1,60 @@
+"""A reward for reinforcement learning: the margin of CLIP-IQA, which goes on growing where the score saturates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import CLIPIQAError
+from ..head import margins
+from ..metric import CLIPIQA
+
+
+class CLIPIQAReward:
+    """Generated images to rewards, one for each, higher is better; without gradient.
+
+    The reward is the mean of the prompt pairs' margins: the logit of the positive prompt minus that of the negative
+    one, the score's logit. Within a group of samples it is what a policy's advantage is made of, so its unit is free.
+
+    Args:
+        prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`.
+        batch_size: how many images are encoded at once.
+        device: where to; None leaves them where they are.
+        **options: the other options of :class:`~clipiqa_pyiqa.CLIPIQA`, such as ``backbone`` and ``precision``.
+
+    Example:
+        >>> reward = CLIPIQAReward(backbone="mini")
+        >>> reward(torch.rand(4, 3, 64, 64)).shape
+        torch.Size([4])
+    """
+
+    def __init__(
+        self, prompts: Any = None, *, batch_size: int = 16, device: str | torch.device | None = None, **options: Any
+    ):
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise CLIPIQAError(f"batch_size={batch_size!r} is no number of images: pass one or more.")
+        self.batch_size, self.device = batch_size, device
+        self.metric = CLIPIQA(prompts=prompts, **options).eval()
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor | Sequence[Tensor]) -> Tensor:
+        """Rewards ``(N,)`` in fp32 on the CPU.
+
+        Args:
+            images: ``(N, 3, H, W)`` RGB in [0, 1], or a list of ``(3, H, W)`` of any sizes. Values outside are clamped
+                to the picture that would be saved.
+
+        Raises:
+            ImageError: images that cannot be scored.
+        """
+        batches = images.split(self.batch_size) if isinstance(images, Tensor) else [image[None] for image in images]
+        return torch.cat([self._margins(batch) for batch in batches]) if len(batches) else torch.empty(0)
+
+    def _margins(self, batch: Tensor) -> Tensor:
+        self.metric.check(batch)
+        features = self.metric.encode_unchecked(batch.to(self.device or batch.device).clamp(0, 1))
+        texts = self.metric.encode_prompts(dtype=features.dtype).to(features.device)
+        return margins(features, texts, self.metric.clip.logit_scale).mean(dim=1).float().cpu()

@@ -1,0 +1,73 @@
+"""What surrounds a call and must not change its scores: default devices, tracing, export, torch.func."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, PromptError
+
+IMAGES = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+CLOSE = 1e-6  # of scores in [0, 1]: plain operations sum in another order than strips and folded groups
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[None]:
+    """Every tensor that names no device is made where none has numbers."""
+    with torch.device("meta"):
+        yield
+
+
+def test_scores_under_another_default_device(elsewhere: None) -> None:
+    metric = CLIPIQA(backbone="mini", prompts=["quality", "sharpness"], precision="bf16")
+    assert metric(IMAGES).device.type == "cpu" and metric(IMAGES).isfinite().all()
+
+
+@pytest.mark.parametrize("init", ["x", "random"])
+def test_learned_prompts_under_another_default_device(elsewhere: None, init: str) -> None:
+    metric = CLIPIQA("clipiqa+", backbone="mini", pretrained=False, context={"init": init}).train()
+    metric(IMAGES).sum().backward()
+    assert metric.prompt_learner.ctx.grad.abs().sum() > 0
+
+
+def test_loss_under_another_default_device(elsewhere: None) -> None:
+    x = IMAGES.clone().requires_grad_()
+    CLIPIQALoss(prompts=["quality", "sharpness"], backbone="mini", prompt_weights=[1, 2], crop=48)(x).backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_jit_trace() -> None:
+    metric = CLIPIQA(backbone="mini").eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own deprecation, and that shapes become constants
+        traced = torch.jit.trace(metric, IMAGES)
+    assert (traced(IMAGES.flip(3)) - metric(IMAGES.flip(3))).abs().max() < CLOSE
+
+
+def test_export() -> None:
+    metric = CLIPIQA(backbone="mini").eval()
+    module = torch.export.export(metric, (IMAGES,)).module()
+    assert (module(IMAGES.flip(3)) - metric(IMAGES.flip(3))).abs().max() < CLOSE
+
+
+def test_vmap() -> None:
+    metric = CLIPIQA(backbone="mini").eval()
+    scores = torch.func.vmap(lambda image: metric(image[None])[0])(IMAGES)
+    assert (scores - metric(IMAGES)).abs().max() < CLOSE
+
+
+def test_grey_images_are_three_equal_channels() -> None:
+    grey = IMAGES[:, :1].clone().requires_grad_()
+    metric = CLIPIQA(backbone="mini").eval()
+    score = metric(grey)
+    assert torch.equal(score, metric(IMAGES[:, :1].repeat(1, 3, 1, 1).requires_grad_()))
+    score.sum().backward()
+    assert grey.grad.shape == grey.shape and grey.grad.abs().sum() > 0
+
+
+def test_a_tuple_of_two_names_is_not_taken_for_a_pair_of_words() -> None:
+    with pytest.raises(PromptError, match=r"use a list, \['quality', 'brightness'\]"):
+        CLIPIQA(backbone="mini", prompts=("quality", "brightness"))

@@ -1,0 +1,175 @@
+"""torchmetrics' interface: its arguments, results and errors, with our scores; what its own tests ask of its class."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from clipiqa_pyiqa import CLIPIQA
+
+torchmetrics = pytest.importorskip("torchmetrics")
+
+from clipiqa_pyiqa.torchmetrics import (  # noqa: E402
+    CLIPImageQualityAssessment,
+    clip_image_quality_assessment,
+    functional,
+)
+
+IMAGES = torch.rand(4, 3, 64, 80, generator=torch.Generator().manual_seed(3))
+FREE = ("Super good photo.", "Super bad photo.")
+PROMPTS: list[tuple[Any, list[Any], list[str]]] = [
+    (("quality",), ["quality"], ["quality"]),
+    (("quality", "brightness"), ["quality", "brightness"], ["quality", "brightness"]),
+    (("colorfullness", "complexity"), ["colorfulness", "complex"], ["colorfullness", "complexity"]),
+    ((FREE, "brightness", FREE), [FREE, "brightness", FREE], ["user_defined_0", "brightness", "user_defined_1"]),
+]
+
+
+CLOSE = 1e-6  # of scores in [0, 1]: how many images and prompts share a product decides in which order it sums
+
+
+def same(found: Tensor, expected: Tensor) -> bool:
+    return found.shape == expected.shape and bool((found - expected).abs().max() < CLOSE)
+
+
+def ours(prompts: list[Any], images: Tensor = IMAGES) -> Tensor:
+    return CLIPIQA(backbone="mini").eval()(images, prompts, None)
+
+
+@pytest.mark.parametrize(("prompts", "as_ours", "names"), PROMPTS)
+@pytest.mark.parametrize("data_range", [1.0, 255])
+def test_scores_are_ours(prompts: Any, as_ours: list[Any], names: list[str], data_range: float) -> None:
+    expected = ours(as_ours, IMAGES * data_range / data_range)
+    metric = CLIPImageQualityAssessment(data_range=data_range, prompts=prompts, backbone="mini")
+    for found in (
+        clip_image_quality_assessment(IMAGES * data_range, data_range=data_range, prompts=prompts, backbone="mini"),
+        metric(IMAGES * data_range),
+        metric.compute(),
+    ):
+        if len(names) == 1:
+            assert found.shape == (4,) and torch.equal(found, expected[:, 0])
+        else:
+            assert list(found) == names
+            assert all(torch.equal(found[name], expected[:, i]) for i, name in enumerate(names))
+
+
+def test_accumulates_and_resets() -> None:
+    metric = CLIPImageQualityAssessment(backbone="mini", prompts=("quality", "sharpness"))
+    for image in IMAGES.split(1):
+        metric.update(image)
+    assert same(metric.compute()["sharpness"], ours(["sharpness"])[:, 0])
+    metric.reset()
+    metric.update(IMAGES[:1])
+    assert metric.compute()["quality"].shape == ()  # torchmetrics squeezes a single value
+    single = CLIPImageQualityAssessment(backbone="mini")
+    assert single(IMAGES[:1]).shape == ()  # as torchmetrics squeezes it
+
+
+def test_gradient_reaches_the_pixels() -> None:
+    x = IMAGES.clone().requires_grad_()
+    clip_image_quality_assessment(x, backbone="mini").sum().backward()
+    assert (x.grad.flatten(1).norm(dim=1) > 0).all()
+    x.grad = None
+    metric = CLIPImageQualityAssessment(backbone="mini")
+    assert metric.is_differentiable
+    metric(x).sum().backward()
+    assert (x.grad.flatten(1).norm(dim=1) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompts": "quality"}, "must be a tuple containing strings or tuples of strings"),
+        ({"prompts": ["quality"]}, "must be a tuple containing strings or tuples of strings"),
+        ({"prompts": (1,)}, "must be a tuple containing strings or tuples of strings"),
+        ({"prompts": ("quality", "nonsense")}, "All elements of `prompts` must be one of .*, got nonsense"),
+        ({"prompts": (("one", "two", "three"),)}, "it must be of length 2"),
+        ({"data_range": 0}, "should be a positive number"),
+        ({"data_range": "255"}, "should be a positive number"),
+        ({"model_name_or_path": "openai/clip-vit-large-patch14-336"}, "is not available: use one of 'clip_iqa'"),
+    ],
+)
+def test_errors(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CLIPImageQualityAssessment(**options, backbone="mini")
+    with pytest.raises(ValueError, match=message):
+        clip_image_quality_assessment(IMAGES, **options, backbone="mini")
+
+
+def test_unknown_options_are_refused() -> None:
+    with pytest.raises(ValueError, match="Unexpected keyword arguments: `nonsense`"):
+        CLIPImageQualityAssessment(backbone="mini", nonsense=1)
+
+
+def test_names_of_models() -> None:
+    """ViTs see images resized and cropped, as torchmetrics' processor does it; options of ours win."""
+    built: list[dict[str, Any]] = []
+
+    class Recorded(CLIPIQA):
+        def __init__(self, **options: Any) -> None:
+            built.append(options)
+            super().__init__(backbone="mini")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(functional, "CLIPIQA", Recorded)
+        functional.build("clip_iqa", {})
+        functional.build("openai/clip-vit-base-patch32", {"precision": "bf16"})
+        functional.build("openai/clip-vit-large-patch14", {"pos_embedding": "interpolate"})
+    assert built == [
+        {"backbone": "RN50"},
+        {"backbone": "ViT-B/32", "pos_embedding": "fixed", "precision": "bf16"},
+        {"backbone": "ViT-L/14", "pos_embedding": "interpolate"},
+    ]
+
+
+def test_pickle_clone_and_state() -> None:
+    metric = CLIPImageQualityAssessment(backbone="mini", prompts=("quality", FREE))
+    metric.update(IMAGES)
+    for other in (pickle.loads(pickle.dumps(metric)), metric.clone()):
+        assert all(same(value, metric.compute()[name]) for name, value in other.compute().items())
+    assert metric.state_dict() == {}
+
+
+def test_in_a_collection() -> None:
+    metrics = torchmetrics.MetricCollection(
+        {
+            "quality": CLIPImageQualityAssessment(backbone="mini"),
+            "named": CLIPImageQualityAssessment(backbone="mini", prompts=("brightness", "sharpness")),
+        }
+    )
+    for images in IMAGES.split(2):
+        metrics.update(images)
+    found = metrics.compute()
+    assert same(found["quality"], ours(["quality"])[:, 0])
+    assert same(found["brightness"], ours(["brightness"])[:, 0])
+
+
+def test_plot() -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    metric = CLIPImageQualityAssessment(backbone="mini")
+    metric.update(IMAGES[:1])
+    _, axes = metric.plot()
+    assert axes.get_ylim()[1] >= 1
+    values = [metric(image) for image in IMAGES.split(1)]
+    assert len(metric.plot(values)[1].lines) > 0
+    matplotlib.pyplot.close("all")
+
+
+def _work(rank: int, address: str) -> None:
+    torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    metric = CLIPImageQualityAssessment(backbone="mini", prompts=("quality", "sharpness"))
+    for image in IMAGES[rank::2].split(1):
+        metric.update(image)
+    found = metric.compute()
+    expected = ours(["quality", "sharpness"])[[0, 2, 1, 3]]
+    assert same(torch.stack(list(found.values()), 1), expected)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_are_reduced(tmp_path: Any) -> None:
+    torch.multiprocessing.spawn(_work, args=((tmp_path / "meet").as_uri(),), nprocs=2)
