@@ -154,7 +154,7 @@ class Data:
         mixed[tuple(half)] = np.asarray(after[0])[tuple(half)]
         inside = np.zeros(mixed.shape[:2], bool)
         inside[tuple(half)] = True
-        rows, columns = height // 32, width // 32
+        rows, columns = height // 32, width // 32  # whole cells
         share_inside = _windows(inside[: rows * 32, : columns * 32].astype(np.float32))
         sharp = _windows(np.pad(detail(crop), ((0, 1), (0, 1)))[: rows * 32, : columns * 32]) / 6
         chosen = np.concatenate([_some(share_inside > 0.95, rng), _some(share_inside < 0.05, rng)])
@@ -164,7 +164,8 @@ class Data:
         weight[:, S] *= np.clip(sharp.flat[chosen], 0.05, 1)
         weight[:, Q] *= np.clip(sharp.flat[chosen], 0.05, 1) if kind in ("blur", "rescale", "motion") else 1
         stats = [
-            local_statistics(image).reshape(rows * columns, -1)[chosen] for image in (Image.fromarray(mixed), crop)
+            local_statistics(image)[:rows, :columns].reshape(rows * columns, -1)[chosen]
+            for image in (Image.fromarray(mixed), crop)
         ]
         return {
             "stats": stats[0], "before": stats[1], "target": target.astype(np.float32), "weight": weight,

@@ -91,11 +91,12 @@ def folded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def pad(x: Tensor, kernel: int, stride: int) -> Tensor:
-    """TensorFlow's "same" for even sizes, used for all sizes: nothing depends on a photo's size modulo 2."""
-    low = (kernel - stride) // 2
-    high = kernel - stride - low
-    return F.pad(x, (low, high, low, high))
+def pad(x: Tensor, kernel: int) -> Tensor:
+    """For a stride of 2: TensorFlow's "same" of even sizes, and one more row or column below and right of odd ones, so
+    that a map has half the size rounded up and no pixel is left out."""
+    low = (kernel - 2) // 2
+    high = kernel - 2 - low
+    return F.pad(x, (low, high + x.shape[3] % 2, low, high + x.shape[2] % 2))
 
 
 class Tower:
@@ -109,7 +110,7 @@ class Tower:
         self, x: Tensor, name: str, kernel: int = 1, stride: int = 1, groups: int = 1, relu: bool = True
     ) -> Tensor:
         if stride == 2:
-            x, padding = pad(x, kernel, stride), 0
+            x, padding = pad(x, kernel), 0
         else:
             padding = kernel // 2
         weight, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
@@ -146,7 +147,7 @@ class Tower:
 
     def local_statistics(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> (N, S, H // 32, W // 32): the same of each cell with its neighbours (96 px)."""
-        rows, columns = x.shape[2] // CELL, x.shape[3] // CELL
+        rows, columns = (((size + 1) // 2) // (CELL // 2) for size in x.shape[2:])  # where the first map has 16
         means, deviations = [], []
         for tap, stride in zip(self.maps(x), STRIDES, strict=True):
             side = CELL // stride
