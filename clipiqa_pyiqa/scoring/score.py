@@ -132,7 +132,10 @@ def score_paths(
 
     images = prefetch(lambda source: read_image(source, **limits), sources, workers)
     rows = rows_of_images(net, images, lambda source: source.name, columns, device, batch_size)
-    return ScoringRun(header, names, kept, rows if writer is None else _written(rows, writer))
+    if writer is not None:
+        rows = _written(rows, writer)
+        next(rows)  # into the writer's context, which closing the run will leave
+    return ScoringRun(header, names, kept, rows)
 
 
 def rows_of_images(
@@ -205,9 +208,10 @@ def _row(name: str, record: ImageRecord, scores: tuple[float, ...] | None = None
     return Row(name, scores, *size, record.orientation, record.converted, error)
 
 
-def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Row, None, None]:
-    """The rows, each written before it is handed out."""
+def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Any, None, None]:
+    """First None, then the rows, each written before it is handed out."""
     with writer, closing(rows):
+        yield None
         for row in rows:
             writer.write(row)
             yield row

@@ -175,6 +175,7 @@ class TestFile:
         for number in range(1, 3):
             assert next(run) == read_results(journal)[1][-1] and len(read_results(journal)[1]) == number
         run.close()
+        score_paths(Brightness(), paths, out=out, resume=True).close()  # before its first row, too
         again = score_paths(Brightness(), paths, out=out, resume=True)
         assert (again.kept, len(again.names)) == (2, 3) and [row.path for row in again] == paths[2:]
         assert [row.path for row in read_results(out)[1]] == paths
