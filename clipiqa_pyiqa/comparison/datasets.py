@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class DataSet:
         note: What it is: split, size, subset.
         published_as: Its name in :mod:`.published`, or empty.
         identity: Hash of everything that the pixels depend on but the files.
+        table: The file that names the images and their scores, or empty.
     """
 
     name: str
@@ -64,6 +65,7 @@ class DataSet:
     note: str = ""
     published_as: str = ""
     identity: str = ""
+    table: str = ""
 
 
 def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[DataSet]:
@@ -126,7 +128,8 @@ def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
             f"none of the {len(paths)} images named in {str(options['csv'])!r} is there, such as {paths[0]!r}: "
             "say where they are with root=DIR."
         )
-    return _ours(label, paths, list(named.scores), options, lower_better)
+    found = _ours(label, paths, list(named.scores), options, lower_better)
+    return replace(found, table=os.path.abspath(Path(options["csv"]).expanduser()))
 
 
 def _folder_set(label: str, options: dict[str, Any]) -> DataSet:
@@ -177,7 +180,8 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     note = [f"{merged['phase']} part of {merged['split_index']}"] if merged.get("split_index") is not None else []
     note += [f"{key.replace('_', ' ')} {value}" for key, value in (merged.get("augment") or {}).items()]
     published = published_set(name, meant, known)
-    return _subset(label, paths, mos, lambda path: loads[path](), merged, lower_better, note, published)
+    found = _subset(label, paths, mos, lambda path: loads[path](), merged, lower_better, note, published)
+    return replace(found, table=merged.get("meta_info_file") or "")
 
 
 def _check_options(label: str, options: Mapping[str, Any]) -> None:

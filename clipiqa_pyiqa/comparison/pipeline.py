@@ -83,7 +83,7 @@ def score_data_set(
         for done, _ in enumerate(results, earlier + 1):
             options.progress(data.name, done, total)
     finally:
-        store.flush()
+        store.close()
     if busy:
         share = 1 - busy / (time.perf_counter() - start)
         log.info("%s: the metrics waited %.1f %% of the time for decoding", data.name, 100 * share)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files.locking import locked
 from ..files.names import file_name
-from ..files.writing import replacing, write_text
+from ..files.writing import check_folder, replacing, write_text
 from ..stats import Estimate, correlations
 from ..stats.correlation import undefined
 from .differences import MetricPair, metric_pairs
@@ -19,6 +21,8 @@ from .score_store import writing
 
 if TYPE_CHECKING:
     import pandas
+
+    from .datasets import DataSet
 
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 FITTED = ("PLCC fitted", "RMSE fitted")
@@ -154,7 +158,7 @@ class DataSetResult:
         }
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / f"{file_name(self.name)}.parquet") as partial:
+        with replacing(folder / _scores_name(self)) as partial:
             frame.to_parquet(partial)
 
 
@@ -205,23 +209,25 @@ class Comparison:
 
         return FORMATS[format](self)
 
-    def save(self, folder: str | Path, *, report: bool = True) -> None:
+    def save(self, folder: str | Path, *, report: bool = True, overwrite: bool = False) -> None:
         """Write everything: tables, scores and, unless told otherwise, pictures and the HTML report.
 
         Args:
             folder: Made if need be. ``comparison.csv``, ``.md`` and ``.tex`` hold the tables, ``differences.csv``
                 every pair of metrics, ``scores/`` a Parquet file per data set, ``pictures/`` PNGs, ``report.html`` all.
             report: Whether to write the last two.
+            overwrite: Replace files of these names that are there; those of the run that made ``folder`` always are.
 
         Raises:
-            CompareError: The folder cannot be made.
-            OutputError: A file cannot be written.
+            OutputError: A file cannot be written, or is there already.
         """
+        folder = check_results(folder, self.data_sets, overwrite=overwrite)
+        with locked(folder):
+            self._save(folder, report)
+
+    def _save(self, folder: Path, report: bool) -> None:
         from .report.tables import differences_csv
 
-        folder = Path(folder).expanduser()
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
         for format, suffix in (("csv", "csv"), ("markdown", "md"), ("latex", "tex")):
             write_text(folder / f"comparison.{suffix}", self.table(format))
         write_text(folder / "differences.csv", differences_csv(self))
@@ -233,6 +239,36 @@ class Comparison:
 
             write_report(self, folder / "report.html")
             save_pictures(self, folder / "pictures")
+
+
+def check_results(folder: str | Path, data_sets: Iterable[DataSet | DataSetResult], *, overwrite: bool = False) -> Path:
+    """The folder of a comparison, made if need be, in which nothing would be replaced that no comparison made.
+
+    Args:
+        folder: One whose ``parts/`` hold scores is of an earlier comparison, and so are the results in it.
+        data_sets: Whose results will be there; images and tables of theirs are never replaced.
+        overwrite: Replace what else is there.
+
+    Raises:
+        OutputError: A file cannot be written, or is there already.
+    """
+    folder, data_sets = Path(folder).expanduser(), list(data_sets)
+    names = [f"comparison.{suffix}" for suffix in ("csv", "md", "tex")] + ["differences.csv", "report.html"]
+    names += [f"scores/{_scores_name(data)}" for data in data_sets]
+    beginnings = ("bars.", *(f"{file_name(data.name)}-" for data in data_sets))
+    names += [f"pictures/{path.name}" for path in folder.glob("pictures/*.png") if path.name.startswith(beginnings)]
+    ours = any(folder.glob("parts/*/rank*.jsonl"))
+    inputs = []
+    for data in data_sets:
+        inputs += list(data.scores.index) if isinstance(data, DataSetResult) else [*data.paths, data.table]
+    there = [name for name in names if os.path.lexists(folder / name)]
+    folder = check_folder(folder, there, overwrite=overwrite, ours=lambda _: ours, inputs=inputs)
+    check_folder(folder / "scores", ())
+    return folder
+
+
+def _scores_name(data: DataSet | DataSetResult) -> str:
+    return f"{file_name(data.name)}.parquet"
 
 
 def _row(data: DataSetResult, label: str) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import math
-import os
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import pandas
 import torch
 
+from ..errors import first_of
+from ..files.locking import locked
 from ..files.names import file_name
 from ..images.batches import default_workers
 from .datasets import DataSet, parse_data_sets
@@ -22,7 +24,7 @@ from .distributed import Processes, connected, processes_of_environment
 from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics
 from .pipeline import Options, Progress, score_data_set
 from .published import SOURCES
-from .results import Comparison, DataSetResult, MetricResult
+from .results import Comparison, DataSetResult, MetricResult, check_results
 from .score_store import UNREADABLE, Entry, ScoreStore, writing
 from .scorers import group_metrics, own_random_state, reason
 from .specification import CompareError
@@ -94,7 +96,9 @@ def compare(
     folder = Path(out).expanduser().resolve() if out is not None else None
     if folder is None and processes.count > 1:
         raise CompareError("several processes share their scores through a folder: name one with out (--out DIR).")
-    with connected(processes):
+    if processes.is_main and folder is not None:
+        check_results(folder, sets, overwrite=overwrite)
+    with connected(processes), _alone(folder, processes):
         stores = _stores(folder, sets, processes, resume, overwrite)
         if not processes.is_main:
             processes.wait()  # until the main one has fetched what metrics fetch
@@ -106,7 +110,6 @@ def compare(
         for data, store in zip(sets, stores, strict=True):
             with own_random_state():
                 score_data_set(data, groups, store, processes, options)
-            store.flush()
             processes.wait()
             store.load()
             processes.wait()
@@ -119,6 +122,16 @@ def compare(
         processes.wait()
     known = {**_settings(processes, options), "bootstrap": str(bootstrap), "seed": str(seed), **(settings or {})}
     return Comparison(tuple(results), known)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path | None, processes: Processes) -> Iterator[None]:
+    """The folder to this run, whose main process holds it for all."""
+    if folder is None or not processes.is_main:
+        yield
+        return
+    with locked(folder):
+        yield
 
 
 def _data_set_result(
@@ -164,6 +177,8 @@ def _metric_result(
         note = f"no score for {len(failures)} of {images} images, such as {Path(path).name}: {why}."
         if not times:
             error, note = note, ""
+    elif not isinstance(metric, str) and len(entries) < images:  # another process's rows, damaged since it wrote them
+        note = f"{images - len(entries)} of {images} scores were damaged during the run: resume it."
     return MetricResult(
         spec.label,
         lower_better=spec.lower_better,
@@ -199,17 +214,15 @@ def _stores(
                 "(--overwrite)."
             )
         for store in stores:
-            assert store.folder is not None
             with writing(folder):
-                store.folder.mkdir(parents=True, exist_ok=True)
-                (folder / "scores").mkdir(exist_ok=True)
-                if not os.access(store.folder, os.W_OK):
-                    raise PermissionError(13, "permission denied")
                 if overwrite and not resume:
                     store.clear()
+                store.begin()
     processes.wait()
     for store in stores:
         store.load()
+        if processes.is_main and store.damaged:
+            log.warning("damaged, and scored again: %s.", first_of(store.damaged))
     processes.wait()  # nobody writes before everybody has read, so that all see the same work as done
     return stores
 

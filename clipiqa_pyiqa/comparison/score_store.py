@@ -1,26 +1,23 @@
-"""Per-image scores on disk as they come: small Parquet files, renamed into place whole, merged now and then.
+"""Per-image scores on disk as they come: a journal of each process, merged into one at the end.
 
-Each process writes files of its own, so that several share one folder without locks, and whatever ends a run costs what
-one process scored within the last second. A row is one metric on one image, or says why there is none; a score wins
-over a failure, so that failures are tried again by a run that resumes.
+Each process writes files of its own, so that several share one folder without locks, and whatever ends a run costs the
+score that was under way. A row is one metric on one image, or says why there is none; a score wins over a failure, so
+that failures are tried again by a run that resumes, as are rows that were damaged.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..files.journal import Journal, read_journal
 from .specification import CompareError
 
-FLUSH_SECONDS = 1.0
-_MERGE = 64  # files of one process
-_COLUMNS = ("path", "metric", "score", "seconds", "error")
 UNREADABLE = ""  # in place of a metric: the image itself could not be read
 
 
@@ -49,13 +46,21 @@ class ScoreStore:
 
     Attributes:
         entries: Metric key -> path -> entry; of ``UNREADABLE``, images that could not be read.
+        damaged: What ``load`` left out because its checksum is wrong, such as ``"line 7 of 'rank0-1.jsonl'"``.
     """
 
     folder: Path | None
     owner: str = "rank0"
     entries: dict[str, dict[str, Entry]] = field(default_factory=dict)
-    _pending: list[tuple[str, str, Entry]] = field(default_factory=list, init=False)
-    _flushed: float = field(default_factory=time.monotonic, init=False)
+    damaged: list[str] = field(default_factory=list, init=False)
+    _journal: Journal | None = field(default=None, init=False)
+
+    def begin(self) -> None:
+        """Make the folder, and a file in it, by which it is known as ours."""
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self._files():
+                Journal.create(self._fresh()).close()
 
     def get(self, metric: str, path: str) -> Entry | None:
         """What is known of a metric on an image."""
@@ -67,44 +72,47 @@ class ScoreStore:
         return entry is not None and not entry.error
 
     def add(self, metric: str, path: str, entry: Entry) -> None:
-        """Note a result; it is on disk within a second or so."""
+        """Note a result, on disk at once.
+
+        Raises:
+            OutputError: The disk is full, or the like; what was written before is kept.
+        """
         self._note(metric, path, entry)
         if self.folder is not None:
-            self._pending.append((path, metric, entry))
-            if time.monotonic() - self._flushed > FLUSH_SECONDS:
-                self.flush()
+            if self._journal is None:
+                self._journal = Journal.create(self._fresh())
+            self._journal.append(_record(metric, path, entry))
 
-    def flush(self) -> None:
-        """Write what is not on disk yet.
-
-        Raises:
-            CompareError: the disk is full, or the like; what was written before is kept.
-        """
-        self._flushed = time.monotonic()
-        if self.folder is None or not self._pending:
-            return
-        self._write(self._pending)
-        self._pending = []
-        own = self._own()
-        if len(own) >= _MERGE:
-            self._merge(own)
+    def close(self) -> None:
+        """Close the file that this process writes; adding more begins another."""
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            with journal:
+                journal.check()
 
     def load(self) -> None:
-        """Read what any process has written.
-
-        Raises:
-            CompareError: a file is damaged.
-        """
+        """Read what any process has written, but for what is damaged."""
         for file in self._files():
-            with contextlib.suppress(FileNotFoundError):  # its owner has just merged it into another
-                for path, metric, entry in _read(file):
+            damage: list[str] = []
+            with writing(file, "read"):
+                for metric, path, entry in _read(file, damage):
                     self._note(metric, path, entry)
+            named = [f"{line} of {str(file)!r}" for line in damage]
+            self.damaged += [name for name in named if name not in self.damaged]
 
     def merge(self) -> None:
         """Merge all files into one; only while no other process writes."""
-        self.flush()
+        self.close()
         if len(files := self._files()) > 1:
-            self._merge(files)
+            merged = ScoreStore(None)
+            for file in files:
+                for row in _read(file, []):
+                    merged._note(*row)
+            known = merged.entries.items()
+            records = [_record(metric, path, entry) for metric, rows in known for path, entry in rows.items()]
+            Journal.create(self._fresh(), records).close()
+            for file in files:
+                file.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Delete all files."""
@@ -117,65 +125,28 @@ class ScoreStore:
             known[path] = entry
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("*.parquet")) if self.folder is not None else []
+        return sorted(self.folder.glob("*.jsonl"), key=lambda file: file.stem.split("-")[1:]) if self.folder else []
 
-    def _own(self) -> list[Path]:
-        return [file for file in self._files() if file.name.startswith(f"{self.owner}-")]
-
-    def _merge(self, files: list[Path]) -> None:
-        rows = [row for file in files for row in _read(file)]
-        kept = {(path, metric): (path, metric, entry) for path, metric, entry in rows if entry.error}
-        kept.update({(path, metric): (path, metric, entry) for path, metric, entry in rows if not entry.error})
-        self._write(list(kept.values()))
-        for file in files:
-            file.unlink(missing_ok=True)
-
-    def _write(self, rows: list[tuple[str, str, Entry]]) -> None:
-        import pyarrow
-        import pyarrow.parquet
-
+    def _fresh(self) -> Path:
+        """A file that sorts by time and that nobody else takes."""
         assert self.folder is not None
-        values: tuple[list[Any], ...] = (
-            [path for path, _, _ in rows],
-            [metric for _, metric, _ in rows],
-            [entry.score for _, _, entry in rows],
-            [entry.seconds for _, _, entry in rows],
-            [entry.error for _, _, entry in rows],
-        )
-        types = (pyarrow.string(), pyarrow.string(), pyarrow.float64(), pyarrow.float64(), pyarrow.string())
-        arrays = [pyarrow.array(column, kind) for column, kind in zip(values, types, strict=True)]
-        table = pyarrow.table(arrays, names=list(_COLUMNS))
-        # A name that sorts by time and that nobody else takes.
-        path = self.folder / f"{self.owner}-{time.time_ns()}-{uuid.uuid4().hex[:8]}.parquet"
-        with writing(self.folder):
-            beside = path.with_suffix(".tmp")
-            with open(beside, "wb") as file:
-                pyarrow.parquet.write_table(table, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
+        return self.folder / f"{self.owner}-{time.time_ns()}-{uuid.uuid4().hex[:8]}.jsonl"
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(path: Path, doing: str = "write to") -> Iterator[None]:
     """Turns an operating system's error into a sentence about where was to be written."""
     try:
         yield
     except OSError as error:
-        raise CompareError(
-            f"cannot write to {str(folder)!r}: {error.strerror or error}; what was written before is kept."
-        ) from error
+        reason = f"{error.strerror or error}; what was written before is kept"
+        raise CompareError(f"cannot {doing} {str(path)!r}: {reason}.") from error
 
 
-def _read(file: Path) -> Iterator[tuple[str, str, Entry]]:
-    import pyarrow
-    import pyarrow.parquet
+def _record(metric: str, path: str, entry: Entry) -> Mapping[str, Any]:
+    return {"path": path, "metric": metric, **asdict(entry)}
 
-    try:
-        columns = pyarrow.parquet.read_table(file, columns=list(_COLUMNS)).to_pydict()
-    except FileNotFoundError:
-        raise
-    except (OSError, pyarrow.ArrowException, ValueError) as error:
-        raise CompareError(f"{str(file)!r} is damaged ({error}): delete it, to score its images again.") from error
-    for path, metric, score, seconds, said in zip(*(columns[name] for name in _COLUMNS), strict=True):
-        yield path, metric, Entry(score, seconds, said)
+
+def _read(file: Path, damage: list[str]) -> Iterator[tuple[str, str, Entry]]:
+    for row in read_journal(file, damage):
+        yield row["metric"], row["path"], Entry(row["score"], row["seconds"], row["error"])

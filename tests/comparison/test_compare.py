@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from clipiqa_pyiqa.comparison import compare, score_store
 from clipiqa_pyiqa.comparison.datasets import DataSet
 from clipiqa_pyiqa.comparison.distributed import Processes
 from clipiqa_pyiqa.comparison.specification import CompareError
+from clipiqa_pyiqa.errors import OutputError
+from clipiqa_pyiqa.files.locking import LockedError
 
 BUNDLED = Path(__file__).parents[1] / "data"
 MINI = {"metric": "clipiqa", "metric_opts": {"backbone": "mini"}}
@@ -392,17 +395,47 @@ class TestResuming:
         assert 60 - 27 <= len(calls) <= 60 - 25 + 14  # a second of work is ten images; four more for a slow machine
         assert found.scores["slow"].tolist() == pytest.approx([n / 255 / 3 for n in range(60)])
 
-    def test_parts_are_merged_and_damage_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(score_store, "FLUSH_SECONDS", 0.0)
-        monkeypatch.setattr(score_store, "_MERGE", 4)
+    def test_parts_are_merged_and_what_is_damaged_is_named_and_made_again(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         data = DataSet("made", tuple(f"/{n}" for n in range(30)), None, lambda index: torch.full((3, 8, 8), index / 30))
         compare({"m": lambda x: x.mean()}, data, out=tmp_path, batch_size=1)
-        (part,) = (tmp_path / "parts").rglob("*.parquet")
+        (part,) = (tmp_path / "parts").rglob("*.jsonl")
         found = compare({"m": Spread()}, data, out=tmp_path, resume=True)  # nothing is left to score
         assert found.data_sets[0].scores["m"].tolist() == pytest.approx([n / 30 for n in range(30)])
-        part.write_bytes(part.read_bytes()[:100])
-        with pytest.raises(ValueError, match=f"{part.name}.*is damaged"):
-            compare({"m": Spread()}, data, out=tmp_path, resume=True)
+        (part,) = (tmp_path / "parts").rglob("*.jsonl")
+        content = part.read_bytes()
+        part.write_bytes(content.replace(b'"score": 0.5', b'"score": 0.6'))
+        caplog.clear()
+        mean, made = (lambda x: x.mean()), []
+        found = compare({"m": lambda x: made.append(1) or mean(x)}, data, out=tmp_path, resume=True)
+        assert found.data_sets[0].scores["m"].tolist() == pytest.approx([n / 30 for n in range(30)])
+        assert len(made) == content.count(b'"score": 0.5') == 3
+        assert f"line 16 of '{part}'" in caplog.text
+
+    def test_nothing_of_others_is_replaced_and_one_run_at_a_time(self, tmp_path: Path) -> None:
+        data, ran = DataSet("made", ("/a", "/b"), None, lambda index: torch.zeros(3, 8, 8)), []
+
+        def work(x: torch.Tensor) -> torch.Tensor:
+            ran.append(1)
+            with pytest.raises(LockedError, match="is being written by process"):
+                compare({"m": Spread()}, data, out=tmp_path / "new", resume=True)
+            return x.mean()
+
+        compare({"m": work}, data, out=tmp_path / "new").save(tmp_path / "new", report=False)
+        assert ran and not (tmp_path / "new" / ".clipiqa.lock").exists()
+        compare({"m": Spread()}, data, out=tmp_path / "new", resume=True).save(tmp_path / "new", report=False)
+        for name in ("comparison.md", "scores/made.parquet", "pictures/made-m.png"):
+            theirs = tmp_path / name.partition(".")[0] / name
+            theirs.parent.mkdir(parents=True)
+            theirs.write_text("theirs")
+            count, out = len(ran), tmp_path / name.partition(".")[0]
+            with pytest.raises(OutputError, match="exists already: pass --overwrite"):
+                compare({"m": work}, data, out=out)
+            reads = replace(data, table=str(theirs))
+            with pytest.raises(OutputError, match="is one of the inputs"):
+                compare({"m": work}, reads, out=out, overwrite=True)
+            assert theirs.read_text() == "theirs" and len(ran) == count
 
 
 class TestPyiqasLoaders:

@@ -326,7 +326,7 @@ class TestBadInput:
             ({"bootstrap": -1}, "bootstrap must be at least 0"),
             ({"seed": -1}, "seed must be between 0 and 4294967295, but is -1"),
             ({"published": "piq"}, "'paper' or 'pyiqa', but 'piq' came"),
-            ({"out": photos / "0.png"}, "cannot write to"),
+            ({"out": photos / "0.png"}, "which is no folder: name another"),
         ]:
             with pytest.raises(ValueError, match=message):
                 compare({"m": lambda x: x.mean()}, data, **options)

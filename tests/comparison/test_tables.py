@@ -369,7 +369,10 @@ def test_save_writes_all_that_the_command_does(comparison: Comparison, tmp_path:
     kept = pandas.read_parquet(tmp_path / "a" / "b" / "scores" / "graded.parquet")
     pandas.testing.assert_frame_equal(kept.drop(columns="mos"), comparison.data_sets[0].scores)
     assert len(list((tmp_path / "a" / "b" / "pictures").iterdir())) == 3 + 1 + 1 + 1 + 1 + 1
+    with pytest.raises(CLIPIQAError, match="exists already"):
+        comparison.save(tmp_path / "a" / "b")
+    comparison.save(tmp_path / "a" / "b", overwrite=True)
     comparison.save(tmp_path / "c", report=False)
     assert not (tmp_path / "c" / "report.html").exists() and not (tmp_path / "c" / "pictures").exists()
-    with pytest.raises(CLIPIQAError, match="cannot write to"):
+    with pytest.raises(CLIPIQAError, match="which is no folder"):
         comparison.save(tmp_path / "c" / "comparison.csv")

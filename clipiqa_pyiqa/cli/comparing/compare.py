@@ -104,9 +104,10 @@ def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: di
         return 143 if isinstance(error, Terminated) else 130
     if not _is_main():
         return 0
+    if out:
+        comparison.save(out, report=not args.no_report)  # first, as whoever reads the table may leave
     print(comparison.table(args.format), end="")
     if out:
-        comparison.save(out, report=not args.no_report)
         print(f"clipiqa compare: results are in {out}", file=sys.stderr)
     return 0 if comparison.complete else 1
 
