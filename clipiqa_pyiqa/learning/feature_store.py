@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sqlite3
+import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA
 
+logger = logging.getLogger("clipiqa_pyiqa")
 Say = Callable[[str], object]
 """What is told, in sentences, how a run goes."""
 FORMAT = 1  # of the store, and of the reading of images: raise it when either changes what a feature is
@@ -38,7 +41,7 @@ _ROW_BYTES = 700  # keys and what SQLite's pages add to a feature of 1,024 numbe
 _TABLES = """
 CREATE TABLE IF NOT EXISTS setup (said TEXT);
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, content TEXT);
-CREATE TABLE IF NOT EXISTS features (content TEXT, view TEXT, feature BLOB, PRIMARY KEY (content, view));
+CREATE TABLE IF NOT EXISTS checked (content TEXT, view TEXT, feature BLOB, crc INTEGER, PRIMARY KEY (content, view));
 """
 
 
@@ -133,6 +136,12 @@ class FeatureStore:
             raise FeatureError(f"features cannot be kept in {str(folder)!r}: {error.strerror}.") from error
         with self._database() as database:
             database.executescript(_TABLES)
+            if database.execute(
+                "SELECT 1 FROM sqlite_master WHERE name = 'features'"
+            ).fetchone():  # of earlier versions
+                database.create_function("crc", 3, _crc)
+                database.execute("INSERT OR IGNORE INTO checked SELECT *, crc(content, view, feature) FROM features")
+                database.execute("DROP TABLE features")
             database.execute("INSERT INTO setup SELECT ? WHERE NOT EXISTS (SELECT * FROM setup)", (self.setup,))
             (found,) = database.execute("SELECT said FROM setup").fetchone()
         if found != self.setup:
@@ -178,7 +187,7 @@ class FeatureStore:
     def plan(self, paths: Sequence[str | Path], views: Sequence[Sequence[View]]) -> Plan:
         """What is missing of these views (one sequence of them per path), found without decoding an image."""
         contents = self._contents([os.fspath(path) for path in paths])
-        there = set(self._known(contents))
+        there = set(self._known(contents, keep=False))
         missing: dict[str, tuple[str, tuple[View, ...]]] = {}
         for path, content, wanted in zip(paths, contents, views, strict=True):
             new = tuple(view for view in wanted if (content, view.name) not in there)
@@ -231,7 +240,7 @@ class FeatureStore:
         Raises:
             FeatureError: some of them are not in the store.
         """
-        known = self._known(plan.contents, "feature")
+        known = self._known(plan.contents)
         rows = [
             [known.get((content, view.name)) for view in wanted]
             for content, wanted in zip(plan.contents, views, strict=True)
@@ -257,9 +266,10 @@ class FeatureStore:
             yield from (((path, content, view.name), view(record.pixels, path)) for view in views)
 
     def _add(self, keys: Sequence[tuple[str, str, str]], features: Tensor) -> None:
-        rows = [(content, view, row.numpy().tobytes()) for (_, content, view), row in zip(keys, features, strict=True)]
+        named = zip(keys, features, strict=True)
+        rows = [(content, view, row.numpy().tobytes()) for (_, content, view), row in named]
         with self._database() as database:
-            database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
+            database.executemany("INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?)", [(*r, _crc(*r)) for r in rows])
 
     def _contents(self, paths: Sequence[str]) -> list[str]:
         """SHA-256 of each file; remembered by path, size and time of change."""
@@ -281,16 +291,23 @@ class FeatureStore:
             database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", new)
         return contents
 
-    def _known(self, contents: Sequence[str], column: str = "NULL") -> dict[tuple[str, str], bytes | None]:
-        """(content, view) -> feature, or None for ``column='NULL'``, of what is in the store."""
+    def _known(self, contents: Sequence[str], keep: bool = True) -> dict[tuple[str, str], bytes | None]:
+        """(content, view) -> feature, or None unless ``keep``, of what is in the store and whole."""
         known: dict[tuple[str, str], bytes | None] = {}
+        damaged = 0
         wanted = list(dict.fromkeys(contents))
         with self._database() as database:
             for start in range(0, len(wanted), _CHUNK):
                 chunk = wanted[start : start + _CHUNK]
                 marks = ", ".join("?" * len(chunk))
-                query = f"SELECT content, view, {column} FROM features WHERE content IN ({marks})"
-                known.update({(content, view): value for content, view, value in database.execute(query, chunk)})
+                query = f"SELECT content, view, feature, crc FROM checked WHERE content IN ({marks})"
+                for content, view, feature, crc in database.execute(query, chunk):
+                    if crc == _crc(content, view, feature):
+                        known[content, view] = feature if keep else None
+                    else:
+                        damaged += 1
+        if damaged:
+            logger.warning("%s: %d features are damaged and are made again", self.path, damaged)
         return known
 
     @contextlib.contextmanager
@@ -299,9 +316,18 @@ class FeatureStore:
         try:
             with contextlib.closing(sqlite3.connect(self.path, timeout=300)) as database, database:
                 yield database
-        except sqlite3.Error as error:
-            hint = "delete it" if "malformed" in str(error) or "not a database" in str(error) else "nothing was lost"
+        except (sqlite3.Error, OverflowError, UnicodeError) as error:
+            hint = "delete it" if _damaged(error) else "nothing was lost"
             raise FeatureError(f"the feature store {self.path} cannot be used ({error}): {hint}.") from error
+
+
+def _damaged(error: Exception) -> bool:
+    return not isinstance(error, sqlite3.OperationalError) or "malformed" in str(error) or "UTF-8" in str(error)
+
+
+def _crc(content: object, view: object, feature: object) -> int:
+    """Checksum of a row, whatever damage made of it."""
+    return zlib.crc32(feature if isinstance(feature, bytes) else b"", zlib.crc32(repr((content, view)).encode()))
 
 
 def encode(

@@ -6,10 +6,11 @@ is on disk, so that a run that was killed goes on to the very result of one that
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..errors import CLIPIQAError, ConfigError, nearest
-from ..files import replacing
+from ..files.locking import locked
+from ..files.writing import check_folder, check_output, replacing
 from ..metric import CLIPIQA
 from ..opinions.score_table import ScoreTable
 from ..prompts.files import save_prompt_file
@@ -203,23 +205,24 @@ class Trainer:
         return digest.hexdigest()
 
 
-def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Path:
-    """The folder of a run, made if need be; an earlier run's is neither mixed with a new one nor deleted unasked."""
-    folder = Path(folder).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        left = [folder / name for name in (STATE, LAST, BEST) if (folder / name).exists()]
+@contextlib.contextmanager
+def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
+    """The folder of a run, made if need be, and no other run's for as long as the context lasts.
+
+    An earlier run's is neither mixed with a new one nor deleted unasked.
+    """
+    found = check_folder(folder, ())
+    with locked(found):
+        left = [found / name for name in (STATE, LAST, BEST) if os.path.lexists(found / name)]
         if left and not (resume or overwrite):
             raise TrainingError(
                 f"{str(left[0])!r} is left from an earlier run: pass --resume to go on, or --overwrite."
             )
-        for path in left if overwrite and not resume else []:
-            path.unlink()
-    except OSError as error:
-        raise TrainingError(f"nothing can be written to {str(folder)!r}: {error.strerror}.") from error
-    if not os.access(folder, os.W_OK):
-        raise TrainingError(f"nothing can be written to {str(folder)!r}: permission denied.")
-    return folder
+        for path in left:
+            check_output(path, overwrite=True)
+            if not resume:
+                path.unlink()
+        yield found
 
 
 def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor) -> Scores:

@@ -86,41 +86,41 @@ def train(
     """
     config = changed(find_recipe(recipe), **changes)
     table = _table(scores, config)  # what can be wrong with the data, before anything takes time
-    folder = prepare_folder(out, resume, overwrite)
-    device = find_device(device)
-    torch.manual_seed(config.seed)  # a random context
-    metric = CLIPIQA(**config.network).to(device)
-    if table.skipped and say is not None:
-        say(f"{len(table.skipped)} missing images are left out")
-    store, views = FeatureStore(metric, features), Views(config.recipe, config.seed, exact)
-    paths = {split: [table.paths[row] for row in table.rows(split)] for split in ("train", "val", "test")}
-    options: dict[str, Any] = {"device": device, "workers": workers, "say": say}
-    whole = {
-        split: store.features(paths[split], whole_views(len(paths[split])), what=split, **options)[:, 0]
-        for split in ("val", "test")
-    }
-    trained_on: Features
-    if exact:
-        trained_on = ImageFeatures(metric, paths["train"], views, device)
-    else:
-        if config.recipe.crop and say is not None:
-            say(f"{config.recipe.crops} seeded crops per image stand in for random ones; --exact draws them afresh")
-        all_views = [views.of(row) for row in range(len(paths["train"]))]
-        trained_on = CachedFeatures(store.features(paths["train"], all_views, what="train", **options), views)
-    metadata = {
-        **{"data_set": table.name, "score_range": table.score_range, "lower_better": table.lower_better},
-        **{"training_images": len(paths["train"]), "validation_images": len(paths["val"])},
-    }
-    targets = {split: targets_of(table, split) for split in paths}
-    given = trained_on, targets["train"], whole["val"], targets["val"].squeeze(1)
-    trainer = Trainer(metric, config, *given, folder, metadata, resume)
-    if trainer.epoch and say is not None:
-        say(f"going on after epoch {trainer.epoch}")
-    found = {"val": trainer.run(lambda progress: report(progress, config.recipe.epochs))}
-    metric.load_prompts(folder / BEST)
-    if len(paths["test"]) > 1:
-        found["test"] = evaluate(metric, whole["test"].to(trainer.device), targets["test"].squeeze(1))
-    return TrainingResult(metric.eval(), config, table, folder, trainer.epoch, found)
+    with prepare_folder(out, resume, overwrite) as folder:
+        device = find_device(device)
+        torch.manual_seed(config.seed)  # a random context
+        metric = CLIPIQA(**config.network).to(device)
+        if table.skipped and say is not None:
+            say(f"{len(table.skipped)} missing images are left out")
+        store, views = FeatureStore(metric, features), Views(config.recipe, config.seed, exact)
+        paths = {split: [table.paths[row] for row in table.rows(split)] for split in ("train", "val", "test")}
+        options: dict[str, Any] = {"device": device, "workers": workers, "say": say}
+        whole = {
+            split: store.features(paths[split], whole_views(len(paths[split])), what=split, **options)[:, 0]
+            for split in ("val", "test")
+        }
+        trained_on: Features
+        if exact:
+            trained_on = ImageFeatures(metric, paths["train"], views, device)
+        else:
+            if config.recipe.crop and say is not None:
+                say(f"{config.recipe.crops} seeded crops per image stand in for random ones; --exact draws them afresh")
+            all_views = [views.of(row) for row in range(len(paths["train"]))]
+            trained_on = CachedFeatures(store.features(paths["train"], all_views, what="train", **options), views)
+        metadata = {
+            **{"data_set": table.name, "score_range": table.score_range, "lower_better": table.lower_better},
+            **{"training_images": len(paths["train"]), "validation_images": len(paths["val"])},
+        }
+        targets = {split: targets_of(table, split) for split in paths}
+        given = trained_on, targets["train"], whole["val"], targets["val"].squeeze(1)
+        trainer = Trainer(metric, config, *given, folder, metadata, resume)
+        if trainer.epoch and say is not None:
+            say(f"going on after epoch {trainer.epoch}")
+        found = {"val": trainer.run(lambda progress: report(progress, config.recipe.epochs))}
+        metric.load_prompts(folder / BEST)
+        if len(paths["test"]) > 1:
+            found["test"] = evaluate(metric, whole["test"].to(trainer.device), targets["test"].squeeze(1))
+        return TrainingResult(metric.eval(), config, table, folder, trainer.epoch, found)
 
 
 def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:

@@ -227,3 +227,74 @@ def test_hostile_names(tmp_path: Path, suffix: str) -> None:
     assert read_results(path) == (HEADER, rows)
     reader = {"csv": pd.read_csv, "jsonl": lambda file: pd.read_json(file, lines=True), "parquet": pd.read_parquet}
     assert reader[suffix](path).path.tolist() == NAMES
+
+
+@pytest.mark.parametrize("kind", ["byte", "cut"])
+def test_damage_to_feature_stores(tmp_path: Path, kind: str) -> None:
+    """Whatever happens to a store, it is refused, or gives the very features that were put in."""
+    import torch
+    from metrics import FakeMetric
+    from PIL import Image
+
+    from clipiqa_pyiqa.learning.feature_store import WHOLE, FeatureStore, View
+
+    paths, views = [tmp_path / f"{n}.png" for n in range(12)], [(WHOLE, View(flip=True))] * 12
+    for n, path in enumerate(paths):
+        Image.effect_noise((48, 40), 9 + n).convert("RGB").save(path)
+    store = FeatureStore(FakeMetric(), tmp_path / "store")
+    whole, outcomes, generator = store.features(paths, views), Counter[str](), random.Random(5)
+    content = store.path.read_bytes()
+    for _ in range(60 * TIMES):
+        broken = damaged(content, generator) if kind == "cut" else bytearray(content)
+        if kind == "byte":
+            broken[generator.randrange(len(broken))] ^= generator.randrange(1, 256)
+        store.path.write_bytes(broken)
+        metric = FakeMetric()
+        try:
+            found = FeatureStore(metric, tmp_path / "store").features(paths, views)
+        except CLIPIQAError:
+            outcomes["named"] += 1
+        else:
+            assert torch.equal(found, whole), "damage was read in silence"
+            outcomes["made good" if metric.encoded else "harmless"] += 1
+    print(f"\nfeature store, {kind}: {dict(outcomes)}")
+    assert outcomes["made good"]
+
+
+def test_damage_to_training_states(tmp_path: Path) -> None:
+    import torch
+
+    from clipiqa_pyiqa.weights.checkpoint import load_pickled
+
+    path, generator = tmp_path / "state.pt", torch.Generator().manual_seed(0)
+    state = {"run": "a" * 64, "epoch": 3, "ctx": torch.randn(2, 16, 64, generator=generator), "best": 0.5}
+    torch.save(state | {"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2, 16, 64)}}}}, path)
+
+    def flat(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: flat(each) for key, each in value.items()}
+        return value.numpy().tobytes() if isinstance(value, torch.Tensor) else value
+
+    count_damage(path, lambda: flat(load_pickled(path)), 60 * TIMES)
+
+
+def test_damage_to_comparisons(tmp_path: Path) -> None:
+    from clipiqa_pyiqa.comparison.score_store import Entry, ScoreStore
+
+    folder, outcomes, generator = tmp_path / "parts", Counter[str](), random.Random(6)
+    folder.mkdir()
+    store = ScoreStore(folder)
+    for n in range(50):
+        store.add("m", f"/{n}.jpg", Entry(n / 50, 0.1) if n % 7 else Entry(None, 0.1, "too small"))
+    store.close()
+    (file,) = folder.iterdir()
+    content = file.read_bytes()
+    for _ in range(100 * TIMES):
+        file.write_bytes(damaged(content, generator))
+        read = ScoreStore(folder)
+        read.load()
+        found = read.entries.get("m", {})
+        assert all(store.entries["m"][path] == entry for path, entry in found.items()), "damage was read in silence"
+        outcomes["whole" if len(found) == 50 else "named" if read.damaged else "cut short"] += 1
+    print(f"\nparts of compare: {dict(outcomes)}")
+    assert outcomes["named"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
 
@@ -16,3 +18,30 @@ def learned(weights: Path, context: dict | None = None, seed: int = 0, **options
     with torch.no_grad():
         metric.prompt_learner.ctx.add_(torch.randn(metric.prompt_learner.ctx.shape, generator=generator) * 0.02)
     return metric
+
+
+DIM = 192
+
+
+class Checkpoint:
+    def shape(self, key: str) -> tuple[int, int]:
+        return 4, DIM
+
+
+class FakeMetric:
+    """What a store needs of a metric: cheap features that differ with every pixel, and a setup."""
+
+    def __init__(self, **setup: str):
+        said = {"backbone": "RN50", "weights_sha256": "a" * 64, "quick_gelu": "true", "pos_embedding": "none"}
+        self.setup = {**said, "precision": "fp32", "prompts": "any", **setup}
+        self.clip = type("Clip", (), {"checkpoint": Checkpoint()})()
+        self.encoded = 0
+
+    def provenance(self) -> dict[str, str]:
+        return self.setup
+
+    def encode_image(self, x: Tensor) -> Tensor:
+        self.encoded += len(x)
+        weights = torch.linspace(0.5, 1.5, x[0].numel()).view(x.shape[1:])
+        parts = (x * weights).flatten(1).unflatten(1, (DIM, -1)).sum(-1)
+        return F.normalize(parts, dim=-1)

@@ -10,39 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from metrics import DIM, FakeMetric
 from photos import BUNDLED, distorted_photos
 from torch import Tensor
-from torch.nn import functional as F
 
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.learning.feature_store import WHOLE, FeatureError, FeatureStore, View
 
-DIM = 192
 VIEWS = (WHOLE, View(flip=True), View((32, 0.5, 0.99)))
-
-
-class Checkpoint:
-    def shape(self, key: str) -> tuple[int, int]:
-        return 4, DIM
-
-
-class FakeMetric:
-    """What a store needs of a metric: cheap features that differ with every pixel, and a setup."""
-
-    def __init__(self, **setup: str):
-        said = {"backbone": "RN50", "weights_sha256": "a" * 64, "quick_gelu": "true", "pos_embedding": "none"}
-        self.setup = {**said, "precision": "fp32", "prompts": "any", **setup}
-        self.clip = type("Clip", (), {"checkpoint": Checkpoint()})()
-        self.encoded = 0
-
-    def provenance(self) -> dict[str, str]:
-        return self.setup
-
-    def encode_image(self, x: Tensor) -> Tensor:
-        self.encoded += len(x)
-        weights = torch.linspace(0.5, 1.5, x[0].numel()).view(x.shape[1:])
-        parts = (x * weights).flatten(1).unflatten(1, (DIM, -1)).sum(-1)
-        return F.normalize(parts, dim=-1)
 
 
 @pytest.fixture(scope="module")

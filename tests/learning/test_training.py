@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa.files.locking import LockedError
 from clipiqa_pyiqa.learning.feature_store import WHOLE, FeatureStore, View
 from clipiqa_pyiqa.learning.recipe import PLAIN, ConfigError, TrainConfig, replaced
-from clipiqa_pyiqa.learning.trainer import Trainer, TrainingError, coefficients
+from clipiqa_pyiqa.learning.trainer import Trainer, TrainingError, coefficients, prepare_folder
 from clipiqa_pyiqa.learning.views import CachedFeatures, ImageFeatures, Views
 
 SMALL = replaced(PLAIN, batch_size=3, epochs=4)
@@ -194,3 +195,14 @@ def test_pyiqas_own_trainer(rn50, photos, tmp_path, monkeypatch, name):
     assert metric.prompt_learner.ctx.shape == ((16, 512) if name == "official" else (2, 16, 512))
     assert not torch.equal(metric.prompt_learner.ctx, contexts[0])  # where training began
     metric.load_state_dict(state, strict=True)
+
+
+def test_one_training_at_a_time_in_a_folder(tmp_path):
+    with prepare_folder(tmp_path / "run") as folder:
+        (folder / "best.safetensors").write_text("mine")
+        again = prepare_folder(folder, overwrite=True)
+        with pytest.raises(LockedError, match="is being written by process"), again:
+            pass
+    assert (folder / "best.safetensors").read_text() == "mine"
+    with pytest.raises(TrainingError, match="is left from an earlier run"), prepare_folder(folder):
+        pass
