@@ -188,11 +188,12 @@ def agreement(
     Raises:
         CLIPIQAError: Bad input; what it was and what to do.
     """
+    given = [] if isinstance(votes, Votes) else [votes]
     if not isinstance(votes, Votes):
         votes = read_votes(votes, root=root, attribute=attribute, template=template, skip_missing=skip_missing)
     files = list(dict.fromkeys(votes.frame[["first", "second"]].to_numpy().ravel()))
     names = ("agreement.csv", "agreement.png", "contradictions.png", "summary.json")
-    folder = ResultFolder(options, names, files)
+    folder = ResultFolder(options, names, [*files, *(os.fspath(path) for path in given)])
     scores = folder.score(metric, files, votes.columns)
     found = compare_choices(scores.frame, votes, scores.failed, scores.provenance, seed=seed)
     return folder.saved(replace(found, count=count))

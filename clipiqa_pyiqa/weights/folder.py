@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from ..files.hashes import sha256_of
-from ..files.writing import written_beside
+from ..files.writing import check_output, written_beside
 
 VARIABLE = "CLIPIQA_WEIGHTS_DIR"
 SUMS = "SHA256SUMS"
@@ -41,7 +41,8 @@ def add_to_folder(folder: Path, source: Path, name: str) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     digest = sha256_of(source)
-    target = folder / name
+    ours = name in read_sums(folder)
+    target = check_output(folder / name, ours=lambda _: ours, way_out="move it away, or name another folder")
     with written_beside(target) as partial:
         shutil.copyfile(source, partial)
     if sha256_of(target) != digest:

@@ -15,22 +15,28 @@ RN50 (about 400 MB) is fetched once:  clipiqa score YOUR_PHOTOS   or, in Python,
 """
 
 
+DEFAULT = "clipiqa-demo.png"  # a name that is ours, and so replaced
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("clipiqa-demo.png"),
+        default=Path(DEFAULT),
         metavar="FILE",
-        help="the picture (default: clipiqa-demo.png)",
+        help=f"the picture (default: {DEFAULT})",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the picture if it exists")
 
 
 def run(args: argparse.Namespace) -> int:
     """Score, print a table, write the picture."""
     from ...figures import demo
+    from ...files import check_output
     from ...weights.published import MINI_FILE
 
+    check_output(args.out, overwrite=args.overwrite, ours=lambda path: path.name == DEFAULT)
     found = demo()
     print(found.table())
     print()
