@@ -178,14 +178,14 @@ class TestSharing:
             "sharp": {"prompts": "sharpness"},
             "worded": {"template": "A photo of {}."},
             "several": {"prompts": ["quality", ["Clean photo.", "Noisy photo."]]},
-            "other": {"pos_embedding": "interpolate"},  # looks at images in another way
+            "other": {"pos_embedding": "fixed"},  # looks at images in another way
         }
         metrics = {
             label: {"metric": "clipiqa", "metric_opts": {"backbone": "mini", **more}}
             for label, more in variants.items()
         }
         found = compare(metrics, {"graded": options | {"phase": "train"}}, data_root=root, bootstrap=0)
-        assert encoded == {"none": 21, "interpolate": 21}
+        assert encoded == {"none": 21, "fixed": 21}
         monkeypatch.undo()
         scores = found.data_sets[0].scores
         images = torch.cat([pixels(path) for path in scores.index[:3]])

@@ -204,8 +204,9 @@ class TestPublished:
         assert find_published("niqe", "") is None and find_published("", "livec") is None
 
     def test_which_clipiqa_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def name(prompts: Any = None, tag: str = "openai", **options: Any) -> str:
+        def name(prompts: Any = None, tag: str = "openai", pos_embedding: str = "none", **options: Any) -> str:
             net = CLIPIQA(backbone="mini", prompts=prompts, **options)
+            net.pos_embedding = pos_embedding  # of RN50, which mini stands in for
             weights = SimpleNamespace(tag=tag, backbone="RN50")
             monkeypatch.setattr(net, "clip", SimpleNamespace(weights=weights))
             return metrics._our_published_name(parse_metrics("clipiqa")[0], net)
