@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...weights.compact import Layout
 from ..frozen import keep_positive
-from ..gradient import CPU_SHARED_PIXELS, is_general, only_once, thread_to
+from ..gradient import CPU_SHARED_PIXELS, is_general, is_traced, only_once, thread_to
 from .blocks import TOP, Bits, Block, Pointwise, Spatial, pack_between
 from .moments import CELL, Readout, Tap, grid, joined, plain_moments, pooled, pull_back_rows
 from .rows import Strips, rebatched
@@ -71,10 +71,11 @@ class EfficientNet:
         return torch.cat(features), torch.cat(maps)
 
     def _moments(self, x: Tensor, local: bool) -> tuple[Tensor, Tensor]:
-        if not (torch.is_grad_enabled() and x.requires_grad):
-            return self.trunk(x, local)
-        if is_general():
+        wants_gradient = torch.is_grad_enabled() and x.requires_grad
+        if is_traced() or (wants_gradient and is_general()):
             return self.trunk.plain(x, local)
+        if not wants_gradient:
+            return self.trunk(x, local)
         return _Moments.apply(x, thread_to(x), self.trunk, local)
 
 
@@ -277,12 +278,15 @@ class _Moments(torch.autograd.Function):
 
 def _parts(x: Tensor) -> tuple[Tensor, ...]:
     """On a CPU, large images one by one: they go through in strips, and a batch encodes like its single images."""
-    return x.split(1) if x.device.type == "cpu" and x.shape[2] * x.shape[3] >= CPU_SHARED_PIXELS else (x,)
+    if is_traced() or x.device.type != "cpu" or x.shape[2] * x.shape[3] < CPU_SHARED_PIXELS:
+        return (x,)
+    return x.split(1)
 
 
 def _normalised(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Pixels as the network takes them, (255 x - 127) / 128."""
-    return (x * (255 / 128) - 127 / 128).to(dtype).contiguous(memory_format=torch.channels_last)
+    x = (x * (255 / 128) - 127 / 128).to(dtype)
+    return x if is_traced() else x.contiguous(memory_format=torch.channels_last)  # vmap knows no other layout
 
 
 def _size(x: Tensor) -> tuple[int, int]:
