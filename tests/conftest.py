@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,15 @@ from seeded import save_seeded
 from seeded_compact import save_compact
 
 collect_ignore = ["measure", "helpers"]  # scripts to be run by hand, and what tests import
+
+
+@pytest.fixture(autouse=True)
+def own_log_level() -> Iterator[None]:
+    """A command sets how much is said for its process; the next test starts as a fresh process would."""
+    logger = logging.getLogger("clipiqa_pyiqa")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
