@@ -11,8 +11,6 @@ import pytest
 from seeded import save_seeded
 from seeded_compact import save_compact
 
-collect_ignore = ["measure", "helpers"]  # scripts to be run by hand, and what tests import
-
 
 @pytest.fixture(autouse=True)
 def own_log_level() -> Iterator[None]:

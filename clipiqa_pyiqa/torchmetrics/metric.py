@@ -34,6 +34,7 @@ class CLIPImageQualityAssessment(Metric):
         ValueError: an argument that torchmetrics does not allow, or that :class:`~clipiqa_pyiqa.CLIPIQA` refuses.
 
     Example:
+        >>> import torch
         >>> metric = CLIPImageQualityAssessment(backbone="mini", prompts=("quality", "sharpness"))
         >>> sorted(metric(torch.rand(2, 3, 64, 64)))
         ['quality', 'sharpness']

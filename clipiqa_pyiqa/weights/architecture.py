@@ -171,15 +171,16 @@ def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
             )
         check_compact(checkpoint)
         return
-    if backbone == "mini":
-        raise WeightsError(
-            f"{checkpoint.path} does not hold mini weights, which are in the compact format: pass no file."
-        )
     found = _without_bookkeeping(checkpoint.shapes)
+    held = Architecture.from_shapes(found)
+    if backbone == "mini":
+        found_in = next((name for name in BACKBONES if name != "mini" and architecture(name) == held), "no")
+        raise WeightsError(
+            f"{checkpoint.path} holds {found_in} weights, not mini's, which are in the package: leave out the file."
+        )
     expected = architecture(backbone).shapes
     if found == expected:
         return
-    held = Architecture.from_shapes(found)
     if held is not None and held != architecture(backbone):
         other = next((name for name in BACKBONES if name != "mini" and architecture(name) == held), None)
         raise WeightsError(

@@ -250,14 +250,14 @@ def test_no_state_dict(tmp_path: Path, content: object) -> None:
 # Architecture
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "mini"])
 def test_architecture_is_told_by_shapes(backbone: str) -> None:
     shapes = architecture(backbone).shapes
     assert Architecture.from_shapes(shapes) == architecture(backbone)
     assert shapes["text_projection"][1] == architecture(backbone).features
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "mini"])
 def test_architecture_equals_that_of_the_reference(backbone: str) -> None:
     """pyiqa's own copy of OpenAI's model has the same names and shapes, all of them."""
     clip_model = pytest.importorskip("pyiqa.archs.clip_model")

@@ -1,0 +1,28 @@
+"""Every example in a docstring runs, in the package as it is installed."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import clipiqa_pyiqa
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(clipiqa_pyiqa.__path__, "clipiqa_pyiqa.")
+    if not module.name.endswith("__main__")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_there_are_examples() -> None:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found = [test for name in MODULES for test in finder.find(importlib.import_module(name)) if test.examples]
+    assert len(found) >= 6
