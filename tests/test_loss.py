@@ -519,7 +519,6 @@ class TestInput:
         ("x", "message"),
         [
             (torch.rand(1, 3, 31, 64), "64×31 px.*at least 32 px"),
-            (torch.rand(1, 1, 64, 64), "grey image use x.expand"),
             (torch.rand(3, 64, 64), "x.unsqueeze"),
             (torch.rand(0, 3, 64, 64), "batch is empty"),
             (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "x.float\\(\\) / 255"),

@@ -68,7 +68,7 @@ def data_root(tmp_path: Path) -> Path:
 def test_files_that_are_what_they_must_be(at_hand, capsys):
     at_hand()
     one, two, three = verify_plus.check_files()
-    assert (one.verdict, two.verdict) == ("ok", "ok")
+    assert (one.verdict, two.verdict) == ("ok", "ok"), (one.said, two.said)
     assert "ctx 16×512 around Good photo..|Bad photo.." in one.said and "ctx 2×16×512" in two.said
     assert three.verdict == "not run" and "ViTL14" in three.said and "OpenAI's ViT-L/14" in three.said
     assert main(["verify", "--plus"]) == 0
