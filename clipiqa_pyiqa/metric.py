@@ -229,6 +229,53 @@ class CLIPIQA(nn.Module):
         self.check(x)
         return self.encode_unchecked(x)
 
+    def encode_map(self, x: Tensor) -> Tensor:
+        """Encode the places of images once, to be scored with :meth:`score` as often as needed.
+
+        Args:
+            x: as for :meth:`encode_image`.
+
+        Returns:
+            Unit features ``(N, D, h, w)``, otherwise as those of :meth:`encode_image`. A place is a position of a
+            ResNet's last map, a cell of 32 px seen with its neighbours on ``mini``, or a patch of a ViT.
+
+        Raises:
+            ImageError: as :meth:`encode_image`.
+            CLIPIQAError: ``pos_embedding='fixed'``.
+        """
+        return self.encode_with_map(x)[1]
+
+    def encode_with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`encode_image`, without statistics of stages, and :meth:`encode_map` from one pass."""
+        if self.pos_embedding == "fixed":
+            raise CLIPIQAError(
+                "pos_embedding='fixed' sees the middle of the image at 224 px, so there is no map of the image: use "
+                "'none' or 'interpolate'."
+            )
+        self.check(x)
+        x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
+        return self._image_tower(x).with_map(x, self.pos_embedding)
+
+    def score_map(self, x: Tensor, prompts: Prompts | Columns = None) -> Tensor:
+        """Score each place of images: where they look good and where they do not.
+
+        Neighbouring places see each other, and the score of the image is not the mean of its map. Smoothing, and the
+        size of the image: :func:`clipiqa_pyiqa.maps.quality_map`.
+
+        Args:
+            x: ``(N, 3, H, W)``, as for :meth:`forward`.
+            prompts: as for :meth:`forward`; default the metric's own, or its learned prompts.
+
+        Returns:
+            ``(N, P, h, w)`` in [0, 1], a map for each pair, or for each of ``Columns``; h and w as :meth:`encode_map`.
+
+        Raises:
+            ImageError, PromptError: as :meth:`forward`.
+            CLIPIQAError: as :meth:`encode_map`.
+        """
+        question = self._question(prompts, *(() if isinstance(prompts, Columns) else (None,)))
+        return self._answer_places(self.encode_map(x), *question)
+
     def encode_stages(self, x: Tensor) -> Tensor:
         """:meth:`encode_image`, and behind it mean and deviation of every channel of every stage: ``(N, D + K)``."""
         self.check(x)
@@ -257,10 +304,14 @@ class CLIPIQA(nn.Module):
         """Score images that are encoded already.
 
         Args:
-            features: unit features ``(N, D)`` from :meth:`encode_image`.
+            features: unit features ``(N, D)`` from :meth:`encode_image`, or ``(N, D, h, w)`` from :meth:`encode_map`.
             prompts, aggregate: as for :meth:`forward`.
+
+        Returns:
+            As :meth:`forward`; of places, ``(N, P, h, w)`` with a map in place of each score.
         """
-        return self._answer(features, *self._question(prompts, aggregate))
+        question = self._question(prompts, aggregate)
+        return self._answer_places(features, *question) if features.dim() == 4 else self._answer(features, *question)
 
     def encode_prompts(self, prompts: Prompts | Columns = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """Unit text features of prompt pairs, ``(P, 2, D)``, positive first; each text is encoded once.
@@ -323,6 +374,12 @@ class CLIPIQA(nn.Module):
             return None, (1,) * len(self.head.columns("", aggregate is None))
         sizes = (1,) * len(pairs) if aggregate is None else (len(pairs),)
         return None if prompts is None and self.prompt_learner is not None else pairs, sizes
+
+    def _answer_places(self, features: Tensor, pairs: tuple[PromptPair, ...] | None, sizes: tuple[int, ...]) -> Tensor:
+        if pairs is None and self.head is not None:
+            raise PromptError("a fitted head scores whole images: name a pair of prompts to see where.")
+        scores = self._answer(features.permute(0, 2, 3, 1).flatten(0, 2), pairs, sizes)  # (N h w, P)
+        return scores.unflatten(0, (len(features), *features.shape[2:])).permute(0, 3, 1, 2)
 
     def _answer(self, features: Tensor, pairs: tuple[PromptPair, ...] | None, sizes: tuple[int, ...]) -> Tensor:
         if self.head is not None:

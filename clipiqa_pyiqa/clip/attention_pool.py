@@ -9,12 +9,13 @@ one, so its bias stays). This is exact, and its cost no longer grows with positi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .gradient import is_traced
+from .gradient import is_traced, untraced
 
 HEAD_WIDTH = 64
 
@@ -46,6 +47,27 @@ class AttentionPool:
         if x.device.type == "cpu" and not is_traced() and not (torch.is_grad_enabled() and x.requires_grad):
             return torch.cat([self._pool(image, pos_embedding) for image in x.split(1)])
         return self._pool(x, pos_embedding)
+
+    def dense(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
+        """What each position would answer if it attended to itself alone: ``(N, C, h, w)`` to ``(N, D, h, w)``.
+
+        That is the value projection, as MaskCLIP uses it (Zhou, Loy, Dai, ECCV 2022), and linear in ``x``.
+        """
+        x = x.to(self.dtype)
+        rows, columns = x.shape[2:]
+        if pos_embedding == "interpolate":
+            positions = resize_rows(self.positional_embedding, rows * columns + 1)[1:]  # the first is the mean's
+            x = x + positions.T.unflatten(1, (rows, columns))
+        weight, bias = self._value_of_itself
+        return F.conv2d(x, weight[:, :, None, None], bias)
+
+    @cached_property
+    def _value_of_itself(self) -> tuple[Tensor, Tensor]:
+        """Value and output projection in one: weight ``(D, C)`` and bias ``(D,)``."""
+        with untraced():
+            values, out = self.v_weight.flatten(0, 1).double(), self.c_weight.double()
+            bias = out @ self.v_bias.double() + self.c_bias.double()
+            return (out @ values).to(self.dtype), bias.to(self.dtype)
 
     def _pool(self, x: Tensor, pos_embedding: str) -> Tensor:
         tokens = x.flatten(2).transpose(1, 2).to(self.dtype)  # (N, C, h, w) -> (N, hw, C)

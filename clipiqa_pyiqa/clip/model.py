@@ -59,15 +59,11 @@ class ImageTower:
             features = torch.cat([self._encode(group, pos_embedding) for group in groups(x)])
             return F.normalize(features.to(self.mean.dtype), dim=-1)
 
-    def with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The features ``(N, D)`` and, from the same pass, the unit features of each place, ``(N, D, h, w)``.
-
-        So far only an :class:`EfficientNet` has them.
-        """
-        assert isinstance(self.encoder, EfficientNet)
+    def with_map(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
+        """The features ``(N, D)`` and, from the same pass, the unit features of each place, ``(N, D, h, w)``."""
         with torch.autocast(x.device.type, enabled=False):
-            parts = [self.encoder.with_map(group.to(self.mean.dtype)) for group in groups(x)]
-            features, maps = (torch.cat(part) for part in zip(*parts, strict=True))
+            parts = [self.encoder.with_map(*self._prepared(group, pos_embedding)) for group in groups(x)]
+            features, maps = (torch.cat(part).to(self.mean.dtype) for part in zip(*parts, strict=True))
             return F.normalize(features, dim=1), F.normalize(maps, dim=1)
 
     def encode_stages(self, x: Tensor, pos_embedding: str) -> Tensor:
@@ -109,6 +105,11 @@ class FrozenCLIP:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(self.checkpoint)
+
+    @property
+    def cell(self) -> int:
+        """Height and width in pixels of a place in the image tower's map: 32, or a vision transformer's patch."""
+        return self.checkpoint.shape("visual.conv1.weight")[-1] if "visual.proj" in self.checkpoint else 32
 
     @property
     def has_positions(self) -> bool:

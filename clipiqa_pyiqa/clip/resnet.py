@@ -47,11 +47,22 @@ class ModifiedResNet:
             pos_embedding: ``'none'``, or ``'interpolate'`` (the official code's resize); for CLIP's own 224 px input
                 ``'interpolate'`` leaves the embedding as it is.
         """
+        return self.pool(self._last_map(x), pos_embedding)
+
+    def with_map(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
+        """The features ``(N, D)`` and, from the same pass, those of each place, ``(N, D, h, w)``; not normalised.
+
+        A place is a position of the last map: h = ((H + 1) // 2) // 16, and w likewise.
+        """
+        y = self._last_map(x)
+        return self.pool(y, pos_embedding), self.pool.dense(y, pos_embedding)
+
+    def _last_map(self, x: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and x.requires_grad) and not is_traced():
-            return self.pool(self.trunk(x.to(self.dtype)), pos_embedding)
+            return self.trunk(x.to(self.dtype))
         if is_general():
-            return self.pool(self.trunk.plain(x.to(self.dtype)), pos_embedding)
-        return self.pool(_PiecewiseLinear.apply(x, thread_to(x), self.trunk, self.dtype), pos_embedding)
+            return self.trunk.plain(x.to(self.dtype))
+        return _PiecewiseLinear.apply(x, thread_to(x), self.trunk, self.dtype)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """The features, and from the same pass mean and deviation of the channels after the stem and each stage.

@@ -68,6 +68,15 @@ class Block:
         x = x[:, :queries]
         attended = F.scaled_dot_product_attention(q[:, :, :queries], k, v, is_causal=is_causal)
         x = x + self.out(attended.transpose(1, 2).flatten(2))  # (N, heads, L, 64) -> (N, L, width)
+        return self._perceptron(x)
+
+    def alone(self, x: Tensor) -> Tensor:
+        """Apply the block with each position attending to itself alone, so that it takes its own value."""
+        width = x.shape[-1]
+        values = F.linear(self.norm_1(x), self.qkv.weight[2 * width :], self.qkv.bias[2 * width :])
+        return self._perceptron(x + self.out(values))
+
+    def _perceptron(self, x: Tensor) -> Tensor:
         return x + self.narrow(self.activation(self.widen(self.norm_2(x))))
 
 

@@ -47,6 +47,20 @@ class VisionTransformer:
         x = self.transformer(self._tokens(x, pos_embedding), queries=1)
         return self.norm_after(x[:, 0]) @ self.projection
 
+    def with_map(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
+        """The features ``(N, D)`` and, from the same pass, those of each patch, ``(N, D, h, w)``; not normalised.
+
+        In the last block each patch attends to itself alone, which gives its value as MaskCLIP takes it.
+        """
+        rows, columns = x.shape[2] // self.min_side, x.shape[3] // self.min_side
+        *blocks, last = self.transformer.blocks
+        x = self._tokens(x, pos_embedding)
+        for block in blocks:
+            x = block(x)
+        features = self.norm_after(last(x, queries=1)[:, 0]) @ self.projection
+        patches = self.norm_after(last.alone(x[:, 1:])) @ self.projection  # (N, hw, D)
+        return features, patches.transpose(1, 2).unflatten(2, (rows, columns))
+
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """The features, and from the same pass mean and deviation of the channels after each quarter of the blocks.
 

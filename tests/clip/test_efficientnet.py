@@ -80,22 +80,22 @@ def test_equals_plain_operations(metric, tensors, in_strips, size, strips):
     generator = torch.Generator().manual_seed(1)
     directions = [torch.randn(part.shape, generator=generator, dtype=x.dtype) for part in expected]
     with torch.no_grad():
-        for ours, theirs in zip((*net.with_map(x), net(x, "none")), (*expected, expected[0]), strict=True):
+        for ours, theirs in zip((*net.with_map(x, "none"), net(x, "none")), (*expected, expected[0]), strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0)
 
     def slope(parts: tuple[Tensor, ...]) -> Tensor:
         return torch.autograd.grad(sum((p * d).sum() for p, d in zip(parts, directions, strict=True)), x)[0]
 
     theirs = slope(expected)
-    assert distance(slope(net.with_map(x)), theirs) < 1e-8
+    assert distance(slope(net.with_map(x, "none")), theirs) < 1e-8
     with general_path():
-        assert distance(slope(net.with_map(x)), theirs) < 1e-8
+        assert distance(slope(net.with_map(x, "none")), theirs) < 1e-8
 
 
 def test_equals_in_fp32(metric, tensors):
     x = photo_like(250, 333)
     with torch.no_grad():
-        (ours, cells), (theirs, local) = tower(metric, torch.float32).with_map(x), reference(tensors, x)
+        (ours, cells), (theirs, local) = tower(metric, torch.float32).with_map(x, "none"), reference(tensors, x)
         torch.testing.assert_close(ours, theirs, atol=5e-5, rtol=0)  # fp32 sums of squares of fifty layers: 3e-5 seen
         # Small variances of cells are differences of averages, and their logarithm magnifies what is lost.
         torch.testing.assert_close(cells, local, atol=5e-4, rtol=0)
@@ -144,7 +144,7 @@ def test_two_layers(tmp_path):
     path = save_compact(tmp_path / "hidden.safetensors", hidden=48)
     metric, x = CLIPIQA(backbone="mini", clip_weights=path, quick_gelu=True), photo_like(64, 96, dtype=torch.float64)
     with torch.no_grad():
-        for ours, theirs in zip(tower(metric, x.dtype).with_map(x), reference(load_file(path), x), strict=True):
+        for ours, theirs in zip(tower(metric, x.dtype).with_map(x, "none"), reference(load_file(path), x), strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0)
 
 
@@ -209,7 +209,7 @@ def test_the_map_moves_with_the_image(metric):
     x = photo_like(96, 1024, dtype=torch.float64)
     net = tower(metric, torch.float64)
     with torch.no_grad():
-        one, other = net.with_map(x)[1], net.with_map(x.roll(32, 3))[1]
+        one, other = net.with_map(x, "none")[1], net.with_map(x.roll(32, 3), "none")[1]
     middle = slice(15, 17)
     torch.testing.assert_close(other[..., 16:18], one[..., middle], atol=1e-5, rtol=0)
     assert (other[..., middle] - one[..., middle]).abs().max() > 1e-3
@@ -217,7 +217,7 @@ def test_the_map_moves_with_the_image(metric):
 
 @pytest.mark.parametrize("size", [(32, 32), (62, 63), (95, 96), (127, 160)])
 def test_the_maps_size(metric, size):
-    features, cells = tower(metric, torch.float32).with_map(photo_like(*size, n=2))
+    features, cells = tower(metric, torch.float32).with_map(photo_like(*size, n=2), "none")
     assert cells.shape[2:] == tuple((side + 1) // 2 // 16 for side in size)
     torch.testing.assert_close(cells.norm(dim=1), torch.ones_like(cells[:, 0]))
     torch.testing.assert_close(features, metric.encode_image(photo_like(*size, n=2)), atol=1e-6, rtol=0)

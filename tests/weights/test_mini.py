@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pyiqa
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageEnhance, ImageFilter
 from scipy.stats import spearmanr
 
@@ -21,7 +23,10 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import PromptError, WeightsError
 from clipiqa_pyiqa.figures.demonstration import ATTRIBUTES, PHOTOS, VERSIONS, demo_images, demo_scores
 from clipiqa_pyiqa.files.hashes import hash_file
+from clipiqa_pyiqa.learning.feature_store import FeatureError, FeatureStore
 from clipiqa_pyiqa.prompts.files import save_prompt_file
+from clipiqa_pyiqa.scoring.result_files import Output, open_results
+from clipiqa_pyiqa.scoring.rows import Header, Row
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.selection import find_weights
 
@@ -86,8 +91,8 @@ def test_it_is_offered_and_never_chosen_silently(home: Path) -> None:
 # Equal to the reference
 
 
-def test_it_equals_the_reference_that_it_was_trained_with(photos: list[Image.Image]) -> None:
-    """The same file through the training script's plain modules, which work in fp32."""
+def test_it_equals_the_reference_that_it_was_trained_with(mini: CLIPIQA, photos: list[Image.Image]) -> None:
+    """The same file through the training script's plain modules, in float64: features, map, and the words' scores."""
     folder = str(Path(__file__).parents[2] / "docs/examples/mini")
     sys.path.insert(0, folder)
     try:
@@ -95,23 +100,70 @@ def test_it_equals_the_reference_that_it_was_trained_with(photos: list[Image.Ima
     finally:
         sys.path.remove(folder)
     reference = Mini(published.MINI_FILE)
-    x = tensor(photos[0].crop((0, 0, 256, 192))).double()
-    metric = CLIPIQA(backbone="mini").eval()
+    for tensors in (reference.visual, reference.tower.tensors):
+        tensors.update({name: value.double() for name, value in tensors.items()})
+    reference.tower._conv = functools.partial(plain_conv, reference.tower.tensors)  # its own is oneDNN's, for fp32
+    x = tensor(photos[0].crop((0, 0, 256, 191))).double()
     with torch.no_grad():
-        ours, theirs = metric.encode_image(x), reference.encode_image(x.float())
-    # the reference works in fp32; the log of small variances magnifies its rounding
-    torch.testing.assert_close(ours.float(), theirs.float(), atol=2e-5, rtol=0)
+        theirs = reference.encode_image(x)
+        torch.testing.assert_close(mini.encode_image(x), theirs, atol=1e-9, rtol=0)
+        torch.testing.assert_close(mini.encode_map(x), reference.encode_cells(x).permute(0, 3, 1, 2), atol=1e-9, rtol=0)
+        pair = ("Good photo.", "Bad photo.")
+        expected = (theirs.float() @ reference.questions([pair])).sigmoid()
+        # its text tower works in fp32, whose rounding the logit scale of 100 magnifies
+        torch.testing.assert_close(mini(x.float()), expected, atol=2e-5, rtol=0)
+
+
+def plain_conv(
+    tensors: dict, x: torch.Tensor, name: str, kernel: int = 1, stride: int = 1, groups: int = 1, relu: bool = True
+) -> torch.Tensor:
+    low, odd = (kernel - stride) // 2, [side % 2 if stride == 2 else 0 for side in x.shape[2:]]
+    high = kernel - stride - low
+    x = F.pad(x, (low, high + odd[1], low, high + odd[0]))
+    x = F.conv2d(x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], stride, groups=groups)
+    return F.relu6(x) if relu else x
+
+
+FIRST = "adf182cc260bae2b13e8449d99ed3fbdfa582676ccade1df82e87b880b52a0fd"
 
 
 def test_prompts_learned_on_the_first_edition_are_refused_in_one_sentence(tmp_path: Path) -> None:
-    first = "adf182cc260bae2b13e8449d99ed3fbdfa582676ccade1df82e87b880b52a0fd"
-    assert published.former_mini(first) == "first" and published.former_mini(published.MINI_SHA256) is None
+    assert published.former_mini(FIRST) == "first" and published.former_mini(published.MINI_SHA256) is None
     metric = CLIPIQA("clipiqa+", backbone="mini", pretrained=False)
     metric.prompt_learner.load_context(torch.zeros(16, 64))
     path = tmp_path / "prompts.safetensors"
-    save_prompt_file(metric.prompt_learner, path, metadata={"weights_sha256": first})
+    save_prompt_file(metric.prompt_learner, path, metadata={"weights_sha256": FIRST})
     with pytest.raises(PromptError, match="learned on the first edition of mini, which do not fit the present one"):
         CLIPIQA("clipiqa+", backbone="mini", pretrained_model_path=path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_results_of_the_first_edition_are_not_resumed(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"scores.{kind}"
+    said = {**CLIPIQA(backbone="mini").provenance(), "weights_sha256": FIRST}
+    with open_results(Output(path, kind, False, False), Header(("quality",), said)) as writer:
+        writer.write(Row("a.jpg", (0.5,), 8, 8))
+    before = path.read_bytes()
+    assert main(["score", str(PHOTOS), "--backbone", "mini", "--out", str(path), "--resume"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot be resumed, as its scores were made with the first edition of mini: use --overwrite" in line
+    assert path.read_bytes() == before
+
+
+def test_features_of_the_first_edition_are_never_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store's name holds its weights' hash; one that was renamed is refused by what it says inside."""
+    metric = CLIPIQA(backbone="mini")
+    now = FeatureStore(metric, tmp_path)
+    said = {**metric.provenance(), "weights_sha256": FIRST}
+    monkeypatch.setattr(metric, "provenance", lambda: said)
+    first = FeatureStore(metric, tmp_path)
+    assert first.path != now.path
+    first.path.replace(now.path)
+    monkeypatch.undo()
+    with pytest.raises(FeatureError, match=r"holds features of another setup .*adf182cc.*: delete it\.$"):
+        FeatureStore(metric, tmp_path)
 
 
 # Words

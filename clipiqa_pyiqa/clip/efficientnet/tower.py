@@ -58,7 +58,7 @@ class EfficientNet:
         moments = torch.cat([self._moments(part, False)[0] for part in _parts(x)])
         return self.readout(moments), torch.cat(self.readout.statistics(moments), dim=1)
 
-    def with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def with_map(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """The features ``(N, D)`` and, from the same pass, those of each place, ``(N, D, h, w)``; not normalised.
 
         A place is a cell of 32 px seen with its eight neighbours; h = ((H + 1) // 2) // 16, and w likewise.

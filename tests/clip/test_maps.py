@@ -1,0 +1,168 @@
+"""Maps of unit features: equal to the reference in float64, with a gradient, whole and in strips, in any dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, PromptError
+from clipiqa_pyiqa.clip import strips
+from clipiqa_pyiqa.clip.attention_pool import resize_rows
+from clipiqa_pyiqa.clip.efficientnet import tower
+from clipiqa_pyiqa.loss import general_path
+from clipiqa_pyiqa.prompts.pairs import parse_columns
+
+SIZES = [(64, 96), (95, 130), (63, 351)]
+PAIRS = ["sharpness", "noisiness", ("Crisp photo.", "Hazy photo.")]
+
+
+def photo_like(height: int, width: int, n: int = 1, dtype: torch.dtype = torch.float32) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    smooth = F.interpolate(torch.rand(n, 3, 6, 6, generator=generator), size=(height, width), mode="bilinear")
+    return (0.1 + 0.8 * smooth + 0.03 * torch.randn(n, 3, height, width, generator=generator)).clamp(0, 1).to(dtype)
+
+
+@pytest.fixture(scope="module")
+def make(seeded_weights: Callable[[str], Path], compact: Path) -> Callable[..., CLIPIQA]:
+    """``make('RN50')`` -> a metric on seeded weights."""
+
+    def metric(backbone: str, model_type: str = "clipiqa", **options: object) -> CLIPIQA:
+        path = compact if backbone == "mini" else seeded_weights(backbone)
+        return CLIPIQA(model_type, backbone=backbone, clip_weights=path, quick_gelu=True, **options).eval()
+
+    return metric
+
+
+def reference(metric: CLIPIQA, x: Tensor) -> Tensor:
+    """The unit features of every place by open_clip's own modules, each asked at that place alone."""
+    weights = metric.clip.weights
+    model = open_clip.create_model(weights.backbone.replace("/", "-") + "-quickgelu").eval().to(x.dtype)
+    model.load_state_dict({key: value.to(x.dtype) for key, value in load_file(weights.path).items()})
+    visual, interpolated = model.visual.requires_grad_(False), metric.pos_embedding == "interpolate"
+    x = (x - torch.tensor(weights.mean).view(-1, 1, 1)) / torch.tensor(weights.std).view(-1, 1, 1)
+    if weights.backbone.startswith("RN"):
+        y, pool = visual.stem(x), visual.attnpool
+        for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
+            y = layer(y)
+        tokens = y.flatten(2).transpose(1, 2)
+        if interpolated:
+            tokens = tokens + resize_rows(pool.positional_embedding, tokens.shape[1] + 1)[1:]
+        found = pool.c_proj(pool.v_proj(tokens))
+    else:
+        y = visual.conv1(x)
+        tokens = torch.cat([visual.class_embedding.expand(len(x), 1, -1), y.flatten(2).transpose(1, 2)], dim=1)
+        if interpolated:
+            tokens = tokens + resize_rows(visual.positional_embedding, tokens.shape[1])
+        tokens = visual.ln_pre(tokens)
+        *blocks, last = visual.transformer.resblocks
+        for block in blocks:
+            tokens = block(tokens)
+        rest = tokens[:, 1:].flatten(0, 1)[:, None]  # (N, L, C) -> (N L, 1, C): sequences of one token
+        found = visual.ln_post(last(rest)).unflatten(0, (len(x), -1))[:, :, 0] @ visual.proj
+    return F.normalize(found, dim=-1).transpose(1, 2).unflatten(2, y.shape[2:])
+
+
+@pytest.mark.parametrize("pos_embedding", ["none", "interpolate"])
+@pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32"])
+def test_equals_open_clips_modules_in_float64(make, backbone, pos_embedding):
+    """Map and gradient, at sizes with and without remainders. (mini: tests/weights/test_mini.py)"""
+    metric = make(backbone, pos_embedding=pos_embedding)
+    for size in SIZES:
+        x = photo_like(*size, dtype=torch.float64).requires_grad_()
+        with torch.no_grad():
+            ours, theirs = metric.encode_map(x), reference(metric, x)
+        torch.testing.assert_close(ours, theirs, atol=1e-8, rtol=0)
+        direction = torch.randn(ours.shape, generator=torch.Generator().manual_seed(1), dtype=ours.dtype)
+        (expected,) = torch.autograd.grad((reference(metric, x) * direction).sum(), x)
+        for path in (torch.enable_grad, general_path):
+            with path():
+                (slope,) = torch.autograd.grad((metric.encode_map(x) * direction).sum(), x)
+            assert (slope - expected).norm() <= 1e-8 * expected.norm()  # rounding only
+
+
+@pytest.mark.parametrize("backbone", ["RN50", "mini"])
+@pytest.mark.parametrize("size", [(32, 32), (63, 95), (62, 64), (127, 160)], ids=str)
+def test_size(make, backbone, size):
+    cells = make(backbone).encode_map(photo_like(*size))
+    assert cells.shape[2:] == tuple((side + 1) // 2 // 16 for side in size)
+    torch.testing.assert_close(cells.norm(dim=1), torch.ones_like(cells[:, 0]))
+
+
+@pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32", "mini"])
+def test_scores(make, backbone):
+    """Every place asked as an image would be; the features beside the map are those of the image."""
+    metric, x = make(backbone), photo_like(96, 160, n=2)
+    with torch.no_grad():
+        features, cells = metric.encode_with_map(x)
+        torch.testing.assert_close(features, metric.encode_image(x), atol=1e-6, rtol=0)
+        scores = metric.score_map(x, PAIRS)
+        assert scores.shape == (2, 3, 3, 5) and scores.min() >= 0 and scores.max() <= 1
+        place = metric.score(cells[:, :, 1, 3], PAIRS, aggregate=None)
+        torch.testing.assert_close(scores[:, :, 1, 3], place, atol=1e-6, rtol=0)
+        torch.testing.assert_close(metric.score(cells, PAIRS), scores.mean(1, keepdim=True))
+        columns = parse_columns(["quality", "pyiqa"])
+        assert metric.score_map(x, columns).shape == (2, 2, 3, 5)
+        grey = x[:, :1]
+        torch.testing.assert_close(metric.score_map(grey), metric.score_map(grey.expand(-1, 3, -1, -1)))
+
+
+@pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32", "mini"])
+@pytest.mark.parametrize("size", [(64, 96), (256, 240)])
+def test_a_batch_equals_its_single_images(make, backbone, size):
+    metric, x = make(backbone), photo_like(*size, n=3)
+    with torch.no_grad():
+        singles = torch.cat([metric.encode_map(image) for image in x.split(1)])
+        torch.testing.assert_close(metric.encode_map(x), singles, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("backbone", ["RN50", "mini"])
+def test_strips_change_nothing(make, backbone, monkeypatch):
+    metric, x = make(backbone), photo_like(160, 130, dtype=torch.float64).requires_grad_()
+
+    def run() -> tuple[Tensor, Tensor]:
+        scores = metric.score_map(x, PAIRS)
+        weights = torch.linspace(-1, 1, scores.numel(), dtype=x.dtype).view_as(scores)
+        return scores.detach(), torch.autograd.grad((scores * weights).sum(), x)[0]
+
+    whole = run()
+    for module in (strips, tower):
+        monkeypatch.setattr(module, "CPU_STRIP_BYTES", 1)
+    for ours, theirs in zip(run(), whole, strict=True):
+        assert (ours - theirs).norm() <= 1e-10 * theirs.norm()
+
+
+@pytest.mark.parametrize(("backbone", "nearness"), [("RN50", 0.99), ("ViT-B/32", 0.999), ("mini", 0.98)])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_low_precision(make, backbone, nearness, precision):
+    low, metric, x = make(backbone, precision=precision), make(backbone), photo_like(96, 128).requires_grad_()
+    ours, exact = low.encode_map(x), metric.encode_map(x)
+    assert ours.dtype == torch.float32
+    assert F.cosine_similarity(ours, exact).min() > nearness
+    (slope,) = torch.autograd.grad(low.score_map(x).sum(), x)
+    assert slope.dtype == torch.float32 and slope.isfinite().all() and slope.norm() > 0
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(metric.encode_map(x), exact)
+
+
+def test_learned_prompts_ask_places_too(make):
+    plus, x = make("mini", "clipiqa+", pretrained=False).train(), photo_like(64, 96)
+    scores = plus.score_map(x)
+    assert scores.shape == (1, 1, 2, 3)
+    scores.sum().backward()
+    assert plus.prompt_learner.ctx.grad.norm() > 0
+
+
+def test_what_has_no_map(make):
+    with pytest.raises(CLIPIQAError, match=r"'fixed' sees the middle of the image at 224 px, so there is no map"):
+        make("mini", pos_embedding="fixed").score_map(photo_like(64, 64))
+    with pytest.raises(CLIPIQAError, match=r"31×64 px, but mini needs at least 32 px"):
+        make("mini").score_map(photo_like(64, 31))
+    with pytest.raises(PromptError, match="unknown prompt pair 'sharp'"):
+        make("mini").score_map(photo_like(64, 64), "sharp")
