@@ -31,6 +31,8 @@ def quality_map(
         CLIPIQAError: as ``score_map``.
 
     Example:
+        >>> import torch
+        >>> from clipiqa_pyiqa import CLIPIQA
         >>> quality_map(CLIPIQA(backbone="mini"), torch.rand(1, 3, 96, 160), ["sharpness", "noisiness"]).shape
         torch.Size([1, 2, 3, 5])
     """
