@@ -1,0 +1,152 @@
+"""How well maps tell where a photo was damaged, and what they cost: a Markdown table.
+
+    python tests/measure/local_maps.py PHOTOS --backbone mini                       # photos it was not trained on
+    python tests/measure/local_maps.py PHOTOS --backbone RN50 --cost 768x1024
+
+A part of each photo is changed, and each place of the map is told by its middle to be inside or outside of that part:
+area under the ROC curve of the scores, inside below outside; mean over photos and parts, and the lowest photo's mean.
+The last column asks no network: for brightness, the mean of the pixels of a place and its neighbours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageEnhance, ImageFilter
+from scipy.stats import rankdata
+
+from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa.maps import smoothed
+from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, known_names
+
+Change = Callable[[Image.Image], Image.Image]
+
+
+def blur(radius: float) -> Change:
+    return lambda photo: photo.filter(ImageFilter.GaussianBlur(radius))
+
+
+def noise(sigma: float) -> Change:
+    def change(photo: Image.Image) -> Image.Image:
+        grain = np.random.default_rng(0).normal(0, sigma, (photo.height, photo.width, 3))
+        return Image.fromarray((np.asarray(photo) + grain).clip(0, 255).round().astype(np.uint8))
+
+    return change
+
+
+def jpeg(quality: int) -> Change:
+    def change(photo: Image.Image) -> Image.Image:
+        file = io.BytesIO()
+        photo.save(file, "JPEG", quality=quality)
+        return Image.open(file).convert("RGB")
+
+    return change
+
+
+def brightness(factor: float) -> Change:
+    return lambda photo: ImageEnhance.Brightness(photo).enhance(factor)
+
+
+CHANGES: dict[str, tuple[str, Change]] = {
+    **{f"blur {radius} px": ("sharpness", blur(radius)) for radius in (1, 2, 3, 4)},
+    **{f"noise {sigma}": ("noisiness", noise(sigma)) for sigma in (10, 20)},
+    **{f"JPEG {quality}": ("quality", jpeg(quality)) for quality in (10, 5)},
+    **{f"brightness × {factor}": ("brightness", brightness(factor)) for factor in (0.6, 0.4)},
+}
+PARTS: dict[str, tuple[float, float, float, float]] = {  # left, top, right, bottom
+    "left": (0, 0, 0.5, 1),
+    "right": (0.5, 0, 1, 1),
+    "top": (0, 0, 1, 0.5),
+    "centre": (0.15, 0.15, 0.85, 0.85),
+}
+
+
+def area(low: np.ndarray, high: np.ndarray) -> float:
+    """Under the ROC curve: how often a number of ``high`` exceeds one of ``low``."""
+    ranks = rankdata(np.concatenate([low, high]))[len(low) :]
+    return float((ranks.sum() - len(high) * (len(high) + 1) / 2) / (len(low) * len(high)))
+
+
+def tensor(photo: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float() / 255
+
+
+def told(metric: CLIPIQA, photo: Image.Image, change: Change, question: str) -> list[tuple[float, ...]]:
+    """Areas of the map as it is, smoothed, and of the pixels' means, for each part."""
+    found, changed, cell = [], change(photo), metric.clip.cell
+    width, height = photo.size
+    for left, top, right, bottom in PARTS.values():
+        box = [round(left * width), round(top * height), round(right * width), round(bottom * height)]
+        damaged = photo.copy()
+        damaged.paste(changed.crop(box), box[:2])
+        x = tensor(damaged)
+        with torch.no_grad():
+            scores = metric.score_map(x, question)
+        light = F.avg_pool2d(x.mean(1, keepdim=True), cell)[..., : scores.shape[2], : scores.shape[3]]
+        rows, columns = (np.arange(count) * cell + cell / 2 for count in scores.shape[2:])
+        inside = np.outer((rows >= box[1]) & (rows < box[3]), (columns >= box[0]) & (columns < box[2])).ravel()
+        flat = [part.flatten().numpy() for part in (scores, smoothed(scores), smoothed(light))]
+        found.append(tuple(area(part[inside], part[~inside]) for part in flat))
+    return found
+
+
+def cost(metric: CLIPIQA, size: tuple[int, int], rounds: int) -> None:
+    """A map of every named pair that the CLIP knows beside the score of one, in turns."""
+    x, names = torch.rand(1, 3, *size), known_names(metric.clip, NAMED_PAIRS)
+    calls: list[Callable[[], object]] = [lambda: metric(x), lambda: metric.score_map(x, names)]
+    seconds: list[list[float]] = [[], []]
+    with torch.no_grad():
+        for call in calls:
+            call()
+        for _ in range(rounds):
+            for call, taken in zip(calls, seconds, strict=True):
+                start = time.process_time()
+                call()
+                taken.append(time.process_time() - start)
+    ratio = statistics.median(maps / one for one, maps in zip(*seconds, strict=True))
+    one, maps = map(statistics.median, seconds)
+    print(f"\n{size[0]}×{size[1]}, processor seconds, median of {rounds}: score of one pair {one:.3f}, ", end="")
+    print(f"maps of {len(names)} pairs {maps:.3f}; median of the ratios {ratio:.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--backbone", default="mini")
+    parser.add_argument("--clip-weights")
+    parser.add_argument("--side", type=int, default=512, help="longer side of the photos in pixels")
+    parser.add_argument("--cost", metavar="HxW", nargs="*", default=[], help="only these timings")
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+    metric = CLIPIQA(backbone=args.backbone, clip_weights=args.clip_weights).eval()
+    for size in args.cost:
+        height, width = map(int, size.split("x"))
+        cost(metric, (height, width), args.rounds)
+    if args.cost:
+        return
+    photos = []
+    for path in sorted(path for path in args.photos.iterdir() if path.suffix.lower() in (".jpg", ".png")):
+        photo = Image.open(path).convert("RGB")
+        if max(photo.size) >= args.side:
+            photo.thumbnail((args.side, args.side), Image.Resampling.LANCZOS)
+            photos.append(photo)
+    print(f"\n{metric.clip.weights.backbone} {metric.clip.weights.short}, {len(photos)} photos of {args.side} px\n")
+    print("| change | asked | places | lowest photo | smoothed | lowest photo | pixels |\n|" + " --- |" * 7)
+    for name, (question, change) in CHANGES.items() if photos else ():
+        areas = np.array([told(metric, photo, change, question) for photo in photos])  # (photos, parts, 3)
+        means, lowest = areas.mean((0, 1)), areas.mean(1).min(0)
+        pixels = f"{means[2]:.3f}" if question == "brightness" else ""
+        cells = [f"{value:.3f}" for value in (means[0], lowest[0], means[1], lowest[1])]
+        print(f"| {name} | {question} | {' | '.join(cells)} | {pixels} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
