@@ -66,7 +66,7 @@ setup(
         # and so pyiqa's built-in CLIPIQA, needs.
         "torchmetrics": ["torchmetrics>=1.0"],
         "test": [
-            *("pytest>=8", "hypothesis", "setuptools>=70.1,<82"),
+            *("pytest>=8", "pytest-xdist>=3.5", "hypothesis", "setuptools>=70.1,<82"),
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),
         ],
     },

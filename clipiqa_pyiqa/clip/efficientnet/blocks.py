@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..frozen import keep_positive, pack_signs
+from ..frozen import idle_dilation, keep_positive, pack_signs
 from ..strips import RowMap
 from .rows import RowQueue, Strips
 
@@ -31,10 +31,10 @@ class Pointwise:
         self.bias = bias.to(device, dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias)
+        return F.conv2d(x, self.weight, self.bias, dilation=idle_dilation(x, self.weight))
 
     def pull_back(self, grad: Tensor) -> Tensor:
-        return F.conv2d(grad, self.turned)
+        return F.conv2d(grad, self.turned, dilation=idle_dilation(grad, self.turned))
 
 
 class Spatial:
