@@ -35,6 +35,7 @@ setup(
             "data/photos/*",
             "report/report.*",
             "report/templates/*",
+            "figures/templates/*",
             "comparison/report/templates/*",
         ]
     },

@@ -61,10 +61,10 @@ def plot(figure: Figure, description: str) -> Markup:
     return Markup(f'<figure class="card plot">{drawing}</figure>')
 
 
-def image(path: str) -> Markup:
+def image(path: str, apply_exif: bool = True) -> Markup:
     """A small JPEG of the file, or words if it cannot be read any more."""
     try:
-        picture = thumbnail(path, _THUMBNAIL)
+        picture = thumbnail(path, _THUMBNAIL, apply_exif)
     except ImageError:
         return Markup('<span class="soft">cannot be read</span>')
     buffer = io.BytesIO()
