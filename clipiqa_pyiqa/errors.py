@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from functools import partial
 
@@ -42,6 +41,8 @@ def first_of(messages: Iterable[str]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the known one of which it is a slip, or some like it, or else all."""
+    import difflib  # where it is needed: this module is imported with the package, which must not take long
+
     known = list(known)
     lower = {entry.lower(): entry for entry in known}
     close = partial(difflib.get_close_matches, name.lower(), lower)
