@@ -26,6 +26,8 @@ setup(
         "Topic :: Scientific/Engineering :: Image Processing",
         "Typing :: Typed",
     ],
+    # "." by name: an editable installation is then a path, which mypy and pyright follow, and no import hook
+    package_dir={"": "."},
     packages=find_packages(include=["clipiqa_pyiqa*"]),
     py_modules=["clipiqa_pyiqa_plugin"],
     package_data={

@@ -14,15 +14,19 @@ from .clip.gradient import is_traced, per_image
 from .clip.model import ImageTower, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError
 from .head import antonym_scores, column_means
-from .prompts.files import PUBLISHED, load_prompt_file, published_prompt_file
+from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import Context, PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, described, parse_prompts
 from .version import __version__
 from .weights.selection import find_weights
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-POS_EMBEDDINGS = {
+ModelType = Literal["clipiqa"] | LearnedType
+Precision = Literal["fp32", "bf16", "fp16"]
+PosEmbedding = bool | Literal["none", "interpolate", "fixed"] | None
+
+PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+POS_EMBEDDINGS: dict[PosEmbedding, Literal["none", "interpolate", "fixed"]] = {
     False: "none",
     None: "none",
     "none": "none",
@@ -90,15 +94,15 @@ class CLIPIQA(nn.Module):
 
     def __init__(
         self,
-        model_type: str = "clipiqa",
+        model_type: ModelType = "clipiqa",
         backbone: str | None = None,
         pretrained: bool = True,
-        pos_embedding: bool | str | None = None,
+        pos_embedding: PosEmbedding = None,
         *,
         prompts: Prompts = None,
         aggregate: Aggregate = "mean",
         template: str | None = None,
-        precision: str = "fp32",
+        precision: Precision = "fp32",
         clip_weights: str | Path | None = None,
         quick_gelu: bool | None = None,
         pretrained_model_path: str | Path | None = None,
@@ -110,8 +114,8 @@ class CLIPIQA(nn.Module):
         self._prompts: tuple[PromptPair, ...] = parse_prompts(prompts, template)
         self.aggregate: Aggregate = _choice("aggregate", aggregate, {"mean": "mean", None: None})
         made_on = {} if pretrained_model_path is None else read_metadata(pretrained_model_path)
-        pos_embedding = made_on.get("pos_embedding") if pos_embedding is None else pos_embedding
-        self.pos_embedding: str = _choice("pos_embedding", pos_embedding, POS_EMBEDDINGS)
+        positions = made_on.get("pos_embedding") if pos_embedding is None else pos_embedding
+        self.pos_embedding: str = _choice("pos_embedding", positions, POS_EMBEDDINGS)
         self.precision = precision
         self.dtype: torch.dtype = _choice("precision", precision, PRECISIONS)
         self.clip = frozen_clip(find_weights(backbone or made_on.get("backbone", "RN50"), clip_weights, quick_gelu))
@@ -123,7 +127,7 @@ class CLIPIQA(nn.Module):
         self._tower: ImageTower | None = None
         self.prompt_learner: PromptLearner | None = None
         self.head: OpinionHead | None = None
-        self._learned_name = model_type  # of the score column that learned prompts or a head give
+        self._learned_name: str = model_type  # of the score column that learned prompts or a head give
         if model_type != "clipiqa":
             if len(self._prompts) > 1:
                 raise PromptError(f"prompts are learned around one pair of texts, but {len(self._prompts)} pairs came.")

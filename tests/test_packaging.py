@@ -21,14 +21,20 @@ PACKAGE = ROOT / "clipiqa_pyiqa"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel that `pip install .` would install, built from a copy since a build writes beside its sources."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what a wheel is built from, since a build writes beside its sources."""
+    source = tmp_path_factory.mktemp("wheel") / "source"
     source.mkdir()
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "clipiqa_pyiqa_plugin.py"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(PACKAGE, source / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path) -> zipfile.ZipFile:
+    """The wheel that `pip install .` would install."""
+    folder = source.parent
     command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "-w", str(folder)]
     done = subprocess.run(command, cwd=source, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -54,6 +60,17 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     assert "clipiqa_pyiqa/py.typed" in shipped
     assert all(name.startswith("clipiqa_pyiqa/") or name == "clipiqa_pyiqa_plugin.py" for name in shipped)
     assert "MIT License" in read(wheel, "LICENSE")
+
+
+def test_editable_installation_is_a_path(wheel: zipfile.ZipFile, source: Path) -> None:
+    """mypy and pyright follow a path; setuptools' import hooks, its other form, they do not."""
+    code = "import sys; from setuptools.build_meta import build_editable; build_editable(sys.argv[1])"
+    folder = source.parent / "editable"
+    folder.mkdir()
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob("*.whl")
+    assert read(zipfile.ZipFile(path), ".pth").strip() == str(source)
 
 
 def test_version_has_a_single_source(wheel: zipfile.ZipFile) -> None:

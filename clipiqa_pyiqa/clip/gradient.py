@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,7 +28,15 @@ CPU_GROUP_PIXELS = 1 << 18
 CPU_SHARED_PIXELS = 224 * 224
 """Images of at least this many pixels score alike to the last bit alone and in a group; smaller ones differ by 1e-6."""
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
 _general = ContextVar("general_path", default=False)
+
+
+def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """A function at which ``torch.compile`` breaks its graph: torch's decorator, which would hide its signature."""
+    return torch.compiler.disable(function)
 
 
 @contextmanager
@@ -109,7 +117,7 @@ def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return _ahead(x, function)
 
 
-@torch.compiler.disable  # it cannot trace a gradient inside a forward: the compiled graph breaks here
+@untraceable  # dynamo cannot trace a gradient inside a forward: the compiled graph breaks here
 def _ahead(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     return _Ahead.apply(x, thread_to(x), function)
 

@@ -19,7 +19,7 @@ from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.compact import Layout, is_compact
 from ..weights.selection import Weights, found_again
 from .efficientnet.tower import RESOLUTION, EfficientNet
-from .gradient import clamped, groups, untraced
+from .gradient import clamped, groups, untraceable, untraced
 from .resnet import ModifiedResNet
 from .text import TextTower
 from .vit import VisionTransformer
@@ -130,7 +130,7 @@ class FrozenCLIP:
         """The text tower on a device, in a compute dtype; kept as long as somebody holds it."""
         return self._tower("text", device, dtype)
 
-    @torch.compiler.disable
+    @untraceable
     def encode_texts(self, texts: Sequence[str], dtype: torch.dtype = torch.float32) -> Tensor:
         """Unit text features ``(P, D)`` on the CPU; each text is encoded once and remembered."""
         missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
@@ -167,7 +167,7 @@ class FrozenCLIP:
         ]
         return ", ".join(f"'{positive}|{negative}'" for positive, negative in first) or "what it was trained on"
 
-    @torch.compiler.disable  # nothing in here gains from tracing, which would take long
+    @untraceable  # nothing in here gains from tracing, which would take long
     def _tower(self, kind: str, device: torch.device, dtype: torch.dtype) -> Any:
         with self._lock:
             tower = self._towers.get((kind, device, dtype))
