@@ -27,7 +27,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.mkdir()
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "clipiqa_pyiqa_plugin.py"):
         shutil.copy(ROOT / name, source)
-    shutil.copytree(PACKAGE, source / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in (PACKAGE.name, "configs"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
     return source
 
 
@@ -71,6 +72,40 @@ def test_editable_installation_is_a_path(wheel: zipfile.ZipFile, source: Path) -
     assert done.returncode == 0, done.stderr
     (path,) = folder.glob("*.whl")
     assert read(zipfile.ZipFile(path), ".pth").strip() == str(source)
+
+
+def test_configurations_are_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+    """docs/reproduce.md names them, for `clipiqa compare -c table1` and the like."""
+    shipped = {name.removeprefix("clipiqa_pyiqa/configs/") for name in wheel.namelist() if name.endswith(".yml")}
+    assert shipped == {path.relative_to(ROOT / "configs").as_posix() for path in ROOT.glob("configs/*/*.yml")}
+    assert len(shipped) > 10
+
+
+RELATIVE = re.compile(r"\]\((?![a-z]+:|#)")
+
+
+@pytest.mark.parametrize("repository", ["", "https://example.org/clipiqa-pyiqa"])
+def test_links_hold_on_a_package_index(source: Path, repository: str, tmp_path: Path) -> None:
+    """There are none to files beside it; what stands in code is left as it is."""
+    assert RELATIVE.search((ROOT / "README.md").read_text(encoding="utf-8"))
+    shutil.copytree(source, tmp_path / "source")
+    setup = tmp_path / "source" / "setup.py"
+    text = setup.read_text(encoding="utf-8").replace('REPOSITORY = ""', f"REPOSITORY = {repository!r}")
+    setup.write_text(text, encoding="utf-8")
+    with open(tmp_path / "source" / "README.md", "a", encoding="utf-8") as file:
+        file.write("\n![a picture](docs/images/x.png)\n\n```python\nx[0](y)\n```\n")
+    code = "import sys; from setuptools.build_meta import prepare_metadata_for_build_wheel as p; p(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=setup.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*.dist-info/METADATA")
+    metadata = message_from_string(path.read_text(encoding="utf-8"))
+    shown = str(metadata.get_payload())
+    assert not RELATIVE.search(shown.replace("x[0](y)", "")) and "x[0](y)" in shown
+    assert "Paper, https://arxiv.org/abs/2207.12396" in metadata.get_all("Project-URL")
+    version = clipiqa_pyiqa.__version__
+    assert (f"[loss]({repository}/blob/v{version}/docs/loss.md)" in shown) == bool(repository)
+    assert (f"![a picture]({repository}/raw/v{version}/docs/images/x.png)" in shown) == bool(repository)
+    assert (f"Source, {repository}" in metadata.get_all("Project-URL")) == bool(repository)
 
 
 def test_version_has_a_single_source(wheel: zipfile.ZipFile) -> None:
