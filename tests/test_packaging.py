@@ -13,8 +13,10 @@ from email import message_from_string
 from pathlib import Path
 
 import pytest
+import yaml
 
 import clipiqa_pyiqa
+from clipiqa_pyiqa.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "clipiqa_pyiqa"
@@ -151,3 +153,17 @@ def imported_modules() -> Iterator[str]:
                 yield from (alias.name.split(".")[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 yield node.module.split(".")[0]
+
+
+def test_workflow_tests_the_wheel_everywhere(wheel: zipfile.ZipFile) -> None:
+    """It cannot run here: that it says what it should is all that can be checked."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/wheel.yml").read_text(encoding="utf-8"))
+    test = workflow["jobs"]["test"]
+    assert [name.split("-")[0] for name in test["strategy"]["matrix"]["os"]] == ["ubuntu", "macos", "windows"]
+    pythons = test["strategy"]["matrix"]["python"]
+    metadata = message_from_string(read(wheel, ".dist-info/METADATA"))
+    assert metadata["Requires-Python"] == f">={pythons[0]}" and pythons == ["3.10", "3.11", "3.12", "3.13"]
+    commands = "\n".join(step.get("run", "") for step in test["steps"])
+    assert "dist/*.whl" in commands and "pip install ." not in commands and "\npytest" in f"\n{commands}"
+    assert all(command in COMMANDS for command in re.findall(r"^clipiqa (\w+)", commands, re.MULTILINE))
+    assert all((ROOT / path).exists() for path in re.findall(r"tests/\S+", commands))
