@@ -28,7 +28,7 @@ Verdict = Literal["ok", "FAIL", "differs", "not run"]
 HEADER = ("input", "prompts", "expected", "got", "difference", "tolerance", "verdict", "source")
 PIQ = "piq, tests/assets: the official code with OpenAI's RN50 in fp16 (so ±0.01)"
 TORCHMETRICS = "torchmetrics, doctest of clip_image_quality_assessment: four digits, noise fed unscaled"
-TORCHMETRICS_PR = "torchmetrics, pull request 1931: the same doctest as it was proposed there, seeded before every example"
+TORCHMETRICS_PR = "torchmetrics, pull request 1931: the same doctest as proposed there, seeded before every example"
 TORCHMETRICS_SECOND = (
     "torchmetrics 1.9, the same doctest's second example: noise drawn after piq has built its RN50 with other random "
     "numbers, which are counted here, not drawn by piq; so a difference may be the noise's"

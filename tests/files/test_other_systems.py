@@ -20,10 +20,10 @@ from clipiqa_pyiqa.files import locking, writing
 PHOTOS = Path(__file__).parents[1] / "data"
 WITHOUT = """
 import os, pkgutil, signal, sys
-import clipiqa_pyiqa, matplotlib.pyplot, open_clip, pandas, pyiqa, pyarrow.parquet, scipy.stats, tqdm  # others may need it
+import clipiqa_pyiqa, matplotlib.pyplot, open_clip, pandas, pyiqa, pyarrow.parquet, scipy.stats, tqdm  # may need them
 for name in ("fcntl", "resource", "pwd", "grp", "termios", "pty", "tty", "syslog"):
     sys.modules[name] = None
-for name in ("chown", "fork", "geteuid", "getuid", "getloadavg", "pread", "pwrite", "O_CLOEXEC", "O_DIRECTORY", "mkfifo"):
+for name in ("chown", "fork", "geteuid", "getuid", "getloadavg", "pread", "pwrite", "O_CLOEXEC", "mkfifo"):
     delattr(os, name)
 for name in ("SIGKILL", "SIGHUP", "SIGUSR1", "SIGALRM", "alarm", "setitimer"):
     delattr(signal, name)
@@ -89,13 +89,10 @@ def test_file_that_another_program_has_open(windows: None, tmp_path: Path, monke
 
 def test_lock_without_flock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locking, "fcntl", None)
-    with locking.locked(tmp_path / "x.csv"):
-        with (
-            pytest.raises(locking.LockedError, match="is being written by another run"),
-            locking.locked(tmp_path / "x.csv"),
-        ):
-            pass
-    with locking.locked(tmp_path / "x.csv"):
+    output, said = tmp_path / "x.csv", "is being written by another run"
+    with locking.locked(output), pytest.raises(locking.LockedError, match=said), locking.locked(output):
+        pass
+    with locking.locked(output):
         pass
 
 
@@ -108,18 +105,21 @@ def open_files_stay(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def check(path: Any) -> None:
         shown = os.path.realpath(path)
         opened = {os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}
-        mapped = {line.split(maxsplit=5)[-1].strip() for line in open("/proc/self/maps") if "/" in line}
+        lines = Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines()
+        mapped = {line.split(maxsplit=5)[-1] for line in lines if "/" in line}
         if os.path.isfile(shown) and shown in opened | mapped:
             raise PermissionError(13, "The process cannot access the file because it is being used", shown)
 
-    for name in ("replace", "rename", "unlink", "remove"):
-
-        def strict(*paths: Any, _own: Any = getattr(os, name), **kwargs: Any) -> Any:
+    def strict(own: Any) -> Any:
+        def checked(*paths: Any, **kwargs: Any) -> Any:
             for path in paths:
                 check(path)
-            return _own(*paths, **kwargs)
+            return own(*paths, **kwargs)
 
-        monkeypatch.setattr(os, name, strict)
+        return checked
+
+    for name in ("replace", "rename", "unlink", "remove"):
+        monkeypatch.setattr(os, name, strict(getattr(os, name)))
     monkeypatch.setattr(locking, "fcntl", None)  # its lock file is removed while it is held, which only Unix allows
     yield
 
