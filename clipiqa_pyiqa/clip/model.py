@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import functional as TF
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.compact import Layout, is_compact
 from ..weights.selection import Weights, found_again
+from .device import missing_on_mps
 from .efficientnet.tower import RESOLUTION, EfficientNet
 from .gradient import clamped, groups, untraceable, untraced
 from .resnet import ModifiedResNet
@@ -74,7 +75,12 @@ class ImageTower:
             return torch.cat([F.normalize(features, dim=-1), stages], dim=1)
 
     def _encode(self, x: Tensor, pos_embedding: str) -> Tensor:
-        return self.encoder(*self._prepared(x, pos_embedding))
+        try:
+            return self.encoder(*self._prepared(x, pos_embedding))
+        except NotImplementedError as error:
+            if x.device.type != "mps":
+                raise
+            raise missing_on_mps(error) from error
 
     def _prepared(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, str]:
         x = x.to(self.mean.dtype)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, PromptError
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss, PromptError
+from clipiqa_pyiqa.clip.device import missing_on_mps
 
 IMAGES = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 CLOSE = 1e-6  # of scores in [0, 1]: plain operations sum in another order than strips and folded groups
@@ -37,6 +38,14 @@ def test_loss_under_another_default_device(elsewhere: None) -> None:
     x = IMAGES.clone().requires_grad_()
     CLIPIQALoss(prompts=["quality", "sharpness"], backbone="mini", prompt_weights=[1, 2], crop=48)(x).backward()
     assert x.grad.abs().sum() > 0
+
+
+def test_an_operation_that_is_missing_on_mps() -> None:
+    """torch's message goes on for several lines about what its authors should know."""
+    theirs = NotImplementedError("The operator 'aten::x' is not currently implemented for the MPS device. If you want")
+    said = missing_on_mps(theirs)
+    assert isinstance(said, CLIPIQAError)
+    assert "'mps' (The operator 'aten::x' is not currently implemented for the MPS device): use the cpu" in str(said)
 
 
 def test_jit_trace() -> None:
