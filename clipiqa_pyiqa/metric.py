@@ -10,8 +10,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .clip.gradient import is_traced, per_image
-from .clip.model import ImageTower, frozen_clip
+from .clip import compiled
+from .clip.compiled import is_compiled
+from .clip.gradient import constant, is_traced, per_image
+from .clip.model import ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError
 from .head import antonym_scores, column_means
 from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
@@ -289,6 +291,9 @@ class CLIPIQA(nn.Module):
     def encode_unchecked(self, x: Tensor) -> Tensor:
         """:meth:`encode_image` for images that passed :meth:`check` already."""
         x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
+        if is_compiled() and not (self.head is not None and self.head.on_stages):
+            self._hold_tower(x.device, self._dtype_for(x))
+            return compiled.encode(x, self.clip, self._dtype_for(x), self.pos_embedding)
         tower = self._image_tower(x)
         if self.head is not None and self.head.on_stages:
             return tower.encode_stages(x, self.pos_embedding)
@@ -297,12 +302,9 @@ class CLIPIQA(nn.Module):
     def check(self, x: Tensor, finite: bool = True) -> None:
         """Raise :class:`ImageError` for images that cannot be scored; NaN and infinity may pass if not ``finite``."""
         check_images(x, finite)
-        tower = self._image_tower(x)
-        if min(x.shape[-2:]) < tower.min_side and self.pos_embedding != "fixed":
-            raise ImageError(
-                f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {self.clip.weights.backbone} needs at least "
-                f"{tower.min_side} px on each side: use a larger image."
-            )
+        if is_compiled():
+            return
+        check_size(x, self._image_tower(x), self.pos_embedding)
 
     def score(self, features: Tensor, prompts: Prompts | Columns = None, aggregate: Aggregate | _Own = _OWN) -> Tensor:
         """Score images that are encoded already.
@@ -397,9 +399,16 @@ class CLIPIQA(nn.Module):
 
     def _image_tower(self, x: Tensor) -> ImageTower:
         """The shared tower for this image's device and dtype; holding it keeps it alive."""
-        dtype = torch.float64 if x.dtype == torch.float64 else self.dtype
-        self._tower = self.clip.image_tower(x.device, dtype)
+        self._tower = self.clip.image_tower(x.device, self._dtype_for(x))
         return self._tower
+
+    @constant
+    def _hold_tower(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Keep alive what a compiled call will ask for."""
+        self._tower = self.clip.image_tower(device, dtype)
+
+    def _dtype_for(self, x: Tensor) -> torch.dtype:
+        return torch.float64 if x.dtype == torch.float64 else self.dtype
 
     def _apply(self, fn: Any, recurse: bool = True) -> CLIPIQA:
         self._tower = None  # let go of the device that the module moves away from

@@ -39,6 +39,11 @@ def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments,
     return torch.compiler.disable(function)
 
 
+def constant(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """A function that ``torch.compile`` calls once, while it traces, and whose result it keeps."""
+    return torch.compiler.assume_constant_result(function)
+
+
 @contextmanager
 def general_path() -> Iterator[None]:
     """Within it, scores are computed by plain differentiable operations, as if the network were any other.
@@ -69,12 +74,14 @@ def is_traced() -> bool:
 def untraced() -> Iterator[None]:
     """For what is made once and kept: outside of tracing, inference mode and gradients, by default on the CPU."""
     state = torch._C._get_tracing_state()
-    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+    if state is not None:  # inside an operation of ours there is none, and it must not be set
+        torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
     try:
         with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
             yield
     finally:
-        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+        if state is not None:
+            torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
 def clamped(x: Tensor, low: float, high: float) -> Tensor:

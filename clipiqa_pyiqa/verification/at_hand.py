@@ -1,4 +1,4 @@
-"""Which published weights and prompt files are on this machine, where the others would come from, and a folder of them."""
+"""Which published weights and prompts this machine has, where the others would come from, and folders of them."""
 
 from __future__ import annotations
 
