@@ -1,4 +1,4 @@
-"""CLIP-IQA with piq's interface: ``piq.CLIPIQA(data_range=…)``, with our scores and a gradient."""
+"""piq's layer for CLIP-IQA, with our scores and a gradient."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from . import metric
-from .errors import CLIPIQAError
+from .. import metric
+from ..errors import CLIPIQAError
 
 
 class CLIPIQA(nn.Module):
