@@ -1,20 +1,63 @@
 """Packaging of clipiqa-pyiqa: a plugin for the image-quality toolbox pyiqa."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "clipiqa_pyiqa/version.py").read_text(), re.MULTILINE).group(1)
+REPOSITORY = ""  # the address under which this repository is published, without a slash at its end
+
+
+def for_the_index(readme: str) -> str:
+    """README.md as a package index shows it, where a link relative to the repository leads nowhere.
+
+    Links become absolute at this version's tag; while no address is known, they become their words.
+    """
+    link = re.compile(r"(!?)\[([^\]]*)\]\((?![a-z]+:|#)([^)]+)\)")
+
+    def absolute(match: re.Match[str]) -> str:
+        image, words, target = match.groups()
+        if not REPOSITORY:
+            return "" if image else words
+        return f"{image}[{words}]({REPOSITORY}/{'raw' if image else 'blob'}/v{VERSION}/{target})"
+
+    parts = re.split(r"(^```.*?^```$)", readme, flags=re.MULTILINE | re.DOTALL)  # odd ones are code
+    return "".join(part if n % 2 else link.sub(absolute, part) for n, part in enumerate(parts))
+
+
+def project_urls() -> dict[str, str]:
+    urls = {"Paper": "https://arxiv.org/abs/2207.12396", "pyiqa": "https://github.com/chaofengc/IQA-PyTorch"}
+    if REPOSITORY:
+        at = f"{REPOSITORY}/blob/v{VERSION}"
+        urls |= {"Source": REPOSITORY, "Documentation": f"{at}/README.md", "Changelog": f"{at}/CHANGELOG.md"}
+    return urls
+
+
+class BuildWithConfigs(build_py):
+    """Puts configs/ into the package, where `clipiqa compare -c table1` finds it."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:  # files/yaml.py finds them in the clone
+            for path in ROOT.glob("configs/*/*.yml"):
+                target = Path(self.build_lib, "clipiqa_pyiqa", path.relative_to(ROOT))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+
 
 setup(
     name="clipiqa-pyiqa",
     version=VERSION,
     description="CLIP-IQA for pyiqa: exact, fast, any image size, and clear about which CLIP-IQA it is",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description=for_the_index((ROOT / "README.md").read_text(encoding="utf-8")),
     long_description_content_type="text/markdown",
     author="clipiqa-pyiqa developers",
+    project_urls=project_urls(),
+    cmdclass={"build_py": BuildWithConfigs},
     license="MIT",
     license_files=["LICENSE"],
     keywords="image quality assessment, no-reference, CLIP, CLIP-IQA, pyiqa",
@@ -26,6 +69,8 @@ setup(
         "Topic :: Scientific/Engineering :: Image Processing",
         "Typing :: Typed",
     ],
+    # "." by name: an editable installation is then a path, which mypy and pyright follow, and no import hook
+    package_dir={"": "."},
     packages=find_packages(include=["clipiqa_pyiqa*"]),
     py_modules=["clipiqa_pyiqa_plugin"],
     package_data={

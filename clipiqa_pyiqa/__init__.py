@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from . import moved
 from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
+from .lazy import lazily
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -16,12 +16,8 @@ if TYPE_CHECKING:
     from .loss import CLIPIQALoss
     from .metric import CLIPIQA
     from .scoring import score_paths
+    from .verification import weights_at_hand
 
-_LATE = {  # what people call -> its module, imported when first asked for, so that this import does not wait for torch
-    **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
-    **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
-    **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
-}
 __all__ = [
     "CLIPIQA",
     "CLIPIQAError",
@@ -42,7 +38,17 @@ __all__ = [
     "search_prompts",
     "sweep",
     "train",
+    "weights_at_hand",
 ]
+__getattr__, __dir__ = lazily(
+    __name__,
+    {  # what people call, imported when it is first asked for, so that this import does not wait for torch
+        **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
+        **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
+        **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
+        "weights_at_hand": "verification",
+    },
+)
 
 moved.install()
 
@@ -56,13 +62,3 @@ def is_active() -> bool:
     from pyiqa.utils.registry import ARCH_REGISTRY
 
     return "CLIPIQA" in ARCH_REGISTRY and ARCH_REGISTRY.get("CLIPIQA").__module__.startswith(f"{__name__}.")
-
-
-def __getattr__(name: str) -> object:
-    if name in _LATE:
-        return getattr(importlib.import_module(f".{_LATE[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__

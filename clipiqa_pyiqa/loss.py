@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .clip.gradient import clamped, general_path, per_image
+from .clip.gradient import clamped, general_path, per_image, untraceable
 from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError
 from .head import margins, sigmoid
@@ -23,20 +23,23 @@ from .metric import CLIPIQA, Prompts
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 
-FORMS: dict[str, Callable[[Tensor], Tensor]] = {
+Form = Literal["linear", "nll", "margin"]
+Reduction = Literal["mean", "sum", "none"]
+OutOfRange = Literal["clamp", "pass", "raise"]
+OnNaN = Literal["raise", "propagate"]
+
+FORMS: dict[Form, Callable[[Tensor], Tensor]] = {
     "linear": lambda margin: sigmoid(-margin),  # 1 - s
     "nll": lambda margin: -F.logsigmoid(margin),  # -log s
     "margin": lambda margin: -margin,  # logit of the negative prompt minus that of the positive one
 }
 """Loss of one image and one prompt pair, from the margin: the pair's positive minus its negative logit."""
 
-REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+REDUCTIONS: dict[Reduction, Callable[[Tensor], Tensor]] = {
     "mean": torch.mean,
     "sum": torch.sum,
     "none": lambda losses: losses,
 }
-OUT_OF_RANGE = ("clamp", "pass", "raise")
-NAN = ("raise", "propagate")
 
 
 class CLIPIQALoss(nn.Module):
@@ -82,24 +85,24 @@ class CLIPIQALoss(nn.Module):
     def __init__(
         self,
         prompts: Prompts = None,
-        form: str = "linear",
+        form: Form = "linear",
         loss_weight: float = 1.0,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         *,
         prompt_weights: Sequence[float] | None = None,
         input_range: tuple[float, float] = (0.0, 1.0),
-        out_of_range: str = "clamp",
+        out_of_range: OutOfRange = "clamp",
         crop: int | None = None,
-        nan: str = "raise",
+        nan: OnNaN = "raise",
         double_backward: bool = False,
         metric: CLIPIQA | None = None,
         **options: Any,
     ):
         super().__init__()
-        self.form = _known("form", form, FORMS)
-        self.reduction = _known("reduction", reduction, REDUCTIONS)
-        self.out_of_range = _known("out_of_range", out_of_range, OUT_OF_RANGE)
-        self.nan = _known("nan", nan, NAN)
+        self.form: Form = _known("form", form, Form)
+        self.reduction: Reduction = _known("reduction", reduction, Reduction)
+        self.out_of_range: OutOfRange = _known("out_of_range", out_of_range, OutOfRange)
+        self.nan: OnNaN = _known("nan", nan, OnNaN)
         self.loss_weight, self.double_backward = _loss_weight(loss_weight), double_backward
         self.input_range = _range(input_range)
         if metric is not None and (prompts is not None or options):
@@ -116,7 +119,7 @@ class CLIPIQALoss(nn.Module):
 
     metric: CLIPIQA
 
-    @torch.compiler.disable  # the gradient computed while going forward cannot be traced: the graph breaks here, once
+    @untraceable  # the gradient computed while going forward cannot be traced: the graph breaks here, once
     def forward(self, pred: Tensor, target: Any = None, weight: Any = None) -> Tensor:
         """The loss of a batch.
 
@@ -184,9 +187,9 @@ def _random_crops(images: Tensor, side: int) -> Tensor:
     )
 
 
-def _known(option: str, value: Any, choices: Any) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise CLIPIQAError(f"{option}={value!r} is not known: choose one of {', '.join(map(repr, choices))}.")
+def _known(option: str, value: Any, choices: Any) -> Any:
+    if not isinstance(value, str) or value not in get_args(choices):
+        raise CLIPIQAError(f"{option}={value!r} is not known: choose one of {', '.join(map(repr, get_args(choices)))}.")
     return value
 
 

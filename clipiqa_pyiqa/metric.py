@@ -10,19 +10,25 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .clip.gradient import is_traced, per_image
-from .clip.model import ImageTower, frozen_clip
+from .clip import compiled
+from .clip.compiled import is_compiled
+from .clip.gradient import constant, is_traced, per_image
+from .clip.model import ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError
 from .head import antonym_scores, column_means
-from .prompts.files import PUBLISHED, load_prompt_file, published_prompt_file
+from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import Context, PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, described, parse_prompts
 from .version import __version__
 from .weights.selection import find_weights
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-POS_EMBEDDINGS = {
+ModelType = Literal["clipiqa"] | LearnedType
+Precision = Literal["fp32", "bf16", "fp16"]
+PosEmbedding = bool | Literal["none", "interpolate", "fixed"] | None
+
+PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+POS_EMBEDDINGS: dict[PosEmbedding, Literal["none", "interpolate", "fixed"]] = {
     False: "none",
     None: "none",
     "none": "none",
@@ -90,15 +96,15 @@ class CLIPIQA(nn.Module):
 
     def __init__(
         self,
-        model_type: str = "clipiqa",
+        model_type: ModelType = "clipiqa",
         backbone: str | None = None,
         pretrained: bool = True,
-        pos_embedding: bool | str | None = None,
+        pos_embedding: PosEmbedding = None,
         *,
         prompts: Prompts = None,
         aggregate: Aggregate = "mean",
         template: str | None = None,
-        precision: str = "fp32",
+        precision: Precision = "fp32",
         clip_weights: str | Path | None = None,
         quick_gelu: bool | None = None,
         pretrained_model_path: str | Path | None = None,
@@ -110,8 +116,8 @@ class CLIPIQA(nn.Module):
         self._prompts: tuple[PromptPair, ...] = parse_prompts(prompts, template)
         self.aggregate: Aggregate = _choice("aggregate", aggregate, {"mean": "mean", None: None})
         made_on = {} if pretrained_model_path is None else read_metadata(pretrained_model_path)
-        pos_embedding = made_on.get("pos_embedding") if pos_embedding is None else pos_embedding
-        self.pos_embedding: str = _choice("pos_embedding", pos_embedding, POS_EMBEDDINGS)
+        positions = made_on.get("pos_embedding") if pos_embedding is None else pos_embedding
+        self.pos_embedding: str = _choice("pos_embedding", positions, POS_EMBEDDINGS)
         self.precision = precision
         self.dtype: torch.dtype = _choice("precision", precision, PRECISIONS)
         self.clip = frozen_clip(find_weights(backbone or made_on.get("backbone", "RN50"), clip_weights, quick_gelu))
@@ -123,7 +129,7 @@ class CLIPIQA(nn.Module):
         self._tower: ImageTower | None = None
         self.prompt_learner: PromptLearner | None = None
         self.head: OpinionHead | None = None
-        self._learned_name = model_type  # of the score column that learned prompts or a head give
+        self._learned_name: str = model_type  # of the score column that learned prompts or a head give
         if model_type != "clipiqa":
             if len(self._prompts) > 1:
                 raise PromptError(f"prompts are learned around one pair of texts, but {len(self._prompts)} pairs came.")
@@ -285,6 +291,9 @@ class CLIPIQA(nn.Module):
     def encode_unchecked(self, x: Tensor) -> Tensor:
         """:meth:`encode_image` for images that passed :meth:`check` already."""
         x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
+        if is_compiled() and not (self.head is not None and self.head.on_stages):
+            self._hold_tower(x.device, self._dtype_for(x))
+            return compiled.encode(x, self.clip, self._dtype_for(x), self.pos_embedding)
         tower = self._image_tower(x)
         if self.head is not None and self.head.on_stages:
             return tower.encode_stages(x, self.pos_embedding)
@@ -293,12 +302,9 @@ class CLIPIQA(nn.Module):
     def check(self, x: Tensor, finite: bool = True) -> None:
         """Raise :class:`ImageError` for images that cannot be scored; NaN and infinity may pass if not ``finite``."""
         check_images(x, finite)
-        tower = self._image_tower(x)
-        if min(x.shape[-2:]) < tower.min_side and self.pos_embedding != "fixed":
-            raise ImageError(
-                f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {self.clip.weights.backbone} needs at least "
-                f"{tower.min_side} px on each side: use a larger image."
-            )
+        if is_compiled():
+            return
+        check_size(x, self._image_tower(x), self.pos_embedding)
 
     def score(self, features: Tensor, prompts: Prompts | Columns = None, aggregate: Aggregate | _Own = _OWN) -> Tensor:
         """Score images that are encoded already.
@@ -393,9 +399,16 @@ class CLIPIQA(nn.Module):
 
     def _image_tower(self, x: Tensor) -> ImageTower:
         """The shared tower for this image's device and dtype; holding it keeps it alive."""
-        dtype = torch.float64 if x.dtype == torch.float64 else self.dtype
-        self._tower = self.clip.image_tower(x.device, dtype)
+        self._tower = self.clip.image_tower(x.device, self._dtype_for(x))
         return self._tower
+
+    @constant
+    def _hold_tower(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Keep alive what a compiled call will ask for."""
+        self._tower = self.clip.image_tower(device, dtype)
+
+    def _dtype_for(self, x: Tensor) -> torch.dtype:
+        return torch.float64 if x.dtype == torch.float64 else self.dtype
 
     def _apply(self, fn: Any, recurse: bool = True) -> CLIPIQA:
         self._tower = None  # let go of the device that the module moves away from

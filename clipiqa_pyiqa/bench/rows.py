@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CLIPIQAError
-from ..metric import CLIPIQA
+from ..metric import CLIPIQA, Precision
 from ..prompts.pairs import NAMED_PAIRS
 from ..scoring.score import score_paths
 from .process import NotMeasured, creation_seconds, peak_memory, step
@@ -283,7 +283,7 @@ LOSS_ROWS = tuple(
 def benchmark(
     *,
     loss: bool = False,
-    precisions: Sequence[str] = ("fp32", "bf16"),
+    precisions: Sequence[Precision] = ("fp32", "bf16"),
     device: str | torch.device = "cpu",
     threads: int = 2,
     quick: bool = False,

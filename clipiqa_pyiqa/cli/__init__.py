@@ -37,6 +37,9 @@ COMMANDS = {  # name: (the folder of its module, its help)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the ``clipiqa`` command; its exit code: 0 fine, 1 some inputs failed, 2 bad input, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what ASCII or a code page of Windows cannot show becomes \\xNN
+            stream.reconfigure(errors="backslashreplace")
     argv = list(sys.argv[1:] if argv is None else argv)
     if " ".join(argv[:2]) in COMMANDS:  # a command of two words
         argv[:2] = [" ".join(argv[:2])]

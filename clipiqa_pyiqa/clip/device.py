@@ -24,3 +24,12 @@ def find_device(name: str | torch.device | None) -> torch.device:
         there = [f"cuda:{n}" for n in range(found["cuda"])] + ["mps"] * found["mps"]
         raise CLIPIQAError(f"device {str(name)!r} is not available here: use one of {', '.join(['cpu', *there])}.")
     return device
+
+
+def missing_on_mps(error: NotImplementedError) -> CLIPIQAError:
+    """A sentence with the ways out, in place of torch's words about an operation that it has not on mps."""
+    said = str(error).split(". ")[0].splitlines()[0].rstrip(".")
+    return CLIPIQAError(
+        f"this cannot be computed on device 'mps' ({said}): use the cpu, or set PYTORCH_ENABLE_MPS_FALLBACK=1 before "
+        "Python starts, so that torch computes there what is missing."
+    )

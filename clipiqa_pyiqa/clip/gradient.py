@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,7 +28,20 @@ CPU_GROUP_PIXELS = 1 << 18
 CPU_SHARED_PIXELS = 224 * 224
 """Images of at least this many pixels score alike to the last bit alone and in a group; smaller ones differ by 1e-6."""
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
 _general = ContextVar("general_path", default=False)
+
+
+def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """A function at which ``torch.compile`` breaks its graph: torch's decorator, which would hide its signature."""
+    return torch.compiler.disable(function)
+
+
+def constant(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """A function that ``torch.compile`` calls once, while it traces, and whose result it keeps."""
+    return torch.compiler.assume_constant_result(function)
 
 
 @contextmanager
@@ -61,12 +74,14 @@ def is_traced() -> bool:
 def untraced() -> Iterator[None]:
     """For what is made once and kept: outside of tracing, inference mode and gradients, by default on the CPU."""
     state = torch._C._get_tracing_state()
-    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+    if state is not None:  # inside an operation of ours there is none, and it must not be set
+        torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
     try:
         with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
             yield
     finally:
-        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+        if state is not None:
+            torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
 def clamped(x: Tensor, low: float, high: float) -> Tensor:
@@ -109,7 +124,7 @@ def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return _ahead(x, function)
 
 
-@torch.compiler.disable  # it cannot trace a gradient inside a forward: the compiled graph breaks here
+@untraceable  # dynamo cannot trace a gradient inside a forward: the compiled graph breaks here
 def _ahead(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     return _Ahead.apply(x, anchor_of(x), function)
 

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from ..errors import OutputError
 
+_WINDOWS = os.name == "nt"
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
@@ -156,7 +157,10 @@ def _writing(path: str | os.PathLike[str], partial: Path | None = None) -> Itera
         raise
     except OSError as error:
         if error.errno in _OF_THE_DISK or error.filename in map(str, (path, partial or path, resolved(path))):
-            raise OutputError(f"cannot write to {_quoted(path)}: {error.strerror or error}.") from error
+            reason = error.strerror or str(error)
+            if _WINDOWS and isinstance(error, PermissionError):  # it does not replace what anybody has open
+                reason += "; close it, if another program has it open"
+            raise OutputError(f"cannot write to {_quoted(path)}: {reason}.") from error
         raise
 
 
@@ -180,14 +184,16 @@ def _take_over(partial: Path, target: Path, fresh: int) -> None:
     except FileNotFoundError:
         os.chmod(partial, stat.S_IMODE(fresh))  # some writers make theirs 0600
         return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):  # Windows has no owners of this kind
         os.chown(partial, old.st_uid, old.st_gid)
     os.chmod(partial, stat.S_IMODE(old.st_mode))
 
 
 def _sync(path: Path) -> None:
     """Have a file's bytes, or a folder's names, on the disk; a file system that cannot do it for folders need not."""
-    number = os.open(path, os.O_RDONLY)
+    if _WINDOWS and path.is_dir():  # which opens no folders
+        return
+    number = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)  # Windows syncs what is open to be written
     try:
         os.fsync(number)
     except OSError as error:

@@ -50,6 +50,8 @@ class CLIPIQAReward:
         Raises:
             ImageError: images that cannot be scored.
         """
+        if not isinstance(images, Tensor) and len({image.shape for image in images}) == 1:
+            images = torch.stack(list(images))  # of one size, as generators make them: they share passes
         batches = images.split(self.batch_size) if isinstance(images, Tensor) else [image[None] for image in images]
         return torch.cat([self._margins(batch) for batch in batches]) if len(batches) else torch.empty(0)
 

@@ -25,8 +25,8 @@ examples:
   clipiqa compare -m clipiqa clipiqa+ niqe brisque musiq -d koniq10k-1024 livec tid2013 --data-root DIR --out runs/1
   clipiqa compare -m clipiqa 'dslr=clipiqa:prompts=[quality, sharpness]' -d mine=scores.csv
   clipiqa compare -m niqe:pretrained_model_path=niqe_modelparameters.mat piqe -d photos/
-  clipiqa compare -c configs/benchmark/table1.yml --data-root DIR --out runs/table1
-  torchrun --nproc-per-node 4 -m clipiqa_pyiqa compare -c configs/benchmark/table1.yml --data-root DIR --out runs/table1
+  clipiqa compare -c table1 --data-root DIR --out runs/table1
+  torchrun --nproc-per-node 4 -m clipiqa_pyiqa compare -c table1 --data-root DIR --out runs/table1
 """
 
 
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to compare").add_argument
     what("-m", "--metrics", nargs="+", action="extend", metavar="METRIC", help="metrics, as above")
     what("-d", "--data", nargs="+", action="extend", metavar="DATA", help="data sets, as above")
-    what("-c", "--config", metavar="FILE", help="a YAML file (configs/benchmark); options given here change it")
+    what("-c", "--config", metavar="FILE", help="a YAML file, or table1, table2, table5; options given here change it")
     what("--data-root", metavar="DIR", help="folder of pyiqa's data sets (default: ./datasets)")
     how = parser.add_argument_group("how").add_argument
     how("--plcc-fit", action="store_true", default=None, help="also PLCC and RMSE after the VQEG logistic fit")

@@ -31,7 +31,7 @@ examples:
   clipiqa train scores.csv --out runs/mine
   clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
   clipiqa train koniq10k --data-root datasets --out runs/koniq --recipe pyiqa
-  clipiqa train --config configs/train/pyiqa.yml --out runs/koniq
+  clipiqa train --config my.yml --out runs/koniq
 """
 
 

@@ -84,8 +84,7 @@ def run(args: argparse.Namespace, experiment: Callable[..., ExperimentResult], *
     finally:
         for bar in bars:
             bar.close()
-    table = shown(found.summary(), found.intervals)
-    print(table.encode("utf-8", "backslashreplace").decode())  # names may hold bytes that are no text
+    print(shown(found.summary(), found.intervals))
     said = [f"left out: {reason}" for reason in found.failed.values()]
     if args.out is not None and not args.quiet:
         said.append(f"results are in {args.out}")
