@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from .figures import agreement, demo, pairs, radar, rank, sweep
     from .learning import fit, search_prompts, train
     from .loss import CLIPIQALoss
+    from .maps import draw_maps
     from .metric import CLIPIQA
     from .scoring import score_paths
 
 _LATE = {  # what people call -> its module, imported when first asked for, so that this import does not wait for torch
     **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
+    **{"draw_maps": "maps"},
     **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
     **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
 }
@@ -33,6 +35,7 @@ __all__ = [
     "agreement",
     "compare",
     "demo",
+    "draw_maps",
     "fit",
     "is_active",
     "pairs",
