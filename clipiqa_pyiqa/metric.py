@@ -250,7 +250,7 @@ class CLIPIQA(nn.Module):
         if self.pos_embedding == "fixed":
             raise CLIPIQAError(
                 "pos_embedding='fixed' sees the middle of the image at 224 px, so there is no map of the image: use "
-                "'none' or 'interpolate'."
+                "'none' or 'interpolate', or score windows of it (clipiqa_pyiqa.maps.window_map)."
             )
         self.check(x)
         x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
