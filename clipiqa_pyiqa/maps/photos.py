@@ -92,6 +92,8 @@ def draw_maps(
         metric = metric()
     net: CLIPIQA = getattr(metric, "net", metric)
     net.encode_prompts(columns)  # a bad question, and a head that has none, fail before any photo is read
+    if window is None:
+        net.check_map()
     device = find_device(device)
     asked = tuple(map(Question, net.columns) if columns is None else map(Question.of, columns, columns.values()))
     smooth = window is None if smooth is None else smooth
