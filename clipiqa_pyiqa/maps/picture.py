@@ -40,6 +40,7 @@ _ENDS: dict[Literal["left", "right"], str] = {"left": "low", "right": "high"}
 def map_figure(one: PhotoMap, provenance: Mapping[str, str]) -> Figure:
     """The photo, each question's scores in colour over the photo in grey, and which CLIP-IQA made them."""
     photo = picture_of(one, provenance)
+    ratio = photo.width / one.width
     panels = 1 + len(one.questions)
     columns = panels if panels <= 4 else min((4, 3), key=lambda count: -panels % count)  # with few empty fields
     rows = math.ceil(panels / columns)
@@ -57,7 +58,7 @@ def map_figure(one: PhotoMap, provenance: Mapping[str, str]) -> Figure:
         grid[0].set_title(f"{one.width}×{one.height} px", **WORDS)
         _bar(figure, grid[0], None)
         for axes, question, score, scores in zip(grid[1:], one.questions, one.score, one.scores, strict=False):
-            axes.imshow(overlay(photo, scores, one))
+            axes.imshow(overlay(photo, scores, one.step * ratio, one.offset * ratio))
             axes.set_title(wrapped(f"{question.name} {score:.2f}", 40, 2), **WORDS)
             _bar(figure, axes, question)
         figure.supxlabel(said, fontsize=8, color="#5b6069", x=0.01, ha="left", **WORDS)
@@ -111,13 +112,19 @@ def picture_of(one: PhotoMap, provenance: Mapping[str, str]) -> Image.Image:
         return Image.new("RGB", tuple(size.round().astype(int)), (128, 128, 128))
 
 
-def overlay(photo: Image.Image, scores: NDArray[np.float32], one: PhotoMap) -> NDArray[np.float64]:
-    """Scores ``(h, w)`` in colour over a photo in grey: ``(H, W, 3)`` in [0, 1]."""
+def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float, offset: float = 0.0) -> Image.Image:
+    """Local scores in colour over a photo in grey: 0 is dark violet, 1 is yellow (viridis).
+
+    Args:
+        photo: of any size.
+        scores: ``(h, w)`` in [0, 1].
+        step, offset: of the places in the photo, in pixels, as for :func:`~clipiqa_pyiqa.maps.upsampled`.
+    """
     grey = np.asarray(photo.convert("L"), float)[..., None] / 255
-    ratio = photo.width / one.width
-    maps = torch.from_numpy(scores).double()[None, None]
-    values = upsampled(maps, (photo.height, photo.width), one.step * ratio, one.offset * ratio)[0, 0].numpy()
-    return (1 - STRENGTH) * grey + STRENGTH * matplotlib.colormaps[COLOURS](values)[..., :3]
+    maps = torch.from_numpy(np.asarray(scores, float))[None, None]
+    values = upsampled(maps, (photo.height, photo.width), step, offset)[0, 0].numpy()
+    mixed = (1 - STRENGTH) * grey + STRENGTH * matplotlib.colormaps[COLOURS](values)[..., :3]
+    return Image.fromarray((255 * mixed).round().astype(np.uint8))
 
 
 def _mixed() -> ListedColormap:

@@ -109,7 +109,7 @@ def test_colours_lie_where_their_places_are(maps: tuple[PhotoMaps, Path]) -> Non
     import matplotlib
 
     one = maps[0].maps[1]
-    mixed = overlay(Image.new("RGB", (512, 288), (255, 255, 255)), one.scores[0], one)  # shown at twice its size
+    mixed = np.asarray(overlay(Image.new("RGB", (512, 288), (255, 255, 255)), one.scores[0], 2 * one.step)) / 255
     colour = np.array(matplotlib.colormaps["viridis"](float(one.scores[0, 1, 5]))[:3])
     np.testing.assert_allclose(mixed[96, 352], 0.38 + 0.62 * colour, atol=0.03)
 

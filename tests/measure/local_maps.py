@@ -2,10 +2,12 @@
 
     python tests/measure/local_maps.py PHOTOS --backbone mini                       # photos it was not trained on
     python tests/measure/local_maps.py PHOTOS --backbone RN50 --cost 768x1024
+    python tests/measure/local_maps.py PHOTOS --finer --limit 8                     # scale and windows, and their cost
 
 A part of each photo is changed, and each place of the map is told by its middle to be inside or outside of that part:
 area under the ROC curve of the scores, inside below outside; mean over photos and parts, and the lowest photo's mean.
-The last column asks no network: for brightness, the mean of the pixels of a place and its neighbours.
+The last column asks no network: for brightness, the mean of the pixels of a place and its neighbours. Then how far maps
+move under a flip. ``--finer`` changes squares instead, and compares pixels: all maps enlarged to the photo's size.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +27,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from scipy.stats import rankdata
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.maps import smoothed
+from clipiqa_pyiqa.maps import quality_map, smoothed
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, known_names
 
 Change = Callable[[Image.Image], Image.Image]
@@ -60,6 +63,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
     **{f"noise {sigma}": ("noisiness", noise(sigma)) for sigma in (10, 20)},
     **{f"JPEG {quality}": ("quality", jpeg(quality)) for quality in (10, 5)},
     **{f"brightness × {factor}": ("brightness", brightness(factor)) for factor in (0.6, 0.4)},
+    "contrast × 0.4": ("contrast", lambda photo: ImageEnhance.Contrast(photo).enhance(0.4)),
 }
 PARTS: dict[str, tuple[float, float, float, float]] = {  # left, top, right, bottom
     "left": (0, 0, 0.5, 1),
@@ -117,6 +121,59 @@ def cost(metric: CLIPIQA, size: tuple[int, int], rounds: int) -> None:
     print(f"maps of {len(names)} pairs {maps:.3f}; median of the ratios {ratio:.3f}")
 
 
+FINER: dict[str, dict[str, Any]] = {
+    "places": {"smooth": False},
+    "places, mean of 3×3": {},
+    "scale 2": {"scale": 2, "smooth": False},
+    "scale 2, mean of 3×3": {"scale": 2},
+    "windows of 96 px every 32": {"window": 96, "stride": 32},
+    "windows of 96 px every 16": {"window": 96, "stride": 16},
+    "windows of 64 px every 16": {"window": 64, "stride": 16},
+}
+FINER_CHANGES = [(name, side) for name in ("blur 3 px", "noise 20", "JPEG 10") for side in (128, 64)]
+
+
+def finer(metric: CLIPIQA, photos: list[Image.Image]) -> None:
+    """A square in the photo is changed; area under the curve of pixels inside and outside, and the cost in scores."""
+    print("| map | " + " | ".join(f"{name}, {side} px" for name, side in FINER_CHANGES) + " | cost |")
+    print("|" + " --- |" * (len(FINER_CHANGES) + 2))
+    for kind, options in FINER.items():
+        areas: dict[tuple[str, int], list[float]] = {key: [] for key in FINER_CHANGES}
+        ratios = []
+        for number, photo in enumerate(photos):
+            dice = np.random.default_rng(number)
+            for name, side in FINER_CHANGES:
+                question, change = CHANGES[name]
+                left, top = (int(dice.integers(0, length - side + 1)) for length in photo.size)
+                damaged, inside = photo.copy(), np.zeros((photo.height, photo.width), bool)
+                damaged.paste(change(photo).crop((left, top, left + side, top + side)), (left, top))
+                inside[top : top + side, left : left + side] = True
+                x = tensor(damaged)
+                with torch.no_grad():
+                    start = time.process_time()
+                    scores = quality_map(metric, x, question, upsample=True, **options)[0, 0, ::4, ::4].numpy()
+                    middle = time.process_time()
+                    metric(x)
+                    ratios.append((middle - start) / (time.process_time() - middle))
+                chosen = inside[::4, ::4]
+                areas[name, side].append(area(scores[chosen], scores[~chosen]))
+        cells = [f"{np.mean(found):.3f}" for found in areas.values()]
+        print(f"| {kind} | {' | '.join(cells)} | {statistics.median(ratios):.1f} |", flush=True)
+
+
+def flipped(metric: CLIPIQA, photos: list[Image.Image]) -> None:
+    """How far maps move when their photo is flipped: at sizes that are whole places, so that places meet again."""
+    names, moved = known_names(metric.clip, NAMED_PAIRS), []
+    for photo in photos:
+        x = tensor(photo.crop((0, 0, photo.width // 32 * 32, photo.height // 32 * 32)))
+        with torch.no_grad():
+            there, back = (smoothed(metric.score_map(one, names)) for one in (x, x.flip(-1)))
+        moved.append((there - back.flip(-1)).abs().mean((0, 2, 3)))
+    each = torch.stack(moved)  # (photos, questions)
+    found = [f"{name} {value:.3f}" for name, value in zip(names, each.mean(0).tolist(), strict=True)]
+    print(f"\nMoved by a flip, mean over places and photos: {', '.join(found)}; largest of a photo {each.max():.3f}.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
@@ -124,6 +181,8 @@ def main() -> None:
     parser.add_argument("--clip-weights")
     parser.add_argument("--side", type=int, default=512, help="longer side of the photos in pixels")
     parser.add_argument("--cost", metavar="HxW", nargs="*", default=[], help="only these timings")
+    parser.add_argument("--finer", action="store_true", help="only scale and windows")
+    parser.add_argument("--limit", type=int, help="only so many photos")
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     metric = CLIPIQA(backbone=args.backbone, clip_weights=args.clip_weights).eval()
@@ -138,7 +197,11 @@ def main() -> None:
         if max(photo.size) >= args.side:
             photo.thumbnail((args.side, args.side), Image.Resampling.LANCZOS)
             photos.append(photo)
+    photos = photos[: args.limit]
     print(f"\n{metric.clip.weights.backbone} {metric.clip.weights.short}, {len(photos)} photos of {args.side} px\n")
+    if args.finer:
+        finer(metric, photos)
+        return
     print("| change | asked | places | lowest photo | smoothed | lowest photo | pixels |\n|" + " --- |" * 7)
     for name, (question, change) in CHANGES.items() if photos else ():
         areas = np.array([told(metric, photo, change, question) for photo in photos])  # (photos, parts, 3)
@@ -146,6 +209,7 @@ def main() -> None:
         pixels = f"{means[2]:.3f}" if question == "brightness" else ""
         cells = [f"{value:.3f}" for value in (means[0], lowest[0], means[1], lowest[1])]
         print(f"| {name} | {question} | {' | '.join(cells)} | {pixels} |", flush=True)
+    flipped(metric, photos)
 
 
 if __name__ == "__main__":
