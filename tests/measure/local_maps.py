@@ -161,6 +161,58 @@ def finer(metric: CLIPIQA, photos: list[Image.Image]) -> None:
         print(f"| {kind} | {' | '.join(cells)} | {statistics.median(ratios):.1f} |", flush=True)
 
 
+def additive(metric: CLIPIQA, photos: list[Image.Image]) -> None:
+    """Shares of the places in the photo's own margin instead: mini's features are made of averages over places."""
+    print("| change | asked | share of each place | mean of 3×3 | a map | mean of 3×3 |\n|" + " --- |" * 6)
+    for name in ("blur 3 px", "noise 20", "JPEG 10", "brightness × 0.4"):
+        question, change = CHANGES[name]
+        found = []
+        texts = metric.encode_prompts(question)
+        for photo in photos:
+            changed = change(photo)
+            for side in (0, 1):
+                damaged, middle = photo.copy(), photo.width // 2
+                left = side * middle
+                damaged.paste(changed.crop((left, 0, left + middle, photo.height)), (left, 0))
+                x = tensor(damaged)
+                encoder: Any = metric._image_tower(x).encoder
+                with torch.no_grad():
+                    moments, cells = encoder._moments(x, True)  # (1, 2, C), (1, 2, C, h, w)
+                    scores = metric.score_map(x, question)
+                whole = moments.clone().requires_grad_()
+                margin = F.normalize(encoder.readout(whole).float(), dim=1) @ (texts[0, 0] - texts[0, 1])
+                (slope,) = torch.autograd.grad(margin.sum(), whole)
+                shares = (slope[..., None, None] * (cells - moments[..., None, None])).sum((1, 2))[:, None].float()
+                columns = np.arange(scores.shape[3]) * 32 + 16
+                inside = np.tile((columns >= middle) == bool(side), (scores.shape[2], 1)).ravel()
+                flat = [part.flatten().numpy() for part in (shares, smoothed(shares), scores, smoothed(scores))]
+                found.append([area(part[inside], part[~inside]) for part in flat])
+        means = " | ".join(f"{value:.3f}" for value in np.mean(found, axis=0))
+        print(f"| {name} | {question} | {means} |", flush=True)
+
+
+def field(metric: CLIPIQA, photos: list[Image.Image]) -> None:
+    """How far a place sees: at most, and how much of the gradient of its score lies near it."""
+    cell = metric.clip.cell
+    x = torch.rand(1, 3, 64, 48 * cell, dtype=torch.float64).requires_grad_()
+    places = metric.encode_map(x)[..., 24]
+    (slope,) = torch.autograd.grad((places * torch.randn_like(places)).sum(), x)
+    columns = slope.abs().amax((0, 1, 2)).nonzero().flatten()
+    print(f"\nA place sees {columns[-1] - columns[0] + 1} px at most.")
+    shares = []
+    for photo in photos:
+        x = tensor(photo).requires_grad_()
+        scores = metric.score_map(x, "quality").logit(1e-6)
+        row, column = scores.shape[2] // 2, scores.shape[3] // 2
+        (slope,) = torch.autograd.grad(scores[0, 0, row, column], x)
+        weight = slope.abs().sum((0, 1))
+        sides = [[slice(max(0, (at - n) * cell), (at + n + 1) * cell) for at in (row, column)] for n in range(4)]
+        reach = [weight[rows, columns] for rows, columns in sides]
+        shares.append([float(part.sum() / weight.sum()) for part in reach])
+    said = ", ".join(f"{2 * n + 1}×{2 * n + 1} {share:.2f}" for n, share in enumerate(np.mean(shares, axis=0)))
+    print(f"Share of the absolute gradient of the middle place's margin (quality) within so many places: {said}")
+
+
 def flipped(metric: CLIPIQA, photos: list[Image.Image]) -> None:
     """How far maps move when their photo is flipped: at sizes that are whole places, so that places meet again."""
     names, moved = known_names(metric.clip, NAMED_PAIRS), []
@@ -182,6 +234,8 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=512, help="longer side of the photos in pixels")
     parser.add_argument("--cost", metavar="HxW", nargs="*", default=[], help="only these timings")
     parser.add_argument("--finer", action="store_true", help="only scale and windows")
+    parser.add_argument("--additive", action="store_true", help="only shares of the photo's own score (mini)")
+    parser.add_argument("--field", action="store_true", help="only how far a place sees")
     parser.add_argument("--limit", type=int, help="only so many photos")
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
@@ -199,6 +253,12 @@ def main() -> None:
             photos.append(photo)
     photos = photos[: args.limit]
     print(f"\n{metric.clip.weights.backbone} {metric.clip.weights.short}, {len(photos)} photos of {args.side} px\n")
+    if args.additive:
+        additive(metric, photos)
+        return
+    if args.field:
+        field(metric, photos)
+        return
     if args.finer:
         finer(metric, photos)
         return
