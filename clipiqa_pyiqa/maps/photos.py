@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from ..clip.device import find_device
-from ..errors import CLIPIQAError, ImageError
+from ..errors import CLIPIQAError, ImageError, first_of
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import ImageRecord, check_limits, read_image
-from ..images.sources import ImageSource, sources_of
+from ..images.sources import ImageSource, NoImage, sources_of
 from ..prompts.pairs import PromptPair, Prompts, described, parse_columns
 from .finer import check_finer, enlarged, window_map
 from .places import layout, smoothed
@@ -25,7 +25,7 @@ from .results import FORMATS, Format, MapFolder, PhotoMap, PhotoMaps, Question
 if TYPE_CHECKING:
     from ..metric import CLIPIQA
 
-Paths = str | os.PathLike[str] | ImageSource | Iterable[str | os.PathLike[str] | ImageSource]
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
 def draw_maps(
@@ -55,7 +55,8 @@ def draw_maps(
     Args:
         metric: A ``CLIPIQA``, what ``pyiqa.create_metric('clipiqa')`` returns, or a function that makes one, which is
             called once everything cheap is known to be right.
-        paths: Photos, folders or globs.
+        paths: Photos, folders or globs, each photo once. Pictures that lie in ``out`` come from an earlier run and do
+            not count, unless named.
         prompts: What to ask, a map each, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None asks what the
             metric was made to ask, such as learned prompts.
         template: Re-words the questions.
@@ -86,7 +87,7 @@ def draw_maps(
     if html and out is None:
         raise CLIPIQAError("a page needs a folder: pass out= (--out DIR) with html.")
     columns = None if prompts is None else parse_columns(prompts, template)
-    sources = list(sources_of(paths))
+    sources = _photos(paths, out)
     output = None if out is None else MapFolder(out, [each.name for each in sources], format, html, overwrite)
     if callable(metric) and not isinstance(metric, torch.nn.Module):
         metric = metric()
@@ -150,6 +151,22 @@ def draw_maps(
     if output is not None:
         output.finish(found)
     return found
+
+
+def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSource]:
+    """What paths stand for, each photo once, without what an earlier run left in the folder for results."""
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    found = {each.name: each for each in sources_of(given)}
+    if out is not None:
+        named, ours = {os.fspath(each) for each in given}, os.path.join(os.path.abspath(out), "")
+        found = {
+            name: each for name, each in found.items() if name in named or not os.path.abspath(name).startswith(ours)
+        }
+    problems = [each.problem.rstrip(".") for each in found.values() if isinstance(each, NoImage)]
+    if len(problems) == len(found):
+        said = first_of(problems) if problems else "no photo came"
+        raise ImageError(f"{said}: there is nothing to map.")
+    return list(found.values())
 
 
 def _places(net: CLIPIQA, x: Tensor, scale: float, columns: Any) -> tuple[Tensor, Tensor]:

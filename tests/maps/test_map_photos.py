@@ -131,6 +131,21 @@ def test_other_formats(metric: CLIPIQA, maps: tuple[PhotoMaps, Path], tmp_path: 
     one.save(whole, format=format, overwrite=True)  # type: ignore[arg-type]
 
 
+def test_its_own_pictures_are_no_photos(metric: CLIPIQA, photos: Path, tmp_path: Path) -> None:
+    """A folder for results within that of the photos, twice; and a photo that is named twice."""
+    (tmp_path / "half.png").write_bytes((photos / "half.png").read_bytes())
+    for overwrite in (False, True):
+        given = [tmp_path, tmp_path / "half.png"]
+        found = draw_maps(metric, given, out=tmp_path / "maps", overwrite=overwrite, device="cpu")
+        assert [one.path for one in found.maps] == [str(tmp_path / "half.png")]
+    named = draw_maps(metric, tmp_path / "maps/half.png", out=tmp_path / "maps/more", device="cpu")
+    assert len(named.maps) == 1
+    with pytest.raises(CLIPIQAError, match="is one of the inputs and is not replaced"):
+        draw_maps(metric, tmp_path / "half.png", out=tmp_path, device="cpu")
+    with pytest.raises(CLIPIQAError, match="there is nothing to map"):
+        draw_maps(metric, tmp_path / "maps", out=tmp_path, device="cpu")
+
+
 def test_equal_names_and_one_of_ours(metric: CLIPIQA, photos: Path, tmp_path: Path) -> None:
     """Photos of the same name in two folders, one whose name is the page's, and a photo that has gone by saving."""
     for name in ("x/half.png", "y/half.png", "y/maps.png"):

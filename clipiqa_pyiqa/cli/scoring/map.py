@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import CLIPIQAError, ImageError
+from ...errors import CLIPIQAError
 from ..options.config import add_config
 from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
 from ..options.tables import aligned
@@ -61,15 +61,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Map the photos, print what the maps come to, and say which photos were left out."""
-    from ...images.sources import find_inputs
     from ...prompts.pairs import parse_prompt_argument
 
     if args.learned_prompts is not None and (args.prompts or args.template):
         raise CLIPIQAError("--learned-prompts is a question of its own: leave out --prompts and --template.")
-    inputs = find_inputs(args.paths)
-    if not inputs.paths:
-        raise ImageError(f"{inputs.problem}: there is nothing to map.")
-
     from tqdm import tqdm
 
     from ...maps import draw_maps
@@ -80,13 +75,18 @@ def run(args: argparse.Namespace) -> int:
     device = find_device(args.device)
     learned = args.learned_prompts is not None
     prompts = None if learned else list(map(parse_prompt_argument, args.prompts)) or "quality"
-    with tqdm(total=len(inputs.sources), unit="photo", disable=True if args.quiet else None) as bar:
-        bar.bar_format = "{l_bar}{bar}| {n:.1f}/{total_fmt} [{elapsed}<{remaining}]"
+    with tqdm(total=0, disable=True if args.quiet else None) as bar:
+        bar.bar_format = "{l_bar}{bar}| {n:.1f} of {total:.0f} photos [{elapsed}<{remaining}]"
+
+        def progress(done: float, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
         found = draw_maps(
             lambda: build_learned(args, device) if learned else build_metric(args, None, device),
-            inputs.sources, prompts, template=args.template, smooth=False if args.no_smooth else None,
+            args.paths, prompts, template=args.template, smooth=False if args.no_smooth else None,
             scale=args.scale, window=args.window, stride=args.stride, out=args.out, format=args.format,
-            html=args.html, overwrite=args.overwrite, progress=lambda done, _: bar.update(done - bar.n),
+            html=args.html, overwrite=args.overwrite, progress=progress,
             device=device, batch_size=args.batch_size, workers=args.workers, **image_limits(args),
         )  # fmt: skip
     if found.maps:
