@@ -75,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
     device = find_device(args.device)
     learned = args.learned_prompts is not None
     prompts = None if learned else list(map(parse_prompt_argument, args.prompts)) or "quality"
-    with tqdm(total=0, disable=True if args.quiet else None) as bar:
-        bar.bar_format = "{l_bar}{bar}| {n:.1f} of {total:.0f} photos [{elapsed}<{remaining}]"
+    shown = "{l_bar}{bar}| {n:.1f} of {total:.0f} photos [{elapsed}<{remaining}]"
+    with tqdm(total=0, bar_format=shown, disable=True if args.quiet else None) as bar:
 
         def progress(done: float, total: int) -> None:
             bar.total = total
