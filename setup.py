@@ -82,6 +82,7 @@ setup(
             "report/templates/*",
             "figures/templates/*",
             "comparison/report/templates/*",
+            "maps/templates/*",
         ]
     },
     python_requires=">=3.10",

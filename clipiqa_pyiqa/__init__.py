@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .figures import agreement, demo, pairs, radar, rank, sweep
     from .learning import fit, search_prompts, train
     from .loss import CLIPIQALoss
+    from .maps import draw_maps
     from .metric import CLIPIQA
     from .scoring import score_paths
     from .verification import weights_at_hand
@@ -29,6 +30,7 @@ __all__ = [
     "agreement",
     "compare",
     "demo",
+    "draw_maps",
     "fit",
     "is_active",
     "pairs",
@@ -46,6 +48,7 @@ __getattr__, __dir__ = lazily(
         **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
         **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
         **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
+        "draw_maps": "maps",
         "weights_at_hand": "verification",
     },
 )

@@ -47,7 +47,8 @@ class CLIPIQALoss(nn.Module):
 
     Source: the scores are those of Wang et al., AAAI 2023 (https://arxiv.org/abs/2207.12396), Eqs. 2 and 3; with s the
     score of a prompt pair, ``'linear'`` is ``1 - s``, ``'nll'`` is ``-log s``, and ``'margin'`` is ``-logit(s)``, the
-    difference of the two prompts' logits (CLIP's scale included).
+    difference of the two prompts' logits (CLIP's scale included). Local scores: Zhou, Loy, Dai, ECCV 2022
+    (https://arxiv.org/abs/2112.01071).
 
     The network is frozen: the loss has no parameters, no buffers and an empty ``state_dict``, follows the device of its
     input, and needs no ``.to``. It computes in fp32 (convolutions in ``precision``), also under autocast.
@@ -57,6 +58,8 @@ class CLIPIQALoss(nn.Module):
         form: ``'linear'``, ``'nll'`` or ``'margin'``.
         loss_weight: what the loss is multiplied by; not negative, since lower is better already.
         reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: one loss per image, ``(N,)``.
+        local: the mean of the losses of an image's places (:meth:`~clipiqa_pyiqa.CLIPIQA.score_map`) instead of the
+            image's own: damage in one corner then counts, and a good corner cannot make up for it.
         prompt_weights: a non-negative weight for each prompt pair; the loss is then their weighted mean.
         input_range: what the prediction's values stand for: ``(0, 1)``, or such as ``(-1, 1)`` or ``(0, 255)``.
         out_of_range: what is done to values outside. ``'clamp'`` scores the picture that would be saved, and gives
@@ -89,6 +92,7 @@ class CLIPIQALoss(nn.Module):
         loss_weight: float = 1.0,
         reduction: Reduction = "mean",
         *,
+        local: bool = False,
         prompt_weights: Sequence[float] | None = None,
         input_range: tuple[float, float] = (0.0, 1.0),
         out_of_range: OutOfRange = "clamp",
@@ -113,6 +117,13 @@ class CLIPIQALoss(nn.Module):
         if metric.head is not None and (form != "linear" or prompt_weights is not None):
             raise CLIPIQAError("a fitted head has no logits and no prompts: use form='linear' without prompt_weights.")
         self.prompt_weights = _weights(prompt_weights, len(metric.prompts))
+        if not isinstance(local, bool):
+            raise CLIPIQAError(f"local={local!r} is neither True nor False: pass one of the two.")
+        if local and metric.head is not None:
+            raise CLIPIQAError("a fitted head scores whole images, so its loss cannot be local: use prompts.")
+        if local:
+            metric.check_map()
+        self.local = local
         if crop is not None and (not isinstance(crop, int) or crop < MIN_SIDE):
             raise CLIPIQAError(f"crop={crop!r} is not a crop's side: pass a whole number of at least {MIN_SIDE} px.")
         self.crop = crop
@@ -144,12 +155,17 @@ class CLIPIQALoss(nn.Module):
         texts = self.metric.encode_prompts(dtype=torch.promote_types(images.dtype, torch.float32)).detach()
 
         def losses(images: Tensor) -> Tensor:
-            margin = margins(
-                self.metric.encode_unchecked(images), texts.to(images.device), self.metric.clip.logit_scale
-            )
-            return FORMS[self.form](margin) @ self.prompt_weights.to(margin)  # (n, P) -> (n,)
+            features = self._places(images) if self.local else self.metric.encode_unchecked(images)
+            margin = margins(features, texts.to(images.device), self.metric.clip.logit_scale)
+            each = FORMS[self.form](margin) @ self.prompt_weights.to(margin)  # (n h w, P) -> (n h w,)
+            return each.view(len(images), -1).mean(1)
 
         return self._reduced(losses, images)
+
+    def _places(self, images: Tensor) -> Tensor:
+        """Features of all places, image by image: ``(n h w, D)``."""
+        cells = self.metric.encode_with_map_unchecked(images)[1]
+        return cells.permute(0, 2, 3, 1).flatten(0, 2)  # (n, D, h, w) -> (n h w, D)
 
     def _reduced(self, losses: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         double = general_path() if self.double_backward else nullcontext()
@@ -157,7 +173,17 @@ class CLIPIQALoss(nn.Module):
             return self.loss_weight * REDUCTIONS[self.reduction](per_image(losses, images))
 
     def extra_repr(self) -> str:
-        own = ("form", "loss_weight", "reduction", "input_range", "out_of_range", "crop", "nan", "double_backward")
+        own = (
+            "form",
+            "local",
+            "loss_weight",
+            "reduction",
+            "input_range",
+            "out_of_range",
+            "crop",
+            "nan",
+            "double_backward",
+        )
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in own) + f", {self.metric.extra_repr()}"
 
     def _prepare(self, pred: Tensor) -> Tensor:

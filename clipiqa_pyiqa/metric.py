@@ -253,14 +253,22 @@ class CLIPIQA(nn.Module):
 
     def encode_with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """:meth:`encode_image`, without statistics of stages, and :meth:`encode_map` from one pass."""
+        self.check_map()
+        self.check(x)
+        return self.encode_with_map_unchecked(x)
+
+    def encode_with_map_unchecked(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`encode_with_map` for images that passed :meth:`check` already, and a metric :meth:`check_map`."""
+        x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
+        return self._image_tower(x).with_map(x, self.pos_embedding)
+
+    def check_map(self) -> None:
+        """Raise :class:`CLIPIQAError` if this metric sees images in a way of which there is no map."""
         if self.pos_embedding == "fixed":
             raise CLIPIQAError(
                 "pos_embedding='fixed' sees the middle of the image at 224 px, so there is no map of the image: use "
-                "'none' or 'interpolate'."
+                "'none' or 'interpolate', or score windows of it (clipiqa_pyiqa.maps.window_map)."
             )
-        self.check(x)
-        x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
-        return self._image_tower(x).with_map(x, self.pos_embedding)
 
     def score_map(self, x: Tensor, prompts: Prompts | Columns = None) -> Tensor:
         """Score each place of images: where they look good and where they do not.

@@ -19,6 +19,7 @@ from .options.config import Parser
 COMMANDS = {  # name: (the folder of its module, its help)
     "demo": ("scoring", "score bundled photos and degraded versions of them, without any download"),
     "score": ("scoring", "score photos: files, folders, globs or a list on standard input"),
+    "map": ("scoring", "where photos look good and where they do not: maps of local scores"),
     "compare": ("comparing", "metrics side by side on data sets, with correlations, intervals and published values"),
     "prompts": ("scoring", "list the named prompt pairs"),
     "prompts search": ("learning", "find the prompt pairs that agree best with scores that people gave"),

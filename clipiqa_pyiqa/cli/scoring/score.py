@@ -58,6 +58,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--learned-prompts", metavar="FILE|NAME",
         help="learned prompts: a file of `clipiqa train`, or clipiqa+, clipiqa+_rn50_512, clipiqa+_vitL14_512",
     )  # fmt: skip
+    what(
+        "--map-stats", action="store_true",
+        help="beside each score, of its map: worst place, 10th percentile, share of places below 0.5",
+    )  # fmt: skip
     add_model_options(parser)
     parser.set_defaults(backbone=None, pos_embedding=None)  # or what prompts were learned on
     add_image_options(parser)
@@ -107,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     sources = inputs.sources
     run = score_paths(
         metric, sources, columns, device=device, batch_size=args.batch_size, workers=args.workers,
-        damaged=args.damaged, out=output, **image_limits(args),
+        damaged=args.damaged, map_stats=args.map_stats, out=output, **image_limits(args),
     )  # fmt: skip
     names = [printable(source.name) for source in sources] if run.names is None else run.names
     writer = None if output else write_to(_raw_stdout(), args.format or "table", run.header, names)
