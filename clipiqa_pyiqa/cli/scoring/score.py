@@ -75,7 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score what the arguments ask for."""
     from ...images.reader import check_limits
-    from ...images.sources import find_inputs
+    from ...images.shards import find_shards
     from ..options.device import find_device
     from ..options.model import build_learned, build_metric, check_resume
 
@@ -90,9 +90,9 @@ def run(args: argparse.Namespace) -> int:
     output = Output(args.out, args.format or format_of(args.out), args.resume, args.overwrite) if args.out else None
     if output is None and args.format == "parquet":
         raise CLIPIQAError("parquet results are not text: name a file with --out.")
-    inputs = find_inputs(args.paths, args.null)
-    if not inputs.paths:
-        raise ImageError(f"{inputs.problem}: there is nothing to score.")
+    found = find_shards(args.paths, null_separated=args.null)
+    if found.is_empty:
+        raise ImageError(f"{found.problem}: there is nothing to score.")
 
     # Here and below what imports torch, once everything cheap is known to be right.
     from ...scoring.rows import printable
@@ -102,14 +102,13 @@ def run(args: argparse.Namespace) -> int:
     device = find_device(args.device)
     columns = None if args.learned_prompts is not None else _columns(args)
     metric = build_learned(args, device) if columns is None else build_metric(args, columns, device)
-    sources = inputs.sources
     run = score_paths(
-        metric, sources, columns, device=device, batch_size=args.batch_size, workers=args.workers,
+        metric, found.items, columns, device=device, batch_size=args.batch_size, workers=args.workers,
         damaged=args.damaged, out=output, **image_limits(args),
     )  # fmt: skip
-    names = [printable(source.name) for source in sources] if run.names is None else run.names
+    names = [printable(item.name) for item in found.items] if run.names is None else run.names
     writer = None if output else write_to(_raw_stdout(), args.format or "table", run.header, names)
-    return _Progress(args, len(names), run.kept).follow(run, writer)
+    return _Progress(args, None if found.has_shards else len(names), run.kept).follow(run, writer)
 
 
 @dataclass
@@ -117,7 +116,7 @@ class _Progress:
     """A run's progress, told on standard error."""
 
     args: argparse.Namespace
-    total: int
+    total: int | None  # unknown where there are shards, which are read once
     done: int  # by an earlier run
     scored: int = 0
     failed: int = 0
@@ -143,7 +142,7 @@ class _Progress:
                     self.failed += bool(row.error)
                     bar.update()
         except KeyboardInterrupt as error:
-            rest = self.total - self.scored - self.failed
+            rest = "some" if self.total is None else self.total - self.scored - self.failed
             hint = "; --resume goes on from here" if self.args.out else ""
             print(f"clipiqa score: interrupted: {self._summary(start)}, {rest} left{hint}", file=sys.stderr)
             return 143 if isinstance(error, Terminated) else 130
