@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from .learning import fit, search_prompts, train
     from .loss import CLIPIQALoss
     from .metric import CLIPIQA
-    from .scoring import score_paths
+    from .scoring import filter_shards, merge_shards, score_paths, score_sources
 
 _LATE = {  # what people call -> its module, imported when first asked for, so that this import does not wait for torch
     **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
     **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
+    **dict.fromkeys(("filter_shards", "merge_shards", "score_sources"), "scoring"),
     **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
 }
 __all__ = [
@@ -33,12 +34,15 @@ __all__ = [
     "agreement",
     "compare",
     "demo",
+    "filter_shards",
     "fit",
     "is_active",
+    "merge_shards",
     "pairs",
     "radar",
     "rank",
     "score_paths",
+    "score_sources",
     "search_prompts",
     "sweep",
     "train",

@@ -49,6 +49,11 @@ class Found:
     def has_shards(self) -> bool:
         return any(is_shard(item) for item in self.items)
 
+    @property
+    def all_skipped(self) -> Counter[str]:
+        """:attr:`skipped`, and what was passed over in shards that have been read."""
+        return sum((getattr(item, "skipped", Counter()) for item in self.items), self.skipped)
+
     def shards(self) -> list[Shard]:
         """The shards, and behind them the files in numbered ones; what is none is among the files."""
         files: list[ImageSource] = [item for item in self.items if not isinstance(item, Shard)]
