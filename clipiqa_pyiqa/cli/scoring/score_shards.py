@@ -31,7 +31,9 @@ def add_shard_options(parser: argparse.ArgumentParser) -> None:
     engine = parser.add_argument_group("engine").add_argument
     engine("--engine", choices=("local", "ray"), default="local", help="this process (default), or a Ray cluster")
     engine("--actors", type=positive, metavar="N", help="ray: processes that score (default: as many as there is room)")
-    engine("--gpus-per-actor", type=_share, default=None, metavar="X", help="ray: default 1 where there are GPUs, else 0")
+    engine(
+        "--gpus-per-actor", type=_share, default=None, metavar="X", help="ray: default 1 where there are GPUs, else 0"
+    )
     engine("--cpus-per-actor", type=_share, default=1.0, metavar="X", help="ray: default 1")
 
 
@@ -59,8 +61,6 @@ def run(args: argparse.Namespace, found: Found, metric: Any, columns: Any, devic
     from ...scoring.sharded.run import score_sources
 
     hidden = True if args.quiet else False if args.progress else None
-    for problem in found.problems.values():
-        print(f"clipiqa score: {problem}", file=sys.stderr)
     with tqdm(unit="image", disable=hidden) as bar:
 
         def progress(images: int, shards: int, of: int) -> None:
@@ -77,7 +77,10 @@ def run(args: argparse.Namespace, found: Found, metric: Any, columns: Any, devic
                 )  # fmt: skip
         except KeyboardInterrupt as error:
             bar.close()
-            print("clipiqa score: interrupted; the same command goes on with the shards that have no result", file=sys.stderr)
+            print(
+                "clipiqa score: interrupted; the same command goes on with the shards that have no result",
+                file=sys.stderr,
+            )
             return 143 if isinstance(error, Terminated) else 130
     if args.quiet:
         for why in done.unread.values():
@@ -100,7 +103,13 @@ def _tell(found: ShardedResult) -> None:
         print(f"clipiqa score: {said}", file=sys.stderr)
     if found.counts.scored:
         frame = found.quantiles()
-        rows = [["", *frame.columns], *([name, *(f"{value:.3f}" for value in row)] for name, row in zip(frame.index, frame.to_numpy(), strict=True))]
+        rows = [
+            ["", *frame.columns],
+            *(
+                [name, *(f"{value:.3f}" for value in row)]
+                for name, row in zip(frame.index, frame.to_numpy(), strict=True)
+            ),
+        ]
         print("\n".join(aligned(rows)), file=sys.stderr)
 
 

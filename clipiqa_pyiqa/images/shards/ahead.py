@@ -70,7 +70,9 @@ def _fill(shard: Shard, waiting: deque[ImageSource], state: _State, most_bytes: 
             size = getattr(entry, "size", 0)
             with state.changed:
                 state.changed.wait_for(
-                    lambda size=size: state.stopped or not waiting or state.bytes + size <= most_bytes and len(waiting) < 4096
+                    lambda size=size: (
+                        state.stopped or not waiting or state.bytes + size <= most_bytes and len(waiting) < 4096
+                    )
                 )
                 if state.stopped:
                     return

@@ -45,7 +45,9 @@ class EmbeddingsShard:
     kind: ClassVar[str] = "embeddings"
 
     def entries(self) -> Iterator[ImageSource]:
-        raise ShardError(f"{self.name!r} holds features and no images: pass --embeddings (embeddings=True) to score them.")
+        raise ShardError(
+            f"{self.name!r} holds features and no images: pass --embeddings (embeddings=True) to score them."
+        )
 
     def blocks(self, width: int, backbone: str) -> Iterator[tuple[int, NDArray[np.float32], list[dict[str, Any]]]]:
         """The number of the first row, features ``(N, width)`` as they are stored, and what is kept of each row.
@@ -70,10 +72,14 @@ class EmbeddingsShard:
                     count = min(_ROWS, shape[0] - first)
                     data = stream.read(count * width * kind.itemsize)
                     if len(data) != count * width * kind.itemsize:
-                        raise ShardError(f"{self.name!r} is truncated: it ends before its row {first + count} of {shape[0]}.")
+                        raise ShardError(
+                            f"{self.name!r} is truncated: it ends before its row {first + count} of {shape[0]}."
+                        )
                     kept = [next(metadata, None) for _ in range(count)] if self.keep else [{}] * count
                     if None in kept:
-                        raise ShardError(f"{self.metadata!r} has fewer rows than {self.name!r} has features, {shape[0]}.")
+                        raise ShardError(
+                            f"{self.metadata!r} has fewer rows than {self.name!r} has features, {shape[0]}."
+                        )
                     yield first, np.frombuffer(data, kind).reshape(count, width).astype(np.float32), kept  # type: ignore[misc]
                 if self.keep and next(metadata, None) is not None:
                     raise ShardError(f"{self.metadata!r} has more rows than {self.name!r} has features, {shape[0]}.")
@@ -93,7 +99,9 @@ class EmbeddingsShard:
                 table = parquet.ParquetFile(file)
                 names = table.schema_arrow.names
                 if missing := [name for name in self.keep if name not in names]:
-                    raise ShardError(f"{self.metadata!r} has no column {missing[0]!r} to keep: its columns are {', '.join(names)}.")
+                    raise ShardError(
+                        f"{self.metadata!r} has no column {missing[0]!r} to keep: its columns are {', '.join(names)}."
+                    )
                 for batch in table.iter_batches(_ROWS, columns=list(self.keep)):
                     yield from batch.to_pylist()
         except ArrowException as error:

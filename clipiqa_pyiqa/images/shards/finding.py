@@ -54,9 +54,18 @@ class Found:
         """:attr:`skipped`, and what was passed over in shards that have been read."""
         return sum((getattr(item, "skipped", Counter()) for item in self.items), self.skipped)
 
+    @property
+    def missing(self) -> dict[str, str]:
+        """What was given as more than a file -> why there is nothing in it."""
+        return {name: problem for name, problem in self.problems.items() if _is_several(name)}
+
     def shards(self) -> list[Shard]:
-        """The shards, and behind them the files in numbered ones; what is none is among the files."""
-        files: list[ImageSource] = [item for item in self.items if not isinstance(item, Shard)]
+        """The shards, and behind them the files in numbered ones; missing files are among them, missing shards not."""
+        files: list[ImageSource] = [
+            item
+            for item in self.items
+            if not isinstance(item, Shard) and not (isinstance(item, NoImage) and _is_several(item.name))
+        ]
         numbered = [FilesShard(first // LOOSE, files[first : first + LOOSE]) for first in range(0, len(files), LOOSE)]
         return [*(item for item in self.items if isinstance(item, Shard)), *numbered]
 
@@ -68,7 +77,13 @@ def is_shard(item: Any) -> bool:
 
 def means_shards(name: str) -> bool:
     """Whether a name is more than :func:`~clipiqa_pyiqa.images.find_inputs` understands."""
-    return local_path(name) is None or name.startswith("file://") or _is_known(name) or not os.path.lexists(name) and has_braces(name)
+    return (
+        local_path(name) is None
+        or name.startswith("file://")
+        or _is_known(name)
+        or not os.path.lexists(name)
+        and has_braces(name)
+    )
 
 
 def find_shards(
@@ -223,7 +238,9 @@ class _Finder:
         lower = name.lower()
         if self._features:
             if not lower.endswith(embeddings.SUFFIXES):
-                raise ShardError(f"{name!r} is no file of features: --embeddings takes .npy, .npz, and folders of these.")
+                raise ShardError(
+                    f"{name!r} is no file of features: --embeddings takes .npy, .npz, and folders of these."
+                )
             self.found.items += embeddings.pair([name], self._keep)
         elif lower.endswith(tar.SUFFIXES):
             self.found.items.append(tar.TarShard(name, self._keep))
@@ -258,6 +275,10 @@ def _shards_among(files: Sequence[str]) -> list[str]:
 
 def _is_known(name: str) -> bool:
     return name.lower().endswith((*tar.SUFFIXES, *parquet.SUFFIXES, *embeddings.SUFFIXES))
+
+
+def _is_several(name: str) -> bool:
+    return name == "-" or _is_known(name) or has_braces(name) or glob.has_magic(name) or os.path.isdir(name)
 
 
 def _is_hidden(below: str) -> bool:

@@ -60,7 +60,11 @@ class ParquetShard:
         keep = list(dict.fromkeys([*self.keep, *([column] if by_path else [])]))
         number = 0
         for batch in table.iter_batches(_ROWS, columns=list(dict.fromkeys([column, *keep])), use_threads=False):
-            kept = [dict(zip(keep, values, strict=True)) for values in zip(*(batch[name].to_pylist() for name in keep))] if keep else [{}] * len(batch)
+            kept = (
+                [dict(zip(keep, values, strict=True)) for values in zip(*(batch[name].to_pylist() for name in keep))]
+                if keep
+                else [{}] * len(batch)
+            )
             for cell, beside in zip(batch[column].to_pylist(), kept, strict=True):
                 yield self._entry(f"{self.name}::{number}", cell, beside)
                 number += 1
@@ -100,7 +104,9 @@ def image_column(name: str, schema: pyarrow.Schema, asked: str | None) -> str:
         if asked not in kinds:
             raise ShardError(f"{name!r} has no column {asked!r}: its columns are {_listed(schema)}.")
         if not (is_text(kinds[asked]) or _is_bytes(kinds[asked])):
-            raise ShardError(f"the column {asked!r} of {name!r} holds {kinds[asked]}, but images or paths were expected.")
+            raise ShardError(
+                f"the column {asked!r} of {name!r} holds {kinds[asked]}, but images or paths were expected."
+            )
         return asked
     found = [column for column, kind in kinds.items() if _is_bytes(kind)]
     if len(found) > 1:

@@ -103,6 +103,8 @@ def refused(name: str, error: BaseException) -> ShardError:
     """What a store said, as a sentence about a file."""
     if isinstance(error, ShardError):
         return error
+    if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, ConnectionError | OSError):
+        error = error.__cause__  # what fsspec's HTTP takes for a missing file
     if isinstance(error, FileNotFoundError):
         return ShardError(f"{name!r} does not exist.")
     return ShardError(f"{name!r} cannot be read: {reason(error)}.")

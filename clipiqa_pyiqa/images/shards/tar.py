@@ -70,7 +70,10 @@ class TarShard:
                     sidecars[member.suffix] = member.read()
         except DAMAGE as error:
             yield from self._sample(key, images, sidecars)
-            yield damaged(self.name, f"{self.name!r} is truncated or damaged within {member.name!r} ({reason(error)}); what came before was read.")
+            yield damaged(
+                self.name,
+                f"{self.name!r} is truncated or damaged within {member.name!r} ({reason(error)}); what came before was read.",
+            )
             return
         yield from self._sample(key, images, sidecars)
 
@@ -110,7 +113,10 @@ class Member:
         if not self.info.isreg():
             return None, f"{name!r} is a link or a device, but an image file was expected."
         if self.info.size > MOST_BYTES:
-            return None, f"{name!r} claims {self.info.size:,} bytes, more than the {MOST_BYTES:,} that an image may have."
+            return (
+                None,
+                f"{name!r} claims {self.info.size:,} bytes, more than the {MOST_BYTES:,} that an image may have.",
+            )
         return self.read(), None
 
 

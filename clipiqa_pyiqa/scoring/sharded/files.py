@@ -168,9 +168,7 @@ class ShardRows:
         from pyarrow import parquet
 
         self._flush()
-        counts = Counts(
-            self.count, self._errors.total(), self._errors, Counter(skipped), self._histograms, self._range
-        )
+        counts = Counts(self.count, self._errors.total(), self._errors, Counter(skipped), self._histograms, self._range)
         provenance = dict(self._header.provenance)
         about = {"name": shard, "kind": kind, "of": of, "names": names}
         said = {

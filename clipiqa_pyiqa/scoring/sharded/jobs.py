@@ -58,7 +58,9 @@ class Part:
     @classmethod
     def _checked(cls, number: int, count: int, what: str) -> Part:
         if not 1 <= number <= count:
-            raise CLIPIQAError(f"{what} is {number} of {count}, but parts are numbered from 1 to {count}: give --part I/N.")
+            raise CLIPIQAError(
+                f"{what} is {number} of {count}, but parts are numbered from 1 to {count}: give --part I/N."
+            )
         return cls(number, count)
 
 

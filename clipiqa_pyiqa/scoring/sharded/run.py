@@ -88,7 +88,9 @@ def score_sources(
     check_limits(max_side, max_pixels)
     share = part if isinstance(part, Part) else Part.parse(part)
     if local_path(str(out)) is None:
-        raise ResultsError(f"results by shard are renamed into place, which {str(out)!r} cannot: name a folder on a disk.")
+        raise ResultsError(
+            f"results by shard are renamed into place, which {str(out)!r} cannot: name a folder on a disk."
+        )
     found = sources if isinstance(sources, Found) else find_shards(
         sources, keep=keep, image_column=image_column, features=embeddings
     )  # fmt: skip
@@ -116,7 +118,8 @@ def score_sources(
         for job in todo:
             job.let_go()
     summary = summary_of(folder)
-    unread = {job.shard.name: job.problem for job in todo if job.problem is not None}
+    unread = {name: f"{problem}." for name, problem in found.missing.items()}
+    unread |= {job.shard.name: job.problem for job in todo if job.problem is not None}
     elsewhere = sum(job.counts is None and job.problem is None and not job.path.exists() for job in todo)
     summary.counts.skipped.update(found.skipped)
     return summary.after(unread, elsewhere, share)

@@ -148,7 +148,9 @@ def score_features(work: Work, jobs: Iterable[Job], report: Callable[[Job, Row |
                     units = torch.nn.functional.normalize(torch.from_numpy(features), dim=1).to(work.device)
                     with torch.no_grad():
                         scores = net.score(units) if work.columns is None else net.score(units, work.columns)
-                    for number, (values, beside) in enumerate(zip(scores.float().cpu().numpy(), kept, strict=True), first):
+                    for number, (values, beside) in enumerate(
+                        zip(scores.float().cpu().numpy(), kept, strict=True), first
+                    ):
                         job.add(_feature_row(f"{job.shard.name}::{number}", values), beside)
                         report(job, Row(""))
             except ShardError as error:
