@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 from ..formats import image_suffixes, unreadable_suffixes
 from ..sources import ImageSource, reason
@@ -104,6 +104,13 @@ class Member:
         if len(data) != self.info.size:
             raise tarfile.ReadError("unexpected end of data")
         return data
+
+    def stream(self) -> IO[bytes]:
+        """Its content, to be read before the next member is asked for."""
+        assert self._archive is not None
+        file = self._archive.extractfile(self.info)
+        assert file is not None
+        return file
 
     def image(self, shard: str) -> tuple[bytes | None, str | None]:
         """Its bytes, or why it is not read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,7 +88,7 @@ def score_sources(
     }  # fmt: skip
     check_limits(max_side, max_pixels)
     share = part if isinstance(part, Part) else Part.parse(part)
-    if local_path(str(out)) is None:
+    if local_path(str(out)) is None or re.match(r"\w\w+:/", str(out)):  # as a Path, s3://x is s3:/x
         raise ResultsError(
             f"results by shard are renamed into place, which {str(out)!r} cannot: name a folder on a disk."
         )

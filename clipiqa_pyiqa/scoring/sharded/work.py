@@ -131,6 +131,7 @@ def score_locally(work: Work, jobs: Iterable[Job], report: Callable[[Job, Row | 
             assert isinstance(item, Item)
             begun[0].add(row, item.kept)
             report(begun[0], row)
+            finish()
         finish()
     finally:
         for job in begun:
