@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from PIL import Image
 
-# PIL knows more, but some of it runs other programs (EPS) or holds no photos. HEIF counts where pillow-heif is installed.
+# PIL knows more, but some of it runs other programs (EPS) or holds no photos. HEIF: where pillow-heif is installed.
 _FORMATS = (
     *("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "JPEG2000", "BMP", "DIB", "GIF", "PPM", "TGA"),
     *("QOI", "ICO", "PCX", "SGI"),

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..errors import ImageError, first_of
 from .formats import image_suffixes, unreadable_suffixes
@@ -116,9 +116,7 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Input
     return inputs
 
 
-def sources_of(
-    given: str | os.PathLike[str] | ImageSource | Iterable[str | os.PathLike[str] | ImageSource],
-) -> Iterator[ImageSource]:
+def sources_of(given: Any) -> Iterator[ImageSource]:
     """Sources as they come, found one after the other: paths stand for what :func:`find_inputs` says (no ``-``).
 
     Shards, patterns of them and addresses stand for their images: see :func:`~.shards.find_shards`.

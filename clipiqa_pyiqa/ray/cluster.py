@@ -56,7 +56,10 @@ def connected(address: str | None) -> Any:
     if address not in ("auto", "local") and not _answers(address):
         raise missing
     try:
-        ray.init(address=address, include_dashboard=False if address == "local" else None, log_to_driver=False,
+        ray.init(
+            address=address,
+            include_dashboard=False if address == "local" else None,
+            log_to_driver=False,
             logging_level=logging.ERROR,
         )
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:

@@ -90,8 +90,14 @@ class _Course:
 
 class _Run:
     def __init__(
-        self, ray: Any, room: Room, work: Work, jobs: Sequence[Job], report: Callable[[Job, Row | None], object], retries: int
-    ) -> None:  # fmt: skip
+        self,
+        ray: Any,
+        room: Room,
+        work: Work,
+        jobs: Sequence[Job],
+        report: Callable[[Job, Row | None], object],
+        retries: int,
+    ) -> None:
         self._ray, self._room, self._report, self._retries = ray, room, report, retries
         self._jobs, self._again = iter(jobs), deque[tuple[Job, int]]()
         self._work = ray.put(work)

@@ -166,7 +166,7 @@ class TestTar:
         path.write_bytes(data)
         first, lost, last = TarShard(str(path)).entries()
         assert greys([first, last]) == [10, 30]
-        with pytest.raises(ImageError, match="damaged header at byte [0-9]+: .* is lost, the rest was read"):
+        with pytest.raises(ImageError, match=r"damaged header at byte [0-9]+: .* is lost, the rest was read"):
             lost.read()
 
     def test_a_member_outside_is_not_scored(self, tmp_path: Path) -> None:
@@ -214,10 +214,10 @@ class TestParquet:
     def test_no_column_of_images_says_which_there_are(self, tmp_path: Path) -> None:
         path = save_parquet(tmp_path / "x.parquet", {"id": [1], "caption": ["a"]})
         with pytest.raises(
-            ShardError, match="no column of images .*: its columns are id, caption; name one with --image-column"
+            ShardError, match=r"no column of images .*: its columns are id, caption; name one with --image-column"
         ):
             list(ParquetShard(str(path)).entries())
-        with pytest.raises(ShardError, match="'id' .* holds int64, but images or paths were expected"):
+        with pytest.raises(ShardError, match=r"'id' .* holds int64, but images or paths were expected"):
             list(ParquetShard(str(path), (), "id").entries())
         with pytest.raises(ShardError, match="no column 'x' to keep: its columns are"):
             list(ParquetShard(str(save_parquet(path, {"img": [picture(1)]})), ["x"]).entries())
@@ -294,7 +294,7 @@ class TestAhead:
 
     def test_a_store_that_stalls(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CLIPIQA_STORE_TIMEOUT", "0.2")
-        with pytest.raises(ShardError, match="'own' stalls: its store has sent nothing for 0.2 seconds"):
+        with pytest.raises(ShardError, match=r"'own' stalls: its store has sent nothing for 0.2 seconds"):
             list(read_ahead(_Own([1], pause=2)))
 
     def test_whoever_stops_taking_stops_the_reading(self) -> None:
@@ -349,7 +349,7 @@ class TestStores:
     def test_a_missing_package_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "gcsfs", None)
         with pytest.raises(
-            ShardError, match="'gs://b/x.tar' needs the package gcsfs, which is missing: pip install gcsfs"
+            ShardError, match=r"'gs://b/x.tar' needs the package gcsfs, which is missing: pip install gcsfs"
         ):
             find_shards("gs://b/x.tar")
         with pytest.raises(ShardError, match="is in no store that is known"):

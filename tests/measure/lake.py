@@ -12,6 +12,7 @@ A process's CPU time is read from /proc, of every process that has inherited a v
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -31,6 +32,7 @@ import pandas
 
 MARK = "CLIPIQA_MEASURE"
 TICK = os.sysconf("SC_CLK_TCK")
+ASIDE = 4  # shards at both ends whose time does not count: processes start, and work under way is the same at both
 RAY = ["--engine", "ray", "--actors", "2", "--cpus-per-actor", "0.5", "--workers", "1"]
 
 
@@ -40,7 +42,10 @@ def make(photos: Path, out: Path, shards: int = 200) -> None:
     for number in range(shards):
         with tarfile.open(out / f"{number:03d}.tar", "w") as archive:
             for file in files[number::shards]:
-                for suffix, data in ((file.suffix, file.read_bytes()), (".json", json.dumps({"id": file.stem}).encode())):
+                for suffix, data in (
+                    (file.suffix, file.read_bytes()),
+                    (".json", json.dumps({"id": file.stem}).encode()),
+                ):
                     info = tarfile.TarInfo(file.stem + suffix)
                     info.size = len(data)
                     archive.addfile(info, io.BytesIO(data))
@@ -64,16 +69,25 @@ def processes(mark: str) -> dict[int, tuple[str, int, float, float]]:
 
 
 def start(shards: str, out: Path, mark: str, options: list[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "clipiqa_pyiqa", "score", shards, "--backbone", "mini", "--out", str(out), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "clipiqa_pyiqa",
+        "score",
+        shards,
+        "--backbone",
+        "mini",
+        "--out",
+        str(out),
+        *options,
+    ]
     return subprocess.Popen(command, env={**os.environ, MARK: mark}, stderr=subprocess.PIPE, start_new_session=True)
 
 
 def end_all(mark: str) -> None:
     for pid in processes(mark):
-        try:
+        with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
-        except OSError:
-            pass
 
 
 def rows(out: Path) -> pandas.DataFrame:
@@ -107,7 +121,10 @@ def kills(folder: Path, whom: str, times: int, engine: list[str], seed: int) -> 
                 if chosen:
                     os.kill(generator.choice(chosen), signal.SIGKILL)
                     killed, due = killed + 1, time.monotonic() + generator.uniform(2, 12)
-                    print(f"kill {killed} of a {whom} with {len(list(out.glob('*.parquet')))} of {total} shards done", flush=True)
+                    print(
+                        f"kill {killed} of a {whom} with {len(list(out.glob('*.parquet')))} of {total} shards done",
+                        flush=True,
+                    )
         said = (process.stderr.read() if process.stderr else b"").decode(errors="replace").strip().splitlines()
         print(f"run {runs} ended with {process.returncode}: {said[-3:] if process.returncode else ''}", flush=True)
         end_all(mark)
@@ -169,17 +186,21 @@ def endless(engine: str, seconds: float) -> None:
 
     with tempfile.TemporaryDirectory() as out:
         chosen = RayEngine(2, cpus_per_actor=0.5) if engine == "ray" else None
-        try:
+        with contextlib.suppress(Enough):
             clipiqa_pyiqa.score_sources(
-                metric, [Endless(n, 1000) for n in range(1000)], out=out, device="cpu", workers=1, engine=chosen, progress=progress
+                metric,
+                [Endless(n, 1000) for n in range(1000)],
+                out=out,
+                device="cpu",
+                workers=1,
+                engine=chosen,
+                progress=progress,
             )
-        except Enough:
-            pass
     first = [memory for passed, _, memory in told if 30 <= passed <= 90]
     last = [memory for passed, _, memory in told if passed >= seconds - 60]
     print(
-        f"{engine}: {count} images in {time.monotonic() - begun:.0f} s; first minute (from 30 s) {max(first):.0f} MB, last minute "
-        f"{max(last):.0f} MB, peak {max(memory for *_, memory in told):.0f} MB"
+        f"{engine}: {count} images in {time.monotonic() - begun:.0f} s; first minute (from 30 s) {max(first):.0f} MB, "
+        f"last minute {max(last):.0f} MB, peak {max(memory for *_, memory in told):.0f} MB"
     )
 
 
@@ -199,7 +220,7 @@ def cost(folder: Path, rounds: int, shards: int) -> None:
 
 
 def one(folder: Path, mode: str, shards: int) -> None:
-    """What ``cost`` measures, after two shards that warm up: CPU seconds an image over all processes."""
+    """What ``cost`` measures: CPU seconds an image over all processes, without the first and the last shards."""
     import torch
 
     import clipiqa_pyiqa
@@ -210,37 +231,31 @@ def one(folder: Path, mode: str, shards: int) -> None:
 
     mark = os.environ[MARK]
     metric = clipiqa_pyiqa.CLIPIQA(backbone="mini", aggregate=None)
-    paths = sorted(map(str, folder.glob("*.tar")))
-    warm, timed = paths[:2], paths[2 : 2 + shards]
-    engine = RayEngine(2, cpus_per_actor=0.5) if mode == "ray" else None
+    paths = sorted(map(str, folder.glob("*.tar")))[: shards + 2 * ASIDE]
+    told: dict[int, tuple[float, int]] = {}  # shards that were done -> CPU seconds until then, and images
 
-    def loop(paths: list[str]) -> int:
+    def note(images: int, done: int, *_: int) -> None:
+        if done not in told and done in (ASIDE, ASIDE + shards):
+            told[done] = sum(cpu for *_, cpu, _ in processes(mark).values()), images
+
+    if mode == "loop":
         count = 0
-        for path in paths:
+        for number, path in enumerate(paths):
+            note(count, number)
             with tarfile.open(path) as archive:
                 for member in archive:
                     if member.name.endswith(".jpg"):
-                        record = read_image(Entry(member.name, archive.extractfile(member).read()))  # type: ignore[union-attr]
+                        data = archive.extractfile(member).read()  # type: ignore[union-attr]
+                        record = read_image(Entry(member.name, data))
                         with torch.no_grad():
                             metric.score(metric.encode_image(stacked([record.pixels], "cpu")))
                         count += 1
-        return count
-
-    with tempfile.TemporaryDirectory() as out:
-
-        def score(paths: list[str], name: str) -> int:
-            if mode == "loop":
-                return loop(paths)
-            options: dict[str, Any] = {"device": "cpu", "workers": 1, "engine": engine}
-            return clipiqa_pyiqa.score_sources(metric, paths, out=f"{out}/{name}", **options).counts.images
-
-        def spent() -> float:
-            return sum(cpu for *_, cpu, _ in processes(mark).values())
-
-        score(warm, "warm")
-        before = spent()
-        count = score(timed, "timed")
-        print((spent() - before) / count)
+    else:
+        engine = RayEngine(2, cpus_per_actor=0.5) if mode == "ray" else None
+        with tempfile.TemporaryDirectory() as out:
+            clipiqa_pyiqa.score_sources(metric, paths, out=out, device="cpu", workers=1, engine=engine, progress=note)
+    (before, few), (after, many) = told[ASIDE], told[ASIDE + shards]
+    print((after - before) / (many - few))
 
 
 def main() -> None:
@@ -259,7 +274,7 @@ def main() -> None:
     parsers["cost"].add_argument("--rounds", type=int, default=3)
     parsers["one"].add_argument("mode")
     for name in ("cost", "one"):
-        parsers[name].add_argument("--shards", type=int, default=10)
+        parsers[name].add_argument("--shards", type=int, default=20)
     args = parser.parse_args()
     if args.what == "make":
         make(args.photos, args.folder)

@@ -28,7 +28,9 @@ def ray() -> Iterator[Any]:
     """One cluster of two CPUs on this machine, for all tests of a session."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     before = os.environ.copy()
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # of its workers, which unpickle helpers of tests
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, sys.path)
+    )  # of its workers, which unpickle helpers of tests
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", OMP_NUM_THREADS="1")
     ray.init(num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False, address="local")
     yield ray
@@ -46,7 +48,9 @@ def score(sources: Any, out: Path, metric: Any = None, **options: Any) -> Any:
 
 
 def test_rows_equal_the_local_engines_to_the_last_bit(ray: Any, tmp_path: Path) -> None:
-    save_tar(tmp_path / "s/0.tar", {**samples(range(0, 250, 2)), "x.png": b"poison", "../y.png": picture(1), "z.cr2": b""})
+    save_tar(
+        tmp_path / "s/0.tar", {**samples(range(0, 250, 2)), "x.png": b"poison", "../y.png": picture(1), "z.cr2": b""}
+    )
     save_tar(tmp_path / "s/1.tar", samples([9, 8, 7]))
     save_parquet(tmp_path / "s/t.parquet", {"image": [picture(4), None], "n": [1, 2]})
     (tmp_path / "broken.tar").write_bytes(b"none")
@@ -107,9 +111,13 @@ def test_scorer_in_a_pipeline_of_ray_data(ray: Any, tmp_path: Path) -> None:
 
 
 def test_scorer_gives_a_row_to_what_cannot_be_scored() -> None:
-    found = Scorer(Brightness(), ["quality", "sharpness"], device="cpu")({"image": [picture(51), b"x", None], "n": [1, 2, 3]})
+    found = Scorer(Brightness(), ["quality", "sharpness"], device="cpu")(
+        {"image": [picture(51), b"x", None], "n": [1, 2, 3]}
+    )
     assert np.allclose(found["quality"], [0.2, np.nan, np.nan], equal_nan=True) and found["n"] == [1, 2, 3]
-    assert found["error"][0] == "" and "is not an image" in found["error"][1] and "without an image" in found["error"][2]
+    assert (
+        found["error"][0] == "" and "is not an image" in found["error"][1] and "without an image" in found["error"][2]
+    )
     with pytest.raises(CLIPIQAError, match="no column of images: the columns are a, b; name one with column"):
         Scorer(Brightness(), device="cpu")({"a": [], "b": []})
 

@@ -1,4 +1,4 @@
-"""What ``clipiqa score`` does where ``--out`` is a folder: results by shard, here or on a Ray cluster; and ``--merge``."""
+"""What ``clipiqa score`` does where ``--out`` is a folder: results by shard, here or on Ray; and ``--merge``."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from .members import Shard, ShardError
 from .stores import refused, stalled, timeout
 
 AHEAD_BYTES = 64 << 20
+MOST_AHEAD = 4096  # images, whatever their size
 
 
 def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSource, None, None]:
@@ -69,11 +70,8 @@ def _fill(shard: Shard, waiting: deque[ImageSource], state: _State, most_bytes: 
         for entry in entries:
             size = getattr(entry, "size", 0)
             with state.changed:
-                state.changed.wait_for(
-                    lambda size=size: (
-                        state.stopped or not waiting or state.bytes + size <= most_bytes and len(waiting) < 4096
-                    )
-                )
+                while waiting and not state.stopped and (state.bytes + size > most_bytes or len(waiting) >= MOST_AHEAD):
+                    state.changed.wait()
                 if state.stopped:
                     return
                 waiting.append(entry)

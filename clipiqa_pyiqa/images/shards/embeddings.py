@@ -65,8 +65,8 @@ class EmbeddingsShard:
                 shape, kind = _header(self.name, stream)
                 if len(shape) != 2 or shape[1] != width:
                     raise ShardError(
-                        f"{self.name!r} holds features of shape {shape}, but {backbone} has {width} per image: name the "
-                        "backbone that made them with --backbone."
+                        f"{self.name!r} holds features of shape {shape}, but {backbone} has {width} per image: name "
+                        "the backbone that made them with --backbone."
                     )
                 for first in range(0, shape[0], _ROWS):
                     count = min(_ROWS, shape[0] - first)
@@ -135,7 +135,7 @@ def _array(name: str, file: IO[bytes], backbone: str) -> Iterator[IO[bytes]]:
         if chosen not in names:
             raise ShardError(f"{name!r} has no features of {backbone}: it holds {', '.join(names)}.")
         with archive.open(f"{chosen}.npy") as stream:
-            yield stream  # type: ignore[misc]
+            yield stream
 
 
 def _header(name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:

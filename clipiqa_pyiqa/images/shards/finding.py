@@ -8,6 +8,7 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ...errors import first_of
@@ -52,7 +53,10 @@ class Found:
     @property
     def all_skipped(self) -> Counter[str]:
         """:attr:`skipped`, and what was passed over in shards that have been read."""
-        return sum((getattr(item, "skipped", Counter()) for item in self.items), self.skipped)
+        total = Counter(self.skipped)
+        for item in self.items:
+            total.update(getattr(item, "skipped", {}))
+        return total
 
     @property
     def missing(self) -> dict[str, str]:
@@ -81,8 +85,7 @@ def means_shards(name: str) -> bool:
         local_path(name) is None
         or name.startswith("file://")
         or _is_known(name)
-        or not os.path.lexists(name)
-        and has_braces(name)
+        or (has_braces(name) and not os.path.lexists(name))
     )
 
 
@@ -216,7 +219,7 @@ class _Finder:
         for name in names:
             folder = fs._parent(fs._strip_protocol(name))
             if folder not in listed:
-                listed[folder] = set(answered(lambda folder=folder: _listing(fs, folder), pattern))
+                listed[folder] = set(answered(partial(_listing, fs, folder), pattern))
             if fs._strip_protocol(name) in listed[folder]:
                 there.append(name)
         missing = set(names) - set(there)

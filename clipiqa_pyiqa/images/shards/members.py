@@ -26,7 +26,8 @@ class Shard(Protocol):
         name: Its path or address; an image in it is called ``NAME::MEMBER``.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def entries(self) -> Iterator[ImageSource]:
         """The images in their order, read as they are asked for. Raises ``ShardError``."""

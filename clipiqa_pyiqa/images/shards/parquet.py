@@ -60,12 +60,9 @@ class ParquetShard:
         keep = list(dict.fromkeys([*self.keep, *([column] if by_path else [])]))
         number = 0
         for batch in table.iter_batches(_ROWS, columns=list(dict.fromkeys([column, *keep])), use_threads=False):
-            kept = (
-                [dict(zip(keep, values, strict=True)) for values in zip(*(batch[name].to_pylist() for name in keep))]
-                if keep
-                else [{}] * len(batch)
-            )
-            for cell, beside in zip(batch[column].to_pylist(), kept, strict=True):
+            columns = [batch[name].to_pylist() for name in keep]
+            kept = [dict(zip(keep, values, strict=True)) for values in zip(*columns, strict=True)]
+            for cell, beside in zip(batch[column].to_pylist(), kept or [{}] * len(batch), strict=True):
                 yield self._entry(f"{self.name}::{number}", cell, beside)
                 number += 1
 

@@ -52,11 +52,17 @@ def result_names(shards: Sequence[str], loose: Sequence[bool]) -> list[str]:
     """
     parts = [[name] if own else _parts(name) for name, own in zip(shards, loose, strict=True)]
     folders = [part[:-1] for part, own in zip(parts, loose, strict=True) if not own]
-    common = len(os.path.commonprefix(folders)) if folders else 0
+    common = _common(folders)
     below = [part if own else part[common:] for part, own in zip(parts, loose, strict=True)]
     short = ["/".join([*part[:-1], _stem(part[-1])]) for part in below]
     count = Counter(name.lower() for name in short)  # file systems may take A and a for the same
     return [name if count[name.lower()] == 1 else "/".join(part) for name, part in zip(short, below, strict=True)]
+
+
+def _common(folders: Sequence[Sequence[str]]) -> int:
+    """How many of their first parts all have in common."""
+    same = (len(set(parts)) == 1 for parts in zip(*folders, strict=False))
+    return len(list(itertools.takewhile(bool, same)))
 
 
 def _parts(name: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Files wherever they are: on disk, or in a store that fsspec knows (``s3://``, ``gs://``, ``hf://``, ``https://``).
 
-Whatever a store does, it is one sentence: its package is missing, it refuses, there is no such file, it does not answer.
+Whatever a store does, it is one sentence: its package is missing, it refuses, it does not answer, it has no such file.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def store(name: str) -> tuple[Any, str]:
             raise ShardError(f"{name!r} needs the package {package}, which is missing: pip install {package}") from None
         if isinstance(error.__cause__, ValueError) and "rotocol" in str(error.__cause__):
             raise ShardError(
-                f"{name!r} is in no store that is known: use a path, s3://, gs://, hf://, https:// or another of fsspec's."
+                f"{name!r} is in no store that is known: use a path, s3://, gs://, hf://, https:// or the like."
             ) from None
         raise
 

@@ -72,7 +72,8 @@ class TarShard:
             yield from self._sample(key, images, sidecars)
             yield damaged(
                 self.name,
-                f"{self.name!r} is truncated or damaged within {member.name!r} ({reason(error)}); what came before was read.",
+                f"{self.name!r} is truncated or damaged within {member.name!r} ({reason(error)}); what came before "
+                "was read.",
             )
             return
         yield from self._sample(key, images, sidecars)
@@ -133,7 +134,7 @@ def is_outside(name: str) -> bool:
 
 
 def members(name: str) -> Iterator[Member]:
-    """The members of an archive in their order, without folders; what is damaged in it comes as a member with a problem.
+    """The members of an archive in their order, without folders; what is damaged comes as a member with a problem.
 
     Raises:
         ShardError: It cannot be opened, or is no tar archive.
@@ -143,7 +144,7 @@ def members(name: str) -> Iterator[Member]:
         try:
             with closing(_open(file, notes)) as archive:
                 while (info := archive.next()) is not None:
-                    archive.members.clear()  # which otherwise grow with the archive
+                    archive.members.clear()  # type: ignore[attr-defined]  # which otherwise grow with the archive
                     yield from notes.broken(info.offset)
                     if info.isdir():
                         continue
@@ -175,7 +176,7 @@ def _open(file: Any, notes: _Notes) -> tarfile.TarFile:
                 raise
             notes.count += 1
             notes.at_end = False
-            return found  # type: ignore[return-value]
+            return found
 
     try:
         return tarfile.open(fileobj=file, mode="r|*", tarinfo=Header, ignore_zeros=True, bufsize=_BLOCK)

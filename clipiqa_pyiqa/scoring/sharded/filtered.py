@@ -69,7 +69,7 @@ def filter_shards(
     column: str | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> FilteredSet:
-    """Copy what scores well enough out of the shards that were scored: ``clipiqa rank OUT --above 0.6 --write-shards DIR``.
+    """Copy what scores well enough out of scored shards: ``clipiqa rank OUT --above 0.6 --write-shards DIR``.
 
     Of a tar archive, every member of a sample is copied, byte for byte, if one of the sample's images is kept; of a
     Parquet file, the rows, with all their columns. Each shard becomes one of the same name, and ``NAME.stats.json``
@@ -108,7 +108,7 @@ def filter_shards(
         if progress is not None:
             progress(number, len(found))
     names = ("shards", "earlier", "kept", "images", "members", "bytes", "not_copied")
-    return FilteredSet(*(total[name] for name in names), problems)
+    return FilteredSet(**{name: total[name] for name in names}, problems=problems)
 
 
 def _copied(result: ShardResult, results: Path, target: Path, choice: dict[str, Any]) -> dict[str, int]:
@@ -118,7 +118,9 @@ def _copied(result: ShardResult, results: Path, target: Path, choice: dict[str, 
         return {"images": images, "not_copied": len(kept)}
     suffix = "".join(Path(result.shard).suffixes[-2:]) if result.shard.endswith((".gz", ".bz2", ".xz")) else ""
     suffix = suffix or Path(result.shard).suffix
-    path = target / result.path.relative_to(results.resolve() if result.path.is_absolute() else results).with_suffix(suffix)
+    path = target / result.path.relative_to(results.resolve() if result.path.is_absolute() else results).with_suffix(
+        suffix
+    )
     stats = path.with_name(path.name + STATS)
     said = {"shard": result.shard, "results": str(result.header.metric), **choice}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,9 +144,8 @@ def _chosen(result: ShardResult, column: str, above: float | None, below: float 
 
     file = parquet.ParquetFile(result.path)
     if column not in file.schema_arrow.names:
-        raise CLIPIQAError(
-            f"there is no column {column!r} in {str(result.path)!r}: its columns are {', '.join(file.schema_arrow.names)}."
-        )
+        names = ", ".join(file.schema_arrow.names)
+        raise CLIPIQAError(f"there is no column {column!r} in {str(result.path)!r}: its columns are {names}.")
     table = file.read(columns=["path", column])
     try:
         values = table[column].cast(pyarrow.float64())
@@ -165,10 +166,16 @@ def _earlier(stats: Path, said: dict[str, Any]) -> dict[str, int]:
         counts = before.pop("counts")
         counts["kept"] + counts["images"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResultsError(f"{str(stats)!r} is not what clipiqa rank wrote: remove it, or name another folder.") from error
+        raise ResultsError(
+            f"{str(stats)!r} is not what clipiqa rank wrote: remove it, or name another folder."
+        ) from error
     if before != said:
-        names = ", ".join(f"{key} was {before.get(key)} and is now {said[key]}" for key in said if before.get(key) != said[key])
-        raise ResultsError(f"{str(stats.parent)!r} holds shards that were chosen another way ({names}): name another folder.")
+        names = ", ".join(
+            f"{key} was {before.get(key)} and is now {said[key]}" for key in said if before.get(key) != said[key]
+        )
+        raise ResultsError(
+            f"{str(stats.parent)!r} holds shards that were chosen another way ({names}): name another folder."
+        )
     return counts
 
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,7 +120,7 @@ class Job:
         """Write the result, unless there is a problem, and let others have it."""
         try:
             if self.problem is None and self._rows is not None:
-                skipped = getattr(self.shard, "skipped", {})
+                skipped = getattr(self.shard, "skipped", None) or Counter[str]()
                 kind = getattr(self.shard, "kind", "own")
                 self.counts = self._rows.save(
                     self.path, printable(self.shard.name), kind, self.of, names_of(self.shard), skipped

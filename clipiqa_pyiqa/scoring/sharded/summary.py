@@ -45,7 +45,7 @@ class ShardedResult:
     counts: Counts
     unread: Mapping[str, str] = field(default_factory=dict)
     elsewhere: int = 0
-    part: Part = Part()
+    part: Part = field(default_factory=Part)
 
     def after(self, unread: Mapping[str, str], elsewhere: int, part: Part) -> ShardedResult:
         """The same, with what a run knows besides."""
