@@ -135,9 +135,11 @@ def sources_of(given: Any) -> Iterator[ImageSource]:
             yield from sources_of(find_shards(name).items)
             continue
         files = _files(name)
-        first = next(files, None)
-        yield NoImage(name, f"{nothing_in(name)}.") if first is None else FileSource(first)
-        yield from map(FileSource, files)
+        if (first := next(files, None)) is None:
+            yield from sources_of(find_shards(name).items)
+        else:
+            yield FileSource(first)
+            yield from map(FileSource, files)
 
 
 def images_in(folder: str | os.PathLike[str], skipped: Counter[str] | None = None) -> Iterator[str]:

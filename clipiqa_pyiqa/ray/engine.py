@@ -72,6 +72,7 @@ class _Actor:
 
     handle: Any
     waiting: deque[Any] = field(default_factory=deque)  # references to rows
+    blamed: bool = False  # its end is counted against a shard already
 
 
 @dataclass(eq=False)
@@ -118,6 +119,10 @@ class _Run:
             wanting = [course.blocks for course in self._courses if not course.is_read and course.under_way < _AHEAD]
             if not any(len(actor.waiting) < _AHEAD for actor in self._actors):
                 wanting = []
+            if not wanting and not self._of:
+                for course in [course for course in self._courses if course.is_read]:
+                    self._start_again(course, RuntimeError("its end was lost"))
+                continue
             ready, _ = self._ray.wait([*wanting, *self._of], num_returns=1, timeout=10, fetch_local=False)
             for each in ready:
                 if each in self._of:
@@ -179,7 +184,9 @@ class _Run:
         except self._ray.exceptions.ActorDiedError as error:
             if actor in self._actors:
                 self._actors[self._actors.index(actor)] = self._new_actor()
-            self._start_again(course, error, counts=first)
+            counts = first and not actor.blamed  # the block that it was at, not the one that waited behind
+            actor.blamed = actor.blamed or first
+            self._start_again(course, error, counts)
         except self._ray.exceptions.RayError as error:
             self._start_again(course, error)
         else:

@@ -35,12 +35,12 @@ class Scorer:
         apply_exif, max_side, max_pixels, damaged: As for :func:`~clipiqa_pyiqa.score_paths`.
 
     Example:
-        >>> metric = clipiqa_pyiqa.CLIPIQA(backbone="mini", aggregate=None)
-        >>> with open("tests/data/canyon-wren.jpg", "rb") as file:
-        ...     batch = {"bytes": [file.read(), b"no image"]}
-        >>> found = Scorer(metric, device="cpu")(batch)
-        >>> [bool(0 <= score <= 1) for score in found["quality"]], found["error"][0]
-        ([True, False], '')
+        >>> from importlib.resources import files
+        >>> from clipiqa_pyiqa import CLIPIQA
+        >>> photo = next(path for path in (files("clipiqa_pyiqa") / "data/photos").iterdir() if path.suffix == ".jpg")
+        >>> found = Scorer(CLIPIQA(backbone="mini"), device="cpu")({"bytes": [photo.read_bytes(), b"no image"]})
+        >>> [bool(0 <= score <= 1) for score in found["quality"]], [bool(error) for error in found["error"]]
+        ([True, False], [False, True])
     """
 
     def __init__(
