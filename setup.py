@@ -94,6 +94,7 @@ setup(
         "open_clip_torch>=2.32",
         # pyiqa and open_clip bring these too, but we import them ourselves.
         "filelock>=3.13.1",
+        "fsspec>=2024.6.1",
         "huggingface_hub>=1.3",
         "jinja2>=3.1",
         "markupsafe>=2.0",
@@ -112,9 +113,12 @@ setup(
         # setuptools: 70.1 is the first that builds wheels alone, 81 the last with the pkg_resources that openai's clip,
         # and so pyiqa's built-in CLIPIQA, needs.
         "torchmetrics": ["torchmetrics>=1.0"],
+        "ray": ["ray[data]>=2.60"],
+        "heif": ["pillow-heif>=0.18"],
         "test": [
             *("pytest>=8", "pytest-xdist>=3.5", "hypothesis", "setuptools>=70.1,<82"),
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),
+            *("moto[server]>=5", "s3fs>=2024.6.1"),  # an object store on the loopback
         ],
     },
     entry_points={

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .loss import CLIPIQALoss
     from .maps import draw_maps
     from .metric import CLIPIQA
-    from .scoring import score_paths
+    from .scoring import filter_shards, merge_shards, score_paths, score_sources
     from .verification import weights_at_hand
 
 __all__ = [
@@ -31,12 +31,15 @@ __all__ = [
     "compare",
     "demo",
     "draw_maps",
+    "filter_shards",
     "fit",
     "is_active",
+    "merge_shards",
     "pairs",
     "radar",
     "rank",
     "score_paths",
+    "score_sources",
     "search_prompts",
     "sweep",
     "train",
@@ -45,10 +48,13 @@ __all__ = [
 __getattr__, __dir__ = lazily(
     __name__,
     {  # what people call, imported when it is first asked for, so that this import does not wait for torch
-        **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
+        "compare": "comparison",
         **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
         **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
+        "CLIPIQALoss": "loss",
         "draw_maps": "maps",
+        "CLIPIQA": "metric",
+        **dict.fromkeys(("filter_shards", "merge_shards", "score_paths", "score_sources"), "scoring"),
         "weights_at_hand": "verification",
     },
 )

@@ -6,12 +6,13 @@ import glob
 import os
 import stat
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..errors import ImageError, first_of
-from .formats import image_suffixes
+from .formats import image_suffixes, unreadable_suffixes
 
 
 class ImageSource(Protocol):
@@ -100,13 +101,13 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Input
     inputs = Inputs()
     seen: set[str] = set()
     for argument in arguments:
-        names = _from_stdin(null_separated) if argument == "-" else [argument]
+        names = stdin_names(null_separated) if argument == "-" else [argument]
         if not names:
             inputs.problems["-"] = "the list on standard input is empty"
         for name in names:
             found = list(_files(name, globs=argument != "-"))
             if not found:
-                inputs.problems[name] = _nothing(name)
+                inputs.problems[name] = nothing_in(name)
             for path in found:
                 identity = os.path.abspath(path)
                 if identity not in seen:
@@ -115,31 +116,50 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Input
     return inputs
 
 
-def sources_of(
-    given: str | os.PathLike[str] | ImageSource | Iterable[str | os.PathLike[str] | ImageSource],
-) -> Iterator[ImageSource]:
-    """Sources as they come, found one after the other: paths stand for what :func:`find_inputs` says (no ``-``)."""
+def sources_of(given: Any) -> Iterator[ImageSource]:
+    """Sources as they come, found one after the other: paths stand for what :func:`find_inputs` says (no ``-``).
+
+    Shards, patterns of them and addresses stand for their images: see :func:`~.shards.find_shards`.
+    """
+    from .shards.ahead import images_of
+    from .shards.finding import find_shards, is_shard, means_shards
+
     if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable):
         given = [given]
     for item in given:
         if not isinstance(item, str | os.PathLike):
-            yield item
+            yield from images_of(item) if is_shard(item) else [item]
             continue
         name = os.fspath(item)
+        if means_shards(name):
+            yield from sources_of(find_shards(name).items)
+            continue
         files = _files(name)
-        first = next(files, None)
-        yield NoImage(name, f"{_nothing(name)}.") if first is None else FileSource(first)
-        yield from map(FileSource, files)
+        if (first := next(files, None)) is None:
+            yield from sources_of(find_shards(name).items)
+        else:
+            yield FileSource(first)
+            yield from map(FileSource, files)
 
 
-def images_in(folder: str | os.PathLike[str]) -> Iterator[str]:
-    """The image files in a folder and its sub-folders, by suffix, sorted; hidden ones are skipped."""
-    suffixes = image_suffixes()
+def images_in(folder: str | os.PathLike[str], skipped: Counter[str] | None = None) -> Iterator[str]:
+    """The image files in a folder and its sub-folders, by suffix, sorted; hidden ones are skipped.
+
+    Args:
+        folder: The folder.
+        skipped: Counts, by suffix, the photos in formats that are not read.
+    """
+    suffixes, unreadable = image_suffixes(), unreadable_suffixes()
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
+            suffix = os.path.splitext(name)[1].lower()
+            if name.startswith("."):
+                continue
+            if suffix in suffixes:
                 yield os.path.join(parent, name)
+            elif skipped is not None and suffix in unreadable:
+                skipped[suffix] += 1
 
 
 def reason(error: BaseException) -> str:
@@ -148,7 +168,7 @@ def reason(error: BaseException) -> str:
     return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
-def _from_stdin(null_separated: bool) -> list[str]:
+def stdin_names(null_separated: bool) -> list[str]:
     names = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
     return [os.fsdecode(name.rstrip(b"\r")) for name in names if name.strip()]
 
@@ -163,7 +183,7 @@ def _files(name: str, globs: bool = True) -> Iterator[str]:
             yield from _files(match, globs=False)
 
 
-def _nothing(name: str) -> str:
+def nothing_in(name: str) -> str:
     if os.path.isdir(name):
         return f"the folder {name!r} holds no image files"
     if glob.has_magic(name):

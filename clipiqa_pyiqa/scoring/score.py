@@ -18,14 +18,15 @@ from ..errors import ImageError
 from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import Damaged, ImageRecord, check_limits, read_image
+from ..images.shards import Shard, find_shards
 from ..images.sources import ImageSource, sources_of
 from ..prompts.pairs import Columns, PromptPair, Prompts, described, parse_columns
 from .map_columns import described_map, scores_with_map, with_map_columns
-from .result_files import Output, ResultWriter, format_of, open_results
+from .result_files import Named, Output, ResultWriter, format_of, open_results
 from .rows import Header, Row, printable
 
 Item = TypeVar("Item")
-Paths = str | os.PathLike[str] | ImageSource | Iterable[str | os.PathLike[str] | ImageSource]
+Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
 
 
 class Scorable(Protocol):
@@ -46,7 +47,8 @@ class ScoringRun(Iterator[Row]):
 
     Attributes:
         header: Names of the score columns, and everything that the scores depend on.
-        names: What the rows to come are called; None without a file, where nothing is looked up beforehand.
+        names: What the rows to come are called; None without a file, where nothing is looked up beforehand, and where
+            there are shards, which are read once.
         kept: Rows that an earlier run left in the file and that this run does not make again.
     """
 
@@ -87,7 +89,8 @@ def score_paths(
 
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        paths: Files, folders (with their sub-folders) and globs, one or several; or other sources of images.
+        paths: Files, folders (with their sub-folders), globs, tar shards, Parquet files and addresses in stores, one
+            or several, as for :func:`~clipiqa_pyiqa.images.shards.find_shards`; or other sources of images.
         prompts: What to ask, one score column each: names, presets and pairs, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`. None asks what the metric was made to ask.
         device: Where to score; None is CUDA where there is one, else the CPU.
@@ -131,11 +134,14 @@ def score_paths(
     if out is not None:
         if not isinstance(out, Output):
             out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
-        found = list(sources)
-        check_output(out.path, overwrite=True, inputs=(source.name for source in found))
-        writer = open_results(out, header, [printable(source.name) for source in found])
-        todo = [source for source in found if printable(source.name) not in writer.done]
-        sources, names, kept = iter(todo), tuple(printable(source.name) for source in todo), len(found) - len(todo)
+        found = find_shards(paths)
+        check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
+        asked = Named([printable(item.name) for item in found.items])
+        writer = open_results(out, header, asked)
+        todo = [item for item in found.items if printable(item.name) not in writer.done]
+        sources = (source for source in sources_of(todo) if printable(source.name) not in writer.done)
+        names = None if found.has_shards else tuple(printable(source.name) for source in todo)
+        kept = sum(name in asked for name in writer.done)
 
     images = prefetch(lambda source: read_image(source, **limits), sources, workers)
     rows = rows_of_images(net, images, lambda source: source.name, columns, device, batch_size, map_stats=map_stats)
