@@ -65,6 +65,7 @@ setup(
         # setuptools: 70.1 is the first that builds wheels alone, 81 the last with the pkg_resources that openai's clip,
         # and so pyiqa's built-in CLIPIQA, needs.
         "torchmetrics": ["torchmetrics>=1.0"],
+        "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],  # and torch>=2.9; onnxruntime checks the file
         "test": [
             *("pytest>=8", "hypothesis", "setuptools>=70.1,<82"),
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),

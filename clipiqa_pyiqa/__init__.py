@@ -11,6 +11,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .comparison import compare
+    from .export import export_onnx
     from .figures import agreement, demo, pairs, radar, rank, sweep
     from .learning import fit, search_prompts, train
     from .loss import CLIPIQALoss
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _LATE = {  # what people call -> its module, imported when first asked for, so that this import does not wait for torch
     **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
+    "export_onnx": "export",
     **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
     **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
 }
@@ -33,6 +35,7 @@ __all__ = [
     "agreement",
     "compare",
     "demo",
+    "export_onnx",
     "fit",
     "is_active",
     "pairs",
