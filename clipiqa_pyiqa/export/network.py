@@ -59,20 +59,21 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         if self.with_map:
             features, places = self.tower.with_map(x, self.metric.pos_embedding)
-            return self._scores(features), self._scores(places.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return (self._scores(self.metric.encode_unchecked(x)),)
+            of_places = self._answers(places.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # (N, h, w, P) -> (N, P, h, w)
+            return column_means(self._answers(features), self.sizes), column_means(of_places, self.sizes)
+        features = self.metric.encode_unchecked(x)
+        if self.head is not None:
+            return (self.head.scores(features, interval=len(self.names) > 1),)
+        return (column_means(self._answers(features), self.sizes),)
 
     def reference(self, x: Tensor) -> tuple[Tensor, ...]:
         """The same by the metric itself."""
         scores = self.metric(x) if self.columns is None else self.metric(x, self.columns)
         return (scores, self.metric.score_map(x, self.columns)) if self.with_map else (scores,)
 
-    def _scores(self, features: Tensor) -> Tensor:
-        if self.head is not None:
-            return self.head.scores(features, interval=len(self.names) > 1)
+    def _answers(self, features: Tensor) -> Tensor:
         dim = self.pairs.shape[-1]  # behind the features of a fitted head are statistics
-        scores = antonym_scores(features[..., :dim], self.pairs, self.metric.clip.logit_scale)
-        return scores if len(self.sizes) == self.pairs.shape[0] else column_means(scores, self.sizes)
+        return antonym_scores(features[..., :dim], self.pairs, self.metric.clip.logit_scale)
 
 
 def asked(metric: CLIPIQA, prompts: Prompts | Columns = None) -> Columns | None:
