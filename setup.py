@@ -66,9 +66,11 @@ setup(
         # and so pyiqa's built-in CLIPIQA, needs.
         "torchmetrics": ["torchmetrics>=1.0"],
         "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],  # and torch>=2.9; onnxruntime checks the file
+        "docs": ["sphinx>=8", "furo>=2024.8", "myst-parser>=4", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],
         "test": [
             *("pytest>=8", "hypothesis", "setuptools>=70.1,<82"),
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),
+            *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "playwright>=1.45"),  # playwright: a Chromium that is here
         ],
     },
     entry_points={

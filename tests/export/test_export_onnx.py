@@ -19,6 +19,7 @@ from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, export_onnx
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import OutputError, PromptError
 from clipiqa_pyiqa.export import agreement, network
+from clipiqa_pyiqa.prompts.files import save_prompt_file
 from clipiqa_pyiqa.prompts.heads import FORMAT, OpinionHead
 
 onnx = pytest.importorskip("onnx", reason="clipiqa-pyiqa[onnx] is not installed")
@@ -142,7 +143,7 @@ class TestOtherMetrics:
             metric.prompt_learner.ctx += 0.02 * torch.randn(
                 metric.prompt_learner.ctx.shape, generator=torch.Generator().manual_seed(0)
             )
-        save_prompt_file(metric.prompt_learner, learned, "clipiqa+", "none")
+        save_prompt_file(metric.prompt_learner, learned, {"backbone": "mini", "pos_embedding": "none"})
         command = ["export", str(path), "--learned-prompts", str(learned), "--clip-weights", str(compact), "--opset", "20"]
         assert main([*command, "--quick-gelu"]) == 0
         assert "learned; " in capsys.readouterr().out and onnx.load(path).opset_import[0].version == 20

@@ -41,7 +41,7 @@ function smoothed(scores, rows, columns) {
 
 // One axis a question; two questions or one are bars on the same chart.
 export function radar(names, was, now) {
-  const svg = node('svg', { viewBox: '0 0 360 280', role: 'img' });
+  const svg = node('svg', { viewBox: '-24 0 408 280', role: 'img' });
   svg.setAttribute('aria-label', names.map((name, i) => `${name} ${now[i].toFixed(2)}`).join(', '));
   const point = (i, share) => {
     const angle = (2 * Math.PI * i) / names.length - Math.PI / 2;

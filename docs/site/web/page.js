@@ -146,9 +146,9 @@ function draw() {
     row.append(head, ...cells);
     return row;
   }));
-  const of = $('map-of').value, rows = dims[2], columns = dims[3];
-  $('legend').hidden = $('overlay').hidden = of === '';
-  if (of === '') return;
+  const rows = dims[2], columns = dims[3], of = Number($('map-of').value);
+  $('legend').hidden = $('overlay').hidden = $('map-of').value === '';
+  if ($('overlay').hidden) return;
   const values = overlay($('overlay'), map.subarray(of * rows * columns, (of + 1) * rows * columns), rows, columns, model.cell, width, height);
   const place = (value) => {
     const at = values.indexOf(value);
