@@ -63,7 +63,9 @@ class OnnxFile:
     def describe(self) -> str:
         """In one sentence."""
         what = f"{', '.join(self.columns)}{', with maps' if self.with_map else ''}"
-        checked = f"agrees within {self.difference:.1e} in onnxruntime {self.runtime}" if self.runtime else "not checked"
+        checked = "not checked"
+        if self.runtime:
+            checked = f"agrees within {self.difference:.1e} in onnxruntime {self.runtime}"
         return f"{self.path}: {what}; {self.size / 1e6:.1f} MB, opset {self.opset}, {checked}."
 
 
@@ -80,9 +82,9 @@ def export_onnx(
     """Write a metric as an ONNX file, which needs no PyTorch: for onnxruntime, in any language, or in a browser.
 
     Pixels go in as they are, ``image`` ``(N, 3, H, W)`` in [0, 1], any N, H and W from the backbone's smallest on;
-    ``scores`` ``(N, C)`` come out, one for each column, and ``map`` ``(N, C, h, w)`` if asked. The prompts are baked in,
-    so that there is no text tower. What the file is made of, the columns' names and the input convention are in its
-    metadata.
+    ``scores`` ``(N, C)`` come out, one for each column, and ``map`` ``(N, C, h, w)`` if asked. The prompts are
+    baked in, so that there is no text tower. What the file is made of, the columns' names and the input convention are
+    in its metadata.
 
     Args:
         metric: a :class:`~clipiqa_pyiqa.CLIPIQA`, or what ``pyiqa.create_metric`` made of it: with named or free pairs,
@@ -98,8 +100,8 @@ def export_onnx(
         What was written; see :class:`OnnxFile`.
 
     Raises:
-        CLIPIQAError: a metric that cannot be exported, an opset, torch or onnxruntime that is too old, a package that is
-            missing, or a file that does not agree with its metric.
+        CLIPIQAError: a metric that cannot be exported, an opset, torch or onnxruntime that is too old, a package that
+            is missing, or a file that does not agree with its metric.
         PromptError: prompts that cannot be used.
         OutputError: the file cannot be written.
 

@@ -76,7 +76,8 @@ def main() -> None:
     right.set_ylim(0, 1)
     right.set_theta_offset(np.pi / 2)
     for label, angle in zip(right.get_xticklabels(), angles, strict=True):
-        label.set_horizontalalignment("center" if np.sin(angle) ** 2 < 0.1 else "right" if np.sin(angle) > 0 else "left")
+        side = "right" if np.sin(angle) > 0 else "left"
+        label.set_horizontalalignment("center" if np.sin(angle) ** 2 < 0.1 else side)
     right.legend(loc="upper left", bbox_to_anchor=(0.86, 0.12), fontsize=7, frameon=False)
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=110)
 

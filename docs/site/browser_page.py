@@ -1,6 +1,6 @@
 """The page that scores in the browser, as a folder: plain files, the exported mini, and onnxruntime-web from npm.
 
-    python docs/site/browser_page.py build/site/score
+python docs/site/browser_page.py build/site/score
 """
 
 from __future__ import annotations

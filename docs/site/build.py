@@ -56,9 +56,9 @@ def main() -> int:
             gallery.build(source)
         index = source / "index.md"
         index.write_text(index.read_text(encoding="utf-8") + menu(source, has_page), encoding="utf-8")
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", SITE, source, out]
-        done = subprocess.run(command, env=environment)
+        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path})
     shutil.rmtree(out / ".doctrees", ignore_errors=True)
     if done.returncode == 0:
         print(f"python -m http.server -d {out}")
@@ -74,7 +74,9 @@ def copy_pages(source: Path) -> None:
             shutil.copy(path, target)
     for page in source.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
-        page.write_text(re.sub(r"\]\((\.\.?/[^)#\s]+)", lambda match: f"]({_beside(match[1], page, source)}", text))
+        for link in set(re.findall(r"\]\((\.\.?/[^)#\s]+)", text)):
+            text = text.replace(f"]({link}", f"]({_beside(link, page, source)}")
+        page.write_text(text, encoding="utf-8")
 
 
 def _beside(link: str, page: Path, source: Path) -> str:
@@ -96,7 +98,7 @@ def reference() -> str:
     errors = [name for name, value in offered.items() if isinstance(value, type) and issubclass(value, Exception)]
     classes = [name for name, value in offered.items() if isinstance(value, type) and name not in errors]
     functions = [name for name in offered if name not in (*errors, *classes)]
-    lines = [_title("Reference", "="), "What ``import clipiqa_pyiqa`` offers; each name is imported when it is asked for.\n"]
+    lines = [_title("Reference", "="), "What ``import clipiqa_pyiqa`` offers, imported when it is asked for.\n"]
     for title, names, directive in (
         ("Metric and loss", classes, "autoclass"),
         ("Functions", functions, "autofunction"),
@@ -118,7 +120,8 @@ def _title(text: str, line: str) -> str:
 
 def menu(source: Path, has_page: bool) -> str:
     """The menu, as toctrees for the end of the first page."""
-    pages = {path.relative_to(source).with_suffix("").as_posix() for path in source.rglob("*") if path.suffix in (".md", ".rst")}
+    found = [path.relative_to(source).with_suffix("") for kind in ("*.md", "*.rst") for path in source.rglob(kind)]
+    pages = {path.as_posix() for path in found}
     named = [page for names in NAVIGATION.values() for page in names]
     unnamed = sorted(pages - {*named, "index"})
     parts = []

@@ -27,26 +27,63 @@ class Picture(NamedTuple):
 
 
 GALLERY = (
-    Picture("The demonstration", "demo --out demo.png", ("demo.png",),
-            "Bundled photos, degraded in four ways, and what mini says of them beside PIQE."),
-    Picture("Look and feel", "radar photos/*.jpg --backbone mini --out radar", ("radar/radar.png",),
-            "The paper's Fig. 1; the folder also holds an interactive page."),
-    Picture("Attributes changed in steps", "sweep photos --backbone mini --max-side 192 --scales 1 --out sweep", ("sweep/sweep.png",),
-            "The paper's Fig. 4: does each score follow its own change, and which others does it follow?"),
-    Picture("The better of two versions", "pairs blurred photos --backbone mini --prompts sharpness quality --out pairs",
-            ("pairs/pairs.png",), "The paper's Fig. 5: every pair a line, from the worse version to the better."),
-    Picture("The best and the worst", "rank photos blurred --backbone mini --prompts sharpness --out rank", ("rank/rank*.png",),
-            "The paper's Fig. 3 and 6: photos at both ends of a question."),
-    Picture("Where in the photo", "map photos/oakland-zoo-otters.jpg --backbone mini --prompts sharpness --out map", ("map/*.png",),
-            "The score of each place, laid over the photo."),
-    Picture("A table of everything", "table photos --backbone mini --out table", ("table/*.png",), "Scores of a folder at a glance."),
-)  # fmt: skip
+    Picture(
+        "The demonstration",
+        "demo --out demo.png",
+        ("demo.png",),
+        "Bundled photos, degraded in four ways, and what mini says of them beside PIQE.",
+    ),
+    Picture(
+        "Look and feel",
+        "radar photos/*.jpg --backbone mini --out radar",
+        ("radar/radar.png",),
+        "The paper's Fig. 1; the folder also holds an interactive page.",
+    ),
+    Picture(
+        "Attributes changed in steps",
+        "sweep photos --backbone mini --max-side 192 --scales 1 --out sweep",
+        ("sweep/sweep.png",),
+        "The paper's Fig. 4: does each score follow its own change, and which others does it follow?",
+    ),
+    Picture(
+        "The better of two versions",
+        "pairs blurred photos --backbone mini --prompts sharpness quality --out pairs",
+        ("pairs/pairs.png",),
+        "The paper's Fig. 5: every pair a line, from the worse version to the better.",
+    ),
+    Picture(
+        "The best and the worst",
+        "rank photos blurred --backbone mini --prompts sharpness --out rank",
+        ("rank/rank*.png",),
+        "The paper's Fig. 3 and 6: photos at both ends of a question.",
+    ),
+    Picture(
+        "Where in the photo",
+        "map photos/oakland-zoo-otters.jpg --backbone mini --prompts sharpness --out map",
+        ("map/*.png",),
+        "The score of each place, laid over the photo.",
+    ),
+)
+
+
+INTRODUCTION = (
+    "Every picture that the package makes, with the command that made it: on the three bundled photos (`photos/`, CC0) "
+    "and copies of them blurred by 1.5 px (`blurred/`), asked of [mini](mini.md)."
+)
+DRAWN = (  # title, script in docs/images, what the picture shows, text
+    (
+        "Forms of the loss",
+        "loss_gradients",
+        "Loss and gradient by score",
+        "[What the loss does](loss.md) at every score.",
+    ),
+    ("Photo, map and radar", "first_page", "A photo, its map and radar", "The picture of the [first page](index.md)."),
+)
 
 
 def build(source: Path) -> None:
     """Run the commands and write ``gallery.md`` with their pictures; commands that this version lacks are left out."""
-    lines = ["# Gallery\n", "Every picture that the package makes, with the command that made it: on the three bundled photos "
-             "(`photos/`, CC0) and copies of them blurred by 1.5 px (`blurred/`), asked of [mini](mini.md).\n"]  # fmt: skip
+    lines = [f"# Gallery\n\n{INTRODUCTION}\n"]
     (source / "gallery").mkdir()
     with tempfile.TemporaryDirectory() as folder:
         room = Path(folder)
@@ -66,8 +103,10 @@ def build(source: Path) -> None:
                 name = f"{picture.command.split()[0]}-{path.name}"
                 shutil.copy(path, source / "gallery" / name)
                 lines.append(f"![{picture.title}](gallery/{name})\n")
-    lines.append("## Forms of the loss\n\n[What the loss does](loss.md) at every score.\n\n```sh\npython "
-                 "docs/images/loss_gradients.py\n```\n\n![Loss and gradient by score](images/loss_gradients.png)\n")  # fmt: skip
+    for title, script, alt, says in DRAWN:
+        lines.append(
+            f"## {title}\n\n{says}\n\n```sh\npython docs/images/{script}.py\n```\n\n![{alt}](images/{script}.png)\n"
+        )
     (source / "gallery.md").write_text("\n".join(lines), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The page that scores in the browser, in headless Chromium: Python's scores, by keyboard, on a phone, with bad files."""
+"""The page that scores in the browser, in headless Chromium: Python's scores, by keyboard, on a phone, bad files."""
 
 from __future__ import annotations
 
@@ -49,11 +49,10 @@ def address(builder: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> It
     assert builder.build(folder / "score")
 
     class Handler(http.server.SimpleHTTPRequestHandler):
-        extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}
-
         def log_message(self, *_: Any) -> None:
             pass
 
+    Handler.extensions_map = {**Handler.extensions_map, ".mjs": "text/javascript"}
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/score/index.html"
@@ -115,7 +114,8 @@ def test_keyboard_alone(page, builder, tmp_path):
     page.evaluate("document.getElementById('status').textContent = ''")
     page.keyboard.press("Enter")
     before = scored(page)
-    np.testing.assert_allclose(before, expected(builder, Image.open(PHOTOS[1])), rtol=0, atol=0.03)  # JPEG decoders differ
+    pythons = expected(builder, Image.open(PHOTOS[1]))
+    np.testing.assert_allclose(before, pythons, rtol=0, atol=0.03)  # JPEG decoders differ
     page.focus("#blur")
     page.evaluate("document.getElementById('status').textContent = ''")
     for _ in range(12):
@@ -132,7 +132,8 @@ def test_keyboard_alone(page, builder, tmp_path):
         assert scored(page)[question] < before[question] - 0.2
     page.focus("#map-of")
     page.keyboard.type("shar")
-    assert re.match(r"Map of sharpness: lowest 0\.\d\d, \d+ % from the left", page.get_attribute("#overlay", "aria-label"))
+    said = page.get_attribute("#overlay", "aria-label")
+    assert re.match(r"Map of sharpness: lowest 0\.\d\d, \d+ % from the left", said)
     page.evaluate("document.getElementById('status').textContent = ''")
     page.focus("#reset")
     page.keyboard.press("Enter")
