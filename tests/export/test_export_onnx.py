@@ -151,28 +151,26 @@ class TestOtherMetrics:
         with torch.no_grad():
             torch.testing.assert_close(run(path, x)[0], metric(x), rtol=0, atol=CLOSE)
 
-    @pytest.mark.parametrize("method", ["cache", "ridge"])
-    def test_heads(self, compact, tmp_path, method):
+    def test_head(self, compact, tmp_path):
+        """A cache on the statistics of the stages, with bounds, on a scale of its own: all that a head can have."""
         options = {"backbone": "mini", "clip_weights": compact, "quick_gelu": True}
         metric = CLIPIQA("clipiqa+", pretrained=False, aggregate=None, **options).eval()
-        metric.prompt_learner, metric.head = None, seeded_head(metric, method)
+        metric.prompt_learner, metric.head = None, seeded_head(metric)
         with pytest.raises(CLIPIQAError, match="scores whole images"):
             export_onnx(metric, tmp_path / "x.onnx", with_map=True)
         file = export_onnx(metric, tmp_path / "x.onnx")
-        assert file.columns == metric.columns and json.loads(file.metadata["score_range"]) == [1, 5]
-        assert file.metadata["lower_better"] == "true" and len(file.columns) == (3 if method == "cache" else 1)
+        assert file.columns == metric.columns and len(file.columns) == 3
+        assert json.loads(file.metadata["score_range"]) == [1, 5] and file.metadata["lower_better"] == "true"
         x = photos(2, 97, 131)
         with torch.no_grad():
             torch.testing.assert_close(run(file.path, x)[0], metric(x), rtol=0, atol=4 * CLOSE)  # scores from 1 to 5
 
 
-def seeded_head(metric: CLIPIQA, method: str) -> OpinionHead:
-    """A head as `clipiqa fit` makes it, with random numbers: a cache on features with bounds, a ridge on stages."""
-    on = "features" if method == "cache" else "stages"
+def seeded_head(metric: CLIPIQA) -> OpinionHead:
+    """A head as `clipiqa fit` makes it, with random numbers."""
     with torch.no_grad():
-        width = metric.encode_image(torch.rand(1, 3, 64, 64)).shape[1]
-        if on == "stages":
-            width = metric.encode_stages(torch.rand(1, 3, 64, 64)).shape[1] - width
+        x = torch.rand(1, 3, 64, 64)
+        width = metric.encode_stages(x).shape[1] - metric.encode_image(x).shape[1]
     random = torch.Generator().manual_seed(0)
     pair = metric.encode_prompts("quality")[0]
     tensors = {
@@ -180,15 +178,13 @@ def seeded_head(metric: CLIPIQA, method: str) -> OpinionHead:
         "prior": torch.tensor([0.6, 0.2]),
         "mean": 0.01 * torch.randn(width, generator=random),
         "scale": 1 + torch.rand(width, generator=random),
-        "weight": 0.1 * torch.randn(width, generator=random) / width**0.5,
         "points": torch.nn.functional.normalize(torch.randn(7, width, generator=random), dim=1),
         "shares": torch.rand(7, generator=random),
     }
     said = {
-        **{"format": FORMAT, "method": method, "fit_on": on, "scale": "own", "score_range": "[1, 5]"},
+        **{"format": FORMAT, "method": "cache", "fit_on": "stages", "scale": "own", "score_range": "[1, 5]"},
         **{"lower_better": "true", "base_positive": "Good photo.", "base_negative": "Bad photo.", "content": "seeded"},
-        **{"options": '{"sharpness": 5.0, "trust": 1.0}', "rated_photos": "7"},
-        "conformal": '{"half_width": 0.1}' if method == "cache" else "null",
+        **{"options": '{"sharpness": 5.0, "trust": 1.0}', "rated_photos": "7", "conformal": '{"half_width": 0.1}'},
     }
     return OpinionHead(tensors, said)
 

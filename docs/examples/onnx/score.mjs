@@ -1,5 +1,6 @@
 // Pixels as a canvas gives them, {width, height, data: RGBA bytes}, to scores. In a browser as in node.
 import * as ort from 'onnxruntime-web/wasm';
+ort.env.wasm.numThreads = 1; // more need a cross-origin isolated page
 
 export const load = (model) => ort.InferenceSession.create(model); // an address, or the file's bytes
 
