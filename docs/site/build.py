@@ -25,13 +25,23 @@ SITE = Path(__file__).parent
 DOCS, ROOT = SITE.parent, SITE.parents[1]
 
 NAVIGATION = {  # menu: pages that exist stand in this order, pages that are not named come under "More"
-    "Use it": ["install", "scoring", "prompts", "maps", "table", "rank", "compare", "reading-numbers", "gate", "scale"],
-    "Choose": ["choosing", "coming-from", "which-clipiqa", "mini", "weights", "verify"],
-    "Train and deploy": ["loss", "training", "prompt-files", "reward", "torchmetrics", "export"],
-    "Look it up": ["gallery", "api", "reproduce", "performance", "reliability"],
-    "More": ["design", "licences", "examples/README"],
+    "Use it": ["install", "browser", "scoring", "prompts", "maps", "rank", "scale"],
+    "Choose and compare": [
+        "choosing",
+        "coming-from",
+        "compare",
+        "reading-numbers",
+        "table",
+        "gate",
+        "which-clipiqa",
+        "mini",
+    ],
+    "Weights": ["weights", "verify", "licences"],
+    "Train and deploy": ["loss", "training", "prompt-files", "export"],
+    "Look it up": ["gallery", "api", "reproduce", "performance", "reliability", "design"],
+    "More": ["examples/README"],
 }
-SCORE_PAGE = "score/index.html"
+PAGE_LINK = re.compile(r"<!-- the page -->\n.*\n")
 
 
 def main() -> int:
@@ -51,11 +61,14 @@ def main() -> int:
         if not args.no_page and not has_page:
             print("there is no npm, which brings onnxruntime-web: the site has no page that scores.", file=sys.stderr)
         copy_pages(source)
+        if not has_page:
+            for page in (source / "index.md", source / "browser.md"):
+                page.write_text(PAGE_LINK.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
         (source / "api.rst").write_text(reference(), encoding="utf-8")
         if not args.no_gallery:
             gallery.build(source)
         index = source / "index.md"
-        index.write_text(index.read_text(encoding="utf-8") + menu(source, has_page), encoding="utf-8")
+        index.write_text(index.read_text(encoding="utf-8") + menu(source), encoding="utf-8")
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", SITE, source, out]
         done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path})
@@ -118,7 +131,7 @@ def _title(text: str, line: str) -> str:
     return f"{text}\n{line * len(text)}\n"
 
 
-def menu(source: Path, has_page: bool) -> str:
+def menu(source: Path) -> str:
     """The menu, as toctrees for the end of the first page."""
     found = [path.relative_to(source).with_suffix("") for kind in ("*.md", "*.rst") for path in source.rglob(kind)]
     pages = {path.as_posix() for path in found}
@@ -127,12 +140,8 @@ def menu(source: Path, has_page: bool) -> str:
     parts = []
     for title, names in NAVIGATION.items():
         entries = [page for page in names if page in pages] + (unnamed if title == "More" else [])
-        if title == "Use it" and has_page:
-            entries.insert(0, f"Score in the browser <{SCORE_PAGE}>")
         if entries:
             parts.append("\n".join(["", "```{toctree}", ":hidden:", f":caption: {title}", "", *entries, "```", ""]))
-    if has_page:
-        parts.insert(0, f"\n**[Score a photo in your browser]({SCORE_PAGE})**: it stays on your machine.\n")
     return "".join(parts)
 
 

@@ -12,6 +12,7 @@ exclude_patterns = ["site"]
 myst_heading_anchors = 4
 html_theme = "furo"
 html_title = f"clipiqa-pyiqa {__version__}"
+html_favicon = "web/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False

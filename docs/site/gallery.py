@@ -49,7 +49,7 @@ GALLERY = (
         "The better of two versions",
         "pairs blurred photos --backbone mini --prompts sharpness quality --out pairs",
         ("pairs/pairs.png",),
-        "The paper's Fig. 5: every pair a line, from the worse version to the better.",
+        "The paper's Fig. 5: every pair a point, above the line where the better version scores higher.",
     ),
     Picture(
         "The best and the worst",
