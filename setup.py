@@ -115,10 +115,13 @@ setup(
         "torchmetrics": ["torchmetrics>=1.0"],
         "ray": ["ray[data]>=2.60"],
         "heif": ["pillow-heif>=0.18"],
+        "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],  # and torch>=2.9; onnxruntime checks the file
+        "docs": ["sphinx>=8", "furo>=2024.8", "myst-parser>=4", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],
         "test": [
             *("pytest>=8", "pytest-xdist>=3.5", "hypothesis", "setuptools>=70.1,<82"),
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),
             *("moto[server]>=5", "s3fs>=2024.6.1"),  # an object store on the loopback
+            *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "playwright>=1.45"),
         ],
     },
     entry_points={

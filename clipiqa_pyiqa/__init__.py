@@ -11,6 +11,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .comparison import compare
+    from .export import export_onnx
     from .figures import agreement, demo, pairs, radar, rank, sweep
     from .learning import fit, search_prompts, train
     from .loss import CLIPIQALoss
@@ -31,6 +32,7 @@ __all__ = [
     "compare",
     "demo",
     "draw_maps",
+    "export_onnx",
     "filter_shards",
     "fit",
     "is_active",
@@ -49,6 +51,7 @@ __getattr__, __dir__ = lazily(
     __name__,
     {  # what people call, imported when it is first asked for, so that this import does not wait for torch
         "compare": "comparison",
+        "export_onnx": "export",
         **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
         **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
         "CLIPIQALoss": "loss",

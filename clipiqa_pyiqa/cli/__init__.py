@@ -25,6 +25,7 @@ COMMANDS = {  # name: (the folder of its module, its help)
     "prompts search": ("learning", "find the prompt pairs that agree best with scores that people gave"),
     "train": ("learning", "learn the prompts of CLIP-IQA+ from scores that people gave"),
     "fit": ("learning", "fit a metric to a few rated photos of your own, in seconds"),
+    "export": ("setup", "write a metric as an ONNX file, for where there is no PyTorch"),
     "weights": ("setup", "show where every checkpoint would come from, or fill a folder with them"),
     "verify": ("setup", "check the weights at hand against published scores"),
     "radar": ("comparing", "the look and feel of images on radar charts"),

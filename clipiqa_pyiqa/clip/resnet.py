@@ -72,7 +72,7 @@ class ModifiedResNet:
         """
         wants_gradient = torch.is_grad_enabled() and x.requires_grad
         moments = []
-        for y in self.trunk.stages(x.to(self.dtype), wants_gradient):
+        for y in self.trunk.stages(x.to(self.dtype), wants_gradient or is_traced()):
             moments.append(channel_moments(y.flatten(2).to(self.pool.dtype)))
         return self.pool(y, pos_embedding), torch.cat(moments, dim=1)
 

@@ -66,7 +66,7 @@ class Spatial:
         self.weight, self.bias = weight.to(device, dtype), bias.to(device, dtype)
 
     def out(self, size: int) -> int:
-        return -(-size // self.stride)
+        return (size + self.stride - 1) // self.stride  # ONNX divides towards zero
 
     def after(self, size: int) -> int:
         """Rows of padding below, or columns on the right, of a map of that size."""

@@ -18,7 +18,7 @@ from ...weights.compact import Layout
 from ..frozen import keep_positive
 from ..gradient import CPU_SHARED_PIXELS, anchor_of, is_general, is_traced, only_once
 from .blocks import TOP, Bits, Block, Pointwise, Spatial, pack_between
-from .moments import CELL, Readout, Tap, grid, joined, plain_moments, pooled, pull_back_rows
+from .moments import CELL, Readout, Tap, exact, grid, joined, plain_moments, pooled, pull_back_rows
 from .rows import Strips, rebatched
 
 CPU_STRIP_BYTES = 4 << 20
@@ -127,7 +127,7 @@ class Trunk:
         """Moments ``(N, 2, C)`` and, if asked, those of cells ``(N, 2, C, h, w)``, else of none."""
         sizes = self.sizes((x.shape[2], x.shape[3]))
         shape = (x.shape[0], 2, *(grid(*sizes[0]) if local else (0, 0)), sum(self.widths))
-        cells = torch.empty(shape, dtype=self.wide, device=x.device).permute(0, 1, 4, 2, 3)  # (N, 2, C, h, w)
+        cells = exact(torch.empty(shape, dtype=self.wide, device=x.device)).permute(0, 1, 4, 2, 3)  # (N, 2, C, h, w)
         taps = [
             Tap(size[0], side, part if local else None, self.wide, keep=tape is not None)
             for size, side, part in zip(
