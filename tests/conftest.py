@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from forked import Forked
 from seeded import save_seeded
 from seeded_compact import save_compact
 
@@ -48,3 +49,11 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"the larger test images are not at hand: no folder {folder.name}/data beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Forked]:
+    """Runs commands in processes of their own, quickly."""
+    jobs = Forked()
+    yield jobs
+    jobs.close()

@@ -135,9 +135,11 @@ def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
 def _folder_set(label: str, options: dict[str, Any]) -> DataSet:
     check_keys(options, FOLDER_KEYS, f"data set {label!r}")
     folder = Path(options["folder"]).expanduser()
+    if not folder.is_dir():
+        raise CompareError(f"the folder {str(folder)!r} is missing.")
     paths = [os.path.abspath(path) for path in images_in(folder)]
     if not paths:
-        raise CompareError(f"the folder {str(folder)!r} {'holds no image files' if folder.is_dir() else 'is missing'}.")
+        raise CompareError(f"the folder {str(folder)!r} holds no image files.")
     return _ours(label, paths, None, options)
 
 

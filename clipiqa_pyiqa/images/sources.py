@@ -104,8 +104,10 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Input
         if not names:
             inputs.problems["-"] = "the list on standard input is empty"
         for name in names:
-            found = list(_files(name, globs=argument != "-"))
-            if not found:
+            unreadable: dict[str, str] = {}
+            found = list(_files(name, unreadable, globs=argument != "-"))
+            inputs.problems |= unreadable
+            if not found and not unreadable:
                 inputs.problems[name] = _nothing(name)
             for path in found:
                 identity = os.path.abspath(path)
@@ -126,16 +128,34 @@ def sources_of(
             yield item
             continue
         name = os.fspath(item)
-        files = _files(name)
-        first = next(files, None)
-        yield NoImage(name, f"{_nothing(name)}.") if first is None else FileSource(first)
-        yield from map(FileSource, files)
+        unreadable: dict[str, str] = {}
+        found = False
+        for path in _files(name, unreadable):
+            found = True
+            yield FileSource(path)
+        problems = unreadable if found or unreadable else {name: _nothing(name)}
+        yield from (NoImage(each, f"{problem}.") for each, problem in problems.items())
 
 
-def images_in(folder: str | os.PathLike[str]) -> Iterator[str]:
-    """The image files in a folder and its sub-folders, by suffix, sorted; hidden ones are skipped."""
+def images_in(folder: str | os.PathLike[str], unreadable: dict[str, str] | None = None) -> Iterator[str]:
+    """The image files in a folder and its sub-folders, by suffix, sorted; hidden ones are skipped.
+
+    Args:
+        folder: The folder.
+        unreadable: Receives folders that cannot be read -> why, as a clause.
+
+    Raises:
+        ImageError: A folder cannot be read, and nobody asked which.
+    """
     suffixes = image_suffixes()
-    for parent, folders, files in os.walk(folder):
+
+    def note(error: OSError) -> None:
+        problem = f"the folder {error.filename!r} cannot be read: {reason(error)}"
+        if unreadable is None:
+            raise ImageError(f"{problem}.") from error
+        unreadable[error.filename] = problem
+
+    for parent, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
@@ -153,14 +173,14 @@ def _from_stdin(null_separated: bool) -> list[str]:
     return [os.fsdecode(name.rstrip(b"\r")) for name in names if name.strip()]
 
 
-def _files(name: str, globs: bool = True) -> Iterator[str]:
+def _files(name: str, unreadable: dict[str, str], globs: bool = True) -> Iterator[str]:
     if os.path.isdir(name):
-        yield from images_in(name)
+        yield from images_in(name, unreadable)
     elif os.path.lexists(name):
         yield name
     elif globs and glob.has_magic(name):
         for match in sorted(glob.glob(name, recursive=True)):
-            yield from _files(match, globs=False)
+            yield from _files(match, unreadable, globs=False)
 
 
 def _nothing(name: str) -> str:

@@ -219,7 +219,8 @@ def _publish(output: Output, header: Header) -> None:
 
     def rows() -> Iterator[Row]:
         records = read_journal(output.journal, damage)
-        next(records, None)
+        if "head" not in next(records, {}):
+            damage.append("line 1")
         return (Row.from_dict(record, header.columns) for record in records)
 
     with replacing(output.path) as partial:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import CLIPIQAError
 from ..options.model import positive
-from ..options.signals import Terminated, sigterm_as_interrupt
+from ..options.signals import on_interrupt
 
 FORMATS = ("table", "csv", "markdown", "latex")
 EPILOG = """\
@@ -86,22 +86,18 @@ def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: di
 
     logging.basicConfig(format="clipiqa compare: %(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
-    out = options.get("out")
+    args.out = out = options.get("out")
     if "device" in options:
         from ..options.device import find_device
 
         options["device"] = find_device(options["device"])
-    try:
-        with sigterm_as_interrupt(), _Bar(hidden=args.quiet or not _is_main()) as bar:
-            comparison = compare(
-                metrics, data_sets, **options, resume=args.resume, overwrite=args.overwrite, progress=bar.show,
-                trust_weights=args.trust_weights,
-                settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
-            )  # fmt: skip
-    except KeyboardInterrupt as error:
-        hint = f" --out {out} --resume goes on from here" if out else " nothing was kept, as there is no --out"
-        print(f"clipiqa compare: interrupted;{hint}", file=sys.stderr)
-        return 143 if isinstance(error, Terminated) else 130
+    hint = f"--out {out} --resume goes on from here" if out else "nothing was kept, as there is no --out"
+    with on_interrupt(hint), _Bar(hidden=args.quiet or not _is_main()) as bar:
+        comparison = compare(
+            metrics, data_sets, **options, resume=args.resume, overwrite=args.overwrite, progress=bar.show,
+            trust_weights=args.trust_weights,
+            settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
+        )  # fmt: skip
     if not _is_main():
         return 0
     if out:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 from ...errors import CLIPIQAError, ImageError
 from ...scoring.result_files import FORMATS, Output, ResultWriter, format_of, write_to
 from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
-from ..options.signals import Terminated, sigterm_as_interrupt
+from ..options.signals import on_interrupt
 
 if TYPE_CHECKING:
     from ...prompts.pairs import Columns
@@ -103,13 +103,14 @@ def run(args: argparse.Namespace) -> int:
     columns = None if args.learned_prompts is not None else _columns(args)
     metric = build_learned(args, device) if columns is None else build_metric(args, columns, device)
     sources = inputs.sources
-    run = score_paths(
-        metric, sources, columns, device=device, batch_size=args.batch_size, workers=args.workers,
-        damaged=args.damaged, out=output, **image_limits(args),
-    )  # fmt: skip
-    names = [printable(source.name) for source in sources] if run.names is None else run.names
-    writer = None if output else write_to(_raw_stdout(), args.format or "table", run.header, names)
-    return _Progress(args, len(names), run.kept).follow(run, writer)
+    with on_interrupt("--resume goes on from here") if output else contextlib.nullcontext():
+        run = score_paths(
+            metric, sources, columns, device=device, batch_size=args.batch_size, workers=args.workers,
+            damaged=args.damaged, out=output, **image_limits(args),
+        )  # fmt: skip
+        names = [printable(source.name) for source in sources] if run.names is None else run.names
+        writer = None if output else write_to(_raw_stdout(), args.format or "table", run.header, names)
+        return _Progress(args, len(names), run.kept).follow(run, writer)
 
 
 @dataclass
@@ -130,7 +131,7 @@ class _Progress:
         start = time.monotonic()
         try:
             with (
-                sigterm_as_interrupt(), writer or contextlib.nullcontext(), contextlib.closing(run),
+                writer or contextlib.nullcontext(), contextlib.closing(run),
                 tqdm(total=self.total, unit="image", disable=hidden) as bar,
             ):  # fmt: skip
                 for row in run:
@@ -144,9 +145,8 @@ class _Progress:
                     bar.update()
         except KeyboardInterrupt as error:
             rest = self.total - self.scored - self.failed
-            hint = "; --resume goes on from here" if self.args.out else ""
-            print(f"clipiqa score: interrupted: {self._summary(start)}, {rest} left{hint}", file=sys.stderr)
-            return 143 if isinstance(error, Terminated) else 130
+            hint = ["--resume goes on from here"] if self.args.out else []
+            raise type(error)(f"{self._summary(start)}, {rest} left", *hint) from error
         if not self.args.quiet:
             print(f"clipiqa score: {self._summary(start)}", file=sys.stderr)
         return 1 if self.failed else 0
