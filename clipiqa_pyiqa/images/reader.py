@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from ..arguments import checked
 from ..errors import ImageError
 from .formats import readable_formats
 from .jpeg_damage import decode_jpeg
@@ -122,6 +123,7 @@ class _StrictDecoding:
 strict_decoding = _StrictDecoding()
 
 
+@checked
 def read_image(
     source: str | os.PathLike[str] | ImageSource,
     *,

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..errors import ImageError, first_of
+from ..arguments import checked
+from ..errors import ImageError, first_of, shown
 from .formats import image_suffixes
 
 
@@ -86,6 +87,7 @@ class Inputs:
         return [*nothing, *map(FileSource, self.paths)]
 
 
+@checked
 def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Inputs:
     """Resolve paths as typed.
 
@@ -97,6 +99,9 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Input
         arguments: The paths.
         null_separated: The names on standard input end with a NUL byte, as from ``find -print0``, not with the line.
     """
+    arguments = list(arguments)
+    if wrong := [argument for argument in arguments if not isinstance(argument, str)]:
+        raise ImageError(f"a path is a text, but {shown(wrong[0])} ({type(wrong[0]).__name__}) came.")
     inputs = Inputs()
     seen: set[str] = set()
     for argument in arguments:
@@ -123,7 +128,11 @@ def sources_of(
     """Sources as they come, found one after the other: paths stand for what :func:`find_inputs` says (no ``-``)."""
     if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable):
         given = [given]
-    for item in given:
+    try:
+        items = iter(given)
+    except TypeError:
+        raise ImageError(f"images are a path or a list of them, but {shown(given)} came.") from None
+    for item in items:
         if not isinstance(item, str | os.PathLike):
             yield item
             continue

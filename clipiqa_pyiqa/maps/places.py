@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..arguments import checked
+
 if TYPE_CHECKING:
     from ..metric import CLIPIQA
     from ..prompts.pairs import Columns, Prompts
 
 
+@checked
 def quality_map(
     metric: CLIPIQA, x: Tensor, prompts: Prompts | Columns = None, *, smooth: bool = True, upsample: bool = False
 ) -> Tensor:
