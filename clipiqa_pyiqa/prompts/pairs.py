@@ -149,9 +149,9 @@ def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, 
     is. Otherwise as :func:`parse_prompts`.
     """
     if isinstance(prompts, Mapping):
-        if isinstance(prompts, Columns):
+        if isinstance(prompts, Columns) and prompts:
             return Columns(prompts)
-        if not all(
+        if not prompts or not all(
             isinstance(name, str) and isinstance(pairs, list | tuple) and pairs for name, pairs in prompts.items()
         ):
             raise PromptError(f"score columns are names with lists of prompt pairs, but {shown(dict(prompts))} came.")

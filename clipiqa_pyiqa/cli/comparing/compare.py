@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from ...errors import CLIPIQAError
-from ..options.model import positive
+from ..options.model import add_memory_option, positive
 from ..options.signals import on_interrupt
 
 FORMATS = ("table", "csv", "markdown", "latex")
@@ -46,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how("--published", choices=("paper", "pyiqa"), help="whose values to show where both publish one")
     how("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; default: cuda if there is one, else cpu")
     how("--batch-size", type=positive, metavar="N", help="images of equal size that share a pass (default: 8)")
+    add_memory_option(how)
     how("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
     results = parser.add_argument_group("results").add_argument
     results("--out", metavar="DIR", help="folder for per-image scores, tables, pictures and report")
@@ -83,7 +84,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: dict[str, Any]) -> int:
     from ...comparison import compare
+    from ...images.memory import limit_memory
 
+    limit_memory(args.memory)
     logging.basicConfig(format="clipiqa compare: %(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
     args.out = out = options.get("out")

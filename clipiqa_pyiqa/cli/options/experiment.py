@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, experiment: Callable[..., ExperimentResult], *
     from .model import build_metric
 
     check_resume(args, "folder")
-    prepare_pil(args.huge)
+    prepare_pil(args.huge, args.memory)
     device = find_device(args.device)
     bars: list[tqdm] = []
 
