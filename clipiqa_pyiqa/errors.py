@@ -33,6 +33,16 @@ class ConfigError(CLIPIQAError):
     """A configuration file that cannot be read or followed."""
 
 
+class OptionError(CLIPIQAError, TypeError):
+    """An argument of a wrong kind. A ``TypeError``, too, for those who catch that."""
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """A value as a message quotes it: its repr on one line, cut to a readable length."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def first_of(messages: Iterable[str]) -> str:
     """The first of one or more messages and how many more there are, as the beginning of a sentence."""
     first, *others = messages

@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .arguments import checked
 from .clip.gradient import clamped, general_path, per_image, untraceable
 from .clip.resnet import MIN_SIDE
-from .errors import CLIPIQAError, ImageError, PromptError
+from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .head import margins, sigmoid
 from .metric import CLIPIQA, Prompts
 
@@ -85,6 +86,7 @@ class CLIPIQALoss(nn.Module):
         True
     """
 
+    @checked
     def __init__(
         self,
         prompts: Prompts = None,
@@ -125,7 +127,9 @@ class CLIPIQALoss(nn.Module):
             metric.check_map()
         self.local = local
         if crop is not None and (not isinstance(crop, int) or crop < MIN_SIDE):
-            raise CLIPIQAError(f"crop={crop!r} is not a crop's side: pass a whole number of at least {MIN_SIDE} px.")
+            raise CLIPIQAError(
+                f"crop={shown(crop)} is not a crop's side: pass a whole number of at least {MIN_SIDE} px."
+            )
         self.crop = crop
 
     metric: CLIPIQA
@@ -214,15 +218,16 @@ def _random_crops(images: Tensor, side: int) -> Tensor:
 
 
 def _known(option: str, value: Any, choices: Any) -> Any:
-    if not isinstance(value, str) or value not in get_args(choices):
-        raise CLIPIQAError(f"{option}={value!r} is not known: choose one of {', '.join(map(repr, get_args(choices)))}.")
+    names = get_args(choices)
+    if not isinstance(value, str) or value not in names:
+        raise CLIPIQAError(f"{option}={shown(value)} is not known: choose one of {', '.join(map(repr, names))}.")
     return value
 
 
 def _loss_weight(weight: Any) -> float:
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
         raise CLIPIQAError(
-            f"loss_weight={weight!r} is no weight: pass a finite number that is not negative, such as 0.1 "
+            f"loss_weight={shown(weight)} is no weight: pass a finite number that is not negative, such as 0.1 "
             "(YAML reads 1e-1 as text)."
         )
     return weight
@@ -234,7 +239,7 @@ def _range(input_range: Sequence[float]) -> tuple[float, float]:
     except (TypeError, ValueError):
         low = high = 0.0
     if not low < high:
-        raise CLIPIQAError(f"input_range={input_range!r} is no range: pass (low, high), such as (-1, 1).")
+        raise CLIPIQAError(f"input_range={shown(input_range)} is no range: pass (low, high), such as (-1, 1).")
     return low, high
 
 
@@ -245,9 +250,9 @@ def _weights(weights: Sequence[float] | None, pairs: int) -> Tensor:
     try:
         values = torch.tensor(weights, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError):
-        raise PromptError(f"prompt_weights={weights!r} are no numbers: pass one for each prompt pair.") from None
+        raise PromptError(f"prompt_weights={shown(weights)} are no numbers: pass one for each prompt pair.") from None
     if values.shape != (pairs,):
         raise PromptError(f"{values.numel()} prompt_weights came for {pairs} prompt pairs: pass one for each pair.")
     if not (values.isfinite().all() and values.min() >= 0 and values.sum() > 0):
-        raise PromptError(f"prompt_weights={weights!r} must be finite and not negative, with one above zero.")
+        raise PromptError(f"prompt_weights={shown(weights)} must be finite and not negative, with one above zero.")
     return values / values.sum()

@@ -7,14 +7,16 @@ else to standard error.
 
 from __future__ import annotations
 
+import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from ..errors import CLIPIQAError
 from .options.config import Parser
+from .options.signals import last_words, sigterm_as_interrupt
+from .options.streams import standard_streams
 
 COMMANDS = {  # name: (the folder of its module, its help)
     "demo": ("scoring", "score bundled photos and degraded versions of them, without any download"),
@@ -38,11 +40,41 @@ COMMANDS = {  # name: (the folder of its module, its help)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the ``clipiqa`` command; its exit code: 0 fine, 1 some inputs failed, 2 bad input, 130 interrupted."""
+    """Run the ``clipiqa`` command.
+
+    Returns:
+        Its exit code: 0 fine, 1 some inputs failed, 2 bad input or a full disk, 130 interrupted, 141 the reader of its
+        output left before it had all, 143 terminated.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # what ASCII or a code page of Windows cannot show becomes \\xNN
             stream.reconfigure(errors="backslashreplace")
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv, args = list(sys.argv[1:] if argv is None else argv), argparse.Namespace(command=None)
+
+    def name() -> str:
+        return " ".join(filter(None, ("clipiqa", args.command)))
+
+    def to_files() -> bool:
+        return any(getattr(args, option, None) is not None for option in ("out", "download_to"))
+
+    with standard_streams(name, to_files) as ended, sigterm_as_interrupt():
+        try:
+            return ended(_run(argv, args), None)
+        except CLIPIQAError as error:
+            print(f"{name()}: error: {error}", file=sys.stderr)
+            return ended(2, None)
+        except KeyboardInterrupt as error:
+            said, code = last_words(error)
+            print(f"{name()}: {said}", file=sys.stderr)
+            return ended(code, None)
+        except BrokenPipeError as error:  # `clipiqa score … | head`: the reader has gone
+            return ended(2, error)
+        except SystemExit as error:  # argparse's, or of standard output that cannot be written to
+            raise SystemExit(ended(error.code if isinstance(error.code, int) else 2, None)) from None
+
+
+def _run(argv: list[str], args: argparse.Namespace) -> int:
+    """Parse a command line into ``args``, and do what it says."""
     if " ".join(argv[:2]) in COMMANDS:  # a command of two words
         argv[:2] = [" ".join(argv[:2])]
     parser = Parser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
@@ -51,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = {name: subparsers.add_parser(name, help=said, description=said) for name, (_, said) in COMMANDS.items()}
     if argv[:1] and argv[0] in commands:
         command_module(argv[0]).configure(commands[argv[0]])
-    args = parser.parse_args(argv)
+    vars(args).update(vars(parser.parse_args(argv)))
     if args.version:
         from ..version import __version__
 
@@ -60,20 +92,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 2
-    try:
-        if getattr(args, "config_file", None):
-            commands[args.command].take_defaults(args)
-            args = parser.parse_args(argv)
-        return command_module(args.command).run(args)
-    except CLIPIQAError as error:
-        print(f"clipiqa {args.command}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"clipiqa {args.command}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `clipiqa score … | head`: the reader has gone, which is no error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    if getattr(args, "config_file", None):
+        commands[args.command].take_defaults(args)
+        vars(args).update(vars(parser.parse_args(argv)))
+    return command_module(args.command).run(args)
 
 
 def command_module(command: str) -> ModuleType:

@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image, ImageFile
 from torch import Tensor
 
+from ..arguments import check_path
 from ..errors import CLIPIQAError, ImageError, nearest
 from ..files.names import printable
 from ..files.yaml import check_keys
@@ -99,6 +100,7 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
     if target:
         from pyiqa import get_dataset_info
 
+        check_path("a data set", target)
         path = Path(target).expanduser()
         if str(target) in get_dataset_info() or not (path.suffix.lower() == ".csv" or path.exists()):
             return _pyiqa_set(label or str(target), str(target), options, data_root)
@@ -108,6 +110,8 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
     for key in ("csv", "folder", "root"):
         if not isinstance(options.get(key) or "", str | Path):
             raise CompareError(f"{key} of data set {label!r} must be a path, but is {options[key]!r:.80}.")
+        if options.get(key):
+            check_path(key, options[key])
     if "csv" in options:
         return _csv_set(label, options)
     if "folder" in options:
@@ -135,9 +139,11 @@ def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
 def _folder_set(label: str, options: dict[str, Any]) -> DataSet:
     check_keys(options, FOLDER_KEYS, f"data set {label!r}")
     folder = Path(options["folder"]).expanduser()
+    if not folder.is_dir():
+        raise CompareError(f"the folder {str(folder)!r} is missing.")
     paths = [os.path.abspath(path) for path in images_in(folder)]
     if not paths:
-        raise CompareError(f"the folder {str(folder)!r} {'holds no image files' if folder.is_dir() else 'is missing'}.")
+        raise CompareError(f"the folder {str(folder)!r} holds no image files.")
     return _ours(label, paths, None, options)
 
 

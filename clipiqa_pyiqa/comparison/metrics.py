@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import WeightsError, nearest
+from ..errors import WeightsError, nearest, shown
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA
@@ -200,7 +200,7 @@ def _look_up(specification: Specification) -> MetricSpec:
 def _ready(specification: Specification) -> MetricSpec:
     made = specification.target
     if not callable(made):
-        raise CompareError(f"a metric is a name, options, or something to call with images, but {made!r:.80} came.")
+        raise CompareError(f"a metric is a name, options, or something to call with images, but {shown(made)} came.")
     name = specification.label or getattr(made, "metric_name", type(made).__name__)
     if getattr(made, "metric_mode", "NR") != "NR":
         raise CompareError(f"metric {name!r} needs a reference image: only no-reference metrics are compared here.")

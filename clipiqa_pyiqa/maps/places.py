@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..arguments import checked
 from .finer import check_finer, enlarged, window_map
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ..prompts.pairs import Columns, Prompts
 
 
+@checked
 def quality_map(
     metric: CLIPIQA,
     x: Tensor,

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from ..arguments import checked
 from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.locking import locked
@@ -42,6 +43,7 @@ def format_of(path: Path) -> str:
         raise ResultsError(f"the suffix of {str(path)!r} names no format: use one of {known}, or --format.") from None
 
 
+@checked
 def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
     """Read a csv, jsonl or parquet file that ``clipiqa score`` wrote, or what is left of an interrupted run.
 
@@ -243,7 +245,8 @@ def _publish(output: Output, header: Header) -> None:
 
     def rows() -> Iterator[Row]:
         records = read_journal(output.journal, damage)
-        next(records, None)
+        if "head" not in next(records, {}):
+            damage.append("line 1")
         return (Row.from_dict(record, header.columns) for record in records)
 
     with replacing(output.path) as partial:

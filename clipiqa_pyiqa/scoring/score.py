@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
+from ..arguments import checked
 from ..clip.device import find_device
 from ..errors import ImageError
 from ..files.writing import check_output
@@ -65,6 +66,7 @@ class ScoringRun(Iterator[Row]):
         self._rows.close()
 
 
+@checked
 def score_paths(
     metric: Any,
     paths: Paths,

@@ -14,7 +14,7 @@ from ...errors import CLIPIQAError, ImageError
 from ...scoring.result_files import FORMATS, Output, ResultWriter, format_of, write_to
 from ..options.config import add_config
 from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
-from ..options.signals import Terminated, sigterm_as_interrupt
+from ..options.signals import on_interrupt
 from . import score_shards
 
 if TYPE_CHECKING:
@@ -121,19 +121,20 @@ def run(args: argparse.Namespace) -> int:
     from ...scoring.rows import printable
     from ...scoring.score import score_paths
 
-    prepare_pil(args.huge)
+    prepare_pil(args.huge, args.memory)
     device = find_device(args.device)
     columns = None if args.learned_prompts is not None else _columns(args)
     metric = build_learned(args, device) if columns is None else build_metric(args, columns, device)
-    if by_shard:
-        return score_shards.run(args, found, metric, columns, device)
-    run = score_paths(
-        metric, found.items, columns, device=device, batch_size=args.batch_size, workers=args.workers,
-        damaged=args.damaged, map_stats=args.map_stats, out=output, **image_limits(args),
-    )  # fmt: skip
-    names = [printable(item.name) for item in found.items] if run.names is None else run.names
-    writer = None if output else write_to(_raw_stdout(), args.format or "table", run.header, names)
-    code = _Progress(args, None if found.has_shards else len(names), run.kept).follow(run, writer)
+    with on_interrupt("--resume goes on from here") if output else contextlib.nullcontext():
+        if by_shard:
+            return score_shards.run(args, found, metric, columns, device)
+        run = score_paths(
+            metric, found.items, columns, device=device, batch_size=args.batch_size, workers=args.workers,
+            damaged=args.damaged, map_stats=args.map_stats, out=output, **image_limits(args),
+        )  # fmt: skip
+        names = [printable(item.name) for item in found.items] if run.names is None else run.names
+        writer = None if output else write_to(_raw_stdout(), args.format or "table", run.header, names)
+        code = _Progress(args, None if found.has_shards else len(names), run.kept).follow(run, writer)
     if (note := skipped_note(found.all_skipped)) and not args.quiet:
         print(f"clipiqa score: {note}", file=sys.stderr)
     return code
@@ -157,7 +158,7 @@ class _Progress:
         start = time.monotonic()
         try:
             with (
-                sigterm_as_interrupt(), writer or contextlib.nullcontext(), contextlib.closing(run),
+                writer or contextlib.nullcontext(), contextlib.closing(run),
                 tqdm(total=self.total, unit="image", disable=hidden) as bar,
             ):  # fmt: skip
                 for row in run:
@@ -171,9 +172,8 @@ class _Progress:
                     bar.update()
         except KeyboardInterrupt as error:
             rest = "some" if self.total is None else self.total - self.scored - self.failed
-            hint = "; --resume goes on from here" if self.args.out else ""
-            print(f"clipiqa score: interrupted: {self._summary(start)}, {rest} left{hint}", file=sys.stderr)
-            return 143 if isinstance(error, Terminated) else 130
+            hint = ["--resume goes on from here"] if self.args.out else []
+            raise type(error)(f"{self._summary(start)}, {rest} left", *hint) from error
         if not self.args.quiet:
             print(f"clipiqa score: {self._summary(start)}", file=sys.stderr)
         return 1 if self.failed else 0

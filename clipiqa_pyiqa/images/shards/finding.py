@@ -173,7 +173,10 @@ class _Finder:
         if self._features:
             self._add_features([prefix + each for each in _files_below(path)])
             return
-        images = [prefix + image for image in images_in(path, self.found.skipped)]
+        unreadable: dict[str, str] = {}
+        images = [prefix + image for image in images_in(path, unreadable, self.found.skipped)]
+        for each, problem in unreadable.items():
+            self.nothing(prefix + each, problem)
         others = [] if images else [prefix + each for each in _files_below(path)]
         for each in images or _shards_among(others):
             self._add_file(each)
