@@ -36,6 +36,7 @@ setup(
             "report/report.*",
             "report/templates/*",
             "comparison/report/templates/*",
+            "methods/templates/*",
         ]
     },
     python_requires=">=3.10",

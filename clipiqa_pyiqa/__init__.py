@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .figures import agreement, demo, pairs, radar, rank, sweep
     from .learning import fit, search_prompts, train
     from .loss import CLIPIQALoss
+    from .methods import gate, table
     from .metric import CLIPIQA
     from .scoring import score_paths
 
@@ -21,6 +22,7 @@ _LATE = {  # what people call -> its module, imported when first asked for, so t
     **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
     **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
     **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
+    **dict.fromkeys(("gate", "table"), "methods"),
 }
 __all__ = [
     "CLIPIQA",
@@ -34,6 +36,7 @@ __all__ = [
     "compare",
     "demo",
     "fit",
+    "gate",
     "is_active",
     "pairs",
     "radar",
@@ -41,6 +44,7 @@ __all__ = [
     "score_paths",
     "search_prompts",
     "sweep",
+    "table",
     "train",
 ]
 

@@ -20,6 +20,8 @@ COMMANDS = {  # name: (the folder of its module, its help)
     "demo": ("scoring", "score bundled photos and degraded versions of them, without any download"),
     "score": ("scoring", "score photos: files, folders, globs or a list on standard input"),
     "compare": ("comparing", "metrics side by side on data sets, with correlations, intervals and published values"),
+    "table": ("comparing", "several methods in one table: means, best and second best, paired differences"),
+    "gate": ("comparing", "whether a second run over the same inputs got worse, for CI"),
     "prompts": ("scoring", "list the named prompt pairs"),
     "prompts search": ("learning", "find the prompt pairs that agree best with scores that people gave"),
     "train": ("learning", "learn the prompts of CLIP-IQA+ from scores that people gave"),

@@ -49,12 +49,14 @@ class DataSet:
         name: As shown, unique in a comparison.
         paths: The images, absolute, each once.
         mos: Opinion scores in the data set's own scale, or None.
-        load: Index -> ``(3, H, W)``, RGB: uint8, or floats in [0, 1]. Raises :class:`ImageError`.
+        load: Index -> ``(3, H, W)``, RGB: uint8, or floats in [0, 1]; with its reference behind it, ``(6, H, W)``.
+            Raises :class:`ImageError`.
         lower_better: Whether a lower opinion score means a better image (DMOS).
         note: What it is: split, size, subset.
         published_as: Its name in :mod:`.published`, or empty.
         identity: Hash of everything that the pixels depend on but the files.
         table: The file that names the images and their scores, or empty.
+        no_reference: Index -> why an image came without its reference.
     """
 
     name: str
@@ -66,6 +68,7 @@ class DataSet:
     published_as: str = ""
     identity: str = ""
     table: str = ""
+    no_reference: Callable[[int], str] = lambda index: "there are no reference images"
 
 
 def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[DataSet]:

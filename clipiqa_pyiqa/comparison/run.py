@@ -21,7 +21,7 @@ from ..files.names import file_name
 from ..images.batches import default_workers
 from .datasets import DataSet, parse_data_sets
 from .distributed import Processes, connected, processes_of_environment
-from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics
+from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics, takes_weights
 from .pipeline import Options, Progress, score_data_set
 from .published import SOURCES
 from .results import Comparison, DataSetResult, MetricResult, check_results
@@ -83,13 +83,13 @@ def compare(
     processes = processes_of_environment()
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root)
     options = Options(
-        _device(device, processes),
-        _at_least(1, "batch_size", batch_size),
-        _at_least(1, "workers", default_workers() if workers is None else workers),
-        _seed(seed),
+        pick_device(device, processes),
+        at_least(1, "batch_size", batch_size),
+        at_least(1, "workers", default_workers() if workers is None else workers),
+        check_seed(seed),
         progress or (lambda *_: None),
     )
-    _at_least(0, "bootstrap", bootstrap)
+    at_least(0, "bootstrap", bootstrap)
     check_weights(specs, trust_weights)
     if published not in ("", *SOURCES):
         raise CompareError(f"published values are those of {' or '.join(map(repr, SOURCES))}, but {published!r} came.")
@@ -102,7 +102,7 @@ def compare(
         stores = _stores(folder, sets, processes, resume, overwrite)
         if not processes.is_main:
             processes.wait()  # until the main one has fetched what metrics fetch
-        built = {spec.label: _build(spec, options) for spec in specs}
+        built = {spec.label: build_or_reason(spec, options) for spec in specs}
         if processes.is_main:
             processes.wait()
         groups = group_metrics([metric for metric in built.values() if isinstance(metric, BuiltMetric)])
@@ -120,7 +120,7 @@ def compare(
             if processes.is_main and folder is not None:
                 results[-1].save_scores(folder / "scores")
         processes.wait()
-    known = {**_settings(processes, options), "bootstrap": str(bootstrap), "seed": str(seed), **(settings or {})}
+    known = {**settings_of(processes, options), "bootstrap": str(bootstrap), "seed": str(seed), **(settings or {})}
     return Comparison(tuple(results), known)
 
 
@@ -152,7 +152,7 @@ def _data_set_result(
         entries = store.entries.get(metric.key, {}) if isinstance(metric, BuiltMetric) else {}
         entries = {path: entries[path] for path in paths if path in entries}
         columns[spec.label] = pandas.Series({path: entry.score for path, entry in entries.items()}, paths, float)
-        results[spec.label] = _metric_result(spec, metric, entries, len(paths))
+        results[spec.label] = metric_result(spec, metric, entries, len(paths))
     return DataSetResult(
         data.name,
         pandas.DataFrame(columns, index=paths, dtype=float),
@@ -166,7 +166,7 @@ def _data_set_result(
     )
 
 
-def _metric_result(
+def metric_result(
     spec: MetricSpec, metric: BuiltMetric | str, entries: Mapping[str, Entry], images: int
 ) -> MetricResult:
     failures = {path: entry.error for path, entry in entries.items() if entry.error}
@@ -227,16 +227,14 @@ def _stores(
     return stores
 
 
-def _build(spec: MetricSpec, options: Options) -> BuiltMetric | str:
+def build_or_reason(spec: MetricSpec, options: Options) -> BuiltMetric | str:
     """The metric, or why it cannot be built."""
     try:
         return build_metric(spec, options.device, options.seed)
     except Exception as error:
-        hint = (
-            "; if its weights cannot be fetched, name a local file in its options (pretrained_model_path=FILE)"
-            if isinstance(error, OSError)
-            else ""
-        )
+        fetched = isinstance(error, OSError) and takes_weights(spec)
+        hint = "; if its weights cannot be fetched, name a local file in its options (pretrained_model_path=FILE)"
+        hint = hint if fetched else ""
         why = f"it cannot be built: {reason(error)}{hint}."
         log.warning("metric %s: %s", spec.label, why)
         return why
@@ -248,7 +246,7 @@ def _versions() -> dict[str, str]:
     return {package: version(package) for package in packages}
 
 
-def _settings(processes: Processes, options: Options) -> dict[str, str]:
+def settings_of(processes: Processes, options: Options) -> dict[str, str]:
     device = options.device
     return {
         **_versions(),
@@ -260,7 +258,7 @@ def _settings(processes: Processes, options: Options) -> dict[str, str]:
     }
 
 
-def _device(device: str | torch.device | None, processes: Processes) -> torch.device:
+def pick_device(device: str | torch.device | None, processes: Processes) -> torch.device:
     """The device; of several GPUs, each process its own."""
     found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if found.type == "cuda" and found.index is None:
@@ -268,13 +266,13 @@ def _device(device: str | torch.device | None, processes: Processes) -> torch.de
     return found
 
 
-def _at_least(lowest: int, name: str, value: int) -> int:
+def at_least(lowest: int, name: str, value: int) -> int:
     if value < lowest:
         raise CompareError(f"{name} must be at least {lowest}, but is {value}.")
     return value
 
 
-def _seed(seed: int) -> int:
+def check_seed(seed: int) -> int:
     if not 0 <= seed < 1 << 32:  # what numpy takes
         raise CompareError(f"seed must be between 0 and {(1 << 32) - 1}, but is {seed}.")
     return seed

@@ -18,6 +18,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ..errors import ImageError
 from ..files.names import one_line
@@ -61,15 +62,20 @@ def plot(figure: Figure, description: str) -> Markup:
     return Markup(f'<figure class="card plot">{drawing}</figure>')
 
 
-def image(path: str) -> Markup:
-    """A small JPEG of the file, or words if it cannot be read any more."""
+def image(path: str, side: int = _THUMBNAIL) -> Markup:
+    """A small JPEG of the file, at most ``side`` pixels long, or words if it cannot be read any more."""
     try:
-        picture = thumbnail(path, _THUMBNAIL)
+        picture = thumbnail(path, side)
     except ImageError:
         return Markup('<span class="soft">cannot be read</span>')
+    return embedded(picture, Path(path).name, format="JPEG", quality=_JPEG_QUALITY, optimize=True)
+
+
+def embedded(picture: Image.Image, description: str, *, format: str = "PNG", **options: Any) -> Markup:
+    """A picture inside the page, at its own size."""
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    picture.save(buffer, format, **options)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return Markup('<img src="data:image/jpeg;base64,{}" alt="{}" width="{}" height="{}">').format(
-        data, one_line(Path(path).name), picture.width, picture.height
+    return Markup('<img src="data:image/{};base64,{}" alt="{}" width="{}" height="{}">').format(
+        format.lower(), data, one_line(description), picture.width, picture.height
     )
