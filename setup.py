@@ -69,6 +69,7 @@ setup(
         "test": [
             *("pytest>=8", "hypothesis", "setuptools>=70.1,<82"),
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),
+            "scikit-image",  # psnr of the methods' table is checked against its
         ],
     },
     entry_points={

@@ -48,7 +48,7 @@ def _finding(found: MethodTable, test_set: str) -> Markup:
         for method, value in found.values[test_set, label].items():
             if value.rank == 1:
                 best.setdefault(method, []).append(label)
-    where = Markup("On <b>{}</b> ").format(one_line(test_set)) if test_set else Markup("")
+    where = Markup("On <b>{}</b>: ").format(one_line(test_set)) if test_set else Markup("")
     if not best:
         return where + "nothing tells the methods apart."
     said = [Markup("<b>{}</b> is best in {}").format(one_line(m), ", ".join(labels)) for m, labels in best.items()]

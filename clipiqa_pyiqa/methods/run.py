@@ -272,7 +272,12 @@ def _scores(
     for name in pictures.names:
         for method in pictures.methods:
             key = next(keys)
-            row = {"test_set": where[name], "image": name, "method": method, "path": pictures.files[method][name]}
+            row: dict[str, Any] = {
+                "test_set": where[name],
+                "image": name,
+                "method": method,
+                "path": pictures.files[method][name],
+            }
             for label, column in columns.items():
                 if not column.of_sets:
                     row[label] = _score(built[label], store, key)

@@ -34,7 +34,7 @@ def to_csv(comparison: Comparison) -> str:
     return csv_of(lines, comparison.frame())
 
 
-def differencescsv_of(comparison: Comparison) -> str:
+def differences_csv(comparison: Comparison) -> str:
     """``Comparison.differences`` likewise."""
     return csv_of(["SROCC of the first less that of the second, by a paired bootstrap"], comparison.differences())
 
