@@ -37,6 +37,7 @@ setup(
             "report/templates/*",
             "comparison/report/templates/*",
             "methods/templates/*",
+            "browsing/templates/*",
         ]
     },
     python_requires=">=3.10",

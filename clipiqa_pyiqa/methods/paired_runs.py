@@ -17,7 +17,7 @@ from ..errors import CLIPIQAError, nearest
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
 from ..images.naming import few
-from ..scoring.any_scores import AnyScores, matching_names, read_any_scores
+from ..scoring.any_scores import AnyScores, low_is_good, matching_names, read_any_scores
 from ..stats import Difference, holm, paired_differences
 from .results import at_best_by_signs
 
@@ -279,9 +279,7 @@ def _directions(runs: Sequence[AnyScores], names: Sequence[str], given: Iterable
         heads = [", low is good" in run.provenance.get("prompts", "") for run in runs]
         low = dict.fromkeys(names, all(heads))
     else:
-        from pyiqa.default_model_configs import DEFAULT_CONFIGS
-
-        low = {name: bool(DEFAULT_CONFIGS.get(name.lower(), {}).get("lower_better")) for name in names}
+        low = {name: low_is_good(name) for name in names}
     return low | dict.fromkeys(given, True)
 
 

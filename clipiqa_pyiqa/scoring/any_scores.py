@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
 import os
+import runpy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +58,21 @@ class AnyScores:
     def ours(self) -> bool:
         """Whether ``clipiqa score`` made it, so that high is good, unless a fitted head says otherwise."""
         return "backbone" in self.provenance
+
+
+def low_is_good(column: str) -> bool:
+    """Whether a column is called like a metric of pyiqa's of which low is good, such as ``'niqe'``."""
+    return bool(_pyiqas_metrics().get(column.strip().lower(), {}).get("lower_better"))
+
+
+@cache
+def _pyiqas_metrics() -> Mapping[str, Mapping[str, Any]]:
+    """pyiqa's list of its metrics, read without importing pyiqa, which takes seconds."""
+    package = importlib.util.find_spec("pyiqa")
+    for folder in (package.submodule_search_locations or ()) if package else ():
+        with contextlib.suppress(OSError, AttributeError):
+            return runpy.run_path(os.path.join(folder, "default_model_configs.py"))["DEFAULT_CONFIGS"]
+    return {}
 
 
 def is_score_file(path: str | os.PathLike[str]) -> bool:
