@@ -7,10 +7,11 @@ else to standard error.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 
 from ..errors import CLIPIQAError
@@ -37,18 +38,20 @@ COMMANDS = {  # name: (the folder of its module, its help)
 }
 
 
+_FILES = ("FILE", "PATH", "IMAGE", "CSV", "BASE", "NEW", "LIST")  # what options of files are called in help
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the ``clipiqa`` command; its exit code: 0 fine, 1 some inputs failed, 2 bad input, 130 interrupted."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if " ".join(argv[:2]) in COMMANDS:  # a command of two words
         argv[:2] = [" ".join(argv[:2])]
-    parser = Parser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands = {name: subparsers.add_parser(name, help=said, description=said) for name, (_, said) in COMMANDS.items()}
+    parser, commands = _parsers(COMMANDS)
     if argv[:1] and argv[0] in commands:
         command_module(argv[0]).configure(commands[argv[0]])
-    args = parser.parse_args(argv)
+    args = _parsed(parser, commands, argv)
+    if args.print_completion:
+        return _print_completion(args.print_completion)
     if args.version:
         from ..version import __version__
 
@@ -60,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if getattr(args, "config_file", None):
             commands[args.command].take_defaults(args)
-            args = parser.parse_args(argv)
+            args = _parsed(parser, commands, argv)
         return command_module(args.command).run(args)
     except CLIPIQAError as error:
         print(f"clipiqa {args.command}: error: {error}", file=sys.stderr)
@@ -71,6 +74,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `clipiqa score … | head`: the reader has gone, which is no error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _parsed(parser: Parser, commands: Mapping[str, Parser], argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments; what a command does not have is refused by that command, which knows where it belongs."""
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        commands.get(args.command, parser).refuse(unknown)
+    return args
+
+
+def _parsers(names: Iterable[str]) -> tuple[Parser, dict[str, Parser]]:
+    """The parser of the command line and, by name, those of its commands, which are not configured yet."""
+    parser = Parser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument(
+        "--print-completion", choices=("bash", "zsh", "fish"), metavar="SHELL",
+        help="print what makes a shell complete this command's words, and exit: bash, zsh or fish",
+    )  # fmt: skip
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    told = {name: COMMANDS[name][1] for name in names}
+    commands = {name: subparsers.add_parser(name, help=said, description=said) for name, said in told.items()}
+    return parser, commands
+
+
+def _print_completion(shell: str) -> int:
+    import shtab
+
+    parser, commands = _parsers(name for name in COMMANDS if " " not in name)  # shells complete one word at a time
+    for name, command in commands.items():
+        command_module(name).configure(command)
+        for action in command._actions:
+            kind = {"DIR": shtab.DIRECTORY, "FOLDER": shtab.DIRECTORY}.get(str(action.metavar))
+            if kind or any(word in str(action.metavar) for word in _FILES):
+                action.complete = kind or shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, shell=shell))
+    return 0
 
 
 def command_module(command: str) -> ModuleType:

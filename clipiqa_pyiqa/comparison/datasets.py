@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image, ImageFile
 from torch import Tensor
 
-from ..errors import CLIPIQAError, ImageError, nearest
+from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..files.names import printable
 from ..files.yaml import check_keys
 from ..images.reader import check_limits, read_image, strict_decoding
@@ -124,7 +124,8 @@ def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
     columns = options.get("columns") or (None, None)
     if not isinstance(columns, list | tuple) or len(columns) != 2:
         raise CompareError(f"columns of data set {label!r} must be two, of paths and scores, but are {columns!r}.")
-    named = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None))
+    option = f"columns, as in -d {label}={options['csv']}:columns=[PATH, SCORE]"
+    named = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None), option=option)
     paths = [os.path.abspath(path) for path in named.files]
     if not any(map(os.path.isfile, paths)):
         raise CompareError(
@@ -317,7 +318,7 @@ def _subset(
         None if mos is None else tuple(mos[index] for index in kept),
         lambda index: load(chosen[index]),
         lower_better,
-        "; ".join([f"{len(chosen)} images", *note, *["lower opinion score is better"] * lower_better]),
+        "; ".join([counted(len(chosen), "image"), *note, *["lower opinion score is better"] * lower_better]),
         published_as,
         hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12],
     )

@@ -15,7 +15,7 @@ from typing import Any
 import pandas
 import torch
 
-from ..errors import first_of
+from ..errors import counted, first_of
 from ..files.locking import locked
 from ..files.names import file_name
 from ..images.batches import default_workers
@@ -174,11 +174,11 @@ def metric_result(
     error, note = metric if isinstance(metric, str) else "", ""
     if failures:
         path, why = next(iter(failures.items()))
-        note = f"no score for {len(failures)} of {images} images, such as {Path(path).name}: {why}."
+        note = f"no score for {len(failures)} of {counted(images, 'image')}, such as {Path(path).name}: {why}."
         if not times:
             error, note = note, ""
     elif not isinstance(metric, str) and len(entries) < images:  # another process's rows, damaged since it wrote them
-        note = f"{images - len(entries)} of {images} scores were damaged during the run: resume it."
+        note = f"{images - len(entries)} of {counted(images, 'score')} damaged during the run: resume it."
     return MetricResult(
         spec.label,
         lower_better=spec.lower_better,
@@ -235,9 +235,16 @@ def build_or_reason(spec: MetricSpec, options: Options) -> BuiltMetric | str:
         fetched = isinstance(error, OSError) and takes_weights(spec)
         hint = "; if its weights cannot be fetched, name a local file in its options (pretrained_model_path=FILE)"
         hint = hint if fetched else ""
-        why = f"it cannot be built: {reason(error)}{hint}."
+        why = f"it cannot be built: {_in_a_name(reason(error), spec)}{hint}."
         log.warning("metric %s: %s", spec.label, why)
         return why
+
+
+def _in_a_name(said: str, spec: MetricSpec) -> str:
+    """A message with options as they are given here, in the metric's name."""
+    for option, key in (("--backbone mini", "backbone=mini"), ("--clip-weights PATH", "clip_weights=PATH")):
+        said = said.replace(f"({option})", f"(-m {spec.name or spec.label}:{key})")
+    return said
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from PIL import Image
 
+from ..errors import counted
 from ..images.naming import PairingError, few, named_images
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, fitted
@@ -117,7 +118,7 @@ class PairScores(ExperimentResult):
 
     def notes(self) -> list[str]:
         unpaired = len(self.only_low) + len(self.only_high)
-        return [f"{unpaired} images without a partner were left out"] if unpaired else []
+        return [f"{counted(unpaired, 'image')} without a partner left out"] if unpaired else []
 
     def failures(self, question: str, count: int = 10) -> pandas.DataFrame:
         """The pairs in the wrong order, or of equal scores, the worst first."""
@@ -286,8 +287,8 @@ def match_pairs(
     if any(only.values()) and not skip_unpaired:
         missing = [f"only {side} has {few(names)}" for side, names in only.items() if names]
         raise PairingError(
-            f"{sum(map(len, only.values()))} images have no partner ({'; '.join(missing)}): complete the folders, or "
-            "pass --skip-unpaired (skip_unpaired=True) to leave them out."
+            f"{counted(sum(map(len, only.values())), 'image')} without a partner ({'; '.join(missing)}): complete the "
+            "folders, or pass --skip-unpaired (skip_unpaired=True) to leave them out."
         )
     files = {name: (names["low"][name], names["high"][name]) for name in both}
     same = [name for name, (first, second) in files.items() if os.path.realpath(first) == os.path.realpath(second)]

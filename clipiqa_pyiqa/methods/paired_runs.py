@@ -195,7 +195,7 @@ def gate(
         raise GateError(f"min_delta must be a number from 0 on, but is {min_delta!r}.")
     if bootstrap < 1:
         raise GateError(f"bootstrap must be at least 1, as the verdict needs intervals, but is {bootstrap}.")
-    runs = [read_any_scores(path, columns=columns, key=key) for path in (base, new)]
+    runs = [read_any_scores(path, columns=columns, key=key, option="--key") for path in (base, new)]
     names = _shared_columns(runs, columns)
     _check_same_metric(runs, names)
     low_is_good = _directions(runs, names, lower_better)
@@ -241,7 +241,7 @@ def _shared_columns(runs: Sequence[AnyScores], asked: Sequence[str] | None) -> l
     if asked is None and (odd := [name for name in (*base, *new) if name not in shared]):
         raise GateError(
             f"only one of the runs has {few(dict.fromkeys(odd))}: score both with the same questions, or name those to "
-            f"compare with --columns ({', '.join(shared)})."
+            f"compare with --by ({', '.join(shared)})."
         )
     return shared
 

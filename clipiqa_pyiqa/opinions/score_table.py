@@ -87,13 +87,20 @@ class NamedScores:
 
 
 def read_scores(
-    path: str | Path, *, root: str | Path | None = None, columns: Columns = (None, None, None)
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    columns: Columns = (None, None, None),
+    option: str = "--columns",
 ) -> NamedScores:
-    """Read the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`."""
+    """Read the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`.
+
+    ``option`` is how one says which columns are meant, for messages.
+    """
     path = Path(path).expanduser()
     rows, header = read_rows(path)
-    path_column = find_column(path, header, columns[0], PATH_COLUMNS, "path")
-    score_column = find_column(path, header, columns[1], SCORE_COLUMNS, "score")
+    path_column = find_column(path, header, columns[0], PATH_COLUMNS, "path", option=option)
+    score_column = find_column(path, header, columns[1], SCORE_COLUMNS, "score", option=option)
     split_column = (
         find_column(path, header, columns[2], ("split",), "split")
         if columns[2] is not None or "split" in header

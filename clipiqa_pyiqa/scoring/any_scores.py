@@ -81,7 +81,11 @@ def is_score_file(path: str | os.PathLike[str]) -> bool:
 
 
 def read_any_scores(
-    path: str | os.PathLike[str], *, columns: Sequence[str] | None = None, key: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    columns: Sequence[str] | None = None,
+    key: str | None = None,
+    option: str = "--columns",
 ) -> AnyScores:
     """Read scores, whoever wrote them.
 
@@ -89,6 +93,7 @@ def read_any_scores(
         path: A CSV, JSON lines or Parquet file: one row per image.
         columns: Which columns are scores; default every one that holds numbers only.
         key: The column that names the images; default ``path``, ``image``, ``file`` or the like.
+        option: How one says which, for messages.
 
     Raises:
         ScoresError: It cannot be read, names no images, or has no such column.
@@ -102,7 +107,9 @@ def read_any_scores(
     import pandas
 
     whole = pandas.DataFrame(rows)
-    name = find_column(path, list(whole.columns), key, PATH_COLUMNS, "path", say=ScoresError, option="--key")
+    name = find_column(
+        path, list(whole.columns), key, PATH_COLUMNS, "path", say=ScoresError, option="--key (gate), --columns (rank)"
+    )
     names = pandas.Index(whole[name].map(str), name="path", dtype=object)
     if columns is None:
         numbers = [c for c in whole if c != name and str(c).lower().strip() not in _NO_SCORES and _is_number(whole[c])]

@@ -64,7 +64,7 @@ class TestPick:
         assert capsys.readouterr().out == "   MOS  path\n0.1000  a/1.png\n0.2000  b/4.png\n"
         out = folder / "out"
         command = ["rank", str(folder / "scores.csv"), "--root", str(folder / "photos"), "--out", str(out)]
-        assert main([*command, "--count", "1", "--columns", "MOS"]) == 0
+        assert main([*command, "--count", "1", "--columns", "Image Name", "MOS"]) == 0
         assert len(capsys.readouterr().out.splitlines()) == 3
         assert {"ranking.csv", "rank-MOS.png", "summary.json"} <= {path.name for path in out.iterdir()}
 

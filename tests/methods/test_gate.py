@@ -141,7 +141,7 @@ class TestBadInput:
         [
             (lambda f: f.assign(**{"Image Name": [f"q{n}" for n in range(40)]}), {}, "share no row"),
             (lambda f: f.rename(columns={"quality": "other"}), {}, "share no column of scores"),
-            (lambda f: f.assign(extra=1.0), {}, "only one of the runs has 'extra'.*--columns"),
+            (lambda f: f.assign(extra=1.0), {}, "only one of the runs has 'extra'.*--by"),
             (lambda f: f.head(39), {}, r"only '.*a\.csv' has '3/39'.*--skip-missing"),
             (lambda f: f.head(5), {"skip_missing": True}, "scores of 5 rows in both runs, but 6 or more"),
             (lambda f: pandas.concat([f, f.head(1)]), {}, r"two rows for '0/0"),

@@ -16,7 +16,7 @@ also gate.json, gate.xml (JUnit) and rows.csv. Exit code: 0 nothing got worse, 1
 
 examples:
   clipiqa gate base.parquet new.parquet
-  clipiqa gate v1.csv v2.csv --columns quality sharpness --min-delta 0.01 --out gate/
+  clipiqa gate v1.csv v2.csv --by quality sharpness --min-delta 0.01 --out gate/
 """
 
 
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("new", metavar="NEW", help="scores of the other run")
     add_config(parser)
     what = parser.add_argument_group("what to compare").add_argument
-    what("--columns", nargs="+", metavar="NAME", help="questions to compare (default: all that both have)")
+    what("--by", nargs="+", metavar="NAME", help="questions to compare (default: all that both have)")
     what("--key", metavar="COLUMN", help="column by which rows belong together (default: the paths)")
     what("--lower-better", nargs="+", default=[], metavar="NAME", help="columns of which a low value is good")
     what("--min-delta", type=float, default=0.0, metavar="X", help="a mean difference up to this is no change (0)")
@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
     from ...files.names import one_line
     from ...methods import gate
 
-    names = ("columns", "key", "lower_better", "min_delta", "skip_missing", "bootstrap", "seed")
-    found = gate(args.base, args.new, **{name: getattr(args, name) for name in names})
+    names = ("key", "lower_better", "min_delta", "skip_missing", "bootstrap", "seed")
+    found = gate(args.base, args.new, columns=args.by, **{name: getattr(args, name) for name in names})
     if args.out is not None:
         found.save(args.out, overwrite=args.overwrite)
     for question in found.questions:

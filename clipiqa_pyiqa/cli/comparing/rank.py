@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas
 
     from ...browsing import Photos
+    from ...figures.experiment import RunOptions
     from ...figures.ranking import Ranking
 
 EPILOG = """
@@ -42,8 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     experiment.configure(parser, EPILOG, prompts="quality")
     parser.add_argument("--count", type=positive, default=10, metavar="N", help="of the best and of the worst (10)")
     table = parser.add_argument_group("a score file").add_argument
-    table("--columns", nargs="+", metavar="NAME", help="columns that are scores (default: all that hold numbers)")
-    table("--key", metavar="COLUMN", help="column that names the images (default: path, image, …)")
+    table("--columns", nargs="+", metavar="NAME", help="columns of paths, and of scores (default: all numbers)")
     table("--root", type=Path, metavar="DIR", help="folder to which its names are relative (default: as they are)")
     what = parser.add_argument_group("which photos").add_argument
     what("--by", metavar="NAME", help="question or column that orders them (default: the first)")
@@ -107,11 +107,12 @@ def _photos(args: argparse.Namespace) -> tuple[Photos, Ranking | None]:
     if len(args.paths) == 1 and is_score_file(args.paths[0]):
         if args.prompts:
             raise CLIPIQAError("--prompts asks about images, but a score file has its answers: --by names one of them.")
-        scores = read_any_scores(args.paths[0], columns=args.columns, key=args.key)
+        path_column, *columns = args.columns or [None]
+        scores = read_any_scores(args.paths[0], key=path_column, columns=columns or None)
         by = default_column(scores, args.by)
         photos = Photos(scores, by, args.lower_better or known_lower_better(scores, by), args.root)
         return photos, None if args.out is None else _ranking(args, photos)
-    for option in ("columns", "key", "root"):
+    for option in ("columns", "root"):
         if getattr(args, option) is not None:
             raise CLIPIQAError(f"--{option} is about a score file, but {args.paths[0]!r} is none: leave it out.")
     from ...figures import rank
@@ -130,7 +131,7 @@ def _ranking(args: argparse.Namespace, photos: Photos) -> Ranking:
     frame = scores.frame.set_axis([photos.path(str(name)) for name in scores.frame.index]).rename_axis("path")
     found = Ranking(frame.dropna(), scores.errors, scores.provenance, args.count)
     if args.out is not None:
-        options = {"out": args.out, "resume": args.resume, "overwrite": args.overwrite}
+        options: RunOptions = {"out": args.out, "resume": args.resume, "overwrite": args.overwrite}
         ResultFolder(options, ranking_files(found.questions), [*frame.index, scores.file]).saved(found)
     return found
 

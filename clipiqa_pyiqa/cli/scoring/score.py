@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from ...errors import CLIPIQAError, ImageError
 from ...scoring.result_files import FORMATS, Output, ResultWriter, format_of, write_to
+from ..options.config import add_config
 from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
 from ..options.signals import Terminated, sigterm_as_interrupt
 
@@ -45,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "-0", "--null", action="store_true", help="names on stdin end with a NUL byte (find -print0), not with the line"
     )
+    add_config(parser)
     what = parser.add_argument_group("what to ask").add_argument
     what(
         *("--prompts", "-p"), nargs="+", action="extend", metavar="PROMPT", default=[],
