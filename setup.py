@@ -83,6 +83,8 @@ setup(
             "figures/templates/*",
             "comparison/report/templates/*",
             "maps/templates/*",
+            "methods/templates/*",
+            "browsing/templates/*",
         ]
     },
     python_requires=">=3.10",
@@ -107,6 +109,7 @@ setup(
         "safetensors>=0.4.3",
         "scipy>=1.13",
         "simplejpeg>=1.9",  # libjpeg's warnings about damaged JPEGs
+        "shtab>=1.8",  # completion of words in shells, fish's from 1.8 on
         "tqdm>=4.66.3",
     ],
     extras_require={
@@ -122,6 +125,7 @@ setup(
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),
             *("moto[server]>=5", "s3fs>=2024.6.1"),  # an object store on the loopback
             *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "playwright>=1.45"),
+            "scikit-image",  # psnr of the methods' table is checked against its
         ],
     },
     entry_points={

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .learning import fit, search_prompts, train
     from .loss import CLIPIQALoss
     from .maps import draw_maps
+    from .methods import gate, table
     from .metric import CLIPIQA
     from .scoring import filter_shards, merge_shards, score_paths, score_sources
     from .verification import weights_at_hand
@@ -35,6 +36,7 @@ __all__ = [
     "export_onnx",
     "filter_shards",
     "fit",
+    "gate",
     "is_active",
     "merge_shards",
     "pairs",
@@ -44,6 +46,7 @@ __all__ = [
     "score_sources",
     "search_prompts",
     "sweep",
+    "table",
     "train",
     "weights_at_hand",
 ]
@@ -56,6 +59,7 @@ __getattr__, __dir__ = lazily(
         **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
         "CLIPIQALoss": "loss",
         "draw_maps": "maps",
+        **dict.fromkeys(("gate", "table"), "methods"),
         "CLIPIQA": "metric",
         **dict.fromkeys(("filter_shards", "merge_shards", "score_paths", "score_sources"), "scoring"),
         "weights_at_hand": "verification",

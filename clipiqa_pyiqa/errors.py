@@ -49,6 +49,11 @@ def first_of(messages: Iterable[str]) -> str:
     return first.rstrip(".") + (f" (and {len(others)} more like it)" if others else "")
 
 
+def counted(count: int, what: str) -> str:
+    """``'1 image'``, ``'2 images'``."""
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the known one of which it is a slip, or some like it, or else all."""
     import difflib  # where it is needed: this module is imported with the package, which must not take long

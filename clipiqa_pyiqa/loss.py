@@ -7,6 +7,7 @@ Which form to choose, and what it costs: ``docs/loss.md``.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal, get_args
@@ -41,6 +42,7 @@ REDUCTIONS: dict[Reduction, Callable[[Tensor], Tensor]] = {
     "sum": torch.sum,
     "none": lambda losses: losses,
 }
+_LOOKS = 20  # predictions whose range is looked at
 
 
 class CLIPIQALoss(nn.Module):
@@ -110,7 +112,7 @@ class CLIPIQALoss(nn.Module):
         self.out_of_range: OutOfRange = _known("out_of_range", out_of_range, OutOfRange)
         self.nan: OnNaN = _known("nan", nan, OnNaN)
         self.loss_weight, self.double_backward = _loss_weight(loss_weight), double_backward
-        self.input_range = _range(input_range)
+        self.input_range, self._looks = _range(input_range), _LOOKS
         if metric is not None and (prompts is not None or options):
             raise CLIPIQAError("a ready metric has its own prompts and options: pass either metric or these.")
         metric = CLIPIQA(prompts=prompts, **options).eval() if metric is None else metric
@@ -176,6 +178,20 @@ class CLIPIQALoss(nn.Module):
         with double, torch.autocast(images.device.type, enabled=False):
             return self.loss_weight * REDUCTIONS[self.reduction](per_image(losses, images))
 
+    def _warn_far_outside(self, pred: Tensor) -> None:
+        """Say once that most of a picture may be clipped, and so without gradient: 0 to 255 passed for 0 to 1."""
+        (low, high), (least, most) = self.input_range, map(float, pred.aminmax())
+        margin = (high - low) / 2
+        if least < low - margin or most > high + margin:
+            self._looks = 0
+            clipped = ((pred < low) | (pred > high)).float().mean().item()
+            warnings.warn(
+                f"CLIPIQALoss expects values in [{low:g}, {high:g}], but they reach from {least:.4g} to {most:.4g}: "
+                f"{clipped:.1%} of them are clipped and get no gradient. Is input_range=({least:.4g}, {most:.4g}) or "
+                "the like meant? This is said once.",
+                stacklevel=4,
+            )
+
     def extra_repr(self) -> str:
         own = (
             "form",
@@ -193,6 +209,9 @@ class CLIPIQALoss(nn.Module):
     def _prepare(self, pred: Tensor) -> Tensor:
         """Pixels in [0, 1], cropped."""
         low, high = self.input_range
+        if self.out_of_range == "clamp" and self._looks:
+            self._looks -= 1  # whoever passes the wrong range does so from the start
+            self._warn_far_outside(pred.detach())
         if self.out_of_range == "raise" and (pred.amin() < low or pred.amax() > high):
             raise ImageError(
                 f"CLIPIQALoss expects values in [{low:g}, {high:g}], but the prediction has {pred.amin():.4g} to "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from .prompts.learned import Context, PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, described, parse_prompts
 from .version import __version__
 from .weights.selection import find_weights
+
+if TYPE_CHECKING:
+    import pandas
 
 ModelType = Literal["clipiqa"] | LearnedType
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -170,6 +173,41 @@ class CLIPIQA(nn.Module):
             return (self._learned_name,)
         names = tuple(pair.name for pair in self._prompts)
         return names if self.aggregate is None or len(names) == 1 else ("score",)
+
+    def score_files(self, paths: Any, prompts: Any = None, **options: Any) -> pandas.DataFrame:
+        """Score image files: the short way, which reads every kind of photo with our own reader.
+
+        Args:
+            paths: files, folders and globs, one or several, as text or ``Path``.
+            prompts: what to ask, one column each; default what the metric was made to ask.
+            **options: of :func:`~clipiqa_pyiqa.score_paths`: ``batch_size``, ``max_side``, ``device``, …; by default on
+                the metric's own device.
+
+        Returns:
+            Index ``path``, in order; one column per question, named as :attr:`columns`, and ``error``, which says why a
+            file has no score.
+
+        Raises:
+            ImageError: there is nothing to score.
+            PromptError: prompts that cannot be used.
+
+        Example:
+            >>> net = CLIPIQA(backbone="mini")
+            >>> net.score_files("no-such-photo.jpg")["error"].tolist()
+            ["'no-such-photo.jpg' does not exist."]
+        """
+        import pandas
+
+        from . import score_paths  # the front door, as scoring is built on this module
+
+        run = score_paths(self, paths, prompts, **{"device": self._device, **options})
+        rows = list(run)
+        if not rows:
+            raise ImageError("there are no images to score: name files, folders or globs.")
+        nothing = (float("nan"),) * len(run.header.columns)
+        index = pandas.Index([row.path for row in rows], name="path", dtype=object)
+        frame = pandas.DataFrame([row.scores or nothing for row in rows], index, list(run.header.columns), float)
+        return frame.assign(error=[row.error for row in rows])
 
     @checked
     def load_prompts(self, path: str | Path) -> None:
@@ -374,7 +412,10 @@ class CLIPIQA(nn.Module):
 
     def extra_repr(self) -> str:
         hidden = {"weights_sha256"}
-        return ", ".join(f"{key}={value!r}" for key, value in self.provenance().items() if key not in hidden)
+        said = ", ".join(f"{key}={value!r}" for key, value in self.provenance().items() if key not in hidden)
+        if self.prompt_learner is not None and ".." in said:
+            said += ', note="the second full stop is the official code\'s, which adds one to each prompt"'
+        return said
 
     def _question(
         self, prompts: Prompts | Columns, aggregate: Aggregate | _Own = _OWN
@@ -443,6 +484,8 @@ def check_images(x: Any, finite: bool = True) -> None:
         hint = ""
         if x.dim() == 3:
             hint = "; for a single image use x.unsqueeze(0)"
+        elif x.dim() == 4 and x.shape[-1] in (1, 3):
+            hint = ", which looks like (N, H, W, 3): use x.permute(0, 3, 1, 2)"
         raise ImageError(f"expected RGB images of shape (N, 3, H, W), but {tuple(x.shape)} came{hint}.")
     if x.shape[0] == 0:
         raise ImageError("the batch is empty: pass at least one image.")

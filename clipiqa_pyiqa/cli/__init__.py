@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 
 from ..errors import CLIPIQAError
@@ -23,6 +23,8 @@ COMMANDS = {  # name: (the folder of its module, its help)
     "score": ("scoring", "score photos: files, folders, globs or a list on standard input"),
     "map": ("scoring", "where photos look good and where they do not: maps of local scores"),
     "compare": ("comparing", "metrics side by side on data sets, with correlations, intervals and published values"),
+    "table": ("comparing", "several methods in one table: means, best and second best, paired differences"),
+    "gate": ("comparing", "whether a second run over the same inputs got worse, for CI"),
     "prompts": ("scoring", "list the named prompt pairs"),
     "prompts search": ("learning", "find the prompt pairs that agree best with scores that people gave"),
     "train": ("learning", "learn the prompts of CLIP-IQA+ from scores that people gave"),
@@ -37,6 +39,9 @@ COMMANDS = {  # name: (the folder of its module, its help)
     "agreement": ("comparing", "whether the metric chooses between two images as people do"),
     "bench": ("setup", "measure speed and memory on this machine against pyiqa's built-in"),
 }
+
+
+_FILES = ("FILE", "PATH", "IMAGE", "CSV", "BASE", "NEW", "LIST")  # what options of files are called in help
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,13 +82,12 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     """Parse a command line into ``args``, and do what it says."""
     if " ".join(argv[:2]) in COMMANDS:  # a command of two words
         argv[:2] = [" ".join(argv[:2])]
-    parser = Parser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands = {name: subparsers.add_parser(name, help=said, description=said) for name, (_, said) in COMMANDS.items()}
+    parser, commands = _parsers(COMMANDS)
     if argv[:1] and argv[0] in commands:
         command_module(argv[0]).configure(commands[argv[0]])
-    vars(args).update(vars(parser.parse_args(argv)))
+    vars(args).update(vars(_parsed(parser, commands, argv)))
+    if args.print_completion:
+        return _print_completion(args.print_completion)
     if args.version:
         from ..version import __version__
 
@@ -94,8 +98,44 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
         return 2
     if getattr(args, "config_file", None):
         commands[args.command].take_defaults(args)
-        vars(args).update(vars(parser.parse_args(argv)))
+        vars(args).update(vars(_parsed(parser, commands, argv)))
     return command_module(args.command).run(args)
+
+
+def _parsed(parser: Parser, commands: Mapping[str, Parser], argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments; what a command does not have is refused by that command, which knows where it belongs."""
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        commands.get(args.command, parser).refuse(unknown)
+    return args
+
+
+def _parsers(names: Iterable[str]) -> tuple[Parser, dict[str, Parser]]:
+    """The parser of the command line and, by name, those of its commands, which are not configured yet."""
+    parser = Parser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument(
+        "--print-completion", choices=("bash", "zsh", "fish"), metavar="SHELL",
+        help="print what makes a shell complete this command's words, and exit: bash, zsh or fish",
+    )  # fmt: skip
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    told = {name: COMMANDS[name][1] for name in names}
+    commands = {name: subparsers.add_parser(name, help=said, description=said) for name, said in told.items()}
+    return parser, commands
+
+
+def _print_completion(shell: str) -> int:
+    import shtab
+
+    parser, commands = _parsers(name for name in COMMANDS if " " not in name)  # shells complete one word at a time
+    for name, command in commands.items():
+        command_module(name).configure(command)
+        for action in command._actions:
+            kind = {"DIR": shtab.DIRECTORY, "FOLDER": shtab.DIRECTORY}.get(str(action.metavar))
+            if kind or any(word in str(action.metavar) for word in _FILES):
+                action.complete = kind or shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, shell=shell))
+    return 0
 
 
 def command_module(command: str) -> ModuleType:

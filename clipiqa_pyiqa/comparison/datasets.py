@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 from torch import Tensor
 
 from ..arguments import check_path
-from ..errors import CLIPIQAError, ImageError, nearest
+from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..files.names import printable
 from ..files.yaml import check_keys
 from ..images.reader import check_limits, read_image, strict_decoding
@@ -50,12 +50,14 @@ class DataSet:
         name: As shown, unique in a comparison.
         paths: The images, absolute, each once.
         mos: Opinion scores in the data set's own scale, or None.
-        load: Index -> ``(3, H, W)``, RGB: uint8, or floats in [0, 1]. Raises :class:`ImageError`.
+        load: Index -> ``(3, H, W)``, RGB: uint8, or floats in [0, 1]; with its reference behind it, ``(6, H, W)``.
+            Raises :class:`ImageError`.
         lower_better: Whether a lower opinion score means a better image (DMOS).
         note: What it is: split, size, subset.
         published_as: Its name in :mod:`.published`, or empty.
         identity: Hash of everything that the pixels depend on but the files.
         table: The file that names the images and their scores, or empty.
+        no_reference: Index -> why an image came without its reference.
     """
 
     name: str
@@ -67,6 +69,7 @@ class DataSet:
     published_as: str = ""
     identity: str = ""
     table: str = ""
+    no_reference: Callable[[int], str] = lambda index: "there are no reference images"
 
 
 def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[DataSet]:
@@ -125,7 +128,8 @@ def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
     columns = options.get("columns") or (None, None)
     if not isinstance(columns, list | tuple) or len(columns) != 2:
         raise CompareError(f"columns of data set {label!r} must be two, of paths and scores, but are {columns!r}.")
-    named = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None))
+    option = f"columns, as in -d {label}={options['csv']}:columns=[PATH, SCORE]"
+    named = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None), option=option)
     paths = [os.path.abspath(path) for path in named.files]
     if not any(map(os.path.isfile, paths)):
         raise CompareError(
@@ -320,7 +324,7 @@ def _subset(
         None if mos is None else tuple(mos[index] for index in kept),
         lambda index: load(chosen[index]),
         lower_better,
-        "; ".join([f"{len(chosen)} images", *note, *["lower opinion score is better"] * lower_better]),
+        "; ".join([counted(len(chosen), "image"), *note, *["lower opinion score is better"] * lower_better]),
         published_as,
         hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12],
     )

@@ -199,7 +199,8 @@ def read_image(
     del data, opened
     if damage and damaged == "refuse":
         raise ImageError(
-            f"damaged: {path!r} is a JPEG with {damage}; damaged='keep' (--damaged keep) scores it as it is."
+            f"damaged: {path!r} is a JPEG with {damage}; damaged='keep' (`clipiqa score --damaged keep`) scores "
+            "it as it is."
         )
     turn = _turn(stored, left, apply_exif)
     if turn is not None:

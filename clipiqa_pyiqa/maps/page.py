@@ -11,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex
 
 from ..files.names import one_line, printable
-from ..report.html import jpeg, render
+from ..report.html import embedded, render
 from .picture import COLOURS, STRENGTH, caption, picture_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def map_page(found: PhotoMaps) -> str:
 
 def picture(one: PhotoMap, found: PhotoMaps) -> Markup:
     name = one_line(Path(printable(one.path)).name)
-    return jpeg(picture_of(one, found.provenance), name, _JPEG_QUALITY)
+    return embedded(picture_of(one, found.provenance), name, format="JPEG", quality=_JPEG_QUALITY, optimize=True)
 
 
 def numbers(one: PhotoMap) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
-from PIL.Image import Image
+from PIL import Image
 
 from ..errors import ImageError
 from ..files.names import one_line
@@ -73,20 +73,20 @@ def plot(figure: Figure, description: str) -> Markup:
     return Markup(f'<figure class="card plot">{drawing}</figure>')
 
 
-def image(path: str, apply_exif: bool = True) -> Markup:
-    """A small JPEG of the file, or words if it cannot be read any more."""
+def image(path: str, apply_exif: bool = True, side: int = _THUMBNAIL) -> Markup:
+    """A small JPEG of the file, at most ``side`` pixels long, or words if it cannot be read any more."""
     try:
-        picture = thumbnail(path, _THUMBNAIL, apply_exif)
+        picture = thumbnail(path, side, apply_exif)
     except ImageError:
         return Markup('<span class="soft">cannot be read</span>')
-    return jpeg(picture, one_line(Path(path).name), _JPEG_QUALITY)
+    return embedded(picture, Path(path).name, format="JPEG", quality=_JPEG_QUALITY, optimize=True)
 
 
-def jpeg(picture: Image, alt: str, quality: int) -> Markup:
-    """A picture as an ``<img>`` that holds its own JPEG."""
+def embedded(picture: Image.Image, description: str, *, format: str = "PNG", **options: Any) -> Markup:
+    """A picture inside the page, at its own size."""
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality, optimize=True)
+    picture.save(buffer, format, **options)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return Markup('<img src="data:image/jpeg;base64,{}" alt="{}" width="{}" height="{}">').format(
-        data, alt, picture.width, picture.height
+    return Markup('<img src="data:image/{};base64,{}" alt="{}" width="{}" height="{}">').format(
+        format.lower(), data, one_line(description), picture.width, picture.height
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...errors import CLIPIQAError
 from ..options.model import add_memory_option, positive
+from ..options.progress import Bar
 from ..options.signals import on_interrupt
 
 FORMATS = ("table", "csv", "markdown", "latex")
@@ -95,7 +96,7 @@ def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: di
 
         options["device"] = find_device(options["device"])
     hint = f"--out {out} --resume goes on from here" if out else "nothing was kept, as there is no --out"
-    with on_interrupt(hint), _Bar(hidden=args.quiet or not _is_main()) as bar:
+    with on_interrupt(hint), Bar(hidden=args.quiet or not _is_main()) as bar:
         comparison = compare(
             metrics, data_sets, **options, resume=args.resume, overwrite=args.overwrite, progress=bar.show,
             trust_weights=args.trust_weights,
@@ -109,34 +110,6 @@ def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: di
     if out:
         print(f"clipiqa compare: results are in {out}", file=sys.stderr)
     return 0 if comparison.complete else 1
-
-
-class _Bar:
-    """One progress bar per data set."""
-
-    def __init__(self, hidden: bool) -> None:
-        self._hidden = hidden
-        self._bar: Any = None
-        self._name = ""
-
-    def show(self, name: str, done: int, total: int) -> None:
-        from tqdm import tqdm
-
-        if self._bar is None or self._name != name:
-            self.close()
-            self._name = name
-            self._bar = tqdm(desc=name, total=total, unit="image", initial=done, disable=True if self._hidden else None)
-        self._bar.update(done - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _is_main() -> bool:
