@@ -40,15 +40,16 @@ __all__ = [
     "train",
     "weights_at_hand",
 ]
-__getattr__, __dir__ = lazily(
-    __name__,
-    {  # what people call, imported when it is first asked for, so that this import does not wait for torch
-        **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
-        **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
-        **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
-        "weights_at_hand": "verification",
-    },
-)
+if not TYPE_CHECKING:  # whom it would make believe in every name
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {  # what people call, imported when it is first asked for, so that this import does not wait for torch
+            **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
+            **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
+            **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
+            "weights_at_hand": "verification",
+        },
+    )
 
 moved.install()
 

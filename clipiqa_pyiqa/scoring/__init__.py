@@ -12,4 +12,5 @@ if TYPE_CHECKING:
     from .score import ScoringRun, score_paths
 
 __all__ = ["Header", "ResultsError", "Row", "ScoringRun", "read_results", "score_paths"]
-__getattr__, __dir__ = lazily(__name__, dict.fromkeys(("ScoringRun", "score_paths"), "score"))
+if not TYPE_CHECKING:  # whom it would make believe in every name
+    __getattr__, __dir__ = lazily(__name__, dict.fromkeys(("ScoringRun", "score_paths"), "score"))
