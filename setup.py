@@ -80,7 +80,11 @@ setup(
             "data/photos/*",
             "report/report.*",
             "report/templates/*",
+            "figures/templates/*",
             "comparison/report/templates/*",
+            "maps/templates/*",
+            "methods/templates/*",
+            "browsing/templates/*",
         ]
     },
     python_requires=">=3.10",
@@ -92,6 +96,7 @@ setup(
         "open_clip_torch>=2.32",
         # pyiqa and open_clip bring these too, but we import them ourselves.
         "filelock>=3.13.1",
+        "fsspec>=2024.6.1",
         "huggingface_hub>=1.3",
         "jinja2>=3.1",
         "markupsafe>=2.0",
@@ -104,15 +109,23 @@ setup(
         "safetensors>=0.4.3",
         "scipy>=1.13",
         "simplejpeg>=1.9",  # libjpeg's warnings about damaged JPEGs
+        "shtab>=1.8",  # completion of words in shells, fish's from 1.8 on
         "tqdm>=4.66.3",
     ],
     extras_require={
         # setuptools: 70.1 is the first that builds wheels alone, 81 the last with the pkg_resources that openai's clip,
         # and so pyiqa's built-in CLIPIQA, needs.
         "torchmetrics": ["torchmetrics>=1.0"],
+        "ray": ["ray[data]>=2.60"],
+        "heif": ["pillow-heif>=0.18"],
+        "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],  # and torch>=2.9; onnxruntime checks the file
+        "docs": ["sphinx>=8", "furo>=2024.8", "myst-parser>=4", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],
         "test": [
-            *("pytest>=8", "hypothesis", "setuptools>=70.1,<82"),
+            *("pytest>=8", "pytest-xdist>=3.5", "hypothesis", "setuptools>=70.1,<82"),
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),
+            *("moto[server]>=5", "s3fs>=2024.6.1"),  # an object store on the loopback
+            *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "playwright>=1.45"),
+            "scikit-image",  # psnr of the methods' table is checked against its
         ],
     },
     entry_points={

@@ -11,11 +11,14 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .comparison import compare
+    from .export import export_onnx
     from .figures import agreement, demo, pairs, radar, rank, sweep
     from .learning import fit, search_prompts, train
     from .loss import CLIPIQALoss
+    from .maps import draw_maps
+    from .methods import gate, table
     from .metric import CLIPIQA
-    from .scoring import score_paths
+    from .scoring import filter_shards, merge_shards, score_paths, score_sources
     from .verification import weights_at_hand
 
 __all__ = [
@@ -29,14 +32,21 @@ __all__ = [
     "agreement",
     "compare",
     "demo",
+    "draw_maps",
+    "export_onnx",
+    "filter_shards",
     "fit",
+    "gate",
     "is_active",
+    "merge_shards",
     "pairs",
     "radar",
     "rank",
     "score_paths",
+    "score_sources",
     "search_prompts",
     "sweep",
+    "table",
     "train",
     "weights_at_hand",
 ]
@@ -44,9 +54,15 @@ if not TYPE_CHECKING:  # whom it would make believe in every name
     __getattr__, __dir__ = lazily(
         __name__,
         {  # what people call, imported when it is first asked for, so that this import does not wait for torch
-            **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
+            "compare": "comparison",
+            "export_onnx": "export",
             **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
             **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
+            "CLIPIQALoss": "loss",
+            "draw_maps": "maps",
+            **dict.fromkeys(("gate", "table"), "methods"),
+            "CLIPIQA": "metric",
+            **dict.fromkeys(("filter_shards", "merge_shards", "score_paths", "score_sources"), "scoring"),
             "weights_at_hand": "verification",
         },
     )

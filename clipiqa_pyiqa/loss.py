@@ -7,6 +7,7 @@ Which form to choose, and what it costs: ``docs/loss.md``.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal, get_args
@@ -15,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .arguments import checked
 from .clip.gradient import clamped, general_path, per_image, untraceable
 from .clip.resnet import MIN_SIDE
-from .errors import CLIPIQAError, ImageError, PromptError
+from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .head import margins, sigmoid
 from .metric import CLIPIQA, Prompts
 
@@ -40,6 +42,7 @@ REDUCTIONS: dict[Reduction, Callable[[Tensor], Tensor]] = {
     "sum": torch.sum,
     "none": lambda losses: losses,
 }
+_LOOKS = 20  # predictions whose range is looked at
 
 
 class CLIPIQALoss(nn.Module):
@@ -47,7 +50,8 @@ class CLIPIQALoss(nn.Module):
 
     Source: the scores are those of Wang et al., AAAI 2023 (https://arxiv.org/abs/2207.12396), Eqs. 2 and 3; with s the
     score of a prompt pair, ``'linear'`` is ``1 - s``, ``'nll'`` is ``-log s``, and ``'margin'`` is ``-logit(s)``, the
-    difference of the two prompts' logits (CLIP's scale included).
+    difference of the two prompts' logits (CLIP's scale included). Local scores: Zhou, Loy, Dai, ECCV 2022
+    (https://arxiv.org/abs/2112.01071).
 
     The network is frozen: the loss has no parameters, no buffers and an empty ``state_dict``, follows the device of its
     input, and needs no ``.to``. It computes in fp32 (convolutions in ``precision``), also under autocast.
@@ -57,6 +61,8 @@ class CLIPIQALoss(nn.Module):
         form: ``'linear'``, ``'nll'`` or ``'margin'``.
         loss_weight: what the loss is multiplied by; not negative, since lower is better already.
         reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: one loss per image, ``(N,)``.
+        local: the mean of the losses of an image's places (:meth:`~clipiqa_pyiqa.CLIPIQA.score_map`) instead of the
+            image's own: damage in one corner then counts, and a good corner cannot make up for it.
         prompt_weights: a non-negative weight for each prompt pair; the loss is then their weighted mean.
         input_range: what the prediction's values stand for: ``(0, 1)``, or such as ``(-1, 1)`` or ``(0, 255)``.
         out_of_range: what is done to values outside. ``'clamp'`` scores the picture that would be saved, and gives
@@ -82,6 +88,7 @@ class CLIPIQALoss(nn.Module):
         True
     """
 
+    @checked
     def __init__(
         self,
         prompts: Prompts = None,
@@ -89,6 +96,7 @@ class CLIPIQALoss(nn.Module):
         loss_weight: float = 1.0,
         reduction: Reduction = "mean",
         *,
+        local: bool = False,
         prompt_weights: Sequence[float] | None = None,
         input_range: tuple[float, float] = (0.0, 1.0),
         out_of_range: OutOfRange = "clamp",
@@ -104,7 +112,7 @@ class CLIPIQALoss(nn.Module):
         self.out_of_range: OutOfRange = _known("out_of_range", out_of_range, OutOfRange)
         self.nan: OnNaN = _known("nan", nan, OnNaN)
         self.loss_weight, self.double_backward = _loss_weight(loss_weight), double_backward
-        self.input_range = _range(input_range)
+        self.input_range, self._looks = _range(input_range), _LOOKS
         if metric is not None and (prompts is not None or options):
             raise CLIPIQAError("a ready metric has its own prompts and options: pass either metric or these.")
         metric = CLIPIQA(prompts=prompts, **options).eval() if metric is None else metric
@@ -113,8 +121,17 @@ class CLIPIQALoss(nn.Module):
         if metric.head is not None and (form != "linear" or prompt_weights is not None):
             raise CLIPIQAError("a fitted head has no logits and no prompts: use form='linear' without prompt_weights.")
         self.prompt_weights = _weights(prompt_weights, len(metric.prompts))
+        if not isinstance(local, bool):
+            raise CLIPIQAError(f"local={local!r} is neither True nor False: pass one of the two.")
+        if local and metric.head is not None:
+            raise CLIPIQAError("a fitted head scores whole images, so its loss cannot be local: use prompts.")
+        if local:
+            metric.check_map()
+        self.local = local
         if crop is not None and (not isinstance(crop, int) or crop < MIN_SIDE):
-            raise CLIPIQAError(f"crop={crop!r} is not a crop's side: pass a whole number of at least {MIN_SIDE} px.")
+            raise CLIPIQAError(
+                f"crop={shown(crop)} is not a crop's side: pass a whole number of at least {MIN_SIDE} px."
+            )
         self.crop = crop
 
     metric: CLIPIQA
@@ -144,25 +161,57 @@ class CLIPIQALoss(nn.Module):
         texts = self.metric.encode_prompts(dtype=torch.promote_types(images.dtype, torch.float32)).detach()
 
         def losses(images: Tensor) -> Tensor:
-            margin = margins(
-                self.metric.encode_unchecked(images), texts.to(images.device), self.metric.clip.logit_scale
-            )
-            return FORMS[self.form](margin) @ self.prompt_weights.to(margin)  # (n, P) -> (n,)
+            features = self._places(images) if self.local else self.metric.encode_unchecked(images)
+            margin = margins(features, texts.to(images.device), self.metric.clip.logit_scale)
+            each = FORMS[self.form](margin) @ self.prompt_weights.to(margin)  # (n h w, P) -> (n h w,)
+            return each.view(len(images), -1).mean(1)
 
         return self._reduced(losses, images)
+
+    def _places(self, images: Tensor) -> Tensor:
+        """Features of all places, image by image: ``(n h w, D)``."""
+        cells = self.metric.encode_with_map_unchecked(images)[1]
+        return cells.permute(0, 2, 3, 1).flatten(0, 2)  # (n, D, h, w) -> (n h w, D)
 
     def _reduced(self, losses: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         double = general_path() if self.double_backward else nullcontext()
         with double, torch.autocast(images.device.type, enabled=False):
             return self.loss_weight * REDUCTIONS[self.reduction](per_image(losses, images))
 
+    def _warn_far_outside(self, pred: Tensor) -> None:
+        """Say once that most of a picture may be clipped, and so without gradient: 0 to 255 passed for 0 to 1."""
+        (low, high), (least, most) = self.input_range, map(float, pred.aminmax())
+        margin = (high - low) / 2
+        if least < low - margin or most > high + margin:
+            self._looks = 0
+            clipped = ((pred < low) | (pred > high)).float().mean().item()
+            warnings.warn(
+                f"CLIPIQALoss expects values in [{low:g}, {high:g}], but they reach from {least:.4g} to {most:.4g}: "
+                f"{clipped:.1%} of them are clipped and get no gradient. Is input_range=({least:.4g}, {most:.4g}) or "
+                "the like meant? This is said once.",
+                stacklevel=4,
+            )
+
     def extra_repr(self) -> str:
-        own = ("form", "loss_weight", "reduction", "input_range", "out_of_range", "crop", "nan", "double_backward")
+        own = (
+            "form",
+            "local",
+            "loss_weight",
+            "reduction",
+            "input_range",
+            "out_of_range",
+            "crop",
+            "nan",
+            "double_backward",
+        )
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in own) + f", {self.metric.extra_repr()}"
 
     def _prepare(self, pred: Tensor) -> Tensor:
         """Pixels in [0, 1], cropped."""
         low, high = self.input_range
+        if self.out_of_range == "clamp" and self._looks:
+            self._looks -= 1  # whoever passes the wrong range does so from the start
+            self._warn_far_outside(pred.detach())
         if self.out_of_range == "raise" and (pred.amin() < low or pred.amax() > high):
             raise ImageError(
                 f"CLIPIQALoss expects values in [{low:g}, {high:g}], but the prediction has {pred.amin():.4g} to "
@@ -188,15 +237,16 @@ def _random_crops(images: Tensor, side: int) -> Tensor:
 
 
 def _known(option: str, value: Any, choices: Any) -> Any:
-    if not isinstance(value, str) or value not in get_args(choices):
-        raise CLIPIQAError(f"{option}={value!r} is not known: choose one of {', '.join(map(repr, get_args(choices)))}.")
+    names = get_args(choices)
+    if not isinstance(value, str) or value not in names:
+        raise CLIPIQAError(f"{option}={shown(value)} is not known: choose one of {', '.join(map(repr, names))}.")
     return value
 
 
 def _loss_weight(weight: Any) -> float:
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
         raise CLIPIQAError(
-            f"loss_weight={weight!r} is no weight: pass a finite number that is not negative, such as 0.1 "
+            f"loss_weight={shown(weight)} is no weight: pass a finite number that is not negative, such as 0.1 "
             "(YAML reads 1e-1 as text)."
         )
     return weight
@@ -208,7 +258,7 @@ def _range(input_range: Sequence[float]) -> tuple[float, float]:
     except (TypeError, ValueError):
         low = high = 0.0
     if not low < high:
-        raise CLIPIQAError(f"input_range={input_range!r} is no range: pass (low, high), such as (-1, 1).")
+        raise CLIPIQAError(f"input_range={shown(input_range)} is no range: pass (low, high), such as (-1, 1).")
     return low, high
 
 
@@ -219,9 +269,9 @@ def _weights(weights: Sequence[float] | None, pairs: int) -> Tensor:
     try:
         values = torch.tensor(weights, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError):
-        raise PromptError(f"prompt_weights={weights!r} are no numbers: pass one for each prompt pair.") from None
+        raise PromptError(f"prompt_weights={shown(weights)} are no numbers: pass one for each prompt pair.") from None
     if values.shape != (pairs,):
         raise PromptError(f"{values.numel()} prompt_weights came for {pairs} prompt pairs: pass one for each pair.")
     if not (values.isfinite().all() and values.min() >= 0 and values.sum() > 0):
-        raise PromptError(f"prompt_weights={weights!r} must be finite and not negative, with one above zero.")
+        raise PromptError(f"prompt_weights={shown(weights)} must be finite and not negative, with one above zero.")
     return values / values.sum()

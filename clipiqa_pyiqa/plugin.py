@@ -59,7 +59,7 @@ def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = 
     from .metric import CLIPIQA
 
     net = CLIPIQA(model_type, *args, prompts=prompts, **options)
-    if model_type == "clipiqa" and prompts is None:
+    if model_type == "clipiqa" and prompts is None and net.clip.weights.backbone != "mini":  # which is not the paper's
         _announce()
     return net
 

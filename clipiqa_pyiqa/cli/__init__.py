@@ -7,23 +7,29 @@ else to standard error.
 
 from __future__ import annotations
 
+import argparse
 import importlib
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 
 from ..errors import CLIPIQAError
 from .options.config import Parser
+from .options.signals import last_words, sigterm_as_interrupt
+from .options.streams import standard_streams
 
 COMMANDS = {  # name: (the folder of its module, its help)
     "demo": ("scoring", "score bundled photos and degraded versions of them, without any download"),
     "score": ("scoring", "score photos: files, folders, globs or a list on standard input"),
+    "map": ("scoring", "where photos look good and where they do not: maps of local scores"),
     "compare": ("comparing", "metrics side by side on data sets, with correlations, intervals and published values"),
+    "table": ("comparing", "several methods in one table: means, best and second best, paired differences"),
+    "gate": ("comparing", "whether a second run over the same inputs got worse, for CI"),
     "prompts": ("scoring", "list the named prompt pairs"),
     "prompts search": ("learning", "find the prompt pairs that agree best with scores that people gave"),
     "train": ("learning", "learn the prompts of CLIP-IQA+ from scores that people gave"),
     "fit": ("learning", "fit a metric to a few rated photos of your own, in seconds"),
+    "export": ("setup", "write a metric as an ONNX file, for where there is no PyTorch"),
     "weights": ("setup", "show where every checkpoint would come from, or fill a folder with them"),
     "verify": ("setup", "check the weights at hand against published scores"),
     "radar": ("comparing", "the look and feel of images on radar charts"),
@@ -35,21 +41,53 @@ COMMANDS = {  # name: (the folder of its module, its help)
 }
 
 
+_FILES = ("FILE", "PATH", "IMAGE", "CSV", "BASE", "NEW", "LIST")  # what options of files are called in help
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the ``clipiqa`` command; its exit code: 0 fine, 1 some inputs failed, 2 bad input, 130 interrupted."""
+    """Run the ``clipiqa`` command.
+
+    Returns:
+        Its exit code: 0 fine, 1 some inputs failed, 2 bad input or a full disk, 130 interrupted, 141 the reader of its
+        output left before it had all, 143 terminated.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # what ASCII or a code page of Windows cannot show becomes \\xNN
             stream.reconfigure(errors="backslashreplace")
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv, args = list(sys.argv[1:] if argv is None else argv), argparse.Namespace(command=None)
+
+    def name() -> str:
+        return " ".join(filter(None, ("clipiqa", args.command)))
+
+    def to_files() -> bool:
+        return any(getattr(args, option, None) is not None for option in ("out", "download_to"))
+
+    with standard_streams(name, to_files) as ended, sigterm_as_interrupt():
+        try:
+            return ended(_run(argv, args), None)
+        except CLIPIQAError as error:
+            print(f"{name()}: error: {error}", file=sys.stderr)
+            return ended(2, None)
+        except KeyboardInterrupt as error:
+            said, code = last_words(error)
+            print(f"{name()}: {said}", file=sys.stderr)
+            return ended(code, None)
+        except BrokenPipeError as error:  # `clipiqa score … | head`: the reader has gone
+            return ended(2, error)
+        except SystemExit as error:  # argparse's, or of standard output that cannot be written to
+            raise SystemExit(ended(error.code if isinstance(error.code, int) else 2, None)) from None
+
+
+def _run(argv: list[str], args: argparse.Namespace) -> int:
+    """Parse a command line into ``args``, and do what it says."""
     if " ".join(argv[:2]) in COMMANDS:  # a command of two words
         argv[:2] = [" ".join(argv[:2])]
-    parser = Parser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands = {name: subparsers.add_parser(name, help=said, description=said) for name, (_, said) in COMMANDS.items()}
+    parser, commands = _parsers(COMMANDS)
     if argv[:1] and argv[0] in commands:
         command_module(argv[0]).configure(commands[argv[0]])
-    args = parser.parse_args(argv)
+    vars(args).update(vars(_parsed(parser, commands, argv)))
+    if args.print_completion:
+        return _print_completion(args.print_completion)
     if args.version:
         from ..version import __version__
 
@@ -58,20 +96,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 2
-    try:
-        if getattr(args, "config_file", None):
-            commands[args.command].take_defaults(args)
-            args = parser.parse_args(argv)
-        return command_module(args.command).run(args)
-    except CLIPIQAError as error:
-        print(f"clipiqa {args.command}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"clipiqa {args.command}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `clipiqa score … | head`: the reader has gone, which is no error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    if getattr(args, "config_file", None):
+        commands[args.command].take_defaults(args)
+        vars(args).update(vars(_parsed(parser, commands, argv)))
+    return command_module(args.command).run(args)
+
+
+def _parsed(parser: Parser, commands: Mapping[str, Parser], argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments; what a command does not have is refused by that command, which knows where it belongs."""
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        commands.get(args.command, parser).refuse(unknown)
+    return args
+
+
+def _parsers(names: Iterable[str]) -> tuple[Parser, dict[str, Parser]]:
+    """The parser of the command line and, by name, those of its commands, which are not configured yet."""
+    parser = Parser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument(
+        "--print-completion", choices=("bash", "zsh", "fish"), metavar="SHELL",
+        help="print what makes a shell complete this command's words, and exit: bash, zsh or fish",
+    )  # fmt: skip
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    told = {name: COMMANDS[name][1] for name in names}
+    commands = {name: subparsers.add_parser(name, help=said, description=said) for name, said in told.items()}
+    return parser, commands
+
+
+def _print_completion(shell: str) -> int:
+    import shtab
+
+    parser, commands = _parsers(name for name in COMMANDS if " " not in name)  # shells complete one word at a time
+    for name, command in commands.items():
+        command_module(name).configure(command)
+        for action in command._actions:
+            kind = {"DIR": shtab.DIRECTORY, "FOLDER": shtab.DIRECTORY}.get(str(action.metavar))
+            if kind or any(word in str(action.metavar) for word in _FILES):
+                action.complete = kind or shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, shell=shell))
+    return 0
 
 
 def command_module(command: str) -> ModuleType:

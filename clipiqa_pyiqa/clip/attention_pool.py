@@ -89,6 +89,6 @@ def resize_rows(embedding: Tensor, rows: int) -> Tensor:
     It is one bicubic resize of the flattened matrix, class row included, not a resize of the 2-D grid; the published
     ``_512`` prompts were learned with it. With the embedding's own number of rows it changes nothing.
     """
-    if rows == embedding.shape[0]:
+    if not is_traced() and rows == embedding.shape[0]:
         return embedding
     return F.interpolate(embedding[None, None], size=(rows, embedding.shape[1]), mode="bicubic")[0, 0]

@@ -126,14 +126,14 @@ def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 @untraceable  # dynamo cannot trace a gradient inside a forward: the compiled graph breaks here
 def _ahead(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    return _Ahead.apply(x, thread_to(x), function)
+    return _Ahead.apply(x, anchor_of(x), function)
 
 
 class _Ahead(torch.autograd.Function):
     """One value per image, with its gradient ready for backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, thread: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, anchor: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         wide = torch.float64 if x.dtype == torch.float64 else torch.float32
         gradient = torch.empty_like(x, dtype=wide)
         values, done = [], 0
@@ -145,34 +145,34 @@ class _Ahead(torch.autograd.Function):
                 gradient[done : done + len(group)] = torch.autograd.grad(value.sum(), leaf)[0]
                 values.append(value.detach())
                 done += len(group)
-        ctx.save_for_backward(gradient, thread)
+        ctx.save_for_backward(gradient, anchor)
         ctx.dtype = x.dtype
         return torch.cat(values)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        gradient, thread = ctx.saved_tensors
-        return only_once((gradient * upstream.view(-1, 1, 1, 1)).to(ctx.dtype), thread), None, None
+        gradient, anchor = ctx.saved_tensors
+        return only_once((gradient * upstream.view(-1, 1, 1, 1)).to(ctx.dtype), anchor), None, None
 
 
-def thread_to(x: Tensor) -> Tensor:
+def anchor_of(x: Tensor) -> Tensor:
     """An empty tensor by which a derivative of ``x``'s gradient finds its way to ``x``, without keeping ``x``."""
     return x[:0].clone()
 
 
-def only_once(gradient: Tensor, thread: Tensor) -> Tensor:
+def only_once(gradient: Tensor, anchor: Tensor) -> Tensor:
     """Let a gradient pass, but refuse a derivative of it, which would be wrong in silence.
 
     Args:
         gradient: what a backward is about to return.
-        thread: the input's :func:`thread_to`, so that the refusal also comes if ``gradient`` depends on nothing else.
+        anchor: the input's :func:`anchor_of`, so that the refusal also comes if ``gradient`` depends on nothing else.
     """
-    return _OnlyOnce.apply(gradient, thread) if torch.is_grad_enabled() else gradient
+    return _OnlyOnce.apply(gradient, anchor) if torch.is_grad_enabled() else gradient
 
 
 class _OnlyOnce(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gradient: Tensor, thread: Tensor) -> Tensor:
+    def forward(ctx: Any, gradient: Tensor, anchor: Tensor) -> Tensor:
         return gradient.view_as(gradient)
 
     @staticmethod

@@ -130,6 +130,11 @@ class FrozenCLIP:
         """Height and width in pixels of a place in the image tower's map: 32, or a vision transformer's patch."""
         return self.checkpoint.shape("visual.conv1.weight")[-1] if "visual.proj" in self.checkpoint else 32
 
+    @cached_property
+    def width(self) -> int:
+        """D of image and text features."""
+        return self.checkpoint.shape("text_projection")[1]
+
     @property
     def has_positions(self) -> bool:
         """Whether the image tower has a positional embedding at all."""

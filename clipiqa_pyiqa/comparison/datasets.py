@@ -15,7 +15,8 @@ from typing import Any
 from PIL import Image, ImageFile
 from torch import Tensor
 
-from ..errors import CLIPIQAError, ImageError, nearest
+from ..arguments import check_path
+from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..files.names import printable
 from ..files.yaml import check_keys
 from ..images.reader import check_limits, read_image, strict_decoding
@@ -49,12 +50,14 @@ class DataSet:
         name: As shown, unique in a comparison.
         paths: The images, absolute, each once.
         mos: Opinion scores in the data set's own scale, or None.
-        load: Index -> ``(3, H, W)``, RGB: uint8, or floats in [0, 1]. Raises :class:`ImageError`.
+        load: Index -> ``(3, H, W)``, RGB: uint8, or floats in [0, 1]; with its reference behind it, ``(6, H, W)``.
+            Raises :class:`ImageError`.
         lower_better: Whether a lower opinion score means a better image (DMOS).
         note: What it is: split, size, subset.
         published_as: Its name in :mod:`.published`, or empty.
         identity: Hash of everything that the pixels depend on but the files.
         table: The file that names the images and their scores, or empty.
+        no_reference: Index -> why an image came without its reference.
     """
 
     name: str
@@ -66,6 +69,7 @@ class DataSet:
     published_as: str = ""
     identity: str = ""
     table: str = ""
+    no_reference: Callable[[int], str] = lambda index: "there are no reference images"
 
 
 def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[DataSet]:
@@ -99,6 +103,7 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
     if target:
         from pyiqa import get_dataset_info
 
+        check_path("a data set", target)
         path = Path(target).expanduser()
         if str(target) in get_dataset_info() or not (path.suffix.lower() == ".csv" or path.exists()):
             return _pyiqa_set(label or str(target), str(target), options, data_root)
@@ -108,6 +113,8 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
     for key in ("csv", "folder", "root"):
         if not isinstance(options.get(key) or "", str | Path):
             raise CompareError(f"{key} of data set {label!r} must be a path, but is {options[key]!r:.80}.")
+        if options.get(key):
+            check_path(key, options[key])
     if "csv" in options:
         return _csv_set(label, options)
     if "folder" in options:
@@ -121,7 +128,8 @@ def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
     columns = options.get("columns") or (None, None)
     if not isinstance(columns, list | tuple) or len(columns) != 2:
         raise CompareError(f"columns of data set {label!r} must be two, of paths and scores, but are {columns!r}.")
-    named = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None))
+    option = f"columns, as in -d {label}={options['csv']}:columns=[PATH, SCORE]"
+    named = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None), option=option)
     paths = [os.path.abspath(path) for path in named.files]
     if not any(map(os.path.isfile, paths)):
         raise CompareError(
@@ -135,9 +143,11 @@ def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
 def _folder_set(label: str, options: dict[str, Any]) -> DataSet:
     check_keys(options, FOLDER_KEYS, f"data set {label!r}")
     folder = Path(options["folder"]).expanduser()
+    if not folder.is_dir():
+        raise CompareError(f"the folder {str(folder)!r} is missing.")
     paths = [os.path.abspath(path) for path in images_in(folder)]
     if not paths:
-        raise CompareError(f"the folder {str(folder)!r} {'holds no image files' if folder.is_dir() else 'is missing'}.")
+        raise CompareError(f"the folder {str(folder)!r} holds no image files.")
     return _ours(label, paths, None, options)
 
 
@@ -314,7 +324,7 @@ def _subset(
         None if mos is None else tuple(mos[index] for index in kept),
         lambda index: load(chosen[index]),
         lower_better,
-        "; ".join([f"{len(chosen)} images", *note, *["lower opinion score is better"] * lower_better]),
+        "; ".join([counted(len(chosen), "image"), *note, *["lower opinion score is better"] * lower_better]),
         published_as,
         hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12],
     )

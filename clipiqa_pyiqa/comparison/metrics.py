@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from ..errors import WeightsError, nearest
+from ..errors import WeightsError, nearest, shown
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA
@@ -47,6 +46,8 @@ class MetricSpec:
         lower_better: Whether a lower score means a better image.
         score_range: As pyiqa states it.
         made: The metric itself, if it was passed ready made.
+        mode: ``'NR'``, or ``'FR'`` if it compares an image with its reference.
+        of_sets: Whether it rates a set of images as a whole.
     """
 
     label: str
@@ -54,7 +55,9 @@ class MetricSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     lower_better: bool = False
     score_range: str = ""
-    made: Callable[[Tensor], Any] | None = None
+    made: Callable[..., Any] | None = None
+    mode: str = "NR"
+    of_sets: bool = False
 
     @property
     def shown(self) -> dict[str, str]:
@@ -71,14 +74,14 @@ class BuiltMetric:
 
     Attributes:
         spec: What was asked for.
-        score: Images ``(N, 3, H, W)`` in [0, 1] -> scores.
+        score: Images ``(N, 3, H, W)`` in [0, 1], and of a full-reference metric their references -> scores.
         net: Ours, whose encoder can be shared; else None.
         provenance: Which metric exactly.
         published_as: Its name in :mod:`.published`, or empty.
     """
 
     spec: MetricSpec
-    score: Callable[[Tensor], Any]
+    score: Callable[..., Any]
     net: CLIPIQA | None
     provenance: Mapping[str, str]
     published_as: str
@@ -90,17 +93,18 @@ class BuiltMetric:
         return f"{self.provenance['metric']}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
-def parse_metrics(given: Any) -> list[MetricSpec]:
+def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
     """Look up what was asked for.
 
     Args:
         given: ``'niqe'``, ``'mine=niqe:pretrained_model_path=FILE'``, a mapping of label -> None, pyiqa's options or a
             metric that was made already, or a list of these.
+        every: Take metrics that need a reference or rate sets, too.
 
     Raises:
         CompareError: an unknown name or key, a metric that needs a reference or rates sets, or a label used twice.
     """
-    specs = [_look_up(specification) for specification in parse_specifications(given, "metric")]
+    specs = [_look_up(specification, every) for specification in parse_specifications(given, "metric")]
     labels = [spec.label for spec in specs]
     for label in labels:
         if label in RESERVED:
@@ -132,6 +136,15 @@ def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> N
                 raise CompareError(f"metric {spec.label!r}: {error}") from error
 
 
+def takes_weights(spec: MetricSpec) -> bool:
+    """Whether pyiqa's class takes a file of weights as ``pretrained_model_path``."""
+    from pyiqa.default_model_configs import DEFAULT_CONFIGS
+    from pyiqa.utils.registry import ARCH_REGISTRY
+
+    kind = {**DEFAULT_CONFIGS.get(spec.name, {}).get("metric_opts", {}), **spec.options}.get("type")
+    return kind in ARCH_REGISTRY and "pretrained_model_path" in signature(ARCH_REGISTRY.get(kind)).parameters
+
+
 def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> BuiltMetric:
     """Build a metric; whatever goes wrong in it is raised as it is.
 
@@ -155,12 +168,12 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
     return BuiltMetric(spec, score, None, provenance, spec.name if known else "")
 
 
-def _look_up(specification: Specification) -> MetricSpec:
+def _look_up(specification: Specification, every: bool) -> MetricSpec:
     from pyiqa.default_model_configs import DEFAULT_CONFIGS
 
     target = specification.target
     if not isinstance(target, str | Path):
-        return _ready(specification)
+        return _ready(specification, every)
     options = dict(specification.options)
     if target:  # as typed: what follows the name are metric_opts
         name, entry = str(target), {"metric_opts": options}
@@ -170,7 +183,7 @@ def _look_up(specification: Specification) -> MetricSpec:
         if "metric" not in options and name not in DEFAULT_CONFIGS and (entry.get("metric_opts") or {}).get("type"):
             name = ""
     if name and name not in DEFAULT_CONFIGS:
-        raise CompareError(f"unknown metric {name!r}: {nearest(name, _nr_names())}")
+        raise CompareError(f"unknown metric {name!r}: {nearest(name, DEFAULT_CONFIGS if every else _nr_names())}")
     own = entry.get("metric_opts") or {}
     if not isinstance(own, Mapping) or not all(isinstance(key, str) for key in own):
         said = f"metric_opts of {specification.label or name!r} must be a mapping of names to values"
@@ -182,10 +195,14 @@ def _look_up(specification: Specification) -> MetricSpec:
     kind = own.get("type", defaults.get("type"))
     if kind == "CLIPIQA":
         check_keys(own, ("type", *signature(CLIPIQA).parameters), f"the options of {label!r}")
-    if given.get("metric_mode", "NR") != "NR":
-        raise CompareError(f"metric {label!r} needs a reference image: only no-reference metrics are compared here.")
-    if kind in _OF_SETS:
-        raise CompareError(f"metric {label!r} rates a set of images, not each image: it cannot be compared here.")
+    mode = given.get("metric_mode", "NR")
+    if mode != "NR" and not every:
+        raise CompareError(_needs_reference(label))
+    if kind in _OF_SETS and not every:
+        raise CompareError(
+            f"metric {label!r} rates a set of images, not each image: it cannot be compared here; `clipiqa table` "
+            "takes it."
+        )
     changed = {
         key: _local(label, key, value) for key, value in own.items() if key not in defaults or defaults[key] != value
     }
@@ -194,26 +211,37 @@ def _look_up(specification: Specification) -> MetricSpec:
     if kind == "CLIPIQA" and path is not None and is_head(metadata := read_metadata(path)):
         (low, high), lower_better = scale_of(metadata)
         given["score_range"] = f"{low:g}, {high:g}"
-    return MetricSpec(label, name, changed, lower_better, str(given.get("score_range") or ""))
+    shown = str(given.get("score_range") or "")
+    return MetricSpec(label, name, changed, lower_better, shown, mode=mode, of_sets=kind in _OF_SETS)
 
 
-def _ready(specification: Specification) -> MetricSpec:
+def _needs_reference(label: str) -> str:
+    return (
+        f"metric {label!r} needs a reference image: only no-reference metrics are compared here; `clipiqa table` takes "
+        "it, with --reference."
+    )
+
+
+def _ready(specification: Specification, every: bool) -> MetricSpec:
     made = specification.target
     if not callable(made):
-        raise CompareError(f"a metric is a name, options, or something to call with images, but {made!r:.80} came.")
+        raise CompareError(f"a metric is a name, options, or something to call with images, but {shown(made)} came.")
     name = specification.label or getattr(made, "metric_name", type(made).__name__)
-    if getattr(made, "metric_mode", "NR") != "NR":
-        raise CompareError(f"metric {name!r} needs a reference image: only no-reference metrics are compared here.")
+    mode = getattr(made, "metric_mode", "NR")
+    if mode != "NR" and not every:
+        raise CompareError(_needs_reference(name))
     return MetricSpec(
         name,
         name,  # the label, as nothing else tells apart what was made elsewhere
         lower_better=bool(getattr(made, "lower_better", False)),
         score_range=getattr(made, "score_range", None) or "",
         made=made,
+        mode=mode,
+        of_sets=bool(getattr(made, "of_sets", False)) or type(getattr(made, "net", made)).__name__ in _OF_SETS,
     )
 
 
-def _made(spec: MetricSpec, device: torch.device) -> Callable[[Tensor], Any]:
+def _made(spec: MetricSpec, device: torch.device) -> Callable[..., Any]:
     if spec.made is not None:
         return spec.made.to(device) if isinstance(spec.made, torch.nn.Module) else spec.made
     if spec.name:

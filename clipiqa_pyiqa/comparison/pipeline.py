@@ -100,6 +100,8 @@ def _score_batch(
     """Score images of one size with whatever metrics lack them."""
     x = torch.stack(list(images)).contiguous().to(options.device)
     x = x.float().div_(255) if x.dtype == torch.uint8 else x
+    reference = x[:, 3:].contiguous() if x.shape[1] == 6 else None
+    x = x if reference is None else x[:, :3].contiguous()
     for group in groups:
         lacking = [
             place
@@ -108,7 +110,11 @@ def _score_batch(
         ]
         if not lacking:
             continue
-        for metric, number, entry in score_group(group, x if len(lacking) == len(x) else x[lacking], options.seed):
+        whole = len(lacking) == len(x)
+        theirs: Tensor | list[str] = [data.no_reference(indices[place]) for place in lacking]
+        if reference is not None:
+            theirs = reference if whole else reference[lacking]
+        for metric, number, entry in score_group(group, x if whole else x[lacking], options.seed, theirs):
             path = data.paths[indices[lacking[number]]]
             if not store.scored(metric.key, path):
                 store.add(metric.key, path, entry)

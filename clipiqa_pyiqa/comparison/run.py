@@ -15,13 +15,15 @@ from typing import Any
 import pandas
 import torch
 
-from ..errors import first_of
+from ..arguments import checked
+from ..clip.device import find_device
+from ..errors import counted, first_of
 from ..files.locking import locked
 from ..files.names import file_name
 from ..images.batches import default_workers
 from .datasets import DataSet, parse_data_sets
 from .distributed import Processes, connected, processes_of_environment
-from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics
+from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics, takes_weights
 from .pipeline import Options, Progress, score_data_set
 from .published import SOURCES
 from .results import Comparison, DataSetResult, MetricResult, check_results
@@ -32,6 +34,7 @@ from .specification import CompareError
 log = logging.getLogger("clipiqa_pyiqa")
 
 
+@checked
 def compare(
     metrics: Any,
     data_sets: Any,
@@ -83,13 +86,13 @@ def compare(
     processes = processes_of_environment()
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root)
     options = Options(
-        _device(device, processes),
-        _at_least(1, "batch_size", batch_size),
-        _at_least(1, "workers", default_workers() if workers is None else workers),
-        _seed(seed),
+        pick_device(device, processes),
+        at_least(1, "batch_size", batch_size),
+        at_least(1, "workers", default_workers() if workers is None else workers),
+        check_seed(seed),
         progress or (lambda *_: None),
     )
-    _at_least(0, "bootstrap", bootstrap)
+    at_least(0, "bootstrap", bootstrap)
     check_weights(specs, trust_weights)
     if published not in ("", *SOURCES):
         raise CompareError(f"published values are those of {' or '.join(map(repr, SOURCES))}, but {published!r} came.")
@@ -102,7 +105,7 @@ def compare(
         stores = _stores(folder, sets, processes, resume, overwrite)
         if not processes.is_main:
             processes.wait()  # until the main one has fetched what metrics fetch
-        built = {spec.label: _build(spec, options) for spec in specs}
+        built = {spec.label: build_or_reason(spec, options) for spec in specs}
         if processes.is_main:
             processes.wait()
         groups = group_metrics([metric for metric in built.values() if isinstance(metric, BuiltMetric)])
@@ -120,7 +123,7 @@ def compare(
             if processes.is_main and folder is not None:
                 results[-1].save_scores(folder / "scores")
         processes.wait()
-    known = {**_settings(processes, options), "bootstrap": str(bootstrap), "seed": str(seed), **(settings or {})}
+    known = {**settings_of(processes, options), "bootstrap": str(bootstrap), "seed": str(seed), **(settings or {})}
     return Comparison(tuple(results), known)
 
 
@@ -152,7 +155,7 @@ def _data_set_result(
         entries = store.entries.get(metric.key, {}) if isinstance(metric, BuiltMetric) else {}
         entries = {path: entries[path] for path in paths if path in entries}
         columns[spec.label] = pandas.Series({path: entry.score for path, entry in entries.items()}, paths, float)
-        results[spec.label] = _metric_result(spec, metric, entries, len(paths))
+        results[spec.label] = metric_result(spec, metric, entries, len(paths))
     return DataSetResult(
         data.name,
         pandas.DataFrame(columns, index=paths, dtype=float),
@@ -166,7 +169,7 @@ def _data_set_result(
     )
 
 
-def _metric_result(
+def metric_result(
     spec: MetricSpec, metric: BuiltMetric | str, entries: Mapping[str, Entry], images: int
 ) -> MetricResult:
     failures = {path: entry.error for path, entry in entries.items() if entry.error}
@@ -174,11 +177,11 @@ def _metric_result(
     error, note = metric if isinstance(metric, str) else "", ""
     if failures:
         path, why = next(iter(failures.items()))
-        note = f"no score for {len(failures)} of {images} images, such as {Path(path).name}: {why}."
+        note = f"no score for {len(failures)} of {counted(images, 'image')}, such as {Path(path).name}: {why}."
         if not times:
             error, note = note, ""
     elif not isinstance(metric, str) and len(entries) < images:  # another process's rows, damaged since it wrote them
-        note = f"{images - len(entries)} of {images} scores were damaged during the run: resume it."
+        note = f"{images - len(entries)} of {counted(images, 'score')} damaged during the run: resume it."
     return MetricResult(
         spec.label,
         lower_better=spec.lower_better,
@@ -227,19 +230,24 @@ def _stores(
     return stores
 
 
-def _build(spec: MetricSpec, options: Options) -> BuiltMetric | str:
+def build_or_reason(spec: MetricSpec, options: Options) -> BuiltMetric | str:
     """The metric, or why it cannot be built."""
     try:
         return build_metric(spec, options.device, options.seed)
     except Exception as error:
-        hint = (
-            "; if its weights cannot be fetched, name a local file in its options (pretrained_model_path=FILE)"
-            if isinstance(error, OSError)
-            else ""
-        )
-        why = f"it cannot be built: {reason(error)}{hint}."
+        fetched = isinstance(error, OSError) and takes_weights(spec)
+        hint = "; if its weights cannot be fetched, name a local file in its options (pretrained_model_path=FILE)"
+        hint = hint if fetched else ""
+        why = f"it cannot be built: {_in_a_name(reason(error), spec)}{hint}."
         log.warning("metric %s: %s", spec.label, why)
         return why
+
+
+def _in_a_name(said: str, spec: MetricSpec) -> str:
+    """A message with options as they are given here, in the metric's name."""
+    for option, key in (("--backbone mini", "backbone=mini"), ("--clip-weights PATH", "clip_weights=PATH")):
+        said = said.replace(f"({option})", f"(-m {spec.name or spec.label}:{key})")
+    return said
 
 
 @functools.cache
@@ -248,7 +256,7 @@ def _versions() -> dict[str, str]:
     return {package: version(package) for package in packages}
 
 
-def _settings(processes: Processes, options: Options) -> dict[str, str]:
+def settings_of(processes: Processes, options: Options) -> dict[str, str]:
     device = options.device
     return {
         **_versions(),
@@ -260,21 +268,21 @@ def _settings(processes: Processes, options: Options) -> dict[str, str]:
     }
 
 
-def _device(device: str | torch.device | None, processes: Processes) -> torch.device:
+def pick_device(device: str | torch.device | None, processes: Processes) -> torch.device:
     """The device; of several GPUs, each process its own."""
-    found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    found = find_device(device)
     if found.type == "cuda" and found.index is None:
         return torch.device("cuda", processes.local_rank % max(1, torch.cuda.device_count()))
     return found
 
 
-def _at_least(lowest: int, name: str, value: int) -> int:
+def at_least(lowest: int, name: str, value: int) -> int:
     if value < lowest:
         raise CompareError(f"{name} must be at least {lowest}, but is {value}.")
     return value
 
 
-def _seed(seed: int) -> int:
+def check_seed(seed: int) -> int:
     if not 0 <= seed < 1 << 32:  # what numpy takes
         raise CompareError(f"seed must be between 0 and {(1 << 32) - 1}, but is {seed}.")
     return seed

@@ -51,13 +51,16 @@ def group_metrics(metrics: Sequence[BuiltMetric]) -> list[Group]:
     return [Group(tuple(members)) for members in groups.values()]
 
 
-def score_group(group: Group, x: Tensor, seed: int = 0) -> Iterator[tuple[BuiltMetric, int, Entry]]:
+def score_group(
+    group: Group, x: Tensor, seed: int = 0, reference: Tensor | Sequence[str] = ()
+) -> Iterator[tuple[BuiltMetric, int, Entry]]:
     """What each member makes of each image, as it comes; whatever fails becomes an entry that says why.
 
     Args:
         group: The metrics.
         x: Images ``(N, 3, H, W)`` in [0, 1], on the device of the metrics.
         seed: Of whatever a metric draws, for each image anew, so that its score depends on the image alone.
+        reference: For full-reference metrics, of the shape of ``x``; or why there is none, of each image.
 
     Yields:
         The metric, the number of the image in the batch, and the entry. The time of a shared pass counts for each
@@ -66,7 +69,13 @@ def score_group(group: Group, x: Tensor, seed: int = 0) -> Iterator[tuple[BuiltM
     if not group.shared:
         for metric in group.metrics:
             for number in range(len(x)):
-                yield metric, number, _score_alone(metric, x[number : number + 1], seed)
+                given = [x[number : number + 1]]
+                if metric.spec.mode == "FR":
+                    if not isinstance(reference, Tensor):
+                        yield metric, number, Entry(None, math.nan, reference[number])
+                        continue
+                    given.append(reference[number : number + 1])
+                yield metric, number, _score_alone(metric, given, seed)
         return
     encoded = _encode(group, x)
     if isinstance(encoded, str) and len(x) > 1:  # one image may spoil a batch, or the batch be too large
@@ -83,9 +92,9 @@ def score_group(group: Group, x: Tensor, seed: int = 0) -> Iterator[tuple[BuiltM
 def reason(error: BaseException) -> str:
     """An exception in a few words: its own message if it is ours, else with its type, without line breaks."""
     text = " ".join(str(error).split())
-    text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     if isinstance(error, CLIPIQAError):
         return text.rstrip(".")
+    text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     return f"{type(error).__name__}: {text}".rstrip(": .")
 
 
@@ -128,15 +137,16 @@ def _ask(metric: BuiltMetric, features: Tensor, encoding: float) -> list[Entry]:
     return [_entry(value, seconds) for value in values]
 
 
-def _score_alone(metric: BuiltMetric, x: Tensor, seed: int) -> Entry:
+def _score_alone(metric: BuiltMetric, given: Sequence[Tensor], seed: int) -> Entry:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    x = x.clone() if metric.spec.made is not None else x  # a stranger may work in place on what others get next
+    if metric.spec.made is not None:  # a stranger may work in place on what others get next
+        given = [x.clone() for x in given]
     try:
         with torch.no_grad():
             start = time.perf_counter()
-            (value,) = _values(metric.score(x), 1)
+            (value,) = _values(metric.score(*given), 1)
             return _entry(value, time.perf_counter() - start)
     except Exception as error:
         return Entry(None, math.nan, reason(error))

@@ -76,7 +76,7 @@ def parse_specifications(given: Any, what: str) -> list[Specification]:
     """Read one or several specifications: texts, (label, options) mappings, or objects.
 
     Args:
-        given: A text, a mapping of label -> None, options or object, or a sequence of texts, mappings and objects.
+        given: A text, a mapping of label -> None, options or object, a specification, or a sequence of these.
         what: 'metric' or 'data set', for messages.
 
     Raises:
@@ -117,6 +117,8 @@ def _specifications(given: Any, what: str) -> Iterable[Specification]:
         return
     if isinstance(given, str):
         yield parse_argument(given)
+    elif isinstance(given, Specification):
+        yield given
     elif isinstance(given, Path):
         yield Specification("", given)
     elif isinstance(given, Mapping):

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from ..clip.device import find_device
-from ..errors import CLIPIQAError, ImageError, nearest
+from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..images.batches import prefetch
 from ..images.reader import ImageRecord, read_image
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
@@ -186,7 +186,7 @@ def sweep(
     scales, files = list(dict.fromkeys(scales)), find_images(paths, "sweep", options.get("out"))
     if sample is not None:
         if sample > len(files):
-            raise CLIPIQAError(f"--sample {sample}, but there are only {len(files)} images: ask for fewer.")
+            raise CLIPIQAError(f"--sample {sample}, but only {counted(len(files), 'image')} came: ask for fewer.")
         files = sorted(random.Random(seed).sample(sorted(files), sample))
     folder = ResultFolder(options, (*TABLES, "sweep.png", "example.png", "summary.json"), files)
     others = {} if prompts is None else parse_columns(prompts, template)

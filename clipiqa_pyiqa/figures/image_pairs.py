@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import math
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from ..errors import CLIPIQAError
-from ..images.sources import images_in
+from ..errors import counted
+from ..images.naming import PairingError, few, named_images
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, fitted
 from ..stats.proportions import share
@@ -28,12 +26,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .experiment import Content
-
-_SHOWN = 5  # names in a message
-
-
-class PairingError(CLIPIQAError):
-    """Two folders whose images do not pair up by name."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +118,7 @@ class PairScores(ExperimentResult):
 
     def notes(self) -> list[str]:
         unpaired = len(self.only_low) + len(self.only_high)
-        return [f"{unpaired} images without a partner were left out"] if unpaired else []
+        return [f"{counted(unpaired, 'image')} without a partner left out"] if unpaired else []
 
     def failures(self, question: str, count: int = 10) -> pandas.DataFrame:
         """The pairs in the wrong order, or of equal scores, the worst first."""
@@ -280,7 +272,7 @@ def match_pairs(
     Raises:
         PairingError: A folder is missing or empty, names are not unique, or do not pair up; the message says which.
     """
-    names = {"low": _named(os.fspath(low)), "high": _named(os.fspath(high))}
+    names = {"low": named_images(os.fspath(low)), "high": named_images(os.fspath(high))}
     both = [name for name in names["low"] if name in names["high"]]
     only = {
         side: tuple(name for name in names[side] if name not in names[other])
@@ -288,66 +280,22 @@ def match_pairs(
     }
     if not both:
         raise PairingError(
-            f"no image of {os.fspath(low)!r} has a namesake in {os.fspath(high)!r} ({_few(only['low'])} against "
-            f"{_few(only['high'])}): where names differ, pass patterns such as 'low/*_noisy.png' and "
+            f"no image of {os.fspath(low)!r} has a namesake in {os.fspath(high)!r} ({few(only['low'])} against "
+            f"{few(only['high'])}): where names differ, pass patterns such as 'low/*_noisy.png' and "
             "'high/*_clean.png', which pair by what * matches."
         )
     if any(only.values()) and not skip_unpaired:
-        missing = [f"only {side} has {_few(names)}" for side, names in only.items() if names]
+        missing = [f"only {side} has {few(names)}" for side, names in only.items() if names]
         raise PairingError(
-            f"{sum(map(len, only.values()))} images have no partner ({'; '.join(missing)}): complete the folders, or "
-            "pass --skip-unpaired (skip_unpaired=True) to leave them out."
+            f"{counted(sum(map(len, only.values())), 'image')} without a partner ({'; '.join(missing)}): complete the "
+            "folders, or pass --skip-unpaired (skip_unpaired=True) to leave them out."
         )
     files = {name: (names["low"][name], names["high"][name]) for name in both}
     same = [name for name, (first, second) in files.items() if os.path.realpath(first) == os.path.realpath(second)]
     if same:
-        raise PairingError(f"{_few(same)} would be compared with itself: give two different folders.")
+        raise PairingError(f"{few(same)} would be compared with itself: give two different folders.")
     return ImagePairs(files, only["low"], only["high"])
 
 
 def _sheets(questions: Iterable[str]) -> dict[str, str]:
     return {question: f"failures-{name}.png" for question, name in file_names(questions).items()}
-
-
-def _named(place: str) -> dict[str, str]:
-    """The images of a folder or pattern, by name."""
-    if os.path.isdir(place):
-        found = [(os.path.splitext(os.path.relpath(path, place))[0], path) for path in images_in(place)]
-        what = f"the folder {place!r} holds no image files"
-    elif glob.has_magic(place):
-        pattern = re.compile(_expression(place))
-        files = [path for path in sorted(glob.glob(place, recursive=True)) if os.path.isfile(path)]
-        found = [(_wild(pattern, path), path) for path in files]
-        what = f"nothing matches {place!r}"
-    else:
-        raise PairingError(f"{place!r} is no folder: name a folder, or a quoted pattern such as 'photos/*_low.png'.")
-    if not found:
-        raise PairingError(f"{what}: there is nothing to compare.")
-    names: dict[str, str] = {}
-    for name, path in found:
-        name = name.replace(os.sep, "/")
-        if name in names:
-            raise PairingError(f"{names[name]!r} and {path!r} have the same name, {name!r}: leave one of them out.")
-        names[name] = path
-    return names
-
-
-def _wild(pattern: re.Pattern[str], path: str) -> str:
-    match = pattern.fullmatch(path)
-    return "/".join(filter(None, match.groups())) if match else path
-
-
-def _expression(pattern: str) -> str:
-    """A glob as a regular expression whose groups are the wildcards."""
-    said = {"**/": "(?:(.*)/)?", "**": "(.*)", "*": "([^/]*)", "?": "([^/])"}
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])", pattern)
-    return "".join(
-        said.get(part)
-        or (f"({part.replace('[!', '[^')})" if part.startswith("[") and len(part) > 1 else re.escape(part))
-        for part in parts
-    )
-
-
-def _few(names: Sequence[str] | Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(map(repr, names[:_SHOWN])) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

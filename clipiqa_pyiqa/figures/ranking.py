@@ -75,9 +75,14 @@ def rank(
     """
     files = find_images(paths, "rank", options.get("out"))
     columns = parse_columns(prompts, template)
-    folder = ResultFolder(options, ["ranking.csv", "summary.json", *_sheets(columns).values()], files)
+    folder = ResultFolder(options, ranking_files(columns), files)
     scores = folder.score(metric, files, columns)
     return folder.saved(Ranking(**vars(scores), count=count))
+
+
+def ranking_files(questions: Iterable[str]) -> list[str]:
+    """Names of the files that a ranking saves."""
+    return ["ranking.csv", "summary.json", *_sheets(questions).values()]
 
 
 def ranking(scores: Scores, question: str | None = None) -> pandas.DataFrame:

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..arguments import checked
 from ..errors import OutputError
 
 _WINDOWS = os.name == "nt"
@@ -73,6 +74,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     write_bytes(path, text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").encode())
 
 
+@checked
 def check_output(
     path: str | os.PathLike[str],
     *,
@@ -116,6 +118,7 @@ def check_output(
     return target
 
 
+@checked
 def check_folder(
     folder: str | os.PathLike[str],
     names: Iterable[str],
@@ -143,7 +146,7 @@ def check_folder(
     with _writing(folder):
         target.mkdir(parents=True, exist_ok=True)
     way_out = "pass --overwrite to replace it, or name another folder"
-    for name in names:
+    for name in map(str, names):
         check_output(target / name, overwrite=overwrite, ours=ours, inputs=inputs, way_out=way_out)
     return target
 
@@ -223,7 +226,7 @@ def _mode(path: str | os.PathLike[str]) -> int | None:
 def _is_among(target: Path, inputs: Iterable[str | os.PathLike[str]]) -> bool:
     found = os.stat(target)
     for each in inputs:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, TypeError):
             if os.path.samestat(found, os.stat(os.path.expanduser(each))):
                 return True
     return False

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..files.yaml import check_keys, read_yaml
 
 _TOP = (
@@ -58,7 +58,7 @@ class Recipe:
         for name, least in {"batch_size": 1, "epochs": 1, "crops": 1, "crop": 32}.items():
             value = getattr(self, name)
             if not (name == "crop" and value is None) and (not isinstance(value, int) or value < least):
-                raise ConfigError(f"{name} must be a whole number of at least {least}, but is {value!r}.")
+                raise ConfigError(f"{name} must be a whole number of at least {least}, but is {shown(value)}.")
         if not self.losses:
             raise ConfigError("the recipe names no loss: set mos_loss_opt, metric_loss_opt or both.")
 
@@ -223,6 +223,8 @@ def changed(
     if lr is not None:
         changes["optim"] = {**config.recipe.optim, "lr": lr}
     if epochs is not None and config.recipe.scheduler and "T_max" in config.recipe.scheduler:
+        if not isinstance(epochs, int):
+            raise ConfigError(f"epochs must be a whole number of at least 1, but is {shown(epochs)}.")
         period = config.recipe.scheduler["T_max"] * epochs / config.recipe.epochs
         changes["scheduler"] = {**config.recipe.scheduler, "T_max": period}
     context = {"n_ctx": n_ctx, "shared": shared, "init": init}

@@ -13,8 +13,26 @@ from typing import Any
 from ..errors import CLIPIQAError, nearest
 from .split_file import SPLITS, read_split_file
 
-PATH_COLUMNS = ("path", "image", "image_path", "image_name", "img_name", "filename", "file_name", "file", "name")
-SCORE_COLUMNS = ("score", "mos", "label", "rating", "quality")
+PATH_COLUMNS = (
+    *("path", "image", "image_path", "image_name", "img_name", "filename", "file_name", "file", "name", "img"),
+    *(
+        "images",
+        "img_path",
+        "image_file",
+        "photo",
+        "picture",
+        "image_id",
+        "img_id",
+        "dist_img",
+        "dist_image",
+        "key",
+        "url",
+    ),
+)
+SCORE_COLUMNS = (
+    *("score", "mos", "label", "rating", "quality", "mos_zscore", "mos_z_score", "mean_opinion_score"),
+    *("quality_mos", "mos_quality", "mean_score", "average_score", "image_quality_score", "subjective_score"),
+)
 Columns = tuple[str | int | None, str | int | None, str | int | None]
 _SHOWN = 5  # missing files in a message
 
@@ -68,15 +86,24 @@ class NamedScores:
 
 
 def read_scores(
-    path: str | Path, *, root: str | Path | None = None, columns: Columns = (None, None, None)
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    columns: Columns = (None, None, None),
+    option: str = "--columns",
 ) -> NamedScores:
-    """Read the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`."""
+    """Read the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`.
+
+    ``option`` is how one says which columns are meant, for messages.
+    """
     path = Path(path).expanduser()
     rows, header = read_rows(path)
-    path_column = _column(path, header, columns[0], PATH_COLUMNS, "path")
-    score_column = _column(path, header, columns[1], SCORE_COLUMNS, "score")
+    path_column = find_column(path, header, columns[0], PATH_COLUMNS, "path", option=option)
+    score_column = find_column(path, header, columns[1], SCORE_COLUMNS, "score", option=option)
     split_column = (
-        _column(path, header, columns[2], ("split",), "split") if columns[2] is not None or "split" in header else None
+        find_column(path, header, columns[2], ("split",), "split")
+        if columns[2] is not None or "split" in header
+        else None
     )
     folder = Path(root).expanduser() if root is not None else path.parent
     return NamedScores(
@@ -282,17 +309,42 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     return [(number, dict(zip(header, row, strict=True))) for number, row in cells], header
 
 
-def _column(path: Path, header: Sequence[str], asked: str | int | None, usual: Sequence[str], what: str) -> str:
+def find_column(
+    path: Path,
+    header: Sequence[str],
+    asked: str | int | None,
+    usual: Sequence[str],
+    what: str,
+    *,
+    say: type[CLIPIQAError] = TableError,
+    option: str = "--columns",
+) -> str:
+    """The column that was asked for, or else the first that is called as usual; case, spaces, _ and - do not count.
+
+    Args:
+        path: The file, for messages.
+        header: Names of its columns.
+        asked: A name or a number.
+        usual: Names that tell, the most telling first, in :func:`plain`.
+        what: What the column holds, for messages.
+        say: The error to raise.
+        option: How to say which column.
+    """
     if isinstance(asked, int):
         asked = header[asked] if asked < len(header) else str(asked)
     found = [name for name in header if name == asked] if asked is not None else []
     if asked is None:
-        lower = {name.lower().strip(): name for name in reversed(header)}
-        found = [lower[name] for name in usual if name in lower]
+        known = {plain(name): name for name in reversed(header)}
+        found = [known[plain(name)] for name in usual if plain(name) in known]
     if found:
         return found[0]
     wanted = f"called {asked!r}" if asked is not None else f"of {what}s (such as {usual[0]!r})"
-    raise TableError(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with --columns.")
+    raise say(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with {option}.")
+
+
+def plain(name: str) -> str:
+    """A column's name by which it is recognised: ``'Image Name'`` and ``'image_name'`` are one."""
+    return "".join(c for c in name.lower() if c.isalnum())
 
 
 def _number(path: Path, line: int, text: str) -> float:

@@ -12,12 +12,14 @@ import io
 import math
 from collections.abc import Callable
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ..errors import ImageError
 from ..files.names import one_line
@@ -30,7 +32,10 @@ _JPEG_QUALITY = 80
 
 
 def render(package: str, template: str, **values: Any) -> str:
-    """A page from ``templates/`` in a package, which may extend ``page.html.j2`` and import ``blocks.html.j2``."""
+    """A page from ``templates/`` in a package, which may extend ``page.html.j2`` and import ``blocks.html.j2``.
+
+    Style sheets and scripts that lie beside the template (``*.css``, ``*.js``) follow those of every report.
+    """
     return _environment(package).get_template(template).render(**values)
 
 
@@ -44,7 +49,14 @@ def _environment(package: str) -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: one_line(value) if type(value) is str else value,  # Markup is no plain str
     )
-    style, script = ((_HERE / name).read_text(encoding="utf-8").strip() for name in ("report.css", "report.js"))
+    own = sorted(resources.files(package).joinpath("templates").iterdir(), key=lambda part: part.name)
+    style, script = (
+        "\n".join(
+            part.read_text(encoding="utf-8").strip()
+            for part in (_HERE / f"report.{kind}", *(part for part in own if part.name.endswith(f".{kind}")))
+        )
+        for kind in ("css", "js")
+    )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals |= {"style": Markup(style), "script": Markup(script), "script_sha256": digest}
     functions: tuple[Callable[..., Any], ...] = (image, plot, math.isnan)
@@ -61,15 +73,20 @@ def plot(figure: Figure, description: str) -> Markup:
     return Markup(f'<figure class="card plot">{drawing}</figure>')
 
 
-def image(path: str) -> Markup:
-    """A small JPEG of the file, or words if it cannot be read any more."""
+def image(path: str, apply_exif: bool = True, side: int = _THUMBNAIL) -> Markup:
+    """A small JPEG of the file, at most ``side`` pixels long, or words if it cannot be read any more."""
     try:
-        picture = thumbnail(path, _THUMBNAIL)
+        picture = thumbnail(path, side, apply_exif)
     except ImageError:
         return Markup('<span class="soft">cannot be read</span>')
+    return embedded(picture, Path(path).name, format="JPEG", quality=_JPEG_QUALITY, optimize=True)
+
+
+def embedded(picture: Image.Image, description: str, *, format: str = "PNG", **options: Any) -> Markup:
+    """A picture inside the page, at its own size."""
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    picture.save(buffer, format, **options)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return Markup('<img src="data:image/jpeg;base64,{}" alt="{}" width="{}" height="{}">').format(
-        data, one_line(Path(path).name), picture.width, picture.height
+    return Markup('<img src="data:image/{};base64,{}" alt="{}" width="{}" height="{}">').format(
+        format.lower(), data, one_line(description), picture.width, picture.height
     )

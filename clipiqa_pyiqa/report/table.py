@@ -19,12 +19,14 @@ class Cell:
         detail: Said smaller behind it: an interval.
         value: What to sort by; NaN for words.
         mark: Why it stands out, such as 'highest of its column', bold or with a star; empty if it does not.
+        second: Why it comes second, underlined or with a ring; empty if it does not.
     """
 
     text: str
     detail: str = ""
     value: float = math.nan
     mark: str = ""
+    second: str = ""
 
     @property
     def full(self) -> str:
@@ -44,6 +46,7 @@ class Table:
         reasons: Name of a row -> why its cells hold no number, and what else to know.
         left_out: Lines on what is not in it.
         reading: How to read its numbers, for where it stands alone.
+        groups: What stands over the columns behind the first, in order, and how many columns it stands over.
     """
 
     title: str
@@ -53,6 +56,15 @@ class Table:
     reasons: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     reading: tuple[str, ...] = ()
+    groups: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The heads of the columns, each with what stands over it."""
+        if not self.groups:
+            return self.columns
+        over = ["", *(title for title, count in self.groups for _ in range(count))]
+        return tuple(f"{title} {head}".strip() for title, head in zip(over, self.columns, strict=True))
 
     @property
     def after(self) -> tuple[str, ...]:
@@ -67,7 +79,7 @@ class Table:
 
 def console_table(table: Table) -> str:
     """Title, aligned columns with a star behind what stands out, and the lines around them; no line end."""
-    columns = [_column(*column) for column in zip(table.columns, table.wordy, *table.rows, strict=True)]
+    columns = [_column(*column) for column in zip(table.heads, table.wordy, *table.rows, strict=True)]
     lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
     lines.insert(1, "  ".join("-" * _width(column[0]) for column in columns))
     before, after = ([f"  {one_line(line)}" for line in given] for given in (table.before, table.after))
@@ -78,11 +90,10 @@ def markdown_table(table: Table) -> str:
     """A section in GitHub's Markdown, bold what stands out; no line end."""
     lines = [f"## {markdown(table.title)}", ""]
     lines += [line for text in table.before for line in (markdown(text), "")]
-    lines.append("| " + " | ".join(map(markdown, table.columns)) + " |")
+    lines.append("| " + " | ".join(map(markdown, table.heads)) + " |")
     lines.append("|" + "|".join("---" if words else "---:" for words in table.wordy) + "|")
     for row in table.rows:
-        cells = (f"**{markdown(c.text)}** {markdown(c.detail)}" if c.mark else markdown(c.full) for c in row)
-        lines.append("| " + " | ".join(cell.rstrip() for cell in cells) + " |")
+        lines.append("| " + " | ".join(map(_markdown_cell, row)) + " |")
     if table.after:
         lines += ["", *(" " * 2 * text.startswith(" ") + f"- {markdown(text)}" for text in table.after)]
     return "\n".join(lines)
@@ -98,7 +109,13 @@ def latex_table(table: Table) -> str:
     lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{_latex(caption)}}}"]
     lines.append(r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%")
     lines.append(rf"\begin{{tabular}}{{{''.join('l' if words else 'r' for words in table.wordy)}}}")
-    lines += [r"\toprule", " & ".join(map(_latex, table.columns)) + r" \\", r"\midrule"]
+    lines.append(r"\toprule")
+    if table.groups:
+        starts = [2 + sum(count for _, count in table.groups[:place]) for place in range(len(table.groups))]
+        spans = [rf"\multicolumn{{{count}}}{{c}}{{{_latex(title)}}}" for title, count in table.groups]
+        rules = [rf"\cmidrule(lr){{{s}-{s + n - 1}}}" for s, (_, n) in zip(starts, table.groups, strict=True)]
+        lines += [" & ".join(["", *spans]) + r" \\", " ".join(rules)]
+    lines += [" & ".join(map(_latex, table.columns)) + r" \\", r"\midrule"]
     lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table*}", *(f"% {one_line(line)}" for line in table.after)]
     return "\n".join(lines)
@@ -110,6 +127,12 @@ def markdown(text: str) -> str:
     return escaped.replace("&", "&amp;")
 
 
+def _markdown_cell(cell: Cell) -> str:
+    text = markdown(cell.text)
+    text = f"**{text}**" if cell.mark else f"<ins>{text}</ins>" if cell.second else text
+    return f"{text} {markdown(cell.detail)}".rstrip()
+
+
 def _width(text: str) -> int:
     """Columns of a console that a text takes."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
@@ -118,8 +141,9 @@ def _width(text: str) -> int:
 
 def _column(head: str, words: bool, *cells: Cell) -> list[str]:
     """Head and cells, all of one width: words at the left, numbers at the right with room for the star."""
-    star = any(cell.mark for cell in cells)
-    texts = [one_line(head), *(one_line(cell.full) + ("  ", " *")[bool(cell.mark)] * star for cell in cells)]
+    star = any(cell.mark or cell.second for cell in cells)
+    signs = (" *" if cell.mark else " °" if cell.second else "  " for cell in cells)
+    texts = [one_line(head), *(one_line(cell.full) + sign * star for cell, sign in zip(cells, signs, strict=True))]
     width = max(map(_width, texts))
     blanks = (" " * (width - _width(text)) for text in texts)
     return [text + blank if words else blank + text for text, blank in zip(texts, blanks, strict=True)]
@@ -133,6 +157,7 @@ def _sentence(text: str) -> str:
 _LATEX = {
     **{c: "\\" + c for c in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "−": "$-$"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "×": r"$\times$", "²": "$^2$", "…": r"\dots{}"},
 }
 
@@ -145,5 +170,5 @@ def _latex_cell(cell: Cell) -> str:
     text, detail = _latex(cell.text), _latex(cell.detail)
     if not math.isnan(cell.value):
         text, detail = text.replace("-", "$-$"), detail.replace("-", "$-$")
-    text = rf"\textbf{{{text}}}" if cell.mark else text
+    text = rf"\textbf{{{text}}}" if cell.mark else rf"\underline{{{text}}}" if cell.second else text
     return text + (rf" {{\scriptsize {detail}}}" if detail else "")

@@ -159,7 +159,7 @@ def _download_from(place: str, file: PublishedFile) -> Copy:
 def _nowhere(file: PublishedFile, failures: list[str]) -> str:
     ways_out: tuple[str, ...] = (
         f"copy the file into a folder and set {VARIABLE} to it (`clipiqa weights --download-to DIR` fills one)",
-        f"pass {file.argument}=PATH",
+        f"pass {file.argument}=PATH" + " (--clip-weights PATH)" * (file.argument == "clip_weights"),
         "set HF_ENDPOINT to a mirror of the hub that this machine reaches",
     )
     if file.argument == "clip_weights":

@@ -10,8 +10,9 @@ import sys
 from typing import Any
 
 from ...errors import CLIPIQAError
-from ..options.model import positive
-from ..options.signals import Terminated, sigterm_as_interrupt
+from ..options.model import add_memory_option, positive
+from ..options.progress import Bar
+from ..options.signals import on_interrupt
 
 FORMATS = ("table", "csv", "markdown", "latex")
 EPILOG = """\
@@ -46,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how("--published", choices=("paper", "pyiqa"), help="whose values to show where both publish one")
     how("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; default: cuda if there is one, else cpu")
     how("--batch-size", type=positive, metavar="N", help="images of equal size that share a pass (default: 8)")
+    add_memory_option(how)
     how("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
     results = parser.add_argument_group("results").add_argument
     results("--out", metavar="DIR", help="folder for per-image scores, tables, pictures and report")
@@ -83,25 +85,23 @@ def run(args: argparse.Namespace) -> int:
 
 def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: dict[str, Any]) -> int:
     from ...comparison import compare
+    from ...images.memory import limit_memory
 
+    limit_memory(args.memory)
     logging.basicConfig(format="clipiqa compare: %(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
-    out = options.get("out")
+    args.out = out = options.get("out")
     if "device" in options:
         from ..options.device import find_device
 
         options["device"] = find_device(options["device"])
-    try:
-        with sigterm_as_interrupt(), _Bar(hidden=args.quiet or not _is_main()) as bar:
-            comparison = compare(
-                metrics, data_sets, **options, resume=args.resume, overwrite=args.overwrite, progress=bar.show,
-                trust_weights=args.trust_weights,
-                settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
-            )  # fmt: skip
-    except KeyboardInterrupt as error:
-        hint = f" --out {out} --resume goes on from here" if out else " nothing was kept, as there is no --out"
-        print(f"clipiqa compare: interrupted;{hint}", file=sys.stderr)
-        return 143 if isinstance(error, Terminated) else 130
+    hint = f"--out {out} --resume goes on from here" if out else "nothing was kept, as there is no --out"
+    with on_interrupt(hint), Bar(hidden=args.quiet or not _is_main()) as bar:
+        comparison = compare(
+            metrics, data_sets, **options, resume=args.resume, overwrite=args.overwrite, progress=bar.show,
+            trust_weights=args.trust_weights,
+            settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
+        )  # fmt: skip
     if not _is_main():
         return 0
     if out:
@@ -110,34 +110,6 @@ def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: di
     if out:
         print(f"clipiqa compare: results are in {out}", file=sys.stderr)
     return 0 if comparison.complete else 1
-
-
-class _Bar:
-    """One progress bar per data set."""
-
-    def __init__(self, hidden: bool) -> None:
-        self._hidden = hidden
-        self._bar: Any = None
-        self._name = ""
-
-    def show(self, name: str, done: int, total: int) -> None:
-        from tqdm import tqdm
-
-        if self._bar is None or self._name != name:
-            self.close()
-            self._name = name
-            self._bar = tqdm(desc=name, total=total, unit="image", initial=done, disable=True if self._hidden else None)
-        self._bar.update(done - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _is_main() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..options.config import add_config
 from ..options.model import add_model_options
 from ..options.scored_images import add_store_options, add_table_options, loading, model_options, read_table, sayer
 
@@ -25,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``clipiqa fit``."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
+    add_config(parser)
     add_table_options(parser)
     how = parser.add_argument_group("head").add_argument
     how("--method", default="auto", metavar="NAME", help="auto (default), affine, ridge or cache")

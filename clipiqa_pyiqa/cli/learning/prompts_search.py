@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..options.config import add_config
 from ..options.model import add_model_options, positive
 from ..options.scored_images import (
     add_store_options,
@@ -36,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``clipiqa prompts search``."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
+    add_config(parser)
     add_table_options(parser)
     what = parser.add_argument_group("what to try").add_argument
     what("--candidates", metavar="FILE", help="pairs, one 'positive|negative' a line (default: our list of antonyms)")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from ...errors import CLIPIQAError
 
 _NOT_IN_A_FILE = ("help", "config_file", "resume", "overwrite")
+_OF_A_METRIC = {  # option of a metric's own -> how other commands spell it
+    **{"backbone": ("--backbone", "-b"), "prompts": ("--prompts", "-p"), "clip_weights": ("--clip-weights",)},
+    **{"pos_embedding": ("--pos-embedding",), "precision": ("--precision",), "template": ("--template",)},
+    **{"quick_gelu": ("--quick-gelu",), "pretrained_model_path": ("--learned-prompts",)},
+}
 _SHORT = {"--out": "-o", "--config": "-c", "--backbone": "-b", "--prompts": "-p", "--quiet": "-q"}
 
 
@@ -45,6 +51,22 @@ class Parser(argparse.ArgumentParser):
             self.options[action.dest] = action
         return action
 
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """End with a sentence about arguments that this command does not have, and where they belong."""
+        flag, _, value = unknown[0].partition("=")
+        value = value or next((word for word in unknown[1:2] if not word.startswith("-")), "")
+        said = f"unrecognized arguments: {' '.join(unknown)}"
+        known = {name: dest for dest, names in _OF_A_METRIC.items() for name in names}
+        if flag in known and "metrics" in self.options:
+            key = known[flag]
+            told = f"{key}={value}" if value else f"{key}=…"
+            self.error(f"{said}: options of a metric belong into its name, as in -m clipiqa:{told}")
+        if flag.startswith("--"):
+            mine = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+            if close := difflib.get_close_matches(flag, mine, n=1):
+                self.error(f"{said}: did you mean {close[0]}?")
+        self.error(said)
+
     def take_defaults(self, args: argparse.Namespace) -> None:
         """Make what the files say the defaults; a later file wins over an earlier one, the command line over all.
 
@@ -68,8 +90,10 @@ class Parser(argparse.ArgumentParser):
             if not isinstance(value, bool):
                 raise CLIPIQAError(f"{what} must be true or false, but is {value!r:.80}.")
             return value
-        if option.nargs == "+":
+        if option.nargs in ("+", "*") or isinstance(option.nargs, int):
             texts = [_text(entry, option.dest) for entry in (value if isinstance(value, list) else [value])]
+            if isinstance(option.nargs, int) and len(texts) != option.nargs:
+                raise CLIPIQAError(f"{what} must be a list of {option.nargs} values, but is {value!r:.80}.")
             if None in texts or not texts:
                 raise CLIPIQAError(f"{what} must be a value or a list of values, but is {value!r:.80}.")
             return [self._typed(option, text, what) for text in texts]

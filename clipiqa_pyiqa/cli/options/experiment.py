@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config import add_config
 from .model import add_image_options, add_model_options, check_resume, image_limits, prepare_pil
+from .signals import on_interrupt
 from .tables import aligned
 
 if TYPE_CHECKING:
     import pandas
 
     from ...figures.experiment import ExperimentResult
+
+Result = TypeVar("Result", bound="ExperimentResult")
 
 ENDING = """
 Exit code: 0 all scored, 1 some images were left out, 2 bad input, 130 interrupted. With --out, every score is on disk
@@ -48,13 +52,24 @@ def run(args: argparse.Namespace, experiment: Callable[..., ExperimentResult], *
     """Run an experiment as the shared options say, print what it came to, and say what was left out.
 
     Args:
+        args, experiment, inputs, options: As for :func:`made`.
+
+    Returns:
+        The exit code.
+    """
+    found = made(args, experiment, *inputs, **options)
+    print_text(shown(found.summary(), found.intervals))
+    return told(args, found)
+
+
+def made(args: argparse.Namespace, experiment: Callable[..., Result], *inputs: Any, **options: Any) -> Result:
+    """Run an experiment as the shared options say.
+
+    Args:
         args: Of the command.
         experiment: A function of :mod:`clipiqa_pyiqa.figures`.
         inputs: What it takes after the metric.
         options: Its own options.
-
-    Returns:
-        The exit code.
     """
     from tqdm import tqdm
 
@@ -62,7 +77,7 @@ def run(args: argparse.Namespace, experiment: Callable[..., ExperimentResult], *
     from .model import build_metric
 
     check_resume(args, "folder")
-    prepare_pil(args.huge)
+    prepare_pil(args.huge, args.memory)
     device = find_device(args.device)
     bars: list[tqdm] = []
 
@@ -71,20 +86,26 @@ def run(args: argparse.Namespace, experiment: Callable[..., ExperimentResult], *
             bars.append(tqdm(total=total, unit="image", disable=True if args.quiet else None))
         bars[0].update(done - bars[0].n)
 
+    resumed = contextlib.nullcontext() if args.out is None else on_interrupt("--resume goes on from here")
     try:
-        found = experiment(
-            lambda: build_metric(args, None, device), *inputs, template=args.template, out=args.out,
-            resume=args.resume, overwrite=args.overwrite, progress=progress, device=device,
-            batch_size=args.batch_size, workers=args.workers, **image_limits(args), **options,
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        if args.out is not None:
-            print(f"clipiqa {args.command}: --resume goes on from here", file=sys.stderr)
-        raise
+        with resumed:
+            return experiment(
+                lambda: build_metric(args, None, device), *inputs, template=args.template, out=args.out,
+                resume=args.resume, overwrite=args.overwrite, progress=progress, device=device,
+                batch_size=args.batch_size, workers=args.workers, **image_limits(args), **options,
+            )  # fmt: skip
     finally:
         for bar in bars:
             bar.close()
-    print(shown(found.summary(), found.intervals))
+
+
+def print_text(text: str, end: str = "\n") -> None:
+    """Print text that may hold bytes that are no text, such as names of files."""
+    print(text.encode("utf-8", "backslashreplace").decode(), end=end)
+
+
+def told(args: argparse.Namespace, found: ExperimentResult) -> int:
+    """Say on standard error what was left out and where results are; returns the exit code."""
     said = [f"left out: {reason}" for reason in found.failed.values()]
     if args.out is not None and not args.quiet:
         said.append(f"results are in {args.out}")

@@ -31,12 +31,12 @@ def to_csv(comparison: Comparison) -> str:
     lines = [*legend(comparison), *key_lines(comparison.settings), *provenance_lines(comparison)]
     for data in comparison.data_sets:
         lines += [f"{data.name}: {line}" for line in ([data.note] * bool(data.note) + skipped_lines(data.skipped))]
-    return _csv(lines, comparison.frame())
+    return csv_of(lines, comparison.frame())
 
 
 def differences_csv(comparison: Comparison) -> str:
     """``Comparison.differences`` likewise."""
-    return _csv(["SROCC of the first less that of the second, by a paired bootstrap"], comparison.differences())
+    return csv_of(["SROCC of the first less that of the second, by a paired bootstrap"], comparison.differences())
 
 
 def to_markdown(comparison: Comparison) -> str:
@@ -67,7 +67,8 @@ FORMATS: dict[str, Callable[[Comparison], str]] = {
 }
 
 
-def _csv(comments: Iterable[str], frame: pandas.DataFrame) -> str:
+def csv_of(comments: Iterable[str], frame: pandas.DataFrame) -> str:
+    """A frame as CSV, numbers in full, NaN empty, after ``# …`` lines."""
     body = [frame.columns, *frame.itertuples(index=False)]
     return "".join(f"# {one_line(line)}\n" for line in comments) + "".join(
         csv_line("" if isinstance(value, float) and math.isnan(value) else value for value in row) for row in body

@@ -1,0 +1,72 @@
+"""What Python users meet first: files scored in one call, names of columns, hints about shape and range."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from metrics import learned
+
+from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, score_paths
+from clipiqa_pyiqa.errors import ImageError
+from clipiqa_pyiqa.plugin import build_clipiqa
+
+PHOTOS = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="module")
+def net() -> CLIPIQA:
+    return CLIPIQA(backbone="mini", prompts=["quality", "sharpness"], aggregate=None).eval()
+
+
+class TestScoreFiles:
+    def test_paths_folders_and_globs(self, net: CLIPIQA, tmp_path: Path) -> None:
+        assert net.columns == ("quality", "sharpness")
+        (tmp_path / "broken.png").write_bytes(b"no")
+        found = net.score_files([PHOTOS, tmp_path / "*.png"])
+        assert list(found.columns) == ["quality", "sharpness", "error"] and len(found) == 3
+        rows = list(score_paths(net, PHOTOS, device="cpu"))
+        assert found.iloc[:2, :2].to_numpy().tolist() == [list(row.scores or ()) for row in rows]
+        assert "is not an image" in found["error"].iloc[2] and np.isnan(found["quality"].iloc[2])
+
+    def test_other_questions_and_nothing(self, net: CLIPIQA, tmp_path: Path) -> None:
+        (path,) = list(PHOTOS.glob("canyon*"))
+        assert list(net.score_files(path, ["brightness"], max_side=64)) == ["brightness", "error"]
+        with pytest.raises(ImageError, match="there are no images to score"):
+            net.score_files([])
+
+
+class TestHints:
+    def test_channels_last(self, net: CLIPIQA) -> None:
+        with pytest.raises(ImageError, match=r"looks like \(N, H, W, 3\): use x.permute\(0, 3, 1, 2\)"):
+            net(torch.rand(2, 64, 48, 3))
+
+    def test_range_is_said_once(self) -> None:
+        loss = CLIPIQALoss(backbone="mini")
+        x = torch.rand(1, 3, 32, 32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            loss(x * 1.4 - 0.2)  # a network's overshoot is no news
+        with pytest.warns(UserWarning, match=r"reach from .* to 2\d\d.*: 99\.\d% of them are clipped"):
+            loss(x * 255)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            loss(x * 255)
+            CLIPIQALoss(backbone="mini", input_range=(0, 255))(x * 255)
+            CLIPIQALoss(backbone="mini", out_of_range="pass")(x * 255)
+        with pytest.warns(UserWarning, match="reach from -"):
+            CLIPIQALoss(backbone="mini")(x * 2 - 1)
+
+    def test_two_full_stops_are_explained(self, seeded_weights, net: CLIPIQA) -> None:
+        said = repr(learned(seeded_weights("RN50")))
+        assert "Good photo.." in said and "the second full stop is the official code's" in said
+        assert "full stop" not in repr(net)
+
+    def test_mini_is_not_announced_as_the_papers(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING, "clipiqa_pyiqa"):
+            build_clipiqa(backbone="mini")
+        assert "paper" not in caplog.text
