@@ -50,21 +50,22 @@ __all__ = [
     "train",
     "weights_at_hand",
 ]
-__getattr__, __dir__ = lazily(
-    __name__,
-    {  # what people call, imported when it is first asked for, so that this import does not wait for torch
-        "compare": "comparison",
-        "export_onnx": "export",
-        **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
-        **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
-        "CLIPIQALoss": "loss",
-        "draw_maps": "maps",
-        **dict.fromkeys(("gate", "table"), "methods"),
-        "CLIPIQA": "metric",
-        **dict.fromkeys(("filter_shards", "merge_shards", "score_paths", "score_sources"), "scoring"),
-        "weights_at_hand": "verification",
-    },
-)
+if not TYPE_CHECKING:  # whom it would make believe in every name
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {  # what people call, imported when it is first asked for, so that this import does not wait for torch
+            "compare": "comparison",
+            "export_onnx": "export",
+            **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
+            **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
+            "CLIPIQALoss": "loss",
+            "draw_maps": "maps",
+            **dict.fromkeys(("gate", "table"), "methods"),
+            "CLIPIQA": "metric",
+            **dict.fromkeys(("filter_shards", "merge_shards", "score_paths", "score_sources"), "scoring"),
+            "weights_at_hand": "verification",
+        },
+    )
 
 moved.install()
 

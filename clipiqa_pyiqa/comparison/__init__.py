@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .run import compare
 
 __all__ = ["Comparison", "DataSetResult", "MetricPair", "MetricResult", "compare"]
-__getattr__, __dir__ = lazily(
-    __name__,
-    {**dict.fromkeys(("Comparison", "DataSetResult", "MetricPair", "MetricResult"), "results"), "compare": "run"},
-)
+if not TYPE_CHECKING:  # whom it would make believe in every name
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {**dict.fromkeys(("Comparison", "DataSetResult", "MetricPair", "MetricResult"), "results"), "compare": "run"},
+    )

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from .user_study import agreement
 
 __all__ = ["agreement", "demo", "pairs", "radar", "rank", "sweep"]
-__getattr__, __dir__ = lazily(
-    __name__,
-    {
-        **{"agreement": "user_study", "demo": "demonstration", "pairs": "image_pairs"},
-        **{"radar": "look_and_feel", "rank": "ranking", "sweep": "attribute_sweep"},
-    },
-)
+if not TYPE_CHECKING:  # whom it would make believe in every name
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            **{"agreement": "user_study", "demo": "demonstration", "pairs": "image_pairs"},
+            **{"radar": "look_and_feel", "rank": "ranking", "sweep": "attribute_sweep"},
+        },
+    )
