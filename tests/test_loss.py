@@ -190,7 +190,7 @@ class TestGradient:
             for side, gradient in sides.items():
                 medians[side].append(((gradient - exact).abs().median() / exact.abs().max()).item())
         # One deep ReLU reaches every pixel: where one flips, on either side, that photo's median is a few 1e-5.
-        assert min(medians["ours"]) < 1e-5
+        assert min(medians["ours"]) < 5e-5
         assert max(medians["ours"]) < max(1e-4, 2 * max(medians["theirs"]))
 
     @pytest.mark.parametrize("form", FORMS)
