@@ -91,6 +91,10 @@ def test_photos(metric: CLIPIQA, tmp_path: Path) -> None:
     assert scaled.provenance["scale"] == "2" and scaled.maps[0].step == 16 and scaled.maps[0].scores.shape == (1, 5, 6)
     assert windows.provenance["map"] == "windows of 64 px every 16 px"
     assert windows.maps[0].arrays({})["columns"].tolist() == [32, 48, 64]
+    several = CLIPIQA(backbone="mini", clip_weights=metric.clip.weights.path, prompts=PAIRS).eval()
+    for way in ({"window": 64}, {}):
+        own = draw_maps(several, tmp_path / "a.png", None, **way, **options).maps[0]  # type: ignore[arg-type]
+        assert [question.name for question in own.questions] == PAIRS and own.scores.shape[0] == own.score.size == 2
     assert told == sorted(told) and told[-1] == 1 and 0 < told[0] < 0.5
 
 
