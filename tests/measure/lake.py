@@ -116,7 +116,7 @@ def kills(folder: Path, whom: str, times: int, engine: list[str], seed: int) -> 
             if not seen:
                 due = max(due, time.monotonic() + generator.uniform(0, 6))
             if killed < times and seen and time.monotonic() > due and len(list(out.glob("*.parquet"))) < total:
-                names = {"worker": ("ray::",), "raylet": ("raylet/raylet",), "driver": ("clipiqa_pyiqa score",)}[whom]
+                names = {"worker": ("ray::_", "ray::IDLE"), "raylet": ("raylet/raylet",), "driver": ("clipiqa_pyiqa score",)}[whom]
                 chosen = [pid for pid, (said, *_) in processes(mark).items() if any(n in said for n in names)]
                 if chosen:
                     os.kill(generator.choice(chosen), signal.SIGKILL)
