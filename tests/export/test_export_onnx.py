@@ -216,8 +216,8 @@ class TestBadInput:
         """A file that is wrong for some shapes, as a traced batch of one makes it, is found before it gets its name."""
         model = onnx.load(mini)
         monkeypatch.setattr("clipiqa_pyiqa.export.onnx_file.traced", lambda *_: model)
-        with pytest.raises(CLIPIQAError, match=r"differs from its metric by 0\.\d+ in onnxruntime"):
-            export_onnx(CLIPIQA(backbone="mini"), tmp_path / "x.onnx", [QUESTIONS[-1], *QUESTIONS[1:]], with_map=True)
+        with pytest.raises(CLIPIQAError, match=r"differs from its metric by \d"):
+            export_onnx(CLIPIQA(backbone="mini"), tmp_path / "x.onnx", QUESTIONS[::-1], with_map=True)
         assert not any(tmp_path.iterdir())
 
     def test_nothing_is_replaced(self, tmp_path, capsys):
