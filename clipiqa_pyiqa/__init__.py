@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import moved
 from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
-from .lazy import lazily
+from .imports import install_moved_names, lazily
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ if not TYPE_CHECKING:  # whom it would make believe in every name
         },
     )
 
-moved.install()
+install_moved_names()
 
 
 def is_active() -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazily
+from ..imports import lazily
 
 if TYPE_CHECKING:
     from .results import Comparison, DataSetResult, MetricPair, MetricResult
