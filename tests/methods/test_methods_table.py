@@ -20,10 +20,10 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.specification import CompareError
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.methods import MethodTable, table
-from clipiqa_pyiqa.methods.crops import differing_crops, most_different
 from clipiqa_pyiqa.methods.matching import match_pictures, parse_methods
 from clipiqa_pyiqa.methods.presets import PRESETS, computed_on, parse_table_metrics
 from clipiqa_pyiqa.methods.results import at_best_by_signs
+from clipiqa_pyiqa.report.crops import differing_crops, most_different
 from clipiqa_pyiqa.stats import Difference
 
 BUNDLED = Path(__file__).parents[1] / "data"
