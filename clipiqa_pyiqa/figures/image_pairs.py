@@ -176,7 +176,10 @@ class PairScores(ExperimentResult):
                 margin = 0.05 * (edge[1] - edge[0]) or 0.05
                 limits = edge[0] - margin, edge[1] + margin
                 axes.plot(limits, limits, color=INK, linewidth=0.8, zorder=0)
-                axes.legend(loc="lower right", fontsize=7, frameon=False, handletextpad=0.2)
+                axes.legend(
+                    loc="upper left", bbox_to_anchor=(-0.03, -0.17), ncols=2, fontsize=7.5, frameon=False,
+                    handletextpad=0.1, borderaxespad=0,
+                )  # fmt: skip
                 axes.set(xlim=limits, ylim=limits, aspect="equal")
                 axes.set_xlabel("score of the low-quality image")
                 axes.set_ylabel("score of the high-quality image")

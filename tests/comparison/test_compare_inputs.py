@@ -276,6 +276,7 @@ class TestBadInput:
             ({"ours": {"type": "GeneralNRDataset", "meta_info_file": "x.csv"}}, "'ours' needs dataroot_target, a path"),
             ({"ours": {"meta_info_file": "x.csv"}}, "need pyiqa's 'type'"),
             ({"ours": {"folder": "nowhere"}}, "the folder 'nowhere' is missing"),
+            ("nowhere/*.png", "nothing matches 'nowhere"),
             ({"t": {"csv": "nowhere.csv"}}, "'nowhere.csv' cannot be read"),
             (3, "a data set is a name, a CSV file, a folder or options, but 3 came"),
             ({"t": {"csv": 5}}, "csv of data set 't' must be a path, but is 5"),

@@ -120,6 +120,16 @@ class TestNumbers:
             expected = metric(*images[: 2 if metric.metric_mode == "FR" else 1]).item()
             assert row[label] == pytest.approx(expected, abs=1e-6)
 
+    def test_niqe_and_brisque_are_pyiqas(self, shared: Path) -> None:
+        files = {"niqe": "niqe_modelparameters.mat", "brisque": "brisque_svm_weights.pth"}
+        options = {n: {"pretrained_model_path": str(shared / "data/weights" / f)} for n, f in files.items()}
+        metrics = [f"{name}={name}:pretrained_model_path={o['pretrained_model_path']}" for name, o in options.items()]
+        dist = shared / "data/calibration/dist"
+        rows = table({"dist": dist}, metrics, **CPU).scores.to_dict("records")
+        for name in files:
+            metric = pyiqa.create_metric(name, device="cpu", **options[name])
+            assert [row[name] for row in rows] == [metric(tensor(Path(row["path"]))).item() for row in rows]
+
     def test_clipiqa_is_ours(self, found: MethodTable, results: Path) -> None:
         metric = CLIPIQA(backbone="mini").eval()
         for row in found.scores.to_dict("records"):
