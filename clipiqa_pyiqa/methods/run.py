@@ -247,9 +247,11 @@ def _columns(
     border: int,
 ) -> dict[str, Column]:
     columns = {}
+    unread = store.entries.get(UNREADABLE, {})
+    readable = [key for key in data.paths if key not in unread or not unread[key].error]
     for spec in specs:
         metric = built[spec.label]
-        keys = [key for key, *_ in _sets(pictures)] if spec.of_sets else data.paths
+        keys = [key for key, *_ in _sets(pictures)] if spec.of_sets else readable
         entries = store.entries.get(metric.key, {}) if isinstance(metric, BuiltMetric) else {}
         found = {key.rpartition("#")[0]: entries[key] for key in keys if key in entries}
         result = metric_result(spec, metric, found, len(keys))

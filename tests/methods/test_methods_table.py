@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,14 @@ class TestShared:
         )  # fmt: skip
         assert "it is 48×40 px, but its reference 96×80 px" in found.table()
         assert found.scores["n"].notna().all() and found.scores["f"].notna().sum() == 3
+
+    def test_a_broken_image_is_named_and_leaves_every_method(self, results: Path, tmp_path: Path) -> None:
+        shutil.copytree(results / "mild/Set3", tmp_path / "mild")
+        (tmp_path / "mild/1.png").write_bytes(b"no picture")
+        found = table({"strong": results / "strong/Set3", "mild": tmp_path / "mild"}, {"n": Mean()}, **CPU)
+        assert [value.n for value in found.values["", "n"].values()] == [2, 2] and not found.complete
+        assert found.notes[-1].startswith("Left out of all methods: '") and "is not an image" in found.notes[-1]
+        assert not found.columns["n"].metric.note
 
     def test_whole_sets_have_one_value_and_no_deviation(self, results: Path) -> None:
         found = table(folders(results), {"size": SetSize(), "n": Mean()}, reference=results / "gt", **CPU)
