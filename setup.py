@@ -1,20 +1,63 @@
 """Packaging of clipiqa-pyiqa: a plugin for the image-quality toolbox pyiqa."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "clipiqa_pyiqa/version.py").read_text(), re.MULTILINE).group(1)
+REPOSITORY = ""  # the address under which this repository is published, without a slash at its end
+
+
+def for_the_index(readme: str) -> str:
+    """README.md as a package index shows it, where a link relative to the repository leads nowhere.
+
+    Links become absolute at this version's tag; while no address is known, they become their words.
+    """
+    link = re.compile(r"(!?)\[([^\]]*)\]\((?![a-z]+:|#)([^)]+)\)")
+
+    def absolute(match: re.Match[str]) -> str:
+        image, words, target = match.groups()
+        if not REPOSITORY:
+            return "" if image else words
+        return f"{image}[{words}]({REPOSITORY}/{'raw' if image else 'blob'}/v{VERSION}/{target})"
+
+    parts = re.split(r"(^```.*?^```$)", readme, flags=re.MULTILINE | re.DOTALL)  # odd ones are code
+    return "".join(part if n % 2 else link.sub(absolute, part) for n, part in enumerate(parts))
+
+
+def project_urls() -> dict[str, str]:
+    urls = {"Paper": "https://arxiv.org/abs/2207.12396", "pyiqa": "https://github.com/chaofengc/IQA-PyTorch"}
+    if REPOSITORY:
+        at = f"{REPOSITORY}/blob/v{VERSION}"
+        urls |= {"Source": REPOSITORY, "Documentation": f"{at}/README.md", "Changelog": f"{at}/CHANGELOG.md"}
+    return urls
+
+
+class BuildWithConfigs(build_py):
+    """Puts configs/ into the package, where `clipiqa compare -c table1` finds it."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:  # files/yaml.py finds them in the clone
+            for path in ROOT.glob("configs/*/*.yml"):
+                target = Path(self.build_lib, "clipiqa_pyiqa", path.relative_to(ROOT))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+
 
 setup(
     name="clipiqa-pyiqa",
     version=VERSION,
     description="CLIP-IQA for pyiqa: exact, fast, any image size, and clear about which CLIP-IQA it is",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description=for_the_index((ROOT / "README.md").read_text(encoding="utf-8")),
     long_description_content_type="text/markdown",
     author="clipiqa-pyiqa developers",
+    project_urls=project_urls(),
+    cmdclass={"build_py": BuildWithConfigs},
     license="MIT",
     license_files=["LICENSE"],
     keywords="image quality assessment, no-reference, CLIP, CLIP-IQA, pyiqa",
@@ -26,6 +69,8 @@ setup(
         "Topic :: Scientific/Engineering :: Image Processing",
         "Typing :: Typed",
     ],
+    # "." by name: an editable installation is then a path, which mypy and pyright follow, and no import hook
+    package_dir={"": "."},
     packages=find_packages(include=["clipiqa_pyiqa*"]),
     py_modules=["clipiqa_pyiqa_plugin"],
     package_data={
@@ -35,7 +80,9 @@ setup(
             "data/photos/*",
             "report/report.*",
             "report/templates/*",
+            "figures/templates/*",
             "comparison/report/templates/*",
+            "maps/templates/*",
             "methods/templates/*",
             "browsing/templates/*",
         ]
@@ -49,6 +96,7 @@ setup(
         "open_clip_torch>=2.32",
         # pyiqa and open_clip bring these too, but we import them ourselves.
         "filelock>=3.13.1",
+        "fsspec>=2024.6.1",
         "huggingface_hub>=1.3",
         "jinja2>=3.1",
         "markupsafe>=2.0",
@@ -68,9 +116,15 @@ setup(
         # setuptools: 70.1 is the first that builds wheels alone, 81 the last with the pkg_resources that openai's clip,
         # and so pyiqa's built-in CLIPIQA, needs.
         "torchmetrics": ["torchmetrics>=1.0"],
+        "ray": ["ray[data]>=2.60"],
+        "heif": ["pillow-heif>=0.18"],
+        "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],  # and torch>=2.9; onnxruntime checks the file
+        "docs": ["sphinx>=8", "furo>=2024.8", "myst-parser>=4", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],
         "test": [
-            *("pytest>=8", "hypothesis", "setuptools>=70.1,<82"),
+            *("pytest>=8", "pytest-xdist>=3.5", "hypothesis", "setuptools>=70.1,<82"),
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),
+            *("moto[server]>=5", "s3fs>=2024.6.1"),  # an object store on the loopback
+            *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "playwright>=1.45"),
             "scikit-image",  # psnr of the methods' table is checked against its
         ],
     },

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from . import moved
 from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
+from .lazy import lazily
 from .version import __version__
 
 if TYPE_CHECKING:
     from .comparison import compare
+    from .export import export_onnx
     from .figures import agreement, demo, pairs, radar, rank, sweep
     from .learning import fit, search_prompts, train
     from .loss import CLIPIQALoss
+    from .maps import draw_maps
     from .methods import gate, table
     from .metric import CLIPIQA
-    from .scoring import score_paths
+    from .scoring import filter_shards, merge_shards, score_paths, score_sources
+    from .verification import weights_at_hand
 
-_LATE = {  # what people call -> its module, imported when first asked for, so that this import does not wait for torch
-    **{"CLIPIQA": "metric", "CLIPIQALoss": "loss", "score_paths": "scoring", "compare": "comparison"},
-    **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
-    **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
-    **dict.fromkeys(("gate", "table"), "methods"),
-}
 __all__ = [
     "CLIPIQA",
     "CLIPIQAError",
@@ -35,18 +32,39 @@ __all__ = [
     "agreement",
     "compare",
     "demo",
+    "draw_maps",
+    "export_onnx",
+    "filter_shards",
     "fit",
     "gate",
     "is_active",
+    "merge_shards",
     "pairs",
     "radar",
     "rank",
     "score_paths",
+    "score_sources",
     "search_prompts",
     "sweep",
     "table",
     "train",
+    "weights_at_hand",
 ]
+__getattr__, __dir__ = lazily(
+    __name__,
+    {  # what people call, imported when it is first asked for, so that this import does not wait for torch
+        "compare": "comparison",
+        "export_onnx": "export",
+        **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
+        **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
+        "CLIPIQALoss": "loss",
+        "draw_maps": "maps",
+        **dict.fromkeys(("gate", "table"), "methods"),
+        "CLIPIQA": "metric",
+        **dict.fromkeys(("filter_shards", "merge_shards", "score_paths", "score_sources"), "scoring"),
+        "weights_at_hand": "verification",
+    },
+)
 
 moved.install()
 
@@ -60,13 +78,3 @@ def is_active() -> bool:
     from pyiqa.utils.registry import ARCH_REGISTRY
 
     return "CLIPIQA" in ARCH_REGISTRY and ARCH_REGISTRY.get("CLIPIQA").__module__.startswith(f"{__name__}.")
-
-
-def __getattr__(name: str) -> object:
-    if name in _LATE:
-        return getattr(importlib.import_module(f".{_LATE[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from functools import partial
 
@@ -34,6 +33,16 @@ class ConfigError(CLIPIQAError):
     """A configuration file that cannot be read or followed."""
 
 
+class OptionError(CLIPIQAError, TypeError):
+    """An argument of a wrong kind. A ``TypeError``, too, for those who catch that."""
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """A value as a message quotes it: its repr on one line, cut to a readable length."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def first_of(messages: Iterable[str]) -> str:
     """The first of one or more messages and how many more there are, as the beginning of a sentence."""
     first, *others = messages
@@ -47,6 +56,8 @@ def counted(count: int, what: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the known one of which it is a slip, or some like it, or else all."""
+    import difflib  # where it is needed: this module is imported with the package, which must not take long
+
     known = list(known)
     lower = {entry.lower(): entry for entry in known}
     close = partial(difflib.get_close_matches, name.lower(), lower)

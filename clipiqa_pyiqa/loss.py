@@ -10,35 +10,39 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .clip.gradient import clamped, general_path, per_image
+from .arguments import checked
+from .clip.gradient import clamped, general_path, per_image, untraceable
 from .clip.resnet import MIN_SIDE
-from .errors import CLIPIQAError, ImageError, PromptError
+from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .head import margins, sigmoid
 from .metric import CLIPIQA, Prompts
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 
-FORMS: dict[str, Callable[[Tensor], Tensor]] = {
+Form = Literal["linear", "nll", "margin"]
+Reduction = Literal["mean", "sum", "none"]
+OutOfRange = Literal["clamp", "pass", "raise"]
+OnNaN = Literal["raise", "propagate"]
+
+FORMS: dict[Form, Callable[[Tensor], Tensor]] = {
     "linear": lambda margin: sigmoid(-margin),  # 1 - s
     "nll": lambda margin: -F.logsigmoid(margin),  # -log s
     "margin": lambda margin: -margin,  # logit of the negative prompt minus that of the positive one
 }
 """Loss of one image and one prompt pair, from the margin: the pair's positive minus its negative logit."""
 
-REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+REDUCTIONS: dict[Reduction, Callable[[Tensor], Tensor]] = {
     "mean": torch.mean,
     "sum": torch.sum,
     "none": lambda losses: losses,
 }
 _LOOKS = 20  # predictions whose range is looked at
-OUT_OF_RANGE = ("clamp", "pass", "raise")
-NAN = ("raise", "propagate")
 
 
 class CLIPIQALoss(nn.Module):
@@ -46,7 +50,8 @@ class CLIPIQALoss(nn.Module):
 
     Source: the scores are those of Wang et al., AAAI 2023 (https://arxiv.org/abs/2207.12396), Eqs. 2 and 3; with s the
     score of a prompt pair, ``'linear'`` is ``1 - s``, ``'nll'`` is ``-log s``, and ``'margin'`` is ``-logit(s)``, the
-    difference of the two prompts' logits (CLIP's scale included).
+    difference of the two prompts' logits (CLIP's scale included). Local scores: Zhou, Loy, Dai, ECCV 2022
+    (https://arxiv.org/abs/2112.01071).
 
     The network is frozen: the loss has no parameters, no buffers and an empty ``state_dict``, follows the device of its
     input, and needs no ``.to``. It computes in fp32 (convolutions in ``precision``), also under autocast.
@@ -56,6 +61,8 @@ class CLIPIQALoss(nn.Module):
         form: ``'linear'``, ``'nll'`` or ``'margin'``.
         loss_weight: what the loss is multiplied by; not negative, since lower is better already.
         reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: one loss per image, ``(N,)``.
+        local: the mean of the losses of an image's places (:meth:`~clipiqa_pyiqa.CLIPIQA.score_map`) instead of the
+            image's own: damage in one corner then counts, and a good corner cannot make up for it.
         prompt_weights: a non-negative weight for each prompt pair; the loss is then their weighted mean.
         input_range: what the prediction's values stand for: ``(0, 1)``, or such as ``(-1, 1)`` or ``(0, 255)``.
         out_of_range: what is done to values outside. ``'clamp'`` scores the picture that would be saved, and gives
@@ -81,27 +88,29 @@ class CLIPIQALoss(nn.Module):
         True
     """
 
+    @checked
     def __init__(
         self,
         prompts: Prompts = None,
-        form: str = "linear",
+        form: Form = "linear",
         loss_weight: float = 1.0,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         *,
+        local: bool = False,
         prompt_weights: Sequence[float] | None = None,
         input_range: tuple[float, float] = (0.0, 1.0),
-        out_of_range: str = "clamp",
+        out_of_range: OutOfRange = "clamp",
         crop: int | None = None,
-        nan: str = "raise",
+        nan: OnNaN = "raise",
         double_backward: bool = False,
         metric: CLIPIQA | None = None,
         **options: Any,
     ):
         super().__init__()
-        self.form = _known("form", form, FORMS)
-        self.reduction = _known("reduction", reduction, REDUCTIONS)
-        self.out_of_range = _known("out_of_range", out_of_range, OUT_OF_RANGE)
-        self.nan = _known("nan", nan, NAN)
+        self.form: Form = _known("form", form, Form)
+        self.reduction: Reduction = _known("reduction", reduction, Reduction)
+        self.out_of_range: OutOfRange = _known("out_of_range", out_of_range, OutOfRange)
+        self.nan: OnNaN = _known("nan", nan, OnNaN)
         self.loss_weight, self.double_backward = _loss_weight(loss_weight), double_backward
         self.input_range, self._looks = _range(input_range), _LOOKS
         if metric is not None and (prompts is not None or options):
@@ -112,13 +121,22 @@ class CLIPIQALoss(nn.Module):
         if metric.head is not None and (form != "linear" or prompt_weights is not None):
             raise CLIPIQAError("a fitted head has no logits and no prompts: use form='linear' without prompt_weights.")
         self.prompt_weights = _weights(prompt_weights, len(metric.prompts))
+        if not isinstance(local, bool):
+            raise CLIPIQAError(f"local={local!r} is neither True nor False: pass one of the two.")
+        if local and metric.head is not None:
+            raise CLIPIQAError("a fitted head scores whole images, so its loss cannot be local: use prompts.")
+        if local:
+            metric.check_map()
+        self.local = local
         if crop is not None and (not isinstance(crop, int) or crop < MIN_SIDE):
-            raise CLIPIQAError(f"crop={crop!r} is not a crop's side: pass a whole number of at least {MIN_SIDE} px.")
+            raise CLIPIQAError(
+                f"crop={shown(crop)} is not a crop's side: pass a whole number of at least {MIN_SIDE} px."
+            )
         self.crop = crop
 
     metric: CLIPIQA
 
-    @torch.compiler.disable  # the gradient computed while going forward cannot be traced: the graph breaks here, once
+    @untraceable  # the gradient computed while going forward cannot be traced: the graph breaks here, once
     def forward(self, pred: Tensor, target: Any = None, weight: Any = None) -> Tensor:
         """The loss of a batch.
 
@@ -143,12 +161,17 @@ class CLIPIQALoss(nn.Module):
         texts = self.metric.encode_prompts(dtype=torch.promote_types(images.dtype, torch.float32)).detach()
 
         def losses(images: Tensor) -> Tensor:
-            margin = margins(
-                self.metric.encode_unchecked(images), texts.to(images.device), self.metric.clip.logit_scale
-            )
-            return FORMS[self.form](margin) @ self.prompt_weights.to(margin)  # (n, P) -> (n,)
+            features = self._places(images) if self.local else self.metric.encode_unchecked(images)
+            margin = margins(features, texts.to(images.device), self.metric.clip.logit_scale)
+            each = FORMS[self.form](margin) @ self.prompt_weights.to(margin)  # (n h w, P) -> (n h w,)
+            return each.view(len(images), -1).mean(1)
 
         return self._reduced(losses, images)
+
+    def _places(self, images: Tensor) -> Tensor:
+        """Features of all places, image by image: ``(n h w, D)``."""
+        cells = self.metric.encode_with_map_unchecked(images)[1]
+        return cells.permute(0, 2, 3, 1).flatten(0, 2)  # (n, D, h, w) -> (n h w, D)
 
     def _reduced(self, losses: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         double = general_path() if self.double_backward else nullcontext()
@@ -170,7 +193,17 @@ class CLIPIQALoss(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        own = ("form", "loss_weight", "reduction", "input_range", "out_of_range", "crop", "nan", "double_backward")
+        own = (
+            "form",
+            "local",
+            "loss_weight",
+            "reduction",
+            "input_range",
+            "out_of_range",
+            "crop",
+            "nan",
+            "double_backward",
+        )
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in own) + f", {self.metric.extra_repr()}"
 
     def _prepare(self, pred: Tensor) -> Tensor:
@@ -203,16 +236,17 @@ def _random_crops(images: Tensor, side: int) -> Tensor:
     )
 
 
-def _known(option: str, value: Any, choices: Any) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise CLIPIQAError(f"{option}={value!r} is not known: choose one of {', '.join(map(repr, choices))}.")
+def _known(option: str, value: Any, choices: Any) -> Any:
+    names = get_args(choices)
+    if not isinstance(value, str) or value not in names:
+        raise CLIPIQAError(f"{option}={shown(value)} is not known: choose one of {', '.join(map(repr, names))}.")
     return value
 
 
 def _loss_weight(weight: Any) -> float:
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
         raise CLIPIQAError(
-            f"loss_weight={weight!r} is no weight: pass a finite number that is not negative, such as 0.1 "
+            f"loss_weight={shown(weight)} is no weight: pass a finite number that is not negative, such as 0.1 "
             "(YAML reads 1e-1 as text)."
         )
     return weight
@@ -224,7 +258,7 @@ def _range(input_range: Sequence[float]) -> tuple[float, float]:
     except (TypeError, ValueError):
         low = high = 0.0
     if not low < high:
-        raise CLIPIQAError(f"input_range={input_range!r} is no range: pass (low, high), such as (-1, 1).")
+        raise CLIPIQAError(f"input_range={shown(input_range)} is no range: pass (low, high), such as (-1, 1).")
     return low, high
 
 
@@ -235,9 +269,9 @@ def _weights(weights: Sequence[float] | None, pairs: int) -> Tensor:
     try:
         values = torch.tensor(weights, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError):
-        raise PromptError(f"prompt_weights={weights!r} are no numbers: pass one for each prompt pair.") from None
+        raise PromptError(f"prompt_weights={shown(weights)} are no numbers: pass one for each prompt pair.") from None
     if values.shape != (pairs,):
         raise PromptError(f"{values.numel()} prompt_weights came for {pairs} prompt pairs: pass one for each pair.")
     if not (values.isfinite().all() and values.min() >= 0 and values.sum() > 0):
-        raise PromptError(f"prompt_weights={weights!r} must be finite and not negative, with one above zero.")
+        raise PromptError(f"prompt_weights={shown(weights)} must be finite and not negative, with one above zero.")
     return values / values.sum()

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .clip.gradient import is_traced, per_image
-from .clip.model import ImageTower, frozen_clip
-from .errors import CLIPIQAError, ImageError, PromptError
+from .arguments import checked
+from .clip import compiled
+from .clip.compiled import is_compiled
+from .clip.gradient import constant, is_traced, per_image
+from .clip.model import ImageTower, check_size, frozen_clip
+from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .head import antonym_scores, column_means
-from .prompts.files import PUBLISHED, load_prompt_file, published_prompt_file
+from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import Context, PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, described, parse_prompts
@@ -24,8 +27,14 @@ from .weights.selection import find_weights
 if TYPE_CHECKING:
     import pandas
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-POS_EMBEDDINGS = {
+ModelType = Literal["clipiqa"] | LearnedType
+Precision = Literal["fp32", "bf16", "fp16"]
+PosEmbedding = bool | Literal["none", "interpolate", "fixed"] | None
+
+PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_PIXELS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_MOST = 1e6  # that a pixel may be; white is 1, or 255 or 65535 where somebody forgot to divide
+POS_EMBEDDINGS: dict[PosEmbedding, Literal["none", "interpolate", "fixed"]] = {
     False: "none",
     None: "none",
     "none": "none",
@@ -91,17 +100,18 @@ class CLIPIQA(nn.Module):
         torch.Size([1, 1])
     """
 
+    @checked
     def __init__(
         self,
-        model_type: str = "clipiqa",
+        model_type: ModelType = "clipiqa",
         backbone: str | None = None,
         pretrained: bool = True,
-        pos_embedding: bool | str | None = None,
+        pos_embedding: PosEmbedding = None,
         *,
         prompts: Prompts = None,
         aggregate: Aggregate = "mean",
         template: str | None = None,
-        precision: str = "fp32",
+        precision: Precision = "fp32",
         clip_weights: str | Path | None = None,
         quick_gelu: bool | None = None,
         pretrained_model_path: str | Path | None = None,
@@ -113,8 +123,8 @@ class CLIPIQA(nn.Module):
         self._prompts: tuple[PromptPair, ...] = parse_prompts(prompts, template)
         self.aggregate: Aggregate = _choice("aggregate", aggregate, {"mean": "mean", None: None})
         made_on = {} if pretrained_model_path is None else read_metadata(pretrained_model_path)
-        pos_embedding = made_on.get("pos_embedding") if pos_embedding is None else pos_embedding
-        self.pos_embedding: str = _choice("pos_embedding", pos_embedding, POS_EMBEDDINGS)
+        positions = made_on.get("pos_embedding") if pos_embedding is None else pos_embedding
+        self.pos_embedding: str = _choice("pos_embedding", positions, POS_EMBEDDINGS)
         self.precision = precision
         self.dtype: torch.dtype = _choice("precision", precision, PRECISIONS)
         self.clip = frozen_clip(find_weights(backbone or made_on.get("backbone", "RN50"), clip_weights, quick_gelu))
@@ -126,7 +136,7 @@ class CLIPIQA(nn.Module):
         self._tower: ImageTower | None = None
         self.prompt_learner: PromptLearner | None = None
         self.head: OpinionHead | None = None
-        self._learned_name = model_type  # of the score column that learned prompts or a head give
+        self._learned_name: str = model_type  # of the score column that learned prompts or a head give
         if model_type != "clipiqa":
             if len(self._prompts) > 1:
                 raise PromptError(f"prompts are learned around one pair of texts, but {len(self._prompts)} pairs came.")
@@ -199,6 +209,7 @@ class CLIPIQA(nn.Module):
         frame = pandas.DataFrame([row.scores or nothing for row in rows], index, list(run.header.columns), float)
         return frame.assign(error=[row.error for row in rows])
 
+    @checked
     def load_prompts(self, path: str | Path) -> None:
         """Load learned prompts, whose ``n_ctx``, context's shape and words are those of the file, or a fitted head.
 
@@ -285,14 +296,22 @@ class CLIPIQA(nn.Module):
 
     def encode_with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """:meth:`encode_image`, without statistics of stages, and :meth:`encode_map` from one pass."""
+        self.check_map()
+        self.check(x)
+        return self.encode_with_map_unchecked(x)
+
+    def encode_with_map_unchecked(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`encode_with_map` for images that passed :meth:`check` already, and a metric :meth:`check_map`."""
+        x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
+        return self._image_tower(x).with_map(x, self.pos_embedding)
+
+    def check_map(self) -> None:
+        """Raise :class:`CLIPIQAError` if this metric sees images in a way of which there is no map."""
         if self.pos_embedding == "fixed":
             raise CLIPIQAError(
                 "pos_embedding='fixed' sees the middle of the image at 224 px, so there is no map of the image: use "
-                "'none' or 'interpolate'."
+                "'none' or 'interpolate', or score windows of it (clipiqa_pyiqa.maps.window_map)."
             )
-        self.check(x)
-        x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
-        return self._image_tower(x).with_map(x, self.pos_embedding)
 
     def score_map(self, x: Tensor, prompts: Prompts | Columns = None) -> Tensor:
         """Score each place of images: where they look good and where they do not.
@@ -323,6 +342,9 @@ class CLIPIQA(nn.Module):
     def encode_unchecked(self, x: Tensor) -> Tensor:
         """:meth:`encode_image` for images that passed :meth:`check` already."""
         x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
+        if is_compiled() and not (self.head is not None and self.head.on_stages):
+            self._hold_tower(x.device, self._dtype_for(x))
+            return compiled.encode(x, self.clip, self._dtype_for(x), self.pos_embedding)
         tower = self._image_tower(x)
         if self.head is not None and self.head.on_stages:
             return tower.encode_stages(x, self.pos_embedding)
@@ -331,12 +353,9 @@ class CLIPIQA(nn.Module):
     def check(self, x: Tensor, finite: bool = True) -> None:
         """Raise :class:`ImageError` for images that cannot be scored; NaN and infinity may pass if not ``finite``."""
         check_images(x, finite)
-        tower = self._image_tower(x)
-        if min(x.shape[-2:]) < tower.min_side and self.pos_embedding != "fixed":
-            raise ImageError(
-                f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {self.clip.weights.backbone} needs at least "
-                f"{tower.min_side} px on each side: use a larger image."
-            )
+        if is_compiled():
+            return
+        check_size(x, self._image_tower(x), self.pos_embedding)
 
     def score(self, features: Tensor, prompts: Prompts | Columns = None, aggregate: Aggregate | _Own = _OWN) -> Tensor:
         """Score images that are encoded already.
@@ -349,8 +368,10 @@ class CLIPIQA(nn.Module):
             As :meth:`forward`; of places, ``(N, P, h, w)`` with a map in place of each score.
         """
         question = self._question(prompts, aggregate)
+        check_features(features, self.clip.width, more=self.head is not None)
         return self._answer_places(features, *question) if features.dim() == 4 else self._answer(features, *question)
 
+    @checked
     def encode_prompts(self, prompts: Prompts | Columns = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """Unit text features of prompt pairs, ``(P, 2, D)``, positive first; each text is encoded once.
 
@@ -403,7 +424,7 @@ class CLIPIQA(nn.Module):
         if isinstance(prompts, Columns):
             if aggregate is not _OWN:
                 raise PromptError(
-                    f"columns say themselves what is averaged, but aggregate={aggregate!r} came: leave it."
+                    f"columns say themselves what is averaged, but aggregate={shown(aggregate)} came: leave it."
                 )
             return prompts.pairs, prompts.sizes
         pairs = self.prompts if prompts is None else parse_prompts(prompts, self.template)
@@ -434,9 +455,16 @@ class CLIPIQA(nn.Module):
 
     def _image_tower(self, x: Tensor) -> ImageTower:
         """The shared tower for this image's device and dtype; holding it keeps it alive."""
-        dtype = torch.float64 if x.dtype == torch.float64 else self.dtype
-        self._tower = self.clip.image_tower(x.device, dtype)
+        self._tower = self.clip.image_tower(x.device, self._dtype_for(x))
         return self._tower
+
+    @constant
+    def _hold_tower(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Keep alive what a compiled call will ask for."""
+        self._tower = self.clip.image_tower(device, dtype)
+
+    def _dtype_for(self, x: Tensor) -> torch.dtype:
+        return torch.float64 if x.dtype == torch.float64 else self.dtype
 
     def _apply(self, fn: Any, recurse: bool = True) -> CLIPIQA:
         self._tower = None  # let go of the device that the module moves away from
@@ -450,6 +478,8 @@ def check_images(x: Any, finite: bool = True) -> None:
     """Raise :class:`ImageError` unless ``x`` is a batch of RGB images in a floating dtype, if asked ``finite``."""
     if not isinstance(x, Tensor):
         raise ImageError(f"expected a tensor of shape (N, 3, H, W), but a {type(x).__name__} came: convert it first.")
+    if x.layout != torch.strided or x.is_nested or x.is_quantized:
+        raise ImageError("expected a dense tensor of images, but a sparse, nested or quantised one came: convert it.")
     if x.dim() != 4 or x.shape[1] not in (1, 3):
         hint = ""
         if x.dim() == 3:
@@ -459,7 +489,11 @@ def check_images(x: Any, finite: bool = True) -> None:
         raise ImageError(f"expected RGB images of shape (N, 3, H, W), but {tuple(x.shape)} came{hint}.")
     if x.shape[0] == 0:
         raise ImageError("the batch is empty: pass at least one image.")
-    if not x.is_floating_point():
+    if 0 in x.shape:
+        raise ImageError(
+            f"the images are {x.shape[3]}×{x.shape[2]} px and so hold no pixels: check where they come from."
+        )
+    if x.dtype not in _PIXELS:
         raise ImageError(
             f"expected pixels as floats in [0, 1], but {x.dtype} came: use x.float() / 255 for 8-bit images."
         )
@@ -467,12 +501,36 @@ def check_images(x: Any, finite: bool = True) -> None:
         raise ImageError("the images are on the device 'meta', which holds no pixels: move them to a real device.")
     if finite and not is_traced() and not _all_finite(x):
         bad = next(number for number, image in enumerate(x) if not _all_finite(image))
-        raise ImageError(f"image {bad} of the batch of {len(x)} has NaN or infinite pixels: check where it comes from.")
+        found = "NaN or infinite pixels"
+        if x[bad].isfinite().all():
+            found = f"pixels beyond ±{_MOST:g}, where scores would overflow"
+        raise ImageError(f"image {bad} of the batch of {len(x)} has {found}: check where it comes from.")
 
 
 def _all_finite(x: Tensor) -> bool:
-    """Whether no pixel is NaN or infinite: both show in the extremes, found 30 times faster than with ``isfinite``."""
-    return bool(torch.stack(x.detach().aminmax()).isfinite().all())
+    """Whether all pixels are numbers and none is absurd: both show in the extremes, found faster than one by one."""
+    return bool((torch.stack(x.detach().aminmax()).abs() <= _MOST).all())
+
+
+def check_features(features: Any, width: int, more: bool) -> None:
+    """Raise unless these are unit features ``(N, D)`` or ``(N, D, h, w)``, D being ``width``, or ``more``."""
+    if not isinstance(features, Tensor) or features.layout != torch.strided or features.is_nested:
+        raise CLIPIQAError(f"expected image features, as encode_image gives them, but {shown(features)} came.")
+    fits = features.dim() in (2, 4) and (features.shape[1] == width or (more and features.shape[1] > width))
+    if features.dtype not in _PIXELS or features.is_meta or not fits:
+        raise CLIPIQAError(
+            f"expected image features of shape (N, {width}), as encode_image gives them, but {tuple(features.shape)} "
+            f"({features.dtype}, {features.device}) came."
+        )
+    if is_traced() or not features.numel():
+        return
+    lengths = features.detach()[:, :width].float().square().sum(dim=1)
+    if not ((lengths - 1).abs() < 0.05).all():  # rounding to bf16 changes them by less than 0.01
+        low, high = (bound.sqrt() for bound in lengths.aminmax())
+        raise CLIPIQAError(
+            f"expected image features of length 1, as encode_image gives them, but their lengths are {low:.4g} to "
+            f"{high:.4g}: use torch.nn.functional.normalize(features, dim=1)."
+        )
 
 
 def _choice(option: str, value: Any, choices: dict[Any, Any]) -> Any:
@@ -481,4 +539,4 @@ def _choice(option: str, value: Any, choices: dict[Any, Any]) -> Any:
     except (KeyError, TypeError):
         names = (choice for choice in choices if isinstance(choice, str) or choice is choices[choice])  # no synonyms
         known = ", ".join(map(repr, names))
-        raise CLIPIQAError(f"{option}={value!r} is not known: choose one of {known}.") from None
+        raise CLIPIQAError(f"{option}={shown(value)} is not known: choose one of {known}.") from None

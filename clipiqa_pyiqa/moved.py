@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 _ROOT = __package__
 _MOVED = {
@@ -74,14 +76,17 @@ _OF_EVALUATE = {  # what the package itself exported
 }
 
 
-class _MovedModules(MetaPathFinder, Loader):
-    """Finds old names behind everything that exists, and hands out the modules as they are now."""
+class _MovedModules:
+    """Finds old names behind everything that exists, and hands out the modules as they are now.
+
+    No subclass of ``importlib.abc``'s finder and loader, whose import takes as long as all of this package's.
+    """
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         name = fullname.removeprefix(f"{_ROOT}.")
         if name == fullname or (name != "evaluate" and name not in _MOVED):
             return None
-        return ModuleSpec(fullname, self, is_package=name == "evaluate")
+        return ModuleSpec(fullname, cast("Loader", self), is_package=name == "evaluate")
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         name = spec.name.removeprefix(f"{_ROOT}.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .loss import CLIPIQALoss
-    from .metric import CLIPIQA
+    from .metric import CLIPIQA, ModelType
 
 NAME = "CLIPIQA"  # what pyiqa's configurations of clipiqa, clipiqa+, … ask for
 LOSS_NAME = "CLIPIQALoss"
@@ -50,7 +50,7 @@ def register_losses() -> None:
     LOSS_REGISTRY.register(build_loss, name=LOSS_NAME, override=True)
 
 
-def build_clipiqa(model_type: str = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> CLIPIQA:
+def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> CLIPIQA:
     """Build our :class:`~clipiqa_pyiqa.CLIPIQA`, as pyiqa does for ``clipiqa`` and ``clipiqa+``.
 
     It stands in the registry for the class, so that pyiqa's other metrics need not wait for our imports. The first

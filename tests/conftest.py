@@ -7,7 +7,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# `pytest -n N`: the workers share the cores; torch and the commands that tests start read this when they start.
+if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
 import pytest
+from forked import Forked
 from seeded import save_seeded
 from seeded_compact import save_compact
 
@@ -48,3 +53,11 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"the larger test images are not at hand: no folder {folder.name}/data beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Forked]:
+    """Runs commands in processes of their own, quickly."""
+    jobs = Forked()
+    yield jobs
+    jobs.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+
+import pytest
 
 import clipiqa_pyiqa
 
@@ -14,6 +17,17 @@ def test_it_offers_what_people_call_and_nothing_else() -> None:
     for name in clipiqa_pyiqa.__all__:
         thing = getattr(clipiqa_pyiqa, name)
         assert name.startswith("__") or thing.__doc__, f"{name} has no documentation"
+
+
+def test_rooms_offer_what_they_name_and_nothing_else() -> None:
+    for name in ("comparison", "figures", "learning", "scoring", "verification"):
+        room = importlib.import_module(f"clipiqa_pyiqa.{name}")
+        assert dir(room) == sorted(room.__all__)
+        assert all(getattr(room, each).__doc__ for each in room.__all__)
+        with pytest.raises(AttributeError, match=f"module 'clipiqa_pyiqa.{name}' has no attribute 'nonsense'"):
+            room.nonsense  # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'nonsense' from 'clipiqa_pyiqa'"):
+        from clipiqa_pyiqa import nonsense  # noqa: F401
 
 
 def test_it_imports_the_standard_library_only() -> None:

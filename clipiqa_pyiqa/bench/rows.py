@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CLIPIQAError
-from ..metric import CLIPIQA
+from ..metric import CLIPIQA, Precision
 from ..prompts.pairs import NAMED_PAIRS
 from ..scoring.score import score_paths
 from .process import NotMeasured, creation_seconds, peak_memory, step
@@ -28,14 +28,14 @@ BATCH = 8
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """Something to measure, which gives one line or several."""
 
     work: str
     measure: Callable[[Setup], Iterable[Line]]
 
 
-def measured(rows: Sequence[Row], setup: Setup, announce: Callable[[str], None]) -> Iterator[Line]:
+def measured(rows: Sequence[Measurement], setup: Setup, announce: Callable[[str], None]) -> Iterator[Line]:
     """Measure row by row. What cannot be measured here becomes a line that says why."""
     for row in rows:
         announce(row.work)
@@ -50,7 +50,7 @@ def name_of(shape: tuple[int, int, int]) -> str:
     return f"{count}×{height}²" if height == width else f"{count}×{height}×{width}"
 
 
-def scoring(shape: tuple[int, int, int], targets: Mapping[str, float]) -> Row:
+def scoring(shape: tuple[int, int, int], targets: Mapping[str, float]) -> Measurement:
     """Score images; ratio: how many times faster than the built-in in fp32."""
     work = f"score {name_of(shape)}"
 
@@ -58,10 +58,10 @@ def scoring(shape: tuple[int, int, int], targets: Mapping[str, float]) -> Row:
         x = setup.images(*shape)
         yield from _faster(setup, work, lambda net: lambda: _score(setup, net, x), targets)
 
-    return Row(work, measure)
+    return Measurement(work, measure)
 
 
-def image_tower(shape: tuple[int, int, int], targets: Mapping[str, float]) -> Row:
+def image_tower(shape: tuple[int, int, int], targets: Mapping[str, float]) -> Measurement:
     """Encode images, prompts aside on both sides."""
     work = f"image tower alone {name_of(shape)}"
 
@@ -78,10 +78,10 @@ def image_tower(shape: tuple[int, int, int], targets: Mapping[str, float]) -> Ro
 
         yield from _faster(setup, work, call, targets, warm_up=False)
 
-    return Row(work, measure)
+    return Measurement(work, measure)
 
 
-def loss_time(shape: tuple[int, int, int], targets: Mapping[str, float]) -> Row:
+def loss_time(shape: tuple[int, int, int], targets: Mapping[str, float]) -> Measurement:
     """Forward and backward of the mean score; ratio: share of the built-in's time."""
     work = f"loss {name_of(shape)}"
 
@@ -102,10 +102,10 @@ def loss_time(shape: tuple[int, int, int], targets: Mapping[str, float]) -> Row:
             target = Target(at_most=targets[precision]) if precision in targets else None
             yield Line(f"{work}, {precision}: time", seconds(ours), seconds(theirs), median_ratio(ours, theirs), target)
 
-    return Row(work, measure)
+    return Measurement(work, measure)
 
 
-def memory(kind: str, shape: tuple[int, int, int], target: float | None) -> Row:
+def memory(kind: str, shape: tuple[int, int, int], target: float | None) -> Measurement:
     """Peak of memory beyond the loaded model, each side in a process of its own; ratio: share of the built-in's."""
     work = f"{kind} {name_of(shape)}: peak memory beyond the model"
 
@@ -121,10 +121,10 @@ def memory(kind: str, shape: tuple[int, int, int], target: float | None) -> Row:
             bound = Target(at_most=target) if target is not None and precision == "fp32" else None
             yield Line(f"{work}, {precision}", megabytes(ours), megabytes(theirs), ours / theirs, bound)
 
-    return Row(work, measure)
+    return Measurement(work, measure)
 
 
-def all_named_pairs(target: float) -> Row:
+def all_named_pairs(target: float) -> Measurement:
     """Ours with every named pair in one call, against ours with one; the smallest image, where it shows most."""
     work = f"score 1×224², all {len(NAMED_PAIRS)} named pairs against one"
 
@@ -138,10 +138,10 @@ def all_named_pairs(target: float) -> Row:
         ratio = median_ratio(times["all"], times["one"])
         yield Line(work, seconds(times["all"]), seconds(times["one"]), ratio, Target(at_most=target))
 
-    return Row(work, measure)
+    return Measurement(work, measure)
 
 
-def creation(target: float) -> Row:
+def creation(target: float) -> Measurement:
     """Create from a local file in fresh processes. Ours puts off reading until the first image, so that comes too."""
     work = "create from a local file, with the first 1×224² score"
 
@@ -156,10 +156,10 @@ def creation(target: float) -> Row:
             ours, theirs = ([of(both) for both in times[name]] for name in ("mine", "theirs"))
             yield Line(text, seconds(ours), seconds(theirs), median_ratio(theirs, ours), Target(at_least=target))
 
-    return Row(work, measure)
+    return Measurement(work, measure)
 
 
-def time_per_pixel(large: tuple[int, int, int], small: tuple[int, int, int], target: float) -> Row:
+def time_per_pixel(large: tuple[int, int, int], small: tuple[int, int, int], target: float) -> Measurement:
     """Ours on a large image against ours on a small one, per pixel."""
     work = f"time per pixel, {name_of(large)} against {name_of(small)}"
     repeats = 8  # of the small image in a round, so that its time is as sure as the large one's
@@ -180,10 +180,10 @@ def time_per_pixel(large: tuple[int, int, int], small: tuple[int, int, int], tar
         ours, other = (f"{statistics.median(per_pixel[name]) * 1e9:.0f} ns" for name in ("large", "small"))
         yield Line(work, ours, other, median_ratio(per_pixel["large"], per_pixel["small"]), Target(at_most=target))
 
-    return Row(work, measure)
+    return Measurement(work, measure)
 
 
-def folder_of_jpegs(count: int, target: float) -> Row:
+def folder_of_jpegs(count: int, target: float) -> Measurement:
     """Score a folder of JPEG files against scoring the same pixels as tensors in memory, in batches of equal size."""
     work = f"score a folder of {count} JPEGs against tensors in memory"
 
@@ -204,7 +204,7 @@ def folder_of_jpegs(count: int, target: float) -> Row:
         ratio = median_ratio(times["folder"], times["memory"])
         yield Line(text, seconds(times["folder"]), seconds(times["memory"]), ratio, Target(at_most=target))
 
-    return Row(work, measure)
+    return Measurement(work, measure)
 
 
 def write_photos(folder: Path, count: int, height: int, width: int) -> list[Path]:
@@ -283,7 +283,7 @@ LOSS_ROWS = tuple(
 def benchmark(
     *,
     loss: bool = False,
-    precisions: Sequence[str] = ("fp32", "bf16"),
+    precisions: Sequence[Precision] = ("fp32", "bf16"),
     device: str | torch.device = "cpu",
     threads: int = 2,
     quick: bool = False,

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..metric import Precision
 from ..weights.checkpoint import open_checkpoint
 from ..weights.selection import find_weights
 from .subject import Side, Subject, is_archive, random_weights, save_archive, why_no_builtin
@@ -36,7 +37,7 @@ class Setup:
     theirs: Subject
     weights: str
     note: str
-    precisions: Sequence[str]
+    precisions: Sequence[Precision]
     effort: Effort
     threads: int
     folder: Path
@@ -46,7 +47,7 @@ class Setup:
     def device(self) -> torch.device:
         return torch.device(self.mine.device)
 
-    def in_precision(self, precision: str) -> Subject:
+    def in_precision(self, precision: Precision) -> Subject:
         """Our side in another precision."""
         return replace(self.mine, precision=precision)
 
@@ -74,7 +75,7 @@ def set_up(
     clip_weights: str | None,
     seeded_weights: bool,
     device: torch.device,
-    precisions: Sequence[str],
+    precisions: Sequence[Precision],
     effort: Effort,
     threads: int,
 ) -> Iterator[Setup]:

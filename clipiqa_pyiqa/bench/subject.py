@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..metric import CLIPIQA
+from ..metric import CLIPIQA, Precision
 from ..prompts.pairs import PRESETS
 from ..weights.checkpoint import open_checkpoint
 
@@ -37,7 +37,7 @@ class Subject:
     side: Side
     weights: str
     quick_gelu: bool = True
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     device: str = "cpu"
 
     def build(self) -> nn.Module:

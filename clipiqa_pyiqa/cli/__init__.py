@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 
 from ..errors import CLIPIQAError
 from .options.config import Parser
+from .options.signals import last_words, sigterm_as_interrupt
+from .options.streams import standard_streams
 
 COMMANDS = {  # name: (the folder of its module, its help)
     "demo": ("scoring", "score bundled photos and degraded versions of them, without any download"),
     "score": ("scoring", "score photos: files, folders, globs or a list on standard input"),
+    "map": ("scoring", "where photos look good and where they do not: maps of local scores"),
     "compare": ("comparing", "metrics side by side on data sets, with correlations, intervals and published values"),
     "table": ("comparing", "several methods in one table: means, best and second best, paired differences"),
     "gate": ("comparing", "whether a second run over the same inputs got worse, for CI"),
@@ -27,6 +29,7 @@ COMMANDS = {  # name: (the folder of its module, its help)
     "prompts search": ("learning", "find the prompt pairs that agree best with scores that people gave"),
     "train": ("learning", "learn the prompts of CLIP-IQA+ from scores that people gave"),
     "fit": ("learning", "fit a metric to a few rated photos of your own, in seconds"),
+    "export": ("setup", "write a metric as an ONNX file, for where there is no PyTorch"),
     "weights": ("setup", "show where every checkpoint would come from, or fill a folder with them"),
     "verify": ("setup", "check the weights at hand against published scores"),
     "radar": ("comparing", "the look and feel of images on radar charts"),
@@ -42,14 +45,47 @@ _FILES = ("FILE", "PATH", "IMAGE", "CSV", "BASE", "NEW", "LIST")  # what options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the ``clipiqa`` command; its exit code: 0 fine, 1 some inputs failed, 2 bad input, 130 interrupted."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    """Run the ``clipiqa`` command.
+
+    Returns:
+        Its exit code: 0 fine, 1 some inputs failed, 2 bad input or a full disk, 130 interrupted, 141 the reader of its
+        output left before it had all, 143 terminated.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what ASCII or a code page of Windows cannot show becomes \\xNN
+            stream.reconfigure(errors="backslashreplace")
+    argv, args = list(sys.argv[1:] if argv is None else argv), argparse.Namespace(command=None)
+
+    def name() -> str:
+        return " ".join(filter(None, ("clipiqa", args.command)))
+
+    def to_files() -> bool:
+        return any(getattr(args, option, None) is not None for option in ("out", "download_to"))
+
+    with standard_streams(name, to_files) as ended, sigterm_as_interrupt():
+        try:
+            return ended(_run(argv, args), None)
+        except CLIPIQAError as error:
+            print(f"{name()}: error: {error}", file=sys.stderr)
+            return ended(2, None)
+        except KeyboardInterrupt as error:
+            said, code = last_words(error)
+            print(f"{name()}: {said}", file=sys.stderr)
+            return ended(code, None)
+        except BrokenPipeError as error:  # `clipiqa score … | head`: the reader has gone
+            return ended(2, error)
+        except SystemExit as error:  # argparse's, or of standard output that cannot be written to
+            raise SystemExit(ended(error.code if isinstance(error.code, int) else 2, None)) from None
+
+
+def _run(argv: list[str], args: argparse.Namespace) -> int:
+    """Parse a command line into ``args``, and do what it says."""
     if " ".join(argv[:2]) in COMMANDS:  # a command of two words
         argv[:2] = [" ".join(argv[:2])]
     parser, commands = _parsers(COMMANDS)
     if argv[:1] and argv[0] in commands:
         command_module(argv[0]).configure(commands[argv[0]])
-    args = _parsed(parser, commands, argv)
+    vars(args).update(vars(_parsed(parser, commands, argv)))
     if args.print_completion:
         return _print_completion(args.print_completion)
     if args.version:
@@ -60,20 +96,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 2
-    try:
-        if getattr(args, "config_file", None):
-            commands[args.command].take_defaults(args)
-            args = _parsed(parser, commands, argv)
-        return command_module(args.command).run(args)
-    except CLIPIQAError as error:
-        print(f"clipiqa {args.command}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"clipiqa {args.command}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `clipiqa score … | head`: the reader has gone, which is no error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    if getattr(args, "config_file", None):
+        commands[args.command].take_defaults(args)
+        vars(args).update(vars(_parsed(parser, commands, argv)))
+    return command_module(args.command).run(args)
 
 
 def _parsed(parser: Parser, commands: Mapping[str, Parser], argv: Sequence[str]) -> argparse.Namespace:

@@ -65,9 +65,9 @@ class AttentionPool:
     def _value_of_itself(self) -> tuple[Tensor, Tensor]:
         """Value and output projection in one: weight ``(D, C)`` and bias ``(D,)``."""
         with untraced():
-            values, out = self.v_weight.flatten(0, 1).double(), self.c_weight.double()
-            bias = out @ self.v_bias.double() + self.c_bias.double()
-            return (out @ values).to(self.dtype), bias.to(self.dtype)
+            tensors = self.v_weight.flatten(0, 1), self.v_bias, self.c_weight, self.c_bias
+            values, shift, out, own = (tensor.cpu().double() for tensor in tensors)  # not every device has float64
+            return (out @ values).to(self.v_bias), (out @ shift + own).to(self.v_bias)
 
     def _pool(self, x: Tensor, pos_embedding: str) -> Tensor:
         tokens = x.flatten(2).transpose(1, 2).to(self.dtype)  # (N, C, h, w) -> (N, hw, C)
@@ -89,6 +89,6 @@ def resize_rows(embedding: Tensor, rows: int) -> Tensor:
     It is one bicubic resize of the flattened matrix, class row included, not a resize of the 2-D grid; the published
     ``_512`` prompts were learned with it. With the embedding's own number of rows it changes nothing.
     """
-    if rows == embedding.shape[0]:
+    if not is_traced() and rows == embedding.shape[0]:
         return embedding
     return F.interpolate(embedding[None, None], size=(rows, embedding.shape[1]), mode="bicubic")[0, 0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,7 +28,20 @@ CPU_GROUP_PIXELS = 1 << 18
 CPU_SHARED_PIXELS = 224 * 224
 """Images of at least this many pixels score alike to the last bit alone and in a group; smaller ones differ by 1e-6."""
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
 _general = ContextVar("general_path", default=False)
+
+
+def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """A function at which ``torch.compile`` breaks its graph: torch's decorator, which would hide its signature."""
+    return torch.compiler.disable(function)
+
+
+def constant(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """A function that ``torch.compile`` calls once, while it traces, and whose result it keeps."""
+    return torch.compiler.assume_constant_result(function)
 
 
 @contextmanager
@@ -61,12 +74,14 @@ def is_traced() -> bool:
 def untraced() -> Iterator[None]:
     """For what is made once and kept: outside of tracing, inference mode and gradients, by default on the CPU."""
     state = torch._C._get_tracing_state()
-    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+    if state is not None:  # inside an operation of ours there is none, and it must not be set
+        torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
     try:
         with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
             yield
     finally:
-        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+        if state is not None:
+            torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
 def clamped(x: Tensor, low: float, high: float) -> Tensor:
@@ -109,16 +124,16 @@ def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return _ahead(x, function)
 
 
-@torch.compiler.disable  # it cannot trace a gradient inside a forward: the compiled graph breaks here
+@untraceable  # dynamo cannot trace a gradient inside a forward: the compiled graph breaks here
 def _ahead(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    return _Ahead.apply(x, thread_to(x), function)
+    return _Ahead.apply(x, anchor_of(x), function)
 
 
 class _Ahead(torch.autograd.Function):
     """One value per image, with its gradient ready for backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, thread: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, anchor: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         wide = torch.float64 if x.dtype == torch.float64 else torch.float32
         gradient = torch.empty_like(x, dtype=wide)
         values, done = [], 0
@@ -130,34 +145,34 @@ class _Ahead(torch.autograd.Function):
                 gradient[done : done + len(group)] = torch.autograd.grad(value.sum(), leaf)[0]
                 values.append(value.detach())
                 done += len(group)
-        ctx.save_for_backward(gradient, thread)
+        ctx.save_for_backward(gradient, anchor)
         ctx.dtype = x.dtype
         return torch.cat(values)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        gradient, thread = ctx.saved_tensors
-        return only_once((gradient * upstream.view(-1, 1, 1, 1)).to(ctx.dtype), thread), None, None
+        gradient, anchor = ctx.saved_tensors
+        return only_once((gradient * upstream.view(-1, 1, 1, 1)).to(ctx.dtype), anchor), None, None
 
 
-def thread_to(x: Tensor) -> Tensor:
+def anchor_of(x: Tensor) -> Tensor:
     """An empty tensor by which a derivative of ``x``'s gradient finds its way to ``x``, without keeping ``x``."""
     return x[:0].clone()
 
 
-def only_once(gradient: Tensor, thread: Tensor) -> Tensor:
+def only_once(gradient: Tensor, anchor: Tensor) -> Tensor:
     """Let a gradient pass, but refuse a derivative of it, which would be wrong in silence.
 
     Args:
         gradient: what a backward is about to return.
-        thread: the input's :func:`thread_to`, so that the refusal also comes if ``gradient`` depends on nothing else.
+        anchor: the input's :func:`anchor_of`, so that the refusal also comes if ``gradient`` depends on nothing else.
     """
-    return _OnlyOnce.apply(gradient, thread) if torch.is_grad_enabled() else gradient
+    return _OnlyOnce.apply(gradient, anchor) if torch.is_grad_enabled() else gradient
 
 
 class _OnlyOnce(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gradient: Tensor, thread: Tensor) -> Tensor:
+    def forward(ctx: Any, gradient: Tensor, anchor: Tensor) -> Tensor:
         return gradient.view_as(gradient)
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import threading
@@ -15,11 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
+from ..errors import ImageError
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.compact import Layout, is_compact
 from ..weights.selection import Weights, found_again
+from .device import missing_on_mps
 from .efficientnet.tower import RESOLUTION, EfficientNet
-from .gradient import clamped, groups, untraced
+from .gradient import clamped, constant, groups, untraceable, untraced
 from .resnet import ModifiedResNet
 from .text import TextTower
 from .vit import VisionTransformer
@@ -38,7 +41,7 @@ class ImageTower:
     """
 
     def __init__(self, encoder: ModifiedResNet | VisionTransformer | EfficientNet, weights: Weights, resolution: int):
-        self.encoder, self.resolution = encoder, resolution
+        self.encoder, self.weights, self.resolution = encoder, weights, resolution
         wide = torch.float64 if encoder.dtype == torch.float64 else torch.float32
         self.mean, self.std = (
             torch.tensor(values).view(1, 3, 1, 1).to(encoder.device, wide)  # rounded to fp32, as everybody's are
@@ -74,7 +77,12 @@ class ImageTower:
             return torch.cat([F.normalize(features, dim=-1), stages], dim=1)
 
     def _encode(self, x: Tensor, pos_embedding: str) -> Tensor:
-        return self.encoder(*self._prepared(x, pos_embedding))
+        try:
+            return self.encoder(*self._prepared(x, pos_embedding))
+        except NotImplementedError as error:
+            if x.device.type != "mps":
+                raise
+            raise missing_on_mps(error) from error
 
     def _prepared(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, str]:
         x = x.to(self.mean.dtype)
@@ -85,6 +93,15 @@ class ImageTower:
         return (x - self.mean) / self.std, "none" if pos_embedding == "none" else "interpolate"
 
 
+def check_size(x: Tensor, tower: ImageTower, pos_embedding: str) -> None:
+    """Raise :class:`ImageError` for images ``(N, 3, H, W)`` that are too small for a tower."""
+    if min(x.shape[-2:]) < tower.min_side and pos_embedding != "fixed":
+        raise ImageError(
+            f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {tower.weights.backbone} needs at least "
+            f"{tower.min_side} px on each side: use a larger image."
+        )
+
+
 class FrozenCLIP:
     """The CLIP of one checkpoint. Get it with :func:`frozen_clip`.
 
@@ -93,6 +110,8 @@ class FrozenCLIP:
 
     def __init__(self, weights: Weights):
         self.weights = weights
+        self.number = next(_numbers)  # in this process
+        _by_number[self.number] = self
         self._lock = threading.RLock()
         self._towers: WeakValueDictionary[tuple[str, torch.device, torch.dtype], Any] = WeakValueDictionary()
         self._text_features: dict[tuple[str, torch.dtype], Tensor] = {}
@@ -111,16 +130,35 @@ class FrozenCLIP:
         """Height and width in pixels of a place in the image tower's map: 32, or a vision transformer's patch."""
         return self.checkpoint.shape("visual.conv1.weight")[-1] if "visual.proj" in self.checkpoint else 32
 
+    @cached_property
+    def width(self) -> int:
+        """D of image and text features."""
+        return self.checkpoint.shape("text_projection")[1]
+
     @property
     def has_positions(self) -> bool:
         """Whether the image tower has a positional embedding at all."""
         return not is_compact(self.checkpoint)
 
-    @cached_property
+    @property
+    def features(self) -> int:
+        """Length of an image's or a text's feature vector."""
+        return self._numbers()[0]
+
+    @property
     def logit_scale(self) -> float:
         """By what CLIP multiplies cosine similarities before its softmax: 100 in the published weights."""
+        return self._numbers()[1]
+
+    @constant
+    def _numbers(self) -> tuple[int, float]:
+        return self._read_numbers
+
+    @cached_property
+    def _read_numbers(self) -> tuple[int, float]:
         with untraced():
-            return self.checkpoint["logit_scale"].double().exp().item()
+            scale = self.checkpoint["logit_scale"].double().exp().item()
+        return self.checkpoint.shape("text_projection")[1], scale
 
     def image_tower(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
         """The image tower on a device, in a compute dtype; kept as long as somebody holds it."""
@@ -130,7 +168,7 @@ class FrozenCLIP:
         """The text tower on a device, in a compute dtype; kept as long as somebody holds it."""
         return self._tower("text", device, dtype)
 
-    @torch.compiler.disable
+    @constant
     def encode_texts(self, texts: Sequence[str], dtype: torch.dtype = torch.float32) -> Tensor:
         """Unit text features ``(P, D)`` on the CPU; each text is encoded once and remembered."""
         missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
@@ -167,7 +205,7 @@ class FrozenCLIP:
         ]
         return ", ".join(f"'{positive}|{negative}'" for positive, negative in first) or "what it was trained on"
 
-    @torch.compiler.disable  # nothing in here gains from tracing, which would take long
+    @untraceable  # nothing in here gains from tracing, which would take long
     def _tower(self, kind: str, device: torch.device, dtype: torch.dtype) -> Any:
         with self._lock:
             tower = self._towers.get((kind, device, dtype))
@@ -200,6 +238,15 @@ class FrozenCLIP:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (self.weights,)
+
+
+_numbers = itertools.count()
+_by_number: WeakValueDictionary[int, FrozenCLIP] = WeakValueDictionary()
+
+
+def numbered(number: int) -> FrozenCLIP:
+    """The CLIP that has this number in this process."""
+    return _by_number[number]
 
 
 _shared: WeakValueDictionary[tuple[str, str, bool], FrozenCLIP] = WeakValueDictionary()

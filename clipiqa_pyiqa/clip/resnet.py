@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .attention_pool import AttentionPool
 from .frozen import FrozenConv, Tape, avg_pool, keep_positive, pack_signs, pull_back_avg_pool
-from .gradient import is_general, is_traced, only_once, thread_to
+from .gradient import anchor_of, is_general, is_traced, only_once
 from .strips import RowMap, cut, take_rows
 
 MIN_SIDE = 32
@@ -62,7 +62,7 @@ class ModifiedResNet:
             return self.trunk(x.to(self.dtype))
         if is_general():
             return self.trunk.plain(x.to(self.dtype))
-        return _PiecewiseLinear.apply(x, thread_to(x), self.trunk, self.dtype)
+        return _PiecewiseLinear.apply(x, anchor_of(x), self.trunk, self.dtype)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """The features, and from the same pass mean and deviation of the channels after the stem and each stage.
@@ -72,7 +72,7 @@ class ModifiedResNet:
         """
         wants_gradient = torch.is_grad_enabled() and x.requires_grad
         moments = []
-        for y in self.trunk.stages(x.to(self.dtype), wants_gradient):
+        for y in self.trunk.stages(x.to(self.dtype), wants_gradient or is_traced()):
             moments.append(channel_moments(y.flatten(2).to(self.pool.dtype)))
         return self.pool(y, pos_embedding), torch.cat(moments, dim=1)
 
@@ -296,23 +296,23 @@ class _PiecewiseLinear(torch.autograd.Function):
     """The trunk with a gradient that keeps the signs of its ReLUs instead of their outputs."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, thread: Tensor, trunk: Trunk, dtype: torch.dtype) -> Tensor:
+    def forward(ctx: Any, x: Tensor, anchor: Tensor, trunk: Trunk, dtype: torch.dtype) -> Tensor:
         tape: Tape = []
         ctx.trunk, ctx.dtype, ctx.size = trunk, dtype, tuple(x.shape[-2:])
         y = trunk(x.to(dtype), tape)
-        ctx.save_for_backward(thread, *tape)
+        ctx.save_for_backward(anchor, *tape)
         return y.to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        thread, *tape = ctx.saved_tensors
+        anchor, *tape = ctx.saved_tensors
         with torch.no_grad():
             # Pulling back is linear, so each image's gradient may go through in the middle of its dtype's range: a
             # score's own would be lost in fp16, and a caller's GradScaler does not reach in here.
             largest = grad.abs().amax(dim=(1, 2, 3), keepdim=True)
             scale = torch.where(largest > 0, largest.log2().floor().exp2(), 1.0)
             pulled = ctx.trunk.pull_back((grad / scale).to(ctx.dtype), tape, ctx.size).to(grad.dtype) * scale
-        return only_once(pulled, thread), None, None, None
+        return only_once(pulled, anchor), None, None, None
 
 
 def _count_blocks(tensors: Mapping[str, Tensor], stage: int) -> int:

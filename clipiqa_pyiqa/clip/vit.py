@@ -79,7 +79,7 @@ class VisionTransformer:
     def _tokens(self, x: Tensor, pos_embedding: str) -> Tensor:
         x = F.conv2d(x.to(self.dtype), self.patch_weight, stride=self.min_side)
         x = x.flatten(2).transpose(1, 2)  # (N, width, h, w) -> (N, hw, width)
-        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)  # (N, hw + 1, width)
+        x = torch.cat([self.class_embedding.expand(x.shape[0], 1, -1), x], dim=1)  # (N, hw + 1, width)
         if pos_embedding == "interpolate":
             x = x + resize_rows(self.positional_embedding, x.shape[1])
         return self.norm_before(x)

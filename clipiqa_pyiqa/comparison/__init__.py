@@ -5,22 +5,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazily
 
 if TYPE_CHECKING:
     from .results import Comparison, DataSetResult, MetricPair, MetricResult
     from .run import compare
 
 __all__ = ["Comparison", "DataSetResult", "MetricPair", "MetricResult", "compare"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "compare":
-        from .run import compare
-
-        return compare
-    from . import results
-
-    return getattr(results, name)
+__getattr__, __dir__ = lazily(
+    __name__,
+    {**dict.fromkeys(("Comparison", "DataSetResult", "MetricPair", "MetricResult"), "results"), "compare": "run"},
+)

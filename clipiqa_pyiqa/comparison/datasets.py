@@ -16,6 +16,7 @@ from typing import Any
 from PIL import Image, ImageFile
 from torch import Tensor
 
+from ..arguments import check_path
 from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..files.names import printable
 from ..files.yaml import check_keys
@@ -103,6 +104,7 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
     if target:
         from pyiqa import get_dataset_info
 
+        check_path("a data set", target)
         path = Path(target).expanduser()
         pattern = glob.has_magic(str(path)) and not path.exists()
         if str(target) in get_dataset_info() or not (path.suffix.lower() == ".csv" or path.exists() or pattern):
@@ -113,6 +115,8 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
     for key in ("csv", "folder", "root"):
         if not isinstance(options.get(key) or "", str | Path):
             raise CompareError(f"{key} of data set {label!r} must be a path, but is {options[key]!r:.80}.")
+        if options.get(key):
+            check_path(key, options[key])
     if "csv" in options:
         return _csv_set(label, options)
     if "folder" in options:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ..errors import WeightsError, nearest
+from ..errors import WeightsError, nearest, shown
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA
@@ -225,7 +225,7 @@ def _needs_reference(label: str) -> str:
 def _ready(specification: Specification, every: bool) -> MetricSpec:
     made = specification.target
     if not callable(made):
-        raise CompareError(f"a metric is a name, options, or something to call with images, but {made!r:.80} came.")
+        raise CompareError(f"a metric is a name, options, or something to call with images, but {shown(made)} came.")
     name = specification.label or getattr(made, "metric_name", type(made).__name__)
     mode = getattr(made, "metric_mode", "NR")
     if mode != "NR" and not every:

@@ -15,6 +15,8 @@ from typing import Any
 import pandas
 import torch
 
+from ..arguments import checked
+from ..clip.device import find_device
 from ..errors import counted, first_of
 from ..files.locking import locked
 from ..files.names import file_name
@@ -32,6 +34,7 @@ from .specification import CompareError
 log = logging.getLogger("clipiqa_pyiqa")
 
 
+@checked
 def compare(
     metrics: Any,
     data_sets: Any,
@@ -268,7 +271,7 @@ def settings_of(processes: Processes, options: Options) -> dict[str, str]:
 
 def pick_device(device: str | torch.device | None, processes: Processes) -> torch.device:
     """The device; of several GPUs, each process its own."""
-    found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    found = find_device(device)
     if found.type == "cuda" and found.index is None:
         return torch.device("cuda", processes.local_rank % max(1, torch.cuda.device_count()))
     return found

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazily
 
 if TYPE_CHECKING:
-    from .attribute_sweep import sweep as sweep
-    from .demonstration import demo as demo
-    from .image_pairs import pairs as pairs
-    from .look_and_feel import radar as radar
-    from .ranking import rank as rank
-    from .user_study import agreement as agreement
+    from .attribute_sweep import sweep
+    from .demonstration import demo
+    from .image_pairs import pairs
+    from .look_and_feel import radar
+    from .ranking import rank
+    from .user_study import agreement
 
-_PLACES = {
-    **{"agreement": "user_study", "demo": "demonstration", "pairs": "image_pairs"},
-    **{"radar": "look_and_feel", "rank": "ranking", "sweep": "attribute_sweep"},
-}
-__all__ = list(_PLACES)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PLACES:  # imports torch and pandas, which the command line need not wait for
-        return getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["agreement", "demo", "pairs", "radar", "rank", "sweep"]
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        **{"agreement": "user_study", "demo": "demonstration", "pairs": "image_pairs"},
+        **{"radar": "look_and_feel", "rank": "ranking", "sweep": "attribute_sweep"},
+    },
+)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict, TypeVar
 
+from ..arguments import checked
 from ..errors import CLIPIQAError, ImageError
 from ..files.names import free_name
 from ..files.writing import check_folder, replacing, write_text
@@ -56,6 +57,24 @@ class RunOptions(TypedDict, total=False):
     apply_exif: bool
     max_side: int | None
     max_pixels: int | None
+
+
+@checked
+def check_kinds(
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+    pictures: str = "png",
+    device: str | torch.device | None = None,
+    batch_size: int = 8,
+    workers: int | None = None,
+    apply_exif: bool = True,
+    max_side: int | None = None,
+    max_pixels: int | None = None,
+) -> None:
+    """Raise for run options of a wrong kind."""
 
 
 class ExperimentResult(ABC):
@@ -137,6 +156,7 @@ class ResultFolder:
         self, options: RunOptions, names: Iterable[str], inputs: Iterable[str], scores: str = "scores.csv"
     ) -> None:
         self.scoring: dict[str, Any] = {**options}
+        check_kinds(**self.scoring)
         usual = (None, False, False, None, "png")
         out, self.resume, self.overwrite, self.progress, self.pictures = map(self.scoring.pop, _KEEPING, usual)
         if self.pictures not in PICTURES:
@@ -176,7 +196,12 @@ class ResultFolder:
         return result
 
 
-def find_images(paths: Paths, command: str, out: str | os.PathLike[str] | None = None) -> list[str]:
+@checked
+def find_images(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    command: str,
+    out: str | os.PathLike[str] | None = None,
+) -> list[str]:
     """The files that paths stand for; what is none is an error, since an experiment without it would be another.
 
     Pictures that lie in ``out``, the folder for results, come from an earlier run and do not count, unless named.

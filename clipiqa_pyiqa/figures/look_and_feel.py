@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import CLIPIQAError
 from ..prompts.pairs import Prompts, known_names, parse_columns
-from .experiment import ExperimentResult, Paths, ResultFolder, RunOptions, find_images
+from .experiment import ExperimentResult, Paths, ResultFolder, RunOptions, check_kinds, find_images
 from .radar_charts import FEEL, LOOK, charts_of, check_count, named, radar_figure
 from .radar_page import radar_page
 from .scores import Scores, ready_metric
@@ -106,6 +106,7 @@ def _is_chart(place: Path) -> bool:
 
 def _folder(options: RunOptions, images: list[str]) -> ResultFolder:
     """Where scores are kept: in the folder, or beside the chart, that ``out`` names."""
+    check_kinds(**options)  # type: ignore[arg-type]
     place = Path(options.get("out") or "").expanduser()
     if not _is_chart(place):
         return ResultFolder(options, [f"radar{kind}" for kind in KINDS] + ["summary.json"], images)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..arguments import checked
 from ..clip.device import find_device
 from ..errors import CLIPIQAError, ImageError, first_of
 from ..images.sources import FileSource, images_in
@@ -133,6 +134,7 @@ def because(failed: Mapping[str, str] | None) -> str:
     return f": {first_of(failed.values())}." if failed else "."
 
 
+@checked
 def score_images(
     metric: Any,
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],

@@ -37,7 +37,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._writing():
-            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+            number = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))  # made by create() alone
+            self._file = open(number, "ab", buffering=0)  # noqa: SIM115 - closed by close()
         self._end = os.fstat(self._file.fileno()).st_size
         self._synced = time.monotonic()
 

@@ -25,8 +25,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..arguments import checked
 from ..errors import OutputError
 
+_WINDOWS = os.name == "nt"
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
@@ -72,6 +74,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     write_bytes(path, text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").encode())
 
 
+@checked
 def check_output(
     path: str | os.PathLike[str],
     *,
@@ -115,6 +118,7 @@ def check_output(
     return target
 
 
+@checked
 def check_folder(
     folder: str | os.PathLike[str],
     names: Iterable[str],
@@ -142,7 +146,7 @@ def check_folder(
     with _writing(folder):
         target.mkdir(parents=True, exist_ok=True)
     way_out = "pass --overwrite to replace it, or name another folder"
-    for name in names:
+    for name in map(str, names):
         check_output(target / name, overwrite=overwrite, ours=ours, inputs=inputs, way_out=way_out)
     return target
 
@@ -156,7 +160,10 @@ def _writing(path: str | os.PathLike[str], partial: Path | None = None) -> Itera
         raise
     except OSError as error:
         if error.errno in _OF_THE_DISK or error.filename in map(str, (path, partial or path, resolved(path))):
-            raise OutputError(f"cannot write to {_quoted(path)}: {error.strerror or error}.") from error
+            reason = error.strerror or str(error)
+            if _WINDOWS and isinstance(error, PermissionError):  # it does not replace what anybody has open
+                reason += "; close it, if another program has it open"
+            raise OutputError(f"cannot write to {_quoted(path)}: {reason}.") from error
         raise
 
 
@@ -180,14 +187,16 @@ def _take_over(partial: Path, target: Path, fresh: int) -> None:
     except FileNotFoundError:
         os.chmod(partial, stat.S_IMODE(fresh))  # some writers make theirs 0600
         return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):  # Windows has no owners of this kind
         os.chown(partial, old.st_uid, old.st_gid)
     os.chmod(partial, stat.S_IMODE(old.st_mode))
 
 
 def _sync(path: Path) -> None:
     """Have a file's bytes, or a folder's names, on the disk; a file system that cannot do it for folders need not."""
-    number = os.open(path, os.O_RDONLY)
+    if _WINDOWS and path.is_dir():  # which opens no folders
+        return
+    number = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)  # Windows syncs what is open to be written
     try:
         os.fsync(number)
     except OSError as error:
@@ -217,7 +226,7 @@ def _mode(path: str | os.PathLike[str]) -> int | None:
 def _is_among(target: Path, inputs: Iterable[str | os.PathLike[str]]) -> bool:
     found = os.stat(target)
     for each in inputs:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, TypeError):
             if os.path.samestat(found, os.stat(os.path.expanduser(each))):
                 return True
     return False

@@ -66,13 +66,37 @@ def parse_yaml(text: str, what: str) -> Any:
         raise ConfigError(f"{what} is no YAML that can be used: {' '.join(str(problem).split())[:300]}.") from problem
 
 
+def shipped() -> dict[str, Path]:
+    """The configurations of this package by their names, such as ``'table1'`` for ``configs/benchmark/table1.yml``."""
+    package = Path(__file__).parents[1]
+    places = (package / "configs", package.parent / "configs")  # of an installation; of a clone
+    folder = next((place for place in places if place.is_dir()), places[0])
+    return {path.stem: path for path in sorted(folder.glob("*/*.yml"))}
+
+
+def _find(path: str | Path) -> Path:
+    """The file of that path, or the configuration of ours of that name."""
+    found = Path(path).expanduser()
+    if found.exists() or found.suffix or len(found.parts) != 1:
+        return found
+    if found.name not in (known := shipped()):
+        raise ConfigError(
+            f"{str(path)!r} is neither a file nor one of the configurations of this package: "
+            f"{nearest(found.name, known)}"
+        )
+    return known[found.name]
+
+
 def read_yaml(path: str | Path) -> Any:
     """The value in a YAML file.
+
+    Args:
+        path: The file, or the name of one of the package's own: see :func:`shipped`.
 
     Raises:
         ConfigError: It cannot be read, is too large, or as for :func:`parse_yaml`.
     """
-    path = Path(path).expanduser()
+    path = _find(path)
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)

@@ -2,6 +2,7 @@
 
 from .batches import in_batches, prefetch, stacked
 from .formats import image_suffixes, readable_formats
+from .memory import limit_memory
 from .reader import MIN_SIDE, ImageRecord, check_limits, read_image, strict_decoding
 from .sources import FileSource, ImageSource, Inputs, find_inputs, images_in
 
@@ -16,6 +17,7 @@ __all__ = [
     "image_suffixes",
     "images_in",
     "in_batches",
+    "limit_memory",
     "prefetch",
     "read_image",
     "readable_formats",

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ImageError
+from .memory import Budget, Ticket
 
 BATCH_PIXELS = 8 * 1024 * 1024  # in one batch, unless a single image has more
 WAITING_PIXELS = 64 * 1024 * 1024  # decoded and waiting for others of their size: 192 MiB
@@ -58,23 +59,34 @@ def prefetch(
     workers = workers or default_workers()
     most = 2 * workers if ahead is None else ahead
 
-    def attempt(item: Item) -> tuple[Item, Picture | ImageError]:
+    def attempt(item: Item, ticket: Ticket) -> tuple[Item, Picture | ImageError]:
         try:
-            return item, read(item)
+            with ticket:
+                picture = read(item)
+                if ticket.size:
+                    ticket.keep(math.prod(picture.shape))
+            return item, picture
         except ImageError as error:
             return item, error
 
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode")
-    coming: deque[Future[tuple[Item, Picture | ImageError]]] = deque()
+    pool, budget = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"), Budget()
+    coming: deque[tuple[Future[tuple[Item, Picture | ImageError]], Ticket]] = deque()
     try:
         for item in items:
-            coming.append(pool.submit(attempt, item))
+            coming.append((pool.submit(attempt, item, ticket := budget.ticket()), ticket))
             if len(coming) > most:
-                yield coming.popleft().result()
+                yield from _handed_out(*coming.popleft())
         while coming:
-            yield coming.popleft().result()
+            yield from _handed_out(*coming.popleft())
     finally:
+        budget.close()
         pool.shutdown(cancel_futures=True)
+
+
+def _handed_out(future: Future[Result], ticket: Ticket) -> Iterator[Result]:
+    """What was read, whose memory is the receiver's as soon as he asks for more."""
+    yield future.result()
+    ticket.keep(0)
 
 
 def in_batches(

@@ -12,17 +12,21 @@ import logging
 import math
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from ..arguments import checked
 from ..errors import ImageError
 from .formats import readable_formats
 from .jpeg_damage import decode_jpeg
+from .memory import set_aside
 from .sources import FileSource, ImageSource, reason
 
 MIN_SIDE = 32
@@ -42,6 +46,18 @@ _UPRIGHT = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
+}
+
+Pixels = NDArray[np.uint8]
+_STRIP = 4 * 1024 * 1024  # pixels that are converted at once
+_TURNS: dict[Image.Transpose, Callable[[Any], Any]] = {  # what PIL's transpose does, of (H, W, 3)
+    Image.Transpose.FLIP_LEFT_RIGHT: lambda pixels: pixels[:, ::-1],
+    Image.Transpose.ROTATE_180: lambda pixels: pixels[::-1, ::-1],
+    Image.Transpose.FLIP_TOP_BOTTOM: lambda pixels: pixels[::-1],
+    Image.Transpose.TRANSPOSE: lambda pixels: pixels.swapaxes(0, 1),
+    Image.Transpose.ROTATE_270: lambda pixels: np.rot90(pixels, -1),
+    Image.Transpose.TRANSVERSE: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    Image.Transpose.ROTATE_90: lambda pixels: np.rot90(pixels),
 }
 
 Damaged = Literal["refuse", "keep"]
@@ -122,6 +138,7 @@ class _StrictDecoding:
 strict_decoding = _StrictDecoding()
 
 
+@checked
 def read_image(
     source: str | os.PathLike[str] | ImageSource,
     *,
@@ -161,7 +178,7 @@ def read_image(
     try:
         data = source.read()
         digest = hashlib.sha256(data).hexdigest() if sha256 else ""
-        rgb, stored, left, converted, damage = _decode(path, data, min_side)
+        opened = _decode(path, data, min_side)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -178,6 +195,8 @@ def read_image(
         raise ImageError(f"{path!r} does not fit in memory when decoded.") from error
     except Exception as error:  # on damaged files PIL raises almost anything, from SyntaxError to struct.error
         raise ImageError(f"{path!r} is truncated or damaged: {reason(error)}.") from error
+    rgb, stored, left, converted, damage = opened
+    del data, opened
     if damage and damaged == "refuse":
         raise ImageError(
             f"damaged: {path!r} is a JPEG with {damage}; damaged='keep' (`clipiqa score --damaged keep`) scores "
@@ -185,28 +204,34 @@ def read_image(
         )
     turn = _turn(stored, left, apply_exif)
     if turn is not None:
-        rgb = rgb.transpose(turn)
-    width, height = rgb.size
+        turned = _TURNS[turn](rgb.view("V3"))  # whole pixels move twice as fast as their channels
+        rgb = np.ascontiguousarray(turned).view(np.uint8)
+    height, width = rgb.shape[:2]
     scored = _limited(width, height, max_side, max_pixels)
-    if scored != rgb.size:
+    if scored != (width, height):
         _check_size(path, scored[0], scored[1], min_side, f"shrunk from {width}×{height} it")
-        rgb = rgb.resize(scored, Image.Resampling.LANCZOS)
-    pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+        rgb = np.array(Image.fromarray(rgb).resize(scored, Image.Resampling.LANCZOS))
+    pixels = torch.from_numpy(rgb).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted, damage, digest)
 
 
-def _decode(path: str, data: bytes, min_side: int) -> tuple[Image.Image, int, int, str, str]:
-    """The image as 'RGB', the orientation stored in it and what loading left of that, its conversion, its damage."""
+def _decode(path: str, data: bytes, min_side: int) -> tuple[Pixels, int, int, str, str]:
+    """The pixels (H, W, 3), the orientation stored and what loading left of it, how they were converted, the damage."""
     with strict_decoding, Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _check_size(path, image.width, image.height, min_side)
+        set_aside(path, image.width, image.height)
         depth, several = _depth(image), _several_frames(image)  # loading forgets the first
         before = _orientation(path, image) if image.format == "TIFF" else None  # PIL turns these when it loads them
         pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, None)
         if pixels is None:
             image.load()
         left = _orientation(path, image)
-        loaded = image if pixels is None else Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-        rgb, converted = _to_rgb(path, loaded, depth)
+        if pixels is None:
+            rgb, converted = _rgb_pixels(path, image, depth)
+        elif pixels.shape[2] == 3:
+            rgb, converted = pixels, ""
+        else:
+            rgb, converted = _rgb_pixels(path, Image.fromarray(pixels[..., 0]), depth)
         if several:
             converted = f"{converted}; first frame".lstrip("; ")
         return rgb, left if before is None else before, left, converted, damage or ""
@@ -257,6 +282,22 @@ def _depth(image: Image.Image) -> int:
     """Bits per sample in the file, as far as PIL's name for its raw layout, such as 'RGB;16B', tells."""
     layouts = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
     return 16 if ";16" in layouts else 12 if ";12" in layouts else 8
+
+
+def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
+    """The loaded image's pixels (H, W, 3), and how they were converted: a part of a large one after the other."""
+    width, height = image.size
+    rows = max(1, _STRIP // width)
+    if rows >= height:
+        rgb, converted = _to_rgb(path, image, depth)
+        return np.array(rgb), converted
+    pixels = np.empty((height, width, 3), np.uint8)
+    converted = ""
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        strip, converted = _to_rgb(path, image.crop((0, top, width, bottom)), depth)
+        pixels[top:bottom] = np.asarray(strip)
+    return pixels, converted
 
 
 def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str]:

@@ -6,12 +6,14 @@ import glob
 import os
 import stat
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from ..errors import ImageError, first_of
-from .formats import image_suffixes
+from ..arguments import checked
+from ..errors import ImageError, first_of, shown
+from .formats import image_suffixes, unreadable_suffixes
 
 
 class ImageSource(Protocol):
@@ -86,6 +88,7 @@ class Inputs:
         return [*nothing, *map(FileSource, self.paths)]
 
 
+@checked
 def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Inputs:
     """Resolve paths as typed.
 
@@ -97,16 +100,21 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Input
         arguments: The paths.
         null_separated: The names on standard input end with a NUL byte, as from ``find -print0``, not with the line.
     """
+    arguments = list(arguments)
+    if wrong := [argument for argument in arguments if not isinstance(argument, str)]:
+        raise ImageError(f"a path is a text, but {shown(wrong[0])} ({type(wrong[0]).__name__}) came.")
     inputs = Inputs()
     seen: set[str] = set()
     for argument in arguments:
-        names = _from_stdin(null_separated) if argument == "-" else [argument]
+        names = stdin_names(null_separated) if argument == "-" else [argument]
         if not names:
             inputs.problems["-"] = "the list on standard input is empty"
         for name in names:
-            found = list(_files(name, globs=argument != "-"))
-            if not found:
-                inputs.problems[name] = _nothing(name)
+            unreadable: dict[str, str] = {}
+            found = list(_files(name, unreadable, globs=argument != "-"))
+            inputs.problems |= unreadable
+            if not found and not unreadable:
+                inputs.problems[name] = nothing_in(name)
             for path in found:
                 identity = os.path.abspath(path)
                 if identity not in seen:
@@ -115,31 +123,69 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Input
     return inputs
 
 
-def sources_of(
-    given: str | os.PathLike[str] | ImageSource | Iterable[str | os.PathLike[str] | ImageSource],
-) -> Iterator[ImageSource]:
-    """Sources as they come, found one after the other: paths stand for what :func:`find_inputs` says (no ``-``)."""
+def sources_of(given: Any) -> Iterator[ImageSource]:
+    """Sources as they come, found one after the other: paths stand for what :func:`find_inputs` says (no ``-``).
+
+    Shards, patterns of them and addresses stand for their images: see :func:`~.shards.find_shards`.
+    """
+    from .shards.ahead import images_of
+    from .shards.finding import find_shards, is_shard, means_shards
+
     if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable):
         given = [given]
-    for item in given:
+    try:
+        items = iter(given)
+    except TypeError:
+        raise ImageError(f"images are a path or a list of them, but {shown(given)} came.") from None
+    for item in items:
         if not isinstance(item, str | os.PathLike):
-            yield item
+            yield from images_of(item) if is_shard(item) else [item]
             continue
         name = os.fspath(item)
-        files = _files(name)
-        first = next(files, None)
-        yield NoImage(name, f"{_nothing(name)}.") if first is None else FileSource(first)
-        yield from map(FileSource, files)
+        if means_shards(name):
+            yield from sources_of(find_shards(name).items)
+            continue
+        unreadable: dict[str, str] = {}
+        found = False
+        for path in _files(name, unreadable):
+            found = True
+            yield FileSource(path)
+        yield from (NoImage(each, f"{problem}.") for each, problem in unreadable.items())
+        if not found and not unreadable:
+            yield from sources_of(find_shards(name).items)
 
 
-def images_in(folder: str | os.PathLike[str]) -> Iterator[str]:
-    """The image files in a folder and its sub-folders, by suffix, sorted; hidden ones are skipped."""
-    suffixes = image_suffixes()
-    for parent, folders, files in os.walk(folder):
+def images_in(
+    folder: str | os.PathLike[str], unreadable: dict[str, str] | None = None, skipped: Counter[str] | None = None
+) -> Iterator[str]:
+    """The image files in a folder and its sub-folders, by suffix, sorted; hidden ones are skipped.
+
+    Args:
+        folder: The folder.
+        unreadable: Receives folders that cannot be read -> why, as a clause.
+        skipped: Counts, by suffix, the photos in formats that are not read.
+
+    Raises:
+        ImageError: A folder cannot be read, and nobody asked which.
+    """
+    suffixes, others = image_suffixes(), unreadable_suffixes()
+
+    def note(error: OSError) -> None:
+        problem = f"the folder {error.filename!r} cannot be read: {reason(error)}"
+        if unreadable is None:
+            raise ImageError(f"{problem}.") from error
+        unreadable[error.filename] = problem
+
+    for parent, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
+            suffix = os.path.splitext(name)[1].lower()
+            if name.startswith("."):
+                continue
+            if suffix in suffixes:
                 yield os.path.join(parent, name)
+            elif skipped is not None and suffix in others:
+                skipped[suffix] += 1
 
 
 def reason(error: BaseException) -> str:
@@ -148,22 +194,22 @@ def reason(error: BaseException) -> str:
     return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
-def _from_stdin(null_separated: bool) -> list[str]:
+def stdin_names(null_separated: bool) -> list[str]:
     names = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
     return [os.fsdecode(name.rstrip(b"\r")) for name in names if name.strip()]
 
 
-def _files(name: str, globs: bool = True) -> Iterator[str]:
+def _files(name: str, unreadable: dict[str, str], globs: bool = True) -> Iterator[str]:
     if os.path.isdir(name):
-        yield from images_in(name)
+        yield from images_in(name, unreadable)
     elif os.path.lexists(name):
         yield name
     elif globs and glob.has_magic(name):
         for match in sorted(glob.glob(name, recursive=True)):
-            yield from _files(match, globs=False)
+            yield from _files(match, unreadable, globs=False)
 
 
-def _nothing(name: str) -> str:
+def nothing_in(name: str) -> str:
     if os.path.isdir(name):
         return f"the folder {name!r} holds no image files"
     if glob.has_magic(name):

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..arguments import checked
 from ..clip.device import find_device
 from ..errors import CLIPIQAError, nearest
 from ..metric import CLIPIQA
@@ -70,6 +71,7 @@ class FitResult:
         self.head.save(path)
 
 
+@checked
 def fit(
     scores: ScoreTable | str | Path,
     *,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..files.yaml import check_keys, read_yaml
 
 _TOP = (
@@ -19,9 +19,9 @@ _TOP = (
     *("dist_params", "find_unused_parameters", "cached"),
 )
 _DATA_SET = (
-    *("name", "type", "dataroot_target", "meta_info_file", "split_index", "split_ratio", "mos_range", "lower_better"),
-    *("mos_normalize", "augment", "img_range", "use_shuffle", "num_worker_per_gpu", "batch_size_per_gpu"),
-    *("dataset_enlarge_ratio", "prefetch_mode", "phase"),
+    *("name", "type", "dataroot_target", "meta_info_file", "split_index", "split_ratio", "split_file", "mos_range"),
+    *("mos_max", "lower_better", "mos_normalize", "augment", "img_range", "use_shuffle", "num_worker_per_gpu"),
+    *("batch_size_per_gpu", "dataset_enlarge_ratio", "prefetch_mode", "phase"),
 )
 _TRAIN = ("optim", "scheduler", "total_iter", "total_epoch", "warmup_iter", "mos_loss_opt", "metric_loss_opt")
 _NETWORK = (
@@ -58,7 +58,7 @@ class Recipe:
         for name, least in {"batch_size": 1, "epochs": 1, "crops": 1, "crop": 32}.items():
             value = getattr(self, name)
             if not (name == "crop" and value is None) and (not isinstance(value, int) or value < least):
-                raise ConfigError(f"{name} must be a whole number of at least {least}, but is {value!r}.")
+                raise ConfigError(f"{name} must be a whole number of at least {least}, but is {shown(value)}.")
         if not self.losses:
             raise ConfigError("the recipe names no loss: set mos_loss_opt, metric_loss_opt or both.")
 
@@ -146,6 +146,7 @@ def parse_config(options: Any) -> TrainConfig:
     data_sets = _need(top, "datasets", "the configuration")
     if not isinstance(data_sets, Mapping):
         raise ConfigError("datasets must hold a block 'train'.")
+    check_keys(data_sets, ("train", "val"), "datasets")
     data = _section(_need(data_sets, "train", "datasets"), "datasets: train", _DATA_SET)
     augment = _section(data.get("augment") or {}, "augment", ("hflip", "random_crop"))
     train = _section(_need(top, "train", "the configuration"), "train", _TRAIN)
@@ -159,26 +160,20 @@ def parse_config(options: Any) -> TrainConfig:
         (train, "train", "scheduler", Mapping, "a mapping with a 'type'"),
         (train, "train", "mos_loss_opt", Mapping, "a mapping with a 'type'"),
         (train, "train", "metric_loss_opt", Mapping, "a mapping with a 'type'"),
-        (data, "datasets: train", "meta_info_file", str, "the path of a CSV file"),
-        (data, "datasets: train", "dataroot_target", str, "the path of a folder"),
         (top, "the configuration", "manual_seed", int, "a whole number"),
     ):
-        if options.get(key) is not None and not isinstance(options[key], kind):
-            raise ConfigError(f"{key!r} in {title} must be {what}, but is {options[key]!r:.80}.")
-    reach = data.get("mos_range")
-    if reach is not None and not (isinstance(reach, list) and len(reach) == 2 and all(map(_is_number, reach))):
-        raise ConfigError(f"mos_range must be two numbers, the lowest and the highest score, but is {reach!r:.80}.")
-    split = data.get("split_index")
-    if isinstance(split, int):
-        split = f"ratio{data.get('split_ratio', '802')}_seed123_split_{split:02d}"
-    given = {
-        "path": data.get("meta_info_file"),
-        "root": data.get("dataroot_target"),
-        "columns": (0, 1, split),
-        "score_range": tuple(reach) if reach else None,
-        "lower_better": bool(data.get("lower_better", False)),
-        "name": data.get("name"),
-    }
+        _check_kind(options, title, key, kind, what)
+    given = _score_table(data, "datasets: train")
+    if data_sets.get("val") is not None:
+        block = _section(data_sets["val"], "datasets: val", _DATA_SET)
+        if block.get("augment"):
+            raise ConfigError(
+                "augment in datasets: val is not followed, as whole images are validated on: leave it out."
+            )
+        val = {**_score_table(block, "datasets: val"), "name": given["name"]}
+        if val != given:  # else one table, whose splits say which rows are which
+            _need(block, "meta_info_file", "datasets: val")
+            given["validation"] = val
     losses = tuple(train[key] for key in ("mos_loss_opt", "metric_loss_opt") if train.get(key))
     recipe = Recipe(
         optim=_need(train, "optim", "train"),
@@ -228,6 +223,8 @@ def changed(
     if lr is not None:
         changes["optim"] = {**config.recipe.optim, "lr": lr}
     if epochs is not None and config.recipe.scheduler and "T_max" in config.recipe.scheduler:
+        if not isinstance(epochs, int):
+            raise ConfigError(f"epochs must be a whole number of at least 1, but is {shown(epochs)}.")
         period = config.recipe.scheduler["T_max"] * epochs / config.recipe.epochs
         changes["scheduler"] = {**config.recipe.scheduler, "T_max": period}
     context = {"n_ctx": n_ctx, "shared": shared, "init": init}
@@ -257,6 +254,44 @@ def _section(options: Any, title: str, known: Iterable[str]) -> Mapping[str, Any
         raise ConfigError(f"{title} must be a mapping of names to values, but is {options!r:.80}.")
     check_keys(options, known, title)
     return options
+
+
+def _score_table(data: Mapping[str, Any], title: str) -> dict[str, Any]:
+    """A data set of pyiqa's as arguments of :func:`~clipiqa_pyiqa.opinions.score_table.read_score_table`."""
+    for key, kind, what in (
+        ("meta_info_file", str, "the path of a CSV file"),
+        ("dataroot_target", str, "the path of a folder"),
+        ("split_file", str, "the path of a file"),
+        ("split_index", int | str, "a number, or the name of a column"),
+    ):
+        _check_kind(data, title, key, kind, what)
+    reach, most = data.get("mos_range"), data.get("mos_max")
+    if reach is None and most is not None:  # the former key of files with splits
+        reach = [0, most]
+    if reach is not None and not (isinstance(reach, list) and len(reach) == 2 and all(map(_is_number, reach))):
+        raise ConfigError(f"mos_range must be two numbers, the lowest and the highest score, but is {reach!r:.80}.")
+    split = data.get("split_index")
+    files: dict[str, Any] = {}
+    if data.get("split_file") is not None:  # pyiqa then takes split_index for a number in that file
+        if isinstance(split, str):
+            raise ConfigError(f"split_index in {title} must be a number in the split_file, but is {split!r}.")
+        files, split = {"split_file": data["split_file"], "split_index": 1 if split is None else split}, None
+    elif isinstance(split, int):
+        split = f"ratio{data.get('split_ratio', '802')}_seed123_split_{split:02d}"
+    return {
+        "path": data.get("meta_info_file"),
+        "root": data.get("dataroot_target"),
+        "columns": (0, 1, split),
+        "score_range": tuple(reach) if reach else None,
+        "lower_better": bool(data.get("lower_better", False)),
+        "name": data.get("name"),
+        **files,
+    }
+
+
+def _check_kind(options: Mapping[str, Any], title: str, key: str, kind: Any, what: str) -> None:
+    if options.get(key) is not None and not isinstance(options[key], kind):
+        raise ConfigError(f"{key!r} in {title} must be {what}, but is {options[key]!r:.80}.")
 
 
 def _is_number(value: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..arguments import checked
 from ..clip.device import find_device
 from ..errors import ConfigError, nearest
 from ..metric import CLIPIQA
@@ -45,6 +46,7 @@ class TrainingResult:
         return self.folder / BEST
 
 
+@checked
 def train(
     scores: ScoreTable | str | Path | None,
     out: str | Path,

@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..arguments import checked
 from ..clip.device import find_device
-from ..errors import CLIPIQAError, PromptError
+from ..errors import CLIPIQAError, PromptError, shown
 from ..files import replacing
 from ..metric import CLIPIQA
 from ..opinions.score_table import ScoreTable, find_score_table
@@ -114,6 +115,7 @@ class Findings:
                 out.writerow([rank, pair.positive, pair.negative, *words, *texts, place.get(pair, "")])
 
 
+@checked
 def search_prompts(
     scores: ScoreTable | str | Path,
     *,
@@ -151,7 +153,10 @@ def search_prompts(
     """
     from tqdm import tqdm
 
-    candidates = make_candidates(words or known_words(), templates or (TEMPLATES if words is None else (AS_IS,)))
+    candidates = make_candidates(
+        known_words() if words is None else words,
+        (TEMPLATES if words is None else (AS_IS,)) if templates is None else templates,
+    )
     table = scores if isinstance(scores, ScoreTable) else find_score_table(scores, seed=seed, needed=("train",))
     split = "test" if table.rows("test") else "val"
     device = find_device(device)
@@ -180,10 +185,12 @@ def make_candidates(words: Iterable[Words], templates: Sequence[str]) -> list[Ca
     Raises:
         PromptError: a template or a pair that cannot be used.
     """
-    if not templates:
+    if not len(templates):
         raise PromptError("there is no template: pass at least one, such as '{} photo.'.")
     found: dict[tuple[str, str], Candidate] = {}
     for pair in words:
+        if not isinstance(pair, list | tuple):
+            raise PromptError(f"words come in pairs, positive first, but {shown(pair)} came.")
         for template in templates:
             (read,) = parse_prompts(tuple(pair), template)
             found.setdefault((read.positive.lower(), read.negative.lower()), Candidate(read, pair, template))

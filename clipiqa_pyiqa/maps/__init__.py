@@ -1,5 +1,17 @@
-"""Where in an image: the scores of its places, smoothed and at the image's size."""
+"""Where in an image: the scores of its places, finer ones, and maps of photos as pictures, numbers and a page."""
 
-from .places import quality_map, smoothed, upsampled
+from .finer import window_map
+from .photos import draw_maps
+from .places import map_statistics, quality_map, smoothed, upsampled
+from .results import PhotoMap, PhotoMaps
 
-__all__ = ["quality_map", "smoothed", "upsampled"]
+__all__ = [
+    "PhotoMap",
+    "PhotoMaps",
+    "draw_maps",
+    "map_statistics",
+    "quality_map",
+    "smoothed",
+    "upsampled",
+    "window_map",
+]

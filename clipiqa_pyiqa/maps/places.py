@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ..arguments import checked
+from .finer import check_finer, enlarged, window_map
 
 if TYPE_CHECKING:
     from ..metric import CLIPIQA
     from ..prompts.pairs import Columns, Prompts
 
 
+@checked
 def quality_map(
-    metric: CLIPIQA, x: Tensor, prompts: Prompts | Columns = None, *, smooth: bool = True, upsample: bool = False
+    metric: CLIPIQA,
+    x: Tensor,
+    prompts: Prompts | Columns = None,
+    *,
+    smooth: bool | None = None,
+    upsample: bool = False,
+    scale: float = 1.0,
+    window: int | None = None,
+    stride: int | None = None,
 ) -> Tensor:
     """The local scores of images: :meth:`~clipiqa_pyiqa.CLIPIQA.score_map` for people to look at.
 
@@ -21,14 +34,17 @@ def quality_map(
         metric: which asks; of ``pyiqa.create_metric``, its ``.net``.
         x: ``(N, 3, H, W)``, RGB in [0, 1].
         prompts: as for the metric.
-        smooth: average each place with its eight neighbours.
-        upsample: enlarge to the image's size.
+        smooth: average each place with its eight neighbours; None does so with places, and not with windows.
+        upsample: enlarge the map to the image's size.
+        scale: enlarge the images by this factor first, 1 to 8, so that a place is that much smaller in the image.
+        window: score squares of this many pixels as images of their own instead, see :func:`window_map`.
+        stride: pixels from window to window; default half the window.
 
     Returns:
         ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
 
     Raises:
-        CLIPIQAError: as ``score_map``.
+        CLIPIQAError: as ``score_map``; a scale, window or stride that cannot be.
 
     Example:
         >>> import torch
@@ -36,10 +52,25 @@ def quality_map(
         >>> quality_map(CLIPIQA(backbone="mini"), torch.rand(1, 3, 96, 160), ["sharpness", "noisiness"]).shape
         torch.Size([1, 2, 3, 5])
     """
-    scores = metric.score_map(x, prompts)
-    if smooth:
+    stride = check_finer(scale, window, stride)
+    if window is not None:
+        scores = window_map(metric, x, prompts, window, stride)
+    else:
+        scores = metric.score_map(enlarged(x, scale), prompts)
+    if smooth or (smooth is None and window is None):
         scores = smoothed(scores)
-    return upsampled(scores, (x.shape[2], x.shape[3]), metric.clip.cell) if upsample else scores
+    if not upsample:
+        return scores
+    offset, step = layout(metric.clip.cell, scale, window, stride)
+    return upsampled(scores, (x.shape[2], x.shape[3]), step, offset)
+
+
+def layout(cell: int, scale: float, window: int | None, stride: int) -> tuple[float, float]:
+    """Where a map's places lie: pixels from the image's edge to the first one, and from each to the next.
+
+    Windows are squares of ``stride`` around their middles here, so that they lie side by side as other places do.
+    """
+    return (0.0, cell / scale) if window is None else ((window - stride) / 2, float(stride))
 
 
 def smoothed(scores: Tensor) -> Tensor:
@@ -47,15 +78,38 @@ def smoothed(scores: Tensor) -> Tensor:
     return F.avg_pool2d(scores, 3, 1, 1, count_include_pad=False)
 
 
-def upsampled(scores: Tensor, size: tuple[int, int], cell: int) -> Tensor:
+def upsampled(scores: Tensor, size: tuple[int, int], cell: float, offset: float = 0.0) -> Tensor:
     """Maps ``(N, P, h, w)`` at the image's size, ``(N, P, H, W)``: bilinear between the middles of the places.
 
     Args:
-        scores: of places that lie side by side from the image's upper left corner on.
-        size: H and W in pixels. What the last places leave over below and on the right repeats their outermost values.
+        scores: of places that lie side by side.
+        size: H and W in pixels. Beyond the outermost middles, the outermost values are repeated.
         cell: height and width of a place in pixels.
+        offset: from the image's upper and left edge to that of the first places, in pixels.
     """
-    rows, columns = (cell * count for count in scores.shape[2:])
-    scores = F.interpolate(scores, size=(rows, columns), mode="bilinear", align_corners=False)
-    scores = scores[..., : size[0], : size[1]]
-    return F.pad(scores, (0, max(0, size[1] - columns), 0, max(0, size[0] - rows)), mode="replicate")
+    for dim, side in zip((2, 3), size, strict=True):
+        last = scores.shape[dim] - 1
+        places = (torch.arange(side, dtype=torch.float64, device=scores.device) + 0.5 - offset) / cell - 0.5
+        places = places.clamp(0, last)
+        below = places.floor().long().clamp(max=max(last - 1, 0))
+        share = (places - below).to(scores.dtype).view(-1, *[1] * (3 - dim))
+        lower, upper = (scores.index_select(dim, index) for index in (below, (below + 1).clamp(max=last)))
+        scores = lower + (upper - lower) * share
+    return scores
+
+
+def map_statistics(scores: Tensor) -> Tensor:
+    """What a map comes to in three numbers a question, where its mean would hide local damage.
+
+    Args:
+        scores: maps ``(N, P, h, w)``.
+
+    Returns:
+        ``(N, P, 3)``: the lowest place, the 10th percentile (linear between places), and the share of places below 0.5.
+    """
+    places = scores.flatten(2).float()
+    return torch.stack([places.amin(2), places.quantile(0.1, dim=2), (places < 0.5).float().mean(2)], dim=2)
+
+
+STATISTICS = ("worst", "p10", "below_half")
+"""Names of what :func:`map_statistics` gives, as they follow a question's name in columns."""

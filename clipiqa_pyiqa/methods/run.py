@@ -16,6 +16,7 @@ import pandas
 import torch
 from torch import Tensor
 
+from ..arguments import checked
 from ..comparison.datasets import DataSet
 from ..comparison.distributed import Processes
 from ..comparison.metrics import BuiltMetric, MetricSpec, check_weights
@@ -37,6 +38,7 @@ from .whole_sets import score_set
 _REFERENCES_KEPT = 8  # decoded references that wait for the other methods' images
 
 
+@checked
 def table(
     methods: Mapping[str, Place] | Iterable[str],
     metrics: Any = None,

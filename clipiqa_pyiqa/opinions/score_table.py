@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import CLIPIQAError, nearest
+from .split_file import SPLITS, read_split_file
 
-SPLITS = ("train", "val", "test")
 PATH_COLUMNS = (
     *("path", "image", "image_path", "image_name", "img_name", "filename", "file_name", "file", "name", "img"),
     *(
@@ -31,8 +31,7 @@ PATH_COLUMNS = (
 )
 SCORE_COLUMNS = (
     *("score", "mos", "label", "rating", "quality", "mos_zscore", "mos_z_score", "mean_opinion_score"),
-    *("quality_mos", "mos_quality"),
-    *("mean_score", "average_score", "image_quality_score", "subjective_score"),
+    *("quality_mos", "mos_quality", "mean_score", "average_score", "image_quality_score", "subjective_score"),
 )
 Columns = tuple[str | int | None, str | int | None, str | int | None]
 _SHOWN = 5  # missing files in a message
@@ -127,6 +126,10 @@ def read_score_table(
     skip_missing: bool = False,
     name: str | None = None,
     needed: Sequence[str] = ("train", "val"),
+    split_file: str | Path | None = None,
+    split_index: int = 1,
+    unsplit: str | None = None,
+    validation: Mapping[str, Any] | None = None,
 ) -> ScoreTable:
     """Read a CSV file of images and scores, and check everything that can be checked before an image is read.
 
@@ -142,6 +145,12 @@ def read_score_table(
         skip_missing: leave out files that are missing, in place of an error.
         name: of the data set; default the file's.
         needed: splits that must hold two images at least.
+        split_file: pyiqa's pickle of splits, in place of a column; see :func:`~.split_file.read_split_file`. Rows in no
+            split are left out.
+        split_index: which of the splits in that file.
+        unsplit: the split of every row, if nothing splits them; None draws by ``seed``.
+        validation: another table to validate on, as arguments of this function: its rows of the split ``'val'`` (all,
+            if nothing splits them) take the place of this one's, and of this one the rows of ``'train'`` count.
 
     Raises:
         TableError: the file or a column is missing; a score is no number, out of range, or all are equal; an image is
@@ -161,24 +170,34 @@ def read_score_table(
         raise TableError(f"every score in {path} is {scores[0]:g}: there is nothing to learn.")
     targets = [(score - low) / (high - low) for score in scores]
     targets = [1 - target for target in targets] if lower_better else targets
-    splits = seeded_split(len(files), val_fraction, seed) if named.splits is None else list(named.splits)
-    missing = [str(file) for file in files if not file.is_file()]
+    splits: list[str | None]
+    if split_file is not None:
+        splits = list(read_split_file(split_file, split_index, len(files)))
+    else:
+        unsplit = "train" if validation is not None else unsplit
+        unsplit_rows = [unsplit] * len(files) if unsplit else seeded_split(len(files), val_fraction, seed)
+        splits = list(named.splits or unsplit_rows)
+    used = [index for index, split in enumerate(splits) if split is not None]
+    missing = [str(files[index]) for index in used if not files[index].is_file()]
     if missing and not skip_missing:
         shown = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
         raise TableError(
-            f"{len(missing)} of {len(files)} images named in {path} are missing ({shown}): correct the paths or their "
+            f"{len(missing)} of {len(used)} images named in {path} are missing ({shown}): correct the paths or their "
             "root folder, or pass --skip-missing to train without them."
         )
-    kept = [index for index, file in enumerate(files) if file.is_file()]
+    kept = [index for index in used if files[index].is_file()]
     table = ScoreTable(
         name or path.stem,
         tuple(files[index] for index in kept),
         tuple(targets[index] for index in kept),
-        tuple(splits[index] for index in kept),
+        tuple(split for index in kept if (split := splits[index]) is not None),
         (low, high),
         lower_better,
         tuple(missing),
     )
+    if validation is not None:
+        own = {"skip_missing": skip_missing, "unsplit": "val", "needed": ("val",)}
+        table = _validated_on(table, read_score_table(**{**validation, **own}))
     for split in needed:
         if (left := len(table.rows(split))) < 2:
             raise TableError(
@@ -186,6 +205,18 @@ def read_score_table(
                 f"in {' and in '.join(map(repr, needed))}: add images, or change the split."
             )
     return table
+
+
+def _validated_on(table: ScoreTable, other: ScoreTable) -> ScoreTable:
+    """The rows to train on of one table and those to validate on of another; each keeps its own range."""
+    parts = [(table, row) for row in table.rows("train")] + [(other, row) for row in other.rows("val")]
+    return replace(
+        table,
+        paths=tuple(part.paths[row] for part, row in parts),
+        targets=tuple(part.targets[row] for part, row in parts),
+        splits=tuple(part.splits[row] for part, row in parts),
+        skipped=table.skipped + other.skipped,
+    )
 
 
 def seeded_split(count: int, val_fraction: float, seed: int) -> list[str]:

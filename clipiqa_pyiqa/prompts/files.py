@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors import safe_open
@@ -32,10 +32,11 @@ class Published(NamedTuple):
 
     file: str
     backbone: str
-    pos_embedding: str
+    pos_embedding: Literal["none", "interpolate"]
 
 
-PUBLISHED = {  # by pyiqa's names
+LearnedType = Literal["clipiqa+", "clipiqa+_rn50_512", "clipiqa+_vitL14_512"]
+PUBLISHED: dict[LearnedType, Published] = {  # by pyiqa's names
     "clipiqa+": Published("CLIP-IQA+_learned_prompts-603f3273.pth", "RN50", "none"),
     "clipiqa+_rn50_512": Published("CLIPIQA+_RN50_512-89f5d940.pth", "RN50", "interpolate"),
     "clipiqa+_vitL14_512": Published("CLIPIQA+_ViTL14_512-e66488f2.pth", "ViT-L/14", "interpolate"),
@@ -98,7 +99,7 @@ def read_prompt_file(path: str | Path) -> PromptFile:
     return PromptFile(path, ctx.float() if ctx.is_floating_point() else ctx, tensors, metadata)
 
 
-def published_prompt_file(model_type: str, backbone: str) -> Path:
+def published_prompt_file(model_type: LearnedType, backbone: str) -> Path:
     """The published prompts of one of pyiqa's names, found on this machine or downloaded.
 
     Raises:

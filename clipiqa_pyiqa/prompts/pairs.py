@@ -15,7 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..clip.tokenizer import tokenizer
-from ..errors import PromptError
+from ..errors import PromptError, shown
 
 if TYPE_CHECKING:
     from ..clip.model import FrozenCLIP
@@ -149,7 +149,13 @@ def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, 
     is. Otherwise as :func:`parse_prompts`.
     """
     if isinstance(prompts, Mapping):
-        return Columns({name: tuple(pairs) for name, pairs in prompts.items()})
+        if isinstance(prompts, Columns) and prompts:
+            return Columns(prompts)
+        if not prompts or not all(
+            isinstance(name, str) and isinstance(pairs, list | tuple) and pairs for name, pairs in prompts.items()
+        ):
+            raise PromptError(f"score columns are names with lists of prompt pairs, but {shown(dict(prompts))} came.")
+        return Columns({name: parse_prompts(list(pairs), template) for name, pairs in prompts.items()})
     columns = Columns()
     for item in _items(prompts):
         pairs = parse_prompts([item], template)
@@ -163,7 +169,7 @@ def parse_prompt_argument(text: str) -> str | tuple[str, str]:
         return text
     sides = text.split("|")
     if len(sides) != 2:
-        raise PromptError(f"{_shown(text)} has {len(sides)} parts: write a pair as 'positive|negative'.")
+        raise PromptError(f"{shown(text)} has {len(sides)} parts: write a pair as 'positive|negative'.")
     return sides[0], sides[1]
 
 
@@ -205,21 +211,21 @@ def _parse_item(item: Any, template: str | None) -> Iterator[PromptPair]:
         yield from _look_up(item, template)
     elif isinstance(item, list | tuple):
         if len(item) != 2 or not _all_strings(item):
-            raise PromptError(f"a pair is two texts, positive first, but {_shown(item)} came.")
+            raise PromptError(f"a pair is two texts, positive first, but {shown(item)} came.")
         if isinstance(item, tuple) and all(_is_known(side) for side in item):
             raise PromptError(
-                f"{_shown(item)} names two pairs, but a tuple is one pair of texts: use a list, {_shown(list(item))}."
+                f"{shown(item)} names two pairs, but a tuple is one pair of texts: use a list, {shown(list(item))}."
             )
         sides = [" ".join(side.split()) for side in item]
         for side, word in zip(sides, ("positive", "negative"), strict=True):
             if not side:
-                raise PromptError(f"the {word} text of {_shown(item)} is empty: a pair needs two texts.")
+                raise PromptError(f"the {word} text of {shown(item)} is empty: a pair needs two texts.")
         if template is not None:
             sides = [template.replace("{}", side) for side in sides]
         yield _checked(_free(*sides))
     else:
         raise PromptError(
-            f"a prompt is a name or a pair of texts, but {_shown(item)} ({type(item).__name__}) came: "
+            f"a prompt is a name or a pair of texts, but {shown(item)} ({type(item).__name__}) came: "
             "pass 'sharpness' or ('Crisp photo.', 'Hazy photo.')."
         )
 
@@ -240,7 +246,7 @@ def _look_up(name: str, template: str | None) -> Iterable[PromptPair]:
     near = difflib.get_close_matches(key, [*NAMED_PAIRS, *PRESETS, *ALIASES], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise PromptError(
-        f"unknown prompt pair {_shown(name)}: {hint}`clipiqa prompts` lists the names; "
+        f"unknown prompt pair {shown(name)}: {hint}`clipiqa prompts` lists the names; "
         "words of your own are a pair, ('Crisp photo.', 'Hazy photo.'), in YAML [['Crisp photo.', 'Hazy photo.']]."
     )
 
@@ -250,15 +256,15 @@ def _checked(pair: PromptPair) -> PromptPair:
     for text in (pair.positive, pair.negative):
         tokens = _tokens(text)
         if not tokens:
-            raise PromptError(f"CLIP reads nothing in {_shown(text)}: a pair needs two texts with words in them.")
+            raise PromptError(f"CLIP reads nothing in {shown(text)}: a pair needs two texts with words in them.")
         if len(tokens) + 2 > CONTEXT_LENGTH:
             raise PromptError(
-                f"the prompt {_shown(text)} has {len(tokens) + 2} tokens with its start and end marks, "
+                f"the prompt {shown(text)} has {len(tokens) + 2} tokens with its start and end marks, "
                 f"but CLIP reads {CONTEXT_LENGTH}: shorten it."
             )
     if _tokens(pair.positive) == _tokens(pair.negative):
         raise PromptError(
-            f"both sides of the pair read the same to CLIP ({_shown(pair.positive)}, {_shown(pair.negative)}), "
+            f"both sides of the pair read the same to CLIP ({shown(pair.positive)}, {shown(pair.negative)}), "
             "so that every image would score 0.5: pass a text and its antonym."
         )
     return pair
@@ -266,11 +272,11 @@ def _checked(pair: PromptPair) -> PromptPair:
 
 def _check_template(template: Any) -> None:
     if not isinstance(template, str):
-        raise PromptError(f"a template is a text with one {{}}, but {_shown(template)} came.")
+        raise PromptError(f"a template is a text with one {{}}, but {shown(template)} came.")
     rest = template.replace("{}", "", 1)
     if len(rest) == len(template) or "{" in rest or "}" in rest:
         raise PromptError(
-            f"the template {_shown(template)} must hold one {{}} and no other brace, as 'A photo of {{}}.' does."
+            f"the template {shown(template)} must hold one {{}} and no other brace, as 'A photo of {{}}.' does."
         )
 
 
@@ -280,10 +286,10 @@ def _tokens(text: str) -> tuple[int, ...]:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise PromptError(f"the prompt {_shown(text)} is not valid Unicode text: check its encoding.") from None
+        raise PromptError(f"the prompt {shown(text)} is not valid Unicode text: check its encoding.") from None
     tokens = tuple(tokenizer().encode(text))
     if not {tokenizer().sot_token_id, tokenizer().eot_token_id}.isdisjoint(tokens):
-        raise PromptError(f"the prompt {_shown(text)} holds CLIP's own start or end mark: leave it out.")
+        raise PromptError(f"the prompt {shown(text)} holds CLIP's own start or end mark: leave it out.")
     return tokens
 
 
@@ -294,9 +300,3 @@ def _is_known(name: str) -> bool:
 
 def _all_strings(items: Iterable[Any]) -> bool:
     return all(isinstance(item, str) for item in items)
-
-
-def _shown(value: Any, limit: int = 80) -> str:
-    """A value as it appears in a message: its repr, cut to a readable length."""
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -12,6 +12,7 @@ import io
 import math
 from collections.abc import Callable
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ _JPEG_QUALITY = 80
 
 
 def render(package: str, template: str, **values: Any) -> str:
-    """A page from ``templates/`` in a package, which may extend ``page.html.j2`` and import ``blocks.html.j2``."""
+    """A page from ``templates/`` in a package, which may extend ``page.html.j2`` and import ``blocks.html.j2``.
+
+    Style sheets and scripts that lie beside the template (``*.css``, ``*.js``) follow those of every report.
+    """
     return _environment(package).get_template(template).render(**values)
 
 
@@ -45,7 +49,14 @@ def _environment(package: str) -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: one_line(value) if type(value) is str else value,  # Markup is no plain str
     )
-    style, script = ((_HERE / name).read_text(encoding="utf-8").strip() for name in ("report.css", "report.js"))
+    own = sorted(resources.files(package).joinpath("templates").iterdir(), key=lambda part: part.name)
+    style, script = (
+        "\n".join(
+            part.read_text(encoding="utf-8").strip()
+            for part in (_HERE / f"report.{kind}", *(part for part in own if part.name.endswith(f".{kind}")))
+        )
+        for kind in ("css", "js")
+    )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals |= {"style": Markup(style), "script": Markup(script), "script_sha256": digest}
     functions: tuple[Callable[..., Any], ...] = (image, plot, math.isnan)
@@ -62,10 +73,10 @@ def plot(figure: Figure, description: str) -> Markup:
     return Markup(f'<figure class="card plot">{drawing}</figure>')
 
 
-def image(path: str, side: int = _THUMBNAIL) -> Markup:
+def image(path: str, apply_exif: bool = True, side: int = _THUMBNAIL) -> Markup:
     """A small JPEG of the file, at most ``side`` pixels long, or words if it cannot be read any more."""
     try:
-        picture = thumbnail(path, side)
+        picture = thumbnail(path, side, apply_exif)
     except ImageError:
         return Markup('<span class="soft">cannot be read</span>')
     return embedded(picture, Path(path).name, format="JPEG", quality=_JPEG_QUALITY, optimize=True)

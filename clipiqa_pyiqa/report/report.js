@@ -1,5 +1,5 @@
-// Heads of tables become buttons that sort by their column; without JavaScript the tables stay as they are.
-for (const table of document.querySelectorAll("table")) {
+// Heads of tables become buttons that sort by their column; without JavaScript, and if plain, they stay as they are.
+for (const table of document.querySelectorAll("table:not(.plain)")) {
   const body = table.tBodies[0];
   const heads = [...[...table.tHead.rows].at(-1).cells];
   if (body.rows.length < 2) continue;

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import CLIPIQAError
+from ..arguments import checked
+from ..errors import CLIPIQAError, ImageError, shown
 from ..head import margins
-from ..metric import CLIPIQA
+from ..metric import CLIPIQA, check_images
 
 
 class CLIPIQAReward:
@@ -31,11 +32,12 @@ class CLIPIQAReward:
         torch.Size([4])
     """
 
+    @checked
     def __init__(
         self, prompts: Any = None, *, batch_size: int = 16, device: str | torch.device | None = None, **options: Any
     ):
         if not isinstance(batch_size, int) or batch_size < 1:
-            raise CLIPIQAError(f"batch_size={batch_size!r} is no number of images: pass one or more.")
+            raise CLIPIQAError(f"batch_size={shown(batch_size)} is no number of images: pass one or more.")
         self.batch_size, self.device = batch_size, device
         self.metric = CLIPIQA(prompts=prompts, **options).eval()
 
@@ -50,7 +52,16 @@ class CLIPIQAReward:
         Raises:
             ImageError: images that cannot be scored.
         """
-        batches = images.split(self.batch_size) if isinstance(images, Tensor) else [image[None] for image in images]
+        if not isinstance(images, Tensor):
+            if not isinstance(images, Sequence) or not all(isinstance(x, Tensor) and x.dim() == 3 for x in images):
+                raise ImageError(f"expected images (N, 3, H, W) or a list of (3, H, W), but {shown(images)} came.")
+            if len({image.shape for image in images}) == 1:
+                images = torch.stack(list(images))  # of one size, as generators make them: they share passes
+        if isinstance(images, Tensor):
+            check_images(images, finite=False)
+            batches: Sequence[Tensor] = images.split(self.batch_size)
+        else:
+            batches = [image[None] for image in images]
         return torch.cat([self._margins(batch) for batch in batches]) if len(batches) else torch.empty(0)
 
     def _margins(self, batch: Tensor) -> Tensor:

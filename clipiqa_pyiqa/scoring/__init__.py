@@ -1,19 +1,37 @@
 """Scores of images: one row each, and the files that rows are kept in."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
+from ..lazy import lazily
 from .result_files import read_results
 from .rows import Header, ResultsError, Row
 
 if TYPE_CHECKING:
     from .score import ScoringRun, score_paths
+    from .sharded.filtered import filter_shards
+    from .sharded.run import score_sources
+    from .sharded.summary import ShardedResult, merge_shards
 
-__all__ = ["Header", "ResultsError", "Row", "ScoringRun", "read_results", "score_paths"]
-
-
-def __getattr__(name: str) -> object:
-    if name in ("ScoringRun", "score_paths"):  # imports torch, which `clipiqa --help` need not wait for
-        from . import score
-
-        return getattr(score, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = [
+    "Header",
+    "ResultsError",
+    "Row",
+    "ScoringRun",
+    "ShardedResult",
+    "filter_shards",
+    "merge_shards",
+    "read_results",
+    "score_paths",
+    "score_sources",
+]
+__getattr__, __dir__ = lazily(
+    __name__,
+    {  # import torch, which `clipiqa --help` need not wait for
+        **dict.fromkeys(("ScoringRun", "score_paths"), "score"),
+        "filter_shards": "sharded.filtered",
+        "score_sources": "sharded.run",
+        **dict.fromkeys(("ShardedResult", "merge_shards"), "sharded.summary"),
+    },
+)

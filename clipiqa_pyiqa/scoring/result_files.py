@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from ..arguments import checked
 from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.locking import locked
@@ -42,6 +43,7 @@ def format_of(path: Path) -> str:
         raise ResultsError(f"the suffix of {str(path)!r} names no format: use one of {known}, or --format.") from None
 
 
+@checked
 def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
     """Read a csv, jsonl or parquet file that ``clipiqa score`` wrote, or what is left of an interrupted run.
 
@@ -203,8 +205,32 @@ def open_results(output: Output, header: Header, paths: Collection[str] = ()) ->
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
         output.check_free()  # again, now that nobody else can finish one
-        kept = _kept_rows(output, header, frozenset(paths)) if output.resume else []
+        kept = _kept_rows(output, header, Named(paths)) if output.resume else []
         return _FileWriter(output, header, kept, stack.pop_all())
+
+
+class Named(Collection[str]):
+    """Names of files, and of shards whose images are called ``SHARD::MEMBER``; what they hold need not be looked up."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = frozenset(names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names or (isinstance(name, str) and any(part in self._names for part in _shards_of(name)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _shards_of(name: str) -> Iterator[str]:
+    """What a name would be a member of."""
+    end = name.rfind("::")
+    while end > 0:
+        yield name[:end]
+        end = name.rfind("::", 0, end)
 
 
 def _layout(format: str, header: Header, paths: Collection[str]) -> Layout:
@@ -219,7 +245,8 @@ def _publish(output: Output, header: Header) -> None:
 
     def rows() -> Iterator[Row]:
         records = read_journal(output.journal, damage)
-        next(records, None)
+        if "head" not in next(records, {}):
+            damage.append("line 1")
         return (Row.from_dict(record, header.columns) for record in records)
 
     with replacing(output.path) as partial:

@@ -13,18 +13,21 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
+from ..arguments import checked
 from ..clip.device import find_device
 from ..errors import ImageError
 from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import Damaged, ImageRecord, check_limits, read_image
+from ..images.shards import Shard, find_shards
 from ..images.sources import ImageSource, sources_of
 from ..prompts.pairs import Columns, PromptPair, Prompts, described, parse_columns
-from .result_files import Output, ResultWriter, format_of, open_results
+from .map_columns import described_map, scores_with_map, with_map_columns
+from .result_files import Named, Output, ResultWriter, format_of, open_results
 from .rows import Header, Row, printable
 
 Item = TypeVar("Item")
-Paths = str | os.PathLike[str] | ImageSource | Iterable[str | os.PathLike[str] | ImageSource]
+Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
 
 
 class Scorable(Protocol):
@@ -45,7 +48,8 @@ class ScoringRun(Iterator[Row]):
 
     Attributes:
         header: Names of the score columns, and everything that the scores depend on.
-        names: What the rows to come are called; None without a file, where nothing is looked up beforehand.
+        names: What the rows to come are called; None without a file, where nothing is looked up beforehand, and where
+            there are shards, which are read once.
         kept: Rows that an earlier run left in the file and that this run does not make again.
     """
 
@@ -62,6 +66,7 @@ class ScoringRun(Iterator[Row]):
         self._rows.close()
 
 
+@checked
 def score_paths(
     metric: Any,
     paths: Paths,
@@ -74,6 +79,7 @@ def score_paths(
     max_side: int | None = None,
     max_pixels: int | None = None,
     damaged: Damaged = "refuse",
+    map_stats: bool = False,
     out: str | Path | Output | None = None,
     format: str | None = None,
     resume: bool = False,
@@ -85,7 +91,8 @@ def score_paths(
 
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        paths: Files, folders (with their sub-folders) and globs, one or several; or other sources of images.
+        paths: Files, folders (with their sub-folders), globs, tar shards, Parquet files and addresses in stores, one
+            or several, as for :func:`~clipiqa_pyiqa.images.shards.find_shards`; or other sources of images.
         prompts: What to ask, one score column each: names, presets and pairs, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`. None asks what the metric was made to ask.
         device: Where to score; None is CUDA where there is one, else the CPU.
@@ -95,6 +102,8 @@ def score_paths(
         max_side: Shrink larger images to this longer side, in pixels.
         max_pixels: Shrink larger images to this many pixels.
         damaged: Whether JPEGs with damage that PIL passes over in silence get a row that says so, or are scored.
+        map_stats: Add to each column what the map of local scores comes to (:mod:`clipiqa_pyiqa.maps`): its lowest
+            place, 10th percentile and share of places below 0.5.
         out: A file to write the rows to as they come, too.
         format: Of that file: ``'csv'``, ``'jsonl'``, ``'parquet'`` or ``'table'``; None goes by its suffix.
         resume: Go on with the rows that an interrupted run left in the file; its failures are tried again.
@@ -108,6 +117,7 @@ def score_paths(
         PromptError: Questions that cannot be asked.
         OutputError: The file cannot be written, or is taken and neither ``resume`` nor ``overwrite`` is given, or is
             one of the images.
+        CLIPIQAError: ``map_stats`` of a metric that has no maps.
     """
     limits: dict[str, Any] = {
         "apply_exif": apply_exif,
@@ -120,18 +130,23 @@ def score_paths(
     columns = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
     device = find_device(device)
     header = Header(net.columns if columns is None else tuple(columns), provenance(net, columns, device, **limits))
+    if map_stats:
+        header = Header(with_map_columns(header.columns), {**header.provenance, **described_map(net, columns)})
     sources, names, kept, writer = sources_of(paths), None, 0, None
     if out is not None:
         if not isinstance(out, Output):
             out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
-        found = list(sources)
-        check_output(out.path, overwrite=True, inputs=(source.name for source in found))
-        writer = open_results(out, header, [printable(source.name) for source in found])
-        todo = [source for source in found if printable(source.name) not in writer.done]
-        sources, names, kept = iter(todo), tuple(printable(source.name) for source in todo), len(found) - len(todo)
+        found = find_shards(paths)
+        check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
+        asked = Named([printable(item.name) for item in found.items])
+        writer = open_results(out, header, asked)
+        todo = [item for item in found.items if printable(item.name) not in writer.done]
+        sources = (source for source in sources_of(todo) if printable(source.name) not in writer.done)
+        names = None if found.has_shards else tuple(printable(source.name) for source in todo)
+        kept = sum(name in asked for name in writer.done)
 
     images = prefetch(lambda source: read_image(source, **limits), sources, workers)
-    rows = rows_of_images(net, images, lambda source: source.name, columns, device, batch_size)
+    rows = rows_of_images(net, images, lambda source: source.name, columns, device, batch_size, map_stats=map_stats)
     if writer is not None:
         rows = _written(rows, writer)
         next(rows)  # into the writer's context, which closing the run will leave
@@ -146,6 +161,7 @@ def rows_of_images(
     device: torch.device,
     batch_size: int,
     apart: Callable[[Item], Hashable] | None = None,
+    map_stats: bool = False,
 ) -> Generator[Row, None, None]:
     """Rows of images that are read already, in their order.
 
@@ -156,12 +172,13 @@ def rows_of_images(
         columns: What to ask; None asks the metric's own.
         device, batch_size: As for :func:`score_paths`.
         apart: As for :func:`~clipiqa_pyiqa.images.batches.in_batches`.
+        map_stats: As for :func:`score_paths`.
     """
 
     def scored(items: list[Item], records: list[ImageRecord]) -> list[Row]:
         with torch.no_grad():  # not inference_mode: the metric keeps text features that a later backward may need
-            features = net.encode_image(stacked([record.pixels for record in records], device))
-            scores = (net.score(features) if columns is None else net.score(features, columns)).float().cpu().numpy()
+            x = stacked([record.pixels for record in records], device)
+            scores = (scores_with_map if map_stats else _scores)(net, x, columns).float().cpu().numpy()
         # The shortest digits that mean the same fp32 number, not those of its float64 neighbour.
         values = [tuple(float(str(value)) for value in row) for row in scores]
         return list(map(_row, map(name_of, items), records, values))
@@ -172,6 +189,11 @@ def rows_of_images(
         return _row(name_of(item), record, error=f"{name_of(item)!r} cannot be scored: {error}")
 
     return in_batches(images, scored, failed, batch_size=batch_size, apart=apart)
+
+
+def _scores(net: Scorable, x: torch.Tensor, columns: Columns | None) -> torch.Tensor:
+    features = net.encode_image(x)
+    return net.score(features) if columns is None else net.score(features, columns)
 
 
 def provenance(

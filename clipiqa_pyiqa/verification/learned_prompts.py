@@ -18,7 +18,7 @@ from ..comparison.published import find_published
 from ..comparison.run import Progress, compare
 from ..errors import CLIPIQAError
 from ..metric import CLIPIQA
-from ..prompts.files import PUBLISHED
+from ..prompts.files import PUBLISHED, LearnedType
 from ..prompts.published import prompt_file
 from ..weights.published import OPENAI, release
 from ..weights.search import copies
@@ -51,7 +51,7 @@ class FileCheck:
     said: str
 
 
-def check_files(names: Iterable[str] = PUBLISHED) -> Iterator[FileCheck]:
+def check_files(names: Iterable[LearnedType] = PUBLISHED) -> Iterator[FileCheck]:
     """Load each published file that is on this machine onto its CLIP, which must be here too; nothing is downloaded."""
     for name in names:
         published = PUBLISHED[name]

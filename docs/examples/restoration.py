@@ -3,8 +3,9 @@
     python docs/examples/restoration.py PHOTOS --out runs/restoration --backbone mini
 
 One network is trained with the pixel loss. From there it goes on in several runs of equal length: with the pixel loss
-alone, and with CLIP-IQA added, once for each of ``--pulls``. Photos that no run trained on are then judged by PSNR, by
-metrics that no run optimised (NIQE, BRISQUE, PIQE) and by the CLIP-IQA that was. docs/examples/README.md has a result.
+alone, with CLIP-IQA added, once for each of ``--pulls``, and with its local form, for each of ``--local-pulls``. Photos
+that no run trained on are then judged by PSNR, by metrics that no run optimised (NIQE, BRISQUE, PIQE), by the CLIP-IQA
+that was, and by its maps. docs/examples/README.md has a result.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from torch import Tensor, nn
 
 from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss
 from clipiqa_pyiqa.images import images_in, read_image
+from clipiqa_pyiqa.maps import quality_map
+from clipiqa_pyiqa.maps.picture import overlay
 from clipiqa_pyiqa.report.contact_sheet import contact_sheet
 
 Scores = dict[str, float]
@@ -135,7 +138,14 @@ class Judge:
         x = picture.to(self.device)[None].float() / 255
         error = (picture.float() - clean.float()).square().mean()
         scores = {"psnr": (10 * (255**2 / error).log10()).item(), "clipiqa": self.score(x).item()}
+        places = self.score.score_map(x)
+        scores |= {"local": places.mean().item(), "worst": self.map(picture).min().item()}
         return scores | {name: float(metric(x)) for name, metric in self.metrics.items()}
+
+    @torch.no_grad()
+    def map(self, picture: Tensor) -> Tensor:
+        """Smoothed local scores of a picture ``(3, H, W)`` uint8, mean over the questions: ``(h, w)``."""
+        return quality_map(self.score, picture.to(self.device)[None].float() / 255).mean((0, 1)).cpu()
 
     def mean(self, pictures: list[Tensor], clean: list[Tensor]) -> Scores:
         each = [self.one(picture, truth) for picture, truth in zip(pictures, clean, strict=True)]
@@ -158,7 +168,8 @@ class Run:
 
     name: str
     net: nn.Module
-    weight: float = 0.0  # of CLIP-IQA
+    criterion: CLIPIQALoss | None = None
+    weight: float = 0.0  # of it
     history: list[Scores] = field(default_factory=list)  # of the watched photos
     last_good: tuple[int, dict[str, Tensor]] | None = None  # step and weights, if it went on past the guard
 
@@ -172,9 +183,7 @@ def worse_than(now: Scores, start: Scores, second: str, allow_db: float) -> str:
     return ""
 
 
-def train(
-    run: Run, data: Iterator[tuple[Tensor, Tensor]], steps: int, rate: float, criterion: CLIPIQALoss, device: str
-) -> Iterator[int]:
+def train(run: Run, data: Iterator[tuple[Tensor, Tensor]], steps: int, rate: float, device: str) -> Iterator[int]:
     """Train ``run.net``, yielding the number of steps done after each, so that the caller may look and stop."""
     optimiser = torch.optim.Adam(run.net.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=rate / 10)
@@ -182,8 +191,8 @@ def train(
         noisy, clean = (side.to(device) for side in next(data))
         restored = run.net(noisy)
         loss = F.l1_loss(restored, clean)
-        if run.weight:
-            loss = loss + run.weight * criterion(restored)
+        if run.criterion is not None:
+            loss = loss + run.weight * run.criterion(restored)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -251,6 +260,7 @@ def arguments(command: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--check", type=int, default=50, help="look at the watched photos every so many steps (50)")
     parser.add_argument("--pulls", type=float, nargs="+", default=[0.3, 3, 30], help="how hard CLIP-IQA pulls on the "
                         "pixels, against the pixel loss, when a run starts; the weights follow (0.3 3 30)")  # fmt: skip
+    parser.add_argument("--local-pulls", type=float, nargs="*", default=[3], help="the same for the local loss (3)")
     parser.add_argument("--allow-db", type=float, default=0.5, help="PSNR that early stopping lets go (0.5)")
     parser.add_argument("--form", default="linear", help="of CLIPIQALoss (linear)")
     parser.add_argument("--prompts", nargs="+", default=["quality"], help="named pairs (quality)")
@@ -283,28 +293,31 @@ def main(command: Sequence[str] | None = None) -> None:
     criterion = CLIPIQALoss(
         prompts=args.prompts, form=args.form, backbone=args.backbone, clip_weights=args.clip_weights
     )
+    local = CLIPIQALoss(metric=criterion.metric, form=args.form, local=True)
     print(f"the loss: {criterion}")
     judge = Judge(args.metrics, {"niqe": args.niqe, "brisque": args.brisque}, criterion, args.device)
     second = next((name for name in args.metrics if name in judge.metrics), "")  # watched beside PSNR
 
     start = Run("start", Denoiser(args.width, args.blocks).to(args.device))
     data = batches(photos.train, args.batch, args.patch, args.sigma, args.seed)
-    for step in train(start, data, args.steps, 2e-3, criterion, args.device):
+    for step in train(start, data, args.steps, 2e-3, args.device):
         if step % max(args.steps // 4, 1) == 0:
             print(f"  pixel loss, {step} steps, {time.perf_counter() - begin:.0f} s", flush=True)
     first = judge.mean(restore(start.net, noisy_watched, args.device), photos.watched)
 
     runs = [Run("pixel loss alone", copy.deepcopy(start.net))]
     probe = [side.to(args.device) for side in next(data)]
-    for pull in args.pulls:
-        weight = weight_for(pull, start.net, *probe, criterion)
-        runs.append(Run(f"CLIP-IQA, pull {pull:g}", copy.deepcopy(start.net), weight))
+    asked = [("CLIP-IQA", criterion, pull) for pull in args.pulls]
+    asked += [("local CLIP-IQA", local, pull) for pull in args.local_pulls]
+    for name, loss, pull in asked:
+        weight = weight_for(pull, start.net, *probe, loss)
+        runs.append(Run(f"{name}, pull {pull:g}", copy.deepcopy(start.net), loss, weight))
         print(f"  {runs[-1].name}: loss_weight {weight:.2g}")
     for run in runs:
         run.history.append({"step": 0, **first})
         kept: tuple[int, dict[str, Tensor]] = (0, copy.deepcopy(run.net.state_dict()))
         data = batches(photos.train, args.batch, args.patch, args.sigma, args.seed + 1)  # all runs see the same
-        for step in train(run, data, args.more, 5e-4, criterion, args.device):
+        for step in train(run, data, args.more, 5e-4, args.device):
             if step % args.check and step != args.more:
                 continue
             now = judge.mean(restore(run.net, noisy_watched, args.device), photos.watched)
@@ -334,12 +347,16 @@ def main(command: Sequence[str] | None = None) -> None:
             for scores in [judge.one(pictures[column][index], photos.judged[index])]
         ]
         contact_sheet(shown, captions, columns=len(shown), side=args.side).save(args.out / f"{name}.png")
+        maps = [judge.map(column[index]).numpy() for column in pictures.values()]
+        coloured = [overlay(*pair, criterion.metric.clip.cell) for pair in zip(shown, maps, strict=True)]
+        captions = [f"{column}\nworst place {found.min():.2f}" for column, found in zip(pictures, maps, strict=True)]
+        contact_sheet(coloured, captions, columns=len(shown), side=args.side).save(args.out / f"{name}-map.png")
     write(args.out / "results.csv", [{"picture": name, **scores} for name, scores in rows.items()])
     write(args.out / "history.csv", [{"run": run.name, **scores} for run in runs for scores in run.history])
 
     print(f"\nMeans over {len(photos.names)} held-out photos; v: lower is better, ^: higher.\n{table(rows)}\n")
     for name, scores in rows.items():
-        if name.startswith("CLIP-IQA"):
+        if "CLIP-IQA" in name:
             print(verdict(name, scores, rows["pixel loss alone"], rows["clean"]))
     for run in runs:
         if run.last_good is not None and run.last_good[0] == 0:

@@ -21,6 +21,7 @@ from weights_fakes import (
 )
 
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import OutputError, WeightsError
 from clipiqa_pyiqa.prompts import published as published_prompts
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.selection import BACKBONES, find_weights
@@ -178,3 +179,42 @@ def test_unwritable_folder(home: Path, openai_file: Path, tmp_path: Path, capsys
     captured = capsys.readouterr()
     assert captured.out == "" and "clipiqa weights: ViT-B/32 (openai): " in captured.err
     assert len(captured.err.splitlines()) == 1
+
+
+# The function behind the command
+
+
+def test_function_says_what_is_there(home: Path, folder: Path, openai_file: Path, tmp_path: Path) -> None:
+    from clipiqa_pyiqa import weights_at_hand
+
+    cached = place(openai_file, home / ".cache" / "clip" / "ViT-B-32.pt")
+    told: list[str] = []
+    found = weights_at_hand([VIT, "mini"], prompts=True, report=lambda file: told.append(file.state))
+    assert told == [file.state for file in found.files]
+    assert told == ["found", "found", *["would be downloaded"] * len(published_prompts.PROMPT_FILES)]
+    assert (found.files[0].size, found.files[0].sha256) == (cached.stat().st_size, sha256(cached))
+    assert found.complete
+    table = found.save(tmp_path / "weights.csv").read_text().splitlines()
+    assert table[0] == "file,state,size,sha256,where" and table[1].startswith(f"{VIT} (openai),found,")
+    assert ",would be downloaded,,603f3273," in table[3]
+    with pytest.raises(OutputError, match="exists already"):
+        found.save(tmp_path / "weights.csv")
+    damage(cached)
+    assert [file.state for file in weights_at_hand(VIT).files] == ["damaged"] and not weights_at_hand(VIT).complete
+    with pytest.raises(WeightsError, match="did you mean 'RN50'"):
+        weights_at_hand("RN51")
+
+
+def test_function_fills_a_folder(
+    home: Path, openai_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from clipiqa_pyiqa import weights_at_hand
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    cached = place(openai_file, home / ".cache" / "clip" / "ViT-B-32.pt")
+    for state in ("copied", "already there"):
+        found = weights_at_hand(["mini", VIT, "RN50"], download_to=tmp_path / "weights")
+        assert [file.state for file in found.files] == ["not copied", state, "failed"]
+        assert found.files[1].where == str(tmp_path / "weights" / "ViT-B-32.pt") and not found.complete
+    assert "is not on this machine" in found.files[2].where
+    assert (tmp_path / "weights" / "ViT-B-32.pt").read_bytes() == cached.read_bytes()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, PromptError
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss, ImageError, PromptError
+from clipiqa_pyiqa.clip.device import missing_on_mps
 
 IMAGES = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 CLOSE = 1e-6  # of scores in [0, 1]: plain operations sum in another order than strips and folded groups
@@ -39,12 +42,68 @@ def test_loss_under_another_default_device(elsewhere: None) -> None:
     assert x.grad.abs().sum() > 0
 
 
+def test_an_operation_that_is_missing_on_mps() -> None:
+    """torch's message goes on for several lines about what its authors should know."""
+    theirs = NotImplementedError("The operator 'aten::x' is not currently implemented for the MPS device. If you want")
+    said = missing_on_mps(theirs)
+    assert isinstance(said, CLIPIQAError)
+    assert "'mps' (The operator 'aten::x' is not currently implemented for the MPS device): use the cpu" in str(said)
+
+
 def test_jit_trace() -> None:
     metric = CLIPIQA(backbone="mini").eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own deprecation, and that shapes become constants
         traced = torch.jit.trace(metric, IMAGES)
     assert (traced(IMAGES.flip(3)) - metric(IMAGES.flip(3))).abs().max() < CLOSE
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"prompts": ["quality", "sharpness"], "aggregate": None}, {"pos_embedding": "fixed"}]
+)
+def test_compile_without_a_break(options: dict[str, Any]) -> None:
+    metric = CLIPIQA(backbone="mini", **options).eval()
+    torch._dynamo.reset()
+    backend = "eager" if options else "aot_eager"  # inductor needs a compiler
+    compiled = torch.compile(metric, fullgraph=True, backend=backend)
+    for x in (IMAGES, *(() if options else (IMAGES[:1, :, :40], IMAGES.double(), IMAGES[:, :1]))):
+        assert torch.equal(compiled(x), metric(x))
+    gradients = []
+    for function in (compiled, metric):
+        x = IMAGES.clone().requires_grad_()
+        function(0.9 * x).square().sum().backward()
+        gradients.append(x.grad)
+    assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[1].norm()  # signs of ReLUs flip in fp32
+
+
+def test_compiled_tower_is_kept_and_found_again() -> None:
+    """As long as its metric lives, also where nothing but compiled code asks for it; and by a copy and a pickle."""
+    metric = CLIPIQA(backbone="mini", precision="bf16").eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(metric, fullgraph=True, backend="eager")
+    compiled(IMAGES)
+    tower = metric.clip.image_tower(IMAGES.device, torch.bfloat16)
+    assert metric._tower is tower
+    other = pickle.loads(pickle.dumps(metric))
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(other, fullgraph=True, backend="eager")(IMAGES), compiled(IMAGES))
+
+
+def test_compiled_errors() -> None:
+    metric = torch.compile(CLIPIQA(backbone="mini").eval(), fullgraph=True, backend="eager")
+    with pytest.raises(ImageError, match="the image is 64×20 px, but mini needs at least 32 px"):
+        metric(torch.rand(1, 3, 20, 64))
+
+
+def test_compiled_training_of_prompts() -> None:
+    metric = CLIPIQA("clipiqa+", backbone="mini", pretrained=False).train()
+    torch._dynamo.reset()
+    gradients = []
+    for function in (torch.compile(metric, backend="eager"), metric):
+        metric.zero_grad()
+        function(IMAGES).sum().backward()
+        gradients.append(metric.prompt_learner.ctx.grad.clone())
+    assert torch.allclose(*gradients, rtol=1e-4, atol=1e-7) and gradients[0].abs().sum() > 0
 
 
 def test_export() -> None:

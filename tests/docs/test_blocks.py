@@ -18,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from shard_makers import save_tar
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs/examples/README.md"]
@@ -60,6 +61,9 @@ def folder(tmp_path: Path) -> Path:
             small = image.resize((128, 96))
         for name in names.split():
             small.save(tmp_path / f"{name}.jpg")
+    for number, name in enumerate("ab"):
+        samples = {f"{name}.jpg": (tmp_path / f"{name}.jpg").read_bytes(), f"{name}.json": b'{"caption": "a bird"}'}
+        save_tar(tmp_path / f"shards/{number:03d}.tar", samples)
     rows = "".join(f"photos/{1 + n % 2}.jpg,{0.2 + 0.5 * (n % 2)}\n" for n in range(2))
     (tmp_path / "scores.csv").write_text(f"image,mos\n{rows}")
     save_file({"ctx": torch.zeros(1)}, tmp_path / "best.safetensors", {"model_type": "clipiqa+"})
@@ -83,7 +87,7 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
 
 
 def test_every_kind_of_block_is_known() -> None:
-    assert {block.language for block in BLOCKS} <= {"python", "sh", "bash", "yaml", ""}
+    assert {block.language for block in BLOCKS} <= {"python", "sh", "bash", "yaml", "js", ""}
     commands = [block for block in BLOCKS if re.match(r"(clipiqa|python|pip) ", block.code)]
     assert all(block.why_not for block in commands if not block.language), "a block of commands says neither sh nor why"
     assert sum(block.language == "python" and not block.why_not for block in BLOCKS) >= 10

@@ -65,12 +65,14 @@ class TestRestoration:
             "CLIP-IQA, pull 30",
             "clean",
         } <= set(rows)
-        assert set(rows["noisy"]) == {"picture", "psnr", "clipiqa", "piqe"}
+        assert "local CLIP-IQA, pull 3" in rows
+        assert set(rows["noisy"]) == {"picture", "psnr", "clipiqa", "local", "worst", "piqe"}
         assert float(rows["clean"]["psnr"]) == float("inf") and 15 < float(rows["noisy"]["psnr"]) < 25
         history = list(csv.DictReader((out / "history.csv").open(encoding="utf-8")))
         assert [row["step"] for row in history if row["run"] == "CLIP-IQA, pull 3"] == ["0", "1", "2", "3"]
         before_after = Image.open(out / "canyon-wren-24.png")
-        assert before_after.width > 6 * 128  # noisy, four runs, clean
+        assert before_after.width > 7 * 128  # noisy, five runs, clean
+        assert Image.open(out / "canyon-wren-24-map.png").size == before_after.size
 
     def test_repeats_itself(self, example, photos, seeded_weights, tmp_path):
         for name in ("one", "two"):

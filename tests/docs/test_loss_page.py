@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 PAGE = (Path(__file__).parents[2] / "docs/loss.md").read_text(encoding="utf-8")
 PYTHON, YAML = (re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.M | re.S) for language in ("python", "yaml"))
-FRAMEWORKS = ("lightning", "basicsr")
+FRAMEWORKS = ("lightning", "basicsr", "flow_factory")
 
 
 def block(containing: str) -> str:
@@ -39,8 +42,9 @@ def run(seeded_weights: Callable[[str], Path], tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_page_has_its_blocks() -> None:
-    assert len(PYTHON) == 7 and len(YAML) == 2
-    assert {name: sum(name in code for code in PYTHON) for name in FRAMEWORKS} == {"lightning": 1, "basicsr": 2}
+    assert len(PYTHON) == 8 and len(YAML) == 2
+    counts = {name: sum(name in code for code in PYTHON) for name in FRAMEWORKS}
+    assert counts == {"lightning": 1, "basicsr": 2, "flow_factory": 1}
 
 
 @pytest.mark.parametrize("code", [code for code in PYTHON if not any(name in code for name in FRAMEWORKS)])
@@ -55,6 +59,43 @@ def test_yaml_says_what_is_built(run: Callable[..., Any]) -> None:
     assert [pair.positive for pair in quality.metric.prompts] == ["Good photo.", "Sharp photo."]
     assert quality.prompt_weights.tolist() == [0.75, 0.25] and quality.loss_weight == 0.1
     torch.testing.assert_close(names["loss"], pixel(names["restored"], names["clean"]) + quality(names["restored"]))
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> None:
+    """A module that is not installed, with what a block imports from it."""
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        monkeypatch.setitem(sys.modules, ".".join(parts[:depth]), ModuleType(".".join(parts[:depth])))
+    sys.modules[name].__dict__.update(content)
+
+
+def test_validation_metric_of_basicsr(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """BasicSR calls it with the picture as OpenCV has it, and with what else it has at hand."""
+    found: dict[str, Any] = {}
+    registry = SimpleNamespace(register=lambda: lambda function: found.setdefault(function.__name__, function))
+    pretend(monkeypatch, "basicsr.utils.registry", METRIC_REGISTRY=registry)
+    names = run(block("METRIC_REGISTRY"))
+    bgr = np.random.default_rng(0).integers(256, size=(40, 48, 3), dtype=np.uint8)
+    score = found["calculate_clipiqa"](img=bgr, img2=bgr, crop_border=0)
+    rgb = torch.from_numpy(np.ascontiguousarray(bgr[:, :, ::-1])).permute(2, 0, 1)[None] / 255
+    assert isinstance(score, float) and score == names["metric"]()(rgb).item()
+
+
+def test_reward_of_flow_factory(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    class PointwiseRewardModel:
+        def __init__(self, config: Any, accelerator: Any) -> None:
+            self.config, self.device = config, accelerator.device
+
+    pretend(
+        monkeypatch,
+        "flow_factory.rewards",
+        PointwiseRewardModel=PointwiseRewardModel,
+        RewardModelOutput=SimpleNamespace,
+    )
+    kind = run(block("flow_factory"))["CLIPIQA"]
+    model = kind(SimpleNamespace(batch_size=2), SimpleNamespace(device=torch.device("cpu")))
+    images = list(torch.rand(3, 3, 64, 64))
+    assert torch.equal(model(prompt=[""] * 3, image=images, condition_images=None).rewards, model.reward(images))
 
 
 @pytest.mark.skipif(find_spec("lightning") is None, reason="lightning is not installed")

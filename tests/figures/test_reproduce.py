@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from clipiqa_pyiqa.cli import COMMANDS, command_module
+from clipiqa_pyiqa.files.yaml import shipped
 from clipiqa_pyiqa.prompts.pairs import parse_columns
 
 ROOT = Path(__file__).parents[2]
@@ -33,10 +34,11 @@ def test_its_commands_are_understood(line: str) -> None:
     command_module(name).configure(parser)
     args = parser.parse_args(words)
     if config := getattr(args, "config", None):
-        assert (ROOT / config).is_file()
+        assert config in shipped()
     for config in getattr(args, "config_file", None) or ():
-        options = yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))
-        assert f"clipiqa {name} -c {config}" in (ROOT / config).read_text(encoding="utf-8") and "out" in options
+        text = shipped()[config].read_text(encoding="utf-8")
+        options = yaml.safe_load(text)
+        assert f"clipiqa {name} -c {config}" in text and "out" in options
         parse_columns(options.get("prompts", ["quality"]))
     parse_columns(list(getattr(args, "prompts", None) or ["quality"]))
 

@@ -9,7 +9,7 @@ import pytest
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import ConfigError
-from clipiqa_pyiqa.files.yaml import MOST_ALIASES, MOST_BYTES, MOST_LEVELS, parse_yaml, read_mapping
+from clipiqa_pyiqa.files.yaml import MOST_ALIASES, MOST_BYTES, MOST_LEVELS, parse_yaml, read_mapping, read_yaml, shipped
 
 LAUGHS = "a0: &a0 [ha, ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
 MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 10))
@@ -67,3 +67,22 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main([*command, str(path)]) == 2
         said = capsys.readouterr().err
         assert "more than 20 aliases" in said and len(said.splitlines()) == 1
+
+
+def test_own_configurations_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = shipped()
+    assert {"table1", "table2", "table5", "fig1", "fig3", "official", "pyiqa"} <= names.keys()
+    assert read_yaml("table1") == read_yaml(names["table1"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table1").write_text("a: 1")
+    assert read_yaml("table1") == {"a": 1}  # a file of that name wins
+    with pytest.raises(ConfigError, match=r"'tabel1' is neither a file nor .* did you mean 'table1'"):
+        read_yaml("tabel1")
+    for path in ("table2.yml", "configs/table2", str(tmp_path / "table2")):
+        with pytest.raises(ConfigError, match="cannot be read: No such file"):
+            read_yaml(path)
+
+
+def test_names_of_own_configurations_are_unique() -> None:
+    names = [path.stem for path in (Path(__file__).parents[2] / "configs").glob("*/*.yml")]
+    assert len(names) == len(set(names))

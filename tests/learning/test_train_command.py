@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import re
 import shutil
 from collections.abc import Callable
@@ -188,9 +189,70 @@ def test_config_of_pyiqas_trainer(photos, tmp_path, rn50, store, capsys):
     assert "unknown key 'total_epochs' in train: did you mean 'total_epoch'?" in capsys.readouterr().err
 
 
+def test_config_of_pyiqas_trainer_with_a_split_file(photos, tmp_path, rn50, store, capsys):
+    """The form of pyiqa's own train_CLIPIQA_koniq10k.yml: splits in a pickle, mos_max, keys that come twice."""
+    rows = [[path.name, index * 10] for index, path in enumerate(photos)]
+    meta = write(tmp_path / "meta.csv", ["img_name", "MOS"], rows)
+    splits = tmp_path / "official.pkl"
+    splits.write_bytes(pickle.dumps({1: {"train": [0, 2, 4, 6], "val": [1, 3, 5], "test": [7, 8]}}))
+    text = (Path(__file__).parents[2] / "configs/train/pyiqa.yml").read_text()
+    text = text.replace("./datasets/meta_info/meta_info_KonIQ10kDataset.csv", str(meta))
+    text = text.replace("./datasets/koniq10k/512x384", str(photos[0].parent)).replace("384", "32")
+    text = text.replace("split_index: official_split", f"split_file: {splits}").replace(
+        "mos_range: [0, 100]", "mos_max: 100"
+    )
+    text = text.replace("    mos_normalize: true\n", "") + "\nname: twice\nname: and_the_last_counts\n"
+    config = tmp_path / "pyiqa.yml"
+    config.write_text(text)
+    options = ["--clip-weights", str(rn50), "--features", str(store), "--device", "cpu", *FLAGS]
+    assert main(["train", "--config", str(config), "--out", str(tmp_path / "run"), *options]) == 0
+    said = capsys.readouterr().out
+    assert "koniq10k: trained on 4 images" in said and "3 validation images" in said and "2 test images" in said
+    assert "score_range" in content(tmp_path / "run/best.safetensors")[1]
+    for old, new, message in (
+        (str(splits), str(tmp_path / "gone.pkl"), "gone.pkl' cannot be read: No such file"),
+        ("mos_max", "mos_most", "unknown key 'mos_most' in datasets: train"),
+    ):
+        config.write_text(text.replace(old, new))
+        assert main(["train", "--config", str(config), "--out", str(tmp_path / "x"), *options]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_config_whose_validation_set_is_another(photos, tmp_path, rn50, store, capsys):
+    """What stands in datasets: val is what is validated on, and one that is not there is an error."""
+    text = (Path(__file__).parents[2] / "configs/train/pyiqa.yml").read_text()
+    options = yaml.safe_load(text.replace("384", "32"))
+    for block, chosen in (("train", photos[:6]), ("val", photos[6:])):
+        meta = write(tmp_path / f"{block}.csv", ["img_name", "MOS"], [[p.name, i * 10] for i, p in enumerate(chosen)])
+        own = {"meta_info_file": str(meta), "dataroot_target": str(photos[0].parent), "split_index": None}
+        options["datasets"][block].update(own)
+    config = tmp_path / "pyiqa.yml"
+    config.write_text(yaml.safe_dump(options))
+    more = ["--clip-weights", str(rn50), "--features", str(store), "--device", "cpu", *FLAGS]
+    assert main(["train", "--config", str(config), "--out", str(tmp_path / "run"), *more]) == 0
+    said = capsys.readouterr().out
+    assert "trained on 6 images" in said and "3 validation images" in said
+    val = options["datasets"]["val"]
+    for changes, message in (
+        ({"meta_info_file": str(tmp_path / "gone.csv")}, "gone.csv' cannot be read: No such file"),
+        ({"dataroot_target": str(tmp_path)}, "3 of 3 images named in .*val.csv are missing"),
+        ({"meta_info_file": None}, "datasets: val has no 'meta_info_file'"),
+        ({"augment": {"center_crop": 32}}, "augment in datasets: val is not followed"),
+        ({"mos_rang": [0, 1]}, "unknown key 'mos_rang' in datasets: val: did you mean 'mos_range'"),
+    ):
+        config.write_text(yaml.safe_dump({**options, "datasets": {**options["datasets"], "val": {**val, **changes}}}))
+        assert main(["train", "--config", str(config), "--out", str(tmp_path / "x"), *more]) == 2
+        assert re.search(message, error := capsys.readouterr().err), error
+    config.write_text(yaml.safe_dump({**options, "datasets": {**options["datasets"], "test": val}}))
+    assert main(["train", "--config", str(config), "--out", str(tmp_path / "x"), *more]) == 2
+    assert "unknown key 'test' in datasets" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("block", "key", "value", "message"),
     [
+        ("data", "split_file", 3, "'split_file' in datasets: train must be the path of a file"),
+        ("data", "split_file", "splits.pkl", "split_index in datasets: train must be a number in the split_file"),
         ("train", "optim", "Adam", "'optim' in train must be a mapping"),
         ("train", "scheduler", [1], "'scheduler' in train must be a mapping"),
         ("train", "optim", None, "train has no 'optim'"),

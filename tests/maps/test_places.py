@@ -33,6 +33,13 @@ def test_enlarging_keeps_places_where_they_are(size: tuple[int, int]) -> None:
     torch.testing.assert_close(steps, torch.full_like(steps, 1 / 32))
 
 
+def test_places_that_begin_inside() -> None:
+    """As those of windows do: a ramp from middle to middle, and its ends repeated."""
+    found = upsampled(torch.arange(3.0, dtype=torch.float64).expand(1, 1, 3, 3), (60, 60), 12.5, 8)[0, 0, 30]
+    middles = (torch.arange(60, dtype=torch.float64) + 0.5 - 8) / 12.5 - 0.5
+    torch.testing.assert_close(found, middles.clamp(0, 2))
+
+
 def test_quality_map() -> None:
     metric, x = CLIPIQA(backbone="mini").eval(), torch.rand(2, 3, 100, 200, generator=torch.Generator().manual_seed(0))
     plain = metric.score_map(x, ["sharpness", "noisiness"])

@@ -26,10 +26,33 @@ from checkouts.contents import Hide, first_difference, lines_of
 from checkouts.inputs import doc_blocks, make_inputs
 from checkouts.runner import CHECKOUT, Runner, environment, version_of
 
+_RMSE = "RMSE after the fit, which metrics differ (a paired bootstrap), and a fit that finds better optima"
+_UNKNOWN = "mini's unknown words are one message, in order, and questions of unknown words alone are left out"
+_JOURNAL = "rows are in a journal until the run is finished or resumed"
 ALLOWED: dict[tuple[str, str], str] = {
-    # (case, file), as glob patterns -> why they may differ
+    # (case, file), as glob patterns -> why they may differ between version 0.1.0 (d902b20) and the last commit with the
+    # weights of mini's first edition (ba6a4c8)
+    ("help*", "stdout"): "short options, and what is new",
+    ("bad none", "stdout"): "a new command",
+    ("bad command", "stderr"): "a new command",
+    ("bad no folder", "stderr"): "other words",
+    ("bad demo", "stderr"): "other words",
+    ("bad train recipe", "stderr"): "one did-you-mean for all",
+    ("compare *", "out/*"): _RMSE,
+    ("compare *", "stdout"): _RMSE,
+    ("own compare", "out/*"): _RMSE,
+    ("score jsonl", "*"): _UNKNOWN,
+    ("prompts search", "stderr"): _UNKNOWN,
+    ("radar look", "stderr"): _UNKNOWN,
+    ("bad radar feel", "*"): _UNKNOWN,
+    ("api scores", "stderr"): _UNKNOWN,
+    ("api folders", "stdout"): _UNKNOWN,
+    ("radar p*", "stderr"): "the message names the file, no more its folder",
+    ("interrupted *", "*scores.csv"): _JOURNAL,
+    ("docs prompt-files-1", "stdout"): "files of learned prompts have a checksum",
+    ("docs training-1", "*"): "create_metric takes the backbone from the file",
 }
-INTERNAL = ("*/parts/*", "*.sqlite*", "*.db*", "*.part.jsonl", "*.partial")
+INTERNAL = ("*/parts/*", "*.sqlite*", "*.db*", "*.part.jsonl", "*.partial*", "*.lock", "*.journal", "*.provenance.json")
 """Files between runs, which nobody but the package reads: the cases ``resume …`` see to them."""
 
 
@@ -80,9 +103,10 @@ def _tear(folder: Path) -> None:
 
 
 def compare(case: Case, old: Path, new: Path, hide: tuple[Hide, Hide]) -> tuple[str, str]:
-    """What became of a case: ``'equal'``, ``'allowed'`` or ``'differs'``, and the first difference or the reason."""
+    """What became of a case: ``'equal'``, ``'allowed'`` or ``'differs'``, and where, or the reasons."""
     files = [_files(side / case.folder, case) for side in (old, new)]
-    reasons = []
+    reasons: list[str] = []
+    unexpected: list[str] = []
     for name in sorted({*files[0], *files[1]}, key=lambda name: (name != "code", name != "stderr", name)):
         missing = [side for side, known in zip(("OLD", "NEW"), files, strict=True) if name not in known]
         if missing:
@@ -93,9 +117,9 @@ def compare(case: Case, old: Path, new: Path, hide: tuple[Hide, Hide]) -> tuple[
             found = first_difference(*(lines_of(known[name], rule) for known, rule in zip(files, hide, strict=True)))
         if found:
             reason = next((why for at, why in ALLOWED.items() if _fits(case.name, at[0]) and _fits(name, at[1])), None)
-            if reason is None:
-                return "differs", f"{name}: {found}"
-            reasons.append(f"{name}: {reason}")
+            (unexpected if reason is None else reasons).append(f"{name}: {reason or found}")
+    if unexpected:
+        return "differs", "; ".join(unexpected)
     return ("allowed", "; ".join(reasons)) if reasons else ("equal", "")
 
 

@@ -21,6 +21,22 @@ from clipiqa_pyiqa.prompts.files import FORMAT, read_prompt_file, save_prompt_fi
 CTX = torch.randn(2, 16, 512, generator=torch.Generator().manual_seed(0)) * 0.02
 
 
+@pytest.mark.parametrize("name", ["mine.safetensors", "mine.pth"])
+def test_colleagues_can_read_what_is_saved(name: str, tmp_path: Path) -> None:
+    """Its mode is the umask's, whatever the libraries that write it make of it (safetensors: 0600)."""
+    net = CLIPIQA("clipiqa+", backbone="mini", pretrained=False).train()
+    net.load_state_dict(net.state_dict())  # counts as learned
+    before = os.umask(0o022)
+    try:
+        save_prompt_file(net.prompt_learner, tmp_path / name)
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o644
+        os.umask(0o002)
+        save_prompt_file(net.prompt_learner, tmp_path / f"group-{name}")
+        assert (tmp_path / f"group-{name}").stat().st_mode & 0o777 == 0o664
+    finally:
+        os.umask(before)
+
+
 class Poison:
     """Unpickling it makes a folder."""
 

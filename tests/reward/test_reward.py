@@ -25,7 +25,16 @@ def test_images_of_several_sizes_and_out_of_range() -> None:
     images = [IMAGES[0].detach(), IMAGES[1, :, :48].detach()]
     assert torch.equal(reward(images)[:1], reward(IMAGES[:1].detach()))
     assert torch.equal(reward(IMAGES.detach() * 2), reward((IMAGES.detach() * 2).clamp(0, 1)))
+    assert torch.equal(reward(list(IMAGES.detach())), reward(IMAGES.detach()))  # as Flow-Factory passes them
     assert reward([]).shape == (0,)
+
+
+def test_list_of_one_size_shares_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    reward, seen = CLIPIQAReward(backbone="mini", batch_size=2), []
+    encode = reward.metric.encode_unchecked
+    monkeypatch.setattr(reward.metric, "encode_unchecked", lambda x: (seen.append(len(x)), encode(x))[1])
+    reward(list(IMAGES.detach()))
+    assert seen == [2, 2, 1]
 
 
 def test_errors() -> None:

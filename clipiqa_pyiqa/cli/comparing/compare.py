@@ -10,9 +10,9 @@ import sys
 from typing import Any
 
 from ...errors import CLIPIQAError
-from ..options.model import positive
+from ..options.model import add_memory_option, positive
 from ..options.progress import Bar
-from ..options.signals import Terminated, sigterm_as_interrupt
+from ..options.signals import on_interrupt
 
 FORMATS = ("table", "csv", "markdown", "latex")
 EPILOG = """\
@@ -26,8 +26,8 @@ examples:
   clipiqa compare -m clipiqa clipiqa+ niqe brisque musiq -d koniq10k-1024 livec tid2013 --data-root DIR --out runs/1
   clipiqa compare -m clipiqa 'dslr=clipiqa:prompts=[quality, sharpness]' -d mine=scores.csv
   clipiqa compare -m niqe:pretrained_model_path=niqe_modelparameters.mat piqe -d photos/
-  clipiqa compare -c configs/benchmark/table1.yml --data-root DIR --out runs/table1
-  torchrun --nproc-per-node 4 -m clipiqa_pyiqa compare -c configs/benchmark/table1.yml --data-root DIR --out runs/table1
+  clipiqa compare -c table1 --data-root DIR --out runs/table1
+  torchrun --nproc-per-node 4 -m clipiqa_pyiqa compare -c table1 --data-root DIR --out runs/table1
 """
 
 
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to compare").add_argument
     what("-m", "--metrics", nargs="+", action="extend", metavar="METRIC", help="metrics, as above")
     what("-d", "--data", nargs="+", action="extend", metavar="DATA", help="data sets, as above")
-    what("-c", "--config", metavar="FILE", help="a YAML file (configs/benchmark); options given here change it")
+    what("-c", "--config", metavar="FILE", help="a YAML file, or table1, table2, table5; options given here change it")
     what("--data-root", metavar="DIR", help="folder of pyiqa's data sets (default: ./datasets)")
     how = parser.add_argument_group("how").add_argument
     how("--plcc-fit", action="store_true", default=None, help="also PLCC and RMSE after the VQEG logistic fit")
@@ -47,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how("--published", choices=("paper", "pyiqa"), help="whose values to show where both publish one")
     how("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; default: cuda if there is one, else cpu")
     how("--batch-size", type=positive, metavar="N", help="images of equal size that share a pass (default: 8)")
+    add_memory_option(how)
     how("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
     results = parser.add_argument_group("results").add_argument
     results("--out", metavar="DIR", help="folder for per-image scores, tables, pictures and report")
@@ -85,25 +86,23 @@ def run(args: argparse.Namespace) -> int:
 
 def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: dict[str, Any]) -> int:
     from ...comparison import compare
+    from ...images.memory import limit_memory
 
+    limit_memory(args.memory)
     logging.basicConfig(format="clipiqa compare: %(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
-    out = options.get("out")
+    args.out = out = options.get("out")
     if "device" in options:
         from ..options.device import find_device
 
         options["device"] = find_device(options["device"])
-    try:
-        with sigterm_as_interrupt(), Bar(hidden=args.quiet or not _is_main()) as bar:
-            comparison = compare(
-                metrics, data_sets, **options, resume=args.resume, overwrite=args.overwrite, progress=bar.show,
-                trust_weights=args.trust_weights,
-                settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
-            )  # fmt: skip
-    except KeyboardInterrupt as error:
-        hint = f" --out {out} --resume goes on from here" if out else " nothing was kept, as there is no --out"
-        print(f"clipiqa compare: interrupted;{hint}", file=sys.stderr)
-        return 143 if isinstance(error, Terminated) else 130
+    hint = f"--out {out} --resume goes on from here" if out else "nothing was kept, as there is no --out"
+    with on_interrupt(hint), Bar(hidden=args.quiet or not _is_main()) as bar:
+        comparison = compare(
+            metrics, data_sets, **options, resume=args.resume, overwrite=args.overwrite, progress=bar.show,
+            trust_weights=args.trust_weights,
+            settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
+        )  # fmt: skip
     if not _is_main():
         return 0
     if out:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ...errors import CLIPIQAError
 from ..options import experiment
 from ..options.model import positive
+from . import rank_shards
 
 if TYPE_CHECKING:
     import pandas
@@ -29,6 +30,7 @@ filter and look at. --worst, --best and --below pick photos, which --paths print
 examples:
   clipiqa rank spaq/ --out rank/
   clipiqa rank ava/images --prompts happy scary complex natural new --out rank/ --resume
+  clipiqa rank results/ --above 0.6 --write-shards kept/
   clipiqa rank scores.parquet --by sharpness --below 0.3 --paths
   clipiqa rank scores.csv --worst 20 --move-to rejected/
   clipiqa rank scores.csv --page browse/
@@ -59,12 +61,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     then("--link-to", type=Path, metavar="DIR", help="link to them from a folder")
     then("--undo", type=Path, metavar="LIST", help="put back what a list says was copied, moved or linked")
     then("--page", type=Path, metavar="DIR", help="folder for a page on which all photos can be browsed")
+    rank_shards.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Score the images or read their scores; print, take elsewhere or show what was asked for."""
+    if args.write_shards is not None:
+        return rank_shards.run(args)
     if args.undo is not None:
         return _undo(args)
+    for option in ("above", "column"):
+        if getattr(args, option) is not None:
+            raise CLIPIQAError(f"--{option} is about the shards that --write-shards writes: give both.")
     if not args.paths:
         raise CLIPIQAError("no PATH given: name a folder of images, or a score file.")
     picking = args.worst is not None or args.best is not None or args.below is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from ..options.scored_images import (
     say,
     sayer,
 )
+from ..options.signals import on_interrupt
 
 if TYPE_CHECKING:
     from ...learning.trainer import Progress, Scores
@@ -31,7 +31,7 @@ examples:
   clipiqa train scores.csv --out runs/mine
   clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
   clipiqa train koniq10k --data-root datasets --out runs/koniq --recipe pyiqa
-  clipiqa train --config configs/train/pyiqa.yml --out runs/koniq
+  clipiqa train --config my.yml --out runs/koniq
 """
 
 
@@ -77,15 +77,12 @@ def run(args: argparse.Namespace) -> int:
     changes["prompts"] = None if args.prompts is None else parse_prompt_argument(args.prompts)
     config = changed(find_recipe(Path(args.config) if args.config else args.recipe or "plain"), **changes)
     device = find_device(args.device)
-    try:
+    with on_interrupt("--resume goes on after the last whole epoch"):
         result = train(
             read_table(args, config.data, config.seed), args.out, recipe=config, exact=args.exact, device=device,
             features=args.features, workers=args.workers, resume=args.resume, overwrite=args.overwrite,
             report=partial(_report, args), say=sayer(args),
         )  # fmt: skip
-    except KeyboardInterrupt:
-        print("clipiqa train: interrupted; --resume goes on after the last whole epoch", file=sys.stderr)
-        return 130
     images = {split: len(result.table.rows(split)) for split in ("train", "val", "test")}
     print(f"{result.table.name}: trained on {images['train']} images for {result.epochs} epochs")
     for split, scores in result.scores.items():

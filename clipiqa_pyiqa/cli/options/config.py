@@ -114,7 +114,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     """Declare the option; :meth:`Parser.take_defaults` makes it work."""
     parser.add_argument(
         *("-c", "--config"), dest="config_file", action="append", metavar="FILE",
-        help="a YAML file of these options (configs/figures), as in max_side: 512; options given here change it",
+        help="a YAML file of these options, as in max_side: 512, or fig1 and so on; options given here change it",
     )  # fmt: skip
 
 

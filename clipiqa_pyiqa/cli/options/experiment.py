@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config import add_config
 from .model import add_image_options, add_model_options, check_resume, image_limits, prepare_pil
+from .signals import on_interrupt
 from .tables import aligned
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def made(args: argparse.Namespace, experiment: Callable[..., Result], *inputs: A
     from .model import build_metric
 
     check_resume(args, "folder")
-    prepare_pil(args.huge)
+    prepare_pil(args.huge, args.memory)
     device = find_device(args.device)
     bars: list[tqdm] = []
 
@@ -85,16 +87,14 @@ def made(args: argparse.Namespace, experiment: Callable[..., Result], *inputs: A
             bars.append(tqdm(total=total, unit="image", disable=True if args.quiet else None))
         bars[0].update(done - bars[0].n)
 
+    resumed = contextlib.nullcontext() if args.out is None else on_interrupt("--resume goes on from here")
     try:
-        return experiment(
-            lambda: build_metric(args, None, device), *inputs, template=args.template, out=args.out,
-            resume=args.resume, overwrite=args.overwrite, pictures=args.pictures, progress=progress, device=device,
-            batch_size=args.batch_size, workers=args.workers, **image_limits(args), **options,
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        if args.out is not None:
-            print(f"clipiqa {args.command}: --resume goes on from here", file=sys.stderr)
-        raise
+        with resumed:
+            return experiment(
+                lambda: build_metric(args, None, device), *inputs, template=args.template, out=args.out,
+                resume=args.resume, overwrite=args.overwrite, pictures=args.pictures, progress=progress, device=device,
+                batch_size=args.batch_size, workers=args.workers, **image_limits(args), **options,
+            )  # fmt: skip
     finally:
         for bar in bars:
             bar.close()

@@ -38,6 +38,7 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     add("--max-pixels", type=int, metavar="N", help="shrink images with more pixels to this; recorded in the result")
     add("--no-exif", action="store_true", help="leave pictures as stored, ignoring their EXIF orientation")
     add("--huge", action="store_true", help="also decode images above PIL's limit against decompression bombs")
+    add_memory_option(add)
     add("--batch-size", type=positive, default=8, metavar="N", help="images of equal size scored at once (default: 8)")
     add("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
 
@@ -84,14 +85,37 @@ def image_limits(args: argparse.Namespace) -> dict[str, Any]:
     return {"apply_exif": not args.no_exif, "max_side": args.max_side, "max_pixels": args.max_pixels}
 
 
-def prepare_pil(huge: bool) -> None:
-    """Leave PIL's warnings out, and its limit too where ``--huge`` was given."""
+def add_memory_option(add: Any) -> None:
+    """How much memory decoding may take; :func:`prepare_pil` reads it."""
+    add("--memory", type=_size, metavar="SIZE", help="memory for decoding, such as 2G (default: half of what there is)")
+
+
+def prepare_pil(huge: bool, memory: int | None = None) -> None:
+    """Leave PIL's warnings out, its limit too where ``--huge`` was given, and bound the memory of decoding."""
     from PIL import Image
+
+    from ...images.memory import limit_memory
+
+    limit_memory(memory)
 
     warnings.filterwarnings("ignore", module="PIL")  # damage is reported as an error, and odd metadata is no news
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # 89 to 179 megapixels are just photos
     if huge:
         Image.MAX_IMAGE_PIXELS = None
+
+
+def _size(text: str) -> int:
+    """A number of bytes, with K, M, G or T behind it."""
+    number, unit = text.strip().upper().removesuffix("B"), ""
+    if number[-1:] in ("K", "M", "G", "T"):
+        number, unit = number[:-1], number[-1]
+    try:
+        size = float(number) * 1000.0 ** " KMGT".index(unit or " ")
+    except (ValueError, OverflowError):
+        size = 0
+    if not 1e6 <= size < 1e18:
+        raise argparse.ArgumentTypeError(f"expected a size from 1M on, such as 2G or 500M, but {text!r:.80} came")
+    return int(size)
 
 
 def check_resume(args: argparse.Namespace, what: str) -> None:

@@ -14,7 +14,8 @@ from ...errors import CLIPIQAError, ImageError
 from ...scoring.result_files import FORMATS, Output, ResultWriter, format_of, write_to
 from ..options.config import add_config
 from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
-from ..options.signals import Terminated, sigterm_as_interrupt
+from ..options.signals import on_interrupt
+from . import score_shards
 
 if TYPE_CHECKING:
     from ...prompts.pairs import Columns
@@ -29,6 +30,8 @@ examples:
   clipiqa score photos/ holiday.jpg
   clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
   find . -name '*.png' -print0 | clipiqa score -0 - --out scores.parquet --resume
+  clipiqa score 'shards/{000..099}.tar' --keep caption --out results/
+  clipiqa score --merge results/ --out scores.parquet
 """
 
 
@@ -41,7 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="*",
         metavar="PATH",
-        help="file, folder (with its sub-folders), quoted glob, or - for a list on stdin",
+        help="file, folder (with its sub-folders), quoted glob or pattern of shards, Parquet file, s3://…, or - for a "
+        "list on stdin",
     )
     add(
         "-0", "--null", action="store_true", help="names on stdin end with a NUL byte (find -print0), not with the line"
@@ -58,6 +62,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--learned-prompts", metavar="FILE|NAME",
         help="learned prompts: a file of `clipiqa train`, or clipiqa+, clipiqa+_rn50_512, clipiqa+_vitL14_512",
     )  # fmt: skip
+    what(
+        "--map-stats", action="store_true",
+        help="beside each score, of its map: worst place, 10th percentile, share of places below 0.5",
+    )  # fmt: skip
     add_model_options(parser)
     parser.set_defaults(backbone=None, pos_embedding=None)  # or what prompts were learned on
     add_image_options(parser)
@@ -65,9 +73,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--damaged", choices=("refuse", "keep"), default="refuse",
         help="JPEGs with lost or overwritten bytes inside: name them (default), or score them as they are",
     )  # fmt: skip
+    score_shards.add_shard_options(parser)
     results = parser.add_argument_group("results").add_argument
     results("--format", choices=FORMATS, help="default: by the suffix of --out; a table on standard output")
-    results("--out", type=Path, metavar="FILE", help="write here instead of standard output")
+    results("--out", type=Path, metavar="FILE|DIR", help="write here instead of standard output")
     results("--resume", action="store_true", help="go on with the rows that an interrupted run left in --out")
     results("--overwrite", action="store_true", help="replace --out if it exists")
     results("--quiet", "-q", action="store_true", help="no progress bar and no summary")
@@ -76,11 +85,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score what the arguments ask for."""
+    from ...images.formats import skipped_note
     from ...images.reader import check_limits
-    from ...images.sources import find_inputs
+    from ...images.shards import find_shards
     from ..options.device import find_device
     from ..options.model import build_learned, build_metric, check_resume
 
+    if args.merge is not None:
+        return score_shards.merge(args)
+    by_shard = score_shards.is_folder(args.out, args.format)
     if not args.paths:
         raise ImageError("no PATH given: name files or folders (before --prompts, or behind a --).")
     check_resume(args, "file")
@@ -89,29 +102,42 @@ def run(args: argparse.Namespace) -> int:
             "--learned-prompts is a question of its own: leave out --prompts, --all-attributes and --template."
         )
     check_limits(args.max_side, args.max_pixels)
-    output = Output(args.out, args.format or format_of(args.out), args.resume, args.overwrite) if args.out else None
-    if output is None and args.format == "parquet":
+    if not by_shard and (args.keep or args.embeddings or args.part or args.engine != "local"):
+        raise CLIPIQAError(
+            "--keep, --embeddings, --part and --engine ray are for results by shard: give --out a folder, DIR/."
+        )
+    output = None
+    if args.out and not by_shard:
+        output = Output(args.out, args.format or format_of(args.out), args.resume, args.overwrite)
+    if args.out is None and args.format == "parquet":
         raise CLIPIQAError("parquet results are not text: name a file with --out.")
-    inputs = find_inputs(args.paths, args.null)
-    if not inputs.paths:
-        raise ImageError(f"{inputs.problem}: there is nothing to score.")
+    found = find_shards(
+        args.paths, null_separated=args.null, keep=args.keep, image_column=args.image_column, features=args.embeddings
+    )
+    if found.is_empty:
+        raise ImageError(f"{found.problem}: there is nothing to score.")
 
     # Here and below what imports torch, once everything cheap is known to be right.
     from ...scoring.rows import printable
     from ...scoring.score import score_paths
 
-    prepare_pil(args.huge)
+    prepare_pil(args.huge, args.memory)
     device = find_device(args.device)
     columns = None if args.learned_prompts is not None else _columns(args)
     metric = build_learned(args, device) if columns is None else build_metric(args, columns, device)
-    sources = inputs.sources
-    run = score_paths(
-        metric, sources, columns, device=device, batch_size=args.batch_size, workers=args.workers,
-        damaged=args.damaged, out=output, **image_limits(args),
-    )  # fmt: skip
-    names = [printable(source.name) for source in sources] if run.names is None else run.names
-    writer = None if output else write_to(_raw_stdout(), args.format or "table", run.header, names)
-    return _Progress(args, len(names), run.kept).follow(run, writer)
+    with on_interrupt("--resume goes on from here") if output else contextlib.nullcontext():
+        if by_shard:
+            return score_shards.run(args, found, metric, columns, device)
+        run = score_paths(
+            metric, found.items, columns, device=device, batch_size=args.batch_size, workers=args.workers,
+            damaged=args.damaged, map_stats=args.map_stats, out=output, **image_limits(args),
+        )  # fmt: skip
+        names = [printable(item.name) for item in found.items] if run.names is None else run.names
+        writer = None if output else write_to(_raw_stdout(), args.format or "table", run.header, names)
+        code = _Progress(args, None if found.has_shards else len(names), run.kept).follow(run, writer)
+    if (note := skipped_note(found.all_skipped)) and not args.quiet:
+        print(f"clipiqa score: {note}", file=sys.stderr)
+    return code
 
 
 @dataclass
@@ -119,7 +145,7 @@ class _Progress:
     """A run's progress, told on standard error."""
 
     args: argparse.Namespace
-    total: int
+    total: int | None  # unknown where there are shards, which are read once
     done: int  # by an earlier run
     scored: int = 0
     failed: int = 0
@@ -132,7 +158,7 @@ class _Progress:
         start = time.monotonic()
         try:
             with (
-                sigterm_as_interrupt(), writer or contextlib.nullcontext(), contextlib.closing(run),
+                writer or contextlib.nullcontext(), contextlib.closing(run),
                 tqdm(total=self.total, unit="image", disable=hidden) as bar,
             ):  # fmt: skip
                 for row in run:
@@ -145,10 +171,9 @@ class _Progress:
                     self.failed += bool(row.error)
                     bar.update()
         except KeyboardInterrupt as error:
-            rest = self.total - self.scored - self.failed
-            hint = "; --resume goes on from here" if self.args.out else ""
-            print(f"clipiqa score: interrupted: {self._summary(start)}, {rest} left{hint}", file=sys.stderr)
-            return 143 if isinstance(error, Terminated) else 130
+            rest = "some" if self.total is None else self.total - self.scored - self.failed
+            hint = ["--resume goes on from here"] if self.args.out else []
+            raise type(error)(f"{self._summary(start)}, {rest} left", *hint) from error
         if not self.args.quiet:
             print(f"clipiqa score: {self._summary(start)}", file=sys.stderr)
         return 1 if self.failed else 0

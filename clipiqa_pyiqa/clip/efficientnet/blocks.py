@@ -8,16 +8,26 @@ the ReLU6 was strictly between its two ends (:mod:`..frozen`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..frozen import keep_positive, pack_signs
+from ..frozen import idle_dilation, keep_positive, pack_signs
 from ..strips import RowMap
 from .rows import RowQueue, Strips
 
 TOP = 6.0
 """Where a ReLU6 stops to rise."""
+
+
+Place = Callable[[Tensor, Tensor], None]
+"""Writes its first argument, or what is made of it, into its second."""
+
+
+def _copy(x: Tensor, out: Tensor) -> None:
+    out.copy_(x)
 
 
 class Pointwise:
@@ -31,10 +41,10 @@ class Pointwise:
         self.bias = bias.to(device, dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias)
+        return F.conv2d(x, self.weight, self.bias, dilation=idle_dilation(x, self.weight))
 
     def pull_back(self, grad: Tensor) -> Tensor:
-        return F.conv2d(grad, self.turned)
+        return F.conv2d(grad, self.turned, dilation=idle_dilation(grad, self.turned))
 
 
 class Spatial:
@@ -56,7 +66,7 @@ class Spatial:
         self.weight, self.bias = weight.to(device, dtype), bias.to(device, dtype)
 
     def out(self, size: int) -> int:
-        return -(-size // self.stride)
+        return (size + self.stride - 1) // self.stride  # ONNX divides towards zero
 
     def after(self, size: int) -> int:
         """Rows of padding below, or columns on the right, of a map of that size."""
@@ -66,20 +76,38 @@ class Spatial:
         height, width = x.shape[2:]
         return self._convolve(F.pad(x, (self.before, self.after(width), self.before, self.after(height))))
 
-    def stream(self, strips: Strips, height: int) -> Strips:
-        """The convolution of a map of ``height`` rows."""
-        carry: Tensor | None = None
+    def stream(self, strips: Strips, height: int, place: Place = _copy) -> Strips:
+        """The convolution of a map of ``height`` rows.
+
+        Args:
+            strips: the map, or what ``place`` makes the map of.
+            height: of the whole map.
+            place: writes a strip of the map to where it is read from, between padding.
+        """
+        room: Tensor | None = None  # rows left of the strip before, the strip, and padding around
+        left = self.before  # rows in use at the top; zeros at first
         seen = 0
         for x in strips:
             seen += x.shape[2]
-            above, below = 0 if carry is not None else self.before, self.after(height) if seen == height else 0
-            x = F.pad(x, (self.before, self.after(x.shape[3]), above, below))
-            if carry is not None:
-                x = torch.cat([carry, x], dim=2)
-            rows = max(0, (x.shape[2] - self.kernel) // self.stride + 1)
-            carry = x[:, :, rows * self.stride :].clone()  # a view would keep the whole strip
+            used = left + x.shape[2] + (self.after(height) if seen == height else 0)
+            if room is None or room.shape[2] < used:
+                room = self._grown(x, used, room, left)
+            place(x, room[:, :, left : left + x.shape[2], self.before : self.before + x.shape[3]])
+            room[:, :, left + x.shape[2] : used] = 0
+            rows = max(0, (used - self.kernel) // self.stride + 1)
             if rows:
-                yield self._convolve(x[:, :, : (rows - 1) * self.stride + self.kernel])
+                yield self._convolve(room[:, :, : (rows - 1) * self.stride + self.kernel])
+            left = used - rows * self.stride
+            if rows and seen < height:
+                room[:, :, :left] = room[:, :, used - left : used].clone()
+
+    def _grown(self, x: Tensor, rows: int, room: Tensor | None, left: int) -> Tensor:
+        """Room for ``rows`` rows of maps like ``x`` with columns of zeros at the sides, and for what is ``left``."""
+        columns = self.before + x.shape[3] + self.after(x.shape[3])
+        grown = x.new_zeros((x.shape[0], rows, columns, x.shape[1])).permute(0, 3, 1, 2)  # channels last
+        if room is not None:
+            grown[:, :, :left] = room[:, :, :left]
+        return grown
 
     def pull_back(self, grads: Strips, size: tuple[int, int]) -> Strips:
         """Gradient with respect to the input, whose height and width were ``size``."""
@@ -145,13 +173,14 @@ class Block:
             for x in strips:
                 if self.residual:
                     waiting.push(x)
-                if self.expand is not None:
-                    x = self.expand(x).clamp_(0, TOP)
-                    if bits is not None:
-                        bits.wide.append(pack_between(x))
-                yield x
+                yield x if self.expand is None else self.expand(x)
 
-        for y in self.spatial.stream(wide(), height):
+        def place(x: Tensor, out: Tensor) -> None:
+            torch.clamp(x, 0, TOP, out=out)  # in the one pass that pads, too
+            if bits is not None:
+                bits.wide.append(pack_between(out))
+
+        for y in self.spatial.stream(wide(), height, _copy if self.expand is None else place):
             y = y.clamp_(0, TOP)
             if bits is not None:
                 bits.narrow.append(pack_between(y))

@@ -13,11 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..gradient import is_traced
 from ..strips import RowMap
 from .rows import RowQueue, Strips
 
 CELL = 32
 """Side in pixels of a cell of the dense features."""
+
+SMALL = 1 << 12
+"""Pixels up to which a strip is squared in float64: few values may lie close together, and it costs nothing there."""
 
 CPU_BAND_CELLS = 1024
 """About how many cells of the dense features are projected at once."""
@@ -34,7 +38,7 @@ class Tap:
     Args:
         rows: H.
         side: height and width of a cell on this map.
-        cells: ``(N, 2, C, h, w)``, where the averages over cells are to be written, or None.
+        cells: ``(N, 2, C, h, w)``, where the averages over cells are to be written, or None; see :func:`exact`.
         wide: dtype to sum in.
         keep: whether the map will be needed again.
     """
@@ -77,12 +81,14 @@ def exact(x: Tensor) -> Tensor:
 
 def plain_moments(x: Tensor) -> Tensor:
     """What :attr:`Tap.moments` is, of a whole map, by plain differentiable operations."""
-    return exact(torch.stack([x.mean((2, 3)), x.square().mean((2, 3))], dim=1))
+    x = exact(x)
+    return torch.stack([x.mean((2, 3)), x.square().mean((2, 3))], dim=1)
 
 
 def pooled(x: Tensor, side: int) -> Tensor:
     """Averages of a map and of its square over cells: ``(N, C, H, W)`` to ``(N, 2, C, H // side, W // side)``."""
-    return torch.stack([F.avg_pool2d(x, side), F.avg_pool2d(x.square(), side)], dim=1)
+    x, mean = exact(x), _plain_pool if is_traced() else F.avg_pool2d
+    return torch.stack([mean(x, side), mean(x.square(), side)], dim=1)
 
 
 def pull_back_rows(
@@ -150,20 +156,22 @@ class Readout:
     def dense(self, cells: Tensor) -> Tensor:
         """Moments of cells ``(N, 2, C, h, w)`` to features of cells with their neighbours, ``(N, D, h, w)``."""
         rows, columns = cells.shape[-2:]
-        step = max(1, CPU_BAND_CELLS // columns) if cells.device.type == "cpu" else rows
+        if is_traced() or cells.device.type != "cpu":
+            return self._band(cells, 0, rows).permute(0, 3, 1, 2)  # (N, h, w, D) -> (N, D, h, w)
+        step = max(1, CPU_BAND_CELLS // columns)
         edges = [*range(0, rows, step), rows]
         bands = [self._band(cells, start, stop) for start, stop in itertools.pairwise(edges)]
-        return torch.cat(bands, dim=1).permute(0, 3, 1, 2)  # (N, h, w, D) -> (N, D, h, w)
+        return torch.cat(bands, dim=1).permute(0, 3, 1, 2)
 
     def _band(self, cells: Tensor, start: int, stop: int) -> Tensor:
         """Rows ``start`` to ``stop`` of the dense features, ``(N, rows, w, D)``."""
         above, below = max(start - 1, 0), min(stop + 1, cells.shape[-2])
         mean, square = (
-            F.avg_pool2d(part, 3, 1, 1, count_include_pad=False)[:, :, start - above :][:, :, : stop - start]
+            with_neighbours(part)[:, :, start - above :][:, :, : stop - start]
             for part in cells[..., above:below, :].unbind(1)
         )
         deviation = self._log_deviation(mean, square)
-        mean, deviation = (part.permute(0, 2, 3, 1) for part in (mean, deviation))
+        mean, deviation = (part.to(self.bias.dtype).permute(0, 2, 3, 1) for part in (mean, deviation))
         return self._end(F.linear(mean, self.of_means, self.bias) + F.linear(deviation, self.of_deviations))
 
     def _log_deviation(self, mean: Tensor, square: Tensor) -> Tensor:
@@ -173,6 +181,27 @@ class Readout:
         return F.linear(x.relu(), *self.last) if self.last else x
 
 
+def with_neighbours(cells: Tensor) -> Tensor:
+    """Each cell of ``(N, C, h, w)`` averaged with its eight neighbours; at the border, with those that there are."""
+    if not is_traced():
+        return F.avg_pool2d(cells, 3, 1, 1, count_include_pad=False)
+    return _three_by_three(cells) / _three_by_three(torch.ones_like(cells[:1, :1]))
+
+
+def _three_by_three(x: Tensor) -> Tensor:
+    """Sums over 3×3 places, by additions alone: onnxruntime pools only fp32."""
+    x = F.pad(x, (1, 1, 1, 1))
+    x = x[:, :, :-2] + x[:, :, 1:-1] + x[:, :, 2:]
+    return x[..., :-2] + x[..., 1:-1] + x[..., 2:]
+
+
+def _plain_pool(x: Tensor, side: int) -> Tensor:
+    """``F.avg_pool2d(x, side)`` as a mean: onnxruntime pools only fp32."""
+    rows, columns = x.shape[2] // side, x.shape[3] // side
+    x = x[:, :, : rows * side, : columns * side]
+    return x.unflatten(3, (columns, side)).unflatten(2, (rows, side)).mean((3, 5))
+
+
 def joined(parts: Sequence[Tensor]) -> Tensor:
     """The moments or cells of several taps as those of one map with all their channels."""
     return torch.cat(list(parts), dim=2)
@@ -180,5 +209,7 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
 
 def _sums(x: Tensor) -> Tensor:
     """Sums of a map and of its square over its positions: ``(N, C, H, W)`` to ``(N, 2, C)``."""
+    if x.shape[2] * x.shape[3] <= SMALL:
+        x = exact(x)
     x = x.permute(0, 2, 3, 1)  # rows first: sums of a few hundred are accurate, and contiguous ones fast
     return torch.stack([x.sum(1).sum(1), x.square().sum(1).sum(1)], dim=1)

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from ...weights.compact import Layout
 from ..frozen import keep_positive
-from ..gradient import CPU_SHARED_PIXELS, is_general, is_traced, only_once, thread_to
+from ..gradient import CPU_SHARED_PIXELS, anchor_of, is_general, is_traced, only_once
 from .blocks import TOP, Bits, Block, Pointwise, Spatial, pack_between
-from .moments import CELL, Readout, Tap, grid, joined, plain_moments, pooled, pull_back_rows
+from .moments import CELL, Readout, Tap, exact, grid, joined, plain_moments, pooled, pull_back_rows
 from .rows import Strips, rebatched
 
 CPU_STRIP_BYTES = 4 << 20
@@ -76,7 +76,7 @@ class EfficientNet:
             return self.trunk.plain(x, local)
         if not wants_gradient:
             return self.trunk(x, local)
-        return _Moments.apply(x, thread_to(x), self.trunk, local)
+        return _Moments.apply(x, anchor_of(x), self.trunk, local)
 
 
 class Trunk:
@@ -127,7 +127,7 @@ class Trunk:
         """Moments ``(N, 2, C)`` and, if asked, those of cells ``(N, 2, C, h, w)``, else of none."""
         sizes = self.sizes((x.shape[2], x.shape[3]))
         shape = (x.shape[0], 2, *(grid(*sizes[0]) if local else (0, 0)), sum(self.widths))
-        cells = torch.empty(shape, dtype=self.wide, device=x.device).permute(0, 1, 4, 2, 3)  # (N, 2, C, h, w)
+        cells = exact(torch.empty(shape, dtype=self.wide, device=x.device)).permute(0, 1, 4, 2, 3)  # (N, 2, C, h, w)
         taps = [
             Tap(size[0], side, part if local else None, self.wide, keep=tape is not None)
             for size, side, part in zip(
@@ -232,19 +232,19 @@ class _Moments(torch.autograd.Function):
     """The trunk with a gradient that keeps its taps and one bit for each element of the wide maps."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, thread: Tensor, trunk: Trunk, local: bool) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, anchor: Tensor, trunk: Trunk, local: bool) -> tuple[Tensor, Tensor]:
         tape = _Tape()
         moments, cells = trunk(x, local, tape)
         ctx.trunk, ctx.local, ctx.shape, ctx.kind = trunk, local, x.shape, (x.dtype, x.device)
         ctx.sizes = [bits.size for bits in tape.bits]
         ctx.save_for_backward(
-            thread, *tape.maps, *(part.whole for bits in tape.bits for part in (bits.wide, bits.narrow))
+            anchor, *tape.maps, *(part.whole for bits in tape.bits for part in (bits.wide, bits.narrow))
         )
         return moments, cells
 
     @staticmethod
     def backward(ctx: Any, of_moments: Tensor, of_cells: Tensor) -> tuple[Tensor, None, None, None]:
-        thread, *saved = ctx.saved_tensors
+        anchor, *saved = ctx.saved_tensors
         trunk = ctx.trunk
         tape = _Tape()
         count = len(trunk.widths)
@@ -273,7 +273,7 @@ class _Moments(torch.autograd.Function):
                 grad[:, :, row : row + strip.shape[2]] = strip
                 row += strip.shape[2]
             grad *= scale.view(-1, 1, 1, 1) * (255 / 128)
-        return only_once(grad, thread), None, None, None
+        return only_once(grad, anchor), None, None, None
 
 
 def _parts(x: Tensor) -> tuple[Tensor, ...]:

@@ -1,4 +1,8 @@
-"""Any result file as lines of text: equal lines, equal results. What must differ from run to run is hidden first."""
+"""Any result file as lines of text: equal lines, equal results. What must differ from run to run is hidden first.
+
+Of score files, rows count: where provenance stands (in comments and first lines, or beside the file) is left
+out, and so are format and checksum of a file of learned prompts.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +50,10 @@ def lines_of(path: Path, hide: Hide) -> list[str]:
     if path.name == "stderr":
         return _without_frames([hide(line) for line in path.read_text(errors="backslashreplace").splitlines()])
     if path.name == "stdout":  # which may be CSV
-        return _csv([TINY.sub("…", hide(line)) for line in path.read_text(errors="backslashreplace").splitlines()])
+        lines = [TINY.sub("…", hide(line)) for line in path.read_text(errors="backslashreplace").splitlines()]
+        return _jsonl(lines) if lines and lines[0].startswith("{") else _csv(lines)
+    if kind == ".jsonl":
+        return _jsonl([hide(line) for line in path.read_text(errors="backslashreplace").splitlines()])
     if kind == ".csv":
         return _csv([hide(line) for line in path.read_text(errors="backslashreplace").splitlines()])
     if kind in TEXT:
@@ -99,32 +106,48 @@ def _without_frames(lines: list[str]) -> list[str]:
 
 def _csv(lines: list[str]) -> list[str]:
     comments = [line for line in lines if line.startswith("#")]
-    rows = list(csv.reader(line for line in lines if not line.startswith("#")))
-    clocks = {number for number, name in enumerate(rows[0] if rows else []) if name in DURATIONS}
-    if not clocks:
+    rows = [row for row in csv.reader(line for line in lines if not line.startswith("#")) if row]
+    if not rows:
         return lines
-    return comments + [
-        ",".join("…" if number in clocks and cell and row > 0 else cell for number, cell in enumerate(cells))
-        for row, cells in enumerate(rows)
-    ]
+    if any(line.startswith("# metric: ") for line in comments):  # provenance of a score file of the first version
+        comments = []
+    clocks = {number for number, name in enumerate(rows[0]) if name in DURATIONS}
+    said = len(rows[0]) - 1 if (rows[0][0], rows[0][-1]) == ("path", "metric") else None
+    for row in rows[1:]:
+        for number in clocks & set(range(len(row))):
+            row[number] = row[number] and "…"
+    return comments + [",".join(cell for number, cell in enumerate(row) if number != said) for row in rows]
+
+
+def _jsonl(lines: list[str]) -> list[str]:
+    """Rows of scores without what says which metric made them."""
+    found = []
+    for line in lines:
+        try:
+            row = json.loads(line) if line.startswith("{") else {}
+        except ValueError:
+            row = {}
+        if row.keys() >= {"columns", "provenance"}:
+            continue
+        found.append(json.dumps({key: value for key, value in row.items() if key != "metric"}) if row else line)
+    return found
 
 
 def _parquet(path: Path) -> Iterator[str]:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        yield from (f"{field.name}: {field.type}" for field in schema)
-        yield from (f"{key!r}: {value!r}" for key, value in sorted((schema.metadata or {}).items()))
+        yield from (f"{field.name}: {field.type}" for field in file.schema_arrow if field.name != "metric")
         for row in file.read().to_pylist():
-            yield repr({key: "…" if key in DURATIONS else value for key, value in row.items()})
+            yield repr({key: "…" if key in DURATIONS else value for key, value in row.items() if key != "metric"})
 
 
 def _safetensors(path: Path) -> Iterator[str]:
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
-        yield from (f"{key}: {value}" for key, value in sorted((file.metadata() or {}).items()))
+        said = {key: value for key, value in (file.metadata() or {}).items() if key not in ("format", "sha256")}
+        yield from (f"{key}: {value}" for key, value in sorted(said.items()))
         yield from (f"{name}: {tensor_line(file.get_tensor(name))}" for name in sorted(file.keys()))
 
 

@@ -60,8 +60,12 @@ def environment(checkout: Path, folder: Path, weights: Path | None = None) -> di
 
 def version_of(checkout: Path) -> str:
     """The package's version, read without importing it."""
-    found = re.search(r'^__version__ = "(.+)"', (checkout / "clipiqa_pyiqa/__init__.py").read_text(), re.MULTILINE)
-    return found[1] if found else ""
+    files = [checkout / "clipiqa_pyiqa" / name for name in ("version.py", "__init__.py")]
+    text = next(file.read_text() for file in files if file.is_file())
+    found = re.search(r'^__version__ = "(.+)"', text, re.MULTILINE)
+    if found is None:
+        raise SystemExit(f"{checkout} states no version of the package")
+    return found[1]
 
 
 class Runner:

@@ -1,0 +1,130 @@
+"""Memory that decoding may take, shared by the threads that read ahead.
+
+An image says in its first bytes how many pixels it has. So its share is set aside before it is decoded, in the order of
+the images, so that the one that is waited for never waits for those behind it; what is decoded keeps its own bytes
+until it is handed out. An image that would need more than there is in all is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+
+from ..errors import ImageError
+
+DECODING = 9
+"""Bytes a pixel takes while it is decoded: four in PIL, three as RGB, and a part of the picture on its way."""
+
+SHARE = 0.5  # of the machine's memory that decoding may take
+_UNKNOWN = 8 << 30  # bytes, where a system does not say how much it has
+_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_limit: list[int] = []  # what was set
+_own = threading.local()
+
+
+def memory_limit() -> int:
+    """Bytes that decoding may take: what was set, or half of what the machine, or its container, has."""
+    if not _limit:
+        found = []
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        for path in _CGROUPS:
+            with contextlib.suppress(OSError, ValueError):  # ValueError: 'max'
+                found.append(int(Path(path).read_text()))
+        _limit.append(int(SHARE * min(found, default=_UNKNOWN)))
+    return _limit[0]
+
+
+def limit_memory(size: int | None) -> None:
+    """Set how many bytes decoding may take in this process; None goes back to half of what the machine has."""
+    _limit[:] = [] if size is None else [size]
+
+
+class Budget:
+    """The memory of one row of images that are read ahead."""
+
+    def __init__(self) -> None:
+        self._limit = memory_limit()
+        self._used = 0
+        self._queue: deque[Ticket] = deque()  # those that may still ask, in the order of their images
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def ticket(self) -> Ticket:
+        """The next image's right to memory."""
+        ticket = Ticket(self)
+        with self._changed:
+            self._queue.append(ticket)
+        return ticket
+
+    def close(self) -> None:
+        """Nobody waits any more, since nothing that is decoded from now on is handed out."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _take(self, ticket: Ticket, size: int) -> None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    self._closed or (self._queue[0] is ticket and (not self._used or self._used + size <= self._limit))
+                )
+            )
+            self._set(ticket, size)
+
+    def _set(self, ticket: Ticket, size: int) -> None:
+        """Note what an image takes from now on; it asks no more."""
+        with self._changed:
+            self._used += size - ticket.size
+            ticket.size = size
+            with contextlib.suppress(ValueError):
+                self._queue.remove(ticket)
+            self._changed.notify_all()
+
+
+class Ticket:
+    """An image's right to memory: a context manager around its decoding, in the thread that does it."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self.size = 0
+
+    def take(self, size: int) -> None:
+        """Wait until so many bytes may be taken."""
+        self._budget._take(self, size)
+
+    def keep(self, size: int) -> None:
+        """Keep so many bytes from now on: what is decoded, or nothing once it was handed out."""
+        self._budget._set(self, size)
+
+    def __enter__(self) -> Ticket:
+        _own.ticket = self
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _own.ticket = None
+        if kind is not None or not self.size:
+            self.keep(0)
+
+
+def set_aside(name: str, width: int, height: int) -> None:
+    """Wait, in a thread that has a ticket, until an image may be decoded.
+
+    Raises:
+        ImageError: It would need more than there is.
+    """
+    size, limit = DECODING * width * height, memory_limit()
+    if size > limit:
+        raise ImageError(
+            f"{name!r} has {width}×{height} pixels, which take about {size / 1e9:.1f} GB to decode, and only "
+            f"{limit / 1e9:.1f} GB may be taken: allow more with --memory (clipiqa_pyiqa.images.limit_memory)."
+        )
+    ticket = getattr(_own, "ticket", None)
+    if ticket is not None:
+        ticket.take(size)

@@ -1,0 +1,105 @@
+"""Maps finer than a place of the image tower: of an enlarged image, or of windows scored as images of their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import CLIPIQAError, ImageError
+
+if TYPE_CHECKING:
+    from ..metric import CLIPIQA
+    from ..prompts.pairs import Columns, Prompts
+
+MIN_WINDOW = 32
+MAX_SCALE = 8
+
+
+def check_finer(scale: float = 1.0, window: int | None = None, stride: int | None = None) -> int:
+    """Raise ``CLIPIQAError`` for a scale, window or stride that cannot be; returns the stride, 0 without a window."""
+    number = isinstance(scale, int | float) and not isinstance(scale, bool)
+    if not (number and math.isfinite(scale) and 1 <= scale <= MAX_SCALE):
+        raise CLIPIQAError(f"scale={scale!r} enlarges nothing: pass a number from 1 to {MAX_SCALE}.")
+    if window is None:
+        if stride is not None:
+            raise CLIPIQAError(f"stride={stride!r} is the step from window to window: pass window= with it.")
+        return 0
+    if scale != 1:
+        raise CLIPIQAError(f"scale={scale!r} and window={window!r} are two ways to a finer map: pass one of them.")
+    if not _is_whole(window) or window < MIN_WINDOW:
+        raise CLIPIQAError(
+            f"window={window!r} is no window: pass a whole number of at least {MIN_WINDOW} px, the smallest image that "
+            "is scored."
+        )
+    stride = window // 2 if stride is None else stride
+    if not _is_whole(stride) or stride < 1:
+        raise CLIPIQAError(f"stride={stride!r} is no step from window to window: pass a whole number from 1 on.")
+    return stride
+
+
+def enlarged(x: Tensor, scale: float) -> Tensor:
+    """Images ``(N, 3, H, W)`` enlarged by a factor (bicubic, kept within [0, 1]); as they are with a factor of 1."""
+    if scale == 1:
+        return x
+    size = [round(side * scale) for side in x.shape[2:]]
+    return F.interpolate(x, size=size, mode="bicubic", align_corners=False).clamp(0, 1)
+
+
+def window_map(
+    metric: CLIPIQA,
+    x: Tensor,
+    prompts: Prompts | Columns = None,
+    window: int = 96,
+    stride: int | None = None,
+    *,
+    batch_size: int = 16,
+    progress: Callable[[int, int], Any] | None = None,
+) -> Tensor:
+    """Scores of square windows of images, each scored as an image of its own: exact, and as slow as it sounds.
+
+    Args:
+        metric: which asks.
+        x: ``(N, 3, H, W)``, RGB in [0, 1].
+        prompts: as for the metric; None asks what it asks of its own accord.
+        window: height and width in pixels, at least 32 and at most the image's.
+        stride: pixels from window to window; default half the window.
+        batch_size: windows that are scored at once.
+        progress: called after each batch with how many windows are done, and of how many.
+
+    Returns:
+        ``(N, P, h, w)`` with ``h = (H - window) // stride + 1``: place (i, j) is the score of the window whose upper
+        left pixel is ``(i * stride, j * stride)``. Less than a stride may be left over on the right and below.
+
+    Raises:
+        ImageError: a window larger than the image, or images that cannot be scored.
+        CLIPIQAError: a window below 32 px, or a stride below 1.
+    """
+    from ..prompts.pairs import Columns
+
+    stride = check_finer(1.0, window, stride)
+    metric.check(x)
+    if window > min(x.shape[2:]):
+        raise ImageError(
+            f"the window of {window} px is larger than the image of {x.shape[3]}×{x.shape[2]} px: use a smaller window."
+        )
+    aggregate = {} if isinstance(prompts, Columns) else {"aggregate": None}
+    views = x.unfold(2, window, stride).unfold(3, window, stride)  # (N, 3, h, w, window, window), of x's memory
+    n, _, h, w = views.shape[:4]
+    scores = []
+    for start in range(0, n * h * w, batch_size):
+        chosen = torch.arange(start, min(start + batch_size, n * h * w))
+        image, place = chosen // (h * w), chosen % (h * w)
+        crops = views[image, :, place // w, place % w]  # (b, 3, window, window)
+        scores.append(metric.score(metric.encode_image(crops), prompts, **aggregate))
+        if progress is not None:
+            progress(start + len(chosen), n * h * w)
+    return torch.cat(scores).unflatten(0, (n, h, w)).permute(0, 3, 1, 2)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

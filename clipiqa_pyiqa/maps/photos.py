@@ -1,0 +1,182 @@
+"""Maps of photos: made in one pass beside the scores, and kept as pictures, numbers and one page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..clip.device import find_device
+from ..errors import CLIPIQAError, ImageError, first_of
+from ..images.batches import in_batches, prefetch, stacked
+from ..images.reader import ImageRecord, check_limits, read_image
+from ..images.sources import ImageSource, NoImage, sources_of
+from ..prompts.pairs import PromptPair, Prompts, described, parse_columns
+from .finer import check_finer, enlarged, window_map
+from .places import layout, smoothed
+from .results import FORMATS, Format, MapFolder, PhotoMap, PhotoMaps, Question
+
+if TYPE_CHECKING:
+    from ..metric import CLIPIQA
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+def draw_maps(
+    metric: Any,
+    paths: Paths,
+    prompts: Prompts | Mapping[str, Sequence[PromptPair]] = "quality",
+    *,
+    template: str | None = None,
+    smooth: bool | None = None,
+    scale: float = 1.0,
+    window: int | None = None,
+    stride: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    format: Format = "png",
+    html: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[float, int], object] | None = None,
+    device: str | torch.device | None = None,
+    batch_size: int = 8,
+    workers: int | None = None,
+    apply_exif: bool = True,
+    max_side: int | None = None,
+    max_pixels: int | None = None,
+) -> PhotoMaps:
+    """Where photos look good and where they do not: maps of local scores, each photo encoded once.
+
+    Args:
+        metric: A ``CLIPIQA``, what ``pyiqa.create_metric('clipiqa')`` returns, or a function that makes one, which is
+            called once everything cheap is known to be right.
+        paths: Photos, folders or globs, each photo once. Pictures that lie in ``out`` come from an earlier run and do
+            not count, unless named.
+        prompts: What to ask, a map each, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None asks what the
+            metric was made to ask, such as learned prompts.
+        template: Re-words the questions.
+        smooth, scale, window, stride: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
+        out: Folder for the pictures and numbers, each written as soon as it is known; by default none.
+        format: Of the pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
+        html: Also make one page of all maps, to be looked at in a browser: ``maps.html``.
+        overwrite: Replace what is in the folder.
+        progress: Called with how many photos are done, in part too where windows are scored, and how many there are.
+        device: Where to score; None is CUDA where there is one, else the CPU.
+        batch_size: Images of equal size, or windows, that are scored at once, at most.
+        workers: Decoding threads; None is one per core, up to eight.
+        apply_exif: Turn pictures upright first.
+        max_side: Shrink larger photos to this longer side, in pixels.
+        max_pixels: Shrink larger photos to this many pixels.
+
+    Returns:
+        The maps, and why photos have none.
+
+    Raises:
+        CLIPIQAError: Bad input; what it was and what to do. A bad photo is none: it is in ``failed``.
+    """
+    step = check_finer(scale, window, stride)
+    limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
+    check_limits(max_side, max_pixels)
+    if format not in FORMATS:
+        raise CLIPIQAError(f"format={format!r} is no format of pictures: choose one of {', '.join(FORMATS)}.")
+    if html and out is None:
+        raise CLIPIQAError("a page needs a folder: pass out= (--out DIR) with html.")
+    columns = None if prompts is None else parse_columns(prompts, template)
+    sources = _photos(paths, out)
+    output = None if out is None else MapFolder(out, [each.name for each in sources], format, html, overwrite)
+    if callable(metric) and not isinstance(metric, torch.nn.Module):
+        metric = metric()
+    net: CLIPIQA = getattr(metric, "net", metric)
+    net.encode_prompts(columns)  # a bad question, and a head that has none, fail before any photo is read
+    if window is None:
+        net.check_map()
+    device = find_device(device)
+    asked = tuple(map(Question, net.columns) if columns is None else map(Question.of, columns, columns.values()))
+    smooth = window is None if smooth is None else smooth
+    offset, spacing = layout(net.clip.cell, scale, window, step)
+    metadata = net.provenance()
+    if columns is not None:
+        metadata |= {"prompts": described(columns.pairs), "aggregate": _means(columns)}
+    what = f"windows of {window} px every {step} px" if window else f"places of {net.clip.cell} px"
+    found = PhotoMaps(
+        {
+            **metadata,
+            "map": what + (", each the mean of 3×3" if smooth else ""),
+            "scale": f"{scale:g}",
+            "exif": "applied" if apply_exif else "ignored",
+            "max_side": str(max_side or "none"),
+            "max_pixels": str(max_pixels or "none"),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            **{package: version(package) for package in ("torch", "pillow")},
+        }
+    )
+    total = len(sources)
+
+    def scored(items: list[ImageSource], records: list[ImageRecord]) -> list[PhotoMap | tuple[str, str]]:
+        done = len(found.maps) + len(found.failed)
+        with torch.no_grad():
+            x = stacked([record.pixels for record in records], device)
+            if window is None:
+                score, places = _places(net, x, scale, columns)
+            else:
+                said = None if progress is None else lambda now, of: progress(done + len(items) * now / of, total)
+                score = net.score(net.encode_image(x), columns)
+                places = window_map(net, x, columns, window, step, batch_size=batch_size, progress=said)
+            shown = (smoothed(places) if smooth else places).float().cpu().numpy()
+        one = partial(PhotoMap, height=x.shape[2], width=x.shape[3], offset=offset, step=spacing)
+        parts = zip(items, score.float().cpu().numpy(), shown, places.float().cpu().numpy(), strict=True)
+        return [one(item.name, asked, *maps) for item, *maps in parts]
+
+    def failed(item: ImageSource, record: ImageRecord | None, error: ImageError) -> PhotoMap | tuple[str, str]:
+        return item.name, str(error) if record is None else f"{item.name!r} cannot be mapped: {error}"
+
+    images = prefetch(lambda source: read_image(source, **limits), sources, workers)
+    results: Generator[PhotoMap | tuple[str, str], None, None]
+    results = in_batches(images, scored, failed, batch_size=batch_size)
+    with closing(results):
+        for result in results:
+            if isinstance(result, PhotoMap):
+                found.maps.append(result)
+                if output is not None:
+                    output.write(found, result)
+            else:
+                found.failed[result[0]] = result[1]
+            if progress is not None:
+                progress(len(found.maps) + len(found.failed), total)
+    if output is not None:
+        output.finish(found)
+    return found
+
+
+def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSource]:
+    """What paths stand for, each photo once, without what an earlier run left in the folder for results."""
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    found = {each.name: each for each in sources_of(given)}
+    if out is not None:
+        named, ours = {os.fspath(each) for each in given}, os.path.join(os.path.abspath(out), "")
+        found = {
+            name: each for name, each in found.items() if name in named or not os.path.abspath(name).startswith(ours)
+        }
+    problems = [each.problem.rstrip(".") for each in found.values() if isinstance(each, NoImage)]
+    if len(problems) == len(found):
+        said = first_of(problems) if problems else "no photo came"
+        raise ImageError(f"{said}: there is nothing to map.")
+    return list(found.values())
+
+
+def _places(net: CLIPIQA, x: Tensor, scale: float, columns: Any) -> tuple[Tensor, Tensor]:
+    """Scores of images, and of their places; from one pass, unless the places are those of enlarged images."""
+    features, cells = net.encode_with_map(enlarged(x, scale))
+    if scale != 1:
+        features = net.encode_image(x)  # the score stays that of the photo as it is
+    return net.score(features, columns), net.score(cells, columns)
+
+
+def _means(columns: Mapping[str, Sequence[PromptPair]]) -> str:
+    means = [f"{name} is the mean of {len(pairs)} pairs" for name, pairs in columns.items() if len(pairs) > 1]
+    return "; ".join(means) or "none"

@@ -1,0 +1,133 @@
+"""One picture of a photo's maps: the photo, and an overlay for each question with its colour bar and score."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import ImageError
+from ..files.names import one_line
+from ..report.contact_sheet import fitted, thumbnail, wrapped
+from ..report.plotting import STYLE, WORDS
+from .places import upsampled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .results import PhotoMap, Question
+
+COLOURS = "viridis"  # perceptually uniform, and told apart by every kind of colour vision
+STRENGTH = 0.62  # of the colours over the photo in grey
+_SIDE = 1000  # pixels of a photo in a picture, at most
+_PANEL = 3.5  # inches
+_ENDS: dict[Literal["left", "right"], str] = {"left": "low", "right": "high"}
+
+
+def map_figure(one: PhotoMap, provenance: Mapping[str, str]) -> Figure:
+    """The photo, each question's scores in colour over the photo in grey, and which CLIP-IQA made them."""
+    photo = picture_of(one, provenance)
+    ratio = photo.width / one.width
+    panels = 1 + len(one.questions)
+    columns = panels if panels <= 4 else min((4, 3), key=lambda count: -panels % count)  # with few empty fields
+    rows = math.ceil(panels / columns)
+    shape = min(max(one.height / one.width, 0.3), 2.0)
+    said = textwrap.fill(caption(provenance), round(columns * _PANEL * 17), break_on_hyphens=False)
+    height = rows * (_PANEL * shape + 0.95) + 0.35 + 0.16 * (said.count("\n") + 1)
+    with matplotlib.rc_context(STYLE):
+        room = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.08)
+        figure = Figure(figsize=(columns * _PANEL + 0.2, height), layout=room)
+        figure.suptitle(fitted(Path(one.path).name, columns * _PANEL * 72, 11), fontsize=11, **WORDS)
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid:
+            axes.axis("off")
+        grid[0].imshow(photo)
+        grid[0].set_title(f"{one.width}×{one.height} px", **WORDS)
+        _bar(figure, grid[0], None)
+        for axes, question, score, scores in zip(grid[1:], one.questions, one.score, one.scores, strict=False):
+            axes.imshow(overlay(photo, scores, one.step * ratio, one.offset * ratio))
+            axes.set_title(wrapped(f"{question.name} {score:.2f}", 40, 2), **WORDS)
+            _bar(figure, axes, question)
+        figure.supxlabel(said, fontsize=8, color="#5b6069", x=0.01, ha="left", **WORDS)
+    return figure
+
+
+def _bar(figure: Figure, axes: Axes, question: Question | None) -> None:
+    """The colour bar below a panel; below the photo, room for one, so that all panels are alike."""
+    colours = ScalarMappable(Normalize(0, 1), _mixed())
+    bar = figure.colorbar(colours, ax=axes, location="bottom", fraction=0.05, pad=0.02, aspect=32)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=2, labelsize=8)
+    bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "", "0.5", "", "1"])
+    if question is not None:
+        for side, words in _ENDS.items():
+            bar.ax.set_title(one_line(wrapped(getattr(question, words), 22, 1)), loc=side, fontsize=8, pad=3, **WORDS)
+    else:
+        bar.solids.set_visible(False)  # type: ignore[union-attr]
+        bar.ax.tick_params(length=0, labelcolor="none")
+        bar.ax.set_title(" ", fontsize=8, pad=3)
+
+
+def save_figure(figure: Figure, path: Path, format: str) -> None:
+    """Write a figure, the same bytes each time."""
+    undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+    with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "clipiqa", "pdf.fonttype": 42}):
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as boxes
+        figure.savefig(path, dpi=130, format=format, metadata=undated[format])
+
+
+def caption(provenance: Mapping[str, str]) -> str:
+    """Which CLIP-IQA, on which weights, and what a place is."""
+    names = ("metric", "backbone", "weights", "pos_embedding", "precision", "map", "scale", "max_side", "version")
+    usual = {"pos_embedding": "none", "precision": "fp32", "scale": "1", "max_side": "none"}
+    labels = {"weights": "weights ", "pos_embedding": "positions ", "scale": "enlarged ", "max_side": "at most "}
+    units = {"scale": " times", "max_side": " px"}
+    said = [
+        f"{labels.get(name, '')}{provenance[name]}{units.get(name, '')}"
+        for name in names
+        if provenance.get(name, usual.get(name)) != usual.get(name)
+    ]
+    return ", ".join(said[:-1]) + f"; clipiqa-pyiqa {said[-1]}"
+
+
+def picture_of(one: PhotoMap, provenance: Mapping[str, str]) -> Image.Image:
+    """The photo, turned as it was for its map; an empty field if it cannot be read any more."""
+    try:
+        return thumbnail(one.path, _SIDE, provenance.get("exif") != "ignored")
+    except ImageError:
+        size = np.array([one.width, one.height]) * min(1, _SIDE / max(one.width, one.height))
+        return Image.new("RGB", tuple(size.round().astype(int)), (128, 128, 128))
+
+
+def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float, offset: float = 0.0) -> Image.Image:
+    """Local scores in colour over a photo in grey: 0 is dark violet, 1 is yellow (viridis).
+
+    Args:
+        photo: of any size.
+        scores: ``(h, w)`` in [0, 1].
+        step, offset: of the places in the photo, in pixels, as for :func:`~clipiqa_pyiqa.maps.upsampled`.
+    """
+    grey = np.asarray(photo.convert("L"), float)[..., None] / 255
+    maps = torch.from_numpy(np.asarray(scores, float))[None, None]
+    values = upsampled(maps, (photo.height, photo.width), step, offset)[0, 0].numpy()
+    mixed = (1 - STRENGTH) * grey + STRENGTH * matplotlib.colormaps[COLOURS](values)[..., :3]
+    return Image.fromarray((255 * mixed).round().astype(np.uint8))
+
+
+def _mixed() -> ListedColormap:
+    """The colours as they look over a middle grey."""
+    colours = matplotlib.colormaps[COLOURS](np.linspace(0, 1, 256))[:, :3]
+    return ListedColormap((1 - STRENGTH) * 0.5 + STRENGTH * colours)

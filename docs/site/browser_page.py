@@ -1,0 +1,72 @@
+"""The page that scores in the browser, as a folder: plain files, the exported mini, and onnxruntime-web from npm.
+
+python docs/site/browser_page.py build/site/score
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import clipiqa_pyiqa
+from clipiqa_pyiqa import CLIPIQA, export_onnx
+
+WEB = Path(__file__).parent / "web"
+FILES = ("index.html", "style.css", "page.js", "draw.js", "worker.js", "icon.svg")
+RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+QUESTIONS = {  # on the page -> as the metric is asked
+    **{name: name for name in ("quality", "sharpness", "noisiness", "brightness", "contrast", "colorfulness")},
+    "artifacts": ("Artifact-free photo.", "Compressed photo."),
+}
+
+
+def npm_packages() -> Path | None:
+    """The folder of npm's packages, fetched if need be; None where there is no npm.
+
+    Raises:
+        CalledProcessError: npm is here, and fails.
+    """
+    folder = WEB / "node_modules"
+    if not (folder / "onnxruntime-web/dist" / RUNTIME[0]).is_file():
+        npm = shutil.which("npm")
+        if npm is None:
+            return None
+        quiet = ["--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+        subprocess.run([npm, "install", *quiet], cwd=WEB, check=True, stdout=sys.stderr)
+    return folder
+
+
+def build(out: Path) -> bool:
+    """Make the page; False, and nothing made, where there is no npm."""
+    packages = npm_packages()
+    if packages is None:
+        return False
+    (out / "ort").mkdir(parents=True, exist_ok=True)
+    (out / "samples").mkdir(exist_ok=True)
+    for name in FILES:
+        shutil.copy(WEB / name, out)
+    for name in RUNTIME:
+        shutil.copy(packages / "onnxruntime-web/dist" / name, out / "ort")
+    samples = []
+    for photo in sorted((Path(clipiqa_pyiqa.__file__).parent / "data/photos").glob("*.jpg")):
+        shutil.copy(photo, out / "samples")
+        samples.append({"name": photo.name, "label": photo.stem.replace("-", " ")})
+    metric = CLIPIQA(backbone="mini")
+    file = export_onnx(metric, out / "mini.onnx", list(QUESTIONS.values()), with_map=True, overwrite=True)
+    pairs = json.loads(file.metadata["pairs"])
+    model = {
+        "names": list(QUESTIONS),
+        "texts": [pairs[column][0] for column in file.columns],
+        "cell": metric.clip.cell,
+        "samples": samples,
+    }
+    (out / "model.json").write_text(json.dumps(model), encoding="utf-8")
+    print(file.describe())
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(0 if build(Path(sys.argv[1])) else "there is no npm, which brings onnxruntime-web: no page was made.")

@@ -1,0 +1,258 @@
+"""An exported file says what its metric says, in onnxruntime, for any number of images of any size."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import clipiqa_pyiqa
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, export_onnx
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import OutputError, PromptError
+from clipiqa_pyiqa.export import agreement, network
+from clipiqa_pyiqa.prompts.files import save_prompt_file
+from clipiqa_pyiqa.prompts.heads import FORMAT, OpinionHead
+
+onnx = pytest.importorskip("onnx", reason="clipiqa-pyiqa[onnx] is not installed")
+pytest.importorskip("onnxscript", reason="clipiqa-pyiqa[onnx] is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="clipiqa-pyiqa[onnx] is not installed")
+if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 9):
+    pytest.skip("torch before 2.9 cannot export for images of any size", allow_module_level=True)
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = sorted((ROOT / "clipiqa_pyiqa/data/photos").glob("*.jpg"))
+SIZES = [(1, 33, 47), (3, 64, 64), (2, 97, 131), (1, 224, 224), (2, 251, 333), (1, 384, 512)]
+QUESTIONS = ["quality", "sharpness", "noisiness", ("Artifact-free photo.", "Compressed photo.")]
+CLOSE = 1e-5  # fp32 sums in another order: 3e-6 was seen
+
+
+def photos(count: int, height: int, width: int) -> torch.Tensor:
+    """Parts of real photos: small ones cropped, large ones resized."""
+    pictures = []
+    for path in PHOTOS[:count]:
+        with Image.open(path) as photo:
+            rgb = photo.convert("RGB")
+        box = (60, 60, 60 + width, 60 + height)
+        pictures.append(np.asarray(rgb.crop(box) if height < 200 else rgb.resize((width, height))))
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+
+
+def run(path: Path, x: torch.Tensor) -> list[torch.Tensor]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return [torch.from_numpy(value) for value in session.run(None, {"image": x.numpy()})]
+
+
+@pytest.fixture(scope="module")
+def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """mini with several questions and their maps."""
+    path = tmp_path_factory.mktemp("export") / "mini.onnx"
+    file = export_onnx(CLIPIQA(backbone="mini"), path, QUESTIONS, with_map=True)
+    assert file.runtime == onnxruntime.__version__ and 0 <= file.difference < CLOSE
+    assert file.columns[:2] == ("quality", "sharpness") and file.size == path.stat().st_size
+    return path
+
+
+class TestMini:
+    @pytest.mark.parametrize("shape", SIZES, ids=str)
+    def test_scores_and_maps(self, mini, shape):
+        x, metric = photos(*shape), CLIPIQA(backbone="mini")
+        scores, places = run(mini, x)
+        with torch.no_grad():
+            torch.testing.assert_close(scores, metric(x, QUESTIONS, None), rtol=0, atol=CLOSE)
+            torch.testing.assert_close(places, metric.score_map(x, QUESTIONS), rtol=0, atol=CLOSE)
+
+    def test_a_grey_wall(self, mini):
+        """No variance anywhere but at the border."""
+        x = torch.full((2, 3, 70, 99), 0.5)
+        with torch.no_grad():
+            expected = CLIPIQA(backbone="mini")(x, QUESTIONS, None)
+        torch.testing.assert_close(run(mini, x)[0], expected, rtol=0, atol=CLOSE)
+
+    def test_says_what_it_is(self, mini):
+        model = onnx.load(mini)
+        onnx.checker.check_model(model)
+        said = {prop.key: prop.value for prop in model.metadata_props}
+        provenance = CLIPIQA(backbone="mini").provenance()
+        assert {key: said[key] for key in ("backbone", "weights_sha256", "version")} == {
+            key: provenance[key] for key in ("backbone", "weights_sha256", "version")
+        }
+        assert json.loads(said["columns"])[0] == "quality" and "not normalised" in said["input"]
+        assert json.loads(said["pairs"])["sharpness"] == [["Sharp photo.", "Blurry photo."]]
+        assert [each.version for each in model.opset_import] == [18] and model.ir_version == 8
+        axes = [dim.dim_param or dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+        assert axes == ["N", 3, "H", "W"]
+        content = mini.read_bytes()
+        assert b"site-packages" not in content and str(ROOT).encode() not in content  # nothing of this machine
+
+    def test_python_example(self, mini, tmp_path):
+        photo = tmp_path / "photo.png"
+        Image.open(PHOTOS[0]).convert("RGB").resize((131, 97)).save(photo)
+        command = [sys.executable, ROOT / "docs/examples/onnx/score.py", mini, photo]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        x = torch.from_numpy(np.array(Image.open(photo))).permute(2, 0, 1)[None].float() / 255
+        with torch.no_grad():
+            expected = CLIPIQA(backbone="mini")(x, QUESTIONS, None)[0]
+        found = [float(number) for number in re.findall(r"(?<= )\d\.\d{4}", out)]
+        assert np.allclose(found, expected, atol=1e-4) and "sharpness" in out
+
+    def test_the_page_shows_the_examples(self):
+        page = (ROOT / "docs/export.md").read_text(encoding="utf-8")
+        for name in ("score.py", "score.mjs"):
+            code = (ROOT / "docs/examples/onnx" / name).read_text(encoding="utf-8")
+            assert code.split("\n", 2)[2 if name == "score.py" else 1].strip() in page
+
+
+class TestOtherMetrics:
+    """Seeded weights of the full architectures: whatever is between pixels and scores."""
+
+    @pytest.mark.parametrize(
+        ("backbone", "options", "with_map"),
+        [
+            ("RN50", {"pos_embedding": "interpolate", "prompts": "pyiqa"}, True),
+            ("ViT-B/32", {"pos_embedding": "interpolate", "prompts": ["quality", "happy"], "aggregate": None}, True),
+        ],
+    )
+    def test_towers(self, seeded_weights, tmp_path, backbone, options, with_map):
+        metric = CLIPIQA(backbone=backbone, clip_weights=seeded_weights(backbone), quick_gelu=True, **options)
+        file = export_onnx(metric, tmp_path / "x.onnx", with_map=with_map, check=False)
+        assert file.runtime is None and file.columns == metric.columns
+        reference = network.Network(metric, None, with_map)
+        for shape in ((1, 97, 131), (3, 64, 64), (2, 224, 224)):
+            x = photos(*shape)
+            with torch.no_grad():
+                expected = reference.reference(x)
+            for ours, theirs in zip(expected, run(file.path, x), strict=True):
+                torch.testing.assert_close(theirs, ours, rtol=0, atol=CLOSE)
+
+    def test_learned_prompts(self, compact, tmp_path, capsys):
+        options = {"backbone": "mini", "clip_weights": compact, "quick_gelu": True}
+        metric = CLIPIQA("clipiqa+", pretrained=False, **options).eval()
+        with pytest.raises(PromptError, match="no learned prompts"):
+            export_onnx(metric, tmp_path / "x.onnx")
+        learned, path = tmp_path / "learned.safetensors", tmp_path / "one.onnx"
+        with torch.no_grad():
+            metric.prompt_learner.ctx += 0.02 * torch.randn(
+                metric.prompt_learner.ctx.shape, generator=torch.Generator().manual_seed(0)
+            )
+        save_prompt_file(metric.prompt_learner, learned, {"backbone": "mini", "pos_embedding": "none"})
+        weights = ["--clip-weights", str(compact), "--quick-gelu"]
+        assert main(["export", str(path), "--learned-prompts", str(learned), *weights, "--opset", "20"]) == 0
+        assert "learned; " in capsys.readouterr().out and onnx.load(path).opset_import[0].version == 20
+        x = photos(3, 97, 131)
+        with torch.no_grad():
+            torch.testing.assert_close(run(path, x)[0], metric(x), rtol=0, atol=CLOSE)
+
+    def test_head(self, compact, tmp_path):
+        """A cache on the statistics of the stages, with bounds, on a scale of its own: all that a head can have."""
+        options = {"backbone": "mini", "clip_weights": compact, "quick_gelu": True}
+        metric = CLIPIQA("clipiqa+", pretrained=False, aggregate=None, **options).eval()
+        metric.prompt_learner, metric.head = None, seeded_head(metric)
+        with pytest.raises(CLIPIQAError, match="scores whole images"):
+            export_onnx(metric, tmp_path / "x.onnx", with_map=True)
+        file = export_onnx(metric, tmp_path / "x.onnx")
+        assert file.columns == metric.columns and len(file.columns) == 3
+        assert json.loads(file.metadata["score_range"]) == [1, 5] and file.metadata["lower_better"] == "true"
+        x = photos(2, 97, 131)
+        with torch.no_grad():
+            torch.testing.assert_close(run(file.path, x)[0], metric(x), rtol=0, atol=4 * CLOSE)  # scores from 1 to 5
+
+
+def seeded_head(metric: CLIPIQA) -> OpinionHead:
+    """A head as `clipiqa fit` makes it, with random numbers."""
+    with torch.no_grad():
+        x = torch.rand(1, 3, 64, 64)
+        width = metric.encode_stages(x).shape[1] - metric.encode_image(x).shape[1]
+    random = torch.Generator().manual_seed(0)
+    pair = metric.encode_prompts("quality")[0]
+    tensors = {
+        "direction": 100 * (pair[0] - pair[1]),
+        "prior": torch.tensor([0.6, 0.2]),
+        "mean": 0.01 * torch.randn(width, generator=random),
+        "scale": 1 + torch.rand(width, generator=random),
+        "points": torch.nn.functional.normalize(torch.randn(7, width, generator=random), dim=1),
+        "shares": torch.rand(7, generator=random),
+    }
+    said = {
+        **{"format": FORMAT, "method": "cache", "fit_on": "stages", "scale": "own", "score_range": "[1, 5]"},
+        **{"lower_better": "true", "base_positive": "Good photo.", "base_negative": "Bad photo.", "content": "seeded"},
+        **{"options": '{"sharpness": 5.0, "trust": 1.0}', "rated_photos": "7", "conformal": '{"half_width": 0.1}'},
+    }
+    return OpinionHead(tensors, said)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("make", "options", "said"),
+        [
+            (lambda: CLIPIQA(backbone="mini", pos_embedding="fixed"), {}, "which is not exported: export"),
+            (lambda: CLIPIQA(backbone="mini", precision="bf16"), {}, "precision='bf16' is not exported"),
+            (lambda: CLIPIQA(backbone="mini"), {"opset": 11}, "opset 11 is too old: choose one from 18 to 23"),
+            (lambda: CLIPIQA(backbone="mini"), {"opset": 99}, "opset 99 is not one that is written"),
+            (lambda: torch.nn.Linear(1, 1), {}, "only clipiqa_pyiqa's CLIPIQA can be exported, but a Linear came"),
+        ],
+    )
+    def test_one_sentence(self, tmp_path, make, options, said):
+        with pytest.raises(CLIPIQAError, match=re.escape(said)) as caught:
+            export_onnx(make(), tmp_path / "x.onnx", **options)
+        assert "\n" not in str(caught.value) and not any(tmp_path.iterdir())
+
+    def test_old_runtime(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(agreement, "version", lambda name: "1.10.0")
+        with pytest.raises(CLIPIQAError, match=r"onnxruntime 1\.10\.0 is too old to check the file: install 1\.14"):
+            export_onnx(CLIPIQA(backbone="mini"), tmp_path / "x.onnx")
+
+    def test_what_disagrees_is_not_kept(self, monkeypatch, tmp_path, mini):
+        """A file that is wrong for some shapes, as a traced batch of one makes it, is found before it gets its name."""
+        model = onnx.load(mini)
+        monkeypatch.setattr("clipiqa_pyiqa.export.onnx_file.traced", lambda *_: model)
+        with pytest.raises(CLIPIQAError, match=r"differs from its metric by 0\.\d+ in onnxruntime"):
+            export_onnx(CLIPIQA(backbone="mini"), tmp_path / "x.onnx", ["contrast", *QUESTIONS[1:]], with_map=True)
+        assert not any(tmp_path.iterdir())
+
+    def test_nothing_is_replaced(self, tmp_path, capsys):
+        path = tmp_path / "mine.onnx"
+        path.write_text("mine")
+        with pytest.raises(OutputError, match="exists already"):
+            export_onnx(CLIPIQA(backbone="mini"), path)
+        assert main(["export", str(path), "--backbone", "mini"]) == 2
+        assert main(["export", str(tmp_path / "none/x.onnx"), "--backbone", "mini"]) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 2 and "exists already" in said[0] and "no folder" in said[1]
+        assert path.read_text() == "mine"
+
+
+def test_front_door():
+    assert "export_onnx" in clipiqa_pyiqa.__all__ and clipiqa_pyiqa.export_onnx is export_onnx
+
+
+def test_browser_example_in_node(mini, tmp_path):
+    """The browser's lines, in node, on onnxruntime-web from npm."""
+    modules = next((each for each in (ROOT / "docs/site/web/node_modules",) if each.is_dir()), None)
+    if shutil.which("node") is None or modules is None:
+        pytest.skip("needs node, and `npm ci` in docs/site/web, which fetches onnxruntime-web")
+    (tmp_path / "node_modules").symlink_to(modules)
+    shutil.copy(ROOT / "docs/examples/onnx/score.mjs", tmp_path)
+    x = photos(1, 97, 131)
+    rgba = torch.cat([x[0] * 255, torch.full((1, 97, 131), 255.0)]).permute(1, 2, 0).byte().numpy()
+    (tmp_path / "pixels").write_bytes(rgba.tobytes())
+    (tmp_path / "run.mjs").write_text(
+        "import { readFileSync } from 'node:fs'; import { load, score } from './score.mjs';\n"
+        "const session = await load(new Uint8Array(readFileSync(process.argv[2])));\n"
+        "const data = new Uint8Array(readFileSync('pixels'));\n"
+        "console.log(JSON.stringify(await score(session, { width: 131, height: 97, data })));\n"
+    )
+    out = subprocess.run(
+        ["node", "--preserve-symlinks", "run.mjs", mini], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    with torch.no_grad():
+        expected = CLIPIQA(backbone="mini")(x, QUESTIONS, None)[0]
+    assert np.allclose(json.loads(out.stdout), expected, atol=1e-5)

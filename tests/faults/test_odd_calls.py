@@ -1,0 +1,261 @@
+"""Odd calls over the public API, thousands with ``CLIPIQA_FAULTS=20``: they work, or are refused in our own words.
+
+A call is valid but for one or two arguments, which are any of the odd values below. What fails must be a ``ValueError``
+or ``TypeError`` (as all our errors are) of one sentence, raised by a line of this package and not deep inside others.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import clipiqa_pyiqa
+from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
+from clipiqa_pyiqa.files.writing import check_folder, check_output
+from clipiqa_pyiqa.images import find_inputs, read_image
+from clipiqa_pyiqa.maps.places import quality_map
+from clipiqa_pyiqa.prompts.pairs import parse_columns, parse_prompts
+from clipiqa_pyiqa.reward.margin import CLIPIQAReward
+from clipiqa_pyiqa.scoring.result_files import read_results
+
+TIMES = int(os.environ.get("CLIPIQA_FAULTS", "1"))
+OURS, HERE = str(Path(clipiqa_pyiqa.__file__).parent), __file__
+SIDE = 32
+
+
+def odd_tensors() -> dict[str, Callable[[], Any]]:
+    good = torch.rand(1, 3, SIDE, SIDE)
+    return {
+        "zero height": lambda: torch.rand(1, 3, 0, SIDE),
+        "zero batch": lambda: torch.rand(0, 3, SIDE, SIDE),
+        "zero channels": lambda: torch.rand(1, 0, SIDE, SIDE),
+        "one pixel": lambda: torch.rand(1, 3, 1, 1),
+        "three dims": lambda: good[0],
+        "five dims": lambda: good[None],
+        "no dims": lambda: torch.tensor(0.5),
+        "grey": lambda: good[:, :1],
+        "expanded": lambda: torch.rand(1, 1, 1, 1).expand(1, 3, SIDE, SIDE),
+        "transposed": lambda: good.transpose(2, 3),
+        "sparse": good.to_sparse,
+        "sparse csr": lambda: torch.rand(SIDE, SIDE).to_sparse_csr(),
+        "nested": lambda: torch.nested.nested_tensor([good[0], torch.rand(3, 40, 40)]),
+        "float8": lambda: good.to(torch.float8_e4m3fn),
+        "half": good.half,
+        "bfloat16": good.bfloat16,
+        "double": good.double,
+        "complex": lambda: good + 1j,
+        "bool": lambda: good > 0.5,
+        "8 bit": lambda: (good * 255).byte(),
+        "int64": good.long,
+        "quantised": lambda: torch.quantize_per_tensor(good, 0.1, 0, torch.quint8),
+        "meta": lambda: good.to("meta"),
+        "NaN": lambda: good * torch.nan,
+        "inf": lambda: good / 0,
+        "1e18": lambda: good * 1e18,
+        "-1e30": lambda: good * -1e30,
+        "1e300": lambda: good.double() * 1e300,
+        "numpy": good.numpy,
+        "features": lambda: torch.nn.functional.normalize(torch.randn(2, 512), dim=1),
+        "long features": lambda: torch.randn(2, 512) * 100,
+        "wide features": lambda: torch.nn.functional.normalize(torch.randn(2, 513), dim=1),
+        "zero features": lambda: torch.zeros(2, 512),
+        "no features": lambda: torch.zeros(0, 512),
+        "NaN features": lambda: torch.full((2, 512), torch.nan),
+    }
+
+
+def odd_values(folder: Path) -> dict[str, Callable[[], Any]]:
+    values: list[Any] = [
+        *(None, True, False, 0, 1, -1, 7, 10**30, -(10**30), 0.5, -0.5, 1e308, float("nan"), float("inf"), 1j),
+        *(
+            "",
+            " ",
+            "\0",
+            "a\0b",
+            "x" * 300,
+            "x/" * 3000,
+            "~nobody-of-this-name/x",
+            "no such thing",
+            "\ud800",
+            "é",
+            "{}",
+        ),
+        *("cpu", "quality", "mini", b"bytes", bytearray(b"x"), [], [[]], [None], [1, 2], ["quality", 3], (), (1,), {}),
+        *({1: 2}, {"a": "b"}, {"a": [1]}, set(), frozenset({1}), object(), int, len, Ellipsis, range(3), slice(1)),
+        *(np.float32(0.5), np.int64(3), np.array([1, 2]), np.array("x"), Path("no/such"), Path("x" * 300)),
+        *(folder, folder / "good.png", folder / "loop", str(folder / "loop"), folder / "empty", folder / "text.csv"),
+        *(torch.float32, torch.device("cpu"), iter([1]), Image.new("RGB", (3, 3)), "quality|", ("a", "b"), ("a", "a")),
+    ]
+    return {f"{value!r:.60}": (lambda value=value: value) for value in values}
+
+
+def metrics() -> dict[str, Any]:
+    return {"plain": CLIPIQA(backbone="mini"), "loss": CLIPIQALoss(backbone="mini")}
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+    """Name -> a function, and arguments with which it works."""
+    folder = tmp_path_factory.mktemp("odd")
+    Image.effect_noise((SIDE, SIDE), 50).convert("RGB").save(folder / "good.png")
+    (folder / "empty").touch()
+    (folder / "text.csv").write_text("path,mos\ngood.png,3\n")
+    (folder / "loop").symlink_to("loop")
+    good = folder / "good.png"
+    plain, loss, reward = CLIPIQA(backbone="mini"), CLIPIQALoss(backbone="mini"), CLIPIQAReward(backbone="mini")
+    x = torch.rand(1, 3, SIDE, SIDE)
+    features, places = plain.encode_image(x), plain.encode_map(x)
+    own = {"prompts": None, "aggregate": "mean"}
+    mini = {"backbone": "mini"}
+    scoring = {
+        **{"device": "cpu", "batch_size": 2, "workers": 1, "apply_exif": True, "max_side": 64, "max_pixels": 4096},
+        **{"damaged": "refuse", "out": None, "format": None, "resume": False, "overwrite": False},
+    }
+    options = {key: scoring[key] for key in ("device", "batch_size", "workers", "apply_exif", "max_side", "max_pixels")}
+    results = {"out": None, "resume": False, "overwrite": False, "template": None}
+    top = {
+        "clip_weights": None, "quick_gelu": None, "pos_embedding": False, "precision": "fp32", "template": None,
+        "model_type": "clipiqa", "pretrained": True, "pretrained_model_path": None, "context": None,
+    }  # fmt: skip
+
+    def rows(paths: Any, prompts: Any, **given: Any) -> list[Any]:
+        return list(clipiqa_pyiqa.score_paths(plain, paths, prompts, **given))
+
+    return {
+        "CLIPIQA": (CLIPIQA, {**mini, **own, **top}),
+        "CLIPIQA()": (lambda x, **given: plain(x, **given), {"x": x, **own}),
+        "encode_image": (plain.encode_image, {"x": x}),
+        "encode_map": (plain.encode_map, {"x": x}),
+        "encode_stages": (plain.encode_stages, {"x": x}),
+        "score_map": (plain.score_map, {"x": x, "prompts": None}),
+        "score": (plain.score, {"features": features, **own}),
+        "score places": (plain.score, {"features": places, **own}),
+        "encode_prompts": (plain.encode_prompts, {"prompts": None, "dtype": torch.float32}),
+        "load_prompts": (CLIPIQA("clipiqa+", pretrained=False, **mini).load_prompts, {"path": good}),
+        "CLIPIQALoss": (
+            lambda **given: CLIPIQALoss(**mini, **given),
+            {
+                **{"prompts": None, "form": "linear", "loss_weight": 1.0, "reduction": "mean", "prompt_weights": None},
+                **{"input_range": (0, 1), "out_of_range": "clamp", "crop": None, "nan": "raise"},
+                "double_backward": False,
+            },
+        ),
+        "CLIPIQALoss()": (loss, {"pred": x}),
+        "CLIPIQAReward": (lambda **given: CLIPIQAReward(**mini, **given), {"prompts": None, "batch_size": 2}),
+        "CLIPIQAReward()": (lambda images: reward(images), {"images": x}),
+        "quality_map": (
+            lambda x, **given: quality_map(plain, x, **given),
+            {"x": x, "prompts": None, "smooth": True, "upsample": True},
+        ),
+        "parse_prompts": (parse_prompts, {"prompts": None, "template": None}),
+        "parse_columns": (parse_columns, {"prompts": None, "template": None}),
+        "read_image": (
+            read_image,
+            {"source": good, "apply_exif": True, "max_side": 64, "max_pixels": 4096, "min_side": 1, "damaged": "keep"},
+        ),
+        "find_inputs": (find_inputs, {"arguments": [str(good)], "null_separated": False}),
+        "score_paths": (rows, {"paths": [good], "prompts": None, **scoring}),
+        "read_results": (read_results, {"path": folder / "text.csv"}),
+        "check_output": (check_output, {"path": folder / "new.png", "overwrite": False, "inputs": [good]}),
+        "check_folder": (check_folder, {"folder": folder, "names": ["a"], "overwrite": False, "inputs": [good]}),
+        "rank": (
+            lambda paths, **given: clipiqa_pyiqa.rank(plain, paths, **given),
+            {"paths": [good], "prompts": "quality", **results, **options},
+        ),
+        "radar": (
+            lambda paths, **given: clipiqa_pyiqa.radar(plain, paths, **given),
+            {"paths": [good], **results, **options},
+        ),
+        "compare": (
+            clipiqa_pyiqa.compare,
+            {
+                **{"metrics": ["clipiqa:backbone=mini"], "data_sets": [str(folder / "text.csv")], "data_root": "x"},
+                **{"out": None, "bootstrap": 0, "seed": 0, "published": "", "plcc_fit": False, "batch_size": 1},
+                **{"workers": 1, "device": "cpu", "resume": False, "overwrite": False},
+            },
+        ),
+        "fit": (
+            clipiqa_pyiqa.fit,
+            {"scores": folder / "text.csv", "method": "auto", "conformal": None, "seed": 1, "device": "cpu"},
+        ),
+        "train": (
+            clipiqa_pyiqa.train,
+            {
+                **{"scores": folder / "text.csv", "out": folder / "run", "recipe": "plain", "epochs": 1, "lr": 0.1},
+                **{"batch_size": 1, "seed": 1, "device": "cpu", "features": folder / "store", **mini},
+            },
+        ),
+        "search_prompts": (
+            lambda scores, **given: clipiqa_pyiqa.search_prompts(scores, metric=plain, **given),
+            {"scores": folder / "text.csv", "words": None, "templates": None, "seed": 1, "device": "cpu"},
+        ),
+    }
+
+
+def own_words(error: BaseException) -> str:
+    """What is wrong with an exception; empty if it is one of ours, or Python's about a call that cannot be made."""
+    if not isinstance(error, ValueError | TypeError):
+        return "its type"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)]
+    if not frames[-1].filename.startswith((OURS, HERE)):
+        return f"it came from {Path(frames[-1].filename).name}"
+    return "several lines" if str(error).count("\n") > 2 else ""
+
+
+def attempt(name: str, call: Callable[..., Any], given: Mapping[str, Any]) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            signal.alarm(5)
+            call(**given)
+    except Exception as error:
+        wrong = own_words(error)
+        if not wrong:
+            return "refused"
+        last = traceback.extract_tb(error.__traceback__)
+        ours = [f for f in last if f.filename.startswith(OURS)]
+        where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "?"
+        return f"{name}: {where}: {type(error).__name__}: {error!s:.150}: {wrong}"
+    finally:
+        signal.alarm(0)
+    return "worked"
+
+
+def stop(*_: object) -> None:
+    raise AssertionError("it takes too long")
+
+
+def test_odd_calls(calls: dict[str, tuple[Callable[..., Any], dict[str, Any]]], tmp_path: Path) -> None:
+    signal.signal(signal.SIGALRM, stop)
+    generator, outcomes, wrong = random.Random(int(os.environ.get("CLIPIQA_SEED", "7"))), Counter[str](), {}
+    folder = Path(str(calls["read_image"][1]["source"])).parent
+    odd = {**odd_tensors(), **odd_values(folder)}
+    for _ in range(400 * TIMES):
+        name = generator.choice(list(calls))
+        call, given = calls[name]
+        names = generator.sample(list(given), min(len(given), generator.choice((1, 1, 1, 2))))
+        chosen = {argument: generator.choice(list(odd)) for argument in names}
+        before = os.getcwd()
+        os.chdir(tmp_path)
+        try:
+            came_to = attempt(name, call, {**given, **{key: odd[value]() for key, value in chosen.items()}})
+        finally:
+            os.chdir(before)
+        if came_to in ("worked", "refused"):
+            outcomes[came_to] += 1
+        else:
+            wrong.setdefault(came_to, chosen)
+    print(f"\nodd calls: {dict(outcomes)}, {len(wrong)} foreign")
+    assert not wrong, "\n".join(f"{said} {chosen}" for said, chosen in sorted(wrong.items()))

@@ -1,0 +1,183 @@
+"""Readers that leave, full and closed streams, outputs that are deleted, signals: nothing is lost, and 0 means all.
+
+Each trial is a real process. ``CLIPIQA_FAULTS=20`` runs more of the ones that depend on the moment.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from forked import Forked, Job
+from PIL import Image
+
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.images.sources import find_inputs, images_in, sources_of
+from clipiqa_pyiqa.scoring.result_files import read_results
+
+TIMES = int(os.environ.get("CLIPIQA_FAULTS", "1"))
+IMAGES = 8
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("streams") / "photos"
+    folder.mkdir()
+    for number in range(IMAGES):
+        Image.new("RGB", (40, 40), (20 * number,) * 3).save(folder / f"{number}.png")
+    (folder / "broken.png").write_text("no image")  # something to say on standard error
+    return folder
+
+
+STANDIN = {"STANDIN": "1"}
+
+
+@pytest.mark.parametrize(
+    "streams",
+    [
+        {"err": "left", "out": "left"},
+        {"err": "full"},
+        {"out": "full"},
+        {"out": "closed", "err": "closed"},
+        {"stdin": "closed", "out": "closed", "err": "closed"},
+        {"out": "closed", "err": "full"},
+    ],
+    ids=str,
+)
+def test_work_that_goes_to_a_file_is_finished(
+    forked: Forked, photos: Path, tmp_path: Path, streams: dict[str, str]
+) -> None:
+    job = forked.run(["score", photos, "--out", "s.csv", "--progress"], tmp_path, variables=STANDIN, **streams)
+    assert job.code == 1  # as one of the files is no image
+    assert len(read_results(tmp_path / "s.csv")[1]) == IMAGES + 1
+    content = (tmp_path / "s.csv").read_bytes()
+    assert content.count(b"\n") == IMAGES + 2 and b"clipiqa score" not in content  # no message got in
+
+
+@pytest.mark.parametrize(
+    ("out", "code", "said"),
+    [
+        ("full", 2, "standard output: No space left on device"),
+        ("closed", 2, "standard output: Bad file descriptor"),
+        ("left", 141, ""),
+    ],
+)
+def test_text_that_goes_nowhere_is_no_success(
+    forked: Forked, photos: Path, tmp_path: Path, out: str, code: int, said: str
+) -> None:
+    good = photos / "1.png"
+    for arguments in (["score", photos, "-q"], ["prompts"], ["--version"], ["rank", "--help"], ["rank", good, "-q"]):
+        job = forked.run(arguments, tmp_path, out=out, variables=STANDIN)
+        assert job.code == code and said in job.err, (arguments, job.err)
+        assert "Traceback" not in job.err and "Exception ignored" not in job.err
+
+
+@pytest.mark.parametrize("streams", [{"out": "left"}, {"out": "full"}, {"out": "left", "err": "left"}], ids=str)
+def test_comparisons_are_written_whatever_becomes_of_their_table(
+    forked: Forked, photos: Path, tmp_path: Path, streams: dict[str, str]
+) -> None:
+    asked = ["compare", "-m", "entropy", "-d", photos, "--out", "c", "--no-report", "--bootstrap", "0"]
+    job = forked.run(asked, tmp_path, **streams)
+    assert job.code == 1 and "Traceback" not in job.err, job.err
+    assert ("cannot write to standard output: No space" in job.err) == (streams["out"] == "full")
+    assert list((tmp_path / "c/scores").iterdir()) and list((tmp_path / "c").glob("*.csv"))
+
+
+def test_a_table_that_is_lost_is_told_though_its_files_are_complete(
+    forked: Forked, photos: Path, tmp_path: Path
+) -> None:
+    asked = ["rank", photos / "0.png", photos / "1.png", "--out", "r", "-q"]
+    job = forked.run(asked, tmp_path, out="full", variables=STANDIN)
+    assert job.code == 2 and "what goes to files is complete" in job.err
+    assert (tmp_path / "r/summary.json").exists()
+    assert forked.run([*asked, "--resume"], tmp_path, out="left", variables=STANDIN).code == 0
+
+
+def wait_for(there: Path, job: Job) -> None:
+    end = time.monotonic() + 20
+    while not there.exists():
+        assert time.monotonic() < end, job.err
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("delete", ["journal", "folder"])
+def test_an_output_that_is_deleted_is_no_success(forked: Forked, photos: Path, tmp_path: Path, delete: str) -> None:
+    (tmp_path / "results").mkdir()
+    variables = {**STANDIN, "STANDIN_SECONDS": "0.1"}
+    job = forked.start(["score", photos, "--out", "results/scores.csv"], tmp_path, variables=variables)
+    wait_for(journal := tmp_path / "results/scores.csv.part.jsonl", job)
+    journal.unlink() if delete == "journal" else (tmp_path / "results").rename(tmp_path / "away")
+    assert job.wait() == 2 and job.err.count("clipiqa score: error: ") == 1, job.err
+    assert "scored, " not in job.err
+
+
+@pytest.mark.parametrize("command", ["score", "rank", "sweep"])
+def test_signals_say_the_same_in_every_command(forked: Forked, photos: Path, tmp_path: Path, command: str) -> None:
+    """Ctrl-C and SIGTERM at any moment: one sentence, and 130 or 143."""
+    outcomes: Counter[int] = Counter()
+    for trial in range(2 * TIMES):
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            out = tmp_path / f"{number}-{trial}{'.csv' if command == 'score' else ''}"
+            file = out if command == "score" else out / "scores.csv"
+            variables = {**STANDIN, "STANDIN_STALL": "2"}
+            job = forked.start([command, photos, "--out", out], tmp_path, variables=variables)
+            wait_for(file.with_name(f"{file.name}.part.jsonl"), job)
+            time.sleep(0.05 * trial)
+            job.kill(number)
+            outcomes[job.wait()] += 1
+            assert job.code == code and "Traceback" not in job.err, job.err
+            assert job.err.count("interrupted: ") == 1 and "--resume goes on from here" in job.err
+    print(f"\n{command}: signals {dict(outcomes)}")
+
+
+def test_signals_before_and_after_the_work(forked: Forked, photos: Path, tmp_path: Path) -> None:
+    for trial in range(5 * TIMES):
+        job = forked.start(["prompts", "quality"], tmp_path)
+        time.sleep(0.02 + 0.01 * trial)
+        job.kill(signal.SIGTERM)
+        assert job.wait() in (0, 143, -15) and "Traceback" not in job.err, job.err
+
+
+class TestUnreadableFolders:
+    """The tests may run as root, who can read everything: so ``scandir`` says that it cannot."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        for name in ("a.png", "shut/b.png"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            Image.new("RGB", (40, 40)).save(tmp_path / name)
+        scandir = os.scandir
+
+        def refuse(path: object = ".") -> object:
+            if str(path).endswith("shut"):
+                raise PermissionError(13, "Permission denied", str(path))
+            return scandir(path)  # type: ignore[call-overload]
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        return tmp_path
+
+    def test_they_are_named(self, folder: Path) -> None:
+        inputs = find_inputs([str(folder)])
+        assert inputs.paths == [str(folder / "a.png")]
+        problem = f"the folder '{folder}/shut' cannot be read: Permission denied"
+        assert inputs.problems == {f"{folder}/shut": problem}
+        assert [source.name for source in sources_of(folder)] == [str(folder / "a.png"), f"{folder}/shut"]
+        with pytest.raises(ValueError, match=r"shut' cannot be read: Permission denied\."):
+            list(images_in(folder))
+
+    def test_they_count_as_failures(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from standin import Brightness
+
+        from clipiqa_pyiqa.cli.options import model
+
+        monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
+        out = folder.parent / f"{folder.name}.csv"
+        assert main(["score", str(folder), "--out", str(out)]) == 1
+        assert "1 scored, 1 failed" in capsys.readouterr().err
+        assert {Path(row.path).name: bool(row.error) for row in read_results(out)[1]} == {"a.png": False, "shut": True}

@@ -1,0 +1,146 @@
+"""Memory of decoding: shared in the order of the images, refused where it can never suffice; large images in parts."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import ImageError
+from clipiqa_pyiqa.images import batches, limit_memory, memory, prefetch, read_image, reader
+
+SIDE = 40
+NEED = memory.DECODING * SIDE * SIDE
+
+
+@pytest.fixture(autouse=True)
+def usual_limit() -> Iterator[None]:
+    yield
+    limit_memory(None)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[str]:
+    paths = [str(tmp_path / f"{number:02}.png") for number in range(24)]
+    for number, path in enumerate(paths):
+        Image.effect_noise((SIDE, SIDE), 20 + number).convert("RGB").save(path)
+    return paths
+
+
+def test_the_usual_limit_is_half_of_what_there_is() -> None:
+    limit_memory(None)
+    assert 1 << 27 < memory.memory_limit() < 1 << 45
+
+
+@pytest.mark.parametrize("images_at_once", [1, 1.9, 3, 1000])
+def test_threads_share_it_in_order(photos: list[str], monkeypatch: pytest.MonkeyPatch, images_at_once: float) -> None:
+    limit_memory(int(NEED * images_at_once))
+    used, most, lock = 0, 0, threading.Lock()
+
+    def read(path: str) -> reader.ImageRecord:
+        nonlocal used, most
+        time.sleep(random.uniform(0, 0.004))
+        record = read_image(path)
+        return record
+
+    budgets: list[memory.Budget] = []
+
+    class Watched(memory.Budget):
+        def __init__(self) -> None:
+            super().__init__()
+            budgets.append(self)
+
+        def _set(self, ticket: memory.Ticket, size: int) -> None:
+            nonlocal most
+            super()._set(ticket, size)
+            with lock:
+                most = max(most, self._used)
+
+    monkeypatch.setattr(batches, "Budget", Watched)
+    found = list(prefetch(read, photos, workers=4))
+    assert [item for item, _ in found] == photos
+    assert all(isinstance(record, reader.ImageRecord) for _, record in found)
+    assert 0 < most <= NEED * images_at_once and budgets[0]._used == 0
+
+
+def test_failures_and_other_pictures_keep_nothing(photos: list[str], tmp_path: Path) -> None:
+    limit_memory(NEED)
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(Path(photos[0]).read_bytes()[:200])
+    mixed = [photos[0], str(bad), "missing.png", *photos[1:4], str(bad), photos[5]]
+    found = [isinstance(image, ImageError) for _, image in prefetch(read_image, mixed, workers=4)]
+    assert found == [False, True, True, False, False, False, True, False]
+    assert len(list(prefetch(lambda number: torch.zeros(3, 4, 4), range(9), workers=3))) == 9
+
+
+def test_leaving_early_ends_the_threads(photos: list[str]) -> None:
+    limit_memory(NEED)
+    images = prefetch(read_image, photos, workers=4)
+    next(images)
+    closing = threading.Thread(target=images.close)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+
+
+def test_what_needs_more_than_there_is_is_refused(photos: list[str], tmp_path: Path) -> None:
+    limit_memory(NEED - 1)
+    with pytest.raises(ImageError, match=r"40×40 pixels.* GB may be taken: allow more with --memory"):
+        read_image(photos[0])
+    out = tmp_path / "large.png"
+    Image.new("1", (12_000, 12_000)).save(out)  # 18 MB of black, 1.3 GB to decode
+    limit_memory(1_000_000_000)
+    with pytest.raises(ImageError, match="12000×12000"):
+        read_image(out)
+
+
+def test_the_option(photos: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from standin import Brightness
+
+    from clipiqa_pyiqa.cli.options import model
+
+    monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
+    assert main(["score", *photos, "--memory", "500M", "--format", "csv"]) == 0
+    assert memory.memory_limit() == 500_000_000
+    for wrong in ("", "x", "-1G", "1e400G", "NaN", "5", "G"):
+        with pytest.raises(SystemExit):
+            main(["score", *photos, f"--memory={wrong}"])
+        assert "such as 2G" in capsys.readouterr().err
+
+
+def pictures() -> Iterator[tuple[str, Image.Image]]:
+    noise = np.random.default_rng(0).integers(0, 256, (97, 61, 4), dtype=np.uint8)
+    rgba = Image.fromarray(noise)
+    yield from ((mode, rgba.convert(mode)) for mode in ("RGB", "RGBA", "L", "LA", "1", "P", "CMYK"))
+    see_through = rgba.convert("RGB").quantize(16)
+    see_through.info["transparency"] = 3
+    yield "P with transparency", see_through
+    yield "I;16", Image.fromarray(noise[..., :2].astype(np.uint16)[..., 0] * 257)
+
+
+@pytest.mark.parametrize(
+    ("kind", "picture"), list(pictures()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_large_images_are_converted_in_parts(
+    kind: str, picture: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ("a.tif" if kind == "CMYK" else "a.png")
+    picture.save(path)
+    whole = read_image(path)
+    monkeypatch.setattr(reader, "_STRIP", 61 * 10 + 3)
+    parts = read_image(path)
+    assert torch.equal(whole.pixels, parts.pixels) and whole.converted == parts.converted
+
+
+@pytest.mark.parametrize("turn", list(reader._TURNS))
+def test_turns_are_those_of_pil(turn: Image.Transpose) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (33, 47, 3), dtype=np.uint8)
+    assert np.array_equal(reader._TURNS[turn](pixels), np.asarray(Image.fromarray(pixels).transpose(turn)))

@@ -1,0 +1,123 @@
+"""The page of maps: self-contained, safe, and working by pointer and keyboard in a real browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clipiqa_pyiqa.maps.results import PhotoMap, PhotoMaps, Question
+
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Two photos, 3×4 places each; the first ascends from place to place, the second question is its opposite."""
+    folder, maps = tmp_path_factory.mktemp("photos"), []
+    for name in ("a.png", f"{EVIL.replace('/', '')}\u202e.png"):
+        Image.new("RGB", (128, 110), (200, 90, 40)).save(folder / name)
+        rising = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+        scores = np.stack([rising, 1 - rising])
+        questions = (Question("sharpness", "Blurry photo.", "Sharp photo."), Question(EVIL, EVIL, "</script>"))
+        score = np.array([0.75, 0.25], np.float32)
+        maps.append(PhotoMap(str(folder / name), questions, score, scores, scores, 110, 128, 0, 32))
+    provenance = {"metric": "clipiqa", "backbone": "mini", "weights": "x", "version": "1", "map": "places of 32 px"}
+    return PhotoMaps(provenance, maps, {"b.png": f"'{EVIL}' does not exist."}).page()
+
+
+def test_it_needs_nothing_else_and_escapes_names(page: str) -> None:
+    assert EVIL not in page and page.count("</script>") == 2
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
+    assert re.search(r"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-[^']+';", page)
+    assert page.count("<script>") == 1 and page.count('<script type="application/json"') == 1
+    assert "\u202e" not in page  # what turns a reader's view is spelt out
+    assert re.search(r"0\.75</td>", page)  # the numbers are there without JavaScript, too
+
+
+DRIVER = """
+const frame = document.querySelector("iframe");
+frame.addEventListener("load", () => {
+  const page = frame.contentDocument, view = page.querySelector(".view"), told = view.parentElement;
+  const here = () => [...told.querySelectorAll("td.here")].map((cell) => cell.textContent);
+  const text = (name) => told.querySelector(name).textContent;
+  const pixel = () => [...view.querySelector("canvas").getContext("2d").getImageData(30, 20, 1, 1).data];
+  const key = (name) => view.dispatchEvent(new frame.contentWindow.KeyboardEvent("keydown",
+    { key: name, bubbles: true, cancelable: true }));
+  const set = (id, value) => {
+    page.getElementById(id).value = value;
+    page.getElementById(id).dispatchEvent(new frame.contentWindow.Event("input", { bubbles: true }));
+  };
+  const seen = { width: page.documentElement.clientWidth, overflow: page.documentElement.scrollWidth };
+  seen.outlined = text(".outlined");
+  set("threshold", 0.3);
+  seen.lower = text(".outlined");
+  const box = view.getBoundingClientRect();
+  view.dispatchEvent(new frame.contentWindow.PointerEvent("pointermove",
+    { clientX: box.left + box.width * 0.9, clientY: box.top + 2, bubbles: true }));
+  seen.pointed = here();
+  view.dispatchEvent(new frame.contentWindow.PointerEvent("pointerleave", {}));
+  seen.left = here();
+  view.focus();
+  seen.focused = page.activeElement === view;
+  key("Home");
+  key("Home");
+  seen.home = here();
+  seen.stays = !key("ArrowDown"); // the page does not scroll
+  seen.down = here();
+  key("ArrowLeft");
+  seen.wall = here();
+  key("End");
+  seen.end = [here(), text(".place")];
+  key("Escape");
+  seen.gone = here();
+  seen.opaque = pixel()[3];
+  set("strength", 0);
+  seen.plain = [pixel()[3], view.classList.contains("grey")];
+  page.querySelectorAll("input[name=question]")[1].click();
+  seen.other = text(".outlined");
+  seen.low = page.getElementById("low").textContent;
+  seen.reachable = [...page.querySelectorAll("input, .view")].every((one) => one.tabIndex >= 0);
+  document.body.insertAdjacentHTML("beforeend", "<pre id=seen></pre>");
+  document.getElementById("seen").textContent = JSON.stringify(seen);
+});
+frame.srcdoc = document.getElementById("source").textContent;
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser(page: str, tmp_path: Path, width: int) -> None:
+    """Pointer, arrow keys, sliders and questions; the page is never wider than its window, which a frame stands for."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+    frame = f'<iframe style="width: {width}px; height: 900px; border: 0"></iframe>'
+    source = f'<textarea id="source" hidden>{html.escape(page)}</textarea>'
+    (tmp_path / "outer.html").write_text(f"<!doctype html><meta charset=utf-8>{frame}{source}<script>{DRIVER}</script>")
+    command = [
+        *(chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"),
+        *("--window-size=1400,1000", "--enable-logging=stderr", "--dump-dom", f"file://{tmp_path}/outer.html"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line and "willReadFrequently" not in line]
+    assert not complaints, complaints
+    said = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert said, done.stdout[-2000:]
+    seen = json.loads(html.unescape(said[1]))
+    assert seen["width"] <= width and seen["overflow"] <= seen["width"]
+    assert seen["outlined"] == "6 of 12 places (50 %) have sharpness below 0.50."
+    assert seen["lower"] == "4 of 12 places (33 %) have sharpness below 0.30."
+    assert seen["pointed"] == ["0.27", "0.73"] and seen["left"] == ["–", "–"]
+    assert seen["focused"] and seen["home"] == ["0.00", "1.00"] and seen["stays"]
+    assert seen["down"] == seen["wall"] == ["0.36", "0.64"]
+    assert seen["end"] == [["1.00", "0.00"], "Place 4 from the left, 3 from above: sharpness 1.00."]
+    assert seen["gone"] == ["–", "–"] and 140 < seen["opaque"] < 170 and seen["plain"] == [0, False]
+    assert seen["other"] == f"4 of 12 places (33 %) have {EVIL} below 0.30." and seen["low"] == f"0 {EVIL}"
+    assert seen["reachable"]

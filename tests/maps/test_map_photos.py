@@ -1,0 +1,219 @@
+"""Maps of photos: what the command leaves behind, what stands in it, and bad photos that cost only their picture."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from distortions import blurred
+from matplotlib.axes import Axes
+from PIL import Image
+
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, draw_maps
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.figures.demonstration import PHOTOS
+from clipiqa_pyiqa.images import read_image
+from clipiqa_pyiqa.maps import PhotoMaps, smoothed
+from clipiqa_pyiqa.maps.picture import overlay
+from clipiqa_pyiqa.prompts.learned import PromptLearner
+
+QUESTIONS = ["sharpness", ("Crisp photo.", "Hazy photo.")]
+
+
+@pytest.fixture(scope="module")
+def metric() -> CLIPIQA:
+    return CLIPIQA(backbone="mini").eval()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo whose left half is blurred, one of an odd name and size, one that is none, and one that is too small."""
+    folder = tmp_path_factory.mktemp("photos")
+    photo = Image.open(PHOTOS / "oakland-zoo-otters.jpg").convert("RGB").resize((256, 144))
+    photo.crop((0, 0, 70, 101)).save(folder / "a <b>&$x$.png")
+    photo.paste(blurred(photo, 3).crop((0, 0, 128, 144)), (0, 0))
+    photo.save(folder / "half.png")
+    (folder / "broken.jpg").write_bytes(b"no image")
+    Image.new("RGB", (31, 60)).save(folder / "small.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def maps(metric: CLIPIQA, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[PhotoMaps, Path]:
+    out = tmp_path_factory.mktemp("out") / "maps"
+    return draw_maps(metric, photos, QUESTIONS, out=out, html=True, device="cpu"), out
+
+
+def test_numbers_are_those_of_the_metric(metric: CLIPIQA, photos: Path, maps: tuple[PhotoMaps, Path]) -> None:
+    found, out = maps
+    assert [Path(one.path).name for one in found.maps] == ["a <b>&$x$.png", "half.png"]
+    x = read_image(photos / "half.png").pixels[None].float() / 255
+    with torch.no_grad():
+        places, score = metric.score_map(x, QUESTIONS)[0], metric(x, QUESTIONS, aggregate=None)[0]
+    with np.load(out / "half.npz") as file:
+        kept = {key: file[key] for key in file.files}
+    assert set(kept) == set(
+        ["questions", "score", "scores", "places", "rows", "columns", "step", "size", "path", "provenance"]
+    )
+    assert kept["questions"].tolist() == ["sharpness", "Crisp photo.|Hazy photo."]
+    np.testing.assert_allclose(kept["places"], places, atol=1e-6)
+    np.testing.assert_allclose(kept["scores"], smoothed(places[None])[0], atol=1e-6)
+    np.testing.assert_allclose(kept["score"], score, atol=1e-6)
+    assert kept["rows"].tolist() == [16, 48, 80, 112] and kept["columns"].tolist() == list(range(16, 256, 32))
+    assert kept["size"].tolist() == [144, 256] and kept["path"] == str(photos / "half.png")
+    said = json.loads(str(kept["provenance"]))
+    assert said["backbone"] == "mini" and said["map"] == "places of 32 px, each the mean of 3×3"
+    assert said["prompts"] == "Sharp photo.|Blurry photo.; Crisp photo.|Hazy photo."
+    sharpness = found.maps[1].scores[0]
+    assert sharpness[:, :3].max() < sharpness[:, 5:].min()  # the blurred half is told apart
+    worst, tenth, share = found.maps[1].statistics[0]
+    assert worst == sharpness.min() and worst <= tenth <= np.median(sharpness)
+    assert share == pytest.approx((sharpness < 0.5).mean())
+
+
+def test_bad_photos_are_named_and_cost_only_their_picture(photos: Path, maps: tuple[PhotoMaps, Path]) -> None:
+    found, out = maps
+    assert sorted(Path(path).name for path in found.failed) == ["broken.jpg", "small.png"]
+    assert "too small" in found.failed[str(photos / "small.png")]
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("a-b-x.npz", "a-b-x.png", "half.npz", "half.png", "maps.html")
+    ]
+
+
+def test_the_picture(maps: tuple[PhotoMaps, Path]) -> None:
+    """A panel for the photo and each question, with scores and words; nothing is read as mathematics."""
+    found, out = maps
+    figure = found.figure(found.maps[0])
+    figure.draw_without_rendering()
+    said = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
+    first = found.maps[0]
+    assert {"a <b>&$x$.png", "70×101 px", f"sharpness {first.score[0]:.2f}", "Blurry photo.", "Sharp photo."} <= said
+    assert any(re.fullmatch(r"clipiqa, mini, weights bundled \w{8}, places of 32 px,.*", text) for text in said)
+    panels = [axes for axes in figure.axes if axes.get_images()]
+    assert len(panels) == 3 and isinstance(panels[0], Axes)
+    widths = [panel.get_position().width for panel in panels]
+    assert max(widths) - min(widths) < 1e-3
+    with Image.open(out / "half.png") as picture:
+        assert picture.width > 1000
+
+
+def test_colours_lie_where_their_places_are(maps: tuple[PhotoMaps, Path]) -> None:
+    """In the middle of a place of a grey photo there is its colour, mixed with the grey."""
+    import matplotlib
+
+    one = maps[0].maps[1]
+    mixed = np.asarray(overlay(Image.new("RGB", (512, 288), (255, 255, 255)), one.scores[0], 2 * one.step)) / 255
+    colour = np.array(matplotlib.colormaps["viridis"](float(one.scores[0, 1, 5]))[:3])
+    np.testing.assert_allclose(mixed[96, 352], 0.38 + 0.62 * colour, atol=0.03)
+
+
+@pytest.mark.parametrize("format", ["svg", "pdf"])
+def test_other_formats(metric: CLIPIQA, maps: tuple[PhotoMaps, Path], tmp_path: Path, format: str) -> None:
+    found, (whole, again) = maps[0], (tmp_path / "whole", tmp_path / "again")
+    one = PhotoMaps(found.provenance, found.maps[1:])
+    for folder in (whole, again):
+        one.save(folder, format=format)  # type: ignore[arg-type]
+    content = (whole / f"half.{format}").read_bytes()
+    assert content == (again / f"half.{format}").read_bytes()  # no date in it
+    if format == "svg":
+        ElementTree.fromstring(content)
+    else:
+        assert content.startswith(b"%PDF")
+    with pytest.raises(CLIPIQAError, match="exists already"):
+        one.save(whole, format=format)  # type: ignore[arg-type]
+    one.save(whole, format=format, overwrite=True)  # type: ignore[arg-type]
+
+
+def test_its_own_pictures_are_no_photos(metric: CLIPIQA, photos: Path, tmp_path: Path) -> None:
+    """A folder for results within that of the photos, twice; and a photo that is named twice."""
+    (tmp_path / "half.png").write_bytes((photos / "half.png").read_bytes())
+    for overwrite in (False, True):
+        given = [tmp_path, tmp_path / "half.png"]
+        found = draw_maps(metric, given, out=tmp_path / "maps", overwrite=overwrite, device="cpu")
+        assert [one.path for one in found.maps] == [str(tmp_path / "half.png")]
+    named = draw_maps(metric, tmp_path / "maps/half.png", out=tmp_path / "maps/more", device="cpu")
+    assert len(named.maps) == 1
+    with pytest.raises(CLIPIQAError, match="is one of the inputs and is not replaced"):
+        draw_maps(metric, tmp_path / "half.png", out=tmp_path, device="cpu")
+    with pytest.raises(CLIPIQAError, match="there is nothing to map"):
+        draw_maps(metric, tmp_path / "maps", out=tmp_path, device="cpu")
+
+
+def test_equal_names_and_one_of_ours(metric: CLIPIQA, photos: Path, tmp_path: Path) -> None:
+    """Photos of the same name in two folders, one whose name is the page's, and a photo that has gone by saving."""
+    for name in ("x/half.png", "y/half.png", "y/maps.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((photos / "half.png").read_bytes())
+    found = draw_maps(metric, [tmp_path / "x", tmp_path / "y"], device="cpu")
+    (tmp_path / "x/half.png").unlink()
+    found.save(tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"half.png", "half-2.png", "maps-2.png"}
+
+
+def test_learned_prompts(compact: Path, photos: Path, tmp_path: Path) -> None:
+    plus = CLIPIQA("clipiqa+", backbone="mini", clip_weights=compact, pretrained=False).train()
+    assert isinstance(plus.prompt_learner, PromptLearner)
+    found = draw_maps(plus, photos / "half.png", None, device="cpu")
+    (one,) = found.maps
+    assert [question.name for question in one.questions] == ["clipiqa+"] and one.questions[0].low == "low"
+    assert "learned" in found.provenance["prompts"]
+
+
+@pytest.fixture
+def clipiqa(capfd: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
+    def run(*arguments: str | Path) -> SimpleNamespace:
+        code = main(["map", *map(str, arguments)])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return SimpleNamespace(code=code, out=out, err=err)
+
+    return run
+
+
+def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "maps"
+    options = ("-b", "mini", "--device", "cpu", "-q", "-o", out)
+    done = clipiqa(photos / "h*.png", "missing.png", "-p", "sharpness", "pyiqa", *options, "--html", "--format", "svg")
+    assert done.code == 1 and "'missing.png' does not exist" in done.err
+    assert [line.split()[1] for line in done.out.splitlines()[1:]] == ["sharpness", "pyiqa"]
+    assert sorted(path.name for path in out.iterdir()) == ["half.npz", "half.svg", "maps.html"]
+    again = clipiqa(photos / "half.png", *options)
+    assert again.code == 2 and "half.npz' exists already: pass --overwrite" in again.err
+    assert clipiqa(photos / "half.png", *options, "--overwrite", "--no-smooth").code == 0
+    assert "3×3" not in str(np.load(out / "half.npz")["provenance"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--window", "31"], "window=31 is no window: pass a whole number of at least 32 px"),
+        (["--window", "64", "--stride", "0"], "stride=0 is no step from window to window"),
+        (["--stride", "8"], "stride=8 is the step from window to window: pass window= with it"),
+        (["--scale", "0.5"], "scale=0.5 enlarges nothing: pass a number from 1 to 8"),
+        (["--scale", "nan"], "scale=nan enlarges nothing"),
+        (["--scale", "2", "--window", "64"], "are two ways to a finer map"),
+        (["--pos-embedding", "fixed"], "'fixed' sees the middle of the image at 224 px, so there is no map"),
+        (["-p", "sharp"], "unknown prompt pair 'sharp'"),
+        (["--html"], "a page needs a folder"),
+        (["--max-side", "8"], "max_side must be at least 32"),
+        (["--learned-prompts", "clipiqa+", "-p", "quality"], "is a question of its own"),
+    ],
+)
+def test_bad_input(clipiqa: Callable[..., SimpleNamespace], photos: Path, arguments: list[str], said: str) -> None:
+    done = clipiqa(photos / "half.png", *arguments, "-b", "mini", "-q", "--device", "cpu")
+    assert done.code == 2 and said in done.err and done.err.count("\n") == 1 and not done.out
+
+
+def test_nothing_to_map(clipiqa: Callable[..., SimpleNamespace], tmp_path: Path, photos: Path) -> None:
+    assert clipiqa(tmp_path / "no").code == 2
+    done = clipiqa(photos / "broken.jpg", "-b", "mini", "-q", "-o", tmp_path / "maps", "--html")
+    assert done.code == 1 and not done.out and not list((tmp_path / "maps").iterdir())
+    done = clipiqa(photos / "half.png", "-b", "mini", "-q", "--window", "145")
+    assert done.code == 1 and "the window of 145 px is larger than the image of 256×144 px" in done.err

@@ -1,0 +1,366 @@
+"""Results by shard: every image once, names that do not meet, what is skipped, dealt out, merged and filtered."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas
+import pyarrow
+import pytest
+from pyarrow import parquet
+from shard_makers import header_at, picture, samples, save_parquet, save_tar
+from standin import Brightness
+
+import clipiqa_pyiqa
+from clipiqa_pyiqa import CLIPIQA, filter_shards, merge_shards, score_sources
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.cli.options import model
+from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.files.locking import locked
+from clipiqa_pyiqa.scoring import read_results
+from clipiqa_pyiqa.scoring.sharded.jobs import Part
+
+LEVELS = {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """Three shards of seven images of known brightness."""
+    for name, greys in LEVELS.items():
+        save_tar(tmp_path / f"lake/{name}.tar", samples(greys))
+    return tmp_path / "lake"
+
+
+def score(sources: Any, out: Path, **options: Any) -> Any:
+    return score_sources(Brightness(), sources, out=out, device="cpu", workers=2, **options)
+
+
+def frame(out: Path) -> pandas.DataFrame:
+    return pandas.concat([pandas.read_parquet(path) for path in sorted(out.rglob("*.parquet"))])
+
+
+class TestResults:
+    def test_a_file_for_each_shard_with_all_that_is_known_of_it(self, lake: Path, tmp_path: Path) -> None:
+        done = score([f"{lake}/{{a,b}}/*.tar"], tmp_path / "out", keep=["caption", "n", "tags", "width"])
+        written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+        assert written == ["a/000.parquet", "a/001.parquet", "b/000.parquet"]
+        table = pandas.read_parquet(tmp_path / "out/a/000.parquet")
+        assert list(table.path) == [f"{lake}/a/000.tar::{n:04d}.png" for n in range(3)]
+        assert np.allclose(table.quality, [0, 0.2, 0.4]) and list(table.caption) == ["grey 0", "grey 51", "grey 102"]
+        assert list(table.n) == [0, 1, 2] and table.tags[0] == '["a"]' and list(table.kept_width) == [None] * 3
+        assert table.attrs["shard"] == f"{lake}/a/000.tar" and table.attrs["scored"] == 3
+        assert table.attrs["metric"] == "brightness" and table.columns[-1] == "metric"
+        header, rows = read_results(tmp_path / "out/a/000.parquet")
+        assert header.columns == ("quality",) and len(rows) == 3
+        assert (done.shards, done.of, done.counts.images, done.counts.failed) == (3, 3, 7, 0) and done.is_whole
+
+    def test_questions_have_columns_under_their_names(self, lake: Path, tmp_path: Path) -> None:
+        score(f"{lake}/a/000.tar", tmp_path / "out", prompts=["quality", "sharpness"])
+        table = pandas.read_parquet(tmp_path / "out/000.parquet")
+        assert np.allclose(table.sharpness, table.quality / 2)
+
+    def test_a_row_per_image_always(self, lake: Path, tmp_path: Path) -> None:
+        members = {
+            "0.png": picture(9),
+            "1.png": b"nonsense",
+            "2.png": picture(1, (8, 8)),
+            "../3.png": picture(1),
+            "4.png": b"",
+        }
+        save_tar(lake / "a/000.tar", {**members, "5.nef": b"x", "6.cr2": b"x"})
+        done = score(f"{lake}/a/000.tar", tmp_path / "out")
+        table = pandas.read_parquet(tmp_path / "out/000.parquet")
+        assert list(table.error != "") == [False, True, True, True, True] and table.quality.notna().sum() == 1
+        assert done.counts.failures == {"no image": 1, "too small": 1, "path outside": 1, "empty": 1}
+        assert done.sentences()[-1].startswith("2 skipped: .cr2, .nef; convert")
+
+    def test_loose_files_parquet_and_shards_together(self, lake: Path, tmp_path: Path) -> None:
+        (tmp_path / "one.png").write_bytes(picture(51))
+        save_parquet(tmp_path / "t.parquet", {"image": [picture(102), None], "id": [7, 8]})
+        score(
+            [tmp_path / "one.png", tmp_path / "gone.png", tmp_path / "t.parquet", f"{lake}/b/000.tar"], tmp_path / "out"
+        )
+        assert np.allclose(pandas.read_parquet(tmp_path / "out/t.parquet").quality[0], 0.4)
+        loose = pandas.read_parquet(tmp_path / "out/files-00000.parquet")
+        assert list(loose.error) == ["", f"'{tmp_path}/gone.png' does not exist."]
+
+    def test_an_empty_shard_has_a_result(self, tmp_path: Path) -> None:
+        done = score(save_tar(tmp_path / "0.tar", {"a.txt": b"x"}), tmp_path / "out")
+        assert done.shards == 1 and len(read_results(tmp_path / "out/0.parquet")[1]) == 0
+
+    def test_many_blocks_and_sizes_in_order(self, tmp_path: Path) -> None:
+        levels = [n % 250 for n in range(300)]
+        done = score(save_tar(tmp_path / "0.tar", samples(levels)), tmp_path / "out", keep=["n"])
+        table = pandas.read_parquet(tmp_path / "out/0.parquet")
+        assert np.allclose(table.quality, np.array(levels) / 255) and list(table.n) == list(range(300))
+        assert abs(done.quantiles([0.5]).iloc[0, 0] - np.quantile(table.quality, 0.5)) < 2e-3
+
+    def test_kept_values_of_changing_types(self, tmp_path: Path) -> None:
+        members = {}
+        for n, value in enumerate([1, "two", {"three": 3}, None]):
+            members |= {f"{n}.png": picture(n), f"{n}.json": json.dumps({"v": value}).encode()}
+        score(save_tar(tmp_path / "0.tar", members), tmp_path / "out", keep=["v"])
+        assert list(pandas.read_parquet(tmp_path / "out/0.parquet").v)[:3] == ["1", "two", '{"three": 3}']
+
+
+class TestResuming:
+    def test_finished_shards_are_skipped(self, lake: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        score(f"{lake}/{{a,b}}/*.tar", out)
+        before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
+        (out / "b/000.parquet").unlink()
+        told: list[tuple[int, int, int]] = []
+        score(f"{lake}/{{a,b}}/*.tar", out, progress=lambda *numbers: told.append(numbers))
+        assert told[-1] == (2, 3, 3)
+        assert [path.stat().st_mtime_ns == time for path, time in before.items()].count(True) == 2
+        score(f"{lake}/{{a,b}}/*.tar", out, overwrite=True, progress=lambda *numbers: told.append(numbers))
+        assert told[-1] == (7, 3, 3)
+
+    def test_a_shard_that_cannot_be_read_is_tried_again(self, lake: Path, tmp_path: Path) -> None:
+        (lake / "a/002.tar").write_bytes(b"none")
+        done = score(f"{lake}/a/*.tar", tmp_path / "out")
+        assert done.shards == 2 and not done.is_whole and "is no tar archive" in done.unread[f"{lake}/a/002.tar"]
+        assert not (tmp_path / "out/002.parquet").exists()
+        save_tar(lake / "a/002.tar", samples([1]))
+        assert score(f"{lake}/a/*.tar", tmp_path / "out").is_whole
+
+    def test_numbered_shards_whose_files_changed_are_scored_again(self, tmp_path: Path) -> None:
+        (tmp_path / "photos").mkdir()
+        for name in "ab":
+            (tmp_path / f"photos/{name}.png").write_bytes(picture(51))
+            score(tmp_path / "photos", tmp_path / "out")
+        assert len(frame(tmp_path / "out")) == 2
+
+    def test_a_result_of_another_metric_is_refused(self, lake: Path, tmp_path: Path, monkeypatch: Any) -> None:
+        score(f"{lake}/a/*.tar", tmp_path / "out")
+        monkeypatch.setenv("STANDIN_PRECISION", "fp16")
+        with pytest.raises(CLIPIQAError, match="another metric or another way: precision was fp32 and is now fp16"):
+            score(f"{lake}/a/*.tar", tmp_path / "out")
+
+    def test_a_result_of_another_shard_is_refused(self, lake: Path, tmp_path: Path) -> None:
+        score(f"{lake}/a/000.tar", tmp_path / "out")
+        with pytest.raises(CLIPIQAError, match=r"is the result of '.*a/000.tar' and not of '.*b/000.tar'"):
+            score(f"{lake}/b/000.tar", tmp_path / "out")
+
+    def test_what_is_not_ours_is_not_replaced(self, lake: Path, tmp_path: Path) -> None:
+        save_parquet(tmp_path / "out/000.parquet", {"mine": [1]})
+        for overwrite in (False, True):
+            with pytest.raises(CLIPIQAError, match="is not the result of a shard that clipiqa score wrote"):
+                score(f"{lake}/a/000.tar", tmp_path / "out", overwrite=overwrite)
+        assert parquet.read_table(tmp_path / "out/000.parquet").column_names == ["mine"]
+
+    def test_a_shard_that_another_run_has_is_left_to_it(self, lake: Path, tmp_path: Path) -> None:
+        (tmp_path / "out").mkdir()
+        with locked(tmp_path / "out/000.parquet"):
+            done = score(f"{lake}/a/*.tar", tmp_path / "out")
+        assert done.shards == 1 and done.elsewhere == 1
+
+    def test_kill(self, lake: Path, tmp_path: Path) -> None:
+        """Whatever a kill leaves, the next run makes every image's row, once."""
+        standin = Path(__file__).parents[1] / "helpers/standin.py"
+        environment = {**os.environ, "STANDIN_STALL": "3", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, str(standin), "score", f"{lake}/{{a,b}}/*.tar", "--device", "cpu", "--out"]
+        with subprocess.Popen([*command, str(tmp_path / "out")], env=environment) as process:
+            for _ in range(300):
+                if (tmp_path / "out/a/000.parquet").exists():
+                    break
+                time.sleep(0.1)
+            process.send_signal(signal.SIGKILL)
+        done = score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out", prompts="quality")
+        assert done.counts.images == 7 and frame(tmp_path / "out").path.is_unique
+
+
+class TestParts:
+    def test_every_shard_once(self, lake: Path, tmp_path: Path) -> None:
+        for part in ("1/2", "2/2"):
+            done = score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out", part=part)
+        assert done.is_whole and sorted(frame(tmp_path / "out").groupby("path").size()) == [1] * 7
+
+    def test_slurm(self) -> None:
+        slurm = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MIN": "5"}
+        assert Part.parse(None, slurm) == Part(3, 3) and Part.parse("1/2", slurm) == Part(1, 2)
+        assert Part.parse(None, {}) == Part(1, 1)
+        stepped = {**slurm, "SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_STEP": "2"}
+        assert Part.parse(None, stepped) == Part(3, 3)
+
+    @pytest.mark.parametrize("text", ["3", "0/2", "3/2", "a/b", ""])
+    def test_no_part(self, text: str) -> None:
+        with pytest.raises(CLIPIQAError, match="--part"):
+            Part.parse(text)
+
+
+class TestMerging:
+    @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+    def test_one_file(self, lake: Path, tmp_path: Path, suffix: str) -> None:
+        score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out", keep=["n"])
+        merge_shards(tmp_path / "out", tmp_path / f"all{suffix}")
+        read = {
+            ".parquet": pandas.read_parquet,
+            ".csv": pandas.read_csv,
+            ".jsonl": lambda p: pandas.read_json(p, lines=True),
+        }
+        table = read[suffix](tmp_path / f"all{suffix}")
+        assert len(table) == 7 and np.allclose(
+            table.quality * 255, [grey for greys in LEVELS.values() for grey in greys]
+        )
+        if suffix == ".parquet":
+            assert len(read_results(tmp_path / "all.parquet")[1]) == 7
+
+    def test_what_cannot_be_merged(self, lake: Path, tmp_path: Path) -> None:
+        with pytest.raises(CLIPIQAError, match="takes a folder of results by shard"):
+            merge_shards(tmp_path / "none")
+        with pytest.raises(CLIPIQAError, match="holds no results by shard"):
+            merge_shards(lake)
+        score(f"{lake}/a/*.tar", tmp_path / "out")
+        with pytest.raises(CLIPIQAError, match="lies among the results"):
+            merge_shards(tmp_path / "out", tmp_path / "out/all.parquet")
+        merge_shards(tmp_path / "out")
+        with pytest.raises(CLIPIQAError, match="exists already"):
+            merge_shards(tmp_path / "out")
+
+
+class TestFiltering:
+    def test_members_byte_for_byte_with_their_sidecars(self, lake: Path, tmp_path: Path) -> None:
+        score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out")
+        done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0.39, below=0.9)
+        assert (done.kept, done.images, done.members, done.shards) == (3, 7, 9, 2)
+        for name, wanted in (("a/000", ["0002"]), ("a/001", ["0000", "0001"])):
+            with tarfile.open(lake / f"{name}.tar") as old, tarfile.open(tmp_path / f"kept/{name}.tar") as new:
+                members = new.getmembers()
+                assert [m.name for m in members] == [f"{w}.{s}" for w in wanted for s in ("png", "json", "txt")]
+                for member in members:
+                    content = [archive.extractfile(member.name).read() for archive in (old, new)]  # type: ignore[union-attr]
+                    assert content[0] == content[1]
+        again = filter_shards(tmp_path / "out", tmp_path / "kept", above=0.39, below=0.9)
+        assert (again.kept, again.earlier) == (3, 2)
+        with pytest.raises(CLIPIQAError, match="chosen another way"):
+            filter_shards(tmp_path / "out", tmp_path / "kept", above=0.5)
+
+    def test_rows_of_parquet_and_any_column(self, tmp_path: Path) -> None:
+        schema = pyarrow.schema({"image": pyarrow.binary(), "id": pyarrow.int8()}, metadata={"huggingface": "{}"})
+        save_parquet(
+            tmp_path / "t.parquet", {"image": [picture(n * 50) for n in range(5)], "id": list(range(5))}, schema
+        )
+        score(tmp_path / "t.parquet", tmp_path / "out", keep=["id"])
+        filter_shards(tmp_path / "out", tmp_path / "kept", above=3, column="id")
+        table = parquet.read_table(tmp_path / "kept/t.parquet")
+        assert table["id"].to_pylist() == [3, 4] and table.schema.equals(schema, check_metadata=False)
+        assert table.schema.metadata[b"huggingface"] == b"{}" and table["image"][0].as_py() == picture(150)
+
+    def test_bad_input(self, lake: Path, tmp_path: Path) -> None:
+        with pytest.raises(CLIPIQAError, match="holds no results by shard"):
+            filter_shards(lake, tmp_path / "kept", above=0)
+        score([f"{lake}/a/000.tar", f"{lake}/a/001.tar"], tmp_path / "out")
+        with pytest.raises(CLIPIQAError, match="say which images are kept"):
+            filter_shards(tmp_path / "out", tmp_path / "kept")
+        with pytest.raises(CLIPIQAError, match=r"no column 'x' .*: its columns are path, quality"):
+            filter_shards(tmp_path / "out", tmp_path / "kept", above=0, column="x")
+        with pytest.raises(CLIPIQAError, match="holds string, but numbers are compared"):
+            filter_shards(tmp_path / "out", tmp_path / "kept", above=0, column="path")
+        (lake / "a/000.tar").unlink()
+        done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0)
+        assert done.shards == 1 and done.problems == {f"{lake}/a/000.tar": f"'{lake}/a/000.tar' does not exist."}
+
+    def test_loose_files_are_counted(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(picture(51))
+        score(tmp_path / "a.png", tmp_path / "out")
+        assert filter_shards(tmp_path / "out", tmp_path / "kept", above=0).not_copied == 1
+
+
+class TestEmbeddings:
+    def test_scores_of_stored_features(self, compact: Path, tmp_path: Path) -> None:
+        metric = CLIPIQA(backbone="mini", clip_weights=compact, aggregate=None, prompts=["quality", "sharpness"])
+        features = np.random.default_rng(0).normal(size=(6, 64)).astype(np.float16)
+        (tmp_path / "cr/img_emb").mkdir(parents=True)
+        np.save(tmp_path / "cr/img_emb/img_emb_0.npy", features)
+        save_parquet(tmp_path / "cr/metadata/metadata_0.parquet", {"caption": list("abcdef")})
+        options: dict[str, Any] = {"embeddings": True, "device": "cpu"}
+        score_sources(metric, tmp_path / "cr", out=tmp_path / "out", keep=["caption"], **options)
+        table = pandas.read_parquet(tmp_path / "out/img_emb_0.parquet")
+        import torch
+
+        units = torch.nn.functional.normalize(torch.from_numpy(features).float(), dim=1)
+        assert np.allclose(table[["quality", "sharpness"]], metric.score(units).numpy(), atol=1e-6)
+        assert list(table.caption) == list("abcdef") and "CLIP's own 224 px" in table.attrs["views"]
+        np.save(tmp_path / "cr/img_emb/img_emb_0.npy", features[:, :32])
+        done = score_sources(metric, tmp_path / "cr", out=tmp_path / "other", **options)
+        assert "features of shape (6, 32), but mini has 64 per image" in next(iter(done.unread.values()))
+
+
+class TestCommand:
+    @pytest.fixture
+    def clipiqa(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
+        monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
+
+        def run(*arguments: str | Path) -> SimpleNamespace:
+            code = main(list(map(str, arguments)))
+            out, err = capfd.readouterr()
+            assert "Traceback" not in err
+            return SimpleNamespace(code=code, out=out, err=err)
+
+        return run
+
+    def test_score_merge_and_rank(self, clipiqa: Any, lake: Path, tmp_path: Path) -> None:
+        ran = clipiqa(
+            "score", f"{lake}/{{a,b}}/{{000..001}}.tar", "--keep", "n", "--out", tmp_path / "out", "--device", "cpu"
+        )
+        assert ran.code == 1 and "no result: '" in ran.err and "b/001.tar' does not exist" in ran.err
+        ran = clipiqa("score", f"{lake}/{{a,b}}/*.tar", "--keep", "n", "--out", tmp_path / "out", "--device", "cpu")
+        assert ran.code == 0 and "7 images: 7 scored, 0 failed" in ran.err and "50 %" in ran.err
+        ran = clipiqa("score", "--merge", tmp_path / "out", "--out", tmp_path / "all.csv")
+        assert ran.code in (0, 1) and len(pandas.read_csv(tmp_path / "all.csv")) == 7
+        ran = clipiqa("rank", tmp_path / "out", "--above", "0.5", "--write-shards", tmp_path / "kept")
+        assert ran.code == 0 and "3 of 7 images kept, in 2 new shards" in ran.err
+
+    def test_shards_into_one_plain_file_and_on_the_terminal(self, clipiqa: Any, lake: Path, tmp_path: Path) -> None:
+        ran = clipiqa("score", f"{lake}/a/{{000..001}}.tar", "--out", tmp_path / "s.csv", "--device", "cpu")
+        assert ran.code == 0 and len(pandas.read_csv(tmp_path / "s.csv")) == 5
+        ran = clipiqa("score", f"{lake}/*/*.tar", "--out", tmp_path / "s.csv", "--resume", "--device", "cpu")
+        assert "2 scored, 0 failed" in ran.err and "5 done before" in ran.err
+        assert clipiqa("score", f"{lake}/a/000.tar", "--device", "cpu").out.count("000.tar::") == 3
+
+    def test_a_damaged_shard_in_a_plain_file_is_tried_again(self, clipiqa: Any, lake: Path, tmp_path: Path) -> None:
+        shard = lake / "a/000.tar"
+        whole = shard.read_bytes()
+        shard.write_bytes(whole[: header_at(shard, "0002.png") + 600])
+        command = ("score", shard, "--out", tmp_path / "s.csv", "--device", "cpu", "--resume")
+        assert clipiqa(*command).code == 1
+        shard.write_bytes(whole)
+        assert clipiqa(*command).code == 0
+        assert list(pandas.read_csv(tmp_path / "s.csv").error.isna()) == [True] * 3
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["none/{0..9}.tar", "--out", "out"], r"nothing matches 'none/\{0..9\}.tar': there is nothing to score"),
+            (["a.tar", "--keep", "x", "--out", "s.csv"], "are for results by shard: give --out a folder"),
+            (["a.tar", "--part", "9/8", "--out", "out"], "--part is 9 of 8, but parts are numbered from 1 to 8"),
+            (["a.tar", "--merge", "out"], "--merge takes results and scores nothing"),
+            (["a.tar", "--out", "s3://bucket/out"], "which .* cannot: name a folder on a disk"),
+            (["x.npy", "--embeddings", "--out", "out"], "this metric looks at more"),
+        ],
+    )
+    def test_bad_input(
+        self, clipiqa: Any, tmp_path: Path, monkeypatch: Any, arguments: list[str], message: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        save_tar(tmp_path / "a.tar", samples([1]))
+        np.save(tmp_path / "x.npy", np.zeros((1, 4), np.float32))
+        ran = clipiqa("score", *arguments, "--device", "cpu")
+        assert ran.code == 2 and len(ran.err.strip().splitlines()) == 1
+        assert re.search(message, ran.err), ran.err
+
+
+def test_offered_by_the_front_door() -> None:
+    assert {"score_sources", "merge_shards", "filter_shards"} <= set(clipiqa_pyiqa.__all__)

@@ -1,0 +1,198 @@
+"""The page that scores in the browser, in headless Chromium: Python's scores, by keyboard, on a phone, bad files."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import importlib.util
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clipiqa_pyiqa import CLIPIQA
+
+ROOT = Path(__file__).parents[2]
+WEB = ROOT / "docs/site/web"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PHOTOS = sorted((ROOT / "clipiqa_pyiqa/data/photos").glob("*.jpg"))
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("onnxscript", reason="clipiqa-pyiqa[onnx] is not installed")
+if CHROMIUM is None:
+    pytest.skip("there is no Chromium", allow_module_level=True)
+if not (WEB / "node_modules").is_dir():
+    pytest.skip("needs `npm install` in docs/site/web, which docs/site/build.py does", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def builder() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("browser_page", ROOT / "docs/site/browser_page.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def address(builder: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The built page, served from this machine."""
+    folder = tmp_path_factory.mktemp("site")
+    assert builder.build(folder / "score")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    Handler.extensions_map = {**Handler.extensions_map, ".mjs": "text/javascript"}
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/score/index.html"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any, address: str) -> Any:
+    """One page for all tests, at a phone's width, with everything that it asked for and complained about."""
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    page.set_default_timeout(120_000)
+    page.asked, page.complaints = [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.goto(address)
+    return page
+
+
+def scored(page: Any) -> list[float]:
+    """What the page says once it has nothing left to do."""
+    page.locator("#status", has_text=re.compile("^Scored")).wait_for()  # the page's policy lets no script be a text
+    return [float(value) for value in page.eval_on_selector_all("#rows tr", "rows => rows.map(r => r.dataset.score)")]
+
+
+def choose(page: Any, path: Path) -> list[float]:
+    page.evaluate("document.getElementById('status').textContent = ''")
+    page.set_input_files("#file", path)
+    return scored(page)
+
+
+def expected(builder: ModuleType, picture: Image.Image) -> torch.Tensor:
+    x = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        return CLIPIQA(backbone="mini")(x, list(builder.QUESTIONS.values()), None)[0]
+
+
+@pytest.mark.parametrize("size", [(131, 97), (400, 300)], ids=str)
+def test_scores_equal_pythons(page, builder, tmp_path, size):
+    picture = Image.open(PHOTOS[0]).convert("RGB").resize(size)
+    picture.save(tmp_path / "photo.png")
+    found = choose(page, tmp_path / "photo.png")
+    np.testing.assert_allclose(found, expected(builder, picture), rtol=0, atol=1e-3)
+    shown = page.evaluate("(() => { const c = document.getElementById('photo'); return [c.width, c.height]; })()")
+    assert tuple(shown) == size and "scored as it is" in page.text_content("#about")
+
+
+def test_keyboard_alone(page, builder, tmp_path):
+    """A sample by Enter, a slider by its arrows, a map by its first letter: scores follow, and come back."""
+    page.locator("#samples button").nth(1).focus()
+    page.evaluate("document.getElementById('status').textContent = ''")
+    page.keyboard.press("Enter")
+    before = scored(page)
+    pythons = expected(builder, Image.open(PHOTOS[1]))
+    np.testing.assert_allclose(before, pythons, rtol=0, atol=0.03)  # JPEG decoders differ
+    page.focus("#blur")
+    page.evaluate("document.getElementById('status').textContent = ''")
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    blurred = scored(page)
+    assert page.text_content("#blur-is") == "3 px" and blurred[1] < before[1] - 0.2  # sharpness
+    for slider, question, steps in (("#noise", 2, 15), ("#dark", 3, 12)):
+        page.focus("#reset")
+        page.keyboard.press("Enter")
+        page.focus(slider)
+        page.evaluate("document.getElementById('status').textContent = ''")
+        for _ in range(steps):
+            page.keyboard.press("ArrowRight")
+        assert scored(page)[question] < before[question] - 0.2
+    page.focus("#map-of")
+    page.keyboard.type("shar")
+    said = page.get_attribute("#overlay", "aria-label")
+    assert re.match(r"Map of sharpness: lowest 0\.\d\d, \d+ % from the left", said)
+    page.evaluate("document.getElementById('status').textContent = ''")
+    page.focus("#reset")
+    page.keyboard.press("Enter")
+    assert scored(page) == before
+    page.focus("#questions input")
+    page.keyboard.press("Space")
+    assert "quality" not in page.get_attribute("#radar svg", "aria-label")
+    page.keyboard.press("Space")
+
+
+def test_large_photo_is_shrunk(page, tmp_path):
+    Image.open(PHOTOS[2]).convert("RGB").resize((4000, 3000)).save(tmp_path / "large.jpg", quality=80)
+    choose(page, tmp_path / "large.jpg")
+    said = page.text_content("#about")
+    assert "12.0 megapixels (4000 × 3000); it was shrunk to 2.0 (1632 × 1224)" in said
+
+
+def test_bad_files_are_one_sentence(page, tmp_path):
+    (tmp_path / "text.jpg").write_text("no picture")
+    Image.new("L", (20_000, 10_000)).save(tmp_path / "huge.png")
+    Image.new("RGB", (300, 20)).save(tmp_path / "thin.png")
+    for name, said in {
+        "text.jpg": "text.jpg is no picture that this browser can read: choose a JPEG, PNG or WebP file.",
+        "huge.png": "huge.png has 200.0 megapixels (20000 × 10000), and this page takes up to 100: shrink it first.",
+        "thin.png": "thin.png is 300 × 20 px, and each side must have 32 px: choose a larger one.",
+    }.items():
+        page.set_input_files("#file", tmp_path / name)
+        page.locator("#error", has_text=said).wait_for()
+        assert page.is_visible("#error") and page.is_visible("#result")
+    Image.open(PHOTOS[0]).resize((96, 64)).save(tmp_path / "good.png")
+    choose(page, tmp_path / "good.png")
+    assert not page.is_visible("#error")
+
+
+def test_fits_a_phone(page):
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_nothing_comes_from_elsewhere(page, address):
+    own = address.rsplit("/", 1)[0]
+    assert all(url.startswith((own, f"blob:{own.split('/score')[0]}")) for url in page.asked), page.asked
+    assert not [said for said in page.complaints if "favicon" not in said], page.complaints
+    policy = page.get_attribute("meta[http-equiv='Content-Security-Policy']", "content")
+    assert "default-src 'none'" in policy and "http" not in policy
+
+
+def test_from_disk_it_says_what_to_do(browser):
+    page = browser.new_page()
+    page.goto((WEB / "index.html").as_uri())
+    assert page.is_visible("#needs-server") and "python -m http.server" in page.text_content("#needs-server")
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accessible(page, browser, scheme):
+    axe = WEB / "node_modules/axe-core/axe.min.js"
+    if not axe.is_file():
+        pytest.skip("needs axe-core from npm")
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate(axe.read_text(encoding="utf-8"))  # as a tool of the browser's, which the page's policy does not stop
+    found = page.evaluate("axe.run(document)")["violations"]
+    assert not found, [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found]

@@ -1,0 +1,84 @@
+"""The documentation site: built without a warning, loads nothing from elsewhere, read from disk, without barriers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+AXE = ROOT / "docs/site/web/node_modules/axe-core/axe.min.js"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytest.importorskip("furo", reason="clipiqa-pyiqa[docs] is not installed")
+pytest.importorskip("myst_parser", reason="clipiqa-pyiqa[docs] is not installed")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site without what takes long: its pictures and the page that scores, which have tests of their own."""
+    out = tmp_path_factory.mktemp("built") / "site"
+    command = [sys.executable, ROOT / "docs/site/build.py", "--no-page", "--no-gallery", "--out", out]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr[-3000:]
+    return out
+
+
+@pytest.fixture(scope="module")
+def page(site: Path) -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.asked = []
+        page.on("request", lambda request: page.asked.append(request.url))
+        yield page
+        browser.close()
+
+
+def test_every_page_is_in_the_menu(site):
+    menu = (site / "index.html").read_text(encoding="utf-8")
+    pages = [path.stem for path in (ROOT / "docs").glob("*.md") if path.stem != "index"]
+    assert len(pages) > 15 and not [name for name in pages if f'href="{name}.html"' not in menu]
+
+
+def test_nothing_is_loaded_from_elsewhere(site):
+    loads = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"(https?:)?//", re.I)
+    for path in site.rglob("*.html"):
+        assert not loads.search(path.read_text(encoding="utf-8")), path.name
+    for path in site.rglob("*.css"):
+        assert not re.search(r"url\(['\"]?(https?:)?//", path.read_text(encoding="utf-8")), path.name
+
+
+def test_reference_has_what_the_front_door_offers(site):
+    import clipiqa_pyiqa
+
+    text = (site / "api.html").read_text(encoding="utf-8")
+    assert not [name for name in clipiqa_pyiqa.__all__ if f"clipiqa_pyiqa.{name}" not in text and name[0] != "_"]
+
+
+def test_search_works_from_disk(site, page):
+    page.goto(f"{(site / 'search.html').as_uri()}?q=antonym")
+    page.locator("#search-results li a").first.wait_for(timeout=20_000)
+    assert all(url.startswith("file:") for url in page.asked)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index", "choosing", "coming-from", "export", "browser", "api"])
+def test_without_barriers_on_a_phone(site, page, name, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.goto((site / f"{name}.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    if not AXE.is_file():
+        pytest.skip("needs axe-core, which docs/site/build.py fetches from npm")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document)")["violations"]
+    assert not found, [(each["id"], [node["html"][:100] for node in each["nodes"]][:4]) for each in found]

@@ -1,0 +1,110 @@
+"""The local loss: the mean over places, as cheap in memory as the global one, and harder to please in one corner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pyiqa.losses import build_loss
+from torch import Tensor, nn
+
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss
+from clipiqa_pyiqa.clip import gradient as gradient_module
+from clipiqa_pyiqa.loss import FORMS, general_path
+
+TWO = ["sharpness", ("Crisp photo.", "Hazy photo.")]
+
+
+@pytest.fixture(scope="module", params=["RN50", "ViT-B/32", "mini"])
+def metric(request: pytest.FixtureRequest, seeded_weights: Callable[[str], Path], compact: Path) -> CLIPIQA:
+    path = compact if request.param == "mini" else seeded_weights(request.param)
+    return CLIPIQA(backbone=request.param, clip_weights=path, quick_gelu=True, prompts=TWO).eval()
+
+
+def images(n: int = 2, height: int = 64, width: int = 96, dtype: torch.dtype = torch.float32) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(n, 3, 5, 5, generator=generator, dtype=dtype)
+    smooth = nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
+    return (0.9 * smooth + 0.1 * torch.rand(n, 3, height, width, generator=generator, dtype=dtype)).requires_grad_()
+
+
+def slope_of(loss: CLIPIQALoss, x: Tensor) -> Tensor:
+    return torch.autograd.grad(loss(x).sum(), x)[0]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_it_is_the_mean_of_the_places_losses(metric: CLIPIQA, form: str) -> None:
+    """By hand from the map, with the weights of the prompts; value and gradient in float64."""
+    x = images(dtype=torch.float64)
+    s = metric.score_map(x)  # (2, 2, h, w)
+    each = {"linear": 1 - s, "nll": -s.log(), "margin": ((1 - s) / s).log()}[form]
+    expected = (0.75 * each[:, 0] + 0.25 * each[:, 1]).mean((1, 2))
+    loss = CLIPIQALoss(metric=metric, form=form, local=True, prompt_weights=[3, 1], reduction="none")
+    torch.testing.assert_close(loss(x), expected)
+    (slope,) = torch.autograd.grad(expected.sum(), x)
+    found = slope_of(loss, x)
+    assert (found - slope).norm() <= 1e-8 * slope.norm()  # rounding only
+    with general_path():
+        assert (slope_of(loss, x) - slope).norm() <= 1e-8 * slope.norm()
+
+
+def test_memory_is_flat_in_the_batch(metric: CLIPIQA, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between forward and backward only the pixels' gradient lives, as for the global loss."""
+    monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 64 * 64)
+    loss, x = CLIPIQALoss(metric=metric, local=True, out_of_range="pass"), images(4)
+    packed: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: packed.append(t) or t, lambda t: t):
+        value = loss(x * 1.0)
+    large = [(t.shape, t.dtype) for t in packed if t.numel() >= x.numel() // 8]
+    assert large == [(x.shape, torch.float32)]
+    value.backward()
+    assert x.grad is not None and x.grad.isfinite().all() and x.grad.norm() > 0
+
+
+def test_a_batch_equals_its_single_images(metric: CLIPIQA) -> None:
+    loss, x = CLIPIQALoss(metric=metric, local=True, reduction="none"), images(3, dtype=torch.float64)
+    torch.testing.assert_close(loss(x), torch.cat([loss(one) for one in x.split(1)]))
+
+
+def test_from_pyiqas_registry_crops_and_precision(metric: CLIPIQA) -> None:
+    weights = metric.clip.weights
+    options: dict[str, Any] = {"clip_weights": str(weights.path), "backbone": weights.backbone, "quick_gelu": True}
+    built = build_loss({"type": "CLIPIQALoss", "local": True, "loss_weight": 0.5, "prompts": TWO, **options})
+    x = images()
+    torch.testing.assert_close(built(x), 0.5 * CLIPIQALoss(metric=metric, local=True)(x))
+    assert "local=True" in repr(built)
+    low = CLIPIQALoss(prompts=TWO, local=True, precision="bf16", crop=64, **options)
+    assert slope_of(low, x.detach().half().requires_grad_()).isfinite().all()
+
+
+def test_damage_in_a_corner_counts() -> None:
+    """Of two photos, mini's global loss barely minds a blurred quarter; the local loss does, and pulls mostly there."""
+    from distortions import blurred
+    from PIL import Image
+    from torchvision.transforms.v2.functional import pil_to_tensor
+
+    from clipiqa_pyiqa.figures.demonstration import PHOTOS
+
+    metric, ratios = CLIPIQA(backbone="mini", prompts="sharpness").eval(), []
+    for path in sorted(PHOTOS.glob("*.jpg"))[1:]:
+        photo = Image.open(path).convert("RGB").crop((100, 20, 356, 276))
+        damaged = photo.copy()
+        damaged.paste(blurred(photo, 3).crop((0, 0, 128, 128)), (0, 0))
+        before, after = (pil_to_tensor(one)[None].float() / 255 for one in (photo, damaged))
+        rises = [
+            (CLIPIQALoss(metric=metric, local=local)(after) - CLIPIQALoss(metric=metric, local=local)(before)).item()
+            for local in (False, True)
+        ]
+        ratios.append(rises[1] / max(rises[0], 1e-3))
+    assert min(ratios) > 2, ratios
+
+
+def test_what_cannot_be(compact: Path) -> None:
+    options: dict[str, Any] = {"backbone": "mini", "clip_weights": compact}
+    with pytest.raises(CLIPIQAError, match="'fixed' sees the middle of the image"):
+        CLIPIQALoss(local=True, pos_embedding="fixed", **options)
+    with pytest.raises(CLIPIQAError, match="local='yes' is neither True nor False"):
+        CLIPIQALoss(local="yes", **options)  # type: ignore[arg-type]

@@ -1,0 +1,45 @@
+"""What type checkers see: signatures that no untyped decorator hides, and options as the values that they may have."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
+from clipiqa_pyiqa.errors import CLIPIQAError
+
+PACKAGE = Path(__file__).parents[1] / "clipiqa_pyiqa"
+
+
+def test_no_decorator_hides_a_signature() -> None:
+    """torch's own are not typed: what they decorate is Any to mypy and pyright."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for decorator in getattr(node, "decorator_list", []):
+                assert not ast.unparse(decorator).startswith("torch.compiler."), f"{path}:{decorator.lineno}"
+
+
+def values(hint: Any) -> set[Any]:
+    """Every value in a union of Literals."""
+    return {value for part in get_args(hint) for value in (get_args(part) or [part])}
+
+
+@pytest.mark.parametrize(
+    ("function", "option", "known"),
+    [
+        (CLIPIQALoss, "form", {"linear", "nll", "margin"}),
+        (CLIPIQALoss, "reduction", {"mean", "sum", "none"}),
+        (CLIPIQALoss, "out_of_range", {"clamp", "pass", "raise"}),
+        (CLIPIQALoss, "nan", {"raise", "propagate"}),
+        (CLIPIQA, "precision", {"fp32", "bf16", "fp16"}),
+        (CLIPIQA, "model_type", {"clipiqa", "clipiqa+", "clipiqa+_rn50_512", "clipiqa+_vitL14_512"}),
+        (CLIPIQA, "pos_embedding", {"none", "interpolate", "fixed", bool, type(None)}),
+    ],
+)
+def test_options_are_literals_and_nothing_else_is_taken(function: Any, option: str, known: set[Any]) -> None:
+    assert values(get_type_hints(function.__init__)[option]) == known
+    with pytest.raises(CLIPIQAError, match=f"{option}='nonsense' is not known: choose one of"):
+        function(**{option: "nonsense", "backbone": "mini"})
