@@ -119,7 +119,8 @@ class PairScores(ExperimentResult):
 
     def notes(self) -> list[str]:
         unpaired = len(self.only_low) + len(self.only_high)
-        return [f"{counted(unpaired, 'image')} without a partner left out"] if unpaired else []
+        was = "was" if unpaired == 1 else "were"
+        return [f"{counted(unpaired, 'image')} without a partner {was} left out"] if unpaired else []
 
     def failures(self, question: str, count: int = 10) -> pandas.DataFrame:
         """The pairs in the wrong order, or of equal scores, the worst first."""
@@ -305,10 +306,11 @@ def match_pairs(
             "'high/*_clean.png', which pair by what * matches."
         )
     if any(only.values()) and not skip_unpaired:
+        lone = sum(map(len, only.values()))
         missing = [f"only {side} has {few(names)}" for side, names in only.items() if names]
         raise PairingError(
-            f"{counted(sum(map(len, only.values())), 'image')} without a partner ({'; '.join(missing)}): complete the "
-            "folders, or pass --skip-unpaired (skip_unpaired=True) to leave them out."
+            f"{counted(lone, 'image')} {'has' if lone == 1 else 'have'} no partner ({'; '.join(missing)}): complete "
+            "the folders, or pass --skip-unpaired (skip_unpaired=True) to leave them out."
         )
     files = {name: (names["low"][name], names["high"][name]) for name in both}
     same = [name for name, (first, second) in files.items() if os.path.realpath(first) == os.path.realpath(second)]
