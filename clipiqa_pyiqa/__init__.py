@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import moved
 from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
-from .lazy import lazily
+from .imports import install_moved_names, lazily
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -50,23 +49,24 @@ __all__ = [
     "train",
     "weights_at_hand",
 ]
-__getattr__, __dir__ = lazily(
-    __name__,
-    {  # what people call, imported when it is first asked for, so that this import does not wait for torch
-        "compare": "comparison",
-        "export_onnx": "export",
-        **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
-        **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
-        "CLIPIQALoss": "loss",
-        "draw_maps": "maps",
-        **dict.fromkeys(("gate", "table"), "methods"),
-        "CLIPIQA": "metric",
-        **dict.fromkeys(("filter_shards", "merge_shards", "score_paths", "score_sources"), "scoring"),
-        "weights_at_hand": "verification",
-    },
-)
+if not TYPE_CHECKING:  # whom it would make believe in every name
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {  # what people call, imported when it is first asked for, so that this import does not wait for torch
+            "compare": "comparison",
+            "export_onnx": "export",
+            **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
+            **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
+            "CLIPIQALoss": "loss",
+            "draw_maps": "maps",
+            **dict.fromkeys(("gate", "table"), "methods"),
+            "CLIPIQA": "metric",
+            **dict.fromkeys(("filter_shards", "merge_shards", "score_paths", "score_sources"), "scoring"),
+            "weights_at_hand": "verification",
+        },
+    )
 
-moved.install()
+install_moved_names()
 
 
 def is_active() -> bool:

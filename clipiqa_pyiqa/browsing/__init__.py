@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..imports import lazily
 
 if TYPE_CHECKING:
-    from .page import write_browser as write_browser
-    from .picking import Photos as Photos
-    from .picking import pick as pick
-    from .transfers import transfer as transfer
-    from .transfers import undo as undo
+    from .page import write_browser
+    from .picking import Photos, pick
+    from .transfers import transfer, undo
 
-_PLACES = {
-    **{"Photos": "picking", "pick": "picking", "transfer": "transfers", "undo": "transfers"},
-    "write_browser": "page",
-}
-__all__ = list(_PLACES)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PLACES:
-        return getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["Photos", "pick", "transfer", "undo", "write_browser"]
+if not TYPE_CHECKING:  # whom it would make believe in every name
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            **dict.fromkeys(("Photos", "pick"), "picking"),
+            **dict.fromkeys(("transfer", "undo"), "transfers"),
+            "write_browser": "page",
+        },
+    )

@@ -48,7 +48,7 @@ def _encode_backward(x: Tensor, upstream: Tensor, number: int, dtype: torch.dtyp
             leaf = part.detach().requires_grad_()
             own = upstream[done : (done := done + len(part))]
             gradients.append(torch.autograd.grad(tower(leaf, pos_embedding), leaf, own)[0])
-        return torch.cat(gradients)
+        return torch.cat(gradients).contiguous()
 
     with ThreadPoolExecutor(1) as other:  # in this thread the inside of an operation runs below autograd
         return other.submit(gradient).result()
@@ -56,7 +56,7 @@ def _encode_backward(x: Tensor, upstream: Tensor, number: int, dtype: torch.dtyp
 
 @_encode_backward.register_fake
 def _(x: Tensor, upstream: Tensor, number: int, dtype: torch.dtype, pos_embedding: str) -> Tensor:
-    return torch.empty_like(x)
+    return x.new_empty(x.shape)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

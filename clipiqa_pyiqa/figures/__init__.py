@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazily
+from ..imports import lazily
 
 if TYPE_CHECKING:
     from .attribute_sweep import sweep
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from .user_study import agreement
 
 __all__ = ["agreement", "demo", "pairs", "radar", "rank", "sweep"]
-__getattr__, __dir__ = lazily(
-    __name__,
-    {
-        **{"agreement": "user_study", "demo": "demonstration", "pairs": "image_pairs"},
-        **{"radar": "look_and_feel", "rank": "ranking", "sweep": "attribute_sweep"},
-    },
-)
+if not TYPE_CHECKING:  # whom it would make believe in every name
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            **{"agreement": "user_study", "demo": "demonstration", "pairs": "image_pairs"},
+            **{"radar": "look_and_feel", "rank": "ranking", "sweep": "attribute_sweep"},
+        },
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazily
+from ..imports import lazily
 
 if TYPE_CHECKING:
     from .feature_store import FeatureStore
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from .word_search import Findings, search_prompts
 
 __all__ = ["FeatureStore", "Findings", "FitResult", "TrainingResult", "fit", "search_prompts", "train"]
-__getattr__, __dir__ = lazily(
-    __name__,
-    {
-        **{"FeatureStore": "feature_store", "FitResult": "fitting", "Findings": "word_search"},
-        **{"TrainingResult": "training", "fit": "fitting", "search_prompts": "word_search", "train": "training"},
-    },
-)
+if not TYPE_CHECKING:  # whom it would make believe in every name
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            **{"FeatureStore": "feature_store", "FitResult": "fitting", "Findings": "word_search"},
+            **{"TrainingResult": "training", "fit": "fitting", "search_prompts": "word_search", "train": "training"},
+        },
+    )

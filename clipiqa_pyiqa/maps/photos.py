@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..arguments import checked
 from ..clip.device import find_device
 from ..errors import CLIPIQAError, ImageError, first_of
 from ..images.batches import in_batches, prefetch, stacked
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
+@checked
 def draw_maps(
     metric: Any,
     paths: Paths,
@@ -96,16 +98,15 @@ def draw_maps(
     if window is None:
         net.check_map()
     device = find_device(device)
+    if columns is None and net.prompt_learner is None:
+        columns = parse_columns(list(net.prompts))  # a map each, also where the metric's score is their mean
     asked = tuple(map(Question, net.columns) if columns is None else map(Question.of, columns, columns.values()))
     smooth = window is None if smooth is None else smooth
     offset, spacing = layout(net.clip.cell, scale, window, step)
-    metadata = net.provenance()
-    if columns is not None:
-        metadata |= {"prompts": described(columns.pairs), "aggregate": _means(columns)}
     what = f"windows of {window} px every {step} px" if window else f"places of {net.clip.cell} px"
     found = PhotoMaps(
         {
-            **metadata,
+            **_metadata(net, columns),
             "map": what + (", each the mean of 3×3" if smooth else ""),
             "scale": f"{scale:g}",
             "exif": "applied" if apply_exif else "ignored",
@@ -115,7 +116,13 @@ def draw_maps(
             **{package: version(package) for package in ("torch", "pillow")},
         }
     )
-    total = len(sources)
+    reached = 0.0
+
+    def tell(done: float) -> None:
+        nonlocal reached
+        if progress is not None and done > reached:  # photos are worked on in another order than they leave in
+            reached = done
+            progress(done, len(sources))
 
     def scored(items: list[ImageSource], records: list[ImageRecord]) -> list[PhotoMap | tuple[str, str]]:
         done = len(found.maps) + len(found.failed)
@@ -124,9 +131,11 @@ def draw_maps(
             if window is None:
                 score, places = _places(net, x, scale, columns)
             else:
-                said = None if progress is None else lambda now, of: progress(done + len(items) * now / of, total)
                 score = net.score(net.encode_image(x), columns)
-                places = window_map(net, x, columns, window, step, batch_size=batch_size, progress=said)
+                places = window_map(
+                    net, x, columns, window, step, batch_size=batch_size,
+                    progress=lambda now, of: tell(done + len(items) * now / of),
+                )  # fmt: skip
             shown = (smoothed(places) if smooth else places).float().cpu().numpy()
         one = partial(PhotoMap, height=x.shape[2], width=x.shape[3], offset=offset, step=spacing)
         parts = zip(items, score.float().cpu().numpy(), shown, places.float().cpu().numpy(), strict=True)
@@ -146,8 +155,7 @@ def draw_maps(
                     output.write(found, result)
             else:
                 found.failed[result[0]] = result[1]
-            if progress is not None:
-                progress(len(found.maps) + len(found.failed), total)
+            tell(len(found.maps) + len(found.failed))
     if output is not None:
         output.finish(found)
     return found
@@ -177,6 +185,10 @@ def _places(net: CLIPIQA, x: Tensor, scale: float, columns: Any) -> tuple[Tensor
     return net.score(features, columns), net.score(cells, columns)
 
 
-def _means(columns: Mapping[str, Sequence[PromptPair]]) -> str:
+def _metadata(net: CLIPIQA, columns: Mapping[str, Sequence[PromptPair]] | None) -> dict[str, str]:
+    """Which CLIP-IQA, and what it is asked."""
+    if columns is None:
+        return net.provenance()
     means = [f"{name} is the mean of {len(pairs)} pairs" for name, pairs in columns.items() if len(pairs) > 1]
-    return "; ".join(means) or "none"
+    pairs = [pair for of_column in columns.values() for pair in of_column]
+    return {**net.provenance(), "prompts": described(pairs), "aggregate": "; ".join(means) or "none"}

@@ -6,19 +6,17 @@ inputs. ``MethodTable`` and ``Gate`` are what comes back.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..imports import lazily
 
 if TYPE_CHECKING:
     from .paired_runs import Gate, gate
     from .results import MethodTable
     from .run import table
 
-_PLACES = {"Gate": "paired_runs", "MethodTable": "results", "gate": "paired_runs", "table": "run"}
 __all__ = ["Gate", "MethodTable", "gate", "table"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PLACES:  # imports torch and pandas, which the command line need not wait for
-        return getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # whom it would make believe in every name
+    __getattr__, __dir__ = lazily(
+        __name__, {**dict.fromkeys(("Gate", "gate"), "paired_runs"), "MethodTable": "results", "table": "run"}
+    )

@@ -1,18 +1,15 @@
 """CLIP-IQA on a Ray cluster: an engine for ``score_sources``, and a class for pipelines of Ray Data."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
+
+from ..imports import lazily
 
 if TYPE_CHECKING:
     from .engine import RayEngine
     from .scorer import Scorer
 
-_LATE = {"RayEngine": "engine", "Scorer": "scorer"}
 __all__ = ["RayEngine", "Scorer"]
-
-
-def __getattr__(name: str) -> object:
-    if name in _LATE:  # imports torch
-        import importlib
-
-        return getattr(importlib.import_module(f".{_LATE[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # whom it would make believe in every name
+    __getattr__, __dir__ = lazily(__name__, {"RayEngine": "engine", "Scorer": "scorer"})

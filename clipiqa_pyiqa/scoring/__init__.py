@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazily
+from ..imports import lazily
 from .result_files import read_results
 from .rows import Header, ResultsError, Row
 
@@ -26,12 +26,13 @@ __all__ = [
     "score_paths",
     "score_sources",
 ]
-__getattr__, __dir__ = lazily(
-    __name__,
-    {  # import torch, which `clipiqa --help` need not wait for
-        **dict.fromkeys(("ScoringRun", "score_paths"), "score"),
-        "filter_shards": "sharded.filtered",
-        "score_sources": "sharded.run",
-        **dict.fromkeys(("ShardedResult", "merge_shards"), "sharded.summary"),
-    },
-)
+if not TYPE_CHECKING:  # whom it would make believe in every name
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {  # import torch, which `clipiqa --help` need not wait for
+            **dict.fromkeys(("ScoringRun", "score_paths"), "score"),
+            "filter_shards": "sharded.filtered",
+            "score_sources": "sharded.run",
+            **dict.fromkeys(("ShardedResult", "merge_shards"), "sharded.summary"),
+        },
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lazy import lazily
+from ..imports import lazily
 
 if TYPE_CHECKING:
     from .at_hand import FileAtHand, WeightsAtHand, weights_at_hand
@@ -20,11 +20,12 @@ __all__ = [
     "verify_learned_prompts",
     "weights_at_hand",
 ]
-__getattr__, __dir__ = lazily(
-    __name__,
-    {
-        **dict.fromkeys(("FileAtHand", "WeightsAtHand", "weights_at_hand"), "at_hand"),
-        **dict.fromkeys(("LearnedPromptsVerification", "verify_learned_prompts"), "learned_prompts"),
-        **dict.fromkeys(("Verification", "verify"), "scores"),
-    },
-)
+if not TYPE_CHECKING:  # whom it would make believe in every name
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            **dict.fromkeys(("FileAtHand", "WeightsAtHand", "weights_at_hand"), "at_hand"),
+            **dict.fromkeys(("LearnedPromptsVerification", "verify_learned_prompts"), "learned_prompts"),
+            **dict.fromkeys(("Verification", "verify"), "scores"),
+        },
+    )

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA, export_onnx
+from clipiqa_pyiqa.clip.efficientnet.moments import CELL
+from clipiqa_pyiqa.export import OnnxFile
 
 WEB = Path(__file__).parent / "web"
 FILES = ("index.html", "style.css", "page.js", "draw.js", "worker.js", "icon.svg")
@@ -39,8 +41,13 @@ def npm_packages() -> Path | None:
     return folder
 
 
-def build(out: Path) -> bool:
-    """Make the page; False, and nothing made, where there is no npm."""
+def exported(path: Path) -> OnnxFile:
+    """mini with the page's questions and their maps."""
+    return export_onnx(CLIPIQA(backbone="mini"), path, list(QUESTIONS.values()), with_map=True, overwrite=True)
+
+
+def build(out: Path, file: OnnxFile | None = None) -> bool:
+    """Make the page, around a file of :func:`exported` if given; False, and nothing made, where there is no npm."""
     packages = npm_packages()
     if packages is None:
         return False
@@ -54,13 +61,15 @@ def build(out: Path) -> bool:
     for photo in sorted((Path(clipiqa_pyiqa.__file__).parent / "data/photos").glob("*.jpg")):
         shutil.copy(photo, out / "samples")
         samples.append({"name": photo.name, "label": photo.stem.replace("-", " ")})
-    metric = CLIPIQA(backbone="mini")
-    file = export_onnx(metric, out / "mini.onnx", list(QUESTIONS.values()), with_map=True, overwrite=True)
+    if file is None:
+        file = exported(out / "mini.onnx")
+    else:
+        shutil.copy(file.path, out / "mini.onnx")
     pairs = json.loads(file.metadata["pairs"])
     model = {
         "names": list(QUESTIONS),
         "texts": [pairs[column][0] for column in file.columns],
-        "cell": metric.clip.cell,
+        "cell": CELL,
         "samples": samples,
     }
     (out / "model.json").write_text(json.dumps(model), encoding="utf-8")

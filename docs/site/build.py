@@ -73,6 +73,7 @@ def main() -> int:
         command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", SITE, source, out]
         done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path})
     shutil.rmtree(out / ".doctrees", ignore_errors=True)
+    repair(out)
     if done.returncode == 0:
         print(f"python -m http.server -d {out}")
     return done.returncode
@@ -103,6 +104,26 @@ def _beside(link: str, page: Path, source: Path) -> str:
         copied = copied.with_suffix(".txt")  # not a page of the site
     shutil.copy(original, copied)
     return os.path.relpath(copied, page.parent)
+
+
+REPAIRS = {  # what Sphinx and Furo leave that a screen reader or a keyboard trips over
+    '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    '<th class="head"><p></p></th>': "<td></td>",
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
+    '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="This page">',
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+}
+
+
+def repair(out: Path) -> None:
+    """Make the pages of the site fit for keyboards and screen readers."""
+    for page in out.glob("**/*.html"):
+        if page.parent.name != "score":
+            text = page.read_text(encoding="utf-8")
+            for fault, right in REPAIRS.items():
+                text = text.replace(fault, right)
+            page.write_text(text, encoding="utf-8")
 
 
 def reference() -> str:

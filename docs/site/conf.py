@@ -15,7 +15,7 @@ html_title = f"clipiqa-pyiqa {__version__}"
 html_favicon = "web/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_show_sphinx = False
+html_show_sphinx = html_copy_source = html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

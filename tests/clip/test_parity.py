@@ -13,6 +13,7 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
+from reference import Reference
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -24,32 +25,6 @@ SCORE_TOLERANCE = 2e-5  # a feature difference of 2e-6, times CLIP's logit scale
 
 SIZES = [(224, 224), (384, 512), (97, 131), (33, 250), (32, 32), (613, 419)]
 """Height and width: CLIP's own, landscape, odd, narrow, the smallest, portrait and large enough to be cut in strips."""
-
-
-class Reference(nn.Module):
-    """CLIP-IQA assembled from pyiqa's towers, the way its built-in class uses them, for any prompts."""
-
-    def __init__(self, path: Path, dtype: torch.dtype = torch.float32):
-        super().__init__()
-        from pyiqa.archs.clip_model import build_model
-        from pyiqa.archs.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
-
-        self.clip = build_model(load_file(path)).to(dtype).requires_grad_(False)
-        self.mean, self.std = (torch.tensor(v).view(1, 3, 1, 1).to(dtype) for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
-
-    def features(self, x: Tensor, pos_embedding: bool = False) -> Tensor:
-        features = self.clip.encode_image((x - self.mean) / self.std, pos_embedding=pos_embedding)
-        return features / features.norm(dim=-1, keepdim=True)
-
-    def forward(self, x: Tensor, texts: list[str], pos_embedding: bool = False) -> Tensor:
-        tokens = open_clip.tokenizer.SimpleTokenizer()(texts)
-        logits, _ = self.clip((x - self.mean) / self.std, tokens, pos_embedding=pos_embedding)
-        return logits.unflatten(1, (-1, 2)).softmax(-1)[..., 0]
-
-    def score64(self, x: Tensor, pairs: Tensor, pos_embedding: bool = False) -> Tensor:
-        """Scores in float64, of which the reference's text tower is not capable: text features ``(P, 2, D)`` come."""
-        logits = self.clip.logit_scale.exp() * torch.einsum("nd,psd->nps", self.features(x, pos_embedding), pairs)
-        return logits.softmax(-1)[..., 0]
 
 
 @pytest.fixture(scope="module")

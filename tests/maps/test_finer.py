@@ -91,6 +91,10 @@ def test_photos(metric: CLIPIQA, tmp_path: Path) -> None:
     assert scaled.provenance["scale"] == "2" and scaled.maps[0].step == 16 and scaled.maps[0].scores.shape == (1, 5, 6)
     assert windows.provenance["map"] == "windows of 64 px every 16 px"
     assert windows.maps[0].arrays({})["columns"].tolist() == [32, 48, 64]
+    several = CLIPIQA(backbone="mini", clip_weights=metric.clip.weights.path, prompts=PAIRS).eval()
+    for way in ({"window": 64}, {}):
+        own = draw_maps(several, tmp_path / "a.png", None, **way, **options).maps[0]  # type: ignore[arg-type]
+        assert [question.name for question in own.questions] == PAIRS and own.scores.shape[0] == own.score.size == 2
     assert told == sorted(told) and told[-1] == 1 and 0 < told[0] < 0.5
 
 
@@ -103,12 +107,12 @@ def test_statistics_by_hand() -> None:
     ("options", "said"),
     [
         ({"window": 31}, "window=31 is no window: pass a whole number of at least 32 px"),
-        ({"window": 64.0}, "window=64.0 is no window"),
+        ({"window": 64.0}, "window must be a whole number or None, but 64.0"),
         ({"window": 64, "stride": 0}, "stride=0 is no step from window to window: pass a whole number from 1 on."),
         ({"stride": 16}, "pass window= with it"),
         ({"scale": 0.5}, "scale=0.5 enlarges nothing: pass a number from 1 to 8."),
         ({"scale": 9}, "scale=9 enlarges nothing"),
-        ({"scale": "2"}, "scale='2' enlarges nothing"),
+        ({"scale": "2"}, "scale must be a finite number, but '2'"),
         ({"scale": 2, "window": 64}, "are two ways to a finer map: pass one of them."),
     ],
 )

@@ -5,6 +5,7 @@ what the engines cost beyond a plain loop.
     python tests/measure/lake.py kills DIR worker|driver|raylet --times 10 --max-side 256
     python tests/measure/lake.py endless --engine local --seconds 600
     python tests/measure/lake.py cost DIR --rounds 3          # CPU seconds over all processes, against a plain loop
+    python tests/measure/lake.py cost DIR --without-encoding  # the same with a metric that costs nothing
 
 A process's CPU time is read from /proc, of every process that has inherited a variable of this run's environment.
 """
@@ -116,7 +117,11 @@ def kills(folder: Path, whom: str, times: int, engine: list[str], seed: int) -> 
             if not seen:
                 due = max(due, time.monotonic() + generator.uniform(0, 6))
             if killed < times and seen and time.monotonic() > due and len(list(out.glob("*.parquet"))) < total:
-                names = {"worker": ("ray::",), "raylet": ("raylet/raylet",), "driver": ("clipiqa_pyiqa score",)}[whom]
+                names = {
+                    "worker": ("ray::_", "ray::IDLE"),
+                    "raylet": ("raylet/raylet",),
+                    "driver": ("clipiqa_pyiqa score",),
+                }[whom]
                 chosen = [pid for pid, (said, *_) in processes(mark).items() if any(n in said for n in names)]
                 if chosen:
                     os.kill(generator.choice(chosen), signal.SIGKILL)
@@ -204,22 +209,40 @@ def endless(engine: str, seconds: float) -> None:
     )
 
 
-def cost(folder: Path, rounds: int, shards: int) -> None:
+class Nothing:
+    """A metric that does not look at its images."""
+
+    template, columns = None, ("quality",)
+
+    def encode_image(self, x: Any) -> Any:
+        return x[:, :1, 0, 0]
+
+    def score(self, features: Any, prompts: Any = None) -> Any:
+        return features
+
+    def provenance(self) -> dict[str, str]:
+        return {"metric": "nothing"}
+
+
+def cost(folder: Path, rounds: int, shards: int, modes: list[str], free: bool) -> None:
     """CPU seconds an image: a plain loop, the local engine, Ray; in turns, each in a process of its own."""
-    found: dict[str, list[float]] = {"loop": [], "local": [], "ray": []}
+    found: dict[str, list[float]] = {mode: [] for mode in ("loop", *modes)}
     for _ in range(rounds):
         for mode in found:
             mark = uuid.uuid4().hex
             command = [sys.executable, __file__, "one", str(folder), mode, "--shards", str(shards)]
+            command += ["--without-encoding"] * free
             done = subprocess.run(command, env={**os.environ, MARK: mark}, capture_output=True, text=True)
             found[mode].append(float(done.stdout.split()[-1]))
             print(mode, f"{1000 * found[mode][-1]:.2f} ms CPU an image", flush=True)
-    for mode in ("local", "ray"):
+    for mode in modes:
+        more = sorted(1000 * (one - loop) for one, loop in zip(found[mode], found["loop"], strict=True))
+        print(f"{mode} - loop: {', '.join(f'{ms:.2f}' for ms in more)} ms; median {more[len(more) // 2]:.2f} ms")
         ratios = sorted(one / loop for one, loop in zip(found[mode], found["loop"], strict=True))
         print(f"{mode} / loop: {', '.join(f'{ratio:.3f}' for ratio in ratios)}; median {ratios[len(ratios) // 2]:.3f}")
 
 
-def one(folder: Path, mode: str, shards: int) -> None:
+def one(folder: Path, mode: str, shards: int, free: bool) -> None:
     """What ``cost`` measures: CPU seconds an image over all processes, without the first and the last shards."""
     import torch
 
@@ -230,7 +253,7 @@ def one(folder: Path, mode: str, shards: int) -> None:
     from clipiqa_pyiqa.ray import RayEngine
 
     mark = os.environ[MARK]
-    metric = clipiqa_pyiqa.CLIPIQA(backbone="mini", aggregate=None)
+    metric: Any = Nothing() if free else clipiqa_pyiqa.CLIPIQA(backbone="mini", aggregate=None)
     paths = sorted(map(str, folder.glob("*.tar")))[: shards + 2 * ASIDE]
     told: dict[int, tuple[float, int]] = {}  # shards that were done -> CPU seconds until then, and images
 
@@ -275,6 +298,8 @@ def main() -> None:
     parsers["one"].add_argument("mode")
     for name in ("cost", "one"):
         parsers[name].add_argument("--shards", type=int, default=20)
+        parsers[name].add_argument("--without-encoding", action="store_true")
+    parsers["cost"].add_argument("--modes", nargs="+", default=["local", "ray"])
     args = parser.parse_args()
     if args.what == "make":
         make(args.photos, args.folder)
@@ -283,9 +308,9 @@ def main() -> None:
     elif args.what == "endless":
         endless(args.engine, args.seconds)
     elif args.what == "cost":
-        cost(args.folder, args.rounds, args.shards)
+        cost(args.folder, args.rounds, args.shards, args.modes, args.without_encoding)
     else:
-        one(args.folder, args.mode, args.shards)
+        one(args.folder, args.mode, args.shards, args.without_encoding)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ from scipy.stats import rankdata
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.maps import quality_map, smoothed
-from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, known_names
+from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, known_names, parse_columns
+from clipiqa_pyiqa.scoring.map_columns import scores_with_map
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -103,22 +104,29 @@ def told(metric: CLIPIQA, photo: Image.Image, change: Change, question: str) -> 
 
 
 def cost(metric: CLIPIQA, size: tuple[int, int], rounds: int) -> None:
-    """A map of every named pair that the CLIP knows beside the score of one, in turns."""
+    """A map of every named pair that the CLIP knows, and the columns of --map-stats, beside the score of one pair."""
     x, names = torch.rand(1, 3, *size), known_names(metric.clip, NAMED_PAIRS)
-    calls: list[Callable[[], object]] = [lambda: metric(x), lambda: metric.score_map(x, names)]
-    seconds: list[list[float]] = [[], []]
+    quality = parse_columns("quality")
+    calls: dict[str, Callable[[], object]] = {
+        "score of one pair": lambda: metric(x),
+        f"maps of {len(names)} pairs": lambda: metric.score_map(x, names),
+        "score and map statistics of one pair": lambda: scores_with_map(metric, x, quality),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     with torch.no_grad():
-        for call in calls:
+        for call in calls.values():
             call()
         for _ in range(rounds):
-            for call, taken in zip(calls, seconds, strict=True):
+            for name, call in calls.items():
                 start = time.process_time()
                 call()
-                taken.append(time.process_time() - start)
-    ratio = statistics.median(maps / one for one, maps in zip(*seconds, strict=True))
-    one, maps = map(statistics.median, seconds)
-    print(f"\n{size[0]}×{size[1]}, processor seconds, median of {rounds}: score of one pair {one:.3f}, ", end="")
-    print(f"maps of {len(names)} pairs {maps:.3f}; median of the ratios {ratio:.3f}")
+                seconds[name].append(time.process_time() - start)
+    one = seconds["score of one pair"]
+    ratios = {
+        name: statistics.median(a / b for a, b in zip(taken, one, strict=True)) for name, taken in seconds.items()
+    }
+    said = [f"{name} {statistics.median(taken):.3f} ({ratios[name]:.2f})" for name, taken in seconds.items()]
+    print(f"\n{size[0]}×{size[1]}, processor seconds (ratio), medians of {rounds} in turns: {', '.join(said)}")
 
 
 FINER: dict[str, dict[str, Any]] = {

@@ -27,16 +27,14 @@ from clipiqa_pyiqa.ray import RayEngine, Scorer, cluster
 def ray() -> Iterator[Any]:
     """One cluster of two CPUs on this machine, for all tests of a session."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")
-    before = os.environ.copy()
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, sys.path)
-    )  # of its workers, which unpickle helpers of tests
-    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", OMP_NUM_THREADS="1")
-    ray.init(num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False, address="local")
+    with pytest.MonkeyPatch.context() as patch:  # its workers take what is set now, and unpickle helpers of tests
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")):
+            patch.setenv(name, value)
+        quiet = {"include_dashboard": False, "log_to_driver": False}
+        ray.init(num_cpus=2, object_store_memory=100 << 20, address="local", **quiet)
     yield ray
     ray.shutdown()
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def engine(**options: Any) -> RayEngine:

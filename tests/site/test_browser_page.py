@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import importlib.util
 import re
 import shutil
 import threading
@@ -34,19 +33,10 @@ if not (WEB / "node_modules").is_dir():
 
 
 @pytest.fixture(scope="module")
-def builder() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("browser_page", ROOT / "docs/site/browser_page.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def address(builder: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(browser_page: ModuleType, exported_mini: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The built page, served from this machine."""
     folder = tmp_path_factory.mktemp("site")
-    assert builder.build(folder / "score")
+    assert browser_page.build(folder / "score", exported_mini)
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: Any) -> None:
@@ -92,29 +82,29 @@ def choose(page: Any, path: Path) -> list[float]:
     return scored(page)
 
 
-def expected(builder: ModuleType, picture: Image.Image) -> torch.Tensor:
+def expected(browser_page: ModuleType, picture: Image.Image) -> torch.Tensor:
     x = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
-        return CLIPIQA(backbone="mini")(x, list(builder.QUESTIONS.values()), None)[0]
+        return CLIPIQA(backbone="mini")(x, list(browser_page.QUESTIONS.values()), None)[0]
 
 
 @pytest.mark.parametrize("size", [(131, 97), (400, 300)], ids=str)
-def test_scores_equal_pythons(page, builder, tmp_path, size):
+def test_scores_equal_pythons(page, browser_page, tmp_path, size):
     picture = Image.open(PHOTOS[0]).convert("RGB").resize(size)
     picture.save(tmp_path / "photo.png")
     found = choose(page, tmp_path / "photo.png")
-    np.testing.assert_allclose(found, expected(builder, picture), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found, expected(browser_page, picture), rtol=0, atol=1e-3)
     shown = page.evaluate("(() => { const c = document.getElementById('photo'); return [c.width, c.height]; })()")
     assert tuple(shown) == size and "scored as it is" in page.text_content("#about")
 
 
-def test_keyboard_alone(page, builder, tmp_path):
+def test_keyboard_alone(page, browser_page, tmp_path):
     """A sample by Enter, a slider by its arrows, a map by its first letter: scores follow, and come back."""
     page.locator("#samples button").nth(1).focus()
     page.evaluate("document.getElementById('status').textContent = ''")
     page.keyboard.press("Enter")
     before = scored(page)
-    pythons = expected(builder, Image.open(PHOTOS[1]))
+    pythons = expected(browser_page, Image.open(PHOTOS[1]))
     np.testing.assert_allclose(before, pythons, rtol=0, atol=0.03)  # JPEG decoders differ
     page.focus("#blur")
     page.evaluate("document.getElementById('status').textContent = ''")

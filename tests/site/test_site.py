@@ -72,7 +72,7 @@ def test_search_works_from_disk(site, page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["index", "choosing", "coming-from", "export", "browser", "api"])
+@pytest.mark.parametrize("name", ["index", "choosing", "export"])
 def test_without_barriers_on_a_phone(site, page, name, scheme):
     page.emulate_media(color_scheme=scheme)
     page.goto((site / f"{name}.html").as_uri())

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
+SHOWN = 10  # shards without a result that a summary names
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -76,7 +77,9 @@ class ShardedResult:
             f"{self.shards} of {self.of} shards, {counts.images:,} images: {counts.scored:,} scored, {counts.failed:,} "
             f"failed{f' ({kinds})' if kinds else ''}"
         ]
-        said += [f"no result: {why}" for why in self.unread.values()]
+        said += [f"no result: {why}" for why in list(self.unread.values())[:SHOWN]]
+        if len(self.unread) > SHOWN:
+            said.append(f"no result: {len(self.unread) - SHOWN:,} more shards")
         if self.elsewhere:
             said.append(f"{self.elsewhere} shards are being scored by another run")
         return said + ([note] if (note := skipped_note(counts.skipped)) else [])

@@ -21,7 +21,8 @@ def lazily(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], Any
             from .training import train
 
         __all__ = ["train"]
-        __getattr__, __dir__ = lazily(__name__, {"train": "training"})
+        if not TYPE_CHECKING:  # whom it would make believe in every name
+            __getattr__, __dir__ = lazily(__name__, {"train": "training"})
     """
 
     def getattr_(name: str) -> Any:

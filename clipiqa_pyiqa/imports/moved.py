@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from importlib.abc import Loader
 
-_ROOT = __package__
+_ROOT = __package__.partition(".")[0]
 _MOVED = {
     "background": "images.batches",
     "clip.architecture": "weights.architecture",
@@ -117,7 +117,7 @@ def _of_evaluate(name: str) -> Any:
     raise AttributeError(f"module '{_ROOT}.evaluate' has no attribute {name!r}")
 
 
-def install() -> None:
+def install_moved_names() -> None:
     """Let Python's import find the old names."""
     if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
         sys.meta_path.append(_MovedModules())
