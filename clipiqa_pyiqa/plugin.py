@@ -54,12 +54,13 @@ def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = 
     """Build our :class:`~clipiqa_pyiqa.CLIPIQA`, as pyiqa does for ``clipiqa`` and ``clipiqa+``.
 
     It stands in the registry for the class, so that pyiqa's other metrics need not wait for our imports. The first
-    plain ``clipiqa`` of a process is announced, since it does not mean what it means in pyiqa alone.
+    plain ``clipiqa`` of a process is announced, since it does not mean what it means in pyiqa alone; with
+    ``backbone='mini'`` it is not the paper's either.
     """
     from .metric import CLIPIQA
 
     net = CLIPIQA(model_type, *args, prompts=prompts, **options)
-    if model_type == "clipiqa" and prompts is None and net.clip.weights.backbone != "mini":  # which is not the paper's
+    if model_type == "clipiqa" and prompts is None and "mini" not in (options.get("backbone"), *args[:1]):
         _announce()
     return net
 

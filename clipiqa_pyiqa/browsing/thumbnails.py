@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageOps
 
@@ -17,6 +16,12 @@ from ..report.contact_sheet import thumbnail
 
 SIDE = 220  # pixels
 _QUALITY = 72
+
+
+class _Made(str):
+    """The name of a thumbnail that was made: what is left of a picture that was read, and takes no memory."""
+
+    shape = (0,)
 
 
 def thumbnails(
@@ -38,7 +43,7 @@ def thumbnails(
         A name in the folder for each photo; empty where it cannot be read.
     """
 
-    def made(path: str) -> Any:
+    def made(path: str) -> _Made:
         try:
             name = _name(path)
             place = folder / name
@@ -47,7 +52,7 @@ def thumbnails(
                 picture = _small(path)
                 with replacing(place) as partial:
                     picture.save(partial, "JPEG", quality=_QUALITY)
-            return name
+            return _Made(name)
         except ImageError:
             raise
         except (OSError, ValueError, CLIPIQAError) as error:

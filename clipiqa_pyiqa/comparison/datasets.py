@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..files.names import printable
 from ..files.yaml import check_keys
 from ..images.reader import check_limits, read_image, strict_decoding
-from ..images.sources import images_in
+from ..images.sources import find_inputs
 from ..opinions.score_table import read_scores, seeded_split
 from .published import published_set
 from .specification import CompareError, Specification, parse_specifications, yes_or_no
@@ -105,9 +106,10 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
 
         check_path("a data set", target)
         path = Path(target).expanduser()
-        if str(target) in get_dataset_info() or not (path.suffix.lower() == ".csv" or path.exists()):
+        pattern = glob.has_magic(str(path)) and not path.exists()
+        if str(target) in get_dataset_info() or not (path.suffix.lower() == ".csv" or path.exists() or pattern):
             return _pyiqa_set(label or str(target), str(target), options, data_root)
-        is_folder = path.is_dir()
+        is_folder = path.is_dir() or pattern
         options["folder" if is_folder else "csv"] = path
         label = label or printable(path.resolve().name if is_folder else path.stem)
     for key in ("csv", "folder", "root"):
@@ -143,11 +145,11 @@ def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
 def _folder_set(label: str, options: dict[str, Any]) -> DataSet:
     check_keys(options, FOLDER_KEYS, f"data set {label!r}")
     folder = Path(options["folder"]).expanduser()
-    if not folder.is_dir():
-        raise CompareError(f"the folder {str(folder)!r} is missing.")
-    paths = [os.path.abspath(path) for path in images_in(folder)]
-    if not paths:
-        raise CompareError(f"the folder {str(folder)!r} holds no image files.")
+    found = find_inputs([str(folder)])
+    if not found.paths:
+        missing = not folder.exists() and not glob.has_magic(str(folder))
+        raise CompareError(f"the folder {str(folder)!r} is missing." if missing else f"{found.problem}.")
+    paths = [os.path.abspath(path) for path in found.paths]
     return _ours(label, paths, None, options)
 
 

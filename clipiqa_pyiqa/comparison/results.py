@@ -209,13 +209,15 @@ class Comparison:
 
         return FORMATS[format](self)
 
-    def save(self, folder: str | Path, *, report: bool = True, overwrite: bool = False) -> None:
+    def save(self, folder: str | Path, *, report: bool = True, overwrite: bool = False, pictures: str = "png") -> None:
         """Write everything: tables, scores and, unless told otherwise, pictures and the HTML report.
 
         Args:
             folder: Made if need be. ``comparison.csv``, ``.md`` and ``.tex`` hold the tables, ``differences.csv``
-                every pair of metrics, ``scores/`` a Parquet file per data set, ``pictures/`` PNGs, ``report.html`` all.
+                every pair of metrics, ``scores/`` a Parquet file per data set, ``pictures/`` pictures, ``report.html``
+                all.
             report: Whether to write the last two.
+            pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
             overwrite: Replace files of these names that are there; those of the run that made ``folder`` always are.
 
         Raises:
@@ -223,9 +225,9 @@ class Comparison:
         """
         folder = check_results(folder, self.data_sets, overwrite=overwrite)
         with locked(folder):
-            self._save(folder, report)
+            self._save(folder, report, pictures)
 
-    def _save(self, folder: Path, report: bool) -> None:
+    def _save(self, folder: Path, report: bool, pictures: str) -> None:
         from .report.tables import differences_csv
 
         for format, suffix in (("csv", "csv"), ("markdown", "md"), ("latex", "tex")):
@@ -238,7 +240,7 @@ class Comparison:
             from .report.pictures import save_pictures
 
             write_report(self, folder / "report.html")
-            save_pictures(self, folder / "pictures")
+            save_pictures(self, folder / "pictures", pictures)
 
 
 def check_results(folder: str | Path, data_sets: Iterable[DataSet | DataSetResult], *, overwrite: bool = False) -> Path:
@@ -256,7 +258,7 @@ def check_results(folder: str | Path, data_sets: Iterable[DataSet | DataSetResul
     names = [f"comparison.{suffix}" for suffix in ("csv", "md", "tex")] + ["differences.csv", "report.html"]
     names += [f"scores/{_scores_name(data)}" for data in data_sets]
     beginnings = ("bars.", *(f"{file_name(data.name)}-" for data in data_sets))
-    names += [f"pictures/{path.name}" for path in folder.glob("pictures/*.png") if path.name.startswith(beginnings)]
+    names += [f"pictures/{path.name}" for path in folder.glob("pictures/*.*") if path.name.startswith(beginnings)]
     ours = any(folder.glob("parts/*/rank*.jsonl"))
     inputs = []
     for data in data_sets:

@@ -175,9 +175,10 @@ def metric_result(
     failures = {path: entry.error for path, entry in entries.items() if entry.error}
     times = [entry.seconds for entry in entries.values() if not entry.error]
     error, note = metric if isinstance(metric, str) else "", ""
+    what = "set" if spec.of_sets else "image"
     if failures:
         path, why = next(iter(failures.items()))
-        note = f"no score for {len(failures)} of {counted(images, 'image')}, such as {Path(path).name}: {why}."
+        note = f"no score for {len(failures)} of {counted(images, what)}, such as {Path(path).name}: {why}."
         if not times:
             error, note = note, ""
     elif not isinstance(metric, str) and len(entries) < images:  # another process's rows, damaged since it wrote them

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     Content: TypeAlias = pandas.DataFrame | Figure | Image | str | None
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-_KEEPING = ("out", "resume", "overwrite", "progress")
+_KEEPING = ("out", "resume", "overwrite", "progress", "pictures")
+PICTURES = ("png", "svg", "pdf")
 _FILES = (".png", ".svg", ".html", ".csv", ".json", ".jpg", ".pdf")
 
 
@@ -41,6 +42,7 @@ class RunOptions(TypedDict, total=False):
         resume: Go on with the scores that an earlier run left there; with all of them there, only draw anew.
         overwrite: Replace what is there.
         progress: Called after each score with how many are new, and how many there will be in all.
+        pictures: ``'png'``, ``'svg'`` or ``'pdf'``: how figures are written; sheets of photos are PNG in place of SVG.
         device, batch_size, workers, apply_exif, max_side, max_pixels: As for :func:`~.scores.score_images`.
     """
 
@@ -48,6 +50,7 @@ class RunOptions(TypedDict, total=False):
     resume: bool
     overwrite: bool
     progress: Callable[[int, int], object] | None
+    pictures: str
     device: str | torch.device
     batch_size: int
     workers: int | None
@@ -63,6 +66,7 @@ def check_kinds(
     resume: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], object] | None = None,
+    pictures: str = "png",
     device: str | torch.device | None = None,
     batch_size: int = 8,
     workers: int | None = None,
@@ -102,19 +106,28 @@ class ExperimentResult(ABC):
         """What a reader of the summary should know besides, as clauses."""
         return []
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
+    def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
         """Write tables, pictures and ``summary.json``, which also says what was left out and which CLIP-IQA it was.
+
+        Args:
+            folder: Made if need be.
+            pictures: ``'png'``, ``'svg'`` or ``'pdf'``; sheets of photos are PNG in place of SVG.
 
         Raises:
             CLIPIQAError: The folder cannot be written.
         """
-        self._save(Path(folder).expanduser(), self.contents(), "summary.json")
+        self._save(Path(folder).expanduser(), self.contents(), "summary.json", pictures)
 
-    def _save(self, folder: Path, contents: Iterable[tuple[str, Content]], summary: str) -> None:
+    def which(self) -> str:
+        """Which CLIP-IQA made the scores, in a few words for below a picture; empty if it is unknown."""
+        said = self.provenance
+        return f"CLIP-IQA, {said['backbone']}, {said['weights']}" if {"backbone", "weights"} <= set(said) else ""
+
+    def _save(self, folder: Path, contents: Iterable[tuple[str, Content]], summary: str, pictures: str = "png") -> None:
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents:
-            _write(folder / name, content)
+            _write(folder / picture_name(name, pictures, content), content, self.which())
         said = {
             **{"summary": records(self.summary()), **self.details()},
             **{"left_out": dict(self.failed), "provenance": dict(self.provenance)},
@@ -144,7 +157,11 @@ class ResultFolder:
     ) -> None:
         self.scoring: dict[str, Any] = {**options}
         check_kinds(**self.scoring)
-        out, self.resume, self.overwrite, self.progress = map(self.scoring.pop, _KEEPING, (None, False, False, None))
+        usual = (None, False, False, None, "png")
+        out, self.resume, self.overwrite, self.progress, self.pictures = map(self.scoring.pop, _KEEPING, usual)
+        if self.pictures not in PICTURES:
+            known = ", ".join(map(repr, PICTURES))
+            raise CLIPIQAError(f"pictures are written as one of {known}, but {self.pictures!r} was asked for.")
         self.path, self.scores = None if out is None else Path(out).expanduser(), scores
         if self.resume and (self.overwrite or self.path is None):
             raise CLIPIQAError("resume goes on with what is in out, overwrite drops it: give out, and one of the two.")
@@ -159,7 +176,8 @@ class ResultFolder:
         if not os.access(self.path, os.W_OK):
             raise CLIPIQAError(f"results cannot be written to {str(self.path)!r}: permission denied.")
         Record(self.path / scores, self.resume, self.overwrite)
-        check_folder(self.path, names, overwrite=self.overwrite or self.resume, inputs=inputs)
+        names = [other for name in names for other in (name, picture_name(name, self.pictures))]
+        check_folder(self.path, dict.fromkeys(names), overwrite=self.overwrite or self.resume, inputs=inputs)
 
     def record(self, total: int) -> Record:
         """Keeps the rows of that many scores, and reports each."""
@@ -174,7 +192,7 @@ class ResultFolder:
     def saved(self, result: Result) -> Result:
         """The result itself, once it is in the folder, if there is one."""
         if self.path is not None:
-            result.save(self.path)
+            result.save(self.path, pictures=self.pictures)
         return result
 
 
@@ -222,7 +240,15 @@ def records(frame: pandas.DataFrame) -> list[dict[str, Any]]:
     return objects.where(objects.notna(), None).to_dict(orient="records")
 
 
-def _write(path: Path, content: Content) -> None:
+def picture_name(name: str, pictures: str, content: Any = None) -> str:
+    """The name of a picture in another format; photos, which SVG is no format for, and other files keep theirs."""
+    is_sheet = content is not None and not hasattr(content, "savefig")
+    if not name.endswith(".png") or (is_sheet and pictures == "svg"):
+        return name
+    return f"{name.removesuffix('png')}{pictures}"
+
+
+def _write(path: Path, content: Content, which: str = "") -> None:
     if content is None:
         path.unlink(missing_ok=True)  # of an earlier run
     elif isinstance(content, str):
@@ -230,9 +256,16 @@ def _write(path: Path, content: Content) -> None:
     elif hasattr(content, "to_csv"):
         write_text(path, content.to_csv(index=content.index.name is not None))  # type: ignore[union-attr]
     else:
+        from ..report.contact_sheet import footed
+        from ..report.plotting import captioned
+
+        picture: Any = content
         with replacing(path) as partial, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as boxes: names are in the CSV
-            content.savefig(partial, dpi=150) if hasattr(content, "savefig") else content.save(partial)
+            if hasattr(picture, "savefig"):
+                captioned(picture, which).savefig(partial, dpi=150)
+            else:
+                (footed(picture, which) if which else picture).save(partial)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from ..errors import counted
 from ..images.naming import PairingError, few, named_images
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, fitted
+from ..report.crops import differing_crops
 from ..stats.proportions import share
 from .experiment import ExperimentResult, ResultFolder, RunOptions, file_names
 from .scores import because, exif_applied, score_images
@@ -118,7 +119,8 @@ class PairScores(ExperimentResult):
 
     def notes(self) -> list[str]:
         unpaired = len(self.only_low) + len(self.only_high)
-        return [f"{counted(unpaired, 'image')} without a partner left out"] if unpaired else []
+        was = "was" if unpaired == 1 else "were"
+        return [f"{counted(unpaired, 'image')} without a partner {was} left out"] if unpaired else []
 
     def failures(self, question: str, count: int = 10) -> pandas.DataFrame:
         """The pairs in the wrong order, or of equal scores, the worst first."""
@@ -130,13 +132,19 @@ class PairScores(ExperimentResult):
         worst = self.failures(question, count)
         if worst.empty:
             return None
-        images, captions = [], []
+        images: list[Path | Image.Image] = []
+        captions, upright = [], exif_applied(self.provenance)
         for name, row in worst.iterrows():
-            for version in ("low", "high"):
-                images.append(Path(row[version]))
+            both = [str(row[version]) for version in ("low", "high")]
+            for version, path in zip(("low", "high"), both, strict=True):
+                images.append(Path(path))
                 captions.append(f"{name}\n{version}: {row[f'{question} {version}']:.4f}")
-        upright = exif_applied(self.provenance)
-        return contact_sheet(images, captions, columns=4 if len(worst) > 1 else 2, side=side, apply_exif=upright)
+            if needs_detail(question):
+                for version, crop in zip(("low", "high"), differing_crops(both, side, upright), strict=True):
+                    images.append(Image.new("RGB", (side, side), (236, 238, 241)) if crop is None else crop)
+                    captions.append(f"{version}, where they differ most:\n100 %" if crop else "of another size")
+        columns = 4 if len(worst) > 1 or needs_detail(question) else 2
+        return contact_sheet(images, captions, columns=columns, side=side, apply_exif=upright)
 
     def figure(self) -> Figure:
         """Each pair as a point, low-quality score across, high-quality score up: above the diagonal the order is right.
@@ -159,15 +167,20 @@ class PairScores(ExperimentResult):
             for axes, question in zip(panels, self.questions, strict=False):
                 low, high = (self.frame[f"{question} {version}"].to_numpy() for version in ("low", "high"))
                 size = 20 if len(low) <= 400 else 5
-                for these, colour, marker in ((high > low, BLUE, "o"), (high <= low, ORANGE, "X")):
+                marks = ((high > low, BLUE, "o", "right order"), (high <= low, ORANGE, "X", "wrong order, or equal"))
+                for these, colour, marker, means in marks:
                     axes.scatter(
-                        low[these], high[these], s=size * (1.8 if marker == "X" else 1), color=colour, marker=marker,
-                        alpha=0.65, linewidths=0, rasterized=len(low) > 400,
+                        low[these], high[these], label=means, s=size * (1.8 if marker == "X" else 1),
+                        color=colour, marker=marker, alpha=0.65, linewidths=0, rasterized=len(low) > 400,
                     )  # fmt: skip
                 edge = min(low.min(), high.min()), max(low.max(), high.max())
                 margin = 0.05 * (edge[1] - edge[0]) or 0.05
                 limits = edge[0] - margin, edge[1] + margin
                 axes.plot(limits, limits, color=INK, linewidth=0.8, zorder=0)
+                axes.legend(
+                    loc="upper left", bbox_to_anchor=(-0.03, -0.17), ncols=2, fontsize=7.5, frameon=False,
+                    handletextpad=0.1, borderaxespad=0,
+                )  # fmt: skip
                 axes.set(xlim=limits, ylim=limits, aspect="equal")
                 axes.set_xlabel("score of the low-quality image")
                 axes.set_ylabel("score of the high-quality image")
@@ -178,6 +191,14 @@ class PairScores(ExperimentResult):
                     **WORDS,
                 )
         return figure
+
+
+_DETAIL = ("quality", "sharpness", "noisiness", "sharp", "blur", "nois", "grain", "crisp", "detail", "artifact", "jpeg")
+
+
+def needs_detail(question: str) -> bool:
+    """Whether a question is about what shows at 100 % only, such as noise and sharpness."""
+    return any(word in question.lower() for word in _DETAIL)
 
 
 def pairs(
@@ -285,10 +306,11 @@ def match_pairs(
             "'high/*_clean.png', which pair by what * matches."
         )
     if any(only.values()) and not skip_unpaired:
+        lone = sum(map(len, only.values()))
         missing = [f"only {side} has {few(names)}" for side, names in only.items() if names]
         raise PairingError(
-            f"{counted(sum(map(len, only.values())), 'image')} without a partner ({'; '.join(missing)}): complete the "
-            "folders, or pass --skip-unpaired (skip_unpaired=True) to leave them out."
+            f"{counted(lone, 'image')} {'has' if lone == 1 else 'have'} no partner ({'; '.join(missing)}): complete "
+            "the folders, or pass --skip-unpaired (skip_unpaired=True) to leave them out."
         )
     files = {name: (names["low"][name], names["high"][name]) for name in both}
     same = [name for name, (first, second) in files.items() if os.path.realpath(first) == os.path.realpath(second)]

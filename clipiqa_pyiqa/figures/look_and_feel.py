@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .experiment import Content
 
 KINDS = (".png", ".svg", ".html")
+CHARTS = (*KINDS, ".pdf")  # that --out may name
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,17 @@ class RadarCharts(Scores, ExperimentResult):
     def contents(self) -> Iterator[tuple[str, Content]]:
         yield from ((f"radar{kind}", self._chart(kind)) for kind in KINDS)
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
+    def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
         """Write the chart as PNG, SVG and HTML, and ``summary.json``; or one chart, if the name is that of such a file.
+
+        With ``pictures='pdf'`` as PDF in place of PNG.
 
         Raises:
             CLIPIQAError: It cannot be written.
         """
         place = Path(folder).expanduser()
         if not _is_chart(place):
-            return super().save(place)
+            return super().save(place, pictures=pictures if pictures == "pdf" else "png")
         self._save(place.parent, [(place.name, self._chart(place.suffix.lower()))], f"{place.name}.json")
 
     def _chart(self, kind: str) -> Content:
@@ -71,7 +74,7 @@ def radar(
             never saw.
         kind: Only one of these two.
         template, options: As for :func:`~.ranking.rank`.
-            ``out`` may also name one chart (``.png``, ``.svg``, ``.html``), beside which its scores are kept.
+            ``out`` may also name one chart (``.png``, ``.svg``, ``.pdf``, ``.html``), beside which its scores are kept.
 
     Raises:
         CLIPIQAError: Bad input; what it was and what to do.
@@ -98,7 +101,7 @@ def radar(
 
 
 def _is_chart(place: Path) -> bool:
-    return place.suffix.lower() in KINDS and not place.is_dir()
+    return place.suffix.lower() in CHARTS and not place.is_dir()
 
 
 def _folder(options: RunOptions, images: list[str]) -> ResultFolder:

@@ -94,8 +94,14 @@ class Ticket:
         self.size = 0
 
     def take(self, size: int) -> None:
-        """Wait until so many bytes may be taken."""
-        self._budget._take(self, size)
+        """Wait until so many bytes may be taken; a second picture of one item, its reference, waits for nobody.
+
+        Whoever holds a share and waited for more might wait for itself.
+        """
+        if self.size:
+            self._budget._set(self, self.size + size)
+        else:
+            self._budget._take(self, size)
 
     def keep(self, size: int) -> None:
         """Keep so many bytes from now on: what is decoded, or nothing once it was handed out."""

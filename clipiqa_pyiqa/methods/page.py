@@ -10,9 +10,9 @@ from typing import Any
 from markupsafe import Markup
 
 from ..files.names import one_line
+from ..report.crops import differing_crops
 from ..report.html import embedded, render
 from ..report.table import Cell
-from .crops import differing_crops
 from .results import MethodTable
 from .written import difference_table, digits_of, legend, method_table, metrics_exactly, number
 

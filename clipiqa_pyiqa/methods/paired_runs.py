@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import CLIPIQAError, nearest
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
@@ -158,6 +159,7 @@ class Gate:
         write_text(folder / "rows.csv", self.rows.to_csv())
 
 
+@checked
 def gate(
     base: str | os.PathLike[str],
     new: str | os.PathLike[str],

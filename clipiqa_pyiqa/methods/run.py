@@ -16,6 +16,7 @@ import pandas
 import torch
 from torch import Tensor
 
+from ..arguments import checked
 from ..comparison.datasets import DataSet
 from ..comparison.distributed import Processes
 from ..comparison.metrics import BuiltMetric, MetricSpec, check_weights
@@ -37,6 +38,7 @@ from .whole_sets import score_set
 _REFERENCES_KEPT = 8  # decoded references that wait for the other methods' images
 
 
+@checked
 def table(
     methods: Mapping[str, Place] | Iterable[str],
     metrics: Any = None,
@@ -247,9 +249,11 @@ def _columns(
     border: int,
 ) -> dict[str, Column]:
     columns = {}
+    unread = store.entries.get(UNREADABLE, {})
+    readable = [key for key in data.paths if key not in unread or not unread[key].error]
     for spec in specs:
         metric = built[spec.label]
-        keys = [key for key, *_ in _sets(pictures)] if spec.of_sets else data.paths
+        keys = [key for key, *_ in _sets(pictures)] if spec.of_sets else readable
         entries = store.entries.get(metric.key, {}) if isinstance(metric, BuiltMetric) else {}
         found = {key.rpartition("#")[0]: entries[key] for key in keys if key in entries}
         result = metric_result(spec, metric, found, len(keys))

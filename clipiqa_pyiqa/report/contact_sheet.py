@@ -135,6 +135,17 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
+def footed(sheet: Image.Image, text: str) -> Image.Image:
+    """A sheet with a small line below it."""
+    size = 13
+    font, band = _font(size), 2 * size
+    whole = Image.new("RGB", (sheet.width, sheet.height + band), PAPER)
+    whole.paste(sheet, (0, 0))
+    said = _fit(" ".join(printable(text).split()), sheet.width - 32, font)
+    ImageDraw.Draw(whole).text((16, sheet.height + band // 2 - 3), said, (107, 114, 128), font, anchor="lm")
+    return whole
+
+
 def headed(sheets: Mapping[str, Image.Image]) -> Image.Image:
     """Sheets below each other, each under its heading, as one picture."""
     if not sheets:

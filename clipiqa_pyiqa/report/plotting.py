@@ -41,6 +41,13 @@ def subplots(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
+def captioned(figure: Figure, text: str) -> Figure:
+    """The figure with a small line below it, which says what made its numbers."""
+    if text:
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color="#6b7280", parse_math=False)
+    return figure
+
+
 def width_in_inches(labels: Sequence[str]) -> float:
     """The width of the longest label, as ticks are written."""
     font = FontProperties(size=STYLE["font.size"])

@@ -34,7 +34,7 @@ def noise_level(noisy: Pixels) -> float:
 
 
 def nonlocal_means(noisy: Pixels) -> Pixels:
-    """OpenCV's, with its filter strength at the noise level, as its documentation suggests for strong noise."""
+    """OpenCV's, with its filter strength at the noise level."""
     import cv2
 
     strength = max(1.0, noise_level(noisy))

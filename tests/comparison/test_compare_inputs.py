@@ -7,7 +7,7 @@ import math
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -276,6 +276,7 @@ class TestBadInput:
             ({"ours": {"type": "GeneralNRDataset", "meta_info_file": "x.csv"}}, "'ours' needs dataroot_target, a path"),
             ({"ours": {"meta_info_file": "x.csv"}}, "need pyiqa's 'type'"),
             ({"ours": {"folder": "nowhere"}}, "the folder 'nowhere' is missing"),
+            ("nowhere/*.png", "nothing matches 'nowhere"),
             ({"t": {"csv": "nowhere.csv"}}, "'nowhere.csv' cannot be read"),
             (3, "a data set is a name, a CSV file, a folder or options, but 3 came"),
             ({"t": {"csv": 5}}, "csv of data set 't' must be a path, but is 5"),
@@ -409,3 +410,16 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path
         check_weights([spec])
     check_weights(parse_metrics(["niqe", "clipiqa:prompts=sharpness"]))
     assert not canary.exists()
+
+
+def test_missing_weights_are_told_in_full_and_as_they_are_given_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    from clipiqa_pyiqa.comparison import run
+    from clipiqa_pyiqa.errors import WeightsError
+
+    def missing(*_: Any) -> None:
+        raise WeightsError("RN50 is missing. " + "tried " * 90 + "\n  4. use backbone='mini' (--backbone mini).")
+
+    monkeypatch.setattr(run, "build_metric", missing)
+    (spec,) = parse_metrics("clipiqa")
+    said = run.build_or_reason(spec, cast(Any, type("Options", (), {"device": None, "seed": 0})))
+    assert isinstance(said, str) and said.endswith("4. use backbone='mini' (-m clipiqa:backbone=mini).")

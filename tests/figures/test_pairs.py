@@ -171,6 +171,6 @@ class TestCommand:
         save_grey(tmp_path / "high/2.png", 99)
         args = ["pairs", str(tmp_path / "low"), str(tmp_path / "high"), "--backbone", "mini", "-p", "brightness"]
         assert main(args) == 2
-        assert re.search(r"1 images have no partner \(only high has '2'\)", capsys.readouterr().err)
+        assert re.search(r"1 image has no partner \(only high has '2'\)", capsys.readouterr().err)
         assert main([*args, "--skip-unpaired"]) == 0
-        assert "1 images without a partner were left out" in capsys.readouterr().err
+        assert "1 image without a partner was left out" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.specification import CompareError
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.methods import MethodTable, table
-from clipiqa_pyiqa.methods.crops import differing_crops, most_different
 from clipiqa_pyiqa.methods.matching import match_pictures, parse_methods
 from clipiqa_pyiqa.methods.presets import PRESETS, computed_on, parse_table_metrics
 from clipiqa_pyiqa.methods.results import at_best_by_signs
+from clipiqa_pyiqa.report.crops import differing_crops, most_different
 from clipiqa_pyiqa.stats import Difference
 
 BUNDLED = Path(__file__).parents[1] / "data"
@@ -119,6 +120,16 @@ class TestNumbers:
             images = [tensor(results / who / f"{row['image']}.png") for who in (row["method"], "gt")]
             expected = metric(*images[: 2 if metric.metric_mode == "FR" else 1]).item()
             assert row[label] == pytest.approx(expected, abs=1e-6)
+
+    def test_niqe_and_brisque_are_pyiqas(self, shared: Path) -> None:
+        files = {"niqe": "niqe_modelparameters.mat", "brisque": "brisque_svm_weights.pth"}
+        options = {n: {"pretrained_model_path": str(shared / "data/weights" / f)} for n, f in files.items()}
+        metrics = [f"{name}={name}:pretrained_model_path={o['pretrained_model_path']}" for name, o in options.items()]
+        dist = shared / "data/calibration/dist"
+        rows = table({"dist": dist}, metrics, **CPU).scores.to_dict("records")
+        for name in files:
+            metric = pyiqa.create_metric(name, device="cpu", **options[name])
+            assert [row[name] for row in rows] == [metric(tensor(Path(row["path"]))).item() for row in rows]
 
     def test_clipiqa_is_ours(self, found: MethodTable, results: Path) -> None:
         metric = CLIPIQA(backbone="mini").eval()
@@ -228,6 +239,14 @@ class TestShared:
         )  # fmt: skip
         assert "it is 48×40 px, but its reference 96×80 px" in found.table()
         assert found.scores["n"].notna().all() and found.scores["f"].notna().sum() == 3
+
+    def test_a_broken_image_is_named_and_leaves_every_method(self, results: Path, tmp_path: Path) -> None:
+        shutil.copytree(results / "mild/Set3", tmp_path / "mild")
+        (tmp_path / "mild/1.png").write_bytes(b"no picture")
+        found = table({"strong": results / "strong/Set3", "mild": tmp_path / "mild"}, {"n": Mean()}, **CPU)
+        assert [value.n for value in found.values["", "n"].values()] == [2, 2] and not found.complete
+        assert found.notes[-1].startswith("Left out of all methods: '") and "is not an image" in found.notes[-1]
+        assert not found.columns["n"].metric.note
 
     def test_whole_sets_have_one_value_and_no_deviation(self, results: Path) -> None:
         found = table(folders(results), {"size": SetSize(), "n": Mean()}, reference=results / "gt", **CPU)

@@ -37,3 +37,23 @@ def test_names_that_begin_with_a_number_sign_are_images(tmp_path, name):
 def test_unknown_data_set_is_told_the_nearest():
     with pytest.raises(TableError, match="did you mean 'koniq10k"):
         find_score_table("koniq10")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Image Name,MOS", "image_name,MOS,SD", "Images,MOS", "Image name,Mean Opinion Score", "img-name,mos_quality",
+        "dist_img,ref_img,quality_mos", "FileName,Mean Score",
+    ],
+)  # fmt: skip
+def test_headers_of_real_data_sets(tmp_path, header):
+    row = ",".join("a.png" if n == 0 else "4" for n in range(header.count(",") + 1))
+    named = read_scores(written(tmp_path, f"{header}\n{row}\n"))
+    assert named.files == (tmp_path / "a.png",) and named.scores == (4.0,)
+
+
+def test_a_dmos_is_not_taken_for_an_opinion_where_high_is_good(tmp_path):
+    with pytest.raises(TableError, match=r"no column of scores .*: its columns are image, dmos; say which with --c"):
+        read_scores(written(tmp_path, "image,dmos\na.png,3\n"))
+    with pytest.raises(TableError, match=r"say which with columns=\[PATH, SCORE\]"):
+        read_scores(written(tmp_path, "image,dmos\na.png,3\n"), option="columns=[PATH, SCORE]")

@@ -55,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how("--trust-weights", action="store_true", help="load files and URLs of metrics even if they could run code")
     results("--overwrite", action="store_true", help="drop the scores of these data sets in --out first")
     results("--format", choices=FORMATS, default="table", help="of standard output (default: table)")
+    results("--pictures", choices=("png", "svg", "pdf"), default="png", help="of the pictures in --out (default: png)")
     results("--no-report", action="store_true", help="with --out: no pictures and no HTML report")
     results("--quiet", "-q", action="store_true", help="no progress bar")
 
@@ -105,7 +106,9 @@ def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: di
     if not _is_main():
         return 0
     if out:
-        comparison.save(out, report=not args.no_report)  # first, as whoever reads the table may leave
+        comparison.save(
+            out, report=not args.no_report, pictures=args.pictures
+        )  # first, as whoever reads the table may leave
     print(comparison.table(args.format), end="")
     if out:
         print(f"clipiqa compare: results are in {out}", file=sys.stderr)

@@ -11,7 +11,7 @@ EPILOG = """
 Two charts, as in the paper's Fig. 1: look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and feel
 (aesthetic, happy, natural, new, scary, complex); what the CLIP never saw the words of, as --backbone mini all of the
 feel, is left out. With --prompts, one chart of those. --out DIR receives radar.png, radar.svg and radar.html, a page on
-which images can be switched on and off; --out NAME.png (.svg, .html) only that, with NAME.png.csv and NAME.png.json.
+which images can be switched on and off; --out NAME.png (.svg, .pdf, .html) only that, and NAME.png.csv and .json.
 
 examples:
   clipiqa radar a.jpg b.jpg --out radar/

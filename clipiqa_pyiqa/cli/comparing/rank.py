@@ -139,7 +139,12 @@ def _ranking(args: argparse.Namespace, photos: Photos) -> Ranking:
     frame = scores.frame.set_axis([photos.path(str(name)) for name in scores.frame.index]).rename_axis("path")
     found = Ranking(frame.dropna(), scores.errors, scores.provenance, args.count)
     if args.out is not None:
-        options: RunOptions = {"out": args.out, "resume": args.resume, "overwrite": args.overwrite}
+        options: RunOptions = {
+            "out": args.out,
+            "resume": args.resume,
+            "overwrite": args.overwrite,
+            "pictures": args.pictures,
+        }
         ResultFolder(options, ranking_files(found.questions), [*frame.index, scores.file]).saved(found)
     return found
 

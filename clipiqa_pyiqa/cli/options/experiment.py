@@ -43,6 +43,7 @@ def configure(parser: argparse.ArgumentParser, epilog: str, *, prompts: str | No
     add_image_options(parser)
     results = parser.add_argument_group("results").add_argument
     results("--out", type=Path, metavar="DIR", help="folder for scores, tables and pictures (default: only a table)")
+    results("--pictures", default="png", metavar="KIND", help="png (default), svg or pdf; sheets of photos are no svg")
     results("--resume", action="store_true", help="go on with the scores that an earlier run left in --out")
     results("--overwrite", action="store_true", help="replace what is in --out")
     results("--quiet", "-q", action="store_true", help="no progress bar and no summary")
@@ -91,7 +92,7 @@ def made(args: argparse.Namespace, experiment: Callable[..., Result], *inputs: A
         with resumed:
             return experiment(
                 lambda: build_metric(args, None, device), *inputs, template=args.template, out=args.out,
-                resume=args.resume, overwrite=args.overwrite, progress=progress, device=device,
+                resume=args.resume, overwrite=args.overwrite, pictures=args.pictures, progress=progress, device=device,
                 batch_size=args.batch_size, workers=args.workers, **image_limits(args), **options,
             )  # fmt: skip
     finally:

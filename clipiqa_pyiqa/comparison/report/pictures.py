@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from PIL import Image
 from ...errors import CLIPIQAError
 from ...files.names import file_name, free_name, one_line
 from ...files.writing import replacing
-from ...report.contact_sheet import contact_sheet
-from ...report.plotting import BLUE, INK, ORANGE, STYLE, WORDS, fading, subplots, width_in_inches
+from ...report.contact_sheet import contact_sheet, footed
+from ...report.plotting import BLUE, INK, ORANGE, STYLE, WORDS, captioned, fading, subplots, width_in_inches
 from ...stats import fit_logistic
 from ..disagreement import Disagreement, disagreements
 from ..results import Comparison, DataSetResult
@@ -32,31 +32,48 @@ _DENSITY = fading("density", (BLUE, 0.15), (BLUE, 1.0))
 _SIGNED = fading("signed", (ORANGE, 0.75), (ORANGE, 0.0), (BLUE, 0.0), (BLUE, 0.75))
 
 
-def save_pictures(comparison: Comparison, folder: Path) -> None:
-    """Write all pictures into a folder, for papers and slides."""
+def save_pictures(comparison: Comparison, folder: Path, kind: str = "png") -> None:
+    """Write all pictures into a folder, for papers and slides, as ``'png'``, ``'svg'`` or ``'pdf'``.
+
+    Photos are PNG in place of SVG. Below each picture stands which CLIP-IQA is in it.
+    """
     folder.mkdir(exist_ok=True)
     taken: set[str] = set()
+    said = ""
 
     def save(picture: Figure | Image.Image, *parts: str) -> None:
         """A file of its own, also for labels that differ in punctuation only."""
         name = free_name("-".join(map(file_name, parts)), taken)
-        with replacing(folder / f"{name}.png") as partial:
+        suffix = "png" if kind == "svg" and not isinstance(picture, Figure) else kind
+        with replacing(folder / f"{name}.{suffix}") as partial:
             if isinstance(picture, Figure):
-                picture.savefig(partial, dpi=_DPI)
+                captioned(picture, said).savefig(partial, dpi=_DPI)
             else:
-                picture.save(partial)
+                (footed(picture, said) if said else picture).save(partial)
 
     for data in comparison.data_sets:
         scored = [label for label in data.metrics if data.scores[label].notna().any()]
         for label in scored:
-            draw = histogram if data.mos is None else scatter
+            draw, said = histogram if data.mos is None else scatter, _which(data, [label])
             save(draw(data, label), data.name, label)
+        said = _which(data, scored)
         if len(scored) > 1:
             save(correlation_heatmap(data), data.name, "heatmap")
         if disagreements(data, 1):
             save(disagreement(data), data.name, "disagreement")
+    said = "; ".join(dict.fromkeys(filter(None, (_which(data, data.metrics) for data in comparison.data_sets))))
     if any(data.mos is not None for data in comparison.data_sets):
         save(bars(comparison), "bars")
+
+
+def _which(data: DataSetResult, labels: Iterable[str]) -> str:
+    """Backbone and weights of each CLIP-IQA among some metrics."""
+    known = {label: data.metrics[label].provenance for label in labels}
+    return "; ".join(
+        f"{one_line(label)}: CLIP-IQA, {said['backbone']}, {said['weights']}"
+        for label, said in known.items()
+        if {"backbone", "weights"} <= set(said)
+    )
 
 
 @matplotlib.rc_context(STYLE)

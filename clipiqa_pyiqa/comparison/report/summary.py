@@ -20,8 +20,10 @@ _SIGN = (
 
 
 def legend(comparison: Comparison) -> list[str]:
-    """How to read the numbers, one sentence each."""
-    first = comparison.data_sets[0]
+    """How to read the numbers, one sentence each; nothing where there are no correlations to read."""
+    first = next((data for data in comparison.data_sets if data.mos is not None), None)
+    if first is None:
+        return []
     lines = [
         _SIGN,
         _intervals(first),

@@ -21,7 +21,8 @@ _WIDE = 10  # columns of a table that a console has room for
 def to_text(comparison: Comparison) -> str:
     """The tables for a console: aligned columns, a star behind what stands out."""
     stars = "* highest of its column (of RMSE the lowest), or a difference that is more than chance"
-    blocks = ["\n".join(f"# {one_line(line)}" for line in [*legend(comparison), stars])]
+    reading = legend(comparison)
+    blocks = ["\n".join(f"# {one_line(line)}" for line in [*reading, stars])] if reading else []
     blocks += [console_table(table) for table in build_tables(comparison) if len(table.columns) <= _WIDE]
     return "\n\n".join(blocks) + "\n"
 
@@ -41,7 +42,8 @@ def differences_csv(comparison: Comparison) -> str:
 
 def to_markdown(comparison: Comparison) -> str:
     """The tables as GitHub's Markdown, bold what stands out, and which metric each was."""
-    blocks = ["# Metrics compared", _list(legend(comparison)), *map(markdown_table, build_tables(comparison))]
+    reading = legend(comparison)
+    blocks = ["# Metrics compared", *[_list(reading)] * bool(reading), *map(markdown_table, build_tables(comparison))]
     blocks += ["## Which metrics exactly", _list(provenance_lines(comparison))]
     if comparison.settings:
         blocks += ["## Settings", _list(key_lines(comparison.settings))]

@@ -1,4 +1,4 @@
-"""Where methods differ: the place of a picture at which they do so most, cut out at its own size."""
+"""Where versions of a picture differ: the place of a picture at which they do so most, cut out at its own size."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from ..images.reader import read_image
 Pixels = NDArray[np.uint8]
 
 
-def differing_crops(files: Sequence[str], side: int = 176) -> list[Image.Image | None]:
+def differing_crops(files: Sequence[str], side: int = 176, apply_exif: bool = True) -> list[Image.Image | None]:
     """The same square of several versions of a picture, unscaled, where they differ most from one another.
 
     Args:
         files: The versions; a reference may be among them.
         side: Width and height in pixels, at most the picture's.
+        apply_exif: Whether files are turned upright.
 
     Returns:
         A crop of each; None of one that cannot be read or is of another size than the first that can.
     """
-    found = [_pixels(path) for path in files]
+    found = [_pixels(path, apply_exif) for path in files]
     first = next((pixels for pixels in found if pixels is not None), None)
     if first is None:
         return [None] * len(files)
@@ -56,8 +57,10 @@ def most_different(versions: Sequence[Pixels], side: int) -> tuple[int, int, int
     return int(left), int(top), wide, high
 
 
-def _pixels(path: str) -> Pixels | None:
+def _pixels(path: str, apply_exif: bool) -> Pixels | None:
     try:
-        return read_image(path, min_side=1).pixels.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
+        return (
+            read_image(path, apply_exif=apply_exif, min_side=1).pixels.permute(1, 2, 0).numpy()
+        )  # (3, H, W) -> (H, W, 3)
     except ImageError:
         return None
