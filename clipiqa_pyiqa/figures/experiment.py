@@ -18,6 +18,8 @@ from ..files.names import free_name
 from ..files.writing import check_folder, replacing, write_text
 from ..images.sources import find_inputs
 from ..prompts.pairs import PromptPair
+from ..report.plotting import plain_texts
+from ..scoring.rows import frame_csv
 from .scores import Record, Scores, score_images
 
 if TYPE_CHECKING:
@@ -228,11 +230,14 @@ def _write(path: Path, content: Content) -> None:
     elif isinstance(content, str):
         write_text(path, content)
     elif hasattr(content, "to_csv"):
-        write_text(path, content.to_csv(index=content.index.name is not None))  # type: ignore[union-attr]
+        write_text(path, frame_csv(content))
     else:
         with replacing(path) as partial, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as boxes: names are in the CSV
-            content.savefig(partial, dpi=150) if hasattr(content, "savefig") else content.save(partial)
+            if hasattr(content, "savefig"):
+                plain_texts(content).savefig(partial, dpi=150)  # type: ignore[arg-type]
+            else:
+                content.save(partial)
 
 
 @contextlib.contextmanager

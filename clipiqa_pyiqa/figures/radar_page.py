@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Sequence
-from html import escape
 
+from ..files.names import plain_lines
 from ..report.contact_sheet import thumbnail
+from ..report.html import policy
 from ..report.plotting import COLOURS
 from .radar_charts import charts_of, named, points, said_of
 from .scores import Scores, exif_applied
@@ -70,7 +72,9 @@ def radar_page(scores: Scores) -> str:
     said = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in scores.provenance.items())
     return f"""<!doctype html>
 <html lang="en">
-<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy()}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Look and feel by CLIP-IQA</title>
 <style>{_STYLE}{chr(10).join(rules)}</style>
 <h1>Look and feel by CLIP-IQA</h1>
@@ -113,7 +117,12 @@ def _chart(scores: Scores, title: str, questions: Sequence[str]) -> str:
         parts.append(f'<g class="image i{number}">{shape}{dots}</g>')
     label = f"Radar chart: {title or 'attributes'}"
     heading = f'<text y="-188" text-anchor="middle" style="font-size: 14px">{escape(title)}</text>' if title else ""
-    return f'<svg viewBox="-215 -205 430 390" role="img" aria-label="{label}">{heading}{"".join(parts)}</svg>'
+    return f'<svg viewBox="-215 -205 430 390" role="img" aria-label="{escape(label)}">{heading}{"".join(parts)}</svg>'
+
+
+def escape(text: str) -> str:
+    """Text as HTML that cannot steer a reader's view."""
+    return html.escape(plain_lines(text))
 
 
 def _joined(corners: Sequence[tuple[float, float]]) -> str:

@@ -7,7 +7,6 @@ come from the images to choose on, and what is reported comes from images that h
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from ..files import replacing
 from ..metric import CLIPIQA
 from ..opinions.score_table import ScoreTable, find_score_table
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
+from ..scoring.rows import csv_line
 from ..stats.correlation import Estimate, plcc, srocc_of_many
 from .feature_store import WHOLE, FeatureStore, Say
 from .words import AS_IS, TEMPLATES, Words, known_words
@@ -105,14 +105,13 @@ class Findings:
         with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
             for key, value in self.metadata.items():
                 file.write(f"# {key}: {' '.join(str(value).split())}\n")
-            out = csv.writer(file, lineterminator="\n")
-            out.writerow(FIELDS)
+            file.write(csv_line(FIELDS))
             for rank, finding in enumerate(self.ranked, start=1):
                 pair, estimate = finding.candidate.pair, finding.srocc
                 numbers = (finding.chosen_by, estimate.value, estimate.low, estimate.high, finding.plcc)
                 texts = ["" if np.isnan(number) else f"{number:.6f}" for number in numbers]
                 words = (*finding.candidate.words, finding.candidate.template)
-                out.writerow([rank, pair.positive, pair.negative, *words, *texts, place.get(pair, "")])
+                file.write(csv_line([rank, pair.positive, pair.negative, *words, *texts, place.get(pair, "")]))
 
 
 @checked

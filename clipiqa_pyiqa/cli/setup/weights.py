@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import WeightsError
+from ...files.names import plain_lines
 from ..options.tables import aligned
 
 if TYPE_CHECKING:
@@ -130,5 +131,5 @@ def _fill(folder: Path, wanted: list[_Wanted]) -> int:
         except (WeightsError, OSError) as error:
             failures += 1
             reason = str(error).splitlines()[0].removeprefix(file.title).lstrip()
-            print(f"clipiqa weights: {file.title}: {reason}", file=sys.stderr)
+            print(f"clipiqa weights: {file.title}: {plain_lines(reason)}", file=sys.stderr)
     return 1 if failures else 0

@@ -19,7 +19,7 @@ from ...errors import CLIPIQAError
 from ...files.names import file_name, free_name, one_line
 from ...files.writing import replacing
 from ...report.contact_sheet import contact_sheet
-from ...report.plotting import BLUE, INK, ORANGE, STYLE, WORDS, fading, subplots, width_in_inches
+from ...report.plotting import BLUE, INK, ORANGE, STYLE, WORDS, fading, plain_texts, subplots, width_in_inches
 from ...stats import fit_logistic
 from ..disagreement import Disagreement, disagreements
 from ..results import Comparison, DataSetResult
@@ -42,7 +42,7 @@ def save_pictures(comparison: Comparison, folder: Path) -> None:
         name = free_name("-".join(map(file_name, parts)), taken)
         with replacing(folder / f"{name}.png") as partial:
             if isinstance(picture, Figure):
-                picture.savefig(partial, dpi=_DPI)
+                plain_texts(picture).savefig(partial, dpi=_DPI)
             else:
                 picture.save(partial)
 
