@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict, TypeVar
 
 from ..arguments import checked
 from ..errors import CLIPIQAError, ImageError
+from ..files.locking import locked
 from ..files.names import free_name
 from ..files.writing import check_folder, replacing, write_text
 from ..images.sources import find_inputs
 from ..prompts.pairs import PromptPair
 from ..report.plotting import plain_texts
+from ..scoring.result_files import Output
 from ..scoring.rows import frame_csv
 from .scores import Record, Scores, score_images
 
@@ -115,13 +117,14 @@ class ExperimentResult(ABC):
     def _save(self, folder: Path, contents: Iterable[tuple[str, Content]], summary: str) -> None:
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents:
-            _write(folder / name, content)
         said = {
             **{"summary": records(self.summary()), **self.details()},
             **{"left_out": dict(self.failed), "provenance": dict(self.provenance)},
         }
-        _write(folder / summary, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+        with locked(folder):  # another run's pictures among ours would show what our tables do not
+            for name, content in contents:
+                _write(folder / name, content)
+            _write(folder / summary, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
 
 
 Result = TypeVar("Result", bound=ExperimentResult)
@@ -161,7 +164,8 @@ class ResultFolder:
         if not os.access(self.path, os.W_OK):
             raise CLIPIQAError(f"results cannot be written to {str(self.path)!r}: permission denied.")
         Record(self.path / scores, self.resume, self.overwrite)
-        check_folder(self.path, names, overwrite=self.overwrite or self.resume, inputs=inputs)
+        earlier = self.resume and Output(self.path / scores, "csv", resume=True).earlier() is not None
+        check_folder(self.path, names, overwrite=self.overwrite or earlier, inputs=inputs)
 
     def record(self, total: int) -> Record:
         """Keeps the rows of that many scores, and reports each."""

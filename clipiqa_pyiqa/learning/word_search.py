@@ -21,7 +21,7 @@ from torch import Tensor
 from ..arguments import checked
 from ..clip.device import find_device
 from ..errors import CLIPIQAError, PromptError, shown
-from ..files import replacing
+from ..files import check_output, replacing
 from ..metric import CLIPIQA
 from ..opinions.score_table import ScoreTable, find_score_table
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
@@ -83,6 +83,7 @@ class Findings:
         chosen_on: number of images to choose on.
         held_out: number of images that had no say.
         metadata: what the search was made with: the data set, its splits, which CLIP-IQA, the seed.
+        inputs: files that were read, which ``save`` never replaces.
     """
 
     ranked: tuple[Finding, ...]
@@ -94,13 +95,15 @@ class Findings:
     chosen_on: int
     held_out: int
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[str | Path, ...] = ()
 
     def save(self, path: str | Path) -> None:
         """Write a line per candidate as CSV, best first, after ``# key: value`` lines with the metadata.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: the file cannot be written, or is one of the inputs.
         """
+        check_output(path, overwrite=True, inputs=self.inputs)
         place = {candidate.pair: number for number, candidate in enumerate(self.ensemble, start=1)}
         with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
             for key, value in self.metadata.items():
@@ -175,7 +178,8 @@ def search_prompts(
         **{key: value for key, value in metric.provenance().items() if key not in ("metric", "prompts", "aggregate")},
         **{"seed": seed, "ensemble_srocc_held_out": f"{best.value:.4f} [{best.low:.4f}, {best.high:.4f}]"},
     }
-    return replace(findings, metadata=metadata)
+    read = () if isinstance(scores, ScoreTable) else (scores,)
+    return replace(findings, metadata=metadata, inputs=(*read, *table.paths))
 
 
 def make_candidates(words: Iterable[Words], templates: Sequence[str]) -> list[Candidate]:

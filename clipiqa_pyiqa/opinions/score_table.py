@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CLIPIQAError, nearest
+from ..files.hashes import hash_file
 
 SPLITS = ("train", "val", "test")
 PATH_COLUMNS = ("path", "image", "image_path", "image_name", "img_name", "filename", "file_name", "file", "name")
 SCORE_COLUMNS = ("score", "mos", "label", "rating", "quality")
 Columns = tuple[str | int | None, str | int | None, str | int | None]
 _SHOWN = 5  # missing files in a message
+_PART = 1 << 12  # bytes that tell most pictures of equal size apart
 
 
 class TableError(CLIPIQAError):
@@ -109,7 +111,7 @@ def read_score_table(
             names, and without a column ``split`` the rows are split by ``seed``.
         score_range: what the lowest and the highest possible score are; default the lowest and highest in the table.
         lower_better: whether a low score is good, as a DMOS is.
-        val_fraction: share of the rows to validate on, if no column splits them.
+        val_fraction: share of the rows to validate on, if no column splits them; copies of a photo stay together.
         seed: of that split.
         skip_missing: leave out files that are missing, in place of an error.
         name: of the data set; default the file's.
@@ -134,6 +136,16 @@ def read_score_table(
     targets = [(score - low) / (high - low) for score in scores]
     targets = [1 - target for target in targets] if lower_better else targets
     splits = seeded_split(len(files), val_fraction, seed) if named.splits is None else list(named.splits)
+    for first, *others in copies(files):
+        for other in others:
+            if named.splits is None:
+                splits[other] = splits[first]
+            elif splits[other] != splits[first]:
+                raise TableError(
+                    f"{path}, lines {named.lines[first]} ({splits[first]}) and {named.lines[other]} ({splits[other]}): "
+                    f"{files[first].name!r} and {files[other].name!r} are the same photo, which cannot be learned from "
+                    "and reported on: put its copies into one split."
+                )
     missing = [str(file) for file in files if not file.is_file()]
     if missing and not skip_missing:
         shown = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
@@ -158,6 +170,42 @@ def read_score_table(
                 f"in {' and in '.join(map(repr, needed))}: add images, or change the split."
             )
     return table
+
+
+def copies(files: Sequence[Path]) -> list[list[int]]:
+    """Groups of rows whose files have the same content, each in order; rows of files that are missing are in none."""
+    groups: list[list[int]] = [list(range(len(files)))]
+    for key in (_size, _middle, _content):  # each reads more, of those files alone that are equal so far
+        found: dict[tuple[int, object], list[int]] = {}
+        for number, group in enumerate(groups):
+            for row in group:
+                if (value := key(files[row])) is not None:
+                    found.setdefault((number, value), []).append(row)
+        groups = [group for group in found.values() if len(group) > 1]
+    return groups
+
+
+def _size(file: Path) -> int | None:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None
+
+
+def _middle(file: Path) -> bytes | None:
+    try:
+        with file.open("rb") as opened:
+            opened.seek(file.stat().st_size // 2)
+            return opened.read(_PART)
+    except OSError:
+        return None
+
+
+def _content(file: Path) -> str | None:
+    try:
+        return hash_file(file)
+    except OSError:
+        return None
 
 
 def seeded_split(count: int, val_fraction: float, seed: int) -> list[str]:
@@ -242,6 +290,8 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
         raise TableError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{str(path)!r} is no CSV file in UTF-8 ({error}).") from error
+    if doubled := [name for name in header if name and header.count(name) > 1]:
+        raise TableError(f"{str(path)!r} has two columns called {doubled[0]!r}: rename one.")
     if not cells:
         raise TableError(f"{str(path)!r} has no rows: expected a header line, then one line per image.")
     for number, row in cells:
