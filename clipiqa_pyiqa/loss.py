@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .arguments import checked
 from .clip.gradient import clamped, general_path, per_image
 from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError, shown
@@ -80,7 +79,6 @@ class CLIPIQALoss(nn.Module):
         True
     """
 
-    @checked
     def __init__(
         self,
         prompts: Prompts = None,
@@ -102,6 +100,8 @@ class CLIPIQALoss(nn.Module):
         self.reduction = _known("reduction", reduction, REDUCTIONS)
         self.out_of_range = _known("out_of_range", out_of_range, OUT_OF_RANGE)
         self.nan = _known("nan", nan, NAN)
+        if not isinstance(double_backward, bool):
+            raise CLIPIQAError(f"double_backward={shown(double_backward)} is not known: choose True or False.")
         self.loss_weight, self.double_backward = _loss_weight(loss_weight), double_backward
         self.input_range = _range(input_range)
         if metric is not None and (prompts is not None or options):

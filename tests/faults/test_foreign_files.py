@@ -63,7 +63,7 @@ def test_two_runs_at_once(forked: Forked, photos: Path, tmp_path: Path, command:
     if command == "rank":
         assert len(read_results(tmp_path / "out/scores.csv")[1]) == 4
     else:
-        assert len(next((tmp_path / "out/scores").glob("*.csv")).read_text().splitlines()) >= 5
+        assert len(list((tmp_path / "out/scores").iterdir())) == 1
 
 
 def test_a_search_does_not_replace_what_it_read(tmp_path: Path) -> None:
