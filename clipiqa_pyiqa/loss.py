@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .arguments import checked
 from .clip.gradient import clamped, general_path, per_image, untraceable
 from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError, shown
@@ -88,7 +87,6 @@ class CLIPIQALoss(nn.Module):
         True
     """
 
-    @checked
     def __init__(
         self,
         prompts: Prompts = None,
@@ -111,6 +109,8 @@ class CLIPIQALoss(nn.Module):
         self.reduction: Reduction = _known("reduction", reduction, Reduction)
         self.out_of_range: OutOfRange = _known("out_of_range", out_of_range, OutOfRange)
         self.nan: OnNaN = _known("nan", nan, OnNaN)
+        if not isinstance(double_backward, bool):
+            raise CLIPIQAError(f"double_backward={shown(double_backward)} is not known: choose True or False.")
         self.loss_weight, self.double_backward = _loss_weight(loss_weight), double_backward
         self.input_range, self._looks = _range(input_range), _LOOKS
         if metric is not None and (prompts is not None or options):

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 
 from ..errors import CLIPIQAError
+from ..files.names import plain_lines
 from .options.config import Parser
 from .options.signals import last_words, sigterm_as_interrupt
 from .options.streams import standard_streams
@@ -66,11 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return ended(_run(argv, args), None)
         except CLIPIQAError as error:
-            print(f"{name()}: error: {error}", file=sys.stderr)
+            print(f"{name()}: error: {plain_lines(str(error))}", file=sys.stderr)
             return ended(2, None)
         except KeyboardInterrupt as error:
             said, code = last_words(error)
-            print(f"{name()}: {said}", file=sys.stderr)
+            print(f"{name()}: {plain_lines(said)}", file=sys.stderr)
             return ended(code, None)
         except BrokenPipeError as error:  # `clipiqa score … | head`: the reader has gone
             return ended(2, error)

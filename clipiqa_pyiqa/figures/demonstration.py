@@ -15,6 +15,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from ..errors import ImageError
 from ..files.writing import replacing
+from ..report.plotting import plain_texts
 from ..weights.published import MINI_FILE
 from .changes import CHANGES
 
@@ -132,7 +133,7 @@ class Demonstration:
         """
         try:
             with replacing(path) as partial:
-                self.figure().savefig(partial, dpi=110)
+                plain_texts(self.figure()).savefig(partial, dpi=110)
         except (OSError, ValueError) as error:
             raise ImageError(f"the picture cannot be written to {os.fspath(path)!r}: {error}") from error
 

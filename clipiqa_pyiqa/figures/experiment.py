@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict, TypeVar
 
 from ..arguments import checked
 from ..errors import CLIPIQAError, ImageError
+from ..files.locking import locked
 from ..files.names import free_name
 from ..files.writing import check_folder, replacing, write_text
 from ..images.sources import find_inputs
 from ..prompts.pairs import PromptPair
+from ..report.plotting import plain_texts
+from ..scoring.result_files import Output
+from ..scoring.rows import frame_csv
 from .scores import Record, Scores, score_images
 
 if TYPE_CHECKING:
@@ -126,13 +130,14 @@ class ExperimentResult(ABC):
     def _save(self, folder: Path, contents: Iterable[tuple[str, Content]], summary: str, pictures: str = "png") -> None:
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents:
-            _write(folder / picture_name(name, pictures, content), content, self.which())
         said = {
             **{"summary": records(self.summary()), **self.details()},
             **{"left_out": dict(self.failed), "provenance": dict(self.provenance)},
         }
-        _write(folder / summary, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+        with locked(folder):  # another run's pictures among ours would show what our tables do not
+            for name, content in contents:
+                _write(folder / picture_name(name, pictures, content), content, self.which())
+            _write(folder / summary, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
 
 
 Result = TypeVar("Result", bound=ExperimentResult)
@@ -177,7 +182,8 @@ class ResultFolder:
             raise CLIPIQAError(f"results cannot be written to {str(self.path)!r}: permission denied.")
         Record(self.path / scores, self.resume, self.overwrite)
         names = [other for name in names for other in (name, picture_name(name, self.pictures))]
-        check_folder(self.path, dict.fromkeys(names), overwrite=self.overwrite or self.resume, inputs=inputs)
+        earlier = self.resume and Output(self.path / scores, "csv", resume=True).earlier() is not None
+        check_folder(self.path, dict.fromkeys(names), overwrite=self.overwrite or earlier, inputs=inputs)
 
     def record(self, total: int) -> Record:
         """Keeps the rows of that many scores, and reports each."""
@@ -254,7 +260,7 @@ def _write(path: Path, content: Content, which: str = "") -> None:
     elif isinstance(content, str):
         write_text(path, content)
     elif hasattr(content, "to_csv"):
-        write_text(path, content.to_csv(index=content.index.name is not None))  # type: ignore[union-attr]
+        write_text(path, frame_csv(content))
     else:
         from ..report.contact_sheet import footed
         from ..report.plotting import captioned
@@ -263,7 +269,7 @@ def _write(path: Path, content: Content, which: str = "") -> None:
         with replacing(path) as partial, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as boxes: names are in the CSV
             if hasattr(picture, "savefig"):
-                captioned(picture, which).savefig(partial, dpi=150)
+                captioned(plain_texts(picture), which).savefig(partial, dpi=150)
             else:
                 (footed(picture, which) if which else picture).save(partial)
 

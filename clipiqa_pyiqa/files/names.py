@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 import itertools
-import os
+import logging
 import re
 
 
 def printable(path: str) -> str:
-    """A path that every format can hold: bytes in it that are not UTF-8 become ``\\xNN``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    r"""A path that every format can hold: bytes in it that are not UTF-8 become ``\xNN``."""
+    try:
+        return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return "".join(c if not 0xD800 <= ord(c) < 0xE000 else _spelt(c) for c in path)
 
 
 def one_line(text: str) -> str:
-    r"""Text on one line that cannot steer a terminal or turn a reader's view: what could is spelt, as ``\x1b``."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    r"""Text on one line that cannot steer a terminal or turn a reader's view: what could is spelt, as ``\x1b``.
+
+    Whatever comes from outside passes this before a terminal, a log, SVG or HTML.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else _spelt(c) for c in text)
+
+
+def plain_lines(text: str, longest: int = 1000) -> str:
+    """Text whose line breaks are meant, each line as :func:`one_line` has it; of a very long one, both ends."""
+    lines = map(one_line, text.split("\n"))
+    return "\n".join(line if len(line) <= longest else f"{line[: longest - 301]}…{line[-300:]}" for line in lines)
+
+
+def _spelt(c: str) -> str:
+    if 0xDC80 <= ord(c) <= 0xDCFF:  # a byte that is no UTF-8, as Python has it in names of files
+        return f"\\x{ord(c) - 0xDC00:02x}"
+    return c.encode("unicode_escape", "surrogatepass").decode()
+
+
+class PlainRecords(logging.Filter):
+    """Has what is logged pass :func:`plain_lines`."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = plain_lines(record.getMessage()), ()
+        return True
+
+
+logging.getLogger("clipiqa_pyiqa").addFilter(PlainRecords("clipiqa_pyiqa"))  # that one logger is all of the package's
 
 
 def file_name(name: str) -> str:

@@ -172,6 +172,7 @@ class Trainer:
                 **{"run": self._fingerprint(), "epoch": self.epoch, "ctx": self.learner.ctx.detach()},
                 **{"optimizer": self.optimizer.state_dict(), "best": self.best, "best_scores": self.best_scores},
                 "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+                **{"epochs": self.config.recipe.epochs, "setup": self._fingerprint(schedule=False)},
             }
             with replacing(self.folder / STATE) as partial:
                 torch.save(state, partial)
@@ -182,6 +183,12 @@ class Trainer:
 
     def _resume(self, path: Path) -> None:
         state = load_pickled(path)
+        before, now = state.get("epochs"), self.config.recipe.epochs
+        if state.get("run") != self._fingerprint() and state.get("setup") == self._fingerprint(schedule=False):
+            raise TrainingError(
+                f"{path} was left by a run of {before} epochs, and {now} are asked for now: learning rates follow the "
+                f"number of epochs, so go on with --epochs {before}, or name another folder."
+            )
         if state.get("run") != self._fingerprint():
             raise TrainingError(
                 f"{path} was left by another run (other images, scores, weights, recipe or seed): use its options, or "
@@ -194,9 +201,10 @@ class Trainer:
             self.scheduler.load_state_dict(state["scheduler"])
         self.epoch, self.best, self.best_scores = state["epoch"], state["best"], state["best_scores"]
 
-    def _fingerprint(self) -> str:
-        """What must be equal for a run to be the same one; only its length may differ."""
+    def _fingerprint(self, schedule: bool = True) -> str:
+        """What must be equal for a run to be the same one, with or without the schedule of its learning rate."""
         recipe = {**asdict(self.config.recipe), "epochs": None}
+        recipe |= {} if schedule else {"scheduler": None}
         setup = [recipe, self.config.seed, self.metric.clip.weights.sha256, self.metric.pos_embedding]
         content = self.learner.initial_ctx, self.learner.token_suffix, self.targets, self.val_features
         digest = hashlib.sha256(json.dumps([*setup, self.metric.precision], default=str).encode())

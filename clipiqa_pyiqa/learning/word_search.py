@@ -7,7 +7,6 @@ come from the images to choose on, and what is reported comes from images that h
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,10 +21,11 @@ from torch import Tensor
 from ..arguments import checked
 from ..clip.device import find_device
 from ..errors import CLIPIQAError, PromptError, shown
-from ..files import replacing
+from ..files import check_output, replacing
 from ..metric import CLIPIQA
 from ..opinions.score_table import ScoreTable, find_score_table
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
+from ..scoring.rows import csv_line
 from ..stats.correlation import Estimate, plcc, srocc_of_many
 from .feature_store import WHOLE, FeatureStore, Say
 from .words import AS_IS, TEMPLATES, Words, known_words
@@ -83,6 +83,7 @@ class Findings:
         chosen_on: number of images to choose on.
         held_out: number of images that had no say.
         metadata: what the search was made with: the data set, its splits, which CLIP-IQA, the seed.
+        inputs: files that were read, which ``save`` never replaces.
     """
 
     ranked: tuple[Finding, ...]
@@ -94,25 +95,26 @@ class Findings:
     chosen_on: int
     held_out: int
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[str | Path, ...] = ()
 
     def save(self, path: str | Path) -> None:
         """Write a line per candidate as CSV, best first, after ``# key: value`` lines with the metadata.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: the file cannot be written, or is one of the inputs.
         """
+        check_output(path, overwrite=True, inputs=self.inputs)
         place = {candidate.pair: number for number, candidate in enumerate(self.ensemble, start=1)}
         with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
             for key, value in self.metadata.items():
                 file.write(f"# {key}: {' '.join(str(value).split())}\n")
-            out = csv.writer(file, lineterminator="\n")
-            out.writerow(FIELDS)
+            file.write(csv_line(FIELDS))
             for rank, finding in enumerate(self.ranked, start=1):
                 pair, estimate = finding.candidate.pair, finding.srocc
                 numbers = (finding.chosen_by, estimate.value, estimate.low, estimate.high, finding.plcc)
                 texts = ["" if np.isnan(number) else f"{number:.6f}" for number in numbers]
                 words = (*finding.candidate.words, finding.candidate.template)
-                out.writerow([rank, pair.positive, pair.negative, *words, *texts, place.get(pair, "")])
+                file.write(csv_line([rank, pair.positive, pair.negative, *words, *texts, place.get(pair, "")]))
 
 
 @checked
@@ -176,7 +178,8 @@ def search_prompts(
         **{key: value for key, value in metric.provenance().items() if key not in ("metric", "prompts", "aggregate")},
         **{"seed": seed, "ensemble_srocc_held_out": f"{best.value:.4f} [{best.low:.4f}, {best.high:.4f}]"},
     }
-    return replace(findings, metadata=metadata)
+    read = () if isinstance(scores, ScoreTable) else (scores,)
+    return replace(findings, metadata=metadata, inputs=(*read, *table.paths))
 
 
 def make_candidates(words: Iterable[Words], templates: Sequence[str]) -> list[Candidate]:

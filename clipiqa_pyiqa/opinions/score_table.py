@@ -11,23 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CLIPIQAError, nearest
+from .same_photos import copies
 from .split_file import SPLITS, read_split_file
 
 PATH_COLUMNS = (
     *("path", "image", "image_path", "image_name", "img_name", "filename", "file_name", "file", "name", "img"),
-    *(
-        "images",
-        "img_path",
-        "image_file",
-        "photo",
-        "picture",
-        "image_id",
-        "img_id",
-        "dist_img",
-        "dist_image",
-        "key",
-        "url",
-    ),
+    *("images", "img_path", "image_file", "photo", "picture", "image_id", "img_id", "dist_img", "dist_image"),
+    *("key", "url"),
 )
 SCORE_COLUMNS = (
     *("score", "mos", "label", "rating", "quality", "mos_zscore", "mos_z_score", "mean_opinion_score"),
@@ -140,7 +130,7 @@ def read_score_table(
             names, and without a column ``split`` the rows are split by ``seed``.
         score_range: what the lowest and the highest possible score are; default the lowest and highest in the table.
         lower_better: whether a low score is good, as a DMOS is.
-        val_fraction: share of the rows to validate on, if no column splits them.
+        val_fraction: share of the rows to validate on, if no column splits them; copies of a photo stay together.
         seed: of that split.
         skip_missing: leave out files that are missing, in place of an error.
         name: of the data set; default the file's.
@@ -177,6 +167,17 @@ def read_score_table(
         unsplit = "train" if validation is not None else unsplit
         unsplit_rows = [unsplit] * len(files) if unsplit else seeded_split(len(files), val_fraction, seed)
         splits = list(named.splits or unsplit_rows)
+    given = named.splits is not None or split_file is not None
+    for first, *others in copies(files):
+        for other in others:
+            if not given:
+                splits[other] = splits[first]
+            elif None not in (splits[first], splits[other]) and splits[other] != splits[first]:
+                raise TableError(
+                    f"{path}, lines {named.lines[first]} ({splits[first]}) and {named.lines[other]} ({splits[other]}): "
+                    f"{files[first].name!r} and {files[other].name!r} are the same photo, which cannot be learned from "
+                    "and reported on: put its copies into one split."
+                )
     used = [index for index, split in enumerate(splits) if split is not None]
     missing = [str(files[index]) for index in used if not files[index].is_file()]
     if missing and not skip_missing:
@@ -301,6 +302,8 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
         raise TableError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{str(path)!r} is no CSV file in UTF-8 ({error}).") from error
+    if doubled := [name for name in header if name and header.count(name) > 1]:
+        raise TableError(f"{str(path)!r} has two columns called {doubled[0]!r}: rename one.")
     if not cells:
         raise TableError(f"{str(path)!r} has no rows: expected a header line, then one line per image.")
     for number, row in cells:

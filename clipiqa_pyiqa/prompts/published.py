@@ -43,6 +43,7 @@ def prompt_file(name: str) -> PublishedFile:
         hub_names=(name,),
         hub_sha256=hash_in(name),
         argument="pretrained_model_path",
+        most=16 << 20,
     )
 
 

@@ -16,7 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import FixedLocator
+
+from ..files.names import plain_lines
 
 INK, BLUE, ORANGE = "#1c1e22", "#2f6fd0", "#d9730d"
 STYLE: dict[Any, Any] = {
@@ -54,11 +58,26 @@ def width_in_inches(labels: Sequence[str]) -> float:
     return max(text_to_path.get_text_width_height_descent(label, font, False)[0] for label in labels) / 72
 
 
+def plain_texts(figure: Figure) -> Figure:
+    """A figure none of whose texts can steer a viewer, or make its SVG no XML; the figure itself is changed."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_locator(), FixedLocator):
+                labels = [label.get_text() for label in axis.get_majorticklabels()]
+                if labels != (plain := list(map(plain_lines, labels))):
+                    axis.set_ticklabels(plain)
+    for text in figure.findobj(Text):
+        text.set_text(plain_lines(text.get_text()))
+    return figure
+
+
 def svg(figure: Figure) -> str:
     """A figure as an ``<svg>`` element to put into a page: transparent, its ink the page's colour, its text as text."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.image_inline": True}):
-        figure.savefig(buffer, format="svg", transparent=True, dpi=144, metadata={"Date": None, "Creator": None})
+        plain_texts(figure).savefig(
+            buffer, format="svg", transparent=True, dpi=144, metadata={"Date": None, "Creator": None}
+        )
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)

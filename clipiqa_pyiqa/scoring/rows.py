@@ -12,10 +12,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from ..errors import OutputError
-from ..files.names import printable
+from ..files.names import one_line, printable
+
+if TYPE_CHECKING:
+    import pandas
 
 FIELDS = ("width", "height", "scored_width", "scored_height", "exif_orientation", "converted", "error")
 METRIC = "metric"  # the last column: which CLIP-IQA, in short
@@ -83,8 +86,8 @@ class Header:
     provenance: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        one_line = {key: " ".join(value.split()) for key, value in self.provenance.items()}
-        object.__setattr__(self, "provenance", one_line)
+        on_one_line = {key: " ".join(value.split()) for key, value in self.provenance.items()}
+        object.__setattr__(self, "provenance", on_one_line)
         names = ["path", *self.columns, *FIELDS, METRIC]
         if doubled := next((name for name in names if names.count(name) > 1), None):
             raise ResultsError(f"no score can be called {doubled!r}: it is the name of another column.")
@@ -100,12 +103,21 @@ class Header:
 
 def csv_line(values: Iterable[Any]) -> str:
     """One line of a CSV file; text that holds a ``#`` is quoted, so that ``comment='#'`` does not cut it."""
-    cells = ("" if value is None else str(value) for value in values)
+    cells = ("" if value is None else printable(str(value)) for value in values)
     quoted = (
         '"' + cell.replace('"', '""') + '"' if any(c in cell for c in '",#\r\n') or cell != cell.strip() else cell
         for cell in cells
     )
     return ",".join(quoted) + "\n"
+
+
+def frame_csv(frame: pandas.DataFrame) -> str:
+    """A frame as CSV, with its index if that has a name; NaN is left empty, as pandas leaves it."""
+    cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
+    if frame.index.name is None:
+        return "".join(map(csv_line, [frame.columns, *cells]))
+    named = ((name, *row) for name, row in zip(frame.index.tolist(), cells, strict=True))
+    return "".join(map(csv_line, [(frame.index.name, *frame.columns), *named]))
 
 
 class Layout(Protocol):
@@ -205,7 +217,7 @@ class Table:
 
     def head(self) -> str:
         said = ", ".join(f"{key} {value}" for key, value in self.header.provenance.items())
-        return f"# {said}\n" + self._line("path", self.header.columns, "size")
+        return f"# {one_line(said)}\n" + self._line("path", self.header.columns, "size")
 
     def row(self, row: Row) -> str:
         if row.scores is None:
@@ -223,7 +235,7 @@ class Table:
 
     def _line(self, path: str, cells: Sequence[str], note: str) -> str:
         scores = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, self.widths, strict=True))
-        return f"{path:<{self.path_width}}  {scores}  {note}".rstrip() + "\n"
+        return one_line(f"{path:<{self.path_width}}  {scores}  {note}".rstrip()) + "\n"
 
 
 def read_parquet(path: Path) -> tuple[Header, list[Row]]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
+import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +17,7 @@ from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
 from ..files.hashes import sha256_of
+from .download import check_pace, check_scheme
 
 PINNED = {  # repository -> the revision that is downloaded, and the SHA-256 of its open_clip_model.safetensors
     "timm/resnet50_clip.openai": (
@@ -85,14 +89,25 @@ def download(repository: str, names: tuple[str, ...], revision: str, sha256: str
         there = {path.resolve() for path, _ in cached(repository, (name,), revision, sha256)}
         for _ in range(2):
             try:
-                path = Path(hf_hub_download(repository, name, revision=revision or None, etag_timeout=_TIMEOUT))
+                path = _fetched(repository, name, revision)
             except EntryNotFoundError as error:
                 # Being offline is an error of this class, too, and not one that another name would mend.
                 if number == len(names) or isinstance(error, FileNotFoundError):
                     raise
                 break
-            expected = (sha256 if name == names[0] else "") or blob_hash(path)
-            blob = path.resolve()
+            ours = sha256 if name == names[0] else ""
+            if constants.ENDPOINT.startswith("http:") and not ours:
+                with suppress(OSError):  # of https's absence
+                    check_scheme(constants.ENDPOINT)
+                    ours = blob_hash(path)
+            else:
+                ours = ours or blob_hash(path)
+            expected, blob = ours, path.resolve()
+            if not expected:
+                path.unlink(missing_ok=True)
+                if blob not in there:
+                    blob.unlink(missing_ok=True)
+                raise OSError(f"nobody who can be trusted says which hash {name} must have: it was not kept")
             if sha256_of(path).startswith(expected):
                 return path, expected
             if blob in there:
@@ -102,6 +117,30 @@ def download(repository: str, names: tuple[str, ...], revision: str, sha256: str
         else:
             raise OSError(f"{name} came damaged twice: its SHA-256 does not start {expected[:8]}; it was not kept")
     raise AssertionError("a file has at least one name")
+
+
+def _fetched(repository: str, name: str, revision: str) -> Path:
+    """What the hub's client downloads, which would wait for ever for a trickle; given up, it ends with the process."""
+    done: Future[str] = Future()
+
+    def fetch() -> None:
+        try:
+            done.set_result(hf_hub_download(repository, name, revision=revision or None, etag_timeout=_TIMEOUT))
+        except BaseException as error:
+            done.set_exception(error)
+
+    blobs, start = Path(constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}", "blobs"), time.monotonic()
+    threading.Thread(target=fetch, daemon=True, name="clipiqa-hub").start()
+    while not wait([done], timeout=1).done:
+        check_pace(sum(map(_size, blobs.glob("*.incomplete"))), time.monotonic() - start)
+    return Path(done.result())
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it is whole by now
+        return 0
 
 
 def _check_reachable(url: str) -> None:

@@ -16,6 +16,7 @@ from open_clip.pretrained import is_pretrained_cfg
 
 from ..errors import WeightsError, nearest
 from .architecture import BACKBONES, open_clip_name
+from .download import MOST_BYTES
 from .hub import PINNED
 
 OPENAI = "openai"
@@ -47,6 +48,7 @@ class PublishedFile:
         revision: Which revision of that repository is meant; empty for ``main``.
         hub_sha256: SHA-256 of the first of these names there, or its first eight digits; empty if unknown.
         bundled: Whether it is part of this package.
+        most: Bytes that it can have at most.
         argument: The argument by which a user can pass a file instead.
     """
 
@@ -63,6 +65,7 @@ class PublishedFile:
     hub_sha256: str = ""
     argument: str = "clip_weights"
     bundled: bool = False
+    most: int = MOST_BYTES
 
     def folder_name(self, copy: Path) -> str:
         """The name under which a folder of weights keeps a copy: its own if it is well known, else by its format."""

@@ -35,8 +35,8 @@ class Forked:
         arguments: Sequence[object],
         folder: Path,
         *,
-        out: str = "out",
-        err: str = "err",
+        out: str = "stdout",
+        err: str = "stderr",
         stdin: str = "",
         variables: Mapping[str, str] | None = None,
     ) -> Job:

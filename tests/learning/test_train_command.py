@@ -169,6 +169,8 @@ def test_earlier_run_and_its_resume(table, tmp_path, rn50, store, capsys):
     assert "left from an earlier run: pass --resume" in capsys.readouterr().err
     assert train(table, out, rn50, store, "--resume", "--seed", "9") == 2
     assert "left by another run" in capsys.readouterr().err
+    assert train(table, out, rn50, store, "--resume", "--epochs", "7") == 2
+    assert "left by a run of 1 epochs, and 7 are asked for now" in capsys.readouterr().err
     assert train(table, out, rn50, store, "--overwrite", "--seed", "9", "--epochs", "1") == 0
 
 

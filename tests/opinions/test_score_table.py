@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from clipiqa_pyiqa.opinions.score_table import TableError, find_score_table, read_rows, read_scores
+from clipiqa_pyiqa.opinions.same_photos import copies
+from clipiqa_pyiqa.opinions.score_table import (
+    TableError,
+    find_score_table,
+    read_rows,
+    read_score_table,
+    read_scores,
+)
 
 
 def written(folder: Path, text: str) -> Path:
@@ -57,3 +64,35 @@ def test_a_dmos_is_not_taken_for_an_opinion_where_high_is_good(tmp_path):
         read_scores(written(tmp_path, "image,dmos\na.png,3\n"))
     with pytest.raises(TableError, match=r"say which with columns=\[PATH, SCORE\]"):
         read_scores(written(tmp_path, "image,dmos\na.png,3\n"), option="columns=[PATH, SCORE]")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Twelve files of equal size, of which 1, 5 and 9 are copies, and so are 2 and 3."""
+    same = {5: 1, 9: 1, 3: 2}
+    for number in range(12):
+        content = same.get(number, number)
+        (tmp_path / f"{number}.png").write_bytes(bytes(9000) + bytes([content]) + bytes(200))
+    return tmp_path
+
+
+def test_copies_of_a_photo_stay_together(photos):
+    files = [photos / f"{number}.png" for number in range(12)]
+    assert copies(files) == [[1, 5, 9], [2, 3]]
+    assert copies([*files[:2], photos / "gone.png", photos]) == []
+    path = written(photos, "path,score\n" + "".join(f"{number}.png,{number}\n" for number in range(12)))
+    for seed in range(20):
+        splits = read_score_table(path, val_fraction=0.4, seed=seed, needed=()).splits
+        assert len({splits[number] for number in (1, 5, 9)}) == 1 and splits[2] == splits[3]
+
+
+def test_copies_in_two_given_splits_are_refused(photos):
+    rows = [f"{number}.png,{number},{'val' if number in (5, 7, 8) else 'train'}\n" for number in range(12)]
+    path = written(photos, "path,score,split\n" + "".join(rows))
+    with pytest.raises(TableError, match=r"lines 3 \(train\) and 7 \(val\): '1.png' and '5.png' are the same photo"):
+        read_score_table(path)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    with pytest.raises(TableError, match="two columns called 'score': rename one"):
+        read_rows(written(tmp_path, "path,score,score\na.png,1,2\n"))

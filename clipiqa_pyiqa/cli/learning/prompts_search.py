@@ -67,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
 
     words = read_words(args.candidates) if args.candidates else None
     if args.out is not None:
-        check_output(args.out, overwrite=args.overwrite)
+        inputs = [path for path in (args.scores, args.candidates) if path is not None]
+        check_output(args.out, overwrite=args.overwrite, inputs=inputs)
     device = find_device(args.device)
     table = read_table(args, {}, args.seed, needed=("train",))
     findings = search_prompts(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ...files.names import plain_lines
 from .config import add_config
 from .model import add_image_options, add_model_options, check_resume, image_limits, prepare_pil
 from .signals import on_interrupt
@@ -111,7 +112,7 @@ def told(args: argparse.Namespace, found: ExperimentResult) -> int:
     if args.out is not None and not args.quiet:
         said.append(f"results are in {args.out}")
     for words in [*said, *found.notes()]:
-        print(f"clipiqa {args.command}: {words}", file=sys.stderr)
+        print(f"clipiqa {args.command}: {plain_lines(words)}", file=sys.stderr)
     return 1 if found.failed else 0
 
 

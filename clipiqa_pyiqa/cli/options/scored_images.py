@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
+from ...files.names import plain_lines
 from .model import positive
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def say(args: argparse.Namespace, text: str) -> None:
 
     if not args.quiet:
         with tqdm.external_write_mode():
-            print(f"clipiqa {args.command}: {text}", file=sys.stderr)
+            print(f"clipiqa {args.command}: {plain_lines(text)}", file=sys.stderr)
 
 
 def sayer(args: argparse.Namespace) -> Callable[[str], None] | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ...errors import CLIPIQAError, ImageError
+from ...files.names import plain_lines
 from ...scoring.result_files import FORMATS, Output, ResultWriter, format_of, write_to
 from ..options.config import add_config
 from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
@@ -166,7 +167,7 @@ class _Progress:
                         if writer is not None:
                             writer.write(row)
                         if row.error:
-                            print(f"clipiqa score: {row.error}", file=sys.stderr)
+                            print(f"clipiqa score: {plain_lines(row.error)}", file=sys.stderr)
                     self.scored += not row.error
                     self.failed += bool(row.error)
                     bar.update()

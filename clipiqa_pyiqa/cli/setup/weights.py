@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...files.names import plain_lines
 from ..options.tables import aligned
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _row(file: FileAtHand) -> tuple[str, ...]:
 
 def _say(file: FileAtHand) -> None:
     if file.state == "failed":
-        print(f"clipiqa weights: {file.title}: {file.where}", file=sys.stderr)
+        print(f"clipiqa weights: {file.title}: {plain_lines(file.where)}", file=sys.stderr)
     else:
         what = "" if file.state == "copied" else f"{file.state}, "
         print(f"{file.title}: {what}{file.where}", flush=True)

@@ -19,7 +19,18 @@ from ...errors import CLIPIQAError
 from ...files.names import file_name, free_name, one_line
 from ...files.writing import replacing
 from ...report.contact_sheet import contact_sheet, footed
-from ...report.plotting import BLUE, INK, ORANGE, STYLE, WORDS, captioned, fading, subplots, width_in_inches
+from ...report.plotting import (
+    BLUE,
+    INK,
+    ORANGE,
+    STYLE,
+    WORDS,
+    captioned,
+    fading,
+    plain_texts,
+    subplots,
+    width_in_inches,
+)
 from ...stats import fit_logistic
 from ..disagreement import Disagreement, disagreements
 from ..results import Comparison, DataSetResult
@@ -47,7 +58,7 @@ def save_pictures(comparison: Comparison, folder: Path, kind: str = "png") -> No
         suffix = "png" if kind == "svg" and not isinstance(picture, Figure) else kind
         with replacing(folder / f"{name}.{suffix}") as partial:
             if isinstance(picture, Figure):
-                captioned(picture, said).savefig(partial, dpi=_DPI)
+                captioned(plain_texts(picture), said).savefig(partial, dpi=_DPI)
             else:
                 (footed(picture, said) if said else picture).save(partial)
 

@@ -1,0 +1,118 @@
+"""Names that steer terminals, turn readers' views or end tags: they stay text in every table, log, picture and page."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from PIL import Image
+from standin import Brightness
+
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.cli.options import model
+from clipiqa_pyiqa.files.names import one_line, plain_lines, printable
+from clipiqa_pyiqa.report.html import policy
+from clipiqa_pyiqa.report.plotting import plain_texts, svg
+from clipiqa_pyiqa.scoring.rows import csv_line, frame_csv
+
+NAMES = [
+    "=cmd|' (C calc'!A0.png", "\u202egpj.exe.png", "a\rb\nc.png", '"quoted", #1.png', "\x1b[31mred\x1b]0;t\x07.png",
+    "<script>alert(1)<!--.png", "]]>&amp;.png", " spaces .png", "\x00".replace("\x00", "\x01\x7f\x9b31m") + ".png",
+    os.fsdecode(b"latin\xe9.png"), "$\\frac{1}$.png", "\u2028\u2066.png", "n" * 200 + ".png",
+]  # fmt: skip
+UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, name in enumerate(NAMES):
+        Image.new("RGB", (40, 40), (5 * number,) * 3).save(folder / "x.png")
+        (folder / "x.png").rename(folder / name)
+    return folder
+
+
+def test_terminals(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (hostile / "bad \x1b[2J\u202e.png").write_text("none")
+    for command in (["score", hostile], ["rank", hostile, "-q"], ["score", hostile / "missing \x1b[2J"]):
+        main([*map(str, command)])
+        out, err = capsys.readouterr()
+        assert not UNSAFE.search(out + err), (out + err)[:3000]
+        assert "\\x1b" in out + err and len(max((out + err).split("\n"), key=len)) < 1500
+
+
+def test_undecodable_bytes_are_written_one_way(hostile: Path, tmp_path: Path) -> None:
+    for suffix in ("csv", "jsonl", "parquet"):
+        assert main(["score", str(hostile), "--out", str(tmp_path / f"s.{suffix}")]) == 0
+    assert main(["rank", str(hostile), "-q", "--out", str(tmp_path / "rank")]) == 0
+    found = [
+        pandas.read_csv(tmp_path / "s.csv").path,
+        pandas.read_json(tmp_path / "s.jsonl", lines=True).path,
+        pandas.read_parquet(tmp_path / "s.parquet").path,
+    ]
+    found += [frame.path for file in (tmp_path / "rank").glob("*.csv") if "path" in (frame := pandas.read_csv(file))]
+    assert len(found) > 3
+    for paths in found:
+        assert set(paths) <= {printable(str(hostile / name)) for name in NAMES}
+        assert sum(path.endswith("latin\\xe9.png") for path in paths) == 1
+
+
+def test_pictures_and_pages(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # no stand-in: radar asks which words a CLIP knows
+    photos = [str(path) for path in sorted(hostile.iterdir())]
+    for number, some in enumerate((photos[:7], photos[6:])):
+        out = tmp_path / str(number)
+        assert main(["radar", *some, "-q", "-b", "mini", "--device", "cpu", "--out", str(out)]) == 0
+        ET.fromstring((out / "radar.svg").read_bytes())
+        page = (out / "radar.html").read_text()
+        assert policy() in page and not UNSAFE.search(page) and "<script>" not in page
+        ET.fromstring(re.search(r"<svg.*?</svg>", page, re.DOTALL)[0])  # type: ignore[index]
+
+
+def test_figures() -> None:
+    figure = Figure()
+    axes = figure.subplots()
+    axes.set_title("a\x1bb\nc")
+    axes.set_yticks([0, 1], ["x\x07", "y\u202e"])
+    ET.fromstring(re.sub("xlink:", "", svg(figure)))
+    assert axes.get_title() == "a\\x1bb\nc"
+    figure.draw_without_rendering()
+    assert [label.get_text() for label in plain_texts(figure).axes[0].get_yticklabels()] == ["x\\x07", "y\\u202e"]
+
+
+def test_logs(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("clipiqa_pyiqa").warning("%s is gone", "a\x1b[2J" + "x" * 5000)
+    assert "a\\x1b[2J" in caplog.text and len(caplog.text) < 1200
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.text(st.characters(codec=None)))
+@example("\ud800\udcff\x85\r\n")
+def test_one_function(text: str) -> None:
+    assert one_line(text).isprintable()
+    assert all(line.isprintable() for line in plain_lines(text).split("\n"))
+    printable(text).encode()
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), min_size=1))
+def test_tables_are_read_as_they_were_written(cells: list[str]) -> None:
+    import csv
+    import io
+
+    options: dict[str, Any] = {"strict": True}
+    assert list(csv.reader(io.StringIO(csv_line(cells), newline=""), **options)) == [cells]
+    frame = pandas.DataFrame({"name": cells, "value": [0.1] * len(cells)})
+    rows = list(csv.reader(io.StringIO(frame_csv(frame), newline=""), **options))
+    assert rows == [["name", "value"], *([cell, "0.1"] for cell in cells)]
