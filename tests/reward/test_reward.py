@@ -29,7 +29,7 @@ def test_images_of_several_sizes_and_out_of_range() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(CLIPIQAError, match="batch_size=0 is no number"):
+    with pytest.raises(CLIPIQAError, match="batch_size must be at least 1"):
         CLIPIQAReward(backbone="mini", batch_size=0)
     with pytest.raises(ImageError, match="NaN"):
         CLIPIQAReward(backbone="mini")(torch.full((1, 3, 64, 64), torch.nan))
