@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import checked
-from ..errors import CLIPIQAError, ImageError, shown
+from ..errors import ImageError, shown
 from ..head import margins
 from ..metric import CLIPIQA, check_images
 
@@ -36,8 +36,6 @@ class CLIPIQAReward:
     def __init__(
         self, prompts: Any = None, *, batch_size: int = 16, device: str | torch.device | None = None, **options: Any
     ):
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise CLIPIQAError(f"batch_size={shown(batch_size)} is no number of images: pass one or more.")
         self.batch_size, self.device = batch_size, device
         self.metric = CLIPIQA(prompts=prompts, **options).eval()
 

@@ -218,7 +218,7 @@ def attempt(name: str, call: Callable[..., Any], given: Mapping[str, Any]) -> st
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            signal.alarm(5)
+            signal.alarm(120)  # a guard against what never ends, no limit on speed
             call(**given)
     except Exception as error:
         wrong = own_words(error)
