@@ -25,7 +25,7 @@ def table(folder: Path, rows: int, name: str = "scores.csv") -> Path:
         writer = csv.writer(file)
         writer.writerow(["img_name", "MOS"])
         for row in range(rows):
-            (folder / f"{row}.jpg").touch()
+            (folder / f"{row}.jpg").write_text(str(row))  # photos that differ
             writer.writerow([f"{row}.jpg", row * 10])
     return folder / name
 
