@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ..arguments import checked
+from ..clip.inputs import check_images
 from ..errors import ImageError, shown
 from ..head import margins
-from ..metric import CLIPIQA, check_images
+from ..metric import CLIPIQA
 
 
 class CLIPIQAReward:
