@@ -60,9 +60,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
-written_beside = replacing  # its former name
-
-
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file whole or not at all; see ``replacing``."""
     with replacing(path) as partial:

@@ -27,7 +27,7 @@ from .learned import STATE_KEYS, PromptLearner
 from .published import find_prompt_file
 
 
-class Published(NamedTuple):
+class PublishedPrompts(NamedTuple):
     """Published prompts: the file, and on what they were learned."""
 
     file: str
@@ -36,10 +36,10 @@ class Published(NamedTuple):
 
 
 LearnedType = Literal["clipiqa+", "clipiqa+_rn50_512", "clipiqa+_vitL14_512"]
-PUBLISHED: dict[LearnedType, Published] = {  # by pyiqa's names
-    "clipiqa+": Published("CLIP-IQA+_learned_prompts-603f3273.pth", "RN50", "none"),
-    "clipiqa+_rn50_512": Published("CLIPIQA+_RN50_512-89f5d940.pth", "RN50", "interpolate"),
-    "clipiqa+_vitL14_512": Published("CLIPIQA+_ViTL14_512-e66488f2.pth", "ViT-L/14", "interpolate"),
+PUBLISHED: dict[LearnedType, PublishedPrompts] = {  # by pyiqa's names
+    "clipiqa+": PublishedPrompts("CLIP-IQA+_learned_prompts-603f3273.pth", "RN50", "none"),
+    "clipiqa+_rn50_512": PublishedPrompts("CLIPIQA+_RN50_512-89f5d940.pth", "RN50", "interpolate"),
+    "clipiqa+_vitL14_512": PublishedPrompts("CLIPIQA+_ViTL14_512-e66488f2.pth", "ViT-L/14", "interpolate"),
 }
 FORMAT = "clipiqa-pyiqa learned prompts 2"  # with a checksum; 1 had none
 _NAME = "prompt_learner."

@@ -25,7 +25,7 @@ from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.locking import locked
 from ..files.writing import check_output, replacing, write_bytes, write_text
-from .rows import Csv, Header, Jsonl, Layout, ResultsError, Row, Table, read_parquet, write_parquet
+from .rows import AlignedText, Csv, Header, Jsonl, Layout, ResultsError, Row, read_parquet, write_parquet
 
 FORMATS = ("table", "csv", "jsonl", "parquet")
 _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "table"}
@@ -235,7 +235,7 @@ def _shards_of(name: str) -> Iterator[str]:
 
 def _layout(format: str, header: Header, paths: Collection[str]) -> Layout:
     if format == "table":
-        return Table(header, path_width=min(60, max(map(len, paths), default=0)))
+        return AlignedText(header, path_width=min(60, max(map(len, paths), default=0)))
     return Csv(header) if format == "csv" else Jsonl(header)
 
 

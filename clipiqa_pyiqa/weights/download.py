@@ -13,7 +13,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from ..files.hashes import hash_file, sha256_of
-from ..files.writing import written_beside
+from ..files.writing import replacing
 
 MOST_BYTES = 12 << 30  # that a file may have whose size nobody knows: open_clip's largest towers have 10 GB
 _TIMEOUT = 30  # seconds without a byte
@@ -45,7 +45,7 @@ def from_url(url: str, target: Path, sha256: str, most: int = MOST_BYTES) -> Pat
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
         if not (target.is_file() and sha256_of(target).startswith(sha256)):
-            with written_beside(target) as partial:
+            with replacing(target) as partial:
                 _stream(url, partial, target.name, most)
                 digest = hash_file(partial)
                 if not digest.startswith(sha256):

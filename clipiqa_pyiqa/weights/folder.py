@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from ..files.hashes import sha256_of
-from ..files.writing import check_output, written_beside
+from ..files.writing import check_output, replacing
 
 VARIABLE = "CLIPIQA_WEIGHTS_DIR"
 SUMS = "SHA256SUMS"
@@ -43,12 +43,12 @@ def add_to_folder(folder: Path, source: Path, name: str) -> Path:
     digest = sha256_of(source)
     ours = name in read_sums(folder)
     target = check_output(folder / name, ours=lambda _: ours, way_out="move it away, or name another folder")
-    with written_beside(target) as partial:
+    with replacing(target) as partial:
         shutil.copyfile(source, partial)
     if sha256_of(target) != digest:
         target.unlink()
         raise OSError(f"{target} could not be copied: its bytes differ from those of {source}")
     sums = {**read_sums(folder), name: digest}
-    with written_beside(folder / SUMS) as partial:
+    with replacing(folder / SUMS) as partial:
         partial.write_text("".join(f"{sums[key]}  {key}\n" for key in sorted(sums)), encoding="utf-8")
     return target

@@ -93,7 +93,7 @@ def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: di
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
     args.out = out = options.get("out")
     if "device" in options:
-        from ..options.device import find_device
+        from ...clip.device import find_device
 
         options["device"] = find_device(options["device"])
     hint = f"--out {out} --resume goes on from here" if out else "nothing was kept, as there is no --out"

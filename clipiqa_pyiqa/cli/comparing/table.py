@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
         raise CLIPIQAError("--resume keeps the scores in --out and --overwrite drops them: give one of the two.")
     if (args.resume or args.overwrite) and not args.out:
         raise CLIPIQAError("--resume and --overwrite need --out, the folder with the scores.")
+    from ...clip.device import find_device
     from ...methods import table
-    from ..options.device import find_device
 
     logging.basicConfig(format="clipiqa table: %(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)

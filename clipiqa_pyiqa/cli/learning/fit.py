@@ -44,11 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fit, and print how well and the line that loads the head."""
+    from ...clip.device import find_device
     from ...files import check_output
     from ...learning.fitting import fit
     from ...metric import CLIPIQA
     from ...prompts.pairs import parse_prompt_argument
-    from ..options.device import find_device
 
     check_output(args.out, overwrite=args.overwrite)
     device = find_device(args.device)

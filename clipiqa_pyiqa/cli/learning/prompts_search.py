@@ -59,11 +59,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Search, and print the best pairs, the ensemble, and how to use them."""
+    from ...clip.device import find_device
     from ...files import check_output
     from ...learning.word_search import search_prompts
     from ...learning.words import read_words
     from ...metric import CLIPIQA
-    from ..options.device import find_device
 
     words = read_words(args.candidates) if args.candidates else None
     if args.out is not None:

@@ -65,10 +65,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and print the scores and the line that loads the result."""
+    from ...clip.device import find_device
     from ...learning.recipe import changed
     from ...learning.training import find_recipe, train
     from ...prompts.pairs import parse_prompt_argument
-    from ..options.device import find_device
 
     if args.config and args.recipe:
         raise CLIPIQAError("--config and --recipe both state a recipe: give one of the two.")

@@ -75,7 +75,7 @@ def made(args: argparse.Namespace, experiment: Callable[..., Result], *inputs: A
     """
     from tqdm import tqdm
 
-    from .device import find_device
+    from ...clip.device import find_device
     from .model import build_metric
 
     check_resume(args, "folder")

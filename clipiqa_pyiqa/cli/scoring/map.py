@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
         raise CLIPIQAError("--learned-prompts is a question of its own: leave out --prompts and --template.")
     from tqdm import tqdm
 
+    from ...clip.device import find_device
     from ...maps import draw_maps
-    from ..options.device import find_device
     from ..options.model import build_learned, build_metric
 
     prepare_pil(args.huge)

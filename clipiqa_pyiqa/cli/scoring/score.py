@@ -86,10 +86,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score what the arguments ask for."""
+    from ...clip.device import find_device
     from ...images.formats import skipped_note
     from ...images.reader import check_limits
     from ...images.shards import find_shards
-    from ..options.device import find_device
     from ..options.model import build_learned, build_metric, check_resume
 
     if args.merge is not None:

@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
     from ...bench.rows import benchmark
-    from ..options.device import find_device
+    from ...clip.device import find_device
 
     for line in benchmark(
         loss=args.loss, precisions=args.precision, device=find_device(args.device), threads=args.threads,

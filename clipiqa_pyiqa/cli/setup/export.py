@@ -46,10 +46,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, and print what was written."""
+    from ...clip.device import find_device
     from ...export import export_onnx
     from ...files import check_output
     from ...prompts.pairs import parse_columns, parse_prompt_argument
-    from ..options.device import find_device
     from ..options.model import build_learned, build_metric
 
     check_output(args.path, overwrite=args.overwrite)

@@ -34,9 +34,9 @@ def run(args: argparse.Namespace) -> int:
     if args.plus:
         return _plus(args)
 
+    from ...clip.device import find_device
     from ...metric import CLIPIQA
     from ...verification.scores import verify
-    from ..options.device import find_device
 
     device = find_device(args.device)
 
@@ -57,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
 def _plus(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from ...clip.device import find_device
     from ...errors import CLIPIQAError
     from ...verification.learned_prompts import verify_learned_prompts
     from ...verification.scores import table
-    from ..options.device import find_device
 
     if args.images or args.clip_weights or args.backbone != "RN50":
         raise CLIPIQAError("--plus checks published files on OpenAI's weights: leave out --images and which CLIP.")
