@@ -272,7 +272,7 @@ def write_parquet(file: IO[bytes], header: Header, rows: Callable[[], Iterator[R
     dicts, metric = (row.as_dict(header.columns) for row in rows()), {METRIC: header.metric}
     with parquet.ParquetWriter(file, schema) as writer:
         while group := [row | metric for row in itertools.islice(dicts, _PARQUET_GROUP)]:
-            writer.write_table(pyarrow.AlignedText.from_pylist(group, schema))
+            writer.write_table(pyarrow.Table.from_pylist(group, schema))
 
 
 def _digest(header: Header, rows: Iterable[Row]) -> str:
