@@ -29,6 +29,7 @@ from .cluster import Room, connected, room_for
 
 RETRIES = 3
 _AHEAD = 2  # blocks of a shard, and of an actor, that wait
+_STILLBORN = 10  # actors, for each that is wanted, that may die in a row before they run
 _START_SECONDS = 120.0  # for the first actor to come up
 
 logger = logging.getLogger("clipiqa_pyiqa")
@@ -71,6 +72,7 @@ class _Actor:
     """A process that scores, and the blocks it was given, the oldest first."""
 
     handle: Any
+    started: Any  # a reference to what it scores on, which is there once it runs
     waiting: deque[Any] = field(default_factory=deque)  # references to rows
     blamed: bool = False  # its end is counted against a shard already
 
@@ -108,6 +110,7 @@ class _Run:
         self._actors = [self._new_actor() for _ in range(room.actors)]
         self._courses: list[_Course] = []
         self._of: dict[Any, tuple[_Actor, _Course, int]] = {}  # reference to rows -> whose
+        self._stillborn = 0  # actors in a row that died before they ran
         device = self._first_device()
         for job in jobs:
             job.header = Header(job.header.columns, {**job.header.provenance, "device": device})
@@ -183,8 +186,12 @@ class _Run:
             result = self._ray.get(reference)
         except self._ray.exceptions.ActorDiedError as error:
             if actor in self._actors:
+                self._stillborn = 0 if self._has_started(actor) else self._stillborn + 1
+                if self._stillborn > _STILLBORN * len(self._actors):
+                    raise CLIPIQAError(f"the actors die before they can score: {_said(error)}.") from error
                 self._actors[self._actors.index(actor)] = self._new_actor()
-            counts = first and not actor.blamed  # the block that it was at, not the one that waited behind
+            # Counted against the block that it was at, not the one behind it, nor any if it never ran.
+            counts = first and not actor.blamed and self._has_started(actor)
             actor.blamed = actor.blamed or first
             self._start_again(course, error, counts)
         except self._ray.exceptions.RayError as error:
@@ -235,11 +242,19 @@ class _Run:
     def _new_actor(self) -> _Actor:
         options = {"num_cpus": self._room.cpus, "num_gpus": self._room.gpus, "max_restarts": 0}
         remote = self._ray.remote(**options)(_Scoring)
-        return _Actor(remote.remote(self._work, self._room.gpus > 0))
+        handle = remote.remote(self._work, self._room.gpus > 0)
+        return _Actor(handle, handle.device.remote())
+
+    def _has_started(self, actor: _Actor) -> bool:
+        try:
+            self._ray.get(actor.started, timeout=0)
+        except self._ray.exceptions.RayError:
+            return False
+        return True
 
     def _first_device(self) -> str:
         """Wait for an actor; what it scores on."""
-        asked = [actor.handle.device.remote() for actor in self._actors]
+        asked = [actor.started for actor in self._actors]
         ready, _ = self._ray.wait(asked, num_returns=1, timeout=_START_SECONDS)
         if not ready:
             raise CLIPIQAError(
