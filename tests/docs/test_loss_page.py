@@ -42,7 +42,7 @@ def run(seeded_weights: Callable[[str], Path], tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_page_has_its_blocks() -> None:
-    assert len(PYTHON) == 8 and len(YAML) == 2
+    assert len(PYTHON) == 9 and len(YAML) == 2
     counts = {name: sum(name in code for code in PYTHON) for name in FRAMEWORKS}
     assert counts == {"lightning": 1, "basicsr": 2, "flow_factory": 1}
 
