@@ -10,7 +10,7 @@ from ..comparison.report.summary import key_lines
 from ..comparison.report.tables import csv_of
 from ..errors import first_of
 from ..files.names import one_line
-from ..report.table import Cell, Table, console_table, latex_table, markdown, markdown_table
+from ..report.table import Cell, Table, console_table, latex_document, markdown, markdown_table
 from ..scoring.rows import Header
 from .results import MethodTable, Value
 
@@ -93,8 +93,7 @@ def to_markdown(found: MethodTable) -> str:
 def to_latex(found: MethodTable) -> str:
     """LaTeX that needs ``booktabs`` and ``graphicx``: the best bold, the second best underlined."""
     comments = [*metrics_exactly(found), *key_lines(found.settings)]
-    head = "\n".join([r"% \usepackage{booktabs,graphicx}", *(f"% {one_line(line)}" for line in comments)])
-    return "\n\n".join([head, *map(latex_table, _tables(found))]) + "\n"
+    return latex_document(_tables(found), comments)
 
 
 FORMATS: dict[str, Callable[[MethodTable], str]] = {

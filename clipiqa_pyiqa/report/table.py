@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..files.names import one_line
@@ -97,6 +97,12 @@ def markdown_table(table: Table) -> str:
     if table.after:
         lines += ["", *(" " * 2 * text.startswith(" ") + f"- {markdown(text)}" for text in table.after)]
     return "\n".join(lines)
+
+
+def latex_document(tables: Iterable[Table], comments: Iterable[str]) -> str:
+    """Tables one after another, below the packages that they need and, as comments, what they have no room for."""
+    head = "\n".join([r"% \usepackage{booktabs,graphicx}", *(f"% {one_line(line)}" for line in comments)])
+    return "\n\n".join([head, *map(latex_table, tables)]) + "\n"
 
 
 def latex_table(table: Table) -> str:

@@ -77,11 +77,6 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    return fake_comparison.comparison(tmp_path_factory.mktemp("images"))
-
-
-@pytest.fixture(scope="module")
 def source(comparison: Comparison) -> str:
     return report(comparison)
 

@@ -25,11 +25,6 @@ from clipiqa_pyiqa.stats import holm
 
 
 @pytest.fixture(scope="module")
-def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    return fake_comparison.comparison(tmp_path_factory.mktemp("images"))
-
-
-@pytest.fixture(scope="module")
 def text(comparison: Comparison) -> str:
     return to_text(comparison)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ...files.names import one_line
-from ...report.table import console_table, latex_table, markdown, markdown_table
+from ...report.table import console_table, latex_document, markdown, markdown_table
 from ...scoring.rows import csv_line
 from ..results import Comparison
 from .summary import build_tables, key_lines, legend, provenance_lines, skipped_lines
@@ -57,8 +57,7 @@ def to_latex(comparison: Comparison) -> str:
     table why cells are empty and what was left out.
     """
     comments = [*key_lines(comparison.settings), *provenance_lines(comparison)]
-    head = "\n".join([r"% \usepackage{booktabs,graphicx}", *(f"% {one_line(line)}" for line in comments)])
-    return "\n\n".join([head, *map(latex_table, build_tables(comparison))]) + "\n"
+    return latex_document(build_tables(comparison), comments)
 
 
 FORMATS: dict[str, Callable[[Comparison], str]] = {
