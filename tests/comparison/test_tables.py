@@ -159,7 +159,7 @@ class TestText:
         assert "画質    higher" in said and "m       higher" in said
 
     def test_nothing_steers_the_terminal(self) -> None:
-        assert one_line("a\x1b[2Jb\n\u202ec\xff é 画") == r"a\x1b[2Jb\n\u202ec\udcff é 画"
+        assert one_line("a\x1b[2Jb\n\u202ec\udcff é 画") == r"a\x1b[2Jb\n\u202ec\xff é 画"
         data = DataSetResult("a\x1b]0;x\x07\nb", pandas.DataFrame({"m": [1.0]}), None, metrics={"m": MetricResult("m")})
         assert "\x1b" not in to_text(Comparison((data,)))
 
