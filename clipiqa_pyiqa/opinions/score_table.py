@@ -81,10 +81,11 @@ def read_scores(
     root: str | Path | None = None,
     columns: Columns = (None, None, None),
     option: str = "--columns",
+    with_splits: bool = True,
 ) -> NamedScores:
     """Read the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`.
 
-    ``option`` is how one says which columns are meant, for messages.
+    ``option`` is how one says which columns are meant, for messages; a column of splits is read only ``with_splits``.
     """
     path = Path(path).expanduser()
     rows, header = read_rows(path)
@@ -92,7 +93,7 @@ def read_scores(
     score_column = find_column(path, header, columns[1], SCORE_COLUMNS, "score", option=option)
     split_column = (
         find_column(path, header, columns[2], ("split",), "split")
-        if columns[2] is not None or "split" in header
+        if with_splits and (columns[2] is not None or "split" in header)
         else None
     )
     folder = Path(root).expanduser() if root is not None else path.parent
@@ -147,7 +148,7 @@ def read_score_table(
             missing; or there is nothing to train or to validate on.
     """
     path = Path(path).expanduser()
-    named = read_scores(path, root=root, columns=columns)
+    named = read_scores(path, root=root, columns=columns, with_splits=split_file is None)
     files, scores = named.files, named.scores
     low, high = score_range or (min(scores), max(scores))
     if not low < high:

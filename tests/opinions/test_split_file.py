@@ -84,6 +84,15 @@ def test_table_with_a_split_file(tmp_path: Path) -> None:
     assert found.splits == ("train", "val", "val", "train") and found.targets == (0, 0.2, 0.3, 0.4)
 
 
+def test_a_column_of_splits_gives_way_to_the_file(tmp_path: Path) -> None:
+    """pyiqa's own tables may have a column of that name with words of its own."""
+    scores = table(tmp_path, 4)
+    lines = scores.read_text().splitlines()
+    scores.write_text("\n".join([f"{lines[0]},split", *(f"{line},training" for line in lines[1:])]) + "\n")
+    splits = pickled(tmp_path / "splits.pkl", {1: {"train": [0, 1], "val": [2, 3]}})
+    assert read_score_table(scores, split_file=splits).splits == ("train", "train", "val", "val")
+
+
 def test_validation_on_another_table(tmp_path: Path) -> None:
     first, second = table(tmp_path / "a", 3), table(tmp_path / "b", 4)
     validation = {"path": second, "score_range": (0, 50), "lower_better": True}
