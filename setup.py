@@ -125,7 +125,7 @@ setup(
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),
             *("moto[server]>=5", "s3fs>=2024.6.1"),  # an object store on the loopback
             *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "playwright>=1.45"),
-            "scikit-image",  # psnr of the methods' table is checked against its
+            *("scikit-image", "PyWavelets"),  # the methods' table and its example
         ],
     },
     entry_points={

@@ -175,7 +175,7 @@ class TestRows:
             raise process.NotMeasured("did memory run out?")
 
         announced: list[str] = []
-        works = [rows.Row("huge", fail), rows.scoring((1, 32, 32), {"fp32": 6})]
+        works = [rows.Measurement("huge", fail), rows.scoring((1, 32, 32), {"fp32": 6})]
         lines = list(rows.measured(works, fake_setup, announced.append))
         assert lines[0].work == "huge: not measured: did memory run out?" and lines[1].ratio is not None
         assert announced == ["huge", "score 1×32²"]
@@ -248,7 +248,7 @@ class TestCommand:
         self, archive, fake_setup, monkeypatch, capsys
     ):
         missed = Line("score 1×224², fp32", "1 s", "1 s", 1.0, Target(at_least=6))
-        monkeypatch.setattr(rows, "SCORE_ROWS", [rows.Row("score 1×224²", lambda setup: [missed])])
+        monkeypatch.setattr(rows, "SCORE_ROWS", [rows.Measurement("score 1×224²", lambda setup: [missed])])
         threads = str(torch.get_num_threads())
         assert main(["bench", "--clip-weights", str(archive), "--threads", threads, "--only", "224²"]) == 0
         out, err = capsys.readouterr()
@@ -257,7 +257,9 @@ class TestCommand:
         assert "measuring score 1×224²" in err
 
     def test_loss_rows(self, archive, monkeypatch, capsys):
-        monkeypatch.setattr(rows, "LOSS_ROWS", [rows.Row("loss", lambda setup: [Line("a loss", "1 s", "2 s", 0.5)])])
+        monkeypatch.setattr(
+            rows, "LOSS_ROWS", [rows.Measurement("loss", lambda setup: [Line("a loss", "1 s", "2 s", 0.5)])]
+        )
         threads = str(torch.get_num_threads())
         assert main(["bench", "--loss", "--clip-weights", str(archive), "--threads", threads]) == 0
         assert "a loss" in capsys.readouterr().out

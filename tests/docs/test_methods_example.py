@@ -35,6 +35,7 @@ def test_enlarged(example: ModuleType, tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_noise(example: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("skimage")
+    pytest.importorskip("pywt", reason="PyWavelets, which estimates the noise, is not installed")
     for name in ("noisy", "clean"):
         (tmp_path / name).mkdir()
     with Image.open(ROOT / "tests/data/canyon-wren.jpg") as photo:

@@ -194,4 +194,4 @@ class TestCommand:
             chosen.append(tuple(pd.read_csv(tmp_path / out / "sweep.csv")["path"].unique()))
         assert chosen[0] == chosen[1] != chosen[2] and len(chosen[0]) == 3
         assert main([*args, "11"]) == 2
-        assert "--sample 11, but there are only 10 images" in capsys.readouterr().err
+        assert "--sample 11, but only 10 images came" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from clipiqa_pyiqa.cli import COMMANDS, main
 from clipiqa_pyiqa.errors import OutputError
@@ -129,8 +130,9 @@ def test_nothing_replaces_what_it_has_open(
 ) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
-    for photo in sorted(PHOTOS.glob("*.jpg"))[:2]:
-        shutil.copy(photo, photos)
+    with Image.open(sorted(PHOTOS.glob("*.jpg"))[0]) as photo:
+        for side in range(40, 100, 10):
+            photo.resize((side, 40)).save(photos / f"{side}.jpg")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with open(photos / "open.txt", "w"), pytest.raises(PermissionError):  # the fixture can fail
         os.unlink(photos / "open.txt")
@@ -140,7 +142,7 @@ def test_nothing_replaces_what_it_has_open(
         assert main(["score", *common, "--out", str(tmp_path / out), "--resume"]) == 0
     for more in ([], ["--resume"], ["--overwrite"]):
         assert main(["rank", *common, "--out", str(tmp_path / "rank"), *more]) == 0, capsys.readouterr().err
-    rows = "".join(f"{path.name},{n}\n" for n, path in enumerate([*sorted(photos.glob("*.jpg"))] * 5))
+    rows = "".join(f"{path.name},{n}\n" for n, path in enumerate(sorted(photos.glob("*.jpg"))))
     (photos / "scores.csv").write_text("path,score\n" + rows)
     fit = ["fit", str(photos / "scores.csv"), "--backbone", "mini", "--method", "affine", "-q"]
     for more in ([], ["--overwrite"]):

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipiqa_pyiqa import CLIPIQA, PromptError
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, PromptError
 from clipiqa_pyiqa.clip import text as text_module
 from clipiqa_pyiqa.prompts.learned import Context, PromptLearner
 
@@ -252,12 +252,12 @@ def test_published_files_that_are_not_there(rn50, monkeypatch, tmp_path):
         ({"context": {"n_ctx": 0}}, "at least 1"),
         ({"context": {"n_ctx": 74}}, "CLIP reads 77"),
         ({"context": {"init": "zeros"}}, "'x' or 'random'"),
-        ({"context": 16}, "must be a mapping"),
+        ({"context": 16}, "must be a Context or a mapping"),
         ({"prompts": ["sharpness", "quality"]}, "around one pair"),
     ],
 )
 def test_options_that_cannot_be(rn50, options, message):
-    with pytest.raises(PromptError, match=message):
+    with pytest.raises(CLIPIQAError, match=message):
         CLIPIQA("clipiqa+", pretrained=False, clip_weights=rn50, quick_gelu=True, **options)
 
 
