@@ -81,7 +81,12 @@ def main() -> int:
 
 def copy_pages(source: Path) -> None:
     """The pages, with files that they name outside of docs/ laid beside them, so that no link leaves the site."""
-    for path in [*DOCS.glob("*.md"), *DOCS.glob("images/*.png"), *DOCS.glob("examples/**/*")]:
+    for path in [
+        *DOCS.glob("*.md"),
+        *DOCS.glob("images/*.png"),
+        *DOCS.glob("images/*.jpg"),
+        *DOCS.glob("examples/**/*"),
+    ]:
         if path.is_file() and "__pycache__" not in path.parts:
             target = source / path.relative_to(DOCS)
             target.parent.mkdir(parents=True, exist_ok=True)

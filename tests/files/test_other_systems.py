@@ -131,7 +131,7 @@ def test_nothing_replaces_what_it_has_open(
     photos = tmp_path / "photos"
     photos.mkdir()
     with Image.open(sorted(PHOTOS.glob("*.jpg"))[0]) as photo:
-        for side in range(40, 100, 10):
+        for side in range(40, 100, 4):
             photo.resize((side, 40)).save(photos / f"{side}.jpg")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with open(photos / "open.txt", "w"), pytest.raises(PermissionError):  # the fixture can fail
