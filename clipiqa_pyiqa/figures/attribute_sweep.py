@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 TABLES = ("sweep.csv", "spearman.csv", "crosstalk.csv")
 LIMITS = ("apply_exif", "max_side", "max_pixels")
+_MOST_STEPS = 1000  # finer than any picture of 8 bits can be changed
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def sweep(
         changes: Of :data:`~.changes.CHANGES`; the score of each change's own question should grow with its steps.
         prompts: What to ask besides the changes' own questions, one column each.
         template: Re-words the questions.
-        steps: From least to most of the attribute, at least 3.
+        steps: From least to most of the attribute, 3 to 1000.
         scales: Factors for width and height, applied first (Lanczos).
         sample: How many of the images to take, drawn at random; default all.
         seed: Of the sample and of the noise.
@@ -177,8 +178,8 @@ def sweep(
     import pandas
 
     chosen = [_change(name) for name in dict.fromkeys([changes] if isinstance(changes, str) else changes)]
-    if steps < MIN_IMAGES:
-        raise CLIPIQAError(f"a correlation needs at least {MIN_IMAGES} steps, but {steps} came.")
+    if not MIN_IMAGES <= steps <= _MOST_STEPS:
+        raise CLIPIQAError(f"a correlation needs {MIN_IMAGES} to {_MOST_STEPS} steps, but {steps} came.")
     if not scales or not all(0 < scale < math.inf for scale in scales):
         raise CLIPIQAError(f"scales must be positive factors, such as 1 and 0.5, but are {list(scales)}.")
     if not chosen:

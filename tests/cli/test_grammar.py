@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from clipiqa_pyiqa.cli import COMMANDS, command_module
+from clipiqa_pyiqa.cli import COMMANDS, command_module, main
 from clipiqa_pyiqa.cli.options.config import Parser
 
 SHORT = {"--out": "-o", "--config": "-c", "--backbone": "-b", "--prompts": "-p", "--quiet": "-q"}
@@ -20,3 +22,23 @@ def test_short_names(command: str) -> None:
             assert (long in action.option_strings) == (short in action.option_strings), action.option_strings
             seen += long in action.option_strings
     assert seen or command in ("bench", "prompts")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sweep", "PHOTO", "-b", "mini", "--steps", "9" * 24],
+        ["score", "PHOTO", "-b", "mini", "--out", f"{'x' * 300}.csv"],
+        ["map", "PHOTO", "-b", "mini", "--out", "x" * 300],
+        ["score", "x" * 300, "-b", "mini", "--max-side", "9" * 24],
+        ["score", "--prompts=--", "PHOTO"],
+    ],
+)
+def test_absurd_values_are_told_in_a_sentence(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photo = str(Path(__file__).parents[1] / "data/canyon-wren.jpg")
+    assert main([photo if word == "PHOTO" else word for word in command]) == 2
+    assert capsys.readouterr().err.startswith(f"clipiqa {command[0]}: error: ")
+    assert list(tmp_path.iterdir()) == []

@@ -127,7 +127,7 @@ class TestSweep:
         [
             ({"changes": ["brightnes"]}, "unknown change 'brightnes': did you mean 'brightness'"),
             ({"changes": []}, "no change was asked for"),
-            ({"steps": 2}, "at least 3 steps, but 2 came"),
+            ({"steps": 2}, "needs 3 to 1000 steps, but 2 came"),
             ({"scales": (1, 0)}, r"scales must be positive factors"),
             ({"scales": (1, float("nan"))}, r"scales must be positive factors"),
             ({"scales": (float("inf"),)}, r"scales must be positive factors"),

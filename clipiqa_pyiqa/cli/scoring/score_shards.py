@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,8 @@ def add_shard_options(parser: argparse.ArgumentParser) -> None:
 
 def is_folder(out: Path | None, format: str | None) -> bool:
     """Whether ``--out`` names a folder: one that exists, or a name without a suffix or with a slash at its end."""
-    return out is not None and format is None and (out.is_dir() or (not out.suffix and not out.exists()))
+    # os.path says False of names that no file can have, and writing will say why
+    return out is not None and format is None and (os.path.isdir(out) or (not out.suffix and not os.path.exists(out)))
 
 
 def merge(args: argparse.Namespace) -> int:
