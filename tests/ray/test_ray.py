@@ -26,7 +26,9 @@ from clipiqa_pyiqa.ray import RayEngine, Scorer, cluster
 @pytest.fixture(scope="session")
 def ray() -> Iterator[Any]:
     """One cluster of two CPUs on this machine, for all tests of a session."""
-    ray = pytest.importorskip("ray.data", reason="Ray is not installed")
+    pytest.importorskip("ray.data", reason="Ray is not installed")  # not "ray": this folder has that name, too
+    import ray
+
     with pytest.MonkeyPatch.context() as patch:  # its workers take what is set now, and unpickle helpers of tests
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")):
