@@ -55,9 +55,11 @@ def test_never_two_at_once(tmp_path: Path) -> None:
 
     def work() -> None:
         nonlocal inside, most, entered
-        for _ in range(300):
+        mine = 0
+        while mine < 100:  # entered, not tried: how often it is refused depends on the machine
             try:
                 with locked(tmp_path / "out"):
+                    mine += 1
                     inside += 1
                     most, entered = max(most, inside), entered + 1
                     os.stat(tmp_path)  # lets other threads run
