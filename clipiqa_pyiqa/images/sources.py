@@ -81,12 +81,6 @@ class Inputs:
         """The first problem and how many more there are, as the beginning of a sentence."""
         return first_of(self.problems.values())
 
-    @property
-    def sources(self) -> list[ImageSource]:
-        """All of them, what is none first."""
-        nothing = [NoImage(name, f"{problem}.") for name, problem in self.problems.items()]
-        return [*nothing, *map(FileSource, self.paths)]
-
 
 @checked
 def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Inputs:

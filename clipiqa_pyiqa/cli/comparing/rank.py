@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import CLIPIQAError
 from ..options import experiment
 from ..options.model import positive
+from ..options.progress import Bar
 from . import rank_shards
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     if not picking:
         ranking = ranking or _ranking(args, photos)
         if args.page is None:
-            experiment.print_text(experiment.shown(ranking.summary(), {}))
+            print(experiment.shown(ranking.summary(), {}))
         return experiment.told(args, ranking)
     from ...browsing import pick
 
@@ -150,16 +152,10 @@ def _ranking(args: argparse.Namespace, photos: Photos) -> Ranking:
 
 
 def _write_page(args: argparse.Namespace, photos: Photos) -> None:
-    from tqdm import tqdm
-
     from ...browsing import write_browser
 
-    with tqdm(desc="thumbnails", unit="photo", disable=True if args.quiet else None) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with Bar(hidden=args.quiet, unit="photo") as bar:
+        progress = partial(bar.show, "thumbnails")
         page = write_browser(photos, args.page, overwrite=args.overwrite, workers=args.workers, progress=progress)
     if not args.quiet:
         print(f"clipiqa rank: the page is {page}", file=sys.stderr)
@@ -169,8 +165,8 @@ def _print(picked: pandas.Series, photos: Photos) -> None:
     from ...files.names import one_line
     from ..options.tables import aligned
 
-    rows = [(photos.by, "path"), *((f"{score:.4f}", one_line(str(name))) for name, score in picked.items())]
-    experiment.print_text("\n".join(aligned(rows, [False, True])))
+    rows = [(one_line(photos.by), "path"), *((f"{score:.4f}", one_line(str(name))) for name, score in picked.items())]
+    print("\n".join(aligned(rows, [False, True])))
 
 
 def _take(args: argparse.Namespace, option: str, paths: list[str]) -> None:

@@ -11,7 +11,7 @@ from ...errors import CLIPIQAError
 from ..options.config import add_config
 from ..options.model import positive
 from ..options.progress import Bar
-from ..options.signals import Terminated, sigterm_as_interrupt
+from ..options.signals import on_interrupt
 
 FORMATS = ("table", "csv", "markdown", "latex")
 EPILOG = """\
@@ -76,19 +76,13 @@ def run(args: argparse.Namespace) -> int:
         *("reference", "baseline", "preset", "crop_border", "skip_missing", "out", "batch_size", "workers"),
         *("bootstrap", "seed", "resume", "overwrite", "trust_weights"),
     )
-    try:
-        with sigterm_as_interrupt(), Bar(hidden=args.quiet) as bar:
-            found = table(
-                args.methods, args.metrics, by_folder=not args.one_set, device=find_device(args.device),
-                progress=bar.show, settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
-                **{name: getattr(args, name) for name in names},
-            )  # fmt: skip
-    except KeyboardInterrupt as error:
-        hint = (
-            f" --out {args.out} --resume goes on from here" if args.out else " nothing was kept, as there is no --out"
-        )
-        print(f"clipiqa table: interrupted;{hint}", file=sys.stderr)
-        return 143 if isinstance(error, Terminated) else 130
+    hint = f"--out {args.out} --resume goes on from here" if args.out else "nothing was kept, as there is no --out"
+    with on_interrupt(hint), Bar(hidden=args.quiet) as bar:
+        found = table(
+            args.methods, args.metrics, by_folder=not args.one_set, device=find_device(args.device),
+            progress=bar.show, settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
+            **{name: getattr(args, name) for name in names},
+        )  # fmt: skip
     if args.out:
         found.save(args.out, report=not args.no_report)  # first, as whoever reads the table may leave
     print(found.table(args.format), end="")

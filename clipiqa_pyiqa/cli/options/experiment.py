@@ -6,12 +6,14 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...files.names import plain_lines
 from .config import add_config
 from .model import add_image_options, add_model_options, check_resume, image_limits, prepare_pil
+from .progress import Bar
 from .signals import on_interrupt
 from .tables import aligned
 
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace, experiment: Callable[..., ExperimentResult], *
         The exit code.
     """
     found = made(args, experiment, *inputs, **options)
-    print_text(shown(found.summary(), found.intervals))
+    print(shown(found.summary(), found.intervals))
     return told(args, found)
 
 
@@ -73,37 +75,19 @@ def made(args: argparse.Namespace, experiment: Callable[..., Result], *inputs: A
         inputs: What it takes after the metric.
         options: Its own options.
     """
-    from tqdm import tqdm
-
     from ...clip.device import find_device
     from .model import build_metric
 
     check_resume(args, "folder")
     prepare_pil(args.huge, args.memory)
     device = find_device(args.device)
-    bars: list[tqdm] = []
-
-    def progress(done: int, total: int) -> None:
-        if not bars:  # only now is it known how much there is to do
-            bars.append(tqdm(total=total, unit="image", disable=True if args.quiet else None))
-        bars[0].update(done - bars[0].n)
-
     resumed = contextlib.nullcontext() if args.out is None else on_interrupt("--resume goes on from here")
-    try:
-        with resumed:
-            return experiment(
-                lambda: build_metric(args, None, device), *inputs, template=args.template, out=args.out,
-                resume=args.resume, overwrite=args.overwrite, pictures=args.pictures, progress=progress, device=device,
-                batch_size=args.batch_size, workers=args.workers, **image_limits(args), **options,
-            )  # fmt: skip
-    finally:
-        for bar in bars:
-            bar.close()
-
-
-def print_text(text: str, end: str = "\n") -> None:
-    """Print text that may hold bytes that are no text, such as names of files."""
-    print(text.encode("utf-8", "backslashreplace").decode(), end=end)
+    with resumed, Bar(hidden=args.quiet) as bar:
+        return experiment(
+            lambda: build_metric(args, None, device), *inputs, template=args.template, out=args.out,
+            resume=args.resume, overwrite=args.overwrite, pictures=args.pictures, progress=partial(bar.show, ""),
+            device=device, batch_size=args.batch_size, workers=args.workers, **image_limits(args), **options,
+        )  # fmt: skip
 
 
 def told(args: argparse.Namespace, found: ExperimentResult) -> int:

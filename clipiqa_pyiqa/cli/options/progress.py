@@ -1,4 +1,4 @@
-"""A bar of progress on standard error, one per data set."""
+"""A bar of progress on standard error, one per data set or other piece of work."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from typing import Any
 
 
 class Bar:
-    """One progress bar per data set; a context manager."""
+    """One progress bar per name, made when it is known how much there is to do; a context manager."""
 
-    def __init__(self, hidden: bool) -> None:
-        self._hidden = hidden
+    def __init__(self, hidden: bool, unit: str = "image") -> None:
+        self._hidden, self._unit = hidden, unit
         self._bar: Any = None
         self._name = ""
 
     def show(self, name: str, done: int, total: int) -> None:
-        """So many of a data set's images are done."""
+        """So many of a data set's images, or of another unit, are done; the name stands before the bar."""
         from tqdm import tqdm
 
         if self._bar is None or self._name != name:
             self.close()
             self._name = name
-            self._bar = tqdm(desc=name, total=total, unit="image", initial=done, disable=True if self._hidden else None)
+            self._bar = tqdm(
+                desc=name, total=total, unit=self._unit, initial=done, disable=True if self._hidden else None
+            )
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:

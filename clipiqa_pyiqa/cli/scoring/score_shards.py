@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
 from ..options.model import image_limits, positive
-from ..options.signals import Terminated, sigterm_as_interrupt
+from ..options.signals import on_interrupt
 from ..options.tables import aligned
 
 if TYPE_CHECKING:
@@ -63,27 +63,19 @@ def run(args: argparse.Namespace, found: Found, metric: Any, columns: Any, devic
     from ...scoring.sharded.run import score_sources
 
     hidden = True if args.quiet else False if args.progress else None
-    with tqdm(unit="image", disable=hidden) as bar:
+    hint = "the same command goes on with the shards that have no result"
+    with on_interrupt(hint), tqdm(unit="image", disable=hidden) as bar:
 
         def progress(images: int, shards: int, of: int) -> None:
             bar.set_postfix_str(f"{shards} of {of} shards", refresh=False)
             bar.update(images - bar.n)
 
-        try:
-            with sigterm_as_interrupt():
-                done = score_sources(
-                    metric, found, columns, out=args.out, part=args.part, keep=args.keep,
-                    image_column=args.image_column, embeddings=args.embeddings, engine=_engine(args), device=device,
-                    batch_size=args.batch_size, workers=args.workers, damaged=args.damaged, overwrite=args.overwrite,
-                    progress=progress, **image_limits(args),
-                )  # fmt: skip
-        except KeyboardInterrupt as error:
-            bar.close()
-            print(
-                "clipiqa score: interrupted; the same command goes on with the shards that have no result",
-                file=sys.stderr,
-            )
-            return 143 if isinstance(error, Terminated) else 130
+        done = score_sources(
+            metric, found, columns, out=args.out, part=args.part, keep=args.keep, image_column=args.image_column,
+            embeddings=args.embeddings, engine=_engine(args), device=device, batch_size=args.batch_size,
+            workers=args.workers, damaged=args.damaged, overwrite=args.overwrite, progress=progress,
+            **image_limits(args),
+        )  # fmt: skip
     if args.quiet:
         for why in done.unread.values():
             print(f"clipiqa score: {why}", file=sys.stderr)
