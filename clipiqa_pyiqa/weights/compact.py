@@ -99,12 +99,11 @@ def _shapes(found: Mapping[str, tuple[int, ...]], layout: Layout, tokens: int) -
         statistics += width
     statistics = 2 * (statistics + conv("head", held("head")[0], width))
     shapes["visual.statistics.mean"] = shapes["visual.statistics.scale"] = (statistics,)
-    if "visual.hidden.weight" in found:
-        hidden = held("hidden")[0]
-        shapes["visual.hidden.weight"], shapes["visual.hidden.bias"] = (hidden, statistics), (hidden,)
-        statistics = hidden
-    features = held("proj")[0]
-    shapes["visual.proj.weight"], shapes["visual.proj.bias"] = (features, statistics), (features,)
+    features = statistics
+    for name in ("answers", "hidden", "proj"):
+        if name == "proj" or f"visual.{name}.weight" in found:
+            into, features = features, held(name)[0]
+            shapes[f"visual.{name}.weight"], shapes[f"visual.{name}.bias"] = (features, into), (features,)
     context, text = found["positional_embedding"]
     shapes |= {
         "token_embedding.weight": (tokens, text),

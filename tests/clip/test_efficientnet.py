@@ -140,8 +140,9 @@ def test_equals_googles_network(compact, tmp_path):
     assert distance(*slopes) < 1e-8
 
 
-def test_two_layers(tmp_path):
-    path = save_compact(tmp_path / "hidden.safetensors", hidden=48)
+@pytest.mark.parametrize("answers", [0, 8])
+def test_several_layers(tmp_path, answers):
+    path = save_compact(tmp_path / "hidden.safetensors", hidden=48, answers=answers)
     metric, x = CLIPIQA(backbone="mini", clip_weights=path, quick_gelu=True), photo_like(64, 96, dtype=torch.float64)
     with torch.no_grad():
         for ours, theirs in zip(tower(metric, x.dtype).with_map(x, "none"), reference(load_file(path), x), strict=True):

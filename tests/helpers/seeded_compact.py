@@ -43,7 +43,9 @@ def blocks() -> list[tuple[int, int, int, int, int]]:
     return found
 
 
-def save_compact(path: Path, seed: int = 0, hidden: int = 0, trunk: Mapping[str, Tensor] | None = None) -> Path:
+def save_compact(
+    path: Path, seed: int = 0, hidden: int = 0, trunk: Mapping[str, Tensor] | None = None, answers: int = 0
+) -> Path:
     """Write a seeded compact checkpoint; ``trunk`` replaces the convolutions."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -55,14 +57,18 @@ def save_compact(path: Path, seed: int = 0, hidden: int = 0, trunk: Mapping[str,
         values = statistics(tensors, taps(tensors, (255 * (_calibration_images() * 0.27 + 0.45) - 127) / 128))
     count = values.shape[1]
     tensors["visual.statistics.mean"], tensors["visual.statistics.scale"] = values.mean(0), values.std(0) + 0.05
-    for name, out, into in (*([("hidden", hidden, count)] if hidden else []), ("proj", FEATURES, hidden or count)):
+    into = count
+    for name, out in (("answers", answers), ("hidden", hidden), ("proj", FEATURES)):
+        if not out:
+            continue
         tensors[f"visual.{name}.weight"] = normal(out, into, std=into**-0.5)
         tensors[f"visual.{name}.bias"] = normal(out, std=0.1)
+        into = out
     ids = sorted({49406, 49407} | {t for axis in PROMPTS.values() for side in axis for text in side
                                    for t in tokenizer().encode(text)})  # fmt: skip
     tensors |= _random_text(normal, len(ids))
-    architecture = {"stages": STAGES, "stem": STEM, "head": HEAD, "statistics_eps": EPS, "cell": 32, "hidden": hidden,
-                    "embed_dim": FEATURES}  # fmt: skip
+    architecture = {"stages": STAGES, "stem": STEM, "head": HEAD, "statistics_eps": EPS, "cell": 32,
+                    "answers": answers, "hidden": hidden, "embed_dim": FEATURES}  # fmt: skip
     metadata = {"format": "clipiqa-mini/2", "architecture": json.dumps(architecture), "prompts": json.dumps(PROMPTS),
                 "token_ids": json.dumps(ids)}  # fmt: skip
     wide = ("visual.statistics.mean", "visual.statistics.scale")
@@ -157,6 +163,8 @@ def feature(tensors: Mapping[str, Tensor], values: Tensor) -> Tensor:
         return tensors[f"visual.{name}"].to(values.dtype)
 
     x = (values - load("statistics.mean")) / load("statistics.scale")
+    if "visual.answers.weight" in tensors:
+        x = F.linear(x, load("answers.weight"), load("answers.bias"))
     if "visual.hidden.weight" in tensors:
         x = F.linear(x, load("hidden.weight"), load("hidden.bias")).relu()
     return F.normalize(F.linear(x, load("proj.weight"), load("proj.bias")), dim=-1)

@@ -24,7 +24,8 @@ SMALL = 1 << 12
 """Pixels up to which a strip is squared in float64: few values may lie close together, and it costs nothing there."""
 
 CPU_BAND_CELLS = 1024
-"""About how many cells of the dense features are projected at once."""
+CHANNELS = 256
+"""About how many cells and channels of the dense features are worked on at once: what stays in a core's cache."""
 
 
 def grid(height: int, width: int) -> tuple[int, int]:
@@ -46,26 +47,39 @@ class Tap:
     def __init__(self, rows: int, side: int, cells: Tensor | None, wide: torch.dtype, keep: bool):
         self.side, self._cells, self._wide = side, cells, wide
         self._sums: Tensor | float = 0.0
-        self._pixels = 0
+        self._pixels = self._done = 0  # pixels, and rows of cells
         self.map = RowMap(rows) if keep else None
 
     def watch(self, strips: Strips) -> Strips:
         """Pass the map's strips on."""
-        queue, done = RowQueue(), 0
+        queue = RowQueue()
         for y in strips:
             if self.map is not None:
                 self.map.append(y)
             x = y.to(self._wide)
-            self._sums = self._sums + exact(_sums(x))
             self._pixels += x.shape[2] * x.shape[3]
-            if self._cells is not None:
+            if self._cells is None:
+                self._sums = self._sums + exact(_sums(x))
+            else:
                 queue.push(x)
-                rows = min(queue.rows // self.side, self._cells.shape[-2] - done)
-                if rows:
-                    values = pooled(queue.take(rows * self.side), self.side)
-                    self._cells[..., done : done + rows, :] = values[..., : self._cells.shape[-1]]
-                    done += rows
+                for run in queue.runs(self.side):
+                    self._pool(run, self._cells)
             yield y
+        if queue.rows:
+            self._sums = self._sums + exact(_sums(queue.take(queue.rows)))
+
+    def _pool(self, x: Tensor, cells: Tensor) -> None:
+        """Whole rows of cells: what the map needs and what each cell does, from the same sums."""
+        side, rows, columns = self.side, x.shape[2] // self.side, cells.shape[-1]
+        if x.shape[2] * x.shape[3] <= SMALL:
+            x = exact(x)
+        x = x.permute(0, 2, 3, 1).unflatten(1, (rows, side))
+        means = exact(torch.stack([x.mean(2), x.square().mean(2)], dim=1))  # (N, 2, rows, W, C)
+        self._sums = self._sums + means.sum(2).sum(2) * side
+        kept = min(rows, cells.shape[-2] - self._done)  # a row of cells that is cut off by the image's border has none
+        each = means[:, :, :kept, : columns * side].unflatten(3, (columns, side))
+        torch.mean(each, 4, out=cells[..., self._done : self._done + kept, :].movedim(2, -1))
+        self._done += kept
 
     @property
     def moments(self) -> Tensor:
@@ -117,11 +131,13 @@ def pull_back_rows(
 
 
 class Readout:
-    """From statistics to a feature: standardised, one layer or two. Its first layer takes the standardising in.
+    """From statistics to a feature: standardised, one to three layers. The first one takes the standardising in.
 
     Args:
         tensors: with ``visual.statistics.{mean,scale}`` (S,), ``visual.proj.{weight,bias}`` (D, S) and, for two layers
             with a ReLU between, ``visual.hidden.{weight,bias}`` (K, S); S holds all means, then all log deviations.
+            Where the hidden units ask little of so many statistics, ``visual.answers.{weight,bias}`` (R, S) come before
+            them, with nothing between, and hidden is (K, R).
         centres: ``(S / 2,)``, by how much the maps lie lower than those the statistics were taken of.
         eps: added to each variance before its logarithm is taken.
         device: where to compute.
@@ -134,13 +150,16 @@ class Readout:
         def load(name: str) -> Tensor:
             return tensors[f"visual.{name}"].double()
 
-        first, *second = ("hidden", "proj") if "visual.hidden.weight" in tensors else ("proj",)
+        first, *rest = (name for name in ("answers", "hidden", "proj") if f"visual.{name}.weight" in tensors)
         weight = load(f"{first}.weight") / load("statistics.scale")
         offset = load("statistics.mean") - torch.cat([centres, torch.zeros_like(centres)])
         bias = load(f"{first}.bias") - weight @ offset
         self.bias = bias.to(device, dtype)
         self.of_means, self.of_deviations = (part.to(device, dtype).contiguous() for part in weight.chunk(2, dim=1))
-        self.last = [load(f"{name}.{kind}").to(device, dtype) for name in second for kind in ("weight", "bias")]
+        self.rest = [
+            (load(f"{name}.weight").to(device, dtype), load(f"{name}.bias").to(device, dtype), name == "proj")
+            for name in rest
+        ]
         self.eps = eps
 
     def __call__(self, moments: Tensor) -> Tensor:
@@ -149,9 +168,10 @@ class Readout:
         return self._end(F.linear(mean, self.of_means, self.bias) + F.linear(deviation, self.of_deviations))
 
     def statistics(self, moments: Tensor) -> tuple[Tensor, Tensor]:
-        """Means, from the file's on, and log deviations, ``(N, C)`` each, of moments ``(N, 2, C)``."""
+        """Means, from the file's on, and log deviations, ``(N, C, …)`` each, of moments ``(N, 2, C, …)``."""
         mean, square = moments.unbind(1)
-        return mean.to(self.bias.dtype), self._log_deviation(mean, square).to(self.bias.dtype)
+        variance = torch.addcmul(square, mean, mean, value=-1.0).to(self.bias.dtype)
+        return mean.to(self.bias.dtype), variance.clamp(min=0).add(self.eps).log() / 2
 
     def dense(self, cells: Tensor) -> Tensor:
         """Moments of cells ``(N, 2, C, h, w)`` to features of cells with their neighbours, ``(N, D, h, w)``."""
@@ -166,19 +186,19 @@ class Readout:
     def _band(self, cells: Tensor, start: int, stop: int) -> Tensor:
         """Rows ``start`` to ``stop`` of the dense features, ``(N, rows, w, D)``."""
         above, below = max(start - 1, 0), min(stop + 1, cells.shape[-2])
-        mean, square = (
-            with_neighbours(part)[:, :, start - above :][:, :, : stop - start]
-            for part in cells[..., above:below, :].unbind(1)
-        )
-        deviation = self._log_deviation(mean, square)
-        mean, deviation = (part.to(self.bias.dtype).permute(0, 2, 3, 1) for part in (mean, deviation))
-        return self._end(F.linear(mean, self.of_means, self.bias) + F.linear(deviation, self.of_deviations))
-
-    def _log_deviation(self, mean: Tensor, square: Tensor) -> Tensor:
-        return torch.addcmul(square, mean, mean, value=-1.0).clamp(min=0).add(self.eps).log() / 2
+        found: Tensor = self.bias
+        weights = zip(self.of_means.split(CHANNELS, 1), self.of_deviations.split(CHANNELS, 1), strict=True)
+        for part, weight in zip(cells[..., above:below, :].split(CHANNELS, 2), weights, strict=True):
+            around = with_neighbours(part.flatten(0, 1)).unflatten(0, part.shape[:2])
+            values = self.statistics(around[..., start - above :, :][..., : stop - start, :])
+            for value, of_value in zip(values, weight, strict=True):
+                found = found + F.linear(value.permute(0, 2, 3, 1), of_value)
+        return self._end(found)
 
     def _end(self, x: Tensor) -> Tensor:
-        return F.linear(x.relu(), *self.last) if self.last else x
+        for weight, bias, after_relu in self.rest:
+            x = F.linear(x.relu() if after_relu else x, weight, bias)
+        return x
 
 
 def with_neighbours(cells: Tensor) -> Tensor:

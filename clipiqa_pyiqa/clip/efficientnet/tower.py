@@ -127,7 +127,8 @@ class Trunk:
         """Moments ``(N, 2, C)`` and, if asked, those of cells ``(N, 2, C, h, w)``, else of none."""
         sizes = self.sizes((x.shape[2], x.shape[3]))
         shape = (x.shape[0], 2, *(grid(*sizes[0]) if local else (0, 0)), sum(self.widths))
-        cells = exact(torch.empty(shape, dtype=self.wide, device=x.device)).permute(0, 1, 4, 2, 3)  # (N, 2, C, h, w)
+        kind = exact(torch.empty(0, dtype=self.wide, device=x.device))
+        cells = kind.new_empty(shape).permute(0, 1, 4, 2, 3)  # (N, 2, C, h, w)
         taps = [
             Tap(size[0], side, part if local else None, self.wide, keep=tape is not None)
             for size, side, part in zip(

@@ -144,7 +144,8 @@ class Data:
             photo, source = self._source(rng)
         height, width = rng.integers(288, 513, 2).tolist()
         crop = draw_crop(photo, height, width, rng)
-        before, after = versions(crop, kind, [float(rng.uniform(0.25, 1.0))], rng)
+        mildest = 0.05 if kind == "brightness" else 0.25  # brightness: from 0.23 times on
+        before, after = versions(crop, kind, [float(rng.uniform(mildest, 1.0))], rng)
         crop = before[0]
         mixed = np.array(crop)
         axis, share, second = int(rng.integers(2)), rng.uniform(0.4, 0.6), bool(rng.integers(2))

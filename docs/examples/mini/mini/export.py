@@ -1,4 +1,4 @@
-"""The file: tower, statistics, hidden layer and projection multiplied out, text tower with the words it knows."""
+"""The file: tower, statistics, linear questions, hidden layer and projection, text tower with the words it knows."""
 
 from __future__ import annotations
 
@@ -37,18 +37,19 @@ def export(
         text: the trained text tower.
         metadata: beside format, architecture, prompts and token ids.
     """
-    # hidden(((z @ matrix) @ answers + constant - mean) / deviation), in float64
-    weight, constant = basis.matrix.double().numpy() @ answers[:-1] / scale[1], (answers[-1] - scale[0]) / scale[1]
-    first = head.hidden.weight.detach().double().numpy()
-    hidden = torch.from_numpy(first @ weight.T)
-    bias = torch.from_numpy(first @ constant) + head.hidden.bias.detach().double()
-    # a hidden unit may be scaled if the projection is scaled back: keep fp16 far from its limits
-    size = hidden.square().mean(1).sqrt() * 30
+    # ((z @ matrix) @ answers + constant - mean) / deviation, in float64
+    weight = torch.from_numpy(basis.matrix.double().numpy() @ answers[:-1] / scale[1]).T
+    constant = torch.from_numpy((answers[-1] - scale[0]) / scale[1])
+    # a layer may be scaled if the next one is scaled back: keep fp16 far from its limits
+    unit = weight.square().mean(1).sqrt() * 30
+    hidden, bias = head.hidden.weight.detach().double() * unit, head.hidden.bias.detach().double()
+    size = hidden.square().mean(1).sqrt()
     with torch.no_grad():
         proj, proj_bias = head.projection()
     tensors = {f"visual.{key}": value for key, value in load_imagenet().tensors.items()}
     tensors |= {
         "visual.statistics.mean": basis.mean, "visual.statistics.scale": basis.scale,
+        "visual.answers.weight": weight / unit[:, None], "visual.answers.bias": constant / unit,
         "visual.hidden.weight": hidden / size[:, None], "visual.hidden.bias": bias / size,
         "visual.proj.weight": proj.double() * size, "visual.proj.bias": proj_bias,
         "logit_scale": torch.tensor(math.log(100.0)),
@@ -58,7 +59,7 @@ def export(
         for key, value in tensors.items()
     }
     architecture = {"stages": STAGES, "stem": STEM, "head": HEAD, "statistics_eps": EPS, "cell": CELL,
-                    "hidden": len(hidden), "embed_dim": len(proj_bias)}  # fmt: skip
+                    "answers": len(weight), "hidden": len(hidden), "embed_dim": len(proj_bias)}  # fmt: skip
     more = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
     about = {"format": FORMAT, "name": "mini", "architecture": json.dumps(architecture),
              "prompts": json.dumps(text.prompts), "token_ids": json.dumps(text.ids.tolist()),

@@ -59,7 +59,8 @@ class Mini:
         half = statistics.shape[-1] // 2
         x = torch.cat([statistics[..., :half], statistics[..., half:].log()], -1)
         x = (x - self.visual["statistics.mean"]) / self.visual["statistics.scale"]
-        hidden = F.linear(x, self.visual["hidden.weight"], self.visual["hidden.bias"]).relu()
+        answers = F.linear(x, self.visual["answers.weight"], self.visual["answers.bias"])
+        hidden = F.linear(answers, self.visual["hidden.weight"], self.visual["hidden.bias"]).relu()
         return F.normalize(F.linear(hidden, self.visual["proj.weight"], self.visual["proj.bias"]), dim=-1)
 
     def encode_image(self, x: Tensor) -> Tensor:
