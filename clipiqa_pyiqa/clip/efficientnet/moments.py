@@ -69,16 +69,15 @@ class Tap:
             self._sums = self._sums + exact(_sums(queue.take(queue.rows)))
 
     def _pool(self, x: Tensor, cells: Tensor) -> None:
-        """Whole rows of cells: what the map needs and what each cell does, from the same sums."""
-        side, rows, columns = self.side, x.shape[2] // self.side, cells.shape[-1]
-        if x.shape[2] * x.shape[3] <= SMALL:
-            x = exact(x)
-        x = x.permute(0, 2, 3, 1).unflatten(1, (rows, side))
-        means = exact(torch.stack([x.mean(2), x.square().mean(2)], dim=1))  # (N, 2, rows, W, C)
-        self._sums = self._sums + means.sum(2).sum(2) * side
-        kept = min(rows, cells.shape[-2] - self._done)  # a row of cells that is cut off by the image's border has none
-        each = means[:, :, :kept, : columns * side].unflatten(3, (columns, side))
-        torch.mean(each, 4, out=cells[..., self._done : self._done + kept, :].movedim(2, -1))
+        """Whole rows of cells: what the map needs, and each cell's averages."""
+        x = x if _is_large(x) else exact(x)
+        square = x.square()
+        self._sums = self._sums + exact(_summed(x, square))
+        # a row of cells that is cut off by the image's border has none
+        kept, columns = min(x.shape[2] // self.side, cells.shape[-2] - self._done), cells.shape[-1]
+        for into, values in zip(cells.unbind(1), (x, square), strict=True):
+            pooled = values if self.side == 1 else F.avg_pool2d(values, self.side)
+            into[:, :, self._done : self._done + kept] = pooled[:, :, :kept, :columns]
         self._done += kept
 
     @property
@@ -229,7 +228,14 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
 
 def _sums(x: Tensor) -> Tensor:
     """Sums of a map and of its square over its positions: ``(N, C, H, W)`` to ``(N, 2, C)``."""
-    if x.shape[2] * x.shape[3] <= SMALL:
-        x = exact(x)
-    x = x.permute(0, 2, 3, 1)  # rows first: sums of a few hundred are accurate, and contiguous ones fast
-    return torch.stack([x.sum(1).sum(1), x.square().sum(1).sum(1)], dim=1)
+    x = x if _is_large(x) else exact(x)
+    return _summed(x, x.square())
+
+
+def _is_large(x: Tensor) -> bool:
+    return x.shape[2] * x.shape[3] > SMALL
+
+
+def _summed(*maps: Tensor) -> Tensor:
+    # rows first: sums of a few hundred are accurate, and contiguous ones fast
+    return torch.stack([x.permute(0, 2, 3, 1).sum(1).sum(1) for x in maps], dim=1)

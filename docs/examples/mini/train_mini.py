@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import yaml
 from mini import evaluation
-from mini.answers import answer, axis_questions, fit, opinion_questions
+from mini.answers import answer, axis_questions, fit, opinion_questions, place_questions
 from mini.collect import collect
 from mini.data import Data, Rated, Recipe
 from mini.export import export
@@ -57,7 +57,7 @@ def basis_of(made: dict, config: dict, seed: int, path: Path) -> Basis:
     return Basis(*torch.load(path, weights_only=True))
 
 
-def coordinates_of(made: dict, basis: Basis, rated: Rated, config: dict, path: Path) -> dict[str, np.ndarray]:
+def coordinates_of(made: dict, basis: Basis, rated: Rated, config: dict, seed: int, path: Path) -> dict[str, np.ndarray]:
     """All rows in the basis, and targets, weights and folds beside them."""
     folds = config["folds"]
     if not path.exists():
@@ -76,7 +76,7 @@ def coordinates_of(made: dict, basis: Basis, rated: Rated, config: dict, path: P
         return np.where(photo >= 0, fold[photo], index % folds)  # wallpapers: anywhere, all versions together
 
     for rows, kinds in ((group, config["kinds"]), (window, config["local_kinds"])):
-        emphasise(rows["target"], rows["weight"], np.array(list(kinds))[rows["kind"]])
+        emphasise(rows["target"], rows["weight"], np.array(list(kinds))[rows["kind"]], config["camera_noise"])
     rather_exposure(window["target"], window["original"])
     rather_exposure(window["original"], window["original"].copy())
     rather_exposure(group["target"], group["target"][::VERSIONS].repeat(VERSIONS, 0))
@@ -89,8 +89,18 @@ def coordinates_of(made: dict, basis: Basis, rated: Rated, config: dict, path: P
         "twin of": found["group"].reshape(-1, found["group"].shape[-1])[group["twin"]],
         "window target": np.stack([window["target"], window["original"]], 1),
         "window weight": np.stack([window["weight"]] * 2, 1), "window changed": window["changed"].astype(float),
-        "window fold": of_photos(window["photo"], window["window"]),
+        "window fold": of_photos(window["photo"], window["window"]), "window of": window["window"],
+        "pairs": pairs_of_places(window["window"], window["changed"], seed),
     }  # fmt: skip
+
+
+def pairs_of_places(window: np.ndarray, changed: np.ndarray, seed: int) -> np.ndarray:
+    """(L, 2) rows: an unchanged and a changed place of one photo, each row about once."""
+    rng, pairs = np.random.default_rng(seed), []
+    for rows in np.split(np.arange(len(window)), np.flatnonzero(np.diff(window)) + 1):
+        sides = [rng.permutation(rows[changed[rows] == side]) for side in (False, True)]
+        pairs.append(np.stack([side[: min(map(len, sides))] for side in sides], 1))
+    return np.concatenate(pairs)
 
 
 def tensors_of(data: dict, answers: np.ndarray, scale: tuple[np.ndarray, np.ndarray], rated: Rated) -> dict:
@@ -103,6 +113,8 @@ def tensors_of(data: dict, answers: np.ndarray, scale: tuple[np.ndarray, np.ndar
     }
     for name in ("group target", "group weight", "window target", "window weight"):
         tensors[name] = torch.from_numpy(data[name]).float()
+    for name, of in (("place", "window"), ("place target", "window target"), ("place weight", "window weight")):
+        tensors[name] = tensors[of][:, 0][torch.from_numpy(data["pairs"])]
     source = np.unique(rated.sources(), return_inverse=True)[1]
     return tensors | {"mos": torch.from_numpy(rated.mos), "source": torch.from_numpy(source)}
 
@@ -111,7 +123,9 @@ def without(tensors: dict[str, torch.Tensor], data: dict, fold: int) -> dict[str
     """The same without one fold."""
     folds = {"fold": ("real", "mos", "source"), "moved fold": ("moved", "still"),
              "group fold": ("group", "group target", "group weight", "twin", "twin of"),
-             "window fold": ("window", "window target", "window weight")}  # fmt: skip
+             "window fold": ("window", "window target", "window weight"),
+             "place fold": ("place", "place target", "place weight")}  # fmt: skip
+    data = {**data, "place fold": data["window fold"][data["pairs"][:, 0]]}
     kept = {
         name: torch.from_numpy(np.flatnonzero(data[which] != fold)) for which, names in folds.items() for name in names
     }
@@ -152,10 +166,11 @@ def main() -> None:
         texts = text.half().float()(text.canonical).view(len(AXES), 2, -1)  # as the file will hold them
 
     basis = basis_of(made, config["basis"], config["seed"], args.work / "basis.pt")
-    data = coordinates_of(made, basis, rated, config, args.work / "coordinates.npz")
+    data = coordinates_of(made, basis, rated, config, config["seed"], args.work / "coordinates.npz")
     if not (args.work / "answers.npy").exists():
         questions = opinion_questions(data["real"], rated.mos, rated.sources(), data["fold"], config["opinions"])
-        np.save(args.work / "answers.npy", fit(questions + axis_questions(data, config["axes"]), config["folds"]))
+        questions += axis_questions(data, config["axes"]) + place_questions(data, config["places"])
+        np.save(args.work / "answers.npy", fit(questions, config["folds"]))
     answers = np.load(args.work / "answers.npy")
     print("questions solved", flush=True)
     raw = np.concatenate([answer(data[name], data[fold], answers).reshape(-1, answers.shape[2])

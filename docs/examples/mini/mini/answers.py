@@ -81,6 +81,24 @@ def axis_questions(data: dict[str, np.ndarray], config: dict) -> list:
     return questions
 
 
+def place_questions(data: dict[str, np.ndarray], config: dict) -> list:
+    """(parts, penalty) of some axes once more, from differences between places of one photo alone: where it was changed,
+    whatever is to be seen there."""
+    places, windows = data["window of"], data["window"][:, 0]
+    count = np.bincount(places)[:, None]
+
+    def differences(values: np.ndarray) -> np.ndarray:
+        mean = np.zeros((len(count), values.shape[1]), values.dtype)
+        np.add.at(mean, places, values)
+        return values - (mean / count.clip(1)).astype(values.dtype)[places]
+
+    x, target, weight = differences(windows), differences(data["window target"][:, 0]), data["window weight"][:, 0]
+    return [
+        ([Rows(x, target[:, axis], weight[:, axis], data["window fold"], 0.0, 1.0)], np.full(x.shape[1], config["penalty"]))
+        for axis in map(AXES.index, config["axes"])
+    ]
+
+
 def fit(questions: list, folds: int) -> np.ndarray:
     """(folds + 1, P + 1, R): each question's weights without each fold, and from everything."""
     found = []

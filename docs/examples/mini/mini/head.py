@@ -138,6 +138,7 @@ def train_head(head: Head, data: dict[str, Tensor], config: dict, weights: dict[
     Args:
         head: what is trained.
         data: `real`, `mos`, `source`; `group` (G, V, R), `group target`, `group weight`; `window` (W, 2, R), likewise;
+            `place` (L, 2, R), `place target`, `place weight`, an unchanged and a changed place of one photo;
             `moved` and `still` (M, R) rated; `twin` and `twin of` (T, R) of groups.
         config: steps, rate, batch and the like.
         weights: of the parts of the loss.
@@ -156,14 +157,15 @@ def train_head(head: Head, data: dict[str, Tensor], config: dict, weights: dict[
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = config["rate"] * min(1.0, (step + 1) / 50, 1.2 * (1 - step / steps))
-        real, groups, windows, moves, twins = (
+        real, groups, windows, places, moves, twins = (
             draw(name, batch[size]) for name, size in (("real", "real"), ("group", "groups"), ("window", "windows"),
-                                                       ("moved", "moves"), ("twin", "moves")))  # fmt: skip
+                                                       ("place", "windows"), ("moved", "moves"), ("twin", "moves")))  # fmt: skip
         count = data["real"].shape[1]
         inputs = [blurred(data["real"][real]), data["group"][groups].view(-1, count),
-                  data["window"][windows].view(-1, count), data["moved"][moves], data["still"][moves],
+                  data["window"][windows].view(-1, count), data["place"][places].view(-1, count), data["moved"][moves],
+                  data["still"][moves],
                   data["twin"][twins], data["twin of"][twins]]  # fmt: skip
-        opinions, graded, local, moved, still, twin, twin_of = head.logits(torch.cat(inputs)).split(
+        opinions, graded, local, apart, moved, still, twin, twin_of = head.logits(torch.cat(inputs)).split(
             [len(x) for x in inputs]
         )
         loss = opinion_loss(opinions[:, Q], data["mos"][real], data["source"][real], weights)
@@ -172,6 +174,9 @@ def train_head(head: Head, data: dict[str, Tensor], config: dict, weights: dict[
         )
         loss = loss + weights["windows"] * graded_loss(
             local.view(-1, 2, local.shape[1]), data["window target"][windows], data["window weight"][windows]
+        )
+        loss = loss + weights["places"] * graded_loss(
+            apart.view(-1, 2, apart.shape[1]), data["place target"][places], data["place weight"][places]
         )
         loss = loss + weights["moves"] * (moved[:, Q].sigmoid() - still[:, Q].sigmoid()).abs().mean()
         loss = loss + weights["twins"] * (twin.sigmoid() - twin_of.sigmoid()).abs().sum(-1).mean()

@@ -123,18 +123,20 @@ def versions(
     return made
 
 
-def emphasise(target: np.ndarray, weight: np.ndarray, kind: np.ndarray) -> None:
+def emphasise(target: np.ndarray, weight: np.ndarray, kind: np.ndarray, camera_noise: dict[str, float]) -> None:
     """What people see more of than its size tells, in place. Arrays (N, axes), kinds (N,).
 
-    Noise lowers sharpness a little: otherwise grain passes for detail. A camera's noise costs 1.8 times the quality
-    that its deviation says: about what the rated photos' own scores say of it, and it is the hardest to see.
+    Noise lowers sharpness a little: otherwise grain passes for detail. A camera's noise costs more quality than its
+    deviation says (`times`), as the rated photos' own scores say of it, and counts more (`weight`): it is the hardest
+    to see.
     """
     noisy = np.isin(kind, ("noise", "camera")) & (weight[:, N] > 0.9) & (target[:, N] < look(0.0))
     target[noisy, S] = look(0.0) - 0.25 * (look(0.0) - target[noisy, N])
     weight[noisy, S] = 0.4
     camera = kind == "camera"
-    target[camera, Q] = worth(0.0) - 1.8 * (worth(0.0) - target[camera, Q])
-    weight[camera, Q] *= 4
+    target[camera, Q] = worth(0.0) - camera_noise["times"] * (worth(0.0) - target[camera, Q])
+    weight[camera, Q] *= camera_noise["weight"]
+    weight[kind == "jpeg", Q] *= 3
     weight[np.isin(kind, ("contrast", "contrast_factor")), Q] *= 2
     weight[kind == "sharpness", S] *= 3
     weight[np.isin(kind, ("brightness", "darken")), B] *= 6
