@@ -136,8 +136,9 @@ def emphasise(target: np.ndarray, weight: np.ndarray, kind: np.ndarray, camera_n
     camera = kind == "camera"
     target[camera, Q] = worth(0.0) - camera_noise["times"] * (worth(0.0) - target[camera, Q])
     weight[camera, Q] *= camera_noise["weight"]
-    weight[kind == "jpeg", Q] *= 3
-    weight[np.isin(kind, ("contrast", "contrast_factor")), Q] *= 2
+    weight[kind == "jpeg", Q] *= 5
+    weight[np.isin(kind, ("contrast", "contrast_factor")), Q] *= 6
+    weight[np.isin(kind, ("blur", "rescale")), Q] *= 2
     weight[kind == "sharpness", S] *= 3
     weight[np.isin(kind, ("brightness", "darken")), B] *= 6
 
