@@ -23,7 +23,7 @@ OPENAI = "openai"
 BUNDLED = "bundled"
 """The tag of the one file inside this package."""
 MINI_FILE = Path(__file__).parents[1] / "data" / "mini.safetensors"
-MINI_SHA256 = "472f88c1340c783cda8339deb23b889ff792b17d9de951a3af2a3f36730859e4"
+MINI_SHA256 = "ff67f07a57651db2ccb717365e6da600679f75142efcacbdad8fb57ace4e61ed"
 FORMER_MINI = {"adf182cc260bae2b13e8449d99ed3fbdfa582676ccade1df82e87b880b52a0fd": "first"}
 """SHA-256 of each former edition of that file, and which it was: what was made with it does not fit the present one."""
 MIRRORS = {"RN50 (openai)": "https://github.com/photosynthesis-team/piq/releases/download/v0.7.1/RN50.pt"}
