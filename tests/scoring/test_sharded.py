@@ -141,6 +141,29 @@ class TestResuming:
             (tmp_path / f"photos/{name}.png").write_bytes(picture(51))
             score(tmp_path / "photos", tmp_path / "out")
         assert len(frame(tmp_path / "out")) == 2
+        (tmp_path / "photos/b.png").unlink()
+        score(tmp_path / "photos", tmp_path / "out")
+        assert len(frame(tmp_path / "out")) == 1
+
+    def test_results_of_quite_other_files_are_not_replaced_unasked(self, tmp_path: Path) -> None:
+        for name in "ab":
+            (tmp_path / name).mkdir()
+            (tmp_path / f"{name}/{name}.png").write_bytes(picture(51))
+        score(tmp_path / "a", tmp_path / "out")
+        with pytest.raises(CLIPIQAError, match=r"holds the results of other files, such as '.*a\.png': name all files"):
+            score(tmp_path / "b", tmp_path / "out")
+        score(tmp_path / "b", tmp_path / "out", overwrite=True)
+        (tmp_path / "out/files-00000.parquet").rename(tmp_path / "out/files-00001.parquet")
+        with pytest.raises(
+            CLIPIQAError, match=r"of an earlier run with more files, .*: remove it, or use another --out"
+        ):
+            score(tmp_path / "b", tmp_path / "out")
+
+    def test_a_shard_that_would_have_two_results_is_refused(self, lake: Path, tmp_path: Path) -> None:
+        score([f"{lake}/a/*.tar", f"{lake}/b/000.tar"], tmp_path / "out")
+        with pytest.raises(CLIPIQAError, match=r"'.*a/000.tar' has its result in '.*a/000.parquet' and not in '.*/000"):
+            score(f"{lake}/a/000.tar", tmp_path / "out")
+        assert len(list((tmp_path / "out").rglob("*.parquet"))) == 3
 
     def test_a_result_of_another_metric_is_refused(self, lake: Path, tmp_path: Path, monkeypatch: Any) -> None:
         score(f"{lake}/a/*.tar", tmp_path / "out")

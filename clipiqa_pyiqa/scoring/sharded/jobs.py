@@ -148,6 +148,7 @@ def plan(
         Job(shard, out / f"{printable(name)}.parquet", len(shards), header, range)
         for shard, name in zip(shards, names, strict=True)
     ]
+    _check_no_other_names(jobs, out)
     todo, done = [], []
     for job in jobs[part.number - 1 :: part.count]:
         found = None if overwrite else finished(job)
@@ -155,10 +156,47 @@ def plan(
             job._is_stale = overwrite or job.path.exists()
             if overwrite and job.path.exists():
                 check_output(job.path, ours=_is_ours)
+            elif job.path.exists():
+                _check_some_are_the_same(job)
             todo.append(job)
         else:
             done.append(found)
     return todo, done
+
+
+def _check_no_other_names(jobs: Sequence[Job], out: Path) -> None:
+    """Raise if one of the images has its row in a file that this run would not write, and so would have two."""
+    planned = {job.path for job in jobs}
+    has_files = any(isinstance(job.shard, FilesShard) for job in jobs)
+    paths = {_identity(printable(job.shard.name)): job.path for job in jobs if not isinstance(job.shard, FilesShard)}
+    for path in results_in(out):
+        if path in planned:
+            continue
+        found = read_shard_result(path)
+        if found.kind == FilesShard.kind and has_files:
+            raise ResultsError(
+                f"{str(path)!r} is of an earlier run with more files, some of which are in other results now: remove "
+                "it, or use another --out."
+            )
+        if found.kind != FilesShard.kind and (now := paths.get(_identity(found.shard))) is not None:
+            raise ResultsError(
+                f"{found.shard!r} has its result in {str(path)!r} and not in {str(now)!r}: name all shards in every "
+                "run, as names of results come from what paths have in common, or use another --out."
+            )
+
+
+def _check_some_are_the_same(job: Job) -> None:
+    """Raise if a numbered shard of files would replace the results of quite other files."""
+    from pyarrow import parquet
+
+    if not isinstance(job.shard, FilesShard):
+        return
+    before = set(parquet.read_table(job.path, columns=["path"])["path"].to_pylist())
+    if before and before.isdisjoint(printable(source.name) for source in job.shard.sources):
+        raise ResultsError(
+            f"{str(job.path)!r} holds the results of other files, such as {min(before)!r}: name all files in every "
+            "run, use another --out, or --overwrite."
+        )
 
 
 def finished(job: Job) -> ShardResult | None:
