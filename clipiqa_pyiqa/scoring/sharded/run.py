@@ -107,7 +107,8 @@ def score_sources(
     header = Header(net.columns if columns is None else tuple(columns), said)
     folder = check_folder(resolved(str(local_path(str(out)))), [])
     low, high = getattr(net, "score_range", (0.0, 1.0))
-    todo, done = plan(found.shards(), folder, header, share, overwrite, (float(low), float(high)))
+    shards = found.shards()
+    todo, done = plan(shards, folder, header, share, overwrite, (float(low), float(high)))
     for result in done:
         check_same(result.path, result.header, header)
     work = Work(net, columns, device, batch_size, workers, limits)
@@ -123,7 +124,7 @@ def score_sources(
     unread |= {job.shard.name: job.problem for job in todo if job.problem is not None}
     elsewhere = sum(job.counts is None and job.problem is None and not job.path.exists() for job in todo)
     summary.counts.skipped.update(found.skipped)
-    return summary.after(unread, elsewhere, share)
+    return summary.after(len(shards), unread, elsewhere, share)
 
 
 class _Told:
