@@ -130,7 +130,11 @@ class TestResuming:
     def test_a_shard_that_cannot_be_read_is_tried_again(self, lake: Path, tmp_path: Path) -> None:
         (lake / "a/002.tar").write_bytes(b"none")
         done = score(f"{lake}/a/*.tar", tmp_path / "out")
-        assert (done.shards, done.of) == (2, 3) and not done.is_whole and "is no tar archive" in done.unread[f"{lake}/a/002.tar"]
+        assert (
+            (done.shards, done.of) == (2, 3)
+            and not done.is_whole
+            and "is no tar archive" in done.unread[f"{lake}/a/002.tar"]
+        )
         assert not (tmp_path / "out/002.parquet").exists()
         save_tar(lake / "a/002.tar", samples([1]))
         assert score(f"{lake}/a/*.tar", tmp_path / "out").is_whole
@@ -368,9 +372,10 @@ class TestCommand:
         [
             (["none/{0..9}.tar", "--out", "out"], r"nothing matches 'none/\{0..9\}.tar': there is nothing to score"),
             (["a.tar", "--keep", "x", "--out", "s.csv"], "are for results by shard: give --out a folder"),
+            (["a.tar", "--actors", "2", "--out", "out"], "are Ray's: add --engine ray"),
             (["a.tar", "--part", "9/8", "--out", "out"], "--part is 9 of 8, but parts are numbered from 1 to 8"),
             (["a.tar", "--merge", "out"], "--merge takes results and scores nothing"),
-            (["a.tar", "--out", "s3://bucket/out"], "which .* cannot: name a folder on a disk"),
+            (["a.tar", "--out", "s3://bucket/out"], "which a store like 's3://bucket/out' cannot: name a folder"),
             (["x.npy", "--embeddings", "--out", "out"], "this metric looks at more"),
         ],
     )
