@@ -26,7 +26,8 @@ from .workers import End, Scoring, decoded
 RETRIES = 3
 _AHEAD = 2  # blocks of a shard, and of an actor, that wait
 _STILLBORN = 10  # actors, for each that is wanted, that may die in a row before they run
-_START_SECONDS = 120.0  # for the first actor to come up
+_START_SECONDS = 600.0  # for the first actor to come up, on a cluster that is busy or slow
+_TELL_SECONDS = 30.0  # until it is said that it is waited for
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
@@ -251,7 +252,10 @@ class _Run:
     def _first_device(self) -> str:
         """Wait for an actor; what it scores on."""
         asked = [actor.started for actor in self._actors]
-        ready, _ = self._ray.wait(asked, num_returns=1, timeout=_START_SECONDS)
+        ready, _ = self._ray.wait(asked, num_returns=1, timeout=_TELL_SECONDS)
+        if not ready:
+            logger.warning("waiting for an actor to start, up to %.0f seconds: the cluster is busy.", _START_SECONDS)
+            ready, _ = self._ray.wait(asked, num_returns=1, timeout=_START_SECONDS)
         if not ready:
             raise CLIPIQAError(
                 f"no actor could start within {_START_SECONDS:g} seconds, although the cluster has room for "

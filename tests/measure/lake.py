@@ -46,6 +46,7 @@ WHOM = {
 }
 PATIENCE = 90  # seconds that a run may take to end after its driver or its raylet was killed
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_worker_niceness", "0")  # not 15, with which Ray's workers starve on a busy machine
 
 
 def make(photos: Path, out: Path, shards: int = 200) -> None:
@@ -319,18 +320,18 @@ def one(folder: Path, mode: str, part: str, shards: int, free: bool) -> None:
             note(count, number)
             if number % of != own - 1 and number >= ASIDE:
                 continue
-            waiting: list[Any] = []
+            waiting: dict[Any, list[Any]] = {}  # by size, as the engines do
             with tarfile.open(path) as archive:
                 for member in archive:
                     if member.name.endswith(".jpg"):
                         data = archive.extractfile(member).read()  # type: ignore[union-attr]
-                        waiting.append(read_image(Entry(member.name, data)))
+                        record = read_image(Entry(member.name, data))
+                        waiting.setdefault(record.pixels.shape, []).append(record)
                         count += 1
-                        if len(waiting) == 8:
-                            batch(waiting)
-                            waiting = []
-            if waiting:
-                batch(waiting)
+                        if len(waiting[record.pixels.shape]) == 8:
+                            batch(waiting.pop(record.pixels.shape))
+            for records in waiting.values():
+                batch(records)
     else:
         engine = RayEngine(2, cpus_per_actor=0.5) if mode == "ray" else None
         with tempfile.TemporaryDirectory() as out:
