@@ -15,7 +15,7 @@ from typing import Any
 from ...errors import CLIPIQAError
 from ...files.locking import LockedError, locked
 from ...files.names import printable
-from ...files.writing import check_output
+from ...files.writing import check_output, has_leftovers, remove_leftovers
 from ...images.shards import Shard
 from ...images.shards.members import FilesShard
 from ...images.shards.patterns import result_names
@@ -87,6 +87,7 @@ class Job:
     problem: str | None = None
     counts: Counts | None = None
     _is_stale: bool = field(default=False, repr=False)  # its result is to be replaced
+    _is_littered: bool = field(default=False, repr=False)  # by killed runs, perhaps
     _rows: ShardRows | None = field(default=None, repr=False)
     _lock: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, repr=False)
 
@@ -97,6 +98,8 @@ class Job:
             self._lock.enter_context(locked(self.path))
         except LockedError:
             return False
+        if self._is_littered:
+            remove_leftovers(self.path)
         if not self._is_stale and finished(self) is not None:
             self.let_go()
             return False
@@ -149,11 +152,11 @@ def plan(
         for shard, name in zip(shards, names, strict=True)
     ]
     _check_no_other_names(jobs, out)
-    todo, done = [], []
+    todo, done, is_littered = [], [], has_leftovers(out)
     for job in jobs[part.number - 1 :: part.count]:
         found = None if overwrite else finished(job)
         if found is None:
-            job._is_stale = overwrite or job.path.exists()
+            job._is_stale, job._is_littered = overwrite or job.path.exists(), is_littered
             if overwrite and job.path.exists():
                 check_output(job.path, ours=_is_ours)
             elif job.path.exists():
