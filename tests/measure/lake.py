@@ -44,7 +44,7 @@ WHOM = {
     "raylet": ("raylet/raylet",),
     "driver": ("clipiqa_pyiqa score",),
 }
-PATIENCE = 90  # seconds that a run may take to end after its driver or its raylet was killed
+PATIENCE = 180  # seconds that a run may take to end after its driver or its raylet was killed
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_worker_niceness", "0")  # not 15, with which Ray's workers starve on a busy machine
 
@@ -91,8 +91,8 @@ def memory(mark: str) -> float:
     return total * 1024 / 1e6
 
 
-def start(shards: str, out: Path, mark: str, options: list[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "clipiqa_pyiqa", "score", shards, "--backbone", "mini", "--out", str(out)]
+def start(shards: list[str], out: Path, mark: str, options: list[str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "clipiqa_pyiqa", "score", *shards, "--backbone", "mini", "--out", str(out)]
     return subprocess.Popen(
         [*command, *options], env={**os.environ, MARK: mark}, stderr=subprocess.PIPE, start_new_session=True
     )
@@ -104,47 +104,49 @@ def end_all(mark: str) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def compared(out: Path, reference: Path) -> str:
+def compared(shards: list[str], out: Path, reference: Path) -> str:
     """How the results of two runs differ, as a sentence; whoever lacks an image or has one twice is stopped."""
     import pandas
 
+    names = [f"{Path(shard).stem}.parquet" for shard in shards]
+    assert sorted(path.name for path in out.glob("*.parquet")) == sorted(names), "a shard has no result"
     mine, theirs = (
-        pandas.concat([pandas.read_parquet(path) for path in sorted(folder.glob("*.parquet"))], ignore_index=True)
+        pandas.concat([pandas.read_parquet(folder / name) for name in names], ignore_index=True)
         for folder in (out, reference)
     )
-    names = [sorted(path.name for path in folder.glob("*.parquet")) for folder in (out, reference)]
-    assert names[0] == names[1], "a shard has no result"
     assert mine.path.is_unique and sorted(mine.path) == sorted(theirs.path), "an image is missing or twice"
     together = mine.set_index("path").loc[theirs.path]
     differ = int((together.quality.to_numpy() != theirs.quality.to_numpy()).sum())
     failed = int((mine.error.fillna("") != "").sum())
     return (
-        f"{len(names[0])} shards, {len(mine)} images, each once, {failed} failed; {differ} scores differ from those of "
+        f"{len(names)} shards, {len(mine)} images, each once, {failed} failed; {differ} scores differ from those of "
         f"{reference.name}"
     )
 
 
 def run(folder: Path, out: Path, engine: str, against: Path | None) -> None:
     begun = time.monotonic()
-    process = start(f"{folder}/*.tar", out, uuid.uuid4().hex, OPTIONS[engine])
+    shards = sorted(map(str, folder.glob("*.tar")))
+    process = start(shards, out, uuid.uuid4().hex, OPTIONS[engine])
     said = (process.communicate()[1] or b"").decode().strip()
     print(said.splitlines()[0] if process.returncode == 0 else said)
     print(f"{engine}: ended with {process.returncode} after {time.monotonic() - begun:.0f} s", flush=True)
     if against is not None:
-        print(compared(out, against))
+        print(compared(shards, out, against))
 
 
-def kills(folder: Path, reference: Path, whom: str, engine: str, times: int, seed: int) -> None:
+def kills(folder: Path, reference: Path, whom: str, engine: str, times: int, seed: int, first: int | None) -> None:
     """Kill at random moments, spread over the whole of the work; start again what ended; compare."""
     generator = random.Random(seed)
     out = Path(tempfile.mkdtemp()) / "out"
-    total = len(list(folder.glob("*.tar")))
+    shards = sorted(map(str, folder.glob("*.tar")))[:first]
+    total = len(shards)
     # When so many shards have their result, and so many seconds later: also while a run starts.
     moments = sorted((generator.uniform(0, 0.97) * total, generator.uniform(0, 5)) for _ in range(times))
     killed, runs, begun = 0, 0, time.monotonic()
     while True:
         mark, runs, died = uuid.uuid4().hex, runs + 1, 0.0
-        process = start(f"{folder}/*.tar", out, mark, OPTIONS[engine])
+        process = start(shards, out, mark, OPTIONS[engine])
         since: float | None = None
         while process.poll() is None:
             time.sleep(0.1)
@@ -178,7 +180,7 @@ def kills(folder: Path, reference: Path, whom: str, engine: str, times: int, see
             raise SystemExit("it does not come to an end")
     hidden = [path.name for path in out.iterdir() if path.suffix != ".parquet" or path.name.startswith(".")]
     print(f"{killed} kills of a {whom} ({engine}), {runs} runs, {time.monotonic() - begun:.0f} s: ", end="")
-    print(f"{compared(out, reference)}; {len(hidden)} other files left {hidden[:3] or ''}")
+    print(f"{compared(shards, out, reference)}; {len(hidden)} other files left {hidden[:3] or ''}")
 
 
 class Endless:
@@ -353,6 +355,7 @@ def main() -> None:
     parsers["kills"].add_argument("whom", choices=tuple(WHOM))
     parsers["kills"].add_argument("--times", type=int, default=10)
     parsers["kills"].add_argument("--seed", type=int, default=0)
+    parsers["kills"].add_argument("--first", type=int, help="only so many shards")
     for name, default in (("run", "local"), ("kills", "ray"), ("endless", "local")):
         parsers[name].add_argument("--engine", choices=("local", "ray"), default=default)
     parsers["endless"].add_argument("--seconds", type=float, default=600)
@@ -369,7 +372,7 @@ def main() -> None:
     elif args.what == "run":
         run(args.folder, args.out, args.engine, args.against)
     elif args.what == "kills":
-        kills(args.folder, args.reference, args.whom, args.engine, args.times, args.seed)
+        kills(args.folder, args.reference, args.whom, args.engine, args.times, args.seed, args.first)
     elif args.what == "endless":
         endless(args.engine, args.seconds)
     elif args.what == "cost":
