@@ -1,6 +1,7 @@
 """The figures of docs/scale.md: shards of real photos scored here and on Ray, under kills, from an endless source, and
 what the engines cost beyond a plain loop.
 
+    python tests/measure/lake.py all PHOTOS DIR                         # all of what follows, each into DIR/NAME.log
     python tests/measure/lake.py make PHOTOS DIR                        # 200 tar shards of a folder's photos
     python tests/measure/lake.py run DIR OUT --engine local             # score them
     python tests/measure/lake.py run DIR OUT2 --engine ray --against OUT
@@ -165,7 +166,7 @@ def kills(folder: Path, reference: Path, whom: str, engine: str, times: int, see
             print(f"kill {killed} of a {whom} with {done} of {total} shards done", flush=True)
         took = time.monotonic() - died if died else 0.0
         said = (process.stderr.read() if process.stderr else b"").decode(errors="replace").strip().splitlines()
-        told = said[-1:] if process.returncode else [line for line in said if "starts again" not in line][:1]
+        told = [line for line in said if line.startswith("clipiqa score:")][:1]
         time.sleep(3 if died else 0)
         left = len(processes(mark))
         print(
@@ -342,12 +343,33 @@ def one(folder: Path, mode: str, part: str, shards: int, free: bool) -> None:
     print((after - before) / (many - few))
 
 
+def everything(photos: Path, folder: Path) -> None:
+    """The whole proof, one measurement after the other; a log of each, whose last line is its result."""
+    shards, local = folder / "shards", folder / "local"
+    runs = {
+        "make": f"make {photos} {shards}",
+        "local": f"run {shards} {local} --engine local",
+        "ray": f"run {shards} {folder / 'ray'} --engine ray --against {local}",
+        **{f"kills-{whom}": f"kills {shards} {local} {whom}" for whom in ("scorer", "driver", "raylet")},
+        "kills-local": f"kills {shards} {local} driver --engine local",
+        "cost": f"cost {shards}",
+        "cost-without-encoding": f"cost {shards} --shards 150 --without-encoding",
+        **{f"endless-{engine}": f"endless --engine {engine}" for engine in ("local", "ray")},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, what in runs.items():
+        with open(folder / f"{name}.log", "w") as log:
+            subprocess.run([sys.executable, "-u", __file__, *what.split()], stdout=log, stderr=subprocess.STDOUT)
+        print(f"{name}: {(folder / f'{name}.log').read_text().strip().splitlines()[-1]}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_subparsers(dest="what", required=True)
-    parsers = {name: what.add_parser(name) for name in ("make", "run", "kills", "endless", "cost", "one")}
-    parsers["make"].add_argument("photos", type=Path)
-    for name in ("make", "run", "kills", "cost", "one"):
+    parsers = {name: what.add_parser(name) for name in ("all", "make", "run", "kills", "endless", "cost", "one")}
+    for name in ("all", "make"):
+        parsers[name].add_argument("photos", type=Path)
+    for name in ("all", "make", "run", "kills", "cost", "one"):
         parsers[name].add_argument("folder", type=Path)
     parsers["run"].add_argument("out", type=Path)
     parsers["run"].add_argument("--against", type=Path)
@@ -367,7 +389,9 @@ def main() -> None:
         parsers[name].add_argument("--without-encoding", action="store_true")
     parsers["cost"].add_argument("--modes", nargs="+", default=["local", "ray"])
     args = parser.parse_args()
-    if args.what == "make":
+    if args.what == "all":
+        everything(args.photos, args.folder)
+    elif args.what == "make":
         make(args.photos, args.folder)
     elif args.what == "run":
         run(args.folder, args.out, args.engine, args.against)
