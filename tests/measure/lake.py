@@ -32,7 +32,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 MARK = "CLIPIQA_MEASURE"
 TICK = os.sysconf("SC_CLK_TCK")
@@ -92,11 +92,17 @@ def memory(mark: str) -> float:
     return total * 1024 / 1e6
 
 
-def start(shards: list[str], out: Path, mark: str, options: list[str]) -> subprocess.Popen[bytes]:
+def start(shards: list[str], out: Path, mark: str, options: list[str]) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """A run, and a file of what it says."""
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - not a pipe, which would be full one day
     command = [sys.executable, "-m", "clipiqa_pyiqa", "score", *shards, "--backbone", "mini", "--out", str(out)]
-    return subprocess.Popen(
-        [*command, *options], env={**os.environ, MARK: mark}, stderr=subprocess.PIPE, start_new_session=True
-    )
+    environment = {**os.environ, MARK: mark}
+    return subprocess.Popen([*command, *options], env=environment, stderr=said, start_new_session=True), said
+
+
+def lines(said: IO[bytes]) -> list[str]:
+    said.seek(0)
+    return said.read().decode(errors="replace").strip().splitlines()
 
 
 def end_all(mark: str) -> None:
@@ -128,9 +134,9 @@ def compared(shards: list[str], out: Path, reference: Path) -> str:
 def run(folder: Path, out: Path, engine: str, against: Path | None) -> None:
     begun = time.monotonic()
     shards = sorted(map(str, folder.glob("*.tar")))
-    process = start(shards, out, uuid.uuid4().hex, OPTIONS[engine])
-    said = (process.communicate()[1] or b"").decode().strip()
-    print(said.splitlines()[0] if process.returncode == 0 else said)
+    process, said = start(shards, out, uuid.uuid4().hex, OPTIONS[engine])
+    process.wait()
+    print("\n".join(lines(said)[: 1 if process.returncode == 0 else None]))
     print(f"{engine}: ended with {process.returncode} after {time.monotonic() - begun:.0f} s", flush=True)
     if against is not None:
         print(compared(shards, out, against))
@@ -147,14 +153,14 @@ def kills(folder: Path, reference: Path, whom: str, engine: str, times: int, see
     killed, runs, begun = 0, 0, time.monotonic()
     while True:
         mark, runs, died = uuid.uuid4().hex, runs + 1, 0.0
-        process = start(shards, out, mark, OPTIONS[engine])
+        process, log = start(shards, out, mark, OPTIONS[engine])
         since: float | None = None
         while process.poll() is None:
             time.sleep(0.1)
             done, now = len(list(out.glob("*.parquet"))), time.monotonic()
             if died and now - died > PATIENCE:
                 raise SystemExit(f"it does not end, {PATIENCE} seconds after its {whom} was killed")
-            if killed == times or done < moments[killed][0]:
+            if killed == times or done < moments[killed][0] or done == total:
                 continue
             since = now if since is None else since
             chosen = [pid for pid, (said, _) in processes(mark).items() if any(name in said for name in WHOM[whom])]
@@ -165,7 +171,7 @@ def kills(folder: Path, reference: Path, whom: str, engine: str, times: int, see
             died = time.monotonic() if whom in ("driver", "raylet") else 0.0
             print(f"kill {killed} of a {whom} with {done} of {total} shards done", flush=True)
         took = time.monotonic() - died if died else 0.0
-        said = (process.stderr.read() if process.stderr else b"").decode(errors="replace").strip().splitlines()
+        said = lines(log)
         told = [line for line in said if line.startswith("clipiqa score:")][:1]
         time.sleep(3 if died else 0)
         left = len(processes(mark))
