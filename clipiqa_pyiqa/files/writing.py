@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import stat
@@ -44,8 +45,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         with _writing(path), _copied_into(path, target, mode) as partial:
             yield partial
         return
-    suffix = target.suffix if len(os.fsencode(target.suffix)) < 16 else ""
-    partial = target.with_name(f".{target.stem[:32]}.{uuid.uuid4().hex[:16]}.partial{suffix}")
+    partial = target.with_name(_partial_name(target, uuid.uuid4().hex[:8]))
     try:
         with _writing(path, partial):
             os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -58,6 +58,29 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def has_leftovers(folder: Path) -> bool:
+    """Whether writers that were killed, or are at work, have left anything in a folder or below it."""
+    return any(folder.rglob(".*.partial*"))
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what killed writers of a file left; for whoever holds the file's lock, so that nobody is writing it."""
+    target = resolved(path)
+    pattern = _partial_name(target, "\0")
+    before, after = pattern.split("\0")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(target.parent):
+            if len(name) == len(pattern) + 7 and name.startswith(before) and name.endswith(after):
+                (target.parent / name).unlink(missing_ok=True)
+
+
+def _partial_name(target: Path, unique: str) -> str:
+    """Of a fresh path beside a file: hidden, with the file's suffix, and never that of another file's."""
+    suffix = target.suffix if len(os.fsencode(target.suffix)) < 16 else ""
+    whose = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]
+    return f".{target.stem[:32]}.{whose}{unique}.partial{suffix}"
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

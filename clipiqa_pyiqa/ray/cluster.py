@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, counted
 
 _PATIENCE = 5.0  # seconds for a cluster to answer at its address
 
@@ -84,9 +84,9 @@ def room_for(ray: Any, actors: int | None, cpus: float, gpus: float | None) -> R
     free = all_cpus - actors * cpus
     if actors * gpus > all_gpus or free <= 0:
         raise CLIPIQAError(
-            f"{actors} actors of {cpus:g} CPUs and {gpus:g} GPUs, and at least one task that decodes, do not fit into "
-            f"the cluster's {all_cpus:g} CPUs and {all_gpus:g} GPUs: ask for fewer --actors, --cpus-per-actor or "
-            "--gpus-per-actor."
+            f"{counted(actors, 'actor')} of {cpus:g} CPUs and {gpus:g} GPUs, and at least one task that decodes, do "
+            f"not fit into the cluster's {all_cpus:g} CPUs and {all_gpus:g} GPUs: ask for fewer --actors, "
+            "--cpus-per-actor or --gpus-per-actor."
         )
     return Room(actors, cpus, gpus, min(1.0, free), max(actors + 1, int(free)))
 

@@ -9,28 +9,25 @@ of times, and is then reported.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import CLIPIQAError, ImageError
-from ..images.batches import prefetch
-from ..images.reader import ImageRecord
-from ..images.shards import Shard, ShardError
-from ..images.shards.ahead import read_ahead
-from ..images.sources import NoImage, reason
+from ..errors import CLIPIQAError
+from ..images.sources import reason
 from ..scoring.rows import Header, Row
 from ..scoring.sharded.jobs import Job
-from ..scoring.sharded.work import Item, Work, in_blocks
+from ..scoring.sharded.work import Work
 from .cluster import Room, connected, room_for
+from .workers import End, Scoring, decoded
 
 RETRIES = 3
 _AHEAD = 2  # blocks of a shard, and of an actor, that wait
 _STILLBORN = 10  # actors, for each that is wanted, that may die in a row before they run
-_START_SECONDS = 120.0  # for the first actor to come up
+_START_SECONDS = 600.0  # for the first actor to come up, on a cluster that is busy or slow
+_TELL_SECONDS = 30.0  # until it is said that it is waited for
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
@@ -104,7 +101,7 @@ class _Run:
         self._ray, self._room, self._report, self._retries = ray, room, report, retries
         self._jobs, self._again = iter(jobs), deque[tuple[Job, int]]()
         self._work = ray.put(work)
-        self._decode = ray.remote(_decoded).options(
+        self._decode = ray.remote(decoded).options(
             num_cpus=room.decoding, max_retries=0, num_returns="streaming", _generator_backpressure_num_objects=_AHEAD
         )
         self._actors = [self._new_actor() for _ in range(room.actors)]
@@ -207,7 +204,7 @@ class _Run:
         job = course.job
         while (result := course.results.pop(course.written, None)) is not None:
             course.written += 1
-            if isinstance(result, _End):
+            if isinstance(result, End):
                 job.problem = result.problem
                 if (skipped := getattr(job.shard, "skipped", None)) is not None:
                     skipped.clear()
@@ -241,7 +238,7 @@ class _Run:
 
     def _new_actor(self) -> _Actor:
         options = {"num_cpus": self._room.cpus, "num_gpus": self._room.gpus, "max_restarts": 0}
-        remote = self._ray.remote(**options)(_Scoring)
+        remote = self._ray.remote(**options)(Scoring)
         handle = remote.remote(self._work, self._room.gpus > 0)
         return _Actor(handle, handle.device.remote())
 
@@ -255,7 +252,10 @@ class _Run:
     def _first_device(self) -> str:
         """Wait for an actor; what it scores on."""
         asked = [actor.started for actor in self._actors]
-        ready, _ = self._ray.wait(asked, num_returns=1, timeout=_START_SECONDS)
+        ready, _ = self._ray.wait(asked, num_returns=1, timeout=_TELL_SECONDS)
+        if not ready:
+            logger.warning("waiting for an actor to start, up to %.0f seconds: the cluster is busy.", _START_SECONDS)
+            ready, _ = self._ray.wait(asked, num_returns=1, timeout=_START_SECONDS)
         if not ready:
             raise CLIPIQAError(
                 f"no actor could start within {_START_SECONDS:g} seconds, although the cluster has room for "
@@ -265,84 +265,6 @@ class _Run:
             return self._ray.get(ready[0])
         except self._ray.exceptions.RayError as error:
             raise CLIPIQAError(f"the actors cannot start: {_said(error)}.") from error
-
-
-@dataclass(frozen=True)
-class _End:
-    """What is behind the last block of a shard."""
-
-    skipped: Counter[str]
-    problem: str | None
-
-
-def _decoded(work: Work, shard: Shard) -> Iterator[Any]:
-    """A shard's blocks, each a list of names, kept columns, and pixels or a sentence; runs in a task."""
-    problem: str | None = None
-
-    def items() -> Iterator[Item]:
-        nonlocal problem
-        try:
-            for source in read_ahead(shard):
-                yield Item(source)
-        except ShardError as error:
-            problem = str(error)
-
-    block: list[Any] = []
-    number = None
-    for item, image in in_blocks(prefetch(work.read, items(), work.workers)):
-        if block and item.block != number:
-            yield block
-            block = []
-        number = item.block
-        if isinstance(image, ImageError):
-            block.append((item.source.name, dict(item.kept), str(image)))
-        else:
-            pixels = image.pixels.permute(1, 2, 0).numpy()  # as it lies in memory: not copied, not pickled
-            block.append((item.source.name, dict(item.kept), (dataclasses.replace(image, pixels=None), pixels)))  # type: ignore[arg-type]
-    if block:
-        yield block
-    yield _End(Counter(getattr(shard, "skipped", {})), problem)
-
-
-class _Scoring:
-    """An actor: one frozen CLIP that scores blocks."""
-
-    def __init__(self, work: Work, gpu: bool) -> None:
-        import warnings
-
-        import torch
-
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nobody writes to it
-        device = torch.device("cuda") if gpu else work.device if work.device.type != "cuda" else torch.device("cpu")
-        net: Any = work.net
-        if hasattr(net, "to"):
-            net = net.to(device).eval()
-        self._work = dataclasses.replace(work, device=device, net=net)
-
-    def device(self) -> str:
-        """What it scores on, as results name it."""
-        import torch
-
-        device = self._work.device
-        return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-    def score(self, block: Any) -> Any:
-        """Rows, each with what is kept beside it; of the end of a shard, that end."""
-        import torch
-
-        if isinstance(block, _End):
-            return block
-
-        def images() -> Generator[tuple[Item, ImageRecord | ImageError], None, None]:
-            for name, _, image in block:
-                item = Item(NoImage(name, ""))
-                if isinstance(image, str):
-                    yield item, ImageError(image)
-                else:
-                    record, pixels = image
-                    yield item, dataclasses.replace(record, pixels=torch.from_numpy(pixels).permute(2, 0, 1))
-
-        return [(row, kept) for row, (_, kept, _) in zip(self._work.rows(images()), block, strict=True)]
 
 
 def _said(error: BaseException) -> str:

@@ -21,6 +21,7 @@ from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.shards.members import Entry
 from clipiqa_pyiqa.images.sources import ImageSource
 from clipiqa_pyiqa.ray import RayEngine, Scorer, cluster
+from clipiqa_pyiqa.scoring.sharded.work import BLOCK_BYTES
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +95,51 @@ def test_a_shard_that_kills_its_workers_is_reported_and_the_others_are_scored(ra
     done = score(sources, tmp_path / "out", DeadlyMetric(), engine=engine(retries=1))
     assert done.shards == 1 and done.counts.scored == 2
     assert all("was given up after 2 attempts" in why for why in done.unread.values()) and len(done.unread) == 2
+
+
+class Counted(Brightness):
+    """It is slow, and notes how many images are decoded and not yet scored."""
+
+    def __init__(self, notes: Path) -> None:
+        super().__init__()
+        self.notes = notes
+
+    def encode_image(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.05 * len(x))
+        with open(self.notes / "scored", "ab") as scored, open(self.notes / "waiting", "a") as waiting:
+            waiting.write(f"{(self.notes / 'decoded').stat().st_size - scored.tell()}\n")
+            scored.write(b"." * len(x))
+        return super().encode_image(x)
+
+
+class Large:
+    """A shard of images whose decoding is noted."""
+
+    name, count, side = "large", 26, 2048
+
+    def __init__(self, notes: Path) -> None:
+        self.notes, self.data = notes, picture(51, (self.side, self.side))
+
+    def entries(self) -> Iterator[ImageSource]:
+        return (Noted(f"large::{number}", self) for number in range(self.count))
+
+
+class Noted:
+    def __init__(self, name: str, shard: Large) -> None:
+        self.name, self.shard = name, shard
+
+    def read(self) -> bytes:
+        with open(self.shard.notes / "decoded", "ab") as decoded:
+            decoded.write(b".")
+        return self.shard.data
+
+
+def test_what_waits_to_be_scored_is_bounded_in_bytes(ray: Any, tmp_path: Path) -> None:
+    """A block with an actor and one behind it, two ready, one being made, and what is decoded ahead."""
+    assert score(Large(tmp_path), tmp_path / "out", Counted(tmp_path), engine=engine()).counts.scored == Large.count
+    waiting = max(map(int, (tmp_path / "waiting").read_text().split()))
+    in_a_block = BLOCK_BYTES // (3 * Large.side**2)
+    assert in_a_block <= waiting <= 5 * in_a_block + 3 < Large.count
 
 
 def test_scorer_in_a_pipeline_of_ray_data(ray: Any, tmp_path: Path) -> None:

@@ -130,7 +130,11 @@ class TestResuming:
     def test_a_shard_that_cannot_be_read_is_tried_again(self, lake: Path, tmp_path: Path) -> None:
         (lake / "a/002.tar").write_bytes(b"none")
         done = score(f"{lake}/a/*.tar", tmp_path / "out")
-        assert done.shards == 2 and not done.is_whole and "is no tar archive" in done.unread[f"{lake}/a/002.tar"]
+        assert (
+            (done.shards, done.of) == (2, 3)
+            and not done.is_whole
+            and "is no tar archive" in done.unread[f"{lake}/a/002.tar"]
+        )
         assert not (tmp_path / "out/002.parquet").exists()
         save_tar(lake / "a/002.tar", samples([1]))
         assert score(f"{lake}/a/*.tar", tmp_path / "out").is_whole
@@ -141,6 +145,29 @@ class TestResuming:
             (tmp_path / f"photos/{name}.png").write_bytes(picture(51))
             score(tmp_path / "photos", tmp_path / "out")
         assert len(frame(tmp_path / "out")) == 2
+        (tmp_path / "photos/b.png").unlink()
+        score(tmp_path / "photos", tmp_path / "out")
+        assert len(frame(tmp_path / "out")) == 1
+
+    def test_results_of_quite_other_files_are_not_replaced_unasked(self, tmp_path: Path) -> None:
+        for name in "ab":
+            (tmp_path / name).mkdir()
+            (tmp_path / f"{name}/{name}.png").write_bytes(picture(51))
+        score(tmp_path / "a", tmp_path / "out")
+        with pytest.raises(CLIPIQAError, match=r"holds the results of other files, such as '.*a\.png': name all files"):
+            score(tmp_path / "b", tmp_path / "out")
+        score(tmp_path / "b", tmp_path / "out", overwrite=True)
+        (tmp_path / "out/files-00000.parquet").rename(tmp_path / "out/files-00001.parquet")
+        with pytest.raises(
+            CLIPIQAError, match=r"of an earlier run with more files, .*: remove it, or use another --out"
+        ):
+            score(tmp_path / "b", tmp_path / "out")
+
+    def test_a_shard_that_would_have_two_results_is_refused(self, lake: Path, tmp_path: Path) -> None:
+        score([f"{lake}/a/*.tar", f"{lake}/b/000.tar"], tmp_path / "out")
+        with pytest.raises(CLIPIQAError, match=r"'.*a/000.tar' has its result in '.*a/000.parquet' and not in '.*/000"):
+            score(f"{lake}/a/000.tar", tmp_path / "out")
+        assert len(list((tmp_path / "out").rglob("*.parquet"))) == 3
 
     def test_a_result_of_another_metric_is_refused(self, lake: Path, tmp_path: Path, monkeypatch: Any) -> None:
         score(f"{lake}/a/*.tar", tmp_path / "out")
@@ -345,9 +372,10 @@ class TestCommand:
         [
             (["none/{0..9}.tar", "--out", "out"], r"nothing matches 'none/\{0..9\}.tar': there is nothing to score"),
             (["a.tar", "--keep", "x", "--out", "s.csv"], "are for results by shard: give --out a folder"),
+            (["a.tar", "--actors", "2", "--out", "out"], "are Ray's: add --engine ray"),
             (["a.tar", "--part", "9/8", "--out", "out"], "--part is 9 of 8, but parts are numbered from 1 to 8"),
             (["a.tar", "--merge", "out"], "--merge takes results and scores nothing"),
-            (["a.tar", "--out", "s3://bucket/out"], "which .* cannot: name a folder on a disk"),
+            (["a.tar", "--out", "s3://bucket/out"], "which a store like 's3://bucket/out' cannot: name a folder"),
             (["x.npy", "--embeddings", "--out", "out"], "this metric looks at more"),
         ],
     )

@@ -107,6 +107,10 @@ def run(args: argparse.Namespace) -> int:
         raise CLIPIQAError(
             "--keep, --embeddings, --part and --engine ray are for results by shard: give --out a folder, DIR/."
         )
+    if args.engine == "local" and any(
+        each is not None for each in (args.actors, args.gpus_per_actor, args.cpus_per_actor)
+    ):
+        raise CLIPIQAError("--actors, --gpus-per-actor and --cpus-per-actor are Ray's: add --engine ray.")
     output = None
     if args.out and not by_shard:
         output = Output(args.out, args.format or format_of(args.out), args.resume, args.overwrite)

@@ -35,7 +35,7 @@ def add_shard_options(parser: argparse.ArgumentParser) -> None:
     engine(
         "--gpus-per-actor", type=_share, default=None, metavar="X", help="ray: default 1 where there are GPUs, else 0"
     )
-    engine("--cpus-per-actor", type=_share, default=1.0, metavar="X", help="ray: default 1")
+    engine("--cpus-per-actor", type=_share, default=None, metavar="X", help="ray: default 1")
 
 
 def is_folder(out: Path | None, format: str | None) -> bool:
@@ -89,7 +89,8 @@ def _engine(args: argparse.Namespace) -> Any:
         return None
     from ...ray import RayEngine
 
-    return RayEngine(args.actors, cpus_per_actor=args.cpus_per_actor, gpus_per_actor=args.gpus_per_actor)
+    cpus = 1.0 if args.cpus_per_actor is None else args.cpus_per_actor
+    return RayEngine(args.actors, cpus_per_actor=cpus, gpus_per_actor=args.gpus_per_actor)
 
 
 def _tell(found: ShardedResult) -> None:

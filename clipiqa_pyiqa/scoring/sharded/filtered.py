@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import CLIPIQAError
 from ...files.locking import LockedError, locked
 from ...files.names import printable
-from ...files.writing import check_folder, replacing, write_text
+from ...files.writing import check_folder, has_leftovers, remove_leftovers, replacing, write_text
 from ...images.shards import ShardError
 from ...images.shards.stores import opened, refused
 from ...images.shards.tar import DAMAGE, Member, is_outside, members
@@ -98,11 +98,11 @@ def filter_shards(
     target = check_folder(into, [])
     if target == folder.resolve():
         raise ResultsError(f"{str(into)!r} holds the results: name another folder for the new shards.")
-    total: Counter[str] = Counter()
+    total, is_littered = Counter[str](), has_leftovers(target)
     problems: dict[str, str] = {}
     for number, result in enumerate(found, 1):
         try:
-            total.update(_copied(result, folder, target, choice))
+            total.update(_copied(result, folder, target, choice, is_littered))
         except (ShardError, LockedError) as error:
             problems[result.shard] = str(error)
         if progress is not None:
@@ -111,7 +111,9 @@ def filter_shards(
     return FilteredSet(**{name: total[name] for name in names}, problems=problems)
 
 
-def _copied(result: ShardResult, results: Path, target: Path, choice: dict[str, Any]) -> dict[str, int]:
+def _copied(
+    result: ShardResult, results: Path, target: Path, choice: dict[str, Any], is_littered: bool
+) -> dict[str, int]:
     """The counts of one shard, which is copied unless it has been."""
     kept, images = _chosen(result, **choice)
     if result.kind not in ("tar", "parquet"):
@@ -125,6 +127,8 @@ def _copied(result: ShardResult, results: Path, target: Path, choice: dict[str, 
     said = {"shard": result.shard, "results": str(result.header.metric), **choice}
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
+        if is_littered:
+            remove_leftovers(path)
         if stats.exists():
             counts = _earlier(stats, said)
             if path.exists() or not counts["kept"]:

@@ -15,7 +15,7 @@ from typing import Any
 from ...errors import CLIPIQAError
 from ...files.locking import LockedError, locked
 from ...files.names import printable
-from ...files.writing import check_output
+from ...files.writing import check_output, has_leftovers, remove_leftovers
 from ...images.shards import Shard
 from ...images.shards.members import FilesShard
 from ...images.shards.patterns import result_names
@@ -87,6 +87,7 @@ class Job:
     problem: str | None = None
     counts: Counts | None = None
     _is_stale: bool = field(default=False, repr=False)  # its result is to be replaced
+    _is_littered: bool = field(default=False, repr=False)  # by killed runs, perhaps
     _rows: ShardRows | None = field(default=None, repr=False)
     _lock: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, repr=False)
 
@@ -97,6 +98,8 @@ class Job:
             self._lock.enter_context(locked(self.path))
         except LockedError:
             return False
+        if self._is_littered:
+            remove_leftovers(self.path)
         if not self._is_stale and finished(self) is not None:
             self.let_go()
             return False
@@ -148,17 +151,55 @@ def plan(
         Job(shard, out / f"{printable(name)}.parquet", len(shards), header, range)
         for shard, name in zip(shards, names, strict=True)
     ]
-    todo, done = [], []
+    _check_no_other_names(jobs, out)
+    todo, done, is_littered = [], [], has_leftovers(out)
     for job in jobs[part.number - 1 :: part.count]:
         found = None if overwrite else finished(job)
         if found is None:
-            job._is_stale = overwrite or job.path.exists()
+            job._is_stale, job._is_littered = overwrite or job.path.exists(), is_littered
             if overwrite and job.path.exists():
                 check_output(job.path, ours=_is_ours)
+            elif job.path.exists():
+                _check_some_are_the_same(job)
             todo.append(job)
         else:
             done.append(found)
     return todo, done
+
+
+def _check_no_other_names(jobs: Sequence[Job], out: Path) -> None:
+    """Raise if one of the images has its row in a file that this run would not write, and so would have two."""
+    planned = {job.path for job in jobs}
+    has_files = any(isinstance(job.shard, FilesShard) for job in jobs)
+    paths = {_identity(printable(job.shard.name)): job.path for job in jobs if not isinstance(job.shard, FilesShard)}
+    for path in results_in(out):
+        if path in planned:
+            continue
+        found = read_shard_result(path)
+        if found.kind == FilesShard.kind and has_files:
+            raise ResultsError(
+                f"{str(path)!r} is of an earlier run with more files, some of which are in other results now: remove "
+                "it, or use another --out."
+            )
+        if found.kind != FilesShard.kind and (now := paths.get(_identity(found.shard))) is not None:
+            raise ResultsError(
+                f"{found.shard!r} has its result in {str(path)!r} and not in {str(now)!r}: name all shards in every "
+                "run, as names of results come from what paths have in common, or use another --out."
+            )
+
+
+def _check_some_are_the_same(job: Job) -> None:
+    """Raise if a numbered shard of files would replace the results of quite other files."""
+    from pyarrow import parquet
+
+    if not isinstance(job.shard, FilesShard):
+        return
+    before = set(parquet.read_table(job.path, columns=["path"])["path"].to_pylist())
+    if before and before.isdisjoint(printable(source.name) for source in job.shard.sources):
+        raise ResultsError(
+            f"{str(job.path)!r} holds the results of other files, such as {min(before)!r}: name all files in every "
+            "run, use another --out, or --overwrite."
+        )
 
 
 def finished(job: Job) -> ShardResult | None:

@@ -88,9 +88,11 @@ def score_sources(
     }  # fmt: skip
     check_limits(max_side, max_pixels)
     share = part if isinstance(part, Part) else Part.parse(part)
-    if local_path(str(out)) is None or re.match(r"\w\w+:/", str(out)):  # as a Path, s3://x is s3:/x
+    address = re.sub(r"^(\w\w+):/(?!/)", r"\1://", str(out))  # as a Path, s3://x is s3:/x
+    address = re.sub(r"^(file|local)://(?!/)", r"\1:///", address)
+    if local_path(address) is None:
         raise ResultsError(
-            f"results by shard are renamed into place, which {str(out)!r} cannot: name a folder on a disk."
+            f"results by shard are renamed into place, which a store like {address!r} cannot: name a folder on a disk."
         )
     found = sources if isinstance(sources, Found) else find_shards(
         sources, keep=keep, image_column=image_column, features=embeddings
@@ -105,9 +107,10 @@ def score_sources(
         _check_features(found, net)
         said |= {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed", "exif": "unknown"}
     header = Header(net.columns if columns is None else tuple(columns), said)
-    folder = check_folder(resolved(str(local_path(str(out)))), [])
+    folder = check_folder(resolved(str(local_path(address))), [])
     low, high = getattr(net, "score_range", (0.0, 1.0))
-    todo, done = plan(found.shards(), folder, header, share, overwrite, (float(low), float(high)))
+    shards = found.shards()
+    todo, done = plan(shards, folder, header, share, overwrite, (float(low), float(high)))
     for result in done:
         check_same(result.path, result.header, header)
     work = Work(net, columns, device, batch_size, workers, limits)
@@ -123,7 +126,7 @@ def score_sources(
     unread |= {job.shard.name: job.problem for job in todo if job.problem is not None}
     elsewhere = sum(job.counts is None and job.problem is None and not job.path.exists() for job in todo)
     summary.counts.skipped.update(found.skipped)
-    return summary.after(unread, elsewhere, share)
+    return summary.after(len(shards), unread, elsewhere, share)
 
 
 class _Told:

@@ -48,9 +48,9 @@ class ShardedResult:
     elsewhere: int = 0
     part: Part = field(default_factory=Part)
 
-    def after(self, unread: Mapping[str, str], elsewhere: int, part: Part) -> ShardedResult:
+    def after(self, of: int, unread: Mapping[str, str], elsewhere: int, part: Part) -> ShardedResult:
         """The same, with what a run knows besides."""
-        return replace(self, unread=unread, elsewhere=elsewhere, part=part)
+        return replace(self, of=max(self.of, of), unread=unread, elsewhere=elsewhere, part=part)
 
     @property
     def is_whole(self) -> bool:

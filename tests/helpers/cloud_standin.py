@@ -1,0 +1,110 @@
+"""A stand-in for the Hugging Face Hub and for Google Cloud Storage on the loopback, as far as reading needs."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+REPOSITORY, BUCKET = "me/lake", "lake"
+
+
+@contextmanager
+def cloud(files: Mapping[str, bytes]) -> Iterator[str]:
+    """The address of a server that has these files, in a data set and in a bucket."""
+    handler = type("Handler", (_Handler,), {"files": dict(files)})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    files: Mapping[str, bytes]
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        path, asked = unquote(url.path), {key: values[0] for key, values in parse_qs(url.query).items()}
+        if path == f"/api/datasets/{REPOSITORY}":
+            self._say({"id": REPOSITORY, "sha": "a" * 40, "private": False})
+        elif path.startswith(f"/api/datasets/{REPOSITORY}/tree/main"):
+            self._tree(path.partition("/tree/main")[2].strip("/"), asked.get("recursive") == "true")
+        elif path.startswith(f"/datasets/{REPOSITORY}/resolve/main/"):
+            self._content(path.partition("/resolve/main/")[2])
+        elif path == f"/storage/v1/b/{BUCKET}/o":
+            self._listing(asked.get("prefix", ""), asked.get("delimiter"))
+        elif path.startswith(f"/storage/v1/b/{BUCKET}/o/") and asked.get("alt") != "media":
+            name = path.partition("/o/")[2]
+            self._say(self._object(name)) if name in self.files else self._missing()
+        elif f"/b/{BUCKET}/o/" in path:
+            self._content(path.partition("/o/")[2])
+        elif path == f"/storage/v1/b/{BUCKET}":
+            self._say({"kind": "storage#bucket", "name": BUCKET})
+        else:
+            self._missing()
+
+    do_HEAD = do_GET
+
+    def _tree(self, folder: str, below: bool) -> None:
+        """The Hub's listing of a folder."""
+        prefix = f"{folder}/" if folder else ""
+        inside = [name for name in self.files if name.startswith(prefix)]
+        folders = {prefix + name[len(prefix) :].split("/")[0] for name in inside if "/" in name[len(prefix) :]}
+        said = [{"type": "directory", "path": name, "oid": "0" * 40, "size": 0} for name in sorted(folders)]
+        said += [
+            {"type": "file", "path": name, "oid": "1" * 40, "size": len(self.files[name])}
+            for name in inside
+            if below or "/" not in name[len(prefix) :]
+        ]
+        self._say(said) if inside else self._missing()
+
+    def _listing(self, prefix: str, delimiter: str | None) -> None:
+        """Google's listing of what begins with a prefix."""
+        inside = [name for name in self.files if name.startswith(prefix)]
+        flat = [name for name in inside if not delimiter or delimiter not in name[len(prefix) :]]
+        folders = {prefix + name[len(prefix) :].split("/")[0] + "/" for name in inside if name not in flat}
+        self._say({"kind": "storage#objects", "items": list(map(self._object, flat)), "prefixes": sorted(folders)})
+
+    def _object(self, name: str) -> dict[str, Any]:
+        return {
+            "kind": "storage#object", "name": name, "bucket": BUCKET, "size": str(len(self.files[name])),
+            "generation": "1", "updated": "2026-01-01T00:00:00Z", "timeCreated": "2026-01-01T00:00:00Z",
+        }  # fmt: skip
+
+    def _content(self, name: str) -> None:
+        if name not in self.files:
+            self._missing()
+            return
+        data, code, headers = self.files[name], 200, {"ETag": '"x"', "X-Repo-Commit": "a" * 40}
+        if asked := self.headers.get("Range"):
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            end = min(int(last or len(data) - 1), len(data) - 1)
+            headers["Content-Range"] = f"bytes {first}-{end}/{len(data)}"
+            data, code = data[int(first) : end + 1], 206
+        self._send(code, data, headers)
+
+    def _say(self, what: Any) -> None:
+        self._send(200, json.dumps(what).encode(), {"Content-Type": "application/json"})
+
+    def _missing(self) -> None:
+        said = json.dumps({"error": {"code": 404, "message": "not found"}}).encode()
+        self._send(404, said, {"X-Error-Code": "EntryNotFound", "Content-Type": "application/json"})
+
+    def _send(self, code: int, data: bytes, headers: Mapping[str, str]) -> None:
+        self.send_response(code)
+        for name, value in {**headers, "Content-Length": str(len(data))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
