@@ -81,3 +81,11 @@ def forked() -> Iterator[Forked]:
     jobs = Forked()
     yield jobs
     jobs.close()
+
+
+@pytest.fixture(scope="session")
+def forked_bare() -> Iterator[Forked]:
+    """Runs code in processes that have imported torch and other libraries, but not pyiqa, open_clip or us."""
+    jobs = Forked(bare=True)
+    yield jobs
+    jobs.close()
