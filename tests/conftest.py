@@ -20,6 +20,10 @@ from seeded import save_seeded
 from seeded_compact import save_compact
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also the long forms: more trials, larger towers, every photo")
+
+
 @pytest.fixture(autouse=True)
 def own_log_level() -> Iterator[None]:
     """A command sets how much is said for its process; the next test starts as a fresh process would."""

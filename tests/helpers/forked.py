@@ -39,7 +39,7 @@ class Forked:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"HF_HUB_OFFLINE": "1"},  # read when huggingface_hub is imported
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},  # which are read when it imports
         )
 
     def start(
@@ -93,6 +93,12 @@ class Job:
 
     def kill(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to an end, waited for or not."""
+        status = Path(f"/proc/{self.pid}/stat")
+        return self.code is not None or not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
 
     def wait(self) -> int:
         if self.code is None:
@@ -186,7 +192,7 @@ def _end(work: Callable[[], int]) -> NoReturn:
     os._exit(code)
 
 
-def _serve(address: str, bare: bool) -> None:
+def _serve(address: str, bare: bool) -> NoReturn:
     import importlib
 
     libraries = (
@@ -235,7 +241,7 @@ def _serve(address: str, bare: bool) -> None:
                 fork(lambda connection=connection: _served(connection))
                 connection.close()
             elif not (line := requests.readline()):
-                return
+                os._exit(0)  # taking torch apart takes seconds
             else:
                 request = json.loads(line)
                 if "wait" in request:
