@@ -15,6 +15,7 @@ if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 import pytest
+from filelock import FileLock
 from forked import Forked
 from seeded import save_seeded
 from seeded_compact import save_compact
@@ -22,6 +23,16 @@ from seeded_compact import save_compact
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also the long forms: more trials, larger towers, every photo")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: a larger form of a test, made with --long only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items if not config.getoption("long") else ():
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="a larger form: --long"))
 
 
 @pytest.fixture(autouse=True)
@@ -33,24 +44,42 @@ def own_log_level() -> Iterator[None]:
     logger.setLevel(level)
 
 
-@pytest.fixture(scope="session")
-def seeded_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """``seeded_weights('RN50')`` -> path of a seeded checkpoint of that architecture, made once per session."""
-    folder = tmp_path_factory.mktemp("weights")
-    made: dict[str, Path] = {}
+Once = Callable[[str, Callable[[Path], object]], Path]
 
-    def get(backbone: str = "RN50") -> Path:
-        if backbone not in made:
-            made[backbone] = save_seeded(folder, backbone)
-        return made[backbone]
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """``once('name', fill)`` -> a folder that ``fill(folder)`` filled for the first of all workers that asked."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def get(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, partial = root / f"once-{name}", root / f"part-{name}"
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                partial.mkdir()
+                fill(partial)
+                partial.rename(folder)
+        return folder
 
     return get
 
 
 @pytest.fixture(scope="session")
-def compact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def seeded_weights(once: Once) -> Callable[[str], Path]:
+    """``seeded_weights('RN50')`` -> path of a seeded checkpoint of that architecture, alone in its folder."""
+
+    def get(backbone: str = "RN50") -> Path:
+        name = backbone.replace("/", "-")
+        return once(name, lambda folder: save_seeded(folder, backbone)) / f"{name}.safetensors"
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def compact(once: Once) -> Path:
     """A seeded checkpoint in the compact format, mini's."""
-    return save_compact(tmp_path_factory.mktemp("compact") / "mini.safetensors")
+    return once("compact", lambda folder: save_compact(folder / "mini.safetensors")) / "mini.safetensors"
 
 
 @pytest.fixture(scope="session")

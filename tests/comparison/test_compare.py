@@ -497,12 +497,10 @@ class TestTeam:
         assert main(["compare", "-m", "entropy", "-d", str(BUNDLED), "--out", str(tmp_path), "-q"]) == 2
         assert capsys.readouterr().err == ""  # the leading process speaks for all
 
-    @pytest.mark.parametrize("torchrun", [False, True], ids=["as torchrun says", "torchrun"])
+    @pytest.mark.parametrize("torchrun", [False, pytest.param(True, marks=pytest.mark.long)])
     def test_two_processes_give_the_numbers_of_one(
-        self, graded: tuple[Path, dict[str, Any]], forked: Forked, tmp_path: Path, request: Any, torchrun: bool
+        self, graded: tuple[Path, dict[str, Any]], forked: Forked, tmp_path: Path, torchrun: bool
     ) -> None:
-        if torchrun and not request.config.getoption("--long"):
-            pytest.skip("--long: torchrun itself")
         root, options = graded
         config = tmp_path / "config.yml"
         import yaml

@@ -218,6 +218,7 @@ def _serve(address: str, bare: bool) -> NoReturn:
         importlib.import_module(name)
     if not bare:
         importlib.import_module("clipiqa_pyiqa.prompts.pairs").parse_prompts("quality")  # reads CLIP's vocabulary
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background of a shell
     answers = os.fdopen(os.dup(1), "w")
     requests = os.fdopen(os.dup(0), "r")
     commands = socket.socket(socket.AF_UNIX)
