@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import logging
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -94,9 +96,14 @@ def browser_page() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def exported_mini(browser_page: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """mini as the page has it, exported once per session: what :func:`clipiqa_pyiqa.export_onnx` returned."""
-    return browser_page.exported(tmp_path_factory.mktemp("exported") / "mini.onnx")
+def exported_mini(browser_page: ModuleType, once: Once) -> Any:
+    """mini as the page has it, exported: what :func:`clipiqa_pyiqa.export_onnx` returned."""
+
+    def fill(folder: Path) -> None:
+        (folder / "result").write_bytes(pickle.dumps(browser_page.exported(folder / "mini.onnx")))
+
+    folder = once("exported", fill)
+    return dataclasses.replace(pickle.loads((folder / "result").read_bytes()), path=folder / "mini.onnx")
 
 
 @pytest.fixture(scope="session")

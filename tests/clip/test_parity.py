@@ -57,7 +57,7 @@ def photo_like(height: int, width: int, seed: int = 0) -> Tensor:
 
 @pytest.fixture(scope="module")
 def real_photos(shared: Path, request: pytest.FixtureRequest) -> list[tuple[Path, int | None]]:
-    """Three photos and the longer side to which they are shrunk; in the long form every tenth, and all from the wild."""
+    """Three photos and the longer side to which they are shrunk; the long form has every tenth, and all of the wild."""
     found = [*sorted((shared / "data/photos").glob("*.jpg"))[::10], *sorted((shared / "data/in_the_wild").glob("*"))]
     return [(path, None) for path in found] if request.config.getoption("long") else [(p, 640) for p in found[::3]]
 
