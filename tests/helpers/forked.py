@@ -7,14 +7,17 @@
 A standard stream is the name of a file in the folder, ``'full'`` (a disk), ``'closed'`` (as by ``>&-``) or ``'left'``,
 a pipe that nobody reads any more. Images are scored by the stand-in metric where ``STANDIN=1`` is in the variables.
 
-``jobs.start(code=…)`` runs lines of Python in place of a command, and ``jobs.command(folder)`` puts a ``clipiqa`` there
-for shells, which is forked likewise. ``Forked(bare=True)`` is for code that imports us itself, or pyiqa, or open_clip.
+``jobs.start(code=…)`` runs lines of Python in place of a command, ``jobs.call`` functions of a test's module, and
+``jobs.command(folder)`` puts a ``clipiqa`` there for shells, which is forked likewise. ``Forked(bare=True)`` is for what
+imports us itself, or pyiqa, or open_clip.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import pickle
 import selectors
 import signal
 import socket
@@ -63,6 +66,20 @@ class Forked:
         job = self.start(arguments, folder, **options)
         job.wait()
         return job
+
+    def call(self, function: Callable[..., object], *each: Sequence[object], folder: Path) -> list[int]:
+        """Exit codes of calls of a function at the top of a module, all at once, with their arguments."""
+        path = Path(inspect.getfile(function))
+        jobs = [
+            self.start(
+                [], folder, out=f"out{number}", err=f"err{number}", code=f"import pickle\nfrom runpy import run_path\n"
+                f"run_path({str(path)!r})[{function.__name__!r}](*pickle.loads({pickle.dumps(arguments)!r}))",
+            )
+            for number, arguments in enumerate(each)
+        ]  # fmt: skip
+        codes = [job.wait() for job in jobs]
+        print(*(job.err for job in jobs))  # which pytest shows where a test fails
+        return codes
 
     def command(self, folder: Path) -> None:
         """Put the command ``clipiqa`` into a folder."""
