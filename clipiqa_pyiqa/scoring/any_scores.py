@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, nearest
 from ..files.journal import is_journal
-from ..opinions.score_table import PATH_COLUMNS, find_column, read_rows
-from .result_files import format_of, read_results
+from ..opinions.csv_files import PATH_COLUMNS, find_column, read_rows
+from .result_reading import format_of, read_results
 from .rows import FIELDS, METRIC
 
 if TYPE_CHECKING:

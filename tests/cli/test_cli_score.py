@@ -25,7 +25,7 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.images.sources import find_inputs
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
-from clipiqa_pyiqa.scoring.result_files import read_results
+from clipiqa_pyiqa.scoring.result_reading import read_results
 
 DATA = Path(__file__).parents[1] / "data"
 STANDIN = {"STANDIN": "1"}

@@ -8,8 +8,8 @@ A standard stream is the name of a file in the folder, ``'full'`` (a disk), ``'c
 a pipe that nobody reads any more. Images are scored by the stand-in metric where ``STANDIN=1`` is in the variables.
 
 ``jobs.start(code=…)`` runs lines of Python in place of a command, ``jobs.call`` functions of a test's module, and
-``jobs.command(folder)`` puts a ``clipiqa`` there for shells, which is forked likewise. ``Forked(bare=True)`` is for what
-imports us itself, or pyiqa, or open_clip.
+``jobs.command(folder)`` puts a ``clipiqa`` there for shells, which is forked likewise. ``Forked(bare=True)`` is for
+code that imports us itself, or pyiqa, or open_clip.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from photos import BUNDLED, distorted_photos
 from torch import Tensor
 
 from clipiqa_pyiqa import ImageError
-from clipiqa_pyiqa.learning.feature_store import WHOLE, FeatureError, FeatureStore, View
+from clipiqa_pyiqa.learning.feature_store import FeatureError, FeatureStore
+from clipiqa_pyiqa.learning.views import WHOLE, View
 
 VIEWS = (WHOLE, View(flip=True), View((32, 0.5, 0.99)))
 

@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.files.locking import LockedError
-from clipiqa_pyiqa.learning.feature_store import WHOLE, FeatureStore, View
+from clipiqa_pyiqa.learning.feature_store import FeatureStore
 from clipiqa_pyiqa.learning.recipe import PLAIN, ConfigError, TrainConfig, replaced
 from clipiqa_pyiqa.learning.trainer import Trainer, TrainingError, coefficients, prepare_folder
-from clipiqa_pyiqa.learning.views import CachedFeatures, ImageFeatures, Views
+from clipiqa_pyiqa.learning.views import WHOLE, CachedFeatures, ImageFeatures, View, Views
 
 SMALL = replaced(PLAIN, batch_size=3, epochs=4)
 
