@@ -24,7 +24,7 @@ from .result_reading import FORMATS as FORMATS  # this and the next two are call
 from .result_reading import format_of as format_of
 from .result_reading import read_any, reading
 from .result_reading import read_results as read_results
-from .rows import AlignedText, Csv, Header, Jsonl, Layout, ResultsError, Row, write_parquet
+from .rows import AlignedText, Csv, Header, Jsonl, ResultsError, Row, RowLayout, write_parquet
 
 _LEFT_OUT_SHOWN = 3  # of the rows that a warning names
 
@@ -86,7 +86,7 @@ class ResultWriter:
         done: Paths whose scores an earlier run left there.
     """
 
-    def __init__(self, layout: Layout, stream: IO[bytes], name: str) -> None:
+    def __init__(self, layout: RowLayout, stream: IO[bytes], name: str) -> None:
         self.done: frozenset[str] = frozenset()
         self._layout, self._stream, self._name = layout, stream, name
         self._append(layout.head())
@@ -204,7 +204,7 @@ def _shards_of(name: str) -> Iterator[str]:
         end = name.rfind("::", 0, end)
 
 
-def _layout(format: str, header: Header, paths: Collection[str]) -> Layout:
+def _layout(format: str, header: Header, paths: Collection[str]) -> RowLayout:
     if format == "table":
         return AlignedText(header, path_width=min(60, max(map(len, paths), default=0)))
     return Csv(header) if format == "csv" else Jsonl(header)
