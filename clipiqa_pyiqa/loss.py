@@ -20,7 +20,8 @@ from .clip.gradient import clamped, general_path, per_image, untraceable
 from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .head import margins, sigmoid
-from .metric import CLIPIQA, Prompts
+from .metric import CLIPIQA
+from .prompts.pairs import Prompts
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 
@@ -109,9 +110,8 @@ class CLIPIQALoss(nn.Module):
         self.reduction: Reduction = _known("reduction", reduction, Reduction)
         self.out_of_range: OutOfRange = _known("out_of_range", out_of_range, OutOfRange)
         self.nan: OnNaN = _known("nan", nan, OnNaN)
-        if not isinstance(double_backward, bool):
-            raise CLIPIQAError(f"double_backward={shown(double_backward)} is not known: choose True or False.")
-        self.loss_weight, self.double_backward = _loss_weight(loss_weight), double_backward
+        self.double_backward, self.local = _switch("double_backward", double_backward), _switch("local", local)
+        self.loss_weight = _loss_weight(loss_weight)
         self.input_range, self._looks = _range(input_range), _LOOKS
         if metric is not None and (prompts is not None or options):
             raise CLIPIQAError("a ready metric has its own prompts and options: pass either metric or these.")
@@ -121,13 +121,10 @@ class CLIPIQALoss(nn.Module):
         if metric.head is not None and (form != "linear" or prompt_weights is not None):
             raise CLIPIQAError("a fitted head has no logits and no prompts: use form='linear' without prompt_weights.")
         self.prompt_weights = _weights(prompt_weights, len(metric.prompts))
-        if not isinstance(local, bool):
-            raise CLIPIQAError(f"local={local!r} is neither True nor False: pass one of the two.")
         if local and metric.head is not None:
             raise CLIPIQAError("a fitted head scores whole images, so its loss cannot be local: use prompts.")
         if local:
             metric.check_map()
-        self.local = local
         if crop is not None and (not isinstance(crop, int) or crop < MIN_SIDE):
             raise CLIPIQAError(
                 f"crop={shown(crop)} is not a crop's side: pass a whole number of at least {MIN_SIDE} px."
@@ -240,6 +237,12 @@ def _known(option: str, value: Any, choices: Any) -> Any:
     names = get_args(choices)
     if not isinstance(value, str) or value not in names:
         raise CLIPIQAError(f"{option}={shown(value)} is not known: choose one of {', '.join(map(repr, names))}.")
+    return value
+
+
+def _switch(option: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise CLIPIQAError(f"{option}={shown(value)} is neither True nor False: pass one of the two.")
     return value
 
 

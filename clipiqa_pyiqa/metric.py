@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from .arguments import checked
+from .choices import OWN, POS_EMBEDDINGS, PRECISIONS, Aggregate, ModelType, Own, PosEmbedding, Precision, choice
 from .clip import compiled
 from .clip.compiled import is_compiled
 from .clip.gradient import constant, per_image
@@ -18,7 +18,7 @@ from .clip.inputs import check_features, check_images
 from .clip.model import ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .head import antonym_scores, column_means
-from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
+from .prompts.files import PUBLISHED, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import Context, PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, described, parse_prompts
@@ -27,33 +27,6 @@ from .weights.selection import find_weights
 
 if TYPE_CHECKING:
     import pandas
-
-ModelType = Literal["clipiqa"] | LearnedType
-Precision = Literal["fp32", "bf16", "fp16"]
-PosEmbedding = bool | Literal["none", "interpolate", "fixed"] | None
-
-PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-POS_EMBEDDINGS: dict[PosEmbedding, Literal["none", "interpolate", "fixed"]] = {
-    False: "none",
-    None: "none",
-    "none": "none",
-    True: "interpolate",
-    "interpolate": "interpolate",
-    "fixed": "fixed",
-}
-Aggregate = Literal["mean"] | None
-
-
-class _Own(Enum):
-    """The default of ``aggregate`` in a call, where None is a value of its own: as the metric was created."""
-
-    OWN = "own"
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-_OWN = _Own.OWN
 
 
 class CLIPIQA(nn.Module):
@@ -117,15 +90,15 @@ class CLIPIQA(nn.Module):
         context: Context | Mapping[str, Any] | None = None,
     ):
         super().__init__()
-        self.model_type: str = _choice("model_type", model_type, {name: name for name in ("clipiqa", *PUBLISHED)})
+        self.model_type: str = choice("model_type", model_type, {name: name for name in ("clipiqa", *PUBLISHED)})
         self.template = template
         self._prompts: tuple[PromptPair, ...] = parse_prompts(prompts, template)
-        self.aggregate: Aggregate = _choice("aggregate", aggregate, {"mean": "mean", None: None})
+        self.aggregate: Aggregate = choice("aggregate", aggregate, {"mean": "mean", None: None})
         made_on = {} if pretrained_model_path is None else read_metadata(pretrained_model_path)
         positions = made_on.get("pos_embedding") if pos_embedding is None else pos_embedding
-        self.pos_embedding: str = _choice("pos_embedding", positions, POS_EMBEDDINGS)
+        self.pos_embedding: str = choice("pos_embedding", positions, POS_EMBEDDINGS)
         self.precision = precision
-        self.dtype: torch.dtype = _choice("precision", precision, PRECISIONS)
+        self.dtype: torch.dtype = choice("precision", precision, PRECISIONS)
         self.clip = frozen_clip(find_weights(backbone or made_on.get("backbone", "RN50"), clip_weights, quick_gelu))
         if self.pos_embedding == "interpolate" and not self.clip.has_positions:
             raise CLIPIQAError(
@@ -237,7 +210,7 @@ class CLIPIQA(nn.Module):
         """Where the metric's own tensors are, if it has any."""
         return next((tensor.device for tensor in (*self.parameters(), *self.buffers())), None)
 
-    def forward(self, x: Tensor, prompts: Prompts | Columns = None, aggregate: Aggregate | _Own = _OWN) -> Tensor:
+    def forward(self, x: Tensor, prompts: Prompts | Columns = None, aggregate: Aggregate | Own = OWN) -> Tensor:
         """Score images.
 
         Args:
@@ -356,7 +329,7 @@ class CLIPIQA(nn.Module):
             return
         check_size(x, self._image_tower(x), self.pos_embedding)
 
-    def score(self, features: Tensor, prompts: Prompts | Columns = None, aggregate: Aggregate | _Own = _OWN) -> Tensor:
+    def score(self, features: Tensor, prompts: Prompts | Columns = None, aggregate: Aggregate | Own = OWN) -> Tensor:
         """Score images that are encoded already.
 
         Args:
@@ -417,20 +390,20 @@ class CLIPIQA(nn.Module):
         return said
 
     def _question(
-        self, prompts: Prompts | Columns, aggregate: Aggregate | _Own = _OWN
+        self, prompts: Prompts | Columns, aggregate: Aggregate | Own = OWN
     ) -> tuple[tuple[PromptPair, ...] | None, tuple[int, ...]]:
         """What is asked: pairs, or None for the learned prompts; and how many of them each column averages."""
         if isinstance(prompts, Columns):
-            if aggregate is not _OWN:
+            if aggregate is not OWN:
                 raise PromptError(
                     f"columns say themselves what is averaged, but aggregate={shown(aggregate)} came: leave it."
                 )
             return prompts.pairs, prompts.sizes
         pairs = self.prompts if prompts is None else parse_prompts(prompts, self.template)
-        if aggregate is _OWN:
+        if aggregate is OWN:
             aggregate = self.aggregate
         else:
-            _choice("aggregate", aggregate, {"mean": "mean", None: None})
+            choice("aggregate", aggregate, {"mean": "mean", None: None})
         if prompts is None and self.head is not None:
             return None, (1,) * len(self.head.columns("", aggregate is None))
         sizes = (1,) * len(pairs) if aggregate is None else (len(pairs),)
@@ -471,12 +444,3 @@ class CLIPIQA(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tower": None}
-
-
-def _choice(option: str, value: Any, choices: dict[Any, Any]) -> Any:
-    try:
-        return choices[value]
-    except (KeyError, TypeError):
-        names = (choice for choice in choices if isinstance(choice, str) or choice is choices[choice])  # no synonyms
-        known = ", ".join(map(repr, names))
-        raise CLIPIQAError(f"{option}={shown(value)} is not known: choose one of {known}.") from None

@@ -20,8 +20,9 @@ from .version import __version__
 if TYPE_CHECKING:
     from torch import nn
 
+    from .choices import ModelType
     from .loss import CLIPIQALoss
-    from .metric import CLIPIQA, ModelType
+    from .metric import CLIPIQA
 
 NAME = "CLIPIQA"  # what pyiqa's configurations of clipiqa, clipiqa+, … ask for
 LOSS_NAME = "CLIPIQALoss"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import logging
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,9 +17,24 @@ if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 import pytest
+from filelock import FileLock
 from forked import Forked
 from seeded import save_seeded
 from seeded_compact import save_compact
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also the long forms: more trials, larger towers, every photo")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: a larger form of a test, made with --long only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items if not config.getoption("long") else ():
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="a larger form: --long"))
 
 
 @pytest.fixture(autouse=True)
@@ -29,24 +46,42 @@ def own_log_level() -> Iterator[None]:
     logger.setLevel(level)
 
 
-@pytest.fixture(scope="session")
-def seeded_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """``seeded_weights('RN50')`` -> path of a seeded checkpoint of that architecture, made once per session."""
-    folder = tmp_path_factory.mktemp("weights")
-    made: dict[str, Path] = {}
+Once = Callable[[str, Callable[[Path], object]], Path]
 
-    def get(backbone: str = "RN50") -> Path:
-        if backbone not in made:
-            made[backbone] = save_seeded(folder, backbone)
-        return made[backbone]
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """``once('name', fill)`` -> a folder that ``fill(folder)`` filled for the first of all workers that asked."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def get(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, partial = root / f"once-{name}", root / f"part-{name}"
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                partial.mkdir()
+                fill(partial)
+                partial.rename(folder)
+        return folder
 
     return get
 
 
 @pytest.fixture(scope="session")
-def compact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def seeded_weights(once: Once) -> Callable[[str], Path]:
+    """``seeded_weights('RN50')`` -> path of a seeded checkpoint of that architecture, alone in its folder."""
+
+    def get(backbone: str = "RN50") -> Path:
+        name = backbone.replace("/", "-")
+        return once(name, lambda folder: save_seeded(folder, backbone)) / f"{name}.safetensors"
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def compact(once: Once) -> Path:
     """A seeded checkpoint in the compact format, mini's."""
-    return save_compact(tmp_path_factory.mktemp("compact") / "mini.safetensors")
+    return once("compact", lambda folder: save_compact(folder / "mini.safetensors")) / "mini.safetensors"
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +96,14 @@ def browser_page() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def exported_mini(browser_page: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """mini as the page has it, exported once per session: what :func:`clipiqa_pyiqa.export_onnx` returned."""
-    return browser_page.exported(tmp_path_factory.mktemp("exported") / "mini.onnx")
+def exported_mini(browser_page: ModuleType, once: Once) -> Any:
+    """mini as the page has it, exported: what :func:`clipiqa_pyiqa.export_onnx` returned."""
+
+    def fill(folder: Path) -> None:
+        (folder / "result").write_bytes(pickle.dumps(browser_page.exported(folder / "mini.onnx")))
+
+    folder = once("exported", fill)
+    return dataclasses.replace(pickle.loads((folder / "result").read_bytes()), path=folder / "mini.onnx")
 
 
 @pytest.fixture(scope="session")
@@ -79,5 +119,13 @@ def shared() -> Path:
 def forked() -> Iterator[Forked]:
     """Runs commands in processes of their own, quickly."""
     jobs = Forked()
+    yield jobs
+    jobs.close()
+
+
+@pytest.fixture(scope="session")
+def forked_bare() -> Iterator[Forked]:
+    """Runs code in processes that have imported torch and other libraries, but not pyiqa, open_clip or us."""
+    jobs = Forked(bare=True)
     yield jobs
     jobs.close()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from forked import Forked
 
 import clipiqa_pyiqa
 
@@ -40,7 +42,7 @@ def test_it_imports_the_standard_library_only() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_old_names_of_modules_import_with_a_warning() -> None:
+def test_old_names_of_modules_import_with_a_warning(forked_bare: Forked, tmp_path: Path) -> None:
     code = (
         "import warnings; warnings.simplefilter('error', DeprecationWarning)\n"
         "import clipiqa_pyiqa\n"
@@ -53,6 +55,6 @@ def test_old_names_of_modules_import_with_a_warning() -> None:
         "import clipiqa_pyiqa.comparison.run as run\n"
         "assert compare is run.compare and run.__spec__.name == run.__name__\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "clipiqa_pyiqa.result_files is now in clipiqa_pyiqa.scoring.result_files" in done.stdout
+    done = forked_bare.run([], tmp_path, code=code)
+    assert done.code == 0, done.err
+    assert "clipiqa_pyiqa.result_files is now in clipiqa_pyiqa.scoring.result_files" in done.out

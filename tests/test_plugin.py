@@ -1,4 +1,6 @@
-"""Which class pyiqa builds, in every order of imports: each order in a process of its own.
+"""Which class pyiqa builds, in every order of imports: each in a process that has imported neither pyiqa nor us.
+
+Where nothing at all may be imported, it is a fresh interpreter; the others are forked from one with torch.
 
 pyiqa swallows an entry point that raises and builds its own class instead, so these tests look at the class built.
 """
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Forked
 from PIL import Image
 from pyiqa.utils.registry import Registry
 
@@ -50,11 +53,24 @@ InProcess = Callable[..., tuple[dict[str, Any], str]]
 
 
 @pytest.fixture
-def in_process(seeded_weights: Callable[[str], Path], tmp_path: Path) -> InProcess:
-    """Run code in a fresh interpreter, away from the checkout, and return what it answered and its standard error."""
+def in_process(seeded_weights: Callable[[str], Path], forked_bare: Forked, tmp_path: Path) -> InProcess:
+    """Run code in a process, away from the checkout, and return what it answered and its standard error."""
+    weights = {"TEST_WEIGHTS": str(seeded_weights("RN50"))}
 
     def run(code: str, **variables: str) -> tuple[dict[str, Any], str]:
-        environment = os.environ | {"TEST_WEIGHTS": str(seeded_weights("RN50")), "HF_HUB_OFFLINE": "1"} | variables
+        done = forked_bare.run([], tmp_path, code=PREAMBLE + code, variables=weights | variables)
+        assert done.code == 0, done.err
+        return json.loads(done.out.splitlines()[-1]), done.err
+
+    return run
+
+
+@pytest.fixture
+def in_interpreter(seeded_weights: Callable[[str], Path], tmp_path: Path) -> InProcess:
+    """The same in a fresh interpreter."""
+    environment = os.environ | {"TEST_WEIGHTS": str(seeded_weights("RN50")), "HF_HUB_OFFLINE": "1"}
+
+    def run(code: str) -> tuple[dict[str, Any], str]:
         command = [sys.executable, "-c", PREAMBLE + code]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
@@ -92,7 +108,7 @@ answer(built=create(), builtin=create_builtin(type='CLIPIQA_builtin'), active=cl
     assert in_process(code)[0] == {"built": OURS, "builtin": BUILTIN, "active": True}
 
 
-def test_ours_imported_first(in_process: InProcess) -> None:
+def test_ours_imported_first(in_interpreter: InProcess) -> None:
     code = """
 import clipiqa_pyiqa
 light = 'torch' not in sys.modules
@@ -101,7 +117,7 @@ active = clipiqa_pyiqa.is_active()
 import pyiqa.archs.clipiqa_arch
 answer(light=light, active=[active, clipiqa_pyiqa.is_active()], built=create())
 """
-    assert in_process(code)[0] == {"light": True, "active": [True, True], "built": OURS}
+    assert in_interpreter(code)[0] == {"light": True, "active": [True, True], "built": OURS}
 
 
 def test_registry_iterated_first_and_builtin_imported_afterwards(in_process: InProcess) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..choices import Precision
 from ..errors import CLIPIQAError
-from ..metric import CLIPIQA, Precision
+from ..metric import CLIPIQA
 from ..prompts.pairs import NAMED_PAIRS
 from ..scoring.score import score_paths
 from .process import NotMeasured, creation_seconds, peak_memory, step

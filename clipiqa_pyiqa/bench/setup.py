@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..metric import Precision
+from ..choices import Precision
 from ..weights.checkpoint import open_checkpoint
 from ..weights.selection import find_weights
 from .subject import Side, Subject, is_archive, random_weights, save_archive, why_no_builtin

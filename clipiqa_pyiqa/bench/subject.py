@@ -13,7 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..metric import CLIPIQA, Precision
+from ..choices import Precision
+from ..metric import CLIPIQA
 from ..prompts.pairs import PRESETS
 from ..weights.checkpoint import open_checkpoint
 

@@ -22,7 +22,8 @@ from ..files.names import printable
 from ..files.yaml import check_keys
 from ..images.reader import check_limits, read_image, strict_decoding
 from ..images.sources import find_inputs
-from ..opinions.score_table import read_scores, seeded_split
+from ..opinions.csv_files import read_scores
+from ..opinions.score_table import seeded_split
 from .published import published_set
 from .specification import CompareError, Specification, parse_specifications, yes_or_no
 

@@ -19,7 +19,7 @@ from ..report.contact_sheet import contact_sheet, fitted
 from ..report.crops import differing_crops
 from ..stats.proportions import share
 from .experiment import ExperimentResult, ResultFolder, RunOptions, file_names
-from .scores import because, exif_applied, score_images
+from .scores import because, exif_applied
 
 if TYPE_CHECKING:
     import pandas
@@ -233,22 +233,6 @@ def pairs(
     scores = folder.score(metric, matched.paths, columns)
     found = join_pairs(scores.frame, matched, scores.failed, scores.provenance)
     return folder.saved(replace(found, count=count))
-
-
-def score_pairs(metric: Any, pairs: ImagePairs, prompts: Prompts = "quality", **options: Any) -> PairScores:
-    """Score both versions of each picture.
-
-    Args:
-        metric: As for :func:`~.ranking.rank`.
-        pairs: From :func:`match_pairs`.
-        prompts: What to ask, such as ``'brightness'`` of LOL's pictures, ``'noisiness'`` of PolyU's.
-        options: Of :func:`~.scores.score_images`.
-
-    Raises:
-        ImageError: No pair could be scored.
-    """
-    scores = score_images(metric, pairs.paths, prompts, **options)
-    return join_pairs(scores.frame, pairs, scores.failed, scores.provenance)
 
 
 def join_pairs(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CLIPIQAError, nearest
-from ..opinions.score_table import read_rows
+from ..opinions.csv_files import read_rows
 from ..prompts.pairs import PromptPair, parse_columns, parse_prompt_argument
 
 if TYPE_CHECKING:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import stat
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -84,69 +82,41 @@ class Inputs:
 
 @checked
 def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Inputs:
-    """Resolve paths as typed.
-
-    A file counts whatever its name. A folder stands for the image files in it and its sub-folders, by suffix and in
-    sorted order, without hidden ones. What does not exist but holds ``*``, ``?`` or ``[`` is a glob (``**`` crosses
-    folders). ``-`` reads names of files and folders from standard input.
+    """Resolve paths as typed, as :func:`~.shards.find_shards` does, to image files on this machine.
 
     Args:
         arguments: The paths.
         null_separated: The names on standard input end with a NUL byte, as from ``find -print0``, not with the line.
     """
+    from .shards.finding import find_shards, is_shard
+
     arguments = list(arguments)
     if wrong := [argument for argument in arguments if not isinstance(argument, str)]:
         raise ImageError(f"a path is a text, but {shown(wrong[0])} ({type(wrong[0]).__name__}) came.")
-    inputs = Inputs()
-    seen: set[str] = set()
-    for argument in arguments:
-        names = stdin_names(null_separated) if argument == "-" else [argument]
-        if not names:
-            inputs.problems["-"] = "the list on standard input is empty"
-        for name in names:
-            unreadable: dict[str, str] = {}
-            found = list(_files(name, unreadable, globs=argument != "-"))
-            inputs.problems |= unreadable
-            if not found and not unreadable:
-                inputs.problems[name] = nothing_in(name)
-            for path in found:
-                identity = os.path.abspath(path)
-                if identity not in seen:
-                    seen.add(identity)
-                    inputs.paths.append(path)
+    found = find_shards(arguments, null_separated=null_separated)
+    inputs = Inputs(problems=found.problems)
+    for item in found.items:
+        if isinstance(item, FileSource):
+            inputs.paths.append(item.name)
+        elif item.name not in found.problems:
+            what = "a shard" if is_shard(item) else "not on this machine"
+            inputs.problems[item.name] = f"{item.name!r} is {what}, but image files or folders of them were expected"
     return inputs
 
 
 def sources_of(given: Any) -> Iterator[ImageSource]:
-    """Sources as they come, found one after the other: paths stand for what :func:`find_inputs` says (no ``-``).
+    """Sources as they come, found one after the other, with the images of shards in their places.
 
-    Shards, patterns of them and addresses stand for their images: see :func:`~.shards.find_shards`.
+    Args:
+        given: As for :func:`~.shards.find_shards`; what is given twice comes twice.
     """
     from .shards.ahead import images_of
-    from .shards.finding import find_shards, is_shard, means_shards
+    from .shards.finding import Finder, each_of
+    from .shards.members import Shard
 
-    if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable):
-        given = [given]
-    try:
-        items = iter(given)
-    except TypeError:
-        raise ImageError(f"images are a path or a list of them, but {shown(given)} came.") from None
-    for item in items:
-        if not isinstance(item, str | os.PathLike):
-            yield from images_of(item) if is_shard(item) else [item]
-            continue
-        name = os.fspath(item)
-        if means_shards(name):
-            yield from sources_of(find_shards(name).items)
-            continue
-        unreadable: dict[str, str] = {}
-        found = False
-        for path in _files(name, unreadable):
-            found = True
-            yield FileSource(path)
-        yield from (NoImage(each, f"{problem}.") for each, problem in unreadable.items())
-        if not found and not unreadable:
-            yield from sources_of(find_shards(name).items)
+    for one in each_of(given):
+        for item in Finder().items(one):
+            yield from images_of(item) if isinstance(item, Shard) else [item]
 
 
 def images_in(
@@ -186,26 +156,3 @@ def reason(error: BaseException) -> str:
     """An exception's message as part of a sentence."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()).rstrip(".") or type(error).__name__
-
-
-def stdin_names(null_separated: bool) -> list[str]:
-    names = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
-    return [os.fsdecode(name.rstrip(b"\r")) for name in names if name.strip()]
-
-
-def _files(name: str, unreadable: dict[str, str], globs: bool = True) -> Iterator[str]:
-    if os.path.isdir(name):
-        yield from images_in(name, unreadable)
-    elif os.path.lexists(name):
-        yield name
-    elif globs and glob.has_magic(name):
-        for match in sorted(glob.glob(name, recursive=True)):
-            yield from _files(match, unreadable, globs=False)
-
-
-def nothing_in(name: str) -> str:
-    if os.path.isdir(name):
-        return f"the folder {name!r} holds no image files"
-    if glob.has_magic(name):
-        return f"nothing matches {name!r}"
-    return f"{name!r} does not exist"

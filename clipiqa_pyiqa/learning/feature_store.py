@@ -20,7 +20,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -28,9 +27,10 @@ from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError
 from ..files.hashes import hash_file
-from ..images.batches import in_batches, prefetch, stacked
+from ..images.batches import in_batches, prefetch
 from ..images.reader import read_image
 from ..metric import CLIPIQA
+from .views import View, encode, refused
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Say = Callable[[str], object]
@@ -47,40 +47,6 @@ CREATE TABLE IF NOT EXISTS checked (content TEXT, view TEXT, feature BLOB, crc I
 
 class FeatureError(CLIPIQAError):
     """A feature store that cannot be written or read."""
-
-
-@dataclass(frozen=True)
-class View:
-    """How an image is looked at.
-
-    Attributes:
-        crop: side in pixels of a square part, and where it lies: two numbers in [0, 1), from top to bottom and from
-            left to right; None is the whole image.
-        flip: whether left and right are exchanged.
-    """
-
-    crop: tuple[int, float, float] | None = None
-    flip: bool = False
-
-    @property
-    def name(self) -> str:
-        """The view as a key."""
-        crop = "whole" if self.crop is None else f"crop {self.crop[0]} at {self.crop[1]:.6f} {self.crop[2]:.6f}"
-        return f"{crop} flipped" if self.flip else crop
-
-    def __call__(self, pixels: Tensor, path: str | os.PathLike[str]) -> Tensor:
-        """The part of ``(3, H, W)`` pixels that this view shows."""
-        if self.crop is not None:
-            side, down, right = self.crop
-            height, width = pixels.shape[1:]
-            if min(height, width) < side:
-                raise ImageError(f"{os.fspath(path)!r} is {width}×{height} px, too small for crops of {side} px.")
-            top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
-            pixels = pixels[:, top : top + side, left : left + side]
-        return pixels.flip(2) if self.flip else pixels
-
-
-WHOLE = View()
 
 
 @dataclass(frozen=True)
@@ -328,23 +294,6 @@ def _damaged(error: Exception) -> bool:
 def _crc(content: object, view: object, feature: object) -> int:
     """Checksum of a row, whatever damage made of it."""
     return zlib.crc32(feature if isinstance(feature, bytes) else b"", zlib.crc32(repr((content, view)).encode()))
-
-
-def encode(
-    metric: CLIPIQA, views: Sequence[Tensor], device: str | torch.device = "cpu", stages: bool = False
-) -> Tensor:
-    """Unit features ``(N, D)`` of N uint8 pixel tensors ``(3, H, W)`` of equal shape, fp32 on the CPU.
-
-    With ``stages`` the statistics of every stage follow: ``(N, D + K)``.
-    """
-    with torch.no_grad():
-        x = stacked(views, device)
-        return (metric.encode_stages(x) if stages else metric.encode_image(x)).float().cpu()
-
-
-def refused(key: Sequence[Any], pixels: Tensor | None, error: ImageError) -> NoReturn:
-    """Raise what is wrong with an image; its key begins with its path."""
-    raise error if pixels is None else ImageError(f"{os.fspath(key[0])!r} cannot be encoded: {error}")
 
 
 def default_folder() -> Path:

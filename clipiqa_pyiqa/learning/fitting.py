@@ -37,7 +37,7 @@ class FitError(CLIPIQAError):
     """Scores to which no head can be fitted."""
 
 
-class Agreement(NamedTuple):
+class FitAgreement(NamedTuple):
     """How predicted scores agree with given ones; ``rmse`` is a share of the range of scores."""
 
     srocc: float
@@ -61,9 +61,9 @@ class FitResult:
 
     head: OpinionHead
     table: ScoreTable
-    cross_validation: dict[str, Agreement]
+    cross_validation: dict[str, FitAgreement]
     why: str
-    held_out: dict[str, Agreement]
+    held_out: dict[str, FitAgreement]
     coverage: dict[str, float]
 
     def save(self, path: str | Path) -> None:
@@ -217,9 +217,9 @@ def _predicted(head: OpinionHead, data: Data) -> Array:
         return head(data.features)[:, 0].double().numpy()
 
 
-def _agreement(predicted: Array, shares: Array) -> Agreement:
+def _agreement(predicted: Array, shares: Array) -> FitAgreement:
     rmse = float(np.sqrt(np.mean((predicted - shares) ** 2)))
-    return Agreement(srocc(predicted, shares), plcc(predicted, shares), rmse)
+    return FitAgreement(srocc(predicted, shares), plcc(predicted, shares), rmse)
 
 
 def _half_width(head: OpinionHead, data: Data, level: float) -> float:
@@ -233,7 +233,7 @@ def _covered(head: OpinionHead, data: Data) -> float:
     return float(np.mean(np.abs(_predicted(head, data) - data.shares) <= head.half_width))
 
 
-def _reason(best: str, errors: Mapping[str, Agreement], asked: str) -> str:
+def _reason(best: str, errors: Mapping[str, FitAgreement], asked: str) -> str:
     if asked != "auto":
         return f"{best} was asked for."
     others = " and ".join(f"{error.rmse:.4f} of {name}" for name, error in errors.items() if name != best)

@@ -13,7 +13,8 @@ from ..arguments import checked
 from ..clip.device import find_device
 from ..errors import ConfigError, nearest
 from ..metric import CLIPIQA
-from ..opinions.score_table import ScoreTable, TableError, find_score_table, read_score_table
+from ..opinions.csv_files import TableError
+from ..opinions.score_table import ScoreTable, find_score_table, read_score_table
 from .feature_store import FeatureStore, Say
 from .recipe import RECIPES, TrainConfig, changed, read_config
 from .trainer import BEST, Progress, Scores, Trainer, evaluate, prepare_folder, targets_of

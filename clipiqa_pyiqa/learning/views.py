@@ -1,20 +1,56 @@
-"""What a recipe trains on: views of images, drawn by seeds, and their features, stored or encoded at every step."""
+"""Views of images (whole, flipped, cropped) and their features: what a recipe trains on, drawn by seeds."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 from torch import Tensor
 
-from ..images.batches import in_batches, prefetch
+from ..errors import ImageError
+from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA
-from .feature_store import WHOLE, View, encode, refused
 from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class View:
+    """How an image is looked at.
+
+    Attributes:
+        crop: side in pixels of a square part, and where it lies: two numbers in [0, 1), from top to bottom and from
+            left to right; None is the whole image.
+        flip: whether left and right are exchanged.
+    """
+
+    crop: tuple[int, float, float] | None = None
+    flip: bool = False
+
+    @property
+    def name(self) -> str:
+        """The view as a key."""
+        crop = "whole" if self.crop is None else f"crop {self.crop[0]} at {self.crop[1]:.6f} {self.crop[2]:.6f}"
+        return f"{crop} flipped" if self.flip else crop
+
+    def __call__(self, pixels: Tensor, path: str | os.PathLike[str]) -> Tensor:
+        """The part of ``(3, H, W)`` pixels that this view shows."""
+        if self.crop is not None:
+            side, down, right = self.crop
+            height, width = pixels.shape[1:]
+            if min(height, width) < side:
+                raise ImageError(f"{os.fspath(path)!r} is {width}×{height} px, too small for crops of {side} px.")
+            top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
+            pixels = pixels[:, top : top + side, left : left + side]
+        return pixels.flip(2) if self.flip else pixels
+
+
+WHOLE = View()
 
 
 class Features(Protocol):
@@ -94,6 +130,23 @@ class ImageFeatures:
             return encode(self._metric, pixels, self._device)
 
         return torch.stack(list(in_batches(images, work, refused, batch_size=len(rows))))
+
+
+def encode(
+    metric: CLIPIQA, views: Sequence[Tensor], device: str | torch.device = "cpu", stages: bool = False
+) -> Tensor:
+    """Unit features ``(N, D)`` of N uint8 pixel tensors ``(3, H, W)`` of equal shape, fp32 on the CPU.
+
+    With ``stages`` the statistics of every stage follow: ``(N, D + K)``.
+    """
+    with torch.no_grad():
+        x = stacked(views, device)
+        return (metric.encode_stages(x) if stages else metric.encode_image(x)).float().cpu()
+
+
+def refused(key: Sequence[Any], pixels: Tensor | None, error: ImageError) -> NoReturn:
+    """Raise what is wrong with an image; its key begins with its path."""
+    raise error if pixels is None else ImageError(f"{os.fspath(key[0])!r} cannot be encoded: {error}")
 
 
 def whole_views(count: int) -> list[tuple[View, ...]]:

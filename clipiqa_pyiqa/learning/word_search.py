@@ -27,7 +27,8 @@ from ..opinions.score_table import ScoreTable, find_score_table
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..scoring.rows import csv_line
 from ..stats.correlation import Estimate, plcc, srocc_of_many
-from .feature_store import WHOLE, FeatureStore, Say
+from .feature_store import FeatureStore, Say
+from .views import WHOLE
 from .words import AS_IS, TEMPLATES, Words, known_words
 
 MIN_GAIN = 1e-3  # of SROCC on the images to choose on, for a pair to join the ensemble

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..imports import lazily
-from .result_files import read_results
+from .result_reading import read_results
 from .rows import Header, ResultsError, Row
 
 if TYPE_CHECKING:

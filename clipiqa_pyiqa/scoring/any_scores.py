@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, nearest
 from ..files.journal import is_journal
-from ..opinions.score_table import PATH_COLUMNS, find_column, read_rows
-from .result_files import format_of, read_results
+from ..opinions.csv_files import PATH_COLUMNS, find_column, read_rows
+from .result_reading import format_of, read_results
 from .rows import FIELDS, METRIC
 
 if TYPE_CHECKING:
@@ -107,9 +107,7 @@ def read_any_scores(
     import pandas
 
     whole = pandas.DataFrame(rows)
-    name = find_column(
-        path, list(whole.columns), key, PATH_COLUMNS, "path", say=ScoresError, option="--key (gate), --columns (rank)"
-    )
+    name = find_column(path, list(whole.columns), key, PATH_COLUMNS, "path", say=ScoresError, option=option)
     names = pandas.Index(whole[name].map(str), name="path", dtype=object)
     if columns is None:
         numbers = [c for c in whole if c != name and str(c).lower().strip() not in _NO_SCORES and _is_number(whole[c])]

@@ -1,4 +1,4 @@
-"""Result files on disk: rows are appended as they come, and whatever ends a run, the next one can go on from there.
+"""Writing result files: rows are appended as they come, and whatever ends a run, the next one can go on from there.
 
 While a run lasts, its rows are in a journal beside the file, ``NAME.part.jsonl``, each whole and with a checksum. At
 the end they become plain rows, and ``NAME.provenance.json`` says how they were made, with the file's hash; in parquet,
@@ -8,56 +8,27 @@ the file's own metadata does. Files of the first version, which grew in place, a
 from __future__ import annotations
 
 import contextlib
-import csv
-import hashlib
-import io
 import json
 import logging
-import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
-from ..arguments import checked
 from ..files.hashes import hash_file
-from ..files.journal import Journal, is_journal, read_journal
+from ..files.journal import Journal, read_journal
 from ..files.locking import locked
 from ..files.writing import check_output, replacing, write_bytes, write_text
-from .rows import AlignedText, Csv, Header, Jsonl, Layout, ResultsError, Row, read_parquet, write_parquet
+from .result_reading import FORMATS as FORMATS  # this and the next two are called by this module's name, too
+from .result_reading import format_of as format_of
+from .result_reading import read_any, reading
+from .result_reading import read_results as read_results
+from .rows import AlignedText, Csv, Header, Jsonl, ResultsError, Row, RowLayout, write_parquet
 
-FORMATS = ("table", "csv", "jsonl", "parquet")
-_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "table"}
 _LEFT_OUT_SHOWN = 3  # of the rows that a warning names
 
 logger = logging.getLogger("clipiqa_pyiqa")
-
-
-def format_of(path: Path) -> str:
-    """The format that a file's suffix means."""
-    try:
-        return _SUFFIXES[path.suffix.lower()]
-    except KeyError:
-        known = ", ".join(_SUFFIXES)
-        raise ResultsError(f"the suffix of {str(path)!r} names no format: use one of {known}, or --format.") from None
-
-
-@checked
-def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
-    """Read a csv, jsonl or parquet file that ``clipiqa score`` wrote, or what is left of an interrupted run.
-
-    Of a copy without its ``NAME.provenance.json``, the header's provenance is empty.
-
-    Raises:
-        ResultsError: It is missing, damaged, or no such file.
-    """
-    path = Path(path)
-    with _reading(path):
-        header, rows, damage = _read(path, format_of(path))
-    if damage:
-        raise ResultsError(f"{str(path)!r} is damaged ({', '.join(damage)}): --resume scores what is missing again.")
-    return header, rows
 
 
 @dataclass
@@ -115,7 +86,7 @@ class ResultWriter:
         done: Paths whose scores an earlier run left there.
     """
 
-    def __init__(self, layout: Layout, stream: IO[bytes], name: str) -> None:
+    def __init__(self, layout: RowLayout, stream: IO[bytes], name: str) -> None:
         self.done: frozenset[str] = frozenset()
         self._layout, self._stream, self._name = layout, stream, name
         self._append(layout.head())
@@ -233,7 +204,7 @@ def _shards_of(name: str) -> Iterator[str]:
         end = name.rfind("::", 0, end)
 
 
-def _layout(format: str, header: Header, paths: Collection[str]) -> Layout:
+def _layout(format: str, header: Header, paths: Collection[str]) -> RowLayout:
     if format == "table":
         return AlignedText(header, path_width=min(60, max(map(len, paths), default=0)))
     return Csv(header) if format == "csv" else Jsonl(header)
@@ -273,8 +244,8 @@ def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[R
     path = output.earlier()
     if path is None:
         return []
-    with _reading(path):
-        before, rows, damage = _read(path, "jsonl" if path == output.journal else output.format)
+    with reading(path):
+        before, rows, damage = read_any(path, "jsonl" if path == output.journal else output.format)
     if not before.provenance:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, as {output.provenance.name!r} is not beside it, which says how its "
@@ -321,47 +292,3 @@ def _check_same(path: Path, before: Header, now: Header) -> None:
             f"{str(path)!r} cannot be resumed, as its scores were made another way: {'; '.join(differences)}; "
             "use the earlier options, or another --out."
         )
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turns any way in which a result file can be unreadable into a sentence."""
-    try:
-        yield
-    except ResultsError:
-        raise
-    except OSError as error:
-        raise ResultsError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-        raise ResultsError(
-            f"{str(path)!r} is not a result file of clipiqa score, or it is damaged ({error})."
-        ) from error
-
-
-def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
-    """The header and rows of a file, and the names of what is damaged in it, if it is a journal."""
-    if format == "parquet":
-        return *read_parquet(path), []
-    if is_journal(path):
-        damage: list[str] = []
-        records = read_journal(path, damage)
-        head = next(records, {})["head"]
-        header = Header(tuple(head["columns"]), head["provenance"])
-        return header, [Row.from_dict(record, header.columns) for record in records], damage
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]  # without a last line that a kill has torn, in the first version
-    lines = (line.decode() for line in io.BytesIO(whole))
-    header, rows = (Csv if format == "csv" else Jsonl).read(lines)
-    if not header.provenance and (said := _provenance_of(path)) is not None:
-        if said["sha256"] != hashlib.sha256(content).hexdigest():
-            raise ValueError(f"it is not as it was written: its SHA-256 is not that in {path.name}.provenance.json")
-        header = Header(tuple(said["columns"]), said["provenance"])
-    return header, list(rows), []
-
-
-def _provenance_of(path: Path) -> Mapping[str, Any] | None:
-    try:
-        text = path.with_name(f"{path.name}.provenance.json").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    return json.loads(text)

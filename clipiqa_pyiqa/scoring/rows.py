@@ -120,7 +120,7 @@ def frame_csv(frame: pandas.DataFrame) -> str:
     return "".join(map(csv_line, [(frame.index.name, *frame.columns), *named]))
 
 
-class Layout(Protocol):
+class RowLayout(Protocol):
     """How a header and rows are written as text; every text ends with a line break."""
 
     def head(self) -> str: ...

@@ -23,7 +23,8 @@ from ..images.shards import Shard, find_shards
 from ..images.sources import ImageSource, sources_of
 from ..prompts.pairs import Columns, PromptPair, Prompts, described, parse_columns
 from .map_columns import described_map, scores_with_map, with_map_columns
-from .result_files import Named, Output, ResultWriter, format_of, open_results
+from .result_files import Named, Output, ResultWriter, open_results
+from .result_reading import format_of
 from .rows import Header, Row, printable
 
 Item = TypeVar("Item")

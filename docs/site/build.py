@@ -11,13 +11,13 @@ import argparse
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import browser_page
 import gallery
+from sphinx.cmd.build import main as sphinx
 
 import clipiqa_pyiqa
 
@@ -69,14 +69,12 @@ def main() -> int:
             gallery.build(source)
         index = source / "index.md"
         index.write_text(index.read_text(encoding="utf-8") + menu(source), encoding="utf-8")
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", SITE, source, out]
-        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path})
+        code = sphinx(["-W", "--keep-going", "-q", "-b", "html", "-c", str(SITE), str(source), str(out)])
     shutil.rmtree(out / ".doctrees", ignore_errors=True)
     repair(out)
-    if done.returncode == 0:
+    if code == 0:
         print(f"python -m http.server -d {out}")
-    return done.returncode
+    return code
 
 
 def copy_pages(source: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from forked import Forked
 from PIL import Image
 
 from clipiqa_pyiqa.bench import process, rows, subject, table
@@ -223,12 +225,25 @@ class TestSides:
         assert not path.exists()
 
 
+@pytest.fixture
+def quickly(forked: Forked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is forked; that it starts as a fresh one, too, test_creation shows."""
+
+    def run(command: list[str], **_: object) -> SimpleNamespace:
+        *_, module, task = command
+        code = f"import runpy, sys\nsys.argv[1:] = [{task!r}]\nrunpy.run_module({module!r}, run_name='__main__')"
+        job = forked.run([], tmp_path, code=code)
+        return SimpleNamespace(returncode=job.code, stdout=job.out, stderr=job.err)
+
+    monkeypatch.setattr(process.subprocess, "run", run)
+
+
 class TestProcess:
     def test_subject_survives_the_way_into_another_process(self):
         side = Subject("ours", "/a b/ü.pt", quick_gelu=False, precision="bf16", device="cuda:1")
         assert Subject.from_json(side.to_json()) == side
 
-    def test_peak_grows_with_the_image_and_leaves_the_model_out(self, archive):
+    def test_peak_grows_with_the_image_and_leaves_the_model_out(self, archive, quickly):
         ours = Subject("ours", str(archive))
         small, large = (process.peak_memory("score", ours, (1, 3, side, side), 1) for side in (64, 768))
         assert small < 60e6 < 90e6 < large < 400e6  # 150 MB of weights are in neither; 768² alone is 7 MB of pixels
@@ -237,7 +252,7 @@ class TestProcess:
         create, first_score = process.creation_seconds(Subject("ours", str(archive)), 1)
         assert 0 < create < 60 and 0 < first_score < 60
 
-    def test_a_process_that_fails_says_why(self, tmp_path):
+    def test_a_process_that_fails_says_why(self, tmp_path, quickly):
         missing = Subject("ours", str(tmp_path / "none.pt"))
         with pytest.raises(process.NotMeasured, match=r"its process failed: .*none\.pt.* does not exist"):
             process.creation_seconds(missing, 1)

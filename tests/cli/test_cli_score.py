@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from forked import Forked
 from PIL import Image
 from standin import Brightness
 
@@ -24,9 +25,10 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.images.sources import find_inputs
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
-from clipiqa_pyiqa.scoring.result_files import read_results
+from clipiqa_pyiqa.scoring.result_reading import read_results
 
 DATA = Path(__file__).parents[1] / "data"
+STANDIN = {"STANDIN": "1"}
 
 
 def image(path: Path, grey: int = 128, size: tuple[int, int] = (40, 40)) -> str:
@@ -246,11 +248,10 @@ class TestFailures:
         err = capfd.readouterr().err
         assert err.startswith("clipiqa score: error: ") and option[1] in err
 
-    def test_standard_output_on_a_full_disk(self, folder: Path) -> None:
-        with open("/dev/full", "wb") as full:
-            ran = subprocess.run(standin(folder), stdout=full, stderr=subprocess.PIPE, text=True)
-        assert ran.returncode == 2
-        assert ran.stderr.strip().endswith("cannot write to standard output: No space left on device; what was written before is kept.")  # noqa: E501 # fmt: skip
+    def test_standard_output_on_a_full_disk(self, forked: Forked, folder: Path, tmp_path: Path) -> None:
+        ran = forked.run(["score", folder], tmp_path, out="full", variables=STANDIN)
+        assert ran.code == 2
+        assert ran.err.strip().endswith("cannot write to standard output: No space left on device; what was written before is kept.")  # noqa: E501 # fmt: skip
 
 
 class TestResume:
@@ -283,12 +284,8 @@ class TestResume:
         assert "precision was fp32 and is now bf16" in clipiqa(folder, "--out", out, "--resume").err
 
 
-def standin(*arguments: str | Path) -> list[str]:
-    return [sys.executable, str(Path(__file__).parents[1] / "helpers/standin.py"), "score", *map(str, arguments)]
-
-
 class TestRealProcesses:
-    """Each of these starts Python and torch, so there are few."""
+    """Forked ones, but for one that starts Python and torch as a user's does."""
 
     @pytest.fixture
     def many(self, tmp_path: Path) -> Path:
@@ -297,25 +294,21 @@ class TestRealProcesses:
         return tmp_path / "many"
 
     @pytest.fixture
-    def broken_off(self, many: Path) -> Callable[..., SimpleNamespace]:
+    def broken_off(self, forked: Forked, many: Path) -> Callable[..., SimpleNamespace]:
         """Starts a run that hangs in the middle, sends it a signal there, and returns its exit code and messages."""
 
         def run(out: Path, number: signal.Signals) -> SimpleNamespace:
             journal = out.with_name(out.name + ".part.jsonl")
-            process = subprocess.Popen(
-                standin(many, "--out", out, "--batch-size", "4", "--resume"),
-                env={**os.environ, "STANDIN_STALL": "100"},
-                stderr=subprocess.PIPE,
-                text=True,
-            )
+            arguments = ["score", many, "--out", out, "--batch-size", "4", "--resume"]
+            job = forked.start(arguments, out.parent, variables=STANDIN | {"STANDIN_STALL": "100"})
             deadline = time.monotonic() + 120
             while not journal.exists() or journal.read_bytes().count(b"\n") < 60:
-                assert process.poll() is None and time.monotonic() < deadline
+                assert not job.ended and time.monotonic() < deadline
                 time.sleep(0.01)
-            process.send_signal(number)
-            _, err = process.communicate(timeout=60)
-            assert "Traceback" not in err
-            return SimpleNamespace(code=process.returncode, err=err, journal=journal)
+            job.kill(number)
+            job.wait()
+            assert "Traceback" not in job.err
+            return SimpleNamespace(code=job.code, err=job.err, journal=journal)
 
         return run
 
@@ -348,9 +341,8 @@ class TestRealProcesses:
         self.finish(many, out, clipiqa)
 
     def test_a_reader_that_stops_gets_no_message(self, many: Path) -> None:
-        process = subprocess.Popen(
-            standin(many, "--format", "csv"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        command = [sys.executable, Path(__file__).parents[1] / "helpers/standin.py", "score", many, "--format", "csv"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline().startswith("path,quality,")
         process.stdout.close()

@@ -55,9 +55,11 @@ def photo_like(height: int, width: int, seed: int = 0) -> Tensor:
     return (smooth + 0.05 * torch.randn(1, 3, height, width, generator=generator)).clamp(0, 1)
 
 
-def real_photos(shared: Path) -> list[Path]:
-    """Every tenth photo, and the odd sizes taken in the wild."""
-    return [*sorted((shared / "data/photos").glob("*.jpg"))[::10], *sorted((shared / "data/in_the_wild").glob("*"))]
+@pytest.fixture(scope="module")
+def real_photos(shared: Path, request: pytest.FixtureRequest) -> list[tuple[Path, int | None]]:
+    """Three photos and the longer side to which they are shrunk; the long form has every tenth, and all of the wild."""
+    found = [*sorted((shared / "data/photos").glob("*.jpg"))[::10], *sorted((shared / "data/in_the_wild").glob("*"))]
+    return [(path, None) for path in found] if request.config.getoption("long") else [(p, 640) for p in found[::3]]
 
 
 @pytest.mark.parametrize("pos_embedding", [False, True])
@@ -73,9 +75,9 @@ def test_features_and_scores(metric, reference, size, pos_embedding):
         torch.testing.assert_close(ours(x), expected, atol=SCORE_TOLERANCE, rtol=0)
 
 
-def test_real_photos(metric, reference, shared):
-    for path in real_photos(shared):
-        x = read_image(path).pixels[None] / 255
+def test_real_photos(metric, reference, real_photos):
+    for path, side in real_photos:
+        x = read_image(path, max_side=side).pixels[None] / 255
         with torch.no_grad():
             torch.testing.assert_close(
                 metric.encode_image(x),
@@ -93,9 +95,9 @@ def test_gradient_in_float64(metric, reference64, pos_embedding):
         _assert_same_gradient_in_float64(metric64, reference64, photo_like(*size).double(), pos_embedding)
 
 
-def test_gradient_of_real_photos_in_float64(metric, reference64, shared):
-    for path in real_photos(shared)[:2]:
-        x = read_image(path, max_side=256).pixels[None].double() / 255
+def test_gradient_of_real_photos_in_float64(metric, reference64, real_photos):
+    for path, side in real_photos[:2]:
+        x = read_image(path, max_side=160 if side else 256).pixels[None].double() / 255
         _assert_same_gradient_in_float64(metric, reference64, x, False)
 
 

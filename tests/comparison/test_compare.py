@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,7 @@ import pandas
 import pyiqa
 import pytest
 import torch
+from forked import Forked
 from graded import BEST, graded_data_set
 from PIL import Image, ImageFile
 from pyiqa.data import build_dataset
@@ -357,33 +359,29 @@ class TestResuming:
         found = compare({"m": Spread()}, str(photo.parent), out=tmp_path / "o", resume=True).data_sets[0]
         assert not found.skipped and len(found.scores) == 2
 
-    def test_a_killed_process_loses_a_second_of_work_at_most(self, tmp_path: Path) -> None:
+    def test_a_killed_process_loses_a_second_of_work_at_most(self, forked: Forked, tmp_path: Path) -> None:
         for number in range(60):
             Image.new("RGB", (40, 40), (number, 0, 0)).save(tmp_path / f"{number:02}.png")
-        script = tmp_path / "run.py"
-        script.write_text(
-            textwrap.dedent(
-                """
-                import sys, time
-                from clipiqa_pyiqa.comparison import compare
+        code = textwrap.dedent(
+            """
+            import os, time
+            from clipiqa_pyiqa.comparison import compare
 
-                def slow(x):
-                    time.sleep(0.1)
-                    print("scored", flush=True)
-                    return x.mean()
+            def slow(x):
+                time.sleep(0.1)
+                os.write(scored, b"x")
+                return x.mean()
 
-                compare({"slow": slow}, sys.argv[1], out=sys.argv[2], batch_size=2)
-                """
-            )
+            scored = os.open("scored", os.O_WRONLY | os.O_CREAT)
+            compare({"slow": slow}, os.getcwd(), out="out", batch_size=2)
+            """
         )
-        command = [sys.executable, str(script), str(tmp_path), str(tmp_path / "out")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            for _ in range(25):
-                assert process.stdout.readline() == "scored\n"
-            killed = time.monotonic()
-            process.send_signal(signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL and time.monotonic() - killed < 5
+        job = forked.start([], tmp_path, code=code)
+        while not (tmp_path / "scored").exists() or (tmp_path / "scored").stat().st_size < 25:
+            assert not job.ended
+            time.sleep(0.01)
+        job.kill(signal.SIGKILL)
+        assert job.wait() == -signal.SIGKILL
         assert not (tmp_path / "out" / "scores" / f"{tmp_path.name}.parquet").exists()
         calls = []
 
@@ -499,7 +497,10 @@ class TestTeam:
         assert main(["compare", "-m", "entropy", "-d", str(BUNDLED), "--out", str(tmp_path), "-q"]) == 2
         assert capsys.readouterr().err == ""  # the leading process speaks for all
 
-    def test_two_processes_give_the_numbers_of_one(self, graded: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    @pytest.mark.parametrize("torchrun", [False, pytest.param(True, marks=pytest.mark.long)])
+    def test_two_processes_give_the_numbers_of_one(
+        self, graded: tuple[Path, dict[str, Any]], forked: Forked, tmp_path: Path, torchrun: bool
+    ) -> None:
         root, options = graded
         config = tmp_path / "config.yml"
         import yaml
@@ -509,30 +510,36 @@ class TestTeam:
         torn = root / "graded" / "images" / "canyon-wren_jpeg_3.png"
         whole = torn.read_bytes()
         torn.write_bytes(whole[:3000])
-        arguments = ["-m", "clipiqa_pyiqa", "compare", "-c", str(config), "--data-root", str(root), "--no-report"]
+        arguments = ["compare", "-c", str(config), "--data-root", str(root), "--no-report"]
         arguments += ["--batch-size", "4", "--format", "csv", "--bootstrap", "50", "--out"]
-        team = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        # Both in fresh processes of one thread, as torchrun gives each: the last digits of fp32 depend on it.
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        try:
-            one, two = (
-                subprocess.run(
-                    [sys.executable, *launcher, *arguments, str(tmp_path / name)],
-                    capture_output=True,
-                    text=True,
-                    env=environment,
+        try:  # all in processes of one thread, as torchrun has them: the last digits of fp32 depend on it
+            one = forked.run([*arguments, "one"], tmp_path)
+            if torchrun:
+                command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+                ran = subprocess.run(
+                    [*command, "clipiqa_pyiqa", *arguments, "two"], cwd=tmp_path, capture_output=True, text=True
                 )
-                for name, launcher in (("one", []), ("two", team))
-            )
+                code, out, err = ran.returncode, ran.stdout, ran.stderr
+            else:
+                with socket.socket() as free:
+                    free.bind(("127.0.0.1", 0))
+                    said = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+                others = [
+                    forked.start([*arguments, "two"], tmp_path, out=f"out{rank}", err=f"err{rank}",
+                                 variables=said | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+                    for rank in range(2)
+                ]  # fmt: skip
+                assert [other.wait() for other in others] == [1, 0] and others[1].out == ""
+                code, out, err = others[0].code, others[0].out, others[0].err
         finally:
             torn.write_bytes(whole)
-        assert (one.returncode, two.returncode) == (1, 1), one.stderr + two.stderr  # as one image was left out
+        assert (one.code, code) == (1, 1), one.err + err  # as one image was left out
         found = [pandas.read_parquet(tmp_path / name / "scores" / "graded.parquet") for name in ("one", "two")]
         pandas.testing.assert_frame_equal(*found, check_exact=True)
         assert len(found[0]) == 41
         tables = [pandas.read_csv(tmp_path / name / "comparison.csv", comment="#") for name in ("one", "two")]
         pandas.testing.assert_frame_equal(*(table.drop(columns="seconds per image") for table in tables))
-        assert two.stdout == (tmp_path / "two" / "comparison.csv").read_text()
+        assert out == (tmp_path / "two" / "comparison.csv").read_text()
 
 
 def pixels(path: str) -> torch.Tensor:

@@ -1,7 +1,9 @@
 """Every block of code in the README and in docs/ runs as it stands, or says in a comment before it why it is not run.
 
-A block runs in a folder of its own that holds what the pages speak of (``photos/``, ``photo.jpg``, ``scores.csv``, …),
-offline, with seeded stand-ins for CLIP's weights. ``<!-- not run: REASON -->`` before a block excuses it.
+A block runs in a process and a folder of its own that holds what the pages speak of (``photos/``, ``photo.jpg``,
+``scores.csv``, …), offline, with seeded stand-ins for CLIP's weights. The processes are forked from one that has
+imported torch already, and so is the ``clipiqa`` that shells find. ``<!-- not run: REASON -->`` before a block excuses
+it.
 """
 
 from __future__ import annotations
@@ -9,13 +11,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
+from forked import Forked
 from PIL import Image
 from safetensors.torch import save_file
 from shard_makers import save_tar
@@ -71,19 +74,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environment(seeded_weights) -> dict[str, str]:
-    return {
-        **os.environ,
-        "CLIPIQA_WEIGHTS_DIR": str(seeded_weights("RN50").parent),
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(ROOT),
-    }
-
-
-def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def variables(seeded_weights: Callable[[str], Path]) -> dict[str, str]:
+    return {"CLIPIQA_WEIGHTS_DIR": str(seeded_weights("RN50").parent), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
 
 
 def test_every_kind_of_block_is_known() -> None:
@@ -95,22 +87,23 @@ def test_every_kind_of_block_is_known() -> None:
 
 
 @pytest.mark.parametrize("block", of("python"))
-def test_python(block: Block, folder: Path, environment: dict[str, str]) -> None:
+def test_python(block: Block, folder: Path, variables: dict[str, str], forked: Forked) -> None:
     for framework in FRAMEWORKS:
         if re.search(rf"^(import|from) {framework}\b", block.code, re.M) and find_spec(framework) is None:
             pytest.skip(f"{framework} is not installed")
     yamls = [other.code for other in BLOCKS if other.page == block.page and other.language == "yaml"]
     if yamls:
         (folder / "train.yml").write_text(yamls[0])
-    out = run([sys.executable, "-c", block.code], folder, environment)
-    assert out.strip() or "print(" not in block.code, "the block shows nothing"
+    done = forked.run([], folder, code=block.code, variables=variables)
+    assert done.code == 0, done.out + done.err
+    assert done.out.strip() or "print(" not in block.code, "the block shows nothing"
 
 
 @pytest.mark.parametrize("block", of("sh", "bash"))
-def test_shell(block: Block, folder: Path, environment: dict[str, str]) -> None:
-    bin = folder / "bin"
-    bin.mkdir()
-    (bin / "clipiqa").write_text(f'#!/bin/sh\nexec {sys.executable} -m clipiqa_pyiqa "$@"\n')
-    (bin / "clipiqa").chmod(0o755)
-    path = f"{bin}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    run(["bash", "-euc", block.code], folder, {**environment, "PATH": path})
+def test_shell(block: Block, folder: Path, variables: dict[str, str], forked: Forked) -> None:
+    (folder / "bin").mkdir()
+    forked.command(folder / "bin")
+    variables["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "-euc", block.code]
+    done = subprocess.run(command, cwd=folder, env=os.environ | variables, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import seeded_compact
 import torch
 from PIL import Image
 
@@ -61,6 +62,15 @@ def mini(exported_mini: OnnxFile) -> Path:
     assert file.runtime == onnxruntime.__version__ and 0 <= file.difference < CLOSE
     assert file.columns[:2] == ("quality", "sharpness") and file.size == file.path.stat().st_size
     return file.path
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compact checkpoint with a few blocks, one of each kind that mini has."""
+    stages = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (1, 5, 2, 6, 40), (1, 3, 2, 6, 80), (1, 5, 2, 6, 320))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seeded_compact, "STAGES", stages)
+        return seeded_compact.save_compact(tmp_path_factory.mktemp("small") / "mini.safetensors")
 
 
 class TestMini:
@@ -135,8 +145,8 @@ class TestOtherMetrics:
             for ours, theirs in zip(expected, run(file.path, x), strict=True):
                 torch.testing.assert_close(theirs, ours, rtol=0, atol=CLOSE)
 
-    def test_learned_prompts(self, compact, tmp_path, capsys):
-        options = {"backbone": "mini", "clip_weights": compact, "quick_gelu": True}
+    def test_learned_prompts(self, small, tmp_path, capsys):
+        options = {"backbone": "mini", "clip_weights": small, "quick_gelu": True}
         metric = CLIPIQA("clipiqa+", pretrained=False, **options).eval()
         with pytest.raises(PromptError, match="no learned prompts"):
             export_onnx(metric, tmp_path / "x.onnx")
@@ -146,16 +156,16 @@ class TestOtherMetrics:
                 metric.prompt_learner.ctx.shape, generator=torch.Generator().manual_seed(0)
             )
         save_prompt_file(metric.prompt_learner, learned, {"backbone": "mini", "pos_embedding": "none"})
-        weights = ["--clip-weights", str(compact), "--quick-gelu"]
+        weights = ["--clip-weights", str(small), "--quick-gelu"]
         assert main(["export", str(path), "--learned-prompts", str(learned), *weights, "--opset", "20"]) == 0
         assert "learned; " in capsys.readouterr().out and onnx.load(path).opset_import[0].version == 20
         x = photos(3, 97, 131)
         with torch.no_grad():
             torch.testing.assert_close(run(path, x)[0], metric(x), rtol=0, atol=CLOSE)
 
-    def test_head(self, compact, tmp_path):
+    def test_head(self, small, tmp_path):
         """A cache on the statistics of the stages, with bounds, on a scale of its own: all that a head can have."""
-        options = {"backbone": "mini", "clip_weights": compact, "quick_gelu": True}
+        options = {"backbone": "mini", "clip_weights": small, "quick_gelu": True}
         metric = CLIPIQA("clipiqa+", pretrained=False, aggregate=None, **options).eval()
         metric.prompt_learner, metric.head = None, seeded_head(metric)
         with pytest.raises(CLIPIQAError, match="scores whole images"):

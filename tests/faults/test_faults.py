@@ -236,7 +236,8 @@ def test_damage_to_feature_stores(tmp_path: Path, kind: str) -> None:
     from metrics import FakeMetric
     from PIL import Image
 
-    from clipiqa_pyiqa.learning.feature_store import WHOLE, FeatureStore, View
+    from clipiqa_pyiqa.learning.feature_store import FeatureStore
+    from clipiqa_pyiqa.learning.views import WHOLE, View
 
     paths, views = [tmp_path / f"{n}.png" for n in range(12)], [(WHOLE, View(flip=True))] * 12
     for n, path in enumerate(paths):

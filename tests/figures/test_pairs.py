@@ -16,7 +16,7 @@ from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.figures.experiment import records
-from clipiqa_pyiqa.figures.image_pairs import ImagePairs, PairingError, join_pairs, match_pairs, score_pairs
+from clipiqa_pyiqa.figures.image_pairs import ImagePairs, PairingError, join_pairs, match_pairs, pairs
 
 
 class TestMatching:
@@ -134,15 +134,14 @@ def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_pa
         save_grey(tmp_path / f"high/{n}.png", level + 51)
     save_corrupt(tmp_path / "high/1.png")
     metric = Brightness()
-    found = score_pairs(metric, match_pairs(tmp_path / "low", tmp_path / "high"), ["brightness", "happy"])
+    found = pairs(metric, tmp_path / "low", tmp_path / "high", ["brightness", "happy"])
     assert sum(batch[0] for batch in metric.batches) == 5
     assert list(found.frame.index) == ["0", "2"] and found.left_out == ("1",)
     np.testing.assert_allclose(found.differences("brightness"), 0.2, atol=1e-6)
     np.testing.assert_allclose(found.differences("happy"), 0.1, atol=1e-6)
     assert found.failure_sheet("happy") is None
-    pairs = ImagePairs({"1": match_pairs(tmp_path / "low", tmp_path / "high").files["1"]})
     with pytest.raises(PairingError, match=r"nothing to compare: .*1\.png' is truncated or damaged"):
-        score_pairs(metric, pairs)
+        pairs(metric, f"{tmp_path}/low/1*", f"{tmp_path}/high/1*")
 
 
 class TestCommand:

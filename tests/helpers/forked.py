@@ -6,15 +6,24 @@
 
 A standard stream is the name of a file in the folder, ``'full'`` (a disk), ``'closed'`` (as by ``>&-``) or ``'left'``,
 a pipe that nobody reads any more. Images are scored by the stand-in metric where ``STANDIN=1`` is in the variables.
+
+``jobs.start(code=…)`` runs lines of Python in place of a command, ``jobs.call`` functions of a test's module, and
+``jobs.command(folder)`` puts a ``clipiqa`` there for shells, which is forked likewise. ``Forked(bare=True)`` is for
+code that imports us itself, or pyiqa, or open_clip.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import pickle
+import selectors
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +32,17 @@ from typing import Any, NoReturn
 
 
 class Forked:
-    """A process that has imported what the commands import, and forks."""
+    """A process that has imported what the commands import, or what that builds upon if ``bare``, and forks."""
 
-    def __init__(self) -> None:
+    def __init__(self, bare: bool = False) -> None:
+        self._folder = tempfile.TemporaryDirectory()  # a socket's path must be short
+        self._socket = f"{self._folder.name}/s"
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, self._socket, "bare" if bare else ""],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},  # which are read when it imports
         )
 
     def start(
@@ -35,13 +50,15 @@ class Forked:
         arguments: Sequence[object],
         folder: Path,
         *,
+        code: str | None = None,
         out: str = "stdout",
         err: str = "stderr",
         stdin: str = "",
         variables: Mapping[str, str] | None = None,
     ) -> Job:
-        """Begin a command in a folder."""
+        """Begin a command in a folder; or ``code``, with these arguments."""
         said = {"argv": list(map(str, arguments)), "folder": str(folder), "variables": dict(variables or {})}
+        said["code"] = code
         return Job(self, self.ask({**said, "streams": [stdin, out, err]}), folder, out, err)
 
     def run(self, arguments: Sequence[object], folder: Path, **options: Any) -> Job:
@@ -50,6 +67,26 @@ class Forked:
         job.wait()
         return job
 
+    def call(self, function: Callable[..., object], *each: Sequence[object], folder: Path) -> list[int]:
+        """Exit codes of calls of a function at the top of a module, all at once, with their arguments."""
+        path = Path(inspect.getfile(function))
+        jobs = [
+            self.start(
+                [], folder, out=f"out{number}", err=f"err{number}", code=f"import pickle\nfrom runpy import run_path\n"
+                f"run_path({str(path)!r})[{function.__name__!r}](*pickle.loads({pickle.dumps(arguments)!r}))",
+            )
+            for number, arguments in enumerate(each)
+        ]  # fmt: skip
+        codes = [job.wait() for job in jobs]
+        print(*(job.err for job in jobs))  # which pytest shows where a test fails
+        return codes
+
+    def command(self, folder: Path) -> None:
+        """Put the command ``clipiqa`` into a folder."""
+        path = folder / "clipiqa"
+        path.write_text(f"#!{sys.executable} -IS\n{_COMMAND.format(address=self._socket)}")
+        path.chmod(0o755)
+
     def ask(self, request: Mapping[str, Any]) -> int:
         assert self._process.stdin is not None and self._process.stdout is not None
         print(json.dumps(request), file=self._process.stdin, flush=True)
@@ -57,6 +94,7 @@ class Forked:
 
     def close(self) -> None:
         self._process.communicate()
+        self._folder.cleanup()
 
 
 @dataclass
@@ -73,6 +111,12 @@ class Job:
     def kill(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to an end, waited for or not."""
+        status = Path(f"/proc/{self.pid}/stat")
+        return self.code is not None or not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
     def wait(self) -> int:
         if self.code is None:
             self.code = self.jobs.ask({"wait": self.pid})
@@ -88,9 +132,25 @@ class Job:
         return path.read_text(errors="backslashreplace") if path.is_file() else ""
 
 
-def _connect(number: int, stream: str) -> None:
-    """Make a file descriptor what a word says."""
+_COMMAND = """
+import json, os, socket, sys
+
+server = socket.socket(socket.AF_UNIX)
+server.connect({address!r})
+socket.send_fds(server, [b"f"], [0, 1, 2])
+server.sendall(json.dumps(dict(argv=sys.argv[1:], folder=os.getcwd(), variables=dict(os.environ))).encode())
+server.shutdown(socket.SHUT_WR)
+sys.exit(int(server.recv(9)))
+"""
+"""The command as a shell starts it: a process that has its streams, folder and variables used by a forked one."""
+
+
+def _connect(number: int, stream: str | int) -> None:
+    """Make a file descriptor what a word says, or the same as another one."""
     os.close(number)
+    if isinstance(stream, int):
+        os.dup2(stream, number)
+        return
     if stream == "closed":
         return
     if stream == "left":
@@ -109,10 +169,6 @@ def _connect(number: int, stream: str) -> None:
 
 
 def _child(job: Mapping[str, Any]) -> int:
-    import standin
-
-    from clipiqa_pyiqa.cli import main
-
     os.chdir(job["folder"])
     os.environ |= job["variables"]
     for number, stream in reversed(list(enumerate(job["streams"]))):  # a closed one must not be taken by the next
@@ -125,6 +181,13 @@ def _child(job: Mapping[str, Any]) -> int:
     if sys.stderr is not None:
         sys.stderr.reconfigure(line_buffering=True, errors="backslashreplace")
     sys.argv = ["clipiqa", *job["argv"]]
+    if job.get("code") is not None:
+        exec(compile(job["code"], "<code>", "exec"), {"__name__": "__main__"})
+        return 0
+    import standin
+
+    from clipiqa_pyiqa.cli import main
+
     return standin.main() if "STANDIN" in os.environ else main()
 
 
@@ -146,10 +209,19 @@ def _end(work: Callable[[], int]) -> NoReturn:
     os._exit(code)
 
 
-def _serve() -> None:
+def _serve(address: str, bare: bool) -> NoReturn:
     import importlib
 
-    modules = ("pandas", "pyarrow.parquet", "matplotlib.figure", "scipy.stats", "pyiqa", "tqdm", "torchvision")
+    libraries = (
+        "cv2",
+        "matplotlib.figure",
+        "pandas",
+        "pyarrow.parquet",
+        "scipy.stats",
+        "timm",
+        "torch._dynamo",
+        "tqdm",
+    )
     ours = (
         "cli.scoring.score",
         "scoring.score",
@@ -158,21 +230,58 @@ def _serve() -> None:
         "figures",
         "learning.training",
     )
-    for name in (*modules, *(f"clipiqa_pyiqa.{name}" for name in ours)):
+    more = () if bare else ("pyiqa", *(f"clipiqa_pyiqa.{name}" for name in ours))
+    for name in (*libraries, "torchvision", "transformers", *more):
         importlib.import_module(name)
-    importlib.import_module("clipiqa_pyiqa.prompts.pairs").parse_prompts("quality")  # reads CLIP's vocabulary
+    if not bare:
+        importlib.import_module("clipiqa_pyiqa.prompts.pairs").parse_prompts("quality")  # reads CLIP's vocabulary
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background of a shell
     answers = os.fdopen(os.dup(1), "w")
     requests = os.fdopen(os.dup(0), "r")
-    while line := requests.readline():
-        request = json.loads(line)
-        if "wait" in request:
-            answer = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
-        elif not (answer := os.fork()):
-            answers.close()
-            requests.close()
-            _end(lambda request=request: _child(request))
-        print(answer, file=answers, flush=True)
+    commands = socket.socket(socket.AF_UNIX)
+    commands.bind(address)
+    commands.listen()
+
+    def fork(work: Callable[[], int]) -> int:
+        if pid := os.fork():
+            return pid
+        for file in (answers, requests, commands):
+            file.close()
+        _end(work)
+
+    waiting = selectors.DefaultSelector()
+    for source in (requests, commands):
+        waiting.register(source, selectors.EVENT_READ)
+    while True:
+        for key, _ in waiting.select():
+            if key.fileobj is commands:
+                connection, _ = commands.accept()
+                fork(lambda connection=connection: _served(connection))
+                connection.close()
+            elif not (line := requests.readline()):
+                os._exit(0)  # taking torch apart takes seconds
+            else:
+                request = json.loads(line)
+                if "wait" in request:
+                    answer = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
+                else:
+                    answer = fork(lambda request=request: _child(request))
+                print(answer, file=answers, flush=True)
+
+
+def _served(connection: socket.socket) -> int:
+    """Do for a shell what its command says, in one more process, and tell it the exit code."""
+    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+    said = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    if not (pid := os.fork()):
+        connection.close()
+        _end(lambda: _child({**json.loads(said), "streams": streams}))
+    for stream in streams:
+        os.close(stream)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    connection.sendall(str(code if code >= 0 else 128 - code).encode())
+    return 0
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1], sys.argv[2] == "bare")

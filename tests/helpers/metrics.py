@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 
 from clipiqa_pyiqa import CLIPIQA
 
@@ -18,6 +20,20 @@ def learned(weights: Path, context: dict | None = None, seed: int = 0, **options
     with torch.no_grad():
         metric.prompt_learner.ctx.add_(torch.randn(metric.prompt_learner.ctx.shape, generator=generator) * 0.02)
     return metric
+
+
+@dataclass
+class Scored(Dataset):
+    """The scores of images, worked out by whoever asks."""
+
+    metric: CLIPIQA
+    images: list[Tensor]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.metric(self.images[index])
 
 
 DIM = 192

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import sqlite3
@@ -15,7 +14,8 @@ from photos import BUNDLED, distorted_photos
 from torch import Tensor
 
 from clipiqa_pyiqa import ImageError
-from clipiqa_pyiqa.learning.feature_store import WHOLE, FeatureError, FeatureStore, View
+from clipiqa_pyiqa.learning.feature_store import FeatureError, FeatureStore
+from clipiqa_pyiqa.learning.views import WHOLE, View
 
 VIEWS = (WHOLE, View(flip=True), View((32, 0.5, 0.99)))
 
@@ -147,18 +147,10 @@ def _fill(paths: list[Path], folder: Path) -> None:
     filled(FakeMetric(), folder, paths)
 
 
-def test_kill_for_real_and_several_processes_at_once(photos, tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    dying = spawn.Process(target=_kill_while_filling, args=(photos, tmp_path))
-    dying.start()
-    dying.join(120)
-    assert dying.exitcode == -9
-    writers = [spawn.Process(target=_fill, args=(photos[number:], tmp_path)) for number in range(3)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(120)
-    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+def test_kill_for_real_and_several_processes_at_once(forked, photos, tmp_path):
+    assert forked.call(_kill_while_filling, (photos, tmp_path), folder=tmp_path) == [-9]
+    writers = ((photos[number:], tmp_path) for number in range(3))
+    assert forked.call(_fill, *writers, folder=tmp_path) == [0, 0, 0]
     metric = FakeMetric()
     assert torch.equal(filled(metric, tmp_path, photos), filled(FakeMetric(), tmp_path / "new", photos))
     assert metric.encoded == 0

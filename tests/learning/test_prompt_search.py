@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA, PromptError
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.clip.text import tokenize
-from clipiqa_pyiqa.learning.feature_store import WHOLE, FeatureStore
+from clipiqa_pyiqa.learning.feature_store import FeatureStore
+from clipiqa_pyiqa.learning.views import WHOLE
 from clipiqa_pyiqa.learning.word_search import SearchError, make_candidates, search
 from clipiqa_pyiqa.learning.words import TEMPLATES, known_words, read_words
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS

@@ -21,7 +21,8 @@ from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.learning.feature_store import FeatureStore, encode
+from clipiqa_pyiqa.learning.feature_store import FeatureStore
+from clipiqa_pyiqa.learning.views import encode
 from clipiqa_pyiqa.stats.correlation import srocc
 
 FLAGS = ["--epochs", "2", "--batch-size", "4", "--quick-gelu", "--quiet"]

@@ -33,10 +33,10 @@ from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.text import TextTower, tokenize
-from clipiqa_pyiqa.learning.feature_store import WHOLE, FeatureStore, View
+from clipiqa_pyiqa.learning.feature_store import FeatureStore
 from clipiqa_pyiqa.learning.recipe import PYIQA, replaced
 from clipiqa_pyiqa.learning.trainer import Trainer
-from clipiqa_pyiqa.learning.views import Views
+from clipiqa_pyiqa.learning.views import WHOLE, View, Views
 from clipiqa_pyiqa.learning.word_search import make_candidates, search
 from clipiqa_pyiqa.learning.words import TEMPLATES, known_words
 from clipiqa_pyiqa.prompts.learned import PromptLearner

@@ -6,14 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from clipiqa_pyiqa.opinions import TableError, find_score_table, read_rows, read_score_table, read_scores
 from clipiqa_pyiqa.opinions.same_photos import copies
-from clipiqa_pyiqa.opinions.score_table import (
-    TableError,
-    find_score_table,
-    read_rows,
-    read_score_table,
-    read_scores,
-)
 
 
 def written(folder: Path, text: str) -> Path:

@@ -25,11 +25,12 @@ SCORE_TOLERANCE = (
 )
 GRADIENT_TOLERANCE = 1e-4  # relative, L2: fp32 through twelve layers, with image features equal on both sides
 
-NAMES = {
-    "clipiqa+": ("RN50", False),
-    "clipiqa+_rn50_512": ("RN50", True),
-    "clipiqa+_vitL14_512": ("ViT-L/14", True),
-}
+NAMES = [
+    ("clipiqa+", "RN50", False),
+    ("clipiqa+_rn50_512", "RN50", True),
+    ("clipiqa+_vitL14_512", "ViT-B/32", True),
+    pytest.param("clipiqa+_vitL14_512", "ViT-L/14", True, marks=pytest.mark.long),
+]
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +65,16 @@ def reference_clip(seeded_weights: Callable[[str], Path]) -> Callable[[str], tor
     return functools.lru_cache(maxsize=1)(lambda name: build_model(load_file(seeded_weights(name))).float())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "backbone", "pos_embedding"), NAMES)
 @pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
-def test_parity_with_the_built_in(seeded_weights, reference_clip, monkeypatch, tmp_path, name, shared, images):
+def test_parity_with_the_built_in(
+    seeded_weights, reference_clip, monkeypatch, tmp_path, name, backbone, pos_embedding, shared, images
+):
     """Same weights, same ctx: the built-in class itself, scores and gradients with respect to ctx."""
     pytest.importorskip("clip", reason="pyiqa's built-in needs openai's clip, which needs setuptools<82")
     import pyiqa
     from pyiqa.archs import clipiqa_arch
 
-    backbone, pos_embedding = NAMES[name]
     monkeypatch.setattr(clipiqa_arch, "load", lambda name, device: reference_clip(name))
     built_in = clipiqa_arch.CLIPIQA(name, backbone, pretrained=False, pos_embedding=pos_embedding)
     weights = seeded_weights(backbone)
@@ -81,7 +83,8 @@ def test_parity_with_the_built_in(seeded_weights, reference_clip, monkeypatch, t
         ctx.shape[1:] if shared else ctx.shape, generator=torch.Generator().manual_seed(0)
     )
     torch.save({"params": built_in.state_dict()}, tmp_path / "prompts.pth")
-    options = {"clip_weights": weights, "quick_gelu": True, "pretrained_model_path": tmp_path / "prompts.pth"}
+    options = {"backbone": backbone, "clip_weights": weights, "quick_gelu": True}
+    options["pretrained_model_path"] = tmp_path / "prompts.pth"
     ours = pyiqa.create_metric(name, device="cpu", **options).net
     assert isinstance(ours, CLIPIQA)
     assert list(ours.state_dict()) == list(built_in.state_dict())

@@ -18,7 +18,8 @@ import pytest
 from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.files import writing
 from clipiqa_pyiqa.files.locking import LockedError
-from clipiqa_pyiqa.scoring.result_files import FORMATS, Output, format_of, open_results, read_results, write_to
+from clipiqa_pyiqa.scoring.result_files import Output, open_results, write_to
+from clipiqa_pyiqa.scoring.result_reading import FORMATS, format_of, read_results
 from clipiqa_pyiqa.scoring.rows import Header, ResultsError, Row, printable
 
 HEADER = Header(("quality", "Crisp photo.|Hazy, dim photo."), {"metric": "clipiqa", "weights": "openai afeb0e10"})

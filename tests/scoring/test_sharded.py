@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
@@ -18,6 +15,7 @@ import numpy as np
 import pandas
 import pyarrow
 import pytest
+from forked import Forked
 from pyarrow import parquet
 from shard_makers import header_at, picture, samples, save_parquet, save_tar
 from standin import Brightness
@@ -193,17 +191,16 @@ class TestResuming:
             done = score(f"{lake}/a/*.tar", tmp_path / "out")
         assert done.shards == 1 and done.elsewhere == 1
 
-    def test_kill(self, lake: Path, tmp_path: Path) -> None:
+    def test_kill(self, forked: Forked, lake: Path, tmp_path: Path) -> None:
         """Whatever a kill leaves, the next run makes every image's row, once."""
-        standin = Path(__file__).parents[1] / "helpers/standin.py"
-        environment = {**os.environ, "STANDIN_STALL": "3", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, str(standin), "score", f"{lake}/{{a,b}}/*.tar", "--device", "cpu", "--out"]
-        with subprocess.Popen([*command, str(tmp_path / "out")], env=environment) as process:
-            for _ in range(300):
-                if (tmp_path / "out/a/000.parquet").exists():
-                    break
-                time.sleep(0.1)
-            process.send_signal(signal.SIGKILL)
+        command = ["score", f"{lake}/{{a,b}}/*.tar", "--device", "cpu", "--out", "out"]
+        job = forked.start(command, tmp_path, variables={"STANDIN": "1", "STANDIN_STALL": "3"})
+        for _ in range(300):
+            if (tmp_path / "out/a/000.parquet").exists():
+                break
+            time.sleep(0.1)
+        job.kill(signal.SIGKILL)
+        assert job.wait() == -signal.SIGKILL
         done = score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out", prompts="quality")
         assert done.counts.images == 7 and frame(tmp_path / "out").path.is_unique
 

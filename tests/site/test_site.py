@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Forked
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "docs/site/web/node_modules/axe-core/axe.min.js"
@@ -21,13 +20,17 @@ pytest.importorskip("myst_parser", reason="clipiqa-pyiqa[docs] is not installed"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(once: Callable[..., Path], forked: Forked) -> Path:
     """The site without what takes long: its pictures and the page that scores, which have tests of their own."""
-    out = tmp_path_factory.mktemp("built") / "site"
-    command = [sys.executable, ROOT / "docs/site/build.py", "--no-page", "--no-gallery", "--out", out]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr[-3000:]
-    return out
+    build = ROOT / "docs/site/build.py"
+
+    def fill(folder: Path) -> None:
+        code = f"import sys; sys.argv = [{str(build)!r}, '--no-page', '--no-gallery', '--out', 'site']; "
+        code += f"sys.path.insert(0, {str(build.parent)!r}); import build; sys.exit(build.main())"
+        done = forked.run([], folder, code=code)
+        assert done.code == 0 and "WARNING" not in done.err, done.err[-3000:]
+
+    return once("site", fill) / "site"
 
 
 @pytest.fixture(scope="module")

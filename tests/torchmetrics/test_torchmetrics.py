@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import Forked
 from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA
@@ -171,5 +172,6 @@ def _work(rank: int, address: str) -> None:
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_are_reduced(tmp_path: Any) -> None:
-    torch.multiprocessing.spawn(_work, args=((tmp_path / "meet").as_uri(),), nprocs=2)
+def test_two_processes_are_reduced(forked: Forked, tmp_path: Any) -> None:
+    address = (tmp_path / "meet").as_uri()
+    assert forked.call(_work, (0, address), (1, address), folder=tmp_path) == [0, 0]

@@ -13,17 +13,18 @@ class Bar:
         self._bar: Any = None
         self._name = ""
 
-    def show(self, name: str, done: int, total: int) -> None:
-        """So many of a data set's images, or of another unit, are done; the name stands before the bar."""
+    def show(self, name: str, done: float, total: int) -> None:
+        """So many of a data set's images, or of another unit, are done, in part too; the name stands before the bar."""
         from tqdm import tqdm
 
         if self._bar is None or self._name != name:
             self.close()
             self._name = name
             self._bar = tqdm(
-                desc=name, total=total, unit=self._unit, initial=done, disable=True if self._hidden else None
+                desc=name, total=total, unit=self._unit, initial=int(done), disable=True if self._hidden else None
             )
-        self._bar.update(done - self._bar.n)
+        self._bar.n = int(done) if done == int(done) else round(done, 1)
+        self._bar.update(0)
 
     def close(self) -> None:
         """The data set is done."""

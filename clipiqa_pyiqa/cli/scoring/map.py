@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,28 +66,21 @@ def run(args: argparse.Namespace) -> int:
 
     if args.learned_prompts is not None and (args.prompts or args.template):
         raise CLIPIQAError("--learned-prompts is a question of its own: leave out --prompts and --template.")
-    from tqdm import tqdm
-
     from ...clip.device import find_device
     from ...maps import draw_maps
     from ..options.model import build_learned, build_metric
+    from ..options.progress import Bar
 
     prepare_pil(args.huge)
     device = find_device(args.device)
     learned = args.learned_prompts is not None
     prompts = None if learned else list(map(parse_prompt_argument, args.prompts)) or "quality"
-    shown = "{l_bar}{bar}| {n:.1f} of {total:.0f} photos [{elapsed}<{remaining}]"
-    with tqdm(total=0, bar_format=shown, disable=True if args.quiet else None) as bar:
-
-        def progress(done: float, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with Bar(hidden=args.quiet, unit="photo") as bar:
         found = draw_maps(
             lambda: build_learned(args, device) if learned else build_metric(args, None, device),
             args.paths, prompts, template=args.template, smooth=False if args.no_smooth else None,
             scale=args.scale, window=args.window, stride=args.stride, out=args.out, format=args.format,
-            html=args.html, overwrite=args.overwrite, progress=progress,
+            html=args.html, overwrite=args.overwrite, progress=partial(bar.show, "maps"),
             device=device, batch_size=args.batch_size, workers=args.workers, **image_limits(args),
         )  # fmt: skip
     if found.maps:

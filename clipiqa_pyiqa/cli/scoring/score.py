@@ -12,7 +12,8 @@ from typing import IO, TYPE_CHECKING
 
 from ...errors import CLIPIQAError, ImageError
 from ...files.names import plain_lines
-from ...scoring.result_files import FORMATS, Output, ResultWriter, format_of, write_to
+from ...scoring.result_files import Output, ResultWriter, write_to
+from ...scoring.result_reading import FORMATS, format_of
 from ..options.config import add_config
 from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
 from ..options.signals import on_interrupt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import posixpath
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 
 from ...errors import first_of
 from ..formats import image_suffixes, unreadable_suffixes
-from ..sources import FileSource, ImageSource, NoImage, images_in, nothing_in, stdin_names
+from ..sources import FileSource, ImageSource, NoImage, images_in
 from . import embeddings, parquet, tar
 from .members import LOOSE, FilesShard, Shard, ShardError
 from .patterns import expanded, has_braces
@@ -79,16 +80,6 @@ def is_shard(item: Any) -> bool:
     return isinstance(item, Shard)
 
 
-def means_shards(name: str) -> bool:
-    """Whether a name is more than :func:`~clipiqa_pyiqa.images.find_inputs` understands."""
-    return (
-        local_path(name) is None
-        or name.startswith("file://")
-        or _is_known(name)
-        or (has_braces(name) and not os.path.lexists(name))
-    )
-
-
 def find_shards(
     given: Any,
     *,
@@ -113,111 +104,135 @@ def find_shards(
     Raises:
         ShardError: A store refuses, does not answer, or its package is missing.
     """
-    finder = _Finder(Found(), tuple(keep), image_column, features)
-    if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable):
-        given = [given]
-    for item in given:
-        if not isinstance(item, str | os.PathLike):
-            finder.found.items.append(item)
-        elif (name := os.fspath(item)) == "-":
-            names = stdin_names(null_separated)
-            if not names:
-                finder.nothing("-", "the list on standard input is empty")
-            for listed in names:
-                finder.add(listed, patterns=False)
-        else:
-            finder.add(name)
-    return finder.found
+    finder = Finder(keep, image_column, features)
+    items = list(finder.items(given, null_separated))
+    return Found(items, finder.problems, finder.skipped)
 
 
-class _Finder:
-    """Adds what names stand for, each once."""
+def each_of(given: Any) -> Iterable[Any]:
+    """One or several things, as several."""
+    return [given] if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable) else given
 
-    def __init__(self, found: Found, keep: Sequence[str], image_column: str | None, features: bool) -> None:
-        self.found, self._keep, self._image_column, self._features = found, keep, image_column, features
+
+class Finder:
+    """What names stand for, each once, found one after the other; arguments as for :func:`find_shards`.
+
+    Attributes:
+        problems: What was given -> why there is nothing to score in it, as far as has been looked.
+        skipped: Suffix -> photos in folders in formats that are not read.
+    """
+
+    def __init__(self, keep: Sequence[str] = (), image_column: str | None = None, features: bool = False) -> None:
+        self.problems: dict[str, str] = {}
+        self.skipped: Counter[str] = Counter()
+        self._keep, self._image_column, self._features = tuple(keep), image_column, features
         self._seen: set[str] = set()
         self._met = 0  # files and shards, also those that were there already
 
-    def add(self, name: str, patterns: bool = True) -> None:
+    def items(self, given: Any, null_separated: bool = False) -> Iterator[Item]:
+        """Files, shards as wholes, and in its place what is none."""
+        for item in each_of(given):
+            if not isinstance(item, str | os.PathLike):
+                yield item
+            elif (name := os.fspath(item)) == "-":
+                names = _stdin_names(null_separated)
+                if not names:
+                    yield from self._nothing("-", "the list on standard input is empty")
+                for listed in names:
+                    yield from self._named(listed, patterns=False)
+            else:
+                yield from self._named(name)
+
+    def _named(self, name: str, patterns: bool = True) -> Iterator[Item]:
         before = self._met
         path = local_path(name)
         if path is None:
-            self._add_remote(name, patterns)
-        elif os.path.isdir(path):
-            self._add_folder(name, path)
+            yield from self._remote(name, patterns)
         elif os.path.lexists(path):
-            self._add_file(name)
+            yield from self._existing(name, path)
         elif patterns and has_braces(name):
-            there = [each for each in expanded(name) if os.path.lexists(str(local_path(each))) or glob.has_magic(each)]
-            if not there:
-                self.nothing(name, f"nothing matches {name!r}")
-            for each in expanded(name) if there else ():
-                self.add(each)
-            return
+            if any(os.path.lexists(str(local_path(each))) or glob.has_magic(each) for each in expanded(name)):
+                for each in expanded(name):
+                    yield from self._named(each)
+                return
         elif patterns and glob.has_magic(path):
             prefix = name[: len(name) - len(path)]
             for match in sorted(glob.glob(path, recursive=True)):
-                self.add(prefix + match, patterns=False)
-        if self._met == before and name not in self.found.problems:
-            self.nothing(name, f"nothing matches {name!r}" if path is None else nothing_in(path))
+                yield from self._existing(prefix + match, match)
+        if self._met == before:
+            if path is not None and os.path.isdir(path):
+                problem = f"the folder {path!r} holds no image files"
+            elif path is None or glob.has_magic(path) or (patterns and has_braces(name)):
+                problem = f"nothing matches {path or name!r}"
+            else:
+                problem = f"{path!r} does not exist"
+            yield from self._nothing(name, problem)
 
-    def nothing(self, name: str, problem: str) -> None:
+    def _nothing(self, name: str, problem: str) -> Iterator[Item]:
         """Note why there is nothing to score in what was given."""
-        if name not in self.found.problems:
-            self.found.problems[name] = problem
-            self.found.items.append(NoImage(name, f"{problem}."))
+        if name not in self.problems:
+            self.problems[name] = problem
+            yield NoImage(name, f"{problem}.")
 
-    def _add_folder(self, name: str, path: str) -> None:
-        """The images in a folder on disk, or else the shards in it."""
+    def _existing(self, name: str, path: str) -> Iterator[Item]:
+        """A file on disk, or the images in a folder, or else the shards in it."""
+        if not os.path.isdir(path):
+            yield from self._file(name)
+            return
         prefix = name[: len(name) - len(path)]
         if self._features:
-            self._add_features([prefix + each for each in _files_below(path)])
+            yield from self._feature_files([prefix + each for each in _files_below(path)])
             return
         unreadable: dict[str, str] = {}
-        images = [prefix + image for image in images_in(path, unreadable, self.found.skipped)]
+        before = self._met
+        for image in images_in(path, unreadable, self.skipped):
+            yield from self._file(prefix + image)
         for each, problem in unreadable.items():
-            self.nothing(prefix + each, problem)
-        others = [] if images else [prefix + each for each in _files_below(path)]
-        for each in images or _shards_among(others):
-            self._add_file(each)
+            yield from self._nothing(prefix + each, problem)
+        if self._met == before:
+            for each in _shards_among([prefix + each for each in _files_below(path)]):
+                yield from self._file(each)
 
-    def _add_remote(self, name: str, patterns: bool) -> None:
+    def _remote(self, name: str, patterns: bool) -> Iterator[Item]:
         if patterns and has_braces(name):
-            for each in self._existing(list(expanded(name)), name):
-                self.add(each)
+            there, problems = self._listed(list(expanded(name)), name)
+            for each, problem in problems.items():
+                yield from self._nothing(each, problem)
+            for each in there:
+                yield from self._named(each)
             return
         fs, path = store(name)
         kind = str(scheme(name))
         if patterns and glob.has_magic(path) and kind not in ("http", "https"):
             for match in sorted(answered(lambda: fs.glob(path), name)):
-                self._add_file(fs.unstrip_protocol(match))
+                yield from self._file(fs.unstrip_protocol(match))
             return
         if kind in ("http", "https") or _is_known(name) or posixpath.splitext(path)[1].lower() in image_suffixes():
-            self._add_file(name)  # asked for when its turn comes
+            yield from self._file(name)  # asked for when its turn comes
             return
         if not answered(lambda: fs.exists(path), name):
-            self.nothing(name, f"{name!r} does not exist")
+            yield from self._nothing(name, f"{name!r} does not exist")
             return
         if not answered(lambda: fs.isdir(path), name):
-            self._add_file(name)
+            yield from self._file(name)
             return
         files = [fs.unstrip_protocol(each) for each in sorted(answered(lambda: fs.find(path), name))]
         files = [each for each in files if not _is_hidden(each[len(name.rstrip("/")) :])]
         if self._features:
-            self._add_features(files)
+            yield from self._feature_files(files)
             return
         readable, unreadable = image_suffixes(), unreadable_suffixes()
         suffixes = [posixpath.splitext(each)[1].lower() for each in files]
         images = [each for each, suffix in zip(files, suffixes, strict=True) if suffix in readable]
-        self.found.skipped.update(suffix for suffix in suffixes if suffix in unreadable)
+        self.skipped.update(suffix for suffix in suffixes if suffix in unreadable)
         for each in images or _shards_among(files):
-            self._add_file(each)
+            yield from self._file(each)
 
-    def _existing(self, names: list[str], pattern: str) -> list[str]:
-        """Those of a pattern's names that exist, by one listing a folder; the others are problems."""
+    def _listed(self, names: list[str], pattern: str) -> tuple[list[str], dict[str, str]]:
+        """Those of a pattern's names that exist, by one listing a folder, and what is to be said of the others."""
         fs, _ = store(names[0])
         if scheme(names[0]) in ("http", "https"):  # cannot be listed
-            return names
+            return names, {}
         there, listed = [], dict[str, set[str]]()
         for name in names:
             folder = fs._parent(fs._strip_protocol(name))
@@ -225,20 +240,17 @@ class _Finder:
                 listed[folder] = set(answered(partial(_listing, fs, folder), pattern))
             if fs._strip_protocol(name) in listed[folder]:
                 there.append(name)
-        missing = set(names) - set(there)
         if not there:
-            self.nothing(pattern, f"nothing matches {pattern!r}")
-        for name in names if there else ():
-            if name in missing:
-                self.nothing(name, f"{name!r} does not exist")
-        return there
+            return [], {pattern: f"nothing matches {pattern!r}"}
+        missing = set(names) - set(there)
+        return there, {name: f"{name!r} does not exist" for name in names if name in missing}
 
-    def _add_features(self, files: list[str]) -> None:
+    def _feature_files(self, files: list[str]) -> Iterator[Item]:
         for shard in embeddings.pair(files, self._keep):
             if self._is_new(shard.name):
-                self.found.items.append(shard)
+                yield shard
 
-    def _add_file(self, name: str) -> None:
+    def _file(self, name: str) -> Iterator[Item]:
         if not self._is_new(name):
             return
         lower = name.lower()
@@ -247,16 +259,16 @@ class _Finder:
                 raise ShardError(
                     f"{name!r} is no file of features: --embeddings takes .npy, .npz, and folders of these."
                 )
-            self.found.items += embeddings.pair([name], self._keep)
+            yield from embeddings.pair([name], self._keep)
         elif lower.endswith(tar.SUFFIXES):
-            self.found.items.append(tar.TarShard(name, self._keep))
+            yield tar.TarShard(name, self._keep)
         elif lower.endswith(parquet.SUFFIXES):
-            self.found.items.append(parquet.ParquetShard(name, self._keep, self._image_column))
+            yield parquet.ParquetShard(name, self._keep, self._image_column)
         elif lower.endswith(embeddings.SUFFIXES):
-            self.found.items.append(embeddings.EmbeddingsShard(name))  # which says what to do
+            yield embeddings.EmbeddingsShard(name)  # which says what to do
         else:
             path = local_path(name)
-            self.found.items.append(StoreSource(name) if path is None else FileSource(path))
+            yield StoreSource(name) if path is None else FileSource(path)
 
     def _is_new(self, name: str) -> bool:
         path = local_path(name)
@@ -265,6 +277,11 @@ class _Finder:
         self._seen.add(identity)
         self._met += 1
         return new
+
+
+def _stdin_names(null_separated: bool) -> list[str]:
+    names = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
+    return [os.fsdecode(name.rstrip(b"\r")) for name in names if name.strip()]
 
 
 def _listing(fs: Any, folder: str) -> list[str]:
