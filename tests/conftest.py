@@ -20,6 +20,16 @@ from seeded import save_seeded
 from seeded_compact import save_compact
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="tests/faults: twenty times the trials, for hours")
+
+
+@pytest.fixture(scope="session")
+def times(request: pytest.FixtureRequest) -> int:
+    """How many times the trials of the short form tests of faults make."""
+    return 20 if request.config.getoption("long") else 1
+
+
 @pytest.fixture(autouse=True)
 def own_log_level() -> Iterator[None]:
     """A command sets how much is said for its process; the next test starts as a fresh process would."""
