@@ -16,6 +16,7 @@ from types import ModuleType
 from ..errors import CLIPIQAError
 from ..files.names import plain_lines
 from .options.config import Parser
+from .options.model import memory_limited
 from .options.signals import last_words, sigterm_as_interrupt
 from .options.streams import standard_streams
 
@@ -100,7 +101,8 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     if getattr(args, "config_file", None):
         commands[args.command].take_defaults(args)
         vars(args).update(vars(_parsed(parser, commands, argv)))
-    return command_module(args.command).run(args)
+    with memory_limited(getattr(args, "memory", None)):
+        return command_module(args.command).run(args)
 
 
 def _parsed(parser: Parser, commands: Mapping[str, Parser], argv: Sequence[str]) -> argparse.Namespace:

@@ -20,6 +20,7 @@ from ..arguments import check_path
 from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..files.names import printable
 from ..files.yaml import check_keys
+from ..images.memory import set_aside
 from ..images.reader import check_limits, read_image, strict_decoding
 from ..images.sources import find_inputs
 from ..opinions.score_table import read_scores, seeded_split
@@ -281,6 +282,8 @@ def _pyiqa_pixels(dataset: Any, index: int) -> Tensor:
     path = str(dataset.paths_mos[index][1 if _has_references(dataset) else 0])
     try:
         with strict_decoding:
+            with Image.open(path) as file:
+                set_aside(path, file.width, file.height)
             if not _has_references(dataset):
                 return dataset[index]["img"]
             with Image.open(path) as file:
@@ -288,6 +291,8 @@ def _pyiqa_pixels(dataset: Any, index: int) -> Tensor:
             return dataset.common_trans(dataset.paired_trans([image, image])[0])
     except FileNotFoundError as error:
         raise ImageError(f"{path!r} does not exist.") from error
+    except ImageError:
+        raise
     except Exception as error:  # on damaged files PIL raises almost anything
         said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise ImageError(f"{path!r} is truncated or damaged: {said}.") from error

@@ -11,20 +11,23 @@ import argparse
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import socket
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
+from hostile_yaml import HOSTILE
 from PIL import Image
 from test_hostile_text import UNSAFE
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import COMMANDS, _parsers, command_module, main
+from clipiqa_pyiqa.comparison.specification import CONFIG_KEYS
 from clipiqa_pyiqa.images.memory import limit_memory
 
 MINI = ("-b", "mini", "--device", "cpu")
@@ -68,8 +71,8 @@ NAMES = (
     *("", " ", "-", "--", "=", "\x1b[2J\x07", "\u202egpj.exe", "a\rb\nc", "n" * 300, "n/" * 3000, "~"),
     *("~nobody-here/x", "no/such/file", "photos", "photos/0.png", "scores.csv", "socket", "device", "loop"),
     *("empty", "full", "new.csv/x", "s3://", "file:///etc/passwd", "http://127.0.0.1:9/x.pt", "{0..999999999}.tar"),
-    *("[", "**", "|", "a|b", "{}", "a=b", "entropy:", "entropy:=", "x=entropy:a=[[[", os.fsdecode(b"latin\xe9"), "\ud800", "%s%n"),
-    *("9" * 5000, "a\0b"),
+    *("[", "**", "|", "a|b", "{}", "a=b", "entropy:", "entropy:=", "x=entropy:a=[[[", os.fsdecode(b"latin\xe9")),
+    *("\ud800", "%s%n", "9" * 5000, "a\0b"),
 )  # fmt: skip
 
 
@@ -112,7 +115,7 @@ def options() -> dict[str, list[argparse.Action]]:
     return {name: [a for a in parser._actions if a.dest != "help"] for name, parser in commands.items()}
 
 
-def state(folder: Path) -> dict[str, tuple[object, ...]]:
+def state(folder: Path) -> dict[str, tuple[int, ...]]:
     """Every file, and what would be another one if it was changed."""
     found = {}
     for place, folders, names in os.walk(folder):
@@ -160,12 +163,13 @@ class Trials:
     def __init__(self, world: Path, capfd: pytest.CaptureFixture[str]) -> None:
         self.world, self.capfd = world, capfd
         self.before = state(world)
+        self.content = {path: Path(path).read_bytes() for path, said in self.before.items() if stat.S_ISREG(said[0])}
         self.outcomes: Counter[str] = Counter()
         self.wrong: dict[str, list[str]] = {}
         signal.signal(signal.SIGALRM, stop)
 
-    def attempt(self, argv: list[str], nonsense: bool = False, may: tuple[str, ...] = ()) -> int | None:
-        """Run one; ``may`` are files that it was asked to replace."""
+    def attempt(self, argv: list[str], nonsense: bool = False, may: Collection[str] = (), note: str = "") -> int | None:
+        """Run one; ``may`` are files that it was asked to replace, ``note`` is what else it was given."""
         (self.world / "new").mkdir(exist_ok=True)
         said, code = "", None
         try:
@@ -204,10 +208,12 @@ class Trials:
         for path in sorted(after.keys() - self.before.keys(), reverse=True):
             with contextlib.suppress(OSError):
                 shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
-        if changed:  # go on with what is there now
-            self.before = state(self.world)
+        for path, content in self.content.items():
+            if after.get(path) != self.before[path]:
+                Path(path).write_bytes(content)
+                self.before[path] = state(Path(path).parent)[path]
         if said:
-            self.wrong.setdefault(f"{argv[0] if argv else ''}: {said}", argv)
+            self.wrong.setdefault(f"{argv[0] if argv else ''}: {said}", [*argv, note])
         self.outcomes[{0: "done", 1: "done in part"}.get(code or 0, "refused") if code is not None else "wrong"] += 1
         return code
 
@@ -250,9 +256,10 @@ def test_odd_values(trials: Trials, mini: CLIPIQA, times: int) -> None:
     trials.end("odd values")
 
 
-INPUTS = ("photos/0.png", "better/1.png", "scores.csv", "base.csv", "new.csv", "votes.csv", "pairs.txt")
+FILES = ("photos/0.png", "better/1.png", "scores.csv", "base.csv", "new.csv", "votes.csv", "pairs.txt", "empty")
+READ_NO_PHOTOS = ("demo", "export", "gate", "prompts", "weights", "bench")
 PLACES = (
-    *INPUTS,
+    *FILES,
     "photos",
     "fifo",
     "socket",
@@ -268,7 +275,7 @@ PLACES = (
 
 @pytest.mark.parametrize("more", [(), ("--overwrite",), ("--resume",)], ids=str)
 def test_odd_outputs(trials: Trials, mini: CLIPIQA, times: int, more: tuple[str, ...]) -> None:
-    """``--out`` of every command at what is there already, with links to it: inputs and files of others stay."""
+    """``--out`` of every command at what is there already: inputs stay, and files of others unless told otherwise."""
     generator, known = random.Random(12), options()
     for command, actions in known.items():
         names = ("out", "download_to", "page", "copy_to", "move_to", "link_to", "write_shards", "path")
@@ -279,10 +286,101 @@ def test_odd_outputs(trials: Trials, mini: CLIPIQA, times: int, more: tuple[str,
         for out in outs:
             places = PLACES if times > 1 else generator.sample(PLACES, 1 if command in SLOW else 4)
             for place in places:
-                may = ("empty",) if more == ("--overwrite",) else ()
+                may = set(FILES) - set(GOOD[command]) if more == ("--overwrite",) else set()
+                if command not in READ_NO_PHOTOS:
+                    may -= {"photos/0.png", "better/1.png"}
                 given = [*GOOD[command], *more]
                 given = [*given, out, place] if out else [place, *given[1:]]
                 argv = [*command.split(), *given, *(["--best", "2"] if out.endswith("-to") else [])]
-                may = tuple(str(trials.world / name) for name in may)
-                trials.attempt(argv, may=may)
+                trials.attempt(argv, may={str(trials.world / name) for name in may})
     trials.end(f"odd outputs {' '.join(more)}")
+
+
+ODD_YAML = (
+    *(
+        "[[[a]]]",
+        "{a: b}",
+        "{1: [2]}",
+        "[]",
+        "{}",
+        "2026-01-01",
+        ".nan",
+        "-.inf",
+        "1e400",
+        "!!binary YQ==",
+        "!!set {a}",
+    ),
+    *("''", '"a\\0b"', '"\\x1b[2J\\u202e"', "n" * 300, "n/" * 3000, "1" + "0" * 40, "-1", "0", "1.5", "yes", "0x10"),
+    *(
+        "12:30:45",
+        "~x/y",
+        "'~nobody-here/x'",
+        "photos",
+        "photos/0.png",
+        "loop",
+        "socket",
+        "[photos, {a: [b]}]",
+        "'a|b'",
+    ),
+    *(
+        "!!pairs [a: 1]",
+        "!!omap [a: 1]",
+        "'--'",
+        "'='",
+        "[1, 2, 3]",
+        "[null]",
+        "https://127.0.0.1:9/x.pt",
+        "- a\n  - b",
+    ),
+)
+TRAINING = """\
+name: x
+manual_seed: 1
+datasets:
+  train: {name: x, dataroot_target: photos, meta_info_file: scores.csv, split_index: split, mos_range: [0, 5],
+    lower_better: false, augment: {hflip: true, random_crop: 32}, batch_size_per_gpu: 2}
+network: {type: CLIPIQA, model_type: clipiqa+, backbone: mini, pretrained: false, pos_embedding: false,
+  context: {n_ctx: 2, shared: true, init: random}}
+train: {optim: {type: SGD, lr: 0.002}, scheduler: {type: CosineAnnealingLR, T_max: 2, eta_min: 0}, total_epoch: 1,
+  warmup_iter: -1, mos_loss_opt: {type: MSELoss, loss_weight: 1.0}}
+"""
+
+
+def configured(known: dict[str, list[argparse.Action]]) -> dict[str, tuple[str, list[str]]]:
+    """Command -> its option of configurations, and the keys in one."""
+    found = {}
+    for command, actions in known.items():
+        for action in actions:
+            if action.dest in ("config", "config_file"):
+                keys = [other.dest for other in actions if other.option_strings and other is not action]
+                found[command] = action.option_strings[-1], keys
+    found["compare"] = found["compare"][0], list(CONFIG_KEYS)
+    return found
+
+
+def test_hostile_configurations(trials: Trials) -> None:
+    """Bombs of aliases, depth and digits through every command that takes a configuration."""
+    for command, (option, _) in configured(options()).items():
+        for text, _ in HOSTILE.values():
+            (trials.world / "new").mkdir(exist_ok=True)
+            (trials.world / "new/c.yml").write_text(text)
+            assert trials.attempt([*command.split(), *GOOD[command], option, "new/c.yml"]) == 2
+    trials.end("hostile configurations")
+
+
+def test_odd_configurations(trials: Trials, mini: CLIPIQA, times: int) -> None:
+    generator, known = random.Random(int(os.environ.get("CLIPIQA_SEED", "13"))), configured(options())
+    for _ in range(60 * times):
+        command = generator.choice(list(known))
+        option, keys = known[command]
+        value = generator.choice(ODD_YAML)
+        if command == "train":
+            spans = [match.span(1) for match in re.finditer(r": ([^{\s][^,}\]\n]*)", TRAINING)]
+            start, end = generator.choice(spans)
+            text = f"{TRAINING[:start]}{value}{TRAINING[end:]}"
+        else:
+            text = f"{generator.choice(keys)}: {value}\n"
+        (trials.world / "new").mkdir(exist_ok=True)
+        (trials.world / "new/c.yml").write_text(text, errors="surrogatepass")
+        trials.attempt([*command.split(), *GOOD[command], option, "new/c.yml"], note=text)
+    trials.end("odd configurations")
