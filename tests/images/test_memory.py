@@ -175,13 +175,13 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three PNGs of 18 kB, black, of 12,000 × 12,000 pixels and more."""
+    """Five PNGs of 18 kB, black, of 12,000 × 12,000 pixels and more."""
     folder = tmp_path_factory.mktemp("large")
     (folder / "low").mkdir()
-    for number in range(3):
+    for number in range(5):
         Image.new("1", (12_000, 12_000 + number)).save(folder / f"low/{number}.png")
     shutil.copytree(folder / "low", folder / "high")
-    rows = [f"low/{number}.png,{number},{split}\n" for number, split in enumerate(("train", "train", "val"))]
+    rows = [f"low/{number}.png,{number},{split}\n" for number, split in enumerate(("train", "train", "train", "val", "val"))]
     (folder / "scores.csv").write_text("image,mos,split\n" + "".join(rows))
     return folder
 
@@ -196,6 +196,7 @@ def test_every_command_that_decodes_is_bounded(
 ) -> None:
     """What would take 1.3 GB is not decoded where 1 GB is allowed, and the command does not end with 0."""
     monkeypatch.chdir(large)
+    Image.init()  # which draws a picture
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("it was decoded"))
     code = main([*COMMANDS[command], "--memory", "1G"])
     if command == "rank --page":  # a photo without a thumbnail is shown by its name
