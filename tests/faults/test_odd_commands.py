@@ -12,6 +12,7 @@ import contextlib
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -52,6 +53,7 @@ GOOD: dict[str, tuple[str, ...]] = {  # a command line of each command that work
     "agreement": ("votes.csv", *MINI),
     "bench": ("--seeded-weights", "--only", "no row is called so"),
 }
+MOST_BYTES = 5 << 30  # that command lines about a few small pictures may take
 SLOW = ("demo", "export", "train")  # seconds each: tried less often
 NUMBERS = (
     "nan",
@@ -171,6 +173,7 @@ class Trials:
     def attempt(self, argv: list[str], nonsense: bool = False, may: Collection[str] = (), note: str = "") -> int | None:
         """Run one; ``may`` are files that it was asked to replace, ``note`` is what else it was given."""
         (self.world / "new").mkdir(exist_ok=True)
+        self.world.with_name("last").write_text(repr([argv, note]))  # if it ends the whole process
         said, code = "", None
         try:
             signal.alarm(120)  # a guard against what never ends, no limit on speed
@@ -223,13 +226,17 @@ class Trials:
 
 
 @pytest.fixture
-def trials(world: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Trials:
+def trials(world: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Trials]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(world / "new/cache"))
     monkeypatch.setenv("HOME", str(world / "new/home"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for name in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"):  # nothing is asked of anybody
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    return Trials(world, capfd)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + MOST_BYTES, before[1]))
+    yield Trials(world, capfd)
+    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @pytest.fixture(scope="module")
