@@ -181,7 +181,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(5):
         Image.new("1", (12_000, 12_000 + number)).save(folder / f"low/{number}.png")
     shutil.copytree(folder / "low", folder / "high")
-    rows = [f"low/{number}.png,{number},{split}\n" for number, split in enumerate(("train", "train", "train", "val", "val"))]
+    rows = [
+        f"low/{number}.png,{number},{split}\n" for number, split in enumerate(("train", "train", "train", "val", "val"))
+    ]
     (folder / "scores.csv").write_text("image,mos,split\n" + "".join(rows))
     return folder
 
