@@ -107,10 +107,10 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
 
         check_path("a data set", target)
         path = Path(target).expanduser()
-        pattern = glob.has_magic(str(path)) and not path.exists()
-        if str(target) in get_dataset_info() or not (path.suffix.lower() == ".csv" or path.exists() or pattern):
+        pattern = glob.has_magic(str(path)) and not os.path.exists(path)
+        if str(target) in get_dataset_info() or not (path.suffix.lower() == ".csv" or os.path.exists(path) or pattern):
             return _pyiqa_set(label or str(target), str(target), options, data_root)
-        is_folder = path.is_dir() or pattern
+        is_folder = os.path.isdir(path) or pattern
         options["folder" if is_folder else "csv"] = path
         label = label or printable(path.resolve().name if is_folder else path.stem)
     for key in ("csv", "folder", "root"):
@@ -148,7 +148,7 @@ def _folder_set(label: str, options: dict[str, Any]) -> DataSet:
     folder = Path(options["folder"]).expanduser()
     found = find_inputs([str(folder)])
     if not found.paths:
-        missing = not folder.exists() and not glob.has_magic(str(folder))
+        missing = not os.path.exists(folder) and not glob.has_magic(str(folder))
         raise CompareError(f"the folder {str(folder)!r} is missing." if missing else f"{found.problem}.")
     paths = [os.path.abspath(path) for path in found.paths]
     return _ours(label, paths, None, options)
@@ -235,7 +235,7 @@ def _under(path: str, data_root: str | Path | None) -> Path:
 
 def _check_there(label: str, name: str, options: Mapping[str, Any]) -> None:
     table, images = Path(options["meta_info_file"]), Path(options["dataroot_target"])
-    missing = [str(path) for path in (table, images) if not path.exists()]
+    missing = [str(path) for path in (table, images) if not os.path.exists(path)]
     if not missing:
         return
     how = (

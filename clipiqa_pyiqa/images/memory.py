@@ -8,6 +8,7 @@ until it is handed out. An image that would need more than there is in all is re
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import threading
 from collections import deque
@@ -21,6 +22,7 @@ DECODING = 9
 
 SHARE = 0.5  # of the machine's memory that decoding may take
 _UNKNOWN = 8 << 30  # bytes, where a system does not say how much it has
+_LARGE = 64 << 20  # bytes that are worth the milliseconds of returning them
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _limit: list[int] = []  # what was set
 VARIABLE = "CLIPIQA_MEMORY"
@@ -130,6 +132,8 @@ class Ticket:
 
     def keep(self, size: int) -> None:
         """Keep so many bytes from now on: what is decoded, or nothing once it was handed out."""
+        if self.size - size >= _LARGE:
+            _give_back()
         self._budget._set(self, size)
 
     def __enter__(self) -> Ticket:
@@ -142,6 +146,12 @@ class Ticket:
         _own.ticket = None
         if kind is not None or not self.size:
             self.keep(0)
+
+
+def _give_back() -> None:
+    """Return what was freed to the system: glibc would keep PIL's blocks, in each thread its own, beside our count."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library, or Windows
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def set_aside(name: str, width: int, height: int) -> None:

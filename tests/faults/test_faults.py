@@ -196,7 +196,7 @@ def test_damage_to_learned_prompts(tmp_path: Path, suffix: str, times: int) -> N
     import torch
     from safetensors.torch import save_file
 
-    from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, _sum, read_prompt_file
+    from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, content_sum, read_prompt_file
 
     path = tmp_path / f"prompts.{suffix}"
     generator = torch.Generator().manual_seed(0)
@@ -205,7 +205,7 @@ def test_damage_to_learned_prompts(tmp_path: Path, suffix: str, times: int) -> N
         torch.save({"params": tensors}, path)
     else:
         said = {"format": FORMAT, "backbone": "RN50"}
-        save_file(tensors, path, {**said, "sha256": _sum(tensors, said)})
+        save_file(tensors, path, {**said, "sha256": content_sum(tensors, said)})
 
     def read() -> object:
         file = read_prompt_file(path)

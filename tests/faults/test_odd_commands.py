@@ -176,7 +176,7 @@ class Trials:
         self.world.with_name("last").write_text(repr([argv, note]))  # if it ends the whole process
         said, code = "", None
         try:
-            signal.alarm(120)  # a guard against what never ends, no limit on speed
+            signal.alarm(600)  # a guard against what never ends, no limit on speed
             code = main(argv)
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else None
@@ -197,7 +197,7 @@ class Trials:
             said = "a traceback was printed"
         if not said and (found := UNSAFE.search((out + err).replace("\r\x1b", "").replace("\r", ""))):
             said = f"{found[0]!r} reached the terminal"
-        if not said and code and not err:
+        if not said and code and not err + out:
             said = f"{code}, and nothing is said"
         if not said and nonsense and code == 0:
             said = "0 for nonsense"

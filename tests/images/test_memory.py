@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -206,3 +208,27 @@ def test_every_command_that_decodes_is_bounded(
         return
     assert code in (1, 2)
     assert "pixels, which take about 1.3 GB to decode" in capsys.readouterr().err + caplog.text
+
+
+PEAK = """
+import resource, sys
+from clipiqa_pyiqa.images import limit_memory, prefetch, read_image
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+limit_memory(int(sys.argv[1]))
+before = peak()
+for path, image in prefetch(read_image, sys.argv[2:], workers=4):
+    assert image.shape == (3, 4000, 4000), image
+    del image
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks of memory are told in another unit elsewhere")
+def test_the_process_stays_within_it(tmp_path: Path) -> None:
+    """Also what the C library would keep for itself of pictures that are gone."""
+    path = tmp_path / "large.png"
+    Image.new("RGBA", (4000, 4000), (9, 9, 9, 99)).save(path)
+    limit, picture = 160_000_000, 3 * 4000 * 4000
+    command = [sys.executable, "-c", PEAK, str(limit), *[str(path)] * 6]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < limit + 2 * picture  # the receiver's, and a little of everything

@@ -1,9 +1,9 @@
-"""What all that makes `score` trustworthy costs it, with mini: python tests/measure/result_files.py PHOTOS [COUNT [PAIRS]]
+"""What all checks cost `score` with mini: python tests/measure/result_files.py PHOTOS [COUNT PAIRS]
 
 In turns in one process, so that the start does not count, as ratios of processor time (user and system, all threads):
 
 - whole: `score --out` as it is;
-- unchecked: the same without JPEG's check (PIL decodes) and without the budget of memory, rows appended to a bare CSV, as
+- unchecked: without JPEG's check (PIL decodes) and the budget of memory, rows appended to a bare CSV, as
   the first version did;
 - unchecked JPEGs: as it is, but for JPEG's check.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,12 +72,15 @@ class Parser(argparse.ArgumentParser):
         """The value of a word; a leading ``~`` in what names files is expanded, and what can name none is refused."""
         if action.type is Path or str(action.metavar) in _PATHS:
             try:
-                if str(action.metavar) not in _PATTERNS:
+                if action.type is Path or str(action.metavar) not in _PATTERNS:
                     check_path((action.option_strings or [action.dest])[-1], arg_string)
                 arg_string = os.path.expanduser(arg_string)
             except OptionError as error:
                 raise argparse.ArgumentError(action, str(error)) from error
-        return super()._get_value(action, arg_string)
+        value = super()._get_value(action, arg_string)
+        if action.type is float and not math.isfinite(value):
+            raise argparse.ArgumentError(action, f"expected a finite number, but {arg_string!r} came")
+        return value
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """End with a sentence about arguments that this command does not have, and where they belong."""
