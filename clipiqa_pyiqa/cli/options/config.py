@@ -134,7 +134,9 @@ class Parser(argparse.ArgumentParser):
 
     def _typed(self, option: argparse.Action, text: Any, what: str) -> Any:
         try:
-            return self._get_value(option, text)
+            value = self._get_value(option, text)
+            self._check_value(option, value)
+            return value
         except argparse.ArgumentError as error:
             self.error(f"{what}: {error.message}")
 
