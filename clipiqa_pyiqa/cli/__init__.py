@@ -86,6 +86,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
         argv[:2] = [" ".join(argv[:2])]
     parser, commands = _parsers(COMMANDS)
     if argv[:1] and argv[0] in commands:
+        args.command = argv[0]  # for messages about what cannot be parsed
         command_module(argv[0]).configure(commands[argv[0]])
     vars(args).update(vars(_parsed(parser, commands, argv)))
     if args.print_completion:

@@ -71,12 +71,9 @@ class Parser(argparse.ArgumentParser):
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         """The value of a word; a leading ``~`` in what names files is expanded, and what can name none is refused."""
         if action.type is Path or str(action.metavar) in _PATHS:
-            try:
-                if action.type is Path or str(action.metavar) not in _PATTERNS:
-                    check_path((action.option_strings or [action.dest])[-1], arg_string)
-                arg_string = os.path.expanduser(arg_string)
-            except OptionError as error:
-                raise argparse.ArgumentError(action, str(error)) from error
+            if action.type is Path or str(action.metavar) not in _PATTERNS:
+                check_path((action.option_strings or [action.dest])[-1], arg_string)
+            arg_string = os.path.expanduser(arg_string)
         value = super()._get_value(action, arg_string)
         if action.type is float and not math.isfinite(value):
             raise argparse.ArgumentError(action, f"expected a finite number, but {arg_string!r} came")
@@ -137,6 +134,8 @@ class Parser(argparse.ArgumentParser):
             value = self._get_value(option, text)
             self._check_value(option, value)
             return value
+        except OptionError as error:
+            raise CLIPIQAError(f"{what}: {error}") from error
         except argparse.ArgumentError as error:
             self.error(f"{what}: {error.message}")
 
