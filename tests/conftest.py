@@ -37,6 +37,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="a larger form: --long"))
 
 
+@pytest.fixture(scope="session")
+def times(request: pytest.FixtureRequest) -> int:
+    """How many times the trials of the short form tests of faults make."""
+    return 20 if request.config.getoption("long") else 1
+
+
 @pytest.fixture(autouse=True)
 def own_log_level() -> Iterator[None]:
     """A command sets how much is said for its process; the next test starts as a fresh process would."""

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from ..errors import CLIPIQAError, ImageError
 from ..files.writing import replacing
 from ..images.batches import prefetch
+from ..images.memory import set_aside
 from ..report.contact_sheet import thumbnail
 
 SIDE = 220  # pixels
@@ -78,6 +79,7 @@ def _small(path: str) -> Image.Image:
     with Image.open(path) as image:
         if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
             image.draft("RGB", (2 * SIDE, 2 * SIDE))
+            set_aside(path, image.width, image.height)
             upright = ImageOps.exif_transpose(image).convert("RGB")
             upright.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
             return upright

@@ -16,6 +16,7 @@ from types import ModuleType
 from ..errors import CLIPIQAError
 from ..files.names import plain_lines
 from .options.config import Parser
+from .options.model import memory_limited
 from .options.signals import last_words, sigterm_as_interrupt
 from .options.streams import standard_streams
 
@@ -85,6 +86,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
         argv[:2] = [" ".join(argv[:2])]
     parser, commands = _parsers(COMMANDS)
     if argv[:1] and argv[0] in commands:
+        args.command = argv[0]  # for messages about what cannot be parsed
         command_module(argv[0]).configure(commands[argv[0]])
     vars(args).update(vars(_parsed(parser, commands, argv)))
     if args.print_completion:
@@ -100,7 +102,8 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     if getattr(args, "config_file", None):
         commands[args.command].take_defaults(args)
         vars(args).update(vars(_parsed(parser, commands, argv)))
-    return command_module(args.command).run(args)
+    with memory_limited(getattr(args, "memory", None)):
+        return command_module(args.command).run(args)
 
 
 def _parsed(parser: Parser, commands: Mapping[str, Parser], argv: Sequence[str]) -> argparse.Namespace:

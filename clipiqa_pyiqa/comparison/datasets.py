@@ -20,6 +20,7 @@ from ..arguments import check_path
 from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..files.names import printable
 from ..files.yaml import check_keys
+from ..images.memory import set_aside
 from ..images.reader import check_limits, read_image, strict_decoding
 from ..images.sources import find_inputs
 from ..opinions.csv_files import read_scores
@@ -107,10 +108,10 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
 
         check_path("a data set", target)
         path = Path(target).expanduser()
-        pattern = glob.has_magic(str(path)) and not path.exists()
-        if str(target) in get_dataset_info() or not (path.suffix.lower() == ".csv" or path.exists() or pattern):
+        pattern = glob.has_magic(str(path)) and not os.path.exists(path)
+        if str(target) in get_dataset_info() or not (path.suffix.lower() == ".csv" or os.path.exists(path) or pattern):
             return _pyiqa_set(label or str(target), str(target), options, data_root)
-        is_folder = path.is_dir() or pattern
+        is_folder = os.path.isdir(path) or pattern
         options["folder" if is_folder else "csv"] = path
         label = label or printable(path.resolve().name if is_folder else path.stem)
     for key in ("csv", "folder", "root"):
@@ -148,7 +149,7 @@ def _folder_set(label: str, options: dict[str, Any]) -> DataSet:
     folder = Path(options["folder"]).expanduser()
     found = find_inputs([str(folder)])
     if not found.paths:
-        missing = not folder.exists() and not glob.has_magic(str(folder))
+        missing = not os.path.exists(folder) and not glob.has_magic(str(folder))
         raise CompareError(f"the folder {str(folder)!r} is missing." if missing else f"{found.problem}.")
     paths = [os.path.abspath(path) for path in found.paths]
     return _ours(label, paths, None, options)
@@ -235,7 +236,7 @@ def _under(path: str, data_root: str | Path | None) -> Path:
 
 def _check_there(label: str, name: str, options: Mapping[str, Any]) -> None:
     table, images = Path(options["meta_info_file"]), Path(options["dataroot_target"])
-    missing = [str(path) for path in (table, images) if not path.exists()]
+    missing = [str(path) for path in (table, images) if not os.path.exists(path)]
     if not missing:
         return
     how = (
@@ -282,6 +283,8 @@ def _pyiqa_pixels(dataset: Any, index: int) -> Tensor:
     path = str(dataset.paths_mos[index][1 if _has_references(dataset) else 0])
     try:
         with strict_decoding:
+            with Image.open(path) as file:
+                set_aside(path, file.width, file.height)
             if not _has_references(dataset):
                 return dataset[index]["img"]
             with Image.open(path) as file:
@@ -289,6 +292,8 @@ def _pyiqa_pixels(dataset: Any, index: int) -> Tensor:
             return dataset.common_trans(dataset.paired_trans([image, image])[0])
     except FileNotFoundError as error:
         raise ImageError(f"{path!r} does not exist.") from error
+    except ImageError:
+        raise
     except Exception as error:  # on damaged files PIL raises almost anything
         said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise ImageError(f"{path!r} is truncated or damaged: {said}.") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -159,7 +160,7 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
     if isinstance(net, CLIPIQA):
         return BuiltMetric(spec, score, net, net.provenance(), _our_published_name(spec, net))
     files = {key: Path(value) for key, value in spec.options.items() if isinstance(value, str | Path)}
-    hashes = {key: hash_file(path) for key, path in files.items() if path.is_file()}
+    hashes = {key: hash_file(path) for key, path in files.items() if os.path.isfile(path)}
     provenance = {**spec.shown, "pyiqa": version("pyiqa")} | ({"seed": str(seed)} if seed else {})
     provenance |= {key: f"{files[key].name} {sha256[:8]}" for key, sha256 in hashes.items()}
     known = not spec.options or (
@@ -258,7 +259,7 @@ def _local(label: str, key: str, value: Any) -> Any:
     if not key.endswith("_path") or not isinstance(value, str) or "://" in value:
         return value
     path = Path(value).expanduser()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CompareError(f"metric {label!r}: {key} is {value!r}, but there is no such file.")
     return str(path)
 
@@ -268,7 +269,7 @@ def _label(name: str, options: Mapping[str, Any]) -> str:
     told = [
         f"{key}={value if isinstance(value, str) else json.dumps(value)}"
         for key, value in options.items()
-        if not (isinstance(value, str | Path) and Path(value).exists())
+        if not (isinstance(value, str | Path) and os.path.exists(value))
     ]
     return f"{name}:{','.join(told)}" if told else name
 

@@ -16,6 +16,7 @@ from PIL import Image
 from ..clip.device import find_device
 from ..errors import CLIPIQAError, ImageError, counted, nearest
 from ..images.batches import prefetch
+from ..images.memory import set_aside
 from ..images.reader import ImageRecord, read_image
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..scoring.rows import Header, Row, printable
@@ -290,5 +291,6 @@ def _with_pictures(
 def _record(version: Version, picture: Image.Image | ImageError, seed: int) -> ImageRecord:
     if isinstance(picture, ImageError):
         raise picture
+    set_aside(version.path, picture.width, picture.height)
     pixels = torch.from_numpy(np.array(changed(version, picture, seed))).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     return ImageRecord(version.name, pixels, picture.width, picture.height, 1, False, "")

@@ -29,6 +29,13 @@ def plain_lines(text: str, longest: int = 1000) -> str:
     return "\n".join(line if len(line) <= longest else f"{line[: longest - 301]}…{line[-300:]}" for line in lines)
 
 
+def harmless(text: str) -> str:
+    """What is written to a terminal, progress bars included: nothing in it steers more than they do."""
+    if text.isprintable() or not text.strip("\x1b[A"):  # tqdm's way to the line above
+        return text
+    return "".join(c if c.isprintable() or c in "\n\r\t" else _spelt(c) for c in text)
+
+
 def _spelt(c: str) -> str:
     if 0xDC80 <= ord(c) <= 0xDCFF:  # a byte that is no UTF-8, as Python has it in names of files
         return f"\\x{ord(c) - 0xDC00:02x}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,8 @@ def shipped() -> dict[str, Path]:
 
 def _find(path: str | Path) -> Path:
     """The file of that path, or the configuration of ours of that name."""
-    found = Path(path).expanduser()
-    if found.exists() or found.suffix or len(found.parts) != 1:
+    found = Path(os.path.expanduser(path))  # which leaves ~nobody as it is
+    if os.path.exists(found) or found.suffix or len(found.parts) != 1:  # Path.exists raises for a name that is too long
         return found
     if found.name not in (known := shipped()):
         raise ConfigError(

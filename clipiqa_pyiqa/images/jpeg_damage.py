@@ -33,6 +33,7 @@ _END_OF_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _SCAN, _END, _TABLES = 0xDA, 0xD9, 0xC4
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {_TABLES, 0xC8, 0xCC}
 _SEQUENTIAL = (0xC0, 0xC1)  # Huffman-coded, a block's coefficients all in one scan
+_PROGRESSIVE = 0xC2
 _KEPT = _FRAMES | {_TABLES, 0xCC, 0xDB, 0xDD, 0xEE}  # quantisation, restart interval, Adobe's note on the colours
 
 
@@ -164,8 +165,10 @@ def _zeroed(data: bytes, segments: list[_Segment], padding: int) -> str | None:
     """Find zeros, other than padding at the end, where zero bits mean coefficients.
 
     The code of zero bits alone is that of a table's commonest symbol. If that is the end of a block, zeros can be a
-    flat area. If it is a coefficient, all of a block's would be alike, and negative: no picture has that. In
-    progressive JPEGs, which send a few coefficients at a time, one may: they are left to libjpeg.
+    flat area. If it is a coefficient, all of a block's would be alike, and negative: no picture has that. Of
+    progressive JPEGs this holds for scans that refine coefficients: there it would be all that were zero so far. In
+    their first scans libjpeg notices zeros itself, since ends of blocks come in runs there; the last bit of a block's
+    mean, which is sent without a code, may be zero anywhere.
     """
     commonest: dict[int, int] = {}
     frame = None
@@ -177,8 +180,11 @@ def _zeroed(data: bytes, segments: list[_Segment], padding: int) -> str | None:
             while len(body) > 17:
                 commonest[body[0]] = body[17]
                 body = body[17 + sum(body[1:17]) :]
-        elif marker == _SCAN and frame in _SEQUENTIAL and body and len(body) > 2 * body[0] + 4:
+        elif marker == _SCAN and body and len(body) > 2 * body[0] + 4:
             parts = body[0]
+            first_of_band, precision = body[2 * parts + 1], body[2 * parts + 3]
+            if frame not in _SEQUENTIAL and not (frame == _PROGRESSIVE and first_of_band and precision >> 4):
+                continue
             tables = [0x10 | body[2 + 2 * part] & 15 for part in range(parts)]
             coded = body[2 * parts + 4 :]
             coded = coded[: len(coded) - padding] if segment is segments[-1] else coded

@@ -8,26 +8,35 @@ until it is handed out. An image that would need more than there is in all is re
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import threading
 from collections import deque
 from pathlib import Path
 from types import TracebackType
 
-from ..errors import ImageError
+from ..errors import ImageError, OptionError, shown
 
 DECODING = 9
 """Bytes a pixel takes while it is decoded: four in PIL, three as RGB, and a part of the picture on its way."""
 
 SHARE = 0.5  # of the machine's memory that decoding may take
 _UNKNOWN = 8 << 30  # bytes, where a system does not say how much it has
+_LARGE = 64 << 20  # bytes that are worth the milliseconds of returning them
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _limit: list[int] = []  # what was set
+VARIABLE = "CLIPIQA_MEMORY"
 _own = threading.local()
 
 
 def memory_limit() -> int:
-    """Bytes that decoding may take: what was set, or half of what the machine, or its container, has."""
+    """Bytes that decoding may take: what was set, here or by ``CLIPIQA_MEMORY``, or half of what the machine has.
+
+    Raises:
+        OptionError: ``CLIPIQA_MEMORY`` is no size.
+    """
+    if not _limit and os.environ.get(VARIABLE):
+        _limit.append(parse_size(os.environ[VARIABLE], VARIABLE))
     if not _limit:
         found = []
         with contextlib.suppress(AttributeError, ValueError, OSError):
@@ -40,8 +49,26 @@ def memory_limit() -> int:
 
 
 def limit_memory(size: int | None) -> None:
-    """Set how many bytes decoding may take in this process; None goes back to half of what the machine has."""
+    """Set how many bytes decoding may take in this process; None goes back to ``CLIPIQA_MEMORY``, or half of all."""
     _limit[:] = [] if size is None else [size]
+
+
+def parse_size(text: str, what: str) -> int:
+    """A number of bytes, with K, M, G or T (powers of 1000) behind it.
+
+    Raises:
+        OptionError: It is no size from 1 MB on.
+    """
+    number, unit = text.strip().upper().removesuffix("B"), ""
+    if number[-1:] in ("K", "M", "G", "T"):
+        number, unit = number[:-1], number[-1]
+    try:
+        size = float(number) * 1000.0 ** " KMGT".index(unit or " ")
+    except (ValueError, OverflowError):
+        size = 0
+    if not 1e6 <= size < 1e18:
+        raise OptionError(f"{what} must be a size from 1M on, such as 2G or 500M, but is {shown(text)}.")
+    return int(size)
 
 
 class Budget:
@@ -105,6 +132,8 @@ class Ticket:
 
     def keep(self, size: int) -> None:
         """Keep so many bytes from now on: what is decoded, or nothing once it was handed out."""
+        if self.size - size >= _LARGE:
+            _give_back()
         self._budget._set(self, size)
 
     def __enter__(self) -> Ticket:
@@ -119,6 +148,12 @@ class Ticket:
             self.keep(0)
 
 
+def _give_back() -> None:
+    """Return what was freed to the system: glibc would keep PIL's blocks, in each thread its own, beside our count."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library, or Windows
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def set_aside(name: str, width: int, height: int) -> None:
     """Wait, in a thread that has a ticket, until an image may be decoded.
 
@@ -129,7 +164,8 @@ def set_aside(name: str, width: int, height: int) -> None:
     if size > limit:
         raise ImageError(
             f"{name!r} has {width}×{height} pixels, which take about {size / 1e9:.1f} GB to decode, and only "
-            f"{limit / 1e9:.1f} GB may be taken: allow more with --memory (clipiqa_pyiqa.images.limit_memory)."
+            f"{limit / 1e9:.1f} GB may be taken: allow more with --memory, {VARIABLE} or "
+            "clipiqa_pyiqa.images.limit_memory."
         )
     ticket = getattr(_own, "ticket", None)
     if ticket is not None:

@@ -153,6 +153,7 @@ def parse_config(options: Any) -> TrainConfig:
     network = dict(_section(_need(top, "network", "the configuration"), "network", _NETWORK))
     cached = _section(top.get("cached") or {}, "cached", ("crops",))
     network.pop("type", None)
+    _check_kind(train, "train", "warmup_iter", int, "a whole number")
     if (train.get("warmup_iter") or -1) > 0:
         raise ConfigError("warmup_iter is not supported: leave it out or set it to -1.")
     for options, title, key, kind, what in (
@@ -225,6 +226,8 @@ def changed(
     if epochs is not None and config.recipe.scheduler and "T_max" in config.recipe.scheduler:
         if not isinstance(epochs, int):
             raise ConfigError(f"epochs must be a whole number of at least 1, but is {shown(epochs)}.")
+        if not _is_number(config.recipe.scheduler["T_max"]):
+            raise ConfigError(f"T_max must be a number of epochs, but is {shown(config.recipe.scheduler['T_max'])}.")
         period = config.recipe.scheduler["T_max"] * epochs / config.recipe.epochs
         changes["scheduler"] = {**config.recipe.scheduler, "T_max": period}
     context = {"n_ctx": n_ctx, "shared": shared, "init": init}

@@ -6,6 +6,7 @@ The paper names its sensitivity to wording as its first limitation (Sec. 4.3) an
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,8 @@ _GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("Relaxing", "Pleasant", "Comfortable"), ("Stressful", "Annoying", "Disturbing")),
 )
 
+MOST_BYTES = 16 << 20  # of a list of pairs
+
 
 def known_words() -> tuple[Words, ...]:
     """Every pair of our list, each with its positive word first; what Tables 3, 4 and 6 of the paper ask is in it."""
@@ -67,7 +70,11 @@ def read_words(path: str | Path) -> tuple[Words, ...]:
         PromptError: the file cannot be read, holds no pair, or a line is none; the message names the line.
     """
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+        with open(os.path.expanduser(path), "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:  # a device has no end
+            raise PromptError(f"{str(path)!r} is no list of pairs: it has more than {MOST_BYTES >> 20} MiB.")
+        lines = content.decode("utf-8-sig").splitlines()
     except OSError as error:
         raise PromptError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

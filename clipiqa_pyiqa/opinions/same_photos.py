@@ -26,7 +26,7 @@ def copies(files: Sequence[Path]) -> list[list[int]]:
 def _size(file: Path) -> int | None:
     try:
         return file.stat().st_size
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in its name
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -118,14 +119,14 @@ def read_score_table(
                     "and reported on: put its copies into one split."
                 )
     used = [index for index, split in enumerate(splits) if split is not None]
-    missing = [str(files[index]) for index in used if not files[index].is_file()]
+    missing = [str(files[index]) for index in used if not os.path.isfile(files[index])]
     if missing and not skip_missing:
         shown = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
         raise TableError(
             f"{len(missing)} of {len(used)} images named in {path} are missing ({shown}): correct the paths or their "
             "root folder, or pass --skip-missing to train without them."
         )
-    kept = [index for index in used if files[index].is_file()]
+    kept = [index for index in used if os.path.isfile(files[index])]
     table = ScoreTable(
         name or path.stem,
         tuple(files[index] for index in kept),
@@ -179,7 +180,7 @@ def find_score_table(
         data_root: as ``root`` of :func:`known_data_set`.
         seed: as for :func:`read_score_table`, as are all other options; those that are None are left to it.
     """
-    is_file = isinstance(scores, Path) or Path(scores).suffix or Path(scores).exists()
+    is_file = isinstance(scores, Path) or Path(scores).suffix or os.path.exists(scores)
     found = {"path": scores} if is_file else known_data_set(str(scores), data_root)
     given = {name: value for name, value in options.items() if value is not None}
     return read_score_table(**{**found, **given}, seed=seed)
@@ -202,7 +203,7 @@ def known_data_set(name: str, root: str | Path = "datasets") -> dict[str, Any]:
         raise TableError(f"{name!r} is neither a CSV file nor a data set of pyiqa's: {nearest(name, sorted(known))}")
     info = known[name]
     table, images = (Path(root, *Path(info[key]).parts[1:]) for key in ("meta_info_file", "dataroot_target"))
-    if not table.is_file():
+    if not os.path.isfile(table):
         raise TableError(
             f"the table of {name!r} is not at {str(table)!r}: `pyiqa.load_dataset({name!r}, data_root={str(root)!r})` "
             "downloads it, or name the folder that holds pyiqa's meta_info."

@@ -178,7 +178,7 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
         if path.suffix == ".safetensors":
             said = {**describe(learner), **(metadata or {})}
             texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items()}
-            texts["sha256"] = _sum(tensors, texts)
+            texts["sha256"] = content_sum(tensors, texts)
             save_file(tensors, partial, texts)
         elif path.suffix in (".pth", ".pt"):
             torch.save({"params": tensors}, partial)
@@ -203,7 +203,7 @@ def describe(learner: PromptLearner) -> dict[str, str]:
     }
 
 
-def _sum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+def content_sum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     """SHA-256 in hex of all that a file of ours says."""
     said = {key: value for key, value in metadata.items() if key != "sha256"}
     shapes = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
@@ -216,7 +216,7 @@ def _sum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
 def _check_sum(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Raise if a file of ours is not as it was written; files of the first version cannot tell."""
     sum_needed = metadata.get("format") == FORMAT or "sha256" in metadata
-    if sum_needed and metadata.get("sha256") != _sum(tensors, metadata):
+    if sum_needed and metadata.get("sha256") != content_sum(tensors, metadata):
         raise PromptError(f"{path} is damaged: its checksum is not that of what it holds; copy or learn it again.")
 
 

@@ -23,6 +23,7 @@ from ..errors import PromptError
 from ..files import replacing
 from ..head import sigmoid
 from ..weights.checkpoint import first_bytes, open_checkpoint
+from .files import content_sum
 from .pairs import PromptPair
 
 FORMAT = "clipiqa-pyiqa opinion head 1"
@@ -128,7 +129,7 @@ class OpinionHead(nn.Module):
             raise PromptError(f"a head is written to a .safetensors file, but {str(path)!r} was asked for.")
         tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in _TENSORS[self.method]}
         with replacing(path) as partial:
-            save_file(tensors, partial, self.metadata)
+            save_file(tensors, partial, {**self.metadata, "sha256": content_sum(tensors, self.metadata)})
 
 
 def is_head(metadata: Mapping[str, str]) -> bool:
@@ -180,7 +181,10 @@ def load_head(path: str | Path, clip: FrozenCLIP, pos_embedding: str | None = No
             f"metric has ({weights.short}): pass clip_weights with those, or fit it again."
         )
     try:
-        head = OpinionHead(load_file(path), metadata)
+        tensors, expected = load_file(path), metadata.pop("sha256", None)  # the first heads have none
+        if expected is not None and expected != content_sum(tensors, metadata):
+            raise ValueError("its checksum is not that of what it holds")
+        head = OpinionHead(tensors, metadata)
     except (KeyError, ValueError, TypeError, SafetensorError) as error:
         raise PromptError(f"{path} is no whole head ({error!r}): fit it again.") from error
     dim = clip.checkpoint.shape("text_projection")[1]

@@ -77,7 +77,7 @@ def _pyiqas_metrics() -> Mapping[str, Mapping[str, Any]]:
 
 def is_score_file(path: str | os.PathLike[str]) -> bool:
     """Whether a path names a file of scores, by its suffix."""
-    return Path(path).suffix.lower() in SUFFIXES and not Path(path).is_dir()
+    return Path(path).suffix.lower() in SUFFIXES and not os.path.isdir(path)
 
 
 def read_any_scores(
@@ -99,7 +99,7 @@ def read_any_scores(
         ScoresError: It cannot be read, names no images, or has no such column.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ScoresError(f"{str(path)!r} is no file: name a csv, jsonl or parquet file of scores.")
     rows, provenance = _rows(path)
     if not rows:

@@ -17,7 +17,7 @@ from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
 from ..files.hashes import sha256_of
-from .download import check_pace, check_scheme
+from .download import MOST_BYTES, check_pace, check_scheme
 
 PINNED = {  # repository -> the revision that is downloaded, and the SHA-256 of its open_clip_model.safetensors
     "timm/resnet50_clip.openai": (
@@ -36,6 +36,12 @@ PINNED = {  # repository -> the revision that is downloaded, and the SHA-256 of 
         "18d0535469bb561bf468d76c1d73aa35156c922b",
         "9ce2e8a8ebfff3793d7d375ad6d3c35cb9aebf3de7ace0fc7308accab7cd207e",
     ),
+}
+SIZES = {  # repository -> bytes of that file; OpenAI's own archives, in fp16, have fewer
+    "timm/resnet50_clip.openai": 408_291_932,
+    "timm/vit_base_patch32_clip_224.openai": 605_143_284,
+    "timm/vit_base_patch16_clip_224.openai": 598_516_980,
+    "timm/vit_large_patch14_clip_224.openai": 1_710_517_724,
 }
 _TIMEOUT = 10  # seconds until a connection stands, or metadata came
 
@@ -70,13 +76,16 @@ def blob_hash(path: Path) -> str:
     return name if re.fullmatch(r"[0-9a-f]{64}", name) else ""
 
 
-def download(repository: str, names: tuple[str, ...], revision: str, sha256: str) -> tuple[Path, str]:
+def download(
+    repository: str, names: tuple[str, ...], revision: str, sha256: str, most: int = MOST_BYTES
+) -> tuple[Path, str]:
     """Download a file from the hub, or from ``HF_ENDPOINT``'s mirror, into the hub's cache.
 
     A blob that has just come and is not what it should be is removed, and asked for once more.
 
     Args:
         repository, names, revision, sha256: As for :func:`cached`.
+        most: Bytes that it may have.
 
     Returns:
         The file, and the SHA-256 that it must have.
@@ -89,7 +98,7 @@ def download(repository: str, names: tuple[str, ...], revision: str, sha256: str
         there = {path.resolve() for path, _ in cached(repository, (name,), revision, sha256)}
         for _ in range(2):
             try:
-                path = _fetched(repository, name, revision)
+                path = _fetched(repository, name, revision, most)
             except EntryNotFoundError as error:
                 # Being offline is an error of this class, too, and not one that another name would mend.
                 if number == len(names) or isinstance(error, FileNotFoundError):
@@ -119,7 +128,7 @@ def download(repository: str, names: tuple[str, ...], revision: str, sha256: str
     raise AssertionError("a file has at least one name")
 
 
-def _fetched(repository: str, name: str, revision: str) -> Path:
+def _fetched(repository: str, name: str, revision: str, most: int = MOST_BYTES) -> Path:
     """What the hub's client downloads, which would wait for ever for a trickle; given up, it ends with the process."""
     done: Future[str] = Future()
 
@@ -132,7 +141,7 @@ def _fetched(repository: str, name: str, revision: str) -> Path:
     blobs, start = Path(constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}", "blobs"), time.monotonic()
     threading.Thread(target=fetch, daemon=True, name="clipiqa-hub").start()
     while not wait([done], timeout=1).done:
-        check_pace(sum(map(_size, blobs.glob("*.incomplete"))), time.monotonic() - start)
+        check_pace(sum(map(_size, blobs.glob("*.incomplete"))), time.monotonic() - start, most)
     return Path(done.result())
 
 

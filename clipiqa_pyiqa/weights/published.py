@@ -17,7 +17,7 @@ from open_clip.pretrained import is_pretrained_cfg
 from ..errors import WeightsError, nearest
 from .architecture import BACKBONES, open_clip_name
 from .download import MOST_BYTES
-from .hub import PINNED
+from .hub import PINNED, SIZES
 
 OPENAI = "openai"
 BUNDLED = "bundled"
@@ -28,6 +28,7 @@ FORMER_MINI = {"adf182cc260bae2b13e8449d99ed3fbdfa582676ccade1df82e87b880b52a0fd
 """SHA-256 of each former edition of that file, and which it was: what was made with it does not fit the present one."""
 MIRRORS = {"RN50 (openai)": "https://github.com/photosynthesis-team/piq/releases/download/v0.7.1/RN50.pt"}
 """Copies of OpenAI's files elsewhere, by title; safe since the hash is known."""
+_OTHER_FORMAT = 16 << 20  # bytes that a pickle of the same tensors may have more than the file whose size is known
 _HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # open_clip tries them in this order
 
 
@@ -174,6 +175,7 @@ def _clip_file(backbone: str, tag: str, config: dict[str, str]) -> PublishedFile
         hub_names=_HUB_NAMES if hub else (),
         revision=revision,
         hub_sha256=hub_sha256,
+        most=SIZES[hub] + _OTHER_FORMAT if hub in SIZES else MOST_BYTES,
     )
 
 

@@ -152,7 +152,7 @@ def _download(file: PublishedFile) -> Copy:
 def _download_from(place: str, file: PublishedFile) -> Copy:
     if place in file.urls:
         return Copy(download.from_url(place, file.download_path, file.sha256, file.most), "download", file.sha256)
-    path, expected = hub.download(file.hub, file.hub_names, file.revision, file.hub_sha256)
+    path, expected = hub.download(file.hub, file.hub_names, file.revision, file.hub_sha256, file.most)
     return Copy(path, "download", expected)
 
 

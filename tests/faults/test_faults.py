@@ -1,11 +1,10 @@
 """Kills, full disks, two at once and random damage, counted: each trial fails on anything that is lost in silence.
 
-``CLIPIQA_FAULTS=20 pytest tests/faults -s`` runs twenty times the trials and prints the figures of docs/reliability.md.
+``pytest tests/faults --long -s`` runs twenty times the trials and prints the figures of docs/reliability.md.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -21,7 +20,6 @@ from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.scoring.result_files import Output, format_of, open_results, read_results
 from clipiqa_pyiqa.scoring.rows import Header, Row
 
-TIMES = int(os.environ.get("CLIPIQA_FAULTS", "1"))
 FORMATS = ("csv", "jsonl", "parquet")
 HEADER = Header(("quality", "sharpness"), {"metric": "clipiqa", "weights": "openai afeb0e10"})
 NAMES = ["=cmd|' /C calc'!A0", "\u202egpj.exe", "a\rb\nc", '"quoted", #1', "\x1b[31mred", " spaces ", "n" * 3000, "é"]
@@ -78,9 +76,9 @@ def check_whole(path: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_kills(tmp_path: Path, suffix: str) -> None:
-    path, count, kills, generator = tmp_path / f"scores.{suffix}", 4000 * TIMES, 0, random.Random(1)
-    for _ in range(4 * TIMES):
+def test_kills(tmp_path: Path, suffix: str, times: int) -> None:
+    path, count, kills, generator = tmp_path / f"scores.{suffix}", 4000 * times, 0, random.Random(1)
+    for _ in range(4 * times):
         with start(path, count, pause=0.002) as process:
             time.sleep(generator.uniform(0.5, 2))
             process.kill()
@@ -95,9 +93,9 @@ def test_kills(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_full_disk(tmp_path: Path, suffix: str) -> None:
+def test_full_disk(tmp_path: Path, suffix: str, times: int) -> None:
     path, count, full, generator = tmp_path / f"scores.{suffix}", 400, 0, random.Random(2)
-    for _ in range(3 * TIMES):
+    for _ in range(3 * times):
         with start(path, count, limit=generator.randrange(2000, 60_000)) as process:
             _, err = process.communicate()
         if process.returncode:
@@ -113,9 +111,9 @@ def test_full_disk(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_two_at_once(tmp_path: Path, suffix: str) -> None:
+def test_two_at_once(tmp_path: Path, suffix: str, times: int) -> None:
     outcomes: Counter[str] = Counter()
-    for trial in range(2 * TIMES):
+    for trial in range(2 * times):
         path = tmp_path / str(trial) / f"scores.{suffix}"
         path.parent.mkdir()
         both = [start(path, 100, pause=0.01) for _ in range(2)]
@@ -157,22 +155,22 @@ def count_damage(path: Path, read: Callable[[], object], trials: int) -> Counter
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_damage_to_results(tmp_path: Path, suffix: str) -> None:
+def test_damage_to_results(tmp_path: Path, suffix: str, times: int) -> None:
     path = tmp_path / f"scores.{suffix}"
     rows = [Row(f"{n}.jpg", (n / 50, 0.5), 9, 9, 9, 9, 1) for n in range(50)]
     with open_results(Output(path, suffix), HEADER) as writer:
         for row in rows:
             writer.write(row)
-    count_damage(path, lambda: read_results(path), 50 * TIMES)
+    count_damage(path, lambda: read_results(path), 50 * times)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_damage_to_journals_is_made_good(tmp_path: Path, suffix: str) -> None:
+def test_damage_to_journals_is_made_good(tmp_path: Path, suffix: str, times: int) -> None:
     """Whatever happens to a journal, a run that resumes either refuses or ends with all rows right."""
     path, outcomes, generator = tmp_path / f"scores.{suffix}", Counter[str](), random.Random(4)
     rows = [Row(f"{n}.jpg", (n / 50, 0.5), 9, 9, 9, 9, 1) for n in range(50)]
     names = [row.path for row in rows]
-    for _ in range(30 * TIMES):
+    for _ in range(30 * times):
         output = Output(path, suffix, overwrite=True)
         with pytest.raises(KeyboardInterrupt), open_results(output, HEADER, names) as writer:
             for row in rows[:30]:
@@ -194,11 +192,11 @@ def test_damage_to_journals_is_made_good(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
-def test_damage_to_learned_prompts(tmp_path: Path, suffix: str) -> None:
+def test_damage_to_learned_prompts(tmp_path: Path, suffix: str, times: int) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, _sum, read_prompt_file
+    from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, content_sum, read_prompt_file
 
     path = tmp_path / f"prompts.{suffix}"
     generator = torch.Generator().manual_seed(0)
@@ -207,14 +205,14 @@ def test_damage_to_learned_prompts(tmp_path: Path, suffix: str) -> None:
         torch.save({"params": tensors}, path)
     else:
         said = {"format": FORMAT, "backbone": "RN50"}
-        save_file(tensors, path, {**said, "sha256": _sum(tensors, said)})
+        save_file(tensors, path, {**said, "sha256": content_sum(tensors, said)})
 
     def read() -> object:
         file = read_prompt_file(path)
         tensors = {"ctx": file.ctx, **file.tokens}
         return {key: (value.shape, value.numpy().tobytes()) for key, value in tensors.items()}, file.metadata
 
-    count_damage(path, read, 60 * TIMES)
+    count_damage(path, read, 60 * times)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -230,7 +228,7 @@ def test_hostile_names(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["byte", "cut"])
-def test_damage_to_feature_stores(tmp_path: Path, kind: str) -> None:
+def test_damage_to_feature_stores(tmp_path: Path, kind: str, times: int) -> None:
     """Whatever happens to a store, it is refused, or gives the very features that were put in."""
     import torch
     from metrics import FakeMetric
@@ -245,7 +243,7 @@ def test_damage_to_feature_stores(tmp_path: Path, kind: str) -> None:
     store = FeatureStore(FakeMetric(), tmp_path / "store")
     whole, outcomes, generator = store.features(paths, views), Counter[str](), random.Random(5)
     content = store.path.read_bytes()
-    for _ in range(60 * TIMES):
+    for _ in range(60 * times):
         broken = damaged(content, generator) if kind == "cut" else bytearray(content)
         if kind == "byte":
             broken[generator.randrange(len(broken))] ^= generator.randrange(1, 256)
@@ -262,7 +260,7 @@ def test_damage_to_feature_stores(tmp_path: Path, kind: str) -> None:
     assert outcomes["made good"]
 
 
-def test_damage_to_training_states(tmp_path: Path) -> None:
+def test_damage_to_training_states(tmp_path: Path, times: int) -> None:
     import torch
 
     from clipiqa_pyiqa.weights.checkpoint import load_pickled
@@ -276,10 +274,10 @@ def test_damage_to_training_states(tmp_path: Path) -> None:
             return {key: flat(each) for key, each in value.items()}
         return value.numpy().tobytes() if isinstance(value, torch.Tensor) else value
 
-    count_damage(path, lambda: flat(load_pickled(path)), 60 * TIMES)
+    count_damage(path, lambda: flat(load_pickled(path)), 60 * times)
 
 
-def test_damage_to_comparisons(tmp_path: Path) -> None:
+def test_damage_to_comparisons(tmp_path: Path, times: int) -> None:
     from clipiqa_pyiqa.comparison.score_store import Entry, ScoreStore
 
     folder, outcomes, generator = tmp_path / "parts", Counter[str](), random.Random(6)
@@ -290,7 +288,7 @@ def test_damage_to_comparisons(tmp_path: Path) -> None:
     store.close()
     (file,) = folder.iterdir()
     content = file.read_bytes()
-    for _ in range(100 * TIMES):
+    for _ in range(100 * times):
         file.write_bytes(damaged(content, generator))
         read = ScoreStore(folder)
         read.load()

@@ -15,6 +15,7 @@ import pytest
 
 from clipiqa_pyiqa.weights import download, hub
 from clipiqa_pyiqa.weights.download import check_scheme, from_url
+from clipiqa_pyiqa.weights.published import release
 
 BODY = b"weights" * 1000
 HASH = hashlib.sha256(BODY).hexdigest()
@@ -150,3 +151,24 @@ def test_the_hubs_client_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(OSError, match="too slow: 0 bytes"):
         hub._fetched("a/b", "c", "")
+
+
+def test_the_hubs_client_is_not_followed_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(*_: object, **__: object) -> None:
+        blobs = tmp_path / "models--a--b/blobs"
+        blobs.mkdir(parents=True)
+        with open(blobs / "x.incomplete", "wb") as file:
+            for _ in range(100):
+                file.write(bytes(1 << 20))
+                time.sleep(0.05)
+
+    monkeypatch.setattr(hub, "hf_hub_download", endless)
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(OSError, match="more than the 5,000,000 bytes"):
+        hub._fetched("a/b", "c", "", 5_000_000)
+
+
+def test_known_files_have_bounds_of_their_own() -> None:
+    for backbone, size in {"RN50": 408_291_932, "ViT-B/32": 605_143_284, "ViT-L/14": 1_710_517_724}.items():
+        assert size <= release(backbone, "openai").file.most < size * 1.05
+    assert release("ViT-B/32", "laion2b_s34b_b79k").file.most == download.MOST_BYTES

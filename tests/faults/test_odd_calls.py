@@ -1,4 +1,4 @@
-"""Odd calls over the public API, thousands with ``CLIPIQA_FAULTS=20``: they work, or are refused in our own words.
+"""Odd calls over the public API, thousands with ``--long``: they work, or are refused in our own words.
 
 A call is valid but for one or two arguments, which are any of the odd values below. What fails must be a ``ValueError``
 or ``TypeError`` (as all our errors are) of one sentence, raised by a line of this package and not deep inside others.
@@ -30,7 +30,6 @@ from clipiqa_pyiqa.prompts.pairs import parse_columns, parse_prompts
 from clipiqa_pyiqa.reward.margin import CLIPIQAReward
 from clipiqa_pyiqa.scoring.result_files import read_results
 
-TIMES = int(os.environ.get("CLIPIQA_FAULTS", "1"))
 OURS, HERE = str(Path(clipiqa_pyiqa.__file__).parent), __file__
 SIDE = 32
 
@@ -237,12 +236,12 @@ def stop(*_: object) -> None:
     raise AssertionError("it takes too long")
 
 
-def test_odd_calls(calls: dict[str, tuple[Callable[..., Any], dict[str, Any]]], tmp_path: Path) -> None:
+def test_odd_calls(calls: dict[str, tuple[Callable[..., Any], dict[str, Any]]], tmp_path: Path, times: int) -> None:
     signal.signal(signal.SIGALRM, stop)
     generator, outcomes, wrong = random.Random(int(os.environ.get("CLIPIQA_SEED", "7"))), Counter[str](), {}
     folder = Path(str(calls["read_image"][1]["source"])).parent
     odd = {**odd_tensors(), **odd_values(folder)}
-    for _ in range(400 * TIMES):
+    for _ in range(400 * times):
         name = generator.choice(list(calls))
         call, given = calls[name]
         names = generator.sample(list(given), min(len(given), generator.choice((1, 1, 1, 2))))

@@ -1,6 +1,6 @@
 """Readers that leave, full and closed streams, outputs that are deleted, signals: nothing is lost, and 0 means all.
 
-Each trial is a real process. ``CLIPIQA_FAULTS=20`` runs more of the ones that depend on the moment.
+Each trial is a real process. ``--long`` runs more of the ones that depend on the moment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.images.sources import find_inputs, images_in, sources_of
 from clipiqa_pyiqa.scoring.result_files import read_results
 
-TIMES = int(os.environ.get("CLIPIQA_FAULTS", "1"))
 IMAGES = 8
 
 
@@ -116,10 +115,12 @@ def test_an_output_that_is_deleted_is_no_success(forked: Forked, photos: Path, t
 
 
 @pytest.mark.parametrize("command", ["score", "rank", "sweep"])
-def test_signals_say_the_same_in_every_command(forked: Forked, photos: Path, tmp_path: Path, command: str) -> None:
+def test_signals_say_the_same_in_every_command(
+    forked: Forked, photos: Path, tmp_path: Path, command: str, times: int
+) -> None:
     """Ctrl-C and SIGTERM at any moment: one sentence, and 130 or 143."""
     outcomes: Counter[int] = Counter()
-    for trial in range(2 * TIMES):
+    for trial in range(2 * times):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             out = tmp_path / f"{number}-{trial}{'.csv' if command == 'score' else ''}"
             file = out if command == "score" else out / "scores.csv"
@@ -134,8 +135,8 @@ def test_signals_say_the_same_in_every_command(forked: Forked, photos: Path, tmp
     print(f"\n{command}: signals {dict(outcomes)}")
 
 
-def test_signals_before_and_after_the_work(forked: Forked, photos: Path, tmp_path: Path) -> None:
-    for trial in range(5 * TIMES):
+def test_signals_before_and_after_the_work(forked: Forked, photos: Path, tmp_path: Path, times: int) -> None:
+    for trial in range(5 * times):
         job = forked.start(["prompts", "quality"], tmp_path)
         time.sleep(0.02 + 0.01 * trial)
         job.kill(signal.SIGTERM)

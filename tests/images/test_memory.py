@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from clipiqa_pyiqa.images import batches, limit_memory, memory, prefetch, read_i
 
 SIDE = 40
 NEED = memory.DECODING * SIDE * SIDE
+MINI = ("--backbone", "mini", "--device", "cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -107,9 +111,18 @@ def test_the_option(photos: list[str], capsys: pytest.CaptureFixture[str], monke
 
     from clipiqa_pyiqa.cli.options import model
 
-    monkeypatch.setattr(model, "build_metric", lambda *_: Brightness())
-    assert main(["score", *photos, "--memory", "500M", "--format", "csv"]) == 0
-    assert memory.memory_limit() == 500_000_000
+    limits = []
+    monkeypatch.setattr(model, "build_metric", lambda *_: limits.append(memory.memory_limit()) or Brightness())
+    for command in (["score", "--format", "csv"], ["rank"], ["sweep"]):
+        main([*command, *photos, "--memory", "500M"])
+    assert limits == [500_000_000] * 3 and memory.memory_limit() != 500_000_000
+    monkeypatch.setenv("CLIPIQA_MEMORY", "1M")
+    limit_memory(None)
+    assert memory.memory_limit() == 1_000_000
+    monkeypatch.setenv("CLIPIQA_MEMORY", "much")
+    limit_memory(None)
+    assert main(["score", *photos]) == 2
+    assert "CLIPIQA_MEMORY must be a size" in capsys.readouterr().err
     for wrong in ("", "x", "-1G", "1e400G", "NaN", "5", "G"):
         with pytest.raises(SystemExit):
             main(["score", *photos, f"--memory={wrong}"])
@@ -144,3 +157,78 @@ def test_large_images_are_converted_in_parts(
 def test_turns_are_those_of_pil(turn: Image.Transpose) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (33, 47, 3), dtype=np.uint8)
     assert np.array_equal(reader._TURNS[turn](pixels), np.asarray(Image.fromarray(pixels).transpose(turn)))
+
+
+COMMANDS = {
+    "score": ["score", "low", *MINI],
+    "map": ["map", "low", *MINI],
+    "rank": ["rank", "low", *MINI],
+    "rank --page": ["rank", "scores.csv", "--columns", "image", "mos", "--page", "page"],
+    "sweep": ["sweep", "low", *MINI],
+    "radar": ["radar", "low/0.png", *MINI],
+    "pairs": ["pairs", "low", "high", *MINI],
+    "compare": ["compare", "-m", "entropy", "-d", "low", "--bootstrap", "0"],
+    "table": ["table", "--methods", "a=low", "-m", "entropy", "--bootstrap", "0"],
+    "train": ["train", "scores.csv", "--batch-size", "1", "--out", "run", "--features", "store", *MINI],
+    "fit": ["fit", "scores.csv", "--method", "affine", "--out", "head.safetensors", "--features", "store", *MINI],
+    "prompts search": ["prompts", "search", "scores.csv", "--features", "store", *MINI],
+}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five PNGs of 18 kB, black, of 12,000 × 12,000 pixels and more."""
+    folder = tmp_path_factory.mktemp("large")
+    (folder / "low").mkdir()
+    for number in range(5):
+        Image.new("1", (12_000, 12_000 + number)).save(folder / f"low/{number}.png")
+    shutil.copytree(folder / "low", folder / "high")
+    rows = [
+        f"low/{number}.png,{number},{split}\n" for number, split in enumerate(("train", "train", "train", "val", "val"))
+    ]
+    (folder / "scores.csv").write_text("image,mos,split\n" + "".join(rows))
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_that_decodes_is_bounded(
+    command: str,
+    large: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What would take 1.3 GB is not decoded where 1 GB is allowed, and the command does not end with 0."""
+    monkeypatch.chdir(large)
+    Image.init()  # which draws a picture
+    monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("it was decoded"))
+    code = main([*COMMANDS[command], "--memory", "1G"])
+    if command == "rank --page":  # a photo without a thumbnail is shown by its name
+        assert code == 0 and not list(Path("page").rglob("*.jpg"))
+        return
+    assert code in (1, 2)
+    assert "pixels, which take about 1.3 GB to decode" in capsys.readouterr().err + caplog.text
+
+
+PEAK = """
+import resource, sys
+from clipiqa_pyiqa.images import limit_memory, prefetch, read_image
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+limit_memory(int(sys.argv[1]))
+before = peak()
+for path, image in prefetch(read_image, sys.argv[2:], workers=4):
+    assert image.shape == (3, 4000, 4000), image
+    del image
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks of memory are told in another unit elsewhere")
+def test_the_process_stays_within_it(tmp_path: Path) -> None:
+    """Also what the C library would keep for itself of pictures that are gone."""
+    path = tmp_path / "large.png"
+    Image.new("RGBA", (4000, 4000), (9, 9, 9, 99)).save(path)
+    limit, picture = 160_000_000, 3 * 4000 * 4000
+    command = [sys.executable, "-c", PEAK, str(limit), *[str(path)] * 6]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < limit + 2 * picture  # the receiver's, and a little of everything

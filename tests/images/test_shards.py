@@ -399,3 +399,11 @@ def test_heic_is_read_where_pillow_heif_is_installed(tmp_path: Path) -> None:
 def test_types_of_kept_columns_survive(tmp_path: Path) -> None:
     path = save_parquet(tmp_path / "x.parquet", {"img": pyarrow.array([picture(1)]), "w": pyarrow.array([0.5])})
     assert next(iter(ParquetShard(str(path), ["w"]).entries())).kept == {"w": 0.5}
+
+
+def test_patterns_of_too_many_names_are_refused() -> None:
+    for pattern in ("{0..999999999}.tar", "{0..9}{0..9}{0..9}{0..9}{0..9}{0..9}{0..9}", "{9..0}" * 40):
+        with pytest.raises(ImageError, match="at most 1,000,000 are taken"):
+            expanded(pattern)
+    assert list(expanded("{8..10}{a,b}")) == ["8a", "8b", "9a", "9b", "10a", "10b"]
+    assert list(expanded("{1.." + "9" * 5000 + "}")) == ["{1.." + "9" * 5000 + "}"]  # a name like any other

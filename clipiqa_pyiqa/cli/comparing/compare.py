@@ -86,9 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: dict[str, Any]) -> int:
     from ...comparison import compare
-    from ...images.memory import limit_memory
 
-    limit_memory(args.memory)
     logging.basicConfig(format="clipiqa compare: %(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
     args.out = out = options.get("out")

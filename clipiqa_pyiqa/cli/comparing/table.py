@@ -9,7 +9,7 @@ import sys
 
 from ...errors import CLIPIQAError
 from ..options.config import add_config
-from ..options.model import positive
+from ..options.model import add_memory_option, positive
 from ..options.progress import Bar
 from ..options.signals import on_interrupt
 
@@ -48,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how("--seed", type=int, default=0, metavar="N", help="of the resamples, and of metrics that draw at random (0)")
     how("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; default: cuda if there is one, else cpu")
     how("--batch-size", type=positive, default=8, metavar="N", help="images that share a pass (default: 8)")
+    add_memory_option(how)
     how("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
     how("--trust-weights", action="store_true", help="load files and URLs of metrics even if they could run code")
     results = parser.add_argument_group("results").add_argument

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import CLIPIQAError
+from ...files.names import one_line
 from ..options.model import add_model_options
 from ..options.scored_images import (
     add_store_options,
@@ -88,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     for split, scores in result.scores.items():
         what = "validation" if split == "val" else split
         print(f"best epoch, {images[split]} {what} images: {_text(scores)}")
-    print(f"log: tensorboard --logdir {result.folder / 'tensorboard'}")
+    print(f"log: tensorboard --logdir {one_line(str(result.folder / 'tensorboard'))}")
     network = {**config.network, "pos_embedding": result.metric.pos_embedding}
     print(f"load it with:\n{loading('clipiqa+', network, pretrained_model_path=str(result.best.resolve()))}")
     return 0

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
-from ...errors import CLIPIQAError
+from ...arguments import check_path
+from ...errors import CLIPIQAError, OptionError
+from ...files.names import plain_lines
 
 _NOT_IN_A_FILE = ("help", "config_file", "resume", "overwrite")
 _OF_A_METRIC = {  # option of a metric's own -> how other commands spell it
@@ -16,6 +20,11 @@ _OF_A_METRIC = {  # option of a metric's own -> how other commands spell it
     **{"pos_embedding": ("--pos-embedding",), "precision": ("--precision",), "template": ("--template",)},
     **{"quick_gelu": ("--quick-gelu",), "pretrained_model_path": ("--learned-prompts",)},
 }
+_PATTERNS = ("PATH", "IMAGE", "PHOTO", "FILE|DIR", "LOW", "HIGH")  # or addresses, longer than names can be
+_PATHS = (
+    *(*_PATTERNS, "FILE", "DIR", "FOLDER", "LIST", "CSV|NAME", "FILE|TAG", "PATH|TAG", "FILE|NAME"),
+    *("VOTES", "BASE", "NEW"),
+)
 _SHORT = {"--out": "-o", "--config": "-c", "--backbone": "-b", "--prompts": "-p", "--quiet": "-q"}
 
 
@@ -50,6 +59,25 @@ class Parser(argparse.ArgumentParser):
         if action.option_strings and action.dest not in _NOT_IN_A_FILE:
             self.options[action.dest] = action
         return action
+
+    def error(self, message: str) -> NoReturn:
+        super().error(plain_lines(message, 500))
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        if action.option_strings and action.nargs is None and arg_strings == ["--"]:  # of which argparse makes a list
+            raise argparse.ArgumentError(action, "expected one argument")
+        return super()._get_values(action, arg_strings)
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """The value of a word; a leading ``~`` in what names files is expanded, and what can name none is refused."""
+        if action.type is Path or str(action.metavar) in _PATHS:
+            if action.type is Path or str(action.metavar) not in _PATTERNS:
+                check_path((action.option_strings or [action.dest])[-1], arg_string)
+            arg_string = os.path.expanduser(arg_string)
+        value = super()._get_value(action, arg_string)
+        if action.type is float and not math.isfinite(value):
+            raise argparse.ArgumentError(action, f"expected a finite number, but {arg_string!r} came")
+        return value
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """End with a sentence about arguments that this command does not have, and where they belong."""
@@ -99,15 +127,17 @@ class Parser(argparse.ArgumentParser):
             return [self._typed(option, text, what) for text in texts]
         if (text := _text(value, option.dest)) is None:
             raise CLIPIQAError(f"{what} must be one value, but is {value!r:.80}.")
-        return self._typed(option, os.path.expanduser(text), what)  # as a shell would
+        return self._typed(option, text, what)
 
     def _typed(self, option: argparse.Action, text: Any, what: str) -> Any:
         try:
-            return option.type(text) if callable(option.type) else text
-        except argparse.ArgumentTypeError as error:
-            self.error(f"{what}: {error}")
-        except (TypeError, ValueError):
-            self.error(f"{what}: invalid {getattr(option.type, '__name__', '')} value: {text!r}")
+            value = self._get_value(option, text)
+            self._check_value(option, value)
+            return value
+        except OptionError as error:
+            raise CLIPIQAError(f"{what}: {error}") from error
+        except argparse.ArgumentError as error:
+            self.error(f"{what}: {error.message}")
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -79,7 +79,7 @@ def made(args: argparse.Namespace, experiment: Callable[..., Result], *inputs: A
     from .model import build_metric
 
     check_resume(args, "folder")
-    prepare_pil(args.huge, args.memory)
+    prepare_pil(args.huge)
     device = find_device(args.device)
     resumed = contextlib.nullcontext() if args.out is None else on_interrupt("--resume goes on from here")
     with resumed, Bar(hidden=args.quiet) as bar:

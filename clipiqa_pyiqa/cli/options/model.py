@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
@@ -86,17 +87,28 @@ def image_limits(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_memory_option(add: Any) -> None:
-    """How much memory decoding may take; :func:`prepare_pil` reads it."""
-    add("--memory", type=_size, metavar="SIZE", help="memory for decoding, such as 2G (default: half of what there is)")
+    """How much memory decoding may take; ``main`` does it, for every command (:func:`memory_limited`)."""
+    add("--memory", type=_size, metavar="SIZE", help="memory for decoding, as 2G (default: half of all)")
 
 
-def prepare_pil(huge: bool, memory: int | None = None) -> None:
-    """Leave PIL's warnings out, its limit too where ``--huge`` was given, and bound the memory of decoding."""
-    from PIL import Image
-
+@contextlib.contextmanager
+def memory_limited(size: int | None) -> Iterator[None]:
+    """Bound the memory of decoding in a context; None leaves it as it is."""
+    if size is None:
+        yield
+        return
     from ...images.memory import limit_memory
 
-    limit_memory(memory)
+    limit_memory(size)
+    try:
+        yield
+    finally:
+        limit_memory(None)
+
+
+def prepare_pil(huge: bool) -> None:
+    """Leave PIL's warnings out, and its limit too where ``--huge`` was given."""
+    from PIL import Image
 
     warnings.filterwarnings("ignore", module="PIL")  # damage is reported as an error, and odd metadata is no news
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # 89 to 179 megapixels are just photos
@@ -105,17 +117,12 @@ def prepare_pil(huge: bool, memory: int | None = None) -> None:
 
 
 def _size(text: str) -> int:
-    """A number of bytes, with K, M, G or T behind it."""
-    number, unit = text.strip().upper().removesuffix("B"), ""
-    if number[-1:] in ("K", "M", "G", "T"):
-        number, unit = number[:-1], number[-1]
+    from ...images.memory import parse_size
+
     try:
-        size = float(number) * 1000.0 ** " KMGT".index(unit or " ")
-    except (ValueError, OverflowError):
-        size = 0
-    if not 1e6 <= size < 1e18:
-        raise argparse.ArgumentTypeError(f"expected a size from 1M on, such as 2G or 500M, but {text!r:.80} came")
-    return int(size)
+        return parse_size(text, "it")
+    except CLIPIQAError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def check_resume(args: argparse.Namespace, what: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
 from ...files.names import plain_lines
-from .model import positive
+from .model import add_memory_option, positive
 
 if TYPE_CHECKING:
     from ...opinions.score_table import ScoreTable
@@ -32,6 +32,7 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
 def add_store_options(add: Any) -> None:
     """Where features are kept, and how they are made."""
     add("--features", metavar="DIR", help="folder of the feature store (default: ~/.cache/clipiqa/features)")
+    add_memory_option(add)
     add("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
     add("--quiet", "-q", action="store_true", help="no progress")
 

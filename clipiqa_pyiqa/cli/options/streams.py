@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO, cast
 
+from ...files.names import harmless
+
 READER_LEFT = 141  # what a shell says of a program that SIGPIPE ended
 FAILED = 2
 
@@ -23,9 +25,11 @@ class _Stream:
     def __init__(self, stream: TextIO, given_up: Callable[[], object] = lambda: None) -> None:
         self._stream, self._given_up = stream, given_up
         self.problem: OSError | None = None
+        self.harmless = False
 
     def write(self, text: str) -> int:
-        self._attempt(lambda: self._stream.write(text))
+        shown = harmless(text) if self.harmless else text
+        self._attempt(lambda: self._stream.write(shown))
         return len(text)
 
     def flush(self) -> None:
@@ -87,6 +91,7 @@ def standard_streams(
     _reserve_closed()
     before = sys.stdout, sys.stderr
     out, err = _Stream(sys.stdout, end), _Stream(sys.stderr)
+    err.harmless = True  # whatever a message quotes
     sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
     try:
         yield ended

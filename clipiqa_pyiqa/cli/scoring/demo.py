@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     """Score, print a table, write the picture."""
     from ...figures import demo
     from ...files import check_output
+    from ...files.names import one_line
     from ...weights.published import MINI_FILE
 
     check_output(args.out, overwrite=args.overwrite, ours=lambda path: path.name == DEFAULT)
@@ -43,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
     print(SAID.format(size=MINI_FILE.stat().st_size / 1e6), end="")
     sys.stdout.flush()  # the picture may fail to be written, the scores are out
     found.save(args.out)
-    print(f"\nPicture: {args.out.resolve()}")
+    print(f"\nPicture: {one_line(str(args.out.resolve()))}")
     return 0

@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     from ...scoring.rows import printable
     from ...scoring.score import score_paths
 
-    prepare_pil(args.huge, args.memory)
+    prepare_pil(args.huge)
     device = find_device(args.device)
     columns = None if args.learned_prompts is not None else _columns(args)
     metric = build_learned(args, device) if columns is None else build_metric(args, columns, device)

@@ -104,7 +104,7 @@ class EmbeddingsShard:
                     )
                 for batch in table.iter_batches(_ROWS, columns=list(self.keep)):
                     yield from batch.to_pylist()
-        except ArrowException as error:
+        except (ArrowException, OSError) as error:
             raise ShardError(f"{self.metadata!r} is no Parquet file, or it is damaged: {reason(error)}.") from error
 
 

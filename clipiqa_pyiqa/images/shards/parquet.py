@@ -45,7 +45,7 @@ class ParquetShard:
         try:
             with opened(self.name) as file:
                 yield from self._entries(file)
-        except ArrowException as error:
+        except (ArrowException, OSError) as error:  # of a damaged page or header it says OSError
             raise ShardError(f"{self.name!r} is no Parquet file, or it is damaged: {reason(error)}.") from error
 
     def _entries(self, file: Any) -> Iterator[ImageSource]:

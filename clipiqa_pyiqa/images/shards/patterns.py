@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ...errors import ImageError, shown
 from .stores import local_path
 
-_BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d+\.\.\d+)\}")
-_MOST = 10_000_000
+_BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
+MOST = 1_000_000  # shards that one pattern may name
 
 
 def has_braces(name: str) -> bool:
@@ -21,15 +23,32 @@ def has_braces(name: str) -> bool:
 
 
 def expanded(pattern: str) -> Iterator[str]:
-    """The names that a pattern stands for, in order: ``{000..099}`` counts, with as many digits; ``{a,b}`` lists."""
+    """The names that a pattern stands for, in order: ``{000..099}`` counts, with as many digits; ``{a,b}`` lists.
+
+    Raises:
+        ImageError: They are too many to be meant.
+    """
+    if (many := math.prod(_count(found[1]) for found in _BRACES.finditer(pattern))) > MOST:
+        raise ImageError(f"{shown(pattern)} stands for {many:,} names, but at most {MOST:,} are taken.")
+    return _expanded(pattern)
+
+
+def _expanded(pattern: str) -> Iterator[str]:
     found = _BRACES.search(pattern)
     if found is None:
         yield pattern
         return
     before, after = pattern[: found.start()], pattern[found.end() :]
     for part in _alternatives(found[1]):
-        for rest in expanded(after) if has_braces(after) else (after,):
+        for rest in _expanded(after):
             yield f"{before}{part}{rest}"
+
+
+def _count(inside: str) -> int:
+    if "," in inside:
+        return inside.count(",") + 1
+    first, last = map(int, inside.split(".."))
+    return abs(last - first) + 1
 
 
 def _alternatives(inside: str) -> Iterator[str]:
@@ -39,7 +58,7 @@ def _alternatives(inside: str) -> Iterator[str]:
     first, last = inside.split("..")
     width = max(len(first), len(last)) if first.startswith("0") or last.startswith("0") else 0
     step = 1 if int(first) <= int(last) else -1
-    for number in itertools.islice(range(int(first), int(last) + step, step), _MOST):
+    for number in range(int(first), int(last) + step, step):
         yield f"{number:0{width}d}"
 
 

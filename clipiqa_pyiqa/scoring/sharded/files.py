@@ -120,7 +120,10 @@ def read_shard_result(path: Path) -> ShardResult:
     from pyarrow import ArrowException, parquet
 
     try:
-        said = json.loads((parquet.read_schema(path).metadata or {})[_PARQUET_KEY])
+        schema = parquet.read_schema(path)
+        said = json.loads((schema.metadata or {})[_PARQUET_KEY])
+        if said.get("check", check := _check(said)) != check or not {"path", *said["columns"]} <= set(schema.names):
+            raise ValueError("what it says of itself is not what was written")
         about = said["shard"]
         header = Header(tuple(said["columns"]), said["provenance"])
         counts = Counts.from_dict(said["counts"])
@@ -130,6 +133,29 @@ def read_shard_result(path: Path) -> ShardResult:
             f"{str(path)!r} is not the result of a shard that clipiqa score wrote, or it is damaged ({error}): remove "
             "it, or use another --out."
         ) from error
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pyarrow.Table:
+    """The rows of the file of a finished shard, each page of which has a checksum.
+
+    Raises:
+        ResultsError: It is damaged.
+    """
+    from pyarrow import ArrowException, parquet
+
+    try:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(columns=columns)
+    except (ArrowException, OSError, ValueError) as error:
+        raise ResultsError(
+            f"{str(path)!r} is damaged ({' '.join(str(error).split())[:200]}): remove it, and score its shard again."
+        ) from error
+
+
+def _check(said: Mapping[str, Any]) -> str:
+    """A checksum of what the file of a shard says of itself."""
+    rest = {key: value for key, value in said.items() if key != "check"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 class ShardRows:
@@ -175,12 +201,15 @@ class ShardRows:
             "columns": self._header.columns, "provenance": provenance, "sha256": self._digest.hexdigest(),
             "shard": about, "counts": counts.as_dict(),
         }  # fmt: skip
+        said |= {"check": _check(json.loads(json.dumps(said)))}
         told = {key: value for key, value in counts.as_dict().items() if key != "histograms"}
         attrs = {**provenance, "shard": shard, **told}
         table = joined(self._tables) if self._tables else pyarrow.Table.from_pylist([], self._schema())
         metadata = {_PARQUET_KEY: json.dumps(said), b"PANDAS_ATTRS": json.dumps(attrs)}
         with replacing(path) as partial:
-            parquet.write_table(table.replace_schema_metadata(metadata), partial, row_group_size=50_000)
+            parquet.write_table(
+                table.replace_schema_metadata(metadata), partial, row_group_size=50_000, write_page_checksum=True
+            )
         return counts
 
     def _flush(self) -> None:

@@ -19,7 +19,7 @@ from ...images.shards import ShardError
 from ...images.shards.stores import opened, refused
 from ...images.shards.tar import DAMAGE, Member, is_outside, members
 from ..rows import ResultsError
-from .files import ShardResult
+from .files import ShardResult, read_table
 from .summary import shard_results
 
 STATS = ".stats.json"
@@ -146,11 +146,11 @@ def _chosen(result: ShardResult, column: str, above: float | None, below: float 
     import pyarrow
     from pyarrow import compute, parquet
 
-    file = parquet.ParquetFile(result.path)
-    if column not in file.schema_arrow.names:
-        names = ", ".join(file.schema_arrow.names)
+    known = parquet.read_schema(result.path).names
+    if column not in known:
+        names = ", ".join(known)
         raise CLIPIQAError(f"there is no column {column!r} in {str(result.path)!r}: its columns are {names}.")
-    table = file.read(columns=["path", column])
+    table = read_table(result.path, ["path", column])
     try:
         values = table[column].cast(pyarrow.float64())
     except pyarrow.ArrowException as error:

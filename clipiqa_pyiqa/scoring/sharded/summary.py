@@ -13,7 +13,7 @@ import numpy as np
 from ...files.writing import check_output, replacing, write_text
 from ...images.formats import skipped_note
 from ..rows import _PARQUET_KEY, Header, ResultsError
-from .files import BINS, Counts, ShardResult, cast, common_schema, read_shard_result
+from .files import BINS, Counts, ShardResult, cast, common_schema, read_shard_result, read_table
 from .jobs import Part, check_same, results_in
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: 
     said = {"columns": found.header.columns, "provenance": dict(found.header.provenance)}
     metadata = {_PARQUET_KEY: json.dumps(said), b"PANDAS_ATTRS": json.dumps(dict(found.header.provenance))}
     with replacing(target) as partial:
-        tables = (cast(parquet.read_table(each), schema) for each in paths)
+        tables = (cast(read_table(each), schema) for each in paths)
         _WRITERS[target.suffix](partial, schema.with_metadata(metadata), tables)
     return found
 

@@ -57,7 +57,9 @@ def basis_of(made: dict, config: dict, seed: int, path: Path) -> Basis:
     return Basis(*torch.load(path, weights_only=True))
 
 
-def coordinates_of(made: dict, basis: Basis, rated: Rated, config: dict, seed: int, path: Path) -> dict[str, np.ndarray]:
+def coordinates_of(
+    made: dict, basis: Basis, rated: Rated, config: dict, seed: int, path: Path
+) -> dict[str, np.ndarray]:
     """All rows in the basis, and targets, weights and folds beside them."""
     folds = config["folds"]
     if not path.exists():

@@ -94,7 +94,10 @@ def place_questions(data: dict[str, np.ndarray], config: dict) -> list:
 
     x, target, weight = differences(windows), differences(data["window target"][:, 0]), data["window weight"][:, 0]
     return [
-        ([Rows(x, target[:, axis], weight[:, axis], data["window fold"], 0.0, 1.0)], np.full(x.shape[1], config["penalty"]))
+        (
+            [Rows(x, target[:, axis], weight[:, axis], data["window fold"], 0.0, 1.0)],
+            np.full(x.shape[1], config["penalty"]),
+        )
         for axis in map(AXES.index, config["axes"])
     ]
 

@@ -1,0 +1,24 @@
+"""YAML that is made to exhaust memory or the stack, or that YAML's own constructors stumble over."""
+
+from __future__ import annotations
+
+from clipiqa_pyiqa.files.yaml import MOST_ALIASES, MOST_LEVELS
+
+LAUGHS = "a0: &a0 [ha, ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
+MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 10))
+HOSTILE = {  # name: (a text, what is said of it)
+    "aliases": (LAUGHS, f"more than {MOST_ALIASES} aliases"),
+    "merged aliases": (MERGES, f"more than {MOST_ALIASES} aliases"),
+    "itself": ("a: &a [*a]", r"'\*a' stands for a list or mapping that holds it"),
+    "depth": ("[" * 100_000, f"nested more than {MOST_LEVELS} levels"),
+    "depth of mappings": ("a: " + "{a: " * 5000, f"nested more than {MOST_LEVELS} levels"),
+    "digits": ("seed: " + "9" * 5000, "whole number of 5,000 digits"),
+    "base 60": ("seed: 1" + ":59" * 5000, "whole number of 15,001 digits"),
+    "date": ("out: 2026-13-40", "month must be in"),
+    "tagged integer": ("out: !!int x", "invalid literal"),
+    "tagged boolean": ("out: !!bool x", "'x'"),
+    "tagged date": ("out: !!timestamp x", "no YAML"),
+    "object": ("out: !!python/object/apply:os.system [true]", "could not determine a constructor"),
+    "two documents": ("a: 1\n---\na: 2", "expected a single document"),
+    "control characters": ("a: \x00", "special characters are not allowed"),
+}
