@@ -92,7 +92,7 @@ def coordinates_of(
         "window target": np.stack([window["target"], window["original"]], 1),
         "window weight": np.stack([window["weight"]] * 2, 1), "window changed": window["changed"].astype(float),
         "window fold": of_photos(window["photo"], window["window"]), "window of": window["window"],
-        "pairs": pairs_of_places(window["window"], window["changed"], seed),
+        "pairs": pairs_of_places(window["window"], window["changed"], config["seed"]),
     }  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def main() -> None:
         texts = text.half().float()(text.canonical).view(len(AXES), 2, -1)  # as the file will hold them
 
     basis = basis_of(made, config["basis"], config["seed"], args.work / "basis.pt")
-    data = coordinates_of(made, basis, rated, config, config["seed"], args.work / "coordinates.npz")
+    data = coordinates_of(made, basis, rated, config, args.work / "coordinates.npz")
     if not (args.work / "answers.npy").exists():
         questions = opinion_questions(data["real"], rated.mos, rated.sources(), data["fold"], config["opinions"])
         questions += axis_questions(data, config["axes"]) + place_questions(data, config["places"])

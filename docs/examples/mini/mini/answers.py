@@ -82,8 +82,10 @@ def axis_questions(data: dict[str, np.ndarray], config: dict) -> list:
 
 
 def place_questions(data: dict[str, np.ndarray], config: dict) -> list:
-    """(parts, penalty) of some axes once more, from differences between places of one photo alone: where it was changed,
-    whatever is to be seen there."""
+    """(parts, penalty) of some axes once more, from differences between places of one photo alone.
+
+    They tell where it was changed, whatever is to be seen there.
+    """
     places, windows = data["window of"], data["window"][:, 0]
     count = np.bincount(places)[:, None]
 

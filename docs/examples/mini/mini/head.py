@@ -157,9 +157,9 @@ def train_head(head: Head, data: dict[str, Tensor], config: dict, weights: dict[
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = config["rate"] * min(1.0, (step + 1) / 50, 1.2 * (1 - step / steps))
-        real, groups, windows, places, moves, twins = (
-            draw(name, batch[size]) for name, size in (("real", "real"), ("group", "groups"), ("window", "windows"),
-                                                       ("place", "windows"), ("moved", "moves"), ("twin", "moves")))  # fmt: skip
+        drawn = {"real": "real", "group": "groups", "window": "windows", "place": "windows", "moved": "moves",
+                 "twin": "moves"}  # fmt: skip
+        real, groups, windows, places, moves, twins = (draw(name, batch[size]) for name, size in drawn.items())
         count = data["real"].shape[1]
         inputs = [blurred(data["real"][real]), data["group"][groups].view(-1, count),
                   data["window"][windows].view(-1, count), data["place"][places].view(-1, count), data["moved"][moves],
