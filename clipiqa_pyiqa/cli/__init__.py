@@ -18,6 +18,7 @@ from ..files.names import plain_lines
 from .options.config import Parser
 from .options.signals import last_words, sigterm_as_interrupt
 from .options.streams import standard_streams
+from .options.wording import in_options, logged
 
 COMMANDS = {  # name: (the folder of its module, its help)
     "demo": ("scoring", "score bundled photos and degraded versions of them, without any download"),
@@ -42,9 +43,6 @@ COMMANDS = {  # name: (the folder of its module, its help)
 }
 
 
-_FILES = ("FILE", "PATH", "IMAGE", "CSV", "BASE", "NEW", "LIST")  # what options of files are called in help
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the ``clipiqa`` command.
 
@@ -67,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return ended(_run(argv, args), None)
         except CLIPIQAError as error:
-            print(f"{name()}: error: {plain_lines(str(error))}", file=sys.stderr)
+            said = in_options(str(error), args.command or "")
+            print(f"{name()}: error: {plain_lines(said)}", file=sys.stderr)
             return ended(2, None)
         except KeyboardInterrupt as error:
             said, code = last_words(error)
@@ -100,7 +99,8 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     if getattr(args, "config_file", None):
         commands[args.command].take_defaults(args)
         vars(args).update(vars(_parsed(parser, commands, argv)))
-    return command_module(args.command).run(args)
+    with logged(args.command):
+        return command_module(args.command).run(args)
 
 
 def _parsed(parser: Parser, commands: Mapping[str, Parser], argv: Sequence[str]) -> argparse.Namespace:
@@ -126,16 +126,11 @@ def _parsers(names: Iterable[str]) -> tuple[Parser, dict[str, Parser]]:
 
 
 def _print_completion(shell: str) -> int:
-    import shtab
+    from .options.completion import completion
 
-    parser, commands = _parsers(name for name in COMMANDS if " " not in name)  # shells complete one word at a time
-    for name, command in commands.items():
-        command_module(name).configure(command)
-        for action in command._actions:
-            kind = {"DIR": shtab.DIRECTORY, "FOLDER": shtab.DIRECTORY}.get(str(action.metavar))
-            if kind or any(word in str(action.metavar) for word in _FILES):
-                action.complete = kind or shtab.FILE  # type: ignore[attr-defined]
-    print(shtab.complete(parser, shell=shell))
+    parser, commands = _parsers(name for name in COMMANDS if " " not in name)
+    told = {name: said for name, (_, said) in COMMANDS.items()}
+    print(completion(shell, parser, commands, told, lambda name, command: command_module(name).configure(command)))
     return 0
 
 

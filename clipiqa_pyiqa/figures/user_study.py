@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from ..errors import CLIPIQAError, ImageError
+from ..errors import CLIPIQAError, ImageError, counted
 from ..report.contact_sheet import contact_sheet, wrapped
 from ..stats.proportions import clustered_share, share
 from .experiment import ExperimentResult, ResultFolder, RunOptions
@@ -116,7 +116,7 @@ class Agreement(ExperimentResult):
         for _, row in wrong.iterrows():
             for side_ in ("first", "second"):
                 images.append(Path(row[side_]))
-                votes = f"{row[f'votes_{side_}']} of {row['votes']} votes"
+                votes = f"{row[f'votes_{side_}']} of {counted(row['votes'], 'vote')}"
                 captions.append(f"{row['attribute']} {row[f'score_{side_}']:.4f}\n{votes}\n{Path(row[side_]).name}")
         upright = exif_applied(self.provenance)
         return contact_sheet(images, captions, columns=4 if len(wrong) > 1 else 2, side=side, apply_exif=upright)
@@ -233,7 +233,7 @@ def compare_choices(
 
 
 def _label(attribute: str, pairs: int) -> str:
-    return f"{wrapped(attribute, 14)}\n{pairs} pair{'s' * (pairs != 1)}"
+    return f"{wrapped(attribute, 14)}\n{counted(pairs, 'pair')}"
 
 
 def _larger(first: pandas.Series, second: pandas.Series) -> Any:

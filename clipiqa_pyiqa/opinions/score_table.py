@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import CLIPIQAError, nearest
+from ..errors import CLIPIQAError, counted, nearest
 from .same_photos import copies
 from .split_file import SPLITS, read_split_file
 
@@ -184,7 +184,8 @@ def read_score_table(
     if missing and not skip_missing:
         shown = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
         raise TableError(
-            f"{len(missing)} of {len(used)} images named in {path} are missing ({shown}): correct the paths or their "
+            f"{len(missing)} of {counted(len(used), 'image')} named in {path} cannot be found "
+            f"({shown}): correct the paths or their "
             "root folder, or pass --skip-missing to train without them."
         )
     kept = [index for index in used if files[index].is_file()]

@@ -107,9 +107,7 @@ def read_any_scores(
     import pandas
 
     whole = pandas.DataFrame(rows)
-    name = find_column(
-        path, list(whole.columns), key, PATH_COLUMNS, "path", say=ScoresError, option="--key (gate), --columns (rank)"
-    )
+    name = find_column(path, list(whole.columns), key, PATH_COLUMNS, "path", say=ScoresError, option=option)
     names = pandas.Index(whole[name].map(str), name="path", dtype=object)
     if columns is None:
         numbers = [c for c in whole if c != name and str(c).lower().strip() not in _NO_SCORES and _is_number(whole[c])]

@@ -56,7 +56,8 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
     with _reading(path):
         header, rows, damage = _read(path, format_of(path))
     if damage:
-        raise ResultsError(f"{str(path)!r} is damaged ({', '.join(damage)}): --resume scores what is missing again.")
+        again = "`clipiqa score --resume` scores what is missing again"
+        raise ResultsError(f"{str(path)!r} is damaged ({', '.join(damage)}): {again}.")
     return header, rows
 
 

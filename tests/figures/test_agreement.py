@@ -65,7 +65,7 @@ class TestVotes:
         [
             ("hapy,a.png,b.png,first", r"line 2: unknown prompt pair 'hapy': did you mean 'happy'\?"),
             ("happy,a.png,b.png,frist", r"line 2: the choice 'frist' is neither of the two images .* mean 'first'"),
-            ("happy,a.png,x.png,first", r"1 of 2 images named in .*votes.csv' are unknown \(.*x\.png\)"),
+            ("happy,a.png,x.png,first", r"1 of 2 images named in .*votes.csv' cannot be found \(.*x\.png\)"),
             ("happy,a.png,a.png,first", r"line 2: both images are .*a\.png', but a choice is between two"),
             ("happy,a.png,first", r"line 2: expected 4 columns"),
         ],
