@@ -48,7 +48,7 @@ def subplots(width: float, height: float) -> tuple[Figure, Axes]:
 def captioned(figure: Figure, text: str) -> Figure:
     """The figure with a small line below it, which says what made its numbers."""
     if text:
-        figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color="#6b7280", parse_math=False)
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color="#6b7280", parse_math=False)
     return figure
 
 

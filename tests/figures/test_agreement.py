@@ -183,4 +183,4 @@ class TestCommand:
         assert "pass --skip-missing" in capsys.readouterr().err
         assert main([*args, "--skip-missing"]) == 0
         said = capsys.readouterr().err
-        assert "1 pairs have no majority" in said and "1 votes were for neither" in said and "1 images are miss" in said
+        assert "1 pair without a majority" in said and "1 vote for neither" in said and "1 image missing" in said
