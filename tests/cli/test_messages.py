@@ -20,7 +20,7 @@ ELSEWHERE = [
     ("scoring.result_files", "--resume --overwrite --out --format", "score"),  # what writes results; others read them
     ("files.writing", "--overwrite", "all that write"),
     ("comparison.datasets", "--data-root", "compare"),  # table has folders of its own
-    ("comparison.run", "--out --resume --overwrite", "compare, table"),  # verify has its correlations from there
+    ("comparison.run", "--out --resume --overwrite --backbone --clip-weights", "compare, table"),  # in their words
     ("methods.", "--methods --preset --resume --overwrite", "table"),  # gate is its neighbour
     ("methods.paired_runs", "--by --key --skip-missing", "gate"),
     ("opinions.score_table", "--columns --skip-missing", "train, fit, prompts search"),  # others say their own, or all
