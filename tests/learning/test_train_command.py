@@ -159,7 +159,7 @@ def test_skip_missing(photos, tmp_path, rn50, store, capsys):
     rows = [["gone.png", 1.0], *([str(path), index] for index, path in enumerate(photos))]
     table = write(tmp_path / "scores.csv", ["path", "mos"], rows)
     assert train(table, tmp_path / "run", rn50, store, "--skip-missing", "--epochs", "1") == 0
-    assert "images for 1 epochs" in capsys.readouterr().out
+    assert "images for 1 epoch\n" in capsys.readouterr().out
 
 
 def test_earlier_run_and_its_resume(table, tmp_path, rn50, store, capsys):
@@ -170,7 +170,7 @@ def test_earlier_run_and_its_resume(table, tmp_path, rn50, store, capsys):
     assert train(table, out, rn50, store, "--resume", "--seed", "9") == 2
     assert "left by another run" in capsys.readouterr().err
     assert train(table, out, rn50, store, "--resume", "--epochs", "7") == 2
-    assert "left by a run of 1 epochs, and 7 are asked for now" in capsys.readouterr().err
+    assert "left by a run of 1 epoch, and 7 are asked for now" in capsys.readouterr().err
     assert train(table, out, rn50, store, "--overwrite", "--seed", "9", "--epochs", "1") == 0
 
 
