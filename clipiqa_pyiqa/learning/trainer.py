@@ -187,8 +187,8 @@ class Trainer:
         before, now = state.get("epochs"), self.config.recipe.epochs
         if state.get("run") != self._fingerprint() and state.get("setup") == self._fingerprint(schedule=False):
             raise TrainingError(
-                f"{path} was left by a run of {counted(before, 'epoch')}, and {now} {'is' if now == 1 else 'are'} asked "
-                "for now: learning rates follow the number of epochs, so "
+                f"{path} was left by a run of {counted(before, 'epoch')}, and {now} {'is' if now == 1 else 'are'} "
+                "asked for now: learning rates follow the number of epochs, so "
                 f"go on with --epochs {before}, or name another folder."
             )
         if state.get("run") != self._fingerprint():
