@@ -199,7 +199,7 @@ def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_
         (["--scale", "0.5"], "--scale 0.5 enlarges nothing: pass a number from 1 to 8"),
         (["--scale", "nan"], "--scale must be a finite number, but nan"),
         (["--scale", "2", "--window", "64"], "are two ways to a finer map"),
-        (["--pos-embedding", "fixed"], "'fixed' sees the middle of the image at 224 px, so there is no map"),
+        (["--pos-embedding", "fixed"], "--pos-embedding fixed sees the middle of the image at 224 px, so there is no map"),
         (["-p", "sharp"], "unknown prompt pair 'sharp'"),
         (["--html"], "a page needs a folder"),
         (["--max-side", "8"], "--max-side must be at least 32"),
