@@ -51,7 +51,7 @@ def first_of(messages: Iterable[str]) -> str:
 
 def counted(count: int, what: str) -> str:
     """``'1 image'``, ``'2 images'``."""
-    return f"{count} {what}{'s' * (count != 1)}"
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

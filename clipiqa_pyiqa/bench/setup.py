@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ..choices import Precision
+from ..errors import WeightsError
 from ..weights.checkpoint import open_checkpoint
-from ..weights.selection import find_weights
+from ..weights.search import TO_TRY_OUT
+from ..weights.selection import Weights, find_weights
 from .subject import Side, Subject, is_archive, random_weights, save_archive, why_no_builtin
 from .timing import Effort
 
@@ -91,7 +93,7 @@ def set_up(
             path = archive = save_archive(random_weights(), folder / "RN50.pt")
             words, quick_gelu = "random, RN50", True
         else:
-            found = find_weights("RN50", clip_weights)
+            found = _find(clip_weights)
             path, quick_gelu = found.path, found.quick_gelu
             archive = path if is_archive(path) else save_archive(open_checkpoint(path), folder / "RN50.pt")
             words = f"RN50, {found.short}"
@@ -113,3 +115,11 @@ def set_up(
             threads=threads,
             folder=folder,
         )
+
+
+def _find(clip_weights: str | None) -> Weights:
+    try:
+        return find_weights("RN50", clip_weights)
+    except WeightsError as error:  # mini is no RN50
+        instead = "pass --seeded-weights (seeded_weights=True), as times do not depend on values"
+        raise WeightsError(str(error).replace(TO_TRY_OUT, instead)) from error

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from ..errors import counted
+
 HEADER = ("work", "ours", "the other", "ratio", "target", "met")
 WIDTHS = (58, 19, 19, 7, 7, 3)
 
@@ -89,7 +91,7 @@ def machine(device: torch.device, threads: int, weights: str) -> dict[str, str]:
         "date": datetime.date.today().isoformat(),
         "CPU": f"{_cpu_name()}, {os.cpu_count()} cores{load}",
         **gpu,
-        "device": f"{device}, {threads} threads",
+        "device": f"{device}, {counted(threads, 'thread')}",
         "weights": weights,
         "versions": f"{versions}, Python {platform.python_version()}",
     }

@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..errors import counted
 from ..files.names import one_line, printable
 from ..files.writing import check_folder, write_text
 from ..scoring.rows import Header
@@ -55,7 +56,8 @@ def write_browser(
     paths = [photos.path(name) for name in names]
     if not any(map(os.path.isfile, paths)):
         raise PickError(
-            f"none of the {len(paths)} photos is there, such as {paths[0]!r}: if they have moved, say so with --root."
+            f"none of {counted(len(paths), 'photo')} is there, such as {paths[0]!r}: if they have "
+            "moved, say so with --root."
         )
     small = thumbnails(paths, folder / THUMBNAILS, workers=workers, progress=progress)
     data = _data(photos, names, [_link(path, folder) for path in paths], paths, small)
@@ -106,7 +108,7 @@ def _render(data: dict[str, Any], photos: Photos) -> str:
     provenance = photos.scores.provenance
     return _environment().get_template("browse.html.j2").render(
         mark=Markup(_MARK), style=Markup(style), script=Markup(script), digest=digests[0], data=Markup(said),
-        title=f"{len(data['names'])} photos by {photos.by}", columns=photos.scores.columns, by=photos.by,
+        title=f"{counted(len(data['names']), 'photo')} by {photos.by}", columns=photos.scores.columns, by=photos.by,
         metric=Header((), provenance).metric if photos.scores.ours else Path(photos.scores.file).name,
     )  # fmt: skip
 

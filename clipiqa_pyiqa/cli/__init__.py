@@ -19,6 +19,7 @@ from .options.config import Parser
 from .options.model import memory_limited
 from .options.signals import last_words, sigterm_as_interrupt
 from .options.streams import standard_streams
+from .options.wording import in_options, logged
 
 COMMANDS = {  # name: (the folder of its module, its help)
     "demo": ("scoring", "score bundled photos and degraded versions of them, without any download"),
@@ -43,9 +44,6 @@ COMMANDS = {  # name: (the folder of its module, its help)
 }
 
 
-_FILES = ("FILE", "PATH", "IMAGE", "CSV", "BASE", "NEW", "LIST")  # what options of files are called in help
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the ``clipiqa`` command.
 
@@ -68,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return ended(_run(argv, args), None)
         except CLIPIQAError as error:
-            print(f"{name()}: error: {plain_lines(str(error))}", file=sys.stderr)
+            said = in_options(str(error), args.command or "")
+            print(f"{name()}: error: {plain_lines(said)}", file=sys.stderr)
             return ended(2, None)
         except KeyboardInterrupt as error:
             said, code = last_words(error)
@@ -102,7 +101,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     if getattr(args, "config_file", None):
         commands[args.command].take_defaults(args)
         vars(args).update(vars(_parsed(parser, commands, argv)))
-    with memory_limited(getattr(args, "memory", None)):
+    with memory_limited(getattr(args, "memory", None)), logged(args.command):
         return command_module(args.command).run(args)
 
 
@@ -129,16 +128,11 @@ def _parsers(names: Iterable[str]) -> tuple[Parser, dict[str, Parser]]:
 
 
 def _print_completion(shell: str) -> int:
-    import shtab
+    from .options.completion import completion
 
-    parser, commands = _parsers(name for name in COMMANDS if " " not in name)  # shells complete one word at a time
-    for name, command in commands.items():
-        command_module(name).configure(command)
-        for action in command._actions:
-            kind = {"DIR": shtab.DIRECTORY, "FOLDER": shtab.DIRECTORY}.get(str(action.metavar))
-            if kind or any(word in str(action.metavar) for word in _FILES):
-                action.complete = kind or shtab.FILE  # type: ignore[attr-defined]
-    print(shtab.complete(parser, shell=shell))
+    parser, commands = _parsers(name for name in COMMANDS if " " not in name)
+    told = {name: said for name, (_, said) in COMMANDS.items()}
+    print(completion(shell, parser, commands, told, lambda name, command: command_module(name).configure(command)))
     return 0
 
 

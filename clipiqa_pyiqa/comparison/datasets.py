@@ -137,7 +137,7 @@ def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
     paths = [os.path.abspath(path) for path in named.files]
     if not any(map(os.path.isfile, paths)):
         raise CompareError(
-            f"none of the {len(paths)} images named in {str(options['csv'])!r} is there, such as {paths[0]!r}: "
+            f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} is there, such as {paths[0]!r}: "
             "say where they are with root=DIR."
         )
     found = _ours(label, paths, list(named.scores), options, lower_better)

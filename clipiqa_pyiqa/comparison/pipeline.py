@@ -24,6 +24,7 @@ from .score_store import UNREADABLE, Entry, ScoreStore
 from .scorers import Group, score_group
 
 log = logging.getLogger("clipiqa_pyiqa")
+_WORTH_SAYING = 30.0  # seconds, from which it matters that metrics waited for images
 
 Progress = Callable[[str, int, int], object]
 """Called with a data set's name, images done and images in all (of this process)."""
@@ -84,9 +85,11 @@ def score_data_set(
             options.progress(data.name, done, total)
     finally:
         store.close()
+    seconds = time.perf_counter() - start
+    share = 1 - busy / seconds
     if busy:
-        share = 1 - busy / (time.perf_counter() - start)
-        log.info("%s: the metrics waited %.1f %% of the time for decoding", data.name, 100 * share)
+        level = logging.INFO if seconds > _WORTH_SAYING and share > 0.2 else logging.DEBUG
+        log.log(level, "%s: the metrics waited %.1f %% of the time for decoding", data.name, 100 * share)
 
 
 def _score_batch(

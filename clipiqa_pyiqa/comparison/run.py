@@ -17,7 +17,7 @@ import torch
 
 from ..arguments import checked
 from ..clip.device import find_device
-from ..errors import counted, first_of
+from ..errors import CLIPIQAError, counted, first_of
 from ..files.locking import locked
 from ..files.names import file_name
 from ..images.batches import default_workers
@@ -98,7 +98,7 @@ def compare(
         raise CompareError(f"published values are those of {' or '.join(map(repr, SOURCES))}, but {published!r} came.")
     folder = Path(out).expanduser().resolve() if out is not None else None
     if folder is None and processes.count > 1:
-        raise CompareError("several processes share their scores through a folder: name one with out (--out DIR).")
+        raise CompareError("several processes share their scores through a folder: name one with --out DIR (out=DIR).")
     if processes.is_main and folder is not None:
         check_results(folder, sets, overwrite=overwrite)
     with connected(processes), _alone(folder, processes):
@@ -240,15 +240,20 @@ def build_or_reason(spec: MetricSpec, options: Options) -> BuiltMetric | str:
         hint = "; if its weights cannot be fetched, name a local file in its options (pretrained_model_path=FILE)"
         hint = hint if fetched else ""
         why = f"it cannot be built: {_in_a_name(reason(error), spec)}{hint}."
-        log.warning("metric %s: %s", spec.label, why)
-        return why
+        whole = str(error) if isinstance(error, CLIPIQAError) else ""
+        if "\n" not in whole:
+            log.error("metric %s: %s", spec.label, why)
+            return why
+        log.error("metric %s: it cannot be built: %s", spec.label, _in_a_name(whole, spec))
+        first = whole.partition("\n")[0].rstrip(".")
+        return f"it cannot be built: {first}; `clipiqa weights` shows where it would come from."
 
 
 def _in_a_name(said: str, spec: MetricSpec) -> str:
     """A message with options as they are given here, in the metric's name."""
-    for option, key in (("--backbone mini", "backbone=mini"), ("--clip-weights PATH", "clip_weights=PATH")):
-        said = said.replace(f"({option})", f"(-m {spec.name or spec.label}:{key})")
-    return said
+    name = spec.name or spec.label
+    said = said.replace("(--clip-weights PATH)", f"(-m {name}:clip_weights=PATH)")
+    return said.replace("(--backbone mini)", "(-m clipiqa:backbone=mini)")  # for which no prompts were learned
 
 
 @functools.cache

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, counted
 from .metrics import BuiltMetric
 from .score_store import Entry
 from .specification import CompareError
@@ -158,7 +158,8 @@ def _values(output: Any, count: int) -> list[float]:
     values = torch.as_tensor(output).detach().double().flatten().tolist()
     if len(values) != count:
         raise CompareError(
-            f"{len(values)} scores came for {count} images, but a comparison needs one each (of several prompt pairs "
+            f"{counted(len(values), 'score')} came for {counted(count, 'image')}, but a comparison "
+            "needs one each (of several prompt pairs "
             "the mean: aggregate=mean)"
         )
     return values

@@ -228,7 +228,7 @@ def sweep(
         if row.error:
             failed.setdefault(by_name[name].path, row.error)
     if len(failed) == len(files):
-        raise ImageError(f"none of the {len(files)} images could be scored: {failed[files[0]]}")
+        raise ImageError(f"none of {counted(len(files), 'image')} could be scored: {failed[files[0]]}")
     table = []
     for (path, scale, change, step), version in versions.items():
         if path not in failed:

@@ -16,7 +16,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from ..errors import ImageError
 from ..files.writing import replacing
 from ..report.plotting import plain_texts
-from ..weights.published import MINI_FILE
+from ..weights.published import MINI_FILE, MINI_SHA256
 from .changes import CHANGES
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Demonstration:
         """A row per photo: its versions with their quality, and a radar of their attributes."""
         from matplotlib.figure import Figure
 
-        from ..report.plotting import COLOURS
+        from ..report.plotting import COLOURS, captioned
         from .radar_charts import chart
 
         photos, versions = list(dict.fromkeys(photo for photo, _ in self.images)), list(VERSIONS)
@@ -111,8 +111,7 @@ class Demonstration:
             radar = figure.add_subplot(grid[row, -1], projection="polar")
             chart(radar, self.scores.loc[photo][list(ATTRIBUTES)])
             radar.tick_params(axis="x", labelsize=8)
-        figure.suptitle("CLIP-IQA with the bundled small CLIP, mini", fontsize=11)
-        return figure
+        return captioned(figure, f"CLIP-IQA, mini, bundled {MINI_SHA256[:8]}")
 
     def table(self) -> str:
         """The scores as text, a group of rows per photo."""

@@ -15,7 +15,7 @@ from PIL import Image
 from ..errors import counted
 from ..images.naming import PairingError, few, named_images
 from ..prompts.pairs import Prompts, parse_columns
-from ..report.contact_sheet import contact_sheet, fitted
+from ..report.contact_sheet import contact_sheet, fitted, headed
 from ..report.crops import differing_crops
 from ..stats.proportions import share
 from .experiment import ExperimentResult, ResultFolder, RunOptions, file_names
@@ -144,7 +144,8 @@ class PairScores(ExperimentResult):
                     images.append(Image.new("RGB", (side, side), (236, 238, 241)) if crop is None else crop)
                     captions.append(f"{version}, where they differ most:\n100 %" if crop else "of another size")
         columns = 4 if len(worst) > 1 or needs_detail(question) else 2
-        return contact_sheet(images, captions, columns=columns, side=side, apply_exif=upright)
+        sheet = contact_sheet(images, captions, columns=columns, side=side, apply_exif=upright)
+        return headed({f"{question}: {counted(len(worst), 'pair')} in the wrong order, the worst first": sheet})
 
     def figure(self) -> Figure:
         """Each pair as a point, low-quality score across, high-quality score up: above the diagonal the order is right.
@@ -160,7 +161,7 @@ class PairScores(ExperimentResult):
         columns = min(3, len(self.questions))
         rows = math.ceil(len(self.questions) / columns)
         with matplotlib.rc_context(STYLE):
-            figure = Figure(figsize=(3.4 * columns, 3.7 * rows), layout="constrained")
+            figure = Figure(figsize=(3.4 * columns, 3.9 * rows + 0.3), layout="constrained")
             panels = figure.subplots(rows, columns, squeeze=False).ravel()
             for axes in panels[len(self.questions) :]:
                 axes.set_axis_off()
@@ -177,19 +178,17 @@ class PairScores(ExperimentResult):
                 margin = 0.05 * (edge[1] - edge[0]) or 0.05
                 limits = edge[0] - margin, edge[1] + margin
                 axes.plot(limits, limits, color=INK, linewidth=0.8, zorder=0)
-                axes.legend(
-                    loc="upper left", bbox_to_anchor=(-0.03, -0.17), ncols=2, fontsize=7.5, frameon=False,
-                    handletextpad=0.1, borderaxespad=0,
-                )  # fmt: skip
                 axes.set(xlim=limits, ylim=limits, aspect="equal")
                 axes.set_xlabel("score of the low-quality image")
                 axes.set_ylabel("score of the high-quality image")
                 said = summary.loc[question]
                 axes.set_title(
                     f"{fitted(question, 185, 10)}\n{int(said['right'])} of {int(said['pairs'])} in the right order "
-                    f"({said['share right']:.1%})",
+                    f"({100 * said['share right']:.0f} %)",
                     **WORDS,
                 )
+            marks_of = panels[0].get_legend_handles_labels()
+            figure.legend(*marks_of, loc="outside upper left", ncols=2, fontsize=8, frameon=False, handletextpad=0.1)
         return figure
 
 

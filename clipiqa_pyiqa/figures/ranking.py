@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from ..errors import CLIPIQAError
+from ..files.names import below_common
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, headed
 from ..scoring.rows import printable
@@ -122,10 +123,10 @@ def rank_sheet(
 ) -> Image.Image:
     """The best and the worst images with their scores as one picture."""
     question = _asked(scores, question)
-    sheets = {}
+    sheets, names = {}, below_common(list(scores.frame.index))
     for title, chosen in zip(("Highest", "Lowest"), best_and_worst(scores, question, count), strict=True):
         if len(chosen):
-            captions = [f"{score:.4f}\n{Path(path).name}" for path, score in chosen[question].items()]
+            captions = [f"{score:.4f}\n{names[path]}" for path, score in chosen[question].items()]
             heading = f"{title} of {len(scores.frame)}: {question}"
             files, upright = [Path(path) for path in chosen.index], exif_applied(scores.provenance)
             sheets[heading] = contact_sheet(files, captions, columns=columns, side=side, apply_exif=upright)

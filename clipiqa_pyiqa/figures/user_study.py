@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from ..errors import CLIPIQAError, ImageError
-from ..report.contact_sheet import contact_sheet, wrapped
+from ..errors import CLIPIQAError, ImageError, counted
+from ..files.names import below_common
+from ..report.contact_sheet import contact_sheet, headed, wrapped
 from ..stats.proportions import clustered_share, share
 from .experiment import ExperimentResult, ResultFolder, RunOptions
 from .scores import because, exif_applied
@@ -94,12 +95,13 @@ class Agreement(ExperimentResult):
         return {"undecided": self.undecided, "missing": list(self.missing)}
 
     def notes(self) -> list[str]:
-        counts = {
-            "pairs have no majority and count only vote by vote": int((self.frame["majority"] == "").sum()),
-            "votes were for neither image and are not counted": self.undecided,
-            "images are missing, and their pairs were left out": len(self.missing),
-        }
-        return [f"{count} {what}" for what, count in counts.items() if count]
+        tied = int((self.frame["majority"] == "").sum())
+        counts = [
+            (tied, "pair", "without a majority, counted vote by vote only"),
+            (self.undecided, "vote", "for neither image, not counted"),
+            (len(self.missing), "image", "missing, whose pairs were left out"),
+        ]
+        return [f"{counted(count, what)} {how}" for count, what, how in counts if count]
 
     def contradictions(self) -> pandas.DataFrame:
         """The pairs where the metric contradicts the majority, the most certain of its scores first."""
@@ -112,14 +114,15 @@ class Agreement(ExperimentResult):
         wrong = self.contradictions().head(count)
         if wrong.empty:
             return None
-        images, captions = [], []
+        images, captions, names = [], [], below_common(list(self.frame["first"]) + list(self.frame["second"]))
         for _, row in wrong.iterrows():
             for side_ in ("first", "second"):
                 images.append(Path(row[side_]))
-                votes = f"{row[f'votes_{side_}']} of {row['votes']} votes"
-                captions.append(f"{row['attribute']} {row[f'score_{side_}']:.4f}\n{votes}\n{Path(row[side_]).name}")
+                votes = f"{row[f'votes_{side_}']} of {counted(row['votes'], 'vote')}"
+                captions.append(f"{row['attribute']} {row[f'score_{side_}']:.4f}\n{votes}\n{names[row[side_]]}")
         upright = exif_applied(self.provenance)
-        return contact_sheet(images, captions, columns=4 if len(wrong) > 1 else 2, side=side, apply_exif=upright)
+        sheet = contact_sheet(images, captions, columns=4 if len(wrong) > 1 else 2, side=side, apply_exif=upright)
+        return headed({"The metric contradicts the majority, its clearest scores first": sheet})
 
     def figure(self) -> Figure:
         """Accuracy per attribute against the majority (bars) and against single votes (diamonds), with intervals.
@@ -141,7 +144,8 @@ class Agreement(ExperimentResult):
             )
             axes.vlines(places - 0.15, summary["majority low"], summary["majority high"], color=INK, linewidth=1.4)
             axes.vlines(places + 0.2, summary["vote low"], summary["vote high"], color=ORANGE, linewidth=1.4)
-            axes.plot(places + 0.2, summary["vote accuracy"], "D", color=ORANGE, markersize=5, label="single votes")
+            diamonds: Any = {"color": ORANGE, "markersize": 5, "label": "single votes", "clip_on": False}
+            axes.plot(places + 0.2, summary["vote accuracy"], "D", **diamonds)
             axes.hlines(
                 summary["ceiling"],
                 places + 0.08,
@@ -233,7 +237,7 @@ def compare_choices(
 
 
 def _label(attribute: str, pairs: int) -> str:
-    return f"{wrapped(attribute, 14)}\n{pairs} pair{'s' * (pairs != 1)}"
+    return f"{wrapped(attribute, 14)}\n{counted(pairs, 'pair')}"
 
 
 def _larger(first: pandas.Series, second: pandas.Series) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CLIPIQAError, nearest
+from ..errors import CLIPIQAError, counted, nearest
 from ..opinions.csv_files import read_rows
 from ..prompts.pairs import PromptPair, parse_columns, parse_prompt_argument
 
@@ -93,7 +93,7 @@ def read_votes(
     folder = path.parent if root is None else Path(root).expanduser()
     questions: dict[str, str] = {}
     columns: dict[str, tuple[PromptPair, ...]] = {}
-    counted: dict[tuple[str, str, str], list[int]] = {}
+    tallied: dict[tuple[str, str, str], list[int]] = {}
     for line, row in rows:
         where = f"{path}, line {line}"
         asked = attribute or row[names["attribute"] or ""].strip()
@@ -104,11 +104,11 @@ def read_votes(
             raise VotesError(f"{where}: both images are {pair[0]!r}, but a choice is between two.")
         votes = _counts(row, names, where) if by_count else _choice(row, names, where)
         key = (questions[asked], pair[0], pair[1])
-        if (swapped := (key[0], pair[1], pair[0])) in counted:
+        if (swapped := (key[0], pair[1], pair[0])) in tallied:
             key, votes = swapped, [votes[1], votes[0], votes[2]]
-        counted[key] = [before + more for before, more in zip(counted.get(key, [0, 0, 0]), votes, strict=True)]
-    missing = _missing(path, counted, skip_missing)
-    table = [(*key, *votes) for key, votes in counted.items() if not missing & set(key[1:])]
+        tallied[key] = [before + more for before, more in zip(tallied.get(key, [0, 0, 0]), votes, strict=True)]
+    missing = _missing(path, tallied, skip_missing)
+    table = [(*key, *votes) for key, votes in tallied.items() if not missing & set(key[1:])]
     if not table:
         raise VotesError(f"{str(path)!r} leaves no pair whose two images are there.")
     head = ["attribute", "first", "second", "votes_first", "votes_second", "undecided"]
@@ -150,13 +150,14 @@ def _choice(row: dict[str, str], names: dict[str, str | None], where: str) -> li
     raise VotesError(f"{where}: the choice {choice!r} is neither of the two images nor a tie: {nearest(choice, known)}")
 
 
-def _missing(path: Path, counted: Iterable[tuple[str, str, str]], skip: bool) -> set[str]:
-    files = {file for _, *pair in counted for file in pair}
+def _missing(path: Path, tallied: Iterable[tuple[str, str, str]], skip: bool) -> set[str]:
+    files = {file for _, *pair in tallied for file in pair}
     missing = {file for file in files if not os.path.isfile(file)}
     if missing and not skip:
         shown = ", ".join(sorted(missing)[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
         raise VotesError(
-            f"{len(missing)} of {len(files)} images named in {str(path)!r} are unknown ({shown}): correct the names, "
+            f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
+            f"({shown}): correct the names, "
             "give their folder with --root, or pass --skip-missing to leave their pairs out."
         )
     return missing

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import re
+from collections.abc import Sequence
 
 
 def printable(path: str) -> str:
@@ -51,6 +53,16 @@ class PlainRecords(logging.Filter):
 
 
 logging.getLogger("clipiqa_pyiqa").addFilter(PlainRecords("clipiqa_pyiqa"))  # that one logger is all of the package's
+
+
+def below_common(paths: Sequence[str]) -> dict[str, str]:
+    """Paths -> what they are called below the folder that holds them all, with ``/``."""
+    folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
+    try:
+        common = os.path.commonpath(folders) if folders else ""
+    except ValueError:  # on several drives
+        return {path: path for path in paths}
+    return {path: os.path.relpath(os.path.abspath(path), common).replace(os.sep, "/") for path in paths}
 
 
 def file_name(name: str) -> str:

@@ -189,7 +189,7 @@ def read_image(
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise ImageError(
             f"{path!r} has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, "
-            "raise PIL.Image.MAX_IMAGE_PIXELS, or pass --huge to `clipiqa score`."
+            "pass --huge (PIL.Image.MAX_IMAGE_PIXELS = None)."
         ) from error
     except MemoryError as error:
         raise ImageError(f"{path!r} does not fit in memory when decoded.") from error

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import CLIPIQAError, ImageError
+from ..errors import CLIPIQAError, ImageError, counted
 from ..files.hashes import hash_file
 from ..images.batches import in_batches, prefetch
 from ..images.reader import read_image
@@ -143,7 +143,8 @@ class FeatureStore:
         plan = self.plan(paths, views)
         if say is not None:
             say(
-                f"{what}: {plan.to_encode:,} of {plan.asked:,} features to encode from {len(plan.missing):,} images; "
+                f"{what}: {plan.to_encode:,} of {plan.asked:,} features to encode from "
+                f"{counted(len(plan.missing), 'image')}; "
                 f"{self.path} grows by {plan.bytes / 1e6:,.1f} MB"
             )
         with tqdm(total=plan.to_encode, unit="feature", disable=True if say is None else None) as bar:

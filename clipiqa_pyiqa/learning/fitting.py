@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..arguments import checked
 from ..clip.device import find_device
-from ..errors import CLIPIQAError, nearest
+from ..errors import CLIPIQAError, counted, nearest
 from ..metric import CLIPIQA
 from ..opinions.score_table import ScoreTable, find_score_table
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
@@ -168,7 +168,9 @@ def _calibration_rows(count: int, method: str, conformal: float | None, seed: in
     least = 0 if conformal is None else math.ceil(round(conformal / (1 - conformal), 9))
     if count < NEEDED[method] + least:
         more = f", and {least} more for intervals of {conformal:g}" if least else ""
-        raise FitError(f"method {method!r} needs at least {NEEDED[method]} rated photos{more}, but {count} came.")
+        raise FitError(
+            f"method {method!r} needs at least {counted(NEEDED[method], 'rated photo')}{more}, but {count} came."
+        )
     most = max(least, min(count // 4, count - NEEDED[method])) if least else 0
     return np.sort(np.random.default_rng(seed).permutation(count)[:most])
 

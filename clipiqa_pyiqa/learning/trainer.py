@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..errors import CLIPIQAError, ConfigError, nearest
+from ..errors import CLIPIQAError, ConfigError, counted, nearest
 from ..files.locking import locked
 from ..files.writing import check_folder, check_output, replacing
 from ..metric import CLIPIQA
@@ -91,7 +91,8 @@ class Trainer:
         recipe = config.recipe
         if len(targets) < recipe.batch_size:
             raise TrainingError(
-                f"{len(targets)} training images are fewer than a batch of {recipe.batch_size}: use a smaller batch."
+                f"{counted(len(targets), 'training image')} cannot fill a batch of "
+                f"{recipe.batch_size}: use a smaller batch."
             )
         self.metric, self.config, self.features, self.folder = metric, config, features, folder
         self.learner = metric.prompt_learner
@@ -186,8 +187,9 @@ class Trainer:
         before, now = state.get("epochs"), self.config.recipe.epochs
         if state.get("run") != self._fingerprint() and state.get("setup") == self._fingerprint(schedule=False):
             raise TrainingError(
-                f"{path} was left by a run of {before} epochs, and {now} are asked for now: learning rates follow the "
-                f"number of epochs, so go on with --epochs {before}, or name another folder."
+                f"{path} was left by a run of {counted(before, 'epoch')}, and {now} {'is' if now == 1 else 'are'} "
+                "asked for now: learning rates follow the number of epochs, so "
+                f"go on with --epochs {before}, or name another folder."
             )
         if state.get("run") != self._fingerprint():
             raise TrainingError(

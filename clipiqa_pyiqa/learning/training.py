@@ -11,7 +11,7 @@ import torch
 
 from ..arguments import checked
 from ..clip.device import find_device
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, counted, nearest
 from ..metric import CLIPIQA
 from ..opinions.csv_files import TableError
 from ..opinions.score_table import ScoreTable, find_score_table, read_score_table
@@ -94,7 +94,7 @@ def train(
         torch.manual_seed(config.seed)  # a random context
         metric = CLIPIQA(**config.network).to(device)
         if table.skipped and say is not None:
-            say(f"{len(table.skipped)} missing images are left out")
+            say(f"left out: {counted(len(table.skipped), 'missing image')}")
         store, views = FeatureStore(metric, features), Views(config.recipe, config.seed, exact)
         paths = {split: [table.paths[row] for row in table.rows(split)] for split in ("train", "val", "test")}
         options: dict[str, Any] = {"device": device, "workers": workers, "say": say}
@@ -107,7 +107,10 @@ def train(
             trained_on = ImageFeatures(metric, paths["train"], views, device)
         else:
             if config.recipe.crop and say is not None:
-                say(f"{config.recipe.crops} seeded crops per image stand in for random ones; --exact draws them afresh")
+                say(
+                    f"{counted(config.recipe.crops, 'seeded crop')} per image in place of random "
+                    "ones; --exact draws them afresh"
+                )
             all_views = [views.of(row) for row in range(len(paths["train"]))]
             trained_on = CachedFeatures(store.features(paths["train"], all_views, what="train", **options), views)
         metadata = {

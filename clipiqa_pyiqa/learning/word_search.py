@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..arguments import checked
 from ..clip.device import find_device
-from ..errors import CLIPIQAError, PromptError, shown
+from ..errors import CLIPIQAError, PromptError, counted, shown
 from ..files import check_output, replacing
 from ..metric import CLIPIQA
 from ..opinions.score_table import ScoreTable, find_score_table
@@ -165,7 +165,7 @@ def search_prompts(
     device = find_device(device)
     metric = (CLIPIQA() if metric is None else metric).to(device).eval()
     if table.skipped and say is not None:
-        say(f"{len(table.skipped)} missing images are left out")
+        say(f"left out: {counted(len(table.skipped), 'missing image')}")
     store, views = FeatureStore(metric, features), [(WHOLE,)] * len(table.paths)
     encoded = store.features(table.paths, views, what="all splits", device=device, workers=workers, say=say)
     with tqdm(total=1 + len(candidates), unit="pair", disable=True if say is None else None) as bar:
@@ -173,8 +173,8 @@ def search_prompts(
         findings = search(*given, seed=seed, progress=bar.update, **options)
     best = findings.ensemble_srocc
     metadata = {
-        **{"data_set": table.name, "chosen_on": f"{findings.chosen_on} images"},
-        **{"held_out": f"{findings.held_out} images ({split})"},
+        **{"data_set": table.name, "chosen_on": counted(findings.chosen_on, "image")},
+        **{"held_out": f"{counted(findings.held_out, 'image')} ({split})"},
         **{"intervals": f"95 %, {options.get('bootstrap', 1000)} resamples"},
         **{key: value for key, value in metric.provenance().items() if key not in ("metric", "prompts", "aggregate")},
         **{"seed": seed, "ensemble_srocc_held_out": f"{best.value:.4f} [{best.low:.4f}, {best.high:.4f}]"},
@@ -240,7 +240,8 @@ def search(
     for rows, what in ((~out, "to choose on"), (out, "held out")):
         if len(set(opinion[rows])) < 2 or rows.sum() < 3:
             raise SearchError(
-                f"{rows.sum()} images {what} with {len(set(opinion[rows]))} different scores are too few: a search "
+                f"{counted(int(rows.sum()), 'image')} {what} with "
+                f"{counted(len(set(opinion[rows])), 'different score')}: a search "
                 "needs at least three images with different scores to choose on, and as many held out."
             )
     paper = Candidate(NAMED_PAIRS[DEFAULT_PAIR], ("Good", "Bad"), "{} photo.")

@@ -87,7 +87,7 @@ def draw_maps(
     if format not in FORMATS:
         raise CLIPIQAError(f"format={format!r} is no format of pictures: choose one of {', '.join(FORMATS)}.")
     if html and out is None:
-        raise CLIPIQAError("a page needs a folder: pass out= (--out DIR) with html.")
+        raise CLIPIQAError("a page needs a folder: pass --out DIR (out=DIR) with it.")
     columns = None if prompts is None else parse_columns(prompts, template)
     sources = _photos(paths, out)
     output = None if out is None else MapFolder(out, [each.name for each in sources], format, html, overwrite)

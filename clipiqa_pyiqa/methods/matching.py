@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..comparison.specification import CompareError
+from ..errors import counted
 from ..images.naming import few, named_images
 
 Place = str | os.PathLike[str]
@@ -99,8 +100,9 @@ def match_pictures(
     lines = [f"{who} lacks {few(names)}" for who, names in missing.items()]
     if missing and not skip_missing:
         lost = len(union) - len(shared)
+        are = "is" if lost == 1 else "are"
         raise CompareError(
-            f"{lost} of {len(union)} picture{'s are' if lost != 1 else ' is'} not everywhere ({'; '.join(lines)}): "
+            f"{lost} of {counted(len(union), 'picture')} {are} not everywhere ({'; '.join(lines)}): "
             "complete the folders, or pass --skip-missing (skip_missing=True) to leave them out of all methods."
         )
     left_out = [f"{line}: left out of all methods" for line in lines]

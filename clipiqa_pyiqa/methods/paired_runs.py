@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ..arguments import checked
-from ..errors import CLIPIQAError, nearest
+from ..errors import CLIPIQAError, counted, nearest
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
 from ..images.naming import few
@@ -166,7 +166,7 @@ def gate(
     *,
     columns: Sequence[str] | None = None,
     key: str | None = None,
-    lower_better: Iterable[str] = (),
+    lower_better: Iterable[str] | bool = (),
     min_delta: float = 0.0,
     skip_missing: bool = False,
     bootstrap: int = 2000,
@@ -180,7 +180,7 @@ def gate(
         columns: What to compare; default every column of numbers that both have.
         key: The column by which rows belong together; default their paths below each run's common folder, without
             suffix.
-        lower_better: Columns of which a low value is good; those that pyiqa knows as such need no mention.
+        lower_better: Columns of which a low value is good, or True for all; those that pyiqa knows need no mention.
         min_delta: A mean difference up to this is no change, in the column's units.
         skip_missing: Leave rows that only one run has, or has a score of, out, in place of an error.
         bootstrap: Resamples for the 95 % intervals.
@@ -217,7 +217,7 @@ def gate(
         rows = paired[[f"{name} base", f"{name} new"]].dropna()
         if len(rows) < FEWEST:
             raise GateError(
-                f"{name!r} has scores of {len(rows)} row{'s' * (len(rows) != 1)} in both runs, but {FEWEST} or more "
+                f"{name!r} has scores of {counted(len(rows), 'row')} in both runs, but {FEWEST} or more "
                 "are needed: of fewer, chance alone may turn every row one way."
             )
         before, after = (rows[f"{name} {which}"].to_numpy() for which in ("base", "new"))
@@ -271,8 +271,8 @@ def _wording(run: AnyScores) -> dict[str, str]:
     return dict(zip(run.columns, pairs, strict=True)) if len(pairs) == len(run.columns) else {}
 
 
-def _directions(runs: Sequence[AnyScores], names: Sequence[str], given: Iterable[str]) -> dict[str, bool]:
-    given = list(given)
+def _directions(runs: Sequence[AnyScores], names: Sequence[str], given: Iterable[str] | bool) -> dict[str, bool]:
+    given = (list(names) if given else []) if isinstance(given, bool) else list(given)
     for name in given:
         if name not in names:
             raise GateError(f"lower_better names {name!r}, which is not compared: {nearest(name, names)}")

@@ -130,7 +130,7 @@ def table(
 
     if out is None:
         if resume or overwrite:
-            raise CompareError("resume and overwrite need out (--out DIR), the folder with the scores.")
+            raise CompareError("resume and overwrite need --out DIR (out=DIR), the folder with the scores.")
         return work(ScoreStore(None))
     folder = check_table_folder(out, pictures.inputs, overwrite=overwrite, resume=resume)
     with locked(folder):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from ..comparison.differences import SIGNIFICANT
 from ..comparison.report.summary import key_lines
 from ..comparison.report.tables import csv_of
-from ..errors import first_of
+from ..errors import counted, first_of
 from ..files.names import one_line
 from ..report.table import Cell, Table, console_table, latex_document, markdown, markdown_table
 from ..scoring.rows import Header
@@ -61,6 +61,8 @@ def metrics_exactly(found: MethodTable) -> list[str]:
     lines = []
     for label, column in found.columns.items():
         provenance = column.metric.provenance
+        if column.metric.error and set(provenance) <= {"metric"}:
+            continue  # it could not be built
         if "backbone" in provenance and "prompts" in provenance:
             lines.append(f"{label} is the CLIP-IQA {Header((), provenance).metric}")
         else:
@@ -127,8 +129,7 @@ def _heads(
 def _title(found: MethodTable) -> str:
     pictures = sum(map(len, found.pictures.test_sets.values()))
     sets = f" of {len(found.test_sets)} test sets" if len(found.test_sets) > 1 else ""
-    methods = f"{len(found.methods)} method{'s' * (len(found.methods) != 1)}"
-    return f"{methods} on {pictures} picture{'s' * (pictures != 1)}{sets}"
+    return f"{counted(len(found.methods), 'method')} on {counted(pictures, 'picture')}{sets}"
 
 
 def digits_of(found: MethodTable, label: str) -> int:
@@ -176,7 +177,7 @@ def _means(found: MethodTable) -> str:
     whole = sum(map(len, found.pictures.test_sets.values()))
     lost = " (fewer where a metric failed on one; it is then left out of every method)"
     short = lost if any(_lost(found, s, label) for s, label in found.values) else ""
-    of = f"{whole} pictures" if len(found.test_sets) == 1 else "the pictures of each test set"
+    of = counted(whole, "picture") if len(found.test_sets) == 1 else "the pictures of each test set"
     deviation = " ± standard deviation" if counts else ""
     marks = "the best is bold, the second best underlined, ↑ higher and ↓ lower is better"
     return f"Mean{deviation} over {of}{short}; {marks}."
@@ -192,11 +193,11 @@ def _differences_are(found: MethodTable) -> str:
     counts = [v.n for cells in found.values.values() for v in cells.values() if v.n]
     said = (
         f"Differences are each method less {found.baseline}, picture by picture, with the 95 % interval of a paired "
-        f"bootstrap and p by Holm's rule for {family} difference{'s' * (family != 1)}; what stands out "
+        f"bootstrap and p by Holm's rule for {counted(family, 'difference')}; what stands out "
         f"(p < {SIGNIFICANT}) is more than chance."
     )
     if counts and min(counts) < _FEW:
-        said += f" Of {min(counts)} pictures such intervals are somewhat too narrow."
+        said += f" Of {counted(min(counts), 'picture')} such intervals are somewhat too narrow."
     return said
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import nearest
+from ..errors import counted, nearest
 from .csv_files import Columns, TableError, read_scores
 from .same_photos import copies
 from .split_file import read_split_file
@@ -123,7 +123,8 @@ def read_score_table(
     if missing and not skip_missing:
         shown = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
         raise TableError(
-            f"{len(missing)} of {len(used)} images named in {path} are missing ({shown}): correct the paths or their "
+            f"{len(missing)} of {counted(len(used), 'image')} named in {path} cannot be found "
+            f"({shown}): correct the paths or their "
             "root folder, or pass --skip-missing to train without them."
         )
     kept = [index for index in used if os.path.isfile(files[index])]

@@ -52,7 +52,7 @@ def contact_sheet(
         raise CLIPIQAError("A contact sheet needs at least one image, but got none.")
     if columns < 1 or side < 1:
         raise CLIPIQAError(f"columns and side must be positive, but are {columns} and {side}.")
-    gap, size = max(side // 16, 4), max(side // 18, 10)
+    gap, size = max(side // 16, 4), max(side // 18, 12)
     font, line = _font(size), round(size * 1.35)
     columns = min(columns, len(images))
     tiles = [_tile(image, side, font, apply_exif) for image in images]
@@ -138,11 +138,14 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 def footed(sheet: Image.Image, text: str) -> Image.Image:
     """A sheet with a small line below it."""
     size = 13
-    font, band = _font(size), 2 * size
-    whole = Image.new("RGB", (sheet.width, sheet.height + band), PAPER)
+    font = _font(size)
+    lines = textwrap.wrap(printable(text), max(10, int((sheet.width - 32) / (0.6 * size)))) or [""]
+    whole = Image.new("RGB", (sheet.width, sheet.height + 4 + round(1.4 * size) * len(lines)), PAPER)
     whole.paste(sheet, (0, 0))
-    said = _fit(" ".join(printable(text).split()), sheet.width - 32, font)
-    ImageDraw.Draw(whole).text((16, sheet.height + band // 2 - 3), said, (107, 114, 128), font, anchor="lm")
+    draw = ImageDraw.Draw(whole)
+    for number, line in enumerate(lines):
+        shown = _fit(line, sheet.width - 32, font)
+        draw.text((16, sheet.height + round(1.4 * size) * number), shown, (107, 114, 128), font)
     return whole
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,7 +49,9 @@ def subplots(width: float, height: float) -> tuple[Figure, Axes]:
 def captioned(figure: Figure, text: str) -> Figure:
     """The figure with a small line below it, which says what made its numbers."""
     if text:
-        figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color="#6b7280", parse_math=False)
+        letters = int(figure.get_figwidth() * 72 / 4.2)  # of 7 points, which are 3.9 wide on average
+        text = textwrap.fill(text, letters)
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color="#6b7280", parse_math=False)
     return figure
 
 

@@ -42,7 +42,8 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
     with reading(path):
         header, rows, damage = read_any(path, format_of(path))
     if damage:
-        raise ResultsError(f"{str(path)!r} is damaged ({', '.join(damage)}): --resume scores what is missing again.")
+        again = "`clipiqa score --resume` scores what is missing again"
+        raise ResultsError(f"{str(path)!r} is damaged ({', '.join(damage)}): {again}.")
     return header, rows
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..errors import counted
 from .bootstrap import Array, Estimate, Statistic, interval, resampled, resamples
 from .logistic import fit_logistic
 
@@ -23,7 +24,7 @@ def undefined(x: ArrayLike, y: ArrayLike) -> str:
     """Why these two have no correlation, as part of a sentence ('all scores are 0.5'); empty if they have one."""
     x, y = _arrays(x, y)
     if len(x) < MIN_IMAGES:
-        return f"{len(x)} image{'s' * (len(x) != 1)} with a score, but a correlation needs at least {MIN_IMAGES}"
+        return f"{counted(len(x), 'image')} with a score, but a correlation needs at least {MIN_IMAGES}"
     for values, what in ((x, "scores"), (y, "opinion scores")):
         if np.isfinite(values).sum() < len(values):
             return f"some {what} are not finite"

@@ -6,6 +6,7 @@ The scores hold for one checkpoint, so a difference is a failure only where that
 from __future__ import annotations
 
 import functools
+import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -216,15 +217,19 @@ def verify(
 
     Args:
         metric: A :class:`~clipiqa_pyiqa.CLIPIQA`, or a function that makes one once the images are known to be there.
-        images: Where to look for pictures: files and folders; default the working directory.
+        images: Where to look for pictures: files, folders and globs; default the working directory.
         device: Where the metric is.
 
     Raises:
         ImageError: One of the places does not exist.
     """
+    found: list[Path] = []
     for place in images:
-        if not place.exists():
-            raise ImageError(f"--images {place} does not exist: name a file or a folder.")
+        matched = [place] if place.exists() else list(map(Path, sorted(glob.glob(str(place), recursive=True))))
+        if not matched:
+            raise ImageError(f"--images {place} does not exist: name a file, a folder or a quoted glob.")
+        found += matched
+    images = found
     net: Any = metric if isinstance(metric, torch.nn.Module) else metric()
     binding = are_openai_rn50(net.clip.weights)
     checks = check_scores(net, places=images or [Path.cwd()], binding=binding, device=device)

@@ -19,6 +19,10 @@ from .published import PublishedFile
 from .torchscript import is_torchscript
 
 logger = logging.getLogger("clipiqa_pyiqa")
+TO_TRY_OUT = (
+    "to try things out, use backbone='mini' (--backbone mini), the small CLIP in this package, which knows few words"
+)
+"""The last of the ways out where weights are missing."""
 
 HUB_CACHE = "hub cache"
 
@@ -163,10 +167,7 @@ def _nowhere(file: PublishedFile, failures: list[str]) -> str:
         "set HF_ENDPOINT to a mirror of the hub that this machine reaches",
     )
     if file.argument == "clip_weights":
-        ways_out += (
-            "to try things out, use backbone='mini' (--backbone mini), the small CLIP in this package, which knows "
-            "few words",
-        )
+        ways_out += (TO_TRY_OUT,)
     lines = [
         f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}).",
         "Tried before:",

@@ -99,7 +99,9 @@ def apply(methods: dict[str, Callable[[Pixels], Pixels]], inputs: Sequence[Path]
         try:
             for path in inputs:
                 if not (folder / path.name).exists():
-                    Image.fromarray(method(np.asarray(Image.open(path).convert("RGB")))).save(folder / path.name)
+                    made = method(np.asarray(Image.open(path).convert("RGB")))
+                    Image.fromarray(made).save(folder / f".{path.name}")  # hidden until it is whole
+                    (folder / f".{path.name}").replace(folder / path.name)
         except ImportError as error:
             print(f"{name} is left out: {error}")
             continue

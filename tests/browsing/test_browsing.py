@@ -162,7 +162,7 @@ class TestPage:
     def test_a_folder_that_moved(self, folder: Path, capsys: Any) -> None:
         command = ["rank", str(folder / "scores.csv"), "--page", str(folder / "page"), "--quiet"]
         assert main(command) == 2
-        assert "none of the 6 photos is there, such as 'a/0.png': if they have moved" in capsys.readouterr().err
+        assert "none of 6 photos is there, such as 'a/0.png': if they have moved" in capsys.readouterr().err
         assert main([*command, "--root", str(folder / "photos")]) == 0
         (folder / "page/browse.html").write_text("mine")
         assert main([*command, "--root", str(folder / "photos")]) == 2

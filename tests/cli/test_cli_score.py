@@ -203,7 +203,7 @@ class TestFailures:
             (["PHOTOS", "--prompts", "sharpnes"], "sharpness"),
             (["PHOTOS", "--prompts", "Good photo.|"], "clipiqa score: error: "),
             (["PHOTOS", "--template", "no slot"], "{}"),
-            (["PHOTOS", "--max-side", "5"], "max_side must be at least 32"),
+            (["PHOTOS", "--max-side", "5"], "--max-side must be at least 32"),
             (["PHOTOS", "--format", "parquet"], "parquet results are not text: name a file with --out"),
             (["PHOTOS", "--out", "scores.xlsx"], "names no format"),
             (["PHOTOS", "--out", "nowhere/scores.csv"], "there is no folder"),

@@ -8,8 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from shells import completed
 
 from clipiqa_pyiqa.cli import COMMANDS, main
+from clipiqa_pyiqa.cli.options.completion import _values
+from clipiqa_pyiqa.figures.experiment import PICTURES
+from clipiqa_pyiqa.methods.presets import PRESETS as METHOD_PRESETS
+from clipiqa_pyiqa.weights.architecture import BACKBONES
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -20,18 +25,34 @@ def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "crop-border" in said and "print-completion" in said
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-def test_bash_completes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--print-completion", "bash"])
-    (tmp_path / "completion").write_text(capsys.readouterr().out)
-    script = """
-        source completion
-        COMP_WORDS=(clipiqa table --crop); COMP_CWORD=2
-        _shtab_clipiqa clipiqa --crop table
-        echo "${COMPREPLY[@]}"
-    """
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.strip() == "--crop-border", done.stderr
+TABS = {
+    "clipiqa sc": "score",
+    "clipiqa table --crop": "--crop-border",
+    "clipiqa score --format js": "jsonl",
+    "clipiqa score photo.png -b mi": "mini",
+    "clipiqa score photo.png --prompts sharp": "sharpness",
+    "clipiqa score --out ph": "photo.png",
+    "clipiqa rank --copy-to p": "place/",  # no file
+    "clipiqa prompts sea": "search",
+    "clipiqa prompts search --cand": "--candidates",
+    "clipiqa prompts quality sharp": "sharpness",
+}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_tab(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if sys.platform == "win32" or shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell}")
+    main(["--print-completion", shell])
+    (tmp_path / "photo.png").touch()
+    (tmp_path / "place").mkdir()
+    expected = [f"{typed.rpartition(' ')[0]} {then}" for typed, then in TABS.items()]
+    assert completed(shell, capsys.readouterr().out, list(TABS), tmp_path) == expected
+
+
+def test_values_of_the_script_are_known() -> None:
+    assert set(_values()["--backbone"]) == set(BACKBONES) and set(_values()["--preset"]) == set(METHOD_PRESETS)
+    assert set(_values()["--pictures"]) == set(PICTURES)
 
 
 def test_help_waits_for_nothing() -> None:

@@ -203,11 +203,12 @@ class TestDisagreement:
 
     def test_sheet_shows_them_in_order_with_captions(self, graded: DataSetResult) -> None:
         sheet = pictures.disagreement(graded, 2)
-        colours = [sheet.getpixel((16 + 5 + i * (256 + 16), 16 + 5)) for i in range(2)]
+        colours = [sheet.getpixel((16 + 5 + i * (256 + 16), 48 + 16 + 5)) for i in range(2)]
         numbers = [0 if one.path.endswith("00.png") else 39 for one in disagreements(graded, 2)]
         assert colours == [(number * 6, 100, 200) for number in numbers]
         (one, *_) = (one for one in disagreements(graded, 2) if one.path.endswith("00.png"))
-        assert pictures._caption(one) == "photo 00.png\nsharp: above 99%\nniqe: above 1%\npeople: above 1%"
+        said = pictures._caption(one, {one.path: "a/photo 00.png"})
+        assert said == "a/photo 00.png\nsharp: above 99 %\nniqe: above 1 %\npeople: above 1 %"
 
     def test_one_metric_cannot_disagree(self, tmp_path: Path) -> None:
         data = fake_comparison.folder_only(tmp_path)

@@ -133,7 +133,7 @@ BAD = {
     "out of range": (lambda rows: (["path", "mos"], rows), ["--range", "0", "50"], "score 60 is outside the range"),
     "range upside down": (lambda rows: (["path", "mos"], rows), ["--range", "5", "1"], "score_range is 5 to 1"),
     "missing images": (lambda rows: (["path", "mos"], [["gone.png", 1], *rows]), [], r"1 of 10 images .*gone.png"),
-    "fewer than a batch": (lambda rows: (["path", "mos"], rows), ["--batch-size", "64"], "fewer than a batch of 64"),
+    "fewer than a batch": (lambda rows: (["path", "mos"], rows), ["--batch-size", "64"], "cannot fill a batch of 64"),
     "no val": (lambda rows: (["path", "mos", "split"], [[*row, "train"] for row in rows]), [], "no image in the split"),
     "odd split": (lambda rows: (["path", "mos", "split"], [[*row, "dev"] for row in rows]), [], "split 'dev' is none"),
     "unknown recipe": (lambda rows: (["path", "mos"], rows), ["--recipe", "oficial"], "did you mean 'official'"),
@@ -160,7 +160,7 @@ def test_skip_missing(photos, tmp_path, rn50, store, capsys):
     rows = [["gone.png", 1.0], *([str(path), index] for index, path in enumerate(photos))]
     table = write(tmp_path / "scores.csv", ["path", "mos"], rows)
     assert train(table, tmp_path / "run", rn50, store, "--skip-missing", "--epochs", "1") == 0
-    assert "images for 1 epochs" in capsys.readouterr().out
+    assert "images for 1 epoch\n" in capsys.readouterr().out
 
 
 def test_earlier_run_and_its_resume(table, tmp_path, rn50, store, capsys):
@@ -171,7 +171,7 @@ def test_earlier_run_and_its_resume(table, tmp_path, rn50, store, capsys):
     assert train(table, out, rn50, store, "--resume", "--seed", "9") == 2
     assert "left by another run" in capsys.readouterr().err
     assert train(table, out, rn50, store, "--resume", "--epochs", "7") == 2
-    assert "left by a run of 1 epochs, and 7 are asked for now" in capsys.readouterr().err
+    assert "left by a run of 1 epoch, and 7 are asked for now" in capsys.readouterr().err
     assert train(table, out, rn50, store, "--overwrite", "--seed", "9", "--epochs", "1") == 0
 
 
@@ -238,7 +238,7 @@ def test_config_whose_validation_set_is_another(photos, tmp_path, rn50, store, c
     val = options["datasets"]["val"]
     for changes, message in (
         ({"meta_info_file": str(tmp_path / "gone.csv")}, "gone.csv' cannot be read: No such file"),
-        ({"dataroot_target": str(tmp_path)}, "3 of 3 images named in .*val.csv are missing"),
+        ({"dataroot_target": str(tmp_path)}, "3 of 3 images named in .*val.csv cannot be found"),
         ({"meta_info_file": None}, "datasets: val has no 'meta_info_file'"),
         ({"augment": {"center_crop": 32}}, "augment in datasets: val is not followed"),
         ({"mos_rang": [0, 1]}, "unknown key 'mos_rang' in datasets: val: did you mean 'mos_range'"),

@@ -117,7 +117,7 @@ def test_bad_recipes(fresh, tmp_path):
         built(losses=({"type": "MSEloss"},))
     with pytest.raises(ConfigError, match="names no loss"):
         built(losses=())
-    with pytest.raises(TrainingError, match="fewer than a batch of 7"):
+    with pytest.raises(TrainingError, match="cannot fill a batch of 7"):
         built(batch_size=7)
     with pytest.raises(TrainingError, match="not finite"):
         run = built()

@@ -193,16 +193,19 @@ def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--window", "31"], "window=31 is no window: pass a whole number of at least 32 px"),
-        (["--window", "64", "--stride", "0"], "stride=0 is no step from window to window"),
-        (["--stride", "8"], "stride=8 is the step from window to window: pass window= with it"),
-        (["--scale", "0.5"], "scale=0.5 enlarges nothing: pass a number from 1 to 8"),
-        (["--scale", "nan"], "scale must be a finite number, but nan"),
+        (["--window", "31"], "--window 31 is no window: pass a whole number of at least 32 px"),
+        (["--window", "64", "--stride", "0"], "--stride 0 is no step from window to window"),
+        (["--stride", "8"], "--stride 8 is the step from window to window: pass --window with it"),
+        (["--scale", "0.5"], "--scale 0.5 enlarges nothing: pass a number from 1 to 8"),
+        (["--scale", "nan"], "--scale must be a finite number, but nan"),
         (["--scale", "2", "--window", "64"], "are two ways to a finer map"),
-        (["--pos-embedding", "fixed"], "'fixed' sees the middle of the image at 224 px, so there is no map"),
+        (
+            ["--pos-embedding", "fixed"],
+            "--pos-embedding fixed sees the middle of the image at 224 px, so there is no map",
+        ),
         (["-p", "sharp"], "unknown prompt pair 'sharp'"),
         (["--html"], "a page needs a folder"),
-        (["--max-side", "8"], "max_side must be at least 32"),
+        (["--max-side", "8"], "--max-side must be at least 32"),
         (["--learned-prompts", "clipiqa+", "-p", "quality"], "is a question of its own"),
     ],
 )

@@ -122,7 +122,7 @@ def overhead(paths: Sequence[Path], name: str, options: dict[str, Any], rounds: 
                 waits.append(float(record.args[1]))  # type: ignore[index, arg-type]
 
     log = logging.getLogger("clipiqa_pyiqa")
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.DEBUG)
     log.propagate = False
     log.addHandler(Waits())
 

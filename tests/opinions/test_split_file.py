@@ -103,6 +103,6 @@ def test_validation_on_another_table(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"cannot be read: No such file"):
         read_score_table(first, validation={**validation, "path": tmp_path / "gone.csv"})
     (tmp_path / "b" / "3.jpg").unlink()
-    with pytest.raises(TableError, match=r"1 of 4 images named in .* are missing"):
+    with pytest.raises(TableError, match=r"1 of 4 images named in .* cannot be found"):
         read_score_table(first, validation=validation)
     assert read_score_table(first, validation=validation, skip_missing=True).splits[3:] == ("val",) * 3

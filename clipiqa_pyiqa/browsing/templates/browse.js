@@ -10,6 +10,16 @@ const values = () => data.scores[column()];
 const known = (v) => v !== null && v !== undefined;
 const number = (v) => !known(v) ? "–" : Number.isInteger(v) ? String(v) : Math.abs(v) >= 100 ? v.toFixed(1) : v.toFixed(4);
 
+let alphabet;  // each photo's place by name, found once: comparing names is slow
+function places() {
+  if (!alphabet) {
+    const compare = new Intl.Collator(undefined, { numeric: true }).compare;
+    alphabet = new Uint32Array(total);
+    data.names.map((_, i) => i).sort((a, b) => compare(data.names[a], data.names[b]) || a - b).forEach((i, n) => { alphabet[i] = n; });
+  }
+  return alphabet;
+}
+
 function filter() {
   const v = values(), part = $("name").value.toLowerCase();
   const low = $("low").value === "" ? -Infinity : Number($("low").value);
@@ -23,8 +33,8 @@ function filter() {
   }
   const sign = ascending ? 1 : -1;
   if (v) shown.sort((a, b) => known(v[b]) - known(v[a]) || sign * (v[a] - v[b]) || a - b);  // those without a score last
-  else shown.sort((a, b) => sign * data.names[a].localeCompare(data.names[b], undefined, { numeric: true }));
-  $("count").textContent = `${shown.length} of ${total} photos`;
+  else { const place = places(); shown.sort((a, b) => sign * (place[a] - place[b])); }
+  $("count").textContent = `${shown.length.toLocaleString("en")} of ${total.toLocaleString("en")} photo${total === 1 ? "" : "s"}`;
   $("grid").scrollTop = 0;
   draw(true);
   histogram(low, high);
@@ -165,7 +175,12 @@ $("none").onclick = () => { chosen.clear(); choose(-1, false); draw(true); };
 $("copy").onclick = copy;
 $("close").onclick = () => $("full").close();
 $("full").onclick = (event) => { if (event.target === $("full")) $("full").close(); };
-$("full").onclose = () => draw(true);
+$("full").onclose = () => {  // back to the photo that was looked at last
+  const { columns, height } = layout(), grid = $("grid"), top = Math.floor(at / columns) * height;
+  if (top < grid.scrollTop || top + height > grid.scrollTop + grid.clientHeight) grid.scrollTop = top;
+  draw(true);
+  cells.get(at)?.querySelector("button").focus({ preventScroll: true });
+};
 document.onkeydown = (event) => {
   if (!$("full").open) return;
   if (event.key === "ArrowRight") look(at + 1);

@@ -10,9 +10,10 @@ import sys
 from typing import Any
 
 from ...errors import CLIPIQAError
-from ..options.model import add_memory_option, positive
+from ..options.model import add_decoding_options, positive, prepare_pil
 from ..options.progress import Bar
 from ..options.signals import on_interrupt
+from ..options.wording import tell
 
 FORMATS = ("table", "csv", "markdown", "latex")
 EPILOG = """\
@@ -47,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how("--published", choices=("paper", "pyiqa"), help="whose values to show where both publish one")
     how("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; default: cuda if there is one, else cpu")
     how("--batch-size", type=positive, metavar="N", help="images of equal size that share a pass (default: 8)")
-    add_memory_option(how)
+    add_decoding_options(how)
     how("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
     results = parser.add_argument_group("results").add_argument
     results("--out", metavar="DIR", help="folder for per-image scores, tables, pictures and report")
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: dict[str, Any]) -> int:
     from ...comparison import compare
 
-    logging.basicConfig(format="clipiqa compare: %(message)s", stream=sys.stderr, level=logging.WARNING)
+    prepare_pil(args.huge)
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
     args.out = out = options.get("out")
     if "device" in options:
@@ -109,7 +110,7 @@ def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: di
         )  # first, as whoever reads the table may leave
     print(comparison.table(args.format), end="")
     if out:
-        print(f"clipiqa compare: results are in {out}", file=sys.stderr)
+        tell("compare", f"results are in {out}")
     return 0 if comparison.complete else 1
 
 

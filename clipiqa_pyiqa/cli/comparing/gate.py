@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from ..options.config import add_config
+from ..options.wording import tell
 
 EPILOG = """\
 Two score files over the same inputs: csv, jsonl or parquet, of `clipiqa score` or any other tool. Rows belong together
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to compare").add_argument
     what("--by", nargs="+", metavar="NAME", help="questions to compare (default: all that both have)")
     what("--key", metavar="COLUMN", help="column by which rows belong together (default: the paths)")
-    what("--lower-better", nargs="+", default=[], metavar="NAME", help="columns of which a low value is good")
+    what("--lower-better", nargs="*", metavar="NAME", help="a low value of these is good (no name: of all compared)")
     what("--min-delta", type=float, default=0.0, metavar="X", help="a mean difference up to this is no change (0)")
     what("--skip-missing", action="store_true", help="leave out rows that only one run has a score of")
     how = parser.add_argument_group("how").add_argument
@@ -47,13 +47,15 @@ def run(args: argparse.Namespace) -> int:
     from ...files.names import one_line
     from ...methods import gate
 
-    names = ("key", "lower_better", "min_delta", "skip_missing", "bootstrap", "seed")
-    found = gate(args.base, args.new, columns=args.by, **{name: getattr(args, name) for name in names})
+    names = ("key", "min_delta", "skip_missing", "bootstrap", "seed")
+    low = True if args.lower_better == [] else args.lower_better or ()
+    options = {name: getattr(args, name) for name in names}
+    found = gate(args.base, args.new, columns=args.by, lower_better=low, **options)
     if args.out is not None:
         found.save(args.out, overwrite=args.overwrite)
     for question in found.questions:
         if not args.quiet or question.verdict == "worse":
             print(one_line(question.line))
     for line in found.left_out:
-        print(f"clipiqa gate: left out: {one_line(line)}", file=sys.stderr)
+        tell("gate", f"left out: {one_line(line)}")
     return 0 if found.passed else 1

@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, counted
 from ..options import experiment
 from ..options.model import positive
 from ..options.progress import Bar
+from ..options.wording import tell
 from . import rank_shards
 
 if TYPE_CHECKING:
@@ -72,9 +73,8 @@ def run(args: argparse.Namespace) -> int:
         return rank_shards.run(args)
     if args.undo is not None:
         return _undo(args)
-    for option in ("above", "column"):
-        if getattr(args, option) is not None:
-            raise CLIPIQAError(f"--{option} is about the shards that --write-shards writes: give both.")
+    if args.above is not None:
+        raise CLIPIQAError("--above is about the shards that --write-shards writes: give both.")
     if not args.paths:
         raise CLIPIQAError("no PATH given: name a folder of images, or a score file.")
     picking = args.worst is not None or args.best is not None or args.below is not None
@@ -158,7 +158,7 @@ def _write_page(args: argparse.Namespace, photos: Photos) -> None:
         progress = partial(bar.show, "thumbnails")
         page = write_browser(photos, args.page, overwrite=args.overwrite, workers=args.workers, progress=progress)
     if not args.quiet:
-        print(f"clipiqa rank: the page is {page}", file=sys.stderr)
+        tell("rank", f"the page is {page}")
 
 
 def _print(picked: pandas.Series, photos: Photos) -> None:
@@ -173,20 +173,20 @@ def _take(args: argparse.Namespace, option: str, paths: list[str]) -> None:
     from ...browsing import transfer
 
     if not paths:
-        print("clipiqa rank: no photo is picked, so none was taken", file=sys.stderr)
+        tell("rank", "no photo is picked, so none was taken")
         return
     action = _TAKING[option]
     done, undo_list = transfer(paths, getattr(args, option), action)
     verb = {"copy": "copied", "move": "moved", "link": "linked"}[action]
-    said = f"{len(done)} photo{'s' * (len(done) != 1)} {verb}; --undo {str(undo_list)!r} puts them back"
-    print(f"clipiqa rank: {said}", file=sys.stderr)
+    said = f"{counted(len(done), 'photo')} {verb}; --undo {str(undo_list)!r} puts them back"
+    tell("rank", said)
 
 
 def _undo(args: argparse.Namespace) -> int:
     from ...browsing import undo
 
     back, left = undo(args.undo)
-    print(f"clipiqa rank: {back} photo{'s' * (back != 1)} put back", file=sys.stderr)
+    tell("rank", f"{counted(back, 'photo')} put back")
     for why in left:
-        print(f"clipiqa rank: {why}", file=sys.stderr)
+        tell("rank", why)
     return 1 if left else 0

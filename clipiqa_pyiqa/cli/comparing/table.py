@@ -9,9 +9,10 @@ import sys
 
 from ...errors import CLIPIQAError
 from ..options.config import add_config
-from ..options.model import add_memory_option, positive
+from ..options.model import add_decoding_options, positive, prepare_pil
 from ..options.progress import Bar
 from ..options.signals import on_interrupt
+from ..options.wording import tell
 
 FORMATS = ("table", "csv", "markdown", "latex")
 EPILOG = """\
@@ -48,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how("--seed", type=int, default=0, metavar="N", help="of the resamples, and of metrics that draw at random (0)")
     how("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; default: cuda if there is one, else cpu")
     how("--batch-size", type=positive, default=8, metavar="N", help="images that share a pass (default: 8)")
-    add_memory_option(how)
+    add_decoding_options(how)
     how("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
     how("--trust-weights", action="store_true", help="load files and URLs of metrics even if they could run code")
     results = parser.add_argument_group("results").add_argument
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from ...clip.device import find_device
     from ...methods import table
 
-    logging.basicConfig(format="clipiqa table: %(message)s", stream=sys.stderr, level=logging.WARNING)
+    prepare_pil(args.huge)
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
     names = (
         *("reference", "baseline", "preset", "crop_border", "skip_missing", "out", "batch_size", "workers"),
@@ -88,5 +89,5 @@ def run(args: argparse.Namespace) -> int:
         found.save(args.out, report=not args.no_report)  # first, as whoever reads the table may leave
     print(found.table(args.format), end="")
     if args.out:
-        print(f"clipiqa table: results are in {args.out}", file=sys.stderr)
+        tell("table", f"results are in {args.out}")
     return 0 if found.complete else 1

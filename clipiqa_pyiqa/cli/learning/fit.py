@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ...errors import counted
 from ..options.config import add_config
-from ..options.model import add_model_options
+from ..options.model import add_model_options, prepare_pil
 from ..options.scored_images import add_store_options, add_table_options, loading, model_options, read_table, sayer
 
 EPILOG = """\
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from ...prompts.pairs import parse_prompt_argument
 
     check_output(args.out, overwrite=args.overwrite)
+    prepare_pil(args.huge)
     device = find_device(args.device)
     if args.val_fraction is None:
         args.val_fraction = 0.0  # cross-validation needs no split
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     for split, found in result.held_out.items():
         covered = f", {result.coverage[split]:.3f} of them in their interval" if split in result.coverage else ""
         agreement = f"SROCC {found.srocc:.4f}, PLCC {found.plcc:.4f}, RMSE {found.rmse:.4f}"
-        print(f"{split}, {len(table.rows(split))} images: {agreement}{covered}")
+        print(f"{split}, {counted(len(table.rows(split)), 'image')}: {agreement}{covered}")
     options = {key: value for key, value in model_options(args).items() if key not in ("backbone", "pos_embedding")}
     path = str(Path(args.out).expanduser().resolve())
     print(f"load it with:\n{loading('clipiqa+', options, pretrained_model_path=path)}")

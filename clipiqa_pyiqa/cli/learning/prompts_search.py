@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...errors import counted
 from ..options.config import add_config
-from ..options.model import add_model_options, positive
+from ..options.model import add_model_options, positive, prepare_pil
 from ..options.scored_images import (
     add_store_options,
     add_table_options,
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         inputs = [path for path in (args.scores, args.candidates) if path is not None]
         check_output(args.out, overwrite=args.overwrite, inputs=inputs)
+    prepare_pil(args.huge)
     device = find_device(args.device)
     table = read_table(args, {}, args.seed, needed=("train",))
     findings = search_prompts(
@@ -84,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _report(args: argparse.Namespace, findings: Findings, split: str, name: str) -> Iterator[str]:
     yield (
-        f"{name}: {len(findings.ranked):,} pairs, chosen on {findings.chosen_on:,} images, reported on "
+        f"{name}: {counted(len(findings.ranked), 'pair')}, chosen on "
+        f"{counted(findings.chosen_on, 'image')}, reported on "
         f"{findings.held_out:,} held out (split {split!r}), which had no say"
     )
     yield ""

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, counted
 from ...files.names import one_line
-from ..options.model import add_model_options
+from ..options.model import add_model_options, prepare_pil
 from ..options.scored_images import (
     add_store_options,
     add_table_options,
@@ -48,13 +48,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how("--n-ctx", type=int, metavar="N", help="context vectors (default: 16)")
     how("--shared", action=argparse.BooleanOptionalAction, help="one context for both texts, or one for each")
     how("--init", choices=("x", "random"), help="how the context starts")
-    how("--batch-size", type=int, metavar="N")
-    how("--epochs", type=int, metavar="N")
-    how("--lr", type=float, metavar="RATE")
+    how("--batch-size", type=int, metavar="N", help="images or crops in a step")
+    how("--epochs", type=int, metavar="N", help="passes over the images")
+    how("--lr", type=float, metavar="RATE", help="learning rate")
     how("--crop", type=int, metavar="PX", help="train on random square crops of this side; 0: on whole images")
     how("--crops", type=int, metavar="K", help="cached crops per image, in place of random ones (default: 4)")
     how("--exact", action="store_true", help="encode images at every step, with fresh random crops: slow")
-    how("--seed", type=int, metavar="N")
+    how("--seed", type=int, metavar="N", help="of the start, the order and the split (default: 123)")
     add_model_options(parser)
     parser.set_defaults(backbone=None, pos_embedding=None, precision=None)  # the recipe decides
     run = parser.add_argument_group("run").add_argument
@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     changes = {name: getattr(args, name) for name in names} | model_options(args)
     changes["prompts"] = None if args.prompts is None else parse_prompt_argument(args.prompts)
     config = changed(find_recipe(Path(args.config) if args.config else args.recipe or "plain"), **changes)
+    prepare_pil(args.huge)
     device = find_device(args.device)
     with on_interrupt("--resume goes on after the last whole epoch"):
         result = train(
@@ -85,10 +86,10 @@ def run(args: argparse.Namespace) -> int:
             report=partial(_report, args), say=sayer(args),
         )  # fmt: skip
     images = {split: len(result.table.rows(split)) for split in ("train", "val", "test")}
-    print(f"{result.table.name}: trained on {images['train']} images for {result.epochs} epochs")
+    print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {counted(result.epochs, 'epoch')}")
     for split, scores in result.scores.items():
         what = "validation" if split == "val" else split
-        print(f"best epoch, {images[split]} {what} images: {_text(scores)}")
+        print(f"best epoch, {counted(images[split], f'{what} image')}: {_text(scores)}")
     print(f"log: tensorboard --logdir {one_line(str(result.folder / 'tensorboard'))}")
     network = {**config.network, "pos_embedding": result.metric.pos_embedding}
     print(f"load it with:\n{loading('clipiqa+', network, pretrained_model_path=str(result.best.resolve()))}")

@@ -56,7 +56,8 @@ class Parser(argparse.ArgumentParser):
     def _declare(self, declare: Callable[..., argparse.Action], *flags: str, **kwargs: Any) -> argparse.Action:
         short = [_SHORT[flag] for flag in flags if flag in _SHORT and _SHORT[flag] not in flags]
         action = declare(*short, *flags, **kwargs)
-        if action.option_strings and action.dest not in _NOT_IN_A_FILE:
+        former = action.help == argparse.SUPPRESS and action.dest in self.options  # a former name
+        if action.option_strings and action.dest not in _NOT_IN_A_FILE and not former:
             self.options[action.dest] = action
         return action
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...files.names import plain_lines
 from .config import add_config
 from .model import add_image_options, add_model_options, check_resume, image_limits, prepare_pil
 from .progress import Bar
 from .signals import on_interrupt
 from .tables import aligned
+from .wording import tell
 
 if TYPE_CHECKING:
     import pandas
@@ -96,7 +95,7 @@ def told(args: argparse.Namespace, found: ExperimentResult) -> int:
     if args.out is not None and not args.quiet:
         said.append(f"results are in {args.out}")
     for words in [*said, *found.notes()]:
-        print(f"clipiqa {args.command}: {plain_lines(words)}", file=sys.stderr)
+        tell(args.command, words)
     return 1 if found.failed else 0
 
 

@@ -38,8 +38,7 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     add("--max-side", type=int, metavar="PX", help="shrink images with a longer side to this; recorded in the result")
     add("--max-pixels", type=int, metavar="N", help="shrink images with more pixels to this; recorded in the result")
     add("--no-exif", action="store_true", help="leave pictures as stored, ignoring their EXIF orientation")
-    add("--huge", action="store_true", help="also decode images above PIL's limit against decompression bombs")
-    add_memory_option(add)
+    add_decoding_options(add)
     add("--batch-size", type=positive, default=8, metavar="N", help="images of equal size scored at once (default: 8)")
     add("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
 
@@ -86,9 +85,10 @@ def image_limits(args: argparse.Namespace) -> dict[str, Any]:
     return {"apply_exif": not args.no_exif, "max_side": args.max_side, "max_pixels": args.max_pixels}
 
 
-def add_memory_option(add: Any) -> None:
-    """How much memory decoding may take; ``main`` does it, for every command (:func:`memory_limited`)."""
-    add("--memory", type=_size, metavar="SIZE", help="memory for decoding, as 2G (default: half of all)")
+def add_decoding_options(add: Any) -> None:
+    """How much may be decoded; :func:`prepare_pil` and :func:`memory_limited` read it."""
+    add("--huge", action="store_true", help="also decode images above PIL's limit against decompression bombs")
+    add("--memory", type=_size, metavar="SIZE", help="memory for decoding, such as 2G (default: half of what there is)")
 
 
 @contextlib.contextmanager

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
-from ...files.names import plain_lines
-from .model import add_memory_option, positive
+from .model import add_decoding_options, positive
+from .wording import tell
 
 if TYPE_CHECKING:
     from ...opinions.score_table import ScoreTable
@@ -32,7 +31,7 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
 def add_store_options(add: Any) -> None:
     """Where features are kept, and how they are made."""
     add("--features", metavar="DIR", help="folder of the feature store (default: ~/.cache/clipiqa/features)")
-    add_memory_option(add)
+    add_decoding_options(add)
     add("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
     add("--quiet", "-q", action="store_true", help="no progress")
 
@@ -67,7 +66,7 @@ def say(args: argparse.Namespace, text: str) -> None:
 
     if not args.quiet:
         with tqdm.external_write_mode():
-            print(f"clipiqa {args.command}: {plain_lines(text)}", file=sys.stderr)
+            tell(args.command, text)
 
 
 def sayer(args: argparse.Namespace) -> Callable[[str], None] | None:

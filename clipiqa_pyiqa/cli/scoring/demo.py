@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path(DEFAULT),
         metavar="FILE",
-        help=f"the picture (default: {DEFAULT})",
+        help=f"the picture, .png, .svg or .pdf (default: {DEFAULT})",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the picture if it exists")
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
 from ..options.config import add_config
 from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
 from ..options.tables import aligned
+from ..options.wording import tell
 
 if TYPE_CHECKING:
     from ...maps import PhotoMaps
@@ -24,7 +24,7 @@ Exit code: 0 all mapped, 1 some photos failed, 2 bad input, 130 interrupted.
 
 examples:
   clipiqa map photos/ --prompts sharpness noisiness quality --out maps/ --html
-  clipiqa map portrait.jpg --prompts sharpness --window 96 --stride 24 --out maps/ --format pdf
+  clipiqa map portrait.jpg --prompts sharpness --window 96 --stride 24 --out maps/ --pictures pdf
 """
 
 
@@ -54,7 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_image_options(parser)
     results = parser.add_argument_group("results").add_argument
     results("--out", type=Path, metavar="DIR", help="folder for pictures and numbers (default: only a table)")
-    results("--format", choices=("png", "svg", "pdf"), default="png", help="of the pictures (default: png)")
+    kinds: Any = {"choices": ("png", "svg", "pdf"), "default": "png"}
+    results("--pictures", **kinds, help="of the pictures: png (default), svg or pdf")
+    results("--format", **kinds, dest="pictures", help=argparse.SUPPRESS)  # its former name
     results("--html", action="store_true", help="also write maps.html, a page that shows the scores of every place")
     results("--overwrite", action="store_true", help="replace what is in --out")
     results("--quiet", "-q", action="store_true", help="no progress bar and no summary")
@@ -79,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         found = draw_maps(
             lambda: build_learned(args, device) if learned else build_metric(args, None, device),
             args.paths, prompts, template=args.template, smooth=False if args.no_smooth else None,
-            scale=args.scale, window=args.window, stride=args.stride, out=args.out, format=args.format,
+            scale=args.scale, window=args.window, stride=args.stride, out=args.out, format=args.pictures,
             html=args.html, overwrite=args.overwrite, progress=partial(bar.show, "maps"),
             device=device, batch_size=args.batch_size, workers=args.workers, **image_limits(args),
         )  # fmt: skip
@@ -89,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None and found.maps and not args.quiet:
         said.append(f"results are in {args.out}")
     for words in said:
-        print(f"clipiqa map: {words}", file=sys.stderr)
+        tell("map", words)
     return 1 if found.failed else 0
 
 

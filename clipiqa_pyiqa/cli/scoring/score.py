@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ...errors import CLIPIQAError, ImageError
-from ...files.names import plain_lines
 from ...scoring.result_files import Output, ResultWriter, write_to
 from ...scoring.result_reading import FORMATS, format_of
 from ..options.config import add_config
 from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
 from ..options.signals import on_interrupt
+from ..options.wording import tell
 from . import score_shards
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
         writer = None if output else write_to(_raw_stdout(), args.format or "table", run.header, names)
         code = _Progress(args, None if found.has_shards else len(names), run.kept).follow(run, writer)
     if (note := skipped_note(found.all_skipped)) and not args.quiet:
-        print(f"clipiqa score: {note}", file=sys.stderr)
+        tell("score", note)
     return code
 
 
@@ -172,7 +172,7 @@ class _Progress:
                         if writer is not None:
                             writer.write(row)
                         if row.error:
-                            print(f"clipiqa score: {plain_lines(row.error)}", file=sys.stderr)
+                            tell("score", row.error)
                     self.scored += not row.error
                     self.failed += bool(row.error)
                     bar.update()
@@ -181,7 +181,7 @@ class _Progress:
             hint = ["--resume goes on from here"] if self.args.out else []
             raise type(error)(f"{self._summary(start)}, {rest} left", *hint) from error
         if not self.args.quiet:
-            print(f"clipiqa score: {self._summary(start)}", file=sys.stderr)
+            tell("score", self._summary(start))
         return 1 if self.failed else 0
 
     def _summary(self, start: float) -> str:

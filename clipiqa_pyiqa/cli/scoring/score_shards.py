@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, counted
 from ..options.model import image_limits, positive
 from ..options.signals import on_interrupt
 from ..options.tables import aligned
+from ..options.wording import tell
 
 if TYPE_CHECKING:
     from ...images.shards import Found
@@ -52,7 +53,7 @@ def merge(args: argparse.Namespace) -> int:
         raise CLIPIQAError("--merge takes results and scores nothing: leave out the paths.")
     found = merge_shards(args.merge, args.out, overwrite=args.overwrite)
     if not args.quiet:
-        _tell(found)
+        _tell_all(found)
     return 0 if found.is_whole else 1
 
 
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace, found: Found, metric: Any, columns: Any, devic
     with on_interrupt(hint), tqdm(unit="image", disable=hidden) as bar:
 
         def progress(images: int, shards: int, of: int) -> None:
-            bar.set_postfix_str(f"{shards} of {of} shards", refresh=False)
+            bar.set_postfix_str(f"{shards} of {counted(of, 'shard')}", refresh=False)
             bar.update(images - bar.n)
 
         done = score_sources(
@@ -78,9 +79,9 @@ def run(args: argparse.Namespace, found: Found, metric: Any, columns: Any, devic
         )  # fmt: skip
     if args.quiet:
         for why in done.unread.values():
-            print(f"clipiqa score: {why}", file=sys.stderr)
+            tell("score", why)
     else:
-        _tell(done)
+        _tell_all(done)
     return 1 if done.counts.failed or done.unread else 0
 
 
@@ -93,9 +94,9 @@ def _engine(args: argparse.Namespace) -> Any:
     return RayEngine(args.actors, cpus_per_actor=cpus, gpus_per_actor=args.gpus_per_actor)
 
 
-def _tell(found: ShardedResult) -> None:
+def _tell_all(found: ShardedResult) -> None:
     for said in found.sentences():
-        print(f"clipiqa score: {said}", file=sys.stderr)
+        tell("score", said)
     if found.counts.scored:
         frame = found.quantiles()
         rows = [

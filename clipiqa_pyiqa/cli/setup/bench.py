@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..options.config import add_config
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
@@ -20,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu (default), cuda, cuda:N or mps")
     parser.add_argument("--quick", action="store_true", help="fewer repeats, and a folder of 40 photos instead of 200")
     parser.add_argument("--only", metavar="TEXT", help="only the rows whose name contains this, such as '1×224²'")
+    add_config(parser)
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument("--clip-weights", metavar="PATH|TAG", help="RN50 weights; default: OpenAI's, found as usual")
     weights.add_argument(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ...errors import CLIPIQAError
+from ..options.config import add_config
 from ..options.model import add_model_options
 
 EPILOG = """\
@@ -24,7 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("path", metavar="FILE", help="write the model here, such as model.onnx")
+    add("path", metavar="FILE", nargs="?", help="write the model here, such as model.onnx; or --out FILE")
+    add_config(parser)
     what = parser.add_argument_group("what to ask").add_argument
     what(
         *("--prompts", "-p"), nargs="+", action="extend", metavar="PROMPT",
@@ -39,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     parser.set_defaults(backbone=None, pos_embedding=None, device="cpu")  # or what prompts were learned on
     file = parser.add_argument_group("file").add_argument
+    file("--out", metavar="FILE", help="the same as FILE")
     file("--opset", type=int, default=18, metavar="N", help="of ONNX, 18 (default, read by the most) to 23")
     file("--no-check", action="store_true", help="do not compare the file with the metric in onnxruntime")
     file("--overwrite", action="store_true", help="replace FILE if it exists")
@@ -52,7 +55,11 @@ def run(args: argparse.Namespace) -> int:
     from ...prompts.pairs import parse_columns, parse_prompt_argument
     from ..options.model import build_learned, build_metric
 
-    check_output(args.path, overwrite=args.overwrite)
+    given = [path for path in (args.path, args.out) if path is not None]
+    if len(given) != 1:
+        raise CLIPIQAError(f"export writes one file, but {len(given) or 'none'} came: name it, such as model.onnx.")
+    (path,) = given
+    check_output(path, overwrite=args.overwrite)
     if args.learned_prompts is not None and (args.prompts or args.template):
         raise CLIPIQAError("--learned-prompts is a question of its own: leave out --prompts and --template.")
     device = find_device(args.device)
@@ -62,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         columns = parse_columns(list(map(parse_prompt_argument, args.prompts or ["quality"])), args.template)
         metric = build_metric(args, columns, device)
     written = export_onnx(
-        metric, args.path, columns, with_map=args.map, opset=args.opset, check=not args.no_check,
+        metric, path, columns, with_map=args.map, opset=args.opset, check=not args.no_check,
         overwrite=args.overwrite,
     )  # fmt: skip
     print(written.describe())

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..options.config import add_config
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
@@ -26,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--backbone", default="RN50", metavar="NAME", help="RN50 (default)")
     parser.add_argument("--clip-weights", metavar="PATH|TAG", help="a checkpoint file, or an open_clip tag")
+    add_config(parser)
     parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu (default), cuda, cuda:N or mps")
 
 

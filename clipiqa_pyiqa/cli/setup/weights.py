@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...files.names import plain_lines
+from ..options.config import add_config
 from ..options.tables import aligned
 
 if TYPE_CHECKING:
@@ -31,8 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--revision", metavar="REV", help="of the hub's repository, in place of the one known by hash")
     parser.add_argument(
-        "--prompts", action="store_true", help="only the published prompt files (with --backbone: also)"
+        "--prompt-files", action="store_true", help="only the published prompt files (with --backbone: also)"
     )
+    former = "--prompts"
+    parser.add_argument(former, action="store_true", dest="prompt_files", help=argparse.SUPPRESS)
+    add_config(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     filling = args.download_to is not None
     found = weights_at_hand(
-        args.backbone, prompts=args.prompts, revision=args.revision, download_to=args.download_to,
+        args.backbone, prompts=args.prompt_files, revision=args.revision, download_to=args.download_to,
         report=_say if filling else lambda file: None,
     )  # fmt: skip
     if not filling:

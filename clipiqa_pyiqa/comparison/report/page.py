@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ...errors import counted
 from ...files.names import one_line
 from ...files.writing import write_text
 from ...report.html import plot, render
@@ -68,7 +69,7 @@ def _title(comparison: Comparison) -> str:
     metrics = len({label for data in comparison.data_sets for label in data.metrics})
     data_sets = len(comparison.data_sets)
     where = comparison.data_sets[0].name if data_sets == 1 else f"{data_sets} data sets"
-    return f"{metrics} image-quality metric{'s' * (metrics != 1)} on {where}"
+    return f"{counted(metrics, 'image-quality metric')} on {where}"
 
 
 def _finding(data: DataSetResult) -> Markup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ...errors import CLIPIQAError
-from ...files.names import file_name, free_name, one_line
+from ...files.names import below_common, file_name, free_name, one_line
 from ...files.writing import replacing
-from ...report.contact_sheet import contact_sheet, footed
+from ...report.contact_sheet import contact_sheet, footed, headed
 from ...report.plotting import (
     BLUE,
     INK,
@@ -79,12 +79,12 @@ def save_pictures(comparison: Comparison, folder: Path, kind: str = "png") -> No
 
 def _which(data: DataSetResult, labels: Iterable[str]) -> str:
     """Backbone and weights of each CLIP-IQA among some metrics."""
-    known = {label: data.metrics[label].provenance for label in labels}
-    return "; ".join(
-        f"{one_line(label)}: CLIP-IQA, {said['backbone']}, {said['weights']}"
-        for label, said in known.items()
-        if {"backbone", "weights"} <= set(said)
-    )
+    alike: dict[str, list[str]] = {}
+    for label in labels:
+        said = data.metrics[label].provenance
+        if {"backbone", "weights"} <= set(said):
+            alike.setdefault(f"CLIP-IQA, {said['backbone']}, {said['weights']}", []).append(one_line(label))
+    return "; ".join(f"{' and '.join(names)}: {which}" for which, names in alike.items())
 
 
 @matplotlib.rc_context(STYLE)
@@ -119,7 +119,12 @@ def scatter(data: DataSetResult, label: str) -> Figure:
         try:
             curve, across = fit_logistic(scores, mos), np.linspace(scores.min(), scores.max(), 200)
             axes.plot(across, curve(across), color=ORANGE, linewidth=2)
-            said += "\nline: logistic fit" + ", not monotonic" * (curve.shape == "not monotonic")
+            said += (
+                "\n"
+                + "points: images; " * (len(scores) <= _POINTS)
+                + "line: logistic fit"
+                + ", not monotonic" * (curve.shape == "not monotonic")
+            )
         except ValueError as error:
             said += "\n" + _wrapped(f"({error})")
     axes.set_title(f"{_wrapped(_short(label))}\n{said}", **WORDS)
@@ -255,15 +260,17 @@ def disagreement(data: DataSetResult, count: int = 10) -> Image.Image:
     chosen = disagreements(data, count)
     if not chosen:
         raise CLIPIQAError(f"Disagreement on {data.name!r} needs two metrics that tell images apart.")
-    return contact_sheet([Path(one.path) for one in chosen], [_caption(one) for one in chosen])
+    names = below_common([str(path) for path in data.scores.index])
+    sheet = contact_sheet([Path(one.path) for one in chosen], [_caption(one, names) for one in chosen])
+    return headed({"Where metrics disagree most: above how many of the images each places one": sheet})
 
 
-def _caption(one: Disagreement) -> str:
+def _caption(one: Disagreement, names: Mapping[str, str]) -> str:
     first, *_, last = one.places
-    lines = [one_line(Path(one.path).name)]
-    lines += [f"{one_line(label)}: above {one.places[label]:.0%}" for label in (first, last)]
+    lines = [one_line(names.get(one.path, one.path))]
+    lines += [f"{one_line(label)}: above {100 * one.places[label]:.0f} %" for label in (first, last)]
     if one.opinion is not None:
-        lines.append(f"people: above {one.opinion:.0%}")
+        lines.append(f"people: above {100 * one.opinion:.0f} %")
     return "\n".join(lines)
 
 

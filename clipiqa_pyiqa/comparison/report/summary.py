@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from ...errors import counted
 from ...report.table import Cell, Table
 from ...stats import Estimate
 from ..differences import SIGNIFICANT
@@ -171,7 +172,7 @@ def provenances(comparison: Comparison) -> list[tuple[str, Mapping[str, str], li
 
 def skipped_count(skipped: Mapping[str, str]) -> str:
     """How many images were left out."""
-    return f"{len(skipped)} image{'s' * (len(skipped) > 1)} left out of all metrics"
+    return f"{counted(len(skipped), 'image')} left out of all metrics"
 
 
 def skipped_lines(skipped: Mapping[str, str]) -> list[str]:

@@ -17,6 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import IO, Any, ClassVar
 
+from ...errors import counted
 from ..formats import image_suffixes, unreadable_suffixes
 from ..sources import ImageSource, reason
 from .members import MOST_BYTES, Entry, ShardError, damaged
@@ -209,7 +210,7 @@ class _Notes:
             yield Member(None, tarfile.TarInfo(f"byte {first}"), problem)
 
     def lost(self, what: str) -> Member:
-        problem = f"{self.name!r} {what}; what came before, {self.count} members, was read."
+        problem = f"{self.name!r} {what}; what came before, {counted(self.count, 'member')}, was read."
         return Member(None, tarfile.TarInfo(""), problem)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, counted
 from ...files.locking import LockedError, locked
 from ...files.names import printable
 from ...files.writing import check_folder, has_leftovers, remove_leftovers, replacing, write_text
@@ -52,11 +52,15 @@ class FilteredSet:
     def sentences(self) -> list[str]:
         """What people want to know of it, as clauses."""
         earlier = f", {self.earlier} of them by an earlier run" if self.earlier else ""
-        said = [f"{self.kept:,} of {self.images:,} images kept, in {self.shards} new shards{earlier}"]
+        said = [
+            f"{self.kept:,} of {counted(self.images, 'image')} kept, in {counted(self.shards, 'new shard')}{earlier}"
+        ]
         if self.members:
-            said.append(f"{self.members:,} members of tar archives copied, {self.bytes / 1e6:,.1f} MB")
+            said.append(f"{counted(self.members, 'member')} of tar archives copied, {self.bytes / 1e6:,.1f} MB")
         if self.not_copied:
-            said.append(f"{self.not_copied:,} kept images are in no tar archive or Parquet file and were not copied")
+            said.append(
+                f"not copied, being in no tar archive or Parquet file: {counted(self.not_copied, 'kept image')}"
+            )
         return [*said, *(f"not copied: {why}" for why in self.problems.values())]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...errors import counted
 from ...files.writing import check_output, replacing, write_text
 from ...images.formats import skipped_note
 from ..rows import _PARQUET_KEY, Header, ResultsError
@@ -74,14 +75,15 @@ class ShardedResult:
         counts = self.counts
         kinds = ", ".join(f"{count} {kind}" for kind, count in counts.failures.most_common())
         said = [
-            f"{self.shards} of {self.of} shards, {counts.images:,} images: {counts.scored:,} scored, {counts.failed:,} "
+            f"{self.shards} of {counted(self.of, 'shard')}, {counted(counts.images, 'image')}: "
+            f"{counts.scored:,} scored, {counts.failed:,} "
             f"failed{f' ({kinds})' if kinds else ''}"
         ]
         said += [f"no result: {why}" for why in list(self.unread.values())[:SHOWN]]
         if len(self.unread) > SHOWN:
-            said.append(f"no result: {len(self.unread) - SHOWN:,} more shards")
+            said.append(f"no result: {counted(len(self.unread) - SHOWN, 'more shard')}")
         if self.elsewhere:
-            said.append(f"{self.elsewhere} shards are being scored by another run")
+            said.append(f"being scored by another run: {counted(self.elsewhere, 'shard')}")
         return said + ([note] if (note := skipped_note(counts.skipped)) else [])
 
     def save(self, path: str | Path) -> None:
