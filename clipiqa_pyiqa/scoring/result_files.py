@@ -139,7 +139,7 @@ class _FileWriter(ResultWriter):
     ) -> None:
         with self._lock:
             with self._journal:
-                if kind is None:
+                if kind is None or not issubclass(kind, Exception):  # an interrupt promises that --resume goes on
                     self._journal.check()
             if kind is None:
                 _publish(self._output, self._header)

@@ -18,6 +18,7 @@ ELSEWHERE = [
     ("images.shards", "--embeddings --image-column --backbone", "score"),  # others look for shards to refuse them
     ("scoring.sharded", "--part --merge", "score"),
     ("scoring.result_files", "--resume --overwrite --out --format", "score"),  # what writes results; others read them
+    ("scoring.result_reading", "--resume --format", "score"),
     ("files.writing", "--overwrite", "all that write"),
     ("comparison.datasets", "--data-root", "compare"),  # table has folders of its own
     ("comparison.run", "--out --resume --overwrite --backbone --clip-weights", "compare, table"),  # in their words

@@ -296,7 +296,7 @@ class TestBadInput:
     def test_tables(self, photos: Path) -> None:
         table = photos.parent / "t.csv"
         for text, message in {
-            "path,score\na.png,1\nb.png,2\n": "none of the 2 images .* is there.*root=DIR",
+            "path,score\na.png,1\nb.png,2\n": "none of 2 images .* is there.*root=DIR",
             "path,score\nphotos/1.png,x\n": "line 2: the score 'x' is not a number",
             "path,score\nphotos/1.png,1\nphotos/1.png,2\n": "names an image more than once",
             "path,rank\nphotos/1.png,1\n": "has no column of scores",
@@ -412,7 +412,9 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path
     assert not canary.exists()
 
 
-def test_missing_weights_are_told_in_full_and_as_they_are_given_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_are_told_in_full_and_as_they_are_given_here(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     from clipiqa_pyiqa.comparison import run
     from clipiqa_pyiqa.errors import WeightsError
 
@@ -422,4 +424,5 @@ def test_missing_weights_are_told_in_full_and_as_they_are_given_here(monkeypatch
     monkeypatch.setattr(run, "build_metric", missing)
     (spec,) = parse_metrics("clipiqa")
     said = run.build_or_reason(spec, cast(Any, type("Options", (), {"device": None, "seed": 0})))
-    assert isinstance(said, str) and said.endswith("4. use backbone='mini' (-m clipiqa:backbone=mini).")
+    assert isinstance(said, str) and said.startswith("it cannot be built: RN50 is missing")
+    assert caplog.text.rstrip().endswith("4. use backbone='mini' (-m clipiqa:backbone=mini).")

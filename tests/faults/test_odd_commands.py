@@ -269,6 +269,11 @@ def test_odd_values(trials: Trials, mini: CLIPIQA, times: int) -> None:
     trials.end("odd values")
 
 
+def last_part(word: str) -> str:
+    """What a word of a command line names: ``better`` in ``b=better``."""
+    return word.rpartition("=")[2]
+
+
 FILES = ("photos/0.png", "better/1.png", "scores.csv", "base.csv", "new.csv", "votes.csv", "pairs.txt", "empty")
 READ_NO_PHOTOS = ("demo", "export", "gate", "prompts", "weights", "bench")
 PLACES = (
@@ -301,7 +306,7 @@ def test_odd_outputs(trials: Trials, mini: CLIPIQA, times: int, more: tuple[str,
             for place in places:
                 may = set(FILES) - set(GOOD[command]) if more == ("--overwrite",) else set()
                 if command not in READ_NO_PHOTOS:
-                    may -= {"photos/0.png", "better/1.png"}
+                    may -= {name for name in FILES if {name, name.split("/")[0]} & {*map(last_part, GOOD[command])}}
                 given = [*GOOD[command], *more]
                 given = [*given, out, place] if out else [place, *given[1:]]
                 argv = [*command.split(), *given, *(["--best", "2"] if out.endswith("-to") else [])]

@@ -152,7 +152,7 @@ def test_searches_that_cannot_be_made(metric, features):
         search(metric, features, torch.rand(120), HELD_OUT, [])
     with pytest.raises(SearchError, match="2 images held out"):
         search(metric, features, torch.rand(120), HELD_OUT[:2], candidates)
-    with pytest.raises(SearchError, match="80 images to choose on with 1 different scores"):
+    with pytest.raises(SearchError, match="80 images to choose on with 1 different score"):
         targets = torch.rand(120)
         targets[[row for row in range(120) if row not in HELD_OUT]] = 0.5
         search(metric, features, targets, HELD_OUT, candidates)

@@ -323,6 +323,6 @@ def test_hidden_prompts_are_recovered_from_scores_of_photos(tmp_path):
     table = write(tmp_path / "scores.csv", ["path", "score", "split"], rows)
     out = tmp_path / "run"
     command = ["train", str(table), "--out", str(out), "--backbone", "mini", "--n-ctx", "4", "--init", "random"]
-    command += ["--epochs", "12", "--batch-size", "16", "--lr", "5e-3", "--range", "0", "1", "--device", "cpu"]
+    command += ["--epochs", "24", "--batch-size", "16", "--lr", "5e-3", "--range", "0", "1", "--device", "cpu"]
     assert main([*command, "--features", str(tmp_path / "store"), "--quiet"]) == 0
     assert json.loads(content(out / "best.safetensors")[1]["scores"])["srocc"] >= 0.95

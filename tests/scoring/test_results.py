@@ -357,6 +357,13 @@ class TestOneRunAtATime:
             writer.write(ROWS[0])
         assert not path.exists()
 
+    def test_an_interrupt_does_not_promise_what_was_deleted(self, path: Path) -> None:
+        output = Output(path, format_of(path))
+        with pytest.raises(OutputError, match="was deleted or replaced"), open_results(output, HEADER) as writer:
+            writer.write(ROWS[0])
+            output.journal.unlink()
+            raise KeyboardInterrupt
+
 
 class TestOutput:
     def test_existing_file_is_not_replaced_unasked(self, path: Path) -> None:
