@@ -76,8 +76,8 @@ class Tap:
         # a row of cells that is cut off by the image's border has none
         kept, columns = min(x.shape[2] // self.side, cells.shape[-2] - self._done), cells.shape[-1]
         for into, values in zip(cells.unbind(1), (x, square), strict=True):
-            pooled = values if self.side == 1 else F.avg_pool2d(values, self.side)
-            into[:, :, self._done : self._done + kept] = pooled[:, :, :kept, :columns]
+            means = values if self.side == 1 else F.avg_pool2d(values, self.side)
+            into[:, :, self._done : self._done + kept] = means[:, :, :kept, :columns]
         self._done += kept
 
     @property
