@@ -20,7 +20,8 @@ from .config import Parser
 _VALUE = r"(?:'[^']*'|[\w./+…-]+)?"
 _OPTION_FIRST = re.compile(r"(--[a-z][a-z-]*(?: [A-Z]+)?) \([a-zA-Z_][\w.]* ?=[^()]*\)")
 _OPTION_LAST = re.compile(rf"\b[a-zA-Z_][\w.]* ?= ?{_VALUE} \((-[^()]*)\)")
-_ALONE = re.compile(rf"(?<![\w/.:,'\"=-])([a-z_]+)=({_VALUE})")
+_QUOTED = r"""(?<![\w=])(?:'[^']*'|"[^"]*")"""  # a name of a file, say, which stays as it is
+_ALONE = re.compile(rf"{_QUOTED}|(?<![\w/.:,'\"=-])([a-z_]+)=({_VALUE})")
 _FIRST = re.compile(r"^([a-z]+(?:_[a-z]+)*) (?=must be |names )")
 _CALLED = {"pretrained_model_path": "learned_prompts"}  # argument -> what its option is called
 
@@ -30,12 +31,14 @@ def in_options(text: str, command: str) -> str:
 
     >>> in_options("quick_gelu=True contradicts it: leave it out, or pass --overwrite (overwrite=True).", "score")
     '--quick-gelu contradicts it: leave it out, or pass --overwrite.'
+    >>> in_options("'at 9 device=cpu.jpg' cannot be read.", "score")
+    "'at 9 device=cpu.jpg' cannot be read."
     """
     text = _OPTION_LAST.sub(r"\1", _OPTION_FIRST.sub(r"\1", text))
     options = _options(command)
 
     def spelled(match: re.Match[str]) -> str:
-        action = options.get(_CALLED.get(match[1], match[1]))
+        action = options.get(_CALLED.get(match[1], match[1])) if match[1] else None
         if action is None:
             return match[0]
         flag, value = action.option_strings[-1], match[2]
