@@ -17,7 +17,7 @@ from ..errors import CLIPIQAError
 from ..files.names import plain_lines
 from .options.config import Parser
 from .options.model import memory_limited
-from .options.signals import last_words, sigterm_as_interrupt
+from .options.signals import interrupts_kept, last_words, sigterm_as_interrupt
 from .options.streams import standard_streams
 from .options.wording import in_options, logged
 
@@ -101,7 +101,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     if getattr(args, "config_file", None):
         commands[args.command].take_defaults(args)
         vars(args).update(vars(_parsed(parser, commands, argv)))
-    with memory_limited(getattr(args, "memory", None)), logged(args.command):
+    with interrupts_kept(), memory_limited(getattr(args, "memory", None)), logged(args.command):
         return command_module(args.command).run(args)
 
 

@@ -20,7 +20,7 @@ from ..errors import WeightsError, nearest, shown
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA
-from ..prompts.heads import is_head, read_metadata, scale_of
+from ..prompts.heads import is_head, read_head, read_metadata
 from ..prompts.pairs import PRESETS
 from ..weights.foreign import check_options
 from .published import ENSEMBLE, variant
@@ -209,8 +209,9 @@ def _look_up(specification: Specification, every: bool) -> MetricSpec:
     }
     lower_better = yes_or_no(given, "lower_better", f"metric {label!r}")
     path = changed.get("pretrained_model_path")
-    if kind == "CLIPIQA" and path is not None and is_head(metadata := read_metadata(path)):
-        (low, high), lower_better = scale_of(metadata)
+    if kind == "CLIPIQA" and path is not None and is_head(read_metadata(path)):
+        head = read_head(path)
+        (low, high), lower_better = head.score_range, head.lower_better
         given["score_range"] = f"{low:g}, {high:g}"
     shown = str(given.get("score_range") or "")
     return MetricSpec(label, name, changed, lower_better, shown, mode=mode, of_sets=kind in _OF_SETS)

@@ -35,6 +35,8 @@ _TENSORS = {
     "cache": (*_COMMON, "mean", "scale", "points", "shares"),
 }
 
+_FITTED_WITH = ("backbone", "weights", "weights_sha256", "pos_embedding")  # what the metric must have, too
+
 logger = logging.getLogger("clipiqa_pyiqa")
 
 
@@ -58,7 +60,7 @@ class OpinionHead(nn.Module):
         self.metadata = dict(metadata)
         self.method = metadata["method"]
         self.on_stages = metadata["fit_on"] == "stages"
-        self.score_range, self.lower_better = scale_of(metadata)
+        self.score_range, self.lower_better = _scale_of(metadata)
         self.pair = PromptPair("zero-shot", metadata["base_positive"], metadata["base_negative"])
         self._options: dict[str, float] = json.loads(metadata["options"])
         conformal = json.loads(metadata["conformal"])
@@ -137,7 +139,7 @@ def is_head(metadata: Mapping[str, str]) -> bool:
     return metadata.get("format", "").startswith(FORMAT[:-1])
 
 
-def scale_of(metadata: Mapping[str, str]) -> tuple[tuple[float, float], bool]:
+def _scale_of(metadata: Mapping[str, str]) -> tuple[tuple[float, float], bool]:
     """The lowest and the highest score of a head, and whether low is good."""
     if metadata["scale"] != "own":
         return (0.0, 1.0), False
@@ -155,21 +157,45 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     return dict(open_checkpoint(path).metadata) if first_bytes(path)[8:9] == b"{" else {}
 
 
+def read_head(path: str | Path) -> OpinionHead:
+    """Read a head.
+
+    Args:
+        path: a file of :meth:`OpinionHead.save`.
+
+    Raises:
+        WeightsError: the file is missing, empty or damaged.
+        PromptError: it holds no head of this version, or not the whole of one.
+    """
+    path = Path(path).expanduser()
+    metadata = read_metadata(path)
+    if metadata.get("format") != FORMAT:
+        raise PromptError(f"{path} holds no head that this version reads, but {metadata.get('format', 'no format')!r}.")
+    try:
+        tensors, expected = load_file(path), metadata.pop("sha256", None)  # the first heads have none
+        if expected is not None and expected != content_sum(tensors, metadata):
+            raise ValueError("its checksum is not that of what it holds")
+        if absent := [name for name in _FITTED_WITH if name not in metadata]:
+            raise ValueError(f"it does not say its {', '.join(absent)}")
+        return OpinionHead(tensors, metadata)
+    except (KeyError, ValueError, TypeError, SafetensorError) as error:
+        raise PromptError(f"{path} is no whole head ({error!r}): fit it again.") from error
+
+
 def load_head(path: str | Path, clip: FrozenCLIP, pos_embedding: str | None = None) -> OpinionHead:
     """Read a head, for a metric on a CLIP.
 
     Args:
-        path: a file of :meth:`OpinionHead.save`.
+        path: as for :func:`read_head`.
         clip: the metric's.
         pos_embedding: the metric's; a warning is logged if the head was fitted with another.
 
     Raises:
-        PromptError: the file holds no head, or one of another backbone, other weights or another width.
+        WeightsError, PromptError: as :func:`read_head`, and for a head of another backbone, other weights or another
+            width.
     """
-    path = Path(path).expanduser()
-    metadata, weights = read_metadata(path), clip.weights
-    if metadata.get("format") != FORMAT:
-        raise PromptError(f"{path} holds no head that this version reads, but {metadata.get('format', 'no format')!r}.")
+    head, weights = read_head(path), clip.weights
+    metadata = head.metadata
     if metadata["backbone"] != weights.backbone:
         raise PromptError(
             f"{path} holds a head fitted on {metadata['backbone']}, but the metric's backbone is {weights.backbone}: "
@@ -180,13 +206,6 @@ def load_head(path: str | Path, clip: FrozenCLIP, pos_embedding: str | None = No
             f"{path} holds a head fitted on other weights of {weights.backbone} ({metadata['weights']}) than the "
             f"metric has ({weights.short}): pass clip_weights with those, or fit it again."
         )
-    try:
-        tensors, expected = load_file(path), metadata.pop("sha256", None)  # the first heads have none
-        if expected is not None and expected != content_sum(tensors, metadata):
-            raise ValueError("its checksum is not that of what it holds")
-        head = OpinionHead(tensors, metadata)
-    except (KeyError, ValueError, TypeError, SafetensorError) as error:
-        raise PromptError(f"{path} is no whole head ({error!r}): fit it again.") from error
     dim = clip.checkpoint.shape("text_projection")[1]
     if len(head.direction) != dim:
         raise PromptError(

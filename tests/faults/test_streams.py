@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from forked import Forked, Job
 from PIL import Image
 
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.cli.options.signals import Terminated, on_interrupt
 from clipiqa_pyiqa.images.sources import find_inputs, images_in, sources_of
 from clipiqa_pyiqa.scoring.result_files import read_results
 
@@ -133,6 +136,23 @@ def test_signals_say_the_same_in_every_command(
             assert job.code == code and "Traceback" not in job.err, job.err
             assert job.err.count("interrupted: ") == 1 and "--resume goes on from here" in job.err
     print(f"\n{command}: signals {dict(outcomes)}")
+
+
+def test_interruptions_within_a_lock_stay_interruptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's locks meet them with an error of their own, whatever they were."""
+    lock = threading.Condition()
+    monkeypatch.setattr(lock, "_acquire_restore", _raises(Terminated))
+    with pytest.raises(Terminated, match="--resume goes on"), on_interrupt("--resume goes on"), lock:
+        lock.wait(0)
+    with pytest.raises(RuntimeError, match="^an error$"), on_interrupt("--resume goes on"):
+        raise RuntimeError("an error")
+
+
+def _raises(error: type[BaseException]) -> Callable[[object], None]:
+    def raising(_: object) -> None:
+        raise error
+
+    return raising
 
 
 def test_signals_before_and_after_the_work(forked: Forked, photos: Path, tmp_path: Path, times: int) -> None:

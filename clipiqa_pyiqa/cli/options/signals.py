@@ -31,10 +31,28 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """In this context an interruption stays one, even where it came within Python's own locks.
+
+    These may meet it with a ``RuntimeError`` of theirs ("release unlocked lock"), whose context it then is.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        earlier = error.__context__
+        while earlier is not None and not isinstance(earlier, KeyboardInterrupt):
+            earlier = earlier.__context__
+        if earlier is None:
+            raise
+        raise type(earlier)(*earlier.args) from error
+
+
+@contextlib.contextmanager
 def on_interrupt(hint: str) -> Iterator[None]:
     """Where a command is interrupted in this context, its last words are a hint, unless others were said already."""
     try:
-        yield
+        with interrupts_kept():
+            yield
     except KeyboardInterrupt as error:
         raise type(error)(*(error.args or (hint,))) from error
 

@@ -15,7 +15,7 @@ from ...scoring.result_files import Output, ResultWriter, write_to
 from ...scoring.result_reading import FORMATS, format_of
 from ..options.config import add_config
 from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
-from ..options.signals import on_interrupt
+from ..options.signals import interrupts_kept, on_interrupt
 from ..options.wording import tell
 from . import score_shards
 
@@ -164,7 +164,7 @@ class _Progress:
         start = time.monotonic()
         try:
             with (
-                writer or contextlib.nullcontext(), contextlib.closing(run),
+                interrupts_kept(), writer or contextlib.nullcontext(), contextlib.closing(run),
                 tqdm(total=self.total, unit="image", disable=hidden) as bar,
             ):  # fmt: skip
                 for row in run:
