@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import os
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..images.memory import give_back_memory
 from .subject import Subject
 
 
@@ -107,7 +107,7 @@ def _peak(task: Task, subject: Subject) -> dict[str, float]:
     run = step if task.kind == "loss" else torch.inference_mode()(lambda net, x: net(x))
     run(net, torch.rand(1, 3, 64, 64, device=subject.device))  # loads what loads with the first image
     gc.collect()
-    _give_back_free_memory()
+    give_back_memory()  # so that a variant cannot hide its use in what creation freed
     if subject.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(subject.device)
         before = torch.cuda.memory_allocated(subject.device)
@@ -144,14 +144,6 @@ def _status(field: str) -> int:
     found = re.search(rf"^{field}:\s*(\d+) kB", text, re.MULTILINE)
     assert found, text
     return int(found[1]) * 1024
-
-
-def _give_back_free_memory() -> None:
-    """Let glibc return what creation freed, so that a variant cannot hide its use in it."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
 
 
 if __name__ == "__main__":

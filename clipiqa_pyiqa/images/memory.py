@@ -22,6 +22,8 @@ DECODING = 9
 
 SHARE = 0.5  # of the machine's memory that decoding may take
 _UNKNOWN = 8 << 30  # bytes, where a system does not say how much it has
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # glibc's malloc.h
+_KEPT = 1 << 30  # bytes of a block, and of free memory at the heap's end, that are kept
 _LARGE = 64 << 20  # bytes that are worth the milliseconds of returning them
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _limit: list[int] = []  # what was set
@@ -133,7 +135,7 @@ class Ticket:
     def keep(self, size: int) -> None:
         """Keep so many bytes from now on: what is decoded, or nothing once it was handed out."""
         if self.size - size >= _LARGE:
-            _give_back()
+            give_back_memory()
         self._budget._set(self, size)
 
     def __enter__(self) -> Ticket:
@@ -148,10 +150,21 @@ class Ticket:
             self.keep(0)
 
 
-def _give_back() -> None:
+def give_back_memory() -> None:
     """Return what was freed to the system: glibc would keep PIL's blocks, in each thread its own, beside our count."""
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library, or Windows
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def keep_memory() -> None:
+    """Let this process keep what it frees, until :func:`give_back_memory`, instead of asking anew for every batch.
+
+    The system clears each page that it hands out, which glibc otherwise asks of it for every large tensor again. For
+    processes of our own only: how memory is had is no library's to decide.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+            ctypes.CDLL(None).mallopt(parameter, _KEPT)
 
 
 def set_aside(name: str, width: int, height: int) -> None:

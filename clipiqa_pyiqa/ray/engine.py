@@ -100,7 +100,7 @@ class _Run:
     ) -> None:
         self._ray, self._room, self._report, self._retries = ray, room, report, retries
         self._jobs, self._again = iter(jobs), deque[tuple[Job, int]]()
-        self._work = ray.put(work)
+        self._work, self._reading = ray.put(work), work.reading
         self._decode = ray.remote(decoded).options(
             num_cpus=room.decoding, max_retries=0, num_returns="streaming", _generator_backpressure_num_objects=_AHEAD
         )
@@ -149,7 +149,7 @@ class _Run:
                 if not job.begin():
                     self._report(job, None)
                     continue
-            blocks = self._decode.remote(self._work, job.shard)
+            blocks = self._decode.remote(self._reading, job.shard)
             self._courses.append(_Course(job, blocks, attempt))
         return bool(self._courses)
 

@@ -9,11 +9,10 @@ import numpy as np
 
 from ..clip.device import find_device
 from ..errors import CLIPIQAError
-from ..images.batches import prefetch
 from ..images.reader import Damaged, check_limits
 from ..images.shards.members import Entry
 from ..prompts.pairs import Prompts, parse_columns
-from ..scoring.sharded.work import Item, Work, in_blocks
+from ..scoring.sharded.work import Item, Reading, Work
 
 _BYTES = ("bytes", "image", "jpg", "jpeg", "png", "webp", "img")
 
@@ -69,7 +68,7 @@ class Scorer:
         limits: dict[str, Any] = {
             "apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged
         }  # fmt: skip
-        self._work = Work(net, columns, found, batch_size, workers, limits)
+        self._work = Work(net, columns, found, batch_size, Reading(workers, limits))
         self._columns = net.columns if columns is None else tuple(columns)
         self._column, self._name_column = column, name_column
 
@@ -82,7 +81,7 @@ class Scorer:
         cells = batch[self._bytes_column(batch)]
         names = batch.get(self._name_column, batch.get("__key__", range(len(cells))))
         items = (Item(_entry(str(name), cell)) for name, cell in zip(names, cells, strict=True))
-        rows = list(self._work.rows(in_blocks(prefetch(self._work.read, items, self._work.workers))))
+        rows = list(self._work.rows(self._work.reading.blocks(items)))
         scores = np.array(
             [row.scores or (np.nan,) * len(self._columns) for row in rows], np.float64
         ).reshape(len(rows), len(self._columns))  # fmt: skip

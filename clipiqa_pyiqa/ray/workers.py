@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ImageError
-from ..images.batches import prefetch
+from ..images.memory import give_back_memory, keep_memory
 from ..images.reader import ImageRecord
 from ..images.shards import Shard, ShardError
 from ..images.shards.ahead import read_ahead
 from ..images.sources import NoImage
-from ..scoring.sharded.work import Item, Work, in_blocks
+from ..scoring.sharded.work import Item, Reading, Work
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class End:
     problem: str | None
 
 
-def decoded(work: Work, shard: Shard) -> Iterator[Any]:
+def decoded(reading: Reading, shard: Shard) -> Iterator[Any]:
     """A shard's blocks, each a list of names, kept columns, and pixels or a sentence; runs in a task."""
     problem: str | None = None
 
@@ -39,7 +39,7 @@ def decoded(work: Work, shard: Shard) -> Iterator[Any]:
 
     block: list[Any] = []
     number = None
-    for item, image in in_blocks(prefetch(work.read, items(), work.workers)):
+    for item, image in reading.blocks(items()):
         if block and item.block != number:
             yield block
             block = []
@@ -51,6 +51,7 @@ def decoded(work: Work, shard: Shard) -> Iterator[Any]:
             block.append((item.source.name, dict(item.kept), (dataclasses.replace(image, pixels=None), pixels)))  # type: ignore[arg-type]
     if block:
         yield block
+    give_back_memory()  # a worker decodes shard after shard, each in threads with heaps of their own
     yield End(Counter(getattr(shard, "skipped", {})), problem)
 
 
@@ -62,6 +63,7 @@ class Scoring:
 
         import torch
 
+        keep_memory()
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nobody writes to it
         device = torch.device("cuda") if gpu else work.device if work.device.type != "cuda" else torch.device("cpu")
         net: Any = work.net

@@ -144,7 +144,7 @@ def test_interruptions_within_a_lock_stay_interruptions(monkeypatch: pytest.Monk
     monkeypatch.setattr(lock, "_acquire_restore", _raises(Terminated))
     with pytest.raises(Terminated, match="--resume goes on"), on_interrupt("--resume goes on"), lock:
         lock.wait(0)
-    with pytest.raises(RuntimeError, match="^an error$"), on_interrupt("--resume goes on"):
+    with pytest.raises(RuntimeError, match=r"^an error$"), on_interrupt("--resume goes on"):
         raise RuntimeError("an error")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 import shutil
 import subprocess
@@ -232,3 +233,30 @@ def test_the_process_stays_within_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PEAK, str(limit), *[str(path)] * 6]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) < limit + 2 * picture  # the receiver's, and a little of everything
+
+
+def test_memory_is_kept_and_given_back() -> None:
+    """In a process of its own: what it frees stays its own, until it is given back."""
+    code = """
+import torch
+from clipiqa_pyiqa.images.memory import give_back_memory, keep_memory
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+def after_work():
+    for _ in range(3):
+        torch.ones(50_000_000, dtype=torch.uint8)
+    return resident()
+
+before = after_work()
+keep_memory()
+kept = after_work() - before
+give_back_memory()
+print(kept, resident() - before)
+"""
+    if not sys.platform.startswith("linux") or not hasattr(ctypes.CDLL(None), "mallopt"):
+        pytest.skip("another C library than glibc")
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    kept, left = map(int, ran.stdout.split())
+    assert kept > 45_000_000 and left < 5_000_000

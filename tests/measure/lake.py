@@ -306,11 +306,13 @@ def one(folder: Path, mode: str, part: str, shards: int, free: bool) -> None:
 
     import clipiqa_pyiqa
     from clipiqa_pyiqa.images.batches import stacked
+    from clipiqa_pyiqa.images.memory import keep_memory
     from clipiqa_pyiqa.images.reader import read_image
     from clipiqa_pyiqa.images.shards.members import Entry
     from clipiqa_pyiqa.ray import RayEngine
 
     mark = os.environ[MARK]
+    keep_memory()  # as commands and actors do: a gain that is not the engine's
     metric: Any = Nothing() if free else clipiqa_pyiqa.CLIPIQA(backbone="mini", aggregate=None)
     paths = sorted(map(str, folder.glob("*.tar")))[: shards + 2 * ASIDE]
     told: dict[int, tuple[float, int]] = {}  # shards that were done -> CPU seconds until then, and images

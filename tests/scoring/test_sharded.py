@@ -28,6 +28,7 @@ from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.locking import locked
 from clipiqa_pyiqa.scoring import read_results
 from clipiqa_pyiqa.scoring.sharded.jobs import Part
+from clipiqa_pyiqa.scoring.sharded.work import score_locally
 
 LEVELS = {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}
 
@@ -320,6 +321,8 @@ class TestEmbeddings:
         np.save(tmp_path / "cr/img_emb/img_emb_0.npy", features[:, :32])
         done = score_sources(metric, tmp_path / "cr", out=tmp_path / "other", **options)
         assert "features of shape (6, 32), but mini has 64 per image" in next(iter(done.unread.values()))
+        with pytest.raises(CLIPIQAError, match="scored in this process"):
+            score_sources(metric, tmp_path / "cr", out=tmp_path / "third", engine=score_locally, **options)
 
 
 class TestCommand:

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from ...errors import CLIPIQAError
-from ..options.model import add_decoding_options, positive, prepare_pil
+from ..options.model import add_decoding_options, positive, prepare_reading
 from ..options.progress import Bar
 from ..options.signals import on_interrupt
 from ..options.wording import tell
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace, metrics: Any, data_sets: Any, options: dict[str, Any]) -> int:
     from ...comparison import compare
 
-    prepare_pil(args.huge)
+    prepare_reading(args.huge)
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
     args.out = out = options.get("out")
     if "device" in options:

@@ -9,7 +9,7 @@ import sys
 
 from ...errors import CLIPIQAError
 from ..options.config import add_config
-from ..options.model import add_decoding_options, positive, prepare_pil
+from ..options.model import add_decoding_options, positive, prepare_reading
 from ..options.progress import Bar
 from ..options.signals import on_interrupt
 from ..options.wording import tell
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from ...clip.device import find_device
     from ...methods import table
 
-    prepare_pil(args.huge)
+    prepare_reading(args.huge)
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
     names = (
         *("reference", "baseline", "preset", "crop_border", "skip_missing", "out", "batch_size", "workers"),

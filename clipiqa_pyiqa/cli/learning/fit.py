@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...errors import counted
 from ..options.config import add_config
-from ..options.model import add_model_options, prepare_pil
+from ..options.model import add_model_options, prepare_reading
 from ..options.scored_images import add_store_options, add_table_options, loading, model_options, read_table, sayer
 
 EPILOG = """\
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from ...prompts.pairs import parse_prompt_argument
 
     check_output(args.out, overwrite=args.overwrite)
-    prepare_pil(args.huge)
+    prepare_reading(args.huge)
     device = find_device(args.device)
     if args.val_fraction is None:
         args.val_fraction = 0.0  # cross-validation needs no split

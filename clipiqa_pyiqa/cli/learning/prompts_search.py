@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import counted
 from ..options.config import add_config
-from ..options.model import add_model_options, positive, prepare_pil
+from ..options.model import add_model_options, positive, prepare_reading
 from ..options.scored_images import (
     add_store_options,
     add_table_options,
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         inputs = [path for path in (args.scores, args.candidates) if path is not None]
         check_output(args.out, overwrite=args.overwrite, inputs=inputs)
-    prepare_pil(args.huge)
+    prepare_reading(args.huge)
     device = find_device(args.device)
     table = read_table(args, {}, args.seed, needed=("train",))
     findings = search_prompts(

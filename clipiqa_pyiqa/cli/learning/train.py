@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import CLIPIQAError, counted
 from ...files.names import one_line
-from ..options.model import add_model_options, prepare_pil
+from ..options.model import add_model_options, prepare_reading
 from ..options.scored_images import (
     add_store_options,
     add_table_options,
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     changes = {name: getattr(args, name) for name in names} | model_options(args)
     changes["prompts"] = None if args.prompts is None else parse_prompt_argument(args.prompts)
     config = changed(find_recipe(Path(args.config) if args.config else args.recipe or "plain"), **changes)
-    prepare_pil(args.huge)
+    prepare_reading(args.huge)
     device = find_device(args.device)
     with on_interrupt("--resume goes on after the last whole epoch"):
         result = train(

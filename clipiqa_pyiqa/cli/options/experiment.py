@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config import add_config
-from .model import add_image_options, add_model_options, check_resume, image_limits, prepare_pil
+from .model import add_image_options, add_model_options, check_resume, image_limits, prepare_reading
 from .progress import Bar
 from .signals import on_interrupt
 from .tables import aligned
@@ -78,7 +78,7 @@ def made(args: argparse.Namespace, experiment: Callable[..., Result], *inputs: A
     from .model import build_metric
 
     check_resume(args, "folder")
-    prepare_pil(args.huge)
+    prepare_reading(args.huge)
     device = find_device(args.device)
     resumed = contextlib.nullcontext() if args.out is None else on_interrupt("--resume goes on from here")
     with resumed, Bar(hidden=args.quiet) as bar:

@@ -33,7 +33,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_image_options(parser: argparse.ArgumentParser) -> None:
-    """How files become pixels: :func:`image_limits` and :func:`prepare_pil` read them."""
+    """How files become pixels: :func:`image_limits` and :func:`prepare_reading` read them."""
     add = parser.add_argument_group("images").add_argument
     add("--max-side", type=int, metavar="PX", help="shrink images with a longer side to this; recorded in the result")
     add("--max-pixels", type=int, metavar="N", help="shrink images with more pixels to this; recorded in the result")
@@ -86,7 +86,7 @@ def image_limits(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_decoding_options(add: Any) -> None:
-    """How much may be decoded; :func:`prepare_pil` and :func:`memory_limited` read it."""
+    """How much may be decoded; :func:`prepare_reading` and :func:`memory_limited` read it."""
     add("--huge", action="store_true", help="also decode images above PIL's limit against decompression bombs")
     add("--memory", type=_size, metavar="SIZE", help="memory for decoding, such as 2G (default: half of what there is)")
 
@@ -106,10 +106,13 @@ def memory_limited(size: int | None) -> Iterator[None]:
         limit_memory(None)
 
 
-def prepare_pil(huge: bool) -> None:
-    """Leave PIL's warnings out, and its limit too where ``--huge`` was given."""
+def prepare_reading(huge: bool) -> None:
+    """Leave PIL's warnings out, and its limit too where ``--huge`` was given; keep memory from batch to batch."""
     from PIL import Image
 
+    from ...images.memory import keep_memory
+
+    keep_memory()
     warnings.filterwarnings("ignore", module="PIL")  # damage is reported as an error, and odd metadata is no news
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # 89 to 179 megapixels are just photos
     if huge:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
 from ..options.config import add_config
-from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
+from ..options.model import add_image_options, add_model_options, image_limits, prepare_reading
 from ..options.tables import aligned
 from ..options.wording import tell
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from ..options.model import build_learned, build_metric
     from ..options.progress import Bar
 
-    prepare_pil(args.huge)
+    prepare_reading(args.huge)
     device = find_device(args.device)
     learned = args.learned_prompts is not None
     prompts = None if learned else list(map(parse_prompt_argument, args.prompts)) or "quality"

@@ -14,7 +14,7 @@ from ...errors import CLIPIQAError, ImageError
 from ...scoring.result_files import Output, ResultWriter, write_to
 from ...scoring.result_reading import FORMATS, format_of
 from ..options.config import add_config
-from ..options.model import add_image_options, add_model_options, image_limits, prepare_pil
+from ..options.model import add_image_options, add_model_options, image_limits, prepare_reading
 from ..options.signals import interrupts_kept, on_interrupt
 from ..options.wording import tell
 from . import score_shards
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     from ...scoring.rows import printable
     from ...scoring.score import score_paths
 
-    prepare_pil(args.huge)
+    prepare_reading(args.huge)
     device = find_device(args.device)
     columns = None if args.learned_prompts is not None else _columns(args)
     metric = build_learned(args, device) if columns is None else build_metric(args, columns, device)

@@ -21,7 +21,7 @@ from ..rows import Header, ResultsError, Row
 from ..score import Scorable, provenance
 from .jobs import Job, Part, check_same, plan
 from .summary import ShardedResult, summary_of
-from .work import Work, score_features, score_locally
+from .work import Reading, Work, score_features, score_locally
 
 
 class Engine(Protocol):
@@ -102,6 +102,10 @@ def score_sources(
     net: Scorable = getattr(metric, "net", metric)
     columns = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
     device = find_device(device)
+    if embeddings and engine is not None:
+        raise CLIPIQAError(
+            "stored features are scored in this process, nothing is decoded: leave out --engine (engine=None)."
+        )
     said = provenance(net, columns, device, **limits)
     if embeddings:
         _check_features(found, net)
@@ -113,7 +117,7 @@ def score_sources(
     todo, done = plan(shards, folder, header, share, overwrite, (float(low), float(high)))
     for result in done:
         check_same(result.path, result.header, header)
-    work = Work(net, columns, device, batch_size, workers, limits)
+    work = Work(net, columns, device, batch_size, Reading(workers, limits))
     told = _Told(progress, len(todo) + len(done), len(done))
     score = score_features if embeddings else engine or score_locally
     try:

@@ -30,6 +30,26 @@ BLOCK_BYTES = 48 << 20  # of decoded pixels, unless a single image has more
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How the images of a shard become pixels: all that a process needs which reads and does not score.
+
+    Attributes:
+        workers: As for :func:`~clipiqa_pyiqa.score_paths`.
+        limits: How files become pixels, as arguments of ``read_image``.
+    """
+
+    workers: int | None
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+    def blocks(self, items: Iterable[Item]) -> Generator[tuple[Item, ImageRecord | ImageError], None, None]:
+        """Items in their order, each with its picture or why there is none, and the number of its block."""
+        return _in_blocks(prefetch(self._read, items, self.workers))
+
+    def _read(self, item: Item) -> ImageRecord:
+        return read_image(item.source, **self.limits)
+
+
+@dataclass(frozen=True)
 class Work:
     """What is done with every shard.
 
@@ -37,20 +57,15 @@ class Work:
         net: The metric.
         columns: What to ask; None asks the metric's own.
         device: Where to score; None is wherever it runs: CUDA where there is one, else the CPU.
-        batch_size, workers: As for :func:`~clipiqa_pyiqa.score_paths`.
-        limits: How files become pixels, as arguments of ``read_image``.
+        batch_size: As for :func:`~clipiqa_pyiqa.score_paths`.
+        reading: How its images are read.
     """
 
     net: Scorable
     columns: Columns | None
     device: torch.device
     batch_size: int
-    workers: int | None
-    limits: Mapping[str, Any] = field(default_factory=dict)
-
-    def read(self, item: Item) -> ImageRecord:
-        """An image's pixels."""
-        return read_image(item.source, **self.limits)
+    reading: Reading
 
     def rows(self, images: Generator[tuple[Item, ImageRecord | ImageError], None, None]) -> Iterator[Row]:
         """Rows of images, in their order; batches stay within a block."""
@@ -74,7 +89,7 @@ class Item:
         return getattr(self.source, "kept", {})
 
 
-def in_blocks(
+def _in_blocks(
     images: Iterable[tuple[Item, ImageRecord | ImageError]],
 ) -> Generator[tuple[Item, ImageRecord | ImageError], None, None]:
     """The same images, each with the number of its block."""
@@ -125,7 +140,7 @@ def score_locally(work: Work, jobs: Iterable[Job], report: Callable[[Job, Row | 
             report(job, None)
 
     try:
-        for row in work.rows(in_blocks(prefetch(work.read, items(), work.workers))):
+        for row in work.rows(work.reading.blocks(items())):
             finish()
             item = passed.popleft()
             assert isinstance(item, Item)
