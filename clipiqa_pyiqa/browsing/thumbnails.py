@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -60,9 +61,10 @@ def thumbnails(
             raise ImageError(str(error)) from error
 
     names = []
-    for number, (_, found) in enumerate(prefetch(made, paths, workers), 1):
-        names.append("" if isinstance(found, ImageError) else str(found))
-        progress(number, len(paths))
+    with contextlib.closing(prefetch(made, paths, workers)) as results:
+        for number, (_, found) in enumerate(results, 1):
+            names.append("" if isinstance(found, ImageError) else str(found))
+            progress(number, len(paths))
     return names
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import random
@@ -281,11 +282,12 @@ def _with_pictures(
     of_picture: dict[str, list[Version]] = {}
     for version in versions:
         of_picture.setdefault(version.path, []).append(version)
-    records = prefetch(lambda path: read_image(path, **limits), of_picture, workers=1, ahead=1)
-    for path, record in records:
-        for scale, group in itertools.groupby(of_picture[path], key=lambda version: version.scale):
-            picture = record if isinstance(record, ImageError) else _scaled(_picture(record), scale)
-            yield from ((version, picture) for version in group)
+    read = prefetch(lambda path: read_image(path, **limits), of_picture, workers=1, ahead=1)
+    with contextlib.closing(read) as records:
+        for path, record in records:
+            for scale, group in itertools.groupby(of_picture[path], key=lambda version: version.scale):
+                picture = record if isinstance(record, ImageError) else _scaled(_picture(record), scale)
+                yield from ((version, picture) for version in group)
 
 
 def _record(version: Version, picture: Image.Image | ImageError, seed: int) -> ImageRecord:

@@ -52,7 +52,7 @@ def prefetch(
 
     Args:
         read: Item -> picture; what it raises besides ``ImageError`` is raised in its item's turn, and ends the reading.
-        items: Taken no further ahead than asked.
+        items: Taken no further ahead than asked; a generator is closed at the end.
         workers: Threads; None is one per core, up to eight.
         ahead: Items that may be under way or waiting beyond the one that is handed out; default two per thread.
     """
@@ -81,6 +81,8 @@ def prefetch(
     finally:
         budget.close()
         pool.shutdown(cancel_futures=True)
+        if isinstance(items, Generator):
+            items.close()
 
 
 def _handed_out(future: Future[Result], ticket: Ticket) -> Iterator[Result]:

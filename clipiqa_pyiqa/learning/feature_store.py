@@ -221,16 +221,17 @@ class FeatureStore:
         self, plan: Plan, workers: int | None
     ) -> Generator[tuple[tuple[str, str, str], Tensor | ImageError], None, None]:
         """What a plan misses: path, content hash and name of each view, and its pixels."""
-        images = prefetch(lambda path: read_image(path, sha256=True), plan.missing, workers)
-        for path, record in images:
-            if isinstance(record, ImageError):
-                raise record
-            content, views = plan.missing[path]
-            if record.sha256 != content:  # the picture is not the file that was hashed
-                with self._database() as database:
-                    database.execute("DELETE FROM files WHERE path = ?", (os.path.realpath(path),))
-                raise FeatureError(f"{path!r} was changed while features were made: run this again.")
-            yield from (((path, content, view.name), view(record.pixels, path)) for view in views)
+        read = prefetch(lambda path: read_image(path, sha256=True), plan.missing, workers)
+        with contextlib.closing(read) as images:
+            for path, record in images:
+                if isinstance(record, ImageError):
+                    raise record
+                content, views = plan.missing[path]
+                if record.sha256 != content:  # the picture is not the file that was hashed
+                    with self._database() as database:
+                        database.execute("DELETE FROM files WHERE path = ?", (os.path.realpath(path),))
+                    raise FeatureError(f"{path!r} was changed while features were made: run this again.")
+                yield from (((path, content, view.name), view(record.pixels, path)) for view in views)
 
     def _add(self, keys: Sequence[tuple[str, str, str]], features: Tensor) -> None:
         named = zip(keys, features, strict=True)

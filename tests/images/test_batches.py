@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,24 @@ def test_what_raises_anything_else_ends_the_work() -> None:
 
     with pytest.raises(KeyError):
         list(in_batches(prefetch(broken, range(4)), Work(), failed))
+
+
+def test_whoever_ends_early_ends_what_it_reads_from() -> None:
+    ended = []
+
+    def numbers() -> Iterator[int]:
+        try:
+            yield from range(10)
+        finally:
+            ended.append(threading.current_thread())
+
+    def broken(_: object, images: Sequence[Tensor]) -> list[int]:
+        raise KeyError
+
+    source = numbers()  # that nobody lets go of
+    with pytest.raises(KeyError):
+        list(in_batches(prefetch(read, source, workers=1), broken, failed, batch_size=1))
+    assert ended == [threading.main_thread()]
 
 
 def test_what_is_hashed_is_what_is_decoded() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,19 +91,18 @@ class Item:
 
 
 def _in_blocks(
-    images: Iterable[tuple[Item, ImageRecord | ImageError]],
+    images: Generator[tuple[Item, ImageRecord | ImageError], None, None],
 ) -> Generator[tuple[Item, ImageRecord | ImageError], None, None]:
     """The same images, each with the number of its block."""
     block, count, size, shard = 0, 0, 0, None
-    for item, image in images:
-        more = 0 if isinstance(image, ImageError) else math.prod(image.shape)
-        if item.shard != shard or count >= BLOCK_IMAGES or (count and size + more > BLOCK_BYTES):
-            block, count, size, shard = block + 1, 0, 0, item.shard
-        item.block = block
-        count, size = count + 1, size + more
-        yield item, image
-    if hasattr(images, "close"):
-        images.close()
+    with closing(images):
+        for item, image in images:
+            more = 0 if isinstance(image, ImageError) else math.prod(image.shape)
+            if item.shard != shard or count >= BLOCK_IMAGES or (count and size + more > BLOCK_BYTES):
+                block, count, size, shard = block + 1, 0, 0, item.shard
+            item.block = block
+            count, size = count + 1, size + more
+            yield item, image
 
 
 def score_locally(work: Work, jobs: Iterable[Job], report: Callable[[Job, Row | None], object]) -> None:
