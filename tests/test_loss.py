@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss, ImageError, PromptError
 from clipiqa_pyiqa.clip import gradient as gradient_module
-from clipiqa_pyiqa.clip.resnet import Trunk
+from clipiqa_pyiqa.clip.resnet import ResNetTrunk
 from clipiqa_pyiqa.loss import FORMS, general_path
 
 TWO = ["quality", ("Crisp photo.", "Hazy photo.")]
@@ -44,13 +44,13 @@ def loss(metric: CLIPIQA) -> CLIPIQALoss:
 def pull_backs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many images each inner backward was for."""
     seen: list[int] = []
-    original = Trunk.pull_back
+    original = ResNetTrunk.pull_back
 
-    def spy(self: Trunk, grad: Tensor, *args: Any) -> Tensor:
+    def spy(self: ResNetTrunk, grad: Tensor, *args: Any) -> Tensor:
         seen.append(len(grad))
         return original(self, grad, *args)
 
-    monkeypatch.setattr(Trunk, "pull_back", spy)
+    monkeypatch.setattr(ResNetTrunk, "pull_back", spy)
     return seen
 
 

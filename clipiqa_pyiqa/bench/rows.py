@@ -19,7 +19,7 @@ from ..scoring.score import score_paths
 from .process import NotMeasured, creation_seconds, peak_memory, step
 from .setup import Setup, set_up
 from .subject import Subject, image_tower_alone, largest_difference
-from .table import Line, Target, machine, megabytes, not_measured, render, seconds
+from .table import Line, Target, machine, markdown_lines, megabytes, not_measured, seconds
 from .timing import QUICK, THOROUGH, take_turns
 from .timing import ratio as median_ratio
 
@@ -323,4 +323,4 @@ def benchmark(
         difference = largest_difference(setup.net(setup.mine), setup.net(setup.theirs), setup.images(2, 384, 512))
         yield f"{setup.note}; scores of 2×384×512 differ by {difference:.1e}"
         yield "times: least / median, in turns; ratio: median over the rounds\n"
-        yield from render(measured(rows, setup, announce))
+        yield from markdown_lines(measured(rows, setup, announce))

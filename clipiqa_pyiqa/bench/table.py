@@ -64,7 +64,7 @@ def not_measured(work: str, reason: str) -> Line:
     return Line(f"{work}: not measured: {reason}", "-", "-")
 
 
-def render(lines: Iterable[Line]) -> Iterator[str]:
+def markdown_lines(lines: Iterable[Line]) -> Iterator[str]:
     """Lines of a Markdown table, one by one as the measurements come, so that an interrupted run keeps what it has."""
     yield _row(HEADER)
     yield _row(tuple("-" * width for width in WIDTHS))

@@ -36,7 +36,7 @@ class ModifiedResNet:
 
     def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
         self.device, self.dtype = device, dtype
-        self.trunk = Trunk(tensors, device, dtype)
+        self.trunk = ResNetTrunk(tensors, device, dtype)
         self.pool = AttentionPool(tensors, device, dtype)
 
     def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
@@ -84,7 +84,7 @@ def channel_moments(x: Tensor) -> Tensor:
     return torch.cat([mean, deviation], dim=1)
 
 
-class Trunk:
+class ResNetTrunk:
     """Stem and residual stages: ``(N, 3, H, W)`` to ``(N, C, H // 32, W // 32)``, piecewise linear."""
 
     def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
@@ -296,7 +296,7 @@ class _PiecewiseLinear(torch.autograd.Function):
     """The trunk with a gradient that keeps the signs of its ReLUs instead of their outputs."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, anchor: Tensor, trunk: Trunk, dtype: torch.dtype) -> Tensor:
+    def forward(ctx: Any, x: Tensor, anchor: Tensor, trunk: ResNetTrunk, dtype: torch.dtype) -> Tensor:
         tape: Tape = []
         ctx.trunk, ctx.dtype, ctx.size = trunk, dtype, tuple(x.shape[-2:])
         y = trunk(x.to(dtype), tape)

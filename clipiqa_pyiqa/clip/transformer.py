@@ -40,7 +40,7 @@ class Linear:
         return F.linear(x, self.weight, self.bias)
 
 
-class Block:
+class AttentionBlock:
     """Residual attention block: ``x + attention(norm(x))``, then ``x + mlp(norm(x))``; x is ``(N, L, width)``."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Block:
 
 
 class Transformer:
-    """A stack of :class:`Block`: ``(N, L, width)`` to ``(N, L, width)``."""
+    """A stack of :class:`AttentionBlock`: ``(N, L, width)`` to ``(N, L, width)``."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Transformer:
         activation = quick_gelu if uses_quick_gelu else F.gelu
         start = f"{prefix}.resblocks."
         count = len({key[len(start) :].split(".")[0] for key in tensors if key.startswith(start)})
-        self.blocks = [Block(tensors, f"{start}{i}", activation, device, dtype) for i in range(count)]
+        self.blocks = [AttentionBlock(tensors, f"{start}{i}", activation, device, dtype) for i in range(count)]
 
     def __call__(self, x: Tensor, is_causal: bool = False, queries: int | None = None) -> Tensor:
         """With ``queries=k`` only the first k positions are returned: the last block computes no others."""

@@ -54,7 +54,7 @@ def processes_of_environment() -> Processes:
 
 
 @contextlib.contextmanager
-def connected(processes: Processes) -> Iterator[None]:
+def process_group(processes: Processes) -> Iterator[None]:
     """Connection to the others, for as long as it takes: the fastest waits for the slowest."""
     import torch.distributed
 

@@ -20,7 +20,7 @@ from ..errors import ImageError
 from ..images.batches import in_batches, prefetch
 from .datasets import DataSet
 from .distributed import Processes
-from .score_store import UNREADABLE, Entry, ScoreStore
+from .score_store import UNREADABLE, ScoreStore, StoredScore
 from .scorers import Group, score_group
 
 log = logging.getLogger("clipiqa_pyiqa")
@@ -67,14 +67,14 @@ def score_data_set(
         begin = time.perf_counter()
         for index in indices:
             if store.get(UNREADABLE, data.paths[index]):
-                store.add(UNREADABLE, data.paths[index], Entry(None, math.nan))  # it can be read by now
+                store.add(UNREADABLE, data.paths[index], StoredScore(None, math.nan))  # it can be read by now
         _score_batch(data, indices, images, groups, store, options)
         busy += time.perf_counter() - begin
         return indices
 
     def unreadable(index: int, image: Tensor | None, error: ImageError) -> int:
         log.warning("%s: left out of all metrics: %s", data.name, error)
-        store.add(UNREADABLE, data.paths[index], Entry(None, math.nan, str(error)))
+        store.add(UNREADABLE, data.paths[index], StoredScore(None, math.nan, str(error)))
         return index
 
     ahead = max(2 * options.workers, step)  # the block after this one, at least

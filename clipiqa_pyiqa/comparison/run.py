@@ -22,13 +22,13 @@ from ..files.locking import locked
 from ..files.names import file_name
 from ..images.batches import default_workers
 from .datasets import DataSet, parse_data_sets
-from .distributed import Processes, connected, processes_of_environment
+from .distributed import Processes, process_group, processes_of_environment
 from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics, takes_weights
 from .pipeline import Options, Progress, score_data_set
 from .published import SOURCES
 from .results import Comparison, DataSetResult, MetricResult, check_results
-from .score_store import UNREADABLE, Entry, ScoreStore, writing
-from .scorers import group_metrics, own_random_state, reason
+from .score_store import UNREADABLE, ScoreStore, StoredScore, writing
+from .scorers import failure, group_metrics, own_random_state
 from .specification import CompareError
 
 log = logging.getLogger("clipiqa_pyiqa")
@@ -101,7 +101,7 @@ def compare(
         raise CompareError("several processes share their scores through a folder: name one with --out DIR (out=DIR).")
     if processes.is_main and folder is not None:
         check_results(folder, sets, overwrite=overwrite)
-    with connected(processes), _alone(folder, processes):
+    with process_group(processes), _alone(folder, processes):
         stores = _stores(folder, sets, processes, resume, overwrite)
         if not processes.is_main:
             processes.wait()  # until the main one has fetched what metrics fetch
@@ -170,7 +170,7 @@ def _data_set_result(
 
 
 def metric_result(
-    spec: MetricSpec, metric: BuiltMetric | str, entries: Mapping[str, Entry], images: int
+    spec: MetricSpec, metric: BuiltMetric | str, entries: Mapping[str, StoredScore], images: int
 ) -> MetricResult:
     failures = {path: entry.error for path, entry in entries.items() if entry.error}
     times = [entry.seconds for entry in entries.values() if not entry.error]
@@ -239,7 +239,7 @@ def build_or_reason(spec: MetricSpec, options: Options) -> BuiltMetric | str:
         fetched = isinstance(error, OSError) and takes_weights(spec)
         hint = "; if its weights cannot be fetched, name a local file in its options (pretrained_model_path=FILE)"
         hint = hint if fetched else ""
-        why = f"it cannot be built: {_in_a_name(reason(error), spec)}{hint}."
+        why = f"it cannot be built: {_in_a_name(failure(error), spec)}{hint}."
         whole = str(error) if isinstance(error, CLIPIQAError) else ""
         if "\n" not in whole:
             log.error("metric %s: %s", spec.label, why)

@@ -22,7 +22,7 @@ UNREADABLE = ""  # in place of a metric: the image itself could not be read
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoredScore:
     """One metric on one image.
 
     Attributes:
@@ -51,7 +51,7 @@ class ScoreStore:
 
     folder: Path | None
     owner: str = "rank0"
-    entries: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    entries: dict[str, dict[str, StoredScore]] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list, init=False)
     _journal: Journal | None = field(default=None, init=False)
 
@@ -62,7 +62,7 @@ class ScoreStore:
             if not self._files():
                 Journal.create(self._fresh()).close()
 
-    def get(self, metric: str, path: str) -> Entry | None:
+    def get(self, metric: str, path: str) -> StoredScore | None:
         """What is known of a metric on an image."""
         return self.entries.get(metric, {}).get(path)
 
@@ -71,7 +71,7 @@ class ScoreStore:
         entry = self.get(metric, path)
         return entry is not None and not entry.error
 
-    def add(self, metric: str, path: str, entry: Entry) -> None:
+    def add(self, metric: str, path: str, entry: StoredScore) -> None:
         """Note a result, on disk at once.
 
         Raises:
@@ -119,7 +119,7 @@ class ScoreStore:
         for file in self._files():
             file.unlink()
 
-    def _note(self, metric: str, path: str, entry: Entry) -> None:
+    def _note(self, metric: str, path: str, entry: StoredScore) -> None:
         known = self.entries.setdefault(metric, {})
         if not entry.error or path not in known or known[path].error:
             known[path] = entry
@@ -143,10 +143,10 @@ def writing(path: Path, doing: str = "write to") -> Iterator[None]:
         raise CompareError(f"cannot {doing} {str(path)!r}: {reason}.") from error
 
 
-def _record(metric: str, path: str, entry: Entry) -> Mapping[str, Any]:
+def _record(metric: str, path: str, entry: StoredScore) -> Mapping[str, Any]:
     return {"path": path, "metric": metric, **asdict(entry)}
 
 
-def _read(file: Path, damage: list[str]) -> Iterator[tuple[str, str, Entry]]:
+def _read(file: Path, damage: list[str]) -> Iterator[tuple[str, str, StoredScore]]:
     for row in read_journal(file, damage):
-        yield row["metric"], row["path"], Entry(row["score"], row["seconds"], row["error"])
+        yield row["metric"], row["path"], StoredScore(row["score"], row["seconds"], row["error"])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import CLIPIQAError, counted
 from .metrics import BuiltMetric
-from .score_store import Entry
+from .score_store import StoredScore
 from .specification import CompareError
 
 _LONGEST = 300  # characters of somebody else's error message
@@ -53,7 +53,7 @@ def group_metrics(metrics: Sequence[BuiltMetric]) -> list[Group]:
 
 def score_group(
     group: Group, x: Tensor, seed: int = 0, reference: Tensor | Sequence[str] = ()
-) -> Iterator[tuple[BuiltMetric, int, Entry]]:
+) -> Iterator[tuple[BuiltMetric, int, StoredScore]]:
     """What each member makes of each image, as it comes; whatever fails becomes an entry that says why.
 
     Args:
@@ -72,7 +72,7 @@ def score_group(
                 given = [x[number : number + 1]]
                 if metric.spec.mode == "FR":
                     if not isinstance(reference, Tensor):
-                        yield metric, number, Entry(None, math.nan, reference[number])
+                        yield metric, number, StoredScore(None, math.nan, reference[number])
                         continue
                     given.append(reference[number : number + 1])
                 yield metric, number, _score_alone(metric, given, seed)
@@ -84,12 +84,12 @@ def score_group(
                 yield metric, number, entry
         return
     for metric in group.metrics:
-        entries = [Entry(None, math.nan, encoded)] if isinstance(encoded, str) else _ask(metric, *encoded)
+        entries = [StoredScore(None, math.nan, encoded)] if isinstance(encoded, str) else _ask(metric, *encoded)
         for number, entry in enumerate(entries):
             yield metric, number, entry
 
 
-def reason(error: BaseException) -> str:
+def failure(error: BaseException) -> str:
     """An exception in a few words: its own message if it is ours, else with its type, without line breaks."""
     text = " ".join(str(error).split())
     if isinstance(error, CLIPIQAError):
@@ -122,10 +122,10 @@ def _encode(group: Group, x: Tensor) -> tuple[Tensor, float] | str:
             features = net.encode_image(x)
             return features, (_now(x.device) - start) / len(x)
     except Exception as error:  # only its words leave here, as the error itself keeps the failed pass's tensors alive
-        return reason(error)
+        return failure(error)
 
 
-def _ask(metric: BuiltMetric, features: Tensor, encoding: float) -> list[Entry]:
+def _ask(metric: BuiltMetric, features: Tensor, encoding: float) -> list[StoredScore]:
     assert metric.net is not None
     try:
         with torch.no_grad():
@@ -133,11 +133,11 @@ def _ask(metric: BuiltMetric, features: Tensor, encoding: float) -> list[Entry]:
             values = _values(metric.net.score(features), len(features))
             seconds = encoding + (time.perf_counter() - start) / len(features)
     except Exception as error:
-        return [Entry(None, math.nan, reason(error))] * len(features)
+        return [StoredScore(None, math.nan, failure(error))] * len(features)
     return [_entry(value, seconds) for value in values]
 
 
-def _score_alone(metric: BuiltMetric, given: Sequence[Tensor], seed: int) -> Entry:
+def _score_alone(metric: BuiltMetric, given: Sequence[Tensor], seed: int) -> StoredScore:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -149,7 +149,7 @@ def _score_alone(metric: BuiltMetric, given: Sequence[Tensor], seed: int) -> Ent
             (value,) = _values(metric.score(*given), 1)
             return _entry(value, time.perf_counter() - start)
     except Exception as error:
-        return Entry(None, math.nan, reason(error))
+        return StoredScore(None, math.nan, failure(error))
 
 
 def _values(output: Any, count: int) -> list[float]:
@@ -165,10 +165,10 @@ def _values(output: Any, count: int) -> list[float]:
     return values
 
 
-def _entry(value: float, seconds: float) -> Entry:
+def _entry(value: float, seconds: float) -> StoredScore:
     if not math.isfinite(value):
-        return Entry(None, seconds, f"its score is {value}")
-    return Entry(value, seconds)
+        return StoredScore(None, seconds, f"its score is {value}")
+    return StoredScore(value, seconds)
 
 
 def _now(device: torch.device) -> float:

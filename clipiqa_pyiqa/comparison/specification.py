@@ -88,7 +88,7 @@ def parse_specifications(given: Any, what: str) -> list[Specification]:
     return specifications
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
+def read_benchmark(path: str | Path) -> dict[str, Any]:
     """Read a benchmark configuration.
 
     Raises:

@@ -30,7 +30,7 @@ from ..files.hashes import hash_file
 from ..images.batches import in_batches, prefetch
 from ..images.reader import read_image
 from ..metric import CLIPIQA
-from .views import View, encode, refused
+from .views import View, encode_views, refuse
 
 logger = logging.getLogger("clipiqa_pyiqa")
 Say = Callable[[str], object]
@@ -195,11 +195,11 @@ class FeatureStore:
         views = self._views(plan, workers)
 
         def work(keys: list[tuple[str, str, str]], pixels: list[Tensor]) -> list[None]:
-            self._add(keys, encode(self.metric, pixels, device, self.stages))
+            self._add(keys, encode_views(self.metric, pixels, device, self.stages))
             progress(len(keys))
             return [None] * len(keys)
 
-        deque(in_batches(views, work, refused, batch_size=batch_size), maxlen=0)
+        deque(in_batches(views, work, refuse, batch_size=batch_size), maxlen=0)
 
     def read(self, plan: Plan, views: Sequence[Sequence[View]]) -> Tensor:
         """The features asked for, ``(N, V, D)``: N paths with V views each, unit length, fp32.

@@ -127,7 +127,7 @@ PLAIN = dataclasses.replace(
 RECIPES = {"plain": PLAIN, "official": OFFICIAL, "pyiqa": PYIQA}
 
 
-def read_config(path: str | Path) -> TrainConfig:
+def read_recipe(path: str | Path) -> TrainConfig:
     """Read a YAML file in the format of pyiqa's trainer.
 
     Raises:
@@ -189,7 +189,7 @@ def parse_config(options: Any) -> TrainConfig:
     return TrainConfig(str(top.get("name", "clipiqa+")), int(top.get("manual_seed") or 0), given, network, recipe)
 
 
-def changed(
+def with_options(
     config: TrainConfig,
     *,
     epochs: int | None = None,

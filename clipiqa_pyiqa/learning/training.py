@@ -16,7 +16,7 @@ from ..metric import CLIPIQA
 from ..opinions.csv_files import TableError
 from ..opinions.score_table import ScoreTable, find_score_table, read_score_table
 from .feature_store import FeatureStore, Say
-from .recipe import RECIPES, TrainConfig, changed, read_config
+from .recipe import RECIPES, TrainConfig, read_recipe, with_options
 from .trainer import BEST, Progress, Scores, Trainer, evaluate, prepare_folder, targets_of
 from .views import CachedFeatures, Features, ImageFeatures, Views, whole_views
 
@@ -87,7 +87,7 @@ def train(
     Example:
         >>> train("scores.csv", "runs/mine", backbone="mini", epochs=10).scores["val"]  # doctest: +SKIP
     """
-    config = changed(find_recipe(recipe), **changes)
+    config = with_options(find_recipe(recipe), **changes)
     table = _table(scores, config)  # what can be wrong with the data, before anything takes time
     with prepare_folder(out, resume, overwrite) as folder:
         device = find_device(device)
@@ -138,7 +138,7 @@ def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:
     if isinstance(recipe, TrainConfig):
         return recipe
     if isinstance(recipe, Path) or Path(recipe).suffix:
-        return read_config(recipe)
+        return read_recipe(recipe)
     if recipe not in RECIPES:
         raise ConfigError(f"unknown recipe {recipe!r}: {nearest(recipe, RECIPES)}")
     return RECIPES[recipe]

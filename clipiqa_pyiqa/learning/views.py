@@ -127,12 +127,12 @@ class ImageFeatures:
         images = prefetch(lambda item: item[1](read_image(item[0]).pixels, item[0]), wanted)
 
         def work(_: Sequence[object], pixels: Sequence[Tensor]) -> Tensor:
-            return encode(self._metric, pixels, self._device)
+            return encode_views(self._metric, pixels, self._device)
 
-        return torch.stack(list(in_batches(images, work, refused, batch_size=len(rows))))
+        return torch.stack(list(in_batches(images, work, refuse, batch_size=len(rows))))
 
 
-def encode(
+def encode_views(
     metric: CLIPIQA, views: Sequence[Tensor], device: str | torch.device = "cpu", stages: bool = False
 ) -> Tensor:
     """Unit features ``(N, D)`` of N uint8 pixel tensors ``(3, H, W)`` of equal shape, fp32 on the CPU.
@@ -144,7 +144,7 @@ def encode(
         return (metric.encode_stages(x) if stages else metric.encode_image(x)).float().cpu()
 
 
-def refused(key: Sequence[Any], pixels: Tensor | None, error: ImageError) -> NoReturn:
+def refuse(key: Sequence[Any], pixels: Tensor | None, error: ImageError) -> NoReturn:
     """Raise what is wrong with an image; its key begins with its path."""
     raise error if pixels is None else ImageError(f"{os.fspath(key[0])!r} cannot be encoded: {error}")
 

@@ -12,9 +12,9 @@ from markupsafe import Markup
 from ..files.names import one_line
 from ..report.crops import differing_crops
 from ..report.html import embedded, render
-from ..report.table import Cell
+from ..report.table import Cell, number
 from .results import MethodTable
-from .written import difference_table, digits_of, legend, method_table, metrics_exactly, number
+from .written import difference_table, digits_of, legend, method_table, metrics_exactly
 
 _SHOWN = 10  # pictures whose crops are shown
 _THUMBNAILS = 500  # rows with a thumbnail; a page of thousands would not open

@@ -38,7 +38,7 @@ class GateError(CLIPIQAError):
 
 
 @dataclass(frozen=True)
-class Question:
+class ColumnPair:
     """One column of both runs.
 
     Attributes:
@@ -94,7 +94,7 @@ class Gate:
         settings: What else the verdict depends on.
     """
 
-    questions: tuple[Question, ...]
+    questions: tuple[ColumnPair, ...]
     rows: pandas.DataFrame
     base: str
     new: str
@@ -225,7 +225,7 @@ def gate(
         found.append((name, len(rows), before.mean(), after.mean(), at_best_by_signs(apart, len(rows))))
     corrected = holm([apart.p for *_, apart in found])
     questions = tuple(
-        Question(name, low_is_good[name], n, float(was), float(now), apart, float(p), min_delta)
+        ColumnPair(name, low_is_good[name], n, float(was), float(now), apart, float(p), min_delta)
         for (name, n, was, now, apart), p in zip(found, corrected, strict=True)
     )
     settings = {"bootstrap": str(bootstrap), "seed": str(seed), "min_delta": f"{min_delta:g}", "interval": "95 %"}

@@ -22,7 +22,7 @@ from ..comparison.distributed import Processes
 from ..comparison.metrics import BuiltMetric, MetricSpec, check_weights
 from ..comparison.pipeline import Options, Progress, score_data_set
 from ..comparison.run import at_least, build_or_reason, check_seed, metric_result, pick_device, settings_of
-from ..comparison.score_store import UNREADABLE, Entry, ScoreStore, writing
+from ..comparison.score_store import UNREADABLE, ScoreStore, StoredScore, writing
 from ..comparison.scorers import group_metrics, own_random_state
 from ..comparison.specification import CompareError
 from ..errors import ImageError
@@ -306,7 +306,7 @@ def _set_scores(
 
 
 def _score(metric: BuiltMetric | str, store: ScoreStore, key: str) -> float:
-    entry: Entry | None = None if isinstance(metric, str) else store.get(metric.key, key)
+    entry: StoredScore | None = None if isinstance(metric, str) else store.get(metric.key, key)
     return math.nan if entry is None or entry.score is None else entry.score
 
 

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from ..comparison.metrics import BuiltMetric
-from ..comparison.score_store import Entry
-from ..comparison.scorers import reason
+from ..comparison.score_store import StoredScore
+from ..comparison.scorers import failure
 
 
-def score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int = 0) -> Entry:
+def score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int = 0) -> StoredScore:
     """What a metric makes of a set of images, and of their references if it takes some; or why it fails.
 
     The metric is called with folders, as pyiqa's are, which hold these files and no others.
@@ -42,13 +42,13 @@ def score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[st
             said = {} if metric.spec.made is not None else {"verbose": False}
             output = metric.score(*given, **said)
     except Exception as error:  # whatever somebody else's metric meets
-        return Entry(None, math.nan, reason(error))
+        return StoredScore(None, math.nan, failure(error))
     if isinstance(output, Mapping):  # inception_score's mean and deviation over splits
         output = next(iter(output.values()))
     value = float(output)
     if not math.isfinite(value):
-        return Entry(None, math.nan, f"its value is {value}")
-    return Entry(value, time.perf_counter() - start)
+        return StoredScore(None, math.nan, f"its value is {value}")
+    return StoredScore(value, time.perf_counter() - start)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from ..comparison.report.summary import key_lines
 from ..comparison.report.tables import csv_of
 from ..errors import counted, first_of
 from ..files.names import one_line
-from ..report.table import Cell, Table, console_table, latex_document, markdown, markdown_table
+from ..report.table import Cell, Table, console_table, latex_document, markdown, markdown_table, number
 from ..scoring.rows import Header
 from .results import MethodTable, Value
 
@@ -104,11 +104,6 @@ FORMATS: dict[str, Callable[[MethodTable], str]] = {
     "markdown": to_markdown,
     "latex": to_latex,
 }
-
-
-def number(value: float, digits: int) -> str:
-    """A value with so many digits; never '-0.00'."""
-    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _tables(found: MethodTable) -> Iterator[Table]:

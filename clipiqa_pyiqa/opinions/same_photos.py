@@ -10,7 +10,7 @@ from ..files.hashes import hash_file
 _PART = 1 << 12  # bytes that tell most pictures of equal size apart
 
 
-def copies(files: Sequence[Path]) -> list[list[int]]:
+def groups_of_copies(files: Sequence[Path]) -> list[list[int]]:
     """Groups of rows whose files have the same content, each in order; rows of files that are missing are in none."""
     groups: list[list[int]] = [list(range(len(files)))]
     for key in (_size, _middle, _content):  # each reads more, of those files alone that are equal so far

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import counted, nearest
 from .csv_files import Columns, TableError, read_scores
-from .same_photos import copies
+from .same_photos import groups_of_copies
 from .split_file import read_split_file
 
 _SHOWN = 5  # missing files in a message
@@ -108,7 +108,7 @@ def read_score_table(
         unsplit_rows = [unsplit] * len(files) if unsplit else seeded_split(len(files), val_fraction, seed)
         splits = list(named.splits or unsplit_rows)
     given = named.splits is not None or split_file is not None
-    for first, *others in copies(files):
+    for first, *others in groups_of_copies(files):
         for other in others:
             if not given:
                 splits[other] = splits[first]

@@ -77,6 +77,16 @@ class Table:
         return [all(math.isnan(cell.value) for cell in column) for column in zip(*self.rows, strict=True)]
 
 
+def number(value: float, digits: int = 3) -> str:
+    """A value with so many digits; never '-0.000'."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # adding zero drops the sign of a negative one
+
+
+def signed(value: float) -> str:
+    """A difference with its sign and three digits."""
+    return f"{round(value, 3) + 0.0:+.3f}"
+
+
 def console_table(table: Table) -> str:
     """Title, aligned columns with a star behind what stands out, and the lines around them; no line end."""
     columns = [_column(*column) for column in zip(table.heads, table.wordy, *table.rows, strict=True)]

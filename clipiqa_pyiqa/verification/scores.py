@@ -207,7 +207,8 @@ class Verification:
 
     def __str__(self) -> str:
         source = f"from {self.weights.source}: {self.weights.path}"
-        return "\n".join([f"weights: {self.weights.backbone}, {self.weights.short}, {source}", "", *table(self.checks)])
+        weights = f"weights: {self.weights.backbone}, {self.weights.short}, {source}"
+        return "\n".join([weights, "", *markdown_lines(self.checks)])
 
 
 def verify(
@@ -250,7 +251,7 @@ def exit_code(checks: Iterable[Check]) -> int:
     return 1 if "FAIL" in verdicts else 0 if verdicts == {"ok"} else 2
 
 
-def table(checks: Sequence[Check]) -> Iterator[str]:
+def markdown_lines(checks: Sequence[Check]) -> Iterator[str]:
     """Lines of a Markdown table, and the sources."""
     sources = list(dict.fromkeys(check.golden.source for check in checks))
     rows: list[tuple[str, ...]] = [HEADER]

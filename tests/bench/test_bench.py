@@ -100,7 +100,7 @@ class TestTable:
             Line("untold", "1 s", "5 s", 5.0),
             table.not_measured("broken", "no room"),
         ]
-        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.render(lines)]
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.markdown_lines(lines)]
         assert cells[0] == list(table.HEADER)
         assert cells[2] == ["fast", "1 s", "7 s", "7.00", "≥ 6", "yes"]
         assert cells[3] == ["slow", "1 s", "5 s", "5.00", "≥ 6", "no"]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss
 from clipiqa_pyiqa.clip.efficientnet import tower as efficientnet
-from clipiqa_pyiqa.clip.efficientnet.blocks import Block
+from clipiqa_pyiqa.clip.efficientnet.blocks import InvertedBottleneck
 from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.loss import general_path
 
@@ -282,14 +282,14 @@ def test_the_wide_maps_are_cut(metric, in_strips, monkeypatch):
     """That a large image does go through in strips, both ways."""
     in_strips()
     rows = []
-    original = Block.stream
+    original = InvertedBottleneck.stream
 
     def spy(self, strips, height, bits):
         for strip in original(self, strips, height, bits):
             rows.append(strip.shape[2] / self.spatial.out(height))
             yield strip
 
-    monkeypatch.setattr(Block, "stream", spy)
+    monkeypatch.setattr(InvertedBottleneck, "stream", spy)
     x = photo_like(256, 256)
     metric(x)
     assert max(rows[:20]) < 0.05 and metric.clip.image_tower(CPU, torch.float32).encoder.readout.eps == EPS

@@ -21,7 +21,7 @@ from clipiqa_pyiqa.comparison import compare, metrics
 from clipiqa_pyiqa.comparison.datasets import DataSet, parse_data_sets
 from clipiqa_pyiqa.comparison.metrics import build_metric, check_weights, parse_metrics
 from clipiqa_pyiqa.comparison.published import ENSEMBLE, PAPER, find_published
-from clipiqa_pyiqa.comparison.specification import CompareError, parse_argument, read_config
+from clipiqa_pyiqa.comparison.specification import CompareError, parse_argument, read_benchmark
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = sorted((ROOT / "configs" / "benchmark").glob("*.yml"))
@@ -107,7 +107,7 @@ class TestArguments:
         self, path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(ROOT)
-        config = read_config(path)
+        config = read_benchmark(path)
         specs, sets = parse_metrics(config["metrics"]), parse_data_sets(config["datasets"], data_root)
         if path.stem == "example":
             return
@@ -316,9 +316,9 @@ class TestBadInput:
         }.items():
             path.write_text(text)
             with pytest.raises(ValueError, match=message):
-                read_config(path)
+                read_benchmark(path)
         with pytest.raises(ValueError, match="cannot be read"):
-            read_config(tmp_path / "none.yml")
+            read_benchmark(tmp_path / "none.yml")
 
     def test_runs(self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         data = DataSet("d", ("/a",), None, lambda index: torch.zeros(3, 8, 8))

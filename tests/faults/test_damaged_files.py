@@ -25,14 +25,14 @@ from PIL import Image
 from shard_makers import picture, samples, save_parquet, save_tar
 from weights_fakes import save_archive
 
-from clipiqa_pyiqa.comparison.specification import read_config as read_comparison
+from clipiqa_pyiqa.comparison.specification import read_benchmark as read_comparison
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
 from clipiqa_pyiqa.figures.votes import read_votes
 from clipiqa_pyiqa.images import image_suffixes, limit_memory, read_image
 from clipiqa_pyiqa.images.formats import readable_formats
 from clipiqa_pyiqa.images.shards import find_shards
 from clipiqa_pyiqa.learning.fitting import fit
-from clipiqa_pyiqa.learning.recipe import read_config
+from clipiqa_pyiqa.learning.recipe import read_recipe
 from clipiqa_pyiqa.learning.words import read_words
 from clipiqa_pyiqa.metric import CLIPIQA
 from clipiqa_pyiqa.opinions.score_table import read_score_table
@@ -195,7 +195,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object]]] = {
     "scores.jsonl": (scores, read_any_scores),
     "scores.parquet": (scores, read_any_scores),
     "pairs.txt": (words, read_words),
-    "recipe.yml": (recipe, read_config),
+    "recipe.yml": (recipe, read_recipe),
     "compare.yml": (benchmark, read_comparison),
     "split.pkl": (split_file, lambda path: read_split_file(path, 1, 6)),
     "shard.tar": (tar, entries),

@@ -278,13 +278,13 @@ def test_damage_to_training_states(tmp_path: Path, times: int) -> None:
 
 
 def test_damage_to_comparisons(tmp_path: Path, times: int) -> None:
-    from clipiqa_pyiqa.comparison.score_store import Entry, ScoreStore
+    from clipiqa_pyiqa.comparison.score_store import ScoreStore, StoredScore
 
     folder, outcomes, generator = tmp_path / "parts", Counter[str](), random.Random(6)
     folder.mkdir()
     store = ScoreStore(folder)
     for n in range(50):
-        store.add("m", f"/{n}.jpg", Entry(n / 50, 0.1) if n % 7 else Entry(None, 0.1, "too small"))
+        store.add("m", f"/{n}.jpg", StoredScore(n / 50, 0.1) if n % 7 else StoredScore(None, 0.1, "too small"))
     store.close()
     (file,) = folder.iterdir()
     content = file.read_bytes()

@@ -16,7 +16,7 @@ from PIL import Image
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.cli.options.experiment import shown
+from clipiqa_pyiqa.cli.options.experiment import frame_as_text
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
 from clipiqa_pyiqa.figures.experiment import file_names
 from clipiqa_pyiqa.figures.ranking import best_and_worst, rank_sheet, ranking
@@ -168,7 +168,7 @@ def test_names_of_pictures_differ() -> None:
 
 class TestCommand:
     def test_a_line_break_in_a_name_breaks_no_table(self) -> None:
-        table = shown(pd.DataFrame({"path": ["a\nb.png", "größe 写 🙂.png"], "new\nline": [0.5, 1]}), {})
+        table = frame_as_text(pd.DataFrame({"path": ["a\nb.png", "größe 写 🙂.png"], "new\nline": [0.5, 1]}), {})
         assert [line.split() for line in table.splitlines()] == [
             ["path", r"new\nline"], [r"a\nb.png", "0.5000"], ["größe", "写", "🙂.png", "1.0000"],
         ]  # fmt: skip

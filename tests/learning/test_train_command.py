@@ -22,7 +22,7 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.views import encode
+from clipiqa_pyiqa.learning.views import encode_views
 from clipiqa_pyiqa.stats.correlation import srocc
 
 FLAGS = ["--epochs", "2", "--batch-size", "4", "--quick-gelu", "--quiet"]
@@ -282,10 +282,10 @@ def test_config_values_of_the_wrong_kind(block, key, value, message):
 
 
 def test_shipped_configs_are_the_recipes():
-    from clipiqa_pyiqa.learning.recipe import RECIPES, read_config
+    from clipiqa_pyiqa.learning.recipe import RECIPES, read_recipe
 
     for name in ("official", "pyiqa"):
-        config = read_config(Path(__file__).parents[2] / "configs" / "train" / f"{name}.yml")
+        config = read_recipe(Path(__file__).parents[2] / "configs" / "train" / f"{name}.yml")
         assert config.recipe == RECIPES[name].recipe and config.seed == RECIPES[name].seed
         assert dict(config.network) == dict(RECIPES[name].network)
 
@@ -313,7 +313,7 @@ def test_hidden_prompts_are_recovered_from_scores_of_photos(tmp_path):
     held_out = [path.name.split(" ")[0] == sources[0].stem for path in photos]
     torch.manual_seed(123)  # the recipe's, so that this is what the command starts from
     start = CLIPIQA("clipiqa+", pretrained=False, backbone="mini", context={"n_ctx": 4, "init": "random"}).train()
-    features = torch.cat([encode(start, [read_image(path).pixels]) for path in photos])
+    features = torch.cat([encode_views(start, [read_image(path).pixels]) for path in photos])
     with torch.no_grad():
         before = start.score(features)[:, 0]
         hidden = CLIPIQA(backbone="mini", prompts="colorfulness").score(features)[:, 0]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clipiqa_pyiqa.opinions import TableError, find_score_table, read_rows, read_score_table, read_scores
-from clipiqa_pyiqa.opinions.same_photos import copies
+from clipiqa_pyiqa.opinions.same_photos import groups_of_copies
 
 
 def written(folder: Path, text: str) -> Path:
@@ -72,8 +72,8 @@ def photos(tmp_path):
 
 def test_copies_of_a_photo_stay_together(photos):
     files = [photos / f"{number}.png" for number in range(12)]
-    assert copies(files) == [[1, 5, 9], [2, 3]]
-    assert copies([*files[:2], photos / "gone.png", photos]) == []
+    assert groups_of_copies(files) == [[1, 5, 9], [2, 3]]
+    assert groups_of_copies([*files[:2], photos / "gone.png", photos]) == []
     path = written(photos, "path,score\n" + "".join(f"{number}.png,{number}\n" for number in range(12)))
     for seed in range(20):
         splits = read_score_table(path, val_fraction=0.4, seed=seed, needed=()).splits

@@ -110,7 +110,7 @@ def test_table_says_expected_got_difference_tolerance_and_why_not():
         Check(GOLDENS[1], "not run", reason="no i01_01_5.bmp"),
         Check(replace(GOLDENS[2], source="elsewhere"), "ok", got=0.8894),
     ]
-    lines = list(verify.table(checks))
+    lines = list(verify.markdown_lines(checks))
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[2] == ["I01.BMP", "quality", "0.8916", "0.7916", "-0.1000", "0.01", "FAIL", "[1]"]
     assert cells[3] == ["i01_01_5.bmp", "quality", "0.4590", "-", "-", "0.01", "not run: no i01_01_5.bmp", "[1]"]

@@ -63,11 +63,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare what the arguments ask for."""
-    from ...comparison.specification import read_config
+    from ...comparison.specification import read_benchmark
 
     if args.resume and args.overwrite:
         raise CLIPIQAError("--resume keeps the scores in --out and --overwrite drops them: give one of the two.")
-    options = read_config(args.config) if args.config else {}
+    options = read_benchmark(args.config) if args.config else {}
     names = ("data_root", "out", "published", "bootstrap", "seed", "plcc_fit", "batch_size", "workers", "device")
     options |= {name: value for name in names if (value := getattr(args, name)) is not None}
     metrics, data_sets = args.metrics or options.pop("metrics", None), args.data or options.pop("datasets", None)

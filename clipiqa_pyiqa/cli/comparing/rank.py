@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     if not picking:
         ranking = ranking or _ranking(args, photos)
         if args.page is None:
-            print(experiment.shown(ranking.summary(), {}))
+            print(experiment.frame_as_text(ranking.summary(), {}))
         return experiment.told(args, ranking)
     from ...browsing import pick
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...errors import counted
 from ..options.config import add_config
 from ..options.model import add_model_options, prepare_reading
-from ..options.scored_images import add_store_options, add_table_options, loading, model_options, read_table, sayer
+from ..options.scored_images import add_store_options, add_table_options, asked_table, loading, model_options, sayer
 
 EPILOG = """\
 The image tower stays frozen; a head on its stored features is fitted to the scores. Methods: affine (a line through the
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     device = find_device(args.device)
     if args.val_fraction is None:
         args.val_fraction = 0.0  # cross-validation needs no split
-    table = read_table(args, {}, args.seed, needed=("train",))
+    table = asked_table(args, {}, args.seed, needed=("train",))
     prompts = None if args.prompts is None else parse_prompt_argument(args.prompts)
     result = fit(
         table, method=args.method, fit_on=args.fit_on, own_scale=args.own_scale, conformal=args.conformal,

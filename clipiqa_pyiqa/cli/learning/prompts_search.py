@@ -13,9 +13,9 @@ from ..options.model import add_model_options, positive, prepare_reading
 from ..options.scored_images import (
     add_store_options,
     add_table_options,
+    asked_table,
     loading,
     model_options,
-    read_table,
     sayer,
 )
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         check_output(args.out, overwrite=args.overwrite, inputs=inputs)
     prepare_reading(args.huge)
     device = find_device(args.device)
-    table = read_table(args, {}, args.seed, needed=("train",))
+    table = asked_table(args, {}, args.seed, needed=("train",))
     findings = search_prompts(
         table, words=words, templates=args.templates, metric=CLIPIQA(**model_options(args)), device=device,
         features=args.features, workers=args.workers, seed=args.seed, say=sayer(args), ensemble=args.ensemble,

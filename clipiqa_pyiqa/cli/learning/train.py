@@ -13,9 +13,9 @@ from ..options.model import add_model_options, prepare_reading
 from ..options.scored_images import (
     add_store_options,
     add_table_options,
+    asked_table,
     loading,
     model_options,
-    read_table,
     say,
     sayer,
 )
@@ -67,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, and print the scores and the line that loads the result."""
     from ...clip.device import find_device
-    from ...learning.recipe import changed
+    from ...learning.recipe import with_options
     from ...learning.training import find_recipe, train
     from ...prompts.pairs import parse_prompt_argument
 
@@ -76,12 +76,12 @@ def run(args: argparse.Namespace) -> int:
     names = ("batch_size", "epochs", "lr", "crop", "crops", "seed", "n_ctx", "shared", "init")
     changes = {name: getattr(args, name) for name in names} | model_options(args)
     changes["prompts"] = None if args.prompts is None else parse_prompt_argument(args.prompts)
-    config = changed(find_recipe(Path(args.config) if args.config else args.recipe or "plain"), **changes)
+    config = with_options(find_recipe(Path(args.config) if args.config else args.recipe or "plain"), **changes)
     prepare_reading(args.huge)
     device = find_device(args.device)
     with on_interrupt("--resume goes on after the last whole epoch"):
         result = train(
-            read_table(args, config.data, config.seed), args.out, recipe=config, exact=args.exact, device=device,
+            asked_table(args, config.data, config.seed), args.out, recipe=config, exact=args.exact, device=device,
             features=args.features, workers=args.workers, resume=args.resume, overwrite=args.overwrite,
             report=partial(_report, args), say=sayer(args),
         )  # fmt: skip

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, experiment: Callable[..., ExperimentResult], *
         The exit code.
     """
     found = made(args, experiment, *inputs, **options)
-    print(shown(found.summary(), found.intervals))
+    print(frame_as_text(found.summary(), found.intervals))
     return told(args, found)
 
 
@@ -106,7 +106,7 @@ def prompts(args: argparse.Namespace, default: Any = "quality") -> Any:
     return list(map(parse_prompt_argument, args.prompts)) or default
 
 
-def shown(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:
+def frame_as_text(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:
     """A frame for people: four digits, but small numbers as they are; a dash for none; intervals in brackets."""
     from ...files.names import one_line
 

@@ -42,7 +42,7 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(args, name)) is not None}
 
 
-def read_table(args: argparse.Namespace, data: Mapping[str, Any], seed: int, **more: Any) -> ScoreTable:
+def asked_table(args: argparse.Namespace, data: Mapping[str, Any], seed: int, **more: Any) -> ScoreTable:
     """The table that the command line names, or else the one in ``data``, with what the command line says otherwise."""
     from ...opinions.score_table import find_score_table, read_score_table
 

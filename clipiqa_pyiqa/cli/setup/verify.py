@@ -63,7 +63,7 @@ def _plus(args: argparse.Namespace) -> int:
     from ...clip.device import find_device
     from ...errors import CLIPIQAError
     from ...verification.learned_prompts import verify_learned_prompts
-    from ...verification.scores import table
+    from ...verification.scores import markdown_lines
 
     if args.images or args.clip_weights or args.backbone != "RN50":
         raise CLIPIQAError("--plus checks published files on OpenAI's weights: leave out --images and which CLIP.")
@@ -82,5 +82,5 @@ def _plus(args: argparse.Namespace) -> int:
     if found.missing:
         print(f"\nnot run, as they are not below {args.data_root}: {', '.join(found.missing)} (see docs/verify.md)")
     if found.checks:
-        print("\n" + "\n".join(table(found.checks)))
+        print("\n" + "\n".join(markdown_lines(found.checks)))
     return found.exit_code

@@ -141,7 +141,7 @@ class Bits:
         self.wide, self.narrow = RowMap(size[0]), RowMap(out_size[0])
 
 
-class Block:
+class InvertedBottleneck:
     """Expansion (1×1), ReLU6, k×k convolution, ReLU6, projection (1×1), and the input added where shapes allow.
 
     Args:

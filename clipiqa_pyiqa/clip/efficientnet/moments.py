@@ -230,7 +230,7 @@ def _plain_pool(x: Tensor, side: int) -> Tensor:
     return x.unflatten(3, (columns, side)).unflatten(2, (rows, side)).mean((3, 5))
 
 
-def joined(parts: Sequence[Tensor]) -> Tensor:
+def with_all_channels(parts: Sequence[Tensor]) -> Tensor:
     """The moments or cells of several taps as those of one map with all their channels."""
     return torch.cat(list(parts), dim=2)
 

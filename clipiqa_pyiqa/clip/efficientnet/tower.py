@@ -17,8 +17,8 @@ from torch import Tensor
 from ...weights.compact import Layout
 from ..frozen import keep_positive
 from ..gradient import CPU_SHARED_PIXELS, anchor_of, is_general, is_traced, only_once
-from .blocks import TOP, Bits, Block, Pointwise, Spatial, pack_between
-from .moments import CELL, Readout, Tap, exact, grid, joined, plain_moments, pooled, pull_back_rows
+from .blocks import TOP, Bits, InvertedBottleneck, Pointwise, Spatial, pack_between
+from .moments import CELL, Readout, Tap, exact, grid, plain_moments, pooled, pull_back_rows, with_all_channels
 from .rows import Strips, rebatched
 
 CPU_STRIP_BYTES = 4 << 20
@@ -42,7 +42,7 @@ class EfficientNet:
 
     def __init__(self, tensors: Mapping[str, Tensor], layout: Layout, device: torch.device, dtype: torch.dtype):
         self.device, self.dtype = device, dtype
-        self.trunk = Trunk(tensors, layout, device, dtype)
+        self.trunk = EfficientNetTrunk(tensors, layout, device, dtype)
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         self.readout = Readout(tensors, self.trunk.centres, layout.eps, device, wide)
 
@@ -79,7 +79,7 @@ class EfficientNet:
         return _Moments.apply(x, anchor_of(x), self.trunk, local)
 
 
-class Trunk:
+class EfficientNetTrunk:
     """Pixels to the moments of every tap, in strips of rows where one large image is on a CPU.
 
     Taps are kept centred: a constant per channel, the mean that the file gives, is taken off by the biases around them.
@@ -99,7 +99,7 @@ class Trunk:
             return Pointwise(weight, bias + weight[:, :, 0, 0] @ centre + shift, device, dtype)
 
         stem = Spatial(*load("stem"), 2, device, dtype)
-        self.blocks = [Block(None, stem, None, residual=False)]
+        self.blocks = [InvertedBottleneck(None, stem, None, residual=False)]
         centre, done = torch.zeros(stem.bias.shape[0], dtype=torch.float64), 0
         centres = []
         for index, stride in enumerate(layout.strides):
@@ -113,7 +113,7 @@ class Trunk:
             shift = (before if residual else 0.0) - centre
             zeros = torch.zeros(spatial.bias.shape[0], dtype=torch.float64)
             project = pointwise(f"{name}.project", zeros, shift)
-            self.blocks.append(Block(expand, spatial, project, residual))
+            self.blocks.append(InvertedBottleneck(expand, spatial, project, residual))
             centres.append(centre)
             done += channels
         self.head = pointwise("head", centre)
@@ -148,7 +148,7 @@ class Trunk:
             pass
         if tape is not None:
             tape.maps = [tap.map.whole for tap in taps if tap.map is not None]
-        return joined([tap.moments for tap in taps]), cells
+        return with_all_channels([tap.moments for tap in taps]), cells
 
     def plain(self, x: Tensor, local: bool) -> tuple[Tensor, Tensor]:
         """The same by plain differentiable operations."""
@@ -159,9 +159,9 @@ class Trunk:
             x = block.plain(x)
             taps.append(x.to(self.wide))
         taps.append(F.relu6(self.head(x)).to(self.wide))
-        moments = joined([plain_moments(tap) for tap in taps])
+        moments = with_all_channels([plain_moments(tap) for tap in taps])
         pairs = zip(taps, self.sides, strict=True) if local else ()
-        return moments, joined([pooled(tap, side)[..., :rows, :columns] for tap, side in pairs] or [moments])
+        return moments, with_all_channels([pooled(tap, side)[..., :rows, :columns] for tap, side in pairs] or [moments])
 
     def pull_back(self, of_moments: Tensor, of_cells: Tensor | None, tape: _Tape, x: Tensor) -> Iterator[Tensor]:
         """Gradient with respect to pixels, in strips; the gradients that come are in the middle of the dtype's range.
@@ -214,7 +214,7 @@ class Trunk:
         for row in range(0, x.shape[2], rows):
             yield _normalised(x[:, :, row : row + rows], self.dtype)
 
-    def _strip_rows(self, x: Tensor, block: Block, size: tuple[int, int]) -> int:
+    def _strip_rows(self, x: Tensor, block: InvertedBottleneck, size: tuple[int, int]) -> int:
         """How many rows of a block's input go through it at once."""
         if x.device.type != "cpu" or x.shape[0] > 1:
             return size[0]
@@ -233,7 +233,7 @@ class _Moments(torch.autograd.Function):
     """The trunk with a gradient that keeps its taps and one bit for each element of the wide maps."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, anchor: Tensor, trunk: Trunk, local: bool) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, anchor: Tensor, trunk: EfficientNetTrunk, local: bool) -> tuple[Tensor, Tensor]:
         tape = _Tape()
         moments, cells = trunk(x, local, tape)
         ctx.trunk, ctx.local, ctx.shape, ctx.kind = trunk, local, x.shape, (x.dtype, x.device)

@@ -12,6 +12,7 @@ from ...errors import counted
 from ...files.names import one_line
 from ...files.writing import write_text
 from ...report.html import plot, render
+from ...report.table import number
 from ...stats import Estimate
 from ..differences import MetricPair
 from ..disagreement import disagreements
@@ -20,9 +21,8 @@ from . import pictures
 from .summary import (
     data_set_table,
     difference_table,
-    interval,
+    in_brackets,
     legend,
-    number,
     overview_table,
     provenances,
     published_table,
@@ -105,7 +105,7 @@ def _certainty(pair: MetricPair, best: str) -> Markup:
 
 
 def _value(estimate: Estimate) -> Markup:
-    text = f"{number(estimate.value)} {interval(estimate)}".rstrip()
+    text = f"{number(estimate.value)} {in_brackets(estimate)}".rstrip()
     return _html('<span class="whole">{}</span>', text.replace("-", "−"))
 
 

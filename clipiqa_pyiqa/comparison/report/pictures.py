@@ -31,10 +31,10 @@ from ...report.plotting import (
     subplots,
     width_in_inches,
 )
+from ...report.table import number
 from ...stats import fit_logistic
 from ..disagreement import Disagreement, disagreements
 from ..results import Comparison, DataSetResult
-from .summary import number
 
 _POINTS = 400  # images up to which each is a point; above that, how many there are is a colour
 _LONG = 60  # letters of a label in a picture

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ...errors import counted
-from ...report.table import Cell, Table
+from ...report.table import Cell, Table, number, signed
 from ...stats import Estimate
 from ..differences import SIGNIFICANT
 from ..results import CORRELATIONS, Comparison, DataSetResult
@@ -203,17 +203,7 @@ def provenance_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
-def number(value: float) -> str:
-    """A correlation, with three digits; never '-0.000'."""
-    return f"{round(value, 3) + 0.0:.3f}"  # adding zero drops the sign of a negative one
-
-
-def signed(value: float) -> str:
-    """A difference of correlations, with its sign and three digits."""
-    return f"{round(value, 3) + 0.0:+.3f}"
-
-
-def interval(estimate: Estimate) -> str:
+def in_brackets(estimate: Estimate) -> str:
     """``[low, high]``; empty where there is none."""
     return "" if math.isnan(estimate.low) else f"[{number(estimate.low)}, {number(estimate.high)}]"
 
@@ -235,7 +225,7 @@ def _estimate(data: DataSetResult, label: str, statistic: str) -> Cell:
     estimate = data.estimates[label][statistic]
     if math.isnan(estimate.value):
         return Cell(_why_empty(data, label))
-    return Cell(number(estimate.value), interval(estimate), estimate.value)
+    return Cell(number(estimate.value), in_brackets(estimate), estimate.value)
 
 
 def _why_empty(data: DataSetResult, label: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 
 from ..sources import ImageSource, NoImage
 from .members import Shard, ShardError
-from .stores import refused, stalled, timeout
+from .stores import stalled, store_error, timeout
 
 AHEAD_BYTES = 64 << 20
 MOST_AHEAD = 4096  # images, whatever their size
@@ -44,7 +44,7 @@ def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSo
             state.stopped = True
             state.changed.notify_all()
     if state.error is not None:
-        raise refused(shard.name, state.error) from state.error
+        raise store_error(shard.name, state.error) from state.error
 
 
 def images_of(shard: Shard) -> Iterator[ImageSource]:

@@ -88,7 +88,7 @@ def answered(ask: Callable[[], Answer], name: str) -> Answer:
         raise stalled(name)
     answer, error = result[0]
     if error is not None:
-        raise refused(name, error) from error
+        raise store_error(name, error) from error
     return answer
 
 
@@ -99,7 +99,7 @@ def stalled(name: str) -> ShardError:
     )
 
 
-def refused(name: str, error: BaseException) -> ShardError:
+def store_error(name: str, error: BaseException) -> ShardError:
     """What a store said, as a sentence about a file."""
     if isinstance(error, ShardError):
         return error
@@ -122,7 +122,7 @@ def opened(name: str) -> Iterator[IO[bytes]]:
         try:
             file: IO[bytes] = open(path, "rb")  # noqa: SIM115 - closed below
         except OSError as error:
-            raise refused(name, error) from error
+            raise store_error(name, error) from error
     else:
         fs, path = store(name)
         file = answered(lambda: fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead"), name)

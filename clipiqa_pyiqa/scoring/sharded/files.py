@@ -204,7 +204,7 @@ class ShardRows:
         said |= {"check": _check(json.loads(json.dumps(said)))}
         told = {key: value for key, value in counts.as_dict().items() if key != "histograms"}
         attrs = {**provenance, "shard": shard, **told}
-        table = joined(self._tables) if self._tables else pyarrow.Table.from_pylist([], self._schema())
+        table = concatenated(self._tables) if self._tables else pyarrow.Table.from_pylist([], self._schema())
         metadata = {_PARQUET_KEY: json.dumps(said), b"PANDAS_ATTRS": json.dumps(attrs)}
         with replacing(path) as partial:
             parquet.write_table(
@@ -244,7 +244,7 @@ class ShardRows:
         return pyarrow.schema(types)
 
 
-def joined(tables: Sequence[pyarrow.Table]) -> pyarrow.Table:
+def concatenated(tables: Sequence[pyarrow.Table]) -> pyarrow.Table:
     """Tables as one; a kept column whose types do not go together becomes text."""
     import pyarrow
 

@@ -16,7 +16,7 @@ from ...files.locking import LockedError, locked
 from ...files.names import printable
 from ...files.writing import check_folder, has_leftovers, remove_leftovers, replacing, write_text
 from ...images.shards import ShardError
-from ...images.shards.stores import opened, refused
+from ...images.shards.stores import opened, store_error
 from ...images.shards.tar import DAMAGE, Member, is_outside, members
 from ..rows import ResultsError
 from .files import ShardResult, read_table
@@ -206,7 +206,7 @@ def _with_content(shard: str, keys: set[str]) -> Iterator[tuple[Member, Any]]:
             if member.problem is None and printable(member.key) in keys and not is_outside(member.name):
                 yield member, member.stream() if member.info.isreg() else None
     except (*DAMAGE, OSError) as error:
-        raise refused(shard, error) from error
+        raise store_error(shard, error) from error
 
 
 def _copy_rows(shard: str, path: Path, kept: set[str]) -> dict[str, int]:
@@ -225,7 +225,7 @@ def _copy_rows(shard: str, path: Path, kept: set[str]) -> dict[str, int]:
                         new.write_batch(batch.take(here))
                     first += len(batch)
     except ArrowException as error:
-        raise refused(shard, error) from error
+        raise store_error(shard, error) from error
     return {}
 
 
