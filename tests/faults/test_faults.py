@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from forked import Forked, Job
 
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.scoring.result_files import Output, format_of, open_results, read_results
@@ -49,10 +49,9 @@ except CLIPIQAError as error:
 """
 
 
-def start(path: Path, count: int, limit: int = 0, pause: float = 0) -> subprocess.Popen[str]:
-    said = path.with_name("acknowledged")
-    arguments = [path, str(count), str(limit), str(pause), said]
-    return subprocess.Popen([sys.executable, "-c", RUN, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+def start(forked: Forked, path: Path, count: int, limit: int = 0, pause: float = 0, err: str = "err") -> Job:
+    arguments = [path, count, limit, pause, path.with_name("acknowledged")]
+    return forked.start(arguments, path.parent, code=RUN, out="", err=f"../{err}")
 
 
 def kept(path: Path) -> set[str]:
@@ -75,52 +74,55 @@ def check_whole(path: Path, count: int) -> None:
     assert all(name.endswith(f".partial{path.suffix}") for name in left), left  # of what a kill broke off
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "results").mkdir()  # and beside it what processes say
+    return tmp_path / "results"
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_kills(tmp_path: Path, suffix: str, times: int) -> None:
-    path, count, kills, generator = tmp_path / f"scores.{suffix}", 4000 * times, 0, random.Random(1)
+def test_kills(forked: Forked, folder: Path, suffix: str, times: int) -> None:
+    path, count, kills, generator = folder / f"scores.{suffix}", 4000 * times, 0, random.Random(1)
     for _ in range(4 * times):
-        with start(path, count, pause=0.002) as process:
-            time.sleep(generator.uniform(0.5, 2))
-            process.kill()
-        kills += process.returncode == -9
+        job = start(forked, path, count, pause=0.002)
+        time.sleep(generator.uniform(0, 1))
+        job.kill(signal.SIGKILL)
+        kills += job.wait() == -9
         if acknowledged(path):
             assert acknowledged(path) <= kept(path)
-    with start(path, count) as process:
-        assert process.wait() == 0, process.stderr and process.stderr.read()
+    job = start(forked, path, count)
+    assert job.wait() == 0, job.err
     check_whole(path, count)
     print(f"\n{suffix}: {kills} kills, no row lost")
     assert kills
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_full_disk(tmp_path: Path, suffix: str, times: int) -> None:
-    path, count, full, generator = tmp_path / f"scores.{suffix}", 400, 0, random.Random(2)
+def test_full_disk(forked: Forked, folder: Path, suffix: str, times: int) -> None:
+    path, count, full, generator = folder / f"scores.{suffix}", 400, 0, random.Random(2)
     for _ in range(3 * times):
-        with start(path, count, limit=generator.randrange(2000, 60_000)) as process:
-            _, err = process.communicate()
-        if process.returncode:
+        job = start(forked, path, count, limit=generator.randrange(2000, 60_000))
+        if job.wait():
             full += 1
-            assert process.returncode == 2 and "File too large" in err and err.count("\n") == 1, err
+            assert job.code == 2 and "File too large" in job.err and job.err.count("\n") == 1, job.err
         if acknowledged(path):
             assert acknowledged(path) <= kept(path)
-    with start(path, count) as process:
-        assert process.wait() == 0
+    job = start(forked, path, count)
+    assert job.wait() == 0, job.err
     check_whole(path, count)
     print(f"\n{suffix}: {full} full disks, no row lost")
     assert full
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_two_at_once(tmp_path: Path, suffix: str, times: int) -> None:
+def test_two_at_once(forked: Forked, tmp_path: Path, suffix: str, times: int) -> None:
     outcomes: Counter[str] = Counter()
     for trial in range(2 * times):
         path = tmp_path / str(trial) / f"scores.{suffix}"
         path.parent.mkdir()
-        both = [start(path, 100, pause=0.01) for _ in range(2)]
-        for process in both:
-            _, err = process.communicate()
-            outcomes["wrote" if process.returncode == 0 else "refused"] += 1
-            assert process.returncode == 0 or (process.returncode == 2 and "is being written by process" in err), err
+        for job in [start(forked, path, 100, pause=0.01, err=f"{trial}-{number}") for number in range(2)]:
+            outcomes["wrote" if job.wait() == 0 else "refused"] += 1
+            assert job.code == 0 or (job.code == 2 and "is being written by process" in job.err), job.err
         check_whole(path, 100)
     print(f"\n{suffix}: two at once {outcomes}")
     assert outcomes["refused"]
