@@ -186,7 +186,7 @@ class TestTar:
         with pytest.raises(ImageError, match="is a link or a device"):
             next(TarShard(str(path)).entries()).read()
 
-    @pytest.mark.parametrize("content", [b"", b"no archive at all" * 100, picture(1)])
+    @pytest.mark.parametrize("content", [b"", b"no archive at all" * 100, picture(1), b"\x1f\x8b\x08"])
     def test_no_archive(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "0.tar"
         path.write_bytes(content)
