@@ -16,6 +16,8 @@ from ..images.shards.ahead import read_ahead
 from ..images.sources import NoImage
 from ..scoring.sharded.work import Item, Reading, Work
 
+_KEPT_FOR = 2048  # images, after which an actor gives back what lies between others' memory, and would add up in days
+
 
 @dataclass(frozen=True)
 class End:
@@ -69,6 +71,7 @@ class Scoring:
         net: Any = work.net
         if hasattr(net, "to"):
             net = net.to(device).eval()
+        self._kept_since = 0  # images
         self._work = dataclasses.replace(work, device=device, net=net)
 
     def device(self) -> str:
@@ -94,4 +97,9 @@ class Scoring:
                     record, pixels = image
                     yield item, dataclasses.replace(record, pixels=torch.from_numpy(pixels).permute(2, 0, 1))
 
-        return [(row, kept) for row, (_, kept, _) in zip(self._work.rows(images()), block, strict=True)]
+        rows = [(row, kept) for row, (_, kept, _) in zip(self._work.rows(images()), block, strict=True)]
+        self._kept_since += len(rows)
+        if self._kept_since >= _KEPT_FOR:
+            self._kept_since = 0
+            give_back_memory()
+        return rows

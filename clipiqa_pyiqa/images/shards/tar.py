@@ -24,7 +24,13 @@ from .members import MOST_BYTES, Entry, ShardError, damaged
 from .stores import opened
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)  # TypeError: tarfile of a gzip header that ends
+DAMAGE = (
+    tarfile.ReadError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    TypeError,
+)  # TypeError: tarfile of a gzip header that ends
 _BLOCK = 1 << 20
 _SIDECARS = 64  # members of a sample that are looked at
 
