@@ -43,16 +43,15 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def run(example: ModuleType, photos: Path, out: Path, weights: Path, *more: str) -> None:
+def run(example: ModuleType, photos: Path, out: Path, *more: str) -> None:
     small = shlex.split("--steps 4 --more 3 --check 1 --batch 2 --patch 48 --side 128 --width 8 --blocks 1 --watch 1")
-    command = [str(photos), "--out", str(out), "--clip-weights", str(weights), "--device", "cpu", *small, *more]
-    example.main(command)
+    example.main([str(photos), "--out", str(out), "--device", "cpu", *small, *more])
 
 
 class TestRestoration:
-    def test_runs_and_says_what_happened(self, example, photos, seeded_weights, tmp_path, capsys):
+    def test_runs_and_says_what_happened(self, example, photos, tmp_path, capsys):
         out = tmp_path / "out"
-        run(example, photos, out, seeded_weights("RN50"), "--held-out", "canyon-wren", "--metrics", "piqe")
+        run(example, photos, out, "--backbone", "mini", "--held-out", "canyon-wren", "--metrics", "piqe")
         said = capsys.readouterr().out
         assert "3 photos to train on, 1 to watch, judged: canyon-wren-24, canyon-wren-48" in said
         assert re.search(r"CLIP-IQA, pull 0\.3: loss_weight \d", said) and "in all" in said
@@ -74,14 +73,22 @@ class TestRestoration:
         assert before_after.width > 7 * 128  # noisy, five runs, clean
         assert Image.open(out / "canyon-wren-24-map.png").size == before_after.size
 
-    def test_repeats_itself(self, example, photos, seeded_weights, tmp_path):
+    def test_repeats_itself(self, example, photos, tmp_path):
         for name in ("one", "two"):
-            run(example, photos, tmp_path / name, seeded_weights("RN50"), "--metrics", "--pulls", "1")
+            run(example, photos, tmp_path / name, "--backbone", "mini", "--metrics", "--pulls", "1")
         assert (tmp_path / "one/results.csv").read_text() == (tmp_path / "two/results.csv").read_text()
 
     def test_a_metric_that_cannot_be_had_is_left_out(self, example, photos, seeded_weights, tmp_path, capsys):
-        options = ["--metrics", "niqe", "piqe", "--niqe", str(tmp_path / "none.mat"), "--pulls"]
-        run(example, photos, tmp_path / "out", seeded_weights("RN50"), *options, "1")
+        options = [
+            "--clip-weights",
+            str(seeded_weights("RN50")),
+            "--metrics",
+            "niqe",
+            "piqe",
+            "--niqe",
+            str(tmp_path / "none.mat"),
+        ]
+        run(example, photos, tmp_path / "out", *options, "--pulls", "1", "--local-pulls")
         assert "niqe is left out: " in capsys.readouterr().out
         assert "piqe" in (tmp_path / "out/results.csv").read_text().splitlines()[0]
 
@@ -129,6 +136,6 @@ class TestRestoration:
             (["--patch", "500"], "is 500 px wide and high: use a smaller --patch"),
         ],
     )
-    def test_mistakes_are_one_sentence(self, example, photos, seeded_weights, tmp_path, options, message):
+    def test_mistakes_are_one_sentence(self, example, photos, tmp_path, options, message):
         with pytest.raises(ValueError, match=message):
-            run(example, photos, tmp_path / "out", seeded_weights("RN50"), "--metrics", "--pulls", "1", *options)
+            run(example, photos, tmp_path / "out", "--backbone", "mini", "--metrics", "--pulls", "1", *options)
