@@ -23,7 +23,7 @@ DECODING = 9
 SHARE = 0.5  # of the machine's memory that decoding may take
 _UNKNOWN = 8 << 30  # bytes, where a system does not say how much it has
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # glibc's malloc.h
-_KEPT = 1 << 30  # bytes of a block, and of free memory at the heap's end, that are kept
+_KEPT_BLOCK, _KEPT = 32 << 20, 1 << 30  # bytes of a block, and of free memory at the heap's end, that are kept
 _LARGE = 64 << 20  # bytes that are worth the milliseconds of returning them
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _limit: list[int] = []  # what was set
@@ -163,8 +163,8 @@ def keep_memory() -> None:
     processes of our own only: how memory is had is no library's to decide.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):
-        for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            ctypes.CDLL(None).mallopt(parameter, _KEPT)
+        for parameter, size in ((_M_MMAP_THRESHOLD, _KEPT_BLOCK), (_M_TRIM_THRESHOLD, _KEPT)):
+            ctypes.CDLL(None).mallopt(parameter, size)
 
 
 def set_aside(name: str, width: int, height: int) -> None:
