@@ -3,6 +3,8 @@
 An image says in its first bytes how many pixels it has. So its share is set aside before it is decoded, in the order of
 the images, so that the one that is waited for never waits for those behind it; what is decoded keeps its own bytes
 until it is handed out. An image that would need more than there is in all is refused.
+
+What is freed goes back to the system, or, in processes of our own, serves the next batch.
 """
 
 from __future__ import annotations

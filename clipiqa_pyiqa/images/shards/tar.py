@@ -24,13 +24,8 @@ from .members import MOST_BYTES, Entry, ShardError, damaged
 from .stores import opened
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-DAMAGE = (
-    tarfile.ReadError,
-    EOFError,
-    zlib.error,
-    lzma.LZMAError,
-    TypeError,
-)  # TypeError: tarfile of a gzip header that ends
+# TypeError is what tarfile makes of half a gzip header.
+DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
 _BLOCK = 1 << 20
 _SIDECARS = 64  # members of a sample that are looked at
 
