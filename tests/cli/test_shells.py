@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from shells import completed
 
+from clipiqa_pyiqa.choices import POS_EMBEDDINGS, PRECISIONS
 from clipiqa_pyiqa.cli import COMMANDS, main
 from clipiqa_pyiqa.cli.options.completion import _values
 from clipiqa_pyiqa.figures.experiment import PICTURES
+from clipiqa_pyiqa.learning.fitting import FIT_ON, NEEDED
+from clipiqa_pyiqa.learning.recipe import RECIPES
 from clipiqa_pyiqa.methods.presets import PRESETS as METHOD_PRESETS
 from clipiqa_pyiqa.weights.architecture import BACKBONES
 
@@ -51,8 +54,12 @@ def test_a_tab(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_values_of_the_script_are_known() -> None:
-    assert set(_values()["--backbone"]) == set(BACKBONES) and set(_values()["--preset"]) == set(METHOD_PRESETS)
-    assert set(_values()["--pictures"]) == set(PICTURES)
+    """They are written out there, since what knows them imports torch."""
+    values = {flag: set(names) for flag, names in _values().items()}
+    assert values["--backbone"] == set(BACKBONES) and values["--preset"] == set(METHOD_PRESETS)
+    assert values["--pictures"] == set(PICTURES) and values["--recipe"] == set(RECIPES)
+    assert values["--precision"] == set(PRECISIONS) and values["--pos-embedding"] == set(POS_EMBEDDINGS.values())
+    assert values["--method"] == set(NEEDED) and values["--fit-on"] == set(FIT_ON)
 
 
 def test_help_waits_for_nothing() -> None:
