@@ -167,7 +167,7 @@ class CLIPIQALoss(nn.Module):
 
     def _places(self, images: Tensor) -> Tensor:
         """Features of all places, image by image: ``(n h w, D)``."""
-        cells = self.metric.encode_with_map_unchecked(images)[1]
+        cells = self.metric.encode_map_unchecked(images)
         return cells.permute(0, 2, 3, 1).flatten(0, 2)  # (n, D, h, w) -> (n h w, D)
 
     def _reduced(self, losses: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

@@ -264,16 +264,19 @@ class CLIPIQA(nn.Module):
             ImageError: as :meth:`encode_image`.
             CLIPIQAError: ``pos_embedding='fixed'``.
         """
-        return self.encode_with_map(x)[1]
+        self.check_map()
+        self.check(x)
+        return self.encode_map_unchecked(x)
+
+    def encode_map_unchecked(self, x: Tensor) -> Tensor:
+        """:meth:`encode_map` for images that passed :meth:`check` already, and a metric :meth:`check_map`."""
+        x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
+        return self._image_tower(x).encode_map(x, self.pos_embedding)
 
     def encode_with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """:meth:`encode_image`, without statistics of stages, and :meth:`encode_map` from one pass."""
         self.check_map()
         self.check(x)
-        return self.encode_with_map_unchecked(x)
-
-    def encode_with_map_unchecked(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """:meth:`encode_with_map` for images that passed :meth:`check` already, and a metric :meth:`check_map`."""
         x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
         return self._image_tower(x).with_map(x, self.pos_embedding)
 

@@ -69,6 +69,12 @@ class ImageTower:
             features, maps = (torch.cat(part).to(self.mean.dtype) for part in zip(*parts, strict=True))
             return F.normalize(features, dim=1), F.normalize(maps, dim=1)
 
+    def encode_map(self, x: Tensor, pos_embedding: str) -> Tensor:
+        """The unit features of each place alone, ``(N, D, h, w)``."""
+        with torch.autocast(x.device.type, enabled=False):
+            maps = [self.encoder.encode_map(*self._prepared(group, pos_embedding)) for group in groups(x)]
+            return F.normalize(torch.cat(maps).to(self.mean.dtype), dim=1)
+
     def encode_stages(self, x: Tensor, pos_embedding: str) -> Tensor:
         """The features, and behind them the means and deviations of every stage's channels: ``(N, D + K)``."""
         with torch.autocast(x.device.type, enabled=False):

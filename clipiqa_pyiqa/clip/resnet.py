@@ -57,6 +57,10 @@ class ModifiedResNet:
         y = self._last_map(x)
         return self.pool(y, pos_embedding), self.pool.dense(y, pos_embedding)
 
+    def encode_map(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
+        """The latter of :meth:`with_map` alone."""
+        return self.pool.dense(self._last_map(x), pos_embedding)
+
     def _last_map(self, x: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and x.requires_grad) and not is_traced():
             return self.trunk(x.to(self.dtype))

@@ -52,14 +52,25 @@ class VisionTransformer:
 
         In the last block each patch attends to itself alone, which gives its value as MaskCLIP takes it.
         """
-        rows, columns = x.shape[2] // self.min_side, x.shape[3] // self.min_side
-        *blocks, last = self.transformer.blocks
+        tokens, last = self._before_last(x, pos_embedding), self.transformer.blocks[-1]
+        return self.norm_after(last(tokens, queries=1)[:, 0]) @ self.projection, self._patches(tokens, x)
+
+    def encode_map(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
+        """The latter of :meth:`with_map` alone."""
+        return self._patches(self._before_last(x, pos_embedding), x)
+
+    def _before_last(self, x: Tensor, pos_embedding: str) -> Tensor:
+        """Tokens before the last block, ``(N, hw + 1, width)``."""
         x = self._tokens(x, pos_embedding)
-        for block in blocks:
+        for block in self.transformer.blocks[:-1]:
             x = block(x)
-        features = self.norm_after(last(x, queries=1)[:, 0]) @ self.projection
-        patches = self.norm_after(last.alone(x[:, 1:])) @ self.projection  # (N, hw, D)
-        return features, patches.transpose(1, 2).unflatten(2, (rows, columns))
+        return x
+
+    def _patches(self, tokens: Tensor, x: Tensor) -> Tensor:
+        """Features of the patches of pixels ``x``, ``(N, D, h, w)``."""
+        rows, columns = x.shape[2] // self.min_side, x.shape[3] // self.min_side
+        patches = self.norm_after(self.transformer.blocks[-1].alone(tokens[:, 1:])) @ self.projection  # (N, hw, D)
+        return patches.transpose(1, 2).unflatten(2, (rows, columns))
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """The features, and from the same pass mean and deviation of the channels after each quarter of the blocks.

@@ -179,9 +179,10 @@ def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSourc
 
 def _places(net: CLIPIQA, x: Tensor, scale: float, columns: Any) -> tuple[Tensor, Tensor]:
     """Scores of images, and of their places; from one pass, unless the places are those of enlarged images."""
-    features, cells = net.encode_with_map(enlarged(x, scale))
-    if scale != 1:
-        features = net.encode_image(x)  # the score stays that of the photo as it is
+    if scale == 1:
+        features, cells = net.encode_with_map(x)
+    else:  # the score stays that of the photo as it is
+        features, cells = net.encode_image(x), net.encode_map(enlarged(x, scale))
     return net.score(features, columns), net.score(cells, columns)
 
 

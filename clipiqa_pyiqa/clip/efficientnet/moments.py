@@ -1,13 +1,11 @@
-"""Statistics of a network's maps as its image feature: mean and log standard deviation of every channel of every map.
+"""Moments of a network's maps: averages of every channel and of its square, over a whole map and over cells of 32 px.
 
-Taken over a whole map they describe the image; taken over cells of 32 px with their eight neighbours they describe each
-place of it, and the same projection turns either into a feature.
+Over the map they describe the image, over cells (with their neighbours, :mod:`.readout`) each place of it.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -23,9 +21,8 @@ CELL = 32
 SMALL = 1 << 12
 """Pixels up to which a strip is squared in float64: few values may lie close together, and it costs nothing there."""
 
-CPU_BAND_CELLS = 1024
-CHANNELS = 256
-"""About how many cells and channels of the dense features are worked on at once: what stays in a core's cache."""
+RUN = 1 << 18
+"""Numbers of a map that are pooled at once, about: enough to be worth a dozen operations, few enough for the cache."""
 
 
 def grid(height: int, width: int) -> tuple[int, int]:
@@ -33,21 +30,36 @@ def grid(height: int, width: int) -> tuple[int, int]:
     return (height + 1) // 2 // 16, (width + 1) // 2 // 16
 
 
+class Cells(NamedTuple):
+    """Averages over the cells of a map, and variances within them.
+
+    Attributes:
+        mean: ``(N, C, h, w)``.
+        variance: ``(N, C, h, w)``; where a cell has one position, so that there is none, ``(N, 0, h, w)``.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+
 class Tap:
-    """Averages of a map ``(N, C, H, W)`` and of its square, gathered while its rows pass by.
+    """Moments of a map ``(N, C, H, W)``, gathered while its rows pass by.
 
     Args:
         rows: H.
         side: height and width of a cell on this map.
-        cells: ``(N, 2, C, h, w)``, where the averages over cells are to be written, or None; see :func:`exact`.
+        whole: whether the moments of the whole map are wanted.
+        grid: rows and columns of cells, if those are wanted.
         wide: dtype to sum in.
         keep: whether the map will be needed again.
     """
 
-    def __init__(self, rows: int, side: int, cells: Tensor | None, wide: torch.dtype, keep: bool):
-        self.side, self._cells, self._wide = side, cells, wide
+    def __init__(self, rows: int, side: int, whole: bool, grid: tuple[int, int] | None, wide: torch.dtype, keep: bool):
+        self.side, self._whole, self._grid, self._wide = side, whole, grid, wide
         self._sums: Tensor | float = 0.0
-        self._pixels = self._done = 0  # pixels, and rows of cells
+        self._pixels = 0
+        self._cells: list[Cells] = []  # runs of rows of them
+        self._rows = 0
         self.map = RowMap(rows) if keep else None
 
     def watch(self, strips: Strips) -> Strips:
@@ -58,27 +70,49 @@ class Tap:
                 self.map.append(y)
             x = y.to(self._wide)
             self._pixels += x.shape[2] * x.shape[3]
-            if self._cells is None:
-                self._sums = self._sums + exact(_sums(x))
+            if self._grid is None:
+                self._add(x)
             else:
                 queue.push(x)
-                for run in queue.runs(self.side):
-                    self._pool(run, self._cells)
+                least = RUN // (x.shape[1] * x.shape[3]) + 1
+                if queue.rows >= least:
+                    self._pool(queue.runs(self.side, least), *self._grid)
             yield y
-        if queue.rows:
-            self._sums = self._sums + exact(_sums(queue.take(queue.rows)))
+        if self._grid is not None:
+            self._pool(queue.runs(self.side, queue.rows), *self._grid)
+            if queue.rows:  # cut off by the border
+                self._add(queue.take(queue.rows))
 
-    def _pool(self, x: Tensor, cells: Tensor) -> None:
-        """Whole rows of cells: what the map needs, and each cell's averages."""
-        x = x if _is_large(x) else exact(x)
-        square = x.square()
-        self._sums = self._sums + exact(_summed(x, square))
-        # a row of cells that is cut off by the image's border has none
-        kept, columns = min(x.shape[2] // self.side, cells.shape[-2] - self._done), cells.shape[-1]
-        for into, values in zip(cells.unbind(1), (x, square), strict=True):
-            means = values if self.side == 1 else F.avg_pool2d(values, self.side)
-            into[:, :, self._done : self._done + kept] = means[:, :, :kept, :columns]
-        self._done += kept
+    def _add(self, *parts: Tensor) -> None:
+        """Parts of the map to its sums."""
+        for x in parts if self._whole else ():
+            x = x if _is_large(x) else exact(x)
+            self._sums = self._sums + exact(_summed(x, x.square()))
+
+    def _pool(self, runs: Strips, rows: int, columns: int) -> None:
+        """From whole rows of cells, each one's average and variance, and what the map needs."""
+        side = self.side
+        for x in runs:
+            here = min(x.shape[2] // side, rows - self._rows)  # a row that the border cuts off has none
+            self._rows += here
+            inside = x[:, :, : here * side, : columns * side]
+            if side == 1 or not here:
+                self._cells.append(Cells(inside, inside[:, :0]))
+                self._add(x)
+                continue
+            cells = _merged(inside, side)
+            self._cells.append(cells)
+            if self._whole:
+                mean, variance = map(exact, cells)
+                self._sums = self._sums + side**2 * _summed(mean, torch.addcmul(variance, mean, mean))
+                outside = x[:, :, : here * side, columns * side :], x[:, :, here * side :]
+                self._add(*(part for part in outside if part.numel()))
+
+    @property
+    def cells(self) -> Cells:
+        """Averages over cells and variances within them."""
+        runs = [run for run in self._cells if run.mean.shape[2]]
+        return runs[0] if len(runs) == 1 else Cells(*(torch.cat(parts, dim=2) for parts in zip(*runs, strict=True)))
 
     @property
     def moments(self) -> Tensor:
@@ -92,20 +126,48 @@ def exact(x: Tensor) -> Tensor:
     return x if x.device.type == "mps" else x.double()
 
 
+def _merged(x: Tensor, side: int) -> Cells:
+    """Averages and variances of a map's cells, ``side`` a power of two: two rows become one, and so on, then columns.
+
+    Variances follow from the sum of all pairs' squared differences: of twice as many it is twice the two sums and the
+    squared difference of the totals. That loses nothing where a map is nearly constant, so that fp32 does.
+    """
+    count = side**2
+    pairs: Tensor | None = None
+    for axis in (2, 3):
+        for _ in range(side.bit_length() - 1):
+            one, other = _halves(x, axis)
+            found = (one - other).square_()
+            for half in () if pairs is None else _halves(pairs, axis):
+                found.add_(half, alpha=2)
+            x, pairs = one + other, found
+    assert pairs is not None
+    return Cells(x / count, pairs / count**2)
+
+
+def _halves(x: Tensor, axis: int) -> tuple[Tensor, ...]:
+    """Every other row (axis 2) or column (3), and the ones between."""
+    return x.unflatten(axis, (-1, 2)).unbind(axis + 1)
+
+
 def plain_moments(x: Tensor) -> Tensor:
     """What :attr:`Tap.moments` is, of a whole map, by plain differentiable operations."""
     x = exact(x)
     return torch.stack([x.mean((2, 3)), x.square().mean((2, 3))], dim=1)
 
 
-def pooled(x: Tensor, side: int) -> Tensor:
-    """Averages of a map and of its square over cells: ``(N, C, H, W)`` to ``(N, 2, C, H // side, W // side)``."""
-    x, mean = exact(x), _plain_pool if is_traced() else F.avg_pool2d
-    return torch.stack([mean(x, side), mean(x.square(), side)], dim=1)
+def plain_cells(x: Tensor, side: int, size: tuple[int, int]) -> Cells:
+    """What a :class:`Tap` writes of a whole map into ``size`` cells, by plain differentiable operations."""
+    rows, columns = size
+    if side == 1:
+        return Cells(x[:, :, :rows, :columns], x[:, :0, :rows, :columns])
+    pool = _plain_pool if is_traced() else F.avg_pool2d
+    mean, square = (pool(part, side)[:, :, :rows, :columns] for part in (exact(x), exact(x).square()))
+    return Cells(mean.to(x.dtype), (square - mean.square()).clamp(min=0).to(x.dtype))
 
 
 def pull_back_rows(
-    y: Tensor, row: int, size: tuple[int, int], side: int, of_moments: Tensor, of_cells: Tensor | None
+    y: Tensor, row: int, size: tuple[int, int], side: int, of_moments: Tensor | None, of_cells: Cells | None
 ) -> Tensor:
     """Gradient with respect to the strip ``y`` of a map, from the gradients of its averages.
 
@@ -114,113 +176,27 @@ def pull_back_rows(
         row: which row of the map is the strip's first.
         size: height and width of the map.
         side: of a cell.
-        of_moments: gradient of the moments, ``(N, 2, C)``.
-        of_cells: gradient of the cells, ``(N, 2, C, h, w)``, or None.
+        of_moments: gradient of the moments, ``(N, 2, C)``, or None.
+        of_cells: gradient of the averages over cells, and of those of squares where they vary; or None.
     """
-    first, second = (part[:, :, None, None] / (size[0] * size[1]) for part in of_moments.unbind(1))
-    grad = torch.addcmul(first, y, second, value=2.0)
-    if of_cells is not None:
-        top, bottom = row // side, min(-(-(row + y.shape[2]) // side), of_cells.shape[-2])
-        if top < bottom:
-            spread = of_cells[..., top:bottom, :].repeat_interleave(side, -2).repeat_interleave(side, -1) / side**2
-            spread = spread[..., row - top * side :, :][..., : y.shape[2], : y.shape[3]]
-            rows, columns = spread.shape[-2:]
-            grad[:, :, :rows, :columns] += spread[:, 0] + 2 * y[:, :, :rows, :columns] * spread[:, 1]
+    if of_moments is None:
+        grad = torch.zeros_like(y)
+    else:
+        first, second = (part[:, :, None, None] / (size[0] * size[1]) for part in of_moments.unbind(1))
+        grad = torch.addcmul(first, y, second, value=2.0)
+    if of_cells is None:
+        return grad
+    top, bottom = row // side, min(-(-(row + y.shape[2]) // side), of_cells.mean.shape[2])
+    if top >= bottom:
+        return grad
+    for order, of_cell in enumerate(of_cells):
+        if not of_cell.shape[1]:
+            continue
+        spread = of_cell[:, :, top:bottom].repeat_interleave(side, 2).repeat_interleave(side, 3) / side**2
+        spread = spread[:, :, row - top * side :][:, :, : y.shape[2], : y.shape[3]]
+        part = (..., slice(spread.shape[2]), slice(spread.shape[3]))
+        grad[part] += spread if order == 0 else 2 * y[part] * spread
     return grad
-
-
-class Readout:
-    """From statistics to a feature: standardised, one to three layers. The first one takes the standardising in.
-
-    Args:
-        tensors: with ``visual.statistics.{mean,scale}`` (S,), ``visual.proj.{weight,bias}`` (D, S) and, for two layers
-            with a ReLU between, ``visual.hidden.{weight,bias}`` (K, S); S holds all means, then all log deviations.
-            Where the hidden units ask little of so many statistics, ``visual.answers.{weight,bias}`` (R, S) come before
-            them, with nothing between, and hidden is (K, R).
-        centres: ``(S / 2,)``, by how much the maps lie lower than those the statistics were taken of.
-        eps: added to each variance before its logarithm is taken.
-        device: where to compute.
-        dtype: fp32 or float64.
-    """
-
-    def __init__(
-        self, tensors: Mapping[str, Tensor], centres: Tensor, eps: float, device: torch.device, dtype: torch.dtype
-    ):
-        def load(name: str) -> Tensor:
-            return tensors[f"visual.{name}"].double()
-
-        first, *rest = (name for name in ("answers", "hidden", "proj") if f"visual.{name}.weight" in tensors)
-        weight = load(f"{first}.weight") / load("statistics.scale")
-        offset = load("statistics.mean") - torch.cat([centres, torch.zeros_like(centres)])
-        bias = load(f"{first}.bias") - weight @ offset
-        self.bias = bias.to(device, dtype)
-        self.of_means, self.of_deviations = (part.to(device, dtype).contiguous() for part in weight.chunk(2, dim=1))
-        self.rest = [
-            (load(f"{name}.weight").to(device, dtype), load(f"{name}.bias").to(device, dtype), name == "proj")
-            for name in rest
-        ]
-        self.eps = eps
-
-    def __call__(self, moments: Tensor) -> Tensor:
-        """Moments ``(N, 2, C)`` to features ``(N, D)``."""
-        mean, deviation = self.statistics(moments)
-        return self._end(F.linear(mean, self.of_means, self.bias) + F.linear(deviation, self.of_deviations))
-
-    def statistics(self, moments: Tensor) -> tuple[Tensor, Tensor]:
-        """Means, from the file's on, and log deviations, ``(N, C, …)`` each, of moments ``(N, 2, C, …)``."""
-        mean, square = moments.unbind(1)
-        variance = torch.addcmul(square, mean, mean, value=-1.0).to(self.bias.dtype)
-        return mean.to(self.bias.dtype), variance.clamp(min=0).add(self.eps).log() / 2
-
-    def dense(self, cells: Tensor) -> Tensor:
-        """Moments of cells ``(N, 2, C, h, w)`` to features of cells with their neighbours, ``(N, D, h, w)``."""
-        rows, columns = cells.shape[-2:]
-        if is_traced() or cells.device.type != "cpu":
-            return self._band(cells, 0, rows).permute(0, 3, 1, 2)  # (N, h, w, D) -> (N, D, h, w)
-        step = max(1, CPU_BAND_CELLS // columns)
-        edges = [*range(0, rows, step), rows]
-        bands = [self._band(cells, start, stop) for start, stop in itertools.pairwise(edges)]
-        return torch.cat(bands, dim=1).permute(0, 3, 1, 2)
-
-    def _band(self, cells: Tensor, start: int, stop: int) -> Tensor:
-        """Rows ``start`` to ``stop`` of the dense features, ``(N, rows, w, D)``."""
-        above, below = max(start - 1, 0), min(stop + 1, cells.shape[-2])
-        found: Tensor = self.bias
-        weights = zip(self.of_means.split(CHANNELS, 1), self.of_deviations.split(CHANNELS, 1), strict=True)
-        for part, weight in zip(cells[..., above:below, :].split(CHANNELS, 2), weights, strict=True):
-            around = with_neighbours(part.flatten(0, 1)).unflatten(0, part.shape[:2])
-            values = self.statistics(around[..., start - above :, :][..., : stop - start, :])
-            for value, of_value in zip(values, weight, strict=True):
-                found = found + F.linear(value.permute(0, 2, 3, 1), of_value)
-        return self._end(found)
-
-    def _end(self, x: Tensor) -> Tensor:
-        for weight, bias, after_relu in self.rest:
-            x = F.linear(x.relu() if after_relu else x, weight, bias)
-        return x
-
-
-def with_neighbours(cells: Tensor) -> Tensor:
-    """Each cell of ``(N, C, h, w)`` averaged with its eight neighbours; at the border, with those that there are."""
-    sums = _three_by_three if is_traced() else _three_by_three_in_place
-    return sums(cells) / sums(torch.ones_like(cells[:1, :1]))
-
-
-def _three_by_three(x: Tensor) -> Tensor:
-    """Sums over 3×3 places, by additions alone: onnxruntime pools only fp32."""
-    x = F.pad(x, (1, 1, 1, 1))
-    x = x[:, :, :-2] + x[:, :, 1:-1] + x[:, :, 2:]
-    return x[..., :-2] + x[..., 1:-1] + x[..., 2:]
-
-
-def _three_by_three_in_place(x: Tensor) -> Tensor:
-    """The same in a fifth of the time that ``F.avg_pool2d`` takes for float64 with channels last."""
-    for axis in (2, 3):
-        size, y = x.shape[axis], x.clone()
-        y.narrow(axis, 1, size - 1).add_(x.narrow(axis, 0, size - 1))
-        y.narrow(axis, 0, size - 1).add_(x.narrow(axis, 1, size - 1))
-        x = y
-    return x
 
 
 def _plain_pool(x: Tensor, side: int) -> Tensor:
@@ -230,21 +206,11 @@ def _plain_pool(x: Tensor, side: int) -> Tensor:
     return x.unflatten(3, (columns, side)).unflatten(2, (rows, side)).mean((3, 5))
 
 
-def with_all_channels(parts: Sequence[Tensor]) -> Tensor:
-    """The moments or cells of several taps as those of one map with all their channels."""
-    return torch.cat(list(parts), dim=2)
-
-
-def _sums(x: Tensor) -> Tensor:
-    """Sums of a map and of its square over its positions: ``(N, C, H, W)`` to ``(N, 2, C)``."""
-    x = x if _is_large(x) else exact(x)
-    return _summed(x, x.square())
-
-
 def _is_large(x: Tensor) -> bool:
     return x.shape[2] * x.shape[3] > SMALL
 
 
 def _summed(*maps: Tensor) -> Tensor:
+    """Sums of maps ``(N, C, H, W)`` over their positions, ``(N, maps, C)``."""
     # rows first: sums of a few hundred are accurate, and contiguous ones fast
     return torch.stack([x.permute(0, 2, 3, 1).sum(1).sum(1) for x in maps], dim=1)

@@ -35,10 +35,12 @@ class RowQueue:
             rows -= strip.shape[2]
         return taken[0] if len(taken) == 1 else torch.cat(taken, dim=2)
 
-    def runs(self, multiple: int) -> Strips:
-        """All that can be taken in multiples of so many rows; only what lies across two strips is copied."""
+    def runs(self, multiple: int, least: int) -> Strips:
+        """All that can be taken in multiples of so many rows: at least so many at once where there are, or what one
+        strip has, since only what lies across two strips is copied."""
         while self.rows >= multiple:
-            yield self.take(max(self._strips[0].shape[2] // multiple, 1) * multiple)
+            rows = max(self._strips[0].shape[2], min(least, self.rows), multiple)
+            yield self.take(rows // multiple * multiple)
 
 
 def rebatched(strips: Strips, rows: int) -> Strips:

@@ -6,8 +6,9 @@ into the convolutions in the file. Every block's output is a tap, and so is that
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +19,8 @@ from ...weights.compact import Layout
 from ..frozen import keep_positive
 from ..gradient import CPU_SHARED_PIXELS, anchor_of, is_general, is_traced, only_once
 from .blocks import TOP, Bits, InvertedBottleneck, Pointwise, Spatial, pack_between
-from .moments import CELL, Readout, Tap, exact, grid, plain_moments, pooled, pull_back_rows, with_all_channels
+from .moments import CELL, Cells, Tap, grid, plain_cells, plain_moments, pull_back_rows
+from .readout import Readout
 from .rows import Strips, rebatched
 
 CPU_STRIP_BYTES = 4 << 20
@@ -51,11 +53,11 @@ class EfficientNet:
 
         It has no positions, so that ``pos_embedding`` is always ``'none'``.
         """
-        return torch.cat([self.readout(self._moments(part, False)[0]) for part in _parts(x)])
+        return torch.cat([self.readout(self._whole(part)) for part in _parts(x)])
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """The features ``(N, D)`` and what they are made of: mean and log deviation of every channel, ``(N, S)``."""
-        moments = torch.cat([self._moments(part, False)[0] for part in _parts(x)])
+        moments = torch.cat([self._whole(part) for part in _parts(x)])
         return self.readout(moments), torch.cat(self.readout.statistics(moments), dim=1)
 
     def with_map(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
@@ -65,18 +67,27 @@ class EfficientNet:
         """
         features, maps = [], []
         for part in _parts(x):
-            moments, cells = self._moments(part, True)
+            moments, cells = self._moments(part, whole=True, local=True)
             features.append(self.readout(moments))
             maps.append(self.readout.dense(cells))
         return torch.cat(features), torch.cat(maps)
 
-    def _moments(self, x: Tensor, local: bool) -> tuple[Tensor, Tensor]:
+    def encode_map(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
+        """The latter of :meth:`with_map` alone."""
+        return torch.cat([self.readout.dense(self._moments(part, whole=False, local=True)[1]) for part in _parts(x)])
+
+    def _whole(self, x: Tensor) -> Tensor:
+        return self._moments(x, whole=True, local=False)[0]
+
+    def _moments(self, x: Tensor, whole: bool, local: bool) -> tuple[Tensor, list[Cells]]:
+        """Moments ``(N, 2, C)`` if ``whole``, else an empty tensor, and the cells of every tap if ``local``."""
         wants_gradient = torch.is_grad_enabled() and x.requires_grad
         if is_traced() or (wants_gradient and is_general()):
-            return self.trunk.plain(x, local)
+            return self.trunk.plain(x, whole, local)
         if not wants_gradient:
-            return self.trunk(x, local)
-        return _Moments.apply(x, anchor_of(x), self.trunk, local)
+            return self.trunk(x, whole, local)
+        moments, *cells = _Moments.apply(x, anchor_of(x), self.trunk, whole, local)
+        return moments, _paired(cells)
 
 
 class EfficientNetTrunk:
@@ -118,22 +129,17 @@ class EfficientNetTrunk:
             done += channels
         self.head = pointwise("head", centre)
         channels = self.head.bias.shape[0]
-        self.centres = torch.cat([*centres, torch.zeros(channels, dtype=torch.float64)])  # the head's ReLU6 has none
-        self.widths = [*map(len, centres), channels]
+        self.centres = [*centres, torch.zeros(channels, dtype=torch.float64)]  # the head's ReLU6 has none
+        self.widths = [len(each) for each in self.centres]
         reach = [2 * math.prod(layout.strides[: i + 1]) for i in range(len(layout.strides))]
         self.sides = [CELL // stride for stride in (*reach, reach[-1])]  # of a cell on each tap
 
-    def __call__(self, x: Tensor, local: bool, tape: _Tape | None = None) -> tuple[Tensor, Tensor]:
-        """Moments ``(N, 2, C)`` and, if asked, those of cells ``(N, 2, C, h, w)``, else of none."""
+    def __call__(self, x: Tensor, whole: bool, local: bool, tape: _Tape | None = None) -> tuple[Tensor, list[Cells]]:
+        """Moments ``(N, 2, C)`` if ``whole``, else an empty tensor, and the cells of every tap if ``local``."""
         sizes = self.sizes((x.shape[2], x.shape[3]))
-        shape = (x.shape[0], 2, *(grid(*sizes[0]) if local else (0, 0)), sum(self.widths))
-        kind = exact(torch.empty(0, dtype=self.wide, device=x.device))
-        cells = kind.new_empty(shape).permute(0, 1, 4, 2, 3)  # (N, 2, C, h, w)
         taps = [
-            Tap(size[0], side, part if local else None, self.wide, keep=tape is not None)
-            for size, side, part in zip(
-                [*sizes[2:], sizes[-1]], self.sides, cells.split(self.widths, dim=2), strict=True
-            )
+            Tap(size[0], side, whole, grid(*sizes[0]) if local else None, self.wide, keep=tape is not None)
+            for size, side in zip([*sizes[2:], sizes[-1]], self.sides, strict=True)
         ]
         strips = self._pixels(x, self._strip_rows(x, self.blocks[0], sizes[0]))
         for index, block in enumerate(self.blocks):
@@ -148,32 +154,36 @@ class EfficientNetTrunk:
             pass
         if tape is not None:
             tape.maps = [tap.map.whole for tap in taps if tap.map is not None]
-        return with_all_channels([tap.moments for tap in taps]), cells
+        moments = torch.cat([tap.moments for tap in taps], dim=2) if whole else x.new_empty(0)
+        return moments, [tap.cells for tap in taps] if local else []
 
-    def plain(self, x: Tensor, local: bool) -> tuple[Tensor, Tensor]:
+    def plain(self, x: Tensor, whole: bool, local: bool) -> tuple[Tensor, list[Cells]]:
         """The same by plain differentiable operations."""
-        rows, columns = grid(x.shape[2], x.shape[3])
+        size = grid(x.shape[2], x.shape[3])
         x = self.blocks[0].plain(_normalised(x, self.dtype))
         taps = []
         for block in self.blocks[1:]:
             x = block.plain(x)
             taps.append(x.to(self.wide))
         taps.append(F.relu6(self.head(x)).to(self.wide))
-        moments = with_all_channels([plain_moments(tap) for tap in taps])
-        pairs = zip(taps, self.sides, strict=True) if local else ()
-        return moments, with_all_channels([pooled(tap, side)[..., :rows, :columns] for tap, side in pairs] or [moments])
+        moments = torch.cat([plain_moments(tap) for tap in taps], dim=2) if whole else x.new_empty(0)
+        pairs = zip(taps, self.sides, strict=True)
+        return moments, [plain_cells(tap, side, size) for tap, side in pairs] if local else []
 
-    def pull_back(self, of_moments: Tensor, of_cells: Tensor | None, tape: _Tape, x: Tensor) -> Iterator[Tensor]:
+    def pull_back(
+        self, of_moments: Tensor | None, of_cells: Sequence[Cells], tape: _Tape, x: Tensor
+    ) -> Iterator[Tensor]:
         """Gradient with respect to pixels, in strips; the gradients that come are in the middle of the dtype's range.
 
         Args:
-            of_moments: ``(N, 2, C)``.
-            of_cells: ``(N, 2, C, h, w)``, or None.
+            of_moments: ``(N, 2, C)``, or None.
+            of_cells: of each tap's averages over cells and of those of squares; none if they were not asked for.
             tape: what the forward noted.
             x: an empty tensor of the images' height, width and number, for how to cut.
         """
-        moments = of_moments.split(self.widths, dim=2)
-        cells = [None] * len(self.widths) if of_cells is None else of_cells.split(self.widths, dim=2)
+        none = [None] * len(self.widths)
+        moments = none if of_moments is None else of_moments.split(self.widths, dim=2)
+        cells = of_cells or none
         last = tape.maps[-1]
         rows = self._strip_rows(x, self.blocks[-1], tape.bits[-1].size)
         grads: Strips = self._pull_back_head(last, rows, moments[-1], cells[-1])
@@ -197,13 +207,15 @@ class EfficientNetTrunk:
         for y in strips:
             yield self.head(y).clamp_(0, TOP)
 
-    def _pull_back_head(self, y: Tensor, rows: int, of_moments: Tensor, of_cells: Tensor | None) -> Strips:
+    def _pull_back_head(self, y: Tensor, rows: int, of_moments: Tensor | None, of_cells: Cells | None) -> Strips:
         for row in range(0, y.shape[2], rows):
             strip = y[:, :, row : row + rows]
             grad = pull_back_rows(strip.to(self.wide), row, _size(y), self.sides[-1], of_moments, of_cells)
             yield self.head.pull_back(keep_positive(grad.to(self.dtype), pack_between(strip)))
 
-    def _with_tap(self, grads: Strips, y: Tensor, side: int, of_moments: Tensor, of_cells: Tensor | None) -> Strips:
+    def _with_tap(
+        self, grads: Strips, y: Tensor, side: int, of_moments: Tensor | None, of_cells: Cells | None
+    ) -> Strips:
         row = 0
         for grad in grads:
             strip = y[:, :, row : row + grad.shape[2]].to(self.wide)
@@ -233,48 +245,58 @@ class _Moments(torch.autograd.Function):
     """The trunk with a gradient that keeps its taps and one bit for each element of the wide maps."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, anchor: Tensor, trunk: EfficientNetTrunk, local: bool) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, x: Tensor, anchor: Tensor, trunk: EfficientNetTrunk, whole: bool, local: bool
+    ) -> tuple[Tensor, ...]:
         tape = _Tape()
-        moments, cells = trunk(x, local, tape)
-        ctx.trunk, ctx.local, ctx.shape, ctx.kind = trunk, local, x.shape, (x.dtype, x.device)
+        moments, cells = trunk(x, whole, local, tape)
+        ctx.trunk, ctx.whole, ctx.shape, ctx.kind = trunk, whole, x.shape, (x.dtype, x.device)
         ctx.sizes = [bits.size for bits in tape.bits]
         ctx.save_for_backward(
-            anchor, *tape.maps, *(part.whole for bits in tape.bits for part in (bits.wide, bits.narrow))
-        )
-        return moments, cells
+            anchor, *tape.maps, *(part.whole for bits in tape.bits for part in (bits.wide, bits.narrow)),
+            *(each.mean for each in cells),
+        )  # fmt: skip
+        return moments, *itertools.chain(*cells)
 
     @staticmethod
-    def backward(ctx: Any, of_moments: Tensor, of_cells: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, of_moments: Tensor, *of_cells: Tensor) -> tuple[Tensor, None, None, None, None]:
         anchor, *saved = ctx.saved_tensors
         trunk = ctx.trunk
         tape = _Tape()
-        count = len(trunk.widths)
-        tape.maps, packed = saved[:count], saved[count:]
+        taps, strips_of_bits = len(trunk.widths), len(trunk.widths) + 2 * len(ctx.sizes)
+        tape.maps, packed, means = saved[:taps], saved[taps:strips_of_bits], saved[strips_of_bits:]
         for size, wide, narrow in zip(ctx.sizes, packed[::2], packed[1::2], strict=True):
             bits = Bits(size, (0, 0))
             bits.wide.whole, bits.narrow.whole = wide, narrow
             tape.bits.append(bits)
         with torch.no_grad():
+            # a variance is an average of squares, less the square of an average
+            pairs = [
+                (of.mean - 2 * mean * of.variance if of.variance.shape[1] else of.mean, of.variance)
+                for of, mean in zip(_paired(of_cells), means, strict=True)
+            ]
+            came = [*([of_moments] if ctx.whole else []), *itertools.chain(*pairs)]
             # Pulling back is linear, so each image's gradient may go through in the middle of its dtype's range: a
             # score's own would be lost in fp16, and a caller's GradScaler does not reach in here.
-            largest = of_moments.abs().amax(dim=(1, 2)).to(trunk.wide)
-            if ctx.local:
-                largest = torch.maximum(largest, of_cells.abs().amax(dim=(1, 2, 3, 4)))
+            largest = torch.stack([part.abs().flatten(1).amax(1).to(trunk.wide) for part in came if part.numel()]).amax(
+                0
+            )
             scale = torch.where(largest > 0, largest.log2().floor().exp2(), 1.0)
+            came = [(part / scale.view(-1, *[1] * (part.dim() - 1))).to(trunk.wide) for part in came]
             dtype, device = ctx.kind
             grad = torch.empty(ctx.shape, dtype=dtype, device=device)
-            strips = trunk.pull_back(
-                (of_moments / scale.view(-1, 1, 1)).to(trunk.wide),
-                of_cells / scale.view(-1, 1, 1, 1, 1) if ctx.local else None,
-                tape,
-                grad,
-            )
+            strips = trunk.pull_back(came.pop(0) if ctx.whole else None, _paired(came), tape, grad)
             row = 0
             for strip in strips:
                 grad[:, :, row : row + strip.shape[2]] = strip
                 row += strip.shape[2]
             grad *= scale.view(-1, 1, 1, 1) * (255 / 128)
-        return only_once(grad, anchor), None, None, None
+        return only_once(grad, anchor), None, None, None, None
+
+
+def _paired(tensors: Sequence[Tensor]) -> list[Cells]:
+    """Cells of one tap after the other."""
+    return [Cells(*pair) for pair in zip(tensors[::2], tensors[1::2], strict=True)]
 
 
 def _parts(x: Tensor) -> tuple[Tensor, ...]:
