@@ -254,7 +254,7 @@ class _Moments(torch.autograd.Function):
         ctx.sizes = [bits.size for bits in tape.bits]
         ctx.save_for_backward(
             anchor, *tape.maps, *(part.whole for bits in tape.bits for part in (bits.wide, bits.narrow)),
-            *(each.mean for each in cells),
+            *(each.mean for each in cells if each.variance.shape[1]),
         )  # fmt: skip
         return moments, *itertools.chain(*cells)
 
@@ -271,16 +271,16 @@ class _Moments(torch.autograd.Function):
             tape.bits.append(bits)
         with torch.no_grad():
             # a variance is an average of squares, less the square of an average
+            left = iter(means)
             pairs = [
-                (of.mean - 2 * mean * of.variance if of.variance.shape[1] else of.mean, of.variance)
-                for of, mean in zip(_paired(of_cells), means, strict=True)
+                (of.mean - 2 * next(left) * of.variance if of.variance.shape[1] else of.mean, of.variance)
+                for of in _paired(of_cells)
             ]
             came = [*([of_moments] if ctx.whole else []), *itertools.chain(*pairs)]
             # Pulling back is linear, so each image's gradient may go through in the middle of its dtype's range: a
             # score's own would be lost in fp16, and a caller's GradScaler does not reach in here.
-            largest = torch.stack([part.abs().flatten(1).amax(1).to(trunk.wide) for part in came if part.numel()]).amax(
-                0
-            )
+            sizes = [part.abs().flatten(1).amax(1).to(trunk.wide) for part in came if part.numel()]
+            largest = torch.stack(sizes).amax(0)
             scale = torch.where(largest > 0, largest.log2().floor().exp2(), 1.0)
             came = [(part / scale.view(-1, *[1] * (part.dim() - 1))).to(trunk.wide) for part in came]
             dtype, device = ctx.kind
