@@ -1,9 +1,9 @@
 """Brightness, which a place of a photo is asked otherwise than a photo.
 
-How light a photo is can be read off its statistics; that one part of it was darkened cannot, for a coat may be darker than a
-shade. So two linear questions about all statistics, not only the basis's coordinates, tell places where a photo was
-darkened or made brighter from other places of the same photo, whatever is to be seen there. Another one tells a place
-from a photo, and a small head decides by it which of the answers counts.
+How light a photo is can be read off its statistics; that one part of it was darkened cannot, for a coat may be darker
+than a shade. So two linear questions about all statistics, not only the basis's coordinates, tell places where a photo
+was darkened or made brighter from other places of the same photo, whatever is to be seen there. Another one tells a
+place from a photo, and a small head decides by it which of the answers counts.
 """
 
 from __future__ import annotations
@@ -103,7 +103,10 @@ def pairs(paths: list[Path], fold: np.ndarray, basis: Basis, few: Weights, all_:
             sides = [rng.permutation(mine[rows["changed"][mine] == side]) for side in (False, True)]
             two = np.stack([side[: min(map(len, sides))] for side in sides], 1)
             made.append((found[two], rows["target"][two], rows["fold"][two[:, 0]]))
-    return {name: np.concatenate(part) for name, part in zip(("answers", "target", "fold"), zip(*made), strict=True)}
+    return {
+        name: np.concatenate(part)
+        for name, part in zip(("answers", "target", "fold"), zip(*made, strict=True), strict=True)
+    }
 
 
 def train_brightness(head: Head, data: dict[str, Tensor], config: dict, seed: int) -> None:
