@@ -201,7 +201,8 @@ def main() -> None:
 
     rated = Rated.read(args.rated, "train")
     recipe = Recipe(config["seed"], config["kinds"], config["local_kinds"], config["sizes"])
-    made = statistics_of(Data(recipe, rated, args.pristine, config["good"]), config["counts"], args.work, args.workers)
+    source = Data(recipe, rated, args.pristine, config["good"])
+    made = statistics_of(source, config["counts"], args.work, args.workers)
 
     words = config["text"]
     torch.manual_seed(config["seed"])
@@ -230,20 +231,20 @@ def main() -> None:
     tensors = tensors_of(data, answers, scale, rated)
 
     # Brightness has answers of its own: place or photo, darkened, made brighter.
-    exposure, source = config["exposure"], Data(recipe, rated, args.pristine, config["good"])
+    exposure = config["exposure"]
     paths = {name: chunks(name, config["counts"][name], getattr(source, name), args.work, CHUNK[name], args.workers)
              for name in PARTS}  # fmt: skip
     if not (args.work / "exposure.npz").exists():
         place = fit([place_question(data, exposure["place"])], config["folds"])
-        parts = [part_question(paths[name], made, data, basis, data["fold"], exposure) for name in PARTS]
-        np.savez(args.work / "exposure.npz", place=place, parts=np.stack(parts, 2))
+        both = [part_question(paths[name], made, data, basis, data["fold"], exposure) for name in PARTS]
+        np.savez(args.work / "exposure.npz", place=place, parts=np.stack(both, 2))
     place, parts = np.load(args.work / "exposure.npz").values()
     print("questions of exposure solved", flush=True)
     brightness = len(config["opinions"]) + AXES.index("brightness")
     columns = [brightness, answers.shape[2], answers.shape[2] + 1, answers.shape[2] + 2]
     few = np.concatenate([answers[..., [brightness]], place], 2)
-    part = [pairs(paths[name], data["fold"], basis, few, parts, config["seed"]) for name in PARTS]
-    part = {name: np.concatenate([one[name] for one in part]) for name in part[0]}
+    twos = [pairs(paths[name], data["fold"], basis, few, parts, config["seed"]) for name in PARTS]
+    part = {name: np.concatenate([one[name] for one in twos]) for name in twos[0]}
     seen, own_scale = with_exposure(tensors, made, data, place, parts, basis, part)
     scale = np.append(scale[0], own_scale[0]), np.append(scale[1], own_scale[1])
     seen["part"] = torch.from_numpy((part["answers"] - scale[0][columns]) / scale[1][columns]).float()
