@@ -23,7 +23,7 @@ OPENAI = "openai"
 BUNDLED = "bundled"
 """The tag of the one file inside this package."""
 MINI_FILE = Path(__file__).parents[1] / "data" / "mini.safetensors"
-MINI_SHA256 = "ff67f07a57651db2ccb717365e6da600679f75142efcacbdad8fb57ace4e61ed"
+MINI_SHA256 = "2e6886e268e7fb0be515a933ca0d743793091de36b85ccef5dd7cee2c0271b0b"
 FORMER_MINI = {"adf182cc260bae2b13e8449d99ed3fbdfa582676ccade1df82e87b880b52a0fd": "first"}
 """SHA-256 of each former edition of that file, and which it was: what was made with it does not fit the present one."""
 MIRRORS = {"RN50 (openai)": "https://github.com/photosynthesis-team/piq/releases/download/v0.7.1/RN50.pt"}

@@ -20,9 +20,17 @@ import torch
 import yaml
 from mini import evaluation
 from mini.answers import answer, axis_questions, fit, opinion_questions, place_questions
-from mini.collect import collect
+from mini.collect import chunks, collect
 from mini.data import Data, Rated, Recipe
 from mini.export import export
+from mini.exposure import (
+    answer_all,
+    pairs,
+    part_question,
+    place_question,
+    train_brightness,
+    with_brightness,
+)
 from mini.head import Basis, Head, merged, train_head, with_logarithms
 from mini.model import Mini
 from mini.report import local_report, opinion_report
@@ -30,13 +38,16 @@ from mini.samples import VERSIONS, emphasise, find_photos, rather_exposure, read
 from mini.text import Directions, TextTower, train_text
 from mini.words import AXES
 
-CHUNK = {"real": 48, "move": 20, "group": 25, "window": 20}
+CHUNK = {"real": 48, "move": 20, "group": 25, "window": 20, "dark": 400, "light": 400}
+PARTS = ("dark", "light")  # photos with one part changed, of which there is too much to be held at once
 
 
 def statistics_of(data: Data, counts: dict[str, int], work: Path, workers: int) -> dict[str, dict[str, np.ndarray]]:
     """Everything the tower is asked for, computed or read."""
     made = {}
     for name, count in {"real": len(data.rated.names), **counts}.items():
+        if name in PARTS:
+            continue
         began = time.perf_counter()
         made[name] = collect(name, count, getattr(data, name), work, CHUNK[name], workers)
         print(f"{name}: {len(made[name]['stats'])} rows, {time.perf_counter() - began:.0f} s", flush=True)
@@ -57,9 +68,7 @@ def basis_of(made: dict, config: dict, seed: int, path: Path) -> Basis:
     return Basis(*torch.load(path, weights_only=True))
 
 
-def coordinates_of(
-    made: dict, basis: Basis, rated: Rated, config: dict, seed: int, path: Path
-) -> dict[str, np.ndarray]:
+def coordinates_of(made: dict, basis: Basis, rated: Rated, config: dict, path: Path) -> dict[str, np.ndarray]:
     """All rows in the basis, and targets, weights and folds beside them."""
     folds = config["folds"]
     if not path.exists():
@@ -92,8 +101,12 @@ def coordinates_of(
         "window target": np.stack([window["target"], window["original"]], 1),
         "window weight": np.stack([window["weight"]] * 2, 1), "window changed": window["changed"].astype(float),
         "window fold": of_photos(window["photo"], window["window"]), "window of": window["window"],
+        "window exposed": np.isin(np.array(list(config["local_kinds"]))[window["kind"]], ("brightness", "darken")),
         "pairs": pairs_of_places(window["window"], window["changed"], config["seed"]),
     }  # fmt: skip
+
+
+INPUTS = ("real", "moved", "still", "group", "twin", "twin of", "window", "place")  # tensors of answers
 
 
 def pairs_of_places(window: np.ndarray, changed: np.ndarray, seed: int) -> np.ndarray:
@@ -103,6 +116,42 @@ def pairs_of_places(window: np.ndarray, changed: np.ndarray, seed: int) -> np.nd
         sides = [rng.permutation(rows[changed[rows] == side]) for side in (False, True)]
         pairs.append(np.stack([side[: min(map(len, sides))] for side in sides], 1))
     return np.concatenate(pairs)
+
+
+def with_exposure(
+    tensors: dict[str, torch.Tensor],
+    made: dict,
+    data: dict,
+    few: np.ndarray,
+    all_: np.ndarray,
+    basis: Basis,
+    part: dict,
+) -> tuple[dict[str, torch.Tensor], tuple[np.ndarray, np.ndarray]]:
+    """`tensors` with the answers that tell of exposure beside the others, and these answers' mean and deviation.
+
+    `few` are the weights of questions about coordinates, `all_` of those about all statistics; `part` is added.
+    """
+    group, move, window, real = (made[name] for name in ("group", "move", "window", "real"))
+    rows = {
+        "real": ("fold", real["stats"]), "moved": ("moved fold", move["stats"]),
+        "still": ("moved fold", real["stats"][move["photo"]]), "group": ("group fold", group["stats"]),
+        "twin": ("group fold", group["moved"]), "twin of": ("group fold", group["stats"][group["twin"]]),
+        "window": ("window fold", np.stack([window["stats"], window["before"]], 1)),
+    }  # fmt: skip
+    found = {}
+    for name, (which, stats) in rows.items():
+        shape = tensors[name].shape[:-1]
+        fold, stats = data[which].repeat(np.prod(shape) // len(data[which])), stats.reshape(-1, stats.shape[-1])
+        coordinates = answer(data[name].reshape(len(stats), -1), fold, few)
+        found[name] = np.concatenate([coordinates, answer_all(stats, fold, all_, basis)], 1).reshape(*shape, -1)
+    count = found["real"].shape[-1]
+    raw = np.concatenate([found["group"].reshape(-1, count), part["answers"][..., -count:].reshape(-1, count)])
+    scale = raw.mean(0), raw.std(0)
+    more = {
+        name: torch.cat([tensors[name], torch.from_numpy((value - scale[0]) / scale[1]).float()], -1)
+        for name, value in found.items()
+    }
+    return {**tensors, **more, "place": more["window"][:, 0][torch.from_numpy(data["pairs"])]}, scale
 
 
 def tensors_of(data: dict, answers: np.ndarray, scale: tuple[np.ndarray, np.ndarray], rated: Rated) -> dict:
@@ -125,7 +174,7 @@ def without(tensors: dict[str, torch.Tensor], data: dict, fold: int) -> dict[str
     """The same without one fold."""
     folds = {"fold": ("real", "mos", "source"), "moved fold": ("moved", "still"),
              "group fold": ("group", "group target", "group weight", "twin", "twin of"),
-             "window fold": ("window", "window target", "window weight"),
+             "window fold": ("window", "window target", "window weight"), "part fold": ("part", "part target"),
              "place fold": ("place", "place target", "place weight")}  # fmt: skip
     data = {**data, "place fold": data["window fold"][data["pairs"][:, 0]]}
     kept = {
@@ -152,7 +201,8 @@ def main() -> None:
 
     rated = Rated.read(args.rated, "train")
     recipe = Recipe(config["seed"], config["kinds"], config["local_kinds"], config["sizes"])
-    made = statistics_of(Data(recipe, rated, args.pristine, config["good"]), config["counts"], args.work, args.workers)
+    source = Data(recipe, rated, args.pristine, config["good"])
+    made = statistics_of(source, config["counts"], args.work, args.workers)
 
     words = config["text"]
     torch.manual_seed(config["seed"])
@@ -180,36 +230,62 @@ def main() -> None:
     scale = raw.mean(0), raw.std(0)
     tensors = tensors_of(data, answers, scale, rated)
 
+    # Brightness has answers of its own: place or photo, darkened, made brighter.
+    exposure = config["exposure"]
+    paths = {name: chunks(name, config["counts"][name], getattr(source, name), args.work, CHUNK[name], args.workers)
+             for name in PARTS}  # fmt: skip
+    if not (args.work / "exposure.npz").exists():
+        place = fit([place_question(data, exposure["place"])], config["folds"])
+        both = [part_question(paths[name], made, data, basis, data["fold"], exposure) for name in PARTS]
+        np.savez(args.work / "exposure.npz", place=place, parts=np.stack(both, 2))
+    place, parts = np.load(args.work / "exposure.npz").values()
+    print("questions of exposure solved", flush=True)
+    brightness = len(config["opinions"]) + AXES.index("brightness")
+    columns = [brightness, answers.shape[2], answers.shape[2] + 1, answers.shape[2] + 2]
+    few = np.concatenate([answers[..., [brightness]], place], 2)
+    twos = [pairs(paths[name], data["fold"], basis, few, parts, config["seed"]) for name in PARTS]
+    part = {name: np.concatenate([one[name] for one in twos]) for name in twos[0]}
+    seen, own_scale = with_exposure(tensors, made, data, place, parts, basis, part)
+    scale = np.append(scale[0], own_scale[0]), np.append(scale[1], own_scale[1])
+    seen["part"] = torch.from_numpy((part["answers"] - scale[0][columns]) / scale[1][columns]).float()
+    seen["part target"], data["part fold"] = torch.from_numpy(part["target"]), part["fold"]
+
     def trained(tensors: dict[str, torch.Tensor], name: str) -> Head:
         options, heads = config["head"], []
+        asked = {key: value[..., : answers.shape[2]] if key in INPUTS else value for key, value in tensors.items()}
         for member in range(options["members"]):
             path = args.work / f"head-{name}-{member}.pt"
             torch.manual_seed(config["seed"] + member)
             head = Head(answers.shape[2], options["hidden"], options["free"], directions, texts)
             if not path.exists():
-                train_head(head, tensors, options, config["loss"], config["seed"] + member)
+                train_head(head, asked, options, config["loss"], config["seed"] + member)
                 torch.save(head.state_dict(), path)
             head.load_state_dict(torch.load(path, weights_only=True))
             heads.append(head)
-        return merged(heads, options["free"], directions, texts)
+        torch.manual_seed(config["seed"])
+        own = Head(len(columns), config["brightness"]["hidden"], 0.0, directions, texts)
+        asked = {key: value[..., columns] if key in INPUTS else value for key, value in tensors.items()}
+        train_brightness(own, asked, config["brightness"], config["seed"])
+        head = merged(heads, options["free"], directions, texts)
+        return with_brightness(head, own, len(scale[0]), columns, options["free"], directions, texts)
 
     if not args.no_folds:
         logits = {name: torch.zeros(*tensors[name].shape[:-1], len(AXES)) for name in ("real", "group", "window")}
         for fold in range(config["folds"]):
-            head = trained(without(tensors, data, fold), f"without-{fold}")
+            head = trained(without(seen, data, fold), f"without-{fold}")
             with torch.no_grad():
                 for name, which in (("real", "fold"), ("group", "group fold"), ("window", "window fold")):
                     mine = torch.from_numpy(np.flatnonzero(data[which] == fold))
-                    logits[name][mine] = head.logits(tensors[name][mine])
+                    logits[name][mine] = head.logits(seen[name][mine])
         np.savez(args.work / "out_of_fold.npz", **{name: value.numpy() for name, value in logits.items()})  # type: ignore[arg-type]
         print(opinion_report(logits["real"][:, 0].sigmoid().numpy(), rated))
         print(local_report(logits["window"].numpy(), made["window"], list(config["local_kinds"])), flush=True)
 
-    head = trained(tensors, "all")
+    head = trained(seen, "all")
     note = (
         f"ImageNet's EfficientNet-Lite0, frozen; asked with {len(rated.names)} scores of BIQ2021 and graded distortions"
     )
-    export(args.output, basis, answers[-1], scale, head, text, {
+    export(args.output, basis, np.append(answers[-1], place[-1], 1), parts[-1], scale, head, text, {
         "recipe_version": config["version"], "seed": config["seed"], "note": note, "recipe": json.dumps(config),
     })  # fmt: skip
     print(f"wrote {args.output}, {args.output.stat().st_size / 1e6:.1f} MB")

@@ -108,7 +108,9 @@ def fit(questions: list, folds: int) -> np.ndarray:
     """(folds + 1, P + 1, R): each question's weights without each fold, and from everything."""
     found = []
     for parts, penalty in questions:
-        normal = Normal(parts, folds)
+        normal = Normal(parts[0].x.shape[1], folds)
+        for part in parts:
+            normal.add(part)
         found.append([normal.solve(penalty, fold) for fold in (*range(folds), None)])
     return np.array(found).transpose(1, 2, 0)
 

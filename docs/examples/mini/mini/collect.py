@@ -64,14 +64,21 @@ def collect(
 
     `make` must depend on its index only. What is already in `work / name` is not computed again.
     """
+    loaded = [np.load(path) for path in chunks(name, count, make, work, size, workers)]
+    return {key: np.concatenate([part[key] for part in loaded]) for key in loaded[0].files}
+
+
+def chunks(
+    name: str, count: int, make: Callable[[int], Columns], work: Path, size: int = 32, workers: int = 2
+) -> list[Path]:
+    """The files that hold them, `size` in each, for what is too much to be held at once."""
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
-    chunks = range((count + size - 1) // size)
-    missing = [i for i in chunks if not (folder / f"{i:04d}.npz").exists()]
+    paths = [folder / f"{i:04d}.npz" for i in range((count + size - 1) // size)]
+    missing = [i for i, path in enumerate(paths) if not path.exists()]
     if missing:
         one = partial(_write, make=make, path=folder, size=size, count=count)
         with multiprocessing.get_context("fork").Pool(workers) as pool:
             for _ in pool.imap_unordered(one, missing):
                 pass
-    loaded = [np.load(folder / f"{i:04d}.npz") for i in chunks]
-    return {key: np.concatenate([part[key] for part in loaded]) for key in loaded[0].files}
+    return paths

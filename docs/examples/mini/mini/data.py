@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from .collect import Columns, local_statistics, statistics
 from .samples import VERSIONS, Q, S, detail, draw_crop, find_photos, read_photo, strengths, versions
 
 CELLS = 8  # local windows taken from each half
+DARK = 12  # and from inside and outside of a darkened part
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,52 @@ class Data:
             "kind": np.full(len(chosen), list(self.recipe.local_kinds).index(kind)),
         }  # fmt: skip
 
+    def dark(self, index: int) -> Columns:
+        """Local windows of a photo of any quality with one part darkened: a half, a rectangle or all around one."""
+        return self._exposed(index, np.random.default_rng((self.recipe.seed, 4, index)), 0.25, 0.75)
+
+    def light(self, index: int) -> Columns:
+        """The same with one part made brighter."""
+        return self._exposed(index, np.random.default_rng((self.recipe.seed, 5, index)), 1.3, 2.6)
+
+    def _exposed(self, index: int, rng: np.random.Generator, lowest: float, highest: float) -> Columns:
+        if rng.random() < 0.15:
+            source = -1
+            photo = self.pristine[int(rng.integers(len(self.pristine)))]
+        else:
+            source = int(self.moved[index % len(self.moved)])
+            photo = self.rated.photo(source)
+        height, width = rng.integers(352, 513, 2).tolist()
+        crop = draw_crop(photo, height, width, rng)
+        inside = _part(height, width, rng)
+        factor = float(np.exp(rng.uniform(np.log(lowest), np.log(highest))))
+        changed_photo = np.asarray(ImageEnhance.Brightness(crop).enhance(factor))
+        mixed = Image.fromarray(np.where(inside[..., None], changed_photo, np.asarray(crop)))
+        rows, columns = height // 32, width // 32  # whole cells
+        share = inside[: rows * 32, : columns * 32].reshape(rows, 32, columns, 32).mean((1, 3))
+        chosen = np.concatenate([_some(share > 0.5, rng, DARK), _some(share <= 0.5, rng, DARK)])
+        changed = share.flat[chosen] > 0.5
+        return {
+            "stats": local_statistics(mixed)[:rows, :columns].reshape(rows * columns, -1)[chosen], "changed": changed,
+            "target": np.where(changed, np.log2(factor), 0).astype(np.float32), "photo": np.full(len(chosen), source),
+            "window": np.full(len(chosen), index),
+        }  # fmt: skip
+
+
+def _part(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """(H, W): whether a pixel lies in the part: beyond a straight border, within a rectangle, or outside of one."""
+    inside = np.zeros((height, width), bool)
+    if rng.random() < 0.5:
+        length, start = rng.uniform(0.3, 0.7), bool(rng.integers(2))
+        spans = [(0.0, length) if start else (1 - length, 1.0), (0.0, 1.0)][:: (1, -1)[rng.integers(2)]]
+    else:
+        lengths = rng.uniform(0.4, 0.8, 2)
+        starts = rng.uniform(0, 1 - lengths)
+        spans = list(zip(starts, starts + lengths, strict=True))
+    (top, bottom), (left, right) = spans
+    inside[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = True
+    return ~inside if rng.random() < 0.25 else inside
+
 
 def _windows(values: np.ndarray) -> np.ndarray:
     """(32 h, 32 w) -> (h, w): the mean over each cell and its neighbours."""
@@ -183,6 +230,6 @@ def _windows(values: np.ndarray) -> np.ndarray:
     return np.nanmean([cells[y : y + rows, x : x + columns] for y in range(3) for x in range(3)], axis=0)
 
 
-def _some(where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _some(where: np.ndarray, rng: np.random.Generator, count: int = CELLS) -> np.ndarray:
     found = np.flatnonzero(where)
-    return rng.permutation(found)[:CELLS]
+    return rng.permutation(found)[:count]

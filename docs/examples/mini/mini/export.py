@@ -21,6 +21,7 @@ def export(
     path: Path,
     basis: Basis,
     answers: np.ndarray,
+    all_answers: np.ndarray,
     scale: tuple[np.ndarray, np.ndarray],
     head: Head,
     text: TextTower,
@@ -31,15 +32,17 @@ def export(
     Args:
         path: the `.safetensors` file.
         basis: from statistics to coordinates.
-        answers: (P + 1, R) weights and constants of the linear questions.
-        scale: mean and deviation of each answer.
+        answers: (P + 1, R) weights and constants of the linear questions about coordinates.
+        all_answers: (S + 1, T), of those about all statistics.
+        scale: mean and deviation of each of the R + T answers.
         head: the trained head.
         text: the trained text tower.
         metadata: beside format, architecture, prompts and token ids.
     """
     # ((z @ matrix) @ answers + constant - mean) / deviation, in float64
-    weight = torch.from_numpy(basis.matrix.double().numpy() @ answers[:-1] / scale[1]).T
-    constant = torch.from_numpy((answers[-1] - scale[0]) / scale[1])
+    asked = np.append(basis.matrix.double().numpy() @ answers[:-1], all_answers[:-1], 1)
+    weight = torch.from_numpy(asked / scale[1]).T
+    constant = torch.from_numpy((np.append(answers[-1], all_answers[-1]) - scale[0]) / scale[1])
     # a layer may be scaled if the next one is scaled back: keep fp16 far from its limits
     unit = weight.square().mean(1).sqrt() * 30
     hidden, bias = head.hidden.weight.detach().double() * unit, head.hidden.bias.detach().double()

@@ -31,19 +31,20 @@ class Rows:
 class Normal:
     """The normal equations of several parts, kept by fold, so that leaving one out is a subtraction."""
 
-    def __init__(self, parts: list[Rows], folds: int) -> None:
-        size = parts[0].x.shape[1] + 1
-        self.left, self.right = np.zeros((folds + 1, size, size)), np.zeros((folds + 1, size))
-        for part in parts:
-            share = part.share / part.weight.sum()
-            for fold in range(-1, folds):
-                mine = np.flatnonzero((part.fold == fold) & (part.weight > 0))
-                if not len(mine):
-                    continue
-                x = np.concatenate([part.x[mine], np.full((len(mine), 1), part.constant, part.x.dtype)], 1)
-                weighted = x * (share * part.weight[mine])[:, None].astype(x.dtype)
-                self.left[fold] += weighted.T @ x
-                self.right[fold] += weighted.T @ part.target[mine].astype(x.dtype)
+    def __init__(self, size: int, folds: int) -> None:
+        self.left, self.right = np.zeros((folds + 1, size + 1, size + 1)), np.zeros((folds + 1, size + 1))
+
+    def add(self, part: Rows) -> None:
+        """One part more; a large one may come in pieces."""
+        share = part.share / part.weight.sum()
+        for fold in np.unique(part.fold):
+            mine = np.flatnonzero((part.fold == fold) & (part.weight > 0))
+            if not len(mine):
+                continue
+            x = np.concatenate([part.x[mine], np.full((len(mine), 1), part.constant, part.x.dtype)], 1)
+            weighted = x * (share * part.weight[mine])[:, None].astype(x.dtype)
+            self.left[fold] += weighted.T @ x
+            self.right[fold] += weighted.T @ part.target[mine].astype(x.dtype)
 
     def solve(self, penalty: np.ndarray, without: int | None = None) -> np.ndarray:
         """(P + 1,): the weights and the constant, from every fold but `without`; `penalty` (P,) of squared weights."""
