@@ -78,3 +78,18 @@ def test_it_says_which_half_was_damaged(question: str) -> None:
             inside = (np.arange(scores.shape[1]) * 32 + 16 < middle) != bool(side)
             areas.append(area(scores[:, inside].ravel(), scores[:, ~inside].ravel()))
     assert np.mean(areas) > 0.95 and min(areas) > 0.9, areas
+
+
+def test_it_says_that_the_centre_was_darkened() -> None:
+    metric, areas = CLIPIQA(backbone="mini").eval(), []
+    for path in sorted(PHOTOS.glob("*.jpg")):
+        photo = Image.open(path).convert("RGB")
+        box = tuple(round(share * side) for share, side in zip((0.15, 0.15, 0.85, 0.85), photo.size * 2, strict=True))
+        photo.paste(ImageEnhance.Brightness(photo).enhance(0.4).crop(box), box)
+        x = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float() / 255
+        with torch.no_grad():
+            scores = quality_map(metric, x, "brightness", smooth=False)[0, 0].numpy()
+        rows, columns = (np.arange(count) * 32 + 16 for count in scores.shape)
+        inside = np.outer((rows >= box[1]) & (rows < box[3]), (columns >= box[0]) & (columns < box[2]))
+        areas.append(area(scores[inside], scores[~inside]))
+    assert np.mean(areas) > 0.93 and min(areas) > 0.85, areas
