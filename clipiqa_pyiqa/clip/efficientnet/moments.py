@@ -5,6 +5,7 @@ Over the map they describe the image, over cells (with their neighbours, :mod:`.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -100,15 +101,11 @@ class Tap:
                 self._cells.append(Cells(inside, inside[:, :0]))
                 self._add(x)
                 continue
-            cells = _merged(inside, side)
-            self._cells.append(cells)
-            if self._whole:
-                mean, variance = map(exact, cells)
-                self._sums = self._sums + side**2 * _summed(mean, torch.addcmul(variance, mean, mean))
-                outside = x[:, :, : here * side, columns * side :], x[:, :, here * side :]
-                self._add(*(part for part in outside if part.numel()))
+            self._cells.append(_merged(inside, side))
+            outside = x[:, :, : here * side, columns * side :], x[:, :, here * side :]
+            self._add(*(part for part in outside if part.numel()))
 
-    @property
+    @cached_property
     def cells(self) -> Cells:
         """Averages over cells and variances within them."""
         runs = [run for run in self._cells if run.mean.shape[2]]
@@ -117,8 +114,12 @@ class Tap:
     @property
     def moments(self) -> Tensor:
         """Averages of the map and of its square, ``(N, 2, C)``, in float64 where the device has it."""
-        assert isinstance(self._sums, Tensor)
-        return self._sums / self._pixels
+        sums = self._sums
+        if self._grid is not None and self.side > 1:
+            mean, variance = map(exact, self.cells)
+            sums = sums + self.side**2 * _summed(mean, torch.addcmul(variance, mean, mean))
+        assert isinstance(sums, Tensor)
+        return sums / self._pixels
 
 
 def exact(x: Tensor) -> Tensor:
