@@ -22,7 +22,7 @@ CELL = 32
 SMALL = 1 << 12
 """Pixels up to which a strip is squared in float64: few values may lie close together, and it costs nothing there."""
 
-RUN = 1 << 18
+RUN = 1 << 20
 """Numbers of a map that are pooled at once, about: enough to be worth a dozen operations, few enough for the cache."""
 
 
