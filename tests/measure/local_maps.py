@@ -185,12 +185,17 @@ def additive(metric: CLIPIQA, photos: list[Image.Image]) -> None:
                 x = tensor(damaged)
                 encoder: Any = metric._image_tower(x).encoder
                 with torch.no_grad():
-                    moments, cells = encoder._moments(x, True)  # (1, 2, C), (1, 2, C, h, w)
+                    moments, cells = encoder._moments(x, whole=True, local=True)  # (1, 2, C), and a pair of each map
+                    mean = torch.cat([each.mean for each in cells], dim=1).double()  # (1, C, h, w)
+                    square = mean.square()  # whose first channels vary within a cell
+                    variance = torch.cat([each.variance for each in cells], dim=1)
+                    square[:, : variance.shape[1]] += variance
+                    local = torch.stack([mean, square], dim=1)  # (1, 2, C, h, w)
                     scores = metric.score_map(x, question)
                 whole = moments.clone().requires_grad_()
                 margin = F.normalize(encoder.readout(whole).float(), dim=1) @ (texts[0, 0] - texts[0, 1])
                 (slope,) = torch.autograd.grad(margin.sum(), whole)
-                shares = (slope[..., None, None] * (cells - moments[..., None, None])).sum((1, 2))[:, None].float()
+                shares = (slope[..., None, None] * (local - moments[..., None, None])).sum((1, 2))[:, None].float()
                 columns = np.arange(scores.shape[3]) * 32 + 16
                 inside = np.tile((columns >= middle) == bool(side), (scores.shape[2], 1)).ravel()
                 flat = [part.flatten().numpy() for part in (shares, smoothed(shares), scores, smoothed(scores))]
