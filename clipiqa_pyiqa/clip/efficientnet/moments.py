@@ -50,17 +50,16 @@ class Tap:
         rows: H.
         side: height and width of a cell on this map.
         whole: whether the moments of the whole map are wanted.
-        grid: rows and columns of cells, if those are wanted.
+        size: rows and columns of cells, if those are wanted.
         wide: dtype to sum in.
         keep: whether the map will be needed again.
     """
 
-    def __init__(self, rows: int, side: int, whole: bool, grid: tuple[int, int] | None, wide: torch.dtype, keep: bool):
-        self.side, self._whole, self._grid, self._wide = side, whole, grid, wide
+    def __init__(self, rows: int, side: int, whole: bool, size: tuple[int, int] | None, wide: torch.dtype, keep: bool):
+        self.side, self._whole, self._size, self._wide = side, whole, size, wide
         self._sums: Tensor | float = 0.0
         self._pixels = 0
         self._cells: list[Cells] = []  # runs of rows of them
-        self._rows = 0
         self.map = RowMap(rows) if keep else None
 
     def watch(self, strips: Strips) -> Strips:
@@ -71,22 +70,22 @@ class Tap:
                 self.map.append(y)
             x = y.to(self._wide)
             self._pixels += x.shape[2] * x.shape[3]
-            if self._grid is None:
+            if self._size is None:
                 self._add(x)
             else:
                 queue.push(x)
                 least = RUN // (x.shape[1] * x.shape[3]) + 1
                 if queue.rows >= least:
-                    self._pool(queue.runs(self.side, least), *self._grid)
+                    self._pool(queue.runs(self.side, least), *self._size)
             yield y
-        if self._grid is not None:
-            self._pool(queue.runs(self.side, queue.rows), *self._grid)
+        if self._size is not None:
+            self._pool(queue.runs(self.side, queue.rows), *self._size)
             if queue.rows:  # cut off by the border
                 self._add(queue.take(queue.rows))
 
-    def _add(self, *parts: Tensor) -> None:
-        """Parts of the map to its sums."""
-        for x in parts if self._whole else ():
+    def _add(self, x: Tensor) -> None:
+        """A part of the map to its sums."""
+        if self._whole and x.numel():
             x = x if _is_large(x) else exact(x)
             self._sums = self._sums + exact(_summed(x, x.square()))
 
@@ -94,28 +93,27 @@ class Tap:
         """From whole rows of cells, each one's average and variance, and what the map needs."""
         side = self.side
         for x in runs:
-            here = min(x.shape[2] // side, rows - self._rows)  # a row that the border cuts off has none
-            self._rows += here
-            inside = x[:, :, : here * side, : columns * side]
-            if side == 1 or not here:
-                self._cells.append(Cells(inside, inside[:, :0]))
+            done = sum(run.mean.shape[2] for run in self._cells)
+            here = min(x.shape[2] // side, rows - done)  # a row that the border cuts off has none
+            if here:
+                self._cells.append(_merged(x[:, :, : here * side, : columns * side], side))
+            if side == 1:
                 self._add(x)
-                continue
-            self._cells.append(_merged(inside, side))
-            outside = x[:, :, : here * side, columns * side :], x[:, :, here * side :]
-            self._add(*(part for part in outside if part.numel()))
+            else:  # what lies outside of all cells; these are added up at the end
+                self._add(x[:, :, : here * side, columns * side :])
+                self._add(x[:, :, here * side :])
 
     @cached_property
     def cells(self) -> Cells:
         """Averages over cells and variances within them."""
-        runs = [run for run in self._cells if run.mean.shape[2]]
+        runs = self._cells
         return runs[0] if len(runs) == 1 else Cells(*(torch.cat(parts, dim=2) for parts in zip(*runs, strict=True)))
 
     @property
     def moments(self) -> Tensor:
         """Averages of the map and of its square, ``(N, 2, C)``, in float64 where the device has it."""
         sums = self._sums
-        if self._grid is not None and self.side > 1:
+        if self._size is not None and self.side > 1:
             mean, variance = map(exact, self.cells)
             sums = sums + self.side**2 * _summed(mean, torch.addcmul(variance, mean, mean))
         assert isinstance(sums, Tensor)
@@ -142,8 +140,7 @@ def _merged(x: Tensor, side: int) -> Cells:
             for half in () if pairs is None else _halves(pairs, axis):
                 found.add_(half, alpha=2)
             x, pairs = one + other, found
-    assert pairs is not None
-    return Cells(x / count, pairs / count**2)
+    return Cells(x, x[:, :0]) if pairs is None else Cells(x / count, pairs / count**2)
 
 
 def _halves(x: Tensor, axis: int) -> tuple[Tensor, ...]:
@@ -163,8 +160,9 @@ def plain_cells(x: Tensor, side: int, size: tuple[int, int]) -> Cells:
     if side == 1:
         return Cells(x[:, :, :rows, :columns], x[:, :0, :rows, :columns])
     pool = _plain_pool if is_traced() else F.avg_pool2d
-    mean, square = (pool(part, side)[:, :, :rows, :columns] for part in (exact(x), exact(x).square()))
-    return Cells(mean.to(x.dtype), (square - mean.square()).clamp(min=0).to(x.dtype))
+    dtype, x = x.dtype, exact(x)
+    mean, square = (pool(part, side)[:, :, :rows, :columns] for part in (x, x.square()))
+    return Cells(mean.to(dtype), (square - mean.square()).clamp(min=0).to(dtype))
 
 
 def pull_back_rows(

@@ -73,7 +73,7 @@ class Readout:
 
     def dense(self, cells: Sequence[Cells]) -> Tensor:
         """Cells of each map to features of cells with their neighbours, ``(N, D, h, w)``."""
-        cells = _joined(cells)
+        cells = _side_by_side(cells)
         rows, columns = cells[0].mean.shape[2:]
         if is_traced() or cells[0].mean.device.type != "cpu":
             return self._band(cells, 0, rows).permute(0, 3, 1, 2)  # (N, h, w, D) -> (N, D, h, w)
@@ -106,7 +106,7 @@ class Readout:
         return x
 
 
-def _joined(cells: Sequence[Cells]) -> list[Cells]:
+def _side_by_side(cells: Sequence[Cells]) -> list[Cells]:
     """The same with maps of few channels side by side: else much of the work is in starting small operations."""
     runs: list[list[Cells]] = []
     for each in cells:
@@ -144,7 +144,7 @@ class Neighbours:
 
     def __init__(self, rows: int, like: Tensor, unit: float):
         counts = [
-            _summed(like.new_ones((1, 1, *size)), axis) for axis, size in ((2, (rows, 1)), (3, (1, like.shape[3])))
+            _with_next(like.new_ones((1, 1, *size)), axis) for axis, size in ((2, (rows, 1)), (3, (1, like.shape[3])))
         ]
         self._counts = dict(zip((2, 3), counts, strict=True))  # how many there are, (1, 1, h, 1) and (1, 1, 1, w)
         # The sum of all pairs' squared differences is 3/2 of _squares for three places, 3/4 for two.
@@ -155,7 +155,7 @@ class Neighbours:
     def average(self, x: Tensor) -> Tensor:
         """Mean of the values."""
         for axis, count in self._counts.items():
-            x = _summed(x, axis) / count
+            x = _with_next(x, axis) / count
         return x
 
     def variance(self, mean: Tensor, within: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ class Neighbours:
         along = _squares(slope, bend)
         across = _squares(*_differences(torch.addcmul(mean, bend, 1 / self._counts[3], out=_into(bend)), 2))
         found = _add_sums(across.mul_(self._rows), along, self._columns)
-        return _add_sums(found, _summed(within, 3), self._all) if within.shape[1] else found
+        return _add_sums(found, _with_next(within, 3), self._all) if within.shape[1] else found
 
 
 def _differences(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
@@ -186,7 +186,7 @@ def _squares(slope: Tensor, bend: Tensor) -> Tensor:
 def _add_sums(x: Tensor, other: Tensor, weight: Tensor) -> Tensor:
     """``x``, overwritten, plus ``weight`` times each row of ``other`` and its neighbours."""
     if _into(x) is None:
-        return x.addcmul_(_summed(other, 2), weight)
+        return x.addcmul_(_with_next(other, 2), weight)
     x.addcmul_(other, weight)
     weight, size = weight.expand(-1, -1, x.shape[2], -1), x.shape[2] - 1
     for into, of in ((0, 1), (1, 0)):
@@ -194,7 +194,7 @@ def _add_sums(x: Tensor, other: Tensor, weight: Tensor) -> Tensor:
     return x
 
 
-def _summed(x: Tensor, axis: int) -> Tensor:
+def _with_next(x: Tensor, axis: int) -> Tensor:
     """Each place plus its neighbours along an axis."""
     size, x = x.shape[axis], _padded(x, axis)
     return (x.narrow(axis, 0, size) + x.narrow(axis, 1, size)).add_(x.narrow(axis, 2, size))

@@ -21,7 +21,7 @@ import yaml
 from mini import evaluation
 from mini.answers import answer, axis_questions, fit, opinion_questions, place_questions
 from mini.collect import chunks, collect
-from mini.data import Data, Rated, Recipe
+from mini.data import Data, Rated, Recipe, folds_of, pairs_of_places
 from mini.export import export
 from mini.exposure import (
     answer_all,
@@ -39,6 +39,7 @@ from mini.text import Directions, TextTower, train_text
 from mini.words import AXES
 
 CHUNK = {"real": 48, "move": 20, "group": 25, "window": 20, "dark": 400, "light": 400}
+INPUTS = ("real", "moved", "still", "group", "twin", "twin of", "window", "place")  # tensors of answers
 PARTS = ("dark", "light")  # photos with one part changed, of which there is too much to be held at once
 
 
@@ -83,9 +84,6 @@ def coordinates_of(made: dict, basis: Basis, rated: Rated, config: dict, path: P
     found = dict(np.load(path))
     fold, group, window = rated.folds(folds), made["group"], made["window"]
 
-    def of_photos(photo: np.ndarray, index: np.ndarray) -> np.ndarray:
-        return np.where(photo >= 0, fold[photo], index % folds)  # wallpapers: anywhere, all versions together
-
     for rows, kinds in ((group, config["kinds"]), (window, config["local_kinds"])):
         emphasise(rows["target"], rows["weight"], np.array(list(kinds))[rows["kind"]], config["camera_noise"])
     rather_exposure(window["target"], window["original"])
@@ -96,26 +94,14 @@ def coordinates_of(made: dict, basis: Basis, rated: Rated, config: dict, path: P
     return {
         **found, "fold": fold, "still": found["real"][photo], "moved fold": fold[photo],
         "group target": group["target"].reshape(shape), "group weight": group["weight"].reshape(shape),
-        "group fold": of_photos(group["photo"][::VERSIONS], np.arange(len(group["photo"]) // VERSIONS)),
+        "group fold": folds_of(group["photo"][::VERSIONS], np.arange(len(group["photo"]) // VERSIONS), fold),
         "twin of": found["group"].reshape(-1, found["group"].shape[-1])[group["twin"]],
         "window target": np.stack([window["target"], window["original"]], 1),
         "window weight": np.stack([window["weight"]] * 2, 1), "window changed": window["changed"].astype(float),
-        "window fold": of_photos(window["photo"], window["window"]), "window of": window["window"],
+        "window fold": folds_of(window["photo"], window["window"], fold), "window of": window["window"],
         "window exposed": np.isin(np.array(list(config["local_kinds"]))[window["kind"]], ("brightness", "darken")),
-        "pairs": pairs_of_places(window["window"], window["changed"], config["seed"]),
+        "pairs": pairs_of_places(window["window"], window["changed"], np.random.default_rng(config["seed"])),
     }  # fmt: skip
-
-
-INPUTS = ("real", "moved", "still", "group", "twin", "twin of", "window", "place")  # tensors of answers
-
-
-def pairs_of_places(window: np.ndarray, changed: np.ndarray, seed: int) -> np.ndarray:
-    """(L, 2) rows: an unchanged and a changed place of one photo, each row about once."""
-    rng, pairs = np.random.default_rng(seed), []
-    for rows in np.split(np.arange(len(window)), np.flatnonzero(np.diff(window)) + 1):
-        sides = [rng.permutation(rows[changed[rows] == side]) for side in (False, True)]
-        pairs.append(np.stack([side[: min(map(len, sides))] for side in sides], 1))
-    return np.concatenate(pairs)
 
 
 def with_exposure(

@@ -208,6 +208,20 @@ class Data:
         }  # fmt: skip
 
 
+def folds_of(photo: np.ndarray, index: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """The fold of each row: its rated photo's, or for one of the others (-1) any, the same for all with its index."""
+    return np.where(photo >= 0, fold[photo], index % (fold.max() + 1))
+
+
+def pairs_of_places(window: np.ndarray, changed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(L, 2) rows: an unchanged and a changed place of one photo, each row about once."""
+    pairs = []
+    for rows in np.split(np.arange(len(window)), np.flatnonzero(np.diff(window)) + 1):
+        sides = [rng.permutation(rows[changed[rows] == side]) for side in (False, True)]
+        pairs.append(np.stack([side[: min(map(len, sides))] for side in sides], 1))
+    return np.concatenate(pairs)
+
+
 def _part(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """(H, W): whether a pixel lies in the part: beyond a straight border, within a rectangle, or outside of one."""
     inside = np.zeros((height, width), bool)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from .answers import answer
 from .collect import Columns
-from .head import Basis, Head, graded_loss, with_logarithms
+from .data import folds_of, pairs_of_places
+from .head import Basis, Head, graded_loss
 from .samples import B
 from .solve import Normal, Rows
 from .text import Directions
@@ -25,11 +26,6 @@ from .words import AXES
 
 Weights = np.ndarray
 PIECE = 8192  # rows of all statistics held at once in fp32
-
-
-def standardised(rows: np.ndarray, basis: Basis) -> np.ndarray:
-    """(N, S) as collected -> (N, S), of which the basis takes its coordinates."""
-    return ((torch.from_numpy(with_logarithms(rows)) - basis.mean) / basis.scale).numpy()
 
 
 def centred(values: np.ndarray, group: np.ndarray) -> np.ndarray:
@@ -44,7 +40,7 @@ def loaded(paths: list[Path], fold: np.ndarray) -> Iterator[Columns]:
     """Chunks of places of partly changed photos, with the fold of each row."""
     for path in paths:
         rows = dict(np.load(path))
-        yield rows | {"fold": np.where(rows["photo"] >= 0, fold[rows["photo"]], rows["window"] % (fold.max() + 1))}
+        yield rows | {"fold": folds_of(rows["photo"], rows["window"], fold)}
 
 
 def part_question(paths: list[Path], made: dict, data: dict, basis: Basis, fold: np.ndarray, config: dict) -> Weights:
@@ -56,7 +52,7 @@ def part_question(paths: list[Path], made: dict, data: dict, basis: Basis, fold:
     normal = Normal(len(basis.mean), folds)
 
     def still(after: np.ndarray, before: np.ndarray, fold: np.ndarray, share: float) -> None:
-        x = standardised(after, basis) - standardised(before, basis)
+        x = (basis.standardised(after) - basis.standardised(before)).numpy()
         normal.add(Rows(x, np.zeros(len(x)), np.ones(len(x)), fold, 0.0, share))
 
     group, move, window = made["group"], made["move"], made["window"]
@@ -65,8 +61,8 @@ def part_question(paths: list[Path], made: dict, data: dict, basis: Basis, fold:
     other = window["changed"] & ~data["window exposed"]
     still(window["stats"][other], window["before"][other], data["window fold"][other], config["others"])
     for rows in loaded(paths, fold):
-        x, changed = centred(standardised(rows["stats"], basis), rows["window"]), rows["changed"].astype(np.float32)
-        target = centred(changed * np.sign(rows["target"]), rows["window"])
+        x = centred(basis.standardised(rows["stats"]).numpy(), rows["window"])
+        target = centred(rows["changed"].astype(np.float32) * np.sign(rows["target"]), rows["window"])
         normal.add(Rows(x, target, np.ones(len(x)), rows["fold"], 0.0, 1 / len(paths)))
     penalty = np.full(len(basis.mean), config["penalty"])
     return np.array([normal.solve(penalty, without) for without in (*range(folds), None)])
@@ -85,7 +81,7 @@ def place_question(data: dict[str, np.ndarray], penalty: float) -> tuple[list[Ro
 def answer_all(stats: np.ndarray, fold: np.ndarray, weights: Weights, basis: Basis) -> np.ndarray:
     """(N, S) as collected -> (N, R): answers to questions about all statistics, (folds + 1, S + 1, R)."""
     pieces = range(0, len(stats), PIECE)
-    found = [answer(standardised(stats[i : i + PIECE], basis), fold[i : i + PIECE], weights) for i in pieces]
+    found = [answer(basis.standardised(stats[i : i + PIECE]).numpy(), fold[i : i + PIECE], weights) for i in pieces]
     return np.concatenate(found)
 
 
@@ -99,10 +95,8 @@ def pairs(paths: list[Path], fold: np.ndarray, basis: Basis, few: Weights, all_:
     for rows in loaded(paths, fold):
         found = np.concatenate([answer(basis(rows["stats"]), rows["fold"], few),
                                 answer_all(rows["stats"], rows["fold"], all_, basis)], 1)  # fmt: skip
-        for mine in np.split(np.arange(len(found)), np.flatnonzero(np.diff(rows["window"])) + 1):
-            sides = [rng.permutation(mine[rows["changed"][mine] == side]) for side in (False, True)]
-            two = np.stack([side[: min(map(len, sides))] for side in sides], 1)
-            made.append((found[two], rows["target"][two], rows["fold"][two[:, 0]]))
+        two = pairs_of_places(rows["window"], rows["changed"], rng)
+        made.append((found[two], rows["target"][two], rows["fold"][two[:, 0]]))
     return {
         name: np.concatenate(part)
         for name, part in zip(("answers", "target", "fold"), zip(*made, strict=True), strict=True)

@@ -44,10 +44,12 @@ class Basis:
 
     def __call__(self, statistics: np.ndarray) -> np.ndarray:
         """(N, S) as collected -> (N, P)."""
-        return np.concatenate(
-            [((torch.from_numpy(with_logarithms(part)) - self.mean) / self.scale @ self.matrix).numpy()
-             for part in np.array_split(statistics, max(1, len(statistics) // 2048))]
-        )  # fmt: skip
+        parts = np.array_split(statistics, max(1, len(statistics) // 2048))
+        return np.concatenate([(self.standardised(part) @ self.matrix).numpy() for part in parts])
+
+    def standardised(self, statistics: np.ndarray) -> Tensor:
+        """(N, S) as collected -> (N, S), of which the coordinates are taken."""
+        return (torch.from_numpy(with_logarithms(statistics)) - self.mean) / self.scale
 
 
 class Head(nn.Module):
