@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .methods import gate, table
     from .metric import CLIPIQA
     from .scoring import filter_shards, merge_shards, score_paths, score_sources
-    from .verification import weights_at_hand
+    from .weights.inventory import weights_at_hand
 
 __all__ = [
     "CLIPIQA",
@@ -62,7 +62,7 @@ if not TYPE_CHECKING:  # whom it would make believe in every name
             **dict.fromkeys(("gate", "table"), "methods"),
             "CLIPIQA": "metric",
             **dict.fromkeys(("filter_shards", "merge_shards", "score_paths", "score_sources"), "scoring"),
-            "weights_at_hand": "verification",
+            "weights_at_hand": "weights.inventory",
         },
     )
 

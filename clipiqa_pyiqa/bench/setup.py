@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from ..choices import Precision
 from ..errors import WeightsError
 from ..weights.checkpoint import open_checkpoint
-from ..weights.search import TO_TRY_OUT
-from ..weights.selection import Weights, find_weights
+from ..weights.selection import TO_TRY_OUT, Weights, find_weights
 from .subject import Side, Subject, is_archive, random_weights, save_archive, why_no_builtin
 from .timing import Effort
 

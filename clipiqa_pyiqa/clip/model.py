@@ -17,10 +17,11 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
 from ..errors import ImageError
+from ..weights.architecture import is_compact
 from ..weights.checkpoint import Checkpoint, open_checkpoint
-from ..weights.compact import Layout, is_compact
 from ..weights.selection import Weights, found_again
 from .device import missing_on_mps
+from .efficientnet.layout import Layout
 from .efficientnet.tower import RESOLUTION, EfficientNet
 from .gradient import clamped, constant, groups, untraceable, untraced
 from .resnet import ModifiedResNet
@@ -224,7 +225,7 @@ class FrozenCLIP:
     def _build_image(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
         tensors = self.checkpoint
         if is_compact(tensors):
-            net = EfficientNet(tensors, Layout.of(tensors.metadata), device, dtype)
+            net = EfficientNet(tensors, Layout.of(tensors), device, dtype)
             return ImageTower(net, self.weights, RESOLUTION)
         if "visual.proj" in tensors:
             vit = VisionTransformer(tensors, device, dtype, self.weights.quick_gelu)

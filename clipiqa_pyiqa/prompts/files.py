@@ -21,10 +21,10 @@ from torch import Tensor
 from ..errors import PromptError
 from ..files.writing import replacing
 from ..weights.checkpoint import first_bytes, load_pickled, open_checkpoint
-from ..weights.published import former_mini
+from ..weights.published import pyiqa_file
+from ..weights.selection import find_file
 from ..weights.torchscript import is_torchscript
 from .learned import STATE_KEYS, PromptLearner
-from .published import find_prompt_file
 
 
 class PublishedPrompts(NamedTuple):
@@ -112,7 +112,7 @@ def published_prompt_file(model_type: LearnedType, backbone: str) -> Path:
             f"the published prompts of {model_type!r} were learned on {theirs}, but the backbone is {backbone}: use "
             f"backbone={theirs!r}, pretrained_model_path with prompts of your own, or pretrained=False to train some."
         )
-    return find_prompt_file(name)
+    return find_file(pyiqa_file(name)).path
 
 
 def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: str | None = None) -> None:
@@ -133,11 +133,6 @@ def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: st
         raise PromptError(
             f"{file.path} holds prompts learned on {theirs}, but the metric's backbone is {weights.backbone}: "
             f"build it with backbone={theirs!r}."
-        )
-    if edition := former_mini(file.metadata.get("weights_sha256", "")):
-        raise PromptError(
-            f"{file.path} holds prompts learned on the {edition} edition of mini, which do not fit the present one: "
-            "learn them again."
         )
     try:
         if len(file.tokens) == len(STATE_KEYS) - 1:

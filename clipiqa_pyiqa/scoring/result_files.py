@@ -274,13 +274,6 @@ def _wrong_rows(rows: Iterable[Row]) -> dict[str, str]:
 
 
 def _check_same(path: Path, before: Header, now: Header) -> None:
-    from ..weights.published import former_mini  # imports torch
-
-    if edition := former_mini(str(before.provenance.get("weights_sha256"))):
-        raise ResultsError(
-            f"{str(path)!r} cannot be resumed, as its scores were made with the {edition} edition of mini: use "
-            "--overwrite, or another --out."
-        )
     old, new = ({**header.provenance, "columns": ", ".join(header.columns)} for header in (before, now))
     differences = [
         f"{key} was {old.get(key, 'not given')} and is now {new.get(key, 'not given')}"

@@ -19,9 +19,8 @@ from ..comparison.run import Progress, compare
 from ..errors import CLIPIQAError
 from ..metric import CLIPIQA
 from ..prompts.files import PUBLISHED, LearnedType
-from ..prompts.published import prompt_file
-from ..weights.published import OPENAI, release
-from ..weights.search import copies
+from ..weights.published import OPENAI, pyiqa_file, release
+from ..weights.selection import copies
 from .scores import Check, Golden, Verdict, exit_code
 
 DATA_SETS = ("livec", "koniq10k", "koniq10k-1024", "tid2013")  # for which pyiqa publishes CLIP-IQA+
@@ -55,8 +54,8 @@ def check_files(names: Iterable[LearnedType] = PUBLISHED) -> Iterator[FileCheck]
     """Load each published file that is on this machine onto its CLIP, which must be here too; nothing is downloaded."""
     for name in names:
         published = PUBLISHED[name]
-        needed = {published.file: prompt_file(published.file)}
-        needed[f"OpenAI's {published.backbone}"] = release(published.backbone, OPENAI).file
+        needed = {published.file: pyiqa_file(published.file)}
+        needed[f"OpenAI's {published.backbone}"] = release(published.backbone, OPENAI)
         missing = [title for title, file in needed.items() if not any(True for _ in copies(file))]
         if missing:
             yield FileCheck(name, "not run", f"not on this machine: {' and '.join(missing)}")

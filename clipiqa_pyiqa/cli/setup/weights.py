@@ -12,7 +12,7 @@ from ..options.config import add_config
 from ..options.tables import aligned
 
 if TYPE_CHECKING:
-    from ...verification.at_hand import FileAtHand
+    from ...weights.inventory import FileAtHand
 
 _HEADER = ("FILE", "STATE", "SIZE", "SHA-256", "WHERE")
 
@@ -30,7 +30,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[:TAG]",
         help="only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k",
     )
-    parser.add_argument("--revision", metavar="REV", help="of the hub's repository, in place of the one known by hash")
     parser.add_argument(
         "--prompt-files", action="store_true", help="only the published prompt files (with --backbone: also)"
     )
@@ -41,13 +40,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table, or a line for each file as it comes into the folder."""
-    from ...verification.at_hand import weights_at_hand
+    from ...weights.inventory import weights_at_hand
 
     filling = args.download_to is not None
     found = weights_at_hand(
-        args.backbone, prompts=args.prompt_files, revision=args.revision, download_to=args.download_to,
+        args.backbone,
+        prompts=args.prompt_files,
+        download_to=args.download_to,
         report=_say if filling else lambda file: None,
-    )  # fmt: skip
+    )
     if not filling:
         print("\n".join(aligned([_HEADER, *map(_row, found.files)])))
     return 0 if found.complete else 1

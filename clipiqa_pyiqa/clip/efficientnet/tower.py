@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...weights.compact import Layout
 from ..frozen import keep_positive
 from ..gradient import CPU_SHARED_PIXELS, anchor_of, is_general, is_traced, only_once
 from .blocks import TOP, Bits, InvertedBottleneck, Pointwise, Spatial, pack_between
+from .layout import Layout
 from .moments import CELL, Cells, Tap, grid, plain_cells, plain_moments, pull_back_rows
 from .readout import Readout
 from .rows import Strips, rebatched
