@@ -51,16 +51,15 @@ def from_hub(file: PublishedFile) -> tuple[Path, str]:
     if not sha256 and re.fullmatch("[0-9a-f]{64}", etag):  # the ETag of a large file is its SHA-256
         sha256 = etag
     blobs = Path(constants.HF_HUB_CACHE, f"models--{file.hub.replace('/', '--')}", "blobs")
-    from_url(url, blobs / Path(etag or sha256).name, sha256, build_hf_headers())
+    from_url(url, blobs / Path(etag or sha256).name, sha256, _soon(build_hf_headers))
     return Path(_soon(hf_hub_download, file.hub, name, revision=file.revision or None)), sha256
 
 
 def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | None = None) -> Path:
-    """Download a URL to ``target``: written beside it, checked, then renamed. Proxy variables are honoured.
+    """Download a URL to ``target``: written beside it, checked by its hash or the beginning of it, then renamed.
 
-    ``sha256`` is the hash that it must have, or its beginning. A file that is there is replaced, unless its hash is
-    right: of two processes that start at once, one downloads and the other waits. If the download fails or has another
-    hash, ``target`` stays as it is, and OSError or HTTPException is raised. Redirections do not get ``headers``.
+    A file that is there and right is kept: of two processes that start at once, one downloads and the other waits.
+    Where the download fails, the file that was there stays, and OSError or HTTPException is raised.
     """
     if not sha256:
         raise OSError(f"no SHA-256 is known for {target.name}, so it is not downloaded")

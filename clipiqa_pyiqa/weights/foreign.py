@@ -20,15 +20,21 @@ def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> No
 
     Files must hold tensors and plain values, and URLs must be pyiqa's own. Nested values count, too.
     """
+    from pyiqa.archs.arch_util import get_url_from_name
+
     for value in () if trust_weights else _texts(options):
         if "://" in value:
-            _check_url(value)
+            name = value.rsplit("/", 1)[-1]
+            if value not in {get_url_from_name(name, store) for store in ("hugging_face", "github")}:
+                raise WeightsError(
+                    f"{value[:200]!r} is none of the files that pyiqa publishes, and loading it could run code: "
+                    f"download it and pass the file, or {_WAY_OUT}."
+                )
         elif Path(value).expanduser().is_file():
-            check_file(Path(value).expanduser())
+            _check_file(Path(value).expanduser())
 
 
-def check_file(path: Path) -> None:
-    """Raise WeightsError for a file that could run code when it is unpickled, or is damaged."""
+def _check_file(path: Path) -> None:
     if first_bytes(path).startswith(_NO_PICKLE):
         return
     try:
@@ -40,17 +46,6 @@ def check_file(path: Path) -> None:
         load_pickled(path)
     except WeightsError as error:
         raise WeightsError(f"{str(error).rstrip('.')}; or {_WAY_OUT}.") from error
-
-
-def _check_url(url: str) -> None:
-    from pyiqa.archs.arch_util import get_url_from_name
-
-    name = url.rsplit("/", 1)[-1]
-    if url not in {get_url_from_name(name, store) for store in ("hugging_face", "github")}:
-        raise WeightsError(
-            f"{url[:200]!r} is none of the files that pyiqa publishes, and loading it could run code: download it and "
-            f"pass the file, or {_WAY_OUT}."
-        )
 
 
 def _texts(value: Any) -> Iterator[str]:

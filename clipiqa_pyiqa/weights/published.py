@@ -1,7 +1,4 @@
-"""The published files, one row each: CLIP weights by open_clip's tags, mini, and files of pyiqa's repository.
-
-Addresses, hashes, QuickGELU and pixel normalisation are open_clip's. Nothing here touches disk or network.
-"""
+"""The published files, one row each: CLIP weights as open_clip's table has them, mini, and files of pyiqa's."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Copy:
 def find_weights(
     backbone: str = "RN50", clip_weights: str | Path | None = None, quick_gelu: bool | None = None
 ) -> Weights:
-    """Find a backbone's weights and check hash and architecture; no tensor is read.
+    """Find a backbone's weights and check their hash and architecture; no tensor is read.
 
     Args:
         backbone: One of ``BACKBONES``, however it is written (``'vit-b-32'``).
@@ -92,10 +92,10 @@ def find_weights(
         what = "is a folder" if copy.path.is_dir() else "does not exist"
         raise WeightsError(f"clip_weights={str(clip_weights)!r} {what}: pass a checkpoint file or a tag of open_clip.")
     recognised = recognise(copy.path, copy.sha256)
-    if recognised is not None and recognised.backbone == backbone:
-        return weights_in(copy, recognised, quick_gelu)
-    weights = weights_in(copy, replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False))
-    if quick_gelu is None:
+    if recognised is None or recognised.backbone != backbone:
+        recognised = replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False)
+    weights = weights_in(copy, recognised, quick_gelu)
+    if weights.tag == "file" and quick_gelu is None:
         logger.warning(
             "%s is no published file: it is taken to use QuickGELU, as OpenAI's weights do. "
             "Pass quick_gelu=False if it was trained without, or True to say that this is right.",
@@ -132,11 +132,7 @@ def found_again(weights: Weights) -> Weights:
 
 
 def find_file(file: PublishedFile) -> Copy:
-    """Return the first good copy of a published file; download it if this machine has none.
-
-    Raises:
-        WeightsError: The copy in ``CLIPIQA_WEIGHTS_DIR`` is damaged, or no place has the file.
-    """
+    """Return the first good copy of a published file, downloaded if this machine has none, or raise WeightsError."""
     for copy in copies(file):
         if not copy.problem:
             return copy
@@ -179,8 +175,7 @@ def copies(file: PublishedFile) -> Iterator[Copy]:
 def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
     """Yield the copies of a published file in a folder of weights.
 
-    A hash in the folder's ``SHA256SUMS`` is binding, and so is a known one, except for a ``.safetensors`` file, which
-    anybody may have made of the published one: it is what its name says.
+    ``SHA256SUMS`` is binding, and so are known hashes, except for a ``.safetensors`` file, which users make themselves.
     """
     sums = read_sums(folder)
     for path in (folder / name for name in file.names if download_places(file)):  # no other version's mini

@@ -145,9 +145,11 @@ def test_downloads_end(home: Path, monkeypatch: pytest.MonkeyPatch, behaviour: B
             set_hub(monkeypatch, url.rstrip("/"))
             download.from_hub(file)
         else:
+            (home / "weights.pt").write_bytes(b"old")
             download.from_url(url, home / "weights.pt", HASH)
     assert time.monotonic() - start < 10  # some tries of a second at most
-    assert [path.name for path in home.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+    left = [path for path in home.rglob("*") if path.is_file() and path.suffix not in (".lock", ".json")]
+    assert [path.read_bytes() for path in left] == ([b"old"] if who == "publisher" else [])
 
 
 def test_a_good_one_is_kept_and_a_broken_one_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -31,7 +31,6 @@ from weights_fakes import (
 
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.weights import published
-from clipiqa_pyiqa.weights.download import from_url
 from clipiqa_pyiqa.weights.selection import find_file, find_weights
 
 pytest_plugins = ["weights_fakes"]
@@ -163,10 +162,20 @@ def test_hf_endpoint_names_a_mirror(home: Path, tmp_path: Path, server: Server) 
 # Publishers
 
 
+@pytest.mark.parametrize("copied", [False, True])
 def test_download_from_the_publishers_url(
-    home: Path, openai_file: Path, server: Server, route: str, capsys: pytest.CaptureFixture[str]
+    home: Path,
+    openai_file: Path,
+    server: Server,
+    route: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    copied: bool,
 ) -> None:
-    """The hub is unreachable here, so OpenAI's URL is asked; the next call finds the file."""
+    """The hub is unreachable here, so OpenAI's URL is asked, then a copy elsewhere; the next call finds the file."""
+    if copied:
+        set_openai_url(monkeypatch, REFUSED + route)
+        monkeypatch.setattr(published, "MIRRORS", {"ViT-B/32 (openai)": server.url + route})
     weights = find_weights(VIT)
     target = home / ".cache" / "clip" / "ViT-B-32.pt"
     assert (weights.path, weights.source, weights.tag) == (target, "download", "openai")
@@ -196,28 +205,6 @@ def test_failed_download_leaves_nothing(
     with pytest.raises(WeightsError, match=reason):
         find_weights(VIT)
     assert [path for path in (home / ".cache" / "clip").iterdir() if path.suffix != ".lock"] == []
-
-
-def test_failed_download_keeps_what_was_there(tmp_path: Path, home: Path, server: Server) -> None:
-    target = tmp_path / "x.pt"
-    target.write_bytes(b"old")
-    server.responses["/x.pt"] = Response(b"new", cut_at=1)
-    with pytest.raises(OSError, match="broke off"):
-        from_url(f"{server.url}/x.pt", target, "0" * 8)
-    assert target.read_bytes() == b"old"
-
-
-def test_a_copy_elsewhere_must_have_openais_hash(
-    home: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = save_state_dict(tmp_path / "RN50.pt")
-    set_openai_url(monkeypatch, f"{REFUSED}/{sha256(file)}/RN50.pt", "RN50")
-    monkeypatch.setattr(published, "MIRRORS", {"RN50 (openai)": f"{server.url}/RN50.pt"})
-    server.responses["/RN50.pt"] = Response(file.read_bytes()[:-1])
-    with pytest.raises(WeightsError, match="its SHA-256 starts"):
-        find_weights("RN50")
-    server.responses["/RN50.pt"] = Response(file.read_bytes())
-    assert find_weights("RN50").sha256 == sha256(file)
 
 
 def test_two_processes_at_once_download_once(home: Path, openai_file: Path, server: Server, route: str) -> None:

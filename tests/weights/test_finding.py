@@ -278,8 +278,8 @@ def test_published_prompt_files() -> None:
 # Weights that another process found
 
 
-def test_pickled_weights_are_found_again_by_hash(home: Path, folder: Path, tmp_path: Path) -> None:
-    """Where they were, or in the folder; never others that lie in their place."""
+def test_pickled_weights_are_found_again_by_hash(home: Path, folder: Path, tmp_path: Path, openai_file: Path) -> None:
+    """Where they were, in the folder, or, if they are published, in any place; never others that lie there."""
     path = save_state_dict(tmp_path / "mine.pt", VIT)
     pickled = pickle.dumps(frozen_clip(find_weights(VIT, path, quick_gelu=True)))
     assert pickle.loads(pickled).weights.path == path
@@ -289,9 +289,6 @@ def test_pickled_weights_are_found_again_by_hash(home: Path, folder: Path, tmp_p
     damage(elsewhere)
     with pytest.raises(WeightsError, match=r"mine\.pt, which is another file by now\), and no file with that SHA-256"):
         pickle.loads(pickled)
-
-
-def test_pickled_published_weights_are_found_in_any_place(home: Path, openai_file: Path) -> None:
     pickled = pickle.dumps(frozen_clip(find_weights(VIT, openai_file)))
     cached = place(openai_file, home / ".cache" / "clip" / "ViT-B-32.pt")
     openai_file.unlink()

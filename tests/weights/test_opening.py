@@ -8,7 +8,6 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pytest
@@ -149,26 +148,6 @@ def test_no_checkpoint(tmp_path: Path, content: object, message: str) -> None:
         saved(tmp_path / "x.pt", content)
     with pytest.raises(WeightsError, match=message):
         open_checkpoint(tmp_path / "x.pt")
-
-
-@pytest.mark.parametrize("save", [save_archive, saved])
-def test_no_damaged_byte_passes(tmp_path: Path, tensors: Tensors, save: Save) -> None:
-    """Of random damage, all is refused but what changes no tensor, such as times and padding."""
-    path, random, refused = save(tmp_path / "x.pt", tensors), Random(0), 0
-    whole = path.read_bytes()
-    for _ in range(100):
-        content = bytearray(whole)
-        for _ in range(random.choice((1, 3))):
-            content[random.randrange(len(content))] ^= random.randrange(1, 256)
-        path.write_bytes(content)
-        try:
-            found = dict(open_checkpoint(path))
-        except WeightsError:
-            refused += 1
-        else:
-            assert found.keys() == tensors.keys()
-            assert all(torch.equal(found[name], tensors[name]) for name in tensors)
-    assert refused > 40
 
 
 @pytest.mark.parametrize(
