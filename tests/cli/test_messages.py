@@ -27,7 +27,7 @@ ELSEWHERE = [
     ("opinions.score_table", "--columns --skip-missing", "train, fit, prompts search"),  # others say their own, or all
     ("scoring.any_scores", "--columns", "rank"),  # gate says --key
     ("weights.foreign", "--trust-weights", "compare, table"),
-    ("weights.search", "--backbone", "compare, table, bench"),  # which say it their way
+    ("weights.selection", "--backbone", "compare, table, bench"),  # which say it their way
     ("images.memory", "--memory", "all that decode"),
     ("images.reader", "--huge", "all that decode"),
 ]
