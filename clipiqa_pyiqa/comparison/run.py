@@ -21,6 +21,7 @@ from ..errors import CLIPIQAError, counted, first_of
 from ..files.locking import locked
 from ..files.names import file_name
 from ..images.batches import default_workers
+from ..stats.bootstrap import check_bootstrap
 from .datasets import DataSet, parse_data_sets
 from .distributed import Processes, process_group, processes_of_environment
 from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics, takes_weights
@@ -68,7 +69,7 @@ def compare(
         device: Where to score; default cuda if there is one, else cpu.
         batch_size: Images that are worked on at a time; those of equal size share a pass of a CLIP encoder.
         workers: Decoding threads; None is one per core, up to eight.
-        bootstrap: Resamples for the intervals; 0 for none.
+        bootstrap: Resamples for the intervals, at most a million; 0 for none.
         seed: Of the resamples, and of metrics that draw at random.
         plcc_fit: Also PLCC and RMSE after the VQEG logistic fit.
         published: ``'paper'`` or ``'pyiqa'``: whose values to show where both publish one.
@@ -92,7 +93,7 @@ def compare(
         check_seed(seed),
         progress or (lambda *_: None),
     )
-    at_least(0, "bootstrap", bootstrap)
+    check_bootstrap(bootstrap)
     check_weights(specs, trust_weights)
     if published not in ("", *SOURCES):
         raise CompareError(f"published values are those of {' or '.join(map(repr, SOURCES))}, but {published!r} came.")

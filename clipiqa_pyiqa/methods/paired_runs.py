@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -14,20 +14,19 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ..arguments import checked
+from ..comparison.differences import SIGNIFICANT
 from ..errors import CLIPIQAError, counted, nearest
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
 from ..images.naming import few
 from ..scoring.any_scores import AnyScores, low_is_good, matching_names, read_any_scores
-from ..stats import Difference, holm, paired_differences
-from .results import at_best_by_signs
+from ..stats import Difference, holm, mean_difference
+from ..stats.paired_means import FEW, FEWEST, sign_test
 
 if TYPE_CHECKING:
     import pandas
 
 FILES = ("gate.json", "gate.xml", "rows.csv")
-FEWEST = 6
-"""Rows: with less, even if all point one way, chance does that in more than 5 % of cases (2 / 2^5)."""
 
 _PINNED = ("metric", "backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision", "max_side", "max_pixels")
 _MADE_BY = "clipiqa gate"
@@ -44,12 +43,16 @@ class ColumnPair:
     Attributes:
         name: Of the column.
         lower_better: Whether a low value is good.
-        n: Rows that both runs have a score of.
-        base: Mean of the first run.
-        new: Mean of the second.
-        difference: New less base, of the rows' pairs, with its 95 % interval and p.
-        p_holm: The p-value, corrected by Holm's rule for all columns.
+        n: Rows with a finite score in both runs; the means and the interval are theirs.
+        base: Mean of the first run; NaN where there are too few finite scores.
+        new: Mean of the second, likewise.
+        difference: New less base, of the rows' pairs, with its 95 % interval and p; where there are too few finite
+            scores, value and interval are NaN, and p is the sign test's of ``infinite_worse`` and ``infinite_better``.
         min_delta: What the mean must be worse by to count.
+        infinite_equal: Rows with the same infinite score in both runs.
+        infinite_worse: Rows with an infinite score in one run, or opposite ones, which got worse.
+        infinite_better: Likewise, which got better.
+        p_holm: The p-value, corrected by Holm's rule for all columns.
     """
 
     name: str
@@ -58,27 +61,43 @@ class ColumnPair:
     base: float
     new: float
     difference: Difference
-    p_holm: float
     min_delta: float
+    infinite_equal: int = 0
+    infinite_worse: int = 0
+    infinite_better: int = 0
+    p_holm: float = math.nan
 
     @property
     def verdict(self) -> str:
-        """``'worse'`` or ``'better'``: by more than ``min_delta``, 0 outside the interval; else ``'no change'``."""
+        """``'worse'`` or ``'better'``: by more than ``min_delta``, 0 outside the interval; else ``'no change'``.
+
+        Rows with an infinite score in one run decide, too, where more of them go one way than chance allows.
+        """
         sign = -1.0 if self.lower_better else 1.0
         mean = sign * self.difference.value
         low, high = sorted((sign * self.difference.low, sign * self.difference.high))
-        if mean < -self.min_delta and high < 0:
+        lost = self.infinite_worse - self.infinite_better
+        if sign_test(self.infinite_worse, self.infinite_better) >= SIGNIFICANT:
+            lost = 0
+        if lost > 0 or (mean < -self.min_delta and high < 0):
             return "worse"
-        return "better" if mean > self.min_delta and low > 0 else "no change"
+        return "better" if lost < 0 or (mean > self.min_delta and low > 0) else "no change"
 
     @property
     def line(self) -> str:
         """All of it in a line."""
-        apart = self.difference
-        return (
-            f"{self.name}: {self.verdict}: {apart.value:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}], "
-            f"{self.base:.4f} to {self.new:.4f}, n = {self.n}, {'lower' if self.lower_better else 'higher'} is better"
-        )
+        apart, better = self.difference, "lower" if self.lower_better else "higher"
+        parts = [f"n = {self.n}", f"{better} is better"]
+        if not math.isnan(apart.value):
+            mean = f"{apart.value:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}]"
+            parts = [mean, f"{self.base:.4f} to {self.new:.4f}", *parts]
+        if self.infinite_worse or self.infinite_better:
+            parts.append(f"infinite in one run: {self.infinite_worse} worse, {self.infinite_better} better")
+        if self.infinite_equal:
+            parts.append(f"infinite in both: {self.infinite_equal}, left out")
+        if self.infinite_equal or self.infinite_worse or self.infinite_better:
+            parts.append("the mean is of the finite scores")
+        return f"{self.name}: {self.verdict}: {', '.join(parts)}"
 
 
 @dataclass(frozen=True)
@@ -106,6 +125,16 @@ class Gate:
         """Whether nothing got worse."""
         return not any(question.verdict == "worse" for question in self.questions)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What makes a verdict less certain, a sentence each."""
+        return tuple(
+            f"{q.name} was compared on {counted(q.n, 'row')}: with fewer than {FEW}, the verdict is less certain where "
+            "differences are skewed; compare more rows."
+            for q in self.questions
+            if q.n < FEW
+        )
+
     def worst(self, question: str, count: int = 10) -> pandas.Series:
         """The rows that lost most, by name: the difference, new less base."""
         found = next(q for q in self.questions if q.name == question)
@@ -117,15 +146,17 @@ class Gate:
         questions = [
             {
                 "name": q.name, "verdict": q.verdict, "n": q.n, "better": "lower" if q.lower_better else "higher",
-                "base": q.base, "new": q.new, "difference": q.difference.value, "low": _number(q.difference.low),
-                "high": _number(q.difference.high), "p": _number(q.difference.p), "p_holm": _number(q.p_holm),
-                "min_delta": q.min_delta, "worst": {str(k): v for k, v in self.worst(q.name).items()},
+                "base": _number(q.base), "new": _number(q.new), "difference": _number(q.difference.value),
+                "low": _number(q.difference.low), "high": _number(q.difference.high), "p": _number(q.difference.p),
+                "p_holm": _number(q.p_holm), "min_delta": q.min_delta, "infinite_equal": q.infinite_equal,
+                "infinite_worse": q.infinite_worse, "infinite_better": q.infinite_better,
+                "worst": {str(name): _number(apart) for name, apart in self.worst(q.name).items()},
             }
             for q in self.questions
         ]  # fmt: skip
         return {
             "made_by": _MADE_BY, "passed": self.passed, "base": self.base, "new": self.new, "questions": questions,
-            "left_out": list(self.left_out), "settings": dict(self.settings),
+            "notes": list(self.notes), "left_out": list(self.left_out), "settings": dict(self.settings),
         }  # fmt: skip
 
     def junit(self) -> bytes:
@@ -154,9 +185,10 @@ class Gate:
         folder = Path(folder).expanduser()
         names = [name for name in FILES if os.path.lexists(folder / name)]
         folder = check_folder(folder, names, overwrite=overwrite, ours=_is_ours, inputs=(self.base, self.new))
-        write_text(folder / "gate.json", json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n")
+        found = json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(folder / "gate.json", found + "\n")
         write_bytes(folder / "gate.xml", self.junit())
-        write_text(folder / "rows.csv", self.rows.to_csv())
+        write_text(folder / "rows.csv", self.rows.rename(index=_as_text, columns=_as_text).to_csv())
 
 
 @checked
@@ -169,8 +201,6 @@ def gate(
     lower_better: Iterable[str] | bool = (),
     min_delta: float = 0.0,
     skip_missing: bool = False,
-    bootstrap: int = 2000,
-    seed: int = 0,
 ) -> Gate:
     """Compare two runs over the same inputs: two releases of a generator, a quantised model against the original.
 
@@ -183,11 +213,10 @@ def gate(
         lower_better: Columns of which a low value is good, or True for all; those that pyiqa knows need no mention.
         min_delta: A mean difference up to this is no change, in the column's units.
         skip_missing: Leave rows that only one run has, or has a score of, out, in place of an error.
-        bootstrap: Resamples for the 95 % intervals.
-        seed: Of the resamples.
 
     Returns:
-        The verdicts; ``passed`` is False where a mean is worse by more than ``min_delta`` and its interval excludes 0.
+        The verdicts; ``passed`` is False where a mean is worse by more than ``min_delta`` and its interval excludes 0,
+        or where more rows with an infinite score in one run got worse than chance allows.
 
     Raises:
         GateError: The runs share no rows, too few, or no columns, are of different metrics, or something is missing.
@@ -195,8 +224,6 @@ def gate(
     """
     if not min_delta >= 0 or math.isinf(min_delta):
         raise GateError(f"min_delta must be a number from 0 on, but is {min_delta!r}.")
-    if bootstrap < 1:
-        raise GateError(f"bootstrap must be at least 1, as the verdict needs intervals, but is {bootstrap}.")
     runs = [read_any_scores(path, columns=columns, key=key, option="--key") for path in (base, new)]
     names = _shared_columns(runs, columns)
     _check_same_metric(runs, names)
@@ -212,23 +239,10 @@ def gate(
                 f"{run.file!r} has two rows for {twice!r}: rows must be told apart by path or --key COLUMN."
             )
     paired, left_out = _paired(runs, frames, names, skip_missing)
-    found = []
-    for name in names:
-        rows = paired[[f"{name} base", f"{name} new"]].dropna()
-        if len(rows) < FEWEST:
-            raise GateError(
-                f"{name!r} has scores of {counted(len(rows), 'row')} in both runs, but {FEWEST} or more "
-                "are needed: of fewer, chance alone may turn every row one way."
-            )
-        before, after = (rows[f"{name} {which}"].to_numpy() for which in ("base", "new"))
-        apart = paired_differences([after, before], bootstrap=bootstrap, seed=seed)[0, 1]
-        found.append((name, len(rows), before.mean(), after.mean(), at_best_by_signs(apart, len(rows))))
-    corrected = holm([apart.p for *_, apart in found])
-    questions = tuple(
-        ColumnPair(name, low_is_good[name], n, float(was), float(now), apart, float(p), min_delta)
-        for (name, n, was, now, apart), p in zip(found, corrected, strict=True)
-    )
-    settings = {"bootstrap": str(bootstrap), "seed": str(seed), "min_delta": f"{min_delta:g}", "interval": "95 %"}
+    found = [_column_pair(name, paired, low_is_good[name], min_delta) for name in names]
+    corrected = holm([pair.difference.p for pair in found])
+    questions = tuple(replace(pair, p_holm=float(p)) for pair, p in zip(found, corrected, strict=True))
+    settings = {"min_delta": f"{min_delta:g}", "interval": "95 %"}
     return Gate(questions, paired, str(base), str(new), tuple(left_out), settings)
 
 
@@ -317,8 +331,46 @@ def _paired(
     return pandas.DataFrame(paired, index=shared.rename("row")), left_out
 
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _column_pair(name: str, paired: pandas.DataFrame, low_is_good: bool, min_delta: float) -> ColumnPair:
+    """Compare a column's finite scores, and count the infinite ones.
+
+    Raises:
+        GateError: There are too few scores for a verdict, or the interval is not a number.
+    """
+    scores = paired[[f"{name} base", f"{name} new"]].dropna().to_numpy(float)
+    finite = np.isfinite(scores).all(axis=1)
+    before, after = scores[finite].T
+    was, now = scores[~finite].T
+    rose, fell = int(np.sum(now > was)), int(np.sum(now < was))
+    worse, better = (rose, fell) if low_is_good else (fell, rose)
+    by_sign = sign_test(worse, better)
+    infinite = {"infinite_equal": int(np.sum(now == was)), "infinite_worse": worse, "infinite_better": better}
+    if len(before) >= FEWEST:
+        apart, means = mean_difference(after, before), (float(before.mean()), float(after.mean()))
+        if math.isnan(apart.p):
+            raise GateError(
+                f"{name!r} has no interval: its scores are too large, up to {np.abs(scores[finite]).max()}."
+            )
+    elif by_sign < SIGNIFICANT:
+        apart, means = Difference(math.nan, p=by_sign), (math.nan, math.nan)
+    else:
+        raise GateError(
+            f"{name!r} has finite scores of {counted(len(before), 'row')} in both runs, but {FEWEST} or more are "
+            "needed: of fewer, chance alone may turn every row one way."
+        )
+    return ColumnPair(name, low_is_good, len(before), *means, apart, min_delta, **infinite)
+
+
+def _number(value: float) -> float | str | None:
+    """Return a number as JSON has it: null for NaN, a text for infinity."""
+    if math.isnan(value):
+        return None
+    return str(value) if math.isinf(value) else float(value)
+
+
+def _as_text(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def _is_ours(path: Path) -> bool:

@@ -18,7 +18,7 @@ from ..comparison.specification import CompareError
 from ..errors import OutputError
 from ..files.locking import locked
 from ..files.writing import check_folder, write_text
-from ..stats import Difference, holm, paired_differences
+from ..stats import Difference, holm, mean_difference
 from .matching import Pictures
 from .presets import Preset
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pandas
 
 FILES = ("table.md", "table.tex", "table.csv", "images.csv", "report.html")
-_ENOUGH, _MOST = 80, 10_000  # resamples for each difference that is corrected for, and in all
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,6 @@ class MethodTable:
         preset: Where the metrics come from, or None.
         notes: What to know about the numbers, a sentence each.
         settings: Versions, machine, seeds, command.
-        bootstrap: Resamples asked for.
-        seed: Of the resamples.
     """
 
     scores: pandas.DataFrame
@@ -99,8 +96,6 @@ class MethodTable:
     preset: Preset | None = None
     notes: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
-    bootstrap: int = 1000
-    seed: int = 0
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -165,15 +160,8 @@ class MethodTable:
     def _differences(self, wide: pandas.DataFrame) -> dict[str, Difference]:
         if self.baseline not in wide or len(wide.columns) < 2:
             return {}
-        others = [str(method) for method in wide if method != self.baseline]
-        family = len(others) * len(self._singly) * len(self.test_sets)
-        resamples = max(self.bootstrap, min(_ENOUGH * family, _MOST)) if self.bootstrap else 0
-        found = {}
-        for method in others:
-            rows = [wide[method].to_numpy(), wide[self.baseline].to_numpy()]
-            apart = paired_differences(rows, bootstrap=resamples, seed=self.seed)[0, 1]
-            found[method] = at_best_by_signs(apart, len(wide))
-        return found
+        others = [method for method in wide if method != self.baseline]
+        return {str(method): mean_difference(wide[method], wide[self.baseline]) for method in others}
 
     def _combined(self, test_set: str, found: Mapping[tuple[str, str], Mapping[str, Value]]) -> dict[str, Value]:
         assert self.preset is not None
@@ -259,17 +247,6 @@ class MethodTable:
                 from .page import page
 
                 write_text(folder / "report.html", page(self))
-
-
-def at_best_by_signs(apart: Difference, n: int) -> Difference:
-    """A paired difference whose p-value is no lower than the lowest of any test by signs, 2 / 2^n.
-
-    Of a handful of cases that all point the same way, so do all resamples, and the bootstrap alone would call two
-    pictures proof.
-    """
-    if math.isnan(apart.p):
-        return apart
-    return replace(apart, p=min(1.0, max(apart.p, 2.0 ** (1 - n))))
 
 
 def check_table_folder(

@@ -53,7 +53,6 @@ def table(
     device: str | torch.device | None = None,
     batch_size: int = 8,
     workers: int | None = None,
-    bootstrap: int = 1000,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -78,7 +77,6 @@ def table(
         out: A folder that keeps scores as they come, in ``parts/``. None keeps nothing.
         device, batch_size, workers, seed, trust_weights, progress, settings: As for
             :func:`~clipiqa_pyiqa.comparison.compare`.
-        bootstrap: Resamples for the intervals; 0 for none. More are taken where correcting needs them.
         resume: Go on with the scores in ``out``; of files that have changed since, new ones are made.
         overwrite: Delete them first.
 
@@ -99,7 +97,6 @@ def table(
         check_seed(seed),
         progress or (lambda *_: None),
     )
-    at_least(0, "bootstrap", bootstrap)
     if resume and overwrite:
         raise CompareError("resume keeps the scores in out and overwrite drops them: give one of the two.")
     check_weights(specs, trust_weights)
@@ -115,17 +112,12 @@ def table(
             for metric in built.values():
                 if isinstance(metric, BuiltMetric) and metric.spec.of_sets:
                     _score_sets(metric, pictures, store, seed)
-        known = {
-            **settings_of(Processes(), options),
-            "bootstrap": str(bootstrap),
-            "seed": str(seed),
-            **(settings or {}),
-        }
+        known = {**settings_of(Processes(), options), "seed": str(seed), **(settings or {})}
         columns = _columns(specs, built, store, data, pictures, crop_border)
         notes = _notes(chosen, specs, columns, crop_border, pictures, store, data)
         return MethodTable(
             _scores(columns, built, store, data, pictures), _set_scores(columns, built, store, pictures), columns,
-            pictures, baseline or pictures.methods[0], chosen, notes, known, bootstrap, seed,
+            pictures, baseline or pictures.methods[0], chosen, notes, known,
         )  # fmt: skip
 
     if out is None:

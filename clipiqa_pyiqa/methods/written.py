@@ -12,9 +12,8 @@ from ..errors import counted, first_of
 from ..files.names import one_line
 from ..report.table import Cell, Table, console_table, latex_document, markdown, markdown_table, number
 from ..scoring.rows import Header
+from ..stats.paired_means import FEW, FEWEST
 from .results import MethodTable, Value
-
-_FEW = 20  # pictures below which percentile intervals are known to be too narrow
 
 
 def method_table(found: MethodTable) -> Table:
@@ -32,9 +31,7 @@ def method_table(found: MethodTable) -> Table:
 
 
 def difference_table(found: MethodTable) -> Table | None:
-    """What the methods differ from the baseline by; none if there is nothing to compare, or no bootstrap."""
-    if not found.bootstrap:
-        return None
+    """What the methods differ from the baseline by; none if there is nothing to compare."""
     columns, groups = _heads(found, lambda key: any(v.difference for v in found.values[key].values()))
     if not columns:
         return None
@@ -143,11 +140,11 @@ def _cell(value: Value, digits: int) -> Cell:
 
 def _difference(value: Value, digits: int) -> Cell:
     apart = value.difference
-    if apart is None:
+    if apart is None or math.isnan(apart.value):
         return Cell("–")
     sign = "+" if round(apart.value, digits) > 0 else ""
     p = "p < 0.001" if value.p_holm < 0.001 else f"p = {value.p_holm:.3f}"
-    detail = f"[{number(apart.low, digits)}, {number(apart.high, digits)}] {p}"
+    detail = "" if math.isnan(apart.p) else f"[{number(apart.low, digits)}, {number(apart.high, digits)}] {p}"
     mark = "more than chance" * value.significant
     return Cell(sign + number(apart.value, digits), detail, apart.value, mark)
 
@@ -187,12 +184,14 @@ def _differences_are(found: MethodTable) -> str:
     family = sum(v.difference is not None for cells in found.values.values() for v in cells.values())
     counts = [v.n for cells in found.values.values() for v in cells.values() if v.n]
     said = (
-        f"Differences are each method less {found.baseline}, picture by picture, with the 95 % interval of a paired "
-        f"bootstrap and p by Holm's rule for {counted(family, 'difference')}; what stands out "
+        f"Differences are each method less {found.baseline}, picture by picture, with a 95 % interval (Student's t, "
+        f"widened for skewed differences) and p by Holm's rule for {counted(family, 'difference')}; what stands out "
         f"(p < {SIGNIFICANT}) is more than chance."
     )
-    if counts and min(counts) < _FEW:
-        said += f" Of {counted(min(counts), 'picture')} such intervals are somewhat too narrow."
+    if counts and min(counts) < FEWEST:
+        said += f" {counted(min(counts), 'picture')} cannot show a difference: {FEWEST} are needed."
+    elif counts and min(counts) < FEW:
+        said += f" With fewer than {FEW} pictures, skewed differences are less certain."
     return said
 
 

@@ -1,8 +1,9 @@
 """Numbers in, numbers out: correlations with opinion, logistic fits, shares and paired differences, with intervals."""
 
-from .bootstrap import Difference, Estimate, holm, mean, paired_difference, paired_differences
+from .bootstrap import Difference, Estimate, holm, paired_difference, paired_differences
 from .correlation import correlations, krcc, plcc, srocc, srocc_of_many, srocc_with
 from .logistic import LogisticFit, fit_logistic
+from .paired_means import mean_difference
 from .proportions import clustered_share, share
 
 __all__ = [
@@ -14,7 +15,7 @@ __all__ = [
     "fit_logistic",
     "holm",
     "krcc",
-    "mean",
+    "mean_difference",
     "paired_difference",
     "paired_differences",
     "plcc",

@@ -325,7 +325,8 @@ class TestBadInput:
         for options, message in [
             ({"batch_size": 0}, "batch_size must be at least 1"),
             ({"workers": 0}, "workers must be at least 1"),
-            ({"bootstrap": -1}, "bootstrap must be at least 0"),
+            ({"bootstrap": -1}, "bootstrap must be between 0 and 1,000,000 resamples; got -1."),
+            ({"bootstrap": 10**9}, "bootstrap must be between 0 and 1,000,000 resamples; got 1,000,000,000."),
             ({"seed": -1}, "seed must be between 0 and 4294967295, but is -1"),
             ({"published": "piq"}, "'paper' or 'pyiqa', but 'piq' came"),
             ({"out": photos / "0.png"}, "which is no folder: name another"),

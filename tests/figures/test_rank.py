@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,12 @@ class TestShares:
     def test_no_cases(self) -> None:
         assert np.isnan(share(0, 0).value) and share(0, 0).reason
         assert np.isnan(clustered_share([0], [0]).value)
+
+    def test_memory_does_not_grow_with_the_resamples(self) -> None:
+        tracemalloc.start()
+        clustered_share(np.tile([0, 1], 10_000), np.ones(20_000), bootstrap=2000)
+        assert tracemalloc.get_traced_memory()[1] < 300e6  # all resamples at once take 640 MB
+        tracemalloc.stop()
 
 
 class TestRanking:

@@ -169,7 +169,7 @@ COMMANDS = {
     "radar": ["radar", "low/0.png", *MINI],
     "pairs": ["pairs", "low", "high", *MINI],
     "compare": ["compare", "-m", "entropy", "-d", "low", "--bootstrap", "0"],
-    "table": ["table", "--methods", "a=low", "-m", "entropy", "--bootstrap", "0"],
+    "table": ["table", "--methods", "a=low", "-m", "entropy"],
     "train": ["train", "scores.csv", "--batch-size", "1", "--out", "run", "--features", "store", *MINI],
     "fit": ["fit", "scores.csv", "--method", "affine", "--out", "head.safetensors", "--features", "store", *MINI],
     "prompts search": ["prompts", "search", "scores.csv", "--features", "store", *MINI],

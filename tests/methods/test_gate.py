@@ -90,6 +90,72 @@ class TestVerdict:
         assert matching_names(["1.png", "1.jpg"], ["b/1.png"])[0] == ["1.png", "1.jpg"]  # told apart by the suffix
 
 
+class TestInfinite:
+    """Scores such as psnr of an identical picture."""
+
+    def strict(self, folder: Path) -> Any:
+        def refuse(name: str) -> None:
+            raise AssertionError(f"{name} is no JSON")
+
+        return json.loads((folder / "gate.json").read_text(), parse_constant=refuse)
+
+    def test_one_that_both_have_hides_no_loss(self, tmp_path: Path, scores: np.ndarray, capsys: Any) -> None:
+        base, new = 40 + scores, 20 + scores**2
+        base[0] = new[0] = np.inf
+        files = [str(run(tmp_path / name, values)) for name, values in (("a.csv", base), ("b.csv", new))]
+        assert main(["gate", *files, "--out", str(tmp_path / "gate")]) == 1
+        said = capsys.readouterr().out
+        assert "quality: worse: -20." in said and "n = 39" in said
+        assert "infinite in both: 1, left out, the mean is of the finite scores" in said
+        (question,) = self.strict(tmp_path / "gate")["questions"]
+        assert (question["infinite_equal"], question["n"]) == (1, 39) and question["base"] < 41
+
+    @pytest.mark.parametrize(("lost", "gained", "verdict"), [(8, 0, "worse"), (8, 5, "no change"), (0, 8, "better")])
+    def test_those_that_one_run_has_count_by_their_sign(
+        self, tmp_path: Path, scores: np.ndarray, lost: int, gained: int, verdict: str
+    ) -> None:
+        base, new = scores.copy(), scores.copy()
+        base[:lost] = np.inf
+        new[lost : lost + gained] = np.inf
+        found = gate(run(tmp_path / "a.csv", base), run(tmp_path / "b.parquet", new))
+        (question,) = found.questions
+        assert (question.infinite_worse, question.infinite_better) == (lost, gained)
+        assert question.verdict == verdict and f"in one run: {lost} worse, {gained} better" in question.line
+        found.save(tmp_path / "gate")
+        worst = list(self.strict(tmp_path / "gate")["questions"][0]["worst"].values())
+        assert worst[:1] == (["-inf"] if lost else [0.0])
+
+    def test_all_of_them(self, tmp_path: Path) -> None:
+        files = [run(tmp_path / f"{n}.parquet", np.full(30, value)) for n, value in enumerate((np.inf, 40.0))]
+        (question,) = gate(*files).questions
+        assert question.verdict == "worse" and question.n == 0 and question.p_holm < 1e-6
+        assert question.line.startswith("quality: worse: n = 0, higher is better, infinite in one run: 30 worse")
+        with pytest.raises(CLIPIQAError, match="finite scores of 0 rows in both runs, but 6 or more are needed"):
+            gate(files[0], files[0])
+
+    def test_no_interval_is_no_pass(self, tmp_path: Path, scores: np.ndarray, capsys: Any) -> None:
+        files = [str(run(tmp_path / f"{n}.parquet", scores * 1e300 * sign)) for n, sign in enumerate((1, -1))]
+        assert main(["gate", *files]) == 2
+        assert "'quality' has no interval: its scores are too large" in capsys.readouterr().err
+
+
+def test_few_rows_are_told(tmp_path: Path, scores: np.ndarray, capsys: Any) -> None:
+    files = [str(run(tmp_path / name, scores[:19])) for name in ("a.csv", "b.csv")]
+    assert main(["gate", *files, "--out", str(tmp_path / "gate")]) == 0
+    note = "quality was compared on 19 rows: with fewer than 20, the verdict is less certain"
+    assert note in capsys.readouterr().err
+    assert json.loads((tmp_path / "gate/gate.json").read_text())["notes"][0].startswith(note)
+
+
+def test_no_cell_of_the_rows_is_a_formula(tmp_path: Path, scores: np.ndarray) -> None:
+    names = [f"{start}{n}" for n, start in enumerate("=+-@" * 10)]
+    file = run(tmp_path / "a.csv", scores, name="=1+1", prompt=names)
+    gate(file, file, key="prompt").save(tmp_path / "gate")
+    cells = pandas.read_csv(tmp_path / "gate/rows.csv", dtype=str)
+    assert list(cells["row"]) == [f"'{name}" for name in names] and cells.columns[1] == "'=1+1 base"
+    assert float(cells.iloc[0, 1]) == scores[0]
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("ours")

@@ -23,9 +23,7 @@ from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.methods import MethodTable, table
 from clipiqa_pyiqa.methods.matching import match_pictures, parse_methods
 from clipiqa_pyiqa.methods.presets import PRESETS, computed_on, parse_table_metrics
-from clipiqa_pyiqa.methods.results import at_best_by_signs
 from clipiqa_pyiqa.report.crops import differing_crops, most_different
-from clipiqa_pyiqa.stats import Difference
 
 BUNDLED = Path(__file__).parents[1] / "data"
 SIZE = (96, 80)
@@ -88,7 +86,7 @@ def tensor(path: Path) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def found(results: Path) -> MethodTable:
     metrics = ["psnr-rgb", "psnr-y", "ssim-y", "ssim-rgb", "ssim", "piqe", "mini=clipiqa:backbone=mini"]
-    return table(folders(results), metrics, reference=results / "gt", crop_border=3, bootstrap=50, **CPU)
+    return table(folders(results), metrics, reference=results / "gt", crop_border=3, **CPU)
 
 
 class TestNumbers:
@@ -172,12 +170,6 @@ def test_significant_where_it_is(tmp_path: Path) -> None:
     assert row["significant"] and row["rank"] == 1 and not found.test_sets[0]
     assert "**100.5000**" not in found.table("markdown") and "**107.00**" in found.table("markdown")
     assert "<ins>105.50</ins>" in found.table("markdown") and r"\underline{105.50}" in found.table("latex")
-
-
-def test_at_best_by_signs() -> None:
-    assert at_best_by_signs(Difference(1, 1, 1, p=0.002), 2).p == 0.5
-    assert at_best_by_signs(Difference(1, 1, 1, p=0.4), 20).p == 0.4
-    assert math.isnan(at_best_by_signs(Difference(1), 5).p)
 
 
 class TestShared:

@@ -12,7 +12,7 @@ EPILOG = """\
 Two score files over the same inputs: csv, jsonl or parquet, of `clipiqa score` or any other tool. Rows belong together
 by their path below each run's common folder, without suffix, or by --key COLUMN. One line per question; with --out DIR
 also gate.json, gate.xml (JUnit) and rows.csv. Exit code: 0 nothing got worse, 1 a mean is worse by more than
---min-delta and its 95 % interval excludes 0, 2 bad input.
+--min-delta and its 95 % interval excludes 0, or more rows lost an infinite score than chance allows, 2 bad input.
 
 examples:
   clipiqa gate base.parquet new.parquet
@@ -33,9 +33,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what("--lower-better", nargs="*", metavar="NAME", help="a low value of these is good (no name: of all compared)")
     what("--min-delta", type=float, default=0.0, metavar="X", help="a mean difference up to this is no change (0)")
     what("--skip-missing", action="store_true", help="leave out rows that only one run has a score of")
-    how = parser.add_argument_group("how").add_argument
-    how("--bootstrap", type=int, default=2000, metavar="N", help="resamples for the intervals (default: 2000)")
-    how("--seed", type=int, default=0, metavar="N", help="of the resamples (default: 0)")
     results = parser.add_argument_group("results").add_argument
     results("--out", type=Path, metavar="DIR", help="folder for gate.json, gate.xml (JUnit) and rows.csv")
     results("--overwrite", action="store_true", help="replace files of these names in --out that no gate made")
@@ -47,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from ...files.names import one_line
     from ...methods import gate
 
-    names = ("key", "min_delta", "skip_missing", "bootstrap", "seed")
+    names = ("key", "min_delta", "skip_missing")
     low = True if args.lower_better == [] else args.lower_better or ()
     options = {name: getattr(args, name) for name in names}
     found = gate(args.base, args.new, columns=args.by, lower_better=low, **options)
@@ -56,6 +53,6 @@ def run(args: argparse.Namespace) -> int:
     for question in found.questions:
         if not args.quiet or question.verdict == "worse":
             print(one_line(question.line))
-    for line in found.left_out:
-        tell("gate", f"left out: {one_line(line)}")
+    for line in (*found.notes, *(f"left out: {line}" for line in found.left_out)):
+        tell("gate", one_line(line))
     return 0 if found.passed else 1

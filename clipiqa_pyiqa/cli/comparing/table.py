@@ -45,8 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what("--skip-missing", action="store_true", help="leave out pictures that are not in every folder")
     what("--one-set", action="store_true", help="all pictures are one test set, also where they lie in sub-folders")
     how = parser.add_argument_group("how").add_argument
-    how("--bootstrap", type=int, default=1000, metavar="N", help="resamples for the intervals (default: 1000; 0: none)")
-    how("--seed", type=int, default=0, metavar="N", help="of the resamples, and of metrics that draw at random (0)")
+    how("--seed", type=int, default=0, metavar="N", help="of metrics that draw at random (default: 0)")
     how("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; default: cuda if there is one, else cpu")
     how("--batch-size", type=positive, default=8, metavar="N", help="images that share a pass (default: 8)")
     add_decoding_options(how)
@@ -76,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
     names = (
         *("reference", "baseline", "preset", "crop_border", "skip_missing", "out", "batch_size", "workers"),
-        *("bootstrap", "seed", "resume", "overwrite", "trust_weights"),
+        *("seed", "resume", "overwrite", "trust_weights"),
     )
     hint = f"--out {args.out} --resume goes on from here" if args.out else "nothing was kept, as there is no --out"
     with on_interrupt(hint), Bar(hidden=args.quiet) as bar:
