@@ -132,7 +132,7 @@ class Gate:
             f"{q.name} was compared on {counted(q.n, 'row')}: with fewer than {FEW}, the verdict is less certain where "
             "differences are skewed; compare more rows."
             for q in self.questions
-            if q.n < FEW
+            if q.n < FEW and not math.isnan(q.difference.value)
         )
 
     def worst(self, question: str, count: int = 10) -> pandas.Series:
@@ -346,11 +346,12 @@ def _column_pair(name: str, paired: pandas.DataFrame, low_is_good: bool, min_del
     by_sign = sign_test(worse, better)
     infinite = {"infinite_equal": int(np.sum(now == was)), "infinite_worse": worse, "infinite_better": better}
     if len(before) >= FEWEST:
-        apart, means = mean_difference(after, before), (float(before.mean()), float(after.mean()))
+        apart = mean_difference(after, before)
         if math.isnan(apart.p):
             raise GateError(
                 f"{name!r} has no interval: its scores are too large, up to {np.abs(scores[finite]).max()}."
             )
+        means = float(before.mean()), float(after.mean())
     elif by_sign < SIGNIFICANT:
         apart, means = Difference(math.nan, p=by_sign), (math.nan, math.nan)
     else:

@@ -85,6 +85,6 @@ def _student(value: float, apart: Array, deviation: float) -> tuple[float, float
 
 def sign_test(first: int, second: int) -> float:
     """Return the two-sided p-value of so many cases of one sign and of the other; 1 without cases."""
-    from scipy.stats import binomtest
+    from scipy.special import bdtr
 
-    return float(binomtest(first, first + second).pvalue) if first + second else 1.0
+    return min(1.0, 2 * float(bdtr(min(first, second), first + second, 0.5)))
