@@ -20,10 +20,10 @@ from torch import Tensor
 
 from ..arguments import checked
 from ..clip.device import find_device
+from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, PromptError, counted, shown
-from ..files import check_output, replacing
+from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA
-from ..opinions.score_table import ScoreTable, find_score_table
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..scoring.rows import csv_line
 from ..stats.bootstrap import check_bootstrap

@@ -19,7 +19,10 @@ from PIL import Image
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import ImageError
-from clipiqa_pyiqa.images import batches, limit_memory, memory, prefetch, read_image, reader
+from clipiqa_pyiqa.images import batches, memory, reader
+from clipiqa_pyiqa.images.batches import prefetch
+from clipiqa_pyiqa.images.memory import limit_memory
+from clipiqa_pyiqa.images.reader import read_image
 
 SIDE = 40
 NEED = memory.DECODING * SIDE * SIDE

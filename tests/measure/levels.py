@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clipiqa_pyiqa.stats import mean_difference
+from clipiqa_pyiqa.stats.paired_means import mean_difference
 
 RUNS, CASES = 2000, (6, 8, 10, 20, 50, 200)
 DIFFERENCES = {

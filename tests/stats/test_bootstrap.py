@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clipiqa_pyiqa.stats import holm, paired_difference, paired_differences, srocc, srocc_with
-from clipiqa_pyiqa.stats.bootstrap import resamples
+from clipiqa_pyiqa.stats.bootstrap import holm, paired_difference, paired_differences, resamples
+from clipiqa_pyiqa.stats.correlation import srocc, srocc_with
 
 
 def three(n: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -35,7 +35,7 @@ class TestPairedDifference:
         assert found.p == pytest.approx(2 * (k + 1) / 201)
 
     def test_tells_apart_what_single_intervals_do_not(self) -> None:
-        from clipiqa_pyiqa.stats import correlations
+        from clipiqa_pyiqa.stats.correlation import correlations
 
         mos, a, b = three(400)
         one, other = (correlations(x, mos)["SROCC"] for x in (a, b))

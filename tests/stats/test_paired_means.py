@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clipiqa_pyiqa.stats import mean_difference
-from clipiqa_pyiqa.stats.paired_means import sign_test
+from clipiqa_pyiqa.stats.paired_means import mean_difference, sign_test
 
 ROOT = Path(__file__).parents[2]
 
