@@ -417,7 +417,7 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path
 def test_missing_weights_are_told_in_full_and_as_they_are_given_here(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from clipiqa_pyiqa import compare as run
+    from clipiqa_pyiqa.comparison import compare as run
     from clipiqa_pyiqa.errors import WeightsError
 
     def missing(*_: Any) -> None:
