@@ -21,7 +21,6 @@ from .checkpoint import open_checkpoint
 from .published import PublishedFile, recognise, release, tags
 
 VARIABLE = "CLIPIQA_WEIGHTS_DIR"
-TO_TRY_OUT = "to try things out, use backbone='mini' (--backbone mini), the small CLIP in this package"
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
@@ -210,11 +209,12 @@ def _not_found(file: PublishedFile, failures: list[str]) -> str:
         )
     address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
     argument = "clip_weights=PATH (--clip-weights PATH)" if file.backbone else "pretrained_model_path=PATH"
+    mini = "; to try things out, use backbone='mini' (--backbone mini), the small CLIP in this package"
     return (
         f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}): fetch {address} and "
         f"save it as {target}, or under that name in the folder that {VARIABLE} names, or pass {argument}.\n"
         "Where the hub cannot be reached, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com"
-        f"{'; ' + TO_TRY_OUT if file.backbone else ''}."
+        f"{mini if file.backbone else ''}."
     )
 
 

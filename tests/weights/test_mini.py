@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import WeightsError
-from clipiqa_pyiqa.figures.demonstration import ATTRIBUTES, PHOTOS, VERSIONS
+from clipiqa_pyiqa.experiments.demonstration import ATTRIBUTES, PHOTOS, VERSIONS
 from clipiqa_pyiqa.files.hashes import hash_file
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.selection import find_weights
