@@ -135,12 +135,12 @@ class FrozenCLIP:
     @property
     def cell(self) -> int:
         """Height and width in pixels of a place in the image tower's map: 32, or a vision transformer's patch."""
-        return self.checkpoint.shape("visual.conv1.weight")[-1] if "visual.proj" in self.checkpoint else 32
+        return self.checkpoint.shapes["visual.conv1.weight"][-1] if "visual.proj" in self.checkpoint else 32
 
     @cached_property
     def width(self) -> int:
         """D of image and text features."""
-        return self.checkpoint.shape("text_projection")[1]
+        return self.checkpoint.shapes["text_projection"][1]
 
     @property
     def has_positions(self) -> bool:
@@ -165,7 +165,7 @@ class FrozenCLIP:
     def _read_numbers(self) -> tuple[int, float]:
         with untraced():
             scale = self.checkpoint["logit_scale"].double().exp().item()
-        return self.checkpoint.shape("text_projection")[1], scale
+        return self.checkpoint.shapes["text_projection"][1], scale
 
     def image_tower(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
         """The image tower on a device, in a compute dtype; kept as long as somebody holds it."""
@@ -229,9 +229,9 @@ class FrozenCLIP:
             return ImageTower(net, self.weights, RESOLUTION)
         if "visual.proj" in tensors:
             vit = VisionTransformer(tensors, device, dtype, self.weights.quick_gelu)
-            side = tensors.shape("visual.positional_embedding")[0] - 1
+            side = tensors.shapes["visual.positional_embedding"][0] - 1
             return ImageTower(vit, self.weights, round(side**0.5) * vit.min_side)
-        side = tensors.shape("visual.attnpool.positional_embedding")[0] - 1
+        side = tensors.shapes["visual.attnpool.positional_embedding"][0] - 1
         return ImageTower(ModifiedResNet(tensors, device, dtype), self.weights, round(side**0.5) * 32)
 
     def _build_text(self, device: torch.device, dtype: torch.dtype) -> TextTower:

@@ -89,7 +89,7 @@ class FeatureStore:
         names = ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
         setup = {"format": str(FORMAT), **{name: provenance[name] for name in names}}
         self.setup = json.dumps({**setup, "stages": str(FORMAT)} if stages else setup, sort_keys=True)
-        self.dim = metric.clip.checkpoint.shape("text_projection")[1]
+        self.dim = metric.clip.checkpoint.shapes["text_projection"][1]
         if stages:
             with torch.no_grad():
                 self.dim = metric.encode_stages(torch.zeros(1, 3, 64, 64)).shape[1]

@@ -206,7 +206,7 @@ def load_head(path: str | Path, clip: FrozenCLIP, pos_embedding: str | None = No
             f"{path} holds a head fitted on other weights of {weights.backbone} ({metadata['weights']}) than the "
             f"metric has ({weights.short}): pass clip_weights with those, or fit it again."
         )
-    dim = clip.checkpoint.shape("text_projection")[1]
+    dim = clip.checkpoint.shapes["text_projection"][1]
     if len(head.direction) != dim:
         raise PromptError(
             f"{path} holds a head for features of width {len(head.direction)}, but {weights.backbone} has width {dim}."

@@ -172,7 +172,7 @@ class PromptLearner(nn.Module):
 
     def _embed(self, n_ctx: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """Embeddings of the start token and of what follows the context, and the number of tokens in the words."""
-        length = self.clip.checkpoint.shape("positional_embedding")[0]
+        length = self.clip.checkpoint.shapes["positional_embedding"][0]
         self.clip.warn_of_unknown([self.pair.positive, self.pair.negative])
         tokens = tokenize([f"{self.pair.positive}.", f"{self.pair.negative}."], length)  # start, words, end, padding
         positive, negative = (tokens.argmax(dim=1) - 1).tolist()  # the end token has the highest id
@@ -224,7 +224,7 @@ class PromptLearner(nn.Module):
 
     def _count_words(self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor) -> tuple[int, int]:
         """The number of tokens in the words of a state dict, once it is known to belong to this CLIP."""
-        length, dim = self.clip.checkpoint.shape("positional_embedding")
+        length, dim = self.clip.checkpoint.shapes["positional_embedding"]
         expected = (2, 1, dim), (2, length - 1 - ctx.shape[-2], dim)
         came = tuple(token_prefix.shape), tuple(token_suffix.shape)
         if came != expected:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Mapping
 
 import open_clip
@@ -17,15 +16,14 @@ BACKBONES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B
 # Last components of names that some checkpoints hold and some do not; no number of theirs enters a feature.
 _BOOKKEEPING = {"input_resolution", "context_length", "vocab_size", "num_batches_tracked", "attn_mask"}
 
-Shapes = Mapping[str, tuple[int, ...]]
-
 
 def canonical_backbone(name: str) -> str:
     """Return a backbone's name as this package writes it, ``'ViT-B/32'`` for ``'vit-b-32'``; raise if there is none."""
+    plain = str(name).lower().replace("_", "-").replace("/", "-")
     for backbone in BACKBONES:
-        if isinstance(name, str) and _plain(name) == _plain(backbone):
+        if plain == backbone.lower().replace("/", "-"):
             return backbone
-    if isinstance(name, os.PathLike) or str(name).endswith((".pt", ".pth", ".bin", ".safetensors")):
+    if str(name).endswith((".pt", ".pth", ".bin", ".safetensors")):
         raise WeightsError(
             f"backbone={str(name)!r} is a file: pass clip_weights={str(name)!r}, and its backbone's name."
         )
@@ -34,16 +32,11 @@ def canonical_backbone(name: str) -> str:
     )
 
 
-def open_clip_name(backbone: str) -> str:
-    """Return the name of a backbone's model config in open_clip: ``'ViT-B-32'`` for ``'ViT-B/32'``."""
-    return backbone.replace("/", "-")
-
-
 @functools.cache
-def shapes_of(backbone: str) -> Shapes:
+def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
     """Return the shape of every tensor in a complete state dict of a backbone other than mini."""
     with torch.device("meta"):
-        model = open_clip.CLIP(**open_clip.get_model_config(open_clip_name(backbone)))
+        model = open_clip.CLIP(**open_clip.get_model_config(backbone.replace("/", "-")))
     return _without_bookkeeping({name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})
 
 
@@ -76,10 +69,6 @@ def is_compact(names: Mapping[str, object]) -> bool:
     return "visual.stem.weight" in names
 
 
-def _plain(name: str) -> str:
-    return name.lower().replace("/", "-").replace("_", "-")
-
-
-def _without_bookkeeping(shapes: Shapes) -> Shapes:
+def _without_bookkeeping(shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
     kept = {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in _BOOKKEEPING}
     return {**kept, "logit_scale": ()} if kept.get("logit_scale") == (1,) else kept  # some write the number as a vector

@@ -31,18 +31,13 @@ _NESTED_UNDER = ("state_dict", "model", "params")
 class Checkpoint(Mapping[str, torch.Tensor]):
     """A state dict on disk.
 
-    ``checkpoint[key]`` reads one tensor, in the file's dtype and on the CPU. The tensor is mapped into memory where the
-    format allows it: clone it before writing to it.
+    ``checkpoint[key]`` reads one tensor, in the file's dtype and on the CPU. It may be mapped: clone it to write to it.
     """
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]  # known without reading any tensor
     read: Callable[[str], torch.Tensor]
     metadata: Mapping[str, str] = field(default_factory=dict)  # what a .safetensors file says about itself
-
-    def shape(self, key: str) -> tuple[int, ...]:
-        """Return the shape of one tensor, without reading it."""
-        return self.shapes[key]
 
     def __contains__(self, key: object) -> bool:
         return key in self.shapes
@@ -66,11 +61,10 @@ class Checkpoint(Mapping[str, torch.Tensor]):
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Open a checkpoint. The content decides on the format, not the file's name.
+    """Open a checkpoint, by its content and not its name, or raise WeightsError.
 
     It is OpenAI's TorchScript archive; a state dict by ``torch.save``, bare or under ``state_dict``, ``model`` or
-    ``params``, its keys with or without ``module.``; or a ``.safetensors`` file. WeightsError is raised if the file is
-    missing, empty, damaged, no checkpoint, or pickled with code in it.
+    ``params``, its keys with or without ``module.``; or a ``.safetensors`` file.
     """
     path = Path(path)
     head = first_bytes(path)

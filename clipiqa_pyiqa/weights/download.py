@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from filelock import FileLock
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
@@ -21,8 +21,6 @@ from tqdm import tqdm
 from ..files.hashes import hash_file, sha256_of
 from ..files.writing import replacing
 from .published import PublishedFile
-
-T = TypeVar("T")
 
 _ANSWER = 60  # seconds until a server has said what it will send
 _SILENCE = 30  # seconds without a byte
@@ -47,9 +45,8 @@ def from_hub(file: PublishedFile) -> tuple[Path, str]:
         except RemoteEntryNotFoundError:
             if name == file.hub_names[-1]:
                 raise
-    sha256 = file.hub_sha256 if name == file.hub_names[0] else ""
-    if not sha256 and re.fullmatch("[0-9a-f]{64}", etag):  # the ETag of a large file is its SHA-256
-        sha256 = etag
+    known = file.hub_sha256 if name == file.hub_names[0] else ""
+    sha256 = known or (etag if re.fullmatch("[0-9a-f]{64}", etag) else "")  # the ETag of a large file is its SHA-256
     blobs = Path(constants.HF_HUB_CACHE, f"models--{file.hub.replace('/', '--')}", "blobs")
     from_url(url, blobs / Path(etag or sha256).name, sha256, _soon(build_hf_headers))
     return Path(_soon(hf_hub_download, file.hub, name, revision=file.revision or None)), sha256
@@ -103,9 +100,9 @@ def _stream(request: urllib.request.Request, path: Path) -> None:
                     raise
 
 
-def _soon(call: Callable[..., T], *args: Any, **options: Any) -> T:
+def _soon(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """Return what a call returns within a minute; one that a server keeps waiting ends with the process."""
-    answer: Future[T] = Future()
+    answer: Future[Any] = Future()
 
     def ask() -> None:
         try:

@@ -16,10 +16,7 @@ _WAY_OUT = "pass --trust-weights (trust_weights=True) if you trust whoever made 
 
 
 def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> None:
-    """Raise WeightsError if a metric's options name files or URLs that could run code when pyiqa loads them.
-
-    Files must hold tensors and plain values, and URLs must be pyiqa's own. Nested values count, too.
-    """
+    """Raise WeightsError if a metric's options name files or URLs, at any depth, that could run code in pyiqa."""
     from pyiqa.archs.arch_util import get_url_from_name
 
     for value in () if trust_weights else _texts(options):

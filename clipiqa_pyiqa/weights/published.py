@@ -12,7 +12,7 @@ import torch
 from open_clip.pretrained import is_pretrained_cfg
 
 from ..errors import WeightsError, nearest
-from .architecture import BACKBONES, open_clip_name
+from .architecture import BACKBONES
 
 OPENAI = "openai"
 BUNDLED = "bundled"  # the tag of the one file inside this package
@@ -76,9 +76,9 @@ class PublishedFile:
 
 def tags(backbone: str) -> tuple[str, ...]:
     """Return the tags under which weights of a backbone are published."""
-    return (
-        (BUNDLED,) if backbone == "mini" else tuple(open_clip.list_pretrained_tags_by_model(open_clip_name(backbone)))
-    )
+    if backbone == "mini":
+        return (BUNDLED,)
+    return tuple(open_clip.list_pretrained_tags_by_model(backbone.replace("/", "-")))
 
 
 def release(backbone: str, tag: str = "") -> PublishedFile:
@@ -94,7 +94,7 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
             mean=(127 / 255,) * 3,  # EfficientNet-Lite's own
             std=(128 / 255,) * 3,
         )
-    model, tag = open_clip_name(backbone), tag or OPENAI
+    model, tag = backbone.replace("/", "-"), tag or OPENAI
     config = open_clip.get_pretrained_cfg(model, tag)
     if not config:
         raise WeightsError(

@@ -159,10 +159,10 @@ def copies(file: PublishedFile) -> Iterator[Copy]:
         yield from copies_in_folder(Path(folder).expanduser(), file)
     repository = Path(constants.HF_HUB_CACHE, f"models--{file.hub.replace('/', '--')}")
     main = repository / "refs" / "main"
-    best = main.read_text(encoding="utf-8").strip() if main.is_file() else ""
+    best = main.read_text(errors="replace").strip() if main.is_file() else ""
     for name in file.hub_names:
         known = file.hub_sha256 if name == file.hub_names[0] else ""
-        for path in sorted(repository.glob(f"snapshots/*/{name}"), key=lambda path: path.parent.name != best):
+        for path in sorted(repository.glob(f"snapshots/*/{name}"), key=lambda path: (path.parent.name != best, path)):
             blob = Path(os.readlink(path)).name if path.is_symlink() else ""  # of a large file: its SHA-256
             expected = known or (blob if re.fullmatch("[0-9a-f]{64}", blob) else "")
             yield Copy(path, "hub cache", (expected,) if expected else ())
@@ -172,14 +172,11 @@ def copies(file: PublishedFile) -> Iterator[Copy]:
 
 
 def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
-    """Yield the copies of a published file in a folder of weights.
-
-    ``SHA256SUMS`` is binding, and so are known hashes, except for a ``.safetensors`` file, which users make themselves.
-    """
+    """Yield the copies of a published file in a folder of weights, whose ``SHA256SUMS`` is binding."""
     sums = read_sums(folder)
     for path in (folder / name for name in file.names if download_places(file)):  # no other version's mini
         if path.is_file():
-            known = () if path.suffix == ".safetensors" else file.hashes
+            known = () if path.suffix == ".safetensors" else file.hashes  # users convert weights to .safetensors
             yield Copy(path, VARIABLE, (sums[path.name],) if path.name in sums else known)
     for path in (folder / name for name in file.hub_names[:1] if name not in file.names):
         # One name for every backbone: only the hash tells which it is.
@@ -190,7 +187,7 @@ def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
 def read_sums(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each file that the folder's ``SHA256SUMS`` lists; empty if there is none."""
     path = folder / "SHA256SUMS"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     entries = (line.split(maxsplit=1) for line in lines)
     return {entry[1].removeprefix("*"): entry[0].lower() for entry in entries if len(entry) == 2}
 

@@ -1,7 +1,7 @@
 """Read TorchScript archives, the form of OpenAI's checkpoints, without compiling or running anything in them.
 
-Such an archive is a zip file: ``data.pkl`` describes the modules, and ``data/0``, ``data/1``, ... are the bytes of the
-tensors. The description is unpickled with a few harmless names; the bytes are mapped, and checked when they are read.
+In the zip file, ``data.pkl`` describes the modules, and ``data/0``, ``data/1``, ... are the bytes of the tensors. The
+description is unpickled with a few harmless names; the bytes are mapped, and checked when they are read.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def test_every_format_is_read_by_its_content(tmp_path: Path, tensors: Tensors, s
     checkpoint = open_checkpoint(save(tmp_path / "x.bin", tensors))
     assert set(checkpoint) == set(tensors) and len(checkpoint) == len(tensors) and "other" not in checkpoint
     for name, tensor in tensors.items():
-        assert checkpoint.shape(name) == tuple(tensor.shape) and checkpoint[name].dtype == tensor.dtype
+        assert checkpoint.shapes[name] == tuple(tensor.shape) and checkpoint[name].dtype == tensor.dtype
         assert torch.equal(checkpoint[name], tensor)
     with pytest.raises(WeightsError, match=r"x\.bin has no tensor other"):
         checkpoint["other"]
