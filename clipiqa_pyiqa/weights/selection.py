@@ -205,13 +205,16 @@ def _not_found(file: PublishedFile, failures: list[str]) -> str:
             "`pip install --force-reinstall --no-deps clipiqa-pyiqa`."
         )
     address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
-    argument = "clip_weights=PATH (--clip-weights PATH)" if file.backbone else "pretrained_model_path=PATH"
-    mini = "; to try things out, use backbone='mini' (--backbone mini), the small CLIP in this package"
+    ways_out = "pretrained_model_path=PATH names another file"
+    if file.backbone:
+        ways_out = (
+            "clip_weights=PATH (--clip-weights PATH) names another file; to try things out, use backbone='mini' "
+            "(--backbone mini), the small CLIP in this package"
+        )
     return (
         f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}): fetch {address} and "
-        f"save it as {target}, or under that name in the folder that {VARIABLE} names, or pass {argument}.\n"
-        "Where the hub cannot be reached, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com"
-        f"{mini if file.backbone else ''}."
+        f"save it as {target}, or under that name in the folder that {VARIABLE} names.\n"
+        f"Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com; {ways_out}."
     )
 
 

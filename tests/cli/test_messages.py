@@ -27,7 +27,7 @@ ELSEWHERE = [
     ("datasets.score_table", "--columns --skip-missing", "train, fit, prompts search"),  # others say their own, or all
     ("scoring.score_files", "--columns", "rank"),  # gate says --key
     ("weights.foreign", "--trust-weights", "compare, table"),
-    ("weights.selection", "--backbone", "compare, table"),  # which say it their way
+    ("weights.selection", "--backbone --clip-weights", "compare, table"),  # which say it their way
     ("images.memory", "--memory", "all that decode"),
     ("images.reader", "--huge", "all that decode"),
 ]

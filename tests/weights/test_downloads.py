@@ -235,8 +235,8 @@ def test_two_lines_say_what_to_fetch_and_where_to_put_it(
     assert ("HF_HUB_OFFLINE is set" in fetch) == offline and ("refused" in fetch) != offline
     revision = published.PINNED["timm/resnet50_clip.openai"][0]
     assert f"/timm/resnet50_clip.openai/resolve/{revision}/open_clip_model.safetensors and save it as {target}" in fetch
-    assert "CLIPIQA_WEIGHTS_DIR" in fetch and "clip_weights=PATH" in fetch
-    assert "set HF_ENDPOINT to a mirror, such as https://hf-mirror.com" in mirror and "backbone='mini'" in mirror
+    assert "CLIPIQA_WEIGHTS_DIR" in fetch and "set HF_ENDPOINT to a mirror, such as https://hf-mirror.com" in mirror
+    assert "clip_weights=PATH" in mirror and "backbone='mini'" in mirror
     file = save_sparse_safetensors(home / "x", "RN50")
     target.parent.mkdir(parents=True, exist_ok=True)
     monkeypatch.setitem(published.PINNED, "timm/resnet50_clip.openai", (revision, sha256(file)))
@@ -252,5 +252,5 @@ def test_missing_prompt_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         find_file(published.pyiqa_file(name))
     fetch, mirror = str(caught.value).splitlines()
     assert f"/chaofengc/IQA-PyTorch-Weights/resolve/main/{quote(name)} and save it as" in fetch
-    assert str(home / "torch/hub/pyiqa" / name) in fetch and "pretrained_model_path=PATH" in fetch
-    assert "https://hf-mirror.com" in mirror and "mini" not in mirror
+    assert str(home / "torch/hub/pyiqa" / name) in fetch
+    assert "https://hf-mirror.com" in mirror and "pretrained_model_path=PATH" in mirror and "mini" not in mirror
