@@ -55,8 +55,8 @@ def from_hub(file: PublishedFile) -> tuple[Path, str]:
 def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | None = None) -> Path:
     """Download a URL to ``target``: written beside it, checked by its hash or the beginning of it, then renamed.
 
-    A file that is there and right is kept: of two processes that start at once, one downloads and the other waits.
-    Where the download fails, the file that was there stays, and OSError or HTTPException is raised.
+    A good file that is there is kept: of two processes that start at once, one downloads and the other waits. A failed
+    download raises OSError or HTTPException and changes nothing.
     """
     if not sha256:
         raise OSError(f"no SHA-256 is known for {target.name}, so it is not downloaded")

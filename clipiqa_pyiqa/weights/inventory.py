@@ -126,14 +126,12 @@ def _fetch(folder: Path, file: PublishedFile) -> FileAtHand:
         state = "already there" if there else "copied"
         return FileAtHand(file.title, state, str(path), path.stat().st_size, copy.sha256)
     except (WeightsError, OSError) as error:
-        return FileAtHand(file.title, "failed", str(error).splitlines()[0].removeprefix(file.title).lstrip())
+        return FileAtHand(file.title, "failed", str(error).splitlines()[0])
 
 
 def _add_to_folder(folder: Path, copy: Copy, file: PublishedFile) -> Path:
     """Copy a file into the folder, list its hash in ``SHA256SUMS``, and return its path there."""
-    suffix = ".safetensors" if copy.path.suffix == ".safetensors" else ".pt"
-    by_suffix = (name for name in file.names if name.endswith(suffix))
-    name = copy.path.name if copy.path.name in file.names else next(by_suffix, file.names[0])
+    name = next((name for name in file.names if Path(name).suffix == copy.path.suffix), file.names[-1])
     folder.mkdir(parents=True, exist_ok=True)
     sums = read_sums(folder)
     target = check_output(folder / name, overwrite=name in sums, way_out="move it away, or name another folder")

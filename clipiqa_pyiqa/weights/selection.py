@@ -179,8 +179,7 @@ def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
             known = () if path.suffix == ".safetensors" else file.hashes  # users convert weights to .safetensors
             yield Copy(path, VARIABLE, (sums[path.name],) if path.name in sums else known)
     for path in (folder / name for name in file.hub_names[:1] if name not in file.names):
-        # One name for every backbone: only the hash tells which it is.
-        if path.is_file() and file.hub_sha256 == sha256_of(path):
+        if path.is_file() and file.hub_sha256 == sha256_of(path):  # every backbone's file has this name on the hub
             yield Copy(path, VARIABLE, (file.hub_sha256,))
 
 
@@ -219,7 +218,6 @@ def _not_found(file: PublishedFile, failures: list[str]) -> str:
 
 
 def _is_tag(clip_weights: str | Path, backbone: str) -> bool:
-    """Return whether this is a tag and not a path, which has a suffix or a slash, or names what exists."""
-    if isinstance(clip_weights, Path) or "/" in clip_weights or Path(clip_weights).suffix:
-        return False
-    return clip_weights in tags(backbone) or not Path(clip_weights).exists()
+    """Return whether this is a tag: a path has a suffix or a slash, or names what exists."""
+    may_be = isinstance(clip_weights, str) and "/" not in clip_weights and not Path(clip_weights).suffix
+    return may_be and (clip_weights in tags(backbone) or not Path(clip_weights).exists())
