@@ -24,7 +24,6 @@ _NUMPY_SCALARS: list[Any] = [
     *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     *{type(np.dtype(code)) for code in "?bhilqBHILQefd"},
 ]
-_NESTED_UNDER = ("state_dict", "model", "params")
 
 
 @dataclass(eq=False, repr=False)
@@ -114,7 +113,7 @@ def load_pickled(path: Path, mmap: bool = False) -> Any:
 
 def _open_state_dict(path: Path, mmap: bool) -> Checkpoint:
     content = load_pickled(path, mmap)
-    for name in _NESTED_UNDER:
+    for name in ("state_dict", "model", "params"):
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
     if not isinstance(content, Mapping):

@@ -24,7 +24,6 @@ _PICKLE_BYTES = 32 << 20  # of the description: RN50's has 0.2 MB
 _INFLATION = 8  # declared bytes per byte of the file: torch stores tensors uncompressed
 _DEPTH = 32  # of modules in modules: 7 in CLIP
 _MODULES = 20_000  # a shared module counts once per name: about 300 in CLIP
-_CHUNK = 1 << 20
 
 
 def check_archive(path: Path) -> None:
@@ -33,7 +32,7 @@ def check_archive(path: Path) -> None:
         _check_declared(archive, path)
         for member in archive.infolist():
             with archive.open(member) as file:  # raises BadZipFile where name, size or CRC differ
-                while file.read(_CHUNK):
+                while file.read(1 << 20):
                     pass
 
 
@@ -142,5 +141,9 @@ def _check_declared(archive: zipfile.ZipFile, path: Path) -> None:
     members = archive.infolist()
     declared = sum(member.file_size for member in members)
     described = max((member.file_size for member in members if member.filename.endswith("data.pkl")), default=0)
-    if len(members) > _MEMBERS or declared > _INFLATION * os.path.getsize(path) + _CHUNK or described > _PICKLE_BYTES:
+    if (
+        len(members) > _MEMBERS
+        or declared > _INFLATION * os.path.getsize(path) + (1 << 20)
+        or described > _PICKLE_BYTES
+    ):
         raise ValueError(f"it declares {len(members):,} members and {declared:,} bytes, more than its size can hold")
