@@ -141,9 +141,5 @@ def _check_declared(archive: zipfile.ZipFile, path: Path) -> None:
     members = archive.infolist()
     declared = sum(member.file_size for member in members)
     described = max((member.file_size for member in members if member.filename.endswith("data.pkl")), default=0)
-    if (
-        len(members) > _MEMBERS
-        or declared > _INFLATION * os.path.getsize(path) + (1 << 20)
-        or described > _PICKLE_BYTES
-    ):
+    if len(members) > _MEMBERS or described > _PICKLE_BYTES or declared > _INFLATION * (os.path.getsize(path) + 2**17):
         raise ValueError(f"it declares {len(members):,} members and {declared:,} bytes, more than its size can hold")
