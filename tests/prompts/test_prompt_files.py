@@ -242,9 +242,9 @@ def test_truncated_files(metric, tmp_path):
         (tmp_path / "cut.pth").write_bytes(whole.read_bytes()[: int(whole.stat().st_size * part)])
         with pytest.raises(WeightsError, match="truncated or damaged"):
             metric.load_prompts(tmp_path / "cut.pth")
-    with pytest.raises(WeightsError, match="does not exist"):
+    with pytest.raises(WeightsError, match="No such file"):
         metric.load_prompts(tmp_path / "none.pth")
-    with pytest.raises(WeightsError, match="is a folder"):
+    with pytest.raises(WeightsError, match="Is a directory"):
         metric.load_prompts(tmp_path)
 
 
