@@ -78,7 +78,7 @@ class Sweep(ExperimentResult):
     frame: pandas.DataFrame
     questions: tuple[str, ...]
     failed: Mapping[str, str] = field(default_factory=dict)
-    provenance: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     limits: Mapping[str, Any] = field(default_factory=dict)
 
@@ -205,7 +205,7 @@ def sweep(
     by_name = {version.name: version for version in versions.values()}
     record = folder.record(len(by_name))
     metric = ready_metric(metric)
-    said = {**provenance(metric, columns, device, **limits), "noise_seed": str(seed)}
+    said = {**provenance(metric, columns, device, **limits), "noise_seed": seed}
 
     def score(todo: Collection[str]) -> Iterator[Row]:
         return rows_of_images(

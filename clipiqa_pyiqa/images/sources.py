@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..arguments import checked
-from ..errors import ImageError, first_of, shown
+from ..errors import ImageError, Kind, first_of, shown
 from .formats import image_suffixes, unreadable_suffixes
 
 
@@ -36,30 +36,44 @@ class FileSource:
         try:
             status = os.stat(path)  # before opening: a pipe would block
             if stat.S_ISDIR(status.st_mode):
-                raise ImageError(f"{path!r} is a folder, but an image file was expected.")
+                raise ImageError("is a folder, but an image file was expected", Kind.NOT_A_FILE, path)
             if not stat.S_ISREG(status.st_mode):
-                raise ImageError(f"{path!r} is a pipe or a device, but an image file was expected.")
+                raise ImageError("is a pipe or a device, but an image file was expected", Kind.NOT_A_FILE, path)
             if status.st_size == 0:
-                raise ImageError(f"{path!r} is empty (0 bytes).")
+                raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
             with open(path, "rb") as file:
                 return file.read()
         except ImageError:
             raise
         except FileNotFoundError as error:
-            raise ImageError(f"{path!r} does not exist.") from error
+            raise ImageError("does not exist", Kind.MISSING, path) from error
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            raise ImageError(f"{path!r} cannot be opened: {reason(error)}.") from error
+            raise ImageError(f"cannot be opened: {reason(error)}", Kind.UNREADABLE, path) from error
 
 
 @dataclass(frozen=True)
 class NoImage:
-    """A name for which there is no image, and why, as a sentence: a source that cannot be read."""
+    """A source that cannot be read: it stands for an image that is missing or lost.
+
+    Attributes:
+        name: As of any source.
+        reason: Why there is no image, as what follows the name in a sentence.
+        kind: Likewise, for code.
+        kept: What is kept beside its scores, of an image in a shard.
+    """
 
     name: str
-    problem: str
+    reason: str
+    kind: Kind = Kind.MISSING
+    kept: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> str:
+        """Name and reason, as the beginning of a sentence."""
+        return f"{self.name!r} {self.reason}"
 
     def read(self) -> bytes:
-        raise ImageError(self.problem)
+        raise ImageError(self.reason, self.kind, self.name)
 
 
 @dataclass
@@ -120,25 +134,26 @@ def sources_of(given: Any) -> Iterator[ImageSource]:
 
 
 def images_in(
-    folder: str | os.PathLike[str], unreadable: dict[str, str] | None = None, skipped: Counter[str] | None = None
+    folder: str | os.PathLike[str], unreadable: list[NoImage] | None = None, skipped: Counter[str] | None = None
 ) -> Iterator[str]:
     """The image files in a folder and its sub-folders, by suffix, sorted; hidden ones are skipped.
 
     Args:
         folder: The folder.
-        unreadable: Receives folders that cannot be read -> why, as a clause.
+        unreadable: Receives the folders that cannot be read.
         skipped: Counts, by suffix, the photos in formats that are not read.
 
     Raises:
-        ImageError: A folder cannot be read, and nobody asked which.
+        ImageError: A folder cannot be read, and ``unreadable`` is None.
     """
     suffixes, others = image_suffixes(), unreadable_suffixes()
 
     def note(error: OSError) -> None:
-        problem = f"the folder {error.filename!r} cannot be read: {reason(error)}"
+        found = NoImage(error.filename, f"is a folder that cannot be read: {reason(error)}", Kind.UNREADABLE)
         if unreadable is None:
-            raise ImageError(f"{problem}.") from error
-        unreadable[error.filename] = problem
+            found.read()
+        else:
+            unreadable.append(found)
 
     for parent, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -18,7 +18,9 @@ from ..errors import CLIPIQAError, counted, nearest
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
 from ..images.naming import few
-from ..scoring.any_scores import AnyScores, low_is_good, matching_names, read_any_scores
+from ..scoring.any_scores import AnyScores, matching_names, read_any_scores
+from ..scoring.directions import Direction, find_direction
+from ..scoring.scale import alike, differences
 from ..stats import Difference, holm, paired_differences
 from .results import at_best_by_signs
 
@@ -29,7 +31,6 @@ FILES = ("gate.json", "gate.xml", "rows.csv")
 FEWEST = 6
 """Rows: with less, even if all point one way, chance does that in more than 5 % of cases (2 / 2^5)."""
 
-_PINNED = ("metric", "backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision", "max_side", "max_pixels")
 _MADE_BY = "clipiqa gate"
 
 
@@ -43,7 +44,7 @@ class ColumnPair:
 
     Attributes:
         name: Of the column.
-        lower_better: Whether a low value is good.
+        direction: Whether a low or a high value is good, and how that is known.
         n: Rows that both runs have a score of.
         base: Mean of the first run.
         new: Mean of the second.
@@ -53,13 +54,18 @@ class ColumnPair:
     """
 
     name: str
-    lower_better: bool
+    direction: Direction
     n: int
     base: float
     new: float
     difference: Difference
     p_holm: float
     min_delta: float
+
+    @property
+    def lower_better(self) -> bool:
+        """Whether a low value is good."""
+        return self.direction.lower_better
 
     @property
     def verdict(self) -> str:
@@ -77,7 +83,7 @@ class ColumnPair:
         apart = self.difference
         return (
             f"{self.name}: {self.verdict}: {apart.value:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}], "
-            f"{self.base:.4f} to {self.new:.4f}, n = {self.n}, {'lower' if self.lower_better else 'higher'} is better"
+            f"{self.base:.4f} to {self.new:.4f}, n = {self.n}, {self.direction}"
         )
 
 
@@ -117,6 +123,7 @@ class Gate:
         questions = [
             {
                 "name": q.name, "verdict": q.verdict, "n": q.n, "better": "lower" if q.lower_better else "higher",
+                "known_by": q.direction.known_by, "because": q.direction.because,
                 "base": q.base, "new": q.new, "difference": q.difference.value, "low": _number(q.difference.low),
                 "high": _number(q.difference.high), "p": _number(q.difference.p), "p_holm": _number(q.p_holm),
                 "min_delta": q.min_delta, "worst": {str(k): v for k, v in self.worst(q.name).items()},
@@ -167,6 +174,7 @@ def gate(
     columns: Sequence[str] | None = None,
     key: str | None = None,
     lower_better: Iterable[str] | bool = (),
+    higher_better: Iterable[str] | bool = (),
     min_delta: float = 0.0,
     skip_missing: bool = False,
     bootstrap: int = 2000,
@@ -180,7 +188,9 @@ def gate(
         columns: What to compare; default every column of numbers that both have.
         key: The column by which rows belong together; default their paths below each run's common folder, without
             suffix.
-        lower_better: Columns of which a low value is good, or True for all; those that pyiqa knows need no mention.
+        lower_better: Columns of which a low value is good, or True for all. Files of ``clipiqa score`` say it, and of
+            other files' columns the names of pyiqa's and other common metrics; of an unknown name, high is good.
+        higher_better: Likewise, of which a high value is good.
         min_delta: A mean difference up to this is no change, in the column's units.
         skip_missing: Leave rows that only one run has, or has a score of, out, in place of an error.
         bootstrap: Resamples for the 95 % intervals.
@@ -190,8 +200,10 @@ def gate(
         The verdicts; ``passed`` is False where a mean is worse by more than ``min_delta`` and its interval excludes 0.
 
     Raises:
-        GateError: The runs share no rows, too few, or no columns, are of different metrics, or something is missing.
-        ScoresError: A file cannot be read.
+        GateError: The runs share no rows, too few, or no columns, or were scored in different ways; or something is
+            missing.
+        ScoresError: A file cannot be read, or is one of ours that has lost which way its scores point, or contradicts
+            ``lower_better`` or ``higher_better``.
     """
     if not min_delta >= 0 or math.isinf(min_delta):
         raise GateError(f"min_delta must be a number from 0 on, but is {min_delta!r}.")
@@ -199,8 +211,8 @@ def gate(
         raise GateError(f"bootstrap must be at least 1, as the verdict needs intervals, but is {bootstrap}.")
     runs = [read_any_scores(path, columns=columns, key=key, option="--key") for path in (base, new)]
     names = _shared_columns(runs, columns)
-    _check_same_metric(runs, names)
-    low_is_good = _directions(runs, names, lower_better)
+    _check_alike(runs, names)
+    directions = _directions(runs, names, lower_better, higher_better)
     keys = [list(map(str, run.frame.index)) for run in runs]
     if key is None:
         keys = matching_names(*keys)
@@ -225,7 +237,7 @@ def gate(
         found.append((name, len(rows), before.mean(), after.mean(), at_best_by_signs(apart, len(rows))))
     corrected = holm([apart.p for *_, apart in found])
     questions = tuple(
-        ColumnPair(name, low_is_good[name], n, float(was), float(now), apart, float(p), min_delta)
+        ColumnPair(name, directions[name], n, float(was), float(now), apart, float(p), min_delta)
         for (name, n, was, now, apart), p in zip(found, corrected, strict=True)
     )
     settings = {"bootstrap": str(bootstrap), "seed": str(seed), "min_delta": f"{min_delta:g}", "interval": "95 %"}
@@ -248,41 +260,31 @@ def _shared_columns(runs: Sequence[AnyScores], asked: Sequence[str] | None) -> l
     return shared
 
 
-def _check_same_metric(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
-    """Refuse scores of different metrics; of runs that do not say what they are, nothing is known."""
-    base, new = (run.provenance for run in runs)
-    for key in _PINNED:
-        if key in base and key in new and base[key] != new[key]:
-            was, now = (said[key][:12] if key.endswith("sha256") else said[key] for said in (base, new))
-            raise GateError(
-                f"the runs were scored by different metrics ({key.removesuffix('_sha256')} {was} and {now}): their "
-                "difference would be the metrics'; score both with the same one."
-            )
-    words = [_wording(run) for run in runs]
-    for name in names:
-        one, other = (found.get(name) for found in words)
-        if one and other and one != other:
-            raise GateError(f"{name!r} asked {one!r} in the one run and {other!r} in the other: score both alike.")
-
-
-def _wording(run: AnyScores) -> dict[str, str]:
-    """Column -> the texts that it asked, where they are told one by one."""
-    pairs = run.provenance.get("prompts", "").split("; ")
-    return dict(zip(run.columns, pairs, strict=True)) if len(pairs) == len(run.columns) else {}
-
-
-def _directions(runs: Sequence[AnyScores], names: Sequence[str], given: Iterable[str] | bool) -> dict[str, bool]:
-    given = (list(names) if given else []) if isinstance(given, bool) else list(given)
-    for name in given:
-        if name not in names:
-            raise GateError(f"lower_better names {name!r}, which is not compared: {nearest(name, names)}")
-    low = dict.fromkeys(names, False)
-    if all(run.ours for run in runs):
-        heads = [", low is good" in run.provenance.get("prompts", "") for run in runs]
-        low = dict.fromkeys(names, all(heads))
+def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
+    """Refuse scores that were made in different ways; of files that do not say how, nothing is known."""
+    base, new = runs
+    if all("scores" in run.provenance for run in runs):
+        found = differences(*(alike(run.provenance, names) for run in runs))
     else:
-        low = {name: low_is_good(name) for name in names}
-    return low | dict.fromkeys(given, True)
+        scales = [(name, *(run.scales.get(name) for run in runs)) for name in names]
+        found = [(f"scale of {name!r}", str(was), str(now)) for name, was, now in scales if was and now and was != now]
+    if found:
+        told = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
+        raise GateError(f"the runs were scored in different ways: {told}; score both alike.")
+
+
+def _directions(
+    runs: Sequence[AnyScores], names: Sequence[str], low: Iterable[str] | bool, high: Iterable[str] | bool
+) -> dict[str, Direction]:
+    given: dict[str, bool] = {}
+    for option, asked in (("lower_better", low), ("higher_better", high)):
+        for name in (names if asked else ()) if isinstance(asked, bool) else asked:
+            if name not in names:
+                raise GateError(f"{option} names {name!r}, which is not compared: {nearest(name, names)}")
+            if name in given:
+                raise GateError(f"lower_better and higher_better both name {name!r}: leave it out of one of them.")
+            given[name] = option == "lower_better"
+    return {name: find_direction(runs, name, given.get(name)) for name in names}
 
 
 def _paired(

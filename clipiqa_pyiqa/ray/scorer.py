@@ -11,6 +11,7 @@ from ..clip.device import find_device
 from ..errors import CLIPIQAError
 from ..images.reader import Damaged, check_limits
 from ..images.shards.members import Entry
+from ..images.sources import ImageSource, NoImage
 from ..prompts.pairs import Prompts, parse_columns
 from ..scoring.sharded.work import Item, Reading, Work
 
@@ -57,7 +58,7 @@ class Scorer:
         max_pixels: int | None = None,
         damaged: Damaged = "refuse",
     ) -> None:
-        check_limits(max_side, max_pixels)
+        check_limits(max_side, max_pixels, damaged)
         if not hasattr(metric, "encode_image") and not hasattr(metric, "net") and isinstance(metric, Callable):  # type: ignore[arg-type]
             metric = metric()
         net = getattr(metric, "net", metric)
@@ -100,9 +101,9 @@ class Scorer:
         return column
 
 
-def _entry(name: str, cell: Any) -> Entry:
+def _entry(name: str, cell: Any) -> ImageSource:
     if isinstance(cell, dict):
         cell = cell.get("bytes")
     if cell is None:
-        return Entry(name, None, problem=f"{name!r} is a row without an image.")
+        return NoImage(name, "is a row without an image")
     return Entry(name, bytes(cell))

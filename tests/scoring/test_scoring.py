@@ -123,7 +123,8 @@ class TestColumns:
         # the stand-in's pairs score 1, 1/2, 1/4, 1/8; the second column is the mean of two
         assert list(run)[-1].scores == pytest.approx((1, 3 / 8, 1 / 8), abs=1e-6)
         assert run.header.columns == ("quality", "two", "s")
-        assert run.header.provenance["aggregate"] == "two is the mean of 2 pairs"
+        asked = {name: len(record["questions"]) for name, record in run.header.provenance["scores"].items()}
+        assert asked == {"quality": 1, "two": 2, "s": 1}
 
     def test_questions_as_a_user_writes_them(self, make: Any) -> None:
         run = score_paths(Brightness(), make([SQUARE]), ["sharpness", "pyiqa", ("Crisp photo.", "Hazy photo.")])
@@ -152,7 +153,7 @@ class TestSources:
         for given in (tmp_path, str(tmp_path / "*.png"), [tmp_path / "0000.png", str(tmp_path / "000[12].png")]):
             assert [row.path for row in score_paths(Brightness(), given)] == paths
         (row,) = score_paths(Brightness(), str(tmp_path / "*.gif"))
-        assert row.error == f"nothing matches '{tmp_path}/*.gif'."
+        assert row.error == f"'{tmp_path}/*.gif' matches nothing."
 
     def test_whatever_has_a_name_and_bytes_is_a_source(self, make: Any) -> None:
         class Member:

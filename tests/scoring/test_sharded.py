@@ -81,7 +81,7 @@ class TestResults:
         done = score(f"{lake}/a/000.tar", tmp_path / "out")
         table = pandas.read_parquet(tmp_path / "out/000.parquet")
         assert list(table.error != "") == [False, True, True, True, True] and table.quality.notna().sum() == 1
-        assert done.counts.failures == {"no image": 1, "too small": 1, "path outside": 1, "empty": 1}
+        assert done.counts.failures == {"not an image": 1, "too small": 1, "path outside": 1, "empty": 1}
         assert done.sentences()[-1].startswith("2 skipped: .cr2, .nef; convert")
 
     def test_loose_files_parquet_and_shards_together(self, lake: Path, tmp_path: Path) -> None:
@@ -370,7 +370,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["none/{0..9}.tar", "--out", "out"], r"nothing matches 'none/\{0..9\}.tar': there is nothing to score"),
+            (["none/{0..9}.tar", "--out", "out"], r"'none/\{0..9\}.tar' matches nothing: there is nothing to score"),
             (["a.tar", "--keep", "x", "--out", "s.csv"], "are for results by shard: give --out a folder"),
             (["a.tar", "--actors", "2", "--out", "out"], "are Ray's: add --engine ray"),
             (["a.tar", "--part", "9/8", "--out", "out"], "--part is 9 of 8, but parts are numbered from 1 to 8"),

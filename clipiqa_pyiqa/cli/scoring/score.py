@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         raise CLIPIQAError(
             "--learned-prompts is a question of its own: leave out --prompts, --all-attributes and --template."
         )
-    check_limits(args.max_side, args.max_pixels)
+    check_limits(args.max_side, args.max_pixels, args.damaged)
     if not by_shard and (args.keep or args.embeddings or args.part or args.engine != "local"):
         raise CLIPIQAError(
             "--keep, --embeddings, --part and --engine ray are for results by shard: give --out a folder, DIR/."
