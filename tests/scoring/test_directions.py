@@ -12,6 +12,7 @@ import pytest
 
 from clipiqa_pyiqa.browsing import Photos, pick
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.methods import gate
 from clipiqa_pyiqa.methods.paired_runs import GateError
 from clipiqa_pyiqa.scoring.any_scores import ScoresError, read_any_scores
@@ -37,12 +38,13 @@ RUN = {
 
 
 def ours(path: Path, shift: float = 0.0, record: Any = HEAD, name: str = "boss", **run: Any) -> Path:
-    """A result file as ``clipiqa score`` writes it, of twenty photos."""
+    """A result file as ``clipiqa score`` writes it, of twenty photos and one that has no score."""
     provenance = {**RUN, **run, "scores": {name: record}}
     values = np.random.default_rng(0).uniform(0.3, 0.6, 20) + shift
     with open_results(Output(path, format_of(path), overwrite=True), Header((name,), provenance)) as writer:
         for number, value in enumerate(values):
             writer.write(Row(f"out/{number}.png", (float(value),), 64, 64, 64, 64, 1))
+        writer.write(Row("out/empty.png", kind=Kind.EMPTY, error="it is empty."))
     return path
 
 

@@ -15,10 +15,11 @@ import torch
 from PIL import Image
 from standin import Brightness
 
-from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, PromptError
-from clipiqa_pyiqa.images import batches
+from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, Kind, OptionError, PromptError
+from clipiqa_pyiqa.images import batches, read_image
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, PRESETS
-from clipiqa_pyiqa.scoring import read_results
+from clipiqa_pyiqa.ray import Scorer
+from clipiqa_pyiqa.scoring import read_results, score_sources
 from clipiqa_pyiqa.scoring import score as scoring
 from clipiqa_pyiqa.scoring.score import score_paths
 
@@ -111,6 +112,28 @@ class TestOrderAndBatches:
         next(rows)
         rows.close()
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("clipiqa-decode")]
+
+    @pytest.mark.parametrize("value", ["raise", "Keep", "", None, True, ["keep"]])
+    def test_damage_is_refused_or_kept_and_nothing_else(self, tmp_path: Path, value: Any) -> None:
+        pytest.importorskip("simplejpeg")
+        path = tmp_path / "hurt.jpg"
+        Image.effect_noise((200, 200), 90).convert("RGB").save(path, quality=95)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2 : len(content) // 2 + 400] = bytes(400)
+        path.write_bytes(content)
+        for call in (
+            lambda: read_image(path, damaged=value),
+            lambda: score_paths(Brightness(), path, damaged=value),
+            lambda: score_sources(Brightness(), path, out=tmp_path / "out", damaged=value),
+            lambda: Scorer(Brightness(), damaged=value),
+        ):
+            with pytest.raises(OptionError, match="damaged must be 'refuse' or 'keep'; got "):
+                call()
+        (row,) = score_paths(Brightness(), path)
+        assert row.kind is Kind.DAMAGED and "is a damaged JPEG with" in row.error
+        run = score_paths(Brightness(), path, damaged="keep")
+        (row,) = run
+        assert row.scores and run.header.provenance["damaged"] == "keep"
 
     def test_no_paths(self) -> None:
         assert list(score_paths(Brightness(), [])) == []
