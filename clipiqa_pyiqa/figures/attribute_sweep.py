@@ -226,7 +226,7 @@ def sweep(
     rows = dict(zip(names, record.rows(Header(tuple(columns), said), names, score), strict=True))
     failed: dict[str, str] = {}
     for name, row in rows.items():
-        if row.error:
+        if row.kind is not None:
             failed.setdefault(by_name[name].path, row.error)
     if len(failed) == len(files):
         raise ImageError(f"none of {counted(len(files), 'image')} could be scored: {failed[files[0]]}")

@@ -155,7 +155,8 @@ class TestResults:
         clipiqa(folder, "--out", tmp_path / "a.csv", "--max-side", "64", "--no-exif", "--max-pixels", "4000")
         said = read_results(tmp_path / "a.csv")[0].provenance
         assert set(said["versions"]) == {"pyiqa", "torch", "open_clip_torch", "pillow"} and said["damaged"] == "refuse"
-        assert (said["exif"], said["max_side"], said["max_pixels"], said["device"]) == ("ignored", "64", "4000", "cpu")
+        limits = (said["apply_exif"], said["max_side"], said["max_pixels"], said["device"])
+        assert limits == (False, 64, 4000, "cpu")
 
     def test_columns(self, clipiqa: Any, folder: Path, tmp_path: Path) -> None:
         asked = ["--prompts", "sharpness", "pyiqa", "Crisp photo.|Hazy photo.", "--prompts", "Bright/Dark"]

@@ -25,8 +25,6 @@ from clipiqa_pyiqa.figures.demonstration import ATTRIBUTES, PHOTOS, VERSIONS, de
 from clipiqa_pyiqa.files.hashes import hash_file
 from clipiqa_pyiqa.learning.feature_store import FeatureError, FeatureStore
 from clipiqa_pyiqa.prompts.files import save_prompt_file
-from clipiqa_pyiqa.scoring.result_files import Output, open_results
-from clipiqa_pyiqa.scoring.rows import Header, Row
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.selection import find_weights
 
@@ -135,21 +133,6 @@ def test_prompts_learned_on_the_first_edition_are_refused_in_one_sentence(tmp_pa
     save_prompt_file(metric.prompt_learner, path, metadata={"weights_sha256": FIRST})
     with pytest.raises(PromptError, match="learned on the first edition of mini, which do not fit the present one"):
         CLIPIQA("clipiqa+", backbone="mini", pretrained_model_path=path)
-
-
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_results_of_the_first_edition_are_not_resumed(
-    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / f"scores.{kind}"
-    said = {**CLIPIQA(backbone="mini").provenance(), "weights_sha256": FIRST}
-    with open_results(Output(path, kind, False, False), Header(("quality",), said)) as writer:
-        writer.write(Row("a.jpg", (0.5,), 8, 8))
-    before = path.read_bytes()
-    assert main(["score", str(PHOTOS), "--backbone", "mini", "--out", str(path), "--resume"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "cannot be resumed, as its scores were made with the first edition of mini: use --overwrite" in line
-    assert path.read_bytes() == before
 
 
 def test_features_of_the_first_edition_are_never_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

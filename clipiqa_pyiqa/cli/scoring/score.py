@@ -171,10 +171,10 @@ class _Progress:
                     with tqdm.external_write_mode():
                         if writer is not None:
                             writer.write(row)
-                        if row.error:
+                        if row.kind is not None:
                             tell("score", row.error)
-                    self.scored += not row.error
-                    self.failed += bool(row.error)
+                    self.scored += row.kind is None
+                    self.failed += row.kind is not None
                     bar.update()
         except KeyboardInterrupt as error:
             rest = "some" if self.total is None else self.total - self.scored - self.failed
