@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from .clip.gradient import clamped, general_path, per_image, untraceable
 from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError, shown
-from .head import margins, sigmoid
 from .metric import CLIPIQA
+from .prompts.antonym import margins, sigmoid
 from .prompts.pairs import Prompts
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from .any_scores import AnyScores, ScoresError
+from .score_files import AnyScores, ScoresError
 
 _ARROWS = {"↓": True, "⬇": True, "▼": True, "↑": False, "⬆": False, "▲": False}  # arrow -> whether low is good
 _COMMON = {

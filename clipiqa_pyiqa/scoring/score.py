@@ -19,10 +19,12 @@ from ..errors import ImageError, Kind
 from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import Damaged, ImageRecord, check_limits, read_image
-from ..images.shards import Shard, find_shards
-from ..images.sources import ImageSource, sources_of
+from ..images.source import ImageSource
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
+from ..sources.finding import find_shards
+from ..sources.inputs import sources_of
+from ..sources.members import Shard
 from .map_columns import scores_with_map, with_map_stats
 from .result_files import Named, Output, ResultWriter, open_results
 from .result_reading import format_of
@@ -94,7 +96,7 @@ def score_paths(
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
         paths: Files, folders (with their sub-folders), globs, tar shards, Parquet files and addresses in stores, one
-            or several, as for :func:`~clipiqa_pyiqa.images.shards.find_shards`; or other sources of images.
+            or several, as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or other sources of images.
         prompts: What to ask, one score column each: names, presets and pairs, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`. None asks what the metric was made to ask.
         device: Where to score; None is CUDA where there is one, else the CPU.

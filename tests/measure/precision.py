@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.images import image_suffixes, read_image
+from clipiqa_pyiqa.images.formats import image_suffixes
+from clipiqa_pyiqa.images.reader import read_image
 
 PAIRS = ["quality", "brightness", "noisiness", "sharpness"]
 

@@ -10,16 +10,15 @@ import numpy as np
 import pandas
 import pytest
 
-from clipiqa_pyiqa.browsing import Photos, pick
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.comparison.gating import GateError, gate
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.methods import gate
-from clipiqa_pyiqa.methods.paired_runs import GateError
-from clipiqa_pyiqa.scoring.any_scores import ScoresError, read_any_scores
+from clipiqa_pyiqa.ranking.picking import Photos, pick
 from clipiqa_pyiqa.scoring.directions import find_direction
 from clipiqa_pyiqa.scoring.result_files import Output, open_results
 from clipiqa_pyiqa.scoring.result_reading import format_of
 from clipiqa_pyiqa.scoring.rows import Header, Row
+from clipiqa_pyiqa.scoring.score_files import ScoresError, read_any_scores
 
 FITTED = {"sha256": "ab" * 32, "method": "ridge", "fit_on": "features", "rated_photos": 9, "interval": None}
 HEAD = {"range": [1.0, 5.0], "lower_better": True, "head": FITTED}

@@ -16,12 +16,14 @@ from PIL import Image
 from standin import Brightness
 
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, Kind, OptionError, PromptError
-from clipiqa_pyiqa.images import batches, read_image
+from clipiqa_pyiqa.images import batches
+from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, PRESETS
 from clipiqa_pyiqa.ray import Scorer
-from clipiqa_pyiqa.scoring import read_results, score_sources
 from clipiqa_pyiqa.scoring import score as scoring
+from clipiqa_pyiqa.scoring.result_reading import read_results
 from clipiqa_pyiqa.scoring.score import score_paths
+from clipiqa_pyiqa.scoring.shards.run import score_sources
 
 DATA = Path(__file__).parents[1] / "data"
 LANDSCAPE, PORTRAIT, SQUARE = (48, 32), (32, 48), (40, 40)
