@@ -279,8 +279,11 @@ def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
     if all("scores" in run.provenance for run in runs):
         found = differences(*(alike(run.provenance, names) for run in runs))
     else:
-        scales = [(name, *(run.scales.get(name) for run in runs)) for name in names]
-        found = [(f"scale of {name!r}", str(was), str(now)) for name, was, now in scales if was and now and was != now]
+        found = [
+            (f"the hash of all that {name!r} depends on", base.scales[name].made, new.scales[name].made)
+            for name in names
+            if name in base.scales and name in new.scales and base.scales[name] != new.scales[name]
+        ]
     if found:
         told = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
         raise GateError(f"the runs were scored in different ways: {told}; score both alike.")

@@ -35,7 +35,8 @@ def record_in_words(record: Mapping[str, Any]) -> str:
         said = f"{head['method']} head {head['sha256'][:8]} on {head['fit_on']}, fitted to {head['rated_photos']} "
         said += f"rated photos; scores from {low:g} to {high:g}{', low is good' if record['lower_better'] else ''}"
         return said if head["interval"] is None else f"{said}; intervals {head['interval']}"
-    asked = "; ".join("|".join(pair) for pair in record.get("questions", ()))
+    pairs = ["|".join(pair) for pair in record.get("questions", ())]
+    asked = pairs[0] if len(pairs) == 1 else f"mean of {', '.join(pairs)}" if pairs else ""
     if not (learned := record.get("learned")):
         return asked
     origin = "trained here" if learned["trained"] else "not trained"
@@ -45,14 +46,11 @@ def record_in_words(record: Mapping[str, Any]) -> str:
 
 
 def in_words(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """Return provenance as texts: ``scores`` become ``prompts`` and ``aggregate``."""
+    """Return provenance as texts: ``scores`` become ``prompts``."""
     said: dict[str, str] = {}
     for key, value in provenance.items():
         if key == "scores":
             said["prompts"] = "; ".join(dict.fromkeys(filter(None, map(record_in_words, value.values()))))
-            averaged = {name: len(r.get("questions", ())) for name, r in value.items() if not r.get("statistic")}
-            means = [f"{name} is the mean of {count} pairs" for name, count in averaged.items() if count > 1]
-            said["aggregate"] = "; ".join(means) or "none"
         elif isinstance(value, Mapping):
             said |= {name: str(each) for name, each in value.items()}
         else:

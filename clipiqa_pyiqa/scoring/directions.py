@@ -80,7 +80,7 @@ def find_direction(
             )
     if known:
         return Direction(*known)
-    return Direction(False, "assumed", f"assumed, as no metric of this name is known; if not, pass {options[0]}")
+    return Direction(False, "assumed", f"assumed, as its name is unknown; if not, pass {options[0]}")
 
 
 def _is_question(run: AnyScores, column: str) -> bool:
@@ -93,12 +93,12 @@ def _direction_of_name(column: str) -> tuple[bool, Literal["name"], str] | None:
     """What a column's name tells: an arrow, or a known metric in it, as in 'LPIPS (alex) ↓'."""
     for arrow, lower_better in _ARROWS.items():
         if arrow in column:
-            return lower_better, "name", f"as its {arrow} says"
+            return lower_better, "name", f"by its arrow, {arrow}"
     metrics, words = _known_metrics(), _words(column)
     for length in range(len(words), 0, -1):
         for first in range(len(words) - length + 1):
             if (name := "".join(words[first : first + length])) in metrics:
-                return metrics[name], "name", f"as of {name}"
+                return metrics[name], "name", f"by its name, {name}"
     return None
 
 

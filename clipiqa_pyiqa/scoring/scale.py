@@ -39,9 +39,6 @@ class Scale:
         """Whether a low score is good."""
         return self.best < self.worst
 
-    def __str__(self) -> str:
-        return f"{self.worst:g} to {self.best:g} ({self.made})"
-
 
 def scales_of(provenance: Mapping[str, Any]) -> dict[str, Scale]:
     """Return the scale of each score column that provenance names."""

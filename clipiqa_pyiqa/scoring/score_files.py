@@ -13,7 +13,7 @@ from ..datasets.csv_files import PATH_COLUMNS, find_column, read_rows
 from ..errors import CLIPIQAError, nearest
 from ..files.journal import is_journal
 from .result_reading import format_of, provenance_beside, read_results
-from .rows import _PARQUET_KEY, FIELDS, METRIC
+from .rows import _PARQUET_KEY, ENDS, FIELDS, METRIC
 from .scale import SCALE, Scale, read_scales, scales_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 _NO_SCORES = {*FIELDS, METRIC, "index", "id", "", "rank", "n", "split", "unnamed: 0"}
-_OF_OURS = {"scored_width", "scored_height", "exif_orientation", "converted"}  # columns that no other tool writes
+_OF_OURS = {"scored_width", "scored_height", "exif_orientation"}  # columns that no other tool writes
 
 
 class ScoresError(CLIPIQAError):
@@ -144,12 +144,18 @@ def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, str]]:
 
 
 def _has_provenance(path: Path, kind: str) -> bool:
-    """Whether it is a file of ``clipiqa score`` as it was written, or claims so and must be whole."""
+    """Whether it is a file of ``clipiqa score`` with its provenance, which must be as it was written."""
     if kind == "parquet":
         from pyarrow import parquet
 
         return _PARQUET_KEY in (parquet.read_schema(path).metadata or {})
-    return is_journal(path) or provenance_beside(path) is not None
+    if is_journal(path):
+        return True
+    with open(path, encoding="utf-8", errors="replace") as file:
+        first = file.readline().strip()
+    names = (*FIELDS, *ENDS)
+    unchanged = first.endswith(",".join(names)) if kind == "csv" else all(f'"{name}"' in first for name in names)
+    return unchanged and provenance_beside(path) is not None
 
 
 def _is_our_metric(cell: Any) -> bool:

@@ -153,7 +153,7 @@ class TestTable:
 
     def test_is_aligned_and_ends_with_the_mean(self) -> None:
         lines = self.text([ROWS[0], ROWS[2], ROWS[3]])
-        said = "prompts Good photo.|Bad photo.; Crisp photo.|Hazy, dim photo., aggregate none"
+        said = "prompts Good photo.|Bad photo.; Crisp photo.|Hazy, dim photo."
         assert lines[0] == f"# metric clipiqa, weights openai afeb0e10, max_side none, {said}"
         assert lines[1].split() == ["path", "quality", "Crisp", "photo.|Hazy,", "dim", "photo.", "size"]
         assert lines[2].split() == ["photos/a.jpg", "0.2500", "0.5000", "640×480"]
