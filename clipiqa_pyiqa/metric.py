@@ -21,7 +21,8 @@ from .prompts.antonym import antonym_scores, column_means
 from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import Context, PromptLearner
-from .prompts.pairs import Columns, PromptPair, Prompts, described, parse_prompts
+from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
+from .prompts.provenance import in_words, question_record
 from .version import __version__
 from .weights.selection import find_weights
 
@@ -400,34 +401,37 @@ class CLIPIQA(nn.Module):
         texts = [text for pair in pairs for text in (pair.positive, pair.negative)]
         return self.clip.encode_texts(texts, dtype).unflatten(0, (-1, 2))
 
-    def provenance(self) -> dict[str, str]:
-        """Which CLIP-IQA this is, for result files: everything that the score depends on, as strings."""
+    def provenance(self) -> dict[str, Any]:
+        """Return which CLIP-IQA this is, as JSON values: everything that the scores of a plain call depend on.
+
+        ``scores`` maps each of :attr:`columns` to its record; see :mod:`clipiqa_pyiqa.prompts.provenance`.
+        """
         weights = self.clip.weights
+        if self.head is not None:
+            scores = self.head.records(self.columns)
+        elif self.prompt_learner is not None:
+            scores = {self.columns[0]: self.prompt_learner.record()}
+        elif len(self.columns) == len(self._prompts):
+            scores = {name: question_record([pair]) for name, pair in zip(self.columns, self._prompts, strict=True)}
+        else:
+            scores = {self.columns[0]: question_record(self._prompts)}
         return {
             "metric": self.model_type,
             "version": __version__,
             "backbone": weights.backbone,
             "weights": weights.short,
             "weights_sha256": weights.sha256,
-            "quick_gelu": str(weights.quick_gelu).lower(),
+            "quick_gelu": weights.quick_gelu,
             "pos_embedding": self.pos_embedding,
-            "prompts": (
-                self.head.describe()
-                if self.head is not None
-                else described(self._prompts)
-                if self.prompt_learner is None
-                else self.prompt_learner.describe()
-            ),
-            "aggregate": str(self.aggregate).lower(),
             "precision": self.precision,
+            "scores": scores,
         }
 
     def extra_repr(self) -> str:
-        hidden = {"weights_sha256"}
-        said = ", ".join(f"{key}={value!r}" for key, value in self.provenance().items() if key not in hidden)
-        if self.prompt_learner is not None and ".." in said:
-            said += ', note="the second full stop is the official code\'s, which adds one to each prompt"'
-        return said
+        told = {**in_words(self.provenance()), "aggregate": str(self.aggregate).lower()}
+        if self.prompt_learner is not None and self.prompts[0].positive.endswith("."):
+            told["note"] = "the second full stop is the official code's, which adds one to each prompt"
+        return ", ".join(f"{key}={value!r}" for key, value in told.items() if key != "weights_sha256")
 
     def _question(
         self, prompts: Prompts | Columns, aggregate: Aggregate | Own = OWN

@@ -10,6 +10,7 @@ import numpy as np
 from .clip.device import find_device
 from .errors import CLIPIQAError
 from .images.reader import Damaged, check_limits
+from .images.source import ImageSource, NoImage
 from .prompts.pairs import Prompts, parse_columns
 from .scoring.shards.ray_engine import RayEngine
 from .scoring.shards.work import Item, Reading, Work
@@ -60,7 +61,7 @@ class Scorer:
         max_pixels: int | None = None,
         damaged: Damaged = "refuse",
     ) -> None:
-        check_limits(max_side, max_pixels)
+        check_limits(max_side, max_pixels, damaged)
         if not hasattr(metric, "encode_image") and not hasattr(metric, "net") and isinstance(metric, Callable):  # type: ignore[arg-type]
             metric = metric()
         net = getattr(metric, "net", metric)
@@ -103,9 +104,9 @@ class Scorer:
         return column
 
 
-def _entry(name: str, cell: Any) -> Entry:
+def _entry(name: str, cell: Any) -> ImageSource:
     if isinstance(cell, dict):
         cell = cell.get("bytes")
     if cell is None:
-        return Entry(name, None, problem=f"{name!r} is a row without an image.")
+        return NoImage(name, "is a row without an image")
     return Entry(name, bytes(cell))

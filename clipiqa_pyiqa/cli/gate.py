@@ -31,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what("--by", nargs="+", metavar="NAME", help="questions to compare (default: all that both have)")
     what("--key", metavar="COLUMN", help="column by which rows belong together (default: the paths)")
     what("--lower-better", nargs="*", metavar="NAME", help="a low value of these is good (no name: of all compared)")
+    what("--higher-better", nargs="*", metavar="NAME", help="a high value of these is good (no name: of all compared)")
     what("--min-delta", type=float, default=0.0, metavar="X", help="a mean difference up to this is no change (0)")
     what("--skip-missing", action="store_true", help="leave out rows that only one run has a score of")
     results = parser.add_argument_group("results").add_argument
@@ -45,9 +46,10 @@ def run(args: argparse.Namespace) -> int:
     from ..files.names import one_line
 
     names = ("key", "min_delta", "skip_missing")
-    low = True if args.lower_better == [] else args.lower_better or ()
     options = {name: getattr(args, name) for name in names}
-    found = gate(args.base, args.new, columns=args.by, lower_better=low, **options)
+    for name in ("lower_better", "higher_better"):
+        options[name] = getattr(args, name) == [] or getattr(args, name) or ()
+    found = gate(args.base, args.new, columns=args.by, **options)
     if args.out is not None:
         found.save(args.out, overwrite=args.overwrite)
     for question in found.questions:

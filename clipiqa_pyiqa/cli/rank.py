@@ -50,9 +50,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     table = parser.add_argument_group("a score file").add_argument
     table("--columns", nargs="+", metavar="NAME", help="columns of paths, and of scores (default: all numbers)")
     table("--root", type=Path, metavar="DIR", help="folder to which its names are relative (default: as they are)")
-    what = parser.add_argument_group("which photos").add_argument
+    which = parser.add_argument_group("which photos")
+    what, way = which.add_argument, which.add_mutually_exclusive_group().add_argument
     what("--by", metavar="NAME", help="question or column that orders them (default: the first)")
-    what("--lower-better", action="store_true", help="a low value of it is good")
+    way("--lower-better", action="store_true", help="a low value of it is good (default: as the file or its name says)")
+    way("--higher-better", action="store_true", help="a high value of it is good")
     what("--worst", type=positive, metavar="N", help="the N worst")
     what("--best", type=positive, metavar="N", help="the N best")
     what("--below", type=float, metavar="X", help="those worse than X")
@@ -97,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
     from ..ranking.picking import pick
 
     picked = pick(photos, worst=args.worst, best=args.best, below=args.below)
+    if not args.quiet:
+        tell("rank", f"{photos.by}: {photos.direction}")
     if args.only_paths:
         for name in picked.index:
             sys.stdout.flush()
@@ -111,16 +115,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _photos(args: argparse.Namespace) -> tuple[Photos, Ranking | None]:
     """Scores of the images, read, or made; then also as the experiment's result."""
-    from ..ranking.picking import Photos, default_column, known_lower_better
+    from ..ranking.picking import Photos, default_column
+    from ..scoring.scale import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
 
+    lower_better = True if args.lower_better else False if args.higher_better else None
     if len(args.paths) == 1 and is_score_file(args.paths[0]):
         if args.prompts:
             raise CLIPIQAError("--prompts asks about images, but a score file has its answers: --by names one of them.")
         path_column, *columns = args.columns or [None]
         scores = read_any_scores(args.paths[0], key=path_column, columns=columns or None)
-        by = default_column(scores, args.by)
-        photos = Photos(scores, by, args.lower_better or known_lower_better(scores, by), args.root)
+        photos = Photos(scores, default_column(scores, args.by), lower_better, args.root)
         return photos, None if args.out is None else _ranking(args, photos)
     for option in ("columns", "root"):
         if getattr(args, option) is not None:
@@ -128,8 +133,9 @@ def _photos(args: argparse.Namespace) -> tuple[Photos, Ranking | None]:
     from ..ranking.folder_ranking import rank
 
     ranking = experiment.made(args, rank, args.paths, experiment.prompts(args), count=args.count)
-    scores = AnyScores("", ranking.frame, ranking.provenance, ranking.failed)
-    return Photos(scores, default_column(scores, args.by), args.lower_better), ranking
+    scales = scales_of(ranking.provenance)
+    scores = AnyScores("", ranking.frame, ranking.provenance, ranking.failed, scales=scales, ours=True)
+    return Photos(scores, default_column(scores, args.by), lower_better), ranking
 
 
 def _ranking(args: argparse.Namespace, photos: Photos) -> Ranking:

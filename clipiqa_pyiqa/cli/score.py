@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         raise CLIPIQAError(
             "--learned-prompts is a question of its own: leave out --prompts, --all-attributes and --template."
         )
-    check_limits(args.max_side, args.max_pixels)
+    check_limits(args.max_side, args.max_pixels, args.damaged)
     if not by_shard and (args.keep or args.embeddings or args.part or args.engine != "local"):
         raise CLIPIQAError(
             "--keep, --embeddings, --part and --engine ray are for results by shard: give --out a folder, DIR/."
@@ -171,10 +171,10 @@ class _Progress:
                     with tqdm.external_write_mode():
                         if writer is not None:
                             writer.write(row)
-                        if row.error:
+                        if row.kind is not None:
                             tell("score", row.error)
-                    self.scored += not row.error
-                    self.failed += bool(row.error)
+                    self.scored += row.kind is None
+                    self.failed += row.kind is not None
                     bar.update()
         except KeyboardInterrupt as error:
             rest = "some" if self.total is None else self.total - self.scored - self.failed

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import CLIPIQAError, ImageError, shown
+from ..errors import CLIPIQAError, ImageError, Kind, shown
 from .gradient import is_traced
 
 _PIXELS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -44,7 +44,8 @@ def check_images(x: Any, finite: bool = True) -> None:
         found = "NaN or infinite pixels"
         if x[bad].isfinite().all():
             found = f"pixels beyond ±{_MOST:g}, where scores would overflow"
-        raise ImageError(f"image {bad} of the batch of {len(x)} has {found}: check where it comes from.")
+        said = f"image {bad} of the batch of {len(x)} has {found}: check where it comes from."
+        raise ImageError(said, Kind.NOT_FINITE)
 
 
 def _all_finite(x: Tensor) -> bool:

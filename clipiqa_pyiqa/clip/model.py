@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
-from ..errors import ImageError
+from ..errors import ImageError, Kind
 from ..weights.architecture import is_compact
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.selection import Weights, found_again
@@ -105,7 +105,8 @@ def check_size(x: Tensor, tower: ImageTower, pos_embedding: str) -> None:
     if min(x.shape[-2:]) < tower.min_side and pos_embedding != "fixed":
         raise ImageError(
             f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {tower.weights.backbone} needs at least "
-            f"{tower.min_side} px on each side: use a larger image."
+            f"{tower.min_side} px on each side: use a larger image.",
+            Kind.TOO_SMALL,
         )
 
 

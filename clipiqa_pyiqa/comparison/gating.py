@@ -17,7 +17,9 @@ from ..arguments import checked
 from ..errors import CLIPIQAError, counted, nearest
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
-from ..scoring.score_files import AnyScores, low_is_good, matching_names, read_any_scores
+from ..scoring.directions import Direction, find_direction
+from ..scoring.scale import alike, differences
+from ..scoring.score_files import AnyScores, matching_names, read_any_scores
 from ..sources.naming import few
 from ..stats.bootstrap import Difference, holm
 from ..stats.paired_means import FEW, FEWEST, mean_difference, sign_test
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 FILES = ("gate.json", "gate.xml", "rows.csv")
 
-_PINNED = ("metric", "backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision", "max_side", "max_pixels")
 _MADE_BY = "clipiqa gate"
 
 
@@ -42,7 +43,7 @@ class ColumnPair:
 
     Attributes:
         name: Of the column.
-        lower_better: Whether a low value is good.
+        direction: Whether a low or a high value is good, and how that is known.
         n: Rows with a finite score in both runs; the means and the interval are theirs.
         base: Mean of the first run; NaN where there are too few finite scores.
         new: Mean of the second, likewise.
@@ -56,7 +57,7 @@ class ColumnPair:
     """
 
     name: str
-    lower_better: bool
+    direction: Direction
     n: int
     base: float
     new: float
@@ -66,6 +67,11 @@ class ColumnPair:
     infinite_worse: int = 0
     infinite_better: int = 0
     p_holm: float = math.nan
+
+    @property
+    def lower_better(self) -> bool:
+        """Whether a low value is good."""
+        return self.direction.lower_better
 
     @property
     def verdict(self) -> str:
@@ -86,8 +92,7 @@ class ColumnPair:
     @property
     def line(self) -> str:
         """All of it in a line."""
-        apart, better = self.difference, "lower" if self.lower_better else "higher"
-        parts = [f"n = {self.n}", f"{better} is better"]
+        apart, parts = self.difference, [f"n = {self.n}", str(self.direction)]
         if not math.isnan(apart.value):
             mean = f"{apart.value:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}]"
             parts = [mean, f"{self.base:.4f} to {self.new:.4f}", *parts]
@@ -146,6 +151,7 @@ class Gate:
         questions = [
             {
                 "name": q.name, "verdict": q.verdict, "n": q.n, "better": "lower" if q.lower_better else "higher",
+                "known_by": q.direction.known_by, "because": q.direction.because,
                 "base": _number(q.base), "new": _number(q.new), "difference": _number(q.difference.value),
                 "low": _number(q.difference.low), "high": _number(q.difference.high), "p": _number(q.difference.p),
                 "p_holm": _number(q.p_holm), "min_delta": q.min_delta, "infinite_equal": q.infinite_equal,
@@ -199,6 +205,7 @@ def gate(
     columns: Sequence[str] | None = None,
     key: str | None = None,
     lower_better: Iterable[str] | bool = (),
+    higher_better: Iterable[str] | bool = (),
     min_delta: float = 0.0,
     skip_missing: bool = False,
 ) -> Gate:
@@ -210,7 +217,9 @@ def gate(
         columns: What to compare; default every column of numbers that both have.
         key: The column by which rows belong together; default their paths below each run's common folder, without
             suffix.
-        lower_better: Columns of which a low value is good, or True for all; those that pyiqa knows need no mention.
+        lower_better: Columns of which a low value is good, or True for all. Files of ``clipiqa score`` say it, and of
+            other files' columns the names of pyiqa's and other common metrics; of an unknown name, high is good.
+        higher_better: Likewise, of which a high value is good.
         min_delta: A mean difference up to this is no change, in the column's units.
         skip_missing: Leave rows that only one run has, or has a score of, out, in place of an error.
 
@@ -219,15 +228,17 @@ def gate(
         or where more rows with an infinite score in one run got worse than chance allows.
 
     Raises:
-        GateError: The runs share no rows, too few, or no columns, are of different metrics, or something is missing.
-        ScoresError: A file cannot be read.
+        GateError: The runs share no rows, too few, or no columns, or were scored in different ways; or something is
+            missing.
+        ScoresError: A file cannot be read, or is one of ours that has lost which way its scores point, or contradicts
+            ``lower_better`` or ``higher_better``.
     """
     if not min_delta >= 0 or math.isinf(min_delta):
         raise GateError(f"min_delta must be a number from 0 on, but is {min_delta!r}.")
     runs = [read_any_scores(path, columns=columns, key=key, option="--key") for path in (base, new)]
     names = _shared_columns(runs, columns)
-    _check_same_metric(runs, names)
-    low_is_good = _directions(runs, names, lower_better)
+    _check_alike(runs, names)
+    directions = _directions(runs, names, lower_better, higher_better)
     keys = [list(map(str, run.frame.index)) for run in runs]
     if key is None:
         keys = matching_names(*keys)
@@ -239,7 +250,7 @@ def gate(
                 f"{run.file!r} has two rows for {twice!r}: rows must be told apart by path or --key COLUMN."
             )
     paired, left_out = _paired(runs, frames, names, skip_missing)
-    found = [_column_pair(name, paired, low_is_good[name], min_delta) for name in names]
+    found = [_column_pair(name, paired, directions[name], min_delta) for name in names]
     corrected = holm([pair.difference.p for pair in found])
     questions = tuple(replace(pair, p_holm=float(p)) for pair, p in zip(found, corrected, strict=True))
     settings = {"min_delta": f"{min_delta:g}", "interval": "95 %"}
@@ -262,41 +273,34 @@ def _shared_columns(runs: Sequence[AnyScores], asked: Sequence[str] | None) -> l
     return shared
 
 
-def _check_same_metric(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
-    """Refuse scores of different metrics; of runs that do not say what they are, nothing is known."""
-    base, new = (run.provenance for run in runs)
-    for key in _PINNED:
-        if key in base and key in new and base[key] != new[key]:
-            was, now = (said[key][:12] if key.endswith("sha256") else said[key] for said in (base, new))
-            raise GateError(
-                f"the runs were scored by different metrics ({key.removesuffix('_sha256')} {was} and {now}): their "
-                "difference would be the metrics'; score both with the same one."
-            )
-    words = [_wording(run) for run in runs]
-    for name in names:
-        one, other = (found.get(name) for found in words)
-        if one and other and one != other:
-            raise GateError(f"{name!r} asked {one!r} in the one run and {other!r} in the other: score both alike.")
-
-
-def _wording(run: AnyScores) -> dict[str, str]:
-    """Column -> the texts that it asked, where they are told one by one."""
-    pairs = run.provenance.get("prompts", "").split("; ")
-    return dict(zip(run.columns, pairs, strict=True)) if len(pairs) == len(run.columns) else {}
-
-
-def _directions(runs: Sequence[AnyScores], names: Sequence[str], given: Iterable[str] | bool) -> dict[str, bool]:
-    given = (list(names) if given else []) if isinstance(given, bool) else list(given)
-    for name in given:
-        if name not in names:
-            raise GateError(f"lower_better names {name!r}, which is not compared: {nearest(name, names)}")
-    low = dict.fromkeys(names, False)
-    if all(run.ours for run in runs):
-        heads = [", low is good" in run.provenance.get("prompts", "") for run in runs]
-        low = dict.fromkeys(names, all(heads))
+def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
+    """Refuse scores that were made in different ways; of files that do not say how, nothing is known."""
+    base, new = runs
+    if all("scores" in run.provenance for run in runs):
+        found = differences(*(alike(run.provenance, names) for run in runs))
     else:
-        low = {name: low_is_good(name) for name in names}
-    return low | dict.fromkeys(given, True)
+        found = [
+            (f"the hash of all that {name!r} depends on", base.scales[name].made, new.scales[name].made)
+            for name in names
+            if name in base.scales and name in new.scales and base.scales[name] != new.scales[name]
+        ]
+    if found:
+        told = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
+        raise GateError(f"the runs were scored in different ways: {told}; score both alike.")
+
+
+def _directions(
+    runs: Sequence[AnyScores], names: Sequence[str], low: Iterable[str] | bool, high: Iterable[str] | bool
+) -> dict[str, Direction]:
+    given: dict[str, bool] = {}
+    for option, asked in (("lower_better", low), ("higher_better", high)):
+        for name in (names if asked else ()) if isinstance(asked, bool) else asked:
+            if name not in names:
+                raise GateError(f"{option} names {name!r}, which is not compared: {nearest(name, names)}")
+            if name in given:
+                raise GateError(f"lower_better and higher_better both name {name!r}: leave it out of one of them.")
+            given[name] = option == "lower_better"
+    return {name: find_direction(runs, name, given.get(name)) for name in names}
 
 
 def _paired(
@@ -331,7 +335,7 @@ def _paired(
     return pandas.DataFrame(paired, index=shared.rename("row")), left_out
 
 
-def _column_pair(name: str, paired: pandas.DataFrame, low_is_good: bool, min_delta: float) -> ColumnPair:
+def _column_pair(name: str, paired: pandas.DataFrame, direction: Direction, min_delta: float) -> ColumnPair:
     """Compare a column's finite scores, and count the infinite ones.
 
     Raises:
@@ -342,7 +346,7 @@ def _column_pair(name: str, paired: pandas.DataFrame, low_is_good: bool, min_del
     before, after = scores[finite].T
     was, now = scores[~finite].T
     rose, fell = int(np.sum(now > was)), int(np.sum(now < was))
-    worse, better = (rose, fell) if low_is_good else (fell, rose)
+    worse, better = (rose, fell) if direction.lower_better else (fell, rose)
     by_sign = sign_test(worse, better)
     infinite = {"infinite_equal": int(np.sum(now == was)), "infinite_worse": worse, "infinite_better": better}
     if len(before) >= FEWEST:
@@ -359,7 +363,7 @@ def _column_pair(name: str, paired: pandas.DataFrame, low_is_good: bool, min_del
             f"{name!r} has finite scores of {counted(len(before), 'row')} in both runs, but {FEWEST} or more are "
             "needed: of fewer, chance alone may turn every row one way."
         )
-    return ColumnPair(name, low_is_good, len(before), *means, apart, min_delta, **infinite)
+    return ColumnPair(name, direction, len(before), *means, apart, min_delta, **infinite)
 
 
 def _number(value: float) -> float | str | None:

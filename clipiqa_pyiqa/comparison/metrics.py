@@ -84,7 +84,7 @@ class BuiltMetric:
     spec: MetricSpec
     score: Callable[..., Any]
     net: CLIPIQA | None
-    provenance: Mapping[str, str]
+    provenance: Mapping[str, Any]
     published_as: str
 
     @property

@@ -47,7 +47,7 @@ class MetricResult:
     _: KW_ONLY
     lower_better: bool = False
     score_range: str = ""
-    provenance: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     seconds_per_image: float = math.nan
     error: str = ""
     published_as: str = ""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import counted
+from ..prompts.provenance import in_words
 from ..report.table import Cell, Table, number, signed
 from ..stats.bootstrap import Estimate
 from .differences import SIGNIFICANT
@@ -161,12 +162,13 @@ def provenances(comparison: Comparison) -> list[tuple[str, Mapping[str, str], li
     found: list[tuple[str, Mapping[str, str], list[str]]] = []
     for data in comparison.data_sets:
         for label, metric in data.metrics.items():
+            said = in_words(metric.provenance)
             for known, provenance, names in found:
-                if known == label and dict(provenance) == dict(metric.provenance):
+                if known == label and provenance == said:
                     names.append(data.name)
                     break
             else:
-                found.append((label, metric.provenance, [data.name]))
+                found.append((label, said, [data.name]))
     return found
 
 

@@ -18,6 +18,7 @@ from ..datasets.published_correlations import find_published
 from ..errors import CLIPIQAError
 from ..metric import CLIPIQA
 from ..prompts.files import PUBLISHED, LearnedType
+from ..prompts.provenance import record_in_words
 from ..weights.published import OPENAI, pyiqa_file, release
 from ..weights.selection import copies
 from .compare import Progress, compare
@@ -74,7 +75,7 @@ def check_files(names: Iterable[LearnedType] = PUBLISHED) -> Iterator[FileCheck]
         if words != WORDS:
             wrong.append(f"it was learned around {'|'.join(words)}, expected {'|'.join(WORDS)}")
         binding = weights.tag == OPENAI
-        said = "; ".join(wrong) or f"{learner.describe()}, on {weights.backbone}, {weights.short}"
+        said = "; ".join(wrong) or f"{record_in_words(learner.record())}, on {weights.backbone}, {weights.short}"
         yield FileCheck(name, "FAIL" if wrong else "ok" if binding else "differs", said)
 
 

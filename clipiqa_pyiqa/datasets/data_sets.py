@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 from torch import Tensor
 
 from ..arguments import check_path
-from ..errors import CLIPIQAError, ImageError, counted, nearest
+from ..errors import CLIPIQAError, ImageError, Kind, counted, nearest
 from ..files.names import printable
 from ..files.yaml import check_keys
 from ..images.memory import set_aside
@@ -291,12 +291,12 @@ def _pyiqa_pixels(dataset: Any, index: int) -> Tensor:
                 image = file.convert("RGB")
             return dataset.common_trans(dataset.paired_trans([image, image])[0])
     except FileNotFoundError as error:
-        raise ImageError(f"{path!r} does not exist.") from error
+        raise ImageError("does not exist", Kind.MISSING, path) from error
     except ImageError:
         raise
     except Exception as error:  # on damaged files PIL raises almost anything
         said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise ImageError(f"{path!r} is truncated or damaged: {said}.") from error
+        raise ImageError(f"is truncated or damaged: {said}", Kind.DAMAGED, path) from error
 
 
 def _subset(

@@ -78,7 +78,7 @@ class Sweep(ExperimentResult):
     frame: pandas.DataFrame
     questions: tuple[str, ...]
     failed: Mapping[str, str] = field(default_factory=dict)
-    provenance: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     limits: Mapping[str, Any] = field(default_factory=dict)
 
@@ -205,7 +205,7 @@ def sweep(
     by_name = {version.name: version for version in versions.values()}
     record = folder.record(len(by_name))
     metric = ready_metric(metric)
-    said = {**provenance(metric, columns, device, **limits), "noise_seed": str(seed)}
+    said = {**provenance(metric, columns, device, **limits), "noise_seed": seed}
 
     def score(todo: Collection[str]) -> Iterator[Row]:
         return rows_of_images(
@@ -226,7 +226,7 @@ def sweep(
     rows = dict(zip(names, record.rows(Header(tuple(columns), said), names, score), strict=True))
     failed: dict[str, str] = {}
     for name, row in rows.items():
-        if row.error:
+        if row.kind is not None:
             failed.setdefault(by_name[name].path, row.error)
     if len(failed) == len(files):
         raise ImageError(f"none of {counted(len(files), 'image')} could be scored: {failed[files[0]]}")

@@ -91,7 +91,7 @@ class ExperimentResult(ABC):
     """
 
     failed: Mapping[str, str]
-    provenance: Mapping[str, str]
+    provenance: Mapping[str, Any]
     intervals: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
     @abstractmethod

@@ -68,7 +68,7 @@ class PairScores(ExperimentResult):
     questions: tuple[str, ...]
     failed: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
-    provenance: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     only_low: tuple[str, ...] = ()
     only_high: tuple[str, ...] = ()
     count: int = 10
@@ -238,7 +238,7 @@ def join_pairs(
     scores: pandas.DataFrame,
     pairs: ImagePairs,
     failed: Mapping[str, str] | None = None,
-    provenance: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> PairScores:
     """Pairs of images that are scored already: ``scores`` has index ``path`` and a column per question."""
     import pandas

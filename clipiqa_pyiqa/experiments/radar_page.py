@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..prompts.provenance import in_words
 from ..report.html import render
 from ..report.plotting import COLOURS
 from .radar_drawing import charts_of, named, points, said_of
@@ -33,7 +34,7 @@ def radar_page(scores: Scores) -> str:
         charts=[_chart(scores, title, questions) for title, questions in charts_of(scores).items()],
         rows=[(question, scores.frame[question].tolist()) for question in scores.questions],
         failed=list(scores.failed.values()),
-        provenance=scores.provenance,
+        provenance=in_words(scores.provenance),
     )
 
 

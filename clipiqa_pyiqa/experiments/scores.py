@@ -37,7 +37,7 @@ class Scores:
 
     frame: pandas.DataFrame
     failed: Mapping[str, str]
-    provenance: Mapping[str, str]
+    provenance: Mapping[str, Any]
 
     @property
     def questions(self) -> list[str]:
@@ -126,9 +126,9 @@ def ready_metric(metric: Any) -> Any:
     return metric
 
 
-def exif_applied(provenance: Mapping[str, str]) -> bool:
+def exif_applied(provenance: Mapping[str, Any]) -> bool:
     """Whether files were turned upright for scoring, as pictures of them should be too."""
-    return provenance.get("exif") != "ignored"
+    return provenance.get("apply_exif") is not False
 
 
 def because(failed: Mapping[str, str] | None) -> str:

@@ -49,7 +49,7 @@ class Agreement(ExperimentResult):
 
     frame: pandas.DataFrame
     failed: Mapping[str, str] = field(default_factory=dict)
-    provenance: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     undecided: int = 0
     missing: tuple[str, ...] = ()
@@ -207,7 +207,7 @@ def compare_choices(
     scores: pandas.DataFrame,
     votes: Votes,
     failed: Mapping[str, str] | None = None,
-    provenance: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
     *,
     seed: int = 0,
 ) -> Agreement:

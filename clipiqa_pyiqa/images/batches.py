@@ -20,7 +20,7 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from ..errors import ImageError
+from ..errors import ImageError, Kind
 from .memory import Budget, Ticket
 
 BATCH_PIXELS = 8 * 1024 * 1024  # in one batch, unless a single image has more
@@ -191,13 +191,14 @@ class _Queue(Generic[Item, Picture, Result]):
         try:
             return list(self._work(items, pictures))
         except ImageError as error:
-            problem = ImageError(str(error))
+            problem = ImageError(error.reason, error.kind, error.name)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
             self._batch_pixels = min(self._batch_pixels, math.prod(pictures[0].shape[1:]) * len(pictures) // 2)
             problem = ImageError(
-                "it does not fit in memory: shrink it with max_side or max_pixels, or score on another device."
+                "it does not fit in memory: shrink it with max_side or max_pixels, or score on another device.",
+                Kind.OUT_OF_MEMORY,
             )
         # Out of the except block, whose error keeps the failed call's tensors alive.
         if torch.cuda.is_initialized():

@@ -17,7 +17,7 @@ from collections import deque
 from pathlib import Path
 from types import TracebackType
 
-from ..errors import ImageError, OptionError, shown
+from ..errors import ImageError, Kind, OptionError, shown
 
 DECODING = 9
 """Bytes a pixel takes while it is decoded: four in PIL, three as RGB, and a part of the picture on its way."""
@@ -178,9 +178,10 @@ def set_aside(name: str, width: int, height: int) -> None:
     size, limit = DECODING * width * height, memory_limit()
     if size > limit:
         raise ImageError(
-            f"{name!r} has {width}×{height} pixels, which take about {size / 1e9:.1f} GB to decode, and only "
+            f"has {width}×{height} pixels, which take about {size / 1e9:.1f} GB to decode, and only "
             f"{limit / 1e9:.1f} GB may be taken: allow more with --memory SIZE, {VARIABLE}=SIZE "
-            "or clipiqa_pyiqa.images.memory.limit_memory(SIZE)."
+            "or clipiqa_pyiqa.images.memory.limit_memory(SIZE)",
+            *(Kind.OUT_OF_MEMORY, name),
         )
     ticket = getattr(_own, "ticket", None)
     if ticket is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from ..errors import ImageError
+from ..errors import ImageError, Kind
 
 
 class ImageSource(Protocol):
@@ -32,30 +33,44 @@ class FileSource:
         try:
             status = os.stat(path)  # before opening: a pipe would block
             if stat.S_ISDIR(status.st_mode):
-                raise ImageError(f"{path!r} is a folder, but an image file was expected.")
+                raise ImageError("is a folder, but an image file was expected", Kind.NOT_A_FILE, path)
             if not stat.S_ISREG(status.st_mode):
-                raise ImageError(f"{path!r} is a pipe or a device, but an image file was expected.")
+                raise ImageError("is a pipe or a device, but an image file was expected", Kind.NOT_A_FILE, path)
             if status.st_size == 0:
-                raise ImageError(f"{path!r} is empty (0 bytes).")
+                raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
             with open(path, "rb") as file:
                 return file.read()
         except ImageError:
             raise
         except FileNotFoundError as error:
-            raise ImageError(f"{path!r} does not exist.") from error
+            raise ImageError("does not exist", Kind.MISSING, path) from error
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            raise ImageError(f"{path!r} cannot be opened: {reason(error)}.") from error
+            raise ImageError(f"cannot be opened: {reason(error)}", Kind.UNREADABLE, path) from error
 
 
 @dataclass(frozen=True)
 class NoImage:
-    """A name for which there is no image, and why, as a sentence: a source that cannot be read."""
+    """A source that cannot be read: it stands for an image that is missing or lost.
+
+    Attributes:
+        name: As of any source.
+        reason: Why there is no image, as what follows the name in a sentence.
+        kind: Likewise, for code.
+        kept: What is kept beside its scores, of an image in a shard.
+    """
 
     name: str
-    problem: str
+    reason: str
+    kind: Kind = Kind.MISSING
+    kept: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> str:
+        """Name and reason, as the beginning of a sentence."""
+        return f"{self.name!r} {self.reason}"
 
     def read(self) -> bytes:
-        raise ImageError(self.problem)
+        raise ImageError(self.reason, self.kind, self.name)
 
 
 def reason(error: BaseException) -> str:

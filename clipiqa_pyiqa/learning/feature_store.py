@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import CLIPIQAError, ImageError, counted
+from ..errors import CLIPIQAError, ImageError, Kind, counted
 from ..files.hashes import hash_file
 from ..images.batches import in_batches, prefetch
 from ..images.reader import read_image
@@ -253,7 +253,7 @@ class FeatureStore:
                     content = hash_file(Path(real))
                     new.append((real, stat.st_size, stat.st_mtime_ns, content))
             except OSError as error:
-                raise ImageError(f"{path!r} cannot be read: {error.strerror}.") from error
+                raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(path)) from error
             contents.append(content)
         with self._database() as database:
             database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", new)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Protocol
 import torch
 from torch import Tensor
 
-from ..errors import ImageError
+from ..errors import ImageError, Kind
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA
@@ -44,7 +44,8 @@ class View:
             side, down, right = self.crop
             height, width = pixels.shape[1:]
             if min(height, width) < side:
-                raise ImageError(f"{os.fspath(path)!r} is {width}×{height} px, too small for crops of {side} px.")
+                why = f"is {width}×{height} px, too small for crops of {side} px"
+                raise ImageError(why, Kind.TOO_SMALL, os.fspath(path))
             top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
             pixels = pixels[:, top : top + side, left : left + side]
         return pixels.flip(2) if self.flip else pixels
@@ -146,7 +147,9 @@ def encode_views(
 
 def refuse(key: Sequence[Any], pixels: Tensor | None, error: ImageError) -> NoReturn:
     """Raise what is wrong with an image; its key begins with its path."""
-    raise error if pixels is None else ImageError(f"{os.fspath(key[0])!r} cannot be encoded: {error}")
+    if pixels is None:
+        raise error
+    raise ImageError(f"cannot be encoded: {error.reason.rstrip('.')}", error.kind, os.fspath(key[0]))
 
 
 def whole_views(count: int) -> list[tuple[View, ...]]:

@@ -25,6 +25,7 @@ from ..errors import CLIPIQAError, PromptError, counted, shown
 from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
+from ..prompts.provenance import in_words
 from ..scoring.rows import csv_line
 from ..stats.bootstrap import check_bootstrap
 from ..stats.correlation import Estimate, plcc, srocc_of_many
@@ -178,7 +179,7 @@ def search_prompts(
         **{"data_set": table.name, "chosen_on": counted(findings.chosen_on, "image")},
         **{"held_out": f"{counted(findings.held_out, 'image')} ({split})"},
         **{"intervals": f"95 %, {bootstrap} resamples"},
-        **{key: value for key, value in metric.provenance().items() if key not in ("metric", "prompts", "aggregate")},
+        **in_words({key: value for key, value in metric.provenance().items() if key not in ("metric", "scores")}),
         **{"seed": seed, "ensemble_srocc_held_out": f"{best.value:.4f} [{best.low:.4f}, {best.high:.4f}]"},
     }
     read = () if isinstance(scores, ScoreTable) else (scores,)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import CLIPIQAError, ImageError
+from ..errors import CLIPIQAError, ImageError, Kind
 
 if TYPE_CHECKING:
     from ..metric import CLIPIQA
@@ -84,9 +84,9 @@ def window_map(
     stride = check_finer(1.0, window, stride)
     metric.check(x)
     if window > min(x.shape[2:]):
-        raise ImageError(
-            f"the window of {window} px is larger than the image of {x.shape[3]}×{x.shape[2]} px: use a smaller window."
-        )
+        size = f"{x.shape[3]}×{x.shape[2]} px"
+        said = f"the window of {window} px is larger than the image of {size}: use a smaller window."
+        raise ImageError(said, Kind.TOO_SMALL)
     aggregate = {} if isinstance(prompts, Columns) else {"aggregate": None}
     views = x.unfold(2, window, stride).unfold(3, window, stride)  # (N, 3, h, w, window, window), of x's memory
     n, _, h, w = views.shape[:4]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import math
@@ -18,7 +19,9 @@ from markupsafe import Markup
 from ..errors import counted
 from ..files.names import one_line, printable
 from ..files.writing import check_folder, write_text
-from ..scoring.rows import Header
+from ..prompts.provenance import in_short
+from ..scoring.directions import find_direction
+from ..scoring.score_files import ScoresError
 from .picking import Photos, PickError
 from .thumbnails import thumbnails
 
@@ -74,10 +77,19 @@ def _data(photos: Photos, names: list[str], links: list[str], paths: list[str], 
         if any(value is not None for value in values):
             extra[str(column)] = values
     return {
-        "by": photos.by, "lowerBetter": photos.lower_better, "names": list(map(printable, names)),
+        "by": photos.by, "lowIsGood": _low_is_good(photos), "names": list(map(printable, names)),
         "paths": [printable(os.path.abspath(path)) for path in paths], "links": links, "small": small,
         "scores": {name: [_plain(value) for value in frame[name]] for name in frame.columns}, "extra": extra,
     }  # fmt: skip
+
+
+def _low_is_good(photos: Photos) -> list[str]:
+    """The columns of which a low value is good, as far as that is known."""
+    found = {}
+    for name in photos.scores.columns:
+        with contextlib.suppress(ScoresError):
+            found[name] = find_direction([photos.scores], name)
+    return [name for name, direction in {**found, photos.by: photos.direction}.items() if direction.lower_better]
 
 
 def _plain(value: Any) -> Any:
@@ -109,7 +121,7 @@ def _render(data: dict[str, Any], photos: Photos) -> str:
     return _environment().get_template("browse.html.j2").render(
         mark=Markup(_MARK), style=Markup(style), script=Markup(script), digest=digests[0], data=Markup(said),
         title=f"{counted(len(data['names']), 'photo')} by {photos.by}", columns=photos.scores.columns, by=photos.by,
-        metric=Header((), provenance).metric if photos.scores.ours else Path(photos.scores.file).name,
+        metric=in_short(provenance) or Path(photos.scores.file).name, direction=photos.direction,
     )  # fmt: skip
 
 

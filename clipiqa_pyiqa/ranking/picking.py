@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CLIPIQAError, nearest
-from ..scoring.score_files import AnyScores, low_is_good
+from ..scoring.directions import Direction, find_direction
+from ..scoring.score_files import AnyScores
 
 if TYPE_CHECKING:
     import pandas
@@ -26,24 +27,32 @@ class Photos:
     Attributes:
         scores: What is known of them.
         by: The column that orders them.
-        lower_better: Whether a low value of it is good.
+        lower_better: Whether a low value of it is good; None is as the file says, or the column's name.
         root: Folder to which relative names are; None is the current one.
+        direction: Whether a low or a high value of it is good, and how that is known.
+
+    Raises:
+        PickError: There is no such column.
+        ScoresError: The file is one of ours that has lost which way its scores point, or contradicts ``lower_better``.
     """
 
     scores: AnyScores
     by: str
-    lower_better: bool = False
+    lower_better: bool | None = None
     root: Path | None = None
+    direction: Direction = field(init=False)
 
     def __post_init__(self) -> None:
         if self.by not in self.scores.columns:
             raise PickError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.columns)}")
+        direction = find_direction([self.scores], self.by, self.lower_better, operand="")
+        object.__setattr__(self, "direction", direction)
 
     @property
     def order(self) -> pandas.Series:
         """The scores of ``by`` from the worst to the best, without photos that have none."""
         found = self.scores.frame[self.by].dropna()
-        return found.sort_values(ascending=not self.lower_better, kind="stable")
+        return found.sort_values(ascending=not self.direction.lower_better, kind="stable")
 
     def path(self, name: str) -> str:
         """Where a photo lies."""
@@ -69,7 +78,7 @@ def pick(
         raise PickError("nothing is picked: say which with worst, best or below (--worst, --best, --below).")
     order = photos.order
     if below is not None:
-        order = order[order > below] if photos.lower_better else order[order < below]
+        order = order[order > below] if photos.direction.lower_better else order[order < below]
     if worst is None and best is None:
         return order
     rows: Sequence[int] = []
@@ -84,10 +93,3 @@ def pick(
 def default_column(scores: AnyScores, asked: str | None) -> str:
     """The column to order by: the one asked for, or the only one, or the first."""
     return scores.columns[0] if asked is None else asked
-
-
-def known_lower_better(scores: AnyScores, column: str) -> bool:
-    """Whether a low value of a column is known to be good: of a fitted head, or of a metric that pyiqa knows so."""
-    if scores.ours:
-        return ", low is good" in scores.provenance.get("prompts", "")
-    return low_is_good(column)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import json
 import os
-import runpy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..datasets.csv_files import PATH_COLUMNS, find_column, read_rows
 from ..errors import CLIPIQAError, nearest
 from ..files.journal import is_journal
-from .result_reading import format_of, read_results
-from .rows import FIELDS, METRIC
+from .result_reading import format_of, provenance_beside, read_results
+from .rows import _PARQUET_KEY, ENDS, FIELDS, METRIC
+from .scale import SCALE, Scale, read_scales, scales_of
 
 if TYPE_CHECKING:
     import pandas
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 _NO_SCORES = {*FIELDS, METRIC, "index", "id", "", "rank", "n", "split", "unnamed: 0"}
+_OF_OURS = {"scored_width", "scored_height", "exif_orientation"}  # columns that no other tool writes
 
 
 class ScoresError(CLIPIQAError):
@@ -41,38 +39,22 @@ class AnyScores:
         provenance: How the scores were made, if the file or what lies beside it says so.
         errors: Image -> why it has no scores, as far as the file says.
         other: The file's other columns, same index.
+        scales: Score column -> what its values mean, as far as a file of ours says it.
+        ours: Whether ``clipiqa score`` made the file, as far as can be told.
     """
 
     file: str
     frame: pandas.DataFrame
-    provenance: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     other: pandas.DataFrame | None = None
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+    ours: bool = False
 
     @property
     def columns(self) -> list[str]:
         """Names of the scores."""
         return list(self.frame.columns)
-
-    @property
-    def ours(self) -> bool:
-        """Whether ``clipiqa score`` made it, so that high is good, unless a fitted head says otherwise."""
-        return "backbone" in self.provenance
-
-
-def low_is_good(column: str) -> bool:
-    """Whether a column is called like a metric of pyiqa's of which low is good, such as ``'niqe'``."""
-    return bool(_pyiqas_metrics().get(column.strip().lower(), {}).get("lower_better"))
-
-
-@cache
-def _pyiqas_metrics() -> Mapping[str, Mapping[str, Any]]:
-    """pyiqa's list of its metrics, read without importing pyiqa, which takes seconds."""
-    package = importlib.util.find_spec("pyiqa")
-    for folder in (package.submodule_search_locations or ()) if package else ():
-        with contextlib.suppress(OSError, AttributeError):
-            return runpy.run_path(os.path.join(folder, "default_model_configs.py"))["DEFAULT_CONFIGS"]
-    return {}
 
 
 def is_score_file(path: str | os.PathLike[str]) -> bool:
@@ -91,7 +73,7 @@ def read_any_scores(
 
     Args:
         path: A CSV, JSON lines or Parquet file: one row per image.
-        columns: Which columns are scores; default every one that holds numbers only.
+        columns: Which columns are scores; default every one that holds numbers only, in a file of ours its scores.
         key: The column that names the images; default ``path``, ``image``, ``file`` or the like.
         option: How one says which, for messages.
 
@@ -107,10 +89,15 @@ def read_any_scores(
     import pandas
 
     whole = pandas.DataFrame(rows)
+    try:
+        scales = scales_of(provenance) or read_scales(whole.get(SCALE, ()))
+    except ValueError as error:
+        raise ScoresError(f"{str(path)!r} holds several runs ({error}): use the file of one.") from error
     name = find_column(path, list(whole.columns), key, PATH_COLUMNS, "path", say=ScoresError, option=option)
     names = pandas.Index(whole[name].map(str), name="path", dtype=object)
     if columns is None:
         numbers = [c for c in whole if c != name and str(c).lower().strip() not in _NO_SCORES and _is_number(whole[c])]
+        numbers = [c for c in numbers if c in scales] or numbers
     else:
         for column in columns:
             if column not in whole:
@@ -124,8 +111,10 @@ def read_any_scores(
     frame = pandas.DataFrame({str(c): pandas.to_numeric(whole[c], "coerce").to_numpy(float) for c in numbers}, names)
     errors = whole["error"].fillna("") if "error" in whole else []
     said = {n: str(error) for n, error in zip(names, errors, strict=False) if error}
-    other = whole.drop(columns=[name, *numbers]).set_axis(names)
-    return AnyScores(str(path), frame, provenance, said, other)
+    ours = bool(scales) or not _OF_OURS.isdisjoint(whole) or any(map(_is_our_metric, whole.get(METRIC, ())))
+    ends = [end for end in (SCALE, METRIC) if ours and end in whole]
+    other = whole.drop(columns=[name, *numbers, *ends]).set_axis(names)
+    return AnyScores(str(path), frame, provenance, said, other, scales, ours)
 
 
 def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, str]]:
@@ -133,7 +122,7 @@ def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, str]]:
         raise ScoresError(f"{str(path)!r} is no csv, jsonl or parquet file of scores, by its suffix.")
     kind = format_of(path)
     try:
-        if _is_ours(path, kind):
+        if _has_provenance(path, kind):
             header, found = read_results(path)
             return [row.as_dict(header.columns) for row in found], header.provenance
         if kind == "parquet":
@@ -154,17 +143,23 @@ def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, str]]:
         raise ScoresError(f"{str(path)!r} cannot be read as {kind}: {said}.") from error
 
 
-def _is_ours(path: Path, kind: str) -> bool:
-    """Whether it looks like a file of ``clipiqa score``, which then must be whole."""
+def _has_provenance(path: Path, kind: str) -> bool:
+    """Whether it is a file of ``clipiqa score`` with its provenance, which must be as it was written."""
     if kind == "parquet":
         from pyarrow import parquet
 
-        return b"clipiqa_pyiqa" in (parquet.read_schema(path).metadata or {})
+        return _PARQUET_KEY in (parquet.read_schema(path).metadata or {})
+    if is_journal(path):
+        return True
     with open(path, encoding="utf-8", errors="replace") as file:
         first = file.readline().strip()
-    if kind == "csv":
-        return first.startswith("path,") and first.endswith(",".join((*FIELDS, METRIC)))
-    return is_journal(path) or all(f'"{name}"' in first for name in (*FIELDS, METRIC))
+    names = (*FIELDS, *ENDS)
+    unchanged = first.endswith(",".join(names)) if kind == "csv" else all(f'"{name}"' in first for name in names)
+    return unchanged and provenance_beside(path) is not None
+
+
+def _is_our_metric(cell: Any) -> bool:
+    return isinstance(cell, str) and cell.startswith("clipiqa")
 
 
 def _is_number(values: pandas.Series) -> bool:

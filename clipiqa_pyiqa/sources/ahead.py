@@ -52,7 +52,8 @@ def images_of(shard: Shard) -> Iterator[ImageSource]:
     try:
         yield from read_ahead(shard)
     except ShardError as error:
-        yield NoImage(shard.name, str(error))
+        reason = error.reason if error.name == shard.name else f"cannot be read: {str(error).rstrip('.')}"
+        yield NoImage(shard.name, reason, error.kind)
 
 
 class _State:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ..errors import Kind
 from ..images.source import ImageSource, reason
 from .members import ShardError
 from .stores import opened
@@ -86,7 +87,8 @@ class EmbeddingsShard:
         except (ValueError, zipfile.BadZipFile, EOFError) as error:
             if isinstance(error, ShardError):
                 raise
-            raise ShardError(f"{self.name!r} is no file of features, or it is damaged: {reason(error)}.") from error
+            why = f"is no file of features, or it is damaged: {reason(error)}"
+            raise ShardError(why, Kind.DAMAGED_ARCHIVE, self.name) from error
 
     def _metadata(self) -> Iterator[dict[str, Any]]:
         """What is kept, row by row; nothing is opened before the first row is asked for."""

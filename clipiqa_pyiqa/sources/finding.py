@@ -8,11 +8,11 @@ import posixpath
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from ..errors import first_of
+from ..errors import Kind, first_of
 from ..images.formats import image_suffixes, unreadable_suffixes
 from ..images.source import FileSource, ImageSource, NoImage
 from . import embeddings, parquet, tar
@@ -138,7 +138,7 @@ class Finder:
             elif (name := os.fspath(item)) == "-":
                 names = _stdin_names(null_separated)
                 if not names:
-                    yield from self._nothing("-", "the list on standard input is empty")
+                    yield from self._nothing(NoImage("-", "is a list on standard input, which is empty", Kind.EMPTY))
                 for listed in names:
                     yield from self._named(listed, patterns=False)
             else:
@@ -162,18 +162,18 @@ class Finder:
                 yield from self._existing(prefix + match, match)
         if self._met == before:
             if path is not None and os.path.isdir(path):
-                problem = f"the folder {path!r} holds no image files"
+                found = NoImage(name, "is a folder without image files", Kind.EMPTY)
             elif path is None or glob.has_magic(path) or (patterns and has_braces(name)):
-                problem = f"nothing matches {path or name!r}"
+                found = NoImage(name, "matches nothing")
             else:
-                problem = f"{path!r} does not exist"
-            yield from self._nothing(name, problem)
+                found = NoImage(name, "does not exist")
+            yield from self._nothing(found)
 
-    def _nothing(self, name: str, problem: str) -> Iterator[Item]:
+    def _nothing(self, found: NoImage) -> Iterator[Item]:
         """Note why there is nothing to score in what was given."""
-        if name not in self.problems:
-            self.problems[name] = problem
-            yield NoImage(name, f"{problem}.")
+        if found.name not in self.problems:
+            self.problems[found.name] = found.problem
+            yield found
 
     def _existing(self, name: str, path: str) -> Iterator[Item]:
         """A file on disk, or the images in a folder, or else the shards in it."""
@@ -184,21 +184,21 @@ class Finder:
         if self._features:
             yield from self._feature_files([prefix + each for each in _files_below(path)])
             return
-        unreadable: dict[str, str] = {}
+        unreadable: list[NoImage] = []
         before = self._met
         for image in images_in(path, unreadable, self.skipped):
             yield from self._file(prefix + image)
-        for each, problem in unreadable.items():
-            yield from self._nothing(prefix + each, problem)
+        for folder in unreadable:
+            yield from self._nothing(replace(folder, name=prefix + folder.name))
         if self._met == before:
             for each in _shards_among([prefix + each for each in _files_below(path)]):
                 yield from self._file(each)
 
     def _remote(self, name: str, patterns: bool) -> Iterator[Item]:
         if patterns and has_braces(name):
-            there, problems = self._listed(list(expanded(name)), name)
-            for each, problem in problems.items():
-                yield from self._nothing(each, problem)
+            there, missing = self._listed(list(expanded(name)), name)
+            for found in missing:
+                yield from self._nothing(found)
             for each in there:
                 yield from self._named(each)
             return
@@ -212,7 +212,7 @@ class Finder:
             yield from self._file(name)  # asked for when its turn comes
             return
         if not answered(lambda: fs.exists(path), name):
-            yield from self._nothing(name, f"{name!r} does not exist")
+            yield from self._nothing(NoImage(name, "does not exist"))
             return
         if not answered(lambda: fs.isdir(path), name):
             yield from self._file(name)
@@ -229,11 +229,11 @@ class Finder:
         for each in images or _shards_among(files):
             yield from self._file(each)
 
-    def _listed(self, names: list[str], pattern: str) -> tuple[list[str], dict[str, str]]:
+    def _listed(self, names: list[str], pattern: str) -> tuple[list[str], list[NoImage]]:
         """Those of a pattern's names that exist, by one listing a folder, and what is to be said of the others."""
         fs, _ = store(names[0])
         if scheme(names[0]) in ("http", "https"):  # cannot be listed
-            return names, {}
+            return names, []
         there, listed = [], dict[str, set[str]]()
         for name in names:
             folder = fs._parent(fs._strip_protocol(name))
@@ -242,9 +242,9 @@ class Finder:
             if fs._strip_protocol(name) in listed[folder]:
                 there.append(name)
         if not there:
-            return [], {pattern: f"nothing matches {pattern!r}"}
+            return [], [NoImage(pattern, "matches nothing")]
         missing = set(names) - set(there)
-        return there, {name: f"{name!r} does not exist" for name in names if name in missing}
+        return there, [NoImage(name, "does not exist") for name in names if name in missing]
 
     def _feature_files(self, files: list[str]) -> Iterator[Item]:
         for shard in embeddings.pair(files, self._keep):

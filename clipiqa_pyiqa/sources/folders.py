@@ -6,31 +6,32 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-from ..errors import ImageError
+from ..errors import Kind
 from ..images.formats import image_suffixes, unreadable_suffixes
-from ..images.source import reason
+from ..images.source import NoImage, reason
 
 
 def images_in(
-    folder: str | os.PathLike[str], unreadable: dict[str, str] | None = None, skipped: Counter[str] | None = None
+    folder: str | os.PathLike[str], unreadable: list[NoImage] | None = None, skipped: Counter[str] | None = None
 ) -> Iterator[str]:
     """The image files in a folder and its sub-folders, by suffix, sorted; hidden ones are skipped.
 
     Args:
         folder: The folder.
-        unreadable: Receives folders that cannot be read -> why, as a clause.
+        unreadable: Receives the folders that cannot be read.
         skipped: Counts, by suffix, the photos in formats that are not read.
 
     Raises:
-        ImageError: A folder cannot be read, and nobody asked which.
+        ImageError: A folder cannot be read, and ``unreadable`` is None.
     """
     suffixes, others = image_suffixes(), unreadable_suffixes()
 
     def note(error: OSError) -> None:
-        problem = f"the folder {error.filename!r} cannot be read: {reason(error)}"
+        found = NoImage(error.filename, f"is a folder that cannot be read: {reason(error)}", Kind.UNREADABLE)
         if unreadable is None:
-            raise ImageError(f"{problem}.") from error
-        unreadable[error.filename] = problem
+            found.read()
+        else:
+            unreadable.append(found)
 
     for parent, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from ..errors import CLIPIQAError, ImageError
-from ..images.source import ImageSource, NoImage
+from ..errors import CLIPIQAError, ImageError, Kind
+from ..images.source import ImageSource
 
 LOOSE = 10_000  # files in a numbered shard of files
 MOST_BYTES = 1 << 30  # of one image or one sidecar, however much an archive claims
@@ -40,23 +40,18 @@ class Entry:
         name: ``SHARD::MEMBER``.
         data: The bytes.
         kept: Name -> value of what is kept beside the scores.
-        problem: Why there are no bytes, as a sentence.
     """
 
-    __slots__ = ("_data", "kept", "name", "problem", "size")
+    __slots__ = ("_data", "kept", "name", "size")
 
-    def __init__(
-        self, name: str, data: bytes | None, kept: Mapping[str, Any] | None = None, problem: str | None = None
-    ) -> None:
-        self.name, self._data, self.kept, self.problem = name, data, kept or {}, problem
-        self.size = len(data or b"")
+    def __init__(self, name: str, data: bytes, kept: Mapping[str, Any] | None = None) -> None:
+        self.name, self._data, self.kept = name, data, kept or {}
+        self.size = len(data)
 
     def read(self) -> bytes:
-        data, self._data = self._data, None  # whoever decodes them has them now
-        if self.problem is not None:
-            raise ImageError(self.problem)
+        data, self._data = self._data, b""  # whoever decodes them has them now
         if not data:
-            raise ImageError(f"{self.name!r} is empty (0 bytes).")
+            raise ImageError("is empty (0 bytes)", Kind.EMPTY, self.name)
         return data
 
 
@@ -80,8 +75,3 @@ class FilesShard:
 
     def entries(self) -> Iterator[ImageSource]:
         yield from self.sources
-
-
-def damaged(name: str, problem: str) -> NoImage:
-    """What stands for the part of a shard that is lost."""
-    return NoImage(name, problem)

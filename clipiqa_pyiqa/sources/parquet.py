@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import ImageError
-from ..images.source import ImageSource, reason
+from ..errors import ImageError, Kind
+from ..images.source import ImageSource, NoImage, reason
 from .members import Entry, ShardError
 from .stores import local_path, opened, scheme, source_at
 
@@ -46,7 +46,8 @@ class ParquetShard:
             with opened(self.name) as file:
                 yield from self._entries(file)
         except (ArrowException, OSError) as error:  # of a damaged page or header it says OSError
-            raise ShardError(f"{self.name!r} is no Parquet file, or it is damaged: {reason(error)}.") from error
+            why = f"is no Parquet file, or it is damaged: {reason(error)}"
+            raise ShardError(why, Kind.DAMAGED_ARCHIVE, self.name) from error
 
     def _entries(self, file: Any) -> Iterator[ImageSource]:
         from pyarrow import parquet
@@ -73,7 +74,7 @@ class ParquetShard:
         if isinstance(cell, str) and cell:
             return _Linked(name, beside(self.name, cell), kept)
         if cell is None or isinstance(cell, str):
-            return Entry(name, None, kept, f"{name!r} is a row without an image.")
+            return NoImage(name, "is a row without an image", kept=kept)
         return Entry(name, cell, kept)
 
 
@@ -87,7 +88,7 @@ class _Linked:
         try:
             return source_at(self.path).read()
         except ImageError as error:
-            raise ImageError(f"{self.name!r}: {error}") from error
+            raise ImageError(f"names {error.name!r}, which {error.reason}", error.kind, self.name) from error
 
 
 def image_column(name: str, schema: pyarrow.Schema, asked: str | None) -> str:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import IO, Any, TypeVar
 
-from ..errors import ImageError
+from ..errors import ImageError, Kind
 from ..images.source import FileSource, ImageSource, reason
 from .members import ShardError
 
@@ -54,16 +54,16 @@ def store(name: str) -> tuple[Any, str]:
     import fsspec
 
     kind = str(scheme(name))
+    if kind not in {*fsspec.available_protocols(), *fsspec.registry}:
+        why = "is in no store that is known: use a path, s3://, gs://, hf://, https:// or the like"
+        raise ShardError(why, Kind.UNREADABLE, name)
     try:
         return answered(lambda: fsspec.core.url_to_fs(name), name)
     except ShardError as error:
         if isinstance(error.__cause__, ImportError):
             package = _PACKAGES.get(kind, kind)
-            raise ShardError(f"{name!r} needs the package {package}, which is missing: pip install {package}") from None
-        if isinstance(error.__cause__, ValueError) and "rotocol" in str(error.__cause__):
-            raise ShardError(
-                f"{name!r} is in no store that is known: use a path, s3://, gs://, hf://, https:// or the like."
-            ) from None
+            why = f"needs the package {package}, which is missing: run `pip install {package}`"
+            raise ShardError(why, Kind.UNREADABLE, name) from None
         raise
 
 
@@ -94,8 +94,9 @@ def answered(ask: Callable[[], Answer], name: str) -> Answer:
 
 def stalled(name: str) -> ShardError:
     return ShardError(
-        f"{name!r} stalls: its store has sent nothing for {timeout():g} seconds; run again later, or give it more time "
-        "with CLIPIQA_STORE_TIMEOUT."
+        f"stalls: its store has sent nothing for {timeout():g} seconds; run again later, or give it more time with "
+        "CLIPIQA_STORE_TIMEOUT",
+        *(Kind.STALLED, name),
     )
 
 
@@ -106,8 +107,8 @@ def store_error(name: str, error: BaseException) -> ShardError:
     if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, ConnectionError | OSError):
         error = error.__cause__  # what fsspec's HTTP takes for a missing file
     if isinstance(error, FileNotFoundError):
-        return ShardError(f"{name!r} does not exist.")
-    return ShardError(f"{name!r} cannot be read: {reason(error)}.")
+        return ShardError("does not exist", Kind.MISSING, name)
+    return ShardError(f"cannot be read: {reason(error)}", Kind.UNREADABLE, name)
 
 
 @contextlib.contextmanager
@@ -144,9 +145,9 @@ class StoreSource:
         try:
             data = answered(whole, self.name)
         except ShardError as error:
-            raise ImageError(str(error)) from error
+            raise ImageError(error.reason, error.kind, error.name) from error
         if not data:
-            raise ImageError(f"{self.name!r} is empty (0 bytes).")
+            raise ImageError("is empty (0 bytes)", Kind.EMPTY, self.name)
         return data
 
 

@@ -14,13 +14,13 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any, ClassVar
 
-from ..errors import counted
+from ..errors import Kind, counted
 from ..images.formats import image_suffixes, unreadable_suffixes
-from ..images.source import ImageSource, reason
-from .members import MOST_BYTES, Entry, ShardError, damaged
+from ..images.source import ImageSource, NoImage, reason
+from .members import MOST_BYTES, Entry, ShardError
 from .stores import opened
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -47,16 +47,16 @@ class TarShard:
 
     def entries(self) -> Iterator[ImageSource]:
         key: str | None = None
-        images: list[tuple[str, bytes | None, str | None]] = []
+        images: list[tuple[str, bytes | NoImage]] = []
         sidecars: dict[str, bytes] = {}
         readable, unreadable = image_suffixes(), unreadable_suffixes()
         self.skipped.clear()
         try:
             for member in members(self.name):
-                if member.problem is not None:
+                if isinstance(member, NoImage):
                     yield from self._sample(key, images, sidecars)
                     key, images, sidecars = None, [], {}
-                    yield damaged(f"{self.name}::{member.name}" if member.name else self.name, member.problem)
+                    yield member
                     continue
                 if member.key != key:
                     yield from self._sample(key, images, sidecars)
@@ -65,43 +65,40 @@ class TarShard:
                 if stem.startswith("."):
                     continue
                 if suffix.lower() in readable:
-                    images.append((member.name, *member.image(self.name)))
+                    name = f"{self.name}::{member.name}"
+                    images.append((name, member.image(name)))
                 elif suffix.lower() in unreadable:
                     self.skipped[suffix.lower()] += 1
                 elif self.keep and member.info.isreg() and len(sidecars) < _SIDECARS:
                     sidecars[member.suffix] = member.read()
         except DAMAGE as error:
             yield from self._sample(key, images, sidecars)
-            yield damaged(
-                self.name,
-                f"{self.name!r} is truncated or damaged within {member.name!r} ({reason(error)}); what came before "
-                "was read.",
-            )
+            why = f"is truncated or damaged within {member.name!r} ({reason(error)}); what came before was read"
+            yield NoImage(self.name, why, Kind.DAMAGED_ARCHIVE)
             return
         yield from self._sample(key, images, sidecars)
 
     def _sample(
-        self, key: str | None, images: list[tuple[str, bytes | None, str | None]], sidecars: dict[str, bytes]
+        self, key: str | None, images: list[tuple[str, bytes | NoImage]], sidecars: dict[str, bytes]
     ) -> Iterator[ImageSource]:
         if not images:
             return
         kept = _kept(self.keep, str(key), sidecars)
-        for name, data, problem in images:
-            yield Entry(f"{self.name}::{name}", data, kept, problem)
+        for name, found in images:
+            yield replace(found, kept=kept) if isinstance(found, NoImage) else Entry(name, found, kept)
 
 
 class Member:
-    """A member of an archive while the archive is at it, or (``problem``) what is lost there."""
+    """A member of an archive while the archive is at it."""
 
-    def __init__(self, archive: tarfile.TarFile | None, info: tarfile.TarInfo, problem: str | None = None) -> None:
-        self._archive, self.info, self.name, self.problem = archive, info, info.name, problem
+    def __init__(self, archive: tarfile.TarFile, info: tarfile.TarInfo) -> None:
+        self._archive, self.info, self.name = archive, info, info.name
         folder, base = posixpath.split(self.name)
         stem, _, self.suffix = base.partition(".")
         self.key = posixpath.join(folder, stem)
 
     def read(self) -> bytes:
         """Its content. Raises ``tarfile.ReadError`` where the archive ends before."""
-        assert self._archive is not None
         file = self._archive.extractfile(self.info)
         data = b"" if file is None else file.read()
         if len(data) != self.info.size:
@@ -110,24 +107,20 @@ class Member:
 
     def stream(self) -> IO[bytes]:
         """Its content, to be read before the next member is asked for."""
-        assert self._archive is not None
         file = self._archive.extractfile(self.info)
         assert file is not None
         return file
 
-    def image(self, shard: str) -> tuple[bytes | None, str | None]:
-        """Its bytes, or why it is not read."""
-        name = f"{shard}::{self.name}"
+    def image(self, name: str) -> bytes | NoImage:
+        """Return its bytes, or why it is not read; ``name`` is what its row is called."""
         if is_outside(self.name):
-            return None, f"{name!r} is not scored: its name points outside of its archive."
+            return NoImage(name, "is not scored: its name points outside of its archive", Kind.OUTSIDE)
         if not self.info.isreg():
-            return None, f"{name!r} is a link or a device, but an image file was expected."
+            return NoImage(name, "is a link or a device, but an image file was expected", Kind.NOT_A_FILE)
         if self.info.size > MOST_BYTES:
-            return (
-                None,
-                f"{name!r} claims {self.info.size:,} bytes, more than the {MOST_BYTES:,} that an image may have.",
-            )
-        return self.read(), None
+            why = f"claims {self.info.size:,} bytes, more than the {MOST_BYTES:,} that an image may have"
+            return NoImage(name, why, Kind.TOO_LARGE)
+        return self.read()
 
 
 def is_outside(name: str) -> bool:
@@ -135,8 +128,8 @@ def is_outside(name: str) -> bool:
     return name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or name[1:3] == ":\\"
 
 
-def members(name: str) -> Iterator[Member]:
-    """The members of an archive in their order, without folders; what is damaged comes as a member with a problem.
+def members(name: str) -> Iterator[Member | NoImage]:
+    """Yield the members of an archive in their order, without folders; a ``NoImage`` stands for a damaged part.
 
     Raises:
         ShardError: It cannot be opened, or is no tar archive.
@@ -183,7 +176,8 @@ def _open(file: Any, notes: _Notes) -> tarfile.TarFile:
     try:
         return tarfile.open(fileobj=file, mode="r|*", tarinfo=Header, ignore_zeros=True, bufsize=_BLOCK)
     except DAMAGE as error:
-        raise ShardError(f"{notes.name!r} is no tar archive, or its beginning is damaged ({reason(error)}).") from error
+        why = f"is no tar archive, or its beginning is damaged ({reason(error)})"
+        raise ShardError(why, Kind.DAMAGED_ARCHIVE, notes.name) from error
 
 
 class _Notes:
@@ -195,24 +189,22 @@ class _Notes:
 
     def invalid(self, offset: int) -> None:
         if not self.count:
-            raise ShardError(f"{self.name!r} is no tar archive: it does not begin with a tar header.")
+            why = "is no tar archive: it does not begin with a tar header"
+            raise ShardError(why, Kind.DAMAGED_ARCHIVE, self.name)
         self.at_end = False
         if self._first is None:
             self._first = offset
 
-    def broken(self, until: int) -> Iterator[Member]:
+    def broken(self, until: int) -> Iterator[NoImage]:
         """What was passed over before a header that is whole, if anything was."""
         if self._first is not None:
             first, self._first = self._first, None
-            problem = (
-                f"{self.name!r} has a damaged header at byte {first}: what follows it up to byte {until} is lost, the "
-                "rest was read."
-            )
-            yield Member(None, tarfile.TarInfo(f"byte {first}"), problem)
+            why = f"is a damaged header: what follows it up to byte {until} is lost, the rest was read"
+            yield NoImage(f"{self.name}::byte {first}", why, Kind.DAMAGED_ARCHIVE)
 
-    def lost(self, what: str) -> Member:
-        problem = f"{self.name!r} {what}; what came before, {counted(self.count, 'member')}, was read."
-        return Member(None, tarfile.TarInfo(""), problem)
+    def lost(self, what: str) -> NoImage:
+        why = f"{what}; what came before, {counted(self.count, 'member')}, was read"
+        return NoImage(self.name, why, Kind.DAMAGED_ARCHIVE)
 
 
 def _kept(keep: Sequence[str], key: str, sidecars: dict[str, bytes]) -> dict[str, Any]:

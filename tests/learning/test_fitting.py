@@ -108,7 +108,9 @@ def test_from_scores_to_a_loaded_metric(method, fit_on, table, store, metric, tm
     assert agreement > result.cross_validation[method].srocc - 0.05  # it has seen these photos
     if method != "affine":
         assert agreement > 0.8
-    assert f"{method} head" in loaded.provenance()["prompts"] and loaded.state_dict() == {}
+    assert f"{method} head" in repr(loaded) and loaded.state_dict() == {}
+    (record,) = loaded.provenance()["scores"].values()
+    assert record["head"]["sha256"] == result.head.content_hash() and record["head"]["method"] == method
 
 
 def test_own_scale_and_direction_and_intervals(table, store, metric, tmp_path):
@@ -119,7 +121,9 @@ def test_own_scale_and_direction_and_intervals(table, store, metric, tmp_path):
     loaded = CLIPIQA("clipiqa+", pretrained_model_path=tmp_path / "head.safetensors", aggregate=None).eval()
     assert (loaded.score_range, loaded.lower_better) == ((0, 5), True)
     assert loaded.columns == ("head", "head_lower", "head_upper")
-    assert "scores from 0 to 5, low is good" in loaded.provenance()["prompts"]
+    records = loaded.provenance()["scores"]
+    assert tuple(records) == loaded.columns and "scores from 0 to 5, low is good" in repr(loaded)
+    assert all((record["range"], record["lower_better"]) == ([0, 5], True) for record in records.values())
     x = torch.stack([read_image(path).pixels for path in ours.paths[:4]]) / 255
     with torch.no_grad():
         scores, shares = loaded(x), share.head(loaded.encode_image(x))
@@ -205,7 +209,7 @@ def test_command(table, store, tmp_path, capsys):
     assert main([*score, "--out", str(tmp_path / "s.csv")]) == 0
     header, rows = read_results(tmp_path / "s.csv")
     assert header.columns == ("mine", "mine_lower", "mine_upper")
-    assert "scores from 1 to 5" in header.provenance["prompts"] and len(rows) == COUNT
+    assert header.provenance["scores"]["mine"]["range"] == [1, 5] and len(rows) == COUNT
     assert all(row.scores[1] <= row.scores[0] <= row.scores[2] for row in rows)
     assert loaded(rows[0].path).item() == pytest.approx(rows[0].scores[0], abs=1e-5)
     capsys.readouterr()

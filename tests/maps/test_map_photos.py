@@ -71,7 +71,8 @@ def test_numbers_are_those_of_the_metric(metric: CLIPIQA, photos: Path, maps: tu
     assert kept["size"].tolist() == [144, 256] and kept["path"] == str(photos / "half.png")
     said = json.loads(str(kept["provenance"]))
     assert said["backbone"] == "mini" and said["map"] == "places of 32 px, each the mean of 3×3"
-    assert said["prompts"] == "Sharp photo.|Blurry photo.; Crisp photo.|Hazy photo."
+    asked = [record["questions"] for record in said["scores"].values()]
+    assert asked == [[["Sharp photo.", "Blurry photo."]], [["Crisp photo.", "Hazy photo."]]]
     sharpness = found.maps[1].scores[0]
     assert sharpness[:, :3].max() < sharpness[:, 5:].min()  # the blurred half is told apart
     worst, tenth, share = found.maps[1].statistics[0]
@@ -164,7 +165,7 @@ def test_learned_prompts(compact: Path, photos: Path, tmp_path: Path) -> None:
     found = draw_maps(plus, photos / "half.png", None, device="cpu")
     (one,) = found.maps
     assert [question.name for question in one.questions] == ["clipiqa+"] and one.questions[0].low == "low"
-    assert "learned" in found.provenance["prompts"]
+    assert "learned" in found.provenance["scores"]["clipiqa+"]
 
 
 @pytest.fixture

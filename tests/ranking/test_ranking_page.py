@@ -138,6 +138,7 @@ class TestPage:
         page = write_browser(photos(folder), folder / "page")
         data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.S)[1])  # type: ignore[index]
         assert data["scores"]["MOS"] == VALUES and data["extra"] == {"camera": list("xyxyxy")}
+        assert data["lowIsGood"] == ["niqe"] and "MOS: higher is better (by its name, mos)." in page.read_text()
         assert data["links"][0] == "../photos/a/0.png" and data["links"][5] == "../photos/b/5%20%C3%BC.png"
         assert data["small"][4] == "" and all(data["small"][:4])
         small = folder / "page/thumbnails" / data["small"][0]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 from ...errors import counted, first_of
 from ...files.names import one_line
+from ...prompts.provenance import in_short, in_words
 from ...report.table import Cell, Table, console_table, latex_document, markdown, markdown_table, number
-from ...scoring.rows import Header
 from ...stats.paired_means import FEW, FEWEST
 from ..differences import SIGNIFICANT
 from ..summary import key_lines
@@ -60,10 +60,10 @@ def metrics_exactly(found: MethodTable) -> list[str]:
         provenance = column.metric.provenance
         if column.metric.error and set(provenance) <= {"metric"}:
             continue  # it could not be built
-        if "backbone" in provenance and "prompts" in provenance:
-            lines.append(f"{label} is the CLIP-IQA {Header((), provenance).metric}")
+        if "scores" in provenance:
+            lines.append(f"{label} is the CLIP-IQA {in_short(provenance)}")
         else:
-            lines.append(f"{label} is {', '.join(key_lines(provenance)) or 'not known any closer'}")
+            lines.append(f"{label} is {', '.join(key_lines(in_words(provenance))) or 'not known any closer'}")
     return lines
 
 

@@ -166,7 +166,7 @@ async function copy() {
 let timer;
 const soon = () => { clearTimeout(timer); timer = setTimeout(filter, 120); };
 const order = (up) => { ascending = up; $("order").textContent = column() ? (up ? "lowest first" : "highest first") : up ? "A to Z" : "Z to A"; };
-$("by").onchange = () => { $("low").value = $("high").value = ""; order(!(data.lowerBetter && column() === data.by)); filter(); };
+$("by").onchange = () => { $("low").value = $("high").value = ""; order(!data.lowIsGood.includes(column())); filter(); };
 $("order").onclick = () => { order(!ascending); filter(); };
 for (const id of ["low", "high", "name"]) $(id).oninput = soon;
 $("clear").onclick = () => { for (const id of ["low", "high", "name"]) $(id).value = ""; filter(); };
@@ -191,6 +191,6 @@ let waiting = false;
 $("grid").onscroll = () => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; draw(false); }); } };
 new ResizeObserver(() => draw(true)).observe($("grid"));
 dragging();
-order(!data.lowerBetter);
+order(!data.lowIsGood.includes(data.by));
 choose(-1, false);
 filter();

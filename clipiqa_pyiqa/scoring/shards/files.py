@@ -16,26 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...files.writing import replacing
-from ..rows import _NUMBERS, _PARQUET_KEY, FIELDS, METRIC, Header, Jsonl, ResultsError, Row
+from ..rows import _NUMBERS, _PARQUET_KEY, ENDS, FIELDS, Header, Jsonl, ResultsError, Row
 
 if TYPE_CHECKING:
     import pyarrow
 
 BINS = 1000  # of the histogram of each column
 _TOGETHER = 5000  # rows that become a table at once
-_KINDS = {  # words of a failure's sentence -> its kind
-    "does not exist": "missing", "is a row without an image": "missing", "is empty (0 bytes)": "empty",
-    "points outside": "path outside", "damaged header": "damaged archive", "members, was read": "damaged archive",
-    "what came before was read": "damaged archive", "is no tar archive": "damaged archive", "is too small": "too small",
-    "is not an image": "no image", "truncated": "damaged", "damaged": "damaged", "decompression bombs": "too large",
-    "memory": "out of memory", "not finite": "not finite", "what white is": "unclear scale",
-    "link or a device": "no file", "is a folder": "no file", "cannot be read": "unreadable", "stalls": "stalled",
-}  # fmt: skip
-
-
-def kind_of(error: str) -> str:
-    """The kind of a failure, in a word or two."""
-    return next((kind for words, kind in _KINDS.items() if words in error), "other")
 
 
 @dataclass(frozen=True)
@@ -45,7 +32,7 @@ class Counts:
     Attributes:
         images: Rows.
         failed: Rows with an error.
-        failures: Kind of failure -> rows.
+        failures: :class:`~clipiqa_pyiqa.errors.Kind` of failure -> rows.
         skipped: Suffix -> photos in formats that are not read; they have no rows.
         histograms: Column -> how many scores are in each of ``BINS`` equal parts of ``range``.
         range: The lowest and the highest score.
@@ -174,17 +161,17 @@ class ShardRows:
         self._errors: Counter[str] = Counter()
         self._histograms = {column: np.zeros(BINS, np.int64) for column in header.columns}
         self._digest = hashlib.sha256(json.dumps([header.columns, dict(header.provenance)]).encode())
-        self._metric = {METRIC: header.metric}
+        self._ends = header.ends
         self.count = 0
 
     def add(self, row: Row, kept: Mapping[str, Any]) -> None:
         """One more row, with what is kept beside its scores."""
         self.count += 1
         self._digest.update(self._layout.row(row).encode())
-        self._rows.append(row.as_dict(self._header.columns) | self._metric)
+        self._rows.append(row.as_dict(self._header.columns) | self._ends)
         self._kept.append(kept)
-        if row.error:
-            self._errors[kind_of(row.error)] += 1
+        if row.kind is not None:
+            self._errors[row.kind] += 1
         if len(self._rows) >= _TOGETHER:
             self._flush()
 
@@ -219,7 +206,7 @@ class ShardRows:
             return
         table = pyarrow.Table.from_pylist(self._rows, self._schema())
         names = list(dict.fromkeys(name for kept in self._kept for name in kept))
-        place = table.num_columns - 1  # before the metric
+        place = table.num_columns - len(ENDS)
         for name in names:
             values = _array([kept.get(name) for kept in self._kept])
             table, place = table.add_column(place, self._name(name), values), place + 1
@@ -232,7 +219,7 @@ class ShardRows:
         self._rows, self._kept = [], []
 
     def _name(self, kept: str) -> str:
-        taken = {"path", *self._header.columns, *FIELDS, METRIC}
+        taken = {"path", *self._header.columns, *FIELDS, *ENDS}
         return f"kept_{kept}" if kept in taken else kept
 
     def _schema(self) -> pyarrow.Schema:
@@ -240,7 +227,7 @@ class ShardRows:
 
         text = pyarrow.string()
         types = {"path": text, **dict.fromkeys(self._header.columns, pyarrow.float64())}
-        types |= {field: pyarrow.int32() if field in _NUMBERS else text for field in FIELDS} | {METRIC: text}
+        types |= {field: pyarrow.int32() if field in _NUMBERS else text for field in FIELDS} | dict.fromkeys(ENDS, text)
         return pyarrow.schema(types)
 
 
@@ -270,7 +257,7 @@ def common_schema(schemas: Sequence[pyarrow.Schema]) -> pyarrow.Schema:
                     kinds[column.name] = pyarrow.string()
             else:
                 kinds.setdefault(column.name, column.type)
-    order = [name for name in kinds if name != METRIC] + [name for name in kinds if name == METRIC]
+    order = [name for name in kinds if name not in ENDS] + [name for name in ENDS if name in kinds]
     return pyarrow.schema({name: kinds[name] for name in order})
 
 

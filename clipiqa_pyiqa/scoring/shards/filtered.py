@@ -203,7 +203,7 @@ def _with_content(shard: str, keys: set[str]) -> Iterator[tuple[Member, Any]]:
     """The members that are copied, each with its content as a stream."""
     try:
         for member in members(shard):
-            if member.problem is None and printable(member.key) in keys and not is_outside(member.name):
+            if isinstance(member, Member) and printable(member.key) in keys and not is_outside(member.name):
                 yield member, member.stream() if member.info.isreg() else None
     except (*DAMAGE, OSError) as error:
         raise store_error(shard, error) from error

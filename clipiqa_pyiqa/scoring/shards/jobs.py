@@ -18,7 +18,7 @@ from ...files.names import printable
 from ...files.writing import check_output, has_leftovers, remove_leftovers
 from ...sources.members import FilesShard, Shard
 from ...sources.patterns import result_names
-from ..rows import Header, ResultsError, Row
+from ..rows import Header, ResultsError, Row, header_changes
 from .files import Counts, ShardResult, ShardRows, read_shard_result
 
 _MACHINE = ("device",)  # of a header, what may differ between the machines that share the work
@@ -221,16 +221,10 @@ def finished(job: Job) -> ShardResult | None:
 
 def check_same(path: Path, before: Header, now: Header) -> None:
     """Raise unless two headers say the same of everything that scores depend on but the machine."""
-    old, new = ({**header.provenance, "columns": ", ".join(header.columns)} for header in (before, now))
-    differences = [
-        f"{key} was {old.get(key, 'not given')} and is now {new.get(key, 'not given')}"
-        for key in old | new
-        if old.get(key) != new.get(key) and key not in _MACHINE
-    ]
-    if differences:
+    if changes := header_changes(before, now, _MACHINE):
         raise ResultsError(
-            f"{str(path)!r} was made with another metric or another way: {'; '.join(differences)}; use the earlier "
-            "options, another --out, or --overwrite."
+            f"{str(path)!r} was made with another metric or another way: {changes}; use the earlier options, another "
+            "--out, or --overwrite."
         )
 
 

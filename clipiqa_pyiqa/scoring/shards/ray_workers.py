@@ -28,7 +28,7 @@ class End:
 
 
 def decoded(reading: Reading, shard: Shard) -> Iterator[Any]:
-    """A shard's blocks, each a list of names, kept columns, and pixels or a sentence; runs in a task."""
+    """A shard's blocks, each a list of names, kept columns, and pixels or an error; runs in a task."""
     problem: str | None = None
 
     def items() -> Iterator[Item]:
@@ -47,7 +47,7 @@ def decoded(reading: Reading, shard: Shard) -> Iterator[Any]:
             block = []
         number = item.block
         if isinstance(image, ImageError):
-            block.append((item.source.name, dict(item.kept), str(image)))
+            block.append((item.source.name, dict(item.kept), image))
         else:
             pixels = image.pixels.permute(1, 2, 0).numpy()  # as it lies in memory: not copied, not pickled
             block.append((item.source.name, dict(item.kept), (dataclasses.replace(image, pixels=None), pixels)))  # type: ignore[arg-type]
@@ -91,8 +91,8 @@ class Scoring:
         def images() -> Generator[tuple[Item, ImageRecord | ImageError], None, None]:
             for name, _, image in block:
                 item = Item(NoImage(name, ""))
-                if isinstance(image, str):
-                    yield item, ImageError(image)
+                if isinstance(image, ImageError):
+                    yield item, image
                 else:
                     record, pixels = image
                     yield item, dataclasses.replace(record, pixels=torch.from_numpy(pixels).permute(2, 0, 1))

@@ -86,7 +86,7 @@ def score_sources(
     limits: dict[str, Any] = {
         "apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged
     }  # fmt: skip
-    check_limits(max_side, max_pixels)
+    check_limits(max_side, max_pixels, damaged)
     share = part if isinstance(part, Part) else Part.parse(part)
     address = re.sub(r"^(\w\w+):/(?!/)", r"\1://", str(out))  # as a Path, s3://x is s3:/x
     address = re.sub(r"^(file|local)://(?!/)", r"\1:///", address)
@@ -109,10 +109,10 @@ def score_sources(
     said = provenance(net, columns, device, **limits)
     if embeddings:
         _check_features(found, net)
-        said |= {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed", "exif": "unknown"}
+        said |= {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed", "apply_exif": None}
     header = Header(net.columns if columns is None else tuple(columns), said)
     folder = check_folder(resolved(str(local_path(address))), [])
-    low, high = getattr(net, "score_range", (0.0, 1.0))
+    low, high = next(iter(said["scores"].values()))["range"]
     shards = found.shards()
     todo, done = plan(shards, folder, header, share, overwrite, (float(low), float(high)))
     for result in done:

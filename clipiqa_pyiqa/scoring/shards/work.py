@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ...errors import ImageError
+from ...errors import ImageError, Kind
 from ...images.batches import prefetch
 from ...images.reader import ImageRecord, read_image
 from ...images.source import ImageSource
@@ -181,5 +181,6 @@ def score_features(work: Work, jobs: Iterable[Job], report: Callable[[Job, Row |
 def _feature_row(name: str, values: Any) -> Row:
     scores = tuple(float(str(value)) for value in values)
     if not all(map(math.isfinite, scores)):
-        return Row(name, error=f"{name!r} cannot be scored: its features are zero or not finite.")
+        failure = ImageError("cannot be scored: its features are zero or not finite", Kind.NOT_FINITE, name)
+        return Row(name, kind=failure.kind, error=str(failure))
     return Row(name, scores)
