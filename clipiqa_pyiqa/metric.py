@@ -13,8 +13,9 @@ from .arguments import checked
 from .choices import OWN, POS_EMBEDDINGS, PRECISIONS, Aggregate, ModelType, Own, PosEmbedding, Precision, choice
 from .clip import compiled
 from .clip.compiled import is_compiled
+from .clip.device import is_slow_on_cpu
 from .clip.gradient import constant, per_image
-from .clip.inputs import check_features, check_images
+from .clip.inputs import OVERSHOOT, check_features, check_images
 from .clip.model import ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .head import antonym_scores, column_means
@@ -55,7 +56,8 @@ class CLIPIQA(nn.Module):
         aggregate: ``'mean'`` averages the pairs' scores, ``None`` keeps one column per pair, and adds the lower and the
             upper bound to the score of a fitted head that has them.
         template: re-words the pairs, such as ``'A photo of {}.'`` (Table 2).
-        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``: the dtype of the image tower's convolutions.
+        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``: the dtype of the image tower's convolutions. Where a CPU is
+            slower in it than in fp32, weights and pixels are rounded to it and computed in fp32.
         clip_weights: a checkpoint file, or an open_clip tag; default OpenAI's.
         quick_gelu: whether an unknown checkpoint file was trained with QuickGELU; known ones are known.
         pretrained_model_path: a file of learned prompts, or of a head of :func:`clipiqa_pyiqa.fit`, in place of the
@@ -214,8 +216,8 @@ class CLIPIQA(nn.Module):
         """Score images.
 
         Args:
-            x: ``(N, 3, H, W)``, RGB in [0, 1], or grey ``(N, 1, H, W)``; the range is not checked, since a loss
-                may leave it.
+            x: ``(N, 3, H, W)``, RGB in [0, 1], or grey ``(N, 1, H, W)``. Pixels may lie outside by 0.5, since a
+                network overshoots.
             prompts: other questions for this call; default the metric's own, or its learned prompts.
             aggregate: ``'mean'`` or ``None`` for this call; default the metric's own. Not with
                 :class:`~clipiqa_pyiqa.prompts.pairs.Columns`, which say themselves what is averaged.
@@ -225,7 +227,8 @@ class CLIPIQA(nn.Module):
             a column for each of ``Columns``.
 
         Raises:
-            ImageError: wrong shape or dtype, an empty batch, too small an image, NaN or infinity.
+            ImageError: wrong shape or dtype, an empty batch, too small an image, pixels far outside [0, 1], NaN or
+                infinity; where torch traces, compiles or exports, pixels are not looked at.
             PromptError: prompts that cannot be used.
         """
         pairs, sizes = self._question(prompts, aggregate)  # a bad question fails before the image is encoded
@@ -325,9 +328,12 @@ class CLIPIQA(nn.Module):
             return tower.encode_stages(x, self.pos_embedding)
         return tower(x, self.pos_embedding)
 
-    def check(self, x: Tensor, finite: bool = True) -> None:
-        """Raise :class:`ImageError` for images that cannot be scored; NaN and infinity may pass if not ``finite``."""
-        check_images(x, finite)
+    def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
+        """Raise :class:`ImageError` for images that cannot be scored, or whose pixels lie further outside [0, 1].
+
+        Without a limit, NaN and infinity pass too.
+        """
+        check_images(x, overshoot)
         if is_compiled():
             return
         check_size(x, self._image_tower(x), self.pos_embedding)
@@ -364,7 +370,10 @@ class CLIPIQA(nn.Module):
         return self.clip.encode_texts(texts, dtype).unflatten(0, (-1, 2))
 
     def provenance(self) -> dict[str, str]:
-        """Which CLIP-IQA this is, for result files: everything that the score depends on, as strings."""
+        """Which CLIP-IQA this is, for result files: everything that the score depends on, as strings.
+
+        ``cpu_arithmetic`` is there where scores on this machine's CPU are computed in another dtype than ``precision``.
+        """
         weights = self.clip.weights
         return {
             "metric": self.model_type,
@@ -383,6 +392,7 @@ class CLIPIQA(nn.Module):
             ),
             "aggregate": str(self.aggregate).lower(),
             "precision": self.precision,
+            **({"cpu_arithmetic": "fp32"} if is_slow_on_cpu(self.dtype) else {}),
         }
 
     def extra_repr(self) -> str:

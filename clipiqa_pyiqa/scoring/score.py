@@ -209,6 +209,8 @@ def provenance(
 ) -> dict[str, str]:
     """Everything a score depends on, for the header of the results."""
     metadata = getattr(metric, "net", metric).provenance()
+    if device.type != "cpu":
+        metadata.pop("cpu_arithmetic", None)
     if columns is not None:
         means = [f"{name} is the mean of {len(pairs)} pairs" for name, pairs in columns.items() if len(pairs) > 1]
         metadata = {**metadata, "prompts": described(columns.pairs), "aggregate": "; ".join(means) or "none"}
