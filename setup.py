@@ -72,7 +72,6 @@ setup(
     # "." by name: an editable installation is then a path, which mypy and pyright follow, and no import hook
     package_dir={"": "."},
     packages=find_packages(include=["clipiqa_pyiqa*"]),
-    py_modules=["clipiqa_pyiqa_plugin"],
     package_data={
         "clipiqa_pyiqa": [
             "py.typed",
@@ -80,11 +79,11 @@ setup(
             "data/photos/*",
             "report/report.*",
             "report/templates/*",
-            "figures/templates/*",
-            "comparison/report/templates/*",
+            "experiments/templates/*",
+            "comparison/templates/*",
             "maps/templates/*",
-            "methods/templates/*",
-            "browsing/templates/*",
+            "comparison/table/templates/*",
+            "ranking/templates/*",
         ]
     },
     python_requires=">=3.10",
@@ -130,7 +129,7 @@ setup(
     },
     entry_points={
         "console_scripts": ["clipiqa = clipiqa_pyiqa.cli:main"],
-        "pyiqa.archs": ["clipiqa = clipiqa_pyiqa_plugin:register"],
-        "pyiqa.losses": ["clipiqa = clipiqa_pyiqa_plugin:register_losses"],
+        "pyiqa.archs": ["clipiqa = clipiqa_pyiqa.plugin:register"],
+        "pyiqa.losses": ["clipiqa = clipiqa_pyiqa.plugin:register_losses"],
     },
 )

@@ -20,8 +20,8 @@ from .clip.gradient import clamped, general_path, per_image, untraceable
 from .clip.inputs import ANY_RANGE, OVERSHOOT
 from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError, shown
-from .head import margins, sigmoid
 from .metric import CLIPIQA
+from .prompts.antonym import margins, sigmoid
 from .prompts.pairs import Prompts
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from .arguments import checked
-from .choices import OWN, POS_EMBEDDINGS, PRECISIONS, Aggregate, ModelType, Own, PosEmbedding, Precision, choice
 from .clip import compiled
 from .clip.compiled import is_compiled
 from .clip.device import is_slow_on_cpu
@@ -18,8 +18,8 @@ from .clip.gradient import constant, per_image
 from .clip.inputs import OVERSHOOT, check_features, check_images
 from .clip.model import ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
-from .head import antonym_scores, column_means
-from .prompts.files import PUBLISHED, load_prompt_file, published_prompt_file
+from .prompts.antonym import antonym_scores, column_means
+from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import Context, PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, described, parse_prompts
@@ -28,6 +28,43 @@ from .weights.selection import find_weights
 
 if TYPE_CHECKING:
     import pandas
+
+ModelType = Literal["clipiqa"] | LearnedType
+Precision = Literal["fp32", "bf16", "fp16"]
+PosEmbedding = bool | Literal["none", "interpolate", "fixed"] | None
+
+PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+POS_EMBEDDINGS: dict[PosEmbedding, Literal["none", "interpolate", "fixed"]] = {
+    False: "none",
+    None: "none",
+    "none": "none",
+    True: "interpolate",
+    "interpolate": "interpolate",
+    "fixed": "fixed",
+}
+Aggregate = Literal["mean"] | None
+
+
+class Own(Enum):
+    """The default of ``aggregate`` in a call, where None is a value of its own: as the metric was created."""
+
+    OWN = "own"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+OWN = Own.OWN
+
+
+def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
+    """What a value stands for. Raises ``CLIPIQAError`` if it is none of the choices."""
+    try:
+        return choices[value]
+    except (KeyError, TypeError):
+        names = (each for each in choices if isinstance(each, str) or each is choices[each])  # no synonyms
+        known = ", ".join(map(repr, names))
+        raise CLIPIQAError(f"{option}={shown(value)} is not known: choose one of {known}.") from None
 
 
 class CLIPIQA(nn.Module):
@@ -288,14 +325,14 @@ class CLIPIQA(nn.Module):
         if self.pos_embedding == "fixed":
             raise CLIPIQAError(
                 "pos_embedding='fixed' sees the middle of the image at 224 px, so there is no map of the image: use "
-                "'none' or 'interpolate', or score windows of it (clipiqa_pyiqa.maps.window_map)."
+                "'none' or 'interpolate', or score windows of it (clipiqa_pyiqa.maps.finer.window_map)."
             )
 
     def score_map(self, x: Tensor, prompts: Prompts | Columns = None) -> Tensor:
         """Score each place of images: where they look good and where they do not.
 
         Neighbouring places see each other, and the score of the image is not the mean of its map. Smoothing, and the
-        size of the image: :func:`clipiqa_pyiqa.maps.quality_map`.
+        size of the image: :func:`clipiqa_pyiqa.maps.places.quality_map`.
 
         Args:
             x: ``(N, 3, H, W)``, as for :meth:`forward`.

@@ -119,7 +119,7 @@ class FrozenCLIP:
         self.number = next(_numbers)  # in this process
         _by_number[self.number] = self
         self._lock = threading.RLock()
-        self._towers: WeakValueDictionary[tuple[str, torch.device, torch.dtype, torch.dtype], Any] = WeakValueDictionary()
+        self._towers: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
         self._text_features: dict[tuple[str, torch.dtype], Tensor] = {}
         self._warned: set[str] = set()  # words
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..datasets.data_sets import DataSet
 from ..errors import ImageError
 from ..images.batches import in_batches, prefetch
-from .datasets import DataSet
 from .distributed import Processes
 from .score_store import UNREADABLE, ScoreStore, StoredScore
 from .scorers import Group, score_group
@@ -32,7 +32,7 @@ Progress = Callable[[str, int, int], object]
 
 @dataclass(frozen=True)
 class Options:
-    """How to work; see :func:`~clipiqa_pyiqa.comparison.run.compare`."""
+    """How to work; see :func:`~clipiqa_pyiqa.comparison.compare.compare`."""
 
     device: torch.device
     batch_size: int

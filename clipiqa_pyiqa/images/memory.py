@@ -180,7 +180,7 @@ def set_aside(name: str, width: int, height: int) -> None:
         raise ImageError(
             f"{name!r} has {width}×{height} pixels, which take about {size / 1e9:.1f} GB to decode, and only "
             f"{limit / 1e9:.1f} GB may be taken: allow more with --memory SIZE, {VARIABLE}=SIZE "
-            "or clipiqa_pyiqa.images.limit_memory(SIZE)."
+            "or clipiqa_pyiqa.images.memory.limit_memory(SIZE)."
         )
     ticket = getattr(_own, "ticket", None)
     if ticket is not None:

@@ -27,7 +27,7 @@ from ..errors import ImageError
 from .formats import readable_formats
 from .jpeg_damage import decode_jpeg
 from .memory import set_aside
-from .sources import FileSource, ImageSource, reason
+from .source import FileSource, ImageSource, reason
 
 MIN_SIDE = 32
 """Smallest height and width, in pixels, that the encoders take."""

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ..arguments import checked
 from ..clip.device import find_device
+from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, counted, nearest
 from ..metric import CLIPIQA
-from ..opinions.score_table import ScoreTable, find_score_table
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
 from ..stats.correlation import plcc, srocc
 from .closed_forms import FITS, Array, Data, Fitted

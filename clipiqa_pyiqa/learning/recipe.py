@@ -70,7 +70,7 @@ class TrainConfig:
     Attributes:
         name: of the run.
         seed: of shuffling, flips, crops, a random context, and the split where the data set has none.
-        data: arguments of :func:`clipiqa_pyiqa.opinions.score_table.read_score_table`.
+        data: arguments of :func:`clipiqa_pyiqa.datasets.score_table.read_score_table`.
         network: arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
         recipe: how to fit.
     """
@@ -260,7 +260,7 @@ def _section(options: Any, title: str, known: Iterable[str]) -> Mapping[str, Any
 
 
 def _score_table(data: Mapping[str, Any], title: str) -> dict[str, Any]:
-    """A data set of pyiqa's as arguments of :func:`~clipiqa_pyiqa.opinions.score_table.read_score_table`."""
+    """A data set of pyiqa's as arguments of :func:`~clipiqa_pyiqa.datasets.score_table.read_score_table`."""
     for key, kind, what in (
         ("meta_info_file", str, "the path of a CSV file"),
         ("dataroot_target", str, "the path of a folder"),

@@ -19,11 +19,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from ..datasets.score_table import ScoreTable
 from ..errors import CLIPIQAError, ConfigError, counted, nearest
 from ..files.locking import locked
 from ..files.writing import check_folder, check_output, replacing
 from ..metric import CLIPIQA
-from ..opinions.score_table import ScoreTable
 from ..prompts.files import save_prompt_file
 from ..weights.checkpoint import load_pickled
 from .recipe import Recipe, TrainConfig

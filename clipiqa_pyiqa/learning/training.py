@@ -11,10 +11,10 @@ import torch
 
 from ..arguments import checked
 from ..clip.device import find_device
+from ..datasets.csv_files import TableError
+from ..datasets.score_table import ScoreTable, find_score_table, read_score_table
 from ..errors import ConfigError, counted, nearest
 from ..metric import CLIPIQA
-from ..opinions.csv_files import TableError
-from ..opinions.score_table import ScoreTable, find_score_table, read_score_table
 from .feature_store import FeatureStore, Say
 from .recipe import RECIPES, TrainConfig, read_recipe, with_options
 from .trainer import BEST, Progress, Scores, Trainer, evaluate, prepare_folder, targets_of

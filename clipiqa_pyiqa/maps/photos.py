@@ -17,8 +17,9 @@ from ..clip.device import find_device
 from ..errors import CLIPIQAError, ImageError, first_of
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import ImageRecord, check_limits, read_image
-from ..images.sources import ImageSource, NoImage, sources_of
+from ..images.source import ImageSource, NoImage
 from ..prompts.pairs import PromptPair, Prompts, described, parse_columns
+from ..sources.inputs import sources_of
 from .finer import check_finer, enlarged, window_map
 from .places import layout, smoothed
 from .results import FORMATS, Format, MapFolder, PhotoMap, PhotoMaps, Question
@@ -62,7 +63,7 @@ def draw_maps(
         prompts: What to ask, a map each, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None asks what the
             metric was made to ask, such as learned prompts.
         template: Re-words the questions.
-        smooth, scale, window, stride: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
+        smooth, scale, window, stride: As for :func:`~clipiqa_pyiqa.maps.places.quality_map`.
         out: Folder for the pictures and numbers, each written as soon as it is known; by default none.
         format: Of the pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
         html: Also make one page of all maps, to be looked at in a browser: ``maps.html``.

@@ -118,7 +118,7 @@ def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float, offset
     Args:
         photo: of any size.
         scores: ``(h, w)`` in [0, 1].
-        step, offset: of the places in the photo, in pixels, as for :func:`~clipiqa_pyiqa.maps.upsampled`.
+        step, offset: of the places in the photo, in pixels, as for :func:`~clipiqa_pyiqa.maps.places.upsampled`.
     """
     grey = np.asarray(photo.convert("L"), float)[..., None] / 255
     maps = torch.from_numpy(np.asarray(scores, float))[None, None]

@@ -22,9 +22,9 @@ from ..errors import PromptError
 from ..files.writing import replacing
 from ..weights.checkpoint import first_bytes, load_pickled, open_checkpoint
 from ..weights.published import former_mini
+from ..weights.published_prompts import find_prompt_file
 from ..weights.torchscript import is_torchscript
 from .learned import STATE_KEYS, PromptLearner
-from .published import find_prompt_file
 
 
 class PublishedPrompts(NamedTuple):

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from ..clip.model import FrozenCLIP
 from ..errors import PromptError
-from ..files import replacing
-from ..head import sigmoid
+from ..files.writing import replacing
 from ..weights.checkpoint import first_bytes, open_checkpoint
+from .antonym import sigmoid
 from .files import content_sum
 from .pairs import PromptPair
 

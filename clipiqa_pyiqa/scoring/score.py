@@ -19,9 +19,11 @@ from ..errors import ImageError
 from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import Damaged, ImageRecord, check_limits, read_image
-from ..images.shards import Shard, find_shards
-from ..images.sources import ImageSource, sources_of
+from ..images.source import ImageSource
 from ..prompts.pairs import Columns, PromptPair, Prompts, described, parse_columns
+from ..sources.finding import find_shards
+from ..sources.inputs import sources_of
+from ..sources.members import Shard
 from .map_columns import described_map, scores_with_map, with_map_columns
 from .result_files import Named, Output, ResultWriter, open_results
 from .result_reading import format_of
@@ -93,7 +95,7 @@ def score_paths(
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
         paths: Files, folders (with their sub-folders), globs, tar shards, Parquet files and addresses in stores, one
-            or several, as for :func:`~clipiqa_pyiqa.images.shards.find_shards`; or other sources of images.
+            or several, as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or other sources of images.
         prompts: What to ask, one score column each: names, presets and pairs, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`. None asks what the metric was made to ask.
         device: Where to score; None is CUDA where there is one, else the CPU.

@@ -22,8 +22,7 @@ from weights_fakes import (
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import OutputError, WeightsError
-from clipiqa_pyiqa.prompts import published as published_prompts
-from clipiqa_pyiqa.weights import published
+from clipiqa_pyiqa.weights import published, published_prompts
 from clipiqa_pyiqa.weights.selection import BACKBONES, find_weights
 
 pytest_plugins = ["weights_fakes"]

@@ -21,7 +21,7 @@ def test_short_names(command: str) -> None:
         for long, short in SHORT.items():
             assert (long in action.option_strings) == (short in action.option_strings), action.option_strings
             seen += long in action.option_strings
-    assert seen or command in ("bench", "prompts")
+    assert seen or command == "prompts"
     has_config = any("-c" in action.option_strings for action in parser._actions)
     assert has_config or command in ("demo", "prompts")  # which have nothing worth keeping
 

@@ -19,7 +19,10 @@ from PIL import Image
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import ImageError
-from clipiqa_pyiqa.images import batches, limit_memory, memory, prefetch, read_image, reader
+from clipiqa_pyiqa.images import batches, memory, reader
+from clipiqa_pyiqa.images.batches import prefetch
+from clipiqa_pyiqa.images.memory import limit_memory
+from clipiqa_pyiqa.images.reader import read_image
 
 SIDE = 40
 NEED = memory.DECODING * SIDE * SIDE
@@ -169,7 +172,7 @@ COMMANDS = {
     "radar": ["radar", "low/0.png", *MINI],
     "pairs": ["pairs", "low", "high", *MINI],
     "compare": ["compare", "-m", "entropy", "-d", "low", "--bootstrap", "0"],
-    "table": ["table", "--methods", "a=low", "-m", "entropy", "--bootstrap", "0"],
+    "table": ["table", "--methods", "a=low", "-m", "entropy"],
     "train": ["train", "scores.csv", "--batch-size", "1", "--out", "run", "--features", "store", *MINI],
     "fit": ["fit", "scores.csv", "--method", "affine", "--out", "head.safetensors", "--features", "store", *MINI],
     "prompts search": ["prompts", "search", "scores.csv", "--features", "store", *MINI],

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, PromptError
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning import closed_forms, fitting
 from clipiqa_pyiqa.learning.fitting import FitError, fit
-from clipiqa_pyiqa.opinions.score_table import read_score_table
 from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
-from clipiqa_pyiqa.scoring import read_results
+from clipiqa_pyiqa.scoring.result_reading import read_results
 from clipiqa_pyiqa.stats.correlation import srocc
 
 COUNT = 36

@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, draw_maps
-from clipiqa_pyiqa.maps import map_statistics, quality_map, smoothed, upsampled, window_map
+from clipiqa_pyiqa.maps.finer import window_map
+from clipiqa_pyiqa.maps.places import map_statistics, quality_map, smoothed, upsampled
 from clipiqa_pyiqa.prompts.pairs import parse_columns
 
 PAIRS = ["sharpness", "noisiness"]

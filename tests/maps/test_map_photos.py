@@ -18,10 +18,11 @@ from PIL import Image
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, draw_maps
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.figures.demonstration import PHOTOS
-from clipiqa_pyiqa.images import read_image
-from clipiqa_pyiqa.maps import PhotoMaps, smoothed
+from clipiqa_pyiqa.experiments.demonstration import PHOTOS
+from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.maps.picture import overlay
+from clipiqa_pyiqa.maps.places import smoothed
+from clipiqa_pyiqa.maps.results import PhotoMaps
 from clipiqa_pyiqa.prompts.learned import PromptLearner
 
 QUESTIONS = ["sharpness", ("Crisp photo.", "Hazy photo.")]

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip import device
-from clipiqa_pyiqa.images import image_suffixes, read_image
+from clipiqa_pyiqa.images.formats import image_suffixes
+from clipiqa_pyiqa.images.reader import read_image
 
 PAIRS = ["quality", "brightness", "noisiness", "sharpness"]
 WAYS = {f"{precision}{way}": (precision, bool(way)) for precision in ("bf16", "fp16") for way in ("", " in fp32")}

@@ -18,8 +18,8 @@ from standin import Brightness
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, PromptError
 from clipiqa_pyiqa.images import batches
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, PRESETS
-from clipiqa_pyiqa.scoring import read_results
 from clipiqa_pyiqa.scoring import score as scoring
+from clipiqa_pyiqa.scoring.result_reading import read_results
 from clipiqa_pyiqa.scoring.score import score_paths
 
 DATA = Path(__file__).parents[1] / "data"

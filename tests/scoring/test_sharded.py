@@ -26,9 +26,9 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.locking import locked
-from clipiqa_pyiqa.scoring import read_results
-from clipiqa_pyiqa.scoring.sharded.jobs import Part
-from clipiqa_pyiqa.scoring.sharded.work import score_locally
+from clipiqa_pyiqa.scoring.result_reading import read_results
+from clipiqa_pyiqa.scoring.shards.jobs import Part
+from clipiqa_pyiqa.scoring.shards.work import score_locally
 
 LEVELS = {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}
 

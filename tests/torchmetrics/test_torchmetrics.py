@@ -15,10 +15,10 @@ from clipiqa_pyiqa import CLIPIQA
 
 torchmetrics = pytest.importorskip("torchmetrics")
 
+from clipiqa_pyiqa import torchmetrics as functional  # noqa: E402
 from clipiqa_pyiqa.torchmetrics import (  # noqa: E402
     CLIPImageQualityAssessment,
     clip_image_quality_assessment,
-    functional,
 )
 
 IMAGES = torch.rand(4, 3, 64, 80, generator=torch.Generator().manual_seed(3))

@@ -21,7 +21,7 @@ from scipy.stats import spearmanr
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import PromptError, WeightsError
-from clipiqa_pyiqa.figures.demonstration import ATTRIBUTES, PHOTOS, VERSIONS, demo_images, demo_scores
+from clipiqa_pyiqa.experiments.demonstration import ATTRIBUTES, PHOTOS, VERSIONS, demo_images, demo_scores
 from clipiqa_pyiqa.files.hashes import hash_file
 from clipiqa_pyiqa.learning.feature_store import FeatureError, FeatureStore
 from clipiqa_pyiqa.prompts.files import save_prompt_file

@@ -26,10 +26,9 @@ from weights_fakes import (
 )
 
 from clipiqa_pyiqa.errors import WeightsError
-from clipiqa_pyiqa.prompts import published as published_prompts
-from clipiqa_pyiqa.prompts.published import find_prompt_file
-from clipiqa_pyiqa.weights import hub, published
+from clipiqa_pyiqa.weights import hub, published, published_prompts
 from clipiqa_pyiqa.weights.download import innermost
+from clipiqa_pyiqa.weights.published_prompts import find_prompt_file
 from clipiqa_pyiqa.weights.selection import find_weights
 
 pytest_plugins = ["weights_fakes"]

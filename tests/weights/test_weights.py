@@ -30,11 +30,10 @@ from weights_fakes import (
 
 from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.files import hashes
-from clipiqa_pyiqa.prompts import published as published_prompts
-from clipiqa_pyiqa.prompts.published import find_prompt_file
-from clipiqa_pyiqa.weights import published, search
+from clipiqa_pyiqa.weights import published, published_prompts, search
 from clipiqa_pyiqa.weights.download import from_url
 from clipiqa_pyiqa.weights.hub import PINNED
+from clipiqa_pyiqa.weights.published_prompts import find_prompt_file
 from clipiqa_pyiqa.weights.selection import BACKBONES, find_weights
 
 pytest_plugins = ["weights_fakes"]

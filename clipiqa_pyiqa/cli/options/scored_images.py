@@ -12,7 +12,7 @@ from .model import add_decoding_options, positive
 from .wording import tell
 
 if TYPE_CHECKING:
-    from ...opinions.score_table import ScoreTable
+    from ...datasets.score_table import ScoreTable
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def asked_table(args: argparse.Namespace, data: Mapping[str, Any], seed: int, **more: Any) -> ScoreTable:
     """The table that the command line names, or else the one in ``data``, with what the command line says otherwise."""
-    from ...opinions.score_table import find_score_table, read_score_table
+    from ...datasets.score_table import find_score_table, read_score_table
 
     if args.columns is not None and len(args.columns) not in (2, 3):
         raise CLIPIQAError(f"--columns takes two or three names, but {len(args.columns)} came.")
