@@ -114,14 +114,14 @@ setup(
     extras_require={
         # setuptools: 70.1 is the first that builds wheels alone, 81 the last with the pkg_resources that openai's clip,
         # and so pyiqa's built-in CLIPIQA, needs.
-        "torchmetrics": ["torchmetrics>=1.0"],
+        "torchmetrics": ["torchmetrics>=1.4"],
         "ray": ["ray[data]>=2.60"],
         "heif": ["pillow-heif>=0.18"],
         "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],  # and torch>=2.9; onnxruntime checks the file
         "docs": ["sphinx>=8", "furo>=2024.8", "myst-parser>=4", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],
         "test": [
             *("pytest>=8", "pytest-xdist>=3.5", "hypothesis", "setuptools>=70.1,<82"),
-            *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),
+            *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.4"),
             *("moto[server]>=5", "s3fs>=2024.6.1"),  # an object store on the loopback
             *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "playwright>=1.45"),
             *("scikit-image", "PyWavelets"),  # the methods' table and its example

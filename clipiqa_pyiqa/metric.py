@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from .arguments import checked
 from .clip import compiled
 from .clip.compiled import is_compiled
+from .clip.device import is_slow_on_cpu
 from .clip.gradient import constant, per_image
-from .clip.inputs import check_features, check_images
+from .clip.inputs import OVERSHOOT, check_features, check_images
 from .clip.model import ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
 from .prompts.antonym import antonym_scores, column_means
@@ -93,7 +94,8 @@ class CLIPIQA(nn.Module):
         aggregate: ``'mean'`` averages the pairs' scores, ``None`` keeps one column per pair, and adds the lower and the
             upper bound to the score of a fitted head that has them.
         template: re-words the pairs, such as ``'A photo of {}.'`` (Table 2).
-        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``: the dtype of the image tower's convolutions.
+        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``: the dtype of the image tower's convolutions. Where a CPU is
+            slower in it than in fp32, weights and pixels are rounded to it and computed in fp32.
         clip_weights: a checkpoint file, or an open_clip tag; default OpenAI's.
         quick_gelu: whether an unknown checkpoint file was trained with QuickGELU; known ones are known.
         pretrained_model_path: a file of learned prompts, or of a head of :func:`clipiqa_pyiqa.fit`, in place of the
@@ -252,8 +254,8 @@ class CLIPIQA(nn.Module):
         """Score images.
 
         Args:
-            x: ``(N, 3, H, W)``, RGB in [0, 1], or grey ``(N, 1, H, W)``; the range is not checked, since a loss
-                may leave it.
+            x: ``(N, 3, H, W)``, RGB in [0, 1], or grey ``(N, 1, H, W)``. Pixels may lie outside by 0.5, since a
+                network overshoots.
             prompts: other questions for this call; default the metric's own, or its learned prompts.
             aggregate: ``'mean'`` or ``None`` for this call; default the metric's own. Not with
                 :class:`~clipiqa_pyiqa.prompts.pairs.Columns`, which say themselves what is averaged.
@@ -263,7 +265,8 @@ class CLIPIQA(nn.Module):
             a column for each of ``Columns``.
 
         Raises:
-            ImageError: wrong shape or dtype, an empty batch, too small an image, NaN or infinity.
+            ImageError: wrong shape or dtype, an empty batch, too small an image, pixels far outside [0, 1], NaN or
+                infinity; where torch traces, compiles or exports, pixels are not looked at.
             PromptError: prompts that cannot be used.
         """
         pairs, sizes = self._question(prompts, aggregate)  # a bad question fails before the image is encoded
@@ -363,9 +366,12 @@ class CLIPIQA(nn.Module):
             return tower.encode_stages(x, self.pos_embedding)
         return tower(x, self.pos_embedding)
 
-    def check(self, x: Tensor, finite: bool = True) -> None:
-        """Raise :class:`ImageError` for images that cannot be scored; NaN and infinity may pass if not ``finite``."""
-        check_images(x, finite)
+    def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
+        """Raise :class:`ImageError` for images that cannot be scored, or whose pixels lie further outside [0, 1].
+
+        Without a limit, NaN and infinity pass too.
+        """
+        check_images(x, overshoot)
         if is_compiled():
             return
         check_size(x, self._image_tower(x), self.pos_embedding)
@@ -405,6 +411,7 @@ class CLIPIQA(nn.Module):
         """Return which CLIP-IQA this is, as JSON values: everything that the scores of a plain call depend on.
 
         ``scores`` maps each of :attr:`columns` to its record; see :mod:`clipiqa_pyiqa.prompts.provenance`.
+        ``cpu_arithmetic`` is the dtype of a CPU's arithmetic, where that is another than ``precision``.
         """
         weights = self.clip.weights
         if self.head is not None:
@@ -424,6 +431,7 @@ class CLIPIQA(nn.Module):
             "quick_gelu": weights.quick_gelu,
             "pos_embedding": self.pos_embedding,
             "precision": self.precision,
+            **({"cpu_arithmetic": "fp32"} if is_slow_on_cpu(self.dtype) else {}),
             "scores": scores,
         }
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .arguments import checked
-from .clip.inputs import check_images
+from .clip.inputs import ANY_RANGE, check_images
 from .errors import ImageError, shown
 from .metric import CLIPIQA
 from .prompts.antonym import margins
@@ -57,14 +57,14 @@ class CLIPIQAReward:
             if len({image.shape for image in images}) == 1:
                 images = torch.stack(list(images))  # of one size, as generators make them: they share passes
         if isinstance(images, Tensor):
-            check_images(images, finite=False)
+            check_images(images, overshoot=None)
             batches: Sequence[Tensor] = images.split(self.batch_size)
         else:
             batches = [image[None] for image in images]
         return torch.cat([self._margins(batch) for batch in batches]) if len(batches) else torch.empty(0)
 
     def _margins(self, batch: Tensor) -> Tensor:
-        self.metric.check(batch)
+        self.metric.check(batch, ANY_RANGE)
         features = self.metric.encode_unchecked(batch.to(self.device or batch.device).clamp(0, 1))
         texts = self.metric.encode_prompts(dtype=features.dtype).to(features.device)
         return margins(features, texts, self.metric.clip.logit_scale).mean(dim=1).float().cpu()

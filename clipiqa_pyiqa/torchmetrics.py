@@ -155,11 +155,13 @@ class CLIPImageQualityAssessment(Metric):
 
     def update(self, images: Tensor) -> None:
         """Score images ``(N, 3, H, W)`` and keep the scores."""
-        self.scores.append(self.model(images / float(self.data_range), list(self.prompt_pairs), None))
+        scores = self.model(images / float(self.data_range), list(self.prompt_pairs), None)
+        # of one dimension, as torchmetrics' own empty tensor is for a process that has no images
+        self.scores.append(scores.flatten())
 
     def compute(self) -> Tensor | dict[str, Tensor]:
         """Every score since the last reset: ``(N,)``, or a dict of them by prompt."""
-        return by_prompt(dim_zero_cat(self.scores), self.prompt_names)
+        return by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.prompt_names))), self.prompt_names)
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
         """Figure and axes with a result, or several; by default those of :meth:`compute`."""

@@ -20,7 +20,7 @@ from ..errors import ImageError, Kind
 from ..weights.architecture import is_compact
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.selection import Weights, found_again
-from .device import missing_on_mps
+from .device import missing_on_mps, working_dtype
 from .efficientnet.layout import Layout
 from .efficientnet.tower import RESOLUTION, EfficientNet
 from .gradient import clamped, constant, groups, untraceable, untraced
@@ -121,7 +121,7 @@ class FrozenCLIP:
         self.number = next(_numbers)  # in this process
         _by_number[self.number] = self
         self._lock = threading.RLock()
-        self._towers: WeakValueDictionary[tuple[str, torch.device, torch.dtype], Any] = WeakValueDictionary()
+        self._towers: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
         self._text_features: dict[tuple[str, torch.dtype], Tensor] = {}
         self._warned: set[str] = set()  # words
 
@@ -216,11 +216,12 @@ class FrozenCLIP:
     @untraceable  # nothing in here gains from tracing, which would take long
     def _tower(self, kind: str, device: torch.device, dtype: torch.dtype) -> Any:
         with self._lock:
-            tower = self._towers.get((kind, device, dtype))
+            key = kind, device, dtype, working_dtype(dtype, device)
+            tower = self._towers.get(key)
             if tower is None:
                 with untraced():  # its tensors must serve autograd later on
                     tower = self._build_image(device, dtype) if kind == "image" else self._build_text(device, dtype)
-                self._towers[kind, device, dtype] = tower
+                self._towers[key] = tower
             return tower
 
     def _build_image(self, device: torch.device, dtype: torch.dtype) -> ImageTower:

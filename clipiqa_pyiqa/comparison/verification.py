@@ -233,7 +233,11 @@ def verify(
     images = found
     net: Any = metric if isinstance(metric, torch.nn.Module) else metric()
     binding = are_openai_rn50(net.clip.weights)
-    checks = check_scores(net, places=images or [Path.cwd()], binding=binding, device=device)
+
+    def score(x: Tensor, prompts: str) -> Tensor:
+        return net.score(net.encode_unchecked(x), prompts)  # torchmetrics' example has pixels from 0 to 255
+
+    checks = check_scores(score, places=images or [Path.cwd()], binding=binding, device=device)
     return Verification(tuple(checks), net.clip.weights, binding)
 
 

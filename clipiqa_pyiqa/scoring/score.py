@@ -215,6 +215,8 @@ def provenance(
     """Return everything that scores depend on, as JSON values, for the header of the results."""
     net = getattr(metric, "net", metric)
     said = net.provenance()
+    if device.type != "cpu":
+        said.pop("cpu_arithmetic", None)
     usual = {"range": getattr(net, "score_range", (0.0, 1.0)), "lower_better": getattr(net, "lower_better", False)}
     own = said.get("scores") or dict.fromkeys(net.columns, usual)
     return {

@@ -47,8 +47,11 @@ def at_hand(monkeypatch: pytest.MonkeyPatch):
         class Metric(torch.nn.Module):
             clip = SimpleNamespace(weights=weights)
 
-            def forward(self, x, prompts):
-                return standin(x, prompts)
+            def encode_unchecked(self, x):
+                return x
+
+            def score(self, features, prompts):
+                return standin(features, prompts)
 
         monkeypatch.setattr(metric, "CLIPIQA", lambda **_: Metric())
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..device import rounded
 from ..frozen import idle_dilation, keep_positive, pack_signs
 from ..strips import RowMap
 from .rows import RowQueue, Strips
@@ -35,10 +36,10 @@ class Pointwise:
 
     def __init__(self, weight: Tensor, bias: Tensor, device: torch.device, dtype: torch.dtype):
         self.weight, self.turned = (
-            part.to(device, dtype).contiguous(memory_format=torch.channels_last)
+            rounded(part, dtype, device).contiguous(memory_format=torch.channels_last)
             for part in (weight, weight.transpose(0, 1))
         )
-        self.bias = bias.to(device, dtype)
+        self.bias = rounded(bias, dtype, device)
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias, dilation=idle_dilation(x, self.weight))
@@ -63,7 +64,7 @@ class Spatial:
         self.kernel, self.stride = weight.shape[-1], stride
         self.before = (self.kernel - stride) // 2
         self.groups = weight.shape[0] if weight.shape[1] == 1 else 1
-        self.weight, self.bias = weight.to(device, dtype), bias.to(device, dtype)
+        self.weight, self.bias = rounded(weight, dtype, device), rounded(bias, dtype, device)
 
     def out(self, size: int) -> int:
         return (size + self.stride - 1) // self.stride  # ONNX divides towards zero

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..device import working_dtype
 from ..frozen import keep_positive
 from ..gradient import CPU_SHARED_PIXELS, anchor_of, is_general, is_traced, only_once
 from .blocks import TOP, Bits, InvertedBottleneck, Pointwise, Spatial, pack_between
@@ -37,7 +38,7 @@ class EfficientNet:
         tensors: of a file in the compact format, whose layout is ``layout``; only the image tower's are read.
         layout: strides and constants, which shapes do not tell.
         device: where to compute.
-        dtype: compute dtype of the convolutions; statistics and what follows are in fp32 or wider.
+        dtype: to which weights and pixels are rounded; statistics and what follows are in fp32 or wider.
     """
 
     min_side = MIN_SIDE
@@ -98,7 +99,7 @@ class EfficientNetTrunk:
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], layout: Layout, device: torch.device, dtype: torch.dtype):
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.working = device, dtype, working_dtype(dtype, device)
         self.wide = torch.float64 if dtype == torch.float64 else torch.float32
         means = tensors["visual.statistics.mean"].double()
 
@@ -160,7 +161,7 @@ class EfficientNetTrunk:
     def plain(self, x: Tensor, whole: bool, local: bool) -> tuple[Tensor, list[Cells]]:
         """The same by plain differentiable operations."""
         size = grid(x.shape[2], x.shape[3])
-        x = self.blocks[0].plain(_normalised(x, self.dtype))
+        x = self.blocks[0].plain(self._normalised(x))
         taps = []
         for block in self.blocks[1:]:
             x = block.plain(x)
@@ -211,7 +212,7 @@ class EfficientNetTrunk:
         for row in range(0, y.shape[2], rows):
             strip = y[:, :, row : row + rows]
             grad = pull_back_rows(strip.to(self.wide), row, _size(y), self.sides[-1], of_moments, of_cells)
-            yield self.head.pull_back(keep_positive(grad.to(self.dtype), pack_between(strip)))
+            yield self.head.pull_back(keep_positive(grad.to(self.working), pack_between(strip)))
 
     def _with_tap(
         self, grads: Strips, y: Tensor, side: int, of_moments: Tensor | None, of_cells: Cells | None
@@ -219,18 +220,23 @@ class EfficientNetTrunk:
         row = 0
         for grad in grads:
             strip = y[:, :, row : row + grad.shape[2]].to(self.wide)
-            yield grad.add(pull_back_rows(strip, row, _size(y), side, of_moments, of_cells).to(self.dtype))
+            yield grad.add(pull_back_rows(strip, row, _size(y), side, of_moments, of_cells).to(self.working))
             row += grad.shape[2]
 
     def _pixels(self, x: Tensor, rows: int) -> Strips:
         for row in range(0, x.shape[2], rows):
-            yield _normalised(x[:, :, row : row + rows], self.dtype)
+            yield self._normalised(x[:, :, row : row + rows])
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        """Pixels as the network takes them, (255 x - 127) / 128."""
+        x = (x * (255 / 128) - 127 / 128).to(self.dtype).to(self.working)
+        return x if is_traced() else x.contiguous(memory_format=torch.channels_last)  # vmap knows no other layout
 
     def _strip_rows(self, x: Tensor, block: InvertedBottleneck, size: tuple[int, int]) -> int:
         """How many rows of a block's input go through it at once."""
         if x.device.type != "cpu" or x.shape[0] > 1:
             return size[0]
-        return max(block.spatial.kernel, CPU_STRIP_BYTES // (size[1] * block.channels * self.dtype.itemsize))
+        return max(block.spatial.kernel, CPU_STRIP_BYTES // (size[1] * block.channels * self.working.itemsize))
 
 
 class _Tape:
@@ -304,12 +310,6 @@ def _parts(x: Tensor) -> tuple[Tensor, ...]:
     if is_traced() or x.device.type != "cpu" or x.shape[2] * x.shape[3] < CPU_SHARED_PIXELS:
         return (x,)
     return x.split(1)
-
-
-def _normalised(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Pixels as the network takes them, (255 x - 127) / 128."""
-    x = (x * (255 / 128) - 127 / 128).to(dtype)
-    return x if is_traced() else x.contiguous(memory_format=torch.channels_last)  # vmap knows no other layout
 
 
 def _size(x: Tensor) -> tuple[int, int]:
