@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..clip.model import FrozenCLIP
 from ..errors import PromptError
-from ..files import replacing
+from ..files import write_bytes
 from ..head import sigmoid
 from ..weights.checkpoint import first_bytes, open_checkpoint
 from .files import content_sum
@@ -130,8 +130,7 @@ class OpinionHead(nn.Module):
         if Path(path).suffix != ".safetensors":
             raise PromptError(f"a head is written to a .safetensors file, but {str(path)!r} was asked for.")
         tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in _TENSORS[self.method]}
-        with replacing(path) as partial:
-            save_file(tensors, partial, {**self.metadata, "sha256": content_sum(tensors, self.metadata)})
+        write_bytes(path, save(tensors, {**self.metadata, "sha256": content_sum(tensors, self.metadata)}))
 
 
 def is_head(metadata: Mapping[str, str]) -> bool:

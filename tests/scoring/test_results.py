@@ -9,7 +9,6 @@ import json
 import os
 import random
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -428,18 +427,6 @@ class TestOutput:
     def test_reading_what_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(ResultsError, match=r"cannot read .*: No such file"):
             read_results(tmp_path / "nothing.csv")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small disk takes root")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 class TestFullDisk:
