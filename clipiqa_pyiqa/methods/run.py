@@ -21,7 +21,7 @@ from ..comparison.datasets import DataSet
 from ..comparison.distributed import Processes
 from ..comparison.metrics import BuiltMetric, MetricSpec, check_weights
 from ..comparison.pipeline import Options, Progress, score_data_set
-from ..comparison.run import at_least, build_or_reason, check_seed, metric_result, pick_device, settings_of
+from ..comparison.run import build_or_reason, metric_result, pick_device, settings_of
 from ..comparison.score_store import UNREADABLE, ScoreStore, StoredScore, writing
 from ..comparison.scorers import group_metrics, own_random_state
 from ..comparison.specification import CompareError
@@ -91,15 +91,14 @@ def table(
     """
     folders, chosen = parse_methods(methods), find_preset(preset)
     specs = parse_table_metrics(metrics, chosen)
-    _check_asked(folders, specs, reference, baseline, crop_border)
+    _check_asked(folders, specs, reference, baseline)
     options = Options(
         pick_device(device, Processes()),
-        at_least(1, "batch_size", batch_size),
-        at_least(1, "workers", default_workers() if workers is None else workers),
-        check_seed(seed),
+        batch_size,
+        workers or default_workers(),
+        seed,
         progress or (lambda *_: None),
     )
-    at_least(0, "bootstrap", bootstrap)
     if resume and overwrite:
         raise CompareError("resume keeps the scores in out and overwrite drops them: give one of the two.")
     check_weights(specs, trust_weights)
@@ -146,7 +145,7 @@ def table(
 
 
 def _check_asked(
-    methods: Mapping[str, str], specs: Sequence[MetricSpec], reference: Place | None, baseline: str | None, border: int
+    methods: Mapping[str, str], specs: Sequence[MetricSpec], reference: Place | None, baseline: str | None
 ) -> None:
     needing = [spec.label for spec in specs if needs_reference(spec)]
     if needing and reference is None:
@@ -156,8 +155,6 @@ def _check_asked(
         )
     if baseline is not None and baseline not in methods:
         raise CompareError(f"the baseline {baseline!r} is none of the methods: choose one of {', '.join(methods)}.")
-    if not isinstance(border, int) or border < 0:
-        raise CompareError(f"crop_border must be a number of pixels from 0 on, but is {border!r}.")
 
 
 def _data_set(pictures: Pictures, fidelity: bool) -> DataSet:

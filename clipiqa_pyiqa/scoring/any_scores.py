@@ -17,7 +17,7 @@ from ..errors import CLIPIQAError, nearest
 from ..files.journal import is_journal
 from ..opinions.csv_files import PATH_COLUMNS, find_column, read_rows
 from .result_reading import format_of, read_results
-from .rows import FIELDS, METRIC
+from .rows import FIELDS, METRIC, check_row_count
 
 if TYPE_CHECKING:
     import pandas
@@ -139,6 +139,7 @@ def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, str]]:
         if kind == "parquet":
             from pyarrow import parquet
 
+            check_row_count(path)
             return parquet.read_table(path).to_pylist(), {}
         if kind == "jsonl":
             with open(path, encoding="utf-8") as file:

@@ -12,11 +12,14 @@ import subprocess
 from pathlib import Path
 
 import pandas as pd
+import pyarrow
 import pytest
+from pyarrow import parquet
 
-from clipiqa_pyiqa.errors import OutputError
+from clipiqa_pyiqa.errors import CLIPIQAError, OutputError
 from clipiqa_pyiqa.files import writing
 from clipiqa_pyiqa.files.locking import LockedError
+from clipiqa_pyiqa.scoring.any_scores import read_any_scores
 from clipiqa_pyiqa.scoring.result_files import Output, open_results, write_to
 from clipiqa_pyiqa.scoring.result_reading import FORMATS, format_of, read_results
 from clipiqa_pyiqa.scoring.rows import Header, ResultsError, Row, printable
@@ -427,6 +430,19 @@ class TestOutput:
     def test_reading_what_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(ResultsError, match=r"cannot read .*: No such file"):
             read_results(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_small_parquet_file_cannot_claim_endless_rows(tmp_path: Path, ours: bool) -> None:
+    """Equal rows take no room in the file: a billion of them would fill the memory."""
+    path = tmp_path / "scores.parquet"
+    table = pyarrow.table({"path": ["a.png"] * 100_000, "quality": [0.5] * 100_000})
+    if ours:
+        write(path, [Row("a.png", (0.5, 0.5), 9, 9, 9, 9, 1)])
+        table = table.replace_schema_metadata(parquet.read_schema(path).metadata)
+    parquet.write_table(table, path)
+    with pytest.raises(CLIPIQAError, match=r"it has 100,000 rows in [\d,]+ bytes"):
+        read_any_scores(path)
 
 
 class TestFullDisk:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ...arguments import check_path
+from ...arguments import check_bounds, check_path
 from ...errors import CLIPIQAError, OptionError
 from ...files.names import plain_lines
 
@@ -76,6 +76,8 @@ class Parser(argparse.ArgumentParser):
                 check_path((action.option_strings or [action.dest])[-1], arg_string)
             arg_string = os.path.expanduser(arg_string)
         value = super()._get_value(action, arg_string)
+        if action.type is int:
+            check_bounds(action.dest, value)
         if action.type is float and not math.isfinite(value):
             raise argparse.ArgumentError(action, f"expected a finite number, but {arg_string!r} came")
         return value
