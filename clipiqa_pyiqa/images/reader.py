@@ -221,7 +221,8 @@ def _decode(
     """The pixels (H, W, 3), the orientation stored and what loading left of it, how they were converted, the damage."""
     with strict_decoding, Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _check_size(path, image.width, image.height, min_side)
-        set_aside(path, *image.size, _limited(*image.size, max_side, max_pixels))
+        width, height = image.size
+        set_aside(path, width, height, _limited(width, height, max_side, max_pixels))
         depth, several = _depth(image), _several_frames(image)  # loading forgets the first
         before = _orientation(path, image) if image.format == "TIFF" else None  # PIL turns these when it loads them
         pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, None)

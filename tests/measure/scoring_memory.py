@@ -26,7 +26,7 @@ from clipiqa_pyiqa.images.memory import give_back_memory
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from seeded import save_seeded
 
-BACKBONES = ("mini", "RN50", "RN50x4", "ViT-B/32", "ViT-B/16", "ViT-L/14")
+BACKBONES = ("mini", "RN50", "ViT-B/32", "ViT-B/16", "ViT-L/14")
 WORKS = ("score", "maps", "stages", "gradient")
 
 

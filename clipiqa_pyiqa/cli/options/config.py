@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ _PATHS = (
     *(*_PATTERNS, "FILE", "DIR", "FOLDER", "LIST", "CSV|NAME", "FILE|TAG", "PATH|TAG", "FILE|NAME"),
     *("VOTES", "BASE", "NEW"),
 )
+_LARGEST = 1_000_000_000  # of numbers that need not be whole
 _SHORT = {"--out": "-o", "--config": "-c", "--backbone": "-b", "--prompts": "-p", "--quiet": "-q"}
 
 
@@ -78,8 +78,8 @@ class Parser(argparse.ArgumentParser):
         value = super()._get_value(action, arg_string)
         if action.type is int:
             check_bounds(action.dest, value)
-        if action.type is float and not math.isfinite(value):
-            raise argparse.ArgumentError(action, f"expected a finite number, but {arg_string!r} came")
+        if action.type is float and not abs(value) <= _LARGEST:  # nor NaN
+            raise argparse.ArgumentError(action, f"expected a number of at most ±{_LARGEST:,}, but {arg_string!r} came")
         return value
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
