@@ -99,3 +99,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = partial(difflib.get_close_matches, name.lower(), lower)
     found = [lower[entry] for entry in close(n=1, cutoff=0.92) or close(n=3, cutoff=0.5)]
     return f"did you mean {' or '.join(map(repr, found))}?" if found else f"known are {', '.join(known)}."
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether Python or torch ran out of memory; torch's CPU allocator says so only in words."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .clip.device import find_device
+from .clip.device import find_device, scoring_bytes
 from .errors import CLIPIQAError
 from .images.reader import Damaged, check_limits
 from .images.source import ImageSource, NoImage
@@ -72,7 +72,7 @@ class Scorer:
         limits: dict[str, Any] = {
             "apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged
         }  # fmt: skip
-        self._work = Work(net, columns, found, batch_size, Reading(workers, limits))
+        self._work = Work(net, columns, found, batch_size, Reading(workers, limits, scoring_bytes(net, found)))
         self._columns = net.columns if columns is None else tuple(columns)
         self._column, self._name_column = column, name_column
 

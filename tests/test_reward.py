@@ -38,7 +38,7 @@ def test_list_of_one_size_shares_passes(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_errors() -> None:
-    with pytest.raises(CLIPIQAError, match="batch_size must be at least 1"):
+    with pytest.raises(CLIPIQAError, match="batch_size must be between 1 and"):
         CLIPIQAReward(backbone="mini", batch_size=0)
     with pytest.raises(ImageError, match="NaN"):
         CLIPIQAReward(backbone="mini")(torch.full((1, 3, 64, 64), torch.nan))

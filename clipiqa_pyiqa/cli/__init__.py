@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, is_out_of_memory
 from ..files.names import plain_lines
 from .options.config import Parser
 from .options.model import memory_limited
@@ -72,6 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             said, code = last_words(error)
             print(f"{name()}: {plain_lines(said)}", file=sys.stderr)
             return ended(code, None)
+        except (MemoryError, OverflowError, RuntimeError) as error:
+            if isinstance(error, OverflowError):
+                said = f"a number is too large ({error}): use a smaller one."
+            elif is_out_of_memory(error):
+                said = "the memory does not suffice: use smaller images, fewer at once, or fewer --workers."
+            else:
+                raise
+            print(f"{name()}: error: {plain_lines(said)}", file=sys.stderr)
+            return ended(2, None)
         except BrokenPipeError as error:  # `clipiqa score … | head`: the reader has gone
             return ended(2, error)
         except SystemExit as error:  # argparse's, or of standard output that cannot be written to

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from .options import experiment
-from .options.model import positive
 
 EPILOG = """
 VOTES is a CSV file with the columns attribute,first,second,choice, one row per vote, where the choice is first, second,
@@ -29,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--attribute", metavar="PROMPT", help="what was asked, where the file has no such column")
     add("--skip-missing", action="store_true", help="leave out pairs whose images are missing")
     add("--seed", type=int, default=0, metavar="N", help="of the resampled pairs (default: 0)")
-    add("--count", type=positive, default=10, metavar="N", help="contradictions to show (10)")
+    add("--count", type=int, default=10, metavar="N", help="contradictions to show (10)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from ..errors import CLIPIQAError
-from .options.model import add_decoding_options, positive, prepare_reading
+from .options.model import add_decoding_options, prepare_reading
 from .options.progress import Bar
 from .options.signals import on_interrupt
 from .options.wording import tell
@@ -47,9 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how("--seed", type=int, metavar="N", help="of the resamples, and of metrics that draw at random (default: 0)")
     how("--published", choices=("paper", "pyiqa"), help="whose values to show where both publish one")
     how("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; default: cuda if there is one, else cpu")
-    how("--batch-size", type=positive, metavar="N", help="images of equal size that share a pass (default: 8)")
+    how("--batch-size", type=int, metavar="N", help="images of equal size that share a pass (default: 8)")
     add_decoding_options(how)
-    how("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
+    how("--workers", type=int, metavar="N", help="decoding threads (default: one per core, up to 8)")
     results = parser.add_argument_group("results").add_argument
     results("--out", metavar="DIR", help="folder for per-image scores, tables, pictures and report")
     results("--resume", action="store_true", help="go on with the scores that an earlier run left in --out")

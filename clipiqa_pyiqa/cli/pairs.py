@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from .options import experiment
-from .options.model import positive
 
 EPILOG = """
 Images pair up by their path within the two folders, without suffix. Where names differ, give quoted patterns: they
@@ -26,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("high", metavar="HIGH", help="of the high-quality ones, such as ground truth")
     experiment.configure(parser, EPILOG, prompts="quality")
     parser.add_argument("--skip-unpaired", action="store_true", help="leave out images without a partner")
-    parser.add_argument("--count", type=positive, default=10, metavar="N", help="failures to show (10)")
+    parser.add_argument("--count", type=int, default=10, metavar="N", help="failures to show (10)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import counted
 from .options.config import add_config
-from .options.model import add_model_options, positive, prepare_reading
+from .options.model import add_model_options, prepare_reading
 from .options.scored_images import add_store_options, add_table_options, asked_table, loading, model_options, sayer
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--templates", nargs="+", metavar="TEXT",
         help="wordings to put the words in (default: the paper's three; with --candidates '{}', the words as they are)",
     )  # fmt: skip
-    what("--ensemble", type=positive, default=5, metavar="N", help="most pairs in the ensemble (default: 5)")
+    what("--ensemble", type=int, default=5, metavar="N", help="most pairs in the ensemble (default: 5)")
     add_model_options(parser)
     run = parser.add_argument_group("run").add_argument
     run("--out", type=Path, metavar="FILE", help="write every candidate here, as CSV")
     run("--overwrite", action="store_true", help="replace --out if it exists")
-    run("--top", type=positive, default=10, metavar="N", help="pairs to show (default: 10)")
-    run("--bootstrap", type=positive, default=1000, metavar="N", help="resamples per interval (default: 1000)")
-    run("--intervals", type=positive, default=100, metavar="N", help="best pairs that get an interval (default: 100)")
+    run("--top", type=int, default=10, metavar="N", help="pairs to show (default: 10)")
+    run("--bootstrap", type=int, default=1000, metavar="N", help="resamples per interval (default: 1000)")
+    run("--intervals", type=int, default=100, metavar="N", help="best pairs that get an interval (default: 100)")
     run("--seed", type=int, default=123, metavar="N", help="of the resamples, and of the split if there is none")
     add_store_options(run)
 

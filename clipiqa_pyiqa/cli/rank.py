@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from ..errors import CLIPIQAError, counted
 from . import rank_shards
 from .options import experiment
-from .options.model import positive
 from .options.progress import Bar
 from .options.wording import tell
 
@@ -46,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("paths", nargs="*", metavar="PATH", help="folders, images or quoted globs; or one score file")
     experiment.configure(parser, EPILOG, prompts="quality")
-    parser.add_argument("--count", type=positive, default=10, metavar="N", help="of the best and of the worst (10)")
+    parser.add_argument("--count", type=int, default=10, metavar="N", help="of the best and of the worst (10)")
     table = parser.add_argument_group("a score file").add_argument
     table("--columns", nargs="+", metavar="NAME", help="columns of paths, and of scores (default: all numbers)")
     table("--root", type=Path, metavar="DIR", help="folder to which its names are relative (default: as they are)")
@@ -55,8 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what("--by", metavar="NAME", help="question or column that orders them (default: the first)")
     way("--lower-better", action="store_true", help="a low value of it is good (default: as the file or its name says)")
     way("--higher-better", action="store_true", help="a high value of it is good")
-    what("--worst", type=positive, metavar="N", help="the N worst")
-    what("--best", type=positive, metavar="N", help="the N best")
+    what("--worst", type=int, metavar="N", help="the N worst")
+    what("--best", type=int, metavar="N", help="the N best")
     what("--below", type=float, metavar="X", help="those worse than X")
     then = parser.add_argument_group("what to do with them").add_argument
     then("--paths", action="store_true", dest="only_paths", help="print their paths and nothing else")

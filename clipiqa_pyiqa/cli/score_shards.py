@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, counted
-from .options.model import image_limits, positive
+from .options.model import image_limits
 from .options.signals import on_interrupt
 from .options.tables import aligned
 from .options.wording import tell
@@ -32,7 +32,7 @@ def add_shard_options(parser: argparse.ArgumentParser) -> None:
     add("--merge", metavar="DIR", help="make one file, --out, of the results in a folder, and score nothing")
     engine = parser.add_argument_group("engine").add_argument
     engine("--engine", choices=("local", "ray"), default="local", help="this process (default), or a Ray cluster")
-    engine("--actors", type=positive, metavar="N", help="ray: processes that score (default: as many as there is room)")
+    engine("--actors", type=int, metavar="N", help="ray: processes that score (default: as many as there is room)")
     engine(
         "--gpus-per-actor", type=_share, default=None, metavar="X", help="ray: default 1 where there are GPUs, else 0"
     )

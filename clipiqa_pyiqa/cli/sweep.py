@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from .options import experiment
-from .options.model import positive
 
 EPILOG = """
 Every picture is changed with PIL in steps, at each input scale, and every version is scored once. The table holds, per
@@ -25,9 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     experiment.configure(parser, EPILOG, prompts="quality, besides each change's own")
     how = parser.add_argument_group("what to change").add_argument
     how("--changes", nargs="+", metavar="NAME", help="default: brightness noisiness colorfulness sharpness contrast")
-    how("--steps", type=positive, default=9, metavar="N", help="from least to most of the attribute (default: 9)")
+    how("--steps", type=int, default=9, metavar="N", help="from least to most of the attribute (default: 9)")
     how("--scales", type=float, nargs="+", default=[1.0, 0.5], metavar="X", help="input scales (default: 1 0.5)")
-    how("--sample", type=positive, metavar="N", help="only that many of the images, chosen at random")
+    how("--sample", type=int, metavar="N", help="only that many of the images, chosen at random")
     how("--seed", type=int, default=0, metavar="N", help="of the choice and of the noise (default: 0)")
 
 

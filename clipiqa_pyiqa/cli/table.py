@@ -9,7 +9,7 @@ import sys
 
 from ..errors import CLIPIQAError
 from .options.config import add_config
-from .options.model import add_decoding_options, positive, prepare_reading
+from .options.model import add_decoding_options, prepare_reading
 from .options.progress import Bar
 from .options.signals import on_interrupt
 from .options.wording import tell
@@ -47,9 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how").add_argument
     how("--seed", type=int, default=0, metavar="N", help="of metrics that draw at random (default: 0)")
     how("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; default: cuda if there is one, else cpu")
-    how("--batch-size", type=positive, default=8, metavar="N", help="images that share a pass (default: 8)")
+    how("--batch-size", type=int, default=8, metavar="N", help="images that share a pass (default: 8)")
     add_decoding_options(how)
-    how("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
+    how("--workers", type=int, metavar="N", help="decoding threads (default: one per core, up to 8)")
     how("--trust-weights", action="store_true", help="load files and URLs of metrics even if they could run code")
     results = parser.add_argument_group("results").add_argument
     results("--out", metavar="DIR", help="folder for scores, tables and page (default: only a table)")

@@ -24,7 +24,6 @@ from ..errors import CLIPIQAError, counted, first_of
 from ..files.locking import locked
 from ..files.names import file_name
 from ..images.batches import default_workers
-from ..stats.bootstrap import check_bootstrap
 from .distributed import Processes, process_group, processes_of_environment
 from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics, takes_weights
 from .pipeline import Options, Progress, score_data_set
@@ -88,12 +87,11 @@ def compare(
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root)
     options = Options(
         pick_device(device, processes),
-        at_least(1, "batch_size", batch_size),
-        at_least(1, "workers", default_workers() if workers is None else workers),
-        check_seed(seed),
+        batch_size,
+        workers or default_workers(),
+        seed,
         progress or (lambda *_: None),
     )
-    check_bootstrap(bootstrap)
     check_weights(specs, trust_weights)
     if published not in ("", *SOURCES):
         raise CompareError(f"published values are those of {' or '.join(map(repr, SOURCES))}, but {published!r} came.")
@@ -281,15 +279,3 @@ def pick_device(device: str | torch.device | None, processes: Processes) -> torc
     if found.type == "cuda" and found.index is None:
         return torch.device("cuda", processes.local_rank % max(1, torch.cuda.device_count()))
     return found
-
-
-def at_least(lowest: int, name: str, value: int) -> int:
-    if value < lowest:
-        raise CompareError(f"{name} must be at least {lowest}, but is {value}.")
-    return value
-
-
-def check_seed(seed: int) -> int:
-    if not 0 <= seed < 1 << 32:  # what numpy takes
-        raise CompareError(f"seed must be between 0 and {(1 << 32) - 1}, but is {seed}.")
-    return seed

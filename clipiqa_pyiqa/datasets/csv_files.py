@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ SCORE_COLUMNS = (
     *("score", "mos", "label", "rating", "quality", "mos_zscore", "mos_z_score", "mean_opinion_score"),
     *("quality_mos", "mos_quality", "mean_score", "average_score", "image_quality_score", "subjective_score"),
 )
+_MOST_PIPED = 64 << 20  # characters of what is no file on a disk: a device may have no end
 Columns = tuple[str | int | None, str | int | None, str | int | None]
 
 
@@ -85,7 +88,11 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = list(file)
+            most = max(os.fstat(file.fileno()).st_size, _MOST_PIPED)
+            text = file.read(most + 1)
+            if len(text) > most:
+                raise TableError(f"{str(path)!r} is no file on a disk and has no end: name a CSV file.")
+            lines = list(io.StringIO(text, newline=""))
             first = next((number for number, line in enumerate(lines) if line.strip() and line[0] != "#"), len(lines))
             reader = csv.reader(lines[first:])
             header = next(reader, [])

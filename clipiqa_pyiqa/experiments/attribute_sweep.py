@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +13,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..clip.device import find_device
-from ..errors import CLIPIQAError, ImageError, counted, nearest
+from ..clip.device import find_device, scoring_bytes
+from ..errors import CLIPIQAError, ImageError, counted, nearest, shown
 from ..images.batches import prefetch
-from ..images.memory import set_aside
+from ..images.memory import DECODING, check_memory, set_aside
 from ..images.reader import ImageRecord, read_image
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..scoring.rows import Header, Row, printable
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 TABLES = ("sweep.csv", "spearman.csv", "crosstalk.csv")
 LIMITS = ("apply_exif", "max_side", "max_pixels")
 _MOST_STEPS = 1000  # finer than any picture of 8 bits can be changed
+_MOST_SCALE = 8
+_CHANGING = 20  # bytes that changing a picture takes for each pixel: of noise, three of fp32, and copies of 8 bits
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def sweep(
         prompts: What to ask besides the changes' own questions, one column each.
         template: Re-words the questions.
         steps: From least to most of the attribute, 3 to 1000.
-        scales: Factors for width and height, applied first (Lanczos).
+        scales: Factors for width and height, up to 8, applied first (Lanczos).
         sample: How many of the images to take, drawn at random; default all.
         seed: Of the sample and of the noise.
         options: As for :func:`~.ranking.rank`.
@@ -182,8 +183,10 @@ def sweep(
     chosen = [_change(name) for name in dict.fromkeys([changes] if isinstance(changes, str) else changes)]
     if not MIN_IMAGES <= steps <= _MOST_STEPS:
         raise CLIPIQAError(f"a correlation needs {MIN_IMAGES} to {_MOST_STEPS} steps, but {steps} came.")
-    if not scales or not all(0 < scale < math.inf for scale in scales):
-        raise CLIPIQAError(f"scales must be positive factors, such as 1 and 0.5, but are {list(scales)}.")
+    if not scales or not all(0 < scale <= _MOST_SCALE for scale in scales):
+        raise CLIPIQAError(
+            f"scales must be positive factors up to {_MOST_SCALE}, such as 1 and 0.5; got {shown(list(scales))}."
+        )
     if not chosen:
         raise CLIPIQAError(f"no change was asked for: choose of {', '.join(CHANGES)}.")
     scales, files = list(dict.fromkeys(scales)), find_images(paths, "sweep", options.get("out"))
@@ -205,15 +208,18 @@ def sweep(
     by_name = {version.name: version for version in versions.values()}
     record = folder.record(len(by_name))
     metric = ready_metric(metric)
+    net = getattr(metric, "net", metric)
+    cost = scoring_bytes(net, device)
     said = {**provenance(metric, columns, device, **limits), "noise_seed": seed}
 
     def score(todo: Collection[str]) -> Iterator[Row]:
         return rows_of_images(
-            getattr(metric, "net", metric),
+            net,
             prefetch(
                 lambda item: _record(*item, seed),
-                _with_pictures([by_name[name] for name in todo], limits),
+                _with_pictures([by_name[name] for name in todo], limits, cost),
                 options.get("workers"),
+                scoring=cost,
             ),
             lambda item: item[0].name,
             columns,
@@ -261,8 +267,12 @@ def _picture(record: ImageRecord) -> Image.Image:
 
 
 def _scaled(picture: Image.Image, scale: float) -> Image.Image:
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    return picture if scale == 1 else picture.resize((width, height), Image.Resampling.LANCZOS)
+    return picture if scale == 1 else picture.resize(_size(picture.size, scale), Image.Resampling.LANCZOS)
+
+
+def _size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    width, height = (max(1, round(side * scale)) for side in size)
+    return width, height
 
 
 def _change(name: str) -> Change:
@@ -276,7 +286,7 @@ def _version(path: str, scale: float, change: Change, amount: float) -> Version:
 
 
 def _with_pictures(
-    versions: Iterable[Version], limits: Mapping[str, Any]
+    versions: Iterable[Version], limits: Mapping[str, Any], cost: int
 ) -> Iterator[tuple[Version, Image.Image | ImageError]]:
     """Versions, picture by picture, each with its picture at its scale; the next picture is read meanwhile."""
     of_picture: dict[str, list[Version]] = {}
@@ -286,13 +296,23 @@ def _with_pictures(
     with contextlib.closing(read) as records:
         for path, record in records:
             for scale, group in itertools.groupby(of_picture[path], key=lambda version: version.scale):
-                picture = record if isinstance(record, ImageError) else _scaled(_picture(record), scale)
+                picture = record if isinstance(record, ImageError) else _checked(record, scale, cost)
                 yield from ((version, picture) for version in group)
+
+
+def _checked(record: ImageRecord, scale: float, cost: int) -> Image.Image | ImageError:
+    """Return the picture at that scale, or why there is not enough memory to score it; ``cost`` in bytes per pixel."""
+    width, height = _size(record.size, scale)
+    try:
+        check_memory(record.path, width, height, DECODING * width * height, cost * width * height)
+    except ImageError as error:
+        return error
+    return _scaled(_picture(record), scale)
 
 
 def _record(version: Version, picture: Image.Image | ImageError, seed: int) -> ImageRecord:
     if isinstance(picture, ImageError):
         raise picture
-    set_aside(version.path, picture.width, picture.height)
+    set_aside(version.path, picture.width, picture.height, decoding=_CHANGING)
     pixels = torch.from_numpy(np.array(changed(version, picture, seed))).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     return ImageRecord(version.name, pixels, picture.width, picture.height, 1, False, "")

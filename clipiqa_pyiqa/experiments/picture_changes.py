@@ -37,7 +37,9 @@ class Change:
 def _noise(image: Image.Image, sigma: float, seed: int) -> Image.Image:
     # PIL's own effect_noise cannot be seeded. The same grain at every step, so that only its strength differs.
     grain = np.random.default_rng(seed).standard_normal((image.height, image.width, 3), dtype=np.float32)
-    return Image.fromarray((np.asarray(image) + sigma * grain).round().clip(0, 255).astype(np.uint8))
+    grain *= sigma
+    grain += np.asarray(image)
+    return Image.fromarray(grain.round(out=grain).clip(0, 255, out=grain).astype(np.uint8))
 
 
 CHANGES: dict[str, Change] = {

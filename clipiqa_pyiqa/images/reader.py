@@ -180,7 +180,7 @@ def read_image(
     try:
         data = source.read()
         digest = hashlib.sha256(data).hexdigest() if sha256 else ""
-        opened = _decode(path, data, min_side)
+        opened = _decode(path, data, min_side, max_side, max_pixels)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -217,11 +217,14 @@ def read_image(
     return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted, damage, digest)
 
 
-def _decode(path: str, data: bytes, min_side: int) -> tuple[Pixels, int, int, str, str]:
+def _decode(
+    path: str, data: bytes, min_side: int, max_side: int | None, max_pixels: int | None
+) -> tuple[Pixels, int, int, str, str]:
     """The pixels (H, W, 3), the orientation stored and what loading left of it, how they were converted, the damage."""
     with strict_decoding, Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _check_size(path, image.width, image.height, min_side)
-        set_aside(path, image.width, image.height)
+        width, height = image.size
+        set_aside(path, width, height, _limited(width, height, max_side, max_pixels))
         depth, several = _depth(image), _several_frames(image)  # loading forgets the first
         before = _orientation(path, image) if image.format == "TIFF" else None  # PIL turns these when it loads them
         pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, None)

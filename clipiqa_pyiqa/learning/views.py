@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Protocol
 import torch
 from torch import Tensor
 
+from ..clip.device import scoring_bytes
 from ..errors import ImageError, Kind
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import read_image
@@ -73,6 +74,11 @@ class Views:
     def __init__(self, recipe: Recipe, seed: int, exact: bool = False):
         self.recipe, self.seed, self.exact = recipe, seed, exact
 
+    @property
+    def count(self) -> int:
+        """How many views of each image features are cached for."""
+        return (1 if self.recipe.crop is None else self.recipe.crops) * (1 + self.recipe.hflip)
+
     def of(self, row: int) -> tuple[View, ...]:
         """All the views of an image that features are cached for."""
         flips = (False, True) if self.recipe.hflip else (False,)
@@ -125,7 +131,8 @@ class ImageFeatures:
 
     def batch(self, rows: Sequence[int], views: Sequence[View]) -> Tensor:
         wanted = [(self._paths[row], view) for row, view in zip(rows, views, strict=True)]
-        images = prefetch(lambda item: item[1](read_image(item[0]).pixels, item[0]), wanted)
+        cost = scoring_bytes(self._metric, torch.device(self._device)) if self._views.recipe.crop is None else 0
+        images = prefetch(lambda item: item[1](read_image(item[0]).pixels, item[0]), wanted, scoring=cost)
 
         def work(_: Sequence[object], pixels: Sequence[Tensor]) -> Tensor:
             return encode_views(self._metric, pixels, self._device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import checked
-from ..clip.device import find_device
+from ..clip.device import find_device, scoring_bytes
 from ..errors import CLIPIQAError, ImageError, first_of
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import ImageRecord, check_limits, read_image
@@ -145,7 +146,10 @@ def draw_maps(
     def failed(item: ImageSource, record: ImageRecord | None, error: ImageError) -> PhotoMap | tuple[str, str]:
         return item.name, str(error) if record is None else f"{item.name!r} cannot be mapped: {error}"
 
-    images = prefetch(lambda source: read_image(source, **limits), sources, workers)
+    cost = scoring_bytes(net, device)
+    if window is None:
+        cost = max(cost, math.ceil(scale**2 * scoring_bytes(net, device, "maps")))
+    images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost)
     results: Generator[PhotoMap | tuple[str, str], None, None]
     results = in_batches(images, scored, failed, batch_size=batch_size)
     with closing(results):

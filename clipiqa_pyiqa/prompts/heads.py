@@ -16,12 +16,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..clip.model import FrozenCLIP
 from ..errors import PromptError
-from ..files.writing import replacing
+from ..files.writing import write_bytes
 from ..weights.checkpoint import first_bytes, open_checkpoint
 from .antonym import sigmoid
 from .files import content_sum
@@ -143,9 +143,8 @@ class OpinionHead(nn.Module):
         """
         if Path(path).suffix != ".safetensors":
             raise PromptError(f"a head is written to a .safetensors file, but {str(path)!r} was asked for.")
-        tensors = self._tensors()
-        with replacing(path) as partial:
-            save_file(tensors, partial, {**self.metadata, "sha256": content_sum(tensors, self.metadata)})
+        tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in _TENSORS[self.method]}
+        write_bytes(path, save(tensors, {**self.metadata, "sha256": content_sum(tensors, self.metadata)}))
 
 
 def is_head(metadata: Mapping[str, str]) -> bool:

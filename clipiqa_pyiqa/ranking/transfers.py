@@ -87,7 +87,8 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
     undo_list = Path(undo_list).expanduser()
     damage: list[str] = []
     try:
-        if not is_journal(undo_list):
+        is_empty_list = undo_list.name.startswith(LIST) and not undo_list.stat().st_size  # nothing was begun
+        if not is_empty_list and not is_journal(undo_list):
             raise PickError(f"{str(undo_list)!r} is no list of photos that were taken elsewhere: nothing was undone.")
         records = list(read_journal(undo_list, damage))
         steps = [(str(one["action"]), str(one["from"]), str(one["to"])) for one in records]
@@ -122,12 +123,12 @@ def _put_back(action: str, source: str, place: str) -> str:
         os.unlink(place)
         return ""
     if action == "copy":
-        if not os.path.isfile(source) or not _same(source, place):
+        if not os.path.isfile(source) or not _holds(source, place):
             return f"{place!r} is not the same as {source!r} any more: it stays."
         os.unlink(place)
         return ""
     if os.path.lexists(source):
-        if not _same(source, place):
+        if not _holds(source, place):
             return f"{source!r} is taken by another file: {place!r} stays."
         os.unlink(place)  # the move had not come to its end: both names are there
         return ""
@@ -176,13 +177,10 @@ def _move(source: str | os.PathLike[str], place: str | os.PathLike[str]) -> None
     os.unlink(source)
 
 
-def _same(first: str, second: str) -> bool:
-    if os.path.samefile(first, second):
-        return True
-    if os.path.getsize(first) != os.path.getsize(second):
-        return False
-    with open(first, "rb") as one, open(second, "rb") as other:
-        while block := one.read(1 << 20):
-            if block != other.read(1 << 20):
+def _holds(source: str, place: str) -> bool:
+    """Whether a file begins with all that another holds: a copy, or what a kill left of one."""
+    with open(source, "rb") as whole, open(place, "rb") as part:
+        while block := part.read(1 << 20):
+            if block != whole.read(len(block)):
                 return False
     return True

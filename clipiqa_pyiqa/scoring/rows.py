@@ -248,6 +248,7 @@ def read_parquet(path: Path) -> tuple[Header, list[Row]]:
     """The header and rows of a parquet file that ``write_parquet`` wrote."""
     from pyarrow import parquet  # not at the top: only parquet files should pay for its import
 
+    check_row_count(path)
     with parquet.ParquetFile(path) as file:
         said = json.loads((file.schema_arrow.metadata or {}).get(_PARQUET_KEY, b"{}"))
         values = file.read().to_pylist()
@@ -256,6 +257,15 @@ def read_parquet(path: Path) -> tuple[Header, list[Row]]:
     if said.get("sha256", digest := _digest(header, rows)) != digest:
         raise ValueError("its rows are not those that were written")
     return header, rows
+
+
+def check_row_count(path: Path) -> None:
+    """Raise ``ValueError`` for a parquet file with more rows than bytes: equal rows cost it nothing, and us memory."""
+    from pyarrow import parquet
+
+    count, size = parquet.read_metadata(path).num_rows, path.stat().st_size
+    if count > size:
+        raise ValueError(f"it has {count:,} rows in {size:,} bytes, which names of images cannot have")
 
 
 def write_parquet(file: IO[bytes], header: Header, rows: Callable[[], Iterator[Row]]) -> None:

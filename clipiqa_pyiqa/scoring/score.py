@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from ..arguments import checked
-from ..clip.device import find_device
+from ..clip.device import find_device, scoring_bytes
 from ..errors import ImageError, Kind
 from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
@@ -150,7 +150,8 @@ def score_paths(
         names = None if found.has_shards else tuple(printable(source.name) for source in todo)
         kept = sum(name in asked for name in writer.done)
 
-    images = prefetch(lambda source: read_image(source, **limits), sources, workers)
+    cost = scoring_bytes(net, device, "maps" if map_stats else "score")
+    images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost)
     rows = rows_of_images(net, images, lambda source: source.name, columns, device, batch_size, map_stats=map_stats)
     if writer is not None:
         rows = _written(rows, writer)

@@ -13,7 +13,7 @@ from ..datasets.csv_files import PATH_COLUMNS, find_column, read_rows
 from ..errors import CLIPIQAError, nearest
 from ..files.journal import is_journal
 from .result_reading import format_of, provenance_beside, read_results
-from .rows import _PARQUET_KEY, ENDS, FIELDS, METRIC
+from .rows import _PARQUET_KEY, ENDS, FIELDS, METRIC, check_row_count
 from .scale import SCALE, Scale, read_scales, scales_of
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, str]]:
         if kind == "parquet":
             from pyarrow import parquet
 
+            check_row_count(path)
             return parquet.read_table(path).to_pylist(), {}
         if kind == "jsonl":
             with open(path, encoding="utf-8") as file:

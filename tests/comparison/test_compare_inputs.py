@@ -324,11 +324,10 @@ class TestBadInput:
     def test_runs(self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         data = DataSet("d", ("/a",), None, lambda index: torch.zeros(3, 8, 8))
         for options, message in [
-            ({"batch_size": 0}, "batch_size must be at least 1"),
-            ({"workers": 0}, "workers must be at least 1"),
-            ({"bootstrap": -1}, "bootstrap must be between 0 and 1,000,000 resamples; got -1."),
-            ({"bootstrap": 10**9}, "bootstrap must be between 0 and 1,000,000 resamples; got 1,000,000,000."),
-            ({"seed": -1}, "seed must be between 0 and 4294967295, but is -1"),
+            ({"batch_size": 0}, "batch_size must be between 1 and"),
+            ({"workers": 0}, "workers must be between 1 and"),
+            ({"bootstrap": -1}, "bootstrap must be between 0 and 1,000,000"),
+            ({"seed": -1}, "seed must be between 0 and 4,294,967,295; got -1."),
             ({"published": "piq"}, "'paper' or 'pyiqa', but 'piq' came"),
             ({"out": photos / "0.png"}, "which is no folder: name another"),
         ]:

@@ -317,7 +317,7 @@ class TestMatching:
             (["a={root}/mild"], {"baseline": "c"}, "the baseline 'c' is none of the methods: choose one of a"),
             (["a={root}/mild"], {"metrics": None}, "no metric is asked for"),
             (["a={root}/mild"], {"preset": "ntre"}, "unknown preset 'ntre': did you mean 'ntire'"),
-            (["a={root}/mild"], {"crop_border": -1}, "crop_border must be a number of pixels"),
+            (["a={root}/mild"], {"crop_border": -1}, "crop_border must be between 0 and"),
             (["a={root}/mild"], {"metrics": "psn-y"}, "unknown metric 'psn-y'"),
             (["a={root}/mild"], {"reference": "{root}/mild", "metrics": "psnr"}, "the reference and of a is one file"),
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,17 @@ def test_lines_are_counted_as_an_editor_counts_them(tmp_path):
         read_scores(written(tmp_path, text))
     with pytest.raises(TableError, match="line 3: expected 2 columns"):
         read_rows(written(tmp_path, "# a comment\npath,score\na.png,1,2\n"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that gives zeros without end")
+def test_a_device_without_end_does_not_take_the_memory():
+    before, used = resource.getrlimit(resource.RLIMIT_AS), Path("/proc/self/statm").read_text().split()[0]
+    resource.setrlimit(resource.RLIMIT_AS, (int(used) * resource.getpagesize() + (1 << 30), before[1]))
+    try:
+        with pytest.raises(TableError, match="'/dev/full' is no file on a disk and has no end"):
+            read_rows(Path("/dev/full"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @pytest.mark.parametrize("name", ["#1.png", "# 1.png", '"#1.png"', "#"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -18,10 +19,11 @@ from torch import Tensor
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, PromptError
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.datasets.score_table import read_score_table
-from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.errors import CLIPIQAError, OutputError
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning import closed_forms, fitting
 from clipiqa_pyiqa.learning.fitting import FitError, fit
+from clipiqa_pyiqa.prompts.files import save_prompt_file
 from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
 from clipiqa_pyiqa.scoring.result_reading import read_results
 from clipiqa_pyiqa.stats.correlation import srocc
@@ -270,6 +272,34 @@ def test_files_that_do_not_belong(table, store, metric, tmp_path, seeded_weights
         fit(table, metric=CLIPIQA(backbone="mini", prompts=["sharpness", "noisiness"]), features=store, device="cpu")
 
 
+@pytest.mark.parametrize("name", ["head.safetensors", "prompts.safetensors", "prompts.pth"])
+def test_a_full_disk_is_one_sentence(table, store, metric, small_disk, name, capsys):
+    (small_disk / "taken").write_bytes(bytes(64 << 10))
+    with contextlib.suppress(OSError):
+        (small_disk / "more").write_bytes(bytes(4096))
+    if name == "head.safetensors":
+        argv = [
+            "fit",
+            str(table),
+            "--backbone",
+            "mini",
+            "--device",
+            "cpu",
+            "--method",
+            "ridge",
+            "--features",
+            str(store),
+        ]
+        assert main([*argv, "--out", str(small_disk / name)]) == 2
+        assert "head.safetensors': No space left on device." in capsys.readouterr().err
+    else:
+        learner = CLIPIQA("clipiqa+", backbone="mini", pretrained=False).prompt_learner
+        learner.ctx.data += 0.01
+        with pytest.raises(OutputError, match="No space left on device"):
+            save_prompt_file(learner, small_disk / name)
+    assert not (small_disk / name).exists()
+
+
 @pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32"])
 def test_stages_are_those_of_the_pass_that_makes_the_feature(seeded_weights: Callable[[str], Path], backbone):
     metric = CLIPIQA(backbone=backbone, clip_weights=seeded_weights(backbone), quick_gelu=True).eval()
@@ -294,8 +324,6 @@ def test_stages_are_those_of_the_pass_that_makes_the_feature(seeded_weights: Cal
 
 
 def test_backbone_comes_from_the_file_of_learned_prompts(tmp_path, seeded_weights):
-    from clipiqa_pyiqa.prompts.files import save_prompt_file
-
     metric = CLIPIQA("clipiqa+", backbone="mini", pretrained=False)
     metric.prompt_learner.ctx.data += 0.01
     save_prompt_file(metric.prompt_learner, tmp_path / "mine.safetensors", {"pos_embedding": "none"})

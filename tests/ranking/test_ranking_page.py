@@ -117,6 +117,38 @@ class TestTransfer:
         assert undo(undo_list) == (1, []) and source.read_bytes() == content
         assert list((folder / "moved").glob("*.png")) == []
 
+    @pytest.mark.parametrize("action", ["copy", "move"])
+    @pytest.mark.parametrize("length", [0, 50])
+    def test_a_copy_that_a_kill_tore_is_removed(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, action: str, length: int
+    ) -> None:
+        source = folder / "photos/a/1.png"
+        content = source.read_bytes()
+
+        def killed(file: Any, out: Any, size: int) -> None:
+            out.write(file.read(length))
+            raise SystemExit
+
+        monkeypatch.setattr("shutil.copyfileobj", killed)
+        monkeypatch.setattr("os.link", lambda *a, **k: (_ for _ in ()).throw(OSError(18, "Invalid cross-device link")))
+        monkeypatch.setattr("os.unlink", lambda *a, **k: None)  # a kill leaves no time for it
+        with pytest.raises(SystemExit):
+            transfer([str(source)], folder / "taken", action)
+        monkeypatch.undo()
+        (undo_list,) = (folder / "taken").glob("clipiqa-undo-*.jsonl")
+        assert (folder / "taken/1.png").stat().st_size == length
+        assert undo(undo_list) == (1, []) and source.read_bytes() == content
+        assert not list((folder / "taken").glob("*.png"))
+
+    def test_an_empty_list_is_a_list(self, folder: Path) -> None:
+        """A kill before the first photo leaves one; an empty file of another name is none."""
+        for name in ("clipiqa-undo-20260131-120000.jsonl", "mine.jsonl"):
+            (folder / name).touch()
+        assert undo(folder / "clipiqa-undo-20260131-120000.jsonl") == (0, [])
+        with pytest.raises(CLIPIQAError, match="is no list of photos"):
+            undo(folder / "mine.jsonl")
+        assert [path.name for path in folder.glob("*.jsonl")] == ["mine.jsonl"]
+
     def test_command(self, folder: Path, capsys: Any) -> None:
         command = ["rank", str(folder / "scores.csv"), "--root", str(folder / "photos"), "--below", "0.3"]
         assert main([*command, "--move-to", str(folder / "bad")]) == 0

@@ -9,19 +9,21 @@ import json
 import os
 import random
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow
 import pytest
+from pyarrow import parquet
 
-from clipiqa_pyiqa.errors import Kind, OutputError
+from clipiqa_pyiqa.errors import CLIPIQAError, Kind, OutputError
 from clipiqa_pyiqa.files import writing
 from clipiqa_pyiqa.files.locking import LockedError
 from clipiqa_pyiqa.scoring.result_files import Output, open_results, write_to
 from clipiqa_pyiqa.scoring.result_reading import FORMATS, format_of, read_results
 from clipiqa_pyiqa.scoring.rows import Header, ResultsError, Row, printable
+from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
 QUESTIONS = {
     "quality": [["Good photo.", "Bad photo."]],
@@ -399,16 +401,17 @@ class TestOutput:
             read_results(tmp_path / "nothing.csv")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small disk takes root")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_small_parquet_file_cannot_claim_endless_rows(tmp_path: Path, ours: bool) -> None:
+    """Equal rows take no room in the file: a billion of them would fill the memory."""
+    path = tmp_path / "scores.parquet"
+    table = pyarrow.table({"path": ["a.png"] * 100_000, "quality": [0.5] * 100_000})
+    if ours:
+        write(path, [Row("a.png", (0.5, 0.5), 9, 9, 9, 9, 1)])
+        table = table.replace_schema_metadata(parquet.read_schema(path).metadata)
+    parquet.write_table(table, path)
+    with pytest.raises(CLIPIQAError, match=r"it has 100,000 rows in [\d,]+ bytes"):
+        read_any_scores(path)
 
 
 class TestFullDisk:

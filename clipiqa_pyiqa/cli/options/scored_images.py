@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
-from .model import add_decoding_options, positive
+from .model import add_decoding_options
 from .wording import tell
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def add_store_options(add: Any) -> None:
     """Where features are kept, and how they are made."""
     add("--features", metavar="DIR", help="folder of the feature store (default: ~/.cache/clipiqa/features)")
     add_decoding_options(add)
-    add("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
+    add("--workers", type=int, metavar="N", help="decoding threads (default: one per core, up to 8)")
     add("--quiet", "-q", action="store_true", help="no progress")
 
 

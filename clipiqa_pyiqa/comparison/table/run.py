@@ -24,7 +24,7 @@ from ...files.locking import locked
 from ...files.names import printable
 from ...images.batches import default_workers
 from ...images.reader import read_image
-from ..compare import at_least, build_or_reason, check_seed, metric_result, pick_device, settings_of
+from ..compare import build_or_reason, metric_result, pick_device, settings_of
 from ..distributed import Processes
 from ..metrics import BuiltMetric, MetricSpec, check_weights
 from ..pipeline import Options, Progress, score_data_set
@@ -89,12 +89,12 @@ def table(
     """
     folders, chosen = parse_methods(methods), find_preset(preset)
     specs = parse_table_metrics(metrics, chosen)
-    _check_asked(folders, specs, reference, baseline, crop_border)
+    _check_asked(folders, specs, reference, baseline)
     options = Options(
         pick_device(device, Processes()),
-        at_least(1, "batch_size", batch_size),
-        at_least(1, "workers", default_workers() if workers is None else workers),
-        check_seed(seed),
+        batch_size,
+        workers or default_workers(),
+        seed,
         progress or (lambda *_: None),
     )
     if resume and overwrite:
@@ -138,7 +138,7 @@ def table(
 
 
 def _check_asked(
-    methods: Mapping[str, str], specs: Sequence[MetricSpec], reference: Place | None, baseline: str | None, border: int
+    methods: Mapping[str, str], specs: Sequence[MetricSpec], reference: Place | None, baseline: str | None
 ) -> None:
     needing = [spec.label for spec in specs if needs_reference(spec)]
     if needing and reference is None:
@@ -148,8 +148,6 @@ def _check_asked(
         )
     if baseline is not None and baseline not in methods:
         raise CompareError(f"the baseline {baseline!r} is none of the methods: choose one of {', '.join(methods)}.")
-    if not isinstance(border, int) or border < 0:
-        raise CompareError(f"crop_border must be a number of pixels from 0 on, but is {border!r}.")
 
 
 def _data_set(pictures: Pictures, fidelity: bool) -> DataSet:

@@ -9,12 +9,14 @@ of times, and is then reported.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...clip.device import PICTURE
 from ...errors import CLIPIQAError
 from ...images.source import reason
 from ..rows import Header, Row
@@ -101,6 +103,8 @@ class _Run:
         self._ray, self._room, self._report, self._retries = ray, room, report, retries
         self._jobs, self._again = iter(jobs), deque[tuple[Job, int]]()
         self._work, self._reading = ray.put(work), work.reading
+        if room.gpus:
+            self._reading = dataclasses.replace(work.reading, scoring=PICTURE)
         self._decode = ray.remote(decoded).options(
             num_cpus=room.decoding, max_retries=0, num_returns="streaming", _generator_backpressure_num_objects=_AHEAD
         )

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from ...clip.device import find_device
+from ...clip.device import find_device, scoring_bytes
 from ...errors import CLIPIQAError
 from ...files.writing import check_folder, resolved
 from ...images.reader import Damaged, check_limits
@@ -117,7 +117,7 @@ def score_sources(
     todo, done = plan(shards, folder, header, share, overwrite, (float(low), float(high)))
     for result in done:
         check_same(result.path, result.header, header)
-    work = Work(net, columns, device, batch_size, Reading(workers, limits))
+    work = Work(net, columns, device, batch_size, Reading(workers, limits, scoring_bytes(net, device)))
     told = _Told(progress, len(todo) + len(done), len(done))
     score = score_features if embeddings else engine or score_locally
     try:

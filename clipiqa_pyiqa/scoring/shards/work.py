@@ -37,14 +37,16 @@ class Reading:
     Attributes:
         workers: As for :func:`~clipiqa_pyiqa.score_paths`.
         limits: How files become pixels, as arguments of ``read_image``.
+        scoring: Bytes that scoring will take for each pixel.
     """
 
     workers: int | None
     limits: Mapping[str, Any] = field(default_factory=dict)
+    scoring: int = 0
 
     def blocks(self, items: Iterable[Item]) -> Generator[tuple[Item, ImageRecord | ImageError], None, None]:
         """Items in their order, each with its picture or why there is none, and the number of its block."""
-        return _in_blocks(prefetch(self._read, items, self.workers))
+        return _in_blocks(prefetch(self._read, items, self.workers, scoring=self.scoring))
 
     def _read(self, item: Item) -> ImageRecord:
         return read_image(item.source, **self.limits)
