@@ -68,6 +68,24 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
         raise CLIPIQAError(f"{option}={shown(value)} is not known: choose one of {known}.") from None
 
 
+def net_of(metric: Any) -> Any:
+    """Return the scoring module behind what was given as a metric.
+
+    Args:
+        metric: A :class:`CLIPIQA`, what ``pyiqa.create_metric('clipiqa')`` returns, or a function without arguments
+            that makes one of the two.
+
+    Raises:
+        CLIPIQAError: It does not encode images, so it is no CLIP-IQA.
+    """
+    if not hasattr(metric, "encode_image") and not hasattr(metric, "net") and callable(metric):
+        metric = metric()
+    net = getattr(metric, "net", metric)
+    if not hasattr(net, "encode_image"):
+        raise CLIPIQAError(f"a CLIP-IQA metric is needed; got a {type(net).__name__}.")
+    return net
+
+
 class CLIPIQA(nn.Module):
     """CLIP-IQA: is this image closer to "Good photo." or to "Bad photo."?
 
