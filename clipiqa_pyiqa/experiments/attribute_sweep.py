@@ -304,7 +304,7 @@ def _checked(record: ImageRecord, scale: float, cost: int) -> Image.Image | Imag
     """Return the picture at that scale, or why there is not enough memory to score it; ``cost`` in bytes per pixel."""
     width, height = _size(record.size, scale)
     try:
-        check_memory(record.path, width, height, DECODING * width * height, cost * width * height)
+        check_memory(record.path, width, height, DECODING * width * height, cost * width * height, scale > 1)
     except ImageError as error:
         return error
     return _scaled(_picture(record), scale)

@@ -51,6 +51,7 @@ def prefetch(
     workers: int | None = None,
     ahead: int | None = None,
     scoring: int = 0,
+    enlarged: bool = False,
 ) -> Generator[tuple[Item, Picture | ImageError], None, None]:
     """Items in their order, each with its picture or the ``ImageError`` that says why there is none, read by threads.
 
@@ -61,6 +62,7 @@ def prefetch(
         ahead: Items that may be under way or waiting beyond the one that is handed out; default two per thread.
         scoring: Bytes that scoring will take for each pixel of a picture: with decoding, they are bounded by
             :func:`~clipiqa_pyiqa.images.memory.memory_limit`.
+        enlarged: Whether pictures are enlarged before they are scored, which ``scoring`` then accounts for.
     """
     workers = workers or default_workers()
     most = 2 * workers if ahead is None else ahead
@@ -77,7 +79,7 @@ def prefetch(
         except MemoryError:
             return item, ImageError("it does not fit in memory: shrink it with max_side or max_pixels.")
 
-    pool, budget = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"), Budget(scoring)
+    pool, budget = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"), Budget(scoring, enlarged)
     coming: deque[tuple[Future[tuple[Item, Picture | ImageError]], Ticket]] = deque()
     try:
         for item in items:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import math
 import os
 import threading
@@ -25,6 +26,8 @@ DECODING = 9
 """Bytes a pixel takes while it is decoded: four in PIL, three as RGB, and a part of the picture on its way."""
 
 SHARE = 0.5  # of the machine's memory that decoding and scoring may take
+ENLARGED = 4_000_000_000
+"""Bytes that a picture which is enlarged first may take unless more was set: a small file can ask for any size so."""
 _UNKNOWN = 8 << 30  # bytes, where a system does not say how much it has
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # glibc's malloc.h
 _KEPT_BLOCK, _KEPT = 32 << 20, 1 << 30  # bytes of a block, and of free memory at the heap's end, that are kept
@@ -35,25 +38,31 @@ VARIABLE = "CLIPIQA_MEMORY"
 _own = threading.local()
 
 
-def memory_limit() -> int:
+def memory_limit(enlarged: bool = False) -> int:
     """Return how many bytes decoding and scoring may take.
 
-    They are what was set, here or by ``CLIPIQA_MEMORY``, or half of what the machine has.
+    They are what was set, here or by ``CLIPIQA_MEMORY``, or half of what the machine has; of pictures that are
+    ``enlarged`` first, at most :data:`ENLARGED` in the latter case.
 
     Raises:
         OptionError: ``CLIPIQA_MEMORY`` is no size.
     """
     if not _limit and os.environ.get(VARIABLE):
         _limit.append(parse_size(os.environ[VARIABLE], VARIABLE))
-    if not _limit:
-        found = []
-        with contextlib.suppress(AttributeError, ValueError, OSError):
-            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-        for path in _CGROUPS:
-            with contextlib.suppress(OSError, ValueError):  # ValueError: 'max'
-                found.append(int(Path(path).read_text()))
-        _limit.append(int(SHARE * min(found, default=_UNKNOWN)))
-    return _limit[0]
+    if _limit:
+        return _limit[0]
+    return min(_half(), ENLARGED) if enlarged else _half()
+
+
+@functools.cache
+def _half() -> int:
+    found = []
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for path in _CGROUPS:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: 'max'
+            found.append(int(Path(path).read_text()))
+    return int(SHARE * min(found, default=_UNKNOWN))
 
 
 def limit_memory(size: int | None) -> None:
@@ -88,11 +97,12 @@ class Budget:
 
     Args:
         scoring: Bytes that scoring takes for each pixel of an image.
+        enlarged: Whether images are enlarged first.
     """
 
-    def __init__(self, scoring: int = 0) -> None:
-        self.scoring = scoring
-        self._limit = memory_limit()
+    def __init__(self, scoring: int = 0, enlarged: bool = False) -> None:
+        self.scoring, self.enlarged = scoring, enlarged
+        self._limit = memory_limit(enlarged)
         self._used = 0
         self._reserved = 0  # for scoring the largest image so far
         self._queue: deque[Ticket] = deque()  # those that may still ask, in the order of their images
@@ -136,12 +146,8 @@ class Ticket:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
+        self.scoring, self.enlarged = budget.scoring, budget.enlarged
         self.size = 0
-
-    @property
-    def scoring(self) -> int:
-        """Bytes that scoring takes for each pixel."""
-        return self._budget.scoring
 
     def take(self, size: int, scoring: int) -> None:
         """Wait until so many bytes may be taken, and as many more as scoring will; the reference of a pair never waits.
@@ -205,16 +211,16 @@ def set_aside(
     ticket: Ticket | None = getattr(_own, "ticket", None)
     scoring = 0 if ticket is None else ticket.scoring * math.prod(scored or (width, height))
     decoding *= width * height
-    check_memory(name, width, height, decoding, scoring)
+    check_memory(name, width, height, decoding, scoring, ticket is not None and ticket.enlarged)
     if ticket is not None:
         ticket.take(decoding, scoring)
 
 
-def check_memory(name: str, width: int, height: int, decoding: int, scoring: int = 0) -> None:
-    """Raise ``ImageError`` for an image that takes more bytes to decode or to score than there are."""
-    size, limit = max(decoding, scoring), memory_limit()
+def check_memory(name: str, width: int, height: int, decoding: int, scoring: int, enlarged: bool = False) -> None:
+    """Raise ``ImageError`` for an image that takes more bytes to decode or to score than it may."""
+    size, limit = max(decoding, scoring), memory_limit(enlarged)
     if size > limit:
-        work = "decode" if size == decoding else "decode and score"
+        work = "decode" if size == decoding else "enlarge and score" if enlarged else "decode and score"
         smaller = "" if decoding > limit else "set max_side to make it smaller, or "
         raise ImageError(
             f"has {width}×{height} pixels, which take about {size / 1e9:.1f} GB to {work}, and only "

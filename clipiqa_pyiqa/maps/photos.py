@@ -149,7 +149,7 @@ def draw_maps(
     cost = scoring_bytes(net, device)
     if window is None:
         cost = max(cost, math.ceil(scale**2 * scoring_bytes(net, device, "maps")))
-    images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost)
+    images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost, enlarged=scale > 1)
     results: Generator[PhotoMap | tuple[str, str], None, None]
     results = in_batches(images, scored, failed, batch_size=batch_size)
     with closing(results):

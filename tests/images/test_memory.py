@@ -67,8 +67,8 @@ def test_threads_share_it_in_order(
     budgets: list[memory.Budget] = []
 
     class Watched(memory.Budget):
-        def __init__(self, scoring: int) -> None:
-            super().__init__(scoring)
+        def __init__(self, scoring: int, enlarged: bool) -> None:
+            super().__init__(scoring, enlarged)
             budgets.append(self)
 
         def _set(self, ticket: memory.Ticket, size: int) -> None:
@@ -130,6 +130,22 @@ def test_what_scoring_takes_counts_before_anything_is_decoded(
         r"smaller, with max_side=PX where there is that option, or allow more with --memory SIZE",
         str(error),
     )
+
+
+def test_an_enlarged_picture_has_four_gigabytes_unless_more_is_allowed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of a few kB could ask for any size by --scale or --scales."""
+    path = str(tmp_path / "photo.png")
+    Image.new("1", (4000, 3000)).save(path)
+    monkeypatch.setattr(memory, "_half", lambda: 64_000_000_000)
+    monkeypatch.setattr(Image.Image, "resize", lambda *_, **__: pytest.fail("it was enlarged"))
+    assert main(["map", path, "--scale", "4", *MINI]) == 1
+    assert "about 12.1 GB to enlarge and score, and only 4.0 GB may be taken" in capsys.readouterr().err
+    assert main(["sweep", path, "--scales", "8", *MINI]) == 2
+    assert "about 23.0 GB to enlarge and score, and only 4.0 GB may be taken" in capsys.readouterr().err
+    assert main(["sweep", path, "--scales", "40", *MINI]) == 2
+    assert "--scales must be positive factors up to 8" in capsys.readouterr().err
 
 
 GROWTH = r"""
