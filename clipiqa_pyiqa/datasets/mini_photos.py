@@ -54,7 +54,9 @@ def look_for_mini_photos(
     count = sum(seen)
     if count and leave_out:
         kept = [row for row, known in enumerate(seen) if not known]
-        columns = {name: tuple(getattr(table, name)[row] for row in kept) for name in ("paths", "targets", "splits")}
+        columns: dict[str, Any] = {
+            name: tuple(getattr(table, name)[row] for row in kept) for name in ("paths", "targets", "splits")
+        }
         table = replace(table, **columns)
         for split in needed:
             if (left := len(table.rows(split))) < 2:

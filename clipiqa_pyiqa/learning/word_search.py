@@ -200,7 +200,7 @@ def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[st
         if not isinstance(pair, list | tuple):
             raise PromptError(f"words come in pairs, positive first; got {shown(pair)}.")
         (read,) = parse_prompts(tuple(pair), template)
-        found.setdefault((read.positive.lower(), read.negative.lower()), Candidate(read, tuple(pair), template))
+        found.setdefault((read.positive.lower(), read.negative.lower()), Candidate(read, pair, template))
     return list(found.values())
 
 

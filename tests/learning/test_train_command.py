@@ -254,7 +254,8 @@ def test_config_whose_validation_set_is_another(pyiqas, trained, photos, tmp_pat
 )
 def test_config_values_of_the_wrong_kind(block, key, value, message):
     options = yaml.safe_load((CONFIGS / "pyiqa.yml").read_text())
-    blocks = {"top": options, "data": options["datasets"]["train"], "val": options["datasets"]["val"], **options}
+    data_sets = options["datasets"]
+    blocks = {**options, "top": options, "data": data_sets["train"], "val": data_sets["val"]}
     blocks[block][key] = value
     with pytest.raises(CLIPIQAError, match=message):
         Context.parse(parse_config(options).network["context"])
