@@ -54,10 +54,12 @@ def look_for_mini_photos(
     count = sum(seen)
     if count and leave_out:
         kept = [row for row, known in enumerate(seen) if not known]
-        columns: dict[str, Any] = {
-            name: tuple(getattr(table, name)[row] for row in kept) for name in ("paths", "targets", "splits")
-        }
-        table = replace(table, **columns)
+        table = replace(
+            table,
+            paths=tuple(table.paths[row] for row in kept),
+            targets=tuple(table.targets[row] for row in kept),
+            splits=tuple(table.splits[row] for row in kept),
+        )
         for split in needed:
             if (left := len(table.rows(split))) < 2:
                 raise TableError(

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from ..arguments import checked
 from ..clip.device import find_device
 from ..datasets.mini_photos import look_for_mini_photos
 from ..datasets.score_table import ScoreTable, find_score_table
-from ..errors import CLIPIQAError, counted
+from ..errors import CLIPIQAError, counted, nearest
 from ..metric import CLIPIQA
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
 from ..prompts.provenance import in_a_word
@@ -78,8 +78,8 @@ class FitResult:
 def fit(
     scores: ScoreTable | str | Path,
     *,
-    method: Literal["auto", "affine", "ridge", "cache"] = "auto",
-    fit_on: Literal["features", "stages"] = "features",
+    method: str = "auto",
+    fit_on: str = "features",
     own_scale: bool = False,
     conformal: float | None = None,
     without_mini_photos: bool = False,
@@ -115,6 +115,9 @@ def fit(
     Example:
         >>> fit("scores.csv", conformal=0.9).save("head.safetensors")  # doctest: +SKIP
     """
+    for option, value, known in (("method", method, NEEDED), ("fit_on", fit_on, FIT_ON)):
+        if value not in known:
+            raise FitError(f"unknown {option} {value!r}: {nearest(value, known)}")
     if conformal is not None and not 0 < conformal < 1:
         raise FitError(f"conformal must be a share between 0 and 1, such as 0.9; got {conformal!r}.")
     if not isinstance(scores, ScoreTable):
