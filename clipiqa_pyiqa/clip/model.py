@@ -21,7 +21,7 @@ from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.compact import Layout, is_compact
 from ..weights.selection import Weights, found_again
 from .device import missing_on_mps
-from .efficientnet.tower import RESOLUTION, EfficientNet
+from .efficientnet import RESOLUTION, EfficientNet
 from .gradient import clamped, constant, groups, untraceable, untraced
 from .resnet import ModifiedResNet
 from .text import TextTower
