@@ -72,7 +72,6 @@ setup(
     # "." by name: an editable installation is then a path, which mypy and pyright follow, and no import hook
     package_dir={"": "."},
     packages=find_packages(include=["clipiqa_pyiqa*"]),
-    py_modules=["clipiqa_pyiqa_plugin"],
     package_data={
         "clipiqa_pyiqa": [
             "py.typed",
@@ -80,11 +79,11 @@ setup(
             "data/photos/*",
             "report/report.*",
             "report/templates/*",
-            "figures/templates/*",
-            "comparison/report/templates/*",
+            "experiments/templates/*",
+            "comparison/templates/*",
             "maps/templates/*",
-            "methods/templates/*",
-            "browsing/templates/*",
+            "comparison/table/templates/*",
+            "ranking/templates/*",
         ]
     },
     python_requires=">=3.10",
@@ -115,14 +114,14 @@ setup(
     extras_require={
         # setuptools: 70.1 is the first that builds wheels alone, 81 the last with the pkg_resources that openai's clip,
         # and so pyiqa's built-in CLIPIQA, needs.
-        "torchmetrics": ["torchmetrics>=1.0"],
+        "torchmetrics": ["torchmetrics>=1.4"],
         "ray": ["ray[data]>=2.60"],
         "heif": ["pillow-heif>=0.18"],
         "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],  # and torch>=2.9; onnxruntime checks the file
         "docs": ["sphinx>=8", "furo>=2024.8", "myst-parser>=4", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],
         "test": [
             *("pytest>=8", "pytest-xdist>=3.5", "hypothesis", "setuptools>=70.1,<82"),
-            *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.0"),
+            *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.4"),
             *("moto[server]>=5", "s3fs>=2024.6.1"),  # an object store on the loopback
             *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "playwright>=1.45"),
             *("scikit-image", "PyWavelets"),  # the methods' table and its example
@@ -130,7 +129,7 @@ setup(
     },
     entry_points={
         "console_scripts": ["clipiqa = clipiqa_pyiqa.cli:main"],
-        "pyiqa.archs": ["clipiqa = clipiqa_pyiqa_plugin:register"],
-        "pyiqa.losses": ["clipiqa = clipiqa_pyiqa_plugin:register_losses"],
+        "pyiqa.archs": ["clipiqa = clipiqa_pyiqa.plugin:register"],
+        "pyiqa.losses": ["clipiqa = clipiqa_pyiqa.plugin:register_losses"],
     },
 )

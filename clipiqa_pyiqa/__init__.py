@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from .errors import CLIPIQAError, ImageError, PromptError, WeightsError
-from .imports import install_moved_names, lazily
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .comparison import compare
-    from .export import export_onnx
-    from .figures import agreement, demo, pairs, radar, rank, sweep
-    from .learning import fit, search_prompts, train
+    from .comparison.compare import compare
+    from .comparison.gating import gate
+    from .comparison.table.run import table
+    from .experiments.attribute_sweep import sweep
+    from .experiments.demonstration import demo
+    from .experiments.image_pairs import pairs
+    from .experiments.radar_chart import radar
+    from .experiments.user_agreement import agreement
+    from .export.onnx_file import export_onnx
+    from .learning.fitting import fit
+    from .learning.training import train
+    from .learning.word_search import search_prompts
     from .loss import CLIPIQALoss
-    from .maps import draw_maps
-    from .methods import gate, table
+    from .maps.photos import draw_maps
     from .metric import CLIPIQA
-    from .scoring import filter_shards, merge_shards, score_paths, score_sources
-    from .verification import weights_at_hand
+    from .ranking.folder_ranking import rank
+    from .scoring.score import score_paths
+    from .scoring.shards.filtered import filter_shards
+    from .scoring.shards.run import score_sources
+    from .scoring.shards.summary import merge_shards
+    from .weights.inventory import weights_at_hand
 
 __all__ = [
     "CLIPIQA",
@@ -49,24 +60,39 @@ __all__ = [
     "train",
     "weights_at_hand",
 ]
-if not TYPE_CHECKING:  # whom it would make believe in every name
-    __getattr__, __dir__ = lazily(
-        __name__,
-        {  # what people call, imported when it is first asked for, so that this import does not wait for torch
-            "compare": "comparison",
-            "export_onnx": "export",
-            **dict.fromkeys(("agreement", "demo", "pairs", "radar", "rank", "sweep"), "figures"),
-            **dict.fromkeys(("fit", "search_prompts", "train"), "learning"),
-            "CLIPIQALoss": "loss",
-            "draw_maps": "maps",
-            **dict.fromkeys(("gate", "table"), "methods"),
-            "CLIPIQA": "metric",
-            **dict.fromkeys(("filter_shards", "merge_shards", "score_paths", "score_sources"), "scoring"),
-            "weights_at_hand": "verification",
-        },
-    )
 
-install_moved_names()
+_MODULES = {  # imported when first used, so that this package's import does not wait for torch
+    "CLIPIQA": "metric",
+    "CLIPIQALoss": "loss",
+    "agreement": "experiments.user_agreement",
+    "compare": "comparison.compare",
+    "demo": "experiments.demonstration",
+    "draw_maps": "maps",
+    "export_onnx": "export",
+    "filter_shards": "scoring.shards.filtered",
+    "fit": "learning.fitting",
+    "gate": "comparison.gating",
+    "merge_shards": "scoring.shards.summary",
+    "pairs": "experiments.image_pairs",
+    "radar": "experiments.radar_chart",
+    "rank": "ranking.folder_ranking",
+    "score_paths": "scoring.score",
+    "score_sources": "scoring.shards.run",
+    "search_prompts": "learning.word_search",
+    "sweep": "experiments.attribute_sweep",
+    "table": "comparison.table.run",
+    "train": "learning.training",
+    "weights_at_hand": "weights.inventory",
+}
+if not TYPE_CHECKING:  # keeps type checkers from accepting unknown attributes
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return list(__all__)
 
 
 def is_active() -> bool:

@@ -15,7 +15,11 @@ from typing import Any, TypeVar, cast
 
 from .errors import OptionError, shown
 
-_LEAST = {"batch_size": 1, "workers": 1}  # wherever they are asked for
+BOUNDS = {  # the least and the most of whole numbers, by their names in functions and on the command line
+    **{"batch_size": (1, 65_536), "workers": (1, 256), "actors": (1, 4096), "threads": (1, 256)},
+    **{"seed": (0, (1 << 32) - 1), "bootstrap": (0, 1_000_000), "count": (1, 500), "crop_border": (0, 4096)},
+    **{"epochs": (1, 1_000_000), "crop": (0, 2048), "crops": (1, 1000)},
+}
 Function = TypeVar("Function", bound=Callable[..., Any])
 _Check = tuple[Callable[[Any], bool], str]  # whether a value is of a kind, and the kind in words
 _PATH: _Check = (lambda value: isinstance(value, os.PathLike), "a path")
@@ -61,13 +65,20 @@ def checked(function: Function) -> Function:
                 came = f"{shown(value)} ({type(value).__name__})"
                 hint = "; YAML reads 1e-1 as text, and 0.1 as a number" if _is_number(value) else ""
                 raise OptionError(f"{name} must be {wanted}, but {came} came{hint}.")
-            if name in _LEAST and value is not None and value < _LEAST[name]:
-                raise OptionError(f"{name} must be at least {_LEAST[name]}, but is {value}.")
+            if name in BOUNDS and value is not None:
+                check_bounds(name, value)
             if name in paths and isinstance(value, str | os.PathLike):
                 check_path(name, value)
         return function(*args, **kwargs)
 
     return cast(Function, call)
+
+
+def check_bounds(name: str, value: int) -> None:
+    """Raise ``OptionError`` for a whole number beyond :data:`BOUNDS`; without any of its own, 1 to a billion."""
+    least, most = BOUNDS.get(name, (1, 1_000_000_000))
+    if not least <= value <= most:
+        raise OptionError(f"{name} must be between {least:,} and {most:,}; got {value:,}.")
 
 
 def _kinds(parameter: inspect.Parameter) -> tuple[_Check, ...]:

@@ -3,14 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from functools import partial
+
+
+class Kind(str, Enum):
+    """What is wrong with an input; each is a text, as it stands in the column ``kind`` of results."""
+
+    MISSING = "missing"
+    EMPTY = "empty"
+    NOT_A_FILE = "not a file"
+    NOT_AN_IMAGE = "not an image"
+    DAMAGED = "damaged"
+    DAMAGED_ARCHIVE = "damaged archive"
+    OUTSIDE = "path outside"
+    TOO_SMALL = "too small"
+    TOO_LARGE = "too large"
+    OUT_OF_MEMORY = "out of memory"
+    UNCLEAR_SCALE = "unclear scale"
+    NOT_FINITE = "not finite"
+    UNREADABLE = "unreadable"
+    STALLED = "stalled"
+    OTHER = "other"
+
+    def __str__(self) -> str:
+        return self.value
 
 
 class CLIPIQAError(ValueError):
     """Base of every error that this package raises on bad input.
 
     It is a ``ValueError``, so that ``except ValueError`` catches them all.
+
+    Args:
+        reason: What is wrong and what to do: a sentence, or of an input with a ``name`` what follows that name.
+        kind: What is wrong with the input, for code.
+        name: The input: a file, a member of an archive. The message is made of it and the reason.
+
+    Attributes:
+        reason, kind, name: As given.
     """
+
+    def __init__(self, reason: str = "", kind: Kind = Kind.OTHER, name: str = "") -> None:
+        super().__init__(f"{name!r} {reason}." if name else reason)
+        self.reason, self.kind, self.name = reason, kind, name
 
 
 class PromptError(CLIPIQAError):
@@ -63,3 +99,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = partial(difflib.get_close_matches, name.lower(), lower)
     found = [lower[entry] for entry in close(n=1, cutoff=0.92) or close(n=3, cutoff=0.5)]
     return f"did you mean {' or '.join(map(repr, found))}?" if found else f"known are {', '.join(known)}."
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether Python or torch ran out of memory; torch's CPU allocator says so only in words."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))

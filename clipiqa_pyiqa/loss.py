@@ -17,10 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .clip.gradient import clamped, general_path, per_image, untraceable
+from .clip.inputs import ANY_RANGE, OVERSHOOT
 from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError, shown
-from .head import margins, sigmoid
 from .metric import CLIPIQA
+from .prompts.antonym import margins, sigmoid
 from .prompts.pairs import Prompts
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
@@ -148,7 +149,7 @@ class CLIPIQALoss(nn.Module):
             ImageError: a prediction that cannot be scored.
         """
         try:
-            self.metric.check(pred, finite=self.nan == "raise")
+            self.metric.check(pred, ANY_RANGE if self.nan == "raise" else None)
         except ImageError as error:
             raise ImageError(f"CLIPIQALoss cannot use the prediction: {error}") from None
         images = self._prepare(pred)
@@ -178,7 +179,7 @@ class CLIPIQALoss(nn.Module):
     def _warn_far_outside(self, pred: Tensor) -> None:
         """Say once that most of a picture may be clipped, and so without gradient: 0 to 255 passed for 0 to 1."""
         (low, high), (least, most) = self.input_range, map(float, pred.aminmax())
-        margin = (high - low) / 2
+        margin = OVERSHOOT * (high - low)
         if least < low - margin or most > high + margin:
             self._looks = 0
             clipped = ((pred < low) | (pred > high)).float().mean().item()

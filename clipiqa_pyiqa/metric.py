@@ -3,30 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from .arguments import checked
-from .choices import OWN, POS_EMBEDDINGS, PRECISIONS, Aggregate, ModelType, Own, PosEmbedding, Precision, choice
 from .clip import compiled
 from .clip.compiled import is_compiled
+from .clip.device import is_slow_on_cpu
 from .clip.gradient import constant, per_image
-from .clip.inputs import check_features, check_images
+from .clip.inputs import OVERSHOOT, check_features, check_images
 from .clip.model import ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
-from .head import antonym_scores, column_means
-from .prompts.files import PUBLISHED, load_prompt_file, published_prompt_file
+from .prompts.antonym import antonym_scores, column_means
+from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import Context, PromptLearner
-from .prompts.pairs import Columns, PromptPair, Prompts, described, parse_prompts
+from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
+from .prompts.provenance import in_words, question_record
 from .version import __version__
 from .weights.selection import find_weights
 
 if TYPE_CHECKING:
     import pandas
+
+ModelType = Literal["clipiqa"] | LearnedType
+Precision = Literal["fp32", "bf16", "fp16"]
+PosEmbedding = bool | Literal["none", "interpolate", "fixed"] | None
+
+PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+POS_EMBEDDINGS: dict[PosEmbedding, Literal["none", "interpolate", "fixed"]] = {
+    False: "none",
+    None: "none",
+    "none": "none",
+    True: "interpolate",
+    "interpolate": "interpolate",
+    "fixed": "fixed",
+}
+Aggregate = Literal["mean"] | None
+
+
+class Own(Enum):
+    """The default of ``aggregate`` in a call, where None is a value of its own: as the metric was created."""
+
+    OWN = "own"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+OWN = Own.OWN
+
+
+def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
+    """What a value stands for. Raises ``CLIPIQAError`` if it is none of the choices."""
+    try:
+        return choices[value]
+    except (KeyError, TypeError):
+        names = (each for each in choices if isinstance(each, str) or each is choices[each])  # no synonyms
+        known = ", ".join(map(repr, names))
+        raise CLIPIQAError(f"{option}={shown(value)} is not known: choose one of {known}.") from None
+
+
+def net_of(metric: Any) -> Any:
+    """Return the scoring module behind what was given as a metric.
+
+    Args:
+        metric: A :class:`CLIPIQA`, what ``pyiqa.create_metric('clipiqa')`` returns, or a function without arguments
+            that makes one of the two.
+
+    Raises:
+        CLIPIQAError: It does not encode images, so it is no CLIP-IQA.
+    """
+    if not hasattr(metric, "encode_image") and not hasattr(metric, "net") and callable(metric):
+        metric = metric()
+    net = getattr(metric, "net", metric)
+    if not hasattr(net, "encode_image"):
+        raise CLIPIQAError(f"a CLIP-IQA metric is needed; got a {type(net).__name__}.")
+    return net
 
 
 class CLIPIQA(nn.Module):
@@ -55,7 +112,8 @@ class CLIPIQA(nn.Module):
         aggregate: ``'mean'`` averages the pairs' scores, ``None`` keeps one column per pair, and adds the lower and the
             upper bound to the score of a fitted head that has them.
         template: re-words the pairs, such as ``'A photo of {}.'`` (Table 2).
-        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``: the dtype of the image tower's convolutions.
+        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``: the dtype of the image tower's convolutions. Where a CPU is
+            slower in it than in fp32, weights and pixels are rounded to it and computed in fp32.
         clip_weights: a checkpoint file, or an open_clip tag; default OpenAI's.
         quick_gelu: whether an unknown checkpoint file was trained with QuickGELU; known ones are known.
         pretrained_model_path: a file of learned prompts, or of a head of :func:`clipiqa_pyiqa.fit`, in place of the
@@ -214,8 +272,8 @@ class CLIPIQA(nn.Module):
         """Score images.
 
         Args:
-            x: ``(N, 3, H, W)``, RGB in [0, 1], or grey ``(N, 1, H, W)``; the range is not checked, since a loss
-                may leave it.
+            x: ``(N, 3, H, W)``, RGB in [0, 1], or grey ``(N, 1, H, W)``. Pixels may lie outside by 0.5, since a
+                network overshoots.
             prompts: other questions for this call; default the metric's own, or its learned prompts.
             aggregate: ``'mean'`` or ``None`` for this call; default the metric's own. Not with
                 :class:`~clipiqa_pyiqa.prompts.pairs.Columns`, which say themselves what is averaged.
@@ -225,7 +283,8 @@ class CLIPIQA(nn.Module):
             a column for each of ``Columns``.
 
         Raises:
-            ImageError: wrong shape or dtype, an empty batch, too small an image, NaN or infinity.
+            ImageError: wrong shape or dtype, an empty batch, too small an image, pixels far outside [0, 1], NaN or
+                infinity; where torch traces, compiles or exports, pixels are not looked at.
             PromptError: prompts that cannot be used.
         """
         pairs, sizes = self._question(prompts, aggregate)  # a bad question fails before the image is encoded
@@ -285,14 +344,14 @@ class CLIPIQA(nn.Module):
         if self.pos_embedding == "fixed":
             raise CLIPIQAError(
                 "pos_embedding='fixed' sees the middle of the image at 224 px, so there is no map of the image: use "
-                "'none' or 'interpolate', or score windows of it (clipiqa_pyiqa.maps.window_map)."
+                "'none' or 'interpolate', or score windows of it (clipiqa_pyiqa.maps.finer.window_map)."
             )
 
     def score_map(self, x: Tensor, prompts: Prompts | Columns = None) -> Tensor:
         """Score each place of images: where they look good and where they do not.
 
         Neighbouring places see each other, and the score of the image is not the mean of its map. Smoothing, and the
-        size of the image: :func:`clipiqa_pyiqa.maps.quality_map`.
+        size of the image: :func:`clipiqa_pyiqa.maps.places.quality_map`.
 
         Args:
             x: ``(N, 3, H, W)``, as for :meth:`forward`.
@@ -325,9 +384,12 @@ class CLIPIQA(nn.Module):
             return tower.encode_stages(x, self.pos_embedding)
         return tower(x, self.pos_embedding)
 
-    def check(self, x: Tensor, finite: bool = True) -> None:
-        """Raise :class:`ImageError` for images that cannot be scored; NaN and infinity may pass if not ``finite``."""
-        check_images(x, finite)
+    def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
+        """Raise :class:`ImageError` for images that cannot be scored, or whose pixels lie further outside [0, 1].
+
+        Without a limit, NaN and infinity pass too.
+        """
+        check_images(x, overshoot)
         if is_compiled():
             return
         check_size(x, self._image_tower(x), self.pos_embedding)
@@ -363,34 +425,39 @@ class CLIPIQA(nn.Module):
         texts = [text for pair in pairs for text in (pair.positive, pair.negative)]
         return self.clip.encode_texts(texts, dtype).unflatten(0, (-1, 2))
 
-    def provenance(self) -> dict[str, str]:
-        """Which CLIP-IQA this is, for result files: everything that the score depends on, as strings."""
+    def provenance(self) -> dict[str, Any]:
+        """Return which CLIP-IQA this is, as JSON values: everything that the scores of a plain call depend on.
+
+        ``scores`` maps each of :attr:`columns` to its record; see :mod:`clipiqa_pyiqa.prompts.provenance`.
+        ``cpu_arithmetic`` is the dtype of a CPU's arithmetic, where that is another than ``precision``.
+        """
         weights = self.clip.weights
+        if self.head is not None:
+            scores = self.head.records(self.columns)
+        elif self.prompt_learner is not None:
+            scores = {self.columns[0]: self.prompt_learner.record()}
+        elif len(self.columns) == len(self._prompts):
+            scores = {name: question_record([pair]) for name, pair in zip(self.columns, self._prompts, strict=True)}
+        else:
+            scores = {self.columns[0]: question_record(self._prompts)}
         return {
             "metric": self.model_type,
             "version": __version__,
             "backbone": weights.backbone,
             "weights": weights.short,
             "weights_sha256": weights.sha256,
-            "quick_gelu": str(weights.quick_gelu).lower(),
+            "quick_gelu": weights.quick_gelu,
             "pos_embedding": self.pos_embedding,
-            "prompts": (
-                self.head.describe()
-                if self.head is not None
-                else described(self._prompts)
-                if self.prompt_learner is None
-                else self.prompt_learner.describe()
-            ),
-            "aggregate": str(self.aggregate).lower(),
             "precision": self.precision,
+            **({"cpu_arithmetic": "fp32"} if is_slow_on_cpu(self.dtype) else {}),
+            "scores": scores,
         }
 
     def extra_repr(self) -> str:
-        hidden = {"weights_sha256"}
-        said = ", ".join(f"{key}={value!r}" for key, value in self.provenance().items() if key not in hidden)
-        if self.prompt_learner is not None and ".." in said:
-            said += ', note="the second full stop is the official code\'s, which adds one to each prompt"'
-        return said
+        told = {**in_words(self.provenance()), "aggregate": str(self.aggregate).lower()}
+        if self.prompt_learner is not None and self.prompts[0].positive.endswith("."):
+            told["note"] = "the second full stop is the official code's, which adds one to each prompt"
+        return ", ".join(f"{key}={value!r}" for key, value in told.items() if key != "weights_sha256")
 
     def _question(
         self, prompts: Prompts | Columns, aggregate: Aggregate | Own = OWN

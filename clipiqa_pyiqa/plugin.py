@@ -1,4 +1,4 @@
-"""What pyiqa builds under our names: all that touches its registries; ``clipiqa_pyiqa_plugin`` has the entry points.
+"""What pyiqa builds under our names: all that touches its registries.
 
 pyiqa ships a class of its own under the same name, which registers itself when its module is imported: early, late, or
 never, since it needs openai's ``clip``, which a fresh installation cannot import. Nothing here imports it: ours takes
@@ -20,9 +20,8 @@ from .version import __version__
 if TYPE_CHECKING:
     from torch import nn
 
-    from .choices import ModelType
     from .loss import CLIPIQALoss
-    from .metric import CLIPIQA
+    from .metric import CLIPIQA, ModelType
 
 NAME = "CLIPIQA"  # what pyiqa's configurations of clipiqa, clipiqa+, … ask for
 LOSS_NAME = "CLIPIQALoss"

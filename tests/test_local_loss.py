@@ -86,7 +86,7 @@ def test_damage_in_a_corner_counts() -> None:
     from PIL import Image
     from torchvision.transforms.v2.functional import pil_to_tensor
 
-    from clipiqa_pyiqa.figures.demonstration import PHOTOS
+    from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 
     metric, ratios = CLIPIQA(backbone="mini", prompts="sharpness").eval(), []
     for path in sorted(PHOTOS.glob("*.jpg"))[1:]:

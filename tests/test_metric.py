@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import json
 import pickle
 import pydoc
 
@@ -213,7 +214,7 @@ class TestFrozen:
         text = repr(metric)
         for part in ("RN50", metric.clip.weights.sha256[:8], "none", "Good photo.|Bad photo.", "fp32"):
             assert part in text
-        assert all(isinstance(value, str) for value in metric.provenance().values())
+        assert json.loads(json.dumps(metric.provenance())) == metric.provenance()
 
 
 class TestThroughPyiqa:
@@ -261,6 +262,26 @@ class TestBadInput:
         x[1, 2, 3, 4] = value
         with pytest.raises(ImageError, match="image 1 of the batch of 3"):
             metric(x)
+
+    @pytest.mark.parametrize(
+        ("x", "found"),
+        [
+            (255 * torch.rand(2, 3, 40, 40), r"from \d[\d.e-]* to 25\d"),
+            (2 * torch.rand(2, 3, 40, 40) - 1, "from -0.99.* to 0.9"),
+        ],
+        ids=["0 to 255", "-1 to 1"],
+    )
+    @pytest.mark.parametrize(
+        "call", ["forward", "encode_image", "encode_map", "encode_with_map", "encode_stages", "score_map"]
+    )
+    def test_another_range(self, metric, x, found, call):
+        with pytest.raises(ImageError, match=rf"image 0 of the batch of 2 has pixels {found}.*, far outside \[0, 1\]"):
+            getattr(metric, call)(x.requires_grad_())
+
+    def test_overshoot_of_a_network_is_scored(self, metric, images):
+        x = (1.9 * images - 0.45).requires_grad_()
+        metric(x).sum().backward()
+        assert x.grad.abs().sum() > 0
 
     @pytest.mark.parametrize(
         ("options", "message"),

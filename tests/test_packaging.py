@@ -27,7 +27,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what a wheel is built from, since a build writes beside its sources."""
     source = tmp_path_factory.mktemp("wheel") / "source"
     source.mkdir()
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "clipiqa_pyiqa_plugin.py"):
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for folder in (PACKAGE.name, "configs"):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -61,7 +61,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     assert {path.relative_to(ROOT).as_posix() for path in files} <= shipped  # code, weights, photos, styles
     assert "clipiqa_pyiqa/py.typed" in shipped
-    assert all(name.startswith("clipiqa_pyiqa/") or name == "clipiqa_pyiqa_plugin.py" for name in shipped)
+    assert all(name.startswith("clipiqa_pyiqa/") for name in shipped)
     assert "MIT License" in read(wheel, "LICENSE")
 
 
@@ -119,7 +119,7 @@ def test_version_has_a_single_source(wheel: zipfile.ZipFile) -> None:
 def test_entry_points(wheel: zipfile.ZipFile) -> None:
     text = read(wheel, ".dist-info/entry_points.txt")
     assert re.search(r"^\[console_scripts\]\nclipiqa = clipiqa_pyiqa\.cli:main$", text, re.MULTILINE)
-    assert re.search(r"^\[pyiqa\.archs\]\nclipiqa = clipiqa_pyiqa_plugin:register$", text, re.MULTILINE)
+    assert re.search(r"^\[pyiqa\.archs\]\nclipiqa = clipiqa_pyiqa\.plugin:register$", text, re.MULTILINE)
 
 
 def test_requirements_are_ranges_that_the_oldest_run_installs(wheel: zipfile.ZipFile) -> None:

@@ -175,42 +175,6 @@ answer(errors=errors, built=built)
     assert "setuptools<82" in result["errors"][2]
 
 
-@pytest.mark.parametrize("broken", ["clipiqa_pyiqa", "clipiqa_pyiqa.plugin", "clipiqa_pyiqa.errors"])
-def test_broken_package_is_an_error_and_never_the_builtin(in_process: InProcess, tmp_path: Path, broken: str) -> None:
-    """An installation whose files do not fit together, with an entry point as `pip install` writes it."""
-    metadata = tmp_path / "site" / "neighbour-1.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: neighbour\nVersion: 1\n")
-    entry = "clipiqa = clipiqa_pyiqa_plugin"
-    (metadata / "entry_points.txt").write_text(
-        f"[pyiqa.archs]\n{entry}:register\n[pyiqa.losses]\n{entry}:register_losses\n"
-    )
-    code = f"""
-sys.path.insert(0, {str(tmp_path / "site")!r})
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name == {broken!r}:
-            raise ImportError('half an update')
-sys.meta_path.insert(0, Blocker())
-import warnings
-warnings.simplefilter('ignore')
-import pyiqa
-from pyiqa.losses import build_loss
-said = []
-for build in (lambda: pyiqa.create_metric('clipiqa', device='cpu'), lambda: build_loss({{'type': 'CLIPIQALoss'}})):
-    try:
-        build()
-    except ImportError as error:
-        said.append(str(error))
-answer(said=said)
-"""
-    said = in_process(code)[0]["said"]
-    assert len(said) == 2 and all("cannot be loaded (ImportError: half an update)" in each for each in said)
-    assert (
-        in_process(code.replace("import pyiqa\n", "import pyiqa\nimport pyiqa.archs.clipiqa_arch\n"))[0]["said"] == said
-    )
-
-
 def test_learned_prompts_names_are_ours_too(in_process: InProcess) -> None:
     """Until their prompts are at hand, each is a clear error of ours, never a score from random prompts."""
     code = """

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, is_out_of_memory
 from ..files.names import plain_lines
 from .options.config import Parser
 from .options.model import memory_limited
@@ -21,26 +21,25 @@ from .options.signals import interrupts_kept, last_words, sigterm_as_interrupt
 from .options.streams import standard_streams
 from .options.wording import in_options, logged
 
-COMMANDS = {  # name: (the folder of its module, its help)
-    "demo": ("scoring", "score bundled photos and degraded versions of them, without any download"),
-    "score": ("scoring", "score photos: files, folders, globs or a list on standard input"),
-    "map": ("scoring", "where photos look good and where they do not: maps of local scores"),
-    "compare": ("comparing", "metrics side by side on data sets, with correlations, intervals and published values"),
-    "table": ("comparing", "several methods in one table: means, best and second best, paired differences"),
-    "gate": ("comparing", "whether a second run over the same inputs got worse, for CI"),
-    "prompts": ("scoring", "list the named prompt pairs"),
-    "prompts search": ("learning", "find the prompt pairs that agree best with scores that people gave"),
-    "train": ("learning", "learn the prompts of CLIP-IQA+ from scores that people gave"),
-    "fit": ("learning", "fit a metric to a few rated photos of your own, in seconds"),
-    "export": ("setup", "write a metric as an ONNX file, for where there is no PyTorch"),
-    "weights": ("setup", "show where every checkpoint would come from, or fill a folder with them"),
-    "verify": ("setup", "check the weights at hand against published scores"),
-    "radar": ("comparing", "the look and feel of images on radar charts"),
-    "sweep": ("comparing", "whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps"),
-    "pairs": ("comparing", "whether the better of two versions of a picture scores higher"),
-    "rank": ("comparing", "the best and the worst images of a folder, by any question"),
-    "agreement": ("comparing", "whether the metric chooses between two images as people do"),
-    "bench": ("setup", "measure speed and memory on this machine against pyiqa's built-in"),
+COMMANDS = {
+    "demo": "score bundled photos and degraded versions of them, without any download",
+    "score": "score photos: files, folders, globs or a list on standard input",
+    "map": "where photos look good and where they do not: maps of local scores",
+    "compare": "metrics side by side on data sets, with correlations, intervals and published values",
+    "table": "several methods in one table: means, best and second best, paired differences",
+    "gate": "whether a second run over the same inputs got worse, for CI",
+    "prompts": "list the named prompt pairs",
+    "prompts search": "find the prompt pairs that agree best with scores that people gave",
+    "train": "learn the prompts of CLIP-IQA+ from scores that people gave",
+    "fit": "fit a metric to a few rated photos of your own, in seconds",
+    "export": "write a metric as an ONNX file, for where there is no PyTorch",
+    "weights": "show where every checkpoint would come from, or fill a folder with them",
+    "verify": "check the weights at hand against published scores",
+    "radar": "the look and feel of images on radar charts",
+    "sweep": "whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps",
+    "pairs": "whether the better of two versions of a picture scores higher",
+    "rank": "the best and the worst images of a folder, by any question",
+    "agreement": "whether the metric chooses between two images as people do",
 }
 
 
@@ -73,6 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             said, code = last_words(error)
             print(f"{name()}: {plain_lines(said)}", file=sys.stderr)
             return ended(code, None)
+        except (MemoryError, OverflowError, RuntimeError) as error:
+            if isinstance(error, OverflowError):
+                said = f"a number is too large ({error}): use a smaller one."
+            elif is_out_of_memory(error):
+                said = "the memory does not suffice: use smaller images, fewer at once, or fewer --workers."
+            else:
+                raise
+            print(f"{name()}: error: {plain_lines(said)}", file=sys.stderr)
+            return ended(2, None)
         except BrokenPipeError as error:  # `clipiqa score … | head`: the reader has gone
             return ended(2, error)
         except SystemExit as error:  # argparse's, or of standard output that cannot be written to
@@ -122,7 +130,7 @@ def _parsers(names: Iterable[str]) -> tuple[Parser, dict[str, Parser]]:
         help="print what makes a shell complete this command's words, and exit: bash, zsh or fish",
     )  # fmt: skip
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    told = {name: COMMANDS[name][1] for name in names}
+    told = {name: COMMANDS[name] for name in names}
     commands = {name: subparsers.add_parser(name, help=said, description=said) for name, said in told.items()}
     return parser, commands
 
@@ -131,11 +139,10 @@ def _print_completion(shell: str) -> int:
     from .options.completion import completion
 
     parser, commands = _parsers(name for name in COMMANDS if " " not in name)
-    told = {name: said for name, (_, said) in COMMANDS.items()}
-    print(completion(shell, parser, commands, told, lambda name, command: command_module(name).configure(command)))
+    print(completion(shell, parser, commands, COMMANDS, lambda name, command: command_module(name).configure(command)))
     return 0
 
 
 def command_module(command: str) -> ModuleType:
     """The module of a command, such as ``'prompts search'``."""
-    return importlib.import_module(f".{COMMANDS[command][0]}.{command.replace(' ', '_')}", __package__)
+    return importlib.import_module(f".{command.replace(' ', '_')}", __package__)

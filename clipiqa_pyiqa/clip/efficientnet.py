@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..weights.compact import Layout
+from .device import working_dtype
+from .efficientnet_layout import Layout
 from .frozen import idle_dilation
 from .gradient import CPU_SHARED_PIXELS, is_traced, recomputed
 from .readout import Moments, Readout, of_image, of_places
@@ -35,19 +36,23 @@ class EfficientNet:
     """Frozen image tower: pixels in [0, 1] to features, ``(N, 3, H, W)`` to ``(N, D)``, for any H, W of at least 32.
 
     Args:
-        tensors: of a file in the compact format, whose layout is ``layout``; only the image tower's are read.
-        layout: strides and constants, which shapes do not tell.
+        tensors: of a file in the compact format; only the image tower's are read.
+        layout: strides and constants, which the tensors do not tell.
         device: where to compute.
-        dtype: of the convolutions; statistics and what follows are in fp32 or wider.
+        dtype: to which weights and pixels are rounded; statistics and what follows are in fp32 or wider.
     """
 
     min_side = MIN_SIDE
 
     def __init__(self, tensors: Mapping[str, Tensor], layout: Layout, device: torch.device, dtype: torch.dtype):
         self.device, self.dtype = device, dtype
+        # a small slope would be lost in fp16, which a caller's GradScaler does not reach in here
+        self.working = torch.float32 if dtype == torch.float16 else working_dtype(dtype, device)
 
         def load(name: str, stride: int = 1) -> Convolution:
-            weight, bias = (tensors[f"visual.{name}.{part}"].to(device, dtype) for part in ("weight", "bias"))
+            weight, bias = (
+                tensors[f"visual.{name}.{part}"].to(dtype).to(device, self.working) for part in ("weight", "bias")
+            )
             return Convolution(weight, bias, stride)
 
         self.stem = InvertedBottleneck(None, load("stem", 2), None)
@@ -62,7 +67,11 @@ class EfficientNet:
         self.head = load("head")
         reaches = [2 * reach for reach in accumulate(layout.strides, mul)]
         self.sides = [CELL // reach for reach in (*reaches, reaches[-1])]  # of a cell on each map
-        self.readout, self.eps = Readout(tensors, device, torch.promote_types(dtype, torch.float32)), layout.eps
+        wide_dtype = torch.promote_types(dtype, torch.float32)
+        self.readout, self.eps = Readout(tensors, device, wide_dtype), layout.eps
+        means = tensors["visual.statistics.mean"].to(device, wide_dtype).chunk(2)[0]
+        ours = len(means) - len(self.head.weight)
+        self.centres = F.pad(means[:ours], (0, 2 * len(means) - ours))
 
     def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
         """Encode pixels ``(N, 3, H, W)``, fp32 or float64; returns features ``(N, D)``, not normalised.
@@ -72,9 +81,12 @@ class EfficientNet:
         return self.encode_stages(x)[0]
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        """The features ``(N, D)`` and what they are made of: mean and log deviation of every channel, ``(N, S)``."""
+        """The features ``(N, D)`` and what they are made of: mean and log deviation of every channel, ``(N, S)``.
+
+        Means of all maps but the head's are given as differences from the file's.
+        """
         (statistics,) = self._statistics(x, of_image)
-        return self.readout(statistics), statistics
+        return self.readout(statistics), statistics - self.centres
 
     def with_map(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """The features ``(N, D)`` and, from the same pass, those of each place, ``(N, D, h, w)``; not normalised.
@@ -105,7 +117,8 @@ class EfficientNet:
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:
         """Every block's output, and that of the head behind them."""
-        x = (x * (255 / 128) - 127 / 128).to(self.dtype)
+        x = x * (255 / 128) - 127 / 128
+        x = (x + (x.to(self.dtype).to(x.dtype) - x).detach()).to(self.working)  # rounded, its gradient is not
         x = self.stem(x if is_traced() else x.contiguous(memory_format=torch.channels_last))  # vmap knows no layouts
         for block in self.blocks:
             x = block(x)

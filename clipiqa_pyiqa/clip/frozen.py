@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .device import rounded
 from .gradient import is_traced
 
 Tape = list[Tensor]
@@ -37,7 +38,7 @@ class FrozenConv:
         conv: name of the convolution.
         norm: name of the BatchNorm that follows it, or ``None``.
         device: where the folded weights live.
-        dtype: their dtype; folding itself is done in float64, so that it adds no rounding of its own.
+        dtype: what they are rounded to; folding itself is done in float64, so that it adds no rounding of its own.
         stride: of the convolution.
     """
 
@@ -58,8 +59,8 @@ class FrozenConv:
             )
             scale = gamma / (variance + BATCH_NORM_EPS).sqrt()
             weight = weight.double() * scale[:, None, None, None]
-            self.bias = (beta - mean * scale).to(dtype).to(device)
-        self.weight = weight.to(dtype).to(device).contiguous(memory_format=torch.channels_last)
+            self.bias = rounded(beta - mean * scale, dtype, device)
+        self.weight = rounded(weight, dtype, device).contiguous(memory_format=torch.channels_last)
         self.stride = stride
         self.padding = self.weight.shape[-1] // 2 if stride < self.weight.shape[-1] else 0
 

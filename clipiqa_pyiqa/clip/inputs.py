@@ -7,15 +7,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import CLIPIQAError, ImageError, shown
+from ..errors import CLIPIQAError, ImageError, Kind, shown
 from .gradient import is_traced
 
 _PIXELS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-_MOST = 1e6  # that a pixel may be; white is 1, or 255 or 65535 where somebody forgot to divide
+OVERSHOOT = 0.5
+"""How far outside their range pixels may lie, as a share of it: a network's overshoot; beyond, the range is another."""
+
+ANY_RANGE = 1e6
+"""The same for pixels whose range is not known: beyond, scores would overflow."""
 
 
-def check_images(x: Any, finite: bool = True) -> None:
-    """Raise :class:`ImageError` unless ``x`` is a batch of RGB images in a floating dtype, if asked ``finite``."""
+def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
+    """Raise :class:`ImageError` unless ``x`` is a batch of RGB images in a floating dtype.
+
+    Args:
+        x: the images.
+        overshoot: how far outside [0, 1] pixels may lie; None accepts every value, NaN and infinity too.
+    """
     if not isinstance(x, Tensor):
         raise ImageError(f"expected a tensor of shape (N, 3, H, W), but a {type(x).__name__} came: convert it first.")
     if x.layout != torch.strided or x.is_nested or x.is_quantized:
@@ -39,17 +48,25 @@ def check_images(x: Any, finite: bool = True) -> None:
         )
     if x.is_meta:
         raise ImageError("the images are on the device 'meta', which holds no pixels: move them to a real device.")
-    if finite and not is_traced() and not _all_finite(x):
-        bad = next(number for number, image in enumerate(x) if not _all_finite(image))
-        found = "NaN or infinite pixels"
-        if x[bad].isfinite().all():
-            found = f"pixels beyond ±{_MOST:g}, where scores would overflow"
-        raise ImageError(f"image {bad} of the batch of {len(x)} has {found}: check where it comes from.")
+    if overshoot is None or is_traced() or _reaches(x) <= overshoot:
+        return
+    number, image = next((number, image) for number, image in enumerate(x) if not _reaches(image) <= overshoot)
+    said = f"image {number} of the batch of {len(x)} has"
+    if not image.isfinite().all():
+        raise ImageError(f"{said} NaN or infinite pixels: check where it comes from.", Kind.NOT_FINITE)
+    if overshoot == ANY_RANGE:
+        raise ImageError(f"{said} pixels beyond ±{overshoot:g}, where scores overflow: check where it comes from.")
+    least, most = (bound.item() for bound in image.aminmax())
+    raise ImageError(
+        f"{said} pixels from {least:.4g} to {most:.4g}, far outside [0, 1]: divide 8-bit pixels by 255 (torchmetrics' "
+        "and piq's classes take data_range=255), turn [-1, 1] into [0, 1] by (x + 1) / 2, or clamp."
+    )
 
 
-def _all_finite(x: Tensor) -> bool:
-    """Whether all pixels are numbers and none is absurd: both show in the extremes, found faster than one by one."""
-    return bool((torch.stack(x.detach().aminmax()).abs() <= _MOST).all())
+def _reaches(x: Tensor) -> float:
+    """Return how far pixels lie outside [0, 1] at most; NaN if one is NaN. The extremes are found in one pass."""
+    least, most = x.detach().aminmax()
+    return torch.maximum(-least, most - 1).item()
 
 
 def check_features(features: Any, width: int, more: bool) -> None:

@@ -16,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
-from ..errors import ImageError
+from ..errors import ImageError, Kind
+from ..weights.architecture import is_compact
 from ..weights.checkpoint import Checkpoint, open_checkpoint
-from ..weights.compact import Layout, is_compact
 from ..weights.selection import Weights, found_again
-from .device import missing_on_mps
+from .device import missing_on_mps, working_dtype
 from .efficientnet import RESOLUTION, EfficientNet
+from .efficientnet_layout import Layout
 from .gradient import clamped, constant, groups, untraceable, untraced
 from .resnet import ModifiedResNet
 from .text import TextTower
@@ -104,7 +105,8 @@ def check_size(x: Tensor, tower: ImageTower, pos_embedding: str) -> None:
     if min(x.shape[-2:]) < tower.min_side and pos_embedding != "fixed":
         raise ImageError(
             f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {tower.weights.backbone} needs at least "
-            f"{tower.min_side} px on each side: use a larger image."
+            f"{tower.min_side} px on each side: use a larger image.",
+            Kind.TOO_SMALL,
         )
 
 
@@ -119,7 +121,7 @@ class FrozenCLIP:
         self.number = next(_numbers)  # in this process
         _by_number[self.number] = self
         self._lock = threading.RLock()
-        self._towers: WeakValueDictionary[tuple[str, torch.device, torch.dtype], Any] = WeakValueDictionary()
+        self._towers: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
         self._text_features: dict[tuple[str, torch.dtype], Tensor] = {}
         self._warned: set[str] = set()  # words
 
@@ -134,12 +136,12 @@ class FrozenCLIP:
     @property
     def cell(self) -> int:
         """Height and width in pixels of a place in the image tower's map: 32, or a vision transformer's patch."""
-        return self.checkpoint.shape("visual.conv1.weight")[-1] if "visual.proj" in self.checkpoint else 32
+        return self.checkpoint.shapes["visual.conv1.weight"][-1] if "visual.proj" in self.checkpoint else 32
 
     @cached_property
     def width(self) -> int:
         """D of image and text features."""
-        return self.checkpoint.shape("text_projection")[1]
+        return self.checkpoint.shapes["text_projection"][1]
 
     @property
     def has_positions(self) -> bool:
@@ -164,7 +166,7 @@ class FrozenCLIP:
     def _read_numbers(self) -> tuple[int, float]:
         with untraced():
             scale = self.checkpoint["logit_scale"].double().exp().item()
-        return self.checkpoint.shape("text_projection")[1], scale
+        return self.checkpoint.shapes["text_projection"][1], scale
 
     def image_tower(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
         """The image tower on a device, in a compute dtype; kept as long as somebody holds it."""
@@ -214,23 +216,24 @@ class FrozenCLIP:
     @untraceable  # nothing in here gains from tracing, which would take long
     def _tower(self, kind: str, device: torch.device, dtype: torch.dtype) -> Any:
         with self._lock:
-            tower = self._towers.get((kind, device, dtype))
+            key = kind, device, dtype, working_dtype(dtype, device)
+            tower = self._towers.get(key)
             if tower is None:
                 with untraced():  # its tensors must serve autograd later on
                     tower = self._build_image(device, dtype) if kind == "image" else self._build_text(device, dtype)
-                self._towers[kind, device, dtype] = tower
+                self._towers[key] = tower
             return tower
 
     def _build_image(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
         tensors = self.checkpoint
         if is_compact(tensors):
-            net = EfficientNet(tensors, Layout.of(tensors.metadata), device, dtype)
+            net = EfficientNet(tensors, Layout.of(tensors), device, dtype)
             return ImageTower(net, self.weights, RESOLUTION)
         if "visual.proj" in tensors:
             vit = VisionTransformer(tensors, device, dtype, self.weights.quick_gelu)
-            side = tensors.shape("visual.positional_embedding")[0] - 1
+            side = tensors.shapes["visual.positional_embedding"][0] - 1
             return ImageTower(vit, self.weights, round(side**0.5) * vit.min_side)
-        side = tensors.shape("visual.attnpool.positional_embedding")[0] - 1
+        side = tensors.shapes["visual.attnpool.positional_embedding"][0] - 1
         return ImageTower(ModifiedResNet(tensors, device, dtype), self.weights, round(side**0.5) * 32)
 
     def _build_text(self, device: torch.device, dtype: torch.dtype) -> TextTower:

@@ -6,7 +6,7 @@ removed, so that images go in unresized). Everything after the last ReLU is in :
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_pool import AttentionPool
+from .device import working_dtype
 from .frozen import FrozenConv, Tape, avg_pool, keep_positive, pack_signs, pull_back_avg_pool
 from .gradient import anchor_of, is_general, is_traced, only_once
 from .strips import RowMap, cut, take_rows
@@ -29,13 +30,13 @@ class ModifiedResNet:
     Args:
         tensors: CLIP state dict with OpenAI's names (``visual.…``); only the image tower's tensors are read.
         device: where to compute.
-        dtype: compute dtype of the convolutions.
+        dtype: to which the convolutions' weights and the pixels are rounded.
     """
 
     min_side = MIN_SIDE
 
     def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.working = device, dtype, working_dtype(dtype, device)
         self.trunk = ResNetTrunk(tensors, device, dtype)
         self.pool = AttentionPool(tensors, device, dtype)
 
@@ -63,10 +64,13 @@ class ModifiedResNet:
 
     def _last_map(self, x: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and x.requires_grad) and not is_traced():
-            return self.trunk(x.to(self.dtype))
+            return self.trunk(self._rounded(x))
         if is_general():
-            return self.trunk.plain(x.to(self.dtype))
-        return _PiecewiseLinear.apply(x, anchor_of(x), self.trunk, self.dtype)
+            return self.trunk.plain(self._rounded(x))
+        return _PiecewiseLinear.apply(x, anchor_of(x), self.trunk, self._rounded)
+
+    def _rounded(self, pixels: Tensor) -> Tensor:
+        return pixels.to(self.dtype).to(self.working)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """The features, and from the same pass mean and deviation of the channels after the stem and each stage.
@@ -76,7 +80,7 @@ class ModifiedResNet:
         """
         wants_gradient = torch.is_grad_enabled() and x.requires_grad
         moments = []
-        for y in self.trunk.stages(x.to(self.dtype), wants_gradient or is_traced()):
+        for y in self.trunk.stages(self._rounded(x), wants_gradient or is_traced()):
             moments.append(channel_moments(y.flatten(2).to(self.pool.dtype)))
         return self.pool(y, pos_embedding), torch.cat(moments, dim=1)
 
@@ -300,10 +304,10 @@ class _PiecewiseLinear(torch.autograd.Function):
     """The trunk with a gradient that keeps the signs of its ReLUs instead of their outputs."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, anchor: Tensor, trunk: ResNetTrunk, dtype: torch.dtype) -> Tensor:
+    def forward(ctx: Any, x: Tensor, anchor: Tensor, trunk: ResNetTrunk, prepare: Callable[[Tensor], Tensor]) -> Tensor:
         tape: Tape = []
-        ctx.trunk, ctx.dtype, ctx.size = trunk, dtype, tuple(x.shape[-2:])
-        y = trunk(x.to(dtype), tape)
+        y = trunk(prepare(x), tape)
+        ctx.trunk, ctx.dtype, ctx.size = trunk, y.dtype, tuple(x.shape[-2:])
         ctx.save_for_backward(anchor, *tape)
         return y.to(x.dtype)
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .device import rounded
+
 HEAD_WIDTH = 64
 LAYER_NORM_EPS = 1e-5
 
@@ -34,7 +36,7 @@ class Linear:
     """A frozen linear layer."""
 
     def __init__(self, weight: Tensor, bias: Tensor, device: torch.device, dtype: torch.dtype):
-        self.weight, self.bias = weight.to(device, dtype), bias.to(device, dtype)
+        self.weight, self.bias = rounded(weight, dtype, device), rounded(bias, dtype, device)
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_pool import resize_rows
+from .device import rounded, working_dtype
 from .resnet import channel_moments
 from .transformer import LayerNorm, Transformer
 
@@ -24,15 +25,15 @@ class VisionTransformer:
     Args:
         tensors: CLIP state dict with OpenAI's names; only the image tower's tensors are read.
         device: where to compute.
-        dtype: compute dtype; normalisation is in fp32 or wider.
+        dtype: to which the layers' weights and the pixels are rounded; normalisation is in fp32 or wider.
         quick_gelu: whether the weights were trained with QuickGELU.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, quick_gelu: bool):
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.working = device, dtype, working_dtype(dtype, device)
 
         def load(name: str) -> Tensor:
-            return tensors[f"visual.{name}"].to(device, dtype)
+            return rounded(tensors[f"visual.{name}"], dtype, device)
 
         self.patch_weight = load("conv1.weight")
         self.class_embedding, self.positional_embedding = load("class_embedding"), load("positional_embedding")
@@ -88,7 +89,7 @@ class VisionTransformer:
         return self.norm_after(x[:, 0]) @ self.projection, torch.cat(moments, dim=1)
 
     def _tokens(self, x: Tensor, pos_embedding: str) -> Tensor:
-        x = F.conv2d(x.to(self.dtype), self.patch_weight, stride=self.min_side)
+        x = F.conv2d(x.to(self.dtype).to(self.working), self.patch_weight, stride=self.min_side)
         x = x.flatten(2).transpose(1, 2)  # (N, width, h, w) -> (N, hw, width)
         x = torch.cat([self.class_embedding.expand(x.shape[0], 1, -1), x], dim=1)  # (N, hw + 1, width)
         if pos_embedding == "interpolate":

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..stats import Difference, holm, paired_differences, srocc_with
-from ..stats.correlation import undefined
+from ..stats.bootstrap import Difference, holm, paired_differences
+from ..stats.correlation import srocc_with, undefined
 
 if TYPE_CHECKING:
     from .results import DataSetResult

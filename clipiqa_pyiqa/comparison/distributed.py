@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from .specification import CompareError
+from ..datasets.specification import CompareError
 
 
 @dataclass(frozen=True)

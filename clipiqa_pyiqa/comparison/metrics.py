@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from ..datasets.published_correlations import ENSEMBLE, variant
+from ..datasets.specification import CompareError, Specification, parse_specifications, yes_or_no
 from ..errors import WeightsError, nearest, shown
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
@@ -23,8 +25,6 @@ from ..metric import CLIPIQA
 from ..prompts.heads import is_head, read_head, read_metadata
 from ..prompts.pairs import PRESETS
 from ..weights.foreign import check_options
-from .published import ENSEMBLE, variant
-from .specification import CompareError, Specification, parse_specifications, yes_or_no
 
 ENTRY_KEYS = ("metric", "metric_opts", "metric_mode", "lower_better", "score_range")
 RESERVED = ("path", "mos")
@@ -84,7 +84,7 @@ class BuiltMetric:
     spec: MetricSpec
     score: Callable[..., Any]
     net: CLIPIQA | None
-    provenance: Mapping[str, str]
+    provenance: Mapping[str, Any]
     published_as: str
 
     @property

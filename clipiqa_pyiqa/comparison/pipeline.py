@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..clip.device import scoring_bytes
+from ..datasets.data_sets import DataSet
 from ..errors import ImageError
 from ..images.batches import in_batches, prefetch
-from .datasets import DataSet
 from .distributed import Processes
 from .score_store import UNREADABLE, ScoreStore, StoredScore
 from .scorers import Group, score_group
@@ -32,7 +33,7 @@ Progress = Callable[[str, int, int], object]
 
 @dataclass(frozen=True)
 class Options:
-    """How to work; see :func:`~clipiqa_pyiqa.comparison.run.compare`."""
+    """How to work; see :func:`~clipiqa_pyiqa.comparison.compare.compare`."""
 
     device: torch.device
     batch_size: int
@@ -78,7 +79,8 @@ def score_data_set(
         return index
 
     ahead = max(2 * options.workers, step)  # the block after this one, at least
-    images = prefetch(data.load, itertools.chain.from_iterable(work), options.workers, ahead)
+    cost = max((scoring_bytes(metric.net, options.device) for group in groups for metric in group.metrics), default=0)
+    images = prefetch(data.load, itertools.chain.from_iterable(work), options.workers, ahead, scoring=cost)
     try:
         results = in_batches(images, score, unreadable, batch_size=step, apart=lambda index: index // step)
         for done, _ in enumerate(results, earlier + 1):

@@ -10,19 +10,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..datasets.published_correlations import PublishedCorrelations, find_published
 from ..files.locking import locked
 from ..files.names import file_name
 from ..files.writing import check_folder, replacing, write_text
-from ..stats import Estimate, correlations
-from ..stats.correlation import undefined
+from ..stats.bootstrap import Estimate
+from ..stats.correlation import correlations, undefined
 from .differences import MetricPair, metric_pairs
-from .published import PublishedCorrelations, find_published
 from .score_store import writing
 
 if TYPE_CHECKING:
     import pandas
 
-    from .datasets import DataSet
+    from ..datasets.data_sets import DataSet
 
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 FITTED = ("PLCC fitted", "RMSE fitted")
@@ -47,7 +47,7 @@ class MetricResult:
     _: KW_ONLY
     lower_better: bool = False
     score_range: str = ""
-    provenance: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     seconds_per_image: float = math.nan
     error: str = ""
     published_as: str = ""
@@ -205,7 +205,7 @@ class Comparison:
 
     def table(self, format: str = "table") -> str:
         """All tables as text: ``'table'`` for a console, ``'csv'``, ``'markdown'`` or ``'latex'``."""
-        from .report.tables import FORMATS
+        from .table_files import FORMATS
 
         return FORMATS[format](self)
 
@@ -228,7 +228,7 @@ class Comparison:
             self._save(folder, report, pictures)
 
     def _save(self, folder: Path, report: bool, pictures: str) -> None:
-        from .report.tables import differences_csv
+        from .table_files import differences_csv
 
         for format, suffix in (("csv", "csv"), ("markdown", "md"), ("latex", "tex")):
             write_text(folder / f"comparison.{suffix}", self.table(format))
@@ -236,8 +236,8 @@ class Comparison:
         for data in self.data_sets:
             data.save_scores(folder / "scores")
         if report:
-            from .report.page import write_report
-            from .report.pictures import save_pictures
+            from .page import write_report
+            from .pictures import save_pictures
 
             write_report(self, folder / "report.html")
             save_pictures(self, folder / "pictures", pictures)

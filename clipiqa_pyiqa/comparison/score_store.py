@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..datasets.specification import CompareError
 from ..files.journal import Journal, read_journal
-from .specification import CompareError
 
 UNREADABLE = ""  # in place of a metric: the image itself could not be read
 

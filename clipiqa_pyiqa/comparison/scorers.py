@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..datasets.specification import CompareError
 from ..errors import CLIPIQAError, counted
 from .metrics import BuiltMetric
 from .score_store import StoredScore
-from .specification import CompareError
 
 _LONGEST = 300  # characters of somebody else's error message
 

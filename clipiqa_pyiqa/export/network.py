@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ..clip.gradient import untraced
 from ..errors import CLIPIQAError
-from ..head import antonym_scores, column_means
 from ..metric import CLIPIQA
+from ..prompts.antonym import antonym_scores, column_means
 from ..prompts.pairs import Columns, Prompts, parse_columns
 
 if TYPE_CHECKING:

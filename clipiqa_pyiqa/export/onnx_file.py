@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CLIPIQAError
 from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA
-from ..prompts.pairs import Columns, Prompts, described
+from ..prompts.pairs import Columns, Prompts
+from ..prompts.provenance import column_records, in_words
 from ..version import __version__
 from .agreement import difference, runtime_version
 from .network import Network, traced, unfit
@@ -153,9 +154,11 @@ def described_by(network: Network) -> dict[str, str]:
     """The file's metadata: provenance as in result files, the columns, and what goes in and comes out."""
     metric, columns = network.metric, network.columns
     low, high = (0.0, 1.0) if network.head is None else network.head.score_range
-    said = {**metric.provenance(), "input": INPUT, "min_side": str(network.tower.min_side)}
+    known = metric.provenance()
     if columns is not None:
-        said["prompts"] = described(columns.pairs)
+        known["scores"] = column_records(columns)
+    said = {**in_words(known), "input": INPUT, "min_side": str(network.tower.min_side)}
+    if columns is not None:
         pairs = {name: [[pair.positive, pair.negative] for pair in asked] for name, asked in columns.items()}
         said["pairs"] = json.dumps(pairs, ensure_ascii=False)
     said["columns"] = json.dumps(network.names, ensure_ascii=False)

@@ -97,8 +97,12 @@ def _acquire(path: Path, output: str | os.PathLike[str]) -> int:
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(number), os.stat(path)):
                     holder = [os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S")]
-                    os.ftruncate(number, 0)
-                    os.pwrite(number, json.dumps(holder).encode(), 0)
+                    try:
+                        os.ftruncate(number, 0)
+                        os.pwrite(number, json.dumps(holder).encode(), 0)
+                    except OSError:  # a full disk
+                        path.unlink()
+                        raise
                     return number
         except BaseException:
             os.close(number)

@@ -20,7 +20,7 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from ..errors import ImageError
+from ..errors import ImageError, Kind, is_out_of_memory
 from .memory import Budget, Ticket
 
 BATCH_PIXELS = 8 * 1024 * 1024  # in one batch, unless a single image has more
@@ -46,7 +46,12 @@ def default_workers() -> int:
 
 
 def prefetch(
-    read: Callable[[Item], Picture], items: Iterable[Item], workers: int | None = None, ahead: int | None = None
+    read: Callable[[Item], Picture],
+    items: Iterable[Item],
+    workers: int | None = None,
+    ahead: int | None = None,
+    scoring: int = 0,
+    enlarged: bool = False,
 ) -> Generator[tuple[Item, Picture | ImageError], None, None]:
     """Items in their order, each with its picture or the ``ImageError`` that says why there is none, read by threads.
 
@@ -55,6 +60,9 @@ def prefetch(
         items: Taken no further ahead than asked; a generator is closed at the end.
         workers: Threads; None is one per core, up to eight.
         ahead: Items that may be under way or waiting beyond the one that is handed out; default two per thread.
+        scoring: Bytes that scoring will take for each pixel of a picture: with decoding, they are bounded by
+            :func:`~clipiqa_pyiqa.images.memory.memory_limit`.
+        enlarged: Whether pictures are enlarged before they are scored, which ``scoring`` then accounts for.
     """
     workers = workers or default_workers()
     most = 2 * workers if ahead is None else ahead
@@ -68,8 +76,10 @@ def prefetch(
             return item, picture
         except ImageError as error:
             return item, error
+        except MemoryError:
+            return item, ImageError("it does not fit in memory: shrink it with max_side or max_pixels.")
 
-    pool, budget = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"), Budget()
+    pool, budget = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"), Budget(scoring, enlarged)
     coming: deque[tuple[Future[tuple[Item, Picture | ImageError]], Ticket]] = deque()
     try:
         for item in items:
@@ -191,13 +201,14 @@ class _Queue(Generic[Item, Picture, Result]):
         try:
             return list(self._work(items, pictures))
         except ImageError as error:
-            problem = ImageError(str(error))
+            problem = ImageError(error.reason, error.kind, error.name)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             self._batch_pixels = min(self._batch_pixels, math.prod(pictures[0].shape[1:]) * len(pictures) // 2)
             problem = ImageError(
-                "it does not fit in memory: shrink it with max_side or max_pixels, or score on another device."
+                "it does not fit in memory: shrink it with max_side or max_pixels, or score on another device.",
+                Kind.OUT_OF_MEMORY,
             )
         # Out of the except block, whose error keeps the failed call's tensors alive.
         if torch.cuda.is_initialized():
@@ -207,10 +218,3 @@ class _Queue(Generic[Item, Picture, Result]):
         return [
             result for item, picture in zip(items, pictures, strict=True) for result in self._results([item], [picture])
         ]
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether torch or Python ran out of memory; torch's CPU allocator says so only in words."""
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(
-        words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory")
-    )

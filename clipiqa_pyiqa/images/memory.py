@@ -1,8 +1,9 @@
-"""Memory that decoding may take, shared by the threads that read ahead.
+"""Memory that decoding and scoring may take, shared by the threads that read ahead.
 
 An image says in its first bytes how many pixels it has. So its share is set aside before it is decoded, in the order of
 the images, so that the one that is waited for never waits for those behind it; what is decoded keeps its own bytes
-until it is handed out. An image that would need more than there is in all is refused.
+until it is handed out, and what scoring the largest image so far takes is kept free. An image that would need more
+than there is in all is refused.
 
 What is freed goes back to the system, or, in processes of our own, serves the next batch.
 """
@@ -11,18 +12,22 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
+import math
 import os
 import threading
 from collections import deque
 from pathlib import Path
 from types import TracebackType
 
-from ..errors import ImageError, OptionError, shown
+from ..errors import ImageError, Kind, OptionError, shown
 
 DECODING = 9
 """Bytes a pixel takes while it is decoded: four in PIL, three as RGB, and a part of the picture on its way."""
 
-SHARE = 0.5  # of the machine's memory that decoding may take
+SHARE = 0.5  # of the machine's memory that decoding and scoring may take
+ENLARGED = 4_000_000_000
+"""Bytes that a picture which is enlarged first may take unless more was set: a small file can ask for any size so."""
 _UNKNOWN = 8 << 30  # bytes, where a system does not say how much it has
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # glibc's malloc.h
 _KEPT_BLOCK, _KEPT = 32 << 20, 1 << 30  # bytes of a block, and of free memory at the heap's end, that are kept
@@ -33,27 +38,39 @@ VARIABLE = "CLIPIQA_MEMORY"
 _own = threading.local()
 
 
-def memory_limit() -> int:
-    """Bytes that decoding may take: what was set, here or by ``CLIPIQA_MEMORY``, or half of what the machine has.
+def memory_limit(enlarged: bool = False) -> int:
+    """Return how many bytes decoding and scoring may take.
+
+    They are what was set, here or by ``CLIPIQA_MEMORY``, or half of what the machine has; of pictures that are
+    ``enlarged`` first, at most :data:`ENLARGED` in the latter case.
 
     Raises:
         OptionError: ``CLIPIQA_MEMORY`` is no size.
     """
     if not _limit and os.environ.get(VARIABLE):
         _limit.append(parse_size(os.environ[VARIABLE], VARIABLE))
-    if not _limit:
-        found = []
-        with contextlib.suppress(AttributeError, ValueError, OSError):
-            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-        for path in _CGROUPS:
-            with contextlib.suppress(OSError, ValueError):  # ValueError: 'max'
-                found.append(int(Path(path).read_text()))
-        _limit.append(int(SHARE * min(found, default=_UNKNOWN)))
-    return _limit[0]
+    if _limit:
+        return _limit[0]
+    return min(_half(), ENLARGED) if enlarged else _half()
+
+
+@functools.cache
+def _half() -> int:
+    found = []
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for path in _CGROUPS:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: 'max'
+            found.append(int(Path(path).read_text()))
+    return int(SHARE * min(found, default=_UNKNOWN))
 
 
 def limit_memory(size: int | None) -> None:
-    """Set how many bytes decoding may take in this process; None goes back to ``CLIPIQA_MEMORY``, or half of all."""
+    """Set how many bytes decoding and scoring may take in this process.
+
+    Args:
+        size: The bytes; None goes back to ``CLIPIQA_MEMORY``, or half of what the machine has.
+    """
     _limit[:] = [] if size is None else [size]
 
 
@@ -76,11 +93,18 @@ def parse_size(text: str, what: str) -> int:
 
 
 class Budget:
-    """The memory of one row of images that are read ahead."""
+    """Limits the memory of one row of images that are read ahead and scored.
 
-    def __init__(self) -> None:
-        self._limit = memory_limit()
+    Args:
+        scoring: Bytes that scoring takes for each pixel of an image.
+        enlarged: Whether images are enlarged first.
+    """
+
+    def __init__(self, scoring: int = 0, enlarged: bool = False) -> None:
+        self.scoring, self.enlarged = scoring, enlarged
+        self._limit = memory_limit(enlarged)
         self._used = 0
+        self._reserved = 0  # for scoring the largest image so far
         self._queue: deque[Ticket] = deque()  # those that may still ask, in the order of their images
         self._changed = threading.Condition()
         self._closed = False
@@ -98,14 +122,14 @@ class Budget:
             self._closed = True
             self._changed.notify_all()
 
-    def _take(self, ticket: Ticket, size: int) -> None:
+    def _take(self, ticket: Ticket, size: int, scoring: int) -> None:
         with self._changed:
-            self._changed.wait_for(
-                lambda: (
-                    self._closed or (self._queue[0] is ticket and (not self._used or self._used + size <= self._limit))
-                )
-            )
+            self._reserved = max(self._reserved, scoring)
+            self._changed.wait_for(lambda: self._closed or (self._queue[0] is ticket and self._has_room(size)))
             self._set(ticket, size)
+
+    def _has_room(self, size: int) -> bool:
+        return not self._used or self._used + size + self._reserved <= self._limit
 
     def _set(self, ticket: Ticket, size: int) -> None:
         """Note what an image takes from now on; it asks no more."""
@@ -122,17 +146,18 @@ class Ticket:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
+        self.scoring, self.enlarged = budget.scoring, budget.enlarged
         self.size = 0
 
-    def take(self, size: int) -> None:
-        """Wait until so many bytes may be taken; a second picture of one item, its reference, waits for nobody.
+    def take(self, size: int, scoring: int) -> None:
+        """Wait until so many bytes may be taken, and as many more as scoring will; the reference of a pair never waits.
 
-        Whoever holds a share and waited for more might wait for itself.
+        It would wait for the share that it holds itself.
         """
         if self.size:
             self._budget._set(self, self.size + size)
         else:
-            self._budget._take(self, size)
+            self._budget._take(self, size, scoring)
 
     def keep(self, size: int) -> None:
         """Keep so many bytes from now on: what is decoded, or nothing once it was handed out."""
@@ -169,19 +194,37 @@ def keep_memory() -> None:
             ctypes.CDLL(None).mallopt(parameter, size)
 
 
-def set_aside(name: str, width: int, height: int) -> None:
+def set_aside(
+    name: str, width: int, height: int, scored: tuple[int, int] | None = None, decoding: int = DECODING
+) -> None:
     """Wait, in a thread that has a ticket, until an image may be decoded.
 
+    Args:
+        name: Of the image.
+        width, height: In pixels.
+        scored: Width and height as scored, if it is shrunk.
+        decoding: Bytes that decoding, or whatever else makes the image, takes for each pixel.
+
     Raises:
-        ImageError: It would need more than there is.
+        ImageError: Decoding or scoring it would need more memory than there is.
     """
-    size, limit = DECODING * width * height, memory_limit()
-    if size > limit:
-        raise ImageError(
-            f"{name!r} has {width}×{height} pixels, which take about {size / 1e9:.1f} GB to decode, and only "
-            f"{limit / 1e9:.1f} GB may be taken: allow more with --memory SIZE, {VARIABLE}=SIZE "
-            "or clipiqa_pyiqa.images.limit_memory(SIZE)."
-        )
-    ticket = getattr(_own, "ticket", None)
+    ticket: Ticket | None = getattr(_own, "ticket", None)
+    scoring = 0 if ticket is None else ticket.scoring * math.prod(scored or (width, height))
+    decoding *= width * height
+    check_memory(name, width, height, decoding, scoring, ticket is not None and ticket.enlarged)
     if ticket is not None:
-        ticket.take(size)
+        ticket.take(decoding, scoring)
+
+
+def check_memory(name: str, width: int, height: int, decoding: int, scoring: int, enlarged: bool = False) -> None:
+    """Raise ``ImageError`` for an image that takes more bytes to decode or to score than it may."""
+    size, limit = max(decoding, scoring), memory_limit(enlarged)
+    if size > limit:
+        work = "decode" if size == decoding else "enlarge and score" if enlarged else "decode and score"
+        smaller = "" if decoding > limit else "set max_side to make it smaller, or "
+        raise ImageError(
+            f"has {width}×{height} pixels, which take about {size / 1e9:.1f} GB to {work}, and only "
+            f"{limit / 1e9:.1f} GB may be taken: {smaller}allow more with --memory SIZE, {VARIABLE}=SIZE or "
+            "clipiqa_pyiqa.images.memory.limit_memory(SIZE)",
+            *(Kind.OUT_OF_MEMORY, name),
+        )

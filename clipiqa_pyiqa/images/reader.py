@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ..arguments import checked
-from ..errors import ImageError
+from ..errors import ImageError, Kind, OptionError, shown
 from .formats import readable_formats
 from .jpeg_damage import decode_jpeg
 from .memory import set_aside
-from .sources import FileSource, ImageSource, reason
+from .source import FileSource, ImageSource, reason
 
 MIN_SIDE = 32
 """Smallest height and width, in pixels, that the encoders take."""
@@ -162,7 +162,8 @@ def read_image(
         max_side: If given, an image with a longer side is shrunk (Lanczos, keeping its shape) to this many pixels.
         max_pixels: If given, an image with more pixels is shrunk likewise to at most this many. Nothing is enlarged.
         min_side: Pixels that both sides must have: by default what CLIP needs.
-        damaged: ``'keep'`` reads a JPEG that PIL decodes in silence although bytes in it are lost or overwritten.
+        damaged: What becomes of a JPEG that PIL decodes in silence although bytes in it are lost or overwritten:
+            ``'refuse'`` raises, ``'keep'`` reads it.
         sha256: Say in the record which bytes were decoded.
 
     Returns:
@@ -171,36 +172,37 @@ def read_image(
     Raises:
         ImageError: The file is missing, unreadable, empty, truncated, damaged, not an image, of unclear scale (float or
             32-bit), too small, or above PIL's decompression-bomb limit (``2 * PIL.Image.MAX_IMAGE_PIXELS``).
+        OptionError: ``damaged`` is neither ``'refuse'`` nor ``'keep'``.
     """
-    check_limits(max_side, max_pixels)
+    check_limits(max_side, max_pixels, damaged)
     source = FileSource(os.fspath(source)) if isinstance(source, str | os.PathLike) else source
     path = source.name
     try:
         data = source.read()
         digest = hashlib.sha256(data).hexdigest() if sha256 else ""
-        opened = _decode(path, data, min_side)
+        opened = _decode(path, data, min_side, max_side, max_pixels)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{path!r} is not an image in a format that can be read, or its beginning is damaged."
-        ) from error
+        why = "is not an image in a format that can be read, or its beginning is damaged"
+        raise ImageError(why, Kind.NOT_AN_IMAGE, path) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise ImageError(
-            f"{path!r} has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, "
-            "pass --huge (PIL.Image.MAX_IMAGE_PIXELS = None)."
+            f"has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, pass "
+            "--huge (PIL.Image.MAX_IMAGE_PIXELS = None)",
+            *(Kind.TOO_LARGE, path),
         ) from error
     except MemoryError as error:
-        raise ImageError(f"{path!r} does not fit in memory when decoded.") from error
+        raise ImageError("does not fit in memory when decoded", Kind.OUT_OF_MEMORY, path) from error
     except Exception as error:  # on damaged files PIL raises almost anything, from SyntaxError to struct.error
-        raise ImageError(f"{path!r} is truncated or damaged: {reason(error)}.") from error
+        raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
     rgb, stored, left, converted, damage = opened
     del data, opened
-    if damage and damaged == "refuse":
+    if damage and damaged != "keep":
         raise ImageError(
-            f"damaged: {path!r} is a JPEG with {damage}; damaged='keep' (`clipiqa score --damaged keep`) scores "
-            "it as it is."
+            f"is a damaged JPEG with {damage}; damaged='keep' (`clipiqa score --damaged keep`) scores it as it is",
+            *(Kind.DAMAGED, path),
         )
     turn = _turn(stored, left, apply_exif)
     if turn is not None:
@@ -215,11 +217,14 @@ def read_image(
     return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted, damage, digest)
 
 
-def _decode(path: str, data: bytes, min_side: int) -> tuple[Pixels, int, int, str, str]:
+def _decode(
+    path: str, data: bytes, min_side: int, max_side: int | None, max_pixels: int | None
+) -> tuple[Pixels, int, int, str, str]:
     """The pixels (H, W, 3), the orientation stored and what loading left of it, how they were converted, the damage."""
     with strict_decoding, Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _check_size(path, image.width, image.height, min_side)
-        set_aside(path, image.width, image.height)
+        width, height = image.size
+        set_aside(path, width, height, _limited(width, height, max_side, max_pixels))
         depth, several = _depth(image), _several_frames(image)  # loading forgets the first
         before = _orientation(path, image) if image.format == "TIFF" else None  # PIL turns these when it loads them
         pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, None)
@@ -237,8 +242,15 @@ def _decode(path: str, data: bytes, min_side: int) -> tuple[Pixels, int, int, st
         return rgb, left if before is None else before, left, converted, damage or ""
 
 
-def check_limits(max_side: int | None, max_pixels: int | None) -> None:
-    """Raise ``ImageError`` unless both limits leave room for a picture of the smallest size."""
+def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged = "refuse") -> None:
+    """Raise unless both limits leave room for a picture of the smallest size, and ``damaged`` has a value of its kind.
+
+    Raises:
+        ImageError: ``max_side`` or ``max_pixels`` is too small.
+        OptionError: ``damaged`` is neither ``'refuse'`` nor ``'keep'``.
+    """
+    if not isinstance(damaged, str) or damaged not in ("refuse", "keep"):
+        raise OptionError(f"damaged must be 'refuse' or 'keep'; got {shown(damaged)}.")
     if max_side is not None and max_side < MIN_SIDE:
         raise ImageError(f"max_side must be at least {MIN_SIDE} pixels, but is {max_side}.")
     if max_pixels is not None and max_pixels < MIN_SIDE**2:
@@ -248,7 +260,8 @@ def check_limits(max_side: int | None, max_pixels: int | None) -> None:
 def _check_size(path: str, width: int, height: int, min_side: int, cause: str = "it") -> None:
     if min(width, height) < min_side:
         raise ImageError(
-            f"{path!r} is too small: {cause} is {width}×{height} pixels, and both sides must be at least {min_side}."
+            f"is too small: {cause} is {width}×{height} pixels, and both sides must be at least {min_side}",
+            *(Kind.TOO_SMALL, path),
         )
 
 
@@ -318,9 +331,8 @@ def _from_deep_grey(path: str, image: Image.Image, shift: int) -> Image.Image:
     samples = np.asarray(image)
     if image.mode == "F" or samples.min() < 0 or samples.max() > 65535:
         what = "floating-point" if image.mode == "F" else "32-bit"
-        raise ImageError(
-            f"{path!r} has {what} samples, which do not say what white is; save it with 8 or 16 bits per channel."
-        )
+        why = f"has {what} samples, which do not say what white is; save it with 8 or 16 bits per channel"
+        raise ImageError(why, Kind.UNCLEAR_SCALE, path)
     return Image.fromarray((samples >> shift).astype(np.uint8)).convert("RGB")
 
 

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import CLIPIQAError, ImageError, counted
+from ..clip.device import scoring_bytes
+from ..errors import CLIPIQAError, ImageError, Kind, counted
 from ..files.hashes import hash_file
 from ..images.batches import in_batches, prefetch
 from ..images.reader import read_image
@@ -89,7 +90,7 @@ class FeatureStore:
         names = ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
         setup = {"format": str(FORMAT), **{name: provenance[name] for name in names}}
         self.setup = json.dumps({**setup, "stages": str(FORMAT)} if stages else setup, sort_keys=True)
-        self.dim = metric.clip.checkpoint.shape("text_projection")[1]
+        self.dim = metric.clip.checkpoint.shapes["text_projection"][1]
         if stages:
             with torch.no_grad():
                 self.dim = metric.encode_stages(torch.zeros(1, 3, 64, 64)).shape[1]
@@ -192,7 +193,7 @@ class FeatureStore:
                 f"{plan.to_encode} features need {_megabytes(plan.bytes)}, but {str(self.path.parent)!r} has "
                 f"{_megabytes(free)} left: make room, or keep them elsewhere."
             )
-        views = self._views(plan, workers)
+        views = self._views(plan, workers, torch.device(device))
 
         def work(keys: list[tuple[str, str, str]], pixels: list[Tensor]) -> list[None]:
             self._add(keys, encode_views(self.metric, pixels, device, self.stages))
@@ -218,10 +219,12 @@ class FeatureStore:
         return torch.from_numpy(data.copy()).view(len(rows), -1, self.dim)
 
     def _views(
-        self, plan: Plan, workers: int | None
+        self, plan: Plan, workers: int | None, device: torch.device
     ) -> Generator[tuple[tuple[str, str, str], Tensor | ImageError], None, None]:
         """What a plan misses: path, content hash and name of each view, and its pixels."""
-        read = prefetch(lambda path: read_image(path, sha256=True), plan.missing, workers)
+        is_whole = any(view.crop is None for _, views in plan.missing.values() for view in views)
+        cost = scoring_bytes(self.metric, device, "stages" if self.stages else "score") if is_whole else 0
+        read = prefetch(lambda path: read_image(path, sha256=True), plan.missing, workers, scoring=cost)
         with contextlib.closing(read) as images:
             for path, record in images:
                 if isinstance(record, ImageError):
@@ -253,7 +256,7 @@ class FeatureStore:
                     content = hash_file(Path(real))
                     new.append((real, stat.st_size, stat.st_mtime_ns, content))
             except OSError as error:
-                raise ImageError(f"{path!r} cannot be read: {error.strerror}.") from error
+                raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(path)) from error
             contents.append(content)
         with self._database() as database:
             database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", new)

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from ..arguments import checked
 from ..clip.device import find_device
+from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, counted, nearest
 from ..metric import CLIPIQA
-from ..opinions.score_table import ScoreTable, find_score_table
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
+from ..prompts.provenance import in_a_word
 from ..stats.correlation import plcc, srocc
 from .closed_forms import FITS, Array, Data, Fitted
 from .feature_store import FeatureStore, Say
@@ -252,7 +253,7 @@ def _metadata(
     known = metric.provenance()
     names = ("version", "backbone", "weights", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
     return {
-        **{"format": FORMAT, **{name: known[name] for name in names}},
+        **{"format": FORMAT, **{name: in_a_word(known[name]) for name in names}},
         **{"base_positive": metric.prompts[0].positive, "base_negative": metric.prompts[0].negative},
         **{"fit_on": fit_on, "data_set": table.name, "rated_photos": str(count), "seed": str(seed)},
         **{"score_range": json.dumps(table.score_range), "lower_better": json.dumps(table.lower_better)},

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..arguments import BOUNDS
 from ..errors import ConfigError, shown
 from ..files.yaml import check_keys, read_yaml
 
@@ -57,8 +58,9 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, least in {"batch_size": 1, "epochs": 1, "crops": 1, "crop": 32}.items():
             value = getattr(self, name)
-            if not (name == "crop" and value is None) and (not isinstance(value, int) or value < least):
-                raise ConfigError(f"{name} must be a whole number of at least {least}, but is {shown(value)}.")
+            most = BOUNDS[name][1]
+            if not (name == "crop" and value is None) and not (isinstance(value, int) and least <= value <= most):
+                raise ConfigError(f"{name} must be a whole number between {least} and {most:,}; got {shown(value)}.")
         if not self.losses:
             raise ConfigError("the recipe names no loss: set mos_loss_opt, metric_loss_opt or both.")
 
@@ -70,7 +72,7 @@ class TrainConfig:
     Attributes:
         name: of the run.
         seed: of shuffling, flips, crops, a random context, and the split where the data set has none.
-        data: arguments of :func:`clipiqa_pyiqa.opinions.score_table.read_score_table`.
+        data: arguments of :func:`clipiqa_pyiqa.datasets.score_table.read_score_table`.
         network: arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
         recipe: how to fit.
     """
@@ -260,7 +262,7 @@ def _section(options: Any, title: str, known: Iterable[str]) -> Mapping[str, Any
 
 
 def _score_table(data: Mapping[str, Any], title: str) -> dict[str, Any]:
-    """A data set of pyiqa's as arguments of :func:`~clipiqa_pyiqa.opinions.score_table.read_score_table`."""
+    """A data set of pyiqa's as arguments of :func:`~clipiqa_pyiqa.datasets.score_table.read_score_table`."""
     for key, kind, what in (
         ("meta_info_file", str, "the path of a CSV file"),
         ("dataroot_target", str, "the path of a folder"),

@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
+from ..datasets.score_table import ScoreTable
 from ..errors import CLIPIQAError, ConfigError, counted, nearest
 from ..files.locking import locked
-from ..files.writing import check_folder, check_output, replacing
+from ..files.writing import check_folder, check_output, write_bytes
 from ..metric import CLIPIQA
-from ..opinions.score_table import ScoreTable
-from ..prompts.files import save_prompt_file
+from ..prompts.files import pickled, save_prompt_file
 from ..weights.checkpoint import load_pickled
 from .recipe import Recipe, TrainConfig
 from .views import Features, mixed_seed
@@ -175,9 +174,8 @@ class Trainer:
                 "scheduler": self.scheduler.state_dict() if self.scheduler else None,
                 **{"epochs": self.config.recipe.epochs, "setup": self._fingerprint(schedule=False)},
             }
-            with replacing(self.folder / STATE) as partial:
-                torch.save(state, partial)
-        except (OSError, RuntimeError, SafetensorError) as error:
+            write_bytes(self.folder / STATE, pickled(state))
+        except OSError as error:
             raise TrainingError(
                 f"epoch {self.epoch} cannot be saved in {str(self.folder)!r} ({error}): what was saved before is kept."
             ) from error

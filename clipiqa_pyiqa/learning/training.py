@@ -11,10 +11,11 @@ import torch
 
 from ..arguments import checked
 from ..clip.device import find_device
+from ..datasets.csv_files import TableError
+from ..datasets.score_table import ScoreTable, find_score_table, read_score_table
 from ..errors import ConfigError, counted, nearest
+from ..images.memory import memory_limit
 from ..metric import CLIPIQA
-from ..opinions.csv_files import TableError
-from ..opinions.score_table import ScoreTable, find_score_table, read_score_table
 from .feature_store import FeatureStore, Say
 from .recipe import RECIPES, TrainConfig, read_recipe, with_options
 from .trainer import BEST, Progress, Scores, Trainer, evaluate, prepare_folder, targets_of
@@ -111,6 +112,7 @@ def train(
                     f"{counted(config.recipe.crops, 'seeded crop')} per image in place of random "
                     "ones; --exact draws them afresh"
                 )
+            _check_room(len(paths["train"]) * views.count, store.dim)
             all_views = [views.of(row) for row in range(len(paths["train"]))]
             trained_on = CachedFeatures(store.features(paths["train"], all_views, what="train", **options), views)
         metadata = {
@@ -142,6 +144,16 @@ def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:
     if recipe not in RECIPES:
         raise ConfigError(f"unknown recipe {recipe!r}: {nearest(recipe, RECIPES)}")
     return RECIPES[recipe]
+
+
+def _check_room(count: int, width: int) -> None:
+    """Raise unless so many features, and the lists of their views, fit in memory."""
+    size, limit = count * (12 * width + 1000), memory_limit()  # features in three copies while they are read
+    if size > limit:
+        raise ConfigError(
+            f"{count:,} features of crops take about {size / 1e9:.1f} GB, and only {limit / 1e9:.1f} GB may be taken: "
+            "use fewer --crops (crops=N), or allow more with --memory SIZE."
+        )
 
 
 def _table(scores: ScoreTable | str | Path | None, config: TrainConfig) -> ScoreTable:

@@ -12,7 +12,8 @@ from typing import Any, NoReturn, Protocol
 import torch
 from torch import Tensor
 
-from ..errors import ImageError
+from ..clip.device import scoring_bytes
+from ..errors import ImageError, Kind
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import read_image
 from ..metric import CLIPIQA
@@ -44,7 +45,8 @@ class View:
             side, down, right = self.crop
             height, width = pixels.shape[1:]
             if min(height, width) < side:
-                raise ImageError(f"{os.fspath(path)!r} is {width}×{height} px, too small for crops of {side} px.")
+                why = f"is {width}×{height} px, too small for crops of {side} px"
+                raise ImageError(why, Kind.TOO_SMALL, os.fspath(path))
             top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
             pixels = pixels[:, top : top + side, left : left + side]
         return pixels.flip(2) if self.flip else pixels
@@ -71,6 +73,11 @@ class Views:
 
     def __init__(self, recipe: Recipe, seed: int, exact: bool = False):
         self.recipe, self.seed, self.exact = recipe, seed, exact
+
+    @property
+    def count(self) -> int:
+        """How many views of each image features are cached for."""
+        return (1 if self.recipe.crop is None else self.recipe.crops) * (1 + self.recipe.hflip)
 
     def of(self, row: int) -> tuple[View, ...]:
         """All the views of an image that features are cached for."""
@@ -124,7 +131,8 @@ class ImageFeatures:
 
     def batch(self, rows: Sequence[int], views: Sequence[View]) -> Tensor:
         wanted = [(self._paths[row], view) for row, view in zip(rows, views, strict=True)]
-        images = prefetch(lambda item: item[1](read_image(item[0]).pixels, item[0]), wanted)
+        cost = scoring_bytes(self._metric, torch.device(self._device)) if self._views.recipe.crop is None else 0
+        images = prefetch(lambda item: item[1](read_image(item[0]).pixels, item[0]), wanted, scoring=cost)
 
         def work(_: Sequence[object], pixels: Sequence[Tensor]) -> Tensor:
             return encode_views(self._metric, pixels, self._device)
@@ -146,7 +154,9 @@ def encode_views(
 
 def refuse(key: Sequence[Any], pixels: Tensor | None, error: ImageError) -> NoReturn:
     """Raise what is wrong with an image; its key begins with its path."""
-    raise error if pixels is None else ImageError(f"{os.fspath(key[0])!r} cannot be encoded: {error}")
+    if pixels is None:
+        raise error
+    raise ImageError(f"cannot be encoded: {error.reason.rstrip('.')}", error.kind, os.fspath(key[0]))
 
 
 def whole_views(count: int) -> list[tuple[View, ...]]:

@@ -20,12 +20,14 @@ from torch import Tensor
 
 from ..arguments import checked
 from ..clip.device import find_device
+from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, PromptError, counted, shown
-from ..files import check_output, replacing
+from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA
-from ..opinions.score_table import ScoreTable, find_score_table
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
+from ..prompts.provenance import in_words
 from ..scoring.rows import csv_line
+from ..stats.bootstrap import check_bootstrap
 from ..stats.correlation import Estimate, plcc, srocc_of_many
 from .feature_store import FeatureStore, Say
 from .views import WHOLE
@@ -156,6 +158,7 @@ def search_prompts(
     """
     from tqdm import tqdm
 
+    bootstrap = check_bootstrap(options.get("bootstrap", 1000))
     candidates = make_candidates(
         known_words() if words is None else words,
         (TEMPLATES if words is None else (AS_IS,)) if templates is None else templates,
@@ -175,8 +178,8 @@ def search_prompts(
     metadata = {
         **{"data_set": table.name, "chosen_on": counted(findings.chosen_on, "image")},
         **{"held_out": f"{counted(findings.held_out, 'image')} ({split})"},
-        **{"intervals": f"95 %, {options.get('bootstrap', 1000)} resamples"},
-        **{key: value for key, value in metric.provenance().items() if key not in ("metric", "prompts", "aggregate")},
+        **{"intervals": f"95 %, {bootstrap} resamples"},
+        **in_words({key: value for key, value in metric.provenance().items() if key not in ("metric", "scores")}),
         **{"seed": seed, "ensemble_srocc_held_out": f"{best.value:.4f} [{best.low:.4f}, {best.high:.4f}]"},
     }
     read = () if isinstance(scores, ScoreTable) else (scores,)
@@ -224,7 +227,7 @@ def search(
         candidates: pairs to try, at least one.
         ensemble: most pairs that the ensemble may have.
         intervals: how many of the best get a 95 % bootstrap interval.
-        bootstrap: resamples per interval.
+        bootstrap: resamples per interval, at most a million.
         seed: of the resamples.
         progress: called with the number of candidates scored since the last call.
 

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import CLIPIQAError, ImageError
+from ..errors import CLIPIQAError, ImageError, Kind
+from ..images.batches import BATCH_PIXELS
 
 if TYPE_CHECKING:
     from ..metric import CLIPIQA
@@ -47,7 +48,7 @@ def enlarged(x: Tensor, scale: float) -> Tensor:
     if scale == 1:
         return x
     size = [round(side * scale) for side in x.shape[2:]]
-    return F.interpolate(x, size=size, mode="bicubic", align_corners=False).clamp(0, 1)
+    return F.interpolate(x, size=size, mode="bicubic", align_corners=False).clamp_(0, 1)
 
 
 def window_map(
@@ -68,7 +69,7 @@ def window_map(
         prompts: as for the metric; None asks what it asks of its own accord.
         window: height and width in pixels, at least 32 and at most the image's.
         stride: pixels from window to window; default half the window.
-        batch_size: windows that are scored at once.
+        batch_size: windows that are scored at once, at most.
         progress: called after each batch with how many windows are done, and of how many.
 
     Returns:
@@ -84,12 +85,13 @@ def window_map(
     stride = check_finer(1.0, window, stride)
     metric.check(x)
     if window > min(x.shape[2:]):
-        raise ImageError(
-            f"the window of {window} px is larger than the image of {x.shape[3]}×{x.shape[2]} px: use a smaller window."
-        )
+        size = f"{x.shape[3]}×{x.shape[2]} px"
+        said = f"the window of {window} px is larger than the image of {size}: use a smaller window."
+        raise ImageError(said, Kind.TOO_SMALL)
     aggregate = {} if isinstance(prompts, Columns) else {"aggregate": None}
     views = x.unfold(2, window, stride).unfold(3, window, stride)  # (N, 3, h, w, window, window), of x's memory
     n, _, h, w = views.shape[:4]
+    batch_size = max(1, min(batch_size, BATCH_PIXELS // window**2))
     scores = []
     for start in range(0, n * h * w, batch_size):
         chosen = torch.arange(start, min(start + batch_size, n * h * w))

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex
 
 from ..files.names import one_line, printable
+from ..prompts.provenance import in_words
 from ..report.html import embedded, render
 from .picture import COLOURS, STRENGTH, caption, picture_of
 
@@ -45,7 +46,7 @@ def map_page(found: PhotoMaps) -> str:
             for one in found.maps
         ],
         failed=[one_line(reason) for reason in found.failed.values()],
-        provenance=found.provenance,
+        provenance=in_words(found.provenance),
         data={
             "questions": [{"name": one.name, "low": one.low, "high": one.high} for one in questions],
             "colours": [to_hex(colour) for colour in scale],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -13,12 +14,14 @@ import torch
 from torch import Tensor
 
 from ..arguments import checked
-from ..clip.device import find_device
+from ..clip.device import find_device, scoring_bytes
 from ..errors import CLIPIQAError, ImageError, first_of
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import ImageRecord, check_limits, read_image
-from ..images.sources import ImageSource, NoImage, sources_of
-from ..prompts.pairs import PromptPair, Prompts, described, parse_columns
+from ..images.source import ImageSource, NoImage
+from ..prompts.pairs import PromptPair, Prompts, parse_columns
+from ..prompts.provenance import column_records
+from ..sources.inputs import sources_of
 from .finer import check_finer, enlarged, window_map
 from .places import layout, smoothed
 from .results import FORMATS, Format, MapFolder, PhotoMap, PhotoMaps, Question
@@ -62,7 +65,7 @@ def draw_maps(
         prompts: What to ask, a map each, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None asks what the
             metric was made to ask, such as learned prompts.
         template: Re-words the questions.
-        smooth, scale, window, stride: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
+        smooth, scale, window, stride: As for :func:`~clipiqa_pyiqa.maps.places.quality_map`.
         out: Folder for the pictures and numbers, each written as soon as it is known; by default none.
         format: Of the pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
         html: Also make one page of all maps, to be looked at in a browser: ``maps.html``.
@@ -106,14 +109,13 @@ def draw_maps(
     what = f"windows of {window} px every {step} px" if window else f"places of {net.clip.cell} px"
     found = PhotoMaps(
         {
-            **_metadata(net, columns),
+            **net.provenance(),
+            **({} if columns is None else {"scores": column_records(columns)}),
             "map": what + (", each the mean of 3×3" if smooth else ""),
-            "scale": f"{scale:g}",
-            "exif": "applied" if apply_exif else "ignored",
-            "max_side": str(max_side or "none"),
-            "max_pixels": str(max_pixels or "none"),
+            "scale": scale,
+            **limits,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-            **{package: version(package) for package in ("torch", "pillow")},
+            "versions": {package: version(package) for package in ("torch", "pillow")},
         }
     )
     reached = 0.0
@@ -144,7 +146,10 @@ def draw_maps(
     def failed(item: ImageSource, record: ImageRecord | None, error: ImageError) -> PhotoMap | tuple[str, str]:
         return item.name, str(error) if record is None else f"{item.name!r} cannot be mapped: {error}"
 
-    images = prefetch(lambda source: read_image(source, **limits), sources, workers)
+    cost = scoring_bytes(net, device)
+    if window is None:
+        cost = max(cost, math.ceil(scale**2 * scoring_bytes(net, device, "maps")))
+    images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost, enlarged=scale > 1)
     results: Generator[PhotoMap | tuple[str, str], None, None]
     results = in_batches(images, scored, failed, batch_size=batch_size)
     with closing(results):
@@ -170,7 +175,7 @@ def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSourc
         found = {
             name: each for name, each in found.items() if name in named or not os.path.abspath(name).startswith(ours)
         }
-    problems = [each.problem.rstrip(".") for each in found.values() if isinstance(each, NoImage)]
+    problems = [each.problem for each in found.values() if isinstance(each, NoImage)]
     if len(problems) == len(found):
         said = first_of(problems) if problems else "no photo came"
         raise ImageError(f"{said}: there is nothing to map.")
@@ -184,12 +189,3 @@ def _places(net: CLIPIQA, x: Tensor, scale: float, columns: Any) -> tuple[Tensor
     else:  # the score stays that of the photo as it is
         features, cells = net.encode_image(x), net.encode_map(enlarged(x, scale))
     return net.score(features, columns), net.score(cells, columns)
-
-
-def _metadata(net: CLIPIQA, columns: Mapping[str, Sequence[PromptPair]] | None) -> dict[str, str]:
-    """Which CLIP-IQA, and what it is asked."""
-    if columns is None:
-        return net.provenance()
-    means = [f"{name} is the mean of {len(pairs)} pairs" for name, pairs in columns.items() if len(pairs) > 1]
-    pairs = [pair for of_column in columns.values() for pair in of_column]
-    return {**net.provenance(), "prompts": described(pairs), "aggregate": "; ".join(means) or "none"}

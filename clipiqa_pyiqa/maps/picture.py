@@ -21,6 +21,7 @@ from PIL import Image
 
 from ..errors import ImageError
 from ..files.names import one_line
+from ..prompts.provenance import in_words
 from ..report.contact_sheet import fitted, thumbnail, wrapped
 from ..report.plotting import STYLE, WORDS
 from .places import upsampled
@@ -37,7 +38,7 @@ _PANEL = 3.5  # inches
 _ENDS: dict[Literal["left", "right"], str] = {"left": "low", "right": "high"}
 
 
-def map_figure(one: PhotoMap, provenance: Mapping[str, str]) -> Figure:
+def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
     """The photo, each question's scores in colour over the photo in grey, and which CLIP-IQA made them."""
     photo = picture_of(one, provenance)
     ratio = photo.width / one.width
@@ -89,24 +90,25 @@ def save_figure(figure: Figure, path: Path, format: str) -> None:
         figure.savefig(path, dpi=130, format=format, metadata=undated[format])
 
 
-def caption(provenance: Mapping[str, str]) -> str:
+def caption(provenance: Mapping[str, Any]) -> str:
     """Which CLIP-IQA, on which weights, and what a place is."""
     names = ("metric", "backbone", "weights", "pos_embedding", "precision", "map", "scale", "max_side", "version")
     usual = {"pos_embedding": "none", "precision": "fp32", "scale": "1", "max_side": "none"}
     labels = {"weights": "weights ", "pos_embedding": "positions ", "scale": "enlarged ", "max_side": "at most "}
     units = {"scale": " times", "max_side": " px"}
+    known = in_words(provenance)
     said = [
-        f"{labels.get(name, '')}{provenance[name]}{units.get(name, '')}"
+        f"{labels.get(name, '')}{known[name]}{units.get(name, '')}"
         for name in names
-        if provenance.get(name, usual.get(name)) != usual.get(name)
+        if known.get(name, usual.get(name)) != usual.get(name)
     ]
     return ", ".join(said[:-1]) + f"; clipiqa-pyiqa {said[-1]}"
 
 
-def picture_of(one: PhotoMap, provenance: Mapping[str, str]) -> Image.Image:
+def picture_of(one: PhotoMap, provenance: Mapping[str, Any]) -> Image.Image:
     """The photo, turned as it was for its map; an empty field if it cannot be read any more."""
     try:
-        return thumbnail(one.path, _SIDE, provenance.get("exif") != "ignored")
+        return thumbnail(one.path, _SIDE, provenance.get("apply_exif") is not False)
     except ImageError:
         size = np.array([one.width, one.height]) * min(1, _SIDE / max(one.width, one.height))
         return Image.new("RGB", tuple(size.round().astype(int)), (128, 128, 128))
@@ -118,7 +120,7 @@ def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float, offset
     Args:
         photo: of any size.
         scores: ``(h, w)`` in [0, 1].
-        step, offset: of the places in the photo, in pixels, as for :func:`~clipiqa_pyiqa.maps.upsampled`.
+        step, offset: of the places in the photo, in pixels, as for :func:`~clipiqa_pyiqa.maps.places.upsampled`.
     """
     grey = np.asarray(photo.convert("L"), float)[..., None] / 255
     maps = torch.from_numpy(np.asarray(scores, float))[None, None]

@@ -113,3 +113,5 @@ def map_statistics(scores: Tensor) -> Tensor:
 
 STATISTICS = ("worst", "p10", "below_half")
 """Names of what :func:`map_statistics` gives, as they follow a question's name in columns."""
+SHARES_OF_BAD = ("below_half",)
+"""Those of them of which a low value is good, where a high score is."""

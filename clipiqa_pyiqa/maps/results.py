@@ -75,7 +75,7 @@ class PhotoMap:
         """``(P, 3)``: lowest place, 10th percentile, share of places below 0.5, of the map as it is shown."""
         return map_statistics(torch.from_numpy(self.scores)[None])[0].numpy()
 
-    def arrays(self, provenance: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    def arrays(self, provenance: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """What its ``.npz`` file holds, by key: see ``docs/maps.md``."""
         rows, columns = (self.offset + self.step * (np.arange(count) + 0.5) for count in self.scores.shape[1:])
         return {
@@ -102,7 +102,7 @@ class PhotoMaps:
         provenance: which CLIP-IQA, and everything else that the maps depend on.
     """
 
-    provenance: Mapping[str, str]
+    provenance: Mapping[str, Any]
     maps: list[PhotoMap] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 

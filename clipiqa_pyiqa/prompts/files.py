@@ -6,6 +6,7 @@ Our own is a ``.safetensors`` file with the prompts only, which says in its meta
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -15,16 +16,16 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import PromptError
-from ..files.writing import replacing
+from ..files.writing import write_bytes
 from ..weights.checkpoint import first_bytes, load_pickled, open_checkpoint
-from ..weights.published import former_mini
+from ..weights.published import pyiqa_file
+from ..weights.selection import find_file
 from ..weights.torchscript import is_torchscript
 from .learned import STATE_KEYS, PromptLearner
-from .published import find_prompt_file
 
 
 class PublishedPrompts(NamedTuple):
@@ -112,7 +113,7 @@ def published_prompt_file(model_type: LearnedType, backbone: str) -> Path:
             f"the published prompts of {model_type!r} were learned on {theirs}, but the backbone is {backbone}: use "
             f"backbone={theirs!r}, pretrained_model_path with prompts of your own, or pretrained=False to train some."
         )
-    return find_prompt_file(name)
+    return find_file(pyiqa_file(name)).path
 
 
 def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: str | None = None) -> None:
@@ -133,11 +134,6 @@ def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: st
         raise PromptError(
             f"{file.path} holds prompts learned on {theirs}, but the metric's backbone is {weights.backbone}: "
             f"build it with backbone={theirs!r}."
-        )
-    if edition := former_mini(file.metadata.get("weights_sha256", "")):
-        raise PromptError(
-            f"{file.path} holds prompts learned on the {edition} edition of mini, which do not fit the present one: "
-            "learn them again."
         )
     try:
         if len(file.tokens) == len(STATE_KEYS) - 1:
@@ -174,16 +170,22 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
     if not learner.is_learned:
         raise PromptError("there are no learned prompts to save: train or load some first.")
     tensors = {_NAME + name: value.detach().cpu().contiguous() for name, value in learner.state_dict().items()}
-    with replacing(path) as partial:
-        if path.suffix == ".safetensors":
-            said = {**describe(learner), **(metadata or {})}
-            texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items()}
-            texts["sha256"] = content_sum(tensors, texts)
-            save_file(tensors, partial, texts)
-        elif path.suffix in (".pth", ".pt"):
-            torch.save({"params": tensors}, partial)
-        else:
-            raise PromptError(f"learned prompts are written to .safetensors or .pth, but {str(path)!r} was asked for.")
+    if path.suffix == ".safetensors":
+        said = {**describe(learner), **(metadata or {})}
+        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items()}
+        texts["sha256"] = content_sum(tensors, texts)
+        write_bytes(path, save(tensors, texts))
+    elif path.suffix in (".pth", ".pt"):
+        write_bytes(path, pickled({"params": tensors}))
+    else:
+        raise PromptError(f"learned prompts are written to .safetensors or .pth, but {str(path)!r} was asked for.")
+
+
+def pickled(content: Any) -> bytes:
+    """Return the bytes that ``torch.save`` would write: on a full disk it raises a ``RuntimeError``."""
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
 
 
 def describe(learner: PromptLearner) -> dict[str, str]:

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..clip.model import FrozenCLIP
 from ..errors import PromptError
-from ..files import replacing
-from ..head import sigmoid
+from ..files.writing import write_bytes
 from ..weights.checkpoint import first_bytes, open_checkpoint
+from .antonym import sigmoid
 from .files import content_sum
 from .pairs import PromptPair
 
@@ -112,13 +113,26 @@ class OpinionHead(nn.Module):
         """Names of the columns of :meth:`scores`."""
         return (name, f"{name}_lower", f"{name}_upper") if interval and self.half_width is not None else (name,)
 
-    def describe(self) -> str:
-        """What this head is, for the provenance of scores."""
-        low, high = self.score_range
-        direction = ", low is good" if self.lower_better else ""
-        said = f"{self.method} head {self.metadata['content']} on {self.metadata['fit_on']}, fitted to "
-        said += f"{self.metadata['rated_photos']} rated photos; scores from {low:g} to {high:g}{direction}"
-        return said if self.half_width is None else f"{said}; intervals {json.loads(self.metadata['conformal'])}"
+    def records(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return what the columns of :meth:`scores` hold, as provenance has it: name -> record."""
+        head = {
+            "sha256": self.content_hash(),
+            "method": self.method,
+            "fit_on": self.metadata["fit_on"],
+            "rated_photos": int(self.metadata["rated_photos"]),
+            "interval": json.loads(self.metadata["conformal"]),
+        }
+        record = {"range": list(self.score_range), "lower_better": self.lower_better, "head": head}
+        ends: tuple[dict[str, str], ...] = ({}, {"statistic": "lower"}, {"statistic": "upper"})
+        return {name: {**record, **end} for name, end in zip(names, ends, strict=False)}
+
+    def content_hash(self) -> str:
+        """SHA-256 of everything that scores depend on but their range."""
+        said = {name: self.metadata[name] for name in ("method", "options", "conformal")}
+        return content_sum(self._tensors(), said)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name).detach().cpu().contiguous() for name in _TENSORS[self.method]}
 
     def save(self, path: str | Path) -> None:
         """Write the head, so that a reader sees the whole file or none.
@@ -130,8 +144,7 @@ class OpinionHead(nn.Module):
         if Path(path).suffix != ".safetensors":
             raise PromptError(f"a head is written to a .safetensors file, but {str(path)!r} was asked for.")
         tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in _TENSORS[self.method]}
-        with replacing(path) as partial:
-            save_file(tensors, partial, {**self.metadata, "sha256": content_sum(tensors, self.metadata)})
+        write_bytes(path, save(tensors, {**self.metadata, "sha256": content_sum(tensors, self.metadata)}))
 
 
 def is_head(metadata: Mapping[str, str]) -> bool:
@@ -206,7 +219,7 @@ def load_head(path: str | Path, clip: FrozenCLIP, pos_embedding: str | None = No
             f"{path} holds a head fitted on other weights of {weights.backbone} ({metadata['weights']}) than the "
             f"metric has ({weights.short}): pass clip_weights with those, or fit it again."
         )
-    dim = clip.checkpoint.shape("text_projection")[1]
+    dim = clip.checkpoint.shapes["text_projection"][1]
     if len(head.direction) != dim:
         raise PromptError(
             f"{path} holds a head for features of width {len(head.direction)}, but {weights.backbone} has width {dim}."

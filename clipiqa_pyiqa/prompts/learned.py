@@ -20,6 +20,7 @@ from ..clip.model import FrozenCLIP
 from ..clip.text import TextTower, decode_tokens, tokenize
 from ..errors import PromptError, nearest
 from .pairs import PromptPair, parse_prompts
+from .provenance import question_record
 
 RANDOM_STD = 0.02  # of a random context: the official recipe's, and CLIP's own token embeddings'
 STATE_KEYS = ("ctx", "token_prefix", "token_suffix")
@@ -148,21 +149,18 @@ class PromptLearner(nn.Module):
         return _Remembered.apply(embeddings, known[1], self._encode)
 
     def content_hash(self) -> str:
-        """SHA-256 of the two texts as they are encoded, first eight digits."""
+        """SHA-256 of the two texts as they are encoded."""
         texts = self.embeddings().detach().cpu().float().contiguous()
-        return hashlib.sha256(texts.numpy().tobytes()).hexdigest()[:8]
+        return hashlib.sha256(texts.numpy().tobytes()).hexdigest()
 
-    def describe(self) -> str:
-        """Which prompts these are: words, number of vectors, where from, and a hash of their content."""
+    def record(self) -> dict[str, Any]:
+        """Return which prompts these are, as provenance has it: words, shape of the context, origin and hash."""
         content = self.content_hash()
-        if self.source is not None and self.source[1] == content:
-            origin = f"from {self.source[0]}"
-        elif self.source is not None:
-            origin = f"trained on from {self.source[0]}"
-        else:
-            origin = "trained here" if self.is_learned else "not trained"
-        shape = "×".join(map(str, self.ctx.shape))
-        return f"learned {content} ({origin}; ctx {shape} around {self.pair.positive}.|{self.pair.negative}.)"
+        source, loaded = self.source or (None, None)
+        trained = self.is_learned if source is None else content != loaded
+        asked = PromptPair(self.pair.name, f"{self.pair.positive}.", f"{self.pair.negative}.")  # as CLIP reads it
+        learned = {"sha256": content, "from": source, "trained": trained, "shape": list(self.ctx.shape)}
+        return {**question_record([asked]), "learned": learned}
 
     def load_context(self, ctx: Tensor) -> None:
         """Take a context alone, of any ``n_ctx`` and either shape, and keep the words."""
@@ -172,7 +170,7 @@ class PromptLearner(nn.Module):
 
     def _embed(self, n_ctx: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """Embeddings of the start token and of what follows the context, and the number of tokens in the words."""
-        length = self.clip.checkpoint.shape("positional_embedding")[0]
+        length = self.clip.checkpoint.shapes["positional_embedding"][0]
         self.clip.warn_of_unknown([self.pair.positive, self.pair.negative])
         tokens = tokenize([f"{self.pair.positive}.", f"{self.pair.negative}."], length)  # start, words, end, padding
         positive, negative = (tokens.argmax(dim=1) - 1).tolist()  # the end token has the highest id
@@ -224,7 +222,7 @@ class PromptLearner(nn.Module):
 
     def _count_words(self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor) -> tuple[int, int]:
         """The number of tokens in the words of a state dict, once it is known to belong to this CLIP."""
-        length, dim = self.clip.checkpoint.shape("positional_embedding")
+        length, dim = self.clip.checkpoint.shapes["positional_embedding"]
         expected = (2, 1, dim), (2, length - 1 - ctx.shape[-2], dim)
         came = tuple(token_prefix.shape), tuple(token_suffix.shape)
         if came != expected:

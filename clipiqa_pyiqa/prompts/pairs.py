@@ -187,11 +187,6 @@ def count_tokens(text: str) -> int:
     return len(_tokens(text)) + 2
 
 
-def described(pairs: Iterable[PromptPair]) -> str:
-    """Pairs as one text, for result files."""
-    return "; ".join(f"{pair.positive}|{pair.negative}" for pair in pairs)
-
-
 def _items(prompts: Any) -> list[Any]:
     """What was passed as a list of names and pairs."""
     if prompts is None:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..maps.places import STATISTICS, map_statistics, smoothed
+from ..maps.places import SHARES_OF_BAD, STATISTICS, map_statistics, smoothed
 
 if TYPE_CHECKING:
     from ..prompts.pairs import Columns
 
 
-def with_map_columns(names: Iterable[str]) -> tuple[str, ...]:
-    """``('sharpness',)`` to ``('sharpness', 'sharpness_worst', 'sharpness_p10', 'sharpness_below_half')``."""
-    return tuple(name + end for name in names for end in ("", *(f"_{statistic}" for statistic in STATISTICS)))
-
-
-def described_map(net: Any, columns: Columns | None) -> dict[str, str]:
-    """What these columns are of, for the provenance.
+def with_map_stats(provenance: Mapping[str, Any], net: Any, columns: Columns | None) -> dict[str, Any]:
+    """Return provenance with ``sharpness_worst``, ``sharpness_p10`` and ``sharpness_below_half`` beside ``sharpness``.
 
     Raises:
         CLIPIQAError: The metric has no maps.
     """
     net.check_map()
     net.encode_prompts(columns)  # a fitted head has no prompts that a place can be asked
-    return {"map_stats": f"places of {net.clip.cell} px, each the mean of 3×3"}
+    scores = {}
+    for name, record in provenance["scores"].items():
+        scores[name] = record
+        for statistic in STATISTICS:
+            lower_better = statistic in SHARES_OF_BAD
+            scores[f"{name}_{statistic}"] = {**record, "statistic": statistic, "lower_better": lower_better}
+    return {**provenance, "map_stats": {"cell": net.clip.cell, "smooth": 3}, "scores": scores}
 
 
 def scores_with_map(net: Any, x: Tensor, columns: Columns | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 While a run lasts, its rows are in a journal beside the file, ``NAME.part.jsonl``, each whole and with a checksum. At
 the end they become plain rows, and ``NAME.provenance.json`` says how they were made, with the file's hash; in parquet,
-the file's own metadata does. Files of the first version, which grew in place, are read and resumed, too.
+the file's own metadata does.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from .result_reading import FORMATS as FORMATS  # this and the next two are call
 from .result_reading import format_of as format_of
 from .result_reading import read_any, reading
 from .result_reading import read_results as read_results
-from .rows import AlignedText, Csv, Header, Jsonl, ResultsError, Row, RowLayout, write_parquet
+from .rows import AlignedText, Csv, Header, Jsonl, ResultsError, Row, RowLayout, header_changes, write_parquet
 
 _LEFT_OUT_SHOWN = 3  # of the rows that a warning names
 
@@ -125,7 +126,7 @@ class _FileWriter(ResultWriter):
     """Appends rows to a file's journal, and makes the file of it at the end."""
 
     def __init__(self, output: Output, header: Header, kept: Sequence[Row], lock: contextlib.ExitStack) -> None:
-        self.done = frozenset(row.path for row in kept if not row.error)
+        self.done = frozenset(row.path for row in kept if row.kind is None)
         self._output, self._header, self._lock = output, header, lock
         head = {"columns": header.columns, "provenance": header.provenance}
         records = ({"head": head}, *(row.as_dict(header.columns) for row in kept))
@@ -252,19 +253,23 @@ def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[R
             "scores were made: use --overwrite, or another --out."
         )
     _check_same(path, before, header)
-    wrong = _wrong_rows(rows)
+    wrong = _wrong_rows(header, rows)
     if left_out := [*damage, *wrong.values()]:
         shown, more = ", ".join(left_out[:_LEFT_OUT_SHOWN]), len(left_out) - _LEFT_OUT_SHOWN
         also = f" and {more} more" if more > 0 else ""
         logger.warning("%s: rows that cannot be right are left out, to be scored again: %s%s.", path, shown, also)
-    return [row for row in rows if row.path not in wrong and not (row.error and row.path in paths)]
+    return [row for row in rows if row.path not in wrong and not (row.kind and row.path in paths)]
 
 
-def _wrong_rows(rows: Iterable[Row]) -> dict[str, str]:
+def _wrong_rows(header: Header, rows: Iterable[Row]) -> dict[str, str]:
     """The paths of rows that no run of ours wrote -> what is wrong with them."""
+    records = header.provenance.get("scores", {})
+    # A fitted head may leave its range.
+    most = [math.inf if records.get(name, {}).get("head") else 1 for name in header.columns]
     wrong, seen = {}, set()
     for row in rows:
-        outside = [score for score in row.scores or () if not 0 <= score <= 1]  # NaN, too
+        scores = zip(row.scores or (), most, strict=False)
+        outside = [score for score, high in scores if not (math.isfinite(score) and (high > 1 or 0 <= score <= high))]
         if outside:
             wrong[row.path] = f"{row.path!r} (its score is {outside[0]})"
         elif row.path in seen:
@@ -274,21 +279,8 @@ def _wrong_rows(rows: Iterable[Row]) -> dict[str, str]:
 
 
 def _check_same(path: Path, before: Header, now: Header) -> None:
-    from ..weights.published import former_mini  # imports torch
-
-    if edition := former_mini(str(before.provenance.get("weights_sha256"))):
+    if changes := header_changes(before, now):
         raise ResultsError(
-            f"{str(path)!r} cannot be resumed, as its scores were made with the {edition} edition of mini: use "
-            "--overwrite, or another --out."
-        )
-    old, new = ({**header.provenance, "columns": ", ".join(header.columns)} for header in (before, now))
-    differences = [
-        f"{key} was {old.get(key, 'not given')} and is now {new.get(key, 'not given')}"
-        for key in old | new
-        if old.get(key) != new.get(key)
-    ]
-    if differences:
-        raise ResultsError(
-            f"{str(path)!r} cannot be resumed, as its scores were made another way: {'; '.join(differences)}; "
-            "use the earlier options, or another --out."
+            f"{str(path)!r} cannot be resumed, as its scores were made another way: {changes}; use the earlier "
+            "options, or another --out."
         )

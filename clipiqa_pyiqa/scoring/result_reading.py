@@ -73,17 +73,16 @@ def read_any(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
         header = Header(tuple(head["columns"]), head["provenance"])
         return header, [Row.from_dict(record, header.columns) for record in records], damage
     content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]  # without a last line that a kill has torn, in the first version
-    lines = (line.decode() for line in io.BytesIO(whole))
-    header, rows = (Csv if format == "csv" else Jsonl).read(lines)
-    if not header.provenance and (said := _provenance_of(path)) is not None:
+    header, rows = (Csv if format == "csv" else Jsonl).read(line.decode() for line in io.BytesIO(content))
+    if (said := provenance_beside(path)) is not None:
         if said["sha256"] != hashlib.sha256(content).hexdigest():
             raise ValueError(f"it is not as it was written: its SHA-256 is not that in {path.name}.provenance.json")
         header = Header(tuple(said["columns"]), said["provenance"])
     return header, list(rows), []
 
 
-def _provenance_of(path: Path) -> Mapping[str, Any] | None:
+def provenance_beside(path: Path) -> Mapping[str, Any] | None:
+    """Return what the file beside a result file says of it; None if there is no such file."""
     try:
         text = path.with_name(f"{path.name}.provenance.json").read_text(encoding="utf-8")
     except FileNotFoundError:

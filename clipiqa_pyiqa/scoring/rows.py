@@ -9,19 +9,23 @@ import csv
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from ..errors import OutputError
+from ..errors import Kind, OutputError
 from ..files.names import one_line, printable
+from ..prompts.provenance import in_short, in_words
+from .scale import SCALE, differences, scale_text
 
 if TYPE_CHECKING:
     import pandas
 
-FIELDS = ("width", "height", "scored_width", "scored_height", "exif_orientation", "converted", "error")
-METRIC = "metric"  # the last column: which CLIP-IQA, in short
+FIELDS = ("width", "height", "scored_width", "scored_height", "exif_orientation", "converted", "kind", "error")
+METRIC = "metric"
+ENDS = (SCALE, METRIC)
+"""The last columns, the same in every row: what the scores mean, and which CLIP-IQA made them, in short."""
 _NUMBERS = FIELDS[:5]
 _PARQUET_KEY = b"clipiqa_pyiqa"
 _PARQUET_GROUP = 50_000  # rows held in memory at a time
@@ -44,7 +48,8 @@ class Row:
         scored_height: Height, likewise.
         exif_orientation: The EXIF orientation in the file, 1 to 8.
         converted: How the file became 8-bit RGB, such as ``'grey->rgb'``; empty for a plain 8-bit RGB file.
-        error: Why there are no scores, as a sentence; empty if there are.
+        kind: Why there are no scores, for code; None if there are.
+        error: Likewise, as a sentence; empty if there are.
     """
 
     path: str
@@ -55,6 +60,7 @@ class Row:
     scored_height: int | None = None
     exif_orientation: int | None = None
     converted: str = ""
+    kind: Kind | None = None
     error: str = ""
 
     def __post_init__(self) -> None:
@@ -69,7 +75,8 @@ class Row:
     def from_dict(cls, values: Mapping[str, Any], columns: Sequence[str]) -> Row:
         """The inverse of ``as_dict``."""
         fields = {field: values[field] for field in FIELDS}
-        scores = None if fields["error"] else tuple(float(values[column]) for column in columns)
+        fields["kind"] = Kind(fields["kind"]) if fields["kind"] else None
+        scores = None if fields["kind"] else tuple(float(values[column]) for column in columns)
         return cls(values["path"], scores, **fields)
 
 
@@ -79,26 +86,35 @@ class Header:
 
     Attributes:
         columns: Names of the score columns.
-        provenance: Which CLIP-IQA, which options and which versions made the scores.
+        provenance: Which CLIP-IQA, which options and which versions made the scores, as JSON values; see
+            :mod:`clipiqa_pyiqa.prompts.provenance`.
     """
 
     columns: tuple[str, ...]
-    provenance: Mapping[str, str]
+    provenance: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        on_one_line = {key: " ".join(value.split()) for key, value in self.provenance.items()}
-        object.__setattr__(self, "provenance", on_one_line)
-        names = ["path", *self.columns, *FIELDS, METRIC]
+        # As it will be read again, with lists for tuples.
+        object.__setattr__(self, "provenance", json.loads(json.dumps(self.provenance)))
+        names = ["path", *self.columns, *FIELDS, *ENDS]
         if doubled := next((name for name in names if names.count(name) > 1), None):
             raise ResultsError(f"no score can be called {doubled!r}: it is the name of another column.")
 
     @property
     def metric(self) -> str:
         """Which CLIP-IQA in short: backbone, weights with their hash, prompts (or their hash) and version."""
-        said = dict(self.provenance)
-        if len(prompts := said.get("prompts", "")) > 60:
-            said["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"
-        return ", ".join(said[key] for key in ("metric", "backbone", "weights", "prompts", "version") if key in said)
+        return in_short(self.provenance)
+
+    @property
+    def ends(self) -> dict[str, str]:
+        """The cells that all rows share, by column."""
+        return {SCALE: scale_text(self.provenance), METRIC: self.metric}
+
+
+def header_changes(before: Header, now: Header, but: Collection[str] = ()) -> str:
+    """Return in which fields two headers differ, as a clause; empty if they do not."""
+    old, new = ({**header.provenance, "columns": ", ".join(header.columns)} for header in (before, now))
+    return "; ".join(f"{key} was {was} and is now {is_now}" for key, was, is_now in differences(old, new, but))
 
 
 def csv_line(values: Iterable[Any]) -> str:
@@ -133,42 +149,33 @@ class Csv:
 
     def __init__(self, header: Header) -> None:
         self.header = header
-        self._metric = header.metric
+        self._ends = header.ends.values()
 
     def head(self) -> str:
-        return csv_line(["path", *self.header.columns, *FIELDS, METRIC])
+        return csv_line(["path", *self.header.columns, *FIELDS, *ENDS])
 
     def row(self, row: Row) -> str:
-        return csv_line([*row.as_dict(self.header.columns).values(), self._metric])
+        return csv_line([*row.as_dict(self.header.columns).values(), *self._ends])
 
     def foot(self) -> str:
         return ""
 
     @staticmethod
     def read(lines: Iterator[str]) -> tuple[Header, Iterator[Row]]:
-        """Read such a file, or one of the first version, which began with ``# key: value`` lines."""
-        provenance = {}
-        for line in lines:
-            if not line.startswith("# "):
-                lines = itertools.chain([line], lines)
-                break
-            key, _, value = line[2:].rstrip("\n").partition(": ")
-            provenance[key] = value
+        """Read such a file, without its provenance."""
         records = csv.reader(lines)
         names = next(records, [])
-        fields = (*FIELDS, METRIC) if names[-1:] == [METRIC] else FIELDS
-        columns = tuple(names[1 : -len(fields)])
-        if names != ["path", *columns, *fields]:
+        columns = tuple(names[1 : -len(FIELDS) - len(ENDS)])
+        if names != ["path", *columns, *FIELDS, *ENDS]:
             raise ValueError("its header line is not the one expected")
-        return Header(columns, provenance), Csv._rows(records, names, columns)
+        return Header(columns, {}), Csv._rows(records, names, columns)
 
     @staticmethod
     def _rows(records: Iterator[list[str]], names: list[str], columns: tuple[str, ...]) -> Iterator[Row]:
         for record in records:
-            if len(record) == len(names):  # a shorter one was torn by a kill, in the first version
-                values: dict[str, Any] = dict(zip(names, record, strict=True))
-                values |= {field: int(values[field]) if values[field] else None for field in _NUMBERS}
-                yield Row.from_dict(values, columns)
+            values: dict[str, Any] = dict(zip(names, record, strict=True))
+            values |= {field: int(values[field]) if values[field] else None for field in _NUMBERS}
+            yield Row.from_dict(values, columns)
 
 
 class Jsonl:
@@ -176,28 +183,27 @@ class Jsonl:
 
     def __init__(self, header: Header) -> None:
         self.header = header
-        self._metric = {METRIC: header.metric}
+        self._ends = header.ends
 
     def head(self) -> str:
         return ""
 
     def row(self, row: Row) -> str:
-        return json.dumps(row.as_dict(self.header.columns) | self._metric, ensure_ascii=False) + "\n"
+        return json.dumps(row.as_dict(self.header.columns) | self._ends, ensure_ascii=False) + "\n"
 
     def foot(self) -> str:
         return ""
 
     @staticmethod
     def read(lines: Iterator[str]) -> tuple[Header, Iterator[Row]]:
-        """Read such a file, or one of the first version, which began with ``{"columns": …, "provenance": …}``."""
+        """Read such a file, without its provenance."""
         first = json.loads(line := next(lines, ""))
-        if "provenance" in first:
-            header = Header(tuple(first["columns"]), first["provenance"])
-        else:
-            header, lines = Header(tuple(first)[1 : -len(FIELDS) - 1], {}), itertools.chain([line], lines)
-            if list(first) != ["path", *header.columns, *FIELDS, METRIC]:
-                raise ValueError("its names are not those expected")
-        return header, (Row.from_dict(json.loads(line), header.columns) for line in lines)
+        columns = tuple(first)[1 : -len(FIELDS) - len(ENDS)]
+        if list(first) != ["path", *columns, *FIELDS, *ENDS]:
+            raise ValueError("its names are not those expected")
+        return Header(columns, {}), (
+            Row.from_dict(json.loads(line), columns) for line in itertools.chain([line], lines)
+        )
 
 
 class AlignedText:
@@ -216,7 +222,7 @@ class AlignedText:
         self._count = 0
 
     def head(self) -> str:
-        said = ", ".join(f"{key} {value}" for key, value in self.header.provenance.items())
+        said = ", ".join(f"{key} {value}" for key, value in in_words(self.header.provenance).items())
         return f"# {one_line(said)}\n" + self._line("path", self.header.columns, "size")
 
     def row(self, row: Row) -> str:
@@ -242,6 +248,7 @@ def read_parquet(path: Path) -> tuple[Header, list[Row]]:
     """The header and rows of a parquet file that ``write_parquet`` wrote."""
     from pyarrow import parquet  # not at the top: only parquet files should pay for its import
 
+    check_row_count(path)
     with parquet.ParquetFile(path) as file:
         said = json.loads((file.schema_arrow.metadata or {}).get(_PARQUET_KEY, b"{}"))
         values = file.read().to_pylist()
@@ -250,6 +257,15 @@ def read_parquet(path: Path) -> tuple[Header, list[Row]]:
     if said.get("sha256", digest := _digest(header, rows)) != digest:
         raise ValueError("its rows are not those that were written")
     return header, rows
+
+
+def check_row_count(path: Path) -> None:
+    """Raise ``ValueError`` for a parquet file with more rows than bytes: equal rows cost it nothing, and us memory."""
+    from pyarrow import parquet
+
+    count, size = parquet.read_metadata(path).num_rows, path.stat().st_size
+    if count > size:
+        raise ValueError(f"it has {count:,} rows in {size:,} bytes, which names of images cannot have")
 
 
 def write_parquet(file: IO[bytes], header: Header, rows: Callable[[], Iterator[Row]]) -> None:
@@ -267,11 +283,11 @@ def write_parquet(file: IO[bytes], header: Header, rows: Callable[[], Iterator[R
     said = json.dumps({"columns": header.columns, "provenance": provenance, "sha256": _digest(header, rows())})
     text = pyarrow.string()
     types = {"path": text, **dict.fromkeys(header.columns, pyarrow.float64())}
-    types |= {field: pyarrow.int32() if field in _NUMBERS else text for field in FIELDS} | {METRIC: text}
+    types |= {field: pyarrow.int32() if field in _NUMBERS else text for field in FIELDS} | dict.fromkeys(ENDS, text)
     schema = pyarrow.schema(types, metadata={_PARQUET_KEY: said, b"PANDAS_ATTRS": json.dumps(provenance)})
-    dicts, metric = (row.as_dict(header.columns) for row in rows()), {METRIC: header.metric}
+    dicts, ends = (row.as_dict(header.columns) for row in rows()), header.ends
     with parquet.ParquetWriter(file, schema) as writer:
-        while group := [row | metric for row in itertools.islice(dicts, _PARQUET_GROUP)]:
+        while group := [row | ends for row in itertools.islice(dicts, _PARQUET_GROUP)]:
             writer.write_table(pyarrow.Table.from_pylist(group, schema))
 
 

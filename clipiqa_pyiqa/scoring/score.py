@@ -14,15 +14,18 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from ..arguments import checked
-from ..clip.device import find_device
-from ..errors import ImageError
+from ..clip.device import find_device, scoring_bytes
+from ..errors import ImageError, Kind
 from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import Damaged, ImageRecord, check_limits, read_image
-from ..images.shards import Shard, find_shards
-from ..images.sources import ImageSource, sources_of
-from ..prompts.pairs import Columns, PromptPair, Prompts, described, parse_columns
-from .map_columns import described_map, scores_with_map, with_map_columns
+from ..images.source import ImageSource
+from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
+from ..prompts.provenance import column_records
+from ..sources.finding import find_shards
+from ..sources.inputs import sources_of
+from ..sources.members import Shard
+from .map_columns import scores_with_map, with_map_stats
 from .result_files import Named, Output, ResultWriter, open_results
 from .result_reading import format_of
 from .rows import Header, Row, printable
@@ -40,7 +43,7 @@ class Scorable(Protocol):
     def columns(self) -> tuple[str, ...]: ...
     def encode_image(self, x: torch.Tensor) -> torch.Tensor: ...
     def score(self, features: torch.Tensor, prompts: Any = None) -> torch.Tensor: ...
-    def provenance(self) -> dict[str, str]: ...
+    def provenance(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def score_paths(
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
         paths: Files, folders (with their sub-folders), globs, tar shards, Parquet files and addresses in stores, one
-            or several, as for :func:`~clipiqa_pyiqa.images.shards.find_shards`; or other sources of images.
+            or several, as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or other sources of images.
         prompts: What to ask, one score column each: names, presets and pairs, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`. None asks what the metric was made to ask.
         device: Where to score; None is CUDA where there is one, else the CPU.
@@ -126,13 +129,14 @@ def score_paths(
         "max_pixels": max_pixels,
         "damaged": damaged,
     }
-    check_limits(max_side, max_pixels)
+    check_limits(max_side, max_pixels, damaged)
     net: Scorable = getattr(metric, "net", metric)
     columns = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
     device = find_device(device)
     header = Header(net.columns if columns is None else tuple(columns), provenance(net, columns, device, **limits))
     if map_stats:
-        header = Header(with_map_columns(header.columns), {**header.provenance, **described_map(net, columns)})
+        said = with_map_stats(header.provenance, net, columns)
+        header = Header(tuple(said["scores"]), said)
     sources, names, kept, writer = sources_of(paths), None, 0, None
     if out is not None:
         if not isinstance(out, Output):
@@ -146,7 +150,8 @@ def score_paths(
         names = None if found.has_shards else tuple(printable(source.name) for source in todo)
         kept = sum(name in asked for name in writer.done)
 
-    images = prefetch(lambda source: read_image(source, **limits), sources, workers)
+    cost = scoring_bytes(net, device, "maps" if map_stats else "score")
+    images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost)
     rows = rows_of_images(net, images, lambda source: source.name, columns, device, batch_size, map_stats=map_stats)
     if writer is not None:
         rows = _written(rows, writer)
@@ -186,8 +191,9 @@ def rows_of_images(
 
     def failed(item: Item, record: ImageRecord | None, error: ImageError) -> Row:
         if record is None:
-            return Row(name_of(item), error=str(error))
-        return _row(name_of(item), record, error=f"{name_of(item)!r} cannot be scored: {error}")
+            return Row(name_of(item), kind=error.kind, error=str(error))
+        why = f"cannot be scored: {error.reason.rstrip('.')}"
+        return _row(name_of(item), record, failure=ImageError(why, error.kind, name_of(item)))
 
     return in_batches(images, scored, failed, batch_size=batch_size, apart=apart)
 
@@ -206,29 +212,36 @@ def provenance(
     max_side: int | None = None,
     max_pixels: int | None = None,
     damaged: Damaged = "refuse",
-) -> dict[str, str]:
-    """Everything a score depends on, for the header of the results."""
-    metadata = getattr(metric, "net", metric).provenance()
-    if columns is not None:
-        means = [f"{name} is the mean of {len(pairs)} pairs" for name, pairs in columns.items() if len(pairs) > 1]
-        metadata = {**metadata, "prompts": described(columns.pairs), "aggregate": "; ".join(means) or "none"}
+) -> dict[str, Any]:
+    """Return everything that scores depend on, as JSON values, for the header of the results."""
+    net = getattr(metric, "net", metric)
+    said = net.provenance()
+    if device.type != "cpu":
+        said.pop("cpu_arithmetic", None)
+    usual = {"range": getattr(net, "score_range", (0.0, 1.0)), "lower_better": getattr(net, "lower_better", False)}
+    own = said.get("scores") or dict.fromkeys(net.columns, usual)
     return {
-        **metadata,
-        "exif": "applied" if apply_exif else "ignored",
-        "max_side": str(max_side or "none"),
-        "max_pixels": str(max_pixels or "none"),
-        **({"damaged": "keep"} if damaged == "keep" else {}),
+        **said,
+        "scores": own if columns is None else column_records(columns),
+        "apply_exif": apply_exif,
+        "max_side": max_side,
+        "max_pixels": max_pixels,
+        "damaged": damaged,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        **{package: version(package) for package in ("pyiqa", "torch", "open_clip_torch", "pillow")},
+        "versions": {package: version(package) for package in ("pyiqa", "torch", "open_clip_torch", "pillow")},
     }
 
 
-def _row(name: str, record: ImageRecord, scores: tuple[float, ...] | None = None, error: str = "") -> Row:
+def _row(
+    name: str, record: ImageRecord, scores: tuple[float, ...] | None = None, failure: ImageError | None = None
+) -> Row:
     if scores is not None and not all(map(math.isfinite, scores)):
         found, scores = ", ".join(map(str, scores)), None
-        error = f"{name!r} cannot be scored: its score is not finite ({found}); try precision fp32."
+        why = f"cannot be scored: its score is not finite ({found}); try precision fp32"
+        failure = ImageError(why, Kind.NOT_FINITE, name)
     size = (record.width, record.height, *record.size)
-    return Row(name, scores, *size, record.orientation, record.converted, error)
+    said = (None, "") if failure is None else (failure.kind, str(failure))
+    return Row(name, scores, *size, record.orientation, record.converted, *said)
 
 
 def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Any, None, None]:

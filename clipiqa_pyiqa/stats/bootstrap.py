@@ -10,8 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..errors import CLIPIQAError
+
 CACHED = 1 << 16  # elements of a (resamples, cases) matrix that stay in a core's cache
 _CHUNK = 1 << 22  # likewise, that are worked on at a time
+_MOST = 1_000_000  # resamples
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Callable[[Array], Array]]
@@ -48,13 +51,8 @@ class Difference(Estimate):
     p: float = math.nan
 
 
-def mean(values: Array) -> Callable[[Array], Array]:
-    """The mean, as a :data:`Statistic`."""
-    return lambda counts: values @ counts.T / counts.sum(1)
-
-
 def paired_difference(
-    a: ArrayLike, b: ArrayLike, statistic: Statistic = mean, *, bootstrap: int = 1000, seed: int = 0
+    a: ArrayLike, b: ArrayLike, statistic: Statistic, *, bootstrap: int = 1000, seed: int = 0
 ) -> Difference:
     """Difference of a statistic between two measurements of the same cases.
 
@@ -64,19 +62,16 @@ def paired_difference(
     Args:
         a: ``(N,)``, a value per case.
         b: ``(N,)``, of the same cases in the same order.
-        statistic: :func:`mean`, :func:`~.correlation.srocc_with` opinion, or another.
+        statistic: :func:`~.correlation.srocc_with` opinion, or another; for means there is
+            :func:`~.paired_means.mean_difference`.
         bootstrap: Resamples; 0 for no interval.
         seed: Of the resamples.
-
-    Example:
-        >>> round(paired_difference([3.0, 4.0, 6.0], [2.0, 3.0, 5.0]).value, 6)
-        1.0
     """
     return paired_differences([a, b], statistic, bootstrap=bootstrap, seed=seed)[0, 1]
 
 
 def paired_differences(
-    values: Sequence[ArrayLike] | ArrayLike, statistic: Statistic = mean, *, bootstrap: int = 1000, seed: int = 0
+    values: Sequence[ArrayLike] | ArrayLike, statistic: Statistic, *, bootstrap: int = 1000, seed: int = 0
 ) -> dict[tuple[int, int], Difference]:
     """:func:`paired_difference` of every two rows ``(P, N)``, each row resampled once: (i, j), i < j -> row i less j.
 
@@ -115,12 +110,26 @@ def holm(p: ArrayLike) -> Array:
     return corrected
 
 
+def check_bootstrap(bootstrap: int, fewest: int = 0) -> int:
+    """Return the number of resamples.
+
+    Raises:
+        CLIPIQAError: There are too few or too many.
+    """
+    if not fewest <= bootstrap <= _MOST:
+        raise CLIPIQAError(f"bootstrap must be between {fewest} and {_MOST:,} resamples; got {bootstrap:,}.")
+    return bootstrap
+
+
 def resampled(values: Array, statistic: Statistic, bootstrap: int, seed: int) -> tuple[Array, Array]:
     """A statistic of the rows ``(P, N)`` as they are, ``(P,)``, and of each resample, ``(P, bootstrap)``."""
     of_counts = statistic(values)
     whole = of_counts(np.ones((1, values.shape[1])))[:, 0]
-    drawn = [of_counts(counts) for counts in resamples(values.shape[1], bootstrap, seed, CACHED)]
-    return whole, np.concatenate(drawn, axis=1) if drawn else np.empty((len(values), 0))
+    drawn, done = np.empty((len(values), bootstrap)), 0
+    for counts in resamples(values.shape[1], bootstrap, seed, CACHED):
+        drawn[:, done : done + len(counts)] = of_counts(counts)
+        done += len(counts)
+    return whole, drawn
 
 
 def resamples(cases: int, bootstrap: int, seed: int, chunk: int = _CHUNK) -> Iterator[Array]:

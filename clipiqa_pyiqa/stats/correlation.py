@@ -17,6 +17,7 @@ from .logistic import fit_logistic
 
 MIN_IMAGES = 3  # of two images every correlation is ±1
 _PAIRWISE = 20_000  # images up to which Kendall's pairs are counted by matrix multiplication
+_DRAWN = 1 << 24  # resampled values that exist at a time, 128 MiB
 _ROWS = 512  # rows of the matrix of pairs that exist at a time
 
 
@@ -137,10 +138,12 @@ def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, s
     columns = np.asarray(scores, np.float64).T
     reasons = [undefined(column, mos) for column in columns]
     defined = [place for place, reason in enumerate(reasons) if not reason]
-    found = {}
-    if defined:
-        _, drawn = resampled(columns[defined], srocc_with(mos), bootstrap, seed)
-        found = {place: interval(row) for place, row in zip(defined, drawn, strict=True)}
+    found: dict[int, tuple[float, float]] = {}
+    at_once = max(1, _DRAWN // max(1, bootstrap))
+    for start in range(0, len(defined), at_once):
+        places = defined[start : start + at_once]
+        _, drawn = resampled(columns[places], srocc_with(mos), bootstrap, seed)
+        found |= {place: interval(row) for place, row in zip(places, drawn, strict=True)}
     return [
         Estimate(srocc(column, mos), *found.get(place, (math.nan, math.nan)), reason)
         for place, (column, reason) in enumerate(zip(columns, reasons, strict=True))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .bootstrap import Estimate
+from .bootstrap import Estimate, interval, resamples
 
 
 def share(right: int, count: int) -> Estimate:
@@ -43,8 +43,6 @@ def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_0
         return Estimate(value)
     if value in (0, 1):
         return share(int(value) * groups, groups)
-    drawn = np.random.default_rng(seed).integers(len(counts), size=(bootstrap, len(counts)))
-    total = counts[drawn].sum(1)
-    shares = rights[drawn].sum(1)[total > 0] / total[total > 0]
-    low, high = np.percentile(shares, (2.5, 97.5))
-    return Estimate(value, float(low), float(high))
+    with np.errstate(invalid="ignore"):  # a resample of groups without cases has no share
+        shares = [drawn @ rights / (drawn @ counts) for drawn in resamples(len(counts), bootstrap, seed)]
+    return Estimate(value, *interval(np.concatenate(shares)))

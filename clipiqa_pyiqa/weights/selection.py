@@ -1,47 +1,42 @@
-"""Which checkpoint belongs to a backbone, found and checked, with the activation and pixel normalisation it needs."""
+"""Find a published file, or the weights of a backbone: on this machine, or by download; and check what was found."""
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import logging
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from huggingface_hub import constants, hf_hub_url
 
 from ..errors import WeightsError
 from ..files.hashes import sha256_of
-from . import search
-from .architecture import BACKBONES, canonical_backbone, check_architecture
+from . import download
+from .architecture import canonical_backbone, check_architecture
 from .checkpoint import open_checkpoint
-from .folder import VARIABLE, weights_folder
-from .published import Release, former_mini, recognise, release, tags, usual_tag
+from .published import PublishedFile, recognise, release, tags
 
-__all__ = ["BACKBONES", "Weights", "canonical_backbone", "find_weights", "found_again"]
+VARIABLE = "CLIPIQA_WEIGHTS_DIR"
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A checkpoint that was found and checked: small, hashable, picklable.
+    """A checkpoint that was found and checked: small, hashable, picklable."""
 
-    Attributes:
-        backbone: One of ``BACKBONES``.
-        path: The file.
-        sha256: Its hash in hex.
-        tag: ``'openai'`` or another tag of open_clip; ``'file'`` for a file that nobody published.
-        quick_gelu: Whether its transformers use QuickGELU, ``x * sigmoid(1.702 x)``, in place of GELU.
-        mean, std: The pixel normalisation that it was trained with, per channel, for pixels in [0, 1].
-        source: Where it was found, in words.
-    """
-
-    backbone: str
+    backbone: str  # one of ``BACKBONES``
     path: Path
     sha256: str
-    tag: str
-    quick_gelu: bool
-    mean: tuple[float, float, float]
+    tag: str  # 'openai' or another tag of open_clip; 'file' for a file that nobody published
+    quick_gelu: bool  # whether its transformers use QuickGELU, x * sigmoid(1.702 x), in place of GELU
+    mean: tuple[float, float, float]  # per channel, of the pixels in [0, 1] that it was trained with
     std: tuple[float, float, float]
-    source: str
+    source: str  # where it was found, in words
 
     @property
     def short(self) -> str:
@@ -50,104 +45,179 @@ class Weights:
         return f"{name} {self.sha256[:8]}"
 
 
+@dataclass(frozen=True)
+class Copy:
+    """A copy of a published file on this machine."""
+
+    path: Path
+    source: str  # where it was found, in words
+    expected: tuple[str, ...]  # hashes, or their beginnings, of which it must have one; empty if any will do
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        return sha256_of(self.path)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with it; empty if nothing is."""
+        if not self.expected or self.sha256.startswith(self.expected):
+            return ""
+        expected = " or ".join(each[:8] for each in self.expected)
+        # To delete the hub's link would not help: the file behind it would be linked again.
+        return f"{self.path.resolve()} is damaged or another file: its SHA-256 starts {self.sha256[:8]}, not {expected}"
+
+
 def find_weights(
     backbone: str = "RN50", clip_weights: str | Path | None = None, quick_gelu: bool | None = None
 ) -> Weights:
-    """Find a backbone's weights and check them.
-
-    In this order: ``clip_weights``, if it is a path, which never touches the network; the folder that
-    ``CLIPIQA_WEIGHTS_DIR`` names; the hub cache, torch hub's ``clip/``, ``~/.cache/clip/``; then download, from the hub
-    through open_clip, or from the publisher's URL. ``'mini'`` is in this package. Hashes are checked where they are
-    known, and the architecture always; no tensor is read.
+    """Find a backbone's weights and check their hash and architecture; no tensor is read.
 
     Args:
         backbone: One of ``BACKBONES``, however it is written (``'vit-b-32'``).
-        clip_weights: A file, or a tag of open_clip (``'openai'``, ``'laion2b_s34b_b79k'``); OpenAI's by default.
-        quick_gelu: Only for a file that nobody published: whether it was trained with QuickGELU. Such a file counts
-            as if it was, unless this is ``False``.
+        clip_weights: A file, which never touches the network, or a tag of open_clip (``'laion2b_s34b_b79k'``), whose
+            file :func:`find_file` finds; OpenAI's by default.
+        quick_gelu: Only for a file that nobody published: whether it was trained with QuickGELU; None means yes.
 
     Raises:
-        WeightsError: If nothing is found (the message lists every place tried), if the file is damaged, unsafe,
-            incomplete or of another architecture, or if ``quick_gelu`` contradicts what is known of it.
+        WeightsError: Nothing is found, or it is damaged, unsafe, incomplete, another architecture, or ``quick_gelu``
+            contradicts what is known of it.
     """
     backbone = canonical_backbone(backbone)
-    if clip_weights is not None and _is_path(clip_weights, backbone):
-        path = Path(clip_weights).expanduser()
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            raise WeightsError(
-                f"clip_weights={str(clip_weights)!r} {what}: pass a checkpoint file or a tag of open_clip."
-            )
-        return _file_weights(backbone, path, "given path", quick_gelu)
-    known = release(backbone, usual_tag(backbone) if clip_weights is None else str(clip_weights))
-    copy = search.find(known.file)
-    return weights_in(copy, known, quick_gelu)
-
-
-def weights_in(copy: search.Copy, known: Release, quick_gelu: bool | None = None) -> Weights:
-    """The weights of a release, from a copy of its file, checked."""
-    if not copy.as_published:
-        return _file_weights(known.backbone, copy.path, copy.source, quick_gelu)
-    return _release_weights(known, copy.path, copy.sha256, copy.source, quick_gelu)
-
-
-def found_again(weights: Weights) -> Weights:
-    """Weights that another process found, by their hash: at their path, or in any place where this machine has them.
-
-    Raises:
-        WeightsError: No file with that hash is here; the message says which was replaced.
-    """
-    paths = [weights.path]
-    folder = weights_folder()
-    if folder is not None:
-        paths.append(folder / weights.path.name)
-    if weights.tag in tags(weights.backbone):
-        paths += [copy.path for copy in search.copies(release(weights.backbone, weights.tag).file)]
-    there = [path for path in dict.fromkeys(paths) if path.is_file()]
-    for path in there:
-        if sha256_of(path) == weights.sha256:
-            return dataclasses.replace(weights, path=path)
-    other = f"; {there[0]} is another file by now" if there else ""
-    raise WeightsError(
-        f"this metric was pickled with {weights.backbone}, {weights.short} ({weights.path}), and no file with that "
-        f"SHA-256 is on this machine{other}: put it there, or into the folder that {VARIABLE} names."
-    )
-
-
-def _is_path(clip_weights: str | Path, backbone: str) -> bool:
-    """Whether this is a path and not a tag: it has a suffix or a slash, as no tag has, or something lies there."""
-    if isinstance(clip_weights, Path) or "/" in clip_weights or Path(clip_weights).suffix:
-        return True
-    return clip_weights not in tags(backbone) and Path(clip_weights).exists()
-
-
-def _file_weights(backbone: str, path: Path, source: str, quick_gelu: bool | None) -> Weights:
-    """The weights in any file: a published one, if it is recognised, or somebody's own."""
-    sha256 = sha256_of(path)
-    if edition := former_mini(sha256):
-        raise WeightsError(
-            f"{path} holds the {edition} edition of mini, which this version does not read: leave it out, and "
-            "backbone='mini' means the one in this package."
-        )
-    known = recognise(path, sha256)
-    if known is not None and known.backbone == backbone:
-        return _release_weights(known, path, sha256, source, quick_gelu)
-    check_architecture(open_checkpoint(path), backbone)
-    if quick_gelu is None:
+    if clip_weights is None or _is_tag(clip_weights, backbone):
+        known = release(backbone, str(clip_weights or ""))
+        return weights_in(find_file(known), known, quick_gelu)
+    copy = Copy(Path(clip_weights).expanduser(), "given path", ())
+    if not copy.path.is_file():
+        what = "is a folder" if copy.path.is_dir() else "does not exist"
+        raise WeightsError(f"clip_weights={str(clip_weights)!r} {what}: pass a checkpoint file or a tag of open_clip.")
+    recognised = recognise(copy.path, copy.sha256)
+    if recognised is None or recognised.backbone != backbone:
+        recognised = replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False)
+    weights = weights_in(copy, recognised, quick_gelu)
+    if weights.tag == "file" and quick_gelu is None:
         logger.warning(
             "%s is no published file: it is taken to use QuickGELU, as OpenAI's weights do. "
             "Pass quick_gelu=False if it was trained without, or True to say that this is right.",
-            path,
+            copy.path,
         )
-    usual = release(backbone, usual_tag(backbone))
-    return Weights(backbone, path, sha256, "file", quick_gelu is not False, usual.mean, usual.std, source)
+    return weights
 
 
-def _release_weights(known: Release, path: Path, sha256: str, source: str, quick_gelu: bool | None) -> Weights:
+def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None) -> Weights:
+    """Check the architecture of a copy and return its weights, or raise as :func:`find_weights` does."""
     if quick_gelu is not None and quick_gelu != known.quick_gelu:
         raise WeightsError(
-            f"quick_gelu={quick_gelu} contradicts {known.file.title} ({path}), which was trained "
+            f"quick_gelu={quick_gelu} contradicts {known.title} ({copy.path}), which was trained "
             f"{'with' if known.quick_gelu else 'without'} QuickGELU: leave quick_gelu out."
         )
-    check_architecture(open_checkpoint(path), known.backbone)
-    return Weights(known.backbone, path, sha256, known.tag, known.quick_gelu, known.mean, known.std, source)
+    check_architecture(open_checkpoint(copy.path), known.backbone)
+    kept = (known.tag, known.quick_gelu, known.mean, known.std)
+    return Weights(known.backbone, copy.path, copy.sha256, *kept, copy.source)
+
+
+def found_again(weights: Weights) -> Weights:
+    """Return weights that another process found, by their hash: at their path, or wherever this machine has them."""
+    paths = [weights.path, Path(os.environ.get(VARIABLE) or ".").expanduser() / weights.path.name]
+    if weights.tag in tags(weights.backbone):
+        paths += [copy.path for copy in copies(release(weights.backbone, weights.tag))]
+    for path in paths:
+        if path.is_file() and sha256_of(path) == weights.sha256:
+            return replace(weights, path=path)
+    other = ", which is another file by now" if weights.path.is_file() else ""
+    raise WeightsError(
+        f"this metric was pickled with {weights.backbone}, {weights.short} ({weights.path}{other}), and no file with "
+        f"that SHA-256 is on this machine: put it there, or into the folder that {VARIABLE} names."
+    )
+
+
+def find_file(file: PublishedFile) -> Copy:
+    """Return the first good copy of a published file, downloaded if this machine has none, or raise WeightsError."""
+    for copy in copies(file):
+        if not copy.problem:
+            return copy
+        if copy.source == VARIABLE:
+            raise WeightsError(f"{copy.problem}; copy it again, or delete it.")
+        logger.warning("%s; it is passed over: delete it.", copy.problem)
+    failures = ["HF_HUB_OFFLINE is set"] if constants.HF_HUB_OFFLINE else []
+    for place in download_places(file) if not failures else ():
+        logger.warning("Downloading %s from %s …", file.title, place)  # a warning, since it may take minutes
+        try:
+            if place in file.urls:
+                target, sha256 = file.caches[-1] / place.rpartition("/")[2], file.sha256
+                download.from_url(place, target, sha256)
+            else:
+                target, sha256 = download.from_hub(file)
+            return Copy(target, "download", (sha256,))
+        except Exception as error:  # whatever the hub's client raises: the user reads it below, beside the others
+            failures.append(f"{urlsplit(place).netloc}: {' '.join((str(error) or repr(error)).split())[:200]}")
+    raise WeightsError(_not_found(file, failures))
+
+
+def copies(file: PublishedFile) -> Iterator[Copy]:
+    """Yield every copy of a published file on this machine, good or damaged, in the order of preference."""
+    if folder := os.environ.get(VARIABLE):
+        yield from copies_in_folder(Path(folder).expanduser(), file)
+    repository = Path(constants.HF_HUB_CACHE, f"models--{file.hub.replace('/', '--')}")
+    main = repository / "refs" / "main"
+    best = main.read_text(errors="replace").strip() if main.is_file() else ""
+    for name in file.hub_names:
+        known = file.hub_sha256 if name == file.hub_names[0] else ""
+        for path in sorted(repository.glob(f"snapshots/*/{name}"), key=lambda path: (path.parent.name != best, path)):
+            blob = Path(os.readlink(path)).name if path.is_symlink() else ""  # of a large file: its SHA-256
+            expected = known or (blob if re.fullmatch("[0-9a-f]{64}", blob) else "")
+            yield Copy(path, "hub cache", (expected,) if expected else ())
+    for path in (cache / name for cache in file.caches for name in file.names):
+        if path.is_file():
+            yield Copy(path, "cache" if download_places(file) else "this package", file.hashes)
+
+
+def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
+    """Yield the copies of a published file in a folder of weights, whose ``SHA256SUMS`` is binding."""
+    sums = read_sums(folder)
+    for path in (folder / name for name in file.names if download_places(file)):  # no other version's mini
+        if path.is_file():
+            known = () if path.suffix == ".safetensors" else file.hashes  # users convert weights to .safetensors
+            yield Copy(path, VARIABLE, (sums[path.name],) if path.name in sums else known)
+    for path in (folder / name for name in file.hub_names[:1] if name not in file.names):
+        if path.is_file() and file.hub_sha256 == sha256_of(path):  # every backbone's file has this name on the hub
+            yield Copy(path, VARIABLE, (file.hub_sha256,))
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that the folder's ``SHA256SUMS`` lists; empty if there is none."""
+    path = folder / "SHA256SUMS"
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    entries = (line.split(maxsplit=1) for line in lines)
+    return {entry[1].removeprefix("*"): entry[0].lower() for entry in entries if len(entry) == 2}
+
+
+def download_places(file: PublishedFile) -> list[str]:
+    """Return where a file would be downloaded from, best first; empty for what is in this package."""
+    return [*([f"{constants.ENDPOINT}/{file.hub}"] if file.hub else []), *file.urls]
+
+
+def _not_found(file: PublishedFile, failures: list[str]) -> str:
+    target = file.caches[-1] / file.names[0]
+    if not download_places(file):
+        return (
+            f"{target}, which is part of clipiqa-pyiqa, is missing or damaged: install the package again with "
+            "`pip install --force-reinstall --no-deps clipiqa-pyiqa`."
+        )
+    address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
+    ways_out = "pretrained_model_path=PATH names another file"
+    if file.backbone:
+        ways_out = (
+            "clip_weights=PATH (--clip-weights PATH) names another file; to try things out, use backbone='mini' "
+            "(--backbone mini), the small CLIP in this package"
+        )
+    return (
+        f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}): fetch {address} and "
+        f"save it as {target}, or under that name in the folder that {VARIABLE} names.\n"
+        f"Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com; {ways_out}."
+    )
+
+
+def _is_tag(clip_weights: str | Path, backbone: str) -> bool:
+    """Return whether this is a tag: a path has a suffix or a slash, or names what exists."""
+    may_be = isinstance(clip_weights, str) and "/" not in clip_weights and not Path(clip_weights).suffix
+    return may_be and (clip_weights in tags(backbone) or not Path(clip_weights).exists())

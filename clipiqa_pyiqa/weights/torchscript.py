@@ -1,81 +1,98 @@
-"""Read the tensors of a TorchScript archive, the form of OpenAI's checkpoints, without running anything in it.
+"""Read TorchScript archives, the form of OpenAI's checkpoints, without compiling or running anything in them.
 
-``torch.jit.load`` compiles the code inside the archive, and ``torch.load(weights_only=True)`` refuses such files. But
-an archive is a zip: ``data.pkl`` describes the modules, and ``data/0``, ``data/1``, ... are the tensors' bytes, stored
-uncompressed. We unpickle the description with a handful of harmless names and no others, and map the bytes, whose CRC
-is checked when they are read.
+In the zip file, ``data.pkl`` describes the modules, and ``data/0``, ``data/1``, ... are the bytes of the tensors. The
+description is unpickled with a few harmless names; the bytes are mapped, and checked when they are read.
 """
 
 from __future__ import annotations
 
 import math
 import mmap
+import os
 import pickle
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
-from .archive import check_crc, check_declared
-
-DEPTH = 32  # of modules in modules: 7 in CLIP
-MODULES = 20_000  # with each way to a shared one counted: about 300 in CLIP
-
-_STORAGES = {
-    "HalfStorage": torch.float16,
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "BoolStorage": torch.bool,
-}
+_MEMBERS = 50_000  # a checkpoint has about one per tensor: RN50 has 302
+_PICKLE_BYTES = 32 << 20  # of the description: RN50's has 0.2 MB
+_INFLATION = 8  # declared bytes per byte of the file: torch stores tensors uncompressed
+_DEPTH = 32  # of modules in modules: 7 in CLIP
+_MODULES = 20_000  # a shared module counts once per name: about 300 in CLIP
 
 
-@dataclass(frozen=True)
-class _Storage:
-    """Where one storage's bytes lie in the mapped file."""
-
-    bytes: mmap.mmap
-    start: int
-    entry: zipfile.ZipInfo
-    dtype: torch.dtype
-
-    @property
-    def length(self) -> int:
-        """In bytes."""
-        return self.entry.file_size
+def check_archive(path: Path) -> None:
+    """Raise ValueError or BadZipFile if a zip archive declares too much or if a CRC is wrong, which torch ignores."""
+    with zipfile.ZipFile(path) as archive:
+        _check_declared(archive, path)
+        for member in archive.infolist():
+            with archive.open(member) as file:  # raises BadZipFile where name, size or CRC differ
+                while file.read(1 << 20):
+                    pass
 
 
-@dataclass(frozen=True)
-class LazyTensor:
-    """A tensor that is still on disk."""
+def is_torchscript(path: Path) -> bool:
+    """Return whether a file is a TorchScript archive, not a state dict by ``torch.save``, which is a zip file too."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
+        return False  # no zip file, or a damaged one
 
-    storage: _Storage
+
+def read_torchscript(path: Path) -> dict[str, LazyTensor]:
+    """Return the parameters and buffers of a TorchScript archive by their dotted names; raises anything for damage."""
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        _check_declared(archive, path)
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        description = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+        with archive.open(description) as pickled:
+            root = _Unpickler(pickled, archive, description.removesuffix(".pkl"), mapped).load()
+    tensors: dict[str, LazyTensor] = {}
+    waiting, seen = [("", root, 0)], 0
+    while waiting:
+        prefix, module, depth = waiting.pop()
+        seen += 1
+        if depth > _DEPTH or seen > _MODULES:  # modules that share their parts have more names than bytes
+            raise ValueError(f"its modules are nested deeper than {_DEPTH}, or are more than {_MODULES:,}")
+        for name, value in module.attributes.items():
+            if isinstance(value, LazyTensor):
+                tensors[prefix + name] = value
+            elif isinstance(value, _Module):
+                waiting.append((f"{prefix}{name}.", value, depth + 1))
+    return tensors
+
+
+class LazyTensor(NamedTuple):
+    """A tensor that is still on disk, made of the arguments of torch's ``_rebuild_tensor_v2``."""
+
+    storage: tuple[mmap.mmap, int, zipfile.ZipInfo, torch.dtype]  # the mapped file, where in it, the member, the dtype
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
+    requires_grad: bool
+    hooks: Any
 
     def read(self) -> torch.Tensor:
-        """The tensor, mapped into memory (private to this process: writing would not reach the file)."""
-        dtype = self.storage.dtype
+        """Return the tensor, mapped into memory. The mapping is private: writing does not change the file."""
+        mapped, start, member, dtype = self.storage
         if math.prod(self.shape) == 0:
             return torch.empty(self.shape, dtype=dtype)
-        if math.prod(self.shape) * dtype.itemsize > self.storage.length:
-            raise ValueError(f"it declares the shape {self.shape}, but has {self.storage.length} bytes")
-        start, end = self.storage.start, self.storage.start + self.storage.length
-        check_crc(memoryview(self.storage.bytes)[start:end], self.storage.entry)
-        count = self.storage.length // dtype.itemsize
-        flat = torch.frombuffer(self.storage.bytes, dtype=dtype, count=count, offset=self.storage.start)
+        if math.prod(self.shape) * dtype.itemsize > member.file_size:
+            raise ValueError(f"it declares the shape {self.shape}, but has {member.file_size} bytes")
+        if zlib.crc32(memoryview(mapped)[start : start + member.file_size]) != member.CRC:
+            raise ValueError(f"the bytes of its member {member.filename} are not those that were written")
+        flat = torch.frombuffer(mapped, dtype=dtype, count=member.file_size // dtype.itemsize, offset=start)
         return flat.as_strided(self.shape, self.stride, self.offset)  # checks that it stays inside the storage
 
 
 class _Module:
-    """Stands for a module of the archive: holds its attributes, does nothing."""
+    """Stands for a module of the archive: holds attributes, does nothing."""
 
     attributes: dict[str, Any]
 
@@ -83,91 +100,46 @@ class _Module:
         self.attributes = dict(state)
 
 
-def is_torchscript(path: Path) -> bool:
-    """Whether a file is a TorchScript archive, and not a state dict by ``torch.save``, which is a zip file, too."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(PurePosixPath(name).name == "constants.pkl" for name in archive.namelist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
-        return False  # no zip file, or a damaged one
-
-
-def read_torchscript(path: Path) -> dict[str, LazyTensor]:
-    """The parameters and buffers of a TorchScript archive by their dotted names, each still on disk.
-
-    Raises:
-        pickle.UnpicklingError: If the archive asks for anything but modules and tensors.
-        Exception: If it is damaged, almost any other.
-    """
-    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-        check_declared(archive, path)
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        description = next(name for name in archive.namelist() if PurePosixPath(name).name == "data.pkl")
-        with archive.open(description) as pickled:
-            root = _Unpickler(pickled, archive, str(PurePosixPath(description).parent), mapped).load()
-    return _named_tensors(root)
+_KNOWN = {
+    ("torch._utils", "_rebuild_tensor_v2"): LazyTensor,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch", "HalfStorage"): torch.float16,
+    ("torch", "FloatStorage"): torch.float32,
+    ("torch", "LongStorage"): torch.int64,
+}
 
 
 class _Unpickler(pickle.Unpickler):
-    """An unpickler that knows modules, tensors and containers of them, and refuses every other name."""
+    """Knows modules, tensors and containers, and refuses every other name."""
 
     def __init__(self, file: Any, archive: zipfile.ZipFile, folder: str, mapped: mmap.mmap) -> None:
         super().__init__(file)
         self._archive, self._folder, self._mapped = archive, folder, mapped
 
     def find_class(self, module: str, name: str) -> Any:
-        if module == "__torch__" or module.startswith("__torch__."):
+        if module.split(".")[0] == "__torch__":
             return _Module
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _lazy_tensor
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if module == "torch" and name in _STORAGES:
-            return _STORAGES[name]
         if module == "torch.jit._pickle":  # build_intlist, restore_type_tag, ...: marks the type of a list or a dict
-            return _untyped
+            return lambda value, *_: value
+        if (module, name) in _KNOWN:
+            return _KNOWN[module, name]
         raise pickle.UnpicklingError(f"GLOBAL {module}.{name} is neither a module nor a tensor")
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> tuple[mmap.mmap, int, zipfile.ZipInfo, torch.dtype]:
         _, dtype, key, _, _ = pid  # 'storage', dtype, file name, device, number of elements
-        entry = self._archive.getinfo(f"{self._folder}/data/{key}")
-        if entry.compress_type != zipfile.ZIP_STORED:
-            raise ValueError("packed again with compression, so that it cannot be mapped")
-        if self._mapped[entry.header_offset : entry.header_offset + 4] != b"PK\3\4":
-            raise ValueError(f"no member begins where {entry.filename} should")
-        # The bytes follow the entry's local header: 30 bytes, then its name and an extra field of these two lengths.
-        name_length, extra_length = struct.unpack_from("<HH", self._mapped, entry.header_offset + 26)
-        start = entry.header_offset + 30 + name_length + extra_length
-        return _Storage(self._mapped, start, entry, _dtype(dtype))
+        member = self._archive.getinfo(f"{self._folder}/{key}")
+        header = self._mapped[member.header_offset : member.header_offset + 30]
+        if member.compress_type != zipfile.ZIP_STORED or not header.startswith(b"PK\3\4"):
+            raise ValueError(f"its member {member.filename} is compressed, or is not where it should be")
+        if not isinstance(dtype, torch.dtype):
+            raise ValueError(f"no storage type: {dtype!r}")
+        # The bytes follow the member's local header: 30 bytes, then its name and an extra field of these two lengths.
+        return self._mapped, member.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26)), member, dtype
 
 
-def _dtype(value: Any) -> torch.dtype:
-    if not isinstance(value, torch.dtype):
-        raise ValueError(f"no storage type: {value!r}")
-    return value
-
-
-def _lazy_tensor(
-    storage: _Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: Any
-) -> LazyTensor:
-    return LazyTensor(storage, offset, tuple(shape), tuple(stride))
-
-
-def _untyped(value: Any, *_: Any) -> Any:
-    return value
-
-
-def _named_tensors(root: _Module) -> dict[str, LazyTensor]:
-    tensors: dict[str, LazyTensor] = {}
-    waiting, seen = [("", root, 0)], 0
-    while waiting:
-        prefix, module, depth = waiting.pop()
-        seen += 1
-        if depth > DEPTH or seen > MODULES:  # modules may be shared, and so be more by their names than in the file
-            raise ValueError(f"its modules are nested deeper than {DEPTH}, or are more than {MODULES:,}")
-        for name, value in module.attributes.items():
-            if isinstance(value, LazyTensor):
-                tensors[prefix + name] = value
-            elif isinstance(value, _Module):
-                waiting.append((f"{prefix}{name}.", value, depth + 1))
-    return tensors
+def _check_declared(archive: zipfile.ZipFile, path: Path) -> None:
+    members = archive.infolist()
+    declared = sum(member.file_size for member in members)
+    described = max((member.file_size for member in members if member.filename.endswith("data.pkl")), default=0)
+    if len(members) > _MEMBERS or described > _PICKLE_BYTES or declared > _INFLATION * (os.path.getsize(path) + 2**17):
+        raise ValueError(f"it declares {len(members):,} members and {declared:,} bytes, more than its size can hold")

@@ -15,9 +15,9 @@ from PIL import Image, ImageFilter
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA, draw_maps
-from clipiqa_pyiqa.figures.demonstration import PHOTOS
-from clipiqa_pyiqa.maps import quality_map
+from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 from clipiqa_pyiqa.maps.picture import overlay
+from clipiqa_pyiqa.maps.places import quality_map
 
 HERE = Path(__file__).parent
 JPEG = {"quality": 85, "optimize": True}

@@ -23,9 +23,9 @@ from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
-from clipiqa_pyiqa.images.sources import find_inputs
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
 from clipiqa_pyiqa.scoring.result_reading import read_results
+from clipiqa_pyiqa.sources.inputs import find_inputs
 
 DATA = Path(__file__).parents[1] / "data"
 STANDIN = {"STANDIN": "1"}
@@ -111,10 +111,10 @@ class TestPaths:
         found = find_inputs([str(folder / name) for name in ("empty", "gone.png", "*.gif")] + ["-"])
         assert not found.paths
         assert list(found.problems.values()) == [
-            f"the folder '{folder}/empty' holds no image files",
+            f"'{folder}/empty' is a folder without image files",
             f"'{folder}/gone.png' does not exist",
-            f"nothing matches '{folder}/*.gif'",
-            "the list on standard input is empty",
+            f"'{folder}/*.gif' matches nothing",
+            "'-' is a list on standard input, which is empty",
         ]
 
 
@@ -154,15 +154,16 @@ class TestResults:
     def test_says_everything_a_score_depends_on(self, clipiqa: Any, folder: Path, tmp_path: Path) -> None:
         clipiqa(folder, "--out", tmp_path / "a.csv", "--max-side", "64", "--no-exif", "--max-pixels", "4000")
         said = read_results(tmp_path / "a.csv")[0].provenance
-        assert {"metric", "pyiqa", "torch", "open_clip_torch", "pillow"} <= set(said)
-        assert (said["exif"], said["max_side"], said["max_pixels"], said["device"]) == ("ignored", "64", "4000", "cpu")
+        assert set(said["versions"]) == {"pyiqa", "torch", "open_clip_torch", "pillow"} and said["damaged"] == "refuse"
+        limits = (said["apply_exif"], said["max_side"], said["max_pixels"], said["device"])
+        assert limits == (False, 64, 4000, "cpu")
 
     def test_columns(self, clipiqa: Any, folder: Path, tmp_path: Path) -> None:
         asked = ["--prompts", "sharpness", "pyiqa", "Crisp photo.|Hazy photo.", "--prompts", "Bright/Dark"]
         assert clipiqa(folder, *asked, "--out", tmp_path / "scores.csv").code == 0
         header, found = read_results(tmp_path / "scores.csv")
         assert header.columns == ("sharpness", "pyiqa", "Crisp photo.|Hazy photo.", "brightness")
-        assert header.provenance["aggregate"] == "pyiqa is the mean of 5 pairs"
+        assert len(header.provenance["scores"]["pyiqa"]["questions"]) == 5
         halves = [0.4 / 2**n for n in range(8)]  # the stand-in's score of each pair
         means = (halves[0], sum(halves[1:6]) / 5, halves[6], halves[7])
         assert found[2].scores == pytest.approx(means, abs=2e-3)  # WebP costs a little of the grey level
@@ -406,9 +407,7 @@ class TestLearnedPrompts:
         header, found = read_results(tmp_path / "scores.csv")
         assert header.columns == ("mine",)
         assert header.provenance["pos_embedding"] == "interpolate"
-        assert (
-            header.provenance["prompts"].startswith("learned ") and "mine.safetensors" in header.provenance["prompts"]
-        )
+        assert header.provenance["scores"]["mine"]["learned"]["from"] == "mine.safetensors"
         expected = metric.eval()(read_image(photo).pixels[None].float() / 255).item()
         assert [row.scores for row in found] == [(pytest.approx(expected, abs=1e-6),)]  # digits of fp32
         assert main([*command, "--backbone", "ViT-B/32"]) == 2

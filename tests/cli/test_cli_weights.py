@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 from weights_fakes import (
+    BIN,
+    LAION,
     REFUSED,
     VIT,
     Response,
@@ -16,20 +18,20 @@ from weights_fakes import (
     place,
     put_into_hub_cache,
     save_state_dict,
+    set_hub,
     set_openai_url,
     sha256,
 )
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import OutputError, WeightsError
-from clipiqa_pyiqa.prompts import published as published_prompts
 from clipiqa_pyiqa.weights import published
-from clipiqa_pyiqa.weights.selection import BACKBONES, find_weights
+from clipiqa_pyiqa.weights.architecture import BACKBONES
+from clipiqa_pyiqa.weights.selection import find_weights
 
 pytest_plugins = ["weights_fakes"]
 
-LAION = "ViT-B/32:laion2b_s34b_b79k"
-LAION_HUB = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+LAION_TAG = "ViT-B/32:laion2b_s34b_b79k"
 
 
 def rows(text: str) -> dict[str, list[str]]:
@@ -41,15 +43,15 @@ def rows(text: str) -> dict[str, list[str]]:
 def test_table_of_everything_downloads_nothing(
     home: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    set_hub(monkeypatch, server.url)
     assert main(["weights"]) == 0
     table = rows(capsys.readouterr().out)
-    assert next(iter(table)) == "FILE" and len(table) == 1 + len(BACKBONES) + len(published_prompts.PROMPT_FILES)
+    assert next(iter(table)) == "FILE" and len(table) == 1 + len(BACKBONES) + len(published.PYIQA_FILES)
     assert table["mini (bundled)"][0] == "found" and table["mini (bundled)"][3].startswith("this package: ")
     for backbone in set(BACKBONES) - {"mini"}:
         state, size, digest, where = table[f"{backbone} (openai)"]
         assert (state, size) == ("would be downloaded", "-")
-        assert digest == published.release(backbone, "openai").file.sha256[:12]
+        assert digest == published.release(backbone).sha256[:12]
         assert where.startswith(f"{server.url}/timm/") and "openaipublic" in where
     assert table["CLIPIQA+_RN50_512-89f5d940.pth"][2] == "89f5d940"
     assert server.requests == []
@@ -68,7 +70,7 @@ def test_table_says_what_is_there(
     assert main(["weights", "--backbone", VIT]) == 0
     state, size, digest, where = rows(capsys.readouterr().out)[f"{VIT} (openai)"]
     assert (state, size) == ("found", f"{cached.stat().st_size / 1e6:.1f} MB")
-    assert (digest, where) == (sha256(cached)[:12], f"~/.cache/clip: {cached}")
+    assert (digest, where) == (sha256(cached)[:12], f"cache: {cached}")
 
 
 @pytest.mark.parametrize("copy", ["folder", "cache"])
@@ -80,7 +82,7 @@ def test_table_says_what_is_damaged(
     assert main(["weights", "--backbone", VIT]) == 1
     state, _, digest, where = rows(capsys.readouterr().out)[f"{VIT} (openai)"]
     assert state == "damaged" and digest == sha256(path)[:12]
-    assert str(path) in where and f"expected {sha256(openai_file)[:8]}" in where
+    assert str(path) in where and f"not {sha256(openai_file)[:8]}" in where
     # A good copy elsewhere serves if the damaged one lies in a cache, but the folder is the user's choice.
     place(openai_file, home / "torch" / "hub" / "clip" / "ViT-B-32.pt")
     assert main(["weights", "--backbone", VIT]) == (1 if copy == "folder" else 0)
@@ -88,7 +90,7 @@ def test_table_says_what_is_damaged(
 
 def test_table_opens_what_has_no_known_hash(home: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_state_dict(folder / "ViT-B-32-laion2b_s34b_b79k.pt", "RN50")
-    assert main(["weights", "--backbone", LAION]) == 1
+    assert main(["weights", "--backbone", LAION_TAG]) == 1
     state, *_, where = rows(capsys.readouterr().out)[f"{VIT} (laion2b_s34b_b79k)"]
     assert state == "damaged" and "holds RN50 weights, not ViT-B/32" in where
 
@@ -97,8 +99,8 @@ def test_table_offline(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert main(["weights", "--prompts"]) == 0
     table = rows(capsys.readouterr().out)
-    assert set(table) == {"FILE", *published_prompts.PROMPT_FILES}
-    assert all(table[name][0] == "missing (offline)" for name in published_prompts.PROMPT_FILES)
+    assert set(table) == {"FILE", *published.PYIQA_FILES}
+    assert all(table[name][0] == "missing (offline)" for name in published.PYIQA_FILES)
 
 
 @pytest.mark.parametrize(("argument", "message"), [("RN51", "did you mean 'RN50'"), ("RN50:laion", "of open_clip")])
@@ -120,11 +122,9 @@ def test_filled_folder_serves_offline(
     route = f"/{sha256(openai_file)}/ViT-B-32.pt"
     server.responses[route] = Response(openai_file.read_bytes())
     set_openai_url(monkeypatch, server.url + route)
-    laion = put_into_hub_cache(
-        home / "hub", LAION_HUB, "open_clip_pytorch_model.bin", save_state_dict(tmp_path / "x.bin", VIT)
-    )
+    laion = put_into_hub_cache(home / "hub", LAION, BIN, save_state_dict(tmp_path / "x.bin", VIT))
     target = tmp_path / "new" / "folder"
-    command = ["weights", "--download-to", str(target), "--backbone", VIT, LAION]
+    command = ["weights", "--download-to", str(target), "--backbone", VIT, LAION_TAG]
     assert main(command) == 0
     names = ["ViT-B-32.pt", "ViT-B-32-laion2b_s34b_b79k.pt"]
     out = capsys.readouterr().out
@@ -147,7 +147,7 @@ def test_filled_folder_serves_offline(
     weights = find_weights(VIT, "laion2b_s34b_b79k")
     assert (weights.tag, weights.quick_gelu) == ("laion2b_s34b_b79k", False)
     damage(target / names[1])
-    assert main(["weights", "--backbone", LAION]) == 1
+    assert main(["weights", "--backbone", LAION_TAG]) == 1
     assert "damaged" in capsys.readouterr().out
 
 
@@ -165,10 +165,7 @@ def test_each_failure_is_one_line(
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [f"{VIT} (openai): {tmp_path / 'f' / 'ViT-B-32.pt'}"]
     lines = [line for line in captured.err.splitlines() if ": Downloading " not in line]
-    assert [line.split(": is not")[0] for line in lines] == [
-        "clipiqa weights: RN50 (openai)",
-        "clipiqa weights: RN101 (openai)",
-    ]
+    assert [line.split(": ")[1] for line in lines] == ["RN50 (openai)", "RN101 (openai)"]
     assert all("refused" in line for line in lines)
 
 
@@ -191,7 +188,7 @@ def test_function_says_what_is_there(home: Path, folder: Path, openai_file: Path
     told: list[str] = []
     found = weights_at_hand([VIT, "mini"], prompts=True, report=lambda file: told.append(file.state))
     assert told == [file.state for file in found.files]
-    assert told == ["found", "found", *["would be downloaded"] * len(published_prompts.PROMPT_FILES)]
+    assert told == ["found", "found", *["would be downloaded"] * len(published.PYIQA_FILES)]
     assert (found.files[0].size, found.files[0].sha256) == (cached.stat().st_size, sha256(cached))
     assert found.complete
     table = found.save(tmp_path / "weights.csv").read_text().splitlines()

@@ -15,23 +15,23 @@ from clipiqa_pyiqa.cli.options.wording import in_options
 
 # Messages that a command imports and never shows: (part of the module's name, options, who shows them).
 ELSEWHERE = [
-    ("images.shards", "--embeddings --image-column --backbone", "score"),  # others look for shards to refuse them
-    ("scoring.sharded", "--part --merge", "score"),
+    ("sources.", "--embeddings --image-column --backbone", "score"),  # others look for shards to refuse them
+    ("scoring.shards", "--part --merge", "score"),
     ("scoring.result_files", "--resume --overwrite --out --format", "score"),  # what writes results; others read them
     ("scoring.result_reading", "--resume --format", "score"),
     ("files.writing", "--overwrite", "all that write"),
-    ("comparison.datasets", "--data-root", "compare"),  # table has folders of its own
-    ("comparison.run", "--out --resume --overwrite --backbone --clip-weights", "compare, table"),  # in their words
-    ("methods.", "--methods --preset --resume --overwrite", "table"),  # gate is its neighbour
-    ("methods.paired_runs", "--by --key --skip-missing", "gate"),
-    ("opinions.score_table", "--columns --skip-missing", "train, fit, prompts search"),  # others say their own, or all
-    ("scoring.any_scores", "--columns", "rank"),  # gate says --key
+    ("datasets.data_sets", "--data-root", "compare"),  # table has folders of its own
+    ("comparison.compare", "--out --resume --overwrite --backbone --clip-weights", "compare, table"),  # in their words
+    ("comparison.table.", "--methods --preset --resume --overwrite", "table"),  # gate is its neighbour
+    ("comparison.gating", "--by --key --skip-missing", "gate"),
+    ("datasets.score_table", "--columns --skip-missing", "train, fit, prompts search"),  # others say their own, or all
+    ("scoring.score_files", "--columns", "rank"),  # gate says --key
     ("weights.foreign", "--trust-weights", "compare, table"),
-    ("weights.search", "--backbone", "compare, table, bench"),  # which say it their way
+    ("weights.selection", "--backbone --clip-weights", "compare, table"),  # which say it their way
     ("images.memory", "--memory", "all that decode"),
     ("images.reader", "--huge", "all that decode"),
 ]
-DECODE_NOTHING_OF_THE_USERS = {"demo", "gate", "export", "verify", "bench", "weights", "prompts"}
+DECODE_NOTHING_OF_THE_USERS = {"demo", "gate", "export", "verify", "weights", "prompts"}
 METRIC_IN_A_NAME = {"compare", "table"}  # whose options of a metric are key=value
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from shells import completed
 
-from clipiqa_pyiqa.choices import POS_EMBEDDINGS, PRECISIONS
 from clipiqa_pyiqa.cli import COMMANDS, main
 from clipiqa_pyiqa.cli.options.completion import _values
-from clipiqa_pyiqa.figures.experiment import PICTURES
+from clipiqa_pyiqa.comparison.table.presets import PRESETS as METHOD_PRESETS
+from clipiqa_pyiqa.experiments.experiment import PICTURES
 from clipiqa_pyiqa.learning.fitting import FIT_ON, NEEDED
 from clipiqa_pyiqa.learning.recipe import RECIPES
-from clipiqa_pyiqa.methods.presets import PRESETS as METHOD_PRESETS
+from clipiqa_pyiqa.metric import POS_EMBEDDINGS, PRECISIONS
 from clipiqa_pyiqa.weights.architecture import BACKBONES
 
 

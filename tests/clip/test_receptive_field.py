@@ -67,7 +67,7 @@ def test_a_flip_moves_it_little() -> None:
     from PIL import Image
     from torchvision.transforms.v2.functional import pil_to_tensor
 
-    from clipiqa_pyiqa.figures.demonstration import PHOTOS
+    from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 
     metric = CLIPIQA(backbone="mini").eval()
     for path in sorted(PHOTOS.glob("*.jpg")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fake_comparison
 import pytest
 
-from clipiqa_pyiqa.comparison import Comparison
+from clipiqa_pyiqa.comparison.results import Comparison
 
 
 @pytest.fixture(scope="session")

@@ -27,10 +27,11 @@ from scipy import stats
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison import compare, score_store
-from clipiqa_pyiqa.comparison.datasets import DataSet
+from clipiqa_pyiqa.comparison import score_store
+from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.comparison.distributed import Processes
-from clipiqa_pyiqa.comparison.specification import CompareError
+from clipiqa_pyiqa.datasets.data_sets import DataSet
+from clipiqa_pyiqa.datasets.specification import CompareError
 from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.files.locking import LockedError
 
@@ -365,7 +366,7 @@ class TestResuming:
         code = textwrap.dedent(
             """
             import os, time
-            from clipiqa_pyiqa.comparison import compare
+            from clipiqa_pyiqa import compare
 
             def slow(x):
                 time.sleep(0.1)
@@ -438,7 +439,7 @@ class TestResuming:
 
 class TestPyiqasLoaders:
     def test_pixels_are_pyiqas(self, graded: tuple[Path, dict[str, Any]]) -> None:
-        from clipiqa_pyiqa.comparison.datasets import parse_data_sets
+        from clipiqa_pyiqa.datasets.data_sets import parse_data_sets
 
         root, options = graded
         options = options | {"augment": {"resize": 64}, "phase": "test"}
@@ -468,7 +469,7 @@ class TestPyiqasLoaders:
         assert found.published_as == "tid2013"
 
     def test_ava_and_the_first_seven_of_live(self, graded: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-        from clipiqa_pyiqa.comparison.datasets import parse_data_sets
+        from clipiqa_pyiqa.datasets.data_sets import parse_data_sets
 
         root, options = graded
         names = sorted(path.name for path in (root / "graded" / "images").glob("*.png"))[:9]

@@ -17,11 +17,12 @@ from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison import compare, metrics
-from clipiqa_pyiqa.comparison.datasets import DataSet, parse_data_sets
+from clipiqa_pyiqa.comparison import metrics
+from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.comparison.metrics import build_metric, check_weights, parse_metrics
-from clipiqa_pyiqa.comparison.published import ENSEMBLE, PAPER, find_published
-from clipiqa_pyiqa.comparison.specification import CompareError, parse_argument, read_benchmark
+from clipiqa_pyiqa.datasets.data_sets import DataSet, parse_data_sets
+from clipiqa_pyiqa.datasets.published_correlations import ENSEMBLE, PAPER, find_published
+from clipiqa_pyiqa.datasets.specification import CompareError, parse_argument, read_benchmark
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = sorted((ROOT / "configs" / "benchmark").glob("*.yml"))
@@ -323,10 +324,10 @@ class TestBadInput:
     def test_runs(self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         data = DataSet("d", ("/a",), None, lambda index: torch.zeros(3, 8, 8))
         for options, message in [
-            ({"batch_size": 0}, "batch_size must be at least 1"),
-            ({"workers": 0}, "workers must be at least 1"),
-            ({"bootstrap": -1}, "bootstrap must be at least 0"),
-            ({"seed": -1}, "seed must be between 0 and 4294967295, but is -1"),
+            ({"batch_size": 0}, "batch_size must be between 1 and"),
+            ({"workers": 0}, "workers must be between 1 and"),
+            ({"bootstrap": -1}, "bootstrap must be between 0 and 1,000,000"),
+            ({"seed": -1}, "seed must be between 0 and 4,294,967,295; got -1."),
             ({"published": "piq"}, "'paper' or 'pyiqa', but 'piq' came"),
             ({"out": photos / "0.png"}, "which is no folder: name another"),
         ]:
@@ -415,7 +416,7 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path
 def test_missing_weights_are_told_in_full_and_as_they_are_given_here(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from clipiqa_pyiqa.comparison import run
+    from clipiqa_pyiqa.comparison import compare as run
     from clipiqa_pyiqa.errors import WeightsError
 
     def missing(*_: Any) -> None:

@@ -16,13 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from clipiqa_pyiqa.comparison import Comparison, DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison import pictures
 from clipiqa_pyiqa.comparison.disagreement import disagreements
-from clipiqa_pyiqa.comparison.report import pictures
+from clipiqa_pyiqa.comparison.results import Comparison, DataSetResult, MetricResult
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.report import plotting
 from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, _fit, _font, contact_sheet, thumbnail
-from clipiqa_pyiqa.stats import fit_logistic
+from clipiqa_pyiqa.stats.logistic import fit_logistic
 
 
 @pytest.fixture(scope="module")

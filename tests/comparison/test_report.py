@@ -20,11 +20,11 @@ import pandas
 import pytest
 from PIL import Image
 
-from clipiqa_pyiqa.comparison import Comparison, DataSetResult, MetricResult
 from clipiqa_pyiqa.comparison.disagreement import disagreements
-from clipiqa_pyiqa.comparison.report.page import report, write_report
+from clipiqa_pyiqa.comparison.page import report, write_report
+from clipiqa_pyiqa.comparison.results import Comparison, DataSetResult, MetricResult
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.stats import Estimate
+from clipiqa_pyiqa.stats.bootstrap import Estimate
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -184,8 +184,8 @@ class TestContent:
     def test_many_metrics_fold_away_and_the_extremes_stay(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("clipiqa_pyiqa.comparison.report.page._SHOWN", 2)
-        monkeypatch.setattr("clipiqa_pyiqa.comparison.report.page._PLACES", 2)
+        monkeypatch.setattr("clipiqa_pyiqa.comparison.page._SHOWN", 2)
+        monkeypatch.setattr("clipiqa_pyiqa.comparison.page._PLACES", 2)
         paths = fake_comparison.photos(tmp_path, 8)
         rng = np.random.default_rng(0)
         labels = ["m00", "m01", "m02", "m03"]

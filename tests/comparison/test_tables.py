@@ -15,13 +15,13 @@ import numpy as np
 import pandas
 import pytest
 
-from clipiqa_pyiqa.comparison import Comparison, DataSetResult, MetricResult
-from clipiqa_pyiqa.comparison.report.summary import build_tables, legend
-from clipiqa_pyiqa.comparison.report.tables import differences_csv, to_csv, to_latex, to_markdown, to_text
+from clipiqa_pyiqa.comparison.results import Comparison, DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.summary import build_tables, legend
+from clipiqa_pyiqa.comparison.table_files import differences_csv, to_csv, to_latex, to_markdown, to_text
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.names import one_line
 from clipiqa_pyiqa.report.table import Table, number
-from clipiqa_pyiqa.stats import holm
+from clipiqa_pyiqa.stats.bootstrap import holm
 
 
 @pytest.fixture(scope="module")

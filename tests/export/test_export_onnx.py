@@ -19,7 +19,8 @@ import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, export_onnx
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import OutputError, PromptError
-from clipiqa_pyiqa.export import OnnxFile, agreement, network
+from clipiqa_pyiqa.export import agreement, network
+from clipiqa_pyiqa.export.onnx_file import OnnxFile
 from clipiqa_pyiqa.prompts.files import save_prompt_file
 from clipiqa_pyiqa.prompts.heads import FORMAT, OpinionHead
 

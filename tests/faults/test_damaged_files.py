@@ -25,21 +25,22 @@ from PIL import Image
 from shard_makers import picture, samples, save_parquet, save_tar
 from weights_fakes import save_archive
 
-from clipiqa_pyiqa.comparison.specification import read_benchmark as read_comparison
+from clipiqa_pyiqa.datasets.score_table import read_score_table
+from clipiqa_pyiqa.datasets.specification import read_benchmark as read_comparison
+from clipiqa_pyiqa.datasets.split_file import read_split_file
+from clipiqa_pyiqa.datasets.votes import read_votes
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
-from clipiqa_pyiqa.figures.votes import read_votes
-from clipiqa_pyiqa.images import image_suffixes, limit_memory, read_image
-from clipiqa_pyiqa.images.formats import readable_formats
-from clipiqa_pyiqa.images.shards import find_shards
+from clipiqa_pyiqa.images.formats import image_suffixes, readable_formats
+from clipiqa_pyiqa.images.memory import limit_memory
+from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning.fitting import fit
 from clipiqa_pyiqa.learning.recipe import read_recipe
 from clipiqa_pyiqa.learning.words import read_words
 from clipiqa_pyiqa.metric import CLIPIQA
-from clipiqa_pyiqa.opinions.score_table import read_score_table
-from clipiqa_pyiqa.opinions.split_file import read_split_file
-from clipiqa_pyiqa.scoring.any_scores import read_any_scores
-from clipiqa_pyiqa.scoring.sharded.files import read_shard_result, read_table
-from clipiqa_pyiqa.scoring.sharded.run import score_sources
+from clipiqa_pyiqa.scoring.score_files import read_any_scores
+from clipiqa_pyiqa.scoring.shards.files import read_shard_result, read_table
+from clipiqa_pyiqa.scoring.shards.run import score_sources
+from clipiqa_pyiqa.sources.finding import find_shards
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.weights.published import MINI_FILE
 

@@ -24,11 +24,12 @@ from PIL import Image
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.files.writing import check_folder, check_output
-from clipiqa_pyiqa.images import find_inputs, read_image
+from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.maps.places import quality_map
 from clipiqa_pyiqa.prompts.pairs import parse_columns, parse_prompts
-from clipiqa_pyiqa.reward.margin import CLIPIQAReward
+from clipiqa_pyiqa.reward import CLIPIQAReward
 from clipiqa_pyiqa.scoring.result_files import read_results
+from clipiqa_pyiqa.sources.inputs import find_inputs
 
 OURS, HERE = str(Path(clipiqa_pyiqa.__file__).parent), __file__
 SIDE = 32

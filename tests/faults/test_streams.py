@@ -19,8 +19,9 @@ from PIL import Image
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options.signals import Terminated, on_interrupt
-from clipiqa_pyiqa.images.sources import find_inputs, images_in, sources_of
 from clipiqa_pyiqa.scoring.result_files import read_results
+from clipiqa_pyiqa.sources.folders import images_in
+from clipiqa_pyiqa.sources.inputs import find_inputs, sources_of
 
 IMAGES = 8
 

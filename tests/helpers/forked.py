@@ -223,11 +223,11 @@ def _serve(address: str, bare: bool) -> NoReturn:
         "tqdm",
     )
     ours = (
-        "cli.scoring.score",
+        "cli.score",
         "scoring.score",
-        "comparison.run",
+        "comparison.compare",
         "comparison.results",
-        "figures",
+        "experiments.radar_chart",
         "learning.training",
     )
     more = () if bare else ("pyiqa", *(f"clipiqa_pyiqa.{name}" for name in ours))

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from clipiqa_pyiqa.head import column_means
+from clipiqa_pyiqa.prompts.antonym import column_means
 from clipiqa_pyiqa.prompts.pairs import Columns
 
 

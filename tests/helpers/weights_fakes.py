@@ -29,11 +29,14 @@ import torch
 from huggingface_hub import constants
 
 from clipiqa_pyiqa.weights import published
-from clipiqa_pyiqa.weights.architecture import architecture
+from clipiqa_pyiqa.weights.architecture import shapes_of
 
 REFUSED = "http://127.0.0.1:9"  # where nothing listens
 COMMIT = "0123456789abcdef0123456789abcdef01234567"  # of a repository on the hub
 VIT = "ViT-B/32"  # the quickest to describe
+TIMM, LAION = "timm/vit_base_patch32_clip_224.openai", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+BIN = "open_clip_pytorch_model.bin"
+REVISION = "f" * 40
 
 
 @pytest.fixture
@@ -49,9 +52,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "ENDPOINT", REFUSED)
+    set_hub(monkeypatch, REFUSED)
     monkeypatch.setattr(published, "MIRRORS", {})
     return home
+
+
+def set_hub(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Do what HF_ENDPOINT does, for a client that is loaded already."""
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
 
 
 @pytest.fixture
@@ -61,6 +70,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(folder))
     return folder
+
+
+@pytest.fixture
+def pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that counts as the hub's ViT-B/32, under a name that stands for open_clip_model.safetensors."""
+    file = save_state_dict(tmp_path / "first.bin", VIT)
+    monkeypatch.setitem(published.PINNED, TIMM, (REVISION, sha256(file)))
+    monkeypatch.setattr(published, "_HUB_NAMES", (file.name, BIN))
+    return file
+
+
+def prompts_like(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that counts as one of pyiqa's: its name has a plus, and carries the hash of its content."""
+    torch.save(torch.zeros(16, 512), folder / "x.pth")
+    path = (folder / "x.pth").rename(folder / f"PROMPTS+_x-{sha256(folder / 'x.pth')[:8]}.pth")
+    monkeypatch.setattr(published, "PYIQA_FILES", {path.name: sha256(path)[:8]})
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +142,7 @@ def put_into_hub_cache(cache: Path, repository: str, name: str, file: Path, blob
 def fake_state_dict(backbone: str = "RN50") -> dict[str, torch.Tensor]:
     """Every tensor that a backbone has, its numbers all 0.5."""
     half = torch.tensor(0.5, dtype=torch.float16)
-    return {name: half.expand(shape) for name, shape in architecture(backbone).shapes.items()}
+    return {name: half.expand(shape) for name, shape in shapes_of(backbone).items()}
 
 
 def save_state_dict(path: Path, backbone: str = "RN50") -> Path:
@@ -148,7 +174,7 @@ def save_openai_like(path: Path, backbone: str = "ViT-B/32") -> Path:
 def save_sparse_safetensors(path: Path, backbone: str = "RN50") -> Path:
     """A whole safetensors file of zeros; most file systems store only its header."""
     header, end = {}, 0
-    for name, shape in architecture(backbone).shapes.items():
+    for name, shape in shapes_of(backbone).items():
         size = functools.reduce(int.__mul__, shape, 1)  # one byte per number
         header[name] = {"dtype": "BOOL", "shape": list(shape), "data_offsets": [end, end + size]}
         end += size
@@ -211,9 +237,7 @@ def local_server() -> Iterator[Server]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             prepared.requests.append(f"{self.command} {self.path}")
-            response = prepared.responses.get(
-                self.path, Response(status=404, headers={"X-Error-Code": "EntryNotFound"})
-            )
+            response = prepared.responses.get(self.path, _NOT_FOUND)
             self.send_response(response.status)
             for name, value in {"Content-Length": str(len(response.body)), **response.headers}.items():
                 self.send_header(name, value)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from clipiqa_pyiqa.errors import ImageError
-from clipiqa_pyiqa.images import in_batches, prefetch, read_image, stacked
+from clipiqa_pyiqa.images.batches import in_batches, prefetch, stacked
+from clipiqa_pyiqa.images.reader import read_image
 
 PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
 SIDES = [8, 9, 8, 8, 9, 9, 8, 8, 9, 8]
@@ -109,7 +110,8 @@ def test_two_pictures_of_one_item_do_not_wait_for_each_other(tmp_path):
     """An image and its reference, read in one go: the second picture's memory is taken without a place in the queue."""
     from PIL import Image
 
-    from clipiqa_pyiqa.images import prefetch, read_image
+    from clipiqa_pyiqa.images.batches import prefetch
+    from clipiqa_pyiqa.images.reader import read_image
 
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
 

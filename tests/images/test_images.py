@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from clipiqa_pyiqa.errors import ImageError
-from clipiqa_pyiqa.images import ImageRecord, image_suffixes, read_image
+from clipiqa_pyiqa.images.formats import image_suffixes
+from clipiqa_pyiqa.images.reader import ImageRecord, read_image
 
 DATA = Path(__file__).parents[1] / "data"
 ORIENTATION = 0x0112

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -17,13 +18,14 @@ from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, PromptError
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.datasets.score_table import read_score_table
+from clipiqa_pyiqa.errors import CLIPIQAError, OutputError
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning import closed_forms, fitting
 from clipiqa_pyiqa.learning.fitting import FitError, fit
-from clipiqa_pyiqa.opinions.score_table import read_score_table
+from clipiqa_pyiqa.prompts.files import save_prompt_file
 from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
-from clipiqa_pyiqa.scoring import read_results
+from clipiqa_pyiqa.scoring.result_reading import read_results
 from clipiqa_pyiqa.stats.correlation import srocc
 
 COUNT = 36
@@ -108,7 +110,9 @@ def test_from_scores_to_a_loaded_metric(method, fit_on, table, store, metric, tm
     assert agreement > result.cross_validation[method].srocc - 0.05  # it has seen these photos
     if method != "affine":
         assert agreement > 0.8
-    assert f"{method} head" in loaded.provenance()["prompts"] and loaded.state_dict() == {}
+    assert f"{method} head" in repr(loaded) and loaded.state_dict() == {}
+    (record,) = loaded.provenance()["scores"].values()
+    assert record["head"]["sha256"] == result.head.content_hash() and record["head"]["method"] == method
 
 
 def test_own_scale_and_direction_and_intervals(table, store, metric, tmp_path):
@@ -119,7 +123,9 @@ def test_own_scale_and_direction_and_intervals(table, store, metric, tmp_path):
     loaded = CLIPIQA("clipiqa+", pretrained_model_path=tmp_path / "head.safetensors", aggregate=None).eval()
     assert (loaded.score_range, loaded.lower_better) == ((0, 5), True)
     assert loaded.columns == ("head", "head_lower", "head_upper")
-    assert "scores from 0 to 5, low is good" in loaded.provenance()["prompts"]
+    records = loaded.provenance()["scores"]
+    assert tuple(records) == loaded.columns and "scores from 0 to 5, low is good" in repr(loaded)
+    assert all((record["range"], record["lower_better"]) == ([0, 5], True) for record in records.values())
     x = torch.stack([read_image(path).pixels for path in ours.paths[:4]]) / 255
     with torch.no_grad():
         scores, shares = loaded(x), share.head(loaded.encode_image(x))
@@ -205,7 +211,7 @@ def test_command(table, store, tmp_path, capsys):
     assert main([*score, "--out", str(tmp_path / "s.csv")]) == 0
     header, rows = read_results(tmp_path / "s.csv")
     assert header.columns == ("mine", "mine_lower", "mine_upper")
-    assert "scores from 1 to 5" in header.provenance["prompts"] and len(rows) == COUNT
+    assert header.provenance["scores"]["mine"]["range"] == [1, 5] and len(rows) == COUNT
     assert all(row.scores[1] <= row.scores[0] <= row.scores[2] for row in rows)
     assert loaded(rows[0].path).item() == pytest.approx(rows[0].scores[0], abs=1e-5)
     capsys.readouterr()
@@ -266,6 +272,34 @@ def test_files_that_do_not_belong(table, store, metric, tmp_path, seeded_weights
         fit(table, metric=CLIPIQA(backbone="mini", prompts=["sharpness", "noisiness"]), features=store, device="cpu")
 
 
+@pytest.mark.parametrize("name", ["head.safetensors", "prompts.safetensors", "prompts.pth"])
+def test_a_full_disk_is_one_sentence(table, store, metric, small_disk, name, capsys):
+    (small_disk / "taken").write_bytes(bytes(64 << 10))
+    with contextlib.suppress(OSError):
+        (small_disk / "more").write_bytes(bytes(4096))
+    if name == "head.safetensors":
+        argv = [
+            "fit",
+            str(table),
+            "--backbone",
+            "mini",
+            "--device",
+            "cpu",
+            "--method",
+            "ridge",
+            "--features",
+            str(store),
+        ]
+        assert main([*argv, "--out", str(small_disk / name)]) == 2
+        assert "head.safetensors': No space left on device." in capsys.readouterr().err
+    else:
+        learner = CLIPIQA("clipiqa+", backbone="mini", pretrained=False).prompt_learner
+        learner.ctx.data += 0.01
+        with pytest.raises(OutputError, match="No space left on device"):
+            save_prompt_file(learner, small_disk / name)
+    assert not (small_disk / name).exists()
+
+
 @pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32"])
 def test_stages_are_those_of_the_pass_that_makes_the_feature(seeded_weights: Callable[[str], Path], backbone):
     metric = CLIPIQA(backbone=backbone, clip_weights=seeded_weights(backbone), quick_gelu=True).eval()
@@ -290,8 +324,6 @@ def test_stages_are_those_of_the_pass_that_makes_the_feature(seeded_weights: Cal
 
 
 def test_backbone_comes_from_the_file_of_learned_prompts(tmp_path, seeded_weights):
-    from clipiqa_pyiqa.prompts.files import save_prompt_file
-
     metric = CLIPIQA("clipiqa+", backbone="mini", pretrained=False)
     metric.prompt_learner.ctx.data += 0.01
     save_prompt_file(metric.prompt_learner, tmp_path / "mine.safetensors", {"pos_embedding": "none"})

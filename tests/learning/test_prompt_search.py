@@ -22,6 +22,7 @@ from clipiqa_pyiqa.learning.views import WHOLE
 from clipiqa_pyiqa.learning.word_search import SearchError, make_candidates, search
 from clipiqa_pyiqa.learning.words import TEMPLATES, known_words, read_words
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
+from clipiqa_pyiqa.stats import correlation
 from clipiqa_pyiqa.stats.correlation import correlations, srocc, srocc_of_many
 
 WORDS = (("Good", "Bad"), ("Sharp", "Blurry"), ("Clean", "Noisy"), ("Bright", "Dark"), ("Happy", "Sad"))
@@ -53,7 +54,9 @@ def test_texts_in_groups_equal_texts_one_by_one_with_all_positions(metric):
             torch.testing.assert_close(feature, alone, atol=2e-6, rtol=0)  # rounding of other matrix shapes
 
 
-def test_many_columns_have_the_intervals_of_single_ones():
+@pytest.mark.parametrize("at_once", [1, 1 << 24], ids=["one by one", "together"])
+def test_many_columns_have_the_intervals_of_single_ones(at_once: int, monkeypatch):
+    monkeypatch.setattr(correlation, "_DRAWN", at_once)
     generator = np.random.default_rng(0)
     scores = generator.normal(size=(60, 4)).round(1)  # with ties
     scores[:, 3] = 0.5
@@ -176,6 +179,8 @@ def test_command_from_csv_to_a_loaded_metric(seeded_weights, photos, tmp_path, c
     command = ["prompts", "search", str(table), "--quiet", "--bootstrap", "20"]
     command += [text for option, path in files.items() for text in (option, str(path))]
     command += ["--templates", *TEMPLATES[:2], "--clip-weights", weights, "--quick-gelu", "--device", "cpu"]
+    assert main([*command, "--bootstrap", "1000000000"]) == 2
+    assert "bootstrap must be between 0 and 1,000,000 resamples; got 1,000,000,000." in capsys.readouterr().err
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "chosen on 13 images, reported on 5 held out (split 'test')" in printed

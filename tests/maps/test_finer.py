@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, draw_maps
-from clipiqa_pyiqa.maps import map_statistics, quality_map, smoothed, upsampled, window_map
+from clipiqa_pyiqa.maps.finer import window_map
+from clipiqa_pyiqa.maps.places import map_statistics, quality_map, smoothed, upsampled
 from clipiqa_pyiqa.prompts.pairs import parse_columns
 
 PAIRS = ["sharpness", "noisiness"]
@@ -88,7 +89,7 @@ def test_photos(metric: CLIPIQA, tmp_path: Path) -> None:
     )  # type: ignore[arg-type]
     for found in (scaled, windows):
         np.testing.assert_allclose(found.maps[0].score, plain.maps[0].score, atol=1e-6)
-    assert scaled.provenance["scale"] == "2" and scaled.maps[0].step == 16 and scaled.maps[0].scores.shape == (1, 5, 6)
+    assert scaled.provenance["scale"] == 2 and scaled.maps[0].step == 16 and scaled.maps[0].scores.shape == (1, 5, 6)
     assert windows.provenance["map"] == "windows of 64 px every 16 px"
     assert windows.maps[0].arrays({})["columns"].tolist() == [32, 48, 64]
     several = CLIPIQA(backbone="mini", clip_weights=metric.clip.weights.path, prompts=PAIRS).eval()

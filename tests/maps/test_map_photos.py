@@ -18,10 +18,11 @@ from PIL import Image
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, draw_maps
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.figures.demonstration import PHOTOS
-from clipiqa_pyiqa.images import read_image
-from clipiqa_pyiqa.maps import PhotoMaps, smoothed
+from clipiqa_pyiqa.experiments.demonstration import PHOTOS
+from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.maps.picture import overlay
+from clipiqa_pyiqa.maps.places import smoothed
+from clipiqa_pyiqa.maps.results import PhotoMaps
 from clipiqa_pyiqa.prompts.learned import PromptLearner
 
 QUESTIONS = ["sharpness", ("Crisp photo.", "Hazy photo.")]
@@ -70,7 +71,8 @@ def test_numbers_are_those_of_the_metric(metric: CLIPIQA, photos: Path, maps: tu
     assert kept["size"].tolist() == [144, 256] and kept["path"] == str(photos / "half.png")
     said = json.loads(str(kept["provenance"]))
     assert said["backbone"] == "mini" and said["map"] == "places of 32 px, each the mean of 3×3"
-    assert said["prompts"] == "Sharp photo.|Blurry photo.; Crisp photo.|Hazy photo."
+    asked = [record["questions"] for record in said["scores"].values()]
+    assert asked == [[["Sharp photo.", "Blurry photo."]], [["Crisp photo.", "Hazy photo."]]]
     sharpness = found.maps[1].scores[0]
     assert sharpness[:, :3].max() < sharpness[:, 5:].min()  # the blurred half is told apart
     worst, tenth, share = found.maps[1].statistics[0]
@@ -163,7 +165,7 @@ def test_learned_prompts(compact: Path, photos: Path, tmp_path: Path) -> None:
     found = draw_maps(plus, photos / "half.png", None, device="cpu")
     (one,) = found.maps
     assert [question.name for question in one.questions] == ["clipiqa+"] and one.questions[0].low == "low"
-    assert "learned" in found.provenance["prompts"]
+    assert "learned" in found.provenance["scores"]["clipiqa+"]
 
 
 @pytest.fixture
@@ -194,7 +196,7 @@ def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_
     ("arguments", "said"),
     [
         (["--window", "31"], "--window 31 is no window: pass a whole number of at least 32 px"),
-        (["--window", "64", "--stride", "0"], "--stride 0 is no step from window to window"),
+        (["--window", "64", "--stride", "0"], "--stride must be between 1 and"),
         (["--stride", "8"], "--stride 8 is the step from window to window: pass --window with it"),
         (["--scale", "0.5"], "--scale 0.5 enlarges nothing: pass a number from 1 to 8"),
         (["--scale", "2", "--window", "64"], "are two ways to a finer map"),

@@ -10,8 +10,8 @@ from PIL import Image, ImageEnhance
 from scipy.stats import rankdata
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.figures.demonstration import PHOTOS
-from clipiqa_pyiqa.maps import quality_map, smoothed, upsampled
+from clipiqa_pyiqa.experiments.demonstration import PHOTOS
+from clipiqa_pyiqa.maps.places import quality_map, smoothed, upsampled
 
 
 def test_smoothing_by_hand() -> None:

@@ -29,7 +29,7 @@ import pyiqa
 import torch
 from PIL import Image
 
-from clipiqa_pyiqa.comparison import compare
+from clipiqa_pyiqa.comparison.compare import compare
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from seeded import save_seeded

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa.datasets.score_table import ScoreTable, find_score_table
 from clipiqa_pyiqa.learning.fitting import FIT_ON, NEEDED, fit
 from clipiqa_pyiqa.learning.training import train
-from clipiqa_pyiqa.opinions.score_table import ScoreTable, find_score_table
 from clipiqa_pyiqa.stats.correlation import srocc
 
 

@@ -201,7 +201,7 @@ class Endless:
     def entries(self) -> Iterator[Any]:
         from PIL import Image
 
-        from clipiqa_pyiqa.images.shards.members import Entry
+        from clipiqa_pyiqa.sources.members import Entry
 
         generator = random.Random(self._number)
         noise = Image.frombytes("RGB", (40, 30), generator.randbytes(3600))
@@ -308,8 +308,8 @@ def one(folder: Path, mode: str, part: str, shards: int, free: bool) -> None:
     from clipiqa_pyiqa.images.batches import stacked
     from clipiqa_pyiqa.images.memory import keep_memory
     from clipiqa_pyiqa.images.reader import read_image
-    from clipiqa_pyiqa.images.shards.members import Entry
     from clipiqa_pyiqa.ray import RayEngine
+    from clipiqa_pyiqa.sources.members import Entry
 
     mark = os.environ[MARK]
     keep_memory()  # as commands and actors do: a gain that is not the engine's

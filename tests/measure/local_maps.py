@@ -27,7 +27,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from scipy.stats import rankdata
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.maps import quality_map, smoothed
+from clipiqa_pyiqa.maps.places import quality_map, smoothed
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, known_names, parse_columns
 from clipiqa_pyiqa.scoring.map_columns import scores_with_map
 

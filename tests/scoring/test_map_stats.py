@@ -12,9 +12,10 @@ from PIL import Image
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, score_paths
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.images import read_image
-from clipiqa_pyiqa.maps import quality_map
-from clipiqa_pyiqa.scoring import ResultsError, read_results
+from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.maps.places import quality_map
+from clipiqa_pyiqa.scoring.result_reading import read_results
+from clipiqa_pyiqa.scoring.rows import ResultsError
 
 NAMES = ("quality", "quality_worst", "quality_p10", "quality_below_half", "pyiqa")
 
@@ -48,7 +49,8 @@ def test_columns_are_of_the_map_and_scores_stay(metric: CLIPIQA, photos: Path, t
         expected = [places.min(), np.quantile(places, 0.1), (places < 0.5).mean()]
         np.testing.assert_allclose(found[0, 1:], expected, atol=1e-6)
     said = json.loads((tmp_path / "s.csv.provenance.json").read_text())["provenance"]
-    assert said["map_stats"] == "places of 32 px, each the mean of 3×3"
+    assert said["map_stats"] == {"cell": 32, "smooth": 3}
+    assert [name for name, record in said["scores"].items() if record["lower_better"]] == [NAMES[3], "pyiqa_below_half"]
     assert read_results(tmp_path / "s.csv")[0].columns == run.header.columns
 
 
@@ -62,7 +64,7 @@ def test_resuming(metric: CLIPIQA, photos: Path, tmp_path: Path) -> None:
     assert again.kept == 1
     assert [bool(row.scores) for row in again] == [True, True, False]
     assert len(read_results(out)[1]) == 4
-    with pytest.raises(ResultsError, match="map_stats was places of 32 px, each the mean of 3×3 and is now not given"):
+    with pytest.raises(ResultsError, match="map_stats cell was 32 and is now none"):
         score_paths(metric, photos, "quality", resume=True, **options)  # type: ignore[arg-type]
 
 

@@ -15,12 +15,15 @@ import torch
 from PIL import Image
 from standin import Brightness
 
-from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, PromptError
+from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, Kind, OptionError, PromptError
 from clipiqa_pyiqa.images import batches
+from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, PRESETS
-from clipiqa_pyiqa.scoring import read_results
+from clipiqa_pyiqa.ray import Scorer
 from clipiqa_pyiqa.scoring import score as scoring
+from clipiqa_pyiqa.scoring.result_reading import read_results
 from clipiqa_pyiqa.scoring.score import score_paths
+from clipiqa_pyiqa.scoring.shards.run import score_sources
 
 DATA = Path(__file__).parents[1] / "data"
 LANDSCAPE, PORTRAIT, SQUARE = (48, 32), (32, 48), (40, 40)
@@ -112,6 +115,28 @@ class TestOrderAndBatches:
         rows.close()
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("clipiqa-decode")]
 
+    @pytest.mark.parametrize("value", ["raise", "Keep", "", None, True, ["keep"]])
+    def test_damage_is_refused_or_kept_and_nothing_else(self, tmp_path: Path, value: Any) -> None:
+        pytest.importorskip("simplejpeg")
+        path = tmp_path / "hurt.jpg"
+        Image.effect_noise((200, 200), 90).convert("RGB").save(path, quality=95)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2 : len(content) // 2 + 400] = bytes(400)
+        path.write_bytes(content)
+        for call in (
+            lambda: read_image(path, damaged=value),
+            lambda: score_paths(Brightness(), path, damaged=value),
+            lambda: score_sources(Brightness(), path, out=tmp_path / "out", damaged=value),
+            lambda: Scorer(Brightness(), damaged=value),
+        ):
+            with pytest.raises(OptionError, match="damaged must be 'refuse' or 'keep'; got "):
+                call()
+        (row,) = score_paths(Brightness(), path)
+        assert row.kind is Kind.DAMAGED and "is a damaged JPEG with" in row.error
+        run = score_paths(Brightness(), path, damaged="keep")
+        (row,) = run
+        assert row.scores and run.header.provenance["damaged"] == "keep"
+
     def test_no_paths(self) -> None:
         assert list(score_paths(Brightness(), [])) == []
 
@@ -123,7 +148,8 @@ class TestColumns:
         # the stand-in's pairs score 1, 1/2, 1/4, 1/8; the second column is the mean of two
         assert list(run)[-1].scores == pytest.approx((1, 3 / 8, 1 / 8), abs=1e-6)
         assert run.header.columns == ("quality", "two", "s")
-        assert run.header.provenance["aggregate"] == "two is the mean of 2 pairs"
+        asked = {name: len(record["questions"]) for name, record in run.header.provenance["scores"].items()}
+        assert asked == {"quality": 1, "two": 2, "s": 1}
 
     def test_questions_as_a_user_writes_them(self, make: Any) -> None:
         run = score_paths(Brightness(), make([SQUARE]), ["sharpness", "pyiqa", ("Crisp photo.", "Hazy photo.")])
@@ -152,7 +178,7 @@ class TestSources:
         for given in (tmp_path, str(tmp_path / "*.png"), [tmp_path / "0000.png", str(tmp_path / "000[12].png")]):
             assert [row.path for row in score_paths(Brightness(), given)] == paths
         (row,) = score_paths(Brightness(), str(tmp_path / "*.gif"))
-        assert row.error == f"nothing matches '{tmp_path}/*.gif'."
+        assert row.error == f"'{tmp_path}/*.gif' matches nothing."
 
     def test_whatever_has_a_name_and_bytes_is_a_source(self, make: Any) -> None:
         class Member:

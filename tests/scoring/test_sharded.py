@@ -24,11 +24,12 @@ import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA, filter_shards, merge_shards, score_sources
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
-from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.errors import CLIPIQAError, Kind
 from clipiqa_pyiqa.files.locking import locked
-from clipiqa_pyiqa.scoring import read_results
-from clipiqa_pyiqa.scoring.sharded.jobs import Part
-from clipiqa_pyiqa.scoring.sharded.work import score_locally
+from clipiqa_pyiqa.images.source import FileSource
+from clipiqa_pyiqa.scoring.result_reading import read_results
+from clipiqa_pyiqa.scoring.shards.jobs import Part
+from clipiqa_pyiqa.scoring.shards.work import score_locally
 
 LEVELS = {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}
 
@@ -47,6 +48,13 @@ def score(sources: Any, out: Path, **options: Any) -> Any:
 
 def frame(out: Path) -> pandas.DataFrame:
     return pandas.concat([pandas.read_parquet(path) for path in sorted(out.rglob("*.parquet"))])
+
+
+class NotFinite(Brightness):
+    """No score of a black picture."""
+
+    def score(self, features: Any, prompts: Any = None, aggregate: Any = "mean") -> Any:
+        return super().score(features / (features > 0), prompts, aggregate)
 
 
 class TestResults:
@@ -81,8 +89,32 @@ class TestResults:
         done = score(f"{lake}/a/000.tar", tmp_path / "out")
         table = pandas.read_parquet(tmp_path / "out/000.parquet")
         assert list(table.error != "") == [False, True, True, True, True] and table.quality.notna().sum() == 1
-        assert done.counts.failures == {"no image": 1, "too small": 1, "path outside": 1, "empty": 1}
+        assert done.counts.failures == {"not an image": 1, "too small": 1, "path outside": 1, "empty": 1}
         assert done.sentences()[-1].startswith("2 skipped: .cr2, .nef; convert")
+
+    @pytest.mark.parametrize("noise", ["", "is truncated: out of memory, not finite"])
+    def test_kinds_of_failure_are_no_words(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noise: str) -> None:
+        """Neither a name that reads like a reason nor messages that say something else change what is counted."""
+
+        def __init__(self: CLIPIQAError, reason: str = "", kind: Kind = Kind.OTHER, name: str = "") -> None:
+            ValueError.__init__(self, noise)
+            self.reason, self.kind, self.name = noise, kind, name
+
+        if noise:
+            monkeypatch.setattr(CLIPIQAError, "__init__", __init__)
+        members = {"memory/nan.png": picture(0), "undamaged/empty.png": b"", "not finite/0.png": b"x"}
+        save_tar(tmp_path / "0.tar", {**members, "ok.png": picture(9)})
+        with tarfile.open(tmp_path / "0.tar", "a") as archive:
+            link = tarfile.TarInfo("truncated.png")
+            link.type, link.linkname = tarfile.SYMTYPE, "ok.png"
+            archive.addfile(link)
+        (tmp_path / "too small.png").mkdir()
+        loose = [tmp_path / "0.tar", tmp_path / "is empty.png", FileSource(str(tmp_path / "too small.png"))]
+        found = score_sources(NotFinite(), loose, out=tmp_path / "out", device="cpu").counts.failures
+        assert found == {"not finite": 1, "empty": 1, "not an image": 1, "not a file": 2, "missing": 1}
+        rows = frame(tmp_path / "out").set_index("path")
+        assert rows.kind.value_counts().to_dict() == found and pandas.isna(rows.kind[f"{tmp_path}/0.tar::ok.png"])
+        assert rows.kind[f"{tmp_path}/0.tar::memory/nan.png"] == "not finite"
 
     def test_loose_files_parquet_and_shards_together(self, lake: Path, tmp_path: Path) -> None:
         (tmp_path / "one.png").write_bytes(picture(51))
@@ -370,7 +402,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["none/{0..9}.tar", "--out", "out"], r"nothing matches 'none/\{0..9\}.tar': there is nothing to score"),
+            (["none/{0..9}.tar", "--out", "out"], r"'none/\{0..9\}.tar' matches nothing: there is nothing to score"),
             (["a.tar", "--keep", "x", "--out", "s.csv"], "are for results by shard: give --out a folder"),
             (["a.tar", "--actors", "2", "--out", "out"], "are Ray's: add --engine ray"),
             (["a.tar", "--part", "9/8", "--out", "out"], "--part is 9 of 8, but parts are numbered from 1 to 8"),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.images import read_image
+from clipiqa_pyiqa.images.reader import read_image
 
 torchmetrics = pytest.importorskip("torchmetrics")
 

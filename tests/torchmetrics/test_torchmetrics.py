@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,10 +15,10 @@ from clipiqa_pyiqa import CLIPIQA
 
 torchmetrics = pytest.importorskip("torchmetrics")
 
+from clipiqa_pyiqa import torchmetrics as functional  # noqa: E402
 from clipiqa_pyiqa.torchmetrics import (  # noqa: E402
     CLIPImageQualityAssessment,
     clip_image_quality_assessment,
-    functional,
 )
 
 IMAGES = torch.rand(4, 3, 64, 80, generator=torch.Generator().manual_seed(3))
@@ -101,6 +102,13 @@ def test_errors(options: dict[str, Any], message: str) -> None:
         clip_image_quality_assessment(IMAGES, **options, backbone="mini")
 
 
+def test_a_forgotten_data_range() -> None:
+    pixels = (IMAGES * 255).byte()
+    for score in (CLIPImageQualityAssessment(backbone="mini"), partial(clip_image_quality_assessment, backbone="mini")):
+        with pytest.raises(ValueError, match=r"pixels from 0 to 25\d, far outside \[0, 1\].*data_range=255"):
+            score(pixels)
+
+
 def test_unknown_options_are_refused() -> None:
     with pytest.raises(ValueError, match="Unexpected keyword arguments: `nonsense`"):
         CLIPImageQualityAssessment(backbone="mini", nonsense=1)
@@ -161,17 +169,18 @@ def test_plot() -> None:
     matplotlib.pyplot.close("all")
 
 
-def _work(rank: int, address: str) -> None:
+def _work(rank: int, address: str, shares: list[list[int]]) -> None:
     torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
     metric = CLIPImageQualityAssessment(backbone="mini", prompts=("quality", "sharpness"))
-    for image in IMAGES[rank::2].split(1):
-        metric.update(image)
+    for number in shares[rank]:
+        metric.update(IMAGES[[number]])
     found = metric.compute()
-    expected = ours(["quality", "sharpness"])[[0, 2, 1, 3]]
+    expected = ours(["quality", "sharpness"])[[*shares[0], *shares[1]]]
     assert same(torch.stack(list(found.values()), 1), expected)
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_are_reduced(forked: Forked, tmp_path: Any) -> None:
+@pytest.mark.parametrize("shares", [[[0, 2], [1, 3]], [[0, 1, 3], []], [[], [2, 1]]])
+def test_two_processes_are_reduced(forked: Forked, tmp_path: Any, shares: list[list[int]]) -> None:
     address = (tmp_path / "meet").as_uri()
-    assert forked.call(_work, (0, address), (1, address), folder=tmp_path) == [0, 0]
+    assert forked.call(_work, (0, address, shares), (1, address, shares), folder=tmp_path) == [0, 0]

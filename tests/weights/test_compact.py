@@ -11,15 +11,13 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from seeded_compact import PROMPTS, save_compact
+from seeded_compact import PROMPTS
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.clip.model import frozen_clip
-from clipiqa_pyiqa.errors import PromptError, WeightsError
-from clipiqa_pyiqa.prompts.files import save_prompt_file
+from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
-from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.selection import find_weights
 
 PHOTO = str(sorted((Path(__file__).parents[2] / "clipiqa_pyiqa/data/photos").glob("*.jpg"))[0])
@@ -49,44 +47,22 @@ def changed(compact: Path, path: Path, change: Callable[[dict, dict], None]) -> 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t, m: t.pop("visual.blocks.3.expand.bias"), "blocks.3.expand.bias has shape none, expected"),
-        (lambda t, m: t.update({"visual.more": torch.ones(1)}), "visual.more has shape .1,., expected none"),
-        (lambda t, m: t.update({"visual.proj.bias": torch.ones(3)}), "visual.proj.bias has shape .3,., expected .64,."),
-        (lambda t, m: t.pop("visual.head.weight"), "lack 'visual.head.weight'"),
-        (lambda t, m: m.pop("token_ids"), "lack 'token_ids'"),
-        (lambda t, m: m.update(architecture="{}"), "lack 'stages'"),
-        (lambda t, m: m.update(format="clipiqa-mini/3"), "format 'clipiqa-mini/3'.*reads 'clipiqa-mini/2'"),
+        (lambda t, m: t.pop("visual.blocks.3.expand.bias"), "lacks visual.blocks.3.expand.bias of shape"),
+        (lambda t, m: t.update({"visual.proj.bias": torch.ones(3)}), "lacks visual.proj.bias of shape .64,."),
+        (lambda t, m: m.update(architecture="{}"), "lacks 'stages'"),
+        (lambda t, m: m.update(format="clipiqa-mini/3"), "lacks the format 'clipiqa-mini/2' .it has 'clipiqa-mini/3'"),
+        (lambda t, m: t.pop("ln_final.weight"), "has no tensor ln_final.weight"),
     ],
 )
 def test_an_incomplete_file_is_refused(compact: Path, tmp_path: Path, change: Callable, said: str) -> None:
     path = changed(compact, tmp_path / "x.safetensors", change)
     with pytest.raises(WeightsError, match=said):
-        find_weights("mini", path, True)
+        CLIPIQA(backbone="mini", clip_weights=path, quick_gelu=True)(torch.rand(1, 3, 64, 64))
 
 
-def test_it_is_no_other_backbone(compact: Path, seeded_weights: Callable[[str], Path]) -> None:
+def test_it_is_no_other_backbone(compact: Path) -> None:
     with pytest.raises(WeightsError, match="holds mini weights, not RN50: pass backbone='mini'"):
         find_weights("RN50", compact)
-    with pytest.raises(WeightsError, match="holds RN50 weights, not mini"):
-        find_weights("mini", seeded_weights("RN50"))
-
-
-def test_the_former_edition_is_refused(compact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file itself, and prompts that were learned on it."""
-    from clipiqa_pyiqa.files.hashes import hash_file
-
-    old = save_compact(tmp_path / "old.safetensors", seed=1)
-    metric = CLIPIQA("clipiqa+", backbone="mini", clip_weights=old, quick_gelu=True, pretrained=False)
-    with torch.no_grad():
-        metric.prompt_learner.ctx.add_(1)
-    save_prompt_file(metric.prompt_learner, tmp_path / "p.safetensors")
-    monkeypatch.setitem(published.FORMER_MINI, hash_file(old), "first")
-    with pytest.raises(WeightsError, match=r"old.safetensors holds the first edition of mini.*leave it out"):
-        find_weights("mini", old)
-    with pytest.raises(PromptError, match=r"p.safetensors holds prompts learned on the first edition of mini"):
-        CLIPIQA("clipiqa+", backbone="mini", clip_weights=compact, quick_gelu=True,
-                pretrained_model_path=tmp_path / "p.safetensors")  # fmt: skip
-    assert any(sha256.startswith("adf182cc") for sha256 in published.FORMER_MINI)
 
 
 def test_positional_embedding(compact: Path) -> None:
@@ -139,16 +115,6 @@ def test_knows(metric: CLIPIQA, seeded_weights: Callable[[str], Path]) -> None:
     known = {name for name, pair in NAMED_PAIRS.items() if metric.clip.knows(pair.positive, pair.negative)}
     assert known == set(PROMPTS)
     assert frozen_clip(find_weights("RN50", seeded_weights("RN50"), True)).knows("Zygomorphic photo.")  # does not say
-
-
-def test_learned_prompts(metric: CLIPIQA, compact: Path) -> None:
-    plus = CLIPIQA("clipiqa+", backbone="mini", clip_weights=compact, quick_gelu=True, pretrained=False).train()
-    features = metric.encode_image(torch.rand(2, 3, 64, 64))
-    plus.score(features).sum().backward()
-    assert plus.prompt_learner.ctx.grad.norm() > 0
-    again = CLIPIQA("clipiqa+", backbone="mini", clip_weights=compact, quick_gelu=True, pretrained=False)
-    again.load_state_dict(plus.state_dict())
-    torch.testing.assert_close(again.train().score(features), plus.score(features))
 
 
 # Commands

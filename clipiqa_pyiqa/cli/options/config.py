@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ...arguments import check_path
+from ...arguments import check_bounds, check_path
 from ...errors import CLIPIQAError, OptionError
 from ...files.names import plain_lines
 
@@ -25,6 +24,7 @@ _PATHS = (
     *(*_PATTERNS, "FILE", "DIR", "FOLDER", "LIST", "CSV|NAME", "FILE|TAG", "PATH|TAG", "FILE|NAME"),
     *("VOTES", "BASE", "NEW"),
 )
+_LARGEST = 1_000_000_000  # of numbers that need not be whole
 _SHORT = {"--out": "-o", "--config": "-c", "--backbone": "-b", "--prompts": "-p", "--quiet": "-q"}
 
 
@@ -76,8 +76,10 @@ class Parser(argparse.ArgumentParser):
                 check_path((action.option_strings or [action.dest])[-1], arg_string)
             arg_string = os.path.expanduser(arg_string)
         value = super()._get_value(action, arg_string)
-        if action.type is float and not math.isfinite(value):
-            raise argparse.ArgumentError(action, f"expected a finite number, but {arg_string!r} came")
+        if action.type is int:
+            check_bounds(action.dest, value)
+        if action.type is float and not abs(value) <= _LARGEST:  # nor NaN
+            raise argparse.ArgumentError(action, f"expected a number of at most ±{_LARGEST:,}, but {arg_string!r} came")
         return value
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:

@@ -19,7 +19,7 @@ from .wording import tell
 if TYPE_CHECKING:
     import pandas
 
-    from ...figures.experiment import ExperimentResult
+    from ...experiments.experiment import ExperimentResult
 
 Result = TypeVar("Result", bound="ExperimentResult")
 
@@ -70,7 +70,7 @@ def made(args: argparse.Namespace, experiment: Callable[..., Result], *inputs: A
 
     Args:
         args: Of the command.
-        experiment: A function of :mod:`clipiqa_pyiqa.figures`.
+        experiment: A function of :mod:`clipiqa_pyiqa.experiments`.
         inputs: What it takes after the metric.
         options: Its own options.
     """

@@ -39,8 +39,8 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     add("--max-pixels", type=int, metavar="N", help="shrink images with more pixels to this; recorded in the result")
     add("--no-exif", action="store_true", help="leave pictures as stored, ignoring their EXIF orientation")
     add_decoding_options(add)
-    add("--batch-size", type=positive, default=8, metavar="N", help="images of equal size scored at once (default: 8)")
-    add("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
+    add("--batch-size", type=int, default=8, metavar="N", help="images of equal size scored at once (default: 8)")
+    add("--workers", type=int, metavar="N", help="decoding threads (default: one per core, up to 8)")
 
 
 def build_learned(args: argparse.Namespace, device: torch.device) -> CLIPIQA:
@@ -134,14 +134,3 @@ def check_resume(args: argparse.Namespace, what: str) -> None:
         raise CLIPIQAError("--resume keeps the results in --out and --overwrite drops them: give one of the two.")
     if args.resume and args.out is None:
         raise CLIPIQAError(f"--resume needs --out, the {what} to go on with.")
-
-
-def positive(text: str) -> int:
-    """An argument that counts something."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, but {text!r} came")
-    return value

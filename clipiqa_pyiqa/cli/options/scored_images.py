@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
-from .model import add_decoding_options, positive
+from .model import add_decoding_options
 from .wording import tell
 
 if TYPE_CHECKING:
-    from ...opinions.score_table import ScoreTable
+    from ...datasets.score_table import ScoreTable
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def add_store_options(add: Any) -> None:
     """Where features are kept, and how they are made."""
     add("--features", metavar="DIR", help="folder of the feature store (default: ~/.cache/clipiqa/features)")
     add_decoding_options(add)
-    add("--workers", type=positive, metavar="N", help="decoding threads (default: one per core, up to 8)")
+    add("--workers", type=int, metavar="N", help="decoding threads (default: one per core, up to 8)")
     add("--quiet", "-q", action="store_true", help="no progress")
 
 
@@ -44,7 +44,7 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def asked_table(args: argparse.Namespace, data: Mapping[str, Any], seed: int, **more: Any) -> ScoreTable:
     """The table that the command line names, or else the one in ``data``, with what the command line says otherwise."""
-    from ...opinions.score_table import find_score_table, read_score_table
+    from ...datasets.score_table import find_score_table, read_score_table
 
     if args.columns is not None and len(args.columns) not in (2, 3):
         raise CLIPIQAError(f"--columns takes two or three names, but {len(args.columns)} came.")

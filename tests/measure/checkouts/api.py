@@ -27,7 +27,7 @@ def photos(count: int = 3, side: tuple[int, int] | None = None) -> torch.Tensor:
     """Photos as a batch, ``(N, 3, H, W)`` in [0, 1]."""
     from torch.nn.functional import interpolate
 
-    from clipiqa_pyiqa.images import read_image
+    from clipiqa_pyiqa.images.reader import read_image
 
     files = sorted((INPUTS / "photos").iterdir())[:count]
     images = [_pixels(read_image(str(file))) for file in files]
@@ -44,7 +44,7 @@ def _pixels(image: Any) -> torch.Tensor:
 
 
 def reading() -> None:
-    from clipiqa_pyiqa.images import read_image
+    from clipiqa_pyiqa.images.reader import read_image
 
     for path in sorted((INPUTS / "odd").iterdir()):
         try:
@@ -123,7 +123,7 @@ def learned() -> None:
 def folders() -> None:
     from clipiqa_pyiqa.result_files import read_results
 
-    from clipiqa_pyiqa.scoring import score_paths
+    from clipiqa_pyiqa.scoring.score import score_paths
 
     metric = pyiqa.create_metric(
         "clipiqa", backbone="mini", prompts=["quality", "sharpness"], aggregate=None, device="cpu"

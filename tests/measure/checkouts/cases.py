@@ -12,7 +12,7 @@ from .runner import HERE
 WORDS = {"SMALL": "--backbone mini --max-side 256", "MINI": "--backbone mini", "IN/": "../../in/", "LONG": "very " * 90}
 COMMANDS = (
     *("score", "compare", "prompts", "prompts search", "train", "radar", "sweep", "pairs", "rank", "agreement", "demo"),
-    *("weights", "verify", "bench", ""),
+    *("weights", "verify", ""),
 )
 CALLS = ("reading", "scores", "gradients", "learned", "folders", "mistakes")
 """Functions of ``api.py``."""

@@ -1,1 +1,0 @@
-"""Commands that set metrics, images and people side by side."""

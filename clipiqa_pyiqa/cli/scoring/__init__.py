@@ -1,1 +1,0 @@
-"""Commands that score images and show what can be asked."""

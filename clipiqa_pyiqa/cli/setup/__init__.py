@@ -1,1 +1,0 @@
-"""Commands that look after weights and measure this machine."""

@@ -1,1 +1,0 @@
-"""A comparison as people read it: tables, pictures and one HTML page."""

@@ -1,0 +1,195 @@
+"""Scores of image files for the experiments: every question at once, written down as they come, failures kept apart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..arguments import checked
+from ..clip.device import find_device
+from ..errors import CLIPIQAError, ImageError, first_of
+from ..images.source import FileSource
+from ..prompts.pairs import PromptPair, Prompts, parse_columns
+from ..scoring.result_files import Output, open_results
+from ..scoring.result_reading import read_results
+from ..scoring.rows import Header, Row, printable
+from ..scoring.score import provenance, score_paths
+from ..sources.folders import images_in
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What images scored.
+
+    Attributes:
+        frame: Index ``path``, as given; one column per question, in [0, 1].
+        failed: Images left out -> why, as a sentence.
+        provenance: Which CLIP-IQA, and whatever else the scores depend on.
+    """
+
+    frame: pandas.DataFrame
+    failed: Mapping[str, str]
+    provenance: Mapping[str, Any]
+
+    @property
+    def questions(self) -> list[str]:
+        """The names of the columns."""
+        return list(self.frame.columns)
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where rows are kept as they come, so that a run which is broken off loses nothing.
+
+    Args:
+        path: A CSV file, in the format of ``clipiqa score``; None keeps nothing.
+        resume: Go on with what an earlier run left there.
+        overwrite: Replace it.
+        progress: Called with each row.
+
+    Raises:
+        ResultsError: The file cannot be written, or is taken and neither ``resume`` nor ``overwrite`` is given.
+    """
+
+    path: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    progress: Callable[[Row], object] = lambda row: None
+
+    def __post_init__(self) -> None:
+        if self.path is not None:
+            Output(self.path, "csv", self.resume, self.overwrite)  # complains before anything is scored
+
+    def rows(
+        self, header: Header, names: Sequence[str], score: Callable[[Collection[str]], Iterable[Row]]
+    ) -> Iterator[Row]:
+        """The rows of these names in their order, scored where an earlier run has not.
+
+        Args:
+            header: Of the file.
+            names: What the rows will be called; none twice.
+            score: Makes the rows of the names that it is given.
+        """
+        if self.path is None:
+            rows = list(self._seen(score(names)))
+        else:
+            output = Output(self.path, "csv", self.resume, self.overwrite)
+            shown = [printable(name) for name in names]
+            with open_results(output, header, shown) as writer:
+                todo = [name for name, said in zip(names, shown, strict=True) if said not in writer.done]
+                for row in self._seen(score(todo) if todo else ()):
+                    writer.write(row)
+            rows = read_results(self.path)[1]
+        found = {row.path: row for row in rows}
+        return (found[printable(name)] for name in names)
+
+    def _seen(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            self.progress(row)
+            yield row
+
+
+def files_of(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Files, each once; a single path is one file, or a folder that stands for the image files in it.
+
+    Raises:
+        ImageError: There are none.
+    """
+    if isinstance(paths, str | os.PathLike):
+        paths = images_in(paths) if os.path.isdir(paths) else [paths]
+    if files := list(dict.fromkeys(os.fspath(path) for path in paths)):
+        return files
+    raise ImageError("there are no images to score.")
+
+
+def ready_metric(metric: Any) -> Any:
+    """The metric, made now if what came is a function that makes it.
+
+    Raises:
+        CLIPIQAError: It answers no questions.
+    """
+    if callable(metric) and not isinstance(metric, torch.nn.Module):
+        metric = metric()
+    if not hasattr(net := getattr(metric, "net", metric), "encode_image"):
+        raise CLIPIQAError(
+            f"a CLIP-IQA is needed, which answers questions about images, but a {type(net).__name__} came: other "
+            "metrics can be set beside it by clipiqa_pyiqa.comparison.compare."
+        )
+    return metric
+
+
+def exif_applied(provenance: Mapping[str, Any]) -> bool:
+    """Whether files were turned upright for scoring, as pictures of them should be too."""
+    return provenance.get("apply_exif") is not False
+
+
+def because(failed: Mapping[str, str] | None) -> str:
+    """The end of a sentence: the first reason why images have no score, if any, and how many more there are."""
+    return f": {first_of(failed.values())}." if failed else "."
+
+
+@checked
+def score_images(
+    metric: Any,
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    prompts: Prompts | Mapping[str, Sequence[PromptPair]] = "quality",
+    *,
+    device: str | torch.device | None = None,
+    batch_size: int = 8,
+    workers: int | None = None,
+    apply_exif: bool = True,
+    max_side: int | None = None,
+    max_pixels: int | None = None,
+    record: Record | None = None,
+) -> Scores:
+    """Score image files, each encoded once, however many questions are asked and however often it is named.
+
+    Args:
+        metric: A ``CLIPIQA``, what ``pyiqa.create_metric('clipiqa')`` returns, or a function that makes one.
+        paths: The files, or one folder.
+        prompts: What to ask, one column each: names, presets and pairs, as for
+            :func:`~clipiqa_pyiqa.prompts.parse_columns`, or the columns that it returned; None asks the metric's own.
+        device: Where to score; None is CUDA where there is one, else the CPU.
+        batch_size: Images of equal size that are scored at once, at most.
+        workers: Decoding threads; None is one per core, up to eight.
+        apply_exif, max_side, max_pixels: As for :func:`~clipiqa_pyiqa.images.reader.read_image`.
+        record: Where the rows are kept as they come; by default nowhere.
+
+    Returns:
+        The scores, and why images have none.
+
+    Raises:
+        CLIPIQAError: The metric is no CLIP-IQA.
+        ImageError: No image could be scored.
+        PromptError: Questions that cannot be asked.
+    """
+    import pandas
+
+    metric = ready_metric(metric)
+    columns = None if prompts is None else parse_columns(prompts)
+    names = getattr(metric, "net", metric).columns if columns is None else tuple(columns)
+    device = find_device(device)
+    limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
+    files = files_of(paths)
+
+    def score(todo: Collection[str]) -> Iterator[Row]:
+        sources = map(FileSource, todo)
+        return score_paths(metric, sources, columns, device=device, batch_size=batch_size, workers=workers, **limits)
+
+    said = provenance(metric, columns, device, **limits)
+    rows = list((record or Record()).rows(Header(names, said), files, score))
+    kept = {path: row.scores for path, row in zip(files, rows, strict=True) if row.scores is not None}
+    failed = {path: row.error for path, row in zip(files, rows, strict=True) if row.scores is None}
+    if not kept:
+        raise ImageError("none of the images could be scored" + because(failed))
+    index = pandas.Index(kept, name="path", dtype=object)  # pandas' own text type refuses names that are not UTF-8
+    frame = pandas.DataFrame(list(kept.values()), index, list(names), dtype=float)
+    return Scores(frame, failed, said)

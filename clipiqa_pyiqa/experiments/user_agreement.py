@@ -1,0 +1,244 @@
+"""Does the metric choose as people do? The paper's user study, Fig. 7."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from ..datasets.votes import Votes, read_votes
+from ..errors import CLIPIQAError, ImageError, counted
+from ..files.names import below_common
+from ..report.contact_sheet import contact_sheet, headed, wrapped
+from ..stats.proportions import clustered_share, share
+from .experiment import ExperimentResult, ResultFolder, RunOptions
+from .scores import because, exif_applied
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
+
+    from .experiment import Content
+
+ALL = "all"
+"""The row of a summary that takes all attributes together."""
+
+
+@dataclass(frozen=True)
+class Agreement(ExperimentResult):
+    """The metric's choices beside people's.
+
+    Attributes:
+        frame: One row per attribute and pair: the votes' columns; ``score_first``, ``score_second``; ``majority``
+            (``'first'``, ``'second'`` or ``''`` for a tie); ``metric`` (likewise); ``right``, whether the metric sides
+            with the majority (None without a majority; equal scores side with nobody); ``votes`` and ``votes_right``,
+            how many votes agree with the metric.
+        failed: Images that could not be scored -> why; their pairs are left out.
+        provenance: Which CLIP-IQA, and whatever else the scores depend on.
+        seed: Of the bootstrap.
+        undecided: How many votes were for neither image.
+        missing: Images that were left out with their pairs because their files are missing.
+        count: How many contradictions to save.
+    """
+
+    frame: pandas.DataFrame
+    failed: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    undecided: int = 0
+    missing: tuple[str, ...] = ()
+    count: int = 10
+    intervals: ClassVar = {
+        "majority accuracy": ("majority low", "majority high"),
+        "vote accuracy": ("vote low", "vote high"),
+    }
+
+    def summary(self) -> pandas.DataFrame:
+        """One row per attribute, and one for all if there are several.
+
+        Columns: attribute; pairs (with a majority) and tied (without one); majority accuracy, the share of pairs where
+        the metric sides with the majority, with Wilson's 95 % interval; votes; vote accuracy, the share of single votes
+        that agree with the metric, with a 95 % interval from resampled pairs, since votes on one pair hang together
+        (NaN for one pair); ceiling, the vote accuracy of always siding with the majority, which nothing can exceed.
+        """
+        import pandas
+
+        groups = [(name, group) for name, group in self.frame.groupby("attribute", sort=False)]
+        groups += [(ALL, self.frame)] if len(groups) > 1 else []
+        return pandas.DataFrame([self._summary(str(name), group) for name, group in groups])
+
+    def _summary(self, attribute: str, frame: pandas.DataFrame) -> dict[str, object]:
+        decided = frame[frame["majority"] != ""]
+        majority = share(int(decided["right"].astype(bool).sum()), len(decided))
+        single = clustered_share(frame["votes_right"], frame["votes"], seed=self.seed)
+        most = frame[["votes_first", "votes_second"]].max(axis=1).sum()
+        return {
+            **{"attribute": attribute, "pairs": len(decided), "tied": len(frame) - len(decided)},
+            **{"majority accuracy": majority.value, "majority low": majority.low, "majority high": majority.high},
+            "votes": int(frame["votes"].sum()),
+            **{"vote accuracy": single.value, "vote low": single.low, "vote high": single.high},
+            "ceiling": float(most / frame["votes"].sum()) if frame["votes"].sum() else float("nan"),
+        }
+
+    def contents(self) -> Iterator[tuple[str, Content]]:
+        yield "agreement.csv", self.frame
+        yield "agreement.png", self.figure()
+        yield "contradictions.png", self.contradiction_sheet(self.count)
+
+    def details(self) -> dict[str, Any]:
+        return {"undecided": self.undecided, "missing": list(self.missing)}
+
+    def notes(self) -> list[str]:
+        tied = int((self.frame["majority"] == "").sum())
+        counts = [
+            (tied, "pair", "without a majority, counted vote by vote only"),
+            (self.undecided, "vote", "for neither image, not counted"),
+            (len(self.missing), "image", "missing, whose pairs were left out"),
+        ]
+        return [f"{counted(count, what)} {how}" for count, what, how in counts if count]
+
+    def contradictions(self) -> pandas.DataFrame:
+        """The pairs where the metric contradicts the majority, the most certain of its scores first."""
+        wrong = self.frame[self.frame["right"].eq(False)]
+        certainty = (wrong["score_first"] - wrong["score_second"]).abs()
+        return wrong.loc[certainty.sort_values(ascending=False, kind="stable").index]
+
+    def contradiction_sheet(self, count: int = 10, side: int = 256) -> Image.Image | None:
+        """Those pairs as pictures, the two images of each side by side; None if there are none."""
+        wrong = self.contradictions().head(count)
+        if wrong.empty:
+            return None
+        images, captions, names = [], [], below_common(list(self.frame["first"]) + list(self.frame["second"]))
+        for _, row in wrong.iterrows():
+            for side_ in ("first", "second"):
+                images.append(Path(row[side_]))
+                votes = f"{row[f'votes_{side_}']} of {counted(row['votes'], 'vote')}"
+                captions.append(f"{row['attribute']} {row[f'score_{side_}']:.4f}\n{votes}\n{names[row[side_]]}")
+        upright = exif_applied(self.provenance)
+        sheet = contact_sheet(images, captions, columns=4 if len(wrong) > 1 else 2, side=side, apply_exif=upright)
+        return headed({"The metric contradicts the majority, its clearest scores first": sheet})
+
+    def figure(self) -> Figure:
+        """Accuracy per attribute against the majority (bars) and against single votes (diamonds), with intervals.
+
+        The grey line of each bar is the ceiling of the votes, the dashed one chance.
+        """
+        import matplotlib
+        from matplotlib.figure import Figure
+
+        from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
+
+        summary = self.summary()
+        places = np.arange(len(summary), dtype=float)
+        with matplotlib.rc_context(STYLE):
+            figure = Figure(figsize=(max(4.5, 1.0 * len(summary) + 1.6), 3.6), layout="constrained")
+            axes = figure.subplots()
+            axes.bar(
+                places - 0.15, summary["majority accuracy"], 0.4, color=BLUE, alpha=0.6, label="majority of each pair"
+            )
+            axes.vlines(places - 0.15, summary["majority low"], summary["majority high"], color=INK, linewidth=1.4)
+            axes.vlines(places + 0.2, summary["vote low"], summary["vote high"], color=ORANGE, linewidth=1.4)
+            diamonds: Any = {"color": ORANGE, "markersize": 5, "label": "single votes", "clip_on": False}
+            axes.plot(places + 0.2, summary["vote accuracy"], "D", **diamonds)
+            axes.hlines(
+                summary["ceiling"],
+                places + 0.08,
+                places + 0.32,
+                color="#7a7f87",
+                linewidth=2,
+                label="most that votes allow",
+            )
+            axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
+            axes.set_xticks(places, [_label(row["attribute"], row["pairs"]) for _, row in summary.iterrows()], **WORDS)
+            axes.tick_params(axis="x", length=0)
+            axes.set_xlim(-0.6, len(summary) - 0.4)  # also where nothing could be drawn
+            axes.set_ylim(0, 1.02)
+            axes.set_ylabel("share of choices as the metric's\n(lines: 95 % intervals)")
+            axes.legend(
+                frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2
+            )
+        return figure
+
+
+def agreement(
+    metric: Any,
+    votes: Votes | str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    attribute: str | None = None,
+    template: str | None = None,
+    skip_missing: bool = False,
+    seed: int = 0,
+    count: int = 10,
+    **options: Unpack[RunOptions],
+) -> Agreement:
+    """Score the images that people voted on, each once, and compare the choices.
+
+    Args:
+        metric: As for :func:`~.ranking.rank`.
+        votes: A CSV file, read by :func:`~.votes.read_votes` with ``root``, ``attribute``, ``template`` and
+            ``skip_missing``; or what that returned.
+        root, attribute, template, skip_missing: As for :func:`~.votes.read_votes`.
+        seed: Of the bootstrap.
+        count: How many contradictions to show.
+        options: As for :func:`~.ranking.rank`.
+
+    Raises:
+        CLIPIQAError: Bad input; what it was and what to do.
+    """
+    given = [] if isinstance(votes, Votes) else [votes]
+    if not isinstance(votes, Votes):
+        votes = read_votes(votes, root=root, attribute=attribute, template=template, skip_missing=skip_missing)
+    files = list(dict.fromkeys(votes.frame[["first", "second"]].to_numpy().ravel()))
+    names = ("agreement.csv", "agreement.png", "contradictions.png", "summary.json")
+    folder = ResultFolder(options, names, [*files, *(os.fspath(path) for path in given)])
+    scores = folder.score(metric, files, votes.columns)
+    found = compare_choices(scores.frame, votes, scores.failed, scores.provenance, seed=seed)
+    return folder.saved(replace(found, count=count))
+
+
+def compare_choices(
+    scores: pandas.DataFrame,
+    votes: Votes,
+    failed: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+) -> Agreement:
+    """The same for images that are scored already: ``scores`` has index ``path`` and a column per attribute."""
+    if unknown := [name for name in votes.columns if name not in scores.columns]:
+        raise CLIPIQAError(f"the votes are about {', '.join(unknown)}, of which there are no scores.")
+    there = votes.frame[["first", "second"]].isin(list(scores.index)).all(axis=1)
+    frame = votes.frame[there].reset_index(drop=True)
+    if frame.empty:
+        raise ImageError(
+            "no pair has both of its images scored: there is nothing to compare with the votes" + because(failed)
+        )
+    for side in ("first", "second"):
+        frame[f"score_{side}"] = [
+            scores.at[path, attribute] for path, attribute in zip(frame[side], frame["attribute"], strict=True)
+        ]
+    frame["majority"] = _larger(frame["votes_first"], frame["votes_second"])
+    frame["metric"] = _larger(frame["score_first"], frame["score_second"])
+    frame["right"] = [
+        None if majority == "" else majority == metric
+        for majority, metric in zip(frame["majority"], frame["metric"], strict=True)
+    ]
+    frame["votes"] = frame["votes_first"] + frame["votes_second"]
+    frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in ("first", "second"))
+    undecided = int(votes.frame["undecided"].sum())
+    return Agreement(frame, failed or {}, provenance or {}, seed, undecided, votes.missing)
+
+
+def _label(attribute: str, pairs: int) -> str:
+    return f"{wrapped(attribute, 14)}\n{counted(pairs, 'pair')}"
+
+
+def _larger(first: pandas.Series, second: pandas.Series) -> Any:
+    return np.select([first > second, first < second], ["first", "second"], "")

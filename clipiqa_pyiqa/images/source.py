@@ -1,0 +1,79 @@
+"""One image before it is read: a file, a member of an archive, or a name without an image."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..errors import ImageError, Kind
+
+
+class ImageSource(Protocol):
+    """One image before it is read: a file, a member of an archive, a cell of a table."""
+
+    @property
+    def name(self) -> str:
+        """What rows and messages call it."""
+
+    def read(self) -> bytes:
+        """All its bytes, as they are. Raises ``ImageError``."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """An image file, named by its path."""
+
+    name: str
+
+    def read(self) -> bytes:
+        path = self.name
+        try:
+            status = os.stat(path)  # before opening: a pipe would block
+            if stat.S_ISDIR(status.st_mode):
+                raise ImageError("is a folder, but an image file was expected", Kind.NOT_A_FILE, path)
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError("is a pipe or a device, but an image file was expected", Kind.NOT_A_FILE, path)
+            if status.st_size == 0:
+                raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
+            with open(path, "rb") as file:
+                return file.read()
+        except ImageError:
+            raise
+        except FileNotFoundError as error:
+            raise ImageError("does not exist", Kind.MISSING, path) from error
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            raise ImageError(f"cannot be opened: {reason(error)}", Kind.UNREADABLE, path) from error
+
+
+@dataclass(frozen=True)
+class NoImage:
+    """A source that cannot be read: it stands for an image that is missing or lost.
+
+    Attributes:
+        name: As of any source.
+        reason: Why there is no image, as what follows the name in a sentence.
+        kind: Likewise, for code.
+        kept: What is kept beside its scores, of an image in a shard.
+    """
+
+    name: str
+    reason: str
+    kind: Kind = Kind.MISSING
+    kept: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> str:
+        """Name and reason, as the beginning of a sentence."""
+        return f"{self.name!r} {self.reason}"
+
+    def read(self) -> bytes:
+        raise ImageError(self.reason, self.kind, self.name)
+
+
+def reason(error: BaseException) -> str:
+    """An exception's message as part of a sentence."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__

@@ -1,0 +1,74 @@
+"""What made a score, as fields, and the words for people that are made of these fields.
+
+Provenance is a mapping of JSON values. Its ``scores`` maps each score column to its record: ``range``, the lowest and
+the highest score; ``lower_better``; and what was asked: ``questions``, pairs of texts whose scores are averaged, or a
+fitted ``head``. ``learned`` describes learned prompts, ``statistic`` what of the score or of its map a column holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .pairs import PromptPair
+
+_SHORT = 60  # characters of prompts that `in_short` names in full
+
+
+def question_record(pairs: Iterable[PromptPair]) -> dict[str, Any]:
+    """Return the record of a column that holds the mean of prompt pairs."""
+    questions = [[pair.positive, pair.negative] for pair in pairs]
+    return {"range": [0.0, 1.0], "lower_better": False, "questions": questions}
+
+
+def column_records(columns: Mapping[str, Iterable[PromptPair]]) -> dict[str, dict[str, Any]]:
+    """Return the ``scores`` of provenance where columns of prompt pairs are asked."""
+    return {name: question_record(pairs) for name, pairs in columns.items()}
+
+
+def record_in_words(record: Mapping[str, Any]) -> str:
+    """Return what a score column asks."""
+    if head := record.get("head"):
+        low, high = record["range"]
+        said = f"{head['method']} head {head['sha256'][:8]} on {head['fit_on']}, fitted to {head['rated_photos']} "
+        said += f"rated photos; scores from {low:g} to {high:g}{', low is good' if record['lower_better'] else ''}"
+        return said if head["interval"] is None else f"{said}; intervals {head['interval']}"
+    pairs = ["|".join(pair) for pair in record.get("questions", ())]
+    asked = pairs[0] if len(pairs) == 1 else f"mean of {', '.join(pairs)}" if pairs else ""
+    if not (learned := record.get("learned")):
+        return asked
+    origin = "trained here" if learned["trained"] else "not trained"
+    if learned["from"] is not None:
+        origin = f"{'trained on ' if learned['trained'] else ''}from {learned['from']}"
+    return f"learned {learned['sha256'][:8]} ({origin}; ctx {'×'.join(map(str, learned['shape']))} around {asked})"
+
+
+def in_words(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return provenance as texts: ``scores`` become ``prompts``."""
+    said: dict[str, str] = {}
+    for key, value in provenance.items():
+        if key == "scores":
+            said["prompts"] = "; ".join(dict.fromkeys(filter(None, map(record_in_words, value.values()))))
+        elif isinstance(value, Mapping):
+            said |= {name: str(each) for name, each in value.items()}
+        else:
+            said[key] = in_a_word(value)
+    return said
+
+
+def in_a_word(value: Any) -> str:
+    """Return a field of provenance as text."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def in_short(provenance: Mapping[str, Any]) -> str:
+    """Return backbone, weights with their hash, prompts (a hash of long ones) and version on one line."""
+    said = in_words(provenance)
+    if len(prompts := said.get("prompts", "")) > _SHORT:
+        said["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"
+    names = ("metric", "backbone", "weights", "prompts", "version")
+    return " ".join(", ".join(said[name] for name in names if said.get(name)).split())

@@ -1,0 +1,145 @@
+"""The best and the worst images of a folder, by any question: the paper's Fig. 3, 6, 8 and 9."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from ..errors import CLIPIQAError
+from ..experiments.experiment import ExperimentResult, Paths, ResultFolder, RunOptions, file_names, find_images
+from ..experiments.scores import Scores, exif_applied
+from ..files.names import below_common
+from ..prompts.pairs import Prompts, parse_columns
+from ..report.contact_sheet import contact_sheet, headed
+from ..scoring.rows import printable
+
+if TYPE_CHECKING:
+    import pandas
+    from typing_extensions import Unpack
+
+    from ..experiments.experiment import Content
+
+
+@dataclass(frozen=True)
+class Ranking(Scores, ExperimentResult):
+    """Scores whose best and worst images are of interest: ``count`` of each, for every question."""
+
+    count: int = 10
+
+    def summary(self) -> pandas.DataFrame:
+        """The best and the worst images: question, rank, score, path."""
+        import pandas
+
+        rows: list[dict[str, Any]] = []
+        for question in self.questions:
+            for chosen in best_and_worst(self, question, self.count):
+                for path, row in chosen.sort_values("rank", kind="stable").iterrows():
+                    known = {"question": question, "rank": int(row["rank"]), "score": row[question]}
+                    rows.append({**known, "path": printable(path)})
+        return pandas.DataFrame(rows)
+
+    def contents(self) -> Iterator[tuple[str, Content]]:
+        yield "ranking.csv", ranking(self)
+        for question, name in _sheets(self.questions).items():
+            yield name, rank_sheet(self, question, self.count)
+
+    def details(self) -> dict[str, Any]:
+        return {"images": len(self.frame)}
+
+
+def rank(
+    metric: Any,
+    paths: Paths,
+    prompts: Prompts = "quality",
+    *,
+    template: str | None = None,
+    count: int = 10,
+    **options: Unpack[RunOptions],
+) -> Ranking:
+    """Find the best and the worst images by any question, each image encoded once.
+
+    Args:
+        metric: A ``CLIPIQA``, what ``pyiqa.create_metric('clipiqa')`` returns, or a function that makes one, which is
+            called once everything cheap is known to be right.
+        paths: Images, folders or globs.
+        prompts: What to ask, one column each, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
+        template: Re-words the questions.
+        count: How many of the best and of the worst to show.
+        options: Of :class:`~.experiment.RunOptions`: where results go, and how images are scored.
+
+    Raises:
+        CLIPIQAError: Bad input; what it was and what to do.
+    """
+    files = find_images(paths, "rank", options.get("out"))
+    columns = parse_columns(prompts, template)
+    folder = ResultFolder(options, ranking_files(columns), files)
+    scores = folder.score(metric, files, columns)
+    return folder.saved(Ranking(**vars(scores), count=count))
+
+
+def ranking_files(questions: Iterable[str]) -> list[str]:
+    """Names of the files that a ranking saves."""
+    return ["ranking.csv", "summary.json", *_sheets(questions).values()]
+
+
+def ranking(scores: Scores, question: str | None = None) -> pandas.DataFrame:
+    """All images from the highest to the lowest score.
+
+    Args:
+        scores: From :func:`~.scores.score_images`.
+        question: By which to order; default the first that was asked.
+
+    Returns:
+        Index ``path``; ``rank``, 1 for the highest, equal scores sharing the smaller number; a column per question.
+
+    Raises:
+        CLIPIQAError: The question was not asked.
+    """
+    question = _asked(scores, question)
+    frame = scores.frame.sort_values(question, ascending=False, kind="stable")
+    frame.insert(0, "rank", frame[question].rank(method="min", ascending=False).astype(int))
+    return frame
+
+
+def best_and_worst(
+    scores: Scores, question: str | None = None, count: int = 10
+) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+    """The highest and the lowest rows of :func:`ranking`, the extreme ones first, no image in both.
+
+    Fewer than twice ``count`` images are shared out evenly, the odd one to the best.
+    """
+    order = ranking(scores, question)
+    worst = min(count, len(order) // 2)
+    best = min(count, len(order) - worst)
+    return order.head(best), order.tail(worst).iloc[::-1]
+
+
+def rank_sheet(
+    scores: Scores, question: str | None = None, count: int = 10, *, columns: int = 5, side: int = 256
+) -> Image.Image:
+    """The best and the worst images with their scores as one picture."""
+    question = _asked(scores, question)
+    sheets, names = {}, below_common(list(scores.frame.index))
+    for title, chosen in zip(("Highest", "Lowest"), best_and_worst(scores, question, count), strict=True):
+        if len(chosen):
+            captions = [f"{score:.4f}\n{names[path]}" for path, score in chosen[question].items()]
+            heading = f"{title} of {len(scores.frame)}: {question}"
+            files, upright = [Path(path) for path in chosen.index], exif_applied(scores.provenance)
+            sheets[heading] = contact_sheet(files, captions, columns=columns, side=side, apply_exif=upright)
+    return headed(sheets)
+
+
+def _sheets(questions: Iterable[str]) -> dict[str, str]:
+    return {question: f"rank-{name}.png" for question, name in file_names(questions).items()}
+
+
+def _asked(scores: Scores, question: str | None) -> str:
+    if question is None:
+        return scores.questions[0]
+    if question not in scores.questions:
+        raise CLIPIQAError(f"{question!r} was not asked: the scores answer {', '.join(scores.questions)}.")
+    return question

@@ -1,0 +1,196 @@
+// Only the cells in view exist, so that ten thousand photos are as quick as a hundred; their images come when they do.
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const $ = (id) => document.getElementById(id);
+const total = data.names.length, chosen = new Set();
+const BARS = 60, SIDE = 190, FOOT = 34;
+let shown = [], ascending = true, at = -1, cells = new Map();
+const column = () => $("by").value;
+const values = () => data.scores[column()];
+const known = (v) => v !== null && v !== undefined;
+const number = (v) => !known(v) ? "–" : Number.isInteger(v) ? String(v) : Math.abs(v) >= 100 ? v.toFixed(1) : v.toFixed(4);
+
+let alphabet;  // each photo's place by name, found once: comparing names is slow
+function places() {
+  if (!alphabet) {
+    const compare = new Intl.Collator(undefined, { numeric: true }).compare;
+    alphabet = new Uint32Array(total);
+    data.names.map((_, i) => i).sort((a, b) => compare(data.names[a], data.names[b]) || a - b).forEach((i, n) => { alphabet[i] = n; });
+  }
+  return alphabet;
+}
+
+function filter() {
+  const v = values(), part = $("name").value.toLowerCase();
+  const low = $("low").value === "" ? -Infinity : Number($("low").value);
+  const high = $("high").value === "" ? Infinity : Number($("high").value);
+  const limited = low > -Infinity || high < Infinity;
+  shown = [];
+  for (let i = 0; i < total; i++) {
+    if (part && !data.paths[i].toLowerCase().includes(part)) continue;
+    if (v && limited && !(known(v[i]) && v[i] >= low && v[i] <= high)) continue;
+    shown.push(i);
+  }
+  const sign = ascending ? 1 : -1;
+  if (v) shown.sort((a, b) => known(v[b]) - known(v[a]) || sign * (v[a] - v[b]) || a - b);  // those without a score last
+  else { const place = places(); shown.sort((a, b) => sign * (place[a] - place[b])); }
+  $("count").textContent = `${shown.length.toLocaleString("en")} of ${total.toLocaleString("en")} photo${total === 1 ? "" : "s"}`;
+  $("grid").scrollTop = 0;
+  draw(true);
+  histogram(low, high);
+}
+
+function layout() {
+  const width = $("grid").clientWidth, columns = Math.max(2, Math.floor(width / (SIDE + 10)));
+  const cell = width / columns;
+  return { columns, cell, height: Math.min(cell, SIDE + 20) + FOOT };
+}
+
+function draw(anew) {
+  const { columns, cell, height } = layout(), grid = $("grid"), space = $("space");
+  space.style.height = `${Math.ceil(shown.length / columns) * height}px`;
+  const first = Math.max(0, Math.floor(grid.scrollTop / height) - 1) * columns;
+  const last = Math.min(shown.length, (Math.ceil((grid.scrollTop + grid.clientHeight) / height) + 1) * columns);
+  if (anew) { cells.forEach((node) => node.remove()); cells.clear(); }
+  for (const [place, node] of cells) if (place < first || place >= last) { node.remove(); cells.delete(place); }
+  for (let place = first; place < last; place++) {
+    if (cells.has(place)) continue;
+    const node = make(shown[place], place);
+    node.style.cssText = `left:${(place % columns) * cell}px;top:${Math.floor(place / columns) * height}px;width:${cell}px;height:${height}px`;
+    space.append(node);
+    cells.set(place, node);
+  }
+}
+
+function make(i, place) {
+  const node = document.createElement("div"), card = document.createElement("div"), open = document.createElement("button");
+  node.className = "cell" + (chosen.has(i) ? " chosen" : "");
+  open.className = "open"; open.type = "button"; open.title = data.paths[i];
+  if (data.small[i]) {
+    const image = new Image();
+    image.loading = "lazy"; image.decoding = "async"; image.alt = data.names[i]; image.src = "thumbnails/" + data.small[i];
+    image.onerror = () => image.replaceWith("no thumbnail");
+    open.append(image);
+  } else open.append("cannot be read");
+  open.onclick = () => look(place);
+  const label = document.createElement("label"), box = document.createElement("input"), name = document.createElement("span"), score = document.createElement("b");
+  box.type = "checkbox"; box.checked = chosen.has(i);
+  box.onchange = () => { choose(i, box.checked); node.classList.toggle("chosen", box.checked); };
+  name.textContent = data.names[i].split(/[\\/]/).pop(); name.title = data.paths[i];
+  score.textContent = values() ? number(values()[i]) : "";
+  label.append(box, name, score);
+  card.append(open, label);
+  node.append(card);
+  return node;
+}
+
+function choose(i, yes) {
+  yes ? chosen.add(i) : chosen.delete(i);
+  $("chosen").textContent = chosen.size ? `${chosen.size} selected` : "";
+  $("copy").textContent = chosen.size ? `copy ${chosen.size} path${chosen.size > 1 ? "s" : ""}` : "copy all shown paths";
+}
+
+function histogram(low, high) {
+  const v = values(), svg = $("histogram");
+  svg.replaceChildren();
+  svg.parentElement.hidden = !v;
+  if (!v) return;
+  const all = v.filter(known);
+  const least = all.reduce((a, b) => Math.min(a, b), Infinity), most = all.reduce((a, b) => Math.max(a, b), -Infinity);
+  const step = (most - least) / BARS || 1, counts = new Array(BARS).fill(0);
+  for (const x of all) counts[Math.min(BARS - 1, Math.floor((x - least) / step))]++;
+  const top = Math.max(1, ...counts);
+  svg.setAttribute("viewBox", `0 0 ${BARS} 100`);
+  counts.forEach((count, n) => {
+    const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect"), middle = least + (n + 0.5) * step;
+    const height = count ? Math.max(3, 94 * count / top) : 0;
+    for (const [key, value] of Object.entries({ x: n + 0.06, y: 100 - height, width: 0.88, height })) bar.setAttribute(key, value);
+    bar.setAttribute("class", middle >= low && middle <= high ? "in" : "");
+    svg.append(bar);
+  });
+  $("least").textContent = number(least); $("most").textContent = number(most);
+  svg.dataset.least = least; svg.dataset.most = most;
+}
+
+function dragging() {
+  const svg = $("histogram");
+  let start = null;
+  const value = (event) => {
+    const box = svg.getBoundingClientRect(), share = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+    return Number(svg.dataset.least) + share * (svg.dataset.most - svg.dataset.least);
+  };
+  svg.onpointerdown = (event) => { start = value(event); svg.setPointerCapture(event.pointerId); };
+  svg.onpointerup = (event) => {
+    if (start === null) return;
+    const end = value(event), few = (x) => Number(x.toPrecision(5));
+    const wide = Math.abs(end - start) > (svg.dataset.most - svg.dataset.least) / 200;
+    $("low").value = wide ? few(Math.min(start, end)) : ""; $("high").value = wide ? few(Math.max(start, end)) : "";
+    start = null;
+    filter();
+  };
+}
+
+function look(place) {
+  if (place < 0 || place >= shown.length) return;
+  at = place;
+  const i = shown[place], photo = $("photo");
+  $("lost").hidden = true; photo.hidden = false;
+  photo.onerror = () => {
+    photo.hidden = true; $("lost").hidden = false;
+    $("lost").textContent = `The photo cannot be shown from ${data.paths[i]}: it has moved, or its format is none that browsers show. If the folder has moved, make the page again with clipiqa rank.`;
+  };
+  photo.src = data.links[i]; photo.alt = data.names[i];
+  $("title").textContent = data.names[i];
+  const facts = [...Object.entries(data.scores).map(([k, v]) => [k, number(v[i])]), ["path", data.paths[i]],
+    ...Object.entries(data.extra).filter(([, v]) => known(v[i])).map(([k, v]) => [k, String(v[i])])];
+  $("facts").replaceChildren(...facts.flatMap(([k, v]) => {
+    const dt = document.createElement("dt"), dd = document.createElement("dd");
+    dt.textContent = k; dd.textContent = v;
+    return [dt, dd];
+  }));
+  if (!$("full").open) $("full").showModal();
+}
+
+async function copy() {
+  const wanted = chosen.size ? [...chosen].sort((a, b) => a - b) : shown;
+  const text = wanted.map((i) => data.paths[i]).join("\n");
+  let done = false;
+  try { await navigator.clipboard.writeText(text); done = true; } catch {
+    const area = $("clip");  // pages from a file have no clipboard in some browsers
+    area.hidden = false; area.value = text; area.select();
+    done = document.execCommand("copy"); area.hidden = done;
+  }
+  $("chosen").textContent = done ? `${wanted.length} path${wanted.length === 1 ? "" : "s"} copied` : "copy them from the field below";
+}
+
+let timer;
+const soon = () => { clearTimeout(timer); timer = setTimeout(filter, 120); };
+const order = (up) => { ascending = up; $("order").textContent = column() ? (up ? "lowest first" : "highest first") : up ? "A to Z" : "Z to A"; };
+$("by").onchange = () => { $("low").value = $("high").value = ""; order(!data.lowIsGood.includes(column())); filter(); };
+$("order").onclick = () => { order(!ascending); filter(); };
+for (const id of ["low", "high", "name"]) $(id).oninput = soon;
+$("clear").onclick = () => { for (const id of ["low", "high", "name"]) $(id).value = ""; filter(); };
+$("all").onclick = () => { shown.forEach((i) => choose(i, true)); draw(true); };
+$("none").onclick = () => { chosen.clear(); choose(-1, false); draw(true); };
+$("copy").onclick = copy;
+$("close").onclick = () => $("full").close();
+$("full").onclick = (event) => { if (event.target === $("full")) $("full").close(); };
+$("full").onclose = () => {  // back to the photo that was looked at last
+  const { columns, height } = layout(), grid = $("grid"), top = Math.floor(at / columns) * height;
+  if (top < grid.scrollTop || top + height > grid.scrollTop + grid.clientHeight) grid.scrollTop = top;
+  draw(true);
+  cells.get(at)?.querySelector("button").focus({ preventScroll: true });
+};
+document.onkeydown = (event) => {
+  if (!$("full").open) return;
+  if (event.key === "ArrowRight") look(at + 1);
+  if (event.key === "ArrowLeft") look(at - 1);
+  if (event.key === "s" || event.key === "S") choose(shown[at], !chosen.has(shown[at]));
+};
+let waiting = false;
+$("grid").onscroll = () => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; draw(false); }); } };
+new ResizeObserver(() => draw(true)).observe($("grid"));
+dragging();
+order(!data.lowIsGood.includes(data.by));
+choose(-1, false);
+filter();

@@ -1,0 +1,112 @@
+"""CLIP-IQA on Ray: a class for pipelines of Ray Data, and the engine that scores shards on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .clip.device import find_device, scoring_bytes
+from .errors import CLIPIQAError
+from .images.reader import Damaged, check_limits
+from .images.source import ImageSource, NoImage
+from .prompts.pairs import Prompts, parse_columns
+from .scoring.shards.ray_engine import RayEngine
+from .scoring.shards.work import Item, Reading, Work
+from .sources.members import Entry
+
+__all__ = ["RayEngine", "Scorer"]
+
+_BYTES = ("bytes", "image", "jpg", "jpeg", "png", "webp", "img")
+
+
+class Scorer:
+    """Adds scores to batches of encoded images: a class for ``ray.data.Dataset.map_batches``.
+
+    Each actor keeps one frozen CLIP. Images of equal size are scored together within a batch. An image that cannot be
+    scored costs its row: its scores are NaN and ``error`` says why.
+
+    Args:
+        metric: A ``CLIPIQA``, or a function that makes one, called where images are scored.
+        prompts: What to ask, one column each, as for :func:`~clipiqa_pyiqa.score_paths`; None asks the metric's own.
+        column: Of the images' bytes (or of dicts with ``bytes``); None takes ``bytes``, ``image``, ``jpg``, ….
+        name_column: Of what messages call an image; it need not be there.
+        device: Where to score; None is CUDA where there is one, else the CPU.
+        batch_size: Images of equal size that are scored at once, at most.
+        workers: Decoding threads; None is one per core, up to eight.
+        apply_exif, max_side, max_pixels, damaged: As for :func:`~clipiqa_pyiqa.score_paths`.
+
+    Example:
+        >>> from importlib.resources import files
+        >>> from clipiqa_pyiqa import CLIPIQA
+        >>> photo = next(path for path in (files("clipiqa_pyiqa") / "data/photos").iterdir() if path.suffix == ".jpg")
+        >>> found = Scorer(CLIPIQA(backbone="mini"), device="cpu")({"bytes": [photo.read_bytes(), b"no image"]})
+        >>> [bool(0 <= score <= 1) for score in found["quality"]], [bool(error) for error in found["error"]]
+        ([True, False], [False, True])
+    """
+
+    def __init__(
+        self,
+        metric: Any,
+        prompts: Prompts = None,
+        *,
+        column: str | None = None,
+        name_column: str = "path",
+        device: str | None = None,
+        batch_size: int = 8,
+        workers: int | None = None,
+        apply_exif: bool = True,
+        max_side: int | None = None,
+        max_pixels: int | None = None,
+        damaged: Damaged = "refuse",
+    ) -> None:
+        check_limits(max_side, max_pixels, damaged)
+        if not hasattr(metric, "encode_image") and not hasattr(metric, "net") and isinstance(metric, Callable):  # type: ignore[arg-type]
+            metric = metric()
+        net = getattr(metric, "net", metric)
+        found = find_device(device)
+        if hasattr(net, "to"):
+            net = net.to(found).eval()
+        columns = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
+        limits: dict[str, Any] = {
+            "apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged
+        }  # fmt: skip
+        self._work = Work(net, columns, found, batch_size, Reading(workers, limits, scoring_bytes(net, found)))
+        self._columns = net.columns if columns is None else tuple(columns)
+        self._column, self._name_column = column, name_column
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The batch with a column of scores for each question, and ``error``.
+
+        Args:
+            batch: Column -> values, as Ray Data gives them (``batch_format='numpy'``, its default).
+        """
+        cells = batch[self._bytes_column(batch)]
+        names = batch.get(self._name_column, batch.get("__key__", range(len(cells))))
+        items = (Item(_entry(str(name), cell)) for name, cell in zip(names, cells, strict=True))
+        rows = list(self._work.rows(self._work.reading.blocks(items)))
+        scores = np.array(
+            [row.scores or (np.nan,) * len(self._columns) for row in rows], np.float64
+        ).reshape(len(rows), len(self._columns))  # fmt: skip
+        found = {column: scores[:, place] for place, column in enumerate(self._columns)}
+        return {**batch, **found, "error": np.array([row.error for row in rows], object)}
+
+    def _bytes_column(self, batch: dict[str, Any]) -> str:
+        if self._column is not None and self._column in batch:
+            return self._column
+        column = next((name for name in _BYTES if name in batch), None) if self._column is None else None
+        if column is None:
+            raise CLIPIQAError(
+                f"there is no column of images{f' {self._column!r}' if self._column else ''}: the columns are "
+                f"{', '.join(batch)}; name one with column=…."
+            )
+        return column
+
+
+def _entry(name: str, cell: Any) -> ImageSource:
+    if isinstance(cell, dict):
+        cell = cell.get("bytes")
+    if cell is None:
+        return NoImage(name, "is a row without an image")
+    return Entry(name, bytes(cell))

@@ -1,0 +1,90 @@
+"""The mean of paired differences: an interval and a p-value that hold for few cases, and the test by signs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .bootstrap import Array, Difference
+
+FEWEST = 6
+"""Cases: of fewer, chance alone gives all differences one sign in more than 5 % of samples (2 / 2^5)."""
+FEW = 20
+"""Cases: of fewer, a command warns that skewed differences are less certain."""
+_LEVEL = 0.05
+_CUBIC = 1 / 20
+"""The coefficient of the correction's third power. With Hall's 1/27 the corrected t is flat at one point, and misses
+that 18 of 20 cases fall by 1 and two rise by 1; with 1/20 it always rises with t, and the levels hold as well."""
+
+
+def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
+    """Return the mean of paired differences, ``a`` less ``b``, with its 95 % interval and its p-value.
+
+    Two intervals are computed, and each end is the one further out: Student's t is too sure of skewed differences, and
+    Student's t corrected for skewness is too sure of heavy tails. The p-value is the larger of the two, and at least
+    2 / 2^n, that of ``n`` differences of one sign. It is below 0.05 exactly where the interval excludes 0.
+
+    Hall, *On the removal of skewness by transformation*, Journal of the Royal Statistical Society B 1992.
+
+    Args:
+        a: ``(N,)``, a value per case.
+        b: ``(N,)``, of the same cases in the same order.
+
+    Returns:
+        The difference; interval and p are NaN for one case, and for values that are not finite.
+
+    Raises:
+        ValueError: The two differ in length, or are empty.
+
+    Example:
+        >>> round(mean_difference([3.0, 4.0, 6.0], [2.0, 3.0, 5.0]).value, 6)
+        1.0
+    """
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if first.ndim != 1 or first.shape != second.shape or not len(first):
+        raise ValueError(f"two lists of one length are needed; got shapes {first.shape} and {second.shape}.")
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = first - second
+        value, n = float(apart.mean()), len(apart)
+        deviation = float(apart.std(ddof=1)) if n > 1 else math.nan
+    if not math.isfinite(deviation):
+        return Difference(value)
+    low, high, p = value, value, float(value == 0)
+    if deviation > 0:
+        low, high, p = _student(value, apart, deviation)
+    p = min(1.0, max(p, 2.0 ** (1 - n)))
+    if p >= _LEVEL:  # of fewer cases than FEWEST, the signs decide
+        low, high = min(low, 0.0), max(high, 0.0)
+    return Difference(value, low, high, p=p)
+
+
+def _student(value: float, apart: Array, deviation: float) -> tuple[float, float, float]:
+    """Return low, high and p: Student's t or the corrected t, whichever is less sure."""
+    from scipy.optimize import brentq
+    from scipy.special import stdtr, stdtrit
+
+    n = len(apart)
+    error = deviation / math.sqrt(n)
+    t, quantile = value / error, float(stdtrit(n - 1, 1 - _LEVEL / 2))
+    skewness = float(np.mean(((apart - value) / deviation) ** 3)) * n**2 / ((n - 1) * (n - 2)) if n > 2 else 0.0
+    skew = skewness / math.sqrt(n)  # between -1 and 1
+
+    def corrected(t: float) -> float:
+        return t + skew / 6 + skew * t**2 / 3 + _CUBIC * skew**2 * t**3
+
+    def uncorrected(end: float) -> float:
+        reach = 4 * quantile + 1  # the slope is at least 1 - 20/27
+        return float(brentq(lambda t: corrected(t) - end, -reach, reach))
+
+    above, below = max(quantile, uncorrected(quantile)), min(-quantile, uncorrected(-quantile))
+    p = 2 * float(stdtr(n - 1, -min(abs(t), abs(corrected(t)))))
+    return value - error * above, value - error * below, p
+
+
+def sign_test(first: int, second: int) -> float:
+    """Return the two-sided p-value of so many cases of one sign and of the other; 1 without cases."""
+    from scipy.special import bdtr
+
+    return min(1.0, 2 * float(bdtr(min(first, second), first + second, 0.5)))

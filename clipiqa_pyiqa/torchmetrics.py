@@ -1,0 +1,168 @@
+"""CLIP-IQA with torchmetrics' interface: its arguments, results and errors, with our scores and gradient."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from .metric import CLIPIQA
+from .prompts.pairs import NAMED_PAIRS, PromptPair, parse_prompts
+
+try:
+    from torchmetrics import Metric
+    from torchmetrics.utilities import dim_zero_cat
+except ImportError as error:
+    raise ImportError(
+        f"clipiqa_pyiqa.torchmetrics needs torchmetrics ({error}): pip install 'clipiqa-pyiqa[torchmetrics]'."
+    ) from error
+
+__all__ = ["CLIPImageQualityAssessment", "clip_image_quality_assessment"]
+
+TorchmetricsPrompts = tuple[str | tuple[str, str], ...]
+
+_VIT = {"pos_embedding": "fixed"}  # torchmetrics resizes and crops the image for these
+MODELS: dict[str, dict[str, Any]] = {
+    "clip_iqa": {"backbone": "RN50"},
+    "openai/clip-vit-base-patch16": {"backbone": "ViT-B/16", **_VIT},
+    "openai/clip-vit-base-patch32": {"backbone": "ViT-B/32", **_VIT},
+    "openai/clip-vit-large-patch14": {"backbone": "ViT-L/14", **_VIT},
+}
+"""torchmetrics' names of models as options of :class:`~clipiqa_pyiqa.CLIPIQA`."""
+
+_NAMES = {"colorfullness": "colorfulness", "complexity": "complex"}  # torchmetrics' names, where ours differ
+
+_OPTIONS = set(inspect.signature(CLIPIQA).parameters) - {"prompts", "aggregate"}
+
+
+def clip_image_quality_assessment(
+    images: Tensor,
+    model_name_or_path: str = "clip_iqa",
+    data_range: float = 1.0,
+    prompts: TorchmetricsPrompts = ("quality",),
+    **options: Any,
+) -> Tensor | dict[str, Tensor]:
+    """Score images as ``torchmetrics.functional.multimodal.clip_image_quality_assessment`` does.
+
+    Unlike torchmetrics' own, the scores have a gradient with respect to ``images`` where one is asked for.
+
+    Args:
+        images: ``(N, 3, H, W)`` RGB.
+        model_name_or_path: a key of ``MODELS``.
+        data_range: what stands for white, such as 255.
+        prompts: a tuple of names and of pairs of texts, positive first.
+        **options: those of :class:`~clipiqa_pyiqa.CLIPIQA`, such as ``backbone='mini'``, ``clip_weights``,
+            ``pos_embedding`` and ``precision``; they win over what the model's name says.
+
+    Returns:
+        Scores ``(N,)`` for one prompt (a scalar for one image), or a dict of them by prompt, where pairs of texts are
+        called ``user_defined_0``, ``user_defined_1`` and so on.
+
+    Raises:
+        ValueError: an argument is not what torchmetrics allows; or what :class:`~clipiqa_pyiqa.CLIPIQA` raises.
+    """
+    check_data_range(data_range)
+    names, pairs = parse(prompts)
+    metric = build(model_name_or_path, options)
+    return by_prompt(metric(images / float(data_range), list(pairs), None), names)
+
+
+def build(model_name_or_path: str, options: dict[str, Any]) -> CLIPIQA:
+    """Our metric for torchmetrics' name of a model, frozen CLIP shared between all that use it."""
+    if model_name_or_path not in MODELS:
+        raise ValueError(
+            f"model_name_or_path={model_name_or_path!r} is not available: use one of {', '.join(map(repr, MODELS))}, "
+            "or an option of clipiqa_pyiqa.CLIPIQA such as backbone='RN50x4' beside the default."
+        )
+    return CLIPIQA(**{**MODELS[model_name_or_path], **options}).eval()
+
+
+def parse(prompts: TorchmetricsPrompts) -> tuple[tuple[str, ...], tuple[PromptPair, ...]]:
+    """torchmetrics' prompts: their names in results, and our pairs."""
+    if not isinstance(prompts, tuple) or not all(isinstance(prompt, str | tuple) for prompt in prompts):
+        raise ValueError("Argument `prompts` must be a tuple containing strings or tuples of strings")
+    names: list[str] = []
+    pairs: list[PromptPair] = []
+    for prompt in prompts:
+        if isinstance(prompt, str):
+            name = _NAMES.get(prompt, prompt)
+            if name not in NAMED_PAIRS:
+                known = ", ".join([*NAMED_PAIRS, *_NAMES])
+                raise ValueError(f"All elements of `prompts` must be one of {known} if not tuples, got {prompt}.")
+            names.append(prompt)
+            pairs.append(NAMED_PAIRS[name])
+            continue
+        if len(prompt) != 2:
+            raise ValueError("If a tuple is provided in argument `prompts`, it must be of length 2")
+        names.append(f"user_defined_{sum(name.startswith('user_defined_') for name in names)}")
+        pairs += parse_prompts([prompt])
+    return tuple(names), tuple(pairs)
+
+
+def by_prompt(scores: Tensor, names: tuple[str, ...]) -> Tensor | dict[str, Tensor]:
+    """Scores ``(N, P)`` as torchmetrics returns them."""
+    return scores.squeeze() if len(names) == 1 else dict(zip(names, scores.unbind(1), strict=True))
+
+
+def check_data_range(data_range: Any) -> None:
+    """Raise unless it is a positive number."""
+    if isinstance(data_range, bool) or not isinstance(data_range, int | float) or not data_range > 0:
+        raise ValueError("Argument `data_range` should be a positive number.")
+
+
+class CLIPImageQualityAssessment(Metric):
+    """CLIP-IQA as ``torchmetrics.multimodal.CLIPImageQualityAssessment``: accumulates one score per image and prompt.
+
+    Args:
+        model_name_or_path, data_range, prompts: as for
+            :func:`~clipiqa_pyiqa.torchmetrics.clip_image_quality_assessment`.
+        **kwargs: options of :class:`~clipiqa_pyiqa.CLIPIQA`, and torchmetrics' own of every metric.
+
+    Raises:
+        ValueError: an argument that torchmetrics does not allow, or that :class:`~clipiqa_pyiqa.CLIPIQA` refuses.
+
+    Example:
+        >>> import torch
+        >>> metric = CLIPImageQualityAssessment(backbone="mini", prompts=("quality", "sharpness"))
+        >>> sorted(metric(torch.rand(2, 3, 64, 64)))
+        ['quality', 'sharpness']
+    """
+
+    is_differentiable = True
+    higher_is_better = True
+    full_state_update = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    scores: list[Tensor]
+
+    def __init__(
+        self,
+        model_name_or_path: str = "clip_iqa",
+        data_range: float = 1.0,
+        prompts: TorchmetricsPrompts = ("quality",),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{name: value for name, value in kwargs.items() if name not in _OPTIONS})
+        check_data_range(data_range)
+        self.data_range = data_range
+        self.prompt_names, self.prompt_pairs = parse(prompts)
+        options = {name: value for name, value in kwargs.items() if name in _OPTIONS}
+        self.model = build(model_name_or_path, options)
+        self.add_state("scores", [], dist_reduce_fx="cat")
+
+    def update(self, images: Tensor) -> None:
+        """Score images ``(N, 3, H, W)`` and keep the scores."""
+        scores = self.model(images / float(self.data_range), list(self.prompt_pairs), None)
+        # of one dimension, as torchmetrics' own empty tensor is for a process that has no images
+        self.scores.append(scores.flatten())
+
+    def compute(self) -> Tensor | dict[str, Tensor]:
+        """Every score since the last reset: ``(N,)``, or a dict of them by prompt."""
+        return by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.prompt_names))), self.prompt_names)
+
+    def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
+        """Figure and axes with a result, or several; by default those of :meth:`compute`."""
+        return self._plot(val, ax)

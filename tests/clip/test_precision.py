@@ -1,0 +1,101 @@
+"""bf16 and fp16 on processors that are fast in them and on processors that are not: torch's answers are replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
+from clipiqa_pyiqa.clip.device import is_slow_on_cpu
+from clipiqa_pyiqa.scoring.score import provenance
+
+Processor = Callable[..., None]
+
+
+class Arithmetic(TorchDispatchMode):
+    """Notes in which dtypes convolutions and matrices are multiplied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dtypes: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ in ("convolution", "mkldnn_convolution", "mm", "addmm", "bmm"):
+            self.dtypes |= {arg.dtype for arg in args if isinstance(arg, Tensor)}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def processor(monkeypatch: pytest.MonkeyPatch) -> Processor:
+    """``processor(True)``: from now on torch says that this one has bf16."""
+
+    def answer(has_bf16: bool, has_avx512: bool = False) -> None:
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has_bf16 or has_avx512)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: has_avx512)
+
+    return answer
+
+
+@pytest.fixture(params=["mini", "RN50", "ViT-B/32"])
+def make(request: pytest.FixtureRequest, seeded_weights: Callable[[str], Path]) -> Callable[[str], CLIPIQA]:
+    backbone = request.param
+    options = {} if backbone == "mini" else {"clip_weights": seeded_weights(backbone), "quick_gelu": True}
+    return lambda precision: CLIPIQA(backbone=backbone, precision=precision, **options).eval()
+
+
+@pytest.mark.parametrize(("precision", "has_bf16"), [("bf16", False), ("fp16", False), ("fp16", True)])
+def test_a_slow_dtype_is_rounded_to_and_computed_in_fp32(make, processor, precision: str, has_bf16: bool) -> None:
+    processor(has_bf16)
+    metric, exact = make(precision), make("fp32")
+    x = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with Arithmetic() as seen:
+        score = metric(x)
+        metric.score_map(x), metric.encode_with_map(x), metric.encode_stages(x)
+        for loss in (metric, CLIPIQALoss(metric=metric, local=True)):
+            pixels = x.clone().requires_grad_()
+            loss(pixels).sum().backward()
+            assert pixels.grad.norm() > 0
+    assert seen.dtypes == {torch.float32}
+    assert 0 < (score - exact(x)).abs() < 0.03  # weights of 8 bits
+
+
+def test_bf16_of_its_own(make, processor) -> None:
+    processor(True)
+    with Arithmetic() as seen:
+        make("bf16").encode_image(torch.rand(1, 3, 64, 96))
+    assert torch.bfloat16 in seen.dtypes
+
+
+def test_rounding_comes_nearer_to_bf16_than_fp32_does(processor, seeded_weights) -> None:
+    options = {"clip_weights": seeded_weights("RN50"), "quick_gelu": True}
+    x = torch.rand(4, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    features = []
+    for precision, has_bf16 in (("bf16", True), ("bf16", False), ("fp32", True)):
+        processor(has_bf16)
+        features.append(CLIPIQA(precision=precision, **options).encode_image(x))
+    own, rounded, fp32 = features
+    assert (own - rounded).norm() < 0.8 * (own - fp32).norm()
+
+
+def test_avx512_alone_is_slow_in_bf16(processor) -> None:
+    processor(False, has_avx512=True)
+    assert is_slow_on_cpu(torch.bfloat16) and not is_slow_on_cpu(torch.float32)
+
+
+def test_metric_and_results_say_so(processor) -> None:
+    processor(False)
+    metric = CLIPIQA(backbone="mini", precision="bf16")
+    assert "precision='bf16', cpu_arithmetic='fp32'" in repr(metric)
+    assert provenance(metric, None, torch.device("cpu"))["cpu_arithmetic"] == "fp32"
+    assert "cpu_arithmetic" not in provenance(metric, None, torch.device("mps"))
+    assert "cpu_arithmetic" not in CLIPIQA(backbone="mini").provenance()
+    processor(True)
+    assert "cpu_arithmetic" not in metric.provenance()

@@ -1,0 +1,197 @@
+"""``clipiqa sweep``: pictures changed in steps, each version scored once, and correlations against scipy's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from photos import PHOTOS, photos, save_corrupt, save_exposures, save_grey
+from PIL import Image
+from scipy import stats
+from standin import Brightness
+
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
+from clipiqa_pyiqa.experiments.attribute_sweep import sweep
+from clipiqa_pyiqa.experiments.picture_changes import CHANGES
+from clipiqa_pyiqa.experiments.sweep_pictures import curves, example
+
+
+def colourfulness(image: Image.Image) -> float:
+    pixels = np.asarray(image, float)
+    return float(np.abs(pixels - pixels.mean(2, keepdims=True)).mean())
+
+
+def roughness(image: Image.Image) -> float:
+    return float(np.abs(np.diff(np.asarray(image, float), axis=1)).mean())
+
+
+MEASURES = {  # on the pixels, growing with the attribute
+    "brightness": lambda image: float(np.asarray(image).mean()),
+    "contrast": lambda image: float(np.asarray(image.convert("L")).std()),
+    "colorfulness": colourfulness,
+    "sharpness": roughness,
+    "noisiness": lambda image: -roughness(image),
+}
+
+
+class TestChanges:
+    @pytest.mark.parametrize("name", CHANGES)
+    def test_each_step_has_more_of_the_attribute(self, name: str) -> None:
+        change = CHANGES[name]
+        for photo in photos().values():
+            measured = [MEASURES[name](change.apply(photo, amount, 0)) for amount in change.amounts(9)]
+            assert (np.diff(measured) > 0).all()
+
+    @pytest.mark.parametrize("name", CHANGES)
+    def test_the_plain_amount_changes_nothing(self, name: str) -> None:
+        photo, change = photos()["canyon-wren"], CHANGES[name]
+        assert change.plain in change.amounts(9)
+        np.testing.assert_array_equal(np.asarray(change.apply(photo, change.plain, 0)), np.asarray(photo))
+
+    def test_noise_is_seeded(self) -> None:
+        photo, noise = photos()["canyon-wren"], CHANGES["noisiness"].apply
+        first, again, other = (np.asarray(noise(photo, 20, seed), float) for seed in (0, 0, 1))
+        assert (first == again).all() and (first != other).mean() > 0.5
+
+
+@pytest.fixture
+def grey_steps(tmp_path: Path) -> list[Path]:
+    """Grey images, dark enough that no step saturates."""
+    return [save_grey(tmp_path / f"{level}.png", level) for level in (50, 100)]
+
+
+class TestSweep:
+    def test_each_version_is_encoded_once(self, grey_steps: list[Path]) -> None:
+        metric = Brightness()
+        found = sweep(metric, grey_steps, scales=(1, 2), steps=5, prompts="quality")
+        assert sum(batch[0] for batch in metric.batches) == 2 * 2 * 21  # unchanged once, not five times
+        assert {batch[2:] for batch in metric.batches} == {(40, 48), (80, 96)}
+        assert len(found.frame) == 2 * 2 * 5 * 5 and found.questions == (*CHANGES, "quality")
+
+    def test_scores_are_those_of_the_changed_pixels(self, grey_steps: list[Path]) -> None:
+        frame = sweep(Brightness(), grey_steps, changes=["brightness"], scales=(1,)).frame
+        level = [int(Path(path).stem) for path in frame["path"]]
+        np.testing.assert_allclose(frame["brightness"], np.array(level) * frame["amount"] / 255, atol=1 / 255)
+
+    def test_spearman_is_scipys(self, tmp_path: Path) -> None:
+        paths = [files[2] for files in save_exposures(tmp_path).values()]
+        found = sweep(Brightness(), paths, scales=(1,), prompts="quality")
+        for _, row in found.spearman().iterrows():
+            steps = found.frame[(found.frame["path"] == row["path"]) & (found.frame["change"] == row["change"])]
+            for question in found.questions:
+                assert row[question] == pytest.approx(stats.spearmanr(steps["step"], steps[question]).statistic)
+        brightness = found.summary().set_index("change").loc["brightness"]
+        assert brightness["mean Spearman"] == brightness["lowest"] == 1
+        assert brightness["first step"] < 0.3 * brightness["last step"]
+
+    def test_a_score_that_never_changes_has_no_correlation(self, grey_steps: list[Path]) -> None:
+        row = sweep(Brightness(), grey_steps, changes=["colorfulness"], scales=(1,)).summary().iloc[0]
+        assert (row["images"], row["constant"]) == (0, 2) and np.isnan(row["mean Spearman"])
+
+    def test_a_run_that_is_broken_off_goes_on(self, grey_steps: list[Path], tmp_path: Path) -> None:
+        total = 2 * (3 * 4 + 2 * 4 - 1)  # four steps of five changes; the last ones of noise and blur change nothing
+
+        def stop(done: int, of: int) -> None:
+            assert of == total
+            if done == 12:
+                raise KeyboardInterrupt
+
+        options = {"steps": 4, "scales": (1,)}
+        with pytest.raises(KeyboardInterrupt):
+            sweep(Brightness(), grey_steps, out=tmp_path / "out", progress=stop, **options)
+        metric = Brightness()
+        found = sweep(metric, grey_steps, out=tmp_path / "out", resume=True, **options)
+        assert sum(batch[0] for batch in metric.batches) == total - 11
+        pd.testing.assert_frame_equal(found.frame, sweep(Brightness(), grey_steps, **options).frame)
+
+    def test_a_folder_and_one_change(self, grey_steps: list[Path]) -> None:
+        options = {"scales": (1,), "steps": 3}
+        found = sweep(Brightness(), grey_steps[0].parent, changes="contrast", **options)
+        assert found.changes == ["contrast"] and found.frame["path"].nunique() == 2
+        with pytest.raises(CLIPIQAError, match="a CLIP-IQA is needed"):
+            sweep(object(), grey_steps, **options)
+
+    def test_a_corrupt_picture_is_left_out(self, grey_steps: list[Path], tmp_path: Path) -> None:
+        corrupt = save_corrupt(tmp_path / "half.png")
+        found = sweep(Brightness(), [corrupt, *grey_steps], scales=(1,), steps=3)
+        assert list(found.failed) == [str(corrupt)] and found.frame["path"].nunique() == 2
+        with pytest.raises(ImageError, match="none of 1 image could be scored"):
+            sweep(Brightness(), [corrupt], steps=3)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"changes": ["brightnes"]}, "unknown change 'brightnes': did you mean 'brightness'"),
+            ({"changes": []}, "no change was asked for"),
+            ({"steps": 2}, "needs 3 to 1000 steps, but 2 came"),
+            ({"scales": (1, 0)}, r"scales must be positive factors"),
+            ({"scales": (1, float("nan"))}, r"scales must be positive factors"),
+            ({"scales": (float("inf"),)}, r"scales must be positive factors"),
+        ],
+    )
+    def test_bad_options(self, options: dict, message: str, grey_steps: list[Path]) -> None:
+        with pytest.raises(CLIPIQAError, match=message):
+            sweep(Brightness(), grey_steps, **options)
+
+    def test_the_pictures(self, grey_steps: list[Path]) -> None:
+        found = sweep(Brightness(), grey_steps, changes=["brightness", "contrast"], scales=(1, 0.9), steps=3)
+        figure = curves(found)
+        brightness, contrast, crosstalk = figure.axes
+        rows = found.frame[found.frame["change"] == "brightness"]
+        for line, scale in zip(brightness.lines, (1, 0.9), strict=True):
+            mean = rows[rows["scale"] == scale].groupby("step")["brightness"].mean()
+            np.testing.assert_allclose(line.get_ydata(), mean)
+        assert [text.get_text() for text in brightness.get_legend().get_texts()] == [
+            "scale 1: mean Spearman 1.000",
+            "scale 0.9: mean Spearman 1.000",
+        ]
+        assert "undefined" in contrast.get_legend().get_texts()[0].get_text()  # grey has no contrast
+        assert [text.get_text() for text in crosstalk.texts] == ["1.00", "1.00", "–", "–"]
+        assert example(found).width > 3 * 48
+
+    def test_the_legend_hides_nothing(self, grey_steps: list[Path]) -> None:
+        scales = np.linspace(0.7, 1, 8).tolist()
+        found = sweep(Brightness(), grey_steps[:1], changes=["brightness"], scales=scales, steps=3)
+        figure = curves(found)
+        FigureCanvasAgg(figure).draw()
+        axes = figure.axes[0]
+        legend = axes.get_legend().get_window_extent()
+        assert legend.y0 >= 0 and axes.get_window_extent().height > 150
+        for part in (axes, axes.xaxis.label, *axes.get_xticklabels()):
+            assert not legend.overlaps(part.get_window_extent())
+
+
+class TestCommand:
+    def test_mini_follows_every_attribute(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        out = tmp_path / "out"
+        args = ["sweep", *map(str, PHOTOS), "--backbone", "mini", "--max-side", "256", "--scales", "1", "--steps", "6"]
+        assert main([*args, "--out", str(out)]) == 0
+        table = capsys.readouterr().out.splitlines()
+        assert [line.split()[0] for line in table[1:]] == list(CHANGES)
+        assert all(float(line.split()[4]) >= 0.8 for line in table[1:])
+        spearman = pd.read_csv(out / "spearman.csv")
+        assert len(spearman) == 2 * 5
+        for _, row in spearman.iterrows():
+            assert row[row["change"]] >= 0.7
+        crosstalk = pd.read_csv(out / "crosstalk.csv", index_col="change")
+        assert crosstalk.loc["sharpness", "quality"] > 0.8 and crosstalk.loc["noisiness", "quality"] > 0.8
+        for name in ("sweep.png", "example.png"):
+            with Image.open(out / name) as picture:
+                assert picture.width > 600
+
+    def test_a_seeded_sample(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for level in range(40, 50):
+            save_grey(tmp_path / f"photos/{level}.png", level)
+        args = ["sweep", str(tmp_path / "photos"), "--backbone", "mini", "--changes", "brightness", "--steps", "3"]
+        args += ["--scales", "1", "-q", "--sample"]
+        chosen = []
+        for out, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+            assert main([*args, "3", "--seed", seed, "--out", str(tmp_path / out)]) == 0
+            chosen.append(tuple(pd.read_csv(tmp_path / out / "sweep.csv")["path"].unique()))
+        assert chosen[0] == chosen[1] != chosen[2] and len(chosen[0]) == 3
+        assert main([*args, "11"]) == 2
+        assert "--sample 11, but only 10 images came" in capsys.readouterr().err

@@ -1,0 +1,145 @@
+"""``--config`` of the Figures' commands: a file's options, those beside it, and mistakes."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clipiqa_pyiqa.cli import command_module, main
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "figures").glob("*.yml"))
+PHOTOS = str(Path(__file__).parents[1] / "data")
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``told('sweep', …)`` -> what its command line comes to, without running it."""
+
+    def get(command: str, *argv: str) -> argparse.Namespace:
+        seen: list[argparse.Namespace] = []
+        module = command_module(command)
+        monkeypatch.setattr(module, "run", lambda args: seen.append(args) or 0)
+        assert main([command, *argv]) == 0
+        return seen[0]
+
+    return get
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_the_command_that_a_file_names_has_its_options(path: Path, told: Any) -> None:
+    (line,) = (line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#   clipiqa "))
+    command, *argv = shlex.split(line.removeprefix("#   clipiqa "))
+    argv[argv.index("-c") + 1] = str(path)
+    args = told(command, *argv)
+    for name, value in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+        assert getattr(args, name) == (Path(value) if name == "out" else value)
+
+
+def test_there_are_configs() -> None:
+    assert {path.stem.partition("_")[0] for path in CONFIGS} == {f"fig{number}" for number in (1, 3, 4, 5, 6, 7, 8)}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "options.yml"
+    path.write_text(
+        "prompts: [quality, 'Warm photo.|Cold photo.']\nsteps: 5\nscales: [1, 0.25]\nno_exif: true\nhuge: false\n"
+        "quick_gelu: false\nmax_side:\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_command_line_wins_wherever_it_stands(file: Path, told: Any, first: bool) -> None:
+    config, own = ["-c", str(file)], ["--steps", "9", "--prompts", "sharpness", "--"]
+    argv = [*config, *own, "a.jpg"] if first else [*own[:-1], *config, "a.jpg"]
+    args = told("sweep", *argv)
+    assert (args.steps, args.prompts, args.paths) == (9, ["sharpness"], ["a.jpg"])
+    assert (args.scales, args.no_exif, args.huge, args.quick_gelu, args.max_side) == (
+        [1, 0.25],
+        True,
+        False,
+        False,
+        None,
+    )
+
+
+def test_a_list_takes_no_image_in(file: Path, told: Any) -> None:
+    args = told("sweep", "a.jpg", "-c", str(file))
+    assert args.prompts == ["quality", "Warm photo.|Cold photo."] and args.paths == ["a.jpg"]
+
+
+def test_prompts_may_be_pairs_as_yaml_writes_them_and_begin_with_a_dash(tmp_path: Path, told: Any) -> None:
+    path = tmp_path / "options.yml"
+    path.write_text("prompts: [quality, [Crisp photo., Hazy photo.], '-3 EV photo.|Bright photo.']", encoding="utf-8")
+    args = told("rank", "-c", str(path), PHOTOS)
+    assert args.prompts == ["quality", "Crisp photo.|Hazy photo.", "-3 EV photo.|Bright photo."]
+
+
+def test_of_several_files_the_later_wins(file: Path, tmp_path: Path, told: Any) -> None:
+    later = tmp_path / "later.yml"
+    later.write_text("prompts: happy\nsteps: 3\nquick_gelu: true", encoding="utf-8")
+    args = told("sweep", "-c", str(file), PHOTOS, "-c", str(later))
+    assert (args.prompts, args.steps, args.quick_gelu, args.scales) == (["happy"], 3, True, [1, 0.25])
+
+
+def test_a_home_folder_is_found_as_by_a_shell(tmp_path: Path, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "options.yml"
+    path.write_text("out: ~/runs", encoding="utf-8")
+    assert told("rank", PHOTOS, "-c", "~/options.yml").out == tmp_path / "runs"
+
+
+def test_results_are_those_of_the_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "options.yml"
+    path.write_text("changes: [contrast]\nsteps: 3\nscales: [0.8]\nbackbone: mini\nmax_side: 96\n", encoding="utf-8")
+    assert main(["sweep", PHOTOS, "--config", str(path)]) == 0
+    by_file = capsys.readouterr().out
+    options = "--changes contrast --steps 3 --scales 0.8 --backbone mini --max-side 96"
+    assert main(["sweep", PHOTOS, *options.split()]) == 0
+    assert by_file == capsys.readouterr().out and "contrast" in by_file
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("step: 3", "unknown key 'step' in .*: did you mean 'steps'"),
+        ("paths: [a.jpg]", "unknown key 'paths'"),
+        ("resume: true", "unknown key 'resume'"),
+        ("- 3", "must be a mapping"),
+        ("a: [", "is no YAML"),
+        ("steps: {a: 1}", "steps in .* must be one value"),
+        ("steps: [5, 9]", r"steps in .* must be one value, but is \[5, 9\]"),
+        ("steps: true", "steps in .* must be one value"),
+        ("seed: false", "seed in .* must be one value"),
+        ("no_exif: 1", "no_exif in .* must be true or false"),
+        ("changes: []", "changes in .* must be a value or a list"),
+        ("scales: [1, null]", "scales in .* must be a value or a list"),
+        ("prompts: [[Good photo., Bad photo., Ugly photo.]]", "prompts in .* must be a value or a list"),
+    ],
+)
+def test_mistakes(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "options.yml"
+    path.write_text(text, encoding="utf-8")
+    assert main(["sweep", PHOTOS, "-c", str(path)]) == 2
+    assert re.search(said, capsys.readouterr().err)
+
+
+def test_a_value_that_cannot_be_and_a_file_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rank", PHOTOS, "-c", ""]) == 2
+    capsys.readouterr()
+    assert main(["rank", PHOTOS, "-c", str(tmp_path / "none.yml")]) == 2
+    assert "cannot be read: No such file" in capsys.readouterr().err
+    path = tmp_path / "options.yml"
+    path.write_text("count: 0", encoding="utf-8")
+    assert main(["rank", PHOTOS, "-c", str(path)]) == 2
+    assert "must be between 1 and 500" in capsys.readouterr().err

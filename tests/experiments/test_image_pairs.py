@@ -1,0 +1,175 @@
+"""``clipiqa pairs``: what pairs up, the statistics against scipy's, and a folder that is known to be worse."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from photos import save_blurred, save_corrupt, save_grey
+from scipy import stats
+from standin import Brightness
+
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.experiments.experiment import records
+from clipiqa_pyiqa.experiments.image_pairs import ImagePairs, PairingError, join_pairs, match_pairs, pairs
+
+
+class TestMatching:
+    def test_by_path_within_the_folder_without_suffix(self, tmp_path: Path) -> None:
+        for name in ("low/1.png", "low/night/2.jpg", "high/1.jpg", "high/night/2.png"):
+            save_grey(tmp_path / name, 9)
+        files = match_pairs(tmp_path / "low", tmp_path / "high").files
+        assert set(files) == {"1", "night/2"}
+        assert files["night/2"] == (str(tmp_path / "low/night/2.jpg"), str(tmp_path / "high/night/2.png"))
+
+    def test_polyu_has_both_in_one_folder(self, tmp_path: Path) -> None:
+        for name in ("Canon_1_real", "Canon_1_mean", "Nikon_2_real", "Nikon_2_mean"):
+            save_grey(tmp_path / f"{name}.JPG", 9)
+        files = match_pairs(f"{tmp_path}/*_real.JPG", f"{tmp_path}/*_mean.JPG").files
+        assert list(files) == ["Canon_1", "Nikon_2"]
+        assert files["Nikon_2"][1].endswith("Nikon_2_mean.JPG")
+
+    def test_realblur_numbers_its_files_otherwise(self, tmp_path: Path) -> None:
+        for scene in ("scene1", "scene2"):
+            save_grey(tmp_path / scene / "blur/blur_3.png", 9)
+            save_grey(tmp_path / scene / "gt/gt_3.png", 9)
+        files = match_pairs(f"{tmp_path}/*/blur/blur_*.png", f"{tmp_path}/*/gt/gt_*.png").files
+        assert list(files) == ["scene1/3", "scene2/3"]
+        assert all("scene1" in path for path in files["scene1/3"])
+
+    def test_wildcards_of_every_kind(self, tmp_path: Path) -> None:
+        for name in ("a/b/x1.png", "a/b/y1.png", "x2.png", "y2.png"):
+            save_grey(tmp_path / name, 9)
+        assert set(match_pairs(f"{tmp_path}/**/x?.png", f"{tmp_path}/**/y[0-9].png").files) == {"a/b/1", "2"}
+
+    def test_images_without_a_partner_are_named_or_left_out(self, tmp_path: Path) -> None:
+        for name in ("low/1.png", "low/2.png", "high/1.png", "high/3.png"):
+            save_grey(tmp_path / name, 9)
+        with pytest.raises(PairingError, match=r"2 images have no partner \(only low has '2'; only high has '3'\)"):
+            match_pairs(tmp_path / "low", tmp_path / "high")
+        found = match_pairs(tmp_path / "low", tmp_path / "high", skip_unpaired=True)
+        assert (list(found.files), found.only_low, found.only_high) == (["1"], ("2",), ("3",))
+
+    @pytest.mark.parametrize(
+        ("low", "high", "message"),
+        [
+            ("low", "gone", r"'gone' is no folder: name a folder, or a quoted pattern"),
+            ("low", "empty", r"the folder 'empty' holds no image files"),
+            ("low", "low", r"'1', '2' would be compared with itself"),
+            ("low", "other", r"no image of 'low' has a namesake in 'other' \('1', '2' against 'a'\)"),
+            ("twins", "low", r"'twins/1.jpg' and 'twins/1.png' have the same name, '1'"),
+            ("low", "other/*_x.png", r"nothing matches 'other/\*_x.png'"),
+        ],
+    )
+    def test_what_does_not_pair_up(
+        self, low: str, high: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "empty").mkdir()
+        for name in ("low/1.png", "low/2.png", "other/a.png", "twins/1.png", "twins/1.jpg"):
+            save_grey(tmp_path / name, 9)
+        with pytest.raises(PairingError, match=message):
+            match_pairs(low, high)
+
+
+class TestStatistics:
+    @pytest.fixture
+    def random(self) -> tuple[pd.DataFrame, ImagePairs]:
+        generator = np.random.default_rng(1)
+        pairs = ImagePairs({f"{n}": (f"l{n}", f"h{n}") for n in range(30)})
+        low, high = generator.random(30), generator.random(30) + 0.2
+        high[3] = low[3]
+        paths = [f"l{n}" for n in range(30)] + [f"h{n}" for n in range(30)]
+        return pd.DataFrame({"quality": np.concatenate([low, high])}, index=paths), pairs
+
+    def test_equal_scipys(self, random: tuple[pd.DataFrame, ImagePairs]) -> None:
+        scores, pairs = random
+        low, high = scores["quality"].to_numpy()[:30], scores["quality"].to_numpy()[30:]
+        row = join_pairs(scores, pairs).summary().iloc[0]
+        assert row["right"] == np.count_nonzero(high > low) and row["equal"] == 1 and row["pairs"] == 30
+        assert row["mean difference"] == pytest.approx(high.mean() - low.mean())
+        interval = stats.ttest_rel(high, low).confidence_interval(0.95)
+        assert (row["difference low"], row["difference high"]) == pytest.approx((interval.low, interval.high))
+        assert row["p"] == pytest.approx(stats.wilcoxon(high, low).pvalue)
+
+    def test_the_worst_failures_come_first(self, random: tuple[pd.DataFrame, ImagePairs]) -> None:
+        found = join_pairs(*random)
+        worst = found.failures("quality", 100)["quality difference"]
+        assert worst.is_monotonic_increasing and (worst <= 0).all()
+        assert len(worst) == 30 - found.summary()["right"].iloc[0]
+
+    def test_a_tiny_p_is_written_as_it_is(self) -> None:
+        names = {f"{n}": (f"l{n}", f"h{n}") for n in range(80)}
+        paths = [path for pair in names.values() for path in pair]
+        scores = pd.DataFrame({"quality": [n % 2 * 0.5 + n / 1000 for n in range(160)]}, index=paths)
+        summary = join_pairs(scores, ImagePairs(names)).summary()
+        assert 0 < summary["p"][0] < 1e-13
+        (row,) = json.loads(json.dumps(records(summary)))
+        assert row["p"] == summary["p"][0] and row["pairs"] == 80
+        assert records(pd.DataFrame({"n": [1], "x": [np.nan]})) == [{"n": 1, "x": None}]
+
+    def test_a_long_question_fits_above_its_panel(self, random: tuple[pd.DataFrame, ImagePairs]) -> None:
+        scores, pairs = random
+        words = "A rather long positive prompt, with commas and much else.|A bad one."
+        figure = join_pairs(scores.assign(**{words: scores["quality"]}), pairs).figure()
+        FigureCanvasAgg(figure).draw()
+        for axes in figure.axes:
+            (title,) = {text for text in (axes.title, axes._left_title) if text.get_text()}
+            assert title.get_text().endswith("%)") and title.get_window_extent().x1 <= axes.get_window_extent().x1 + 9
+
+    def test_one_pair_and_equal_scores_have_no_test_and_no_interval(self) -> None:
+        pairs = ImagePairs({"1": ("l", "h")})
+        row = join_pairs(pd.DataFrame({"quality": [0.5, 0.5]}, index=["l", "h"]), pairs).summary().iloc[0]
+        assert (row["right"], row["equal"]) == (0, 1) and np.isnan(row["p"]) and np.isnan(row["difference low"])
+
+
+def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_path: Path) -> None:
+    for n, level in enumerate((51, 102, 153)):
+        save_grey(tmp_path / f"low/{n}.png", level)
+        save_grey(tmp_path / f"high/{n}.png", level + 51)
+    save_corrupt(tmp_path / "high/1.png")
+    metric = Brightness()
+    found = pairs(metric, tmp_path / "low", tmp_path / "high", ["brightness", "happy"])
+    assert sum(batch[0] for batch in metric.batches) == 5
+    assert list(found.frame.index) == ["0", "2"] and found.left_out == ("1",)
+    np.testing.assert_allclose(found.differences("brightness"), 0.2, atol=1e-6)
+    np.testing.assert_allclose(found.differences("happy"), 0.1, atol=1e-6)
+    assert found.failure_sheet("happy") is None
+    with pytest.raises(PairingError, match=r"nothing to compare: .*1\.png' is truncated or damaged"):
+        pairs(metric, f"{tmp_path}/low/1*", f"{tmp_path}/high/1*")
+
+
+class TestCommand:
+    def test_a_blurred_folder_loses(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        low, high, out = save_blurred(tmp_path / "low", 2.5), save_blurred(tmp_path / "high", 0), tmp_path / "out"
+        args = ["--backbone", "mini", "-p", "sharpness", "quality"]
+        assert main(["pairs", str(low), str(high), *args, "--out", str(out)]) == 0
+        table = capsys.readouterr().out.splitlines()
+        assert table[1].split()[:4] == ["sharpness", "2", "2", "0"]
+        frame = pd.read_csv(out / "pairs.csv")
+        assert (frame["sharpness difference"] > 0).all() and (frame["quality difference"] > 0).all()
+        assert (out / "pairs.png").exists() and not list(out.glob("failures*"))
+
+        assert main(["pairs", str(high), str(low), *args, "--out", str(tmp_path / "back"), "--quiet"]) == 0
+        said = json.loads((tmp_path / "back/summary.json").read_text())["summary"][0]
+        assert (said["right"], said["share right"]) == (0, 0)
+        forwards = json.loads((out / "summary.json").read_text())["summary"][0]
+        assert said["mean difference"] == pytest.approx(-forwards["mean difference"])
+        assert (tmp_path / "back/failures-sharpness.png").exists()
+        again = ["pairs", str(low), str(high), *args, "--out", str(tmp_path / "back"), "--overwrite"]
+        assert main(again) == 0 and not list((tmp_path / "back").glob("failures*"))  # none left of the earlier run
+
+    def test_unpaired_images(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        save_grey(tmp_path / "low/1.png", 9)
+        save_grey(tmp_path / "high/1.png", 99)
+        save_grey(tmp_path / "high/2.png", 99)
+        args = ["pairs", str(tmp_path / "low"), str(tmp_path / "high"), "--backbone", "mini", "-p", "brightness"]
+        assert main(args) == 2
+        assert re.search(r"1 image has no partner \(only high has '2'\)", capsys.readouterr().err)
+        assert main([*args, "--skip-unpaired"]) == 0
+        assert "1 image without a partner was left out" in capsys.readouterr().err

@@ -1,0 +1,40 @@
+"""How often a mean difference is called worse where there is none, for docs/gate.md: 2,000 samples a cell.
+
+python tests/measure/levels.py
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clipiqa_pyiqa.stats.paired_means import mean_difference
+
+RUNS, CASES = 2000, (6, 8, 10, 20, 50, 200)
+DIFFERENCES = {
+    "normal": lambda draw, n: draw.normal(size=n),
+    "heavy tails, t(3)": lambda draw, n: draw.standard_t(3, size=n),
+    "skewed, exponential": lambda draw, n: draw.exponential(size=n) - 1,
+    "skewed, log-normal (σ = 0.5)": lambda draw, n: draw.lognormal(0, 0.5, size=n) - np.exp(0.125),
+    "very skewed, log-normal (σ = 1)": lambda draw, n: draw.lognormal(size=n) - np.exp(0.5),
+}
+"""Differences whose true mean is 0. The long tail of the skewed ones is above 0: then "worse" is called too often."""
+
+
+def rates(name: str, n: int) -> tuple[float, float]:
+    """Return the shares of samples with the whole interval below 0, and with p < 0.05."""
+    draw = np.random.default_rng(n)
+    found = [mean_difference(DIFFERENCES[name](draw, n), np.zeros(n)) for _ in range(RUNS)]
+    return float(np.mean([apart.high < 0 for apart in found])), float(np.mean([apart.p < 0.05 for apart in found]))
+
+
+def table() -> str:
+    """Return the table of the documentation, as Markdown."""
+    lines = ["| differences | " + " | ".join(f"n = {n}" for n in CASES) + " |", "|---|" + "---:|" * len(CASES)]
+    for name in DIFFERENCES:
+        cells = ["{:.3f} / {:.3f}".format(*rates(name, n)) for n in CASES]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table())

@@ -1,0 +1,189 @@
+"""Scoring on a Ray cluster: the same rows as in one process, and what breaks costs its image or its shard only."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from shard_makers import picture, samples, save_parquet, save_tar
+from standin import Brightness
+
+from clipiqa_pyiqa import score_sources
+from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.images.source import ImageSource
+from clipiqa_pyiqa.ray import RayEngine, Scorer
+from clipiqa_pyiqa.scoring.shards import ray_cluster as cluster
+from clipiqa_pyiqa.scoring.shards.work import BLOCK_BYTES
+from clipiqa_pyiqa.sources.members import Entry
+
+
+@pytest.fixture(scope="session")
+def ray() -> Iterator[Any]:
+    """One cluster of two CPUs on this machine, for all tests of a session."""
+    pytest.importorskip("ray.data", reason="Ray is not installed")  # not "ray": this folder has that name, too
+    import ray
+
+    with pytest.MonkeyPatch.context() as patch:  # its workers take what is set now, and unpickle helpers of tests
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")):
+            patch.setenv(name, value)
+        quiet = {"include_dashboard": False, "log_to_driver": False}
+        ray.init(num_cpus=2, object_store_memory=100 << 20, address="local", **quiet)
+    yield ray
+    ray.shutdown()
+
+
+def engine(**options: Any) -> RayEngine:
+    return RayEngine(1, cpus_per_actor=0.5, **options)
+
+
+def score(sources: Any, out: Path, metric: Any = None, **options: Any) -> Any:
+    return score_sources(metric or Brightness(), sources, out=out, device="cpu", workers=1, **options)
+
+
+def test_rows_equal_the_local_engines_to_the_last_bit(ray: Any, tmp_path: Path) -> None:
+    save_tar(
+        tmp_path / "s/0.tar", {**samples(range(0, 250, 2)), "x.png": b"poison", "../y.png": picture(1), "z.cr2": b""}
+    )
+    save_tar(tmp_path / "s/1.tar", samples([9, 8, 7]))
+    save_parquet(tmp_path / "s/t.parquet", {"image": [picture(4), None], "n": [1, 2]})
+    (tmp_path / "broken.tar").write_bytes(b"none")
+    sources = [f"{tmp_path}/s/*.tar", f"{tmp_path}/s/t.parquet", f"{tmp_path}/broken.tar"]
+    told: list[tuple[int, int, int]] = []
+    options: dict[str, Any] = {"keep": ["n"]}
+    local = score(sources, tmp_path / "local", **options)
+    found = score(sources, tmp_path / "ray", engine=engine(), progress=lambda *n: told.append(n), **options)
+    for path in (tmp_path / "local").rglob("*.parquet"):
+        there = tmp_path / "ray" / path.relative_to(tmp_path / "local")
+        pandas.testing.assert_frame_equal(pandas.read_parquet(path), pandas.read_parquet(there))
+    assert found.counts.as_dict() == local.counts.as_dict() and found.unread == local.unread
+    assert told[-1] == (132, 4, 4)
+    again = score(sources, tmp_path / "ray", engine=engine(), **options)  # nothing is left to do
+    assert again.counts.as_dict() == local.counts.as_dict() and again.unread == local.unread
+
+
+class Deadly:
+    """A shard whose reading kills the process that reads it."""
+
+    name = "deadly"
+
+    def entries(self) -> Iterator[ImageSource]:
+        yield Entry("deadly::0", picture(1))
+        time.sleep(0.2)
+        os._exit(1)
+
+
+class DeadlyMetric(Brightness):
+    """Scoring a white image kills the process."""
+
+    def encode_image(self, x: torch.Tensor) -> torch.Tensor:
+        if x.max() == 1:
+            os._exit(1)
+        return super().encode_image(x)
+
+
+def test_a_shard_that_kills_its_workers_is_reported_and_the_others_are_scored(ray: Any, tmp_path: Path) -> None:
+    save_tar(tmp_path / "good.tar", samples([1, 2]))
+    save_tar(tmp_path / "bad.tar", samples([1, 255]))
+    sources = [Deadly(), str(tmp_path / "bad.tar"), str(tmp_path / "good.tar")]
+    done = score(sources, tmp_path / "out", DeadlyMetric(), engine=engine(retries=1))
+    assert done.shards == 1 and done.counts.scored == 2
+    assert all("was given up after 2 attempts" in why for why in done.unread.values()) and len(done.unread) == 2
+
+
+class Counted(Brightness):
+    """It is slow, and notes how many images are decoded and not yet scored."""
+
+    def __init__(self, notes: Path) -> None:
+        super().__init__()
+        self.notes = notes
+
+    def encode_image(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.05 * len(x))
+        with open(self.notes / "scored", "ab") as scored, open(self.notes / "waiting", "a") as waiting:
+            waiting.write(f"{(self.notes / 'decoded').stat().st_size - scored.tell()}\n")
+            scored.write(b"." * len(x))
+        return super().encode_image(x)
+
+
+class Large:
+    """A shard of images whose decoding is noted."""
+
+    name, count, side = "large", 26, 2048
+
+    def __init__(self, notes: Path) -> None:
+        self.notes, self.data = notes, picture(51, (self.side, self.side))
+
+    def entries(self) -> Iterator[ImageSource]:
+        return (Noted(f"large::{number}", self) for number in range(self.count))
+
+
+class Noted:
+    def __init__(self, name: str, shard: Large) -> None:
+        self.name, self.shard = name, shard
+
+    def read(self) -> bytes:
+        with open(self.shard.notes / "decoded", "ab") as decoded:
+            decoded.write(b".")
+        return self.shard.data
+
+
+def test_what_waits_to_be_scored_is_bounded_in_bytes(ray: Any, tmp_path: Path) -> None:
+    """A block with an actor and one behind it, two ready, one being made, and what is decoded ahead."""
+    assert score(Large(tmp_path), tmp_path / "out", Counted(tmp_path), engine=engine()).counts.scored == Large.count
+    waiting = max(map(int, (tmp_path / "waiting").read_text().split()))
+    in_a_block = BLOCK_BYTES // (3 * Large.side**2)
+    assert in_a_block <= waiting <= 5 * in_a_block + 3 < Large.count
+
+
+def test_scorer_in_a_pipeline_of_ray_data(ray: Any, tmp_path: Path) -> None:
+    save_tar(tmp_path / "s/0.tar", {f"{n}.jpg": picture(n * 60, format="JPEG") for n in range(5)})
+    images = ray.data.read_webdataset(str(tmp_path / "s"), decoder=None)
+    pool = ray.data.ActorPoolStrategy(size=1)
+    scored = images.map_batches(Scorer, fn_constructor_args=(Brightness(),), batch_size=4, num_cpus=0.5, compute=pool)
+    kept = scored.filter(lambda row: row["quality"] > 0.5).drop_columns(["quality", "error"])
+    kept.write_webdataset(str(tmp_path / "kept"), encoder=None)
+    from clipiqa_pyiqa.images.reader import read_image
+    from clipiqa_pyiqa.sources.inputs import sources_of
+
+    levels = sorted(int(read_image(source).pixels.max()) for source in sources_of(str(tmp_path / "kept")))
+    assert levels == [180, 240]
+
+
+def test_scorer_gives_a_row_to_what_cannot_be_scored() -> None:
+    found = Scorer(Brightness(), ["quality", "sharpness"], device="cpu")(
+        {"image": [picture(51), b"x", None], "n": [1, 2, 3]}
+    )
+    assert np.allclose(found["quality"], [0.2, np.nan, np.nan], equal_nan=True) and found["n"] == [1, 2, 3]
+    assert (
+        found["error"][0] == "" and "is not an image" in found["error"][1] and "without an image" in found["error"][2]
+    )
+    with pytest.raises(CLIPIQAError, match="no column of images: the columns are a, b; name one with column"):
+        Scorer(Brightness(), device="cpu")({"a": [], "b": []})
+
+
+class TestBadInput:
+    def test_more_actors_than_there_is_room_for(self, ray: Any, tmp_path: Path) -> None:
+        save_tar(tmp_path / "0.tar", samples([1]))
+        for options in ({"actors": 4}, {"actors": 2, "cpus_per_actor": 1}, {"actors": 1, "gpus_per_actor": 1}):
+            with pytest.raises(CLIPIQAError, match="do not fit into the cluster's 2 CPUs and 0 GPUs: ask for fewer"):
+                score(tmp_path / "0.tar", tmp_path / "out", engine=RayEngine(**options))
+
+    def test_no_cluster_at_the_address(self, ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ray, "is_initialized", lambda: False)
+        monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+        with pytest.raises(CLIPIQAError, match=r"there is no Ray cluster at '127\.0\.0\.1:1': start one"):
+            cluster.connected(None)
+
+    def test_ray_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "ray", None)
+        with pytest.raises(CLIPIQAError, match=r"Ray is not installed: pip install 'clipiqa-pyiqa\[ray\]'"):
+            cluster.connected(None)

@@ -1,0 +1,64 @@
+"""Shards and images on the Hugging Face Hub and in Google Cloud Storage, by their own packages, from a stand-in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from cloud_standin import BUCKET, REPOSITORY, cloud
+from shard_makers import picture, samples, save_parquet, save_tar
+
+from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.sources.finding import find_shards
+from clipiqa_pyiqa.sources.inputs import sources_of
+from clipiqa_pyiqa.sources.members import ShardError
+
+STORES = {"hf": ("huggingface_hub", f"hf://datasets/{REPOSITORY}"), "gs": ("gcsfs", f"gs://{BUCKET}")}
+
+
+@pytest.fixture(scope="module", params=list(STORES))
+def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    package, address = STORES[request.param]
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    import fsspec
+
+    folder = tmp_path_factory.mktemp("lake")
+    files = {
+        f"shards/{number:03d}.tar": save_tar(folder / f"{number}.tar", samples([10 * number + 10, 15])).read_bytes()
+        for number in range(2)
+    }
+    files["t.parquet"] = save_parquet(folder / "t.parquet", {"image": [picture(50)]}).read_bytes()
+    files |= {"photos/a.png": picture(60), "photos/b.nef": b"x"}
+    with cloud(files) as server, pytest.MonkeyPatch.context() as patch:
+        if request.param == "hf":
+            patch.setitem(fsspec.config.conf, "hf", {"endpoint": server, "token": False})
+        else:
+            patch.setenv("STORAGE_EMULATOR_HOST", server)
+            patch.setattr(logging.getLogger("gcsfs"), "disabled", True)  # that it has no credentials
+        yield address
+
+
+def test_shards_tables_and_images(lake: str) -> None:
+    found = find_shards([f"{lake}/shards/{{000..001}}.tar", f"{lake}/t.parquet", f"{lake}/photos", f"{lake}/shards/*"])
+    assert [str(item.name).rpartition("/")[2] for item in found.items] == ["000.tar", "001.tar", "t.parquet", "a.png"]
+    assert found.skipped == {".nef": 1} and not found.problems
+    assert [int(read_image(source).pixels.max()) for source in sources_of(found.items)] == [10, 15, 20, 15, 50, 60]
+
+
+def test_what_is_not_there(lake: str) -> None:
+    assert find_shards(f"{lake}/shards/{{000..002}}.tar").problem == f"'{lake}/shards/002.tar' does not exist"
+    with pytest.raises(ShardError, match=r"gone\.tar' does not exist"):
+        list(find_shards(f"{lake}/gone.tar").items[0].entries())
+
+
+def test_the_results_are_those_of_the_disk(lake: str, tmp_path: Path) -> None:
+    from standin import Brightness
+
+    from clipiqa_pyiqa import score_sources
+
+    done = score_sources(Brightness(), f"{lake}/shards/{{000..001}}.tar", out=tmp_path / "out", device="cpu")
+    assert done.is_whole and done.counts.scored == 4

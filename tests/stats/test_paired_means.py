@@ -1,0 +1,83 @@
+"""The mean of paired differences: against scipy, how often it errs, and what few or odd cases come to."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from clipiqa_pyiqa.stats.paired_means import mean_difference, sign_test
+
+ROOT = Path(__file__).parents[2]
+
+
+def of(differences: list[float]) -> tuple[float, float, float]:
+    found = mean_difference(differences, np.zeros(len(differences)))
+    return found.low, found.high, found.p
+
+
+def test_is_students_where_nothing_is_skewed() -> None:
+    half = np.random.default_rng(0).normal(size=20)
+    a, b = np.concatenate([0.3 + half, 0.3 - half]), np.zeros(40)
+    expected = stats.ttest_rel(a, b)
+    found = mean_difference(a, b)
+    assert (found.value, found.p) == pytest.approx((0.3, expected.pvalue))
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
+
+
+def test_p_is_below_5_percent_where_the_interval_excludes_0() -> None:
+    draw = np.random.default_rng(0)
+    for n in range(2, 40):
+        for _ in range(20):
+            low, high, p = of(list(draw.exponential(size=n) - 0.5))
+            assert (p < 0.05) == (low > 0 or high < 0)
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"),
+    [
+        ([0.1] * 2, 0.5),  # all of one sign: 2 / 2^n
+        ([0.1] * 5, 2 / 2**5),
+        ([-0.1] * 6, 2 / 2**6),
+        ([0.0] * 9, 1.0),
+        ([-1.0] * 18 + [1.0] * 2, 0.0206),  # the few that gained do not hide the many that lost
+        ([1e-7] * 397 + [0.1] * 3, 0.0832),  # three of 400 are no proof
+    ],
+)
+def test_few_and_odd_cases(differences: list[float], p: float) -> None:
+    assert of(differences)[2] == pytest.approx(p, abs=1e-4)
+
+
+def test_what_has_no_interval() -> None:
+    for values in ([1.0], [math.inf, 1, 2], [1e300, -1e300, 1e300]):
+        assert all(math.isnan(number) for number in of(values))
+    with pytest.raises(ValueError, match="two lists of one length"):
+        mean_difference([1, 2], [1])
+
+
+def test_the_sign_test() -> None:
+    assert sign_test(0, 0) == 1 and sign_test(6, 0) == 2 / 2**6 and sign_test(3, 3) == 1
+
+
+@pytest.mark.parametrize("row", range(4))
+def test_errs_as_often_as_the_documentation_says(row: int) -> None:
+    """A seeded simulation, so that the documented figures come out again; they are within what is promised."""
+    spec = importlib.util.spec_from_file_location("levels", ROOT / "tests/measure/levels.py")
+    assert spec is not None and spec.loader is not None
+    levels = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(levels)
+    name = list(levels.DIFFERENCES)[row]
+    (line,) = re.findall(rf"^\| {re.escape(name)} \|(.*)\|$", (ROOT / "docs/gate.md").read_text(), re.M)
+    said = dict(zip(levels.CASES, ([float(x) for x in cell.split("/")] for cell in line.split("|")), strict=True))
+    for n in (8, 20):
+        assert said[n] == pytest.approx(levels.rates(name, n), abs=6e-4)
+    for n, (worse, _) in said.items():
+        if "skewed" not in name and n >= 8:
+            assert worse <= 0.035
+        if "skewed" in name and n >= 20:
+            assert worse <= 0.05

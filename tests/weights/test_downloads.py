@@ -1,0 +1,256 @@
+"""Downloads: from the hub, a mirror and publishers; what fails leaves nothing, and says what to fetch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from huggingface_hub import constants
+from weights_fakes import (
+    BIN,
+    LAION,
+    REFUSED,
+    REVISION,
+    TIMM,
+    VIT,
+    Response,
+    Server,
+    damage,
+    prompts_like,
+    save_sparse_safetensors,
+    save_state_dict,
+    set_hub,
+    set_openai_url,
+    sha256,
+)
+
+from clipiqa_pyiqa.errors import WeightsError
+from clipiqa_pyiqa.weights import published
+from clipiqa_pyiqa.weights.selection import find_file, find_weights
+
+pytest_plugins = ["weights_fakes"]
+
+
+def serve(server: Server, content: bytes, digest: str, repository: str, revision: str, name: str) -> str:
+    """Let the server have a file of the hub that it says to have a hash; returns the file's route."""
+    route = f"/{repository}/resolve/{revision}/{quote(name)}"
+    headers = {"ETag": f'"{digest}"', "X-Repo-Commit": REVISION, "X-Linked-Etag": f'"{digest}"'}
+    server.responses[route] = Response(content, headers={**headers, "X-Linked-Size": str(len(content))})
+    return route
+
+
+@pytest.fixture
+def route(openai_file: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The route of OpenAI's file on the server; the hub refuses."""
+    route = f"/{sha256(openai_file)}/ViT-B-32.pt"
+    server.responses[route] = Response(openai_file.read_bytes())
+    set_openai_url(monkeypatch, server.url + route)
+    return route
+
+
+# The hub
+
+
+def test_pinned_download(
+    home: Path,
+    pinned: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By revision and hash, into the hub's cache, where it is found; a damaged blob is replaced."""
+    set_hub(monkeypatch, server.url)
+    route = serve(server, pinned.read_bytes(), sha256(pinned), TIMM, REVISION, pinned.name)
+    with caplog.at_level(logging.WARNING):
+        weights = find_weights(VIT)
+    assert f"Downloading ViT-B/32 (openai) from {server.url}/{TIMM}" in caplog.text
+    assert (weights.source, weights.sha256, weights.tag) == ("download", sha256(pinned), "openai")
+    assert server.requests.count(f"GET {route}") == 1 and not any("/main/" in request for request in server.requests)
+    assert find_weights(VIT).source == "hub cache" and weights.path.is_relative_to(home / "hub")
+    damage(weights.path.resolve())
+    assert find_weights(VIT).source == "download" and sha256(weights.path) == sha256(pinned)
+
+
+@pytest.mark.parametrize(
+    ("content", "etag", "said"),
+    [
+        (b"other", "a" * 64, "its SHA-256 starts .*it was not kept"),
+        (b"other", None, "its SHA-256 starts .*it was not kept"),
+        (None, "../../../../x", ""),
+    ],
+)
+def test_a_hub_that_lies(
+    home: Path,
+    pinned: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+    etag: str,
+    said: str,
+) -> None:
+    set_openai_url(monkeypatch, f"{REFUSED}/ViT-B-32.pt")
+    set_hub(monkeypatch, server.url)
+    serve(server, content or pinned.read_bytes(), etag or sha256(pinned), TIMM, REVISION, pinned.name)
+    if said:
+        with pytest.raises(WeightsError, match=said):
+            find_weights(VIT)
+        assert not [path for path in (home / "hub").rglob("*") if path.is_file() and path.suffix != ".lock"]
+    else:
+        find_weights(VIT)
+        assert {path.relative_to(home).parts[0] for path in home.rglob("*") if path.is_file()} <= {"hub", "cache"}
+
+
+def test_a_file_without_a_known_hash_has_the_hubs(
+    home: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its older name is asked for where the hub lacks the newer; a small file's ETag is no SHA-256 to go by."""
+    set_hub(monkeypatch, server.url)
+    file = save_state_dict(tmp_path / "x.bin", VIT)
+    for etag in ("0" * 40, sha256(file)):
+        serve(server, file.read_bytes(), etag, LAION, "main", BIN)
+        if etag != sha256(file):
+            with pytest.raises(WeightsError, match="no SHA-256 is known"):
+                find_weights(VIT, "laion2b_s34b_b79k")
+    assert find_weights(VIT, "laion2b_s34b_b79k").sha256 == sha256(file)
+    assert any("open_clip_model.safetensors" in request for request in server.requests)
+
+
+def test_prompt_files_come_from_the_hub_or_from_github(
+    home: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = prompts_like(tmp_path, monkeypatch)
+    monkeypatch.setattr(published, "_PYIQA_RELEASE", f"{server.url}/github")
+    server.responses[f"/github/{quote(made.name)}"] = Response(made.read_bytes())
+    found = find_file(published.pyiqa_file(made.name)).path
+    assert found == home / "torch/hub/pyiqa" / quote(made.name) and found.read_bytes() == made.read_bytes()
+    found.unlink()
+    set_hub(monkeypatch, server.url)
+    serve(server, made.read_bytes(), sha256(made), "chaofengc/IQA-PyTorch-Weights", "main", made.name)
+    assert find_file(published.pyiqa_file(made.name)).path.is_relative_to(home / "hub")
+
+
+_FIND = """
+import sys, open_clip
+from clipiqa_pyiqa.weights.selection import find_weights
+if len(sys.argv) > 1:
+    open_clip.get_pretrained_cfg("ViT-B-32", "openai")["url"] = sys.argv[1]
+weights = find_weights("ViT-B/32")
+print(weights.source, weights.sha256, weights.path, sep="|")
+"""
+
+
+def start(home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    environment = {**kept, "HOME": str(home), "HF_HOME": str(home / "hf"), "OMP_NUM_THREADS": "1", **variables}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", _FIND, *arguments], env=environment, **pipes)  # type: ignore[call-overload,no-any-return]
+
+
+def test_hf_endpoint_names_a_mirror(home: Path, tmp_path: Path, server: Server) -> None:
+    file = save_state_dict(tmp_path / "x.bin", VIT)
+    serve(server, file.read_bytes(), sha256(file), TIMM, published.PINNED[TIMM][0], BIN)
+    out, err = start(home, HF_ENDPOINT=server.url).communicate(timeout=240)
+    source, digest, path = out.strip().split("|") if out else pytest.fail(err)
+    assert (source, digest) == ("download", sha256(file)) and Path(path).is_relative_to(home / "hf" / "hub")
+
+
+# Publishers
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_download_from_the_publishers_url(
+    home: Path,
+    openai_file: Path,
+    server: Server,
+    route: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    copied: bool,
+) -> None:
+    """The hub is unreachable here, so OpenAI's URL is asked, then a copy elsewhere; the next call finds the file."""
+    if copied:
+        set_openai_url(monkeypatch, REFUSED + route)
+        monkeypatch.setattr(published, "MIRRORS", {"ViT-B/32 (openai)": server.url + route})
+    weights = find_weights(VIT)
+    target = home / ".cache" / "clip" / "ViT-B-32.pt"
+    assert (weights.path, weights.source, weights.tag) == (target, "download", "openai")
+    assert target.read_bytes() == openai_file.read_bytes()
+    captured = capsys.readouterr()
+    assert "ViT-B-32.pt" in captured.err and captured.out == ""
+    assert find_weights(VIT).source == "cache" and server.requests == [f"GET {route}"]
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (Response(b"x" * 1000, cut_at=500), "it broke off 500 bytes before its end"),
+        (Response(b"x" * 1000), "its SHA-256 starts .*expected .*: it was not kept"),
+        (Response(b"gone", status=404), "404"),
+        (Response(b"oops", status=500), "500"),
+        (None, "refused"),
+    ],
+)
+def test_failed_download_leaves_nothing(
+    home: Path, server: Server, route: str, monkeypatch: pytest.MonkeyPatch, response: Response | None, reason: str
+) -> None:
+    if response:
+        server.responses[route] = response
+    else:
+        set_openai_url(monkeypatch, REFUSED + route)
+    with pytest.raises(WeightsError, match=reason):
+        find_weights(VIT)
+    assert [path for path in (home / ".cache" / "clip").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_two_processes_at_once_download_once(home: Path, openai_file: Path, server: Server, route: str) -> None:
+    server.responses[route].seconds = 5  # the first holds the lock for longer than the second needs to start
+    processes = [start(home, server.url + route, HF_ENDPOINT=REFUSED) for _ in range(2)]
+    target = home / ".cache" / "clip" / "ViT-B-32.pt"
+    for out, err in [process.communicate(timeout=240) for process in processes]:
+        assert out.split("|")[1:] == [sha256(openai_file), f"{target}\n"], err
+    assert server.requests == [f"GET {route}"]
+    assert sorted(path.name for path in target.parent.iterdir()) == ["ViT-B-32.pt", "ViT-B-32.pt.lock"]
+
+
+# Without network
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_two_lines_say_what_to_fetch_and_where_to_put_it(
+    home: Path, server: Server, route: str, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    """And the file that is put there is found: the hub's, under the name that the message gives."""
+    set_openai_url(monkeypatch, f"{REFUSED}/RN50.pt", "RN50")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    with pytest.raises(WeightsError) as caught:
+        find_weights("RN50")
+    fetch, mirror = str(caught.value).splitlines()
+    target = home / ".cache" / "clip" / "RN50.safetensors"
+    assert fetch.startswith("RN50 (openai) is not on this machine and could not be downloaded (")
+    assert ("HF_HUB_OFFLINE is set" in fetch) == offline and ("refused" in fetch) != offline
+    revision = published.PINNED["timm/resnet50_clip.openai"][0]
+    assert f"/timm/resnet50_clip.openai/resolve/{revision}/open_clip_model.safetensors and save it as {target}" in fetch
+    assert "CLIPIQA_WEIGHTS_DIR" in fetch and "set HF_ENDPOINT to a mirror, such as https://hf-mirror.com" in mirror
+    assert "clip_weights=PATH" in mirror and "backbone='mini'" in mirror
+    file = save_sparse_safetensors(home / "x", "RN50")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setitem(published.PINNED, "timm/resnet50_clip.openai", (revision, sha256(file)))
+    file.rename(target)
+    assert (find_weights("RN50").path, find_weights("RN50").tag) == (target, "openai")
+    assert server.requests == []
+
+
+def test_missing_prompt_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    name = "CLIPIQA+_RN50_512-89f5d940.pth"
+    with pytest.raises(WeightsError) as caught:
+        find_file(published.pyiqa_file(name))
+    fetch, mirror = str(caught.value).splitlines()
+    assert f"/chaofengc/IQA-PyTorch-Weights/resolve/main/{quote(name)} and save it as" in fetch
+    assert str(home / "torch/hub/pyiqa" / name) in fetch
+    assert "https://hf-mirror.com" in mirror and "pretrained_model_path=PATH" in mirror and "mini" not in mirror

@@ -1,0 +1,281 @@
+"""Which file is used: the order of places, hashes, QuickGELU and normalisation, and finding weights again by hash."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from urllib.parse import quote
+
+import open_clip
+import pytest
+from huggingface_hub import constants
+from weights_fakes import (
+    BIN,
+    LAION,
+    REVISION,
+    TIMM,
+    VIT,
+    Server,
+    damage,
+    place,
+    prompts_like,
+    put_into_hub_cache,
+    save_sparse_safetensors,
+    save_state_dict,
+    set_hub,
+    set_openai_url,
+    sha256,
+)
+
+from clipiqa_pyiqa.clip.model import frozen_clip
+from clipiqa_pyiqa.errors import WeightsError
+from clipiqa_pyiqa.files import hashes
+from clipiqa_pyiqa.weights import published
+from clipiqa_pyiqa.weights.architecture import BACKBONES
+from clipiqa_pyiqa.weights.selection import find_file, find_weights
+
+pytest_plugins = ["weights_fakes"]
+
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+
+
+# A given path
+
+
+@pytest.mark.parametrize("given", ["text", "path", "without suffix"])
+def test_given_path_never_touches_the_network(
+    home: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    set_hub(monkeypatch, server.url)
+    set_openai_url(monkeypatch, f"{server.url}/ViT-B-32.pt")
+    monkeypatch.chdir(tmp_path)
+    path = save_state_dict(tmp_path / ("mine" if given == "without suffix" else "mine.pt"), VIT)
+    weights = find_weights(VIT, {"text": str(path), "path": path}.get(given, "mine"), quick_gelu=True)
+    assert weights.path.resolve() == path and (weights.source, weights.tag) == ("given path", "file")
+    assert weights.sha256 == sha256(path) and weights.short == f"file {path.name} {sha256(path)[:8]}"
+    assert weights.mean == OPENAI_MEAN and weights.quick_gelu is True
+    assert pickle.loads(pickle.dumps(weights)) == weights and hash(weights) == hash(pickle.loads(pickle.dumps(weights)))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("backbone", "given", "said"),
+    [
+        ("RN50", "gone.pt", "clip_weights='gone.pt' does not exist: pass a checkpoint file or a tag"),
+        ("RN50", "./gone", "does not exist"),
+        ("RN50", "FOLDER", "is a folder"),
+        ("RN50", "FOLDER/vit.pt", r"vit\.pt holds ViT-B/32 weights, not RN50"),
+        ("RN50", "opnai", r"'opnai' is neither a file nor a tag .*did you mean 'openai'"),
+        ("mini", "FOLDER/vit.pt", "holds ViT-B/32 weights, not mini"),
+    ],
+)
+def test_given_path_or_tag_that_cannot_be_used(
+    home: Path, tmp_path: Path, backbone: str, given: str, said: str
+) -> None:
+    save_state_dict(tmp_path / "vit.pt", VIT)
+    with pytest.raises(WeightsError, match=said):
+        find_weights(backbone, given.replace("FOLDER", str(tmp_path)))
+
+
+# QuickGELU and normalisation
+
+
+def test_own_file_counts_as_quick_gelu_with_a_warning(
+    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = save_state_dict(tmp_path / "mine.pt", VIT)
+    assert find_weights(VIT, path).quick_gelu is True
+    assert "mine.pt is no published file: it is taken to use QuickGELU" in caplog.text
+    caplog.clear()
+    assert [find_weights(VIT, path, quick_gelu=value).quick_gelu for value in (False, True)] == [False, True]
+    assert caplog.text == ""
+
+
+def test_published_file_is_recognised_by_hash_or_place(home: Path, openai_file: Path, tmp_path: Path) -> None:
+    weights = find_weights(VIT, openai_file)
+    assert (weights.tag, weights.quick_gelu, weights.source) == ("openai", True, "given path")
+    assert weights.short == f"openai {sha256(openai_file)[:8]}"
+    with pytest.raises(
+        WeightsError, match=r"quick_gelu=False contradicts ViT-B/32 \(openai\) .*trained with QuickGELU"
+    ):
+        find_weights(VIT, openai_file, quick_gelu=False)
+    laion = put_into_hub_cache(home / "hub", LAION, BIN, save_state_dict(tmp_path / "x.bin", VIT))
+    assert (find_weights(VIT, laion).tag, find_weights(VIT, laion).quick_gelu) == ("laion2b_s34b_b79k", False)
+    with pytest.raises(WeightsError, match=r"quick_gelu=True contradicts .*trained without QuickGELU"):
+        find_weights(VIT, laion, quick_gelu=True)
+
+
+def test_tag_brings_its_activation_and_normalisation(home: Path, tmp_path: Path) -> None:
+    file = save_state_dict(tmp_path / "x.bin", "ViT-L/14")
+    put_into_hub_cache(home / "hub", "laion/CLIP-ViT-L-14-laion2B-s32B-b82K", BIN, file)
+    for written in ("laion2b_s32b_b82k", "laion2B-s32B-b82K"):
+        weights = find_weights("ViT-L/14", written)
+        assert (weights.tag, weights.quick_gelu, weights.source) == ("laion2b_s32b_b82k", False, "hub cache")
+        assert weights.mean == (0.5, 0.5, 0.5) and weights.std == (0.5, 0.5, 0.5)
+
+
+def test_every_tag_agrees_with_open_clip() -> None:
+    """The whole of open_clip's table for our backbones: activation, hashes, names, and the form of hub entries."""
+    for backbone in set(BACKBONES) - {"mini"}:
+        openai = published.release(backbone)
+        assert openai.quick_gelu and len(openai.sha256) == 64 and openai.tag == "openai"
+        assert f"{backbone.replace('/', '-')}.pt" == openai.names[1] == openai.urls[0].rpartition("/")[2]
+        if openai.revision:
+            assert len(openai.revision) == 40 and len(openai.hub_sha256) == 64
+            assert published.recognise(Path("x.safetensors"), openai.hub_sha256) == openai
+        for tag in published.tags(backbone):
+            config = open_clip.get_pretrained_cfg(backbone.replace("/", "-"), tag)
+            known = published.release(backbone, tag)
+            assert known.quick_gelu == bool(config.get("quick_gelu", False)) or "quick_gelu" not in config
+            assert config["hf_hub"] in ("", f"{known.hub}/")
+            assert (config["interpolation"], config["resize_mode"]) == ("bicubic", "shortest")
+            if "mlfoundations" in config["url"] or "openai" in config["url"]:
+                assert known.sha256
+    assert sum(bool(published.release(backbone).revision) for backbone in BACKBONES) == 4
+    assert published.release("RN50").sha256.startswith("afeb0e10")
+    assert published.release("RN50", "yfcc15m").sha256 == "455df137"
+
+
+# The order of places
+
+
+def test_order_of_places(home: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each place is used when the ones before it have nothing."""
+    for path in (home / ".cache" / "clip" / "ViT-B-32.pt", home / "torch" / "hub" / "clip" / "ViT-B-32.pt"):
+        place(openai_file, path)
+        assert (find_weights(VIT).source, find_weights(VIT).path, find_weights(VIT).tag) == ("cache", path, "openai")
+    link = put_into_hub_cache(home / "hub", TIMM, BIN, openai_file)
+    assert (find_weights(VIT).source, find_weights(VIT).path) == ("hub cache", link)
+    folder = tmp_path / "folder"
+    monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(folder))
+    assert find_weights(VIT).source == "hub cache"  # the folder lacks the file, indeed does not exist: go on
+    place(openai_file, folder / "ViT-B-32.pt")
+    assert (find_weights(VIT).source, find_weights(VIT).path) == ("CLIPIQA_WEIGHTS_DIR", folder / "ViT-B-32.pt")
+    own = save_state_dict(tmp_path / "own.pt", VIT)
+    assert find_weights(VIT, own, quick_gelu=True).source == "given path"
+
+
+@pytest.mark.parametrize(
+    ("tag", "name"), [("openai", "ViT-B-32.safetensors"), ("laion2b_s34b_b79k", "ViT-B-32-laion2b_s34b_b79k.pt")]
+)
+def test_names_in_the_folder(home: Path, folder: Path, tag: str, name: str) -> None:
+    (save_state_dict if name.endswith(".pt") else save_sparse_safetensors)(folder / name, VIT)
+    weights = find_weights(VIT, tag)
+    assert (weights.path, weights.tag, weights.source) == (folder / name, tag, "CLIPIQA_WEIGHTS_DIR")
+    assert weights.quick_gelu is (tag == "openai")
+
+
+def test_the_hubs_file_is_known_by_its_hash(home: Path, folder: Path, pinned: Path, tmp_path: Path) -> None:
+    """Every backbone's file has this name on the hub: another one in the folder is not taken for it."""
+    assert find_weights(VIT, pinned).tag == "openai"
+    save_state_dict(folder / pinned.name, "ViT-B/16")
+    with pytest.raises(WeightsError, match="not on this machine"):
+        find_weights(VIT)
+    path = place(pinned, folder / pinned.name)
+    assert (find_weights(VIT).path, find_weights(VIT).tag) == (path, "openai")
+
+
+@pytest.mark.parametrize("revision", [REVISION, "e" * 40])
+def test_any_revision_in_the_hub_cache_is_found_offline(
+    home: Path, pinned: Path, monkeypatch: pytest.MonkeyPatch, revision: str
+) -> None:
+    """Whoever downloads by revision leaves no reference to it."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    link = place(pinned, home / "hub" / f"models--{TIMM.replace('/', '--')}" / "snapshots" / revision / pinned.name)
+    assert find_weights(VIT).path == link
+
+
+# Damage
+
+
+@pytest.mark.parametrize("what", ["archive", "state dict", "listed"])
+def test_another_hash_in_the_folder_is_an_error_before_anything_is_opened(
+    home: Path, folder: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    tag, name = (
+        ("laion2b_s34b_b79k", "ViT-B-32-laion2b_s34b_b79k.pt") if what == "listed" else ("openai", "ViT-B-32.pt")
+    )
+    path = save_state_dict(folder / name, VIT) if what != "archive" else place(openai_file, folder / name)
+    expected = sha256(openai_file)
+    if what == "listed":
+        expected = sha256(path)
+        (folder / "SHA256SUMS").write_text(f"{expected}  {name}\n")
+        assert find_weights(VIT, tag).path == path
+    damage(path)
+    monkeypatch.setattr("clipiqa_pyiqa.weights.selection.open_checkpoint", lambda path: pytest.fail("opened"))
+    with pytest.raises(WeightsError, match=rf"{name} is damaged or another file: .* not {expected[:8]}.*copy it again"):
+        find_weights(VIT, tag)
+
+
+def test_damaged_copies_in_caches_are_passed_over(
+    home: Path, openai_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blob = put_into_hub_cache(home / "hub", TIMM, BIN, openai_file, blob="0" * 64).resolve()
+    cut = place(openai_file, home / "torch" / "hub" / "clip" / "ViT-B-32.pt")
+    cut.write_bytes(openai_file.read_bytes()[:1000])  # an interrupted download
+    good = place(openai_file, home / ".cache" / "clip" / "ViT-B-32.pt")
+    assert find_weights(VIT).path == good
+    for path in (blob, cut):  # of the hub's the blob: to delete the link would link it again
+        assert f"{path} is damaged or another file" in caplog.text
+    assert "snapshots" not in caplog.text
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2", "[]", '{"PATH": 7}', '{"PATH": [3, 1]}', None])
+def test_hashes_are_remembered_and_a_broken_memory_is_no_error(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    path, memory = tmp_path / "x", home / "cache" / "clipiqa" / "hashes.json"
+    path.write_bytes(b"one")
+    if content is None:  # a memory that cannot be written
+        monkeypatch.setenv("XDG_CACHE_HOME", str(path))
+        assert hashes.sha256_of(path) == sha256(path)
+        return
+    memory.parent.mkdir(parents=True)
+    memory.write_text(content.replace("PATH", str(path.resolve())))
+    expected = hashes.sha256_of(path)
+    assert expected == sha256(path) and list(json.loads(memory.read_text())) == [str(path.resolve())]
+    with monkeypatch.context() as patch:
+        patch.setattr(hashes, "hash_file", lambda path: pytest.fail("hashed again"))
+        assert hashes.sha256_of(path) == expected
+    path.write_bytes(b"two")
+    os.utime(path, ns=(1, 1))
+    assert hashes.sha256_of(path) == sha256(path) != expected
+
+
+# Prompt files
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_prompt_files(home: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quoted: bool) -> None:
+    """pyiqa keeps what it downloads under the name in the URL, where a plus is %2B."""
+    made = prompts_like(tmp_path, monkeypatch)
+    file, name = published.pyiqa_file(made.name), quote(made.name) if quoted else made.name
+    assert quoted == ("%2B" in name)
+    for where in (home / "torch/hub/pyiqa", home / "torch/hub/checkpoints", folder):
+        path = place(made, where / name)
+        assert find_file(file).path == path
+    damage(path)
+    with pytest.raises(WeightsError, match="is damaged"):
+        find_file(file)
+
+
+# Weights that another process found
+
+
+def test_pickled_weights_are_found_again_by_hash(home: Path, folder: Path, tmp_path: Path, openai_file: Path) -> None:
+    """Where they were, in the folder, or, if they are published, in any place; never others that lie there."""
+    path = save_state_dict(tmp_path / "mine.pt", VIT)
+    pickled = pickle.dumps(frozen_clip(find_weights(VIT, path, quick_gelu=True)))
+    assert pickle.loads(pickled).weights.path == path
+    elsewhere = place(path, folder / "mine.pt")
+    damage(path)
+    assert pickle.loads(pickled).weights.path == elsewhere
+    damage(elsewhere)
+    with pytest.raises(WeightsError, match=r"mine\.pt, which is another file by now\), and no file with that SHA-256"):
+        pickle.loads(pickled)
+    pickled = pickle.dumps(frozen_clip(find_weights(VIT, openai_file)))
+    cached = place(openai_file, home / ".cache" / "clip" / "ViT-B-32.pt")
+    openai_file.unlink()
+    assert pickle.loads(pickled).weights.path == cached

@@ -1,0 +1,291 @@
+"""Opening checkpoints: every format, nothing executed, nothing read early, each defect named."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from weights_fakes import VIT, Trap, fake_state_dict, poison_archive, save_archive, save_openai_like, save_state_dict
+
+from clipiqa_pyiqa.errors import WeightsError
+from clipiqa_pyiqa.weights.architecture import BACKBONES, canonical_backbone, check_architecture, shapes_of
+from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
+from clipiqa_pyiqa.weights.foreign import check_options
+
+Tensors = dict[str, torch.Tensor]
+
+
+@pytest.fixture
+def tensors() -> Tensors:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "visual.conv1.weight": torch.randn(4, 3, 2, 2, generator=generator).half(),
+        "visual.ln.weight": torch.randn(4, generator=generator),
+        "logit_scale": torch.tensor(4.6052),
+        "input_resolution": torch.tensor(224),
+    }
+
+
+def saved(path: Path, content: object) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def saved_by_old_torch(path: Path, content: object) -> Path:
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    return path
+
+
+def safetensors(path: Path, tensors: Tensors) -> Path:
+    save_file(tensors, path)
+    return path
+
+
+def nested(path: Path, tensors: Tensors, under: str = "state_dict") -> Path:
+    """With ``module.`` before each name, and beside it what a training saves, numpy's numbers included."""
+    said = {"epoch": 3, "best": np.float64(0.5), "optimizer": {"lr": np.float32(0.1)}}
+    return saved(path, {**said, under: {f"module.{name}": tensor for name, tensor in tensors.items()}})
+
+
+FORMATS = [save_archive, saved, saved_by_old_torch, safetensors]
+Save = Callable[[Path, Tensors], Path]
+
+
+def repacked(path: Path, change: Callable[[str, bytes], bytes | None], compression: int = zipfile.ZIP_STORED) -> None:
+    """Write a zip archive again, with other contents, or without the members for which ``change`` returns None."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: change(name, archive.read(name)) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in entries.items():
+            if content is not None:
+                archive.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    "save", [*FORMATS, nested, lambda p, t: nested(p, t, "model"), lambda p, t: nested(p, t, "params")]
+)
+def test_every_format_is_read_by_its_content(tmp_path: Path, tensors: Tensors, save: Save) -> None:
+    checkpoint = open_checkpoint(save(tmp_path / "x.bin", tensors))
+    assert set(checkpoint) == set(tensors) and len(checkpoint) == len(tensors) and "other" not in checkpoint
+    for name, tensor in tensors.items():
+        assert checkpoint.shapes[name] == tuple(tensor.shape) and checkpoint[name].dtype == tensor.dtype
+        assert torch.equal(checkpoint[name], tensor)
+    with pytest.raises(WeightsError, match=r"x\.bin has no tensor other"):
+        checkpoint["other"]
+
+
+def test_an_archive_reads_as_torch_reads_it(tmp_path: Path) -> None:
+    """Strides and offsets included; mapped, so that two readings share memory; private, so that the file stays."""
+    whole = torch.arange(24.0).reshape(4, 6)
+    parts = {"a.transposed": whole.T, "a.b.slice": whole[1:, 2:], "a.empty": whole[:0]}
+    path = save_archive(tmp_path / "x.pt", parts)
+    before, expected, checkpoint = path.read_bytes(), torch.jit.load(path).state_dict(), open_checkpoint(path)
+    assert {name: tensor.tolist() for name, tensor in checkpoint.items()} == {
+        n: t.tolist() for n, t in expected.items()
+    }
+    assert checkpoint["a.transposed"].data_ptr() == checkpoint["a.transposed"].data_ptr()
+    checkpoint["a.transposed"].zero_()
+    assert path.read_bytes() == before
+
+
+# Damaged and hostile files
+
+
+@pytest.mark.parametrize("form", ["trap", saved, saved_by_old_torch, "bare", "archive", "objects"])
+def test_pickled_code_is_refused_and_never_runs(tmp_path: Path, form: object) -> None:
+    path, victim = tmp_path / "poisoned.pt", tmp_path / "victim"
+    trap = Trap(victim)
+    if form == "trap":  # it works where pickle is trusted, or else this test would prove nothing
+        torch.load(saved(path, trap), weights_only=False)
+        assert victim.exists()
+        return
+    if form == "bare":
+        path.write_bytes(pickle.dumps(trap))
+    elif form == "archive":
+        poison_archive(save_archive(path, {"a": torch.zeros(3)}), victim)
+    elif form == "objects":
+        saved(path, {"state_dict": {"a": torch.zeros(3)}, "x": np.array([trap], dtype=object)})
+    else:
+        form(path, {"a": torch.zeros(3), "trap": trap})  # type: ignore[operator]
+    with pytest.raises(WeightsError, match=r"poisoned\.pt .*could run code, so it was not loaded"):
+        open_checkpoint(path)
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize("save", FORMATS)
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_truncated(tmp_path: Path, tensors: Tensors, save: Save, share: float) -> None:
+    path = save(tmp_path / "cut.pt", tensors)
+    path.write_bytes(path.read_bytes()[: max(20, int(path.stat().st_size * share))])
+    with pytest.raises(WeightsError, match=r"cut\.pt is truncated or damaged .*download or copy it again"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html>Not Found", r"is not a checkpoint: .*starts with b'<!DOCTYPE html>"),
+        (b"version https://git-lfs.github.com/spec/v1", "is not a checkpoint"),
+        (b"PK\x03\x04 and nothing more", "truncated or damaged"),
+        (b"\x10\0\0\0\0\0\0\0{not json        ", "truncated or damaged"),
+        ([1, 2], "holds a list: expected a state dict"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_no_checkpoint(tmp_path: Path, content: object, message: str) -> None:
+    if isinstance(content, bytes):
+        (tmp_path / "x.pt").write_bytes(content)
+    elif content is not None:
+        saved(tmp_path / "x.pt", content)
+    with pytest.raises(WeightsError, match=message):
+        open_checkpoint(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda name, content: None if name.endswith("data/1") else content, "truncated or damaged .*data/1"),
+        (lambda name, content: content.replace(b"K\x07K\x09", b"K\xf7K\x09"), "its tensor a cannot be read"),
+        (zipfile.ZIP_DEFLATED, "is compressed"),
+    ],
+)
+def test_archives_that_claim_what_they_do_not_hold(tmp_path: Path, change: object, said: str) -> None:
+    """A member that is missing; a shape (247, 9) for (7, 9), which must not read foreign memory; a packed one."""
+    path = save_archive(tmp_path / "x.pt", {"a": torch.ones(7, 9), "b": torch.ones(2)})
+    if callable(change):
+        repacked(path, change)
+    else:
+        repacked(path, lambda _, content: content, zipfile.ZIP_DEFLATED)
+    with pytest.raises(WeightsError, match=said):
+        dict(open_checkpoint(path))
+
+
+@pytest.mark.parametrize("save", FORMATS)
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, tensors: Tensors, save: Save) -> None:
+    tensors["visual.ln.weight"][1] = float("nan")
+    checkpoint = open_checkpoint(save(tmp_path / "x.pt", tensors))
+    assert checkpoint["logit_scale"] > 0
+    with pytest.raises(WeightsError, match=r"tensor visual\.ln\.weight cannot be read \(it holds numbers that are not"):
+        checkpoint["visual.ln.weight"]
+
+
+def write_bomb(path: Path, kind: str) -> None:
+    members: dict[str, bytes] = {"x/data.pkl": b"", "x/constants.pkl": b""}
+    if kind.startswith("inflated"):
+        members = {"x/data.pkl": bytes(64 << 20), f"x/{'constants.pkl' if 'archive' in kind else 'version'}": b"3\n"}
+    elif kind == "many members":
+        members |= {str(number): b"" for number in range(50_000)}
+    else:  # 65,536 modules by their names, or a trillion, deeper: each level has the level before as a and as b
+        tree = b"\x80\x02c__torch__\nM\n)\x81}b"
+        for level in range(int(kind)):
+            memo = struct.pack("<I", level)
+            tree += b"r" + memo + b"0" + b"c__torch__\nM\n)\x81}("
+            tree += b"X\x01\x00\x00\x00aj" + memo + b"X\x01\x00\x00\x00bj" + memo + b"ub"
+        members["x/data.pkl"] = tree + b"."
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("kind", ["inflated archive", "inflated state dict", "many members", "16", "40"])
+def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path, kind: str) -> None:
+    write_bomb(tmp_path / "x.pt", kind)
+    start = time.process_time()
+    with pytest.raises(WeightsError, match=r"more than its size can hold|nested deeper than 32, or are more"):
+        open_checkpoint(tmp_path / "x.pt")
+    assert time.process_time() - start < 2  # CPU time: a guard against exploding, no limit on speed
+
+
+# Architecture
+
+
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "mini"])
+def test_shapes_equal_those_of_the_reference(backbone: str) -> None:
+    """pyiqa's own copy of OpenAI's model makes the same towers of these shapes, with no tensor missing or left."""
+    clip_model = pytest.importorskip("pyiqa.archs.clip_model")
+    with torch.device("meta"):
+        state = {name: torch.empty(shape) for name, shape in shapes_of(backbone).items()}
+        reference = clip_model.build_model(state)
+    theirs = {name: tuple(value.shape) for name, value in reference.state_dict().items()}
+    assert {k: v for k, v in theirs.items() if not k.endswith("num_batches_tracked")} == shapes_of(backbone)
+
+
+def without(backbone: str, part: str) -> Tensors:
+    return {name: value for name, value in fake_state_dict(backbone).items() if part not in name}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda: fake_state_dict(VIT), "holds ViT-B/32 weights, not RN50: pass backbone='ViT-B/32'"),
+        (lambda: without("RN50", "visual.bn1."), r"visual.bn1.weight has shape none, expected \(32,\) \(and 3 more"),
+        (lambda: {**fake_state_dict(), "surplus": torch.zeros(1)}, r"surplus has shape \(1,\), expected none; get a"),
+        (lambda: {**fake_state_dict(), "visual.bn3.bias": torch.zeros(5)}, r"has shape \(5,\), expected \(64,\); get"),
+        (lambda: {"conv.weight": torch.zeros(3)}, "no complete RN50 checkpoint"),
+        (dict, "no complete RN50 checkpoint"),
+    ],
+)
+def test_another_or_incomplete_clip_is_named(tmp_path: Path, content: Callable[[], Tensors], said: str) -> None:
+    with pytest.raises(WeightsError, match=said):
+        check_architecture(open_checkpoint(saved(tmp_path / "x.pt", content())), "RN50")
+
+
+def test_bookkeeping_is_tolerated(tmp_path: Path) -> None:
+    check_architecture(open_checkpoint(save_openai_like(tmp_path / "x.pt", VIT)), VIT)
+    extra = {"visual.bn1.num_batches_tracked": torch.tensor(0), "logit_scale": torch.tensor([4.6])}
+    checkpoint = open_checkpoint(saved(tmp_path / "y.pt", {**fake_state_dict(), **extra}))
+    check_architecture(checkpoint, "RN50")
+    assert "visual.bn1.num_batches_tracked" in checkpoint
+
+
+@pytest.mark.parametrize(("written", "meant"), [("rn50x16", "RN50x16"), ("ViT-B-32", VIT), ("vit_b_16", "ViT-B/16")])
+def test_names_of_backbones(written: str, meant: str) -> None:
+    assert canonical_backbone(written) == meant
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("RN51", "did you mean 'RN50'"),
+        ("ViT-L/14@336px", "did you mean 'ViT-L/14'"),
+        ("a/x.pt", "pass clip_weights='a/x"),
+    ],
+)
+def test_unknown_backbone(name: str, said: str) -> None:
+    with pytest.raises(WeightsError, match=said):
+        canonical_backbone(name)
+
+
+# Files for pyiqa's other metrics
+
+
+def test_files_and_urls_of_other_metrics(tmp_path: Path, tensors: Tensors) -> None:
+    from pyiqa.archs.arch_util import get_url_from_name
+
+    canary, brace = tmp_path / "canary", b"G\0\0\0\0\0\0\0{0"  # a float whose ninth byte is safetensors' brace
+    saved(tmp_path / "trap.pth", {"params": Trap(canary)})
+    (tmp_path / "old.pth").write_bytes(pickle.dumps(Trap(canary), protocol=0))
+    (tmp_path / "brace.pth").write_bytes(brace + b"cos\nsystem\n(S'true'\ntR.")
+    (tmp_path / "niqe.mat").write_bytes(b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + bytes(100))
+    good = [
+        saved(tmp_path / "good.pth", {"params": tensors}),
+        tmp_path / "niqe.mat",
+        save_state_dict(tmp_path / "x.pt", VIT),
+    ]
+    for value in (*map(str, good), get_url_from_name("musiq_koniq_ckpt-e95806b9.pth"), 3):
+        check_options({"pretrained_model_path": value})
+    bad = [str(tmp_path / name) for name in ("trap.pth", "old.pth", "brace.pth")]
+    for value in (*bad, "https://example.org/a.pth", get_url_from_name("../../../other/repo/resolve/main/a.pth")):
+        with pytest.raises(WeightsError, match=r"or pass --trust-weights \(trust_weights=True\)"):
+            check_options({"nested": [{"pretrained_model_path": value}]})
+        check_options({"pretrained_model_path": value}, trust_weights=True)
+    assert not canary.exists()
