@@ -224,7 +224,7 @@ def check_file(name: LearnedType) -> FileCheck:
     return FileCheck(name, "ok" if weights.tag == OPENAI else "differs", said)
 
 
-def find_data_sets(data_root: str | Path, names: Iterable[str] = DATA_SETS) -> tuple[list[DataSet], list[str]]:
+def find_data_sets(data_root: str | Path, names: Sequence[str] = DATA_SETS) -> tuple[list[DataSet], list[str]]:
     """Return the published data sets below pyiqa's ``datasets`` folder, and the names of those that are not there.
 
     Raises:
@@ -232,11 +232,12 @@ def find_data_sets(data_root: str | Path, names: Iterable[str] = DATA_SETS) -> t
     """
     from pyiqa import get_dataset_info
 
-    known, there, missing = get_dataset_info(), [], []
+    known, there = get_dataset_info(), []
     for name in names:
         parts = (Path(known[name][key]).parts[1:] for key in ("meta_info_file", "dataroot_target"))
-        (there if all(Path(data_root, *part).exists() for part in parts) else missing).append(name)
-    return (parse_data_sets(there, data_root) if there else []), missing
+        if all(Path(data_root, *part).exists() for part in parts):
+            there.append(name)
+    return (parse_data_sets(there, data_root) if there else []), [name for name in names if name not in there]
 
 
 def check_data_sets(
