@@ -43,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what("--data-root", metavar="DIR", help="folder of pyiqa's data sets (default: ./datasets)")
     how = parser.add_argument_group("how").add_argument
     how("--plcc-fit", action="store_true", default=None, help="also PLCC and RMSE after the VQEG logistic fit")
+    how("--without-mini-photos", action="store_true", default=None, help="leave out photos that mini was trained on")
     how("--bootstrap", type=int, metavar="N", help="resamples for the intervals (default: 1000; 0: none)")
     how("--seed", type=int, metavar="N", help="of the resamples, and of metrics that draw at random (default: 0)")
     how("--published", choices=("paper", "pyiqa"), help="whose values to show where both publish one")
@@ -68,7 +69,18 @@ def run(args: argparse.Namespace) -> int:
     if args.resume and args.overwrite:
         raise CLIPIQAError("--resume keeps the scores in --out and --overwrite drops them: give one of the two.")
     options = read_benchmark(args.config) if args.config else {}
-    names = ("data_root", "out", "published", "bootstrap", "seed", "plcc_fit", "batch_size", "workers", "device")
+    names = (
+        "data_root",
+        "out",
+        "published",
+        "bootstrap",
+        "seed",
+        "plcc_fit",
+        "without_mini_photos",
+        "batch_size",
+        "workers",
+        "device",
+    )
     options |= {name: value for name in names if (value := getattr(args, name)) is not None}
     metrics, data_sets = args.metrics or options.pop("metrics", None), args.data or options.pop("datasets", None)
     options = {name: value for name, value in options.items() if name not in ("metrics", "datasets")}

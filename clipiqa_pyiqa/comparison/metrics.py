@@ -139,14 +139,6 @@ def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> N
                 raise CompareError(f"metric {spec.label!r}: {error}") from error
 
 
-def takes_weights(spec: MetricSpec) -> bool:
-    """Return whether pyiqa's class takes a file of weights as ``pretrained_model_path``."""
-    from pyiqa.utils.registry import ARCH_REGISTRY
-
-    kind = spec.kind
-    return kind in ARCH_REGISTRY and "pretrained_model_path" in signature(ARCH_REGISTRY.get(kind)).parameters
-
-
 def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> BuiltMetric:
     """Build a metric; whatever goes wrong in it is raised as it is.
 

@@ -65,7 +65,7 @@ class TestVotes:
         [
             ("hapy,a.png,b.png,first", r"line 2: unknown prompt pair 'hapy': did you mean 'happy'\?"),
             ("happy,a.png,b.png,frist", r"line 2: the choice 'frist' is neither of the two images .* mean 'first'"),
-            ("happy,a.png,x.png,first", r"1 of 2 images named in .*votes.csv' cannot be found \(.*x\.png\)"),
+            ("happy,a.png,x.png,first", r"1 of 2 images named in .*votes.csv' cannot be found \(.*x\.png'\)"),
             ("happy,a.png,a.png,first", r"line 2: both images are .*a\.png', but a choice is between two"),
             ("happy,a.png,first", r"line 2: expected 4 columns"),
         ],
@@ -180,7 +180,7 @@ class TestCommand:
         )  # fmt: skip
         args = ["agreement", str(path), "--backbone", "mini"]
         assert main(args) == 2
-        assert "pass --skip-missing" in capsys.readouterr().err
+        assert "(skip_missing)" in capsys.readouterr().err
         assert main([*args, "--skip-missing"]) == 0
         said = capsys.readouterr().err
         assert "1 pair without a majority" in said and "1 vote for neither" in said and "1 image missing" in said
