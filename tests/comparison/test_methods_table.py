@@ -18,8 +18,8 @@ from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison.table.matching import match_pictures, parse_methods
 from clipiqa_pyiqa.comparison.table.asked import parse_table_metrics
+from clipiqa_pyiqa.comparison.table.matching import match_pictures, parse_methods
 from clipiqa_pyiqa.comparison.table.page import page as to_page
 from clipiqa_pyiqa.comparison.table.protocols import read_protocol
 from clipiqa_pyiqa.comparison.table.results import MethodTable
