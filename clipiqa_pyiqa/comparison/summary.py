@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ..errors import counted
 from ..prompts.provenance import in_words
-from ..report.table import Cell, Table, number, signed
+from ..report.table import Cell, Column, Mark, Table, number, p_value, signed
 from ..stats.bootstrap import Estimate
 from .differences import SIGNIFICANT
 from .results import CORRELATIONS, Comparison, DataSetResult
@@ -122,8 +122,8 @@ def difference_table(data: DataSetResult) -> Table | None:
     for pair in data.pairs:
         for (row, column), sign in (((pair.first, pair.second), 1), ((pair.second, pair.first), -1)):
             value = sign * pair.srocc.value
-            mark = "they differ" if pair.significant else ""
-            found[row, column] = Cell(signed(value), _p(pair.p_holm), value, mark)
+            mark: Mark = "" if not pair.significant else "gain" if value > 0 else "loss"
+            found[row, column] = Cell(signed(value), p_value(pair.p_holm), value, mark)
     labels = sorted({row for row, _ in found}, key=lambda label: -data.estimates[label]["SROCC"].value)
     columns = {"metric": [Cell(label) for label in labels]}
     columns |= {column: [found.get((row, column), Cell("–")) for row in labels] for column in labels}
@@ -220,7 +220,7 @@ def _table(
     reading: tuple[str, ...] = (),
 ) -> Table:
     rows = tuple(zip(*columns.values(), strict=True))
-    return Table(title, tuple(columns), rows, before, reasons or {}, left_out, reading)
+    return Table(title, tuple(map(Column, columns)), rows, before, reasons or {}, left_out, reading)
 
 
 def _estimate(data: DataSetResult, label: str, statistic: str) -> Cell:
@@ -258,12 +258,7 @@ def _best_marked(cells: Sequence[Cell], caveats: Sequence[str] = (), lowest: boo
     doubted = any(caveat for caveat, value in zip(caveats, values, strict=False) if value == best)
     if len(numbers) < 2 or doubted or (best <= 0 and not lowest):
         return list(cells)
-    mark = f"{'lowest' if lowest else 'highest'} of its column"
-    return [replace(cell, mark=mark) if value == best else cell for cell, value in zip(cells, values, strict=True)]
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+    return [replace(cell, mark="best") if value == best else cell for cell, value in zip(cells, values, strict=True)]
 
 
 def _milliseconds(seconds: float) -> Cell:

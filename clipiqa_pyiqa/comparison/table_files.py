@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from ..files.names import one_line
-from ..report.table import console_table, latex_document, markdown, markdown_table
-from ..scoring.rows import csv_line
+from ..report.table import console_table, csv_table, latex_document, markdown_list, markdown_table
 from .results import Comparison
 from .summary import build_tables, key_lines, legend, provenance_lines, skipped_lines
-
-if TYPE_CHECKING:
-    import pandas
 
 _WIDE = 10  # columns of a table that a console has room for
 
 
 def to_text(comparison: Comparison) -> str:
     """The tables for a console: aligned columns, a star behind what stands out."""
-    stars = "* highest of its column (of RMSE the lowest), or a difference that is more than chance"
+    stars = "* highest of its column (of RMSE the lowest), or better by more than chance; ▼ worse by more than chance"
     reading = legend(comparison)
     blocks = ["\n".join(f"# {one_line(line)}" for line in [*reading, stars])] if reading else []
     blocks += [console_table(table) for table in build_tables(comparison) if len(table.columns) <= _WIDE]
@@ -32,21 +26,26 @@ def to_csv(comparison: Comparison) -> str:
     lines = [*legend(comparison), *key_lines(comparison.settings), *provenance_lines(comparison)]
     for data in comparison.data_sets:
         lines += [f"{data.name}: {line}" for line in ([data.note] * bool(data.note) + skipped_lines(data.skipped))]
-    return csv_of(lines, comparison.frame())
+    return csv_table(comparison.frame(), lines)
 
 
 def differences_csv(comparison: Comparison) -> str:
     """``Comparison.differences`` likewise."""
-    return csv_of(["SROCC of the first less that of the second, by a paired bootstrap"], comparison.differences())
+    lines = ["SROCC of the first less that of the second, by a paired bootstrap"]
+    return csv_table(comparison.differences(), lines)
 
 
 def to_markdown(comparison: Comparison) -> str:
     """The tables as GitHub's Markdown, bold what stands out, and which metric each was."""
     reading = legend(comparison)
-    blocks = ["# Metrics compared", *[_list(reading)] * bool(reading), *map(markdown_table, build_tables(comparison))]
-    blocks += ["## Which metrics exactly", _list(provenance_lines(comparison))]
+    blocks = [
+        "# Metrics compared",
+        *[markdown_list(reading)] * bool(reading),
+        *map(markdown_table, build_tables(comparison)),
+    ]
+    blocks += ["## Which metrics exactly", markdown_list(provenance_lines(comparison))]
     if comparison.settings:
-        blocks += ["## Settings", _list(key_lines(comparison.settings))]
+        blocks += ["## Settings", markdown_list(key_lines(comparison.settings))]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -66,15 +65,3 @@ FORMATS: dict[str, Callable[[Comparison], str]] = {
     "markdown": to_markdown,
     "latex": to_latex,
 }
-
-
-def csv_of(comments: Iterable[str], frame: pandas.DataFrame) -> str:
-    """A frame as CSV, numbers in full, NaN empty, after ``# …`` lines."""
-    body = [frame.columns, *frame.itertuples(index=False)]
-    return "".join(f"# {one_line(line)}\n" for line in comments) + "".join(
-        csv_line("" if isinstance(value, float) and math.isnan(value) else value for value in row) for row in body
-    )
-
-
-def _list(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {markdown(line)}" for line in lines)

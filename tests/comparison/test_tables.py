@@ -45,7 +45,7 @@ class TestSummary:
         table = named(comparison, "graded")
         rows = frame[frame.data_set == "graded"]
         for statistic in ("SROCC", "PLCC", "KRCC"):
-            column = [row[table.columns.index(statistic)] for row in table.rows]
+            column = [row[table.heads.index(statistic)] for row in table.rows]
             for cell, (_, row) in zip(column, rows.iterrows(), strict=True):
                 if math.isnan(row[statistic]):
                     assert cell.text in ("undefined", "failed") and math.isnan(cell.value)
@@ -55,7 +55,7 @@ class TestSummary:
 
     def test_metrics_stand_in_the_order_asked_for_with_direction_range_n_and_time(self, comparison: Comparison) -> None:
         table = named(comparison, "graded")
-        assert table.columns == ("metric", "better", "SROCC", "PLCC", "KRCC", "n", "range", "ms/image")
+        assert table.heads == ("metric", "better", "SROCC", "PLCC", "KRCC", "n", "range", "ms/image")
         assert [tuple(cell.text for cell in (*row[:2], row[6], row[5], row[7])) for row in table.rows] == [
             ("sharp", "higher", "0 to 1", "40", "12.3"),
             ("niqe", "lower", "~0 to ~100", "40", "250"),
@@ -65,7 +65,7 @@ class TestSummary:
 
     def test_the_highest_is_best_and_a_good_lower_better_metric_is_positive(self, comparison: Comparison) -> None:
         table = named(comparison, "graded")
-        best = {row[0].text for row in table.rows if row[table.columns.index("SROCC")].mark}
+        best = {row[0].text for row in table.rows if row[table.heads.index("SROCC")].mark}
         assert best == {"niqe"}
         niqe = named(comparison, "dmos_<b>&%").rows[0]
         assert niqe[2].text == "1.000" and not niqe[2].mark  # nothing to be higher than
@@ -90,7 +90,7 @@ class TestSummary:
     def test_published_values_with_source_and_difference(self, comparison: Comparison) -> None:
         table = named(comparison, "graded: beside published values")
         (row,) = table.rows
-        cells = dict(zip(table.columns, row, strict=True))
+        cells = dict(zip(table.heads, row, strict=True))
         assert cells["metric"].text == "niqe" and cells["source"].text == "pyiqa's benchmark table"
         assert cells["SROCC published"].text == "0.451" and cells["SROCC published"].value == 0.4505
         assert cells["SROCC difference"].text == f"{1 - 0.4505:+.3f}"
@@ -99,7 +99,7 @@ class TestSummary:
 
     def test_without_opinion_the_scores_themselves_are_described(self, comparison: Comparison) -> None:
         table = named(comparison, "holiday")
-        assert not {"SROCC", "PLCC", "KRCC"} & set(table.columns)
+        assert not {"SROCC", "PLCC", "KRCC"} & set(table.heads)
         assert [cell.text for cell in table.rows[0][2:5]] == ["0.1", "0.55", "1"]
         assert "no opinion scores" in table.before[0] and not table.reasons
 
@@ -111,7 +111,7 @@ class TestSummary:
 
     def test_overview_of_several_data_sets(self, comparison: Comparison) -> None:
         table = named(comparison, "All data sets: SROCC / PLCC")
-        assert table.columns == ("metric", "better", "graded, n = 40", "dmos_<b>&%, n = 40")
+        assert table.heads == ("metric", "better", "graded, n = 40", "dmos_<b>&%, n = 40")
         frame = comparison.frame().set_index(["data_set", "metric"])
         sharp, niqe = frame.loc[("graded", "sharp")], frame.loc[("dmos_<b>&%", "niqe")]
         assert table.rows[0][2].text == f"{sharp.SROCC:.3f} / {sharp.PLCC:.3f}"
@@ -124,7 +124,7 @@ class TestSummary:
         assert "positive" in lines[0] and "lower-better" in lines[0] and "DMOS" in lines[0]
         assert "95 %" in lines[1] and "100 resamples, seed 0" in lines[1]
         assert "raw" in lines[2] and "VQEG" in lines[2]
-        columns = build_tables(Comparison((data,)))[0].columns
+        columns = build_tables(Comparison((data,)))[0].heads
         assert columns[2:6] == ("SROCC", "PLCC", "KRCC", "PLCC fitted")
 
     def test_no_intervals_without_bootstrap(self, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ class TestLatex:
     @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
     @pytest.mark.parametrize("columns", ["onecolumn", "twocolumn"])
     def test_compiles_and_fits_the_page(self, comparison: Comparison, columns: str, tmp_path: Path) -> None:
-        before = rf"\documentclass[{columns}]{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}"
+        before = rf"\documentclass[{columns}]{{article}}\usepackage{{booktabs,graphicx,xcolor}}\begin{{document}}"
         document = "\n".join([before, to_latex(comparison), r"\end{document}"])
         (tmp_path / "tables.tex").write_text(document, encoding="utf-8")
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
@@ -296,7 +296,7 @@ class TestDifferences:
     def test_matrix_has_the_best_first_and_marks_what_is_more_than_chance(self, close: DataSetResult) -> None:
         table = named(Comparison((close,)), "close: which differ in SROCC")
         order = sorted(("less", "good", "same", "noisy"), key=lambda label: -close.estimates[label]["SROCC"].value)
-        assert table.columns == ("metric", *order) and [row[0].text for row in table.rows] == order
+        assert table.heads == ("metric", *order) and [row[0].text for row in table.rows] == order
         pairs = {frozenset((pair.first, pair.second)): pair for pair in close.pairs}
         for row in table.rows:
             for other, cell in zip(order, row[1:], strict=True):
@@ -339,7 +339,7 @@ class TestFitted:
         data = DataSetResult("x", scores, mos, metrics=metrics, bootstrap=0, plcc_fit=True)
         assert data.estimates["turns"]["PLCC fitted"].value > data.estimates["line"]["PLCC fitted"].value
         table = named(Comparison((data,)), "x")
-        marked = {head: [row[i].mark for row in table.rows] for i, head in enumerate(table.columns)}
+        marked = {head: [row[i].mark for row in table.rows] for i, head in enumerate(table.heads)}
         assert marked["PLCC fitted"] == marked["RMSE fitted"] == ["", ""] and any(marked["SROCC"])
         assert table.reasons["turns"] == "its fitted curve is not monotonic"
 
@@ -350,8 +350,8 @@ class TestFitted:
         metrics = {label: MetricResult(label) for label in scores}
         data = DataSetResult("x", scores, mos, metrics=metrics, bootstrap=0, plcc_fit=True)
         table = named(Comparison((data,)), "x")
-        place = table.columns.index("RMSE fitted")
-        assert [row[place].mark for row in table.rows] == ["", "lowest of its column"]
+        place = table.heads.index("RMSE fitted")
+        assert [row[place].mark for row in table.rows] == ["", "best"]
 
 
 def test_save_writes_all_that_the_command_does(comparison: Comparison, tmp_path: Path) -> None:
