@@ -42,7 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what("-c", "--config", metavar="FILE", help="a YAML file, or table1, table2, table5; options given here change it")
     what("--data-root", metavar="DIR", help="folder of pyiqa's data sets (default: ./datasets)")
     how = parser.add_argument_group("how").add_argument
-    how("--plcc-fit", action="store_true", default=None, help="also PLCC and RMSE after the VQEG logistic fit")
+    how("--plcc-fit", action="store_true", default=None, help="also PLCC and RMSE after a logistic fit")
+    how("--fit-parameters", type=int, choices=(4, 5), help="of that curve: 4, always monotone (default), or VQEG's 5")
     how("--without-mini-photos", action="store_true", default=None, help="leave out photos that mini was trained on")
     how("--bootstrap", type=int, metavar="N", help="resamples for the intervals (default: 1000; 0: none)")
     how("--seed", type=int, metavar="N", help="of the resamples, and of metrics that draw at random (default: 0)")
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
         "bootstrap",
         "seed",
         "plcc_fit",
+        "fit_parameters",
         "without_mini_photos",
         "batch_size",
         "workers",

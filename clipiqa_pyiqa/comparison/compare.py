@@ -48,6 +48,7 @@ def compare(
     bootstrap: int = 1000,
     seed: int = 0,
     plcc_fit: bool = False,
+    fit_parameters: int = 4,
     published: str = "",
     resume: bool = False,
     overwrite: bool = False,
@@ -72,7 +73,8 @@ def compare(
         workers: Decoding threads; None is one per core, up to eight.
         bootstrap: Resamples for the intervals, at most a million; 0 for none.
         seed: Of the resamples, and of metrics that draw at random.
-        plcc_fit: Also PLCC and RMSE after the VQEG logistic fit.
+        plcc_fit: Also PLCC and RMSE after a logistic fit.
+        fit_parameters: Of the logistic curve: 4, which rises or falls everywhere, or VQEG's 5.
         published: ``'paper'`` or ``'pyiqa'``: whose values to show where both publish one.
         resume: Go on with the scores that lie in ``out``; those made by another setup are left alone.
         overwrite: Delete them first.
@@ -94,6 +96,8 @@ def compare(
     check_weights(specs, trust_weights)
     if published not in ("", *SOURCES):
         raise CompareError(f"published must be {' or '.join(map(repr, SOURCES))}; got {published!r}.")
+    if fit_parameters not in (4, 5):
+        raise CompareError(f"fit_parameters must be 4 or 5; got {fit_parameters}.")
     folder = Path(out).expanduser().resolve() if out is not None else None
     if folder is None and processes.count > 1:
         raise CompareError("several processes share their scores through a folder: name one with out.")
@@ -121,6 +125,7 @@ def compare(
             if processes.is_main:
                 store.merge()
             analysis = {"bootstrap": bootstrap, "seed": seed, "plcc_fit": plcc_fit, "prefer": published}
+            analysis["fit_parameters"] = fit_parameters
             results.append(_data_set_result(data, specs, built, store, **analysis))
             if processes.is_main and folder is not None:
                 results[-1].save_scores(folder / "scores")

@@ -23,7 +23,7 @@ from ..images.reader import read_image
 from ..metric import CLIPIQA, net_of
 from ..prompts.files import PUBLISHED, LearnedType
 from ..prompts.provenance import record_in_words
-from ..report.table import Cell, Table, console_table
+from ..report.table import Cell, Column, Table, console_table
 from ..weights.published import OPENAI, pyiqa_file, release
 from ..weights.selection import Weights, copies
 from .compare import Progress, compare
@@ -280,7 +280,7 @@ def checks_table(checks: Sequence[Check]) -> str:
         texts = (check.subject, check.asked, f"{check.expected:.4f}", *measured, f"{check.tolerance:g}")
         rows.append(tuple(map(Cell, (*texts, verdict, number))))
     notes = tuple(f"[{number}] {source}" for number, source in enumerate(sources, start=1))
-    return console_table(Table("Published, and measured here", heads, tuple(rows), left_out=notes))
+    return console_table(Table("Published, and measured here", tuple(map(Column, heads)), tuple(rows), left_out=notes))
 
 
 def _files(places: Sequence[Path]) -> Iterable[Path]:

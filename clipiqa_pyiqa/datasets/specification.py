@@ -15,7 +15,7 @@ from ..prompts.pairs import parse_prompt_argument
 CONFIG_KEYS: dict[str, tuple[type, ...]] = {  # of a benchmark configuration -> what its value may be
     **dict.fromkeys(("metrics", "datasets"), (Mapping, list, str)),
     **dict.fromkeys(("data_root", "out", "published", "device"), (str,)),
-    **dict.fromkeys(("bootstrap", "seed", "batch_size", "workers"), (int,)),
+    **dict.fromkeys(("bootstrap", "seed", "fit_parameters", "batch_size", "workers"), (int,)),
     **dict.fromkeys(("plcc_fit", "without_mini_photos"), (bool,)),
 }
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", list: "a list", str: "a text"}
