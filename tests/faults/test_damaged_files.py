@@ -249,7 +249,7 @@ def test_damage_to_results_of_shards(tmp_path: Path, times: int) -> None:
 
     def read(path: Path) -> object:
         said = read_shard_result(path)
-        return said.counts.as_dict(), said.header, said.shard, read_table(path).to_pydict()
+        return said.counts, said.header, said.shard, read_table(path).to_pydict()
 
     assert trials(path, read, 60 * times, seed=25, whole=read(path))["refused"]
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,32 +57,26 @@ def test_threads_share_it_in_order(
 ) -> None:
     """What scoring takes is left free, unless a single image needs that memory to be decoded."""
     limit_memory(int(NEED * images_at_once))
-    used, most, lock = 0, 0, threading.Lock()
+    budgets: list[Watched] = []
 
     def read(path: str) -> reader.ImageRecord:
-        nonlocal used, most
         time.sleep(random.uniform(0, 0.004))
-        record = read_image(path)
-        return record
-
-    budgets: list[memory.Budget] = []
+        return read_image(path)
 
     class Watched(memory.Budget):
-        def __init__(self, scoring: int, enlarged: bool) -> None:
-            super().__init__(scoring, enlarged)
-            budgets.append(self)
+        highest = 0
 
-        def _set(self, ticket: memory.Ticket, size: int) -> None:
-            nonlocal most
-            super()._set(ticket, size)
-            with lock:
-                most = max(most, self._used)
+        def take(self, *args: Any) -> bool:
+            budgets.append(self)
+            taken = super().take(*args)
+            self.highest = max(self.highest, self.used)
+            return taken
 
     monkeypatch.setattr(batches, "Budget", Watched)
     found = list(prefetch(read, photos, workers=4, scoring=scoring // SIDE**2))
     assert [item for item, _ in found] == photos
     assert all(isinstance(record, reader.ImageRecord) for _, record in found)
-    assert 0 < most <= max(NEED, NEED * images_at_once - scoring) and budgets[0]._used == 0
+    assert 0 < budgets[0].highest <= max(NEED, NEED * images_at_once - scoring) and budgets[0].used == 0
 
 
 def test_failures_and_other_pictures_keep_nothing(photos: list[str], tmp_path: Path) -> None:
@@ -126,8 +121,8 @@ def test_what_scoring_takes_counts_before_anything_is_decoded(
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("it was decoded"))
     ((_, error),) = prefetch(read_image, [str(out)], scoring=60)
     assert re.search(
-        r"8000×8000 pixels, which take about 3.8 GB to decode and score, and only 1.0 GB may be taken: make it "
-        r"smaller, with max_side=PX where there is that option, or allow more with --memory SIZE",
+        r"8000×8000 pixels, which take about 3.8 GB to decode and score, and only 1.0 GB may be taken: set "
+        r"max_side to make it smaller, or allow more with --memory SIZE",
         str(error),
     )
 
@@ -152,7 +147,7 @@ GROWTH = r"""
 import re, sys, torch
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.device import scoring_bytes
-from clipiqa_pyiqa.images import stacked
+from clipiqa_pyiqa.images.batches import stacked
 def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) << 10
 metric = CLIPIQA(backbone=sys.argv[1], clip_weights=sys.argv[2] or None).eval()
 for side in (64, 2500):
@@ -279,7 +274,9 @@ def test_every_command_that_decodes_is_bounded(
 
 PEAK = """
 import resource, sys
-from clipiqa_pyiqa.images import limit_memory, prefetch, read_image
+from clipiqa_pyiqa.images.batches import prefetch
+from clipiqa_pyiqa.images.memory import limit_memory
+from clipiqa_pyiqa.images.reader import read_image
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 limit_memory(int(sys.argv[1]))
 before = peak()
