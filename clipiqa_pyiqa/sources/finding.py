@@ -54,7 +54,8 @@ class Found:
     @property
     def all_skipped(self) -> Counter[str]:
         """:attr:`skipped`, and what was skipped in shards that have been read."""
-        return sum((getattr(item, "skipped", Counter()) for item in self.items), self.skipped)
+        shards = [item.skipped for item in self.items if isinstance(item, tar.TarShard)]
+        return sum(shards, self.skipped)
 
     @property
     def missing(self) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import checked
 from ...errors import CLIPIQAError, counted
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, write_text
@@ -70,6 +71,7 @@ class FilteredSet:
         return [*said, *(f"not copied: {why}" for why in self.problems.values())]
 
 
+@checked
 def filter_shards(
     results: str | Path,
     into: str | Path,

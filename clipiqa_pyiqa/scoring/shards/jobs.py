@@ -26,11 +26,11 @@ def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tu
         CLIPIQAError: It is not a part.
     """
     if text is None and "SLURM_ARRAY_TASK_ID" in environment:
-        task, count, least, step = (
-            environment.get(f"SLURM_ARRAY_TASK_{name}") or default
-            for name, default in (("ID", "0"), ("COUNT", "1"), ("MIN", "0"), ("STEP", "1"))
+        task, tasks, least, step = (
+            int(environment.get(f"SLURM_ARRAY_TASK_{name}") or default)
+            for name, default in (("ID", 0), ("COUNT", 1), ("MIN", 0), ("STEP", 1))
         )
-        text = f"{(int(task) - int(least)) // int(step) + 1}/{count}"
+        text = f"{(task - least) // step + 1}/{tasks}"
     text = "1/1" if text is None else text
     found = re.fullmatch(r"(\d+)/(\d+)", text)
     number, count = map(int, found.groups()) if found else (0, 0)

@@ -60,7 +60,10 @@ class RayEngine:
         ray = connected(self._address)
         count, cpus, gpus = _room(ray, *self._asked)
         restarts = (1 + self._retries) * len(jobs)
-        actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=restarts, max_task_retries=self._retries)(Actor)
+        options = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": restarts, "max_task_retries": self._retries}
+        # Threads of actors on a busy machine would spin while they wait for each other.
+        policy = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+        actor = ray.remote(**options, runtime_env={"env_vars": policy})(Actor)
         shared, todo, failure = ray.put(work), iter(jobs), ""
         # What an actor is at: a shard, with the lock of its result, or its start.
         under_way: dict[Any, tuple[Any, Job | None, contextlib.ExitStack]] = {}
@@ -83,9 +86,9 @@ class RayEngine:
                             failure = found
                             continue
                     for job in todo:
-                        if (lock := job.begin()) is not None:
-                            at_end.push(lock)
-                            under_way[handle.score.remote(job.shard)] = handle, job, lock
+                        if (held := job.begin()) is not None:
+                            at_end.push(held)
+                            under_way[handle.score.remote(job.shard)] = handle, job, held
                             break
                         report(0, 1)
         if next(todo, None) is not None:

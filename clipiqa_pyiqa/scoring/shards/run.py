@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from ...arguments import checked
 from ...clip.device import find_device
 from ...errors import CLIPIQAError
 from ...files.writing import check_folder
@@ -25,12 +26,14 @@ from .summary import ShardedResult, summary_of
 from .work import Work, score_locally
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Scores shards: ``score_locally``, or :class:`~clipiqa_pyiqa.ray.RayEngine`."""
 
     def __call__(self, work: Work, jobs: Sequence[Job], report: Callable[[int, float], object]) -> None: ...
 
 
+@checked
 def score_sources(
     metric: Any,
     sources: Any,
