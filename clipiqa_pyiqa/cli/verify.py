@@ -80,7 +80,7 @@ def _plus(args: argparse.Namespace) -> int:
     if args.data_root is None:
         print("\nno correlations: pass --data-root DIR, the folder of pyiqa's data sets")
     if found.missing:
-        print(f"\nnot run, as they are not below {args.data_root}: {', '.join(found.missing)} (see docs/verify.md)")
+        print(f"\nnot run, as they are not below {args.data_root}: {', '.join(found.missing)} (see docs/weights.md)")
     if found.checks:
         print("\n" + "\n".join(markdown_lines(found.checks)))
     return found.exit_code
