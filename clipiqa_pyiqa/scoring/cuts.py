@@ -8,10 +8,8 @@ import numpy as np
 
 from ..errors import CLIPIQAError
 
-Cut = float | str
 
-
-def parse_cut(text: str) -> Cut:
+def parse_cut(text: str) -> float | str:
     """Return ``'10%'`` as it is, and any other text as a number.
 
     Raises:
@@ -26,7 +24,7 @@ def parse_cut(text: str) -> Cut:
     return text
 
 
-def value_of(cut: Cut, scores: Any, what: str) -> float:
+def value_of(cut: float | str, scores: Any, what: str) -> float:
     """Return the value of a cut: itself, or of ``'10%'`` the value that 10 % of the scores do not reach.
 
     Args:

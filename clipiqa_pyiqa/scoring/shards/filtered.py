@@ -22,7 +22,7 @@ from ...sources.parquet import opened_table
 from ...sources.recorded import split_name
 from ...sources.stores import address_of, store_error
 from ...sources.tar import DAMAGE, Member, is_outside, members, split_key
-from ..cuts import Cut, value_of
+from ..cuts import value_of
 from ..rows import ResultsError
 from .files import ShardResult, read_table
 from .summary import shard_results
@@ -76,9 +76,9 @@ def filter_shards(
     results: str | Path,
     into: str | Path,
     *,
-    above: Cut | None = None,
-    below: Cut | None = None,
-    drop_worst: Cut | None = None,
+    above: float | str | None = None,
+    below: float | str | None = None,
+    drop_worst: float | str | None = None,
     worst: int | None = None,
     column: str | None = None,
     progress: Callable[[int, int], object] | None = None,
