@@ -42,7 +42,7 @@ class ParquetShard:
 
     def entries(self, rows: Container[int] | None = None) -> Iterator[ImageSource]:
         """The images in their order, or those in the given rows only. Raises ``ShardError``."""
-        with opened_table(self.name) as table:
+        with opened_table(self.name, buffer_size=1 << 20) as table:
             schema, first = table.schema_arrow, 0
             column = image_column(self.name, schema, self.image_column)
             check_columns(self.name, schema, self.keep)
@@ -103,7 +103,7 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
 
     try:
         with opened(name) as file:
-            yield parquet.ParquetFile(file, buffer_size=1 << 20, **options)
+            yield parquet.ParquetFile(file, **options)
     except (ArrowException, OSError) as error:  # of a damaged page or header it says OSError
         why = f"is not a Parquet file, or it is damaged: {reason(error)}"
         raise ShardError(why, Kind.DAMAGED_ARCHIVE, name) from error

@@ -152,12 +152,14 @@ def save_shard(
     from pyarrow import parquet
 
     counts = rows.counts(range)
+    table = rows.table(header.ends)
     said = {"columns": header.columns, "provenance": dict(header.provenance), "about": about, "counts": vars(counts)}
+    said["schema"] = str(table.schema)
     attrs = {**header.provenance, "shard": about["shard"], **vars(counts)}
     attrs |= {"scored": counts.scored, "failed": counts.failed}
     del attrs["histograms"]
     metadata = {_PARQUET_KEY: json.dumps({**said, "check": _check(said)}), b"PANDAS_ATTRS": json.dumps(attrs)}
-    file, table = io.BytesIO(), rows.table(header.ends).replace_schema_metadata(metadata)
+    file, table = io.BytesIO(), table.replace_schema_metadata(metadata)
     parquet.write_table(table, file, row_group_size=50_000, write_page_checksum=True)
     write_whole(path, file.getvalue())
     return counts
@@ -173,7 +175,7 @@ def read_shard_result(path: str) -> ShardResult:
         with opened_table(path) as table:
             schema = table.schema_arrow
             said = json.loads((schema.metadata or {})[_PARQUET_KEY])
-        if said.pop("check") != _check(said) or not {"path", *said["columns"]} <= set(schema.names):
+        if said.pop("check") != _check(said) or said["schema"] != str(schema.remove_metadata()):
             raise ValueError("its metadata is not what was written")
         counts = {**said["counts"], "range": tuple(said["counts"]["range"])}
         counts |= {name: Counter(counts[name]) for name in ("failures", "skipped")}
