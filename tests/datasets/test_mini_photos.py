@@ -23,7 +23,9 @@ def test_the_list_is_that_of_the_photos_that_mini_was_trained_on() -> None:
     assert [row["split"] == "train" for row in rows] == seen and sum(seen) == 4023
 
 
-def test_a_table_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     files = [tmp_path / f"{number}.jpg" for number in range(6)]
     for file in files:
         file.write_text(file.name)
@@ -32,7 +34,10 @@ def test_a_table_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert mini_photos.seen_by_mini([*files, tmp_path / "gone.jpg"]) == [True] * 3 + [False] * 4
     splits = ("train", "val", "train", "val", "val", "train")
     table = ScoreTable("mine", tuple(files), (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), splits, (0, 1))
-    kept = mini_photos.without_mini_photos(table, ("val",))
-    assert (kept.paths, kept.targets, kept.splits) == (tuple(files[3:]), (0.3, 0.4, 0.5), splits[3:])
-    with pytest.raises(TableError, match="1 of 3 images in the split 'train' are none that mini was trained on"):
-        mini_photos.without_mini_photos(table, ("train",))
+    look = mini_photos.look_for_mini_photos
+    assert look(table, "RN50", True, ("val",)) == (table, 0) and look(table, "mini", False, ("val",)) == (table, 3)
+    assert "mini was trained on 3 of these 6 images" in caplog.text
+    kept, seen = look(table, "mini", True, ("val",))
+    assert (kept.paths, kept.targets, kept.splits, seen) == (tuple(files[3:]), (0.3, 0.4, 0.5), splits[3:], 3)
+    with pytest.raises(TableError, match="1 of the images in the split 'train' are left"):
+        look(table, "mini", True, ("train",))
