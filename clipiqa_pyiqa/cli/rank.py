@@ -139,7 +139,7 @@ def _photos(args: argparse.Namespace) -> tuple[Photos, Ranking | None]:
 
 def _ranking(args: argparse.Namespace, photos: Photos) -> Ranking:
     """The extremes of a score file, and their pictures if there is an --out."""
-    from ..experiments.experiment import ResultFolder
+    from ..experiments.experiment import prepare, saved
     from ..ranking.folder_ranking import Ranking, ranking_files
 
     scores = photos.scores
@@ -152,7 +152,8 @@ def _ranking(args: argparse.Namespace, photos: Photos) -> Ranking:
             "overwrite": args.overwrite,
             "pictures": args.pictures,
         }
-        ResultFolder(options, ranking_files(found.questions), [*frame.index, scores.file]).saved(found)
+        prepare(ranking_files(found.questions), [*frame.index, scores.file], len(frame), **options)
+        saved(found, options)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from ..errors import CLIPIQAError
-from ..experiments.experiment import ExperimentResult, Paths, ResultFolder, RunOptions, file_names, find_images
-from ..experiments.scores import Scores, exif_applied
+from ..experiments.experiment import ExperimentResult, Paths, RunOptions, file_names, find_images, prepare, saved
+from ..experiments.scores import Scores, exif_applied, score_images
 from ..files.names import below_common
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, headed
@@ -42,10 +42,9 @@ class Ranking(Scores, ExperimentResult):
                     rows.append({**known, "path": printable(path)})
         return pandas.DataFrame(rows)
 
-    def contents(self) -> Iterator[tuple[str, Content]]:
-        yield "ranking.csv", ranking(self)
-        for question, name in _sheets(self.questions).items():
-            yield name, rank_sheet(self, question, self.count)
+    def contents(self) -> dict[str, Content]:
+        sheets = {name: rank_sheet(self, question, self.count) for question, name in _sheets(self.questions).items()}
+        return {"ranking.csv": ranking(self), **sheets}
 
     def details(self) -> dict[str, Any]:
         return {"images": len(self.frame)}
@@ -74,11 +73,11 @@ def rank(
     Raises:
         CLIPIQAError: Bad input; what it was and what to do.
     """
-    files = find_images(paths, "rank", options.get("out"))
+    files = find_images(paths, options.get("out"))
     columns = parse_columns(prompts, template)
-    folder = ResultFolder(options, ranking_files(columns), files)
-    scores = folder.score(metric, files, columns)
-    return folder.saved(Ranking(**vars(scores), count=count))
+    record, scoring = prepare(ranking_files(columns), files, len(files), **options)
+    scores = score_images(metric, files, columns, record=record, **scoring)
+    return saved(Ranking(**vars(scores), count=count), options)
 
 
 def ranking_files(questions: Iterable[str]) -> list[str]:
@@ -134,7 +133,7 @@ def rank_sheet(
 
 
 def _sheets(questions: Iterable[str]) -> dict[str, str]:
-    return {question: f"rank-{name}.png" for question, name in file_names(questions).items()}
+    return file_names(questions, "rank-{}.png")
 
 
 def _asked(scores: Scores, question: str | None) -> str:
