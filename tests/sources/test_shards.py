@@ -214,11 +214,9 @@ class TestParquet:
 
     def test_no_column_of_images_says_which_there_are(self, tmp_path: Path) -> None:
         path = save_parquet(tmp_path / "x.parquet", {"id": [1], "caption": ["a"]})
-        with pytest.raises(
-            ShardError, match=r"no column of images .*: its columns are id, caption; name one with --image-column"
-        ):
+        with pytest.raises(ShardError, match=r"no column of images .*: its columns are id, caption; give image_column"):
             list(ParquetShard(str(path)).entries())
-        with pytest.raises(ShardError, match=r"'id' .* holds int64, but images or paths were expected"):
+        with pytest.raises(ShardError, match=r"'id' .* must hold images or paths; it holds int64"):
             list(ParquetShard(str(path), (), "id").entries())
         with pytest.raises(ShardError, match="no column 'x' to keep: its columns are"):
             list(ParquetShard(str(save_parquet(path, {"img": [picture(1)]})), ["x"]).entries())
@@ -233,7 +231,7 @@ class TestParquet:
     def test_no_parquet_file(self, tmp_path: Path) -> None:
         path = tmp_path / "x.parquet"
         path.write_bytes(b"PAR1 but no more")
-        with pytest.raises(ShardError, match="is no Parquet file, or it is damaged"):
+        with pytest.raises(ShardError, match="is not a Parquet file, or it is damaged"):
             list(ParquetShard(str(path)).entries())
 
 
