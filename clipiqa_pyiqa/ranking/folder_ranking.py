@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from ..errors import CLIPIQAError
 from ..experiments.experiment import ExperimentResult, Paths, RunOptions, file_names, find_images, prepare, saved
 from ..experiments.scores import Scores, exif_applied, score_images
 from ..files.names import below_common
@@ -94,11 +93,8 @@ def ranking(scores: Scores, question: str | None = None) -> pandas.DataFrame:
 
     Returns:
         Index ``path``; ``rank``, 1 for the highest, equal scores sharing the smaller number; a column per question.
-
-    Raises:
-        CLIPIQAError: The question was not asked.
     """
-    question = _asked(scores, question)
+    question = question or scores.questions[0]
     frame = scores.frame.sort_values(question, ascending=False, kind="stable")
     frame.insert(0, "rank", frame[question].rank(method="min", ascending=False).astype(int))
     return frame
@@ -121,7 +117,7 @@ def rank_sheet(
     scores: Scores, question: str | None = None, count: int = 10, *, columns: int = 5, side: int = 256
 ) -> Image.Image:
     """The best and the worst images with their scores as one picture."""
-    question = _asked(scores, question)
+    question = question or scores.questions[0]
     sheets, names = {}, below_common(list(scores.frame.index))
     for title, chosen in zip(("Highest", "Lowest"), best_and_worst(scores, question, count), strict=True):
         if len(chosen):
@@ -134,11 +130,3 @@ def rank_sheet(
 
 def _sheets(questions: Iterable[str]) -> dict[str, str]:
     return file_names(questions, "rank-{}.png")
-
-
-def _asked(scores: Scores, question: str | None) -> str:
-    if question is None:
-        return scores.questions[0]
-    if question not in scores.questions:
-        raise CLIPIQAError(f"{question!r} was not asked: the scores answer {', '.join(scores.questions)}.")
-    return question

@@ -145,10 +145,6 @@ class TestRanking:
             height, width = np.ptp(red, axis=0) + 1
             assert (width, height) == pytest.approx(shape, abs=3)
 
-    def test_a_question_that_was_not_asked(self, greys: list[Path]) -> None:
-        with pytest.raises(CLIPIQAError, match="'happy' was not asked: the scores answer brightness"):
-            ranking(score_images(Brightness(), greys, "brightness"), "happy")
-
 
 def _blocks(sheet: Image.Image) -> list[int]:
     """The grey levels of the tiles, from left to right and from top to bottom."""
@@ -256,7 +252,7 @@ class TestCommand:
         ("more", "message"),
         [
             (["gone"], r"'gone' does not exist: name images or folders of images\."),
-            (["{photo}", "--out", "{photo}/below"], r"results cannot be written to .*: Not a directory"),
+            (["{photo}", "--out", "{photo}/below"], r"cannot write to .*: Not a directory"),
             (["{photo}", "--out", "{photo}"], r"out must be a folder; got the file '.*a\.png'"),
             (["{photo}", "--out", "{votes}"], r"out must be a folder; got the file '.*votes'"),
             (["{photo}", "--out", "ranks.png"], r"out must be a folder; got the file 'ranks\.png'"),
