@@ -187,7 +187,7 @@ def _ranking(args: argparse.Namespace, photos: Photos) -> Ranking:
             "overwrite": args.overwrite,
             "pictures": args.pictures,
         }
-        prepare(ranking_files(found.questions), [*frame.index, scores.file], len(frame), **options)
+        prepare(options, ranking_files(found.questions), [*frame.index, scores.file], len(frame))
         saved(found, options)
     return found
 

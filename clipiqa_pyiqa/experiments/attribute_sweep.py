@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..arguments import checked
 from ..clip.device import find_device, scoring_bytes
 from ..errors import CLIPIQAError, ImageError, counted, nearest, shown
 from ..images.batches import prefetch
@@ -50,6 +51,7 @@ class _Version:
         return f"{self.path} [scale {self.scale:g}, {said}]"
 
 
+@checked
 def sweep(
     metric: Any,
     paths: Paths,
@@ -109,8 +111,8 @@ def sweep(
         for step, amount in enumerate(change.amounts(steps))
     ]
     versions = {version.name: version for version, *_ in planned}
-    record, scoring = prepare((*TABLES, "sweep.png", "example.png", "summary.json"), files, len(versions), **options)
-    device, limits = find_device(scoring["device"]), {name: scoring[name] for name in LIMITS}
+    record, scoring = prepare(options, (*TABLES, "sweep.png", "example.png", "summary.json"), files, len(versions))
+    device, limits = find_device(scoring.get("device")), {name: scoring[name] for name in LIMITS if name in scoring}
     net = net_of(metric)
     cost = scoring_bytes(net, device)
     said = {**provenance(net, columns, device, **limits), "noise_seed": seed}
@@ -121,13 +123,13 @@ def sweep(
             prefetch(
                 lambda item: _changed(*item, seed),
                 _with_pictures([versions[name] for name in todo], cost, limits),
-                scoring["workers"],
+                scoring.get("workers"),
                 scoring=cost,
             ),
             lambda item: item[0].name,
             columns,
             device,
-            scoring["batch_size"],
+            scoring.get("batch_size", 8),
             apart=lambda item: (item[0].path, item[0].scale),  # so that a resumed sweep's batches are alike
         )
 

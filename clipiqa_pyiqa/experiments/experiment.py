@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PICTURES = ("png", "svg", "pdf")
+_KEEPING = ("out", "resume", "overwrite", "progress", "pictures")
 _FILES = (".png", ".svg", ".html", ".csv", ".json", ".jpg", ".pdf")
 
 
@@ -105,34 +106,17 @@ class ExperimentResult(ABC):
 Result = TypeVar("Result", bound=ExperimentResult)
 
 
-@checked
 def prepare(
-    names: Iterable[str],
-    inputs: Iterable[str],
-    total: int,
-    scores: str = "scores.csv",
-    *,
-    out: str | os.PathLike[str] | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: Callable[[int, int], object] | None = None,
-    pictures: str = "png",
-    device: str | torch.device | None = None,
-    batch_size: int = 8,
-    workers: int | None = None,
-    apply_exif: bool = True,
-    max_side: int | None = None,
-    max_pixels: int | None = None,
+    options: RunOptions, names: Iterable[str], inputs: Iterable[str], total: int, scores: str = "scores.csv"
 ) -> tuple[Record, dict[str, Any]]:
     """Check the options of a run and make its folder, before any work.
 
     Args:
+        options: Of the experiment.
         names: Files that will be written.
         inputs: Files that are never replaced.
         total: Number of scores.
         scores: Name of the file of scores.
-        out, resume, overwrite, progress, pictures, device, batch_size: As for :class:`RunOptions`.
-        workers, apply_exif, max_side, max_pixels: As for :class:`RunOptions`.
 
     Returns:
         The record that keeps the scores, and the options for scoring.
@@ -140,9 +124,12 @@ def prepare(
     Raises:
         CLIPIQAError: The folder cannot be written, holds files of these names (without ``resume`` and ``overwrite``),
             or ``resume`` and ``overwrite`` do not go together.
+        TypeError: There is no such option.
     """
-    scoring = {"device": device, "batch_size": batch_size, "workers": workers}
-    scoring |= {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
+    if unknown := options.keys() - RunOptions.__annotations__.keys():
+        raise TypeError(f"unknown option {min(unknown)!r}: known are {', '.join(RunOptions.__annotations__)}.")
+    scoring: dict[str, Any] = {**options}
+    out, resume, overwrite, progress, pictures = map(scoring.pop, _KEEPING, (None, False, False, None, "png"))
     if pictures not in PICTURES:
         raise CLIPIQAError(f"pictures must be one of {', '.join(PICTURES)}; got {pictures!r}.")
     if resume and (overwrite or out is None):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from PIL import Image
 
+from ..arguments import checked
 from ..errors import counted
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, fitted, headed
@@ -203,6 +204,7 @@ def needs_detail(question: str) -> bool:
     return any(word in question.lower() for word in _DETAIL)
 
 
+@checked
 def pairs(
     metric: Any,
     low: str | os.PathLike[str],
@@ -234,7 +236,7 @@ def pairs(
     matched = match_pairs(low, high, skip_unpaired=skip_unpaired)
     columns, paths = parse_columns(prompts, template), matched.paths
     names = ["pairs.csv", "pairs.png", "summary.json", *_sheets(columns).values()]
-    record, scoring = prepare(names, paths, len(paths), **options)
+    record, scoring = prepare(options, names, paths, len(paths))
     scores = score_images(metric, paths, columns, record=record, **scoring)
     return saved(join_pairs(scores.frame, matched, scores.failed, scores.provenance, count), options)
 

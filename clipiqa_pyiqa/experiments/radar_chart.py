@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..arguments import checked
 from ..errors import CLIPIQAError
 from ..files.writing import check_output
 from ..metric import net_of
@@ -58,6 +59,7 @@ class RadarCharts(Scores, ExperimentResult):
         return radar_page(self) if kind == ".html" else radar_figure(self)
 
 
+@checked
 def radar(
     metric: Any,
     paths: Paths,
@@ -93,7 +95,7 @@ def radar(
         check_output(place, overwrite=bool(options.get("overwrite") or options.get("resume")), inputs=files)
         keeping["out"], names = place.parent, [place.name, f"{place.name}.json"]
         scores_file = f"{place.name}.csv"
-    record, scoring = prepare(names, files, len(files), scores_file, **keeping)
+    record, scoring = prepare(keeping, names, files, len(files), scores_file)
     if prompts is None:
         metric = net_of(metric)
         asked = [*(() if kind == "feel" else LOOK), *(() if kind == "look" else FEEL)]

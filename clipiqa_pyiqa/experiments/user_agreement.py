@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from PIL import Image
 
+from ..arguments import checked
 from ..datasets.votes import Votes, read_votes
 from ..errors import CLIPIQAError, ImageError, counted
 from ..files.names import below_common
@@ -166,6 +167,7 @@ class Agreement(ExperimentResult):
         return figure
 
 
+@checked
 def agreement(
     metric: Any,
     votes: Votes | str | os.PathLike[str],
@@ -198,7 +200,7 @@ def agreement(
         votes = read_votes(votes, root=root, attribute=attribute, template=template, skip_missing=skip_missing)
     files = list(dict.fromkeys(votes.frame[["first", "second"]].to_numpy().ravel()))
     names = ("agreement.csv", "agreement.png", "contradictions.png", "summary.json")
-    record, scoring = prepare(names, [*files, *given], len(files), **options)
+    record, scoring = prepare(options, names, [*files, *given], len(files))
     scores = score_images(metric, files, votes.columns, record=record, **scoring)
     found = compare_choices(scores.frame, votes, scores.failed, scores.provenance, seed=seed, count=count)
     return saved(found, options)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from ..arguments import checked
 from ..experiments.experiment import ExperimentResult, Paths, RunOptions, file_names, find_images, prepare, saved
 from ..experiments.scores import Scores, exif_applied, score_images
 from ..files.names import below_common
@@ -49,6 +50,7 @@ class Ranking(Scores, ExperimentResult):
         return {"images": len(self.frame)}
 
 
+@checked
 def rank(
     metric: Any,
     paths: Paths,
@@ -74,7 +76,7 @@ def rank(
     """
     files = find_images(paths, options.get("out"))
     columns = parse_columns(prompts, template)
-    record, scoring = prepare(ranking_files(columns), files, len(files), **options)
+    record, scoring = prepare(options, ranking_files(columns), files, len(files))
     scores = score_images(metric, files, columns, record=record, **scoring)
     return saved(Ranking(**vars(scores), count=count), options)
 

@@ -111,7 +111,7 @@ class TestSweep:
         options = {"scales": (1,), "steps": 3}
         found = sweep(Brightness(), grey_steps[0].parent, changes="contrast", **options)
         assert found.changes == ["contrast"] and found.frame["path"].nunique() == 2
-        with pytest.raises(CLIPIQAError, match="a CLIP-IQA metric is needed"):
+        with pytest.raises(CLIPIQAError, match="metric must be"):
             sweep(object(), grey_steps, **options)
 
     def test_a_corrupt_picture_is_left_out(self, grey_steps: list[Path], tmp_path: Path) -> None:
