@@ -152,9 +152,8 @@ def main() -> None:
         folder = Path(name)
         for backbone in {"RN50" if backbone == "mini" else backbone for backbone in args.backbones}:
             save_seeded(folder, backbone)
-        print(
-            f"torch {torch.__version__}, {args.device}, {args.threads} threads, {args.precision}, {args.rounds} rounds\n"
-        )
+        said = f"torch {torch.__version__}, {args.device}, {args.threads} threads, {args.precision}"
+        print(f"{said}, {args.rounds} rounds\n")
         print("| work | ours, s | pyiqa's, s | ratio | range | ours, MB | pyiqa's, MB | ratio |\n" + "|---" * 8 + "|")
         for backbone in args.backbones:
             for work, shapes in ROWS[backbone].items():
