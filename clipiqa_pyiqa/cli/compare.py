@@ -22,7 +22,9 @@ def run(
     data: list[str] | None = None,
     config: str | None = None,
     data_root: str | None = None,
-    plcc_fit: bool | None = None,
+    plcc_fit: bool = False,
+    fit_parameters: Literal[4, 5] | None = None,
+    without_mini_photos: bool = False,
     bootstrap: int | None = None,
     seed: int | None = None,
     published: Literal["paper", "pyiqa"] | None = None,
@@ -54,7 +56,9 @@ def run(
         data (-d DATA): data sets, as above
         config (-c FILE): a YAML file, or table1, table2, table5; options given here change it
         data_root (DIR): folder of pyiqa's data sets; by default ./datasets
-        plcc_fit: also PLCC and RMSE after the VQEG logistic fit
+        plcc_fit: also PLCC and RMSE after a logistic fit
+        fit_parameters: of that curve: 4, always monotone (default), or VQEG's 5
+        without_mini_photos: leave out photos that mini was trained on
         bootstrap: resamples for the intervals; by default 1000; 0: none
         seed: of the resamples, and of metrics that draw at random; by default 0
         published: whose values to show where both publish one
@@ -67,7 +71,8 @@ def run(
     from ..datasets.specification import read_benchmark
 
     options: dict[str, Any] = {"data_root": data_root, "out": kept.out, "published": published, "bootstrap": bootstrap}
-    options |= {"seed": seed, "plcc_fit": plcc_fit, "batch_size": batch_size}
+    options |= {"seed": seed, "plcc_fit": plcc_fit or None, "batch_size": batch_size}
+    options |= {"fit_parameters": fit_parameters, "without_mini_photos": without_mini_photos or None}
     options |= {"workers": machine.workers, "device": machine.device, "metrics": metrics, "datasets": data}
     given = {name: value for name, value in options.items() if value is not None}
     options = {**(read_benchmark(config) if config else {}), **given}

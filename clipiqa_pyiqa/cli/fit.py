@@ -22,6 +22,7 @@ def run(
     prompts: str | None = None,
     own_scale: bool = False,
     conformal: float | None = None,
+    without_mini_photos: bool = False,
     seed: int = 123,
 ) -> int:
     """Fit a metric to a few rated photos of your own, in seconds.
@@ -48,6 +49,7 @@ def run(
         prompts (-p PAIR): the question to begin from; by default quality
         own_scale: score as in the table, in place of shares of its range, high is good
         conformal: add bounds between which a share X of true scores lies, as 0.9
+        without_mini_photos: on mini, leave out the photos that mini was trained on
         seed: of folds, and of photos that are held out
     """
     from ..files.writing import check_output
@@ -73,6 +75,7 @@ def run(
         workers=store.workers,
         seed=seed,
         say=store.say(),
+        without_mini_photos=without_mini_photos,
     )
     result.save(out)
     head, (low, high) = result.head, table.score_range

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import Literal
 
 from ..arguments import Batches
@@ -21,8 +22,9 @@ def run(
     metrics: list[str] | None = None,
     reference: str | None = None,
     baseline: str | None = None,
-    preset: str | None = None,
-    crop_border: int = 0,
+    protocol: str | None = None,
+    value: Sequence[str] = (),
+    crop_border: int | None = None,
     skip_missing: bool = False,
     one_set: bool = False,
     seed: int = 0,
@@ -35,15 +37,17 @@ def run(
     A method is NAME=FOLDER; files belong together by their path within the folder, without suffix. Where names differ,
     give quoted patterns, which pair by what * matches. If every file lies in a sub-folder, the sub-folders are test
     sets, each with columns of its own. A metric is a name of pyiqa's or NAME:KEY=VALUE,… as for `clipiqa compare`;
-    psnr-y and ssim-y are those of super-resolution papers, psnr-rgb and ssim-rgb are on RGB. With --out, scores are
-    kept as they come, and --resume goes on with them; table.md, table.tex, table.csv, images.csv and report.html are
-    written at the end. Exit code: 0 all scored, 1 a metric failed or images were left out, 2 bad usage, 130
-    interrupted.
+    psnr-y and ssim-y are those of super-resolution papers, psnr-rgb and ssim-rgb are on RGB. clipiqa asks the paper's
+    one prompt pair; to compare with papers that took CLIPIQA from pyiqa, ask its five (clipiqa=clipiqa:prompts=pyiqa),
+    or name a --protocol (`clipiqa protocols` lists them; a metric of the same label takes the place of the
+    protocol's). With --out, scores are kept as they come, and --resume goes on with them; table.md, table.tex,
+    table.csv, images.csv and report.html are written at the end. Exit code: 0 all scored, 1 a metric failed or images
+    were left out, 2 bad usage, 130 interrupted.
 
     examples:
       clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y niqe clipiqa --out table/
       clipiqa table --methods bm3d='out/*_bm3d.png' ours='out/*_ours.png' -m piqe clipiqa:backbone=mini
-      clipiqa table --methods ours=out/ours hat=out/hat --reference gt/ --preset ntire --crop-border 4 --format latex
+      clipiqa table --methods ours=out/ours hat=out/hat --reference gt/ --protocol ntire --format latex
 
     Args:
         batches: where it runs
@@ -52,8 +56,9 @@ def run(
         metrics (-m METRIC): metrics, as above
         reference (FOLDER): the true pictures, for psnr-y, ssim-y, lpips, dists, fid, …
         baseline: the method that the others are compared with; by default the first
-        preset: metrics that others compute, pinned: ntire, paper
-        crop_border (PX): cut off each side before full-reference metrics
+        protocol: metrics that others compute, and how; see `clipiqa protocols`
+        value (NAME=NUMBER): a number for the protocol's formula
+        crop_border (PX): cut off each side before full-reference metrics; by default 0
         skip_missing: leave out pictures that are not in every folder
         one_set: all pictures are one test set, also where they lie in sub-folders
         seed: of metrics that draw at random
@@ -77,7 +82,8 @@ def run(
             metrics,
             reference=reference,
             baseline=baseline,
-            preset=preset,
+            protocol=protocol,
+            values=_numbers(value),
             crop_border=crop_border,
             skip_missing=skip_missing,
             by_folder=not one_set,
@@ -98,3 +104,14 @@ def run(
     if out:
         note(f"results are in {out}")
     return 0 if found.complete else 1
+
+
+def _numbers(given: Sequence[str]) -> dict[str, float]:
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise OptionError(f"value must be NAME=NUMBER; got {text!r}.") from None
+    return found

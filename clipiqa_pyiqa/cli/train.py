@@ -38,6 +38,7 @@ def run(
     crops: int | None = None,
     exact: bool = False,
     seed: int | None = None,
+    without_mini_photos: bool = False,
 ) -> int:
     """Learn the prompts of CLIP-IQA+ from scores that people gave.
 
@@ -71,14 +72,15 @@ def run(
         crops (K): cached crops per image, in place of random ones; by default 4
         exact: encode images at every step, with fresh random crops: slow
         seed: of the start, the order and the split; by default 123
+        without_mini_photos: on mini, leave out the photos that mini was trained on
     """
     from ..prompts.pairs import parse_prompt_argument
 
     if config and recipe:
         raise OptionError("config and recipe both state a recipe: give one of the two.")
     device = start(store, model.backbone or "the model")
-    from ..learning.recipe import with_options
-    from ..learning.training import find_recipe, train
+    from ..learning.recipe import find_recipe, with_options
+    from ..learning.training import train
 
     changes: dict[str, Any] = {
         "batch_size": batch_size,
@@ -110,6 +112,7 @@ def run(
             overwrite=overwrite,
             report=report,
             say=store.say(),
+            without_mini_photos=without_mini_photos,
         )
     images = {split: len(result.table.rows(split)) for split in ("train", "val", "test")}
     print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {counted(result.epochs, 'epoch')}")

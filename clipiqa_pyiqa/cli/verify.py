@@ -38,8 +38,7 @@ def run(
         raise OptionError("plus checks published files on OpenAI's weights: leave out images, backbone, clip_weights.")
     place = start(Machine(device=device), backbone)
     if plus:
-        from ..comparison.verification import markdown_lines
-        from ..comparison.verification_of_prompts import verify_learned_prompts
+        from ..comparison.verification import verify_learned_prompts
 
         with Bar() as bar:
             learned = verify_learned_prompts(data_root, device=place, progress=bar.show)
@@ -48,9 +47,9 @@ def run(
         if data_root is None:
             print("\nno correlations: pass --data-root DIR, the folder of pyiqa's data sets")
         if learned.missing:
-            print(f"\nnot run, as they are not below {data_root}: {', '.join(learned.missing)} (see docs/verify.md)")
+            print(f"\nnot run, as they are not below {data_root}: {', '.join(learned.missing)} (see docs/weights.md)")
         if learned.checks:
-            print("\n" + "\n".join(markdown_lines(learned.checks)))
+            print(f"\n{learned}")
         return learned.exit_code
 
     from ..comparison.verification import verify

@@ -92,6 +92,7 @@ class Parser(argparse.ArgumentParser):
             options["action"] = argparse.BooleanOptionalAction if is_optional else action
         elif typing.get_origin(inner) is Literal:
             options["choices"] = typing.get_args(inner)
+            options["type"] = type(options["choices"][0])
         else:
             options |= {"type": inner, "metavar": metavars[0] if metavars else _METAVARS[inner]}
         if typing.get_origin(kind) is tuple:
