@@ -40,8 +40,8 @@ def noise(error: CLIPIQAError, reason: str = "", *fields: Any, **more: Any) -> N
 def outcome(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
     """Run all commands in a folder; what they came to, without sentences."""
     (folder / "photos").mkdir()
-    for number in range(3):
-        Image.new("RGB", (96, 96), (60 * number,) * 3).save(folder / f"photos/{number}.png")
+    for number in range(7):
+        Image.new("RGB", (96, 96), (30 * number,) * 3).save(folder / f"photos/{number}.png")
     (folder / "photos/empty.jpg").touch()
     (folder / "photos/half.jpg").write_bytes(PHOTO.read_bytes()[:2000])
     (folder / "photos/text.png").write_text("no image")
