@@ -47,7 +47,7 @@ def run(
       clipiqa compare -m clipiqa 'dslr=clipiqa:prompts=[quality, sharpness]' -d mine=scores.csv
       clipiqa compare -m niqe:pretrained_model_path=niqe_modelparameters.mat piqe -d photos/
       clipiqa compare -c table1 --data-root DIR --out runs/table1
-      torchrun --nproc-per-node 4 -m clipiqa_pyiqa.cli compare -c table1 --data-root DIR --out runs/table1
+      torchrun --nproc-per-node 4 --no-python clipiqa compare -c table1 --data-root DIR --out runs/table1
 
     Args:
         machine: where it runs

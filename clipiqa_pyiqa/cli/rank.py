@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +36,7 @@ def run(
     higher_better: bool = False,
     worst: int | None = None,
     best: int | None = None,
-    below: float | None = None,
+    below: str | None = None,
     only_paths: bool = False,
     null: bool = False,
     copy_to: Path | None = None,
@@ -42,7 +45,8 @@ def run(
     undo: Path | None = None,
     page: Path | None = None,
     write_shards: Path | None = None,
-    above: float | None = None,
+    above: str | None = None,
+    drop_worst: str | None = None,
 ) -> int:
     """The best and the worst images of a folder, by any question (the paper's Fig. 3, 6, 8 and 9).
 
@@ -73,7 +77,7 @@ def run(
         higher_better: a high value of it is good
         worst: the N worst
         best: the N best
-        below: those worse than X
+        below (X): those worse than X, or than 10%
         only_paths (--paths): print their paths and nothing else
         null (-0): with --paths: each ends with a NUL byte, as for xargs -0
         copy_to (DIR): copy them into a folder
@@ -82,16 +86,18 @@ def run(
         undo (LIST): put back what a list says was copied, moved or linked
         page (DIR): folder for a page on which all photos can be browsed
         write_shards (DIR): copy what is kept of the scored shards into new ones
-        above: with --write-shards: keep images whose value is at least this; at most: --below
+        above (X): with --write-shards: keep images whose value is at least this, or 10%; at most: --below
+        drop_worst (P%): with --write-shards: leave out this share of the images, those that score worst
     """
     if lower_better and higher_better:
         raise OptionError("lower_better and higher_better exclude each other: give one of the two.")
     if write_shards is not None:
-        return rank_shards.write(paths, write_shards, by, above, below, run.quiet)
+        cuts = {"above": above, "below": below, "drop_worst": drop_worst, "worst": worst}
+        return rank_shards.write(paths, write_shards, by, cuts, run.quiet)
     if undo is not None:
         return _undo(undo)
-    if above is not None:
-        raise OptionError("above is about the shards that write_shards writes: give both.")
+    if above is not None or drop_worst is not None:
+        raise OptionError("above and drop_worst are about the shards that write_shards writes: give both.")
     if not paths:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
     picking = worst is not None or best is not None or below is not None
@@ -116,11 +122,13 @@ def run(
     if not picking:
         ranking = ranking or _ranking(run, photos, count)
         if page is None:
-            print(frame_as_text(ranking.summary(), {}))
-        return run.told(ranking)
+            print(_with_rules(frame_as_text(ranking.summary(), {}), ranking))
+        return _told(run, ranking, photos)
     from ..ranking.picking import pick
+    from ..scoring.cuts import value_of
 
-    picked = pick(photos, worst=worst, best=best, below=below)
+    cut = None if below is None else value_of(below, photos.scores.frame[photos.by], "below")
+    picked = pick(photos, worst=worst, best=best, below=cut)
     note(f"{photos.by}: {photos.direction}")
     found = [photos.path(str(name)) for name in picked.index]
     if only_paths:
@@ -129,10 +137,35 @@ def run(
             sys.stdout.buffer.write(os.fsencode(path) + (b"\0" if null else b"\n"))
         sys.stdout.buffer.flush()
     elif not taking:
-        _print(picked, photos)
+        _print(picked, photos, worst if best else None)
     for action, folder in taking.items():
         _take(found, folder, action)
-    return run.told(ranking) if ranking is not None else 0
+    return 0 if ranking is None else _told(run, ranking, photos)
+
+
+def _told(run: AskingRun, ranking: Ranking, photos: Photos) -> int:
+    """Say what was left out: of a score file, which holds the reasons, only how many images."""
+    file = photos.scores.file
+    if not file or not ranking.failed:
+        return run.told(ranking)
+    tell(f"{counted(len(ranking.failed), 'image')} left out (see `error` in {file})")
+    run.told(replace(ranking, failed={}))
+    return 1
+
+
+def _with_rules(table: str, ranking: Ranking) -> str:
+    """Put a rule between the best and the worst of each question."""
+    from ..ranking.folder_ranking import best_and_worst
+
+    head, *lines = table.split("\n")
+    rule, rows = "-" * max(map(len, (head, *lines))), iter(lines)
+    said = [head]
+    for question in ranking.questions:
+        best, worst = best_and_worst(ranking, question, ranking.count)
+        said += itertools.islice(rows, len(best))
+        said += [rule] * bool(len(worst))
+        said += itertools.islice(rows, len(worst))
+    return "\n".join(said)
 
 
 def _photos(
@@ -148,12 +181,19 @@ def _photos(
     from ..ranking.picking import Photos, default_column
     from ..scoring.scale import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
+    from ..scoring.shards.summary import merge_shards
 
-    if len(paths) == 1 and is_score_file(paths[0]):
+    by_shard = len(paths) == 1 and any(Path(paths[0]).glob("*.parquet"))  # results of `clipiqa score`
+    if len(paths) == 1 and (by_shard or is_score_file(paths[0])):
         if run.prompts:
             raise OptionError("prompts asks about images, but a score file has its answers: --by names one of them.")
         key, others = (columns[0], columns[1:]) if columns else (None, [])
-        scores = read_any_scores(paths[0], key=key, columns=others or None)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "merged.parquet") if by_shard else Path(paths[0])
+            if by_shard:
+                merge_shards(paths[0], file)
+            scores = read_any_scores(file, key=key, columns=others or None)
+        scores = replace(scores, file=paths[0])
         photos = Photos(scores, default_column(scores, by), lower_better, root)
         return photos, None if run.out is None else _ranking(run, photos, count)
     if columns is not None or root is not None:
@@ -168,7 +208,7 @@ def _photos(
 
 def _ranking(run: AskingRun, photos: Photos, count: int) -> Ranking:
     """Return the extremes of a score file, and write their pictures if there is an --out."""
-    from ..experiments.experiment import ResultFolder, RunOptions
+    from ..experiments.experiment import RunOptions, prepare, saved
     from ..ranking.folder_ranking import Ranking, ranking_files
 
     scores = photos.scores
@@ -177,16 +217,20 @@ def _ranking(run: AskingRun, photos: Photos, count: int) -> Ranking:
     if run.out is not None:
         options: RunOptions = {"out": run.out, "resume": run.resume, "overwrite": run.overwrite}
         options["pictures"] = run.pictures
-        ResultFolder(options, ranking_files(found.questions), [*frame.index, scores.file]).saved(found)
+        prepare(options, ranking_files(found.questions), [*frame.index, scores.file], len(frame))
+        saved(found, options)
     return found
 
 
-def _print(picked: pandas.Series, photos: Photos) -> None:
+def _print(picked: pandas.Series, photos: Photos, worst: int | None) -> None:
     from ..files.names import one_line
     from .options.tables import aligned
 
     rows = [(one_line(photos.by), "path"), *((f"{score:.4f}", one_line(str(name))) for name, score in picked.items())]
-    print("\n".join(aligned(rows, [False, True])))
+    lines = list(aligned(rows, [False, True]))
+    if worst is not None and worst < len(picked):  # the best follow
+        lines.insert(1 + worst, "-" * max(map(len, lines)))
+    print("\n".join(lines))
 
 
 def _take(paths: list[str], folder: Path, action: str) -> None:

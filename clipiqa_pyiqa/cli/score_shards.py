@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from .options.model import Kept
 from .options.progress import Bar, note, tell
 from .options.signals import on_interrupt
 from .options.tables import aligned
+
+_EVERY = 30.0  # seconds between lines about how far a run is
 
 if TYPE_CHECKING:
     from ..images.reader import Damaged
@@ -95,7 +98,7 @@ class Shards:
                 device=device,
                 damaged=damaged,
                 overwrite=kept.overwrite,
-                progress=lambda images, shards, of: bar.show(f"{shards} of {counted(of, 'shard')}", images, None),
+                progress=_Progress(bar).show,
                 **images.pixels(),
             )
         if kept.quiet:
@@ -129,5 +132,27 @@ def _tell_all(found: ShardedResult) -> None:
         note(said)
     if found.counts.scored:
         frame = found.quantiles()
-        rows = [[name, *(f"{value:.3f}" for value in row)] for name, *row in frame.itertuples()]
-        print("\n".join(aligned([["", *frame.columns], *rows])), file=sys.stderr)
+        low, high = found.counts.range
+        rows = [["", *frame.columns, f"{low:g} to {high:g}"]]
+        for name, row in zip(frame.index, frame.to_numpy(), strict=True):
+            rows.append([name, *(f"{value:.3f}" for value in row), found.histogram_line(name)])
+        print("\n".join(aligned(rows)), file=sys.stderr)
+
+
+class _Progress:
+    """How far a run is: a bar on a terminal, elsewhere a line every 30 seconds."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar, self._start = bar, time.monotonic()
+        self._told = self._start
+        self._first: float | None = None  # the shards that were done at the start
+
+    def show(self, images: int, shards: float, of: int) -> None:
+        """Show how many images of this run, and shards of all runs, are done."""
+        first = self._first = shards if self._first is None else self._first
+        self._bar.show("", round(shards, 1), of)
+        if not self._bar.is_shown and (now := time.monotonic()) - self._told >= _EVERY:
+            self._told = now
+            left = (now - self._start) * (of - shards) / (shards - first) if shards > first else None
+            rest = "" if left is None else f", {left / 60:.0f} min left" if left > 60 else f", {left:.0f} s left"
+            note(f"{counted(images, 'image')}, {shards / of:.0%}{rest}")

@@ -96,6 +96,11 @@ class Bar:
         self._bar.n = int(done) if done == int(done) else round(done, 1)
         self._bar.update(0)
 
+    @property
+    def is_shown(self) -> bool:
+        """Return whether there is a bar to see."""
+        return self._bar is not None and not self._bar.disable
+
     def close(self) -> None:
         """End the bar."""
         if self._bar is not None:
