@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ..errors import CLIPIQAError, ImageError
-from ..scoring.result_files import Output, ResultWriter, write_to
-from ..scoring.result_reading import FORMATS, format_of
+from ..scoring.result_files import FORMATS, Output, ResultWriter, format_of, write_to
 from . import score_shards
 from .options.config import add_config
 from .options.model import add_image_options, add_model_options, image_limits, prepare_reading

@@ -21,8 +21,7 @@ from ..datasets.data_sets import DataSet
 from ..errors import ImageError
 from ..images.batches import in_batches, prefetch
 from .distributed import Processes
-from .score_store import UNREADABLE, ScoreStore, StoredScore
-from .scorers import Group, score_group
+from .scorers import UNREADABLE, Group, ScoreStore, StoredScore, score_group
 
 log = logging.getLogger("clipiqa_pyiqa")
 _WORTH_SAYING = 30.0  # seconds, from which it matters that metrics waited for images
@@ -51,7 +50,7 @@ def score_data_set(
     def to_do(index: int) -> bool:
         path = data.paths[index]
         unread = store.get(UNREADABLE, path)
-        return bool(unread and unread.error) or any(not store.scored(key, path) for key in keys)
+        return bool(unread and unread.error) or any(not store.is_done(key, path) for key in keys)
 
     step = options.batch_size
     blocks = [range(start, min(start + step, len(data.paths))) for start in range(0, len(data.paths), step)]
@@ -111,7 +110,7 @@ def _score_batch(
         lacking = [
             place
             for place, index in enumerate(indices)
-            if any(not store.scored(metric.key, data.paths[index]) for metric in group.metrics)
+            if any(not store.is_done(metric.key, data.paths[index]) for metric in group.metrics)
         ]
         if not lacking:
             continue
@@ -121,5 +120,5 @@ def _score_batch(
             theirs = reference if whole else reference[lacking]
         for metric, number, entry in score_group(group, x if whole else x[lacking], options.seed, theirs):
             path = data.paths[indices[lacking[number]]]
-            if not store.scored(metric.key, path):
+            if not store.is_done(metric.key, path):
                 store.add(metric.key, path, entry)

@@ -17,7 +17,6 @@ from ..files.writing import check_folder, replacing, write_text
 from ..stats.bootstrap import Estimate
 from ..stats.correlation import correlations, undefined
 from .differences import MetricPair, metric_pairs
-from .score_store import writing
 
 if TYPE_CHECKING:
     import pandas
@@ -156,9 +155,7 @@ class DataSetResult:
             },
             "skipped": dict(self.skipped),
         }
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / _scores_name(self)) as partial:
+        with replacing(check_folder(folder, ()) / _scores_name(self)) as partial:
             frame.to_parquet(partial)
 
 

@@ -15,8 +15,7 @@ from ..clip.device import find_device
 from ..errors import CLIPIQAError, ImageError, first_of
 from ..images.source import FileSource
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
-from ..scoring.result_files import Output, open_results
-from ..scoring.result_reading import read_results
+from ..scoring.result_files import Output, open_results, read_results
 from ..scoring.rows import Header, Row, printable
 from ..scoring.score import provenance, score_paths
 from ..sources.folders import images_in

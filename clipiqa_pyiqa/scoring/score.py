@@ -26,10 +26,10 @@ from ..sources.finding import find_shards
 from ..sources.inputs import sources_of
 from ..sources.members import Shard
 from .map_columns import scores_with_map, with_map_stats
-from .result_files import Named, Output, ResultWriter, open_results
-from .result_reading import format_of
+from .result_files import Named, Output, ResultWriter, format_of, open_results
 from .rows import Header, Row, printable
 
+UNIFORM = "almost uniform"
 Item = TypeVar("Item")
 Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
 
@@ -187,7 +187,8 @@ def rows_of_images(
             scores = (scores_with_map if map_stats else _scores)(net, x, columns).float().cpu().numpy()
         # The shortest digits that mean the same fp32 number, not those of its float64 neighbour.
         values = [tuple(float(str(value)) for value in row) for row in scores]
-        return list(map(_row, map(name_of, items), records, values))
+        flags = [UNIFORM if is_almost_uniform(pixels) else "" for pixels in x]
+        return list(map(_row, map(name_of, items), records, values, flags))
 
     def failed(item: Item, record: ImageRecord | None, error: ImageError) -> Row:
         if record is None:
@@ -196,6 +197,19 @@ def rows_of_images(
         return _row(name_of(item), record, failure=ImageError(why, error.kind, name_of(item)))
 
     return in_batches(images, scored, failed, batch_size=batch_size, apart=apart)
+
+
+def is_almost_uniform(x: torch.Tensor) -> bool:
+    """Return whether there is nothing in an image ``(3, H, W)`` in [0, 1] to judge, as where a lens cap was on.
+
+    In each channel, the means of the 16×16 blocks lie within 8 levels of 255, and the pixels deviate by less than 16
+    levels from their mean: a pattern or text may be uniform in its blocks, but not in its pixels.
+    """
+    if x[:, ::8, ::8].flatten(1).std(1).max() > 24 / 255:  # far from it, as nearly every photo: a look at some pixels
+        return False
+    blocks = torch.nn.functional.avg_pool2d(x, 16).flatten(1)
+    spread = (blocks.amax(1) - blocks.amin(1)).max()
+    return bool(spread < 8 / 255 and x.flatten(1).std(1).max() < 16 / 255)
 
 
 def _scores(net: Scorable, x: torch.Tensor, columns: Columns | None) -> torch.Tensor:
@@ -233,7 +247,11 @@ def provenance(
 
 
 def _row(
-    name: str, record: ImageRecord, scores: tuple[float, ...] | None = None, failure: ImageError | None = None
+    name: str,
+    record: ImageRecord,
+    scores: tuple[float, ...] | None = None,
+    flag: str = "",
+    failure: ImageError | None = None,
 ) -> Row:
     if scores is not None and not all(map(math.isfinite, scores)):
         found, scores = ", ".join(map(str, scores)), None
@@ -241,7 +259,7 @@ def _row(
         failure = ImageError(why, Kind.NOT_FINITE, name)
     size = (record.width, record.height, *record.size)
     said = (None, "") if failure is None else (failure.kind, str(failure))
-    return Row(name, scores, *size, record.orientation, record.converted, *said)
+    return Row(name, scores, *size, record.orientation, record.converted, flag, *said)
 
 
 def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Any, None, None]:

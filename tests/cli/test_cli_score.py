@@ -24,7 +24,7 @@ from standin import Brightness
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
-from clipiqa_pyiqa.scoring.result_reading import read_results
+from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.sources.inputs import find_inputs
 
 DATA = Path(__file__).parents[1] / "data"

@@ -18,7 +18,7 @@ ELSEWHERE = [
     ("sources.", "--embeddings --image-column --backbone", "score"),  # others look for shards to refuse them
     ("scoring.shards", "--part --merge", "score"),
     ("scoring.result_files", "--resume --overwrite --out --format", "score"),  # what writes results; others read them
-    ("scoring.result_reading", "--resume --format", "score"),
+    ("scoring.result_files", "--resume --format", "score"),
     ("files.writing", "--overwrite", "all that write"),
     ("datasets.data_sets", "--data-root", "compare"),  # table has folders of its own
     ("comparison.compare", "--out --resume --overwrite --backbone --clip-weights", "compare, table"),  # in their words

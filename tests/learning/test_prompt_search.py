@@ -198,7 +198,7 @@ def test_command_from_csv_to_a_loaded_metric(seeded_weights, photos, tmp_path, c
     assert float(found[0]["srocc_held_out"]) == pytest.approx(srocc(scores.numpy(), mos), abs=1e-6)
 
     assert main(command) == 2
-    assert "pass --overwrite" in capsys.readouterr().err
+    assert "pass overwrite" in capsys.readouterr().err
     assert main([*command, "--overwrite", "--templates", "photo"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("clipiqa prompts search: error: the template") and error.count("\n") == 1

@@ -23,7 +23,7 @@ from clipiqa_pyiqa.experiments.experiment import file_names
 from clipiqa_pyiqa.experiments.scores import Record, score_images
 from clipiqa_pyiqa.metric import CLIPIQA
 from clipiqa_pyiqa.ranking.folder_ranking import best_and_worst, rank_sheet, ranking
-from clipiqa_pyiqa.scoring.result_reading import read_results
+from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.stats.proportions import clustered_share, share
 
 

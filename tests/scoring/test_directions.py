@@ -15,8 +15,7 @@ from clipiqa_pyiqa.comparison.gating import GateError, gate
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.ranking.picking import Photos, pick
 from clipiqa_pyiqa.scoring.directions import find_direction
-from clipiqa_pyiqa.scoring.result_files import Output, open_results
-from clipiqa_pyiqa.scoring.result_reading import format_of
+from clipiqa_pyiqa.scoring.result_files import Output, format_of, open_results
 from clipiqa_pyiqa.scoring.rows import Header, Row
 from clipiqa_pyiqa.scoring.score_files import ScoresError, read_any_scores
 

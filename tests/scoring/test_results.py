@@ -20,8 +20,7 @@ from pyarrow import parquet
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind, OutputError
 from clipiqa_pyiqa.files import writing
 from clipiqa_pyiqa.files.locking import LockedError
-from clipiqa_pyiqa.scoring.result_files import Output, open_results, write_to
-from clipiqa_pyiqa.scoring.result_reading import FORMATS, format_of, read_results
+from clipiqa_pyiqa.scoring.result_files import FORMATS, Output, format_of, open_results, read_results, write_to
 from clipiqa_pyiqa.scoring.rows import Header, ResultsError, Row, printable
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
@@ -83,9 +82,9 @@ class TestContents:
         write(tmp_path / "scores.csv", ROWS[:1] + ROWS[2:3])
         assert (tmp_path / "scores.csv").read_text().splitlines() == [
             'path,quality,"Crisp photo.|Hazy, dim photo.",width,height,scored_width,scored_height,exif_orientation,'
-            "converted,kind,error,scale,metric",
-            f'photos/a.jpg,0.25,0.5,640,480,640,480,1,,,,{SCALE},"{METRIC}"',
-            f"photos/bad.jpg,,,,,,,,,empty,'photos/bad.jpg' is empty (0 bytes).,{SCALE},\"{METRIC}\"",
+            "converted,flag,kind,error,scale,metric",
+            f'photos/a.jpg,0.25,0.5,640,480,640,480,1,,,,,{SCALE},"{METRIC}"',
+            f"photos/bad.jpg,,,,,,,,,,empty,'photos/bad.jpg' is empty (0 bytes).,{SCALE},\"{METRIC}\"",
         ]
 
     def test_jsonl_text(self, tmp_path: Path) -> None:
@@ -139,7 +138,7 @@ class TestContents:
         assert read_results(path)[1][0].path == r"caf\xe9.jpg" == printable(raw)
 
     def test_parquet_of_several_row_groups(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("clipiqa_pyiqa.scoring.rows._PARQUET_GROUP", 3)
+        monkeypatch.setattr("clipiqa_pyiqa.scoring.layouts._PARQUET_GROUP", 3)
         rows = [Row(f"{n}.png", (n / 10, 0.5), 40, 40, 40, 40, 1) for n in range(10)]
         write(tmp_path / "scores.parquet", rows)
         assert read_results(tmp_path / "scores.parquet")[1] == rows
@@ -239,27 +238,16 @@ class TestResume:
             with pytest.raises(ResultsError, match=r"is damaged \(line \d"):
                 read_results(journal)
             write(path, resume=True)
-            seen += "are left out, to be scored again: line " in caplog.text
+            seen += "damaged rows are left out, to be scored again: line " in caplog.text
             assert sorted(read_results(path)[1], key=ROWS.index) == ROWS, where
             path.unlink()
         assert seen == 60
-
-    def test_what_cannot_be_right_is_scored_again(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        wrong = [Row(f"{n}.jpg", (score, 0.5), 9, 9, 9, 9, 1) for n, score in enumerate((1.5, -0.1, float("nan")))]
-        twice = [Row("2x.jpg", (score, 0.5), 9, 9, 9, 9, 1) for score in (0.1, 0.2)]
-        journal = broken_off(path, [*ROWS, *wrong, *twice])
-        rows = [Row(row.path, (0.5, 0.5), 9, 9, 9, 9, 1) for row in (*wrong, twice[0])]
-        write(path, [*ROWS, *rows], resume=True)
-        assert read_results(path)[1] == [ROWS[0], ROWS[1], ROWS[3], ROWS[2], *rows] and not journal.exists()
-        assert (
-            "'0.jpg' (its score is 1.5), '1.jpg' (its score is -0.1), '2.jpg' (its score is nan) and 1" in caplog.text
-        )
 
     def test_a_damaged_file_is_neither_read_nor_resumed(self, path: Path) -> None:
         write(path)
         content = path.read_bytes()
         place = content.index(b"photos/a.jpg")
-        path.write_bytes(content.replace(b"photos/a.jpg", b"photos/b.jpg") if place else b"")
+        path.write_bytes(content[: place + 1] + b"#" + content[place + 2 :])
         with pytest.raises(ResultsError, match="is damaged"):
             read_results(path)
         with pytest.raises(ResultsError, match="is damaged"):
@@ -308,7 +296,7 @@ class TestOneRunAtATime:
         with open_results(output, HEADER) as writer:
             writer.write(ROWS[0])
             for how in ({}, {"resume": True}, {"overwrite": True}):
-                with pytest.raises((LockedError, ResultsError), match=r"is being written by process|exists already"):
+                with pytest.raises((LockedError, ResultsError), match="is being written by process"):
                     write(path, **how)
             for row in ROWS[1:]:
                 writer.write(row)
@@ -323,23 +311,16 @@ class TestOneRunAtATime:
 
     def test_a_deleted_journal_is_an_error(self, path: Path) -> None:
         output = Output(path, format_of(path))
-        with pytest.raises(OutputError, match="was deleted or replaced"), open_results(output, HEADER) as writer:
+        with pytest.raises(OutputError, match=r"cannot read .*part\.jsonl'"), open_results(output, HEADER) as writer:
             output.journal.unlink()
             writer.write(ROWS[0])
         assert not path.exists()
-
-    def test_an_interrupt_does_not_promise_what_was_deleted(self, path: Path) -> None:
-        output = Output(path, format_of(path))
-        with pytest.raises(OutputError, match="was deleted or replaced"), open_results(output, HEADER) as writer:
-            writer.write(ROWS[0])
-            output.journal.unlink()
-            raise KeyboardInterrupt
 
 
 class TestOutput:
     def test_existing_file_is_not_replaced_unasked(self, path: Path) -> None:
         write(path)
-        with pytest.raises(ResultsError, match="exists already: pass --resume to go on with it, or --overwrite"):
+        with pytest.raises(ResultsError, match="exists already: pass resume to go on with it, or overwrite"):
             write(path)
         write(path, ROWS[:1], overwrite=True)
         assert read_results(path)[1] == ROWS[:1]
@@ -354,7 +335,7 @@ class TestOutput:
 
     def test_interrupted_parquet_is_not_dropped_unasked(self, tmp_path: Path) -> None:
         (tmp_path / "scores.parquet.part.jsonl").write_text("{}\n")
-        with pytest.raises(ResultsError, match=r"part\.jsonl' exists already"):
+        with pytest.raises(ResultsError, match=r"scores.parquet' is not finished.*: pass resume"):
             Output(tmp_path / "scores.parquet", "parquet")
 
     def test_unwritable(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,16 +347,11 @@ class TestOutput:
         with pytest.raises(OutputError, match="permission denied"):
             Output(tmp_path / "scores.csv", "csv")
 
-    def test_devices_and_pipes_are_written_to_and_stay_what_they_are(self) -> None:
-        with open_results(Output(Path("/dev/null"), "csv"), HEADER) as writer:
-            writer.write(ROWS[0])
-        assert Path("/dev/null").is_char_device()
-        with pytest.raises(ResultsError, match="No space left"):
-            open_results(Output(Path("/dev/full"), "csv"), HEADER)
-        with pytest.raises(ResultsError, match="no regular file"):
-            Output(Path("/dev/null"), "parquet")
-        with pytest.raises(ResultsError, match="only csv, jsonl and parquet"):
-            Output(Path("/dev/null"), "csv", resume=True)
+    @pytest.mark.parametrize("name", ["/dev/null", "fifo"])
+    def test_devices_and_pipes_are_refused(self, tmp_path: Path, name: str) -> None:
+        os.mkfifo(tmp_path / "fifo")
+        with pytest.raises(OutputError, match="which is a pipe, a socket or a device: name a file"):
+            Output(tmp_path / name, "csv", overwrite=True)
 
     def test_table_cannot_be_resumed(self, tmp_path: Path) -> None:
         with pytest.raises(ResultsError, match="only csv, jsonl and parquet files can be resumed"):
@@ -391,9 +367,7 @@ class TestOutput:
         assert format_of(Path(name)) == format and format in FORMATS
 
     def test_unknown_suffix(self) -> None:
-        with pytest.raises(
-            ResultsError, match=r"suffix of 'a\.xlsx' names no format: use one of \.csv, .*, or --format"
-        ):
+        with pytest.raises(ResultsError, match=r"suffix of 'a\.xlsx' names no format: use one of \.csv, .*, or format"):
             format_of(Path("a.xlsx"))
 
     def test_reading_what_is_not_there(self, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, PRESETS
 from clipiqa_pyiqa.ray import Scorer
 from clipiqa_pyiqa.scoring import score as scoring
-from clipiqa_pyiqa.scoring.result_reading import read_results
+from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.score import score_paths
 from clipiqa_pyiqa.scoring.shards.run import score_sources
 

@@ -20,6 +20,7 @@ from ...arguments import checked
 from ...datasets.data_sets import DataSet
 from ...datasets.specification import CompareError
 from ...errors import ImageError
+from ...files.journal import JournalFolder
 from ...files.locking import locked
 from ...files.names import printable
 from ...images.batches import default_workers
@@ -28,8 +29,7 @@ from ..compare import build_or_reason, metric_result, pick_device, settings_of
 from ..distributed import Processes
 from ..metrics import BuiltMetric, MetricSpec, check_weights
 from ..pipeline import Options, Progress, score_data_set
-from ..score_store import UNREADABLE, ScoreStore, StoredScore, writing
-from ..scorers import group_metrics, own_random_state
+from ..scorers import UNREADABLE, ScoreStore, StoredScore, group_metrics, own_random_state
 from .matching import Pictures, Place, match_pictures, parse_methods
 from .presets import Preset, computed_on, find_preset, needs_reference, parse_table_metrics
 from .results import Column, MethodTable, check_table_folder
@@ -123,18 +123,14 @@ def table(
     if out is None:
         if resume or overwrite:
             raise CompareError("resume and overwrite need --out DIR (out=DIR), the folder with the scores.")
-        return work(ScoreStore(None))
+        return work(JournalFolder(None, StoredScore))
     folder = check_table_folder(out, pictures.inputs, overwrite=overwrite, resume=resume)
     with locked(folder):
-        store = ScoreStore(folder / "parts" / data.identity)
-        with writing(folder):
-            if overwrite:
-                store.clear()
-            store.begin()
+        store = JournalFolder(folder / "parts" / data.identity, StoredScore)
+        if overwrite:
+            store.clear()
         store.load()
-        found = work(store)
-        store.merge()
-    return found
+        return work(store)
 
 
 def _check_asked(
@@ -211,7 +207,7 @@ def _cropped(metric: BuiltMetric | str, border: int) -> BuiltMetric | str:
 
 def _score_sets(metric: BuiltMetric, pictures: Pictures, store: ScoreStore, seed: int) -> None:
     for key, files, references in _sets(pictures):
-        if not store.scored(metric.key, key):
+        if not store.is_done(metric.key, key):
             store.add(metric.key, key, score_set(metric, files, references, seed))
     store.close()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...files.writing import replacing
-from ..rows import _NUMBERS, _PARQUET_KEY, ENDS, FIELDS, Header, Jsonl, ResultsError, Row
+from ..rows import ENDS, FIELDS, PARQUET_KEY, Header, ResultsError, Row
 
 if TYPE_CHECKING:
     import pyarrow
@@ -108,7 +108,7 @@ def read_shard_result(path: Path) -> ShardResult:
 
     try:
         schema = parquet.read_schema(path)
-        said = json.loads((schema.metadata or {})[_PARQUET_KEY])
+        said = json.loads((schema.metadata or {})[PARQUET_KEY])
         if said.get("check", check := _check(said)) != check or not {"path", *said["columns"]} <= set(schema.names):
             raise ValueError("what it says of itself is not what was written")
         about = said["shard"]
@@ -154,20 +154,18 @@ class ShardRows:
     """
 
     def __init__(self, header: Header, range: tuple[float, float] = (0.0, 1.0)) -> None:
-        self._header, self._range, self._layout = header, range, Jsonl(header)
+        self._header, self._range = header, range
         self._rows: list[dict[str, Any]] = []
         self._kept: list[Mapping[str, Any]] = []
         self._tables: list[pyarrow.Table] = []
         self._errors: Counter[str] = Counter()
         self._histograms = {column: np.zeros(BINS, np.int64) for column in header.columns}
-        self._digest = hashlib.sha256(json.dumps([header.columns, dict(header.provenance)]).encode())
         self._ends = header.ends
         self.count = 0
 
     def add(self, row: Row, kept: Mapping[str, Any]) -> None:
         """One more row, with what is kept beside its scores."""
         self.count += 1
-        self._digest.update(self._layout.row(row).encode())
         self._rows.append(row.as_dict(self._header.columns) | self._ends)
         self._kept.append(kept)
         if row.kind is not None:
@@ -185,14 +183,13 @@ class ShardRows:
         provenance = dict(self._header.provenance)
         about = {"name": shard, "kind": kind, "of": of, "names": names}
         said = {
-            "columns": self._header.columns, "provenance": provenance, "sha256": self._digest.hexdigest(),
-            "shard": about, "counts": counts.as_dict(),
+            "columns": self._header.columns, "provenance": provenance, "shard": about, "counts": counts.as_dict(),
         }  # fmt: skip
         said |= {"check": _check(json.loads(json.dumps(said)))}
         told = {key: value for key, value in counts.as_dict().items() if key != "histograms"}
         attrs = {**provenance, "shard": shard, **told}
-        table = concatenated(self._tables) if self._tables else pyarrow.Table.from_pylist([], self._schema())
-        metadata = {_PARQUET_KEY: json.dumps(said), b"PANDAS_ATTRS": json.dumps(attrs)}
+        table = concatenated(self._tables) if self._tables else pyarrow.Table.from_pylist([], self._header.schema)
+        metadata = {PARQUET_KEY: json.dumps(said), b"PANDAS_ATTRS": json.dumps(attrs)}
         with replacing(path) as partial:
             parquet.write_table(
                 table.replace_schema_metadata(metadata), partial, row_group_size=50_000, write_page_checksum=True
@@ -204,7 +201,7 @@ class ShardRows:
 
         if not self._rows:
             return
-        table = pyarrow.Table.from_pylist(self._rows, self._schema())
+        table = pyarrow.Table.from_pylist(self._rows, self._header.schema)
         names = list(dict.fromkeys(name for kept in self._kept for name in kept))
         place = table.num_columns - len(ENDS)
         for name in names:
@@ -221,14 +218,6 @@ class ShardRows:
     def _name(self, kept: str) -> str:
         taken = {"path", *self._header.columns, *FIELDS, *ENDS}
         return f"kept_{kept}" if kept in taken else kept
-
-    def _schema(self) -> pyarrow.Schema:
-        import pyarrow
-
-        text = pyarrow.string()
-        types = {"path": text, **dict.fromkeys(self._header.columns, pyarrow.float64())}
-        types |= {field: pyarrow.int32() if field in _NUMBERS else text for field in FIELDS} | dict.fromkeys(ENDS, text)
-        return pyarrow.schema(types)
 
 
 def concatenated(tables: Sequence[pyarrow.Table]) -> pyarrow.Table:

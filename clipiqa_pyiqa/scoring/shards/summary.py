@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import counted
 from ...files.writing import check_output, replacing, write_text
 from ...images.formats import skipped_note
-from ..rows import _PARQUET_KEY, Header, ResultsError
+from ..rows import PARQUET_KEY, Header, ResultsError
 from .files import BINS, Counts, ShardResult, cast, common_schema, read_shard_result, read_table
 from .jobs import Part, check_same, results_in
 
@@ -152,7 +152,7 @@ def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: 
     paths = results_in(folder)
     schema = common_schema([parquet.read_schema(each).remove_metadata() for each in paths])
     said = {"columns": found.header.columns, "provenance": dict(found.header.provenance)}
-    metadata = {_PARQUET_KEY: json.dumps(said), b"PANDAS_ATTRS": json.dumps(dict(found.header.provenance))}
+    metadata = {PARQUET_KEY: json.dumps(said), b"PANDAS_ATTRS": json.dumps(dict(found.header.provenance))}
     with replacing(target) as partial:
         tables = (cast(read_table(each), schema) for each in paths)
         _WRITERS[target.suffix](partial, schema.with_metadata(metadata), tables)
