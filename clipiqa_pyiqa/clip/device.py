@@ -82,7 +82,7 @@ def scoring_bytes(net: Any, device: torch.device, work: Work = "score") -> int:
         return PICTURE
     if not clip.has_positions:
         return PICTURE + _MINI[work]
-    width, _, _, side = clip.checkpoint.shape("visual.conv1.weight")
+    width, _, _, side = clip.checkpoint.shapes["visual.conv1.weight"]
     if "visual.proj" in clip.checkpoint:
         return PICTURE + _VIT + math.ceil(_VIT_TOKENS * width / side**2)
     return PICTURE + _RESNET[work] * width // 32

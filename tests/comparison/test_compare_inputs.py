@@ -277,7 +277,7 @@ class TestBadInput:
             ({"ours": {"type": "GeneralNRDataset", "meta_info_file": "x.csv"}}, "'ours' needs dataroot_target, a path"),
             ({"ours": {"meta_info_file": "x.csv"}}, "need pyiqa's 'type'"),
             ({"ours": {"folder": "nowhere"}}, "the folder 'nowhere' is missing"),
-            ("nowhere/*.png", "nothing matches 'nowhere"),
+            ("nowhere/*.png", r"'nowhere/\*.png' matches nothing"),
             ({"t": {"csv": "nowhere.csv"}}, "'nowhere.csv' cannot be read"),
             (3, "a data set is a name, a CSV file, a folder or options, but 3 came"),
             ({"t": {"csv": 5}}, "csv of data set 't' must be a path, but is 5"),
@@ -377,7 +377,7 @@ class TestCommand:
             (["-m", "nique", "-d", "livec"], "or 'niqe'"),
             (["-m", "niqe", "-d", "livec", "--resume"], "need --out"),
             (["-m", "niqe", "-d", "livec", "--data-root", str(tmp_path)], "meta_info_LIVEChallengeDataset.csv"),
-            (["-m", "entropy", "-d", str(tmp_path)], "holds no image files"),
+            (["-m", "entropy", "-d", str(tmp_path)], "is a folder without image files"),
             (["-c", str(tmp_path / "no.yml")], "cannot be read"),
         ]:
             assert main(["compare", *given]) == 2

@@ -180,7 +180,7 @@ def test_command_from_csv_to_a_loaded_metric(seeded_weights, photos, tmp_path, c
     command += [text for option, path in files.items() for text in (option, str(path))]
     command += ["--templates", *TEMPLATES[:2], "--clip-weights", weights, "--quick-gelu", "--device", "cpu"]
     assert main([*command, "--bootstrap", "1000000000"]) == 2
-    assert "bootstrap must be between 0 and 1,000,000 resamples; got 1,000,000,000." in capsys.readouterr().err
+    assert "bootstrap must be between 0 and 1,000,000; got 1,000,000,000." in capsys.readouterr().err
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "chosen on 13 images, reported on 5 held out (split 'test')" in printed
