@@ -43,7 +43,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         with _explained(path):
-            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+            self._file = open(path, "ab", buffering=0, opener=_existing)  # noqa: SIM115 - closed by close()
         self._end = os.fstat(self._file.fileno()).st_size
         self._synced = time.monotonic()
 
@@ -206,6 +206,10 @@ class JournalFolder(Generic[E]):
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*.jsonl")) if self.folder else []
+
+
+def _existing(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_CREAT)  # a journal that was deleted is not begun anew without its head
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

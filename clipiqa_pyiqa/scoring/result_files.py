@@ -215,7 +215,8 @@ def _publish(output: Output, header: Header, paths: Collection[str]) -> None:
         damage: list[str] = []
         with reading(output.journal):
             records = read_journal(output.journal, damage)
-            next(records, None)
+            if "head" not in next(records, {}):
+                damage.append("line 1")
             yield from (Row.from_dict(record, header.columns) for record in records)
         if damage:
             raise ResultsError(f"{str(output.journal)!r} was damaged during the run ({damage[0]}): pass resume.")

@@ -252,7 +252,7 @@ class TestCommand:
 
         before = (out / "scores.csv").stat().st_mtime_ns, (out / "ranking.csv").read_text()
         assert main(args) == 2
-        assert "exists already: pass --resume" in capsys.readouterr().err
+        assert "exists already: pass resume" in capsys.readouterr().err
         assert ((out / "scores.csv").stat().st_mtime_ns, (out / "ranking.csv").read_text()) == before
         (tmp_path / "photos/half.png").unlink()
         (out / "rank-quality.png").unlink()
