@@ -20,13 +20,8 @@ from ..datasets.data_sets import DataSet
 from ..errors import ImageError
 from ..images.batches import in_batches, prefetch
 from .distributed import Processes
-<<<<<<< HEAD
-from .scorers import UNREADABLE, Group, ScoreStore, StoredScore, score_group
-=======
 from .metrics import BuiltMetric
-from .score_store import UNREADABLE, ScoreStore, StoredScore
-from .scorers import score_group
->>>>>>> main
+from .scorers import UNREADABLE, ScoreStore, StoredScore, score_group
 
 log = logging.getLogger("clipiqa_pyiqa")
 
@@ -110,11 +105,7 @@ def _score_batch(
         lacking = [
             place
             for place, index in enumerate(indices)
-<<<<<<< HEAD
-            if any(not store.is_done(metric.key, data.paths[index]) for metric in group.metrics)
-=======
-            if any(not store.scored(metric.key, data.paths[index]) for metric in group)
->>>>>>> main
+            if any(not store.is_done(metric.key, data.paths[index]) for metric in group)
         ]
         if not lacking:
             continue

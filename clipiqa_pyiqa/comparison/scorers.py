@@ -6,15 +6,10 @@ import contextlib
 import math
 import random
 import time
-<<<<<<< HEAD
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
-=======
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
->>>>>>> main
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch

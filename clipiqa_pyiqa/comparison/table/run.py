@@ -10,37 +10,21 @@ import torch
 
 from ...arguments import checked
 from ...datasets.specification import CompareError
-<<<<<<< HEAD
-from ...errors import ImageError
 from ...files.journal import JournalFolder
-=======
->>>>>>> main
 from ...files.locking import locked
 from ...images.batches import default_workers
 from ..compare import pick_device, settings_of
 from ..distributed import Processes
-<<<<<<< HEAD
-from ..metrics import BuiltMetric, MetricSpec, check_weights
-from ..pipeline import Options, Progress, score_data_set
-from ..scorers import UNREADABLE, ScoreStore, StoredScore, group_metrics, own_random_state
-from .matching import Pictures, Place, match_pictures, parse_methods
-from .presets import Preset, computed_on, find_preset, needs_reference, parse_table_metrics
-from .results import Column, MethodTable, check_table_folder
-from .whole_sets import score_set
-
-_REFERENCES_KEPT = 8  # decoded references that wait for the other methods' images
-=======
 from ..metrics import BuiltMetric, check_weights
 from ..pipeline import Options, Progress
 from ..results import MetricResult
-from ..score_store import ScoreStore, writing
+from ..scorers import ScoreStore, StoredScore
 from .asked import Asked, parse_table_metrics
 from .matching import Place, match_pictures, parse_methods
 from .protocols import CERTAINTY, Protocol, read_protocol
 from .results import MethodTable, check_table_folder
 from .scoring import data_set, score_pictures, unread_pictures
 from .values import Column
->>>>>>> main
 
 
 @checked
@@ -126,13 +110,7 @@ def table(
         return MethodTable(scores, sets, columns, pictures, first, chosen, inputs, tuple(notes), known)
 
     if out is None:
-<<<<<<< HEAD
-        if resume or overwrite:
-            raise CompareError("resume and overwrite need --out DIR (out=DIR), the folder with the scores.")
         return work(JournalFolder(None, StoredScore))
-=======
-        return work(ScoreStore(None))
->>>>>>> main
     folder = check_table_folder(out, pictures.inputs, overwrite=overwrite, resume=resume)
     with locked(folder):
         store = JournalFolder(folder / "parts" / data.identity, StoredScore)
@@ -158,162 +136,9 @@ def _check_asked(
         )
     if baseline is not None and baseline not in methods:
         raise CompareError(f"the baseline {baseline!r} is none of the methods: choose one of {', '.join(methods)}.")
-<<<<<<< HEAD
-
-
-def _data_set(pictures: Pictures, fidelity: bool) -> DataSet:
-    """Every file of every method, picture by picture, with its reference behind it where one is needed."""
-    items = [(pictures.files[method][name], name) for name in pictures.names for method in pictures.methods]
-    why: dict[int, str] = {}
-
-    @functools.lru_cache(_REFERENCES_KEPT)
-    def reference(name: str) -> Tensor:
-        return read_image(pictures.references[name], min_side=1).pixels
-
-    def load(index: int) -> Tensor:
-        path, name = items[index]
-        pixels = read_image(path, min_side=1).pixels
-        if not fidelity:
-            return pixels
-        try:
-            theirs = reference(name)
-        except ImageError as error:
-            why[index] = str(error)
-            return pixels
-        if theirs.shape != pixels.shape:
-            sizes = [f"{found.shape[2]}×{found.shape[1]}" for found in (pixels, theirs)]
-            why[index] = f"it is {sizes[0]} px, but its reference {sizes[1]} px: they must be of one size"
-            return pixels
-        return torch.cat([pixels, theirs])  # (6, H, W)
-
-    keys = tuple(_key(path, pictures.references.get(name) if fidelity else None) for path, name in items)
-    return DataSet(
-        "methods", keys, None, load, identity="methods",
-        no_reference=lambda index: why.get(index, "there are no reference images"),
-    )  # fmt: skip
-
-
-def _key(path: str, reference: str | None) -> str:
-    """A file by which its scores are known: of another file of that name, or another reference, there are none yet."""
-    stamps = []
-    for file in filter(None, (path, reference)):
-        try:
-            status = os.stat(file)
-            stamps.append((os.path.abspath(file), status.st_size, status.st_mtime_ns))
-        except OSError:
-            stamps.append((file, 0, 0))
-    return f"{printable(os.path.abspath(path))}#{hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:12]}"
-
-
-def _cropped(metric: BuiltMetric | str, border: int) -> BuiltMetric | str:
-    """A full-reference metric that looks at what lies inside the border only."""
-    if isinstance(metric, str) or metric.spec.mode != "FR" or not border:
-        return metric
-    score = metric.score
-
-    def inside(*images: Tensor) -> Any:
-        for x in images:
-            if min(x.shape[-2:]) <= 2 * border:
-                raise ImageError(f"nothing is left of {x.shape[-1]}×{x.shape[-2]} px without a border of {border} px")
-        return score(*(x[..., border:-border, border:-border].contiguous() for x in images))
-
-    return replace(metric, score=inside, provenance={**metric.provenance, "crop_border": str(border)})
-
-
-def _score_sets(metric: BuiltMetric, pictures: Pictures, store: ScoreStore, seed: int) -> None:
-    for key, files, references in _sets(pictures):
-        if not store.is_done(metric.key, key):
-            store.add(metric.key, key, score_set(metric, files, references, seed))
-    store.close()
-
-
-def _sets(pictures: Pictures) -> Iterable[tuple[str, list[str], list[str]]]:
-    """Key of each test set of each method, its files, and the references."""
-    for test_set, names in pictures.test_sets.items():
-        references = [pictures.references[name] for name in names] if pictures.references else []
-        for method in pictures.methods:
-            files = [pictures.files[method][name] for name in names]
-            stamps = [_key(path, None) for path in [*files, *references]]
-            yield (
-                f"{test_set}/{method}#{hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:12]}",
-                files,
-                references,
-            )
-
-
-def _columns(
-    specs: Sequence[MetricSpec],
-    built: Mapping[str, BuiltMetric | str],
-    store: ScoreStore,
-    data: DataSet,
-    pictures: Pictures,
-    border: int,
-) -> dict[str, Column]:
-    columns = {}
-    unread = store.entries.get(UNREADABLE, {})
-    readable = [key for key in data.paths if key not in unread or not unread[key].error]
-    for spec in specs:
-        metric = built[spec.label]
-        keys = [key for key, *_ in _sets(pictures)] if spec.of_sets else readable
-        entries = store.entries.get(metric.key, {}) if isinstance(metric, BuiltMetric) else {}
-        found = {key.rpartition("#")[0]: entries[key] for key in keys if key in entries}
-        result = metric_result(spec, metric, found, len(keys))
-        columns[spec.label] = Column(
-            result, spec.mode, spec.of_sets, computed_on(spec), border if spec.mode == "FR" else 0
-        )
-    return columns
-
-
-def _scores(
-    columns: Mapping[str, Column],
-    built: Mapping[str, BuiltMetric | str],
-    store: ScoreStore,
-    data: DataSet,
-    pictures: Pictures,
-) -> pandas.DataFrame:
-    where = {name: test_set for test_set, names in pictures.test_sets.items() for name in names}
-    rows = []
-    keys = iter(data.paths)
-    for name in pictures.names:
-        for method in pictures.methods:
-            key = next(keys)
-            row: dict[str, Any] = {
-                "test_set": where[name],
-                "image": name,
-                "method": method,
-                "path": pictures.files[method][name],
-            }
-            for label, column in columns.items():
-                if not column.of_sets:
-                    row[label] = _score(built[label], store, key)
-            rows.append(row)
-    labels = [label for label, column in columns.items() if not column.of_sets]
-    frame = pandas.DataFrame(rows, columns=["test_set", "image", "method", "path", *labels])
-    return frame.astype(dict.fromkeys(labels, float))
-
-
-def _set_scores(
-    columns: Mapping[str, Column], built: Mapping[str, BuiltMetric | str], store: ScoreStore, pictures: Pictures
-) -> pandas.DataFrame:
-    labels = [label for label, column in columns.items() if column.of_sets]
-    rows = []
-    keys = iter([key for key, *_ in _sets(pictures)] if labels else [])
-    for test_set in pictures.test_sets:
-        for method in pictures.methods if labels else ():
-            key = next(keys)
-            rows.append({"test_set": test_set, "method": method} | {n: _score(built[n], store, key) for n in labels})
-    frame = pandas.DataFrame(rows, columns=["test_set", "method", *labels])
-    return frame.astype(dict.fromkeys(labels, float))
-
-
-def _score(metric: BuiltMetric | str, store: ScoreStore, key: str) -> float:
-    entry: StoredScore | None = None if isinstance(metric, str) else store.get(metric.key, key)
-    return math.nan if entry is None or entry.score is None else entry.score
-=======
     known = protocol.values if protocol else {}
     if unknown := [name for name in inputs if name not in known]:
         raise CompareError(f"no formula has the value {unknown[0]!r}: known are {', '.join(known) or 'none'}.")
->>>>>>> main
 
 
 def _notes(
