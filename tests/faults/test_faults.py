@@ -244,12 +244,15 @@ def test_damage_to_feature_stores(tmp_path: Path, kind: str, times: int) -> None
         Image.effect_noise((48, 40), 9 + n).convert("RGB").save(path)
     store = FeatureStore(FakeMetric(), tmp_path / "store")
     whole, outcomes, generator = store.features(paths, views), Counter[str](), random.Random(5)
-    content = store.path.read_bytes()
+    (file,) = store.folder.iterdir()
+    content = file.read_bytes()
     for _ in range(60 * times):
+        for each in store.folder.iterdir():
+            each.unlink()
         broken = damaged(content, generator) if kind == "cut" else bytearray(content)
         if kind == "byte":
             broken[generator.randrange(len(broken))] ^= generator.randrange(1, 256)
-        store.path.write_bytes(broken)
+        file.write_bytes(broken)
         metric = FakeMetric()
         try:
             found = FeatureStore(metric, tmp_path / "store").features(paths, views)
