@@ -20,6 +20,7 @@ from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import Damaged, ImageRecord, check_limits, read_image
 from ..images.source import ImageSource
+from ..metric import net_of
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
 from ..sources.finding import find_shards
@@ -130,7 +131,7 @@ def score_paths(
         "damaged": damaged,
     }
     check_limits(max_side, max_pixels, damaged)
-    net: Scorable = getattr(metric, "net", metric)
+    net: Scorable = net_of(metric)
     columns = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
     device = find_device(device)
     header = Header(net.columns if columns is None else tuple(columns), provenance(net, columns, device, **limits))
@@ -184,9 +185,9 @@ def rows_of_images(
     def scored(items: list[Item], records: list[ImageRecord]) -> list[Row]:
         with torch.no_grad():  # not inference_mode: the metric keeps text features that a later backward may need
             x = stacked([record.pixels for record in records], device)
-            scores = (scores_with_map if map_stats else _scores)(net, x, columns).float().cpu().numpy()
+            scores = scores_with_map(net, x, columns) if map_stats else net.score(net.encode_image(x), columns)
         # The shortest digits that mean the same fp32 number, not those of its float64 neighbour.
-        values = [tuple(float(str(value)) for value in row) for row in scores]
+        values = [tuple(float(str(value)) for value in row) for row in scores.float().cpu().numpy()]
         flags = [UNIFORM if is_almost_uniform(pixels) else "" for pixels in x]
         return list(map(_row, map(name_of, items), records, values, flags))
 
@@ -212,11 +213,6 @@ def is_almost_uniform(x: torch.Tensor) -> bool:
     return bool(spread < 8 / 255 and x.flatten(1).std(1).max() < 16 / 255)
 
 
-def _scores(net: Scorable, x: torch.Tensor, columns: Columns | None) -> torch.Tensor:
-    features = net.encode_image(x)
-    return net.score(features) if columns is None else net.score(features, columns)
-
-
 def provenance(
     metric: Any,
     columns: Columns | None,
@@ -228,7 +224,7 @@ def provenance(
     damaged: Damaged = "refuse",
 ) -> dict[str, Any]:
     """Return everything that scores depend on, as JSON values, for the header of the results."""
-    net = getattr(metric, "net", metric)
+    net = net_of(metric)
     said = net.provenance()
     if device.type != "cpu":
         said.pop("cpu_arithmetic", None)
