@@ -38,7 +38,8 @@ def hashes_of(paths: Sequence[str | Path]) -> list[str]:
     Raises:
         OSError: A file cannot be read.
     """
-    memory, found, new = _read_memory(), [], {}
+    memory, found = _read_memory(), []
+    new: dict[str, str] = {}
     for path in map(str, paths):
         known = memory.get(os.path.realpath(path))
         if not isinstance(known, list) or known[:-1] != _stamp(path):

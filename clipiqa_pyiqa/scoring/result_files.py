@@ -187,25 +187,14 @@ def open_results(output: Output, header: Header, paths: Collection[str] = ()) ->
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
         output.check_free()  # again, now that nobody else can finish one
-        kept = _kept_rows(output, header, Named(paths)) if output.resume else []
+        kept = _kept_rows(output, header, frozenset(paths)) if output.resume else []
         return _FileWriter(output, header, kept, paths, stack.pop_all())
 
 
-class Named(Collection[str]):
-    """Names of files, and of shards whose images are called ``SHARD::MEMBER``; what they hold need not be looked up."""
-
-    def __init__(self, names: Collection[str]) -> None:
-        self._names = frozenset(names)
-
-    def __contains__(self, name: object) -> bool:
-        parts = str(name).split("::")
-        return any("::".join(parts[:end]) in self._names for end in range(len(parts), 0, -1))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
+def is_named(name: str, names: Collection[str]) -> bool:
+    """Return whether an image is among names, or in a shard among them: ``SHARD::MEMBER``."""
+    parts = name.split("::")
+    return any("::".join(parts[:end]) in names for end in range(len(parts), 0, -1))
 
 
 def _publish(output: Output, header: Header, paths: Collection[str]) -> None:
@@ -255,7 +244,7 @@ def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[R
         )
     if damage:
         logger.warning("%s: damaged rows are left out, to be scored again: %s.", path, first_of(damage))
-    return [row for row in rows if not (row.kind and row.path in paths)]
+    return [row for row in rows if not (row.kind and is_named(row.path, paths))]
 
 
 @checked

@@ -27,7 +27,7 @@ from ..sources.finding import find_shards
 from ..sources.inputs import sources_of
 from ..sources.members import Shard
 from .map_columns import scores_with_map, with_map_stats
-from .result_files import Named, Output, ResultWriter, format_of, open_results
+from .result_files import Output, ResultWriter, format_of, is_named, open_results
 from .rows import Header, Row, printable
 
 UNIFORM = "almost uniform"
@@ -144,12 +144,12 @@ def score_paths(
             out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
         found = find_shards(paths)
         check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
-        asked = Named([printable(item.name) for item in found.items])
+        asked = frozenset(printable(item.name) for item in found.items)
         writer = open_results(out, header, asked)
         todo = [item for item in found.items if printable(item.name) not in writer.done]
         sources = (source for source in sources_of(todo) if printable(source.name) not in writer.done)
         names = None if found.has_shards else tuple(printable(source.name) for source in todo)
-        kept = sum(name in asked for name in writer.done)
+        kept = sum(is_named(name, asked) for name in writer.done)
 
     cost = scoring_bytes(net, device, "maps" if map_stats else "score")
     images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost)

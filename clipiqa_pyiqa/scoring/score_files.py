@@ -49,6 +49,12 @@ class AnyScores:
     ours: bool = False
 
     @property
+    def flags(self) -> dict[str, str]:
+        """Image -> the flag that ``clipiqa score`` gave it, of images that have one."""
+        flags = self.other["flag"] if self.ours and self.other is not None and "flag" in self.other else None
+        return {} if flags is None else {str(name): str(flag) for name, flag in flags.items() if flag}
+
+    @property
     def columns(self) -> list[str]:
         """Names of the scores."""
         return list(self.frame.columns)
