@@ -51,8 +51,7 @@ class AnyScores:
     @property
     def flags(self) -> dict[str, str]:
         """Image -> the flag that ``clipiqa score`` gave it, of images that have one."""
-        flags = self.other["flag"] if self.ours and self.other is not None and "flag" in self.other else None
-        return {} if flags is None else {str(name): str(flag) for name, flag in flags.items() if flag}
+        return _filled(self.other["flag"]) if self.ours and self.other is not None and "flag" in self.other else {}
 
     @property
     def columns(self) -> list[str]:
@@ -114,9 +113,8 @@ def read_any_scores(
         known = ", ".join(map(str, whole.columns))
         raise ScoresError(f"{str(path)!r} has no column of numbers: its columns are {known}.")
     frame = pandas.DataFrame({str(c): pandas.to_numeric(whole[c], "coerce").to_numpy(float) for c in numbers}, names)
-    errors = whole["error"].fillna("") if "error" in whole else []
-    said = {n: str(error) for n, error in zip(names, errors, strict=False) if error}
-    ours = bool(scales) or any(map(_is_our_metric, whole.get(METRIC, ())))
+    said = {} if "error" not in whole else _filled(whole["error"].set_axis(names))
+    ours = bool(scales) or any(str(cell).startswith("clipiqa") for cell in whole.get(METRIC, ()))
     ends = [end for end in (SCALE, METRIC) if ours and end in whole]
     other = whole.drop(columns=[name, *numbers, *ends]).set_axis(names)
     return AnyScores(str(path), frame, provenance, said, other, scales, ours)
@@ -137,8 +135,8 @@ def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
         raise ScoresError(f"{str(path)!r} cannot be read as {format_of(path)}: {said}.") from error
 
 
-def _is_our_metric(cell: Any) -> bool:
-    return isinstance(cell, str) and cell.startswith("clipiqa")
+def _filled(texts: pandas.Series) -> dict[str, str]:
+    return {str(name): str(text) for name, text in texts.fillna("").items() if text}
 
 
 def _is_number(values: pandas.Series) -> bool:
