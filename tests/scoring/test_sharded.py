@@ -402,7 +402,7 @@ class TestEmbeddings:
         assert list(table.caption) == list("abcdef") and "CLIP's own 224 px" in table.attrs["views"]
         np.save(tmp_path / "cr/img_emb/img_emb_0.npy", features[:, :32])
         done = score_sources(metric, tmp_path / "cr", out=tmp_path / "other", **options)
-        assert "features of shape (6, 32), but mini has 64 per image" in next(iter(done.unread.values()))
+        assert "features of shape (6, 32), but mini has 64 floats" in next(iter(done.unread.values()))
         with pytest.raises(CLIPIQAError, match="scored in this process"):
             score_sources(metric, tmp_path / "cr", out=tmp_path / "third", engine=score_locally, **options)
 
