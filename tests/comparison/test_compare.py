@@ -497,10 +497,9 @@ class TestTeam:
         try:  # all in processes of one thread, as torchrun has them: the last digits of fp32 depend on it
             one = forked.run([*arguments, "one"], tmp_path)
             if torchrun:
-                command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-                ran = subprocess.run(
-                    [*command, "clipiqa_pyiqa", *arguments, "two"], cwd=tmp_path, capture_output=True, text=True
-                )
+                command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+                command += ["--no-python", "clipiqa", *arguments, "two"]
+                ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
                 code, out, err = ran.returncode, ran.stdout, ran.stderr
             else:
                 with socket.socket() as free:
