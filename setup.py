@@ -77,6 +77,7 @@ setup(
             "py.typed",
             "data/*",
             "data/photos/*",
+            "datasets/*.csv",
             "report/report.*",
             "report/templates/*",
             "experiments/templates/*",

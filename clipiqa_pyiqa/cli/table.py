@@ -6,6 +6,7 @@ import argparse
 import logging
 import shlex
 import sys
+from collections.abc import Iterable
 
 from ..errors import CLIPIQAError
 from .options.config import add_config
@@ -19,14 +20,16 @@ EPILOG = """\
 A method is NAME=FOLDER; files belong together by their path within the folder, without suffix. Where names differ, give
 quoted patterns, which pair by what * matches. If every file lies in a sub-folder, the sub-folders are test sets, each
 with columns of its own. A metric is a name of pyiqa's or NAME:KEY=VALUE,… as for `clipiqa compare`; psnr-y and ssim-y
-are those of super-resolution papers, psnr-rgb and ssim-rgb are on RGB. With --out, scores are kept as they come, and
---resume goes on with them; table.md, table.tex, table.csv, images.csv and report.html are written at the end. Exit
-code: 0 all scored, 1 a metric failed or images were left out, 2 bad usage, 130 interrupted.
+are those of super-resolution papers, psnr-rgb and ssim-rgb are on RGB. clipiqa asks the paper's one prompt pair; to
+compare with papers that took CLIPIQA from pyiqa, ask its five (clipiqa=clipiqa:prompts=pyiqa), or name a --protocol
+(`clipiqa protocols` lists them; a metric of the same label takes the place of the protocol's). With --out, scores are
+kept as they come, and --resume goes on with them; table.md, table.tex, table.csv, images.csv and report.html are
+written at the end. Exit code: 0 all scored, 1 a metric failed or images were left out, 2 bad usage, 130 interrupted.
 
 examples:
   clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y ssim-y niqe clipiqa --out table/
   clipiqa table --methods bm3d='out/*_bm3d.png' ours='out/*_ours.png' -m piqe clipiqa:backbone=mini --baseline bm3d
-  clipiqa table --methods ours=out/ours hat=out/hat --reference gt/ --preset ntire --crop-border 4 --format latex
+  clipiqa table --methods ours=out/ours hat=out/hat --reference gt/ --protocol ntire --format latex
 """
 
 
@@ -40,8 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what("-m", "--metrics", nargs="+", action="extend", metavar="METRIC", help="metrics, as above")
     what("--reference", metavar="FOLDER", help="the true pictures, for psnr-y, ssim-y, lpips, dists, fid, …")
     what("--baseline", metavar="NAME", help="the method that the others are compared with (default: the first)")
-    what("--preset", metavar="NAME", help="metrics that others compute, pinned: ntire, paper")
-    what("--crop-border", type=int, default=0, metavar="PX", help="cut off each side before full-reference metrics (0)")
+    what("--protocol", metavar="NAME", help="metrics that others compute, and how; see `clipiqa protocols`")
+    what("--value", nargs="+", action="extend", metavar="NAME=NUMBER", help="a number for the protocol's formula")
+    what("--crop-border", type=int, metavar="PX", help="cut off each side before full-reference metrics (default: 0)")
     what("--skip-missing", action="store_true", help="leave out pictures that are not in every folder")
     what("--one-set", action="store_true", help="all pictures are one test set, also where they lie in sub-folders")
     how = parser.add_argument_group("how").add_argument
@@ -60,6 +64,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     results("--quiet", "-q", action="store_true", help="no progress bar")
 
 
+def _numbers(given: Iterable[str]) -> dict[str, float]:
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise CLIPIQAError(f"--value must be NAME=NUMBER; got {text!r}.") from None
+    return found
+
+
 def run(args: argparse.Namespace) -> int:
     """Score the methods and print their table."""
     if not args.methods:
@@ -74,13 +89,14 @@ def run(args: argparse.Namespace) -> int:
     prepare_reading(args.huge)
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
     names = (
-        *("reference", "baseline", "preset", "crop_border", "skip_missing", "out", "batch_size", "workers"),
+        *("reference", "baseline", "protocol", "crop_border", "skip_missing", "out", "batch_size", "workers"),
         *("seed", "resume", "overwrite", "trust_weights"),
     )
     hint = f"--out {args.out} --resume goes on from here" if args.out else "nothing was kept, as there is no --out"
     with on_interrupt(hint), Bar(hidden=args.quiet) as bar:
         found = table(
-            args.methods, args.metrics, by_folder=not args.one_set, device=find_device(args.device),
+            args.methods, args.metrics, by_folder=not args.one_set, values=_numbers(args.value or ()),
+            device=find_device(args.device),
             progress=bar.show, settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
             **{name: getattr(args, name) for name in names},
         )  # fmt: skip

@@ -1,13 +1,34 @@
-"""Tables, and how they are spelt on a console, in Markdown and in LaTeX; HTML is in ``templates/``."""
+"""One table model, and its writers for a console, Markdown, LaTeX and CSV; that for HTML is in ``templates/``."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
-from ..files.names import one_line
+from ..files.names import one_line, printable
+
+if TYPE_CHECKING:
+    import pandas
+
+Mark = Literal["", "best", "second", "gain", "loss"]
+MARKS: dict[Mark, str] = {
+    "best": "best of its column",
+    "second": "second best of its column",
+    "gain": "better by more than chance",
+    "loss": "worse by more than chance",
+}
+_CONSOLE: dict[Mark, str] = {"best": "*", "gain": "*", "second": "°", "loss": "▼"}
+_MARKDOWN: dict[Mark, str] = {"best": "**{}**", "gain": "**{}**", "second": "<ins>{}</ins>", "loss": "{} ▼"}
+_LATEX: dict[Mark, str] = {
+    **dict.fromkeys(("best", "gain"), r"\textbf{%s}"),
+    "second": r"\underline{%s}",
+    "loss": r"\textcolor{orange!70!black}{%s\,{\scriptsize$\bigtriangledown$}}",
+}
+PACKAGES = r"\usepackage{booktabs,graphicx,xcolor}"
 
 
 @dataclass(frozen=True)
@@ -16,22 +37,40 @@ class Cell:
 
     Attributes:
         text: What it says; words, never 'nan', where there is no number.
-        detail: Said smaller behind it: an interval.
-        value: What to sort by; NaN for words.
-        mark: Why it stands out, such as 'highest of its column', bold or with a star; empty if it does not.
-        second: Why it comes second, underlined or with a ring; empty if it does not.
+        detail: Its interval and p-value, shown smaller behind the text.
+        value: The number to sort by; NaN for words.
+        mark: Why it stands out; see ``MARKS``.
     """
 
     text: str
     detail: str = ""
     value: float = math.nan
-    mark: str = ""
-    second: str = ""
+    mark: Mark = ""
 
     @property
-    def full(self) -> str:
-        """Text and detail."""
-        return f"{self.text} {self.detail}".rstrip()
+    def why(self) -> str:
+        """The mark in words."""
+        return MARKS.get(self.mark, "")
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a column.
+
+    Attributes:
+        name: Of the column.
+        better: The direction, shown as an arrow.
+        group: What stands over this column and its neighbours of the same group.
+    """
+
+    name: str
+    better: Literal["", "higher", "lower"] = ""
+    group: str = ""
+
+    @property
+    def head(self) -> str:
+        """Name and arrow."""
+        return f"{self.name} {'↓' if self.better == 'lower' else '↑'}" if self.better else self.name
 
 
 @dataclass(frozen=True)
@@ -43,28 +82,29 @@ class Table:
         columns: Heads; the first column names the row.
         rows: One cell per column each.
         before: Lines to read before it: what was evaluated.
-        reasons: Name of a row -> why its cells hold no number, and what else to know.
+        reasons: Name of a row or column -> why its cells hold no number, and what else to know.
         left_out: Lines on what is not in it.
         reading: How to read its numbers, for where it stands alone.
-        groups: What stands over the columns behind the first, in order, and how many columns it stands over.
     """
 
     title: str
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     before: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     reading: tuple[str, ...] = ()
-    groups: tuple[tuple[str, int], ...] = ()
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The heads of the columns, each with what stands over it."""
-        if not self.groups:
-            return self.columns
-        over = ["", *(title for title, count in self.groups for _ in range(count))]
-        return tuple(f"{title} {head}".strip() for title, head in zip(over, self.columns, strict=True))
+        """The heads of the columns, each after its group."""
+        return tuple(f"{column.group} {column.head}".strip() for column in self.columns)
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Groups over the columns behind the first, with their widths; empty if there are none."""
+        runs = [(name, len(list(run))) for name, run in itertools.groupby(column.group for column in self.columns[1:])]
+        return runs if any(name for name, _ in runs) else []
 
     @property
     def after(self) -> tuple[str, ...]:
@@ -73,23 +113,28 @@ class Table:
 
     @property
     def wordy(self) -> list[bool]:
-        """Of each column, whether it holds words only, and so stands at the left."""
+        """For each column, whether it holds words only, and so stands at the left."""
         return [all(math.isnan(cell.value) for cell in column) for column in zip(*self.rows, strict=True)]
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A value with so many digits; never '-0.000'."""
+    """Return a value with so many digits; never '-0.000'."""
     return f"{round(value, digits) + 0.0:.{digits}f}"  # adding zero drops the sign of a negative one
 
 
-def signed(value: float) -> str:
-    """A difference with its sign and three digits."""
-    return f"{round(value, 3) + 0.0:+.3f}"
+def signed(value: float, digits: int = 3) -> str:
+    """Return a difference with its sign; '0.000' has none but a plus."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
+
+
+def p_value(p: float, at_floor: bool = False) -> str:
+    """Return a p-value in words; one at the lowest that its test can give is a bound."""
+    return "p < 0.001" if p < 0.001 else f"p {'≤' if at_floor else '='} {p:.3f}"
 
 
 def console_table(table: Table) -> str:
-    """Title, aligned columns with a star behind what stands out, and the lines around them; no line end."""
-    columns = [_column(*column) for column in zip(table.heads, table.wordy, *table.rows, strict=True)]
+    """Return title, aligned columns with a sign behind what stands out, and the lines around them; no line end."""
+    columns = [_aligned(*column) for column in zip(table.heads, table.wordy, *table.rows, strict=True)]
     lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
     lines.insert(1, "  ".join("-" * _width(column[0]) for column in columns))
     before, after = ([f"  {one_line(line)}" for line in given] for given in (table.before, table.after))
@@ -97,56 +142,68 @@ def console_table(table: Table) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """A section in GitHub's Markdown, bold what stands out; no line end."""
+    """Return a section in GitHub's Markdown; no line end."""
     lines = [f"## {markdown(table.title)}", ""]
     lines += [line for text in table.before for line in (markdown(text), "")]
     lines.append("| " + " | ".join(map(markdown, table.heads)) + " |")
     lines.append("|" + "|".join("---" if words else "---:" for words in table.wordy) + "|")
     for row in table.rows:
-        lines.append("| " + " | ".join(map(_markdown_cell, row)) + " |")
+        cells = (f"{_MARKDOWN.get(c.mark, '{}').format(markdown(c.text))} {markdown(c.detail)}".rstrip() for c in row)
+        lines.append(f"| {' | '.join(cells)} |")
     if table.after:
         lines += ["", *(" " * 2 * text.startswith(" ") + f"- {markdown(text)}" for text in table.after)]
     return "\n".join(lines)
 
 
+def markdown_list(lines: Iterable[str]) -> str:
+    """Return lines as a list in Markdown."""
+    return "\n".join(f"- {markdown(line)}" for line in lines)
+
+
 def latex_document(tables: Iterable[Table], comments: Iterable[str]) -> str:
-    """Tables one after another, below the packages that they need and, as comments, what they have no room for."""
-    head = "\n".join([r"% \usepackage{booktabs,graphicx}", *(f"% {one_line(line)}" for line in comments)])
+    """Return tables one after another, below the packages that they need and the comments."""
+    head = "\n".join([f"% {PACKAGES}", *(f"% {one_line(line)}" for line in comments)])
     return "\n\n".join([head, *map(latex_table, tables)]) + "\n"
 
 
 def latex_table(table: Table) -> str:
-    """A table of LaTeX that needs only ``booktabs`` and ``graphicx``, bold what stands out; no line end.
+    """Return a table in LaTeX that needs ``PACKAGES``; no line end.
 
     It takes the width of the page, over both columns where there are two, and shrinks to it where it is wider. What
     the caption has no room for stands in comments below.
     """
     caption = " ".join(_sentence(line) for line in (table.title, *table.before, *table.reading))
-    lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{_latex(caption)}}}"]
+    lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{latex(caption)}}}"]
     lines.append(r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%")
-    lines.append(rf"\begin{{tabular}}{{{''.join('l' if words else 'r' for words in table.wordy)}}}")
-    lines.append(r"\toprule")
-    if table.groups:
-        starts = [2 + sum(count for _, count in table.groups[:place]) for place in range(len(table.groups))]
-        spans = [rf"\multicolumn{{{count}}}{{c}}{{{_latex(title)}}}" for title, count in table.groups]
-        rules = [rf"\cmidrule(lr){{{s}-{s + n - 1}}}" for s, (_, n) in zip(starts, table.groups, strict=True)]
+    lines += [rf"\begin{{tabular}}{{{''.join('l' if words else 'r' for words in table.wordy)}}}", r"\toprule"]
+    if groups := table.groups:
+        ends = list(itertools.accumulate((count for _, count in groups), initial=1))
+        spans = [rf"\multicolumn{{{count}}}{{c}}{{{latex(title)}}}" for title, count in groups]
+        rules = [rf"\cmidrule(lr){{{start + 1}-{end}}}" for start, end in itertools.pairwise(ends)]
         lines += [" & ".join(["", *spans]) + r" \\", " ".join(rules)]
-    lines += [" & ".join(map(_latex, table.columns)) + r" \\", r"\midrule"]
+    lines += [" & ".join(latex(column.head) for column in table.columns) + r" \\", r"\midrule"]
     lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table*}", *(f"% {one_line(line)}" for line in table.after)]
     return "\n".join(lines)
 
 
+def csv_table(frame: pandas.DataFrame, comments: Iterable[str] = ()) -> str:
+    """Return a frame as CSV after ``# …`` lines: numbers in full, NaN empty, text with a ``#`` quoted."""
+    rows = [frame.columns, *frame.itertuples(index=False)]
+    head = "".join(f"# {one_line(line)}\n" for line in comments)
+    return head + "".join(",".join(map(_csv_cell, row)) + "\n" for row in rows)
+
+
 def markdown(text: str) -> str:
-    """Text on one line of Markdown, none of it markup."""
+    """Return text on one line of Markdown, none of it markup."""
     escaped = "".join("\\" + c if c in r"\`*_{}[]<>|~#" else c for c in one_line(text).strip())
     return escaped.replace("&", "&amp;")
 
 
-def _markdown_cell(cell: Cell) -> str:
-    text = markdown(cell.text)
-    text = f"**{text}**" if cell.mark else f"<ins>{text}</ins>" if cell.second else text
-    return f"{text} {markdown(cell.detail)}".rstrip()
+def _csv_cell(value: object) -> str:
+    text = "" if value is None or (isinstance(value, float) and math.isnan(value)) else printable(str(value))
+    quoted = any(c in text for c in ',"#\r\n') or text != text.strip()
+    return '"' + text.replace('"', '""') + '"' if quoted else text
 
 
 def _width(text: str) -> int:
@@ -155,14 +212,15 @@ def _width(text: str) -> int:
     return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
 
 
-def _column(head: str, words: bool, *cells: Cell) -> list[str]:
-    """Head and cells, all of one width: words at the left, numbers at the right with room for the star."""
-    star = any(cell.mark or cell.second for cell in cells)
-    signs = (" *" if cell.mark else " °" if cell.second else "  " for cell in cells)
-    texts = [one_line(head), *(one_line(cell.full) + sign * star for cell, sign in zip(cells, signs, strict=True))]
-    width = max(map(_width, texts))
-    blanks = (" " * (width - _width(text)) for text in texts)
-    return [text + blank if words else blank + text for text, blank in zip(texts, blanks, strict=True)]
+def _aligned(head: str, words: bool, *cells: Cell) -> list[str]:
+    """Head and cells, all of one width: words at the left, numbers at the right with room for the sign."""
+    room = 2 * any(cell.mark for cell in cells)
+    signs = (f" {_CONSOLE[cell.mark]}" if cell.mark else " " * room for cell in cells)
+    texts = (one_line(f"{cell.text} {cell.detail}".rstrip()) for cell in cells)
+    lines = [one_line(head), *(text + sign for text, sign in zip(texts, signs, strict=True))]
+    width = max(map(_width, lines))
+    blanks = (" " * (width - _width(text)) for text in lines)
+    return [text + blank if words else blank + text for text, blank in zip(lines, blanks, strict=True)]
 
 
 def _sentence(text: str) -> str:
@@ -170,21 +228,23 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", ":", "!", "?")) else text + "."
 
 
-_LATEX = {
+_SPELT = {
     **{c: "\\" + c for c in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "−": "$-$"},
+    **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "−": "$-$", "≤": r"$\le$", "▼": r"$\bigtriangledown$"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "×": r"$\times$", "²": "$^2$", "…": r"\dots{}"},
+    **{"✓": r"$\surd$", "✗": r"$\times$"},
 }
 
 
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(c, c) for c in one_line(text))
+def latex(text: str) -> str:
+    """Return text on one line of LaTeX, none of it markup."""
+    return "".join(_SPELT.get(c, c) for c in one_line(text))
 
 
 def _latex_cell(cell: Cell) -> str:
-    text, detail = _latex(cell.text), _latex(cell.detail)
+    text, detail = latex(cell.text), latex(cell.detail)
     if not math.isnan(cell.value):
         text, detail = text.replace("-", "$-$"), detail.replace("-", "$-$")
-    text = rf"\textbf{{{text}}}" if cell.mark else rf"\underline{{{text}}}" if cell.second else text
+    text = _LATEX.get(cell.mark, "%s") % text
     return text + (rf" {{\scriptsize {detail}}}" if detail else "")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ImageError, Kind
@@ -32,17 +31,18 @@ class ParquetShard:
         name: Its path or address.
         keep: Columns to keep beside the scores.
         image_column: The column of images; None finds it.
+        fraction: How much of it is read, from 0 to 1.
     """
 
     name: str
     keep: Sequence[str] = ()
     image_column: str | None = None
-    skipped: Counter[str] = field(default_factory=Counter)
+    fraction: float = 0.0
     kind: ClassVar[str] = "parquet"
 
     def entries(self, rows: Container[int] | None = None) -> Iterator[ImageSource]:
         """The images in their order, or those in the given rows only. Raises ``ShardError``."""
-        with opened_table(self.name) as table:
+        with opened_table(self.name, buffer_size=1 << 20) as table:
             schema, first = table.schema_arrow, 0
             column = image_column(self.name, schema, self.image_column)
             check_columns(self.name, schema, self.keep)
@@ -59,6 +59,7 @@ class ParquetShard:
                 )
                 for number, row in zip(numbers, cells, strict=True):
                     if rows is None or number in rows:
+                        self.fraction = number / table.metadata.num_rows
                         yield self._entry(f"{self.name}::{number}", row[column], {name: row[name] for name in keep})
 
     def check_keep(self) -> None:
@@ -92,13 +93,17 @@ class _Linked:
 
 
 @contextmanager
-def opened_table(name: str) -> Iterator[Any]:
-    """Open a Parquet file, on disk or in a store. Raises ``ShardError``, also for damage that is met while reading."""
+def opened_table(name: str, **options: Any) -> Iterator[Any]:
+    """Open a Parquet file, on disk or in a store; options are ``pyarrow.parquet.ParquetFile``'s.
+
+    Raises:
+        ShardError: It cannot be read, or damage is met while it is read.
+    """
     from pyarrow import ArrowException, parquet
 
     try:
         with opened(name) as file:
-            yield parquet.ParquetFile(file, buffer_size=1 << 20)
+            yield parquet.ParquetFile(file, **options)
     except (ArrowException, OSError) as error:  # of a damaged page or header it says OSError
         why = f"is not a Parquet file, or it is damaged: {reason(error)}"
         raise ShardError(why, Kind.DAMAGED_ARCHIVE, name) from error

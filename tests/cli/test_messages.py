@@ -22,7 +22,7 @@ ELSEWHERE = [
     ("files.writing", "--overwrite", "all that write"),
     ("datasets.data_sets", "--data-root", "compare"),  # table has folders of its own
     ("comparison.compare", "--out --resume --overwrite --backbone --clip-weights", "compare, table"),  # in their words
-    ("comparison.table.", "--methods --preset --resume --overwrite", "table"),  # gate is its neighbour
+    ("comparison.table.", "--methods --protocol --resume --overwrite", "table"),  # gate is its neighbour
     ("comparison.gating", "--by --key --skip-missing", "gate"),
     ("datasets.score_table", "--columns --skip-missing", "train, fit, prompts search"),  # others say their own, or all
     ("scoring.score_files", "--columns", "rank"),  # gate says --key

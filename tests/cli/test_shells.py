@@ -12,7 +12,7 @@ from shells import completed
 
 from clipiqa_pyiqa.cli import COMMANDS, main
 from clipiqa_pyiqa.cli.options.completion import _values
-from clipiqa_pyiqa.comparison.table.presets import PRESETS as METHOD_PRESETS
+from clipiqa_pyiqa.comparison.table.protocols import protocol_files
 from clipiqa_pyiqa.experiments.experiment import PICTURES
 from clipiqa_pyiqa.learning.fitting import FIT_ON, NEEDED
 from clipiqa_pyiqa.learning.recipe import RECIPES
@@ -56,7 +56,7 @@ def test_a_tab(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_values_of_the_script_are_known() -> None:
     """They are written out there, since what knows them imports torch."""
     values = {flag: set(names) for flag, names in _values().items()}
-    assert values["--backbone"] == set(BACKBONES) and values["--preset"] == set(METHOD_PRESETS)
+    assert values["--backbone"] == set(BACKBONES) and values["--protocol"] == set(protocol_files())
     assert values["--pictures"] == set(PICTURES) and values["--recipe"] == set(RECIPES)
     assert values["--precision"] == set(PRECISIONS) and values["--pos-embedding"] == set(POS_EMBEDDINGS.values())
     assert values["--method"] == set(NEEDED) and values["--fit-on"] == set(FIT_ON)

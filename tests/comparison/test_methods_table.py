@@ -18,8 +18,10 @@ from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.comparison.table.asked import parse_table_metrics
 from clipiqa_pyiqa.comparison.table.matching import match_pictures, parse_methods
-from clipiqa_pyiqa.comparison.table.presets import PRESETS, computed_on, parse_table_metrics
+from clipiqa_pyiqa.comparison.table.page import page as to_page
+from clipiqa_pyiqa.comparison.table.protocols import read_protocol
 from clipiqa_pyiqa.comparison.table.results import MethodTable
 from clipiqa_pyiqa.comparison.table.run import table
 from clipiqa_pyiqa.datasets.specification import CompareError
@@ -155,22 +157,27 @@ class TestNumbers:
         for format in ("table", "markdown", "csv"):
             said = found.table(format)
             assert "psnr-y and ssim-y are computed on Y of YCbCr as MATLAB" in said
-            assert "ssim is computed on Y of YIQ" in said and "a border of 3 px" in said
+            assert "ssim is computed on Y of YIQ" in said and "a border of 3 px left out" in said
             assert "mini is the CLIP-IQA clipiqa, mini, bundled" in said
         assert "a border of 3 px" in found.table("latex") and "mini is the CLIP-IQA" in found.table("latex")
 
 
-def test_significant_where_it_is(tmp_path: Path) -> None:
-    for number in range(12):
+def test_gains_and_losses_look_different_and_a_floor_is_a_bound(tmp_path: Path) -> None:
+    for number in range(10):
         for method, level in {"a": 100, "b": 101 + number % 2}.items():
             (tmp_path / method).mkdir(exist_ok=True)
             Image.new("RGB", (32, 32), (level + number,) * 3).save(tmp_path / method / f"{number}.png")
-    found = table({"a": tmp_path / "a", "b": tmp_path / "b"}, {"mean": Mean(255)}, **CPU)
-    (row,) = found.frame()[found.frame()["method"] == "b"].to_dict("records")
+    methods = {"a": tmp_path / "a", "b": tmp_path / "b"}
+    dark = Mean(-255)
+    found = table(methods, {"mean": Mean(255), "dark": dark}, **CPU)
+    (row, lost) = found.frame()[found.frame()["method"] == "b"].to_dict("records")
     assert row["difference"] == pytest.approx(1.5, abs=1e-4) and 1 < row["low"] < 1.5 < row["high"] < 2
-    assert row["significant"] and row["rank"] == 1 and not found.test_sets[0]
-    assert "**100.5000**" not in found.table("markdown") and "**107.00**" in found.table("markdown")
-    assert "<ins>105.50</ins>" in found.table("markdown") and r"\underline{105.50}" in found.table("latex")
+    assert row["significant"] and row["rank"] == 1 and not found.test_sets[0] and lost["significant"]
+    said, latex, page = found.table("markdown"), found.table("latex"), to_page(found)
+    assert "**106.00**" in said and "<ins>104.50</ins>" in said and r"\underline{104.50}" in latex
+    assert "**+1.50** \\[" in said and "| -1.50 ▼ \\[" in said and "\\] p ≤ 0.004 |" in said  # 2 × 2 / 2^10
+    assert r"\textbf{+1.50}" in latex and r"\textcolor{orange!70!black}{$-$1.50" in latex
+    assert ">−1.50 ▼</span>" in page and ">+1.50</b>" in page
 
 
 class TestShared:
@@ -248,32 +255,32 @@ class TestShared:
         assert "| 3.0300 |" in found.table("markdown")
 
 
-class TestPresets:
-    def test_ntire(self) -> None:
-        labels = {spec.label: spec for spec in parse_table_metrics(None, PRESETS["ntire"])}
-        assert list(labels) == ["lpips", "dists", "clipiqa", "maniqa", "musiq", "niqe"]
-        assert labels["clipiqa"].options == {"prompts": "pyiqa"}  # the challenge's is pyiqa's, of five pairs
-        means = {"lpips": 0.2, "dists": 0.1, "clipiqa": 0.7, "maniqa": 0.4, "musiq": 70.0, "niqe": 4.0}
-        assert PRESETS["ntire"].combine(means) == pytest.approx(0.8 + 0.9 + 0.7 + 0.4 + 0.7 + 0.6)
-        assert PRESETS["ntire"].combine({**means, "niqe": 12.0}) == pytest.approx(3.5)
-
+class TestProtocol:
     def test_score_of_the_means(self, results: Path) -> None:
-        labels = PRESETS["ntire"].metrics
+        ntire = read_protocol("ntire")
         metrics: dict[str, Any] = {}
-        for text in labels:
-            label = text.partition("=")[0]
-            metrics[label] = Mean(mode="FR" if label in ("lpips", "dists") else "NR")
-        found = table(folders(results), metrics, preset="ntire", reference=results / "gt", **CPU)
+        for label in ntire.metrics:
+            metrics[label] = Mean(mode="FR" if label in ("lpips", "dists", "psnr") else "NR")
+        found = table(folders(results), metrics, protocol="ntire", reference=results / "gt", **CPU)
         for test_set in ("Set3", "Set2"):
-            means = {label: found.values[test_set, label]["mild"].mean for label in metrics}
+            m = {label: found.values[test_set, label]["mild"].mean for label in metrics}
             score = found.values[test_set, "ntire score"]["mild"]
-            assert score.mean == pytest.approx(PRESETS["ntire"].combine(means)) and math.isnan(score.deviation)
-        assert "ntire score = (1 - LPIPS)" in found.table() and "NTIRE2025_ImageSR_x4" in found.table()
+            expected = (1 - m["lpips"]) + (1 - m["dists"]) + m["clipiqa"] + m["maniqa"] + m["musiq"] / 100
+            assert score.mean == pytest.approx(expected + max(0.0, (10 - m["niqe"]) / 10))
+            assert math.isnan(score.deviation)
+        said = found.table()
+        assert "ntire score = (1 - lpips)" in said and "NTIRE2025_ImageSR_x4 4c857eb" in said
+        assert "not protocol ntire any longer: lpips, dists" in said and "ssim: not computed here: the source" in said
 
     def test_channels(self) -> None:
         for label, words in {"psnr-y": "MATLAB", "psnry": "YIQ", "psnr": "on RGB", "ssim": "YIQ", "niqe": ""}.items():
-            (spec,) = parse_table_metrics(label)
-            assert words in computed_on(spec) and bool(words) == bool(computed_on(spec))
+            ((asked,), _) = parse_table_metrics(label)
+            assert words in asked.computed_on and bool(words) == bool(asked.computed_on)
+
+    def test_labels_are_short_and_case_does_not_count(self) -> None:
+        asked, _ = parse_table_metrics(["NIQE", "CLIPIQA:backbone=mini", "psnr-Y", "musiq", "MUSIQ:num_class=1"])
+        labels = [each.spec.label for each in asked]
+        assert labels == ["niqe", "clipiqa", "psnr-y", "musiq", "musiq:num_class=1"]
 
 
 class TestMatching:
@@ -316,7 +323,7 @@ class TestMatching:
             (["a={root}/mild"], {"metrics": "psnr-y"}, "psnr-y needs reference images: name their folder"),
             (["a={root}/mild"], {"baseline": "c"}, "the baseline 'c' is none of the methods: choose one of a"),
             (["a={root}/mild"], {"metrics": None}, "no metric is asked for"),
-            (["a={root}/mild"], {"preset": "ntre"}, "unknown preset 'ntre': did you mean 'ntire'"),
+            (["a={root}/mild"], {"protocol": "ntre"}, "unknown protocol 'ntre': did you mean 'ntire'"),
             (["a={root}/mild"], {"crop_border": -1}, "crop_border must be between 0 and"),
             (["a={root}/mild"], {"metrics": "psn-y"}, "unknown metric 'psn-y'"),
             (["a={root}/mild"], {"reference": "{root}/mild", "metrics": "psnr"}, "the reference and of a is one file"),

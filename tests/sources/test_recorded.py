@@ -28,5 +28,5 @@ def test_what_is_gone_says_so(tmp_path: Path, shard: str) -> None:
     save_tar(tmp_path / "0.tar", samples([10]))
     save_parquet(tmp_path / "t.parquet", {"image": [picture(40)]})
     (source,) = images_named([f"{tmp_path}/{shard}::9"])
-    with pytest.raises(ImageError, match="is not in its shard|cannot be read from its shard: does not exist"):
+    with pytest.raises(ImageError, match=r"is not in its shard|cannot be read from its shard: does not exist"):
         source.read()

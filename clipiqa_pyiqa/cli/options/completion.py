@@ -65,6 +65,7 @@ def _below(parser: Parser) -> list[Parser]:
 
 def _values() -> dict[str, list[str]]:
     """Values of options that have names, where others are taken too, so that no parser knows them."""
+    from ...files.yaml import shipped
     from ...prompts.pairs import NAMED_PAIRS, PRESETS
 
     return {
@@ -74,7 +75,7 @@ def _values() -> dict[str, list[str]]:
         "--precision": ["fp32", "bf16", "fp16"],
         "--pos-embedding": ["none", "interpolate", "fixed"],
         "--pictures": ["png", "svg", "pdf"],
-        "--preset": ["ntire", "paper"],
+        "--protocol": sorted(name for name, path in shipped().items() if path.parent.name == "protocols"),
         "--recipe": ["plain", "official", "pyiqa"],
         "--method": ["auto", "affine", "ridge", "cache"],
         "--fit-on": ["features", "stages"],

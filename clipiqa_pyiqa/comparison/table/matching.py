@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...datasets.specification import CompareError
 from ...errors import counted
@@ -23,6 +24,7 @@ class Pictures:
         references: Name of the picture -> its reference; empty if none were given.
         test_sets: Name of a test set -> the names of its pictures, in order; ``''`` if there is but one.
         left_out: What was there and is not in the table, a sentence each.
+        weights: Name of the picture -> its weight in means; empty if all weigh the same.
     """
 
     methods: tuple[str, ...]
@@ -30,10 +32,11 @@ class Pictures:
     references: Mapping[str, str]
     test_sets: Mapping[str, tuple[str, ...]]
     left_out: tuple[str, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
-        """Of all pictures, test set by test set."""
+        """Names of all pictures, test set by test set."""
         return [name for names in self.test_sets.values() for name in names]
 
     @property
@@ -43,7 +46,7 @@ class Pictures:
 
 
 def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
-    """Methods as typed, ``NAME=FOLDER`` or a folder alone, whose name is then the method's.
+    """Return methods as name -> folder, from ``NAME=FOLDER`` or a folder alone, whose name is then the method's.
 
     Raises:
         CompareError: None are given, a part is empty, or a name or a folder comes twice.
@@ -57,7 +60,7 @@ def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
     for name, place in pairs:
         place = os.path.expanduser(os.fspath(place))
         if not str(name).strip() or not place:
-            raise CompareError(f"a method is NAME=FOLDER, but {f'{name}={place}'!r} came.")
+            raise CompareError(f"a method must be NAME=FOLDER; got {f'{name}={place}'!r}.")
         if name in methods:
             raise CompareError(f"two methods are called {name!r}: give each a name of its own, as in 'ours2={place}'.")
         for other, there in methods.items():
@@ -68,7 +71,13 @@ def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
 
 
 def match_pictures(
-    methods: Mapping[str, str], reference: Place | None = None, *, skip_missing: bool = False, by_folder: bool = True
+    methods: Mapping[str, str],
+    reference: Place | None = None,
+    *,
+    skip_missing: bool = False,
+    by_folder: bool = True,
+    removed: str = "",
+    average: str | Mapping[str, float] = "images",
 ) -> Pictures:
     """Match the files of several methods, and their references, by name.
 
@@ -80,12 +89,14 @@ def match_pictures(
         reference: Folder or pattern of the references.
         skip_missing: Leave pictures that not all methods and the references have out of all, in place of an error.
         by_folder: Take the first sub-folder for the test set, if every picture lies in one.
+        removed: Text that is removed from the names of the methods' pictures, such as ``'x4'``.
+        average: ``'images'``; ``'sequences'``, the mean of the sub-folders' means; or sub-folder -> weight.
 
     Raises:
-        CompareError: Nothing is shared, or something is missing somewhere; the message names it.
+        CompareError: Nothing is shared, something is missing somewhere, or a sub-folder has no weight.
         PairingError: A folder is missing or empty, or two of its images have one name.
     """
-    files = {method: named_images(place) for method, place in methods.items()}
+    files = {method: _without(removed, named_images(place)) for method, place in methods.items()}
     references = {} if reference is None else named_images(os.path.expanduser(os.fspath(reference)))
     everywhere = {**files, **({"the reference": references} if reference is not None else {})}
     union = list(dict.fromkeys(name for found in files.values() for name in found))
@@ -96,28 +107,32 @@ def match_pictures(
             f"no picture is in all of them ({said}): give folders whose files have the same names, or patterns such as "
             "'out/*_ours.png', which pair by what * matches."
         )
-    missing = {who: lacking for who, found in everywhere.items() if (lacking := [n for n in union if n not in found])}
-    lines = [f"{who} lacks {few(names)}" for who, names in missing.items()]
-    if missing and not skip_missing:
-        lost = len(union) - len(shared)
-        are = "is" if lost == 1 else "are"
+    lines = [
+        f"{w} lacks {few(lost)}" for w, found in everywhere.items() if (lost := [n for n in union if n not in found])
+    ]
+    if lines and not skip_missing:
+        count = len(union) - len(shared)
         raise CompareError(
-            f"{lost} of {counted(len(union), 'picture')} {are} not everywhere ({'; '.join(lines)}): "
-            "complete the folders, or pass --skip-missing (skip_missing=True) to leave them out of all methods."
+            f"{count} of {counted(len(union), 'picture')} {'is' if count == 1 else 'are'} not everywhere "
+            f"({'; '.join(lines)}): complete the folders, or pass --skip-missing (skip_missing=True) to leave them out "
+            "of all methods."
         )
     left_out = [f"{line}: left out of all methods" for line in lines]
     if extra := [name for name in references if name not in union]:
         left_out.append(f"of the reference, {few(extra)} {'is' if len(extra) == 1 else 'are'} in no method's folder")
     for name in shared:
+        known: dict[str, str] = {}
         for who, found in everywhere.items():
-            for other in files:
-                if other != who and os.path.realpath(found[name]) == os.path.realpath(files[other][name]):
-                    raise CompareError(f"{name!r} of {who} and of {other} is one file: give different folders.")
-    kept = {method: {name: found[name] for name in shared} for method, found in files.items()}
+            if (other := known.setdefault(os.path.realpath(found[name]), who)) != who:
+                raise CompareError(f"{name!r} of {who} and of {other} is one file: give different folders.")
     return Pictures(
-        tuple(methods), kept, {name: references[name] for name in shared} if references else {},
-        _test_sets(shared, by_folder), tuple(left_out),
-    )  # fmt: skip
+        tuple(methods),
+        {method: {name: found[name] for name in shared} for method, found in files.items()},
+        {name: references[name] for name in shared} if references else {},
+        _test_sets(shared, by_folder and average == "images"),
+        tuple(left_out),
+        {} if average == "images" else _weights(shared, average),
+    )
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -127,6 +142,15 @@ def _split(text: str) -> tuple[str, str]:
     return os.path.basename(os.path.normpath(text)), text
 
 
+def _without(removed: str, found: Mapping[str, str]) -> dict[str, str]:
+    if not removed:
+        return dict(found)
+    names = {name.replace(removed, ""): path for name, path in found.items()}
+    if len(names) < len(found):
+        raise CompareError(f"two pictures have one name without {removed!r}: rename one of them.")
+    return names
+
+
 def _test_sets(names: list[str], by_folder: bool) -> dict[str, tuple[str, ...]]:
     if not by_folder or not all("/" in name for name in names):
         return {"": tuple(names)}
@@ -134,3 +158,13 @@ def _test_sets(names: list[str], by_folder: bool) -> dict[str, tuple[str, ...]]:
     for name in names:
         sets.setdefault(name.partition("/")[0], []).append(name)
     return {folder: tuple(found) for folder, found in sets.items()}
+
+
+def _weights(names: list[str], average: str | Mapping[str, float]) -> dict[str, float]:
+    """Each picture's share of its sub-folder's weight."""
+    folders = {name: name.partition("/")[0] if "/" in name else "" for name in names}
+    counts = Counter(folders.values())
+    weights = dict.fromkeys(counts, 1.0) if isinstance(average, str) else average
+    if lacking := [folder for folder in counts if folder not in weights]:
+        raise CompareError(f"the sub-folder {lacking[0]!r} has no weight: name it one of {', '.join(weights)}.")
+    return {name: weights[folder] / counts[folder] for name, folder in folders.items()}

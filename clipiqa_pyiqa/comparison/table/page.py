@@ -12,15 +12,15 @@ from markupsafe import Markup
 from ...files.names import one_line
 from ...report.crops import differing_crops
 from ...report.html import embedded, render
-from ...report.table import Cell, number
-from .results import MethodTable
-from .written import difference_table, digits_of, legend, method_table, metrics_exactly
+from ...report.table import Cell, Column, Mark, number
+from .values import MethodScores
+from .written import difference_table, method_table, metrics_exactly, reading
 
 _SHOWN = 10  # pictures whose crops are shown
 _THUMBNAILS = 500  # rows with a thumbnail; a page of thousands would not open
 
 
-def page(found: MethodTable) -> str:
+def page(found: MethodScores) -> str:
     """The page as HTML, with every picture inside."""
     main = method_table(found)
     shown = list(found.spread().index[:_SHOWN])
@@ -30,7 +30,7 @@ def page(found: MethodTable) -> str:
         "methods.html.j2",
         title=main.title,
         findings=[_finding(found, s) for s in found.test_sets],
-        legend=legend(found),
+        legend=reading(found),
         main=main,
         differences=difference_table(found),
         pictures=[_picture(found, *key) for key in shown],
@@ -42,7 +42,7 @@ def page(found: MethodTable) -> str:
     )
 
 
-def _finding(found: MethodTable, test_set: str) -> Markup:
+def _finding(found: MethodScores, test_set: str) -> Markup:
     best: dict[str, list[str]] = {}
     for label in found.labels:
         for method, value in found.values[test_set, label].items():
@@ -55,7 +55,7 @@ def _finding(found: MethodTable, test_set: str) -> Markup:
     return where + Markup("; ").join(said) + "."
 
 
-def _picture(found: MethodTable, test_set: str, name: str) -> dict[str, Any]:
+def _picture(found: MethodScores, test_set: str, name: str) -> dict[str, Any]:
     """One picture: the whole of it, and the crops of every version with its scores."""
     files = {method: found.pictures.files[method][name] for method in found.methods}
     if name in found.pictures.references:
@@ -69,35 +69,33 @@ def _picture(found: MethodTable, test_set: str, name: str) -> dict[str, Any]:
     return {"name": name, "whole": next(iter(files.values())), "versions": versions}
 
 
-def _scores(found: MethodTable, test_set: str, name: str, method: str) -> Mapping[str, str]:
+def _scores(found: MethodScores, test_set: str, name: str, method: str) -> Mapping[str, str]:
     rows = found.scores
     row = rows[(rows["test_set"] == test_set) & (rows["image"] == name) & (rows["method"] == method)].iloc[0]
-    singly = [label for label, column in found.columns.items() if not column.of_sets]
-    return {n: "–" if math.isnan(row[n]) else number(row[n], digits_of(found, n)) for n in singly}
+    return {n: "–" if math.isnan(row[n]) else number(row[n], found.digits(n)) for n in found.of_images}
 
 
-def _section(found: MethodTable, test_set: str) -> dict[str, Any]:
+def _section(found: MethodScores, test_set: str) -> dict[str, Any]:
     """Every picture of a test set: a row each, metrics across, methods within each."""
-    singly = [label for label, column in found.columns.items() if not column.of_sets]
     rows = found.scores[found.scores["test_set"] == test_set].set_index(["image", "method"])
     lines = []
     for name in found.pictures.test_sets[test_set]:
         cells = []
-        for label in singly:
+        for label in found.of_images:
             values = {m: float(rows.loc[(name, m), label]) for m in found.methods}
             known = [value for value in values.values() if not math.isnan(value)]
             best = (min if found.lower_better(label) else max)(known, default=math.nan)
             for value in values.values():
-                if math.isnan(value):
-                    cells.append(Cell("–"))
-                else:
-                    mark = "best of this picture" if value == best and len(set(known)) > 1 else ""
-                    cells.append(Cell(number(value, digits_of(found, label)), value=value, mark=mark))
+                mark: Mark = "best" if value == best and len(set(known)) > 1 else ""
+                text = "–" if math.isnan(value) else number(value, found.digits(label))
+                cells.append(Cell(text, value=value, mark=mark))
         path = found.pictures.references.get(name) or found.pictures.files[found.methods[0]][name]
         lines.append({"name": name, "path": os.fspath(path), "cells": cells})
     return {
         "name": test_set,
-        "metrics": [f"{label} {'↓' if found.lower_better(label) else '↑'}" for label in singly],
+        "metrics": [
+            Column(label, "lower" if found.lower_better(label) else "higher").head for label in found.of_images
+        ],
         "methods": found.methods,
         "rows": lines,
     }

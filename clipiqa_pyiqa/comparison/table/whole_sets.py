@@ -22,15 +22,9 @@ from ..scorers import failure
 
 
 def score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int = 0) -> StoredScore:
-    """What a metric makes of a set of images, and of their references if it takes some; or why it fails.
+    """Return what a metric gives for a set of images and its references, if it takes them; or why it fails.
 
-    The metric is called with folders, as pyiqa's are, which hold these files and no others.
-
-    Args:
-        metric: One with ``spec.of_sets``.
-        files: The images.
-        references: Of the images; none for ``inception_score``.
-        seed: Of what the metric draws.
+    The metric is called with folders that hold these files and no others.
     """
     random.seed(seed)
     np.random.seed(seed)
@@ -39,9 +33,8 @@ def score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[st
     try:
         with _folder(files) as ours, _folder(references) as theirs, contextlib.redirect_stdout(sys.stderr):
             given = [ours] if metric.spec.name == "inception_score" or not references else [ours, theirs]
-            said = {} if metric.spec.made is not None else {"verbose": False}
-            output = metric.score(*given, **said)
-    except Exception as error:  # whatever somebody else's metric meets
+            output = metric.score(*given, **({} if metric.spec.made is not None else {"verbose": False}))
+    except Exception as error:  # whatever a foreign metric raises
         return StoredScore(None, math.nan, failure(error))
     if isinstance(output, Mapping):  # inception_score's mean and deviation over splits
         output = next(iter(output.values()))
@@ -58,6 +51,6 @@ def _folder(files: Sequence[str]) -> Iterator[str]:
             there = Path(folder, f"{number:06}{Path(path).suffix}")
             try:
                 there.symlink_to(os.path.abspath(path))
-            except OSError:  # a system that does not let us
+            except OSError:  # a system without links
                 shutil.copyfile(path, there)
         yield folder

@@ -3,58 +3,81 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ...errors import counted, first_of
 from ...files.names import one_line
 from ...prompts.provenance import in_short, in_words
-from ...report.table import Cell, Table, console_table, latex_document, markdown, markdown_table, number
+from ...report.table import (
+    Cell,
+    Column,
+    Mark,
+    Table,
+    console_table,
+    csv_table,
+    latex_document,
+    markdown_list,
+    markdown_table,
+    number,
+    p_value,
+    signed,
+)
 from ...stats.paired_means import FEW, FEWEST
 from ..differences import SIGNIFICANT
 from ..summary import key_lines
-from ..table_files import csv_of
-from .results import MethodTable, Value
+from .values import MethodScores, Value
+
+_SIGNS = "* best of its column, ° second best; of the differences, * better and ▼ worse, by more than chance"
+_RANKS: tuple[Mark, ...] = ("", "best", "second")
 
 
-def method_table(found: MethodTable) -> Table:
-    """Methods down, metrics across, test set by test set: mean and standard deviation, best and second best."""
-    columns, groups = _heads(found)
-    rows = []
-    for method in found.methods:
-        cells = [_cell(found.values[key][method], digits_of(found, key[1])) for key in columns]
-        rows.append((Cell(method), *cells))
-    heads = tuple(f"{label} {'↓' if found.lower_better(label) else '↑'}" for _, label in columns)
-    return Table(
-        _title(found), ("method", *heads), tuple(rows), reasons=_reasons(found),
-        reading=(_means(found), *found.notes), groups=groups,
+def method_table(found: MethodScores) -> Table:
+    """Return methods down, metrics across, test set by test set: mean and standard deviation, the two best marked."""
+    pictures = sum(map(len, found.pictures.test_sets.values()))
+    title = f"{counted(len(found.methods), 'method')} on {counted(pictures, 'picture')}"
+    title += f" of {len(found.test_sets)} test sets" * (len(found.test_sets) > 1)
+    return _table(
+        found, title, [(s, n) for s in found.test_sets for n in found.labels], found.methods, _mean, legend(found),
+        reasons=_reasons(found),
     )  # fmt: skip
 
 
-def difference_table(found: MethodTable) -> Table | None:
-    """What the methods differ from the baseline by; none if there is nothing to compare."""
-    columns, groups = _heads(found, lambda key: any(v.difference for v in found.values[key].values()))
-    if not columns:
+def difference_table(found: MethodScores) -> Table | None:
+    """Return what the methods differ from the baseline by; None if there is nothing to compare."""
+    keys = [
+        (s, n) for s in found.test_sets for n in found.labels if any(v.difference for v in found.values[s, n].values())
+    ]
+    if not keys:
         return None
-    rows = []
-    for method in found.methods:
-        if method != found.baseline:
-            cells = [_difference(found.values[key][method], digits_of(found, key[1])) for key in columns]
-            rows.append((Cell(method), *cells))
-    heads = tuple(f"{label} {'↓' if found.lower_better(label) else '↑'}" for _, label in columns)
+    others = [method for method in found.methods if method != found.baseline]
     title = f"Differences from {found.baseline}, on the same pictures"
-    return Table(title, ("method", *heads), tuple(rows), reading=(_differences_are(found),), groups=groups)
+    return _table(found, title, keys, others, _difference, [_differences_are(found)])
 
 
-def legend(found: MethodTable) -> list[str]:
-    """How to read the numbers and what they are, a sentence each."""
-    lines = [_means(found)]
-    if difference_table(found) is not None:
-        lines.append(_differences_are(found))
-    return [*lines, *found.notes]
+def tables(found: MethodScores) -> list[Table]:
+    """Return every table."""
+    return [table for table in (method_table(found), difference_table(found)) if table is not None]
 
 
-def metrics_exactly(found: MethodTable) -> list[str]:
-    """Which metric each column is, a line each; of CLIP-IQA, which of them."""
+def legend(found: MethodScores) -> list[str]:
+    """Return how to read the means and what they are, a sentence each."""
+    counts = [{v.n for v in cells.values() if v.n} for cells in found.values.values()]
+    sizes = [len(found.pictures.test_sets[s]) for s, _ in found.values]
+    lost = any(n and max(n) < size for n, size in zip(counts, sizes, strict=True))
+    of = "the pictures of each test set" if len(found.test_sets) > 1 else counted(sum(set(sizes)), "picture")
+    said = f"Mean{' ± standard deviation' * any(counts)} over {of}"
+    said += " (fewer where a metric failed on one; it is then left out of every method)" * lost
+    return [f"{said}; the best is bold, the second best underlined, ↑ higher and ↓ lower is better.", *found.notes]
+
+
+def reading(found: MethodScores) -> list[str]:
+    """Return how to read all tables, a sentence each."""
+    means, *notes = legend(found)
+    return [means, *[_differences_are(found)] * (difference_table(found) is not None), *notes]
+
+
+def metrics_exactly(found: MethodScores) -> list[str]:
+    """Return which metric each column is, a line each; of CLIP-IQA, which of them."""
     lines = []
     for label, column in found.columns.items():
         provenance = column.metric.provenance
@@ -67,35 +90,32 @@ def metrics_exactly(found: MethodTable) -> list[str]:
     return lines
 
 
-def to_text(found: MethodTable) -> str:
-    """For a console: aligned columns, a star behind the best, a ring behind the second best."""
-    stars = "* best of its column, ° second best; of the differences, * more than chance"
-    blocks = ["\n".join(f"# {one_line(line)}" for line in [*legend(found), *metrics_exactly(found), stars])]
-    blocks += [console_table(table) for table in _tables(found)]
-    return "\n\n".join(blocks) + "\n"
+def to_text(found: MethodScores) -> str:
+    """Return the tables for a console."""
+    head = "\n".join(f"# {one_line(line)}" for line in [*reading(found), *metrics_exactly(found), _SIGNS])
+    return "\n\n".join([head, *map(console_table, tables(found))]) + "\n"
 
 
-def to_csv(found: MethodTable) -> str:
-    """``MethodTable.frame`` in full precision, after ``# …`` lines; ``pandas.read_csv(file, comment='#')``."""
-    return csv_of([*legend(found), *metrics_exactly(found), *key_lines(found.settings)], found.frame())
+def to_csv(found: MethodScores) -> str:
+    """Return ``frame()`` in full precision, after ``# …`` lines; ``pandas.read_csv(file, comment='#')``."""
+    return csv_table(found.frame(), [*reading(found), *metrics_exactly(found), *key_lines(found.settings)])
 
 
-def to_markdown(found: MethodTable) -> str:
-    """GitHub's Markdown: the best bold, the second best underlined."""
-    blocks = [*map(markdown_table, _tables(found)), _list(legend(found))]
-    blocks += ["## Which metrics exactly", _list(metrics_exactly(found))]
+def to_markdown(found: MethodScores) -> str:
+    """Return GitHub's Markdown."""
+    blocks = [*map(markdown_table, tables(found)), markdown_list(reading(found))]
+    blocks += ["## Which metrics exactly", markdown_list(metrics_exactly(found))]
     if found.settings:
-        blocks += ["## Settings", _list(key_lines(found.settings))]
+        blocks += ["## Settings", markdown_list(key_lines(found.settings))]
     return "\n\n".join(blocks) + "\n"
 
 
-def to_latex(found: MethodTable) -> str:
-    """LaTeX that needs ``booktabs`` and ``graphicx``: the best bold, the second best underlined."""
-    comments = [*metrics_exactly(found), *key_lines(found.settings)]
-    return latex_document(_tables(found), comments)
+def to_latex(found: MethodScores) -> str:
+    """Return LaTeX; which packages it needs is said in its first line."""
+    return latex_document(tables(found), [*metrics_exactly(found), *key_lines(found.settings)])
 
 
-FORMATS: dict[str, Callable[[MethodTable], str]] = {
+FORMATS: dict[str, Callable[[MethodScores], str]] = {
     "table": to_text,
     "csv": to_csv,
     "markdown": to_markdown,
@@ -103,97 +123,66 @@ FORMATS: dict[str, Callable[[MethodTable], str]] = {
 }
 
 
-def _tables(found: MethodTable) -> Iterator[Table]:
-    yield method_table(found)
-    if (differences := difference_table(found)) is not None:
-        yield differences
+def _table(
+    found: MethodScores,
+    title: str,
+    keys: list[tuple[str, str]],
+    methods: list[str] | tuple[str, ...],
+    cell: Callable[[MethodScores, str, Value], Cell],
+    read: list[str],
+    reasons: dict[str, str] | None = None,
+) -> Table:
+    columns = [Column(n, "lower" if found.lower_better(n) else "higher", s) for s, n in keys]
+    rows = [(Cell(m), *(cell(found, n, found.values[s, n][m]) for s, n in keys)) for m in methods]
+    return Table(title, (Column("method"), *columns), tuple(rows), reasons=reasons or {}, reading=tuple(read))
 
 
-def _heads(
-    found: MethodTable, wanted: Callable[[tuple[str, str]], bool] = lambda key: True
-) -> tuple[list[tuple[str, str]], tuple[tuple[str, int], ...]]:
-    """(Test set, metric) of each column, and the test sets over them, if there are any to tell apart."""
-    columns = [key for s in found.test_sets for label in found.labels if wanted(key := (s, label))]
-    counts = [(s, sum(key[0] == s for key in columns)) for s in found.test_sets]
-    return columns, tuple(pair for pair in counts if pair[1]) if found.test_sets != ("",) else ()
-
-
-def _title(found: MethodTable) -> str:
-    pictures = sum(map(len, found.pictures.test_sets.values()))
-    sets = f" of {len(found.test_sets)} test sets" if len(found.test_sets) > 1 else ""
-    return f"{counted(len(found.methods), 'method')} on {counted(pictures, 'picture')}{sets}"
-
-
-def digits_of(found: MethodTable, label: str) -> int:
-    """Two for values from 10 on, such as decibels, else four."""
-    means = [abs(v.mean) for s in found.test_sets for v in found.values[s, label].values() if not math.isnan(v.mean)]
-    return 2 if max(means, default=0) >= 10 else 4
-
-
-def _cell(value: Value, digits: int) -> Cell:
+def _mean(found: MethodScores, label: str, value: Value) -> Cell:
     if math.isnan(value.mean):
         return Cell("–")
+    digits = found.digits(label)
     detail = "" if math.isnan(value.deviation) else f"± {number(value.deviation, digits)}"
-    mark, second = "best of its column" * (value.rank == 1), "second best of its column" * (value.rank == 2)
-    return Cell(number(value.mean, digits), detail, value.mean, mark, second)
+    return Cell(number(value.mean, digits), detail, value.mean, _RANKS[value.rank])
 
 
-def _difference(value: Value, digits: int) -> Cell:
-    apart = value.difference
+def _difference(found: MethodScores, label: str, value: Value) -> Cell:
+    apart, digits = value.difference, found.digits(label)
     if apart is None or math.isnan(apart.value):
         return Cell("–")
-    sign = "+" if round(apart.value, digits) > 0 else ""
-    p = "p < 0.001" if value.p_holm < 0.001 else f"p = {value.p_holm:.3f}"
-    detail = "" if math.isnan(apart.p) else f"[{number(apart.low, digits)}, {number(apart.high, digits)}] {p}"
-    mark = "more than chance" * value.significant
-    return Cell(sign + number(apart.value, digits), detail, apart.value, mark)
+    text = signed(apart.value, digits) if round(apart.value, digits) else number(apart.value, digits)
+    interval = f"[{number(apart.low, digits)}, {number(apart.high, digits)}]"
+    detail = "" if math.isnan(apart.p) else f"{interval} {p_value(value.p_holm, value.p_at_floor)}"
+    gained = (apart.value < 0) == found.lower_better(label)
+    mark: Mark = ("gain" if gained else "loss") if value.significant else ""
+    return Cell(text, detail, apart.value, mark)
 
 
-def _reasons(found: MethodTable) -> dict[str, str]:
-    said = {}
+def _reasons(found: MethodScores) -> dict[str, str]:
+    """Why cells of metrics are empty."""
+    said = dict(found.protocol.not_computed) if found.protocol else {}
+    said = {label: f"not computed here: {why}" for label, why in said.items() if label not in found.columns}
     for label, column in found.columns.items():
         if why := "; ".join(filter(None, (column.metric.error, column.metric.note))):
             said[label] = why
-    if found.preset and found.preset.score and any(math.isnan(v.mean) for v in _of(found, found.preset.score)):
-        failed = [label for label in found.columns if any(math.isnan(v.mean) for v in _of(found, label))]
-        said[found.preset.score] = f"needs all of its metrics, but of {first_of(failed)} there is none."
+    if found.protocol and found.score and any(math.isnan(value.mean) for value in found.cells(found.score)):
+        parts = [n for n in found.columns if n != found.score and any(math.isnan(v.mean) for v in found.cells(n))]
+        parts += [n for n in found.protocol.not_computed if n not in found.columns]
+        parts += [name for name in found.protocol.values if name not in found.inputs]
+        said[found.score] = f"needs all of its parts, but of {first_of(parts)} there is none."
     return said
 
 
-def _of(found: MethodTable, label: str) -> list[Value]:
-    return [value for s in found.test_sets for value in found.values[s, label].values()]
-
-
-def _means(found: MethodTable) -> str:
-    counts = {value.n for cells in found.values.values() for value in cells.values() if value.n}
-    whole = sum(map(len, found.pictures.test_sets.values()))
-    lost = " (fewer where a metric failed on one; it is then left out of every method)"
-    short = lost if any(_lost(found, s, label) for s, label in found.values) else ""
-    of = counted(whole, "picture") if len(found.test_sets) == 1 else "the pictures of each test set"
-    deviation = " ± standard deviation" if counts else ""
-    marks = "the best is bold, the second best underlined, ↑ higher and ↓ lower is better"
-    return f"Mean{deviation} over {of}{short}; {marks}."
-
-
-def _lost(found: MethodTable, test_set: str, label: str) -> bool:
-    counts = {value.n for value in found.values[test_set, label].values() if value.n}
-    return bool(counts) and max(counts) < len(found.pictures.test_sets[test_set])
-
-
-def _differences_are(found: MethodTable) -> str:
-    family = sum(v.difference is not None for cells in found.values.values() for v in cells.values())
-    counts = [v.n for cells in found.values.values() for v in cells.values() if v.n]
+def _differences_are(found: MethodScores) -> str:
+    cells = [v for each in found.values.values() for v in each.values()]
+    counts = [v.n for v in cells if v.n]
+    family = counted(sum(v.difference is not None for v in cells), "difference")
     said = (
         f"Differences are each method less {found.baseline}, picture by picture, with a 95 % interval (Student's t, "
-        f"widened for skewed differences) and p by Holm's rule for {counted(family, 'difference')}; what stands out "
-        f"(p < {SIGNIFICANT}) is more than chance."
+        f"widened for skewed differences) and p by Holm's rule for {family}; p ≤ stands where so few pictures allow no "
+        f"lower one. More than chance (p < {SIGNIFICANT}): bold is better, ▼ is worse."
     )
     if counts and min(counts) < FEWEST:
         said += f" {counted(min(counts), 'picture')} cannot show a difference: {FEWEST} are needed."
     elif counts and min(counts) < FEW:
         said += f" With fewer than {FEW} pictures, skewed differences are less certain."
     return said
-
-
-def _list(lines: list[str]) -> str:
-    return "\n".join(f"- {markdown(line)}" for line in lines)
