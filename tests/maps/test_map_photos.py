@@ -187,7 +187,7 @@ def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_
     assert [line.split()[1] for line in done.out.splitlines()[1:]] == ["sharpness", "pyiqa"]
     assert sorted(path.name for path in out.iterdir()) == ["half.npz", "half.svg", "maps.html"]
     again = clipiqa(photos / "half.png", *options)
-    assert again.code == 2 and "half.npz' exists already: pass --overwrite" in again.err
+    assert again.code == 2 and "half.npz' exists already: pass overwrite" in again.err
     assert clipiqa(photos / "half.png", *options, "--overwrite", "--no-smooth").code == 0
     assert "3×3" not in str(np.load(out / "half.npz")["provenance"])
 
@@ -195,10 +195,10 @@ def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--window", "31"], "--window 31 is no window: pass a whole number of at least 32 px"),
+        (["--window", "31"], "window must be at least 32 px"),
         (["--window", "64", "--stride", "0"], "--stride must be between 1 and"),
-        (["--stride", "8"], "--stride 8 is the step from window to window: pass --window with it"),
-        (["--scale", "0.5"], "--scale 0.5 enlarges nothing: pass a number from 1 to 8"),
+        (["--stride", "8"], "is the step from window to window: give"),
+        (["--scale", "0.5"], "scale must be from 1 to 8; got 0.5"),
         (["--scale", "2", "--window", "64"], "are two ways to a finer map"),
         (
             ["--pos-embedding", "fixed"],
