@@ -220,12 +220,12 @@ def test_command_from_csv_to_a_loaded_metric(seeded_weights, photos, tmp_path, c
     store = FeatureStore(loaded, tmp_path / "store")
     views = [(WHOLE,)] * 5
     with torch.no_grad():
-        scores = loaded.cpu().score(store.read(store.plan(photos[13:], views), views)[:, 0])[:, 0]
+        scores = loaded.cpu().score(store.features(photos[13:], views)[:, 0])[:, 0]
     mos = [index * 7 % 18 for index in range(13, 18)]
     assert float(found[0]["srocc_held_out"]) == pytest.approx(srocc(scores.numpy(), mos), abs=1e-6)
 
     assert main(command) == 2
-    assert "pass --overwrite" in capsys.readouterr().err
+    assert "pass overwrite" in capsys.readouterr().err
     assert main([*command, "--overwrite", "--templates", "photo"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("clipiqa prompts search: error: the template") and error.count("\n") == 1

@@ -27,7 +27,7 @@ from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
 from clipiqa_pyiqa.files.locking import locked
 from clipiqa_pyiqa.images.source import FileSource
-from clipiqa_pyiqa.scoring.result_reading import read_results
+from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.shards.jobs import part_of
 from clipiqa_pyiqa.scoring.shards.work import score_locally
 
