@@ -12,7 +12,7 @@ import numpy as np
 
 from ...arguments import checked
 from ...errors import counted
-from ...files.writing import check_output, replacing, write_text
+from ...files.writing import check_output, replacing
 from ...images.formats import skipped_note
 from ...sources.parquet import opened_table
 from ...sources.stores import address_of, local_path
@@ -89,16 +89,6 @@ class ShardedResult:
         if self.elsewhere:
             said.append(f"being scored by another run: {counted(self.elsewhere, 'shard')}")
         return said + ([note] if (note := skipped_note(counts.skipped)) else [])
-
-    def save(self, path: str | Path) -> None:
-        """Write counts, failures and quantiles as JSON."""
-        counts = {**vars(self.counts), "scored": self.counts.scored, "failed": self.counts.failed}
-        del counts["histograms"]
-        said = {
-            **{"shards": self.shards, "of": self.of, **counts, "unread": dict(self.unread)},
-            **{"quantiles": self.quantiles().to_dict("index"), "provenance": dict(self.header.provenance)},
-        }
-        write_text(path, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
 
 
 def summary_of(out: str | Path) -> ShardedResult:
