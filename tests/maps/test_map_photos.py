@@ -182,7 +182,7 @@ def clipiqa(capfd: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]
 def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "maps"
     options = ("-b", "mini", "--device", "cpu", "-q", "-o", out)
-    done = clipiqa(photos / "h*.png", "missing.png", "-p", "sharpness", "pyiqa", *options, "--html", "--format", "svg")
+    done = clipiqa(photos / "h*.png", "missing.png", "-p", "sharpness", "pyiqa", *options, "--html", "--pictures", "svg")
     assert done.code == 1 and "'missing.png' does not exist" in done.err
     assert [line.split()[1] for line in done.out.splitlines()[1:]] == ["sharpness", "pyiqa"]
     assert sorted(path.name for path in out.iterdir()) == ["half.npz", "half.svg", "maps.html"]
