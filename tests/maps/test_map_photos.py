@@ -187,7 +187,7 @@ def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_
     assert [line.split()[1] for line in done.out.splitlines()[1:]] == ["sharpness", "pyiqa"]
     assert sorted(path.name for path in out.iterdir()) == ["half.npz", "half.svg", "maps.html"]
     again = clipiqa(photos / "half.png", *options)
-    assert again.code == 2 and "half.npz' exists already: pass --overwrite" in again.err
+    assert again.code == 2 and "half.npz' exists already: pass overwrite" in again.err
     assert clipiqa(photos / "half.png", *options, "--overwrite", "--no-smooth").code == 0
     assert "3×3" not in str(np.load(out / "half.npz")["provenance"])
 

@@ -10,6 +10,7 @@ import torch
 
 from ...arguments import checked
 from ...datasets.specification import CompareError
+from ...files.journal import JournalFolder
 from ...files.locking import locked
 from ...images.batches import default_workers
 from ..compare import pick_device, settings_of
@@ -17,7 +18,7 @@ from ..distributed import Processes
 from ..metrics import BuiltMetric, check_weights
 from ..pipeline import Options, Progress
 from ..results import MetricResult
-from ..score_store import ScoreStore, writing
+from ..scorers import ScoreStore, StoredScore
 from .asked import Asked, parse_table_metrics
 from .matching import Place, match_pictures, parse_methods
 from .protocols import CERTAINTY, Protocol, read_protocol
@@ -109,18 +110,14 @@ def table(
         return MethodTable(scores, sets, columns, pictures, first, chosen, inputs, tuple(notes), known)
 
     if out is None:
-        return work(ScoreStore(None))
+        return work(JournalFolder(None, StoredScore))
     folder = check_table_folder(out, pictures.inputs, overwrite=overwrite, resume=resume)
     with locked(folder):
-        store = ScoreStore(folder / "parts" / data.identity)
-        with writing(folder):
-            if overwrite:
-                store.clear()
-            store.begin()
+        store = JournalFolder(folder / "parts" / data.identity, StoredScore)
+        if overwrite:
+            store.clear()
         store.load()
-        found = work(store)
-        store.merge()
-    return found
+        return work(store)
 
 
 def _check_asked(
