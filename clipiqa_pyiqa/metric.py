@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from .clip import compiled
 from .clip.compiled import is_compiled
-from .clip.device import is_slow_on_cpu
 from .clip.gradient import constant, per_image
 from .clip.inputs import OVERSHOOT, check_features, check_images
 from .clip.model import ImageTower, check_size, frozen_clip
@@ -24,8 +23,7 @@ from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_p
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import Context, PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
-from .prompts.provenance import in_words, question_record
-from .version import __version__
+from .prompts.provenance import in_words, question_record, tower_record
 from .weights.selection import find_weights
 
 if TYPE_CHECKING:
@@ -432,7 +430,6 @@ class CLIPIQA(nn.Module):
         ``scores`` maps each of :attr:`columns` to its record; see :mod:`clipiqa_pyiqa.prompts.provenance`.
         ``cpu_arithmetic`` is the dtype of a CPU's arithmetic, where that is another than ``precision``.
         """
-        weights = self.clip.weights
         if self.head is not None:
             scores = self.head.records(self.columns)
         elif self.prompt_learner is not None:
@@ -443,14 +440,8 @@ class CLIPIQA(nn.Module):
             scores = {self.columns[0]: question_record(self._prompts)}
         return {
             "metric": self.model_type,
-            "version": __version__,
-            "backbone": weights.backbone,
-            "weights": weights.short,
-            "weights_sha256": weights.sha256,
-            "quick_gelu": weights.quick_gelu,
+            **tower_record(self.clip.weights, self.precision, self.dtype),
             "pos_embedding": self.pos_embedding,
-            "precision": self.precision,
-            **({"cpu_arithmetic": "fp32"} if is_slow_on_cpu(self.dtype) else {}),
             "scores": scores,
         }
 

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from pyiqa.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 
-from .version import __version__
-
 if TYPE_CHECKING:
     from torch import nn
 
@@ -124,8 +122,7 @@ def _keeping_ours(register: Callable[..., Any]) -> Callable[..., Any]:
 def _announce() -> None:
     """Say once per process which CLIP-IQA this is; a warning, since logging shows nothing below it by default."""
     logger.warning(
-        "clipiqa-pyiqa %s: 'clipiqa' is now the paper's CLIP-IQA (one prompt pair), not pyiqa's average of five; "
+        "clipiqa-pyiqa: 'clipiqa' is now the paper's CLIP-IQA (one prompt pair), not pyiqa's average of five; "
         "for that one pass prompts='pyiqa', or set %s=1 to keep pyiqa's own class.",
-        __version__,
         BUILTIN_VARIABLE,
     )

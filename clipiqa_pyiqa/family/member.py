@@ -9,14 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..clip.device import is_slow_on_cpu
 from ..clip.gradient import per_image, recomputed
 from ..clip.inputs import OVERSHOOT, check_images
 from ..clip.model import FrozenCLIP, ImageTower, check_size, frozen_clip
 from ..errors import CLIPIQAError, ImageError, Kind
 from ..metric import PRECISIONS, Precision, choice
-from ..prompts.provenance import in_words
-from ..version import __version__
+from ..prompts.provenance import in_words, tower_record
 from ..weights.published import pyiqa_file
 from ..weights.selection import Weights, find_file, find_weights, weights_in
 from .views import View
@@ -146,17 +144,10 @@ class Member(nn.Module):
 
     def provenance(self) -> dict[str, Any]:
         """Return which metric this is, as JSON values."""
-        weights = self.clip.weights
         return {
             "metric": self.model_type,
-            "version": __version__,
-            "backbone": weights.backbone,
-            "weights": weights.short,
-            "weights_sha256": weights.sha256,
-            "quick_gelu": weights.quick_gelu,
+            **tower_record(self.clip.weights, self.precision, self.dtype),
             "view": self.view.name,
-            "precision": self.precision,
-            **({"cpu_arithmetic": "fp32"} if is_slow_on_cpu(self.dtype) else {}),
             **self.own_file(),
             "scores": {self.model_type: {"range": list(self.score_range), "lower_better": False}},
         }

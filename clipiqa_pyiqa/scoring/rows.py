@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Kind, OutputError
-from ..files.names import printable
+from ..files.names import csv_line, printable
 from ..prompts.provenance import in_short
 from .scale import SCALE, differences, scale_text
 
@@ -128,16 +128,6 @@ def header_changes(before: Header, now: Header, but: Collection[str] = ()) -> st
     """Return in which fields two headers differ, as a clause; empty if they do not."""
     old, new = ({**header.provenance, "columns": ", ".join(header.columns)} for header in (before, now))
     return "; ".join(f"{key} was {was} and is now {is_now}" for key, was, is_now in differences(old, new, but))
-
-
-def csv_line(values: Iterable[Any]) -> str:
-    """Return one line of a CSV file; text that holds a ``#`` is quoted, so that ``comment='#'`` does not cut it."""
-    cells = ("" if value is None else printable(str(value)) for value in values)
-    quoted = (
-        '"' + cell.replace('"', '""') + '"' if any(c in cell for c in '",#\r\n') or cell != cell.strip() else cell
-        for cell in cells
-    )
-    return ",".join(quoted) + "\n"
 
 
 def frame_csv(frame: pandas.DataFrame) -> str:

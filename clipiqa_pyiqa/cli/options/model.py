@@ -186,12 +186,10 @@ def build_metric(
 
 def attributes(model: Model, template: str | None) -> list[str]:
     """Return the named pairs whose words the CLIP knows."""
-    from ...clip.model import frozen_clip
+    from ...metric import CLIPIQA
     from ...prompts.pairs import NAMED_PAIRS, known_names
-    from ...weights.selection import find_weights
 
-    clip = frozen_clip(find_weights(model.backbone or "RN50", model.clip_weights, model.quick_gelu))
-    return known_names(clip, NAMED_PAIRS, template)
+    return known_names(CLIPIQA(**model.given()).clip, NAMED_PAIRS, template)
 
 
 @contextlib.contextmanager
