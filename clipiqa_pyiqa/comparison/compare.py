@@ -228,8 +228,7 @@ def _stores(
     if processes.is_main:
         if any(parts.glob("*")) and not resume and not overwrite:
             raise CompareError(
-                f"{str(folder)!r} holds the scores of an earlier run: resume it (--resume), or overwrite it "
-                "(--overwrite)."
+                f"{str(folder)!r} holds the scores of an earlier run: go on with it (resume) or drop it (overwrite)."
             )
         for store in stores if overwrite and not resume else ():
             store.clear()

@@ -257,7 +257,7 @@ class TestCommand:
             (["{photo}", "--out", "{votes}"], r"out must be a folder; got the file '.*votes'"),
             (["{photo}", "--out", "ranks.png"], r"out must be a folder; got the file 'ranks\.png'"),
             (["{photo}", "-p", "hapy"], r"unknown prompt pair 'hapy': did you mean 'happy'\?"),
-            (["{photo}", "--resume"], r"--resume needs --out"),
+            (["{photo}", "--resume"], r"resume needs out"),
             (["{photo}", "--backbone", "RN51"], r"Unknown backbone 'RN51'"),
         ],
     )
