@@ -373,7 +373,7 @@ class TestCommand:
             ([], "no metric is asked for"),
             (["-m", "niqe"], "no data set is asked for"),
             (["-m", "nique", "-d", "livec"], "or 'niqe'"),
-            (["-m", "niqe", "-d", "livec", "--resume"], "need --out"),
+            (["-m", "niqe", "-d", "livec", "--resume"], "need out"),
             (["-m", "niqe", "-d", "livec", "--data-root", str(tmp_path)], "meta_info_LIVEChallengeDataset.csv"),
             (["-m", "entropy", "-d", str(tmp_path)], "is a folder without image files"),
             (["-c", str(tmp_path / "no.yml")], "cannot be read"),
