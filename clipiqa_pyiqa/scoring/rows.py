@@ -142,6 +142,8 @@ def csv_line(values: Iterable[Any]) -> str:
 
 def frame_csv(frame: pandas.DataFrame) -> str:
     """Return a frame as CSV, with its index if that has a name; NaN is left empty, as pandas leaves it."""
-    frame = frame if frame.index.name is None else frame.reset_index()
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
-    return "".join(map(csv_line, [frame.columns, *cells]))
+    if frame.index.name is None:
+        return "".join(map(csv_line, [frame.columns, *cells]))
+    named = ((name, *row) for name, row in zip(frame.index.tolist(), cells, strict=True))
+    return "".join(map(csv_line, [(frame.index.name, *frame.columns), *named]))
