@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .arguments import checked
 from .clip.gradient import clamped, general_path, per_image, untraceable
 from .clip.inputs import ANY_RANGE, OVERSHOOT
 from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError, shown
+from .errors.arguments import checked
 from .metric import CLIPIQA
 from .prompts.antonym import margins, sigmoid
 from .prompts.pairs import Prompts

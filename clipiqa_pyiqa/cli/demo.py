@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from ..arguments import Machine
+from ..errors.arguments import Machine
 from .options.model import start
 from .options.progress import Bar
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..arguments import Machine
 from ..errors import OptionError
+from ..errors.arguments import Machine
 from .options import model as models
 from .options.model import LearnedQuestions, Model
 from .options.progress import note

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from ..arguments import Images
 from ..errors import ImageError, OptionError
+from ..errors.arguments import Images
 from ..scoring.result_files import Output, ResultWriter, format_of, write_to
 from . import score_shards
 from .options import model as models

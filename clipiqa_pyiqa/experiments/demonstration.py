@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..arguments import checked
 from ..errors import ImageError
+from ..errors.arguments import checked
 from ..files.writing import replacing
 from ..report.plotting import plain_texts
 from ..weights.published import MINI_FILE, MINI_SHA256

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import checked
 from ..errors import CLIPIQAError
+from ..errors.arguments import checked
 from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA
 from ..prompts.pairs import Columns, Prompts

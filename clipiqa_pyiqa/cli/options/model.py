@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...arguments import Machine
 from ...errors import OptionError
+from ...errors.arguments import Machine
 from .progress import note
 
 if TYPE_CHECKING:
@@ -134,8 +134,8 @@ def start(machine: Machine, loading: str = "the model") -> torch.device:
     import torch
     from PIL import Image
 
-    from ...clip.device import find_device
     from ...images.memory import keep_memory
+    from ...metric import find_device
 
     if machine.threads is not None:
         torch.set_num_threads(machine.threads)

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ...arguments import checked
 from ...datasets.specification import CompareError
+from ...errors.arguments import checked
 from ...files.journal import JournalFolder
 from ...files.locking import locked
 from ...images.batches import default_workers

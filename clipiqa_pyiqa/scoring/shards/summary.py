@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...arguments import checked
 from ...errors import counted
+from ...errors.arguments import checked
 from ...files.writing import check_output, replacing
 from ...images.formats import skipped_note
 from ...sources.parquet import opened_table
