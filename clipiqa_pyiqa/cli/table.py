@@ -24,12 +24,15 @@ are those of super-resolution papers, psnr-rgb and ssim-rgb are on RGB. clipiqa 
 compare with papers that took CLIPIQA from pyiqa, ask its five (clipiqa=clipiqa:prompts=pyiqa), or name a --protocol
 (`clipiqa protocols` lists them; a metric of the same label takes the place of the protocol's). With --out, scores are
 kept as they come, and --resume goes on with them; table.md, table.tex, table.csv, images.csv and report.html are
-written at the end. Exit code: 0 all scored, 1 a metric failed or images were left out, 2 bad usage, 130 interrupted.
+written at the end. Exit code: 0 all scored, 1 a metric failed, images were left out, or a published number or a lock
+differs, 2 bad usage, 130 interrupted. --expect takes a CSV file (a row per method, columns named by label) or 'METHOD:
+LABEL=NUMBER LABEL=NUMBER'.
 
 examples:
   clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y ssim-y niqe clipiqa --out table/
   clipiqa table --methods bm3d='out/*_bm3d.png' ours='out/*_ours.png' -m piqe clipiqa:backbone=mini --baseline bm3d
   clipiqa table --methods ours=out/ours hat=out/hat --reference gt/ --protocol ntire --format latex
+  clipiqa table --methods ours=out/ours --reference gt/ --protocol osediff --expect 'ours: psnr=27.92' --explain
 """
 
 
@@ -45,6 +48,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what("--baseline", metavar="NAME", help="the method that the others are compared with (default: the first)")
     what("--protocol", metavar="NAME", help="metrics that others compute, and how; see `clipiqa protocols`")
     what("--value", nargs="+", action="extend", metavar="NAME=NUMBER", help="a number for the protocol's formula")
+    what(
+        "--expect", nargs="+", action="extend", metavar="PAPER", help="published numbers: a CSV file, or a quoted text"
+    )
+    what("--explain", action="store_true", help="try what may explain a published number that differs")
+    what("--lock", metavar="FILE", help="write all that the numbers depend on")
+    what("--locked", metavar="FILE", help="compute a lock's numbers again, and say what differs")
     what("--crop-border", type=int, metavar="PX", help="cut off each side before full-reference metrics (default: 0)")
     what("--skip-missing", action="store_true", help="leave out pictures that are not in every folder")
     what("--one-set", action="store_true", help="all pictures are one test set, also where they lie in sub-folders")
@@ -60,6 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     results("--resume", action="store_true", help="go on with the scores that an earlier run left in --out")
     results("--overwrite", action="store_true", help="drop the scores in --out first")
     results("--format", choices=FORMATS, default="table", help="of standard output (default: table)")
+    results("--describe", action="store_true", help="print a sentence per metric for a paper's appendix instead")
     results("--no-report", action="store_true", help="with --out: no HTML page")
     results("--quiet", "-q", action="store_true", help="no progress bar")
 
@@ -90,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
     names = (
         *("reference", "baseline", "protocol", "crop_border", "skip_missing", "out", "batch_size", "workers"),
-        *("seed", "resume", "overwrite", "trust_weights"),
+        *("seed", "resume", "overwrite", "trust_weights", "expect", "explain", "lock", "locked"),
     )
     hint = f"--out {args.out} --resume goes on from here" if args.out else "nothing was kept, as there is no --out"
     with on_interrupt(hint), Bar(hidden=args.quiet) as bar:
@@ -102,7 +112,9 @@ def run(args: argparse.Namespace) -> int:
         )  # fmt: skip
     if args.out:
         found.save(args.out, report=not args.no_report)  # first, as whoever reads the table may leave
-    print(found.table(args.format), end="")
+    print(found.describe(args.format) if args.describe else found.table(args.format), end="")
+    for change in found.changed or ():
+        tell("table", str(change))
     if args.out:
         tell("table", f"results are in {args.out}")
-    return 0 if found.complete else 1
+    return 0 if found.complete and found.agrees else 1
