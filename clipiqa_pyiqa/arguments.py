@@ -1,15 +1,20 @@
-"""Arguments of public functions, checked against their annotations, so that a wrong kind is told in a sentence."""
+"""Checks of the arguments of public functions: kinds by their annotations, whole numbers by their bounds."""
 
 from __future__ import annotations
 
+import ast
+import collections.abc
+import contextlib
 import errno
 import functools
 import inspect
 import math
 import numbers
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -21,118 +26,115 @@ BOUNDS = {  # the least and the most of whole numbers, by their names in functio
     **{"epochs": (1, 1_000_000), "crop": (0, 2048), "crops": (1, 1000)},
 }
 Function = TypeVar("Function", bound=Callable[..., Any])
-_Check = tuple[Callable[[Any], bool], str]  # whether a value is of a kind, and the kind in words
-_PATH: _Check = (lambda value: isinstance(value, os.PathLike), "a path")
-_KINDS: dict[str, _Check] = {  # what stands in an annotation
-    "None": (lambda value: value is None, "None"),
-    "bool": (lambda value: isinstance(value, bool), "True or False"),
-    "int": (lambda value: _is(value, numbers.Integral) and -(1 << 63) <= value < 1 << 63, "a whole number"),
-    "float": (lambda value: _is(value, numbers.Real) and _is_finite(value), "a finite number"),
-    "str": (lambda value: isinstance(value, str), "a text"),
-    **dict.fromkeys(("Path", "os.PathLike[str]"), _PATH),
-    "torch.device": (lambda value: _has_class(value, "device"), "a device"),
-    "torch.dtype": (lambda value: _has_class(value, "dtype"), "a dtype"),
-    "ImageSource": (lambda value: hasattr(value, "read") and hasattr(value, "name"), "a source of an image"),
-    **dict.fromkeys(
-        ("Iterable", "Sequence", "Collection"),
-        (
-            lambda value: isinstance(value, Iterable) and not isinstance(value, str | bytes) and _is_long(value),
-            "a list",
-        ),
-    ),
-    "Mapping": (lambda value: isinstance(value, Mapping), "a mapping"),
-    "Callable": (callable, "a function"),
-}
-_CLASSES = ("Tensor", "ScoreTable", "TrainConfig", "Context", "Output", "Columns")
-_KINDS |= {name: (lambda value, name=name: _has_class(value, name), f"a {name}") for name in _CLASSES}  # type: ignore[misc]
+_NUMBERS = {"int": numbers.Integral, "float": numbers.Real}  # so that NumPy's numbers are numbers
+_WORDS = {numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None", bool: "True or False"}
+_METRIC = ("net", "columns", "__call__")  # what is or makes a metric has one of these
+_LISTS = (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Collection)
 
 
 def checked(function: Function) -> Function:
-    """A function that raises :class:`OptionError` for arguments of another kind than their annotations say.
+    """Return the function with a check of its arguments' kinds, bounds and paths, which raises ``OptionError``.
 
-    Only annotations of plain kinds (``int | None``, ``str | Path``) are looked at, and not what is in a list; what else
-    an argument may be, the function says itself. It costs some microseconds a call.
+    What is in a list or a mapping is not looked at: the function does that itself. It costs some microseconds a call.
     """
     signature = inspect.signature(function)
-    kinds = {name: found for name, parameter in signature.parameters.items() if (found := _kinds(parameter))}
-    paths = {name for name in kinds if re.search(r"\bPath\b", str(signature.parameters[name].annotation))}
+
+    @functools.cache
+    def hints() -> dict[str, tuple[Any, ...]]:
+        return _hints(function, signature)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
-            if name in kinds and not any(is_one(value) for is_one, _ in kinds[name]):
-                wanted = " or ".join(dict.fromkeys(words for _, words in kinds[name]))
-                came = f"{shown(value)} ({type(value).__name__})"
-                hint = "; YAML reads 1e-1 as text, and 0.1 as a number" if _is_number(value) else ""
-                raise OptionError(f"{name} must be {wanted}, but {came} came{hint}.")
-            if name in BOUNDS and value is not None:
-                check_bounds(name, value)
-            if name in paths and isinstance(value, str | os.PathLike):
-                check_path(name, value)
+        given = signature.bind(*args, **kwargs).arguments
+        for name, value in {**given, **kwargs}.items():
+            wanted = hints().get(name)
+            if wanted is not None:
+                _check(name, value, wanted)
         return function(*args, **kwargs)
 
     return cast(Function, call)
 
 
 def check_bounds(name: str, value: int) -> None:
-    """Raise ``OptionError`` for a whole number beyond :data:`BOUNDS`; without any of its own, 1 to a billion."""
+    """Raise ``OptionError`` for a whole number beyond :data:`BOUNDS`, or else beyond 1 to a billion."""
     least, most = BOUNDS.get(name, (1, 1_000_000_000))
     if not least <= value <= most:
         raise OptionError(f"{name} must be between {least:,} and {most:,}; got {value:,}.")
 
 
-def _kinds(parameter: inspect.Parameter) -> tuple[_Check, ...]:
-    """The kinds in a parameter's annotation; none if there are others in it."""
-    if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-        return ()
-    text = str(parameter.annotation)
-    if text not in _KINDS:
-        text = text.replace("os.PathLike[str]", "Path")
-        while text != (text := re.sub(r"\[[^][]*\]", "", text)):  # what is in lists
-            pass
-    names = [part.strip() for part in text.split("|")]
-    return tuple(_KINDS[name] for name in names) if all(name in _KINDS for name in names) else ()
-
-
-def _is_number(value: Any) -> bool:
-    """Whether it is the text of a number."""
-    try:
-        return isinstance(value, str) and math.isfinite(float(value))
-    except ValueError:
-        return False
-
-
 def check_path(name: str, value: str | os.PathLike[str]) -> None:
-    """Raise for what can never be a file's name; whether there is one, the function sees itself."""
-    problem = ""
+    """Raise ``OptionError`` for a text that can be no file's name, whether or not there is a file."""
     try:
         os.stat(Path(value).expanduser())
+        return
     except (RuntimeError, ValueError) as error:  # no such user; a NUL, half of a Unicode character
         problem = str(error)
     except OSError as error:
         problem = (error.strerror or "") if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else ""
     if problem:
-        raise OptionError(f"{name}={shown(os.fspath(value))} can be no file's name: {problem.rstrip('.')}.")
+        raise OptionError(f"{name} must be a path; got {shown(os.fspath(value))}: {problem.rstrip('.')}.")
 
 
-def _is(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _check(name: str, value: Any, wanted: tuple[Any, ...]) -> None:
+    is_no_metric = name == "metric" and not (value is None or any(hasattr(value, each) for each in _METRIC))
+    if is_no_metric or not any(_is(value, hint) for hint in wanted):
+        words = " or ".join(dict.fromkeys(map(_words, wanted)))
+        raise OptionError(f"{name} must be {words}; got {shown(value)} ({type(value).__name__}).")
+    if name in BOUNDS and value is not None:
+        check_bounds(name, value)
+    if isinstance(value, str | os.PathLike) and {Path, os.PathLike} & set(wanted):
+        check_path(name, value)
 
 
-def _is_finite(value: Any) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+def _is(value: Any, hint: Any) -> bool:
+    """Return whether a value is what one hint says; True is no number, and a text is no list."""
+    from beartype.door import is_bearable  # not at the top: `import clipiqa_pyiqa` does not wait for it
+
+    if hint in _NUMBERS.values():
+        is_number = isinstance(value, hint) and not isinstance(value, bool)
+        return is_number and (abs(value) < 1 << 63 if hint is numbers.Integral else math.isfinite(value))
+    if hint in _LISTS:
+        return isinstance(value, hint) and not isinstance(value, str | bytes)
+    return is_bearable(value, hint)
 
 
-def _has_class(value: Any, name: str) -> bool:
-    return any(each.__name__ == name for each in type(value).__mro__)
+def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, tuple[Any, ...]]:
+    """Return what each parameter may be; ``**options: Unpack[X]`` stands for the keys of the ``TypedDict`` X."""
+    names = _names(sys.modules[function.__module__])
+    found: dict[str, Any] = {}
+    for name, parameter in signature.parameters.items():
+        hint = eval(parameter.annotation, names) if isinstance(parameter.annotation, str) else Any
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            found[name] = hint
+        elif isinstance(dictionary := next(iter(typing.get_args(hint)), None), type):
+            its_names = _names(sys.modules[dictionary.__module__])
+            texts = {key: text.__forward_arg__ for key, text in dictionary.__annotations__.items()}
+            found |= {key: eval(text, its_names) for key, text in texts.items()}
+    return {name: tuple(_alternatives(hint)) for name, hint in found.items() if hint is not Any or name == "metric"}
 
 
-def _is_long(value: Any) -> bool:
-    """Whether a value can be a list: an array without dimensions and a sparse tensor have no length."""
-    try:
-        return not hasattr(value, "__len__") or len(value) >= 0
-    except (TypeError, RuntimeError):
-        return False
+def _names(module: types.ModuleType) -> dict[str, Any]:
+    """Return what annotations of a module may name, what it imports for type checkers only included."""
+    names = {**vars(module), **_NUMBERS}
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for each in node.body:
+                for alias in getattr(each, "names", ()):
+                    one = ast.Module([type(each)(**{**vars(each), "names": [alias]})], [])
+                    with contextlib.suppress(ImportError):  # of what is there for type checkers only
+                        exec(compile(one, str(module.__file__), "exec"), names)
+    return names
+
+
+def _alternatives(hint: Any) -> Iterator[Any]:
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        for each in typing.get_args(hint):
+            yield from _alternatives(each)
+    elif typing.get_origin(hint) is typing.Literal:
+        yield from map(type, typing.get_args(hint))  # which of them, the function says itself
+    else:
+        yield typing.get_origin(hint) or (type(None) if hint is None else hint)
+
+
+def _words(hint: Any) -> str:
+    return _WORDS.get(hint) or f"a {getattr(hint, '__name__', hint)}"

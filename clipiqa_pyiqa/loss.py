@@ -6,7 +6,6 @@ Which form to choose, and what it costs: ``docs/loss.md``.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -16,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .arguments import checked
 from .clip.gradient import clamped, general_path, per_image, untraceable
 from .clip.inputs import ANY_RANGE, OVERSHOOT
 from .clip.resnet import MIN_SIDE
@@ -89,6 +89,7 @@ class CLIPIQALoss(nn.Module):
         True
     """
 
+    @checked
     def __init__(
         self,
         prompts: Prompts = None,
@@ -98,7 +99,7 @@ class CLIPIQALoss(nn.Module):
         *,
         local: bool = False,
         prompt_weights: Sequence[float] | None = None,
-        input_range: tuple[float, float] = (0.0, 1.0),
+        input_range: Sequence[float] = (0.0, 1.0),
         out_of_range: OutOfRange = "clamp",
         crop: int | None = None,
         nan: OnNaN = "raise",
@@ -111,7 +112,7 @@ class CLIPIQALoss(nn.Module):
         self.reduction: Reduction = _known("reduction", reduction, Reduction)
         self.out_of_range: OutOfRange = _known("out_of_range", out_of_range, OutOfRange)
         self.nan: OnNaN = _known("nan", nan, OnNaN)
-        self.double_backward, self.local = _switch("double_backward", double_backward), _switch("local", local)
+        self.double_backward, self.local = double_backward, local
         self.loss_weight = _loss_weight(loss_weight)
         self.input_range, self._looks = _range(input_range), _LOOKS
         if metric is not None and (prompts is not None or options):
@@ -126,7 +127,7 @@ class CLIPIQALoss(nn.Module):
             raise CLIPIQAError("a fitted head scores whole images, so its loss cannot be local: use prompts.")
         if local:
             metric.check_map()
-        if crop is not None and (not isinstance(crop, int) or crop < MIN_SIDE):
+        if crop is not None and crop < MIN_SIDE:
             raise CLIPIQAError(
                 f"crop={shown(crop)} is not a crop's side: pass a whole number of at least {MIN_SIDE} px."
             )
@@ -241,18 +242,9 @@ def _known(option: str, value: Any, choices: Any) -> Any:
     return value
 
 
-def _switch(option: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise CLIPIQAError(f"{option}={shown(value)} is neither True nor False: pass one of the two.")
-    return value
-
-
 def _loss_weight(weight: Any) -> float:
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-        raise CLIPIQAError(
-            f"loss_weight={shown(weight)} is no weight: pass a finite number that is not negative, such as 0.1 "
-            "(YAML reads 1e-1 as text)."
-        )
+    if weight < 0:
+        raise CLIPIQAError(f"loss_weight must not be negative; got {weight}.")
     return weight
 
 

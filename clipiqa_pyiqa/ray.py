@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import checked
 from .clip.device import find_device, scoring_bytes
 from .errors import CLIPIQAError
 from .images.reader import Damaged, check_limits
@@ -46,6 +47,7 @@ class Scorer:
         ([True, False], [False, True])
     """
 
+    @checked
     def __init__(
         self,
         metric: Any,

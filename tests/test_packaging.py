@@ -105,7 +105,7 @@ def test_links_hold_on_a_package_index(source: Path, repository: str, tmp_path: 
     assert not RELATIVE.search(shown.replace("x[0](y)", "")) and "x[0](y)" in shown
     assert "Paper, https://arxiv.org/abs/2207.12396" in metadata.get_all("Project-URL")
     version = clipiqa_pyiqa.__version__
-    assert (f"[loss]({repository}/blob/v{version}/docs/loss.md)" in shown) == bool(repository)
+    assert (f"[mini]({repository}/blob/v{version}/docs/mini.md)" in shown) == bool(repository)
     assert (f"![a picture]({repository}/raw/v{version}/docs/images/x.png)" in shown) == bool(repository)
     assert (f"Source, {repository}" in metadata.get_all("Project-URL")) == bool(repository)
 

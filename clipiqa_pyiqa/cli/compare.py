@@ -42,7 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what("-c", "--config", metavar="FILE", help="a YAML file, or table1, table2, table5; options given here change it")
     what("--data-root", metavar="DIR", help="folder of pyiqa's data sets (default: ./datasets)")
     how = parser.add_argument_group("how").add_argument
-    how("--plcc-fit", action="store_true", default=None, help="also PLCC and RMSE after the VQEG logistic fit")
+    how("--plcc-fit", action="store_true", default=None, help="also PLCC and RMSE after a logistic fit")
+    how("--fit-parameters", type=int, choices=(4, 5), help="of that curve: 4, always monotone (default), or VQEG's 5")
+    how("--without-mini-photos", action="store_true", default=None, help="leave out photos that mini was trained on")
     how("--bootstrap", type=int, metavar="N", help="resamples for the intervals (default: 1000; 0: none)")
     how("--seed", type=int, metavar="N", help="of the resamples, and of metrics that draw at random (default: 0)")
     how("--published", choices=("paper", "pyiqa"), help="whose values to show where both publish one")
@@ -68,7 +70,19 @@ def run(args: argparse.Namespace) -> int:
     if args.resume and args.overwrite:
         raise CLIPIQAError("--resume keeps the scores in --out and --overwrite drops them: give one of the two.")
     options = read_benchmark(args.config) if args.config else {}
-    names = ("data_root", "out", "published", "bootstrap", "seed", "plcc_fit", "batch_size", "workers", "device")
+    names = (
+        "data_root",
+        "out",
+        "published",
+        "bootstrap",
+        "seed",
+        "plcc_fit",
+        "fit_parameters",
+        "without_mini_photos",
+        "batch_size",
+        "workers",
+        "device",
+    )
     options |= {name: value for name in names if (value := getattr(args, name)) is not None}
     metrics, data_sets = args.metrics or options.pop("metrics", None), args.data or options.pop("datasets", None)
     options = {name: value for name, value in options.items() if name not in ("metrics", "datasets")}

@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how("--prompts", metavar="PAIR", help="the question to begin from (default: quality)")
     how("--own-scale", action="store_true", help="score as in the table, in place of shares of its range, high is good")
     how("--conformal", type=float, metavar="X", help="add bounds between which a share X of true scores lies, as 0.9")
+    how("--without-mini-photos", action="store_true", help="on mini, leave out the photos that mini was trained on")
     add_model_options(parser)
     run = parser.add_argument_group("run").add_argument
     run("--out", metavar="FILE", required=True, help="write the head here, as .safetensors")
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     result = fit(
         table, method=args.method, fit_on=args.fit_on, own_scale=args.own_scale, conformal=args.conformal,
         metric=CLIPIQA(prompts=prompts, **model_options(args)), device=device, features=args.features,
-        workers=args.workers, seed=args.seed, say=sayer(args),
+        workers=args.workers, seed=args.seed, say=sayer(args), without_mini_photos=args.without_mini_photos,
     )  # fmt: skip
     result.save(args.out)
     head, (low, high) = result.head, table.score_range

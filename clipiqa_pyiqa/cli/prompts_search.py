@@ -13,7 +13,7 @@ from .options.model import add_model_options, prepare_reading
 from .options.scored_images import add_store_options, add_table_options, asked_table, loading, model_options, sayer
 
 if TYPE_CHECKING:
-    from ..learning.word_search import Candidate, Finding, Findings
+    from ..learning.word_search import Finding, Findings
 
 EPILOG = """\
 Ranks, and the ensemble, are chosen on the images of the split 'train'; the SROCC reported is that on the held-out ones
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what("--candidates", metavar="FILE", help="pairs, one 'positive|negative' a line (default: our list of antonyms)")
     what(
         "--templates", nargs="+", metavar="TEXT",
-        help="wordings to put the words in (default: the paper's three; with --candidates '{}', the words as they are)",
+        help="wordings to put the words in (default: those in which our words make sentences; with --candidates '{}')",
     )  # fmt: skip
     what("--ensemble", type=int, default=5, metavar="N", help="most pairs in the ensemble (default: 5)")
     add_model_options(parser)
@@ -83,39 +83,43 @@ def _report(args: argparse.Namespace, findings: Findings, split: str, name: str)
         f"{counted(findings.chosen_on, 'image')}, reported on "
         f"{findings.held_out:,} held out (split {split!r}), which had no say"
     )
+    if findings.unknown:
+        yield f"left out: {counted(findings.unknown, 'pair')} with words that {args.backbone} never saw"
     yield ""
     rows: list[tuple[str, ...]] = [
         ("", "positive", "negative", "SROCC chosen by", "SROCC held out", "95 % interval", "PLCC held out")
     ]
     rows += [_row(str(rank), found) for rank, found in enumerate(findings.ranked[: args.top], start=1)]
     rows.append(_row("paper", findings.paper))
-    numbers = (findings.ensemble_chosen_by, findings.ensemble_srocc.value)
-    interval = f"[{findings.ensemble_srocc.low:.4f}, {findings.ensemble_srocc.high:.4f}]"
-    label = f"mean of {len(findings.ensemble)}"
-    rows.append(("mean", label, "", *(f"{value:.4f}" for value in numbers), interval, f"{findings.ensemble_plcc:.4f}"))
+    mean = f"mean of {len(findings.ensemble.candidates)}"
+    rows.append(("mean", mean, "", *_numbers(findings.ensemble)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     yield ""
     yield "The best pair:"
-    yield from _usage(args, [findings.ranked[0].candidate])
-    if len(findings.ensemble) > 1:
-        yield f"The ensemble, the mean of {len(findings.ensemble)} pairs:"
-        yield from _usage(args, list(findings.ensemble))
+    yield from _usage(args, findings.ranked[0])
+    if len(findings.ensemble.candidates) > 1:
+        yield f"The ensemble, the {mean} pairs:"
+        yield from _usage(args, findings.ensemble)
     else:
         yield "No second pair helps: the ensemble is the best pair alone."
     if args.out is not None:
         yield f"Every pair is in {args.out}."
 
 
-def _usage(args: argparse.Namespace, candidates: list[Candidate]) -> Iterator[str]:
+def _usage(args: argparse.Namespace, found: Finding) -> Iterator[str]:
     from ..learning.word_search import as_prompts
 
-    yield "  " + loading("clipiqa", model_options(args), prompts=as_prompts(candidates))
+    yield "  " + loading("clipiqa", model_options(args), prompts=as_prompts(found.candidates))
 
 
 def _row(label: str, found: Finding) -> tuple[str, ...]:
-    pair, estimate = found.candidate.pair, found.srocc
+    pair = found.candidates[0].pair
+    return (label, pair.positive, pair.negative, *_numbers(found))
+
+
+def _numbers(found: Finding) -> tuple[str, ...]:
+    estimate = found.srocc
     interval = f"[{estimate.low:.4f}, {estimate.high:.4f}]"
-    numbers = (f"{found.chosen_by:.4f}", f"{estimate.value:.4f}", interval, f"{found.plcc:.4f}")
-    return (label, pair.positive, pair.negative, *numbers)
+    return (f"{found.chosen_by:.4f}", f"{estimate.value:.4f}", interval, f"{found.plcc:.4f}")

@@ -47,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how("--crops", type=int, metavar="K", help="cached crops per image, in place of random ones (default: 4)")
     how("--exact", action="store_true", help="encode images at every step, with fresh random crops: slow")
     how("--seed", type=int, metavar="N", help="of the start, the order and the split (default: 123)")
+    how("--without-mini-photos", action="store_true", help="on mini, leave out the photos that mini was trained on")
     add_model_options(parser)
     parser.set_defaults(backbone=None, pos_embedding=None, precision=None)  # the recipe decides
     run = parser.add_argument_group("run").add_argument
@@ -59,8 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, and print the scores and the line that loads the result."""
     from ..clip.device import find_device
-    from ..learning.recipe import with_options
-    from ..learning.training import find_recipe, train
+    from ..learning.recipe import find_recipe, with_options
+    from ..learning.training import train
     from ..prompts.pairs import parse_prompt_argument
 
     if args.config and args.recipe:
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         result = train(
             asked_table(args, config.data, config.seed), args.out, recipe=config, exact=args.exact, device=device,
             features=args.features, workers=args.workers, resume=args.resume, overwrite=args.overwrite,
+            without_mini_photos=args.without_mini_photos,
             report=partial(_report, args), say=sayer(args),
         )  # fmt: skip
     images = {split: len(result.table.rows(split)) for split in ("train", "val", "test")}

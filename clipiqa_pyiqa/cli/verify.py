@@ -61,8 +61,7 @@ def _plus(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from ..clip.device import find_device
-    from ..comparison.verification import markdown_lines
-    from ..comparison.verification_of_prompts import verify_learned_prompts
+    from ..comparison.verification import verify_learned_prompts
     from ..errors import CLIPIQAError
 
     if args.images or args.clip_weights or args.backbone != "RN50":
@@ -80,7 +79,7 @@ def _plus(args: argparse.Namespace) -> int:
     if args.data_root is None:
         print("\nno correlations: pass --data-root DIR, the folder of pyiqa's data sets")
     if found.missing:
-        print(f"\nnot run, as they are not below {args.data_root}: {', '.join(found.missing)} (see docs/verify.md)")
+        print(f"\nnot run, as they are not below {args.data_root}: {', '.join(found.missing)} (see docs/weights.md)")
     if found.checks:
-        print("\n" + "\n".join(markdown_lines(found.checks)))
+        print(f"\n{found}")
     return found.exit_code

@@ -64,7 +64,7 @@ PICTURE = 18
 """Bytes per pixel of a picture that is scored: its 8 bits, their copy in a batch, and the batch in fp32."""
 
 # Bytes per pixel of the towers beside it: peaks, rounded up (tests/measure/scoring_memory.py; docs/performance.md).
-_MINI: dict[Work, int] = {"score": 12, "maps": 45, "stages": 15}
+_MINI: dict[Work, int] = {"score": 76, "maps": 86, "stages": 76}
 _RESNET: dict[Work, int] = {"score": 110, "maps": 110, "stages": 210}  # by a stem of 32 channels, RN50's
 _VIT, _VIT_TOKENS = 45, 70  # of normalised pixels; and for each number in a token of its patch
 
@@ -82,7 +82,7 @@ def scoring_bytes(net: Any, device: torch.device, work: Work = "score") -> int:
         return PICTURE
     if not clip.has_positions:
         return PICTURE + _MINI[work]
-    width, _, _, side = clip.checkpoint.shape("visual.conv1.weight")
+    width, _, _, side = clip.checkpoint.shapes["visual.conv1.weight"]
     if "visual.proj" in clip.checkpoint:
         return PICTURE + _VIT + math.ceil(_VIT_TOKENS * width / side**2)
     return PICTURE + _RESNET[work] * width // 32

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import CLIPIQAError
 
@@ -82,6 +83,13 @@ def untraced() -> Iterator[None]:
     finally:
         if state is not None:
             torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+
+
+def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Result:
+    """``function(x, …)``, of which a gradient keeps only ``x``: what is made on the way is made again in backward."""
+    if x.requires_grad and torch.is_grad_enabled() and not is_general():
+        return checkpoint(function, x, *args, use_reentrant=False, preserve_rng_state=False)
+    return function(x, *args)
 
 
 def clamped(x: Tensor, low: float, high: float) -> Tensor:

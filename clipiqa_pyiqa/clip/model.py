@@ -21,8 +21,8 @@ from ..weights.architecture import is_compact
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.selection import Weights, found_again
 from .device import missing_on_mps, working_dtype
-from .efficientnet.layout import Layout
-from .efficientnet.tower import RESOLUTION, EfficientNet
+from .efficientnet import RESOLUTION, EfficientNet
+from .efficientnet_layout import Layout
 from .gradient import clamped, constant, groups, untraceable, untraced
 from .resnet import ModifiedResNet
 from .text import TextTower

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from ..arguments import checked
 from ..clip.device import find_device
 from ..datasets.data_sets import DataSet, parse_data_sets
+from ..datasets.mini_photos import said_of_seen, seen_by_mini
 from ..datasets.published_correlations import SOURCES
 from ..datasets.specification import CompareError
 from ..errors import CLIPIQAError, counted, first_of
@@ -25,7 +26,7 @@ from ..files.locking import locked
 from ..files.names import file_name
 from ..images.batches import default_workers
 from .distributed import Processes, process_group, processes_of_environment
-from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics, takes_weights
+from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics
 from .pipeline import Options, Progress, score_data_set
 from .results import Comparison, DataSetResult, MetricResult, check_results
 from .score_store import UNREADABLE, ScoreStore, StoredScore, writing
@@ -47,10 +48,12 @@ def compare(
     bootstrap: int = 1000,
     seed: int = 0,
     plcc_fit: bool = False,
+    fit_parameters: int = 4,
     published: str = "",
     resume: bool = False,
     overwrite: bool = False,
     trust_weights: bool = False,
+    without_mini_photos: bool = False,
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Comparison:
@@ -70,11 +73,14 @@ def compare(
         workers: Decoding threads; None is one per core, up to eight.
         bootstrap: Resamples for the intervals, at most a million; 0 for none.
         seed: Of the resamples, and of metrics that draw at random.
-        plcc_fit: Also PLCC and RMSE after the VQEG logistic fit.
+        plcc_fit: Also PLCC and RMSE after a logistic fit.
+        fit_parameters: Of the logistic curve: 4, which rises or falls everywhere, or VQEG's 5.
         published: ``'paper'`` or ``'pyiqa'``: whose values to show where both publish one.
         resume: Go on with the scores that lie in ``out``; those made by another setup are left alone.
         overwrite: Delete them first.
         trust_weights: Let pyiqa load whatever files and URLs the metrics' options name, though they could run code.
+        without_mini_photos: Leave out the photos that ``mini`` was trained on, where it is one of the metrics and
+            people's scores are known.
         progress: See :data:`~clipiqa_pyiqa.comparison.pipeline.Progress`.
         settings: More to say about this run, for the results.
 
@@ -85,39 +91,41 @@ def compare(
     """
     processes = processes_of_environment()
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root)
-    options = Options(
-        pick_device(device, processes),
-        batch_size,
-        workers or default_workers(),
-        seed,
-        progress or (lambda *_: None),
-    )
+    where, report = pick_device(device, processes), progress or (lambda *_: None)
+    options = Options(where, batch_size, workers or default_workers(), seed, report)
     check_weights(specs, trust_weights)
     if published not in ("", *SOURCES):
-        raise CompareError(f"published values are those of {' or '.join(map(repr, SOURCES))}, but {published!r} came.")
+        raise CompareError(f"published must be {' or '.join(map(repr, SOURCES))}; got {published!r}.")
+    if fit_parameters not in (4, 5):
+        raise CompareError(f"fit_parameters must be 4 or 5; got {fit_parameters}.")
     folder = Path(out).expanduser().resolve() if out is not None else None
     if folder is None and processes.count > 1:
-        raise CompareError("several processes share their scores through a folder: name one with --out DIR (out=DIR).")
+        raise CompareError("several processes share their scores through a folder: name one with out.")
+    own_folder: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     if processes.is_main and folder is not None:
-        check_results(folder, sets, overwrite=overwrite)
-    with process_group(processes), _alone(folder, processes):
+        own_folder = locked(check_results(folder, sets, overwrite=overwrite))
+    with process_group(processes), own_folder:
         stores = _stores(folder, sets, processes, resume, overwrite)
         if not processes.is_main:
             processes.wait()  # until the main one has fetched what metrics fetch
         built = {spec.label: build_or_reason(spec, options) for spec in specs}
         if processes.is_main:
             processes.wait()
-        groups = group_metrics([metric for metric in built.values() if isinstance(metric, BuiltMetric)])
+        ready = [metric for metric in built.values() if isinstance(metric, BuiltMetric)]
+        has_mini = any(metric.net is not None and metric.net.clip.weights.backbone == "mini" for metric in ready)
         results = []
         for data, store in zip(sets, stores, strict=True):
+            if has_mini and data.mos is not None:
+                data = _told_of_mini(data, without_mini_photos)
             with own_random_state():
-                score_data_set(data, groups, store, processes, options)
+                score_data_set(data, group_metrics(ready), store, processes, options)
             processes.wait()
             store.load()
             processes.wait()
             if processes.is_main:
                 store.merge()
             analysis = {"bootstrap": bootstrap, "seed": seed, "plcc_fit": plcc_fit, "prefer": published}
+            analysis["fit_parameters"] = fit_parameters
             results.append(_data_set_result(data, specs, built, store, **analysis))
             if processes.is_main and folder is not None:
                 results[-1].save_scores(folder / "scores")
@@ -126,14 +134,24 @@ def compare(
     return Comparison(tuple(results), known)
 
 
-@contextlib.contextmanager
-def _alone(folder: Path | None, processes: Processes) -> Iterator[None]:
-    """The folder to this run, whose main process holds it for all."""
-    if folder is None or not processes.is_main:
-        yield
-        return
-    with locked(folder):
-        yield
+def _told_of_mini(data: DataSet, leave_out: bool) -> DataSet:
+    """Return the data set with a note on the photos that ``mini`` was trained on, or without them."""
+    seen = seen_by_mini(data.paths)
+    if not any(seen):
+        return data
+    if not leave_out:
+        return replace(data, note=f"{data.note}; {said_of_seen(sum(seen), len(seen))}")
+    kept = [index for index, was_seen in enumerate(seen) if not was_seen]
+    if not kept or data.mos is None:
+        raise CompareError(f"mini was trained on all images of data set {data.name!r}: keep them, or use other photos.")
+    return replace(
+        data,
+        paths=tuple(data.paths[index] for index in kept),
+        mos=tuple(data.mos[index] for index in kept),
+        load=lambda index: data.load(kept[index]),
+        note=f"{data.note}; {counted(sum(seen), 'image')} that mini was trained on left out",
+        published_as="",
+    )
 
 
 def _data_set_result(
@@ -231,40 +249,23 @@ def _stores(
 
 
 def build_or_reason(spec: MetricSpec, options: Options) -> BuiltMetric | str:
-    """The metric, or why it cannot be built."""
+    """Return the metric, or why it cannot be built."""
     try:
         return build_metric(spec, options.device, options.seed)
     except Exception as error:
-        fetched = isinstance(error, OSError) and takes_weights(spec)
+        ours, (first, _, more) = isinstance(error, CLIPIQAError), str(error).partition("\n")
+        log.error("metric %s: it cannot be built: %s", spec.label, error if ours else failure(error))
+        if ours and more:  # weights that are missing, which takes several lines to tell
+            return f"it cannot be built: {first.rstrip('.')}; `clipiqa weights` shows where it would come from."
         hint = "; if its weights cannot be fetched, name a local file in its options (pretrained_model_path=FILE)"
-        hint = hint if fetched else ""
-        why = f"it cannot be built: {_in_a_name(failure(error), spec)}{hint}."
-        whole = str(error) if isinstance(error, CLIPIQAError) else ""
-        if "\n" not in whole:
-            log.error("metric %s: %s", spec.label, why)
-            return why
-        log.error("metric %s: it cannot be built: %s", spec.label, _in_a_name(whole, spec))
-        first = whole.partition("\n")[0].rstrip(".")
-        return f"it cannot be built: {first}; `clipiqa weights` shows where it would come from."
-
-
-def _in_a_name(said: str, spec: MetricSpec) -> str:
-    """A message with options as they are given here, in the metric's name."""
-    name = spec.name or spec.label
-    said = said.replace("(--clip-weights PATH)", f"(-m {name}:clip_weights=PATH)")
-    return said.replace("(--backbone mini)", "(-m clipiqa:backbone=mini)")  # for which no prompts were learned
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    packages = ("clipiqa-pyiqa", "pyiqa", "torch", "torchvision", "open_clip_torch", "pillow", "scipy")
-    return {package: version(package) for package in packages}
+        return f"it cannot be built: {failure(error)}{hint if isinstance(error, OSError) else ''}."
 
 
 def settings_of(processes: Processes, options: Options) -> dict[str, str]:
     device = options.device
+    packages = ("clipiqa-pyiqa", "pyiqa", "torch", "torchvision", "open_clip_torch", "pillow", "scipy")
     return {
-        **_versions(),
+        **{package: version(package) for package in packages},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "processes": str(processes.count),
         "threads": str(torch.get_num_threads()),

@@ -49,8 +49,8 @@ class Processes:
 
 def processes_of_environment() -> Processes:
     """Read what ``torchrun`` says in the environment, without connecting."""
-    rank, count, local_rank = (int(os.environ.get(name, usual)) for name, usual in _VARIABLES.items())
-    return Processes(rank, count, local_rank)
+    usual = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
+    return Processes(*(int(os.environ.get(name, value)) for name, value in usual.items()))
 
 
 @contextlib.contextmanager
@@ -66,6 +66,3 @@ def process_group(processes: Processes) -> Iterator[None]:
         yield
     finally:
         torch.distributed.destroy_process_group()
-
-
-_VARIABLES = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}

@@ -28,8 +28,6 @@ from .differences import SIGNIFICANT
 if TYPE_CHECKING:
     import pandas
 
-FILES = ("gate.json", "gate.xml", "rows.csv")
-
 _MADE_BY = "clipiqa gate"
 
 
@@ -82,12 +80,12 @@ class ColumnPair:
         sign = -1.0 if self.lower_better else 1.0
         mean = sign * self.difference.value
         low, high = sorted((sign * self.difference.low, sign * self.difference.high))
-        lost = self.infinite_worse - self.infinite_better
+        gained = self.infinite_better - self.infinite_worse
         if sign_test(self.infinite_worse, self.infinite_better) >= SIGNIFICANT:
-            lost = 0
-        if lost > 0 or (mean < -self.min_delta and high < 0):
+            gained = 0
+        if gained < 0 or (mean < -self.min_delta and high < 0):
             return "worse"
-        return "better" if lost < 0 or (mean > self.min_delta and low > 0) else "no change"
+        return "better" if gained > 0 or (mean > self.min_delta and low > 0) else "no change"
 
     @property
     def line(self) -> str:
@@ -96,13 +94,26 @@ class ColumnPair:
         if not math.isnan(apart.value):
             mean = f"{apart.value:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}]"
             parts = [mean, f"{self.base:.4f} to {self.new:.4f}", *parts]
-        if self.infinite_worse or self.infinite_better:
+        if in_one := self.infinite_worse + self.infinite_better:
             parts.append(f"infinite in one run: {self.infinite_worse} worse, {self.infinite_better} better")
         if self.infinite_equal:
             parts.append(f"infinite in both: {self.infinite_equal}, left out")
-        if self.infinite_equal or self.infinite_worse or self.infinite_better:
+        if self.infinite_equal or in_one:
             parts.append("the mean is of the finite scores")
         return f"{self.name}: {self.verdict}: {', '.join(parts)}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``gate.json`` holds of it, but for the rows: NaN is null and infinity a text, as JSON has neither."""
+        apart = self.difference
+        numbers = {"base": self.base, "new": self.new, "difference": apart.value, "low": apart.low, "high": apart.high}
+        return {
+            **{"name": self.name, "verdict": self.verdict, "n": self.n},
+            **{"better": "lower" if self.lower_better else "higher", "known_by": self.direction.known_by},
+            **{"because": self.direction.because},
+            **{key: _number(value) for key, value in (numbers | {"p": apart.p, "p_holm": self.p_holm}).items()},
+            **{"min_delta": self.min_delta, "infinite_equal": self.infinite_equal},
+            **{"infinite_worse": self.infinite_worse, "infinite_better": self.infinite_better},
+        }
 
 
 @dataclass(frozen=True)
@@ -148,38 +159,27 @@ class Gate:
 
     def as_dict(self) -> dict[str, Any]:
         """What ``gate.json`` holds."""
-        questions = [
-            {
-                "name": q.name, "verdict": q.verdict, "n": q.n, "better": "lower" if q.lower_better else "higher",
-                "known_by": q.direction.known_by, "because": q.direction.because,
-                "base": _number(q.base), "new": _number(q.new), "difference": _number(q.difference.value),
-                "low": _number(q.difference.low), "high": _number(q.difference.high), "p": _number(q.difference.p),
-                "p_holm": _number(q.p_holm), "min_delta": q.min_delta, "infinite_equal": q.infinite_equal,
-                "infinite_worse": q.infinite_worse, "infinite_better": q.infinite_better,
-                "worst": {str(name): _number(apart) for name, apart in self.worst(q.name).items()},
-            }
-            for q in self.questions
-        ]  # fmt: skip
-        return {
-            "made_by": _MADE_BY, "passed": self.passed, "base": self.base, "new": self.new, "questions": questions,
-            "notes": list(self.notes), "left_out": list(self.left_out), "settings": dict(self.settings),
-        }  # fmt: skip
+        worst = [{str(name): _number(apart) for name, apart in self.worst(q.name).items()} for q in self.questions]
+        questions = [q.as_dict() | {"worst": rows} for q, rows in zip(self.questions, worst, strict=True)]
+        about = {"made_by": _MADE_BY, "passed": self.passed, "base": self.base, "new": self.new}
+        more = {"notes": list(self.notes), "left_out": list(self.left_out), "settings": dict(self.settings)}
+        return about | {"questions": questions} | more
 
     def junit(self) -> bytes:
         """A JUnit XML file: one test case per question, a failure where it got worse."""
-        failures = [q for q in self.questions if q.verdict == "worse"]
-        counts = {"tests": str(len(self.questions)), "failures": str(len(failures)), "errors": "0"}
+        failed = sum(q.verdict == "worse" for q in self.questions)
+        counts = {"tests": str(len(self.questions)), "failures": str(failed), "errors": "0"}
         suites = ElementTree.Element("testsuites", {"name": _MADE_BY, **counts})
         suite = ElementTree.SubElement(suites, "testsuite", {"name": f"{self.base} → {self.new}", **counts})
         for question in self.questions:
-            name = "".join(c if c.isprintable() else "?" for c in question.name)
-            case = ElementTree.SubElement(suite, "testcase", {"classname": "clipiqa.gate", "name": name, "time": "0"})
+            about = {"classname": "clipiqa.gate", "name": one_line(question.name), "time": "0"}
+            case, line = ElementTree.SubElement(suite, "testcase", about), one_line(question.line)
             if question.verdict == "worse":
-                failure = ElementTree.SubElement(case, "failure", {"type": "worse", "message": one_line(question.line)})
                 rows = [f"{one_line(str(name))}: {apart:+.4f}" for name, apart in self.worst(question.name).items()]
+                failure = ElementTree.SubElement(case, "failure", {"type": "worse", "message": line})
                 failure.text = "\n".join(["the rows that lost most:", *rows])
             else:
-                ElementTree.SubElement(case, "system-out").text = one_line(question.line)
+                ElementTree.SubElement(case, "system-out").text = line
         return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites) + b"\n"
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -189,7 +189,7 @@ class Gate:
             OutputError: A file cannot be written, or is there already and no gate's.
         """
         folder = Path(folder).expanduser()
-        names = [name for name in FILES if os.path.lexists(folder / name)]
+        names = [name for name in ("gate.json", "gate.xml", "rows.csv") if os.path.lexists(folder / name)]
         folder = check_folder(folder, names, overwrite=overwrite, ours=_is_ours, inputs=(self.base, self.new))
         found = json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         write_text(folder / "gate.json", found + "\n")
@@ -233,23 +233,17 @@ def gate(
         ScoresError: A file cannot be read, or is one of ours that has lost which way its scores point, or contradicts
             ``lower_better`` or ``higher_better``.
     """
-    if not min_delta >= 0 or math.isinf(min_delta):
-        raise GateError(f"min_delta must be a number from 0 on, but is {min_delta!r}.")
-    runs = [read_any_scores(path, columns=columns, key=key, option="--key") for path in (base, new)]
+    if not 0 <= min_delta < math.inf:
+        raise GateError(f"min_delta must be a number from 0 on; got {min_delta!r}.")
+    runs = [read_any_scores(path, columns=columns, key=key, option="key") for path in (base, new)]
     names = _shared_columns(runs, columns)
     _check_alike(runs, names)
     directions = _directions(runs, names, lower_better, higher_better)
-    keys = [list(map(str, run.frame.index)) for run in runs]
+    rows = [list(map(str, run.frame.index)) for run in runs]
     if key is None:
-        keys = matching_names(*keys)
-    frames = [run.frame.set_axis(own)[names] for run, own in zip(runs, keys, strict=True)]
-    for run, frame in zip(runs, frames, strict=True):
-        if frame.index.has_duplicates:
-            twice = frame.index[frame.index.duplicated()][0]
-            raise GateError(
-                f"{run.file!r} has two rows for {twice!r}: rows must be told apart by path or --key COLUMN."
-            )
-    paired, left_out = _paired(runs, frames, names, skip_missing)
+        rows = matching_names(*rows)
+    frames = [run.frame.set_axis(own)[names] for run, own in zip(runs, rows, strict=True)]
+    paired, left_out = _paired([run.file for run in runs], frames, skip_missing)
     found = [_column_pair(name, paired, directions[name], min_delta) for name in names]
     corrected = holm([pair.difference.p for pair in found])
     questions = tuple(replace(pair, p_holm=float(p)) for pair, p in zip(found, corrected, strict=True))
@@ -260,15 +254,11 @@ def gate(
 def _shared_columns(runs: Sequence[AnyScores], asked: Sequence[str] | None) -> list[str]:
     base, new = (run.columns for run in runs)
     shared = [name for name in base if name in new]
-    if not shared:
+    odd = dict.fromkeys(name for name in (*base, *new) if name not in shared)
+    if not shared or (odd and asked is None):
         raise GateError(
-            f"the runs share no column of scores: {runs[0].file!r} has {', '.join(base)}, {runs[1].file!r} has "
-            f"{', '.join(new)}; score both with the same questions."
-        )
-    if asked is None and (odd := [name for name in (*base, *new) if name not in shared]):
-        raise GateError(
-            f"only one of the runs has {few(dict.fromkeys(odd))}: score both with the same questions, or name those to "
-            f"compare with --by ({', '.join(shared)})."
+            f"only one of the runs has {few(odd)}: score both with the same questions, or name columns that both have "
+            f"({', '.join(shared) or 'there are none'})."
         )
     return shared
 
@@ -304,34 +294,36 @@ def _directions(
 
 
 def _paired(
-    runs: Sequence[AnyScores], frames: Sequence[pandas.DataFrame], names: Sequence[str], skip_missing: bool
+    files: Sequence[str], frames: Sequence[pandas.DataFrame], skip_missing: bool
 ) -> tuple[pandas.DataFrame, list[str]]:
+    """Return both runs' scores of the rows that they share, and a sentence on the rows that one lacks."""
+    import pandas
+
+    for file, frame in zip(files, frames, strict=True):
+        if frame.index.has_duplicates:
+            twice = frame.index[frame.index.duplicated()][0]
+            raise GateError(f"{file!r} has two rows for {twice!r}: rows must be told apart by path or by a key column.")
     base, new = frames
     shared = base.index.intersection(new.index, sort=False)
     if not len(shared):
         raise GateError(
             f"the runs share no row ({few(list(base.index[:3]))} against {few(list(new.index[:3]))}): rows belong "
-            "together by their path below each run's common folder, or by --key COLUMN."
+            "together by their path below each run's common folder, or by a key column."
         )
-    left_out = []
-    for run, own, other in ((runs[0], base, new), (runs[1], new, base)):
-        if alone := [str(name) for name in own.index if name not in other.index]:
-            left_out.append(f"only {run.file!r} has {few(alone)}")
-    for run, own, other in ((runs[0], base, new), (runs[1], new, base)):
-        lost = own.loc[shared].isna() & other.loc[shared].notna()
-        if failed := [str(name) for name, row in zip(shared, lost.any(axis=1), strict=True) if row]:
-            left_out.append(f"{run.file!r} has no score of {few(failed)}")
+    union = base.index.union(new.index, sort=False)
+    there = [frame.reindex(union).notna() for frame in frames]
+    lost = [(other & ~own).any(axis=1) for own, other in (there, there[::-1])]
+    named = [(file, union[rows]) for file, rows in zip(files, lost, strict=True)]
+    left_out = [f"{file!r} has no score of {few(map(str, rows))}" for file, rows in named if len(rows)]
     if left_out and not skip_missing:
         raise GateError(
-            f"the runs are not over the same inputs: {'; '.join(left_out)}; complete them, or pass --skip-missing "
-            "(skip_missing=True) to compare the others."
+            f"the runs are not over the same inputs: {'; '.join(left_out)}; complete them, or compare the others "
+            "(skip_missing)."
         )
     paired: dict[str, pandas.Series] = {}
-    for name in names:
+    for name in base:
         was, now = base.loc[shared, name], new.loc[shared, name]
         paired |= {f"{name} base": was, f"{name} new": now, f"{name} difference": now - was}
-    import pandas
-
     return pandas.DataFrame(paired, index=shared.rename("row")), left_out
 
 
@@ -348,14 +340,12 @@ def _column_pair(name: str, paired: pandas.DataFrame, direction: Direction, min_
     rose, fell = int(np.sum(now > was)), int(np.sum(now < was))
     worse, better = (rose, fell) if direction.lower_better else (fell, rose)
     by_sign = sign_test(worse, better)
-    infinite = {"infinite_equal": int(np.sum(now == was)), "infinite_worse": worse, "infinite_better": better}
     if len(before) >= FEWEST:
-        apart = mean_difference(after, before)
+        apart, means = mean_difference(after, before), (float(before.mean()), float(after.mean()))
         if math.isnan(apart.p):
             raise GateError(
                 f"{name!r} has no interval: its scores are too large, up to {np.abs(scores[finite]).max()}."
             )
-        means = float(before.mean()), float(after.mean())
     elif by_sign < SIGNIFICANT:
         apart, means = Difference(math.nan, p=by_sign), (math.nan, math.nan)
     else:
@@ -363,11 +353,11 @@ def _column_pair(name: str, paired: pandas.DataFrame, direction: Direction, min_
             f"{name!r} has finite scores of {counted(len(before), 'row')} in both runs, but {FEWEST} or more are "
             "needed: of fewer, chance alone may turn every row one way."
         )
-    return ColumnPair(name, direction, len(before), *means, apart, min_delta, **infinite)
+    infinite = int(np.sum(now == was)), worse, better
+    return ColumnPair(name, direction, len(before), *means, apart, min_delta, *infinite)
 
 
 def _number(value: float) -> float | str | None:
-    """Return a number as JSON has it: null for NaN, a text for infinity."""
     if math.isnan(value):
         return None
     return str(value) if math.isinf(value) else float(value)
@@ -379,9 +369,8 @@ def _as_text(cell: str) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file lies beside a ``gate.json`` of ours, or is it."""
+    """Return whether a file lies beside a ``gate.json`` of ours, or is it."""
     try:
-        said = json.loads((path.parent / "gate.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return bool(json.loads((path.parent / "gate.json").read_text(encoding="utf-8"))["made_by"] == _MADE_BY)
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    return isinstance(said, dict) and said.get("made_by") == _MADE_BY

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..datasets.published_correlations import ENSEMBLE, variant
-from ..datasets.specification import CompareError, Specification, parse_specifications, yes_or_no
+from ..datasets.specification import CompareError, Specification, check_kinds, parse_specifications
 from ..errors import WeightsError, nearest, shown
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
@@ -26,9 +26,10 @@ from ..prompts.heads import is_head, read_head, read_metadata
 from ..prompts.pairs import PRESETS
 from ..weights.foreign import check_options
 
-ENTRY_KEYS = ("metric", "metric_opts", "metric_mode", "lower_better", "score_range")
-RESERVED = ("path", "mos")
-_OURS = f"{CLIPIQA.__module__.partition('.')[0]}."
+_ENTRY: dict[str, tuple[type, ...]] = {
+    **{"metric": (str,), "metric_opts": (Mapping,), "metric_mode": (str,), "lower_better": (bool,)},
+    "score_range": (str,),
+}
 _OF_SETS = ("FID", "InceptionScore")  # pyiqa calls them NR, but they rate a set of images
 _PARAMETERS = {  # SHA-256 of the files of parameters that pyiqa publishes: a local copy counts as the metric itself
     "niqe": "c5524212b626e10e67c9512f5283768982744d2bcc561763b8fda450f89dc0d9",
@@ -61,12 +62,14 @@ class MetricSpec:
     of_sets: bool = False
 
     @property
+    def kind(self) -> str:
+        """The name of pyiqa's class."""
+        return str({**_known().get(self.name, {}).get("metric_opts", {}), **self.options}.get("type", ""))
+
+    @property
     def shown(self) -> dict[str, str]:
         """Name and options as text."""
-        return {
-            "metric": self.name or str(self.options.get("type", "")),
-            **{k: str(v) for k, v in self.options.items()},
-        }
+        return {"metric": self.name or self.kind, **{key: str(value) for key, value in self.options.items()}}
 
 
 @dataclass(frozen=True)
@@ -103,15 +106,18 @@ def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
         every: Take metrics that need a reference or rate sets, too.
 
     Raises:
-        CompareError: an unknown name or key, a metric that needs a reference or rates sets, or a label used twice.
+        CompareError: An unknown name or key, a metric that needs a reference or rates sets, or a label used twice.
     """
-    specs = [_look_up(specification, every) for specification in parse_specifications(given, "metric")]
+    specs = [_look_up(specification) for specification in parse_specifications(given, "metric")]
     labels = [spec.label for spec in specs]
-    for label in labels:
-        if label in RESERVED:
-            raise CompareError(f"a metric cannot be called {label!r}, which is a column of its own: give it a label.")
-        if labels.count(label) > 1:
-            raise CompareError(f"two metrics are called {label!r}: give one a label of its own, as in 'mine={label}'.")
+    for spec in specs:
+        if spec.label in ("path", "mos"):
+            raise CompareError(f"a metric cannot be called {spec.label!r}, a column of its own: give it a label.")
+        if labels.count(spec.label) > 1:
+            raise CompareError(f"two metrics are called {spec.label!r}: give one a label, as in 'mine={spec.label}'.")
+        if not every and (spec.mode != "NR" or spec.of_sets):
+            why = "rates a set of images" if spec.of_sets else "needs a reference image"
+            raise CompareError(f"metric {spec.label!r} {why} and cannot be compared here; `clipiqa table` takes it.")
     return specs
 
 
@@ -125,25 +131,12 @@ def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> N
     Raises:
         CompareError: A file holds more than tensors and plain values, or a URL is none of pyiqa's own.
     """
-    from pyiqa.default_model_configs import DEFAULT_CONFIGS
-    from pyiqa.utils.registry import ARCH_REGISTRY
-
     for spec in specs:
-        kind = {**DEFAULT_CONFIGS.get(spec.name, {}).get("metric_opts", {}), **spec.options}.get("type")
-        if spec.options and not (kind == "CLIPIQA" and ARCH_REGISTRY.get(kind).__module__.startswith(_OURS)):
+        if spec.options and spec.kind != "CLIPIQA":
             try:
                 check_options(spec.options, trust_weights)
             except WeightsError as error:
                 raise CompareError(f"metric {spec.label!r}: {error}") from error
-
-
-def takes_weights(spec: MetricSpec) -> bool:
-    """Whether pyiqa's class takes a file of weights as ``pretrained_model_path``."""
-    from pyiqa.default_model_configs import DEFAULT_CONFIGS
-    from pyiqa.utils.registry import ARCH_REGISTRY
-
-    kind = {**DEFAULT_CONFIGS.get(spec.name, {}).get("metric_opts", {}), **spec.options}.get("type")
-    return kind in ARCH_REGISTRY and "pretrained_model_path" in signature(ARCH_REGISTRY.get(kind)).parameters
 
 
 def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> BuiltMetric:
@@ -154,13 +147,25 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
         device: Where it shall score.
         seed: Of what it may draw at random: with another than the usual one it is another metric. Ours draws nothing.
     """
+    score: Any = spec.made
     with contextlib.redirect_stdout(sys.stderr):  # pyiqa says on standard output what it loads
-        score = _made(spec, device)
+        if isinstance(score, torch.nn.Module):
+            score = score.to(device)
+        elif score is None and spec.name:
+            import pyiqa
+
+            score = pyiqa.create_metric(spec.name, device=device, **spec.options)
+        elif score is None:
+            from pyiqa.archs import build_network
+
+            score = build_network(dict(spec.options)).to(device).eval()
     net = getattr(score, "net", score)
     if isinstance(net, CLIPIQA):
         return BuiltMetric(spec, score, net, net.provenance(), _our_published_name(spec, net))
-    files = {key: Path(value) for key, value in spec.options.items() if isinstance(value, str | Path)}
-    hashes = {key: hash_file(path) for key, path in files.items() if os.path.isfile(path)}
+    files = {
+        key: Path(value) for key, value in spec.options.items() if isinstance(value, str) and os.path.isfile(value)
+    }
+    hashes = {key: hash_file(path) for key, path in files.items()}
     provenance = {**spec.shown, "pyiqa": version("pyiqa")} | ({"seed": str(seed)} if seed else {})
     provenance |= {key: f"{files[key].name} {sha256[:8]}" for key, sha256 in hashes.items()}
     known = not spec.options or (
@@ -169,124 +174,78 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
     return BuiltMetric(spec, score, None, provenance, spec.name if known else "")
 
 
-def _look_up(specification: Specification, every: bool) -> MetricSpec:
+def _known() -> Mapping[str, Any]:
     from pyiqa.default_model_configs import DEFAULT_CONFIGS
 
-    target = specification.target
+    return DEFAULT_CONFIGS
+
+
+def _look_up(specification: Specification) -> MetricSpec:
+    target, options, known = specification.target, dict(specification.options), _known()
     if not isinstance(target, str | Path):
-        return _ready(specification, every)
-    options = dict(specification.options)
+        return _ready(specification)
+    where = f"metric {specification.label or str(target)!r}"
     if target:  # as typed: what follows the name are metric_opts
         name, entry = str(target), {"metric_opts": options}
     else:
-        check_keys(options, ENTRY_KEYS, f"metric {specification.label!r}")
-        name, entry = str(options.get("metric") or specification.label), options
-        if "metric" not in options and name not in DEFAULT_CONFIGS and (entry.get("metric_opts") or {}).get("type"):
+        check_keys(options, _ENTRY, where)
+        check_kinds(options, _ENTRY, where)
+        name, entry = options.get("metric") or specification.label, options
+        if "metric" not in options and name not in known and (options.get("metric_opts") or {}).get("type"):
             name = ""
-    if name and name not in DEFAULT_CONFIGS:
-        raise CompareError(f"unknown metric {name!r}: {nearest(name, DEFAULT_CONFIGS if every else _nr_names())}")
-    own = entry.get("metric_opts") or {}
-    if not isinstance(own, Mapping) or not all(isinstance(key, str) for key in own):
-        said = f"metric_opts of {specification.label or name!r} must be a mapping of names to values"
-        raise CompareError(f"{said}, but are {own!r:.80}.")
-    base = DEFAULT_CONFIGS[name] if name else {}
+    name = {each.lower(): each for each in known}.get(name.lower(), name)
+    if name and name not in known:
+        raise CompareError(f"unknown metric {name!r}: {nearest(name, known)}")
+    own, base = entry.get("metric_opts") or {}, known.get(name, {})
+    defaults = base.get("metric_opts", {})
     given = {**base, **{key: value for key, value in entry.items() if value is not None}}
     label = specification.label or _label(name, own)
-    defaults = base.get("metric_opts", {})
-    kind = own.get("type", defaults.get("type"))
-    if kind == "CLIPIQA":
+    changed = {key: value for key, value in own.items() if key not in defaults or defaults[key] != value}
+    for key, value in changed.items():
+        if str(key).endswith("_path") and isinstance(value, str) and "://" not in value:
+            changed[key] = os.path.expanduser(value)
+            if not os.path.isfile(changed[key]):
+                raise CompareError(f"{where}: {key} is {value!r}, but there is no such file.")
+    lower_better, score_range = bool(given.get("lower_better")), str(given.get("score_range") or "")
+    spec = MetricSpec(label, name, changed, lower_better, score_range, mode=given.get("metric_mode", "NR"))
+    if spec.kind == "CLIPIQA":
         check_keys(own, ("type", *signature(CLIPIQA).parameters), f"the options of {label!r}")
-    mode = given.get("metric_mode", "NR")
-    if mode != "NR" and not every:
-        raise CompareError(_needs_reference(label))
-    if kind in _OF_SETS and not every:
-        raise CompareError(
-            f"metric {label!r} rates a set of images, not each image: it cannot be compared here; `clipiqa table` "
-            "takes it."
-        )
-    changed = {
-        key: _local(label, key, value) for key, value in own.items() if key not in defaults or defaults[key] != value
-    }
-    lower_better = yes_or_no(given, "lower_better", f"metric {label!r}")
-    path = changed.get("pretrained_model_path")
-    if kind == "CLIPIQA" and path is not None and is_head(read_metadata(path)):
-        head = read_head(path)
-        (low, high), lower_better = head.score_range, head.lower_better
-        given["score_range"] = f"{low:g}, {high:g}"
-    shown = str(given.get("score_range") or "")
-    return MetricSpec(label, name, changed, lower_better, shown, mode=mode, of_sets=kind in _OF_SETS)
+        path = changed.get("pretrained_model_path")
+        if path is not None and is_head(read_metadata(path)):
+            head = read_head(path)
+            low, high = head.score_range
+            return replace(spec, lower_better=head.lower_better, score_range=f"{low:g}, {high:g}")
+    return replace(spec, of_sets=spec.kind in _OF_SETS)
 
 
-def _needs_reference(label: str) -> str:
-    return (
-        f"metric {label!r} needs a reference image: only no-reference metrics are compared here; `clipiqa table` takes "
-        "it, with --reference."
-    )
-
-
-def _ready(specification: Specification, every: bool) -> MetricSpec:
+def _ready(specification: Specification) -> MetricSpec:
     made = specification.target
     if not callable(made):
-        raise CompareError(f"a metric is a name, options, or something to call with images, but {shown(made)} came.")
+        raise CompareError(f"a metric is a name, options, or something to call with images; got {shown(made)}.")
     name = specification.label or getattr(made, "metric_name", type(made).__name__)
-    mode = getattr(made, "metric_mode", "NR")
-    if mode != "NR" and not every:
-        raise CompareError(_needs_reference(name))
     return MetricSpec(
         name,
         name,  # the label, as nothing else tells apart what was made elsewhere
         lower_better=bool(getattr(made, "lower_better", False)),
         score_range=getattr(made, "score_range", None) or "",
         made=made,
-        mode=mode,
+        mode=getattr(made, "metric_mode", "NR"),
         of_sets=bool(getattr(made, "of_sets", False)) or type(getattr(made, "net", made)).__name__ in _OF_SETS,
     )
 
 
-def _made(spec: MetricSpec, device: torch.device) -> Callable[..., Any]:
-    if spec.made is not None:
-        return spec.made.to(device) if isinstance(spec.made, torch.nn.Module) else spec.made
-    if spec.name:
-        import pyiqa
-
-        return pyiqa.create_metric(spec.name, device=device, **spec.options)
-    from pyiqa.archs import build_network
-
-    return build_network(dict(spec.options)).to(device).eval()
-
-
-def _local(label: str, key: str, value: Any) -> Any:
-    """An option's value; of a file's path, the path, once the file is there."""
-    if not key.endswith("_path") or not isinstance(value, str) or "://" in value:
-        return value
-    path = Path(value).expanduser()
-    if not os.path.isfile(path):
-        raise CompareError(f"metric {label!r}: {key} is {value!r}, but there is no such file.")
-    return str(path)
-
-
 def _label(name: str, options: Mapping[str, Any]) -> str:
-    """The name, with the options that do not merely say where a file lies."""
+    """Return the name, with the options that do not merely say where a file lies."""
     told = [
         f"{key}={value if isinstance(value, str) else json.dumps(value)}"
         for key, value in options.items()
-        if not (isinstance(value, str | Path) and os.path.exists(value))
+        if not (isinstance(value, str) and os.path.exists(value))
     ]
     return f"{name}:{','.join(told)}" if told else name
 
 
-def _nr_names() -> list[str]:
-    from pyiqa.default_model_configs import DEFAULT_CONFIGS
-
-    return [
-        name
-        for name, config in DEFAULT_CONFIGS.items()
-        if config.get("metric_mode") == "NR" and config["metric_opts"]["type"] not in _OF_SETS
-    ]
-
-
 def _our_published_name(spec: MetricSpec, net: CLIPIQA) -> str:
-    """With OpenAI's weights: the variant with one pair, pyiqa's ensemble, or the published learned prompts."""
+    """Return, with OpenAI's weights: the variant with one pair, pyiqa's ensemble, or the published learned prompts."""
     if net.clip.weights.tag != "openai":
         return ""
     if net.prompt_learner is not None:

@@ -1,165 +1,29 @@
-"""Results of a comparison of metrics on data sets: values only, read by the tables, the pictures and the report."""
+"""Results of a comparison of metrics on data sets, as tables, files, pictures and a page."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..datasets.published_correlations import PublishedCorrelations, find_published
+import pandas
+
+from ..datasets.data_sets import DataSet
 from ..files.locking import locked
-from ..files.names import file_name
-from ..files.writing import check_folder, replacing, write_text
+from ..files.names import file_name, one_line
+from ..files.writing import check_folder, write_text
+from ..report.table import console_table, csv_table, latex_document, markdown_list, markdown_table
 from ..stats.bootstrap import Estimate
-from ..stats.correlation import correlations, undefined
-from .differences import MetricPair, metric_pairs
-from .score_store import writing
+from .data_set_results import CORRELATIONS, DataSetResult, MetricResult
+from .page import report_page
+from .pictures import save_pictures
+from .summary import build_tables, key_lines, legend, provenance_lines, skipped_lines
 
-if TYPE_CHECKING:
-    import pandas
-
-    from ..datasets.data_sets import DataSet
-
-CORRELATIONS = ("SROCC", "PLCC", "KRCC")
-FITTED = ("PLCC fitted", "RMSE fitted")
-
-
-@dataclass(frozen=True)
-class MetricResult:
-    """One metric on one data set.
-
-    Attributes:
-        label: As shown, such as ``'niqe'``; the name of its column in the scores.
-        lower_better: Whether a lower score means a better image.
-        score_range: As pyiqa states it, such as ``'0, 1'`` or ``'~0, ~100'``; empty if unknown.
-        provenance: Which metric exactly: name, options, weights.
-        seconds_per_image: Time in the metric, without decoding; NaN if unknown.
-        error: Why there are no scores, one sentence; empty if there are some.
-        published_as: The name under which :mod:`.published` knows exactly this metric; empty if it is none of those.
-        note: What else to know, such as images that only this metric could not score.
-    """
-
-    label: str
-    _: KW_ONLY
-    lower_better: bool = False
-    score_range: str = ""
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    seconds_per_image: float = math.nan
-    error: str = ""
-    published_as: str = ""
-    note: str = ""
-
-    @property
-    def direction(self) -> str:
-        """``'higher'`` or ``'lower'`` is better."""
-        return "lower" if self.lower_better else "higher"
-
-
-@dataclass(frozen=True)
-class DataSetResult:
-    """All metrics on one data set.
-
-    Attributes:
-        name: As shown, such as ``'koniq10k-1024'``.
-        scores: Index ``path`` (absolute); one column per metric label, as the metric gave them; NaN where it failed.
-        mos: Opinion scores, same index, in the data set's own scale; None for a folder without scores.
-        mos_lower_better: Whether a lower opinion score means a better image (DMOS).
-        metrics: Label -> what is known of the metric here, in the order of the columns.
-        skipped: Images left out of all metrics -> why.
-        note: What was evaluated: split, size, crop, seed.
-        published_as: The name under which :mod:`.published` knows exactly these images; empty if it is none of those.
-        bootstrap: Resamples for the intervals.
-        seed: Of the resamples.
-        plcc_fit: Whether PLCC and RMSE after the logistic fit were asked for.
-        prefer: ``'paper'`` or ``'pyiqa'``: whose value to show where both publish one; empty for the usual.
-    """
-
-    name: str
-    scores: pandas.DataFrame
-    mos: pandas.Series | None
-    _: KW_ONLY
-    mos_lower_better: bool = False
-    metrics: Mapping[str, MetricResult] = field(default_factory=dict)
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    note: str = ""
-    published_as: str = ""
-    bootstrap: int = 1000
-    seed: int = 0
-    plcc_fit: bool = False
-    prefer: str = ""
-
-    @cached_property
-    def estimates(self) -> dict[str, dict[str, Estimate]]:
-        """Label -> statistic -> its estimate, signed so that a good metric's correlation is positive.
-
-        Scores of lower-better metrics, and DMOS, are negated first. Empty where there is no opinion.
-        """
-        return {} if self.mos is None else {label: self._estimates(label) for label in self.metrics}
-
-    def _estimates(self, label: str) -> dict[str, Estimate]:
-        assert self.mos is not None
-        raw, error = self.scores[label].dropna(), self.metrics[label].error
-        # Of the scores as they are, so that the reason does not speak of negated ones.
-        why = error if error and raw.empty else undefined(raw, self.mos.loc[raw.index])
-        if why:
-            return dict.fromkeys(self.statistics, Estimate(math.nan, reason=why))
-        return correlations(*self.oriented(label), bootstrap=self.bootstrap, seed=self.seed, fit=self.plcc_fit)
-
-    @cached_property
-    def pairs(self) -> list[MetricPair]:
-        """Every two metrics that have an SROCC, in their order; none where there is no opinion."""
-        return metric_pairs(self)
-
-    @property
-    def statistics(self) -> tuple[str, ...]:
-        """The keys of each metric's estimates."""
-        return CORRELATIONS + FITTED * self.plcc_fit
-
-    @property
-    def oriented_mos(self) -> pandas.Series:
-        """The opinion, higher-better."""
-        assert self.mos is not None
-        return -self.mos if self.mos_lower_better else self.mos
-
-    def oriented(self, label: str) -> tuple[pandas.Series, pandas.Series]:
-        """A metric's scores and the opinion, both higher-better, on the images that have the score."""
-        scores = self.scores[label].dropna()
-        return -scores if self.metrics[label].lower_better else scores, self.oriented_mos.loc[scores.index]
-
-    def published(self, label: str) -> PublishedCorrelations | None:
-        """The published value for exactly this metric on exactly these images, if there is one."""
-        return find_published(self.metrics[label].published_as, self.published_as, self.prefer)
-
-    def reason(self, label: str) -> str:
-        """Why a metric's cells are empty, and what else to know; empty if there is nothing."""
-        metric = self.metrics[label]
-        estimates = self.estimates.get(label, {}).values()
-        said = (metric.error, metric.note, *(line for e in estimates for line in (e.reason, e.caveat)))
-        return "; ".join(dict.fromkeys(filter(None, said)))
-
-    def save_scores(self, folder: Path) -> None:
-        """Write path, opinion and scores of each image as a Parquet file; its ``attrs`` say what they are."""
-        frame = self.scores.copy()
-        if self.mos is not None:
-            frame.insert(0, "mos", self.mos)
-        frame.attrs = {
-            "data_set": self.name,
-            "note": self.note,
-            "mos_lower_better": self.mos_lower_better,
-            "metrics": {
-                label: {**metric.provenance, "lower_better": metric.lower_better, "error": metric.error}
-                for label, metric in self.metrics.items()
-            },
-            "skipped": dict(self.skipped),
-        }
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / _scores_name(self)) as partial:
-            frame.to_parquet(partial)
+__all__ = ["Comparison", "DataSetResult", "MetricResult", "check_results"]
+_WIDE = 10  # columns of a table that a console has room for
 
 
 @dataclass(frozen=True)
@@ -186,14 +50,10 @@ class Comparison:
         asked for, PLCC fitted and RMSE fitted; seconds per image; published SROCC, SROCC difference (ours less
         published) and so for PLCC and KRCC; source; note, why a cell is empty.
         """
-        import pandas
-
         return pandas.DataFrame([_row(data, label) for data in self.data_sets for label in data.metrics])
 
     def differences(self) -> pandas.DataFrame:
         """One row per data set and pair of metrics: SROCC of the first less that of the second, and its p-values."""
-        import pandas
-
         heads = ("data_set", "first", "second", "n", "SROCC difference", "low", "high", "p", "p Holm", "significant")
         rows = []
         for data in self.data_sets:
@@ -204,10 +64,28 @@ class Comparison:
         return pandas.DataFrame(rows, columns=list(heads))
 
     def table(self, format: str = "table") -> str:
-        """All tables as text: ``'table'`` for a console, ``'csv'``, ``'markdown'`` or ``'latex'``."""
-        from .table_files import FORMATS
+        """All tables as text: ``'table'`` for a console, ``'csv'``, ``'markdown'`` or ``'latex'``.
 
-        return FORMATS[format](self)
+        The CSV is :meth:`frame` in full precision after ``# …`` lines: ``pandas.read_csv(file, comment='#')``. In LaTeX
+        stands in comments what captions have no room for.
+        """
+        reading, tables = legend(self.data_sets), build_tables(self.data_sets)
+        settings, exactly = key_lines(self.settings), provenance_lines(self.data_sets)
+        if format == "csv":
+            notes = [(data, [data.note] * bool(data.note) + skipped_lines(data.skipped)) for data in self.data_sets]
+            about = [f"{data.name}: {line}" for data, lines in notes for line in lines]
+            return csv_table(self.frame(), [*reading, *settings, *exactly, *about])
+        if format == "latex":
+            return latex_document(tables, [*settings, *exactly])
+        if format == "markdown":
+            blocks = ["# Metrics compared", markdown_list(reading), *map(markdown_table, tables)]
+            blocks += ["## Which metrics exactly", markdown_list(exactly)]
+            blocks += ["## Settings", markdown_list(settings)] * bool(settings)
+        else:
+            marks = "* highest of its column (of RMSE the lowest), or better by more than chance; ▼ worse"
+            blocks = ["\n".join(f"# {one_line(line)}" for line in [*reading, marks])] * bool(reading)
+            blocks += [console_table(table) for table in tables if len(table.columns) <= _WIDE]
+        return "\n\n".join(filter(None, blocks)) + "\n"
 
     def save(self, folder: str | Path, *, report: bool = True, overwrite: bool = False, pictures: str = "png") -> None:
         """Write everything: tables, scores and, unless told otherwise, pictures and the HTML report.
@@ -225,26 +103,19 @@ class Comparison:
         """
         folder = check_results(folder, self.data_sets, overwrite=overwrite)
         with locked(folder):
-            self._save(folder, report, pictures)
-
-    def _save(self, folder: Path, report: bool, pictures: str) -> None:
-        from .table_files import differences_csv
-
-        for format, suffix in (("csv", "csv"), ("markdown", "md"), ("latex", "tex")):
-            write_text(folder / f"comparison.{suffix}", self.table(format))
-        write_text(folder / "differences.csv", differences_csv(self))
-        for data in self.data_sets:
-            data.save_scores(folder / "scores")
-        if report:
-            from .page import write_report
-            from .pictures import save_pictures
-
-            write_report(self, folder / "report.html")
-            save_pictures(self, folder / "pictures", pictures)
+            for format, suffix in (("csv", "csv"), ("markdown", "md"), ("latex", "tex")):
+                write_text(folder / f"comparison.{suffix}", self.table(format))
+            lines = ["SROCC of the first less that of the second, by a paired bootstrap"]
+            write_text(folder / "differences.csv", csv_table(self.differences(), lines))
+            for data in self.data_sets:
+                data.save_scores(folder / "scores")
+            if report:
+                write_text(folder / "report.html", report_page(self.data_sets, self.settings))
+                save_pictures(self.data_sets, folder / "pictures", pictures)
 
 
 def check_results(folder: str | Path, data_sets: Iterable[DataSet | DataSetResult], *, overwrite: bool = False) -> Path:
-    """The folder of a comparison, made if need be, in which nothing would be replaced that no comparison made.
+    """Return the folder of a comparison, made if need be, in which only files of an earlier comparison are replaced.
 
     Args:
         folder: One whose ``parts/`` hold scores is of an earlier comparison, and so are the results in it.
@@ -256,21 +127,17 @@ def check_results(folder: str | Path, data_sets: Iterable[DataSet | DataSetResul
     """
     folder, data_sets = Path(folder).expanduser(), list(data_sets)
     names = [f"comparison.{suffix}" for suffix in ("csv", "md", "tex")] + ["differences.csv", "report.html"]
-    names += [f"scores/{_scores_name(data)}" for data in data_sets]
+    names += [f"scores/{file_name(data.name)}.parquet" for data in data_sets]
     beginnings = ("bars.", *(f"{file_name(data.name)}-" for data in data_sets))
     names += [f"pictures/{path.name}" for path in folder.glob("pictures/*.*") if path.name.startswith(beginnings)]
     ours = any(folder.glob("parts/*/rank*.jsonl"))
-    inputs = []
+    inputs: list[str] = []
     for data in data_sets:
         inputs += list(data.scores.index) if isinstance(data, DataSetResult) else [*data.paths, data.table]
     there = [name for name in names if os.path.lexists(folder / name)]
     folder = check_folder(folder, there, overwrite=overwrite, ours=lambda _: ours, inputs=inputs)
     check_folder(folder / "scores", ())
     return folder
-
-
-def _scores_name(data: DataSet | DataSetResult) -> str:
-    return f"{file_name(data.name)}.parquet"
 
 
 def _row(data: DataSetResult, label: str) -> dict[str, Any]:
@@ -290,9 +157,6 @@ def _row(data: DataSetResult, label: str) -> dict[str, Any]:
         value = published[name] if published else math.nan
         row |= {f"published {name}": value, f"{name} difference": row[name] - value}
     row["source"] = published.source if published else ""
-    row["note"] = data.reason(label) if data.mos is not None else _without_opinion(data.reason(label))
+    without = "no opinion scores, so no correlation" if data.mos is None else ""
+    row["note"] = "; ".join(filter(None, (data.reason(label), without)))
     return row
-
-
-def _without_opinion(reason: str) -> str:
-    return "; ".join(filter(None, (reason, "no opinion scores, so no correlation")))

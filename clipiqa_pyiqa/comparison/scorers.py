@@ -6,8 +6,8 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,42 +22,26 @@ from .score_store import StoredScore
 _LONGEST = 300  # characters of somebody else's error message
 
 
-@dataclass(frozen=True)
-class Group:
-    """Metrics that look at an image the same way: CLIP-IQAs with one encoder, or any other metric alone."""
-
-    metrics: tuple[BuiltMetric, ...]
-
-    @property
-    def shared(self) -> bool:
-        """Whether the members ask different questions about the same features."""
-        return self.metrics[0].net is not None
-
-
-def group_metrics(metrics: Sequence[BuiltMetric]) -> list[Group]:
-    """Group metrics by encoder, in order of their first member."""
+def group_metrics(metrics: Sequence[BuiltMetric]) -> list[list[BuiltMetric]]:
+    """Group metrics that look at an image the same way: CLIP-IQAs with one encoder, or any other metric alone."""
     groups: dict[Any, list[BuiltMetric]] = {}
     for metric in metrics:
         net = metric.net
-        encoder = (
-            (
-                *(net.clip.weights.sha256, net.clip.weights.quick_gelu, net.pos_embedding, net.precision),
-                net.head is not None and net.head.on_stages,
-            )
-            if net is not None
-            else id(metric)
-        )
+        encoder: tuple[Any, ...] = (id(metric),)
+        if net is not None:
+            weights, on_stages = net.clip.weights, net.head is not None and net.head.on_stages
+            encoder = (weights.sha256, weights.quick_gelu, net.pos_embedding, net.precision, on_stages)
         groups.setdefault(encoder, []).append(metric)
-    return [Group(tuple(members)) for members in groups.values()]
+    return list(groups.values())
 
 
 def score_group(
-    group: Group, x: Tensor, seed: int = 0, reference: Tensor | Sequence[str] = ()
+    group: Sequence[BuiltMetric], x: Tensor, seed: int = 0, reference: Tensor | Sequence[str] = ()
 ) -> Iterator[tuple[BuiltMetric, int, StoredScore]]:
-    """What each member makes of each image, as it comes; whatever fails becomes an entry that says why.
+    """Yield what each member makes of each image; whatever fails becomes an entry that says why.
 
     Args:
-        group: The metrics.
+        group: Of :func:`group_metrics`.
         x: Images ``(N, 3, H, W)`` in [0, 1], on the device of the metrics.
         seed: Of whatever a metric draws, for each image anew, so that its score depends on the image alone.
         reference: For full-reference metrics, of the shape of ``x``; or why there is none, of each image.
@@ -66,25 +50,30 @@ def score_group(
         The metric, the number of the image in the batch, and the entry. The time of a shared pass counts for each
         member, as if it were alone.
     """
-    if not group.shared:
-        for metric in group.metrics:
-            for number in range(len(x)):
-                given = [x[number : number + 1]]
-                if metric.spec.mode == "FR":
-                    if not isinstance(reference, Tensor):
-                        yield metric, number, StoredScore(None, math.nan, reference[number])
-                        continue
-                    given.append(reference[number : number + 1])
-                yield metric, number, _score_alone(metric, given, seed)
+    net = group[0].net
+    if net is None:
+        for number in range(len(x)):
+            yield group[0], number, _score_alone(group[0], x, number, seed, reference)
         return
-    encoded = _encode(group, x)
-    if isinstance(encoded, str) and len(x) > 1:  # one image may spoil a batch, or the batch be too large
+    why = ""
+    try:
+        start = time.perf_counter()
+        with torch.no_grad():
+            features = net.encode_image(x)
+        if x.device.type == "cuda":
+            torch.cuda.synchronize(x.device)
+        encoding = (time.perf_counter() - start) / len(x)
+    except Exception as error:  # only its words are kept, as the error itself keeps the failed pass's tensors alive
+        why = failure(error)
+    if why and len(x) > 1:  # one image may spoil a batch, or the batch be too large
         for number in range(len(x)):
             for metric, _, entry in score_group(group, x[number : number + 1], seed):
                 yield metric, number, entry
         return
-    for metric in group.metrics:
-        entries = [StoredScore(None, math.nan, encoded)] if isinstance(encoded, str) else _ask(metric, *encoded)
+    for metric in group:
+        entries = [StoredScore(None, math.nan, why)]
+        if not why and metric.net is not None:
+            entries = _entries(len(x), partial(metric.net.score, features), encoding)
         for number, entry in enumerate(entries):
             yield metric, number, entry
 
@@ -112,66 +101,39 @@ def own_random_state() -> Iterator[None]:
         np.random.set_state(numpys)
 
 
-def _encode(group: Group, x: Tensor) -> tuple[Tensor, float] | str:
-    """Features and the seconds that each image took; or why there are none."""
-    net = group.metrics[0].net
-    assert net is not None
-    try:
-        with torch.no_grad():
-            start = time.perf_counter()
-            features = net.encode_image(x)
-            return features, (_now(x.device) - start) / len(x)
-    except Exception as error:  # only its words leave here, as the error itself keeps the failed pass's tensors alive
-        return failure(error)
-
-
-def _ask(metric: BuiltMetric, features: Tensor, encoding: float) -> list[StoredScore]:
-    assert metric.net is not None
-    try:
-        with torch.no_grad():
-            start = time.perf_counter()
-            values = _values(metric.net.score(features), len(features))
-            seconds = encoding + (time.perf_counter() - start) / len(features)
-    except Exception as error:
-        return [StoredScore(None, math.nan, failure(error))] * len(features)
-    return [_entry(value, seconds) for value in values]
-
-
-def _score_alone(metric: BuiltMetric, given: Sequence[Tensor], seed: int) -> StoredScore:
+def _score_alone(
+    metric: BuiltMetric, x: Tensor, number: int, seed: int, reference: Tensor | Sequence[str]
+) -> StoredScore:
+    given = [x[number : number + 1]]
+    if metric.spec.mode == "FR":
+        if not isinstance(reference, Tensor):
+            return StoredScore(None, math.nan, reference[number])
+        given.append(reference[number : number + 1])
+    if metric.spec.made is not None:  # a stranger may work in place on what others get next
+        given = [each.clone() for each in given]
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    if metric.spec.made is not None:  # a stranger may work in place on what others get next
-        given = [x.clone() for x in given]
+    return _entries(1, partial(metric.score, *given))[0]
+
+
+def _entries(count: int, score: Callable[[], Any], seconds_before: float = 0.0) -> list[StoredScore]:
+    """Return an entry per image of what a metric scores, or of why it does not."""
+    start = time.perf_counter()
     try:
         with torch.no_grad():
-            start = time.perf_counter()
-            (value,) = _values(metric.score(*given), 1)
-            return _entry(value, time.perf_counter() - start)
+            output = score()
+            output = output[0] if isinstance(output, tuple | list) else output
+            values = torch.as_tensor(output).detach().double().flatten().tolist()  # which waits for the device
+        if len(values) != count:
+            raise CompareError(
+                f"{counted(len(values), 'score')} came for {counted(count, 'image')}, but a comparison needs one each "
+                "(of several prompt pairs the mean: aggregate=mean)"
+            )
     except Exception as error:
-        return StoredScore(None, math.nan, failure(error))
-
-
-def _values(output: Any, count: int) -> list[float]:
-    """One number per image; reading them waits for the device."""
-    output = output[0] if isinstance(output, tuple | list) else output
-    values = torch.as_tensor(output).detach().double().flatten().tolist()
-    if len(values) != count:
-        raise CompareError(
-            f"{counted(len(values), 'score')} came for {counted(count, 'image')}, but a comparison "
-            "needs one each (of several prompt pairs "
-            "the mean: aggregate=mean)"
-        )
-    return values
-
-
-def _entry(value: float, seconds: float) -> StoredScore:
-    if not math.isfinite(value):
-        return StoredScore(None, seconds, f"its score is {value}")
-    return StoredScore(value, seconds)
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+        return [StoredScore(None, math.nan, failure(error))] * count
+    seconds = seconds_before + (time.perf_counter() - start) / count
+    return [
+        StoredScore(value, seconds) if math.isfinite(value) else StoredScore(None, seconds, f"its score is {value}")
+        for value in values
+    ]

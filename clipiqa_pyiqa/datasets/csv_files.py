@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import CLIPIQAError
 from .split_file import SPLITS
@@ -22,7 +20,7 @@ SCORE_COLUMNS = (
     *("score", "mos", "label", "rating", "quality", "mos_zscore", "mos_z_score", "mean_opinion_score"),
     *("quality_mos", "mos_quality", "mean_score", "average_score", "image_quality_score", "subjective_score"),
 )
-_MOST_PIPED = 64 << 20  # characters of what is no file on a disk: a device may have no end
+_SPLITS = {**{name: name for name in SPLITS}, "training": "train", "validation": "val", "testing": "test"}
 Columns = tuple[str | int | None, str | int | None, str | int | None]
 
 
@@ -30,21 +28,13 @@ class TableError(CLIPIQAError):
     """A table of scores that cannot be used."""
 
 
-@dataclass(frozen=True)
-class NamedScores:
-    """What a CSV file says, before any image is looked for.
+class NamedScore(NamedTuple):
+    """What a line of a CSV file says: the number of the line, an image, which may not exist, its score and split."""
 
-    Attributes:
-        files: the images, which may not exist.
-        scores: as written.
-        splits: one of ``SPLITS`` for each image, or None if no column says.
-        lines: number of each image's line.
-    """
-
-    files: tuple[Path, ...]
-    scores: tuple[float, ...]
-    splits: tuple[str, ...] | None
-    lines: tuple[int, ...]
+    line: int
+    file: Path
+    score: float
+    split: str | None
 
 
 def read_scores(
@@ -52,55 +42,56 @@ def read_scores(
     *,
     root: str | Path | None = None,
     columns: Columns = (None, None, None),
-    option: str = "--columns",
+    option: str = "columns",
     with_splits: bool = True,
-) -> NamedScores:
+) -> list[NamedScore]:
     """Read the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`.
 
     ``option`` is how one says which columns are meant, for messages; a column of splits is read only ``with_splits``.
     """
     path = Path(path).expanduser()
     rows, header = read_rows(path)
-    path_column = find_column(path, header, columns[0], PATH_COLUMNS, "path", option=option)
-    score_column = find_column(path, header, columns[1], SCORE_COLUMNS, "score", option=option)
-    split_column = (
-        find_column(path, header, columns[2], ("split",), "split")
-        if with_splits and (columns[2] is not None or "split" in header)
-        else None
-    )
+    name = find_column(path, header, columns[0], PATH_COLUMNS, "path", option=option)
+    score = find_column(path, header, columns[1], SCORE_COLUMNS, "score", option=option)
+    split = None
+    if with_splits and (columns[2] is not None or "split" in header):
+        split = find_column(path, header, columns[2], ("split",), "split", option=option)
     folder = Path(root).expanduser() if root is not None else path.parent
-    return NamedScores(
-        tuple(folder / row[path_column] for _, row in rows),
-        tuple(_number(path, line, row[score_column]) for line, row in rows),
-        None if split_column is None else tuple(_split(path, line, row[split_column]) for line, row in rows),
-        tuple(line for line, _ in rows),
-    )
+    found = []
+    for line, row in rows:
+        try:
+            value = float(row[score])
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise TableError(f"{path}, line {line}: the score {row[score]!r} is not a number.")
+        part = None if split is None else _SPLITS.get(row[split].strip().lower(), "")
+        if part == "":
+            raise TableError(f"{path}, line {line}: the split {row[split or '']!r} is none of {', '.join(SPLITS)}.")
+        found.append(NamedScore(line, folder / row[name], value, part))
+    return found
 
 
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
-    """Line numbers and rows of a CSV file, and the names of its columns.
+    """Return line numbers and rows of a CSV file, and the names of its columns.
 
     Lines that start with ``#`` are comments before the header. Behind it they are rows, of images whose names begin
     so, unless they start with ``# `` and have another number of columns.
 
     Raises:
-        TableError: it cannot be read, has no rows, or one has too few or too many columns.
+        TableError: It cannot be read, has no rows, or one has too few or too many columns.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            most = max(os.fstat(file.fileno()).st_size, _MOST_PIPED)
-            text = file.read(most + 1)
-            if len(text) > most:
-                raise TableError(f"{str(path)!r} is no file on a disk and has no end: name a CSV file.")
-            lines = list(io.StringIO(text, newline=""))
-            first = next((number for number, line in enumerate(lines) if line.strip() and line[0] != "#"), len(lines))
-            reader = csv.reader(lines[first:])
-            header = next(reader, [])
-            cells, start = [], first + 1 + reader.line_num
-            for row in reader:
-                if row and (len(row) == len(header) or (row[0] != "#" and not row[0].startswith("# "))):
-                    cells.append((start, row))
-                start = first + 1 + reader.line_num  # a quoted cell may go on over several lines
+            lines = file.readlines()
+        first = next((number for number, line in enumerate(lines) if line.strip() and line[0] != "#"), len(lines))
+        reader = csv.reader(lines[first:])
+        header = next(reader, [])
+        cells, start = [], first + 1 + reader.line_num
+        for row in reader:
+            if row and (len(row) == len(header) or (not row[0].startswith("# ") and row[0] != "#")):
+                cells.append((start, row))
+            start = first + 1 + reader.line_num  # a quoted cell may go on over several lines
     except OSError as error:
         raise TableError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -115,6 +106,12 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     return [(number, dict(zip(header, row, strict=True))) for number, row in cells], header
 
 
+def usual_column(header: Sequence[str], usual: Iterable[str]) -> str | None:
+    """Return the first column that is called as usual, or None; case, spaces, ``_`` and ``-`` do not count."""
+    known = {_plain(name): name for name in reversed(header)}
+    return next((known[_plain(name)] for name in usual if _plain(name) in known), None)
+
+
 def find_column(
     path: Path,
     header: Sequence[str],
@@ -123,50 +120,27 @@ def find_column(
     what: str,
     *,
     say: type[CLIPIQAError] = TableError,
-    option: str = "--columns",
+    option: str = "columns",
 ) -> str:
-    """The column that was asked for, or else the first that is called as usual; case, spaces, _ and - do not count.
+    """Return the column that was asked for, or else the :func:`usual_column`.
 
     Args:
         path: The file, for messages.
         header: Names of its columns.
         asked: A name or a number.
-        usual: Names that tell, the most telling first, in :func:`plain`.
+        usual: Names that tell, the most telling first.
         what: What the column holds, for messages.
         say: The error to raise.
         option: How to say which column.
     """
     if isinstance(asked, int):
         asked = header[asked] if asked < len(header) else str(asked)
-    found = [name for name in header if name == asked] if asked is not None else []
-    if asked is None:
-        known = {plain(name): name for name in reversed(header)}
-        found = [known[plain(name)] for name in usual if plain(name) in known]
-    if found:
-        return found[0]
+    found = usual_column(header, usual) if asked is None else asked
+    if found in header:
+        return str(found)
     wanted = f"called {asked!r}" if asked is not None else f"of {what}s (such as {usual[0]!r})"
     raise say(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with {option}.")
 
 
-def plain(name: str) -> str:
-    """A column's name by which it is recognised: ``'Image Name'`` and ``'image_name'`` are one."""
+def _plain(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
-
-
-def _number(path: Path, line: int, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise TableError(f"{path}, line {line}: the score {text!r} is not a number.")
-    return number
-
-
-def _split(path: Path, line: int, text: str) -> str:
-    split = {"training": "train", "validation": "val", "testing": "test"}.get(
-        text.strip().lower(), text.strip().lower()
-    )
-    if split not in SPLITS:
-        raise TableError(f"{path}, line {line}: the split {text!r} is none of {', '.join(SPLITS)}.")
-    return split

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 from torch import Tensor
 
 from ..arguments import check_path
-from ..errors import CLIPIQAError, ImageError, Kind, counted, nearest
+from ..errors import ImageError, Kind, counted, nearest, shown
 from ..files.names import printable
 from ..files.yaml import check_keys
 from ..images.memory import set_aside
@@ -26,23 +26,26 @@ from ..sources.inputs import find_inputs
 from .csv_files import read_scores
 from .published_correlations import published_set
 from .score_table import seeded_split
-from .specification import CompareError, Specification, parse_specifications, yes_or_no
+from .specification import CompareError, Specification, check_kinds, parse_specifications
 
-SUBSET_KEYS = {"subset": "share of the images, drawn by subset_seed", "subset_seed": "default 0"}
-CSV_KEYS = ("csv", "root", "columns", "lower_better", "max_side", "max_pixels", *SUBSET_KEYS)
-FOLDER_KEYS = ("folder", "max_side", "max_pixels", *SUBSET_KEYS)
-PYIQA_KEYS = (
-    *("dataset", "name", "type", "dataroot_target", "dataroot_ref", "meta_info_file", "mos_range", "lower_better"),
-    *("mos_normalize", "split_index", "split_ratio", "split_file", "phase", "override_phase", "augment", "img_range"),
-    *("val_num", "attribute", *SUBSET_KEYS),
-    # Keys of pyiqa's trainer, without meaning here:
+_PATH, _FLAG, _WHOLE = (str, Path), (bool,), (int,)
+_SUBSET: dict[str, tuple[type, ...]] = {"subset": (float, int), "subset_seed": _WHOLE}  # a share drawn by a seed
+_OURS = {"max_side": _WHOLE, "max_pixels": _WHOLE, **_SUBSET}
+_CSV = {"csv": _PATH, "root": _PATH, "columns": (list, tuple), "lower_better": _FLAG, **_OURS}
+_FOLDER = {"folder": _PATH, **_OURS}
+_ROOTS = ("meta_info_file", "dataroot_target", "dataroot_ref")
+_IDLE = (  # keys of pyiqa's trainer, without meaning here
     *("use_shuffle", "num_worker_per_gpu", "batch_size_per_gpu", "dataset_enlarge_ratio", "prefetch_mode"),
     *("num_prefetch_queue", "pin_memory", "persistent_workers"),
 )
-_IDLE = PYIQA_KEYS[PYIQA_KEYS.index("use_shuffle") :]
+_PYIQA: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("dataset", "name", "type", "mos_range", "split_index", "split_ratio", "split_file"), (object,)),
+    **dict.fromkeys(("phase", "override_phase", "img_range", "val_num", "attribute", *_IDLE), (object,)),
+    **dict.fromkeys(_ROOTS, (str,)),
+    **dict.fromkeys(("lower_better", "mos_normalize"), _FLAG),
+    **{"augment": (Mapping,), **_SUBSET},
+}
 _STEADY = ("resize", "center_crop", "adaptive_resize", "ada_pad", "totensor")  # augmentations that draw nothing
-_OF_PAIRS = ("PieAPPDataset", "BAPPSDataset")
-_ROOTS = ("meta_info_file", "dataroot_target", "dataroot_ref")
 
 
 @dataclass(frozen=True)
@@ -97,169 +100,144 @@ def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[Dat
 
 
 def _find(specification: Specification, data_root: str | Path | None) -> DataSet:
+    from pyiqa import get_dataset_info
+
     target, options = specification.target, dict(specification.options)
     if isinstance(target, DataSet):
         return target
     if not isinstance(target, str | Path):
-        raise CompareError(f"a data set is a name, a CSV file, a folder or options, but {target!r:.80} came.")
-    label = printable(specification.label)
+        raise CompareError(f"a data set is a name, a CSV file, a folder or options; got {shown(target)}.")
+    label, name = printable(specification.label), str(options.pop("dataset", "") or specification.label)
     if target:
-        from pyiqa import get_dataset_info
-
         check_path("a data set", target)
         path = Path(target).expanduser()
         pattern = glob.has_magic(str(path)) and not os.path.exists(path)
-        if str(target) in get_dataset_info() or not (path.suffix.lower() == ".csv" or os.path.exists(path) or pattern):
-            return _pyiqa_set(label or str(target), str(target), options, data_root)
-        is_folder = os.path.isdir(path) or pattern
-        options["folder" if is_folder else "csv"] = path
-        label = label or printable(path.resolve().name if is_folder else path.stem)
-    for key in ("csv", "folder", "root"):
-        if not isinstance(options.get(key) or "", str | Path):
-            raise CompareError(f"{key} of data set {label!r} must be a path, but is {options[key]!r:.80}.")
-        if options.get(key):
-            check_path(key, options[key])
-    if "csv" in options:
-        return _csv_set(label, options)
-    if "folder" in options:
-        return _folder_set(label, options)
-    return _pyiqa_set(label, str(options.pop("dataset", "") or label), options, data_root)
+        name = str(target)
+        if name not in get_dataset_info() and (path.suffix.lower() == ".csv" or os.path.exists(path) or pattern):
+            is_folder = os.path.isdir(path) or pattern
+            options["folder" if is_folder else "csv"] = path
+            label = label or printable(path.resolve().name if is_folder else path.stem)
+        label = label or name
+    where = f"data set {label!r}"
+    for kind, keys, find in (("csv", _CSV, _csv_set), ("folder", _FOLDER, _folder_set)):
+        if kind in options:
+            check_keys(options, keys, where)
+            check_kinds(options, keys, where)
+            return find(label, options)
+    return _pyiqa_set(label, name, options, data_root)
 
 
 def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
-    check_keys(options, CSV_KEYS, f"data set {label!r}")
-    lower_better = yes_or_no(options, "lower_better", f"data set {label!r}")
     columns = options.get("columns") or (None, None)
-    if not isinstance(columns, list | tuple) or len(columns) != 2:
-        raise CompareError(f"columns of data set {label!r} must be two, of paths and scores, but are {columns!r}.")
+    if len(columns) != 2:
+        raise CompareError(f"columns of data set {label!r} must be two, of paths and scores; got {columns!r}.")
     option = f"columns, as in -d {label}={options['csv']}:columns=[PATH, SCORE]"
-    named = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None), option=option)
-    paths = [os.path.abspath(path) for path in named.files]
+    rows = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None), option=option)
+    paths = [os.path.abspath(row.file) for row in rows]
     if not any(map(os.path.isfile, paths)):
         raise CompareError(
             f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} is there, such as {paths[0]!r}: "
             "say where they are with root=DIR."
         )
-    found = _ours(label, paths, list(named.scores), options, lower_better)
+    found = _ours(label, paths, [row.score for row in rows], options)
     return replace(found, table=os.path.abspath(Path(options["csv"]).expanduser()))
 
 
 def _folder_set(label: str, options: dict[str, Any]) -> DataSet:
-    check_keys(options, FOLDER_KEYS, f"data set {label!r}")
     folder = Path(options["folder"]).expanduser()
     found = find_inputs([str(folder)])
     if not found.paths:
         missing = not os.path.exists(folder) and not glob.has_magic(str(folder))
         raise CompareError(f"the folder {str(folder)!r} is missing." if missing else f"{found.problem}.")
-    paths = [os.path.abspath(path) for path in found.paths]
-    return _ours(label, paths, None, options)
+    return _ours(label, list(map(os.path.abspath, found.paths)), None, options)
 
 
-def _ours(
-    label: str, paths: list[str], mos: list[float] | None, options: Mapping[str, Any], lower_better: bool = False
-) -> DataSet:
-    """A data set that our own reader reads."""
+def _ours(label: str, paths: list[str], mos: list[float] | None, options: Mapping[str, Any]) -> DataSet:
+    """Return a data set that our own reader reads."""
     limits = {key: options[key] for key in ("max_side", "max_pixels") if options.get(key) is not None}
-    for key, value in limits.items():
-        if not isinstance(value, int):
-            raise CompareError(f"{key} of data set {label!r} must be a whole number of pixels, but is {value!r:.80}.")
     check_limits(limits.get("max_side"), limits.get("max_pixels"))
 
     def load(path: str) -> Tensor:
         return read_image(path, **limits, min_side=1).pixels  # how small is too small, each metric says itself
 
     note = [f"{key.replace('_', ' ')} {value}" for key, value in limits.items()]
-    return _subset(label, paths, mos, load, options, lower_better, note)
+    return _subset(label, paths, mos, load, options, bool(options.get("lower_better")), note)
 
 
 def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | Path | None) -> DataSet:
     from pyiqa import get_dataset_info
 
     known = get_dataset_info()
-    base = known.get(name, {})
-    merged = {"phase": "test", "name": label, **base, **options}
+    merged = {"phase": "test", "name": label, **known.get(name, {}), **options}
     if "type" not in merged:
         raise CompareError(
             f"{name!r} is no data set of pyiqa's, no CSV file and no folder: {nearest(name, known)} "
             "Options of your own data set need pyiqa's 'type', such as GeneralNRDataset, or 'csv' or 'folder'."
         )
-    _check_options(label, merged)
-    merged |= {key: str(_under(merged[key], data_root)) for key in _ROOTS if merged.get(key) is not None}
-    _check_there(label, name if base else "", merged)
+    _check_options(label, merged, {info["type"] for info in known.values()})
+    for key in _ROOTS:
+        parts = Path(merged.get(key) or "").parts
+        if data_root is not None and parts[:1] == ("datasets",):  # Path drops the './'
+            merged[key] = str(Path(data_root).expanduser().joinpath(*parts[1:]))
+        elif parts:
+            merged[key] = str(Path(merged[key]).expanduser())
+    table, images = merged["meta_info_file"], merged["dataroot_target"]
+    if missing := [path for path in (table, images) if not os.path.exists(path)]:
+        how = "correct meta_info_file and dataroot_target, or data_root"
+        if name in known:
+            how = (
+                f"`pyiqa.load_dataset({name!r}, data_root=DIR)` downloads both (chaofengc/IQA-PyTorch-Datasets and "
+                "-metainfo on the Hugging Face hub), and data_root says where they are"
+            )
+        raise CompareError(
+            f"data set {label!r} needs pyiqa's table {table!r} and the images in {images!r}, but there is no "
+            f"{' and no '.join(map(repr, missing))}: {how}."
+        )
     meant = {key: value for key, value in merged.items() if key not in _IDLE}
-    dataset = _build(label, {key: value for key, value in meant.items() if key not in SUBSET_KEYS})
-    paths, mos = _paths_and_mos(dataset)
+    dataset = _build(label, {key: value for key, value in meant.items() if key not in _SUBSET})
+    first = int(_has_references(dataset))
+    folder = getattr(dataset, "dataroot", "")  # AVA's table has names alone
+    paths = [os.path.abspath(os.path.join(folder, row[first])) for row in dataset.paths_mos]
     loads = {path: partial(_pyiqa_pixels, dataset, index) for index, path in enumerate(paths)}
-    lower_better = bool(merged.get("lower_better")) and not merged.get("mos_normalize")
     note = [f"{merged['phase']} part of {merged['split_index']}"] if merged.get("split_index") is not None else []
     note += [f"{key.replace('_', ' ')} {value}" for key, value in (merged.get("augment") or {}).items()]
-    published = published_set(name, meant, known)
-    found = _subset(label, paths, mos, lambda path: loads[path](), merged, lower_better, note, published)
-    return replace(found, table=merged.get("meta_info_file") or "")
+    found = _subset(
+        label,
+        paths,
+        [float(row[first + 1]) for row in dataset.paths_mos],
+        lambda path: loads[path](),
+        merged,
+        bool(merged.get("lower_better")) and not merged.get("mos_normalize"),
+        note,
+    )
+    return replace(found, table=table, published_as=published_set(name, meant, known))
 
 
-def _check_options(label: str, options: Mapping[str, Any]) -> None:
-    import pyiqa.data  # noqa: F401 - registers
-    from pyiqa import get_dataset_info
-
-    if options["type"] in {info["type"] for info in get_dataset_info().values()} | {"PIQDataset"}:
-        check_keys(options, PYIQA_KEYS, f"data set {label!r}")
-    if options["type"] in _OF_PAIRS:
-        raise CompareError(f"data set {label!r} holds judgements of pairs, no score for each image.")
-    for key in _ROOTS[:2]:
-        if not isinstance(options.get(key), str):
-            raise CompareError(f"data set {label!r} needs {key}, a path, but it is {options.get(key)!r}.")
-    for key in ("lower_better", "mos_normalize"):
-        yes_or_no(options, key, f"data set {label!r}")
-    augment = options.get("augment") or {}
-    if not isinstance(augment, Mapping):
+def _check_options(label: str, options: Mapping[str, Any], types: set[str]) -> None:
+    where = f"data set {label!r}"
+    if options["type"] in types | {"PIQDataset"}:  # other classes may have options of their own
+        check_keys(options, _PYIQA, where)
+    check_kinds(options, _PYIQA, where)
+    if options["type"] in ("PieAPPDataset", "BAPPSDataset"):
+        raise CompareError(f"{where} holds judgements of pairs, no score for each image.")
+    if lacking := [key for key in _ROOTS[:2] if not options.get(key)]:
+        raise CompareError(f"{where} needs {lacking[0]}, a path.")
+    if odd := [name for name in options.get("augment") or {} if name not in _STEADY]:
         raise CompareError(
-            f"augment of data set {label!r} must be a mapping, such as {{resize: 512}}, but is {augment!r:.80}."
+            f"{where}: {odd[0]!r} is drawn at random or unknown; of pyiqa's augmentations, a comparison takes "
+            f"{', '.join(_STEADY[:4])}."
         )
-    for name in augment:
-        if name not in _STEADY:
-            raise CompareError(
-                f"data set {label!r}: {name!r} is drawn at random or unknown; of pyiqa's augmentations, a comparison "
-                f"takes {', '.join(_STEADY[:4])}."
-            )
     if options.get("img_range", 1.0) != 1.0:
-        raise CompareError(f"data set {label!r}: img_range must be 1, as metrics take pixels in [0, 1].")
-
-
-def _under(path: str, data_root: str | Path | None) -> Path:
-    """A path of pyiqa's configurations, whose first part, ``datasets``, stands for the data root."""
-    parts = Path(path).parts
-    if data_root is not None and parts and parts[0] == "datasets":  # Path drops the './'
-        return Path(data_root).expanduser().joinpath(*parts[1:])
-    return Path(path).expanduser()
-
-
-def _check_there(label: str, name: str, options: Mapping[str, Any]) -> None:
-    table, images = Path(options["meta_info_file"]), Path(options["dataroot_target"])
-    missing = [str(path) for path in (table, images) if not os.path.exists(path)]
-    if not missing:
-        return
-    how = (
-        f"`pyiqa.load_dataset({name!r}, data_root=DIR)` downloads both (chaofengc/IQA-PyTorch-Datasets and "
-        "-metainfo on the Hugging Face hub), and --data-root DIR says where they are"
-        if name
-        else "correct meta_info_file and dataroot_target, or --data-root"
-    )
-    raise CompareError(
-        f"data set {label!r} needs pyiqa's table {str(table)!r} and the images in {str(images)!r}, but there is no "
-        f"{' and no '.join(map(repr, missing))}: {how}."
-    )
+        raise CompareError(f"{where}: img_range must be 1, as metrics take pixels in [0, 1].")
 
 
 def _build(label: str, options: dict[str, Any]) -> Any:
-    """pyiqa's own data set, without the tolerance of truncated files that building one leaves behind."""
+    """Return pyiqa's own data set, without the tolerance of truncated files that building one leaves behind."""
     from pyiqa.data import build_dataset
 
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         return build_dataset(options)
-    except CLIPIQAError:
-        raise
     except Exception as error:  # whatever pyiqa meets in a table or an option: assertions, KeyError, ValueError, …
         said = " ".join(str(error).split()) or type(error).__name__
         raise CompareError(f"pyiqa cannot build data set {label!r}: {said}.") from error
@@ -267,28 +245,20 @@ def _build(label: str, options: dict[str, Any]) -> Any:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _paths_and_mos(dataset: Any) -> tuple[list[str], list[float]]:
-    first = 1 if _has_references(dataset) else 0
-    folder = getattr(dataset, "dataroot", "")  # AVA's table has names alone
-    rows = dataset.paths_mos
-    return [os.path.abspath(os.path.join(folder, row[first])) for row in rows], [float(row[first + 1]) for row in rows]
-
-
 def _has_references(dataset: Any) -> bool:
     return hasattr(dataset, "paired_trans")
 
 
 def _pyiqa_pixels(dataset: Any, index: int) -> Tensor:
-    """What ``dataset[index]['img']`` is; of a full-reference set, without reading the reference."""
-    path = str(dataset.paths_mos[index][1 if _has_references(dataset) else 0])
+    """Return ``dataset[index]['img']``; of a full-reference set, without reading the reference."""
+    paired = _has_references(dataset)
+    path = str(dataset.paths_mos[index][int(paired)])
     try:
-        with strict_decoding:
-            with Image.open(path) as file:
-                set_aside(path, file.width, file.height)
-            if not _has_references(dataset):
+        with strict_decoding, Image.open(path) as file:
+            set_aside(path, file.width, file.height)
+            if not paired:
                 return dataset[index]["img"]
-            with Image.open(path) as file:
-                image = file.convert("RGB")
+            image = file.convert("RGB")
             return dataset.common_trans(dataset.paired_trans([image, image])[0])
     except FileNotFoundError as error:
         raise ImageError("does not exist", Kind.MISSING, path) from error
@@ -307,23 +277,20 @@ def _subset(
     options: Mapping[str, Any],
     lower_better: bool,
     note: list[str],
-    published_as: str = "",
 ) -> DataSet:
-    """The data set, or the share of it that was asked for."""
+    """Return the data set, or the share of it that was asked for."""
     share, seed = options.get("subset"), options.get("subset_seed", 0)
-    if not isinstance(seed, int):
-        raise CompareError(f"subset_seed of data set {label!r} must be a whole number, but is {seed!r:.80}.")
     kept = list(range(len(paths)))
     if share is not None:
-        if not isinstance(share, int | float) or not 0 < share < 1:
-            raise CompareError(f"subset of data set {label!r} must be a share between 0 and 1, but is {share!r}.")
+        if not 0 < share < 1:
+            raise CompareError(f"subset of data set {label!r} must be a share between 0 and 1; got {share!r}.")
         kept = [index for index, part in enumerate(seeded_split(len(paths), share, seed)) if part == "val"]
         note = [*note, f"{share:.0%} of the images, seed {seed}"]
     if not kept:
         raise CompareError(f"data set {label!r} has no images.")
     chosen = tuple(paths[index] for index in kept)
-    if len(set(chosen)) < len(chosen):
-        twice = Counter(chosen).most_common(1)[0][0]
+    twice, times = Counter(chosen).most_common(1)[0]
+    if times > 1:
         raise CompareError(f"data set {label!r} names an image more than once, such as {twice!r}.")
     said = {key: str(options[key]) for key in sorted(options) if key not in _IDLE}
     return DataSet(
@@ -333,6 +300,5 @@ def _subset(
         lambda index: load(chosen[index]),
         lower_better,
         "; ".join([counted(len(chosen), "image"), *note, *["lower opinion score is better"] * lower_better]),
-        published_as,
-        hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12],
+        identity=hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12],
     )

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import counted, nearest
-from .csv_files import Columns, TableError, read_scores
+from ..sources.naming import few
+from .csv_files import Columns, NamedScore, TableError, read_scores
 from .same_photos import groups_of_copies
 from .split_file import read_split_file
-
-_SHOWN = 5  # missing files in a message
 
 
 @dataclass(frozen=True)
@@ -87,52 +86,45 @@ def read_score_table(
             missing; or there is nothing to train or to validate on.
     """
     path = Path(path).expanduser()
-    named = read_scores(path, root=root, columns=columns, with_splits=split_file is None)
-    files, scores = named.files, named.scores
+    rows = read_scores(path, root=root, columns=columns, with_splits=split_file is None)
+    scores = [row.score for row in rows]
     low, high = score_range or (min(scores), max(scores))
-    if not low < high:
-        what = f"score_range is {low:g} to {high:g}" if score_range else f"every score in {path} is {low:g}"
-        raise TableError(f"{what}: there is nothing to learn without a range of scores.")
-    for line, score in zip(named.lines, scores, strict=True):
-        if not low <= score <= high:
-            raise TableError(f"{path}, line {line}: the score {score:g} is outside the range of {low:g} to {high:g}.")
-    if min(scores) == max(scores):
-        raise TableError(f"every score in {path} is {scores[0]:g}: there is nothing to learn.")
-    targets = [(score - low) / (high - low) for score in scores]
-    targets = [1 - target for target in targets] if lower_better else targets
-    splits: list[str | None]
-    if split_file is not None:
-        splits = list(read_split_file(split_file, split_index, len(files)))
-    else:
-        unsplit = "train" if validation is not None else unsplit
-        unsplit_rows = [unsplit] * len(files) if unsplit else seeded_split(len(files), val_fraction, seed)
-        splits = list(named.splits or unsplit_rows)
-    given = named.splits is not None or split_file is not None
-    for first, *others in groups_of_copies(files):
-        for other in others:
-            if not given:
-                splits[other] = splits[first]
-            elif None not in (splits[first], splits[other]) and splits[other] != splits[first]:
-                raise TableError(
-                    f"{path}, lines {named.lines[first]} ({splits[first]}) and {named.lines[other]} ({splits[other]}): "
-                    f"{files[first].name!r} and {files[other].name!r} are the same photo, which cannot be learned from "
-                    "and reported on: put its copies into one split."
-                )
-    used = [index for index, split in enumerate(splits) if split is not None]
-    missing = [str(files[index]) for index in used if not os.path.isfile(files[index])]
-    if missing and not skip_missing:
-        shown = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
-        raise TableError(
-            f"{len(missing)} of {counted(len(used), 'image')} named in {path} cannot be found "
-            f"({shown}): correct the paths or their "
-            "root folder, or pass --skip-missing to train without them."
+    if not low < high or min(scores) == max(scores):
+        what = (
+            f"every score in {path} is {scores[0]:g}"
+            if low < high or not score_range
+            else f"score_range is {low:g} to {high:g}"
         )
-    kept = [index for index in used if os.path.isfile(files[index])]
+        raise TableError(f"{what}: there is nothing to learn without a range of scores.")
+    for row in rows:
+        if not low <= row.score <= high:
+            raise TableError(
+                f"{path}, line {row.line}: the score {row.score:g} is outside the range of {low:g} to {high:g}."
+            )
+    unsplit = "train" if validation is not None else unsplit
+    given = split_file is not None or rows[0].split is not None
+    splits: Sequence[str | None]
+    if split_file is not None:
+        splits = read_split_file(split_file, split_index, len(rows))
+    elif given:
+        splits = [row.split for row in rows]
+    else:
+        splits = [unsplit] * len(rows) if unsplit else seeded_split(len(rows), val_fraction, seed)
+    splits = _with_copies_together(path, rows, splits, given)
+    used = [(row, split) for row, split in zip(rows, splits, strict=True) if split is not None]
+    missing = [str(row.file) for row, _ in used if not row.file.is_file()]
+    if missing and not skip_missing:
+        raise TableError(
+            f"{len(missing)} of {counted(len(used), 'image')} named in {path} cannot be found ({few(missing)}): "
+            "correct the paths or root, or leave them out (skip_missing)."
+        )
+    kept = [(row, split) for row, split in used if str(row.file) not in set(missing)]
+    targets = [(row.score - low) / (high - low) for row, _ in kept]
     table = ScoreTable(
         name or path.stem,
-        tuple(files[index] for index in kept),
-        tuple(targets[index] for index in kept),
-        tuple(split for index in kept if (split := splits[index]) is not None),
+        tuple(row.file for row, _ in kept),
+        tuple(1 - target if lower_better else target for target in targets),
+        tuple(split for _, split in kept),
         (low, high),
         lower_better,
         tuple(missing),
@@ -143,22 +135,40 @@ def read_score_table(
     for split in needed:
         if (left := len(table.rows(split))) < 2:
             raise TableError(
-                f"{path} leaves {['no image', 'one image'][left]} in the split {split!r}, but two or more are needed "
-                f"in {' and in '.join(map(repr, needed))}: add images, or change the split."
+                f"{path} leaves {counted(left, 'image')} in the split {split!r}, but 2 or more are needed: add images, "
+                "or change the split."
             )
     return table
 
 
+def _with_copies_together(
+    path: Path, rows: Sequence[NamedScore], splits: Sequence[str | None], given: bool
+) -> list[str | None]:
+    """Return the splits with copies of a photo in one; raise where they were given and are not."""
+    together = list(splits)
+    for first, *others in groups_of_copies([row.file for row in rows]):
+        for other in others:
+            if not given:
+                together[other] = together[first]
+            elif None not in (splits[first], splits[other]) and splits[other] != splits[first]:
+                one, two = rows[first], rows[other]
+                raise TableError(
+                    f"{path}, lines {one.line} ({splits[first]}) and {two.line} ({splits[other]}): {one.file.name!r} "
+                    f"and {two.file.name!r} are the same photo, which cannot be learned from and reported on: put its "
+                    "copies into one split."
+                )
+    return together
+
+
 def _validated_on(table: ScoreTable, other: ScoreTable) -> ScoreTable:
     """The rows to train on of one table and those to validate on of another; each keeps its own range."""
-    parts = [(table, row) for row in table.rows("train")] + [(other, row) for row in other.rows("val")]
-    return replace(
-        table,
-        paths=tuple(part.paths[row] for part, row in parts),
-        targets=tuple(part.targets[row] for part, row in parts),
-        splits=tuple(part.splits[row] for part, row in parts),
-        skipped=table.skipped + other.skipped,
-    )
+    parts = [
+        (part.paths[row], part.targets[row], split)
+        for part, split in ((table, "train"), (other, "val"))
+        for row in part.rows(split)
+    ]
+    paths, targets, splits = zip(*parts, strict=True) if parts else ((), (), ())
+    return replace(table, paths=paths, targets=targets, splits=splits, skipped=table.skipped + other.skipped)
 
 
 def seeded_split(count: int, val_fraction: float, seed: int) -> list[str]:
@@ -177,43 +187,31 @@ def find_score_table(
     """Read the scores in a CSV file (what exists or has a suffix), or else those of a data set of pyiqa's.
 
     Args:
-        scores: the file, or the name of the data set.
-        data_root: as ``root`` of :func:`known_data_set`.
-        seed: as for :func:`read_score_table`, as are all other options; those that are None are left to it.
-    """
-    is_file = isinstance(scores, Path) or Path(scores).suffix or os.path.exists(scores)
-    found = {"path": scores} if is_file else known_data_set(str(scores), data_root)
-    given = {name: value for name, value in options.items() if value is not None}
-    return read_score_table(**{**found, **given}, seed=seed)
-
-
-def known_data_set(name: str, root: str | Path = "datasets") -> dict[str, Any]:
-    """What pyiqa knows of a data set, as arguments of :func:`read_score_table`.
-
-    Args:
-        name: as in pyiqa, such as ``'koniq10k'``.
-        root: the folder that holds pyiqa's ``meta_info`` and the images; nothing is downloaded.
+        scores: The file, or pyiqa's name of the data set, such as ``'koniq10k'``.
+        data_root: The folder that holds pyiqa's ``meta_info`` and the images; nothing is downloaded.
+        seed: As for :func:`read_score_table`, as are all other options; those that are None are left to it.
 
     Raises:
-        TableError: pyiqa does not know it, or its table is not there.
+        TableError: pyiqa does not know the data set, or its table is not there; or as for ``read_score_table``.
     """
-    from pyiqa import get_dataset_info
+    found: dict[str, Any] = {"path": scores}
+    if not (isinstance(scores, Path) or Path(scores).suffix or os.path.exists(scores)):
+        from pyiqa import get_dataset_info
 
-    known = get_dataset_info()
-    if name not in known:
-        raise TableError(f"{name!r} is neither a CSV file nor a data set of pyiqa's: {nearest(name, sorted(known))}")
-    info = known[name]
-    table, images = (Path(root, *Path(info[key]).parts[1:]) for key in ("meta_info_file", "dataroot_target"))
-    if not os.path.isfile(table):
-        raise TableError(
-            f"the table of {name!r} is not at {str(table)!r}: `pyiqa.load_dataset({name!r}, data_root={str(root)!r})` "
-            "downloads it, or name the folder that holds pyiqa's meta_info."
-        )
-    return {
-        "path": table,
-        "root": images,
-        "columns": (0, 1, info.get("split_index")),
-        "score_range": tuple(info["mos_range"]) if info.get("mos_range") else None,
-        "lower_better": bool(info.get("lower_better", False)),
-        "name": name,
-    }
+        known = get_dataset_info()
+        if scores not in known:
+            raise TableError(
+                f"{scores!r} is neither a CSV file nor a data set of pyiqa's: {nearest(scores, sorted(known))}"
+            )
+        info = known[scores]
+        table, images = (Path(data_root, *Path(info[key]).parts[1:]) for key in ("meta_info_file", "dataroot_target"))
+        if not table.is_file():
+            raise TableError(
+                f"the table of {scores!r} is not at {str(table)!r}: `pyiqa.load_dataset({scores!r}, "
+                f"data_root={str(data_root)!r})` downloads it, or name the folder that holds pyiqa's meta_info."
+            )
+        found = {"path": table, "root": images, "columns": (0, 1, info.get("split_index")), "name": scores}
+        found["score_range"] = tuple(info["mos_range"]) if info.get("mos_range") else None
+        found["lower_better"] = bool(info.get("lower_better"))
+    given = {name: value for name, value in options.items() if value is not None}
+    return read_score_table(**{**found, **given}, seed=seed)

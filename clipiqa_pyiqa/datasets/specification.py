@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import CLIPIQAError, ConfigError
+from ..errors import CLIPIQAError, ConfigError, shown
 from ..files.yaml import parse_yaml, read_mapping
 from ..prompts.pairs import parse_prompt_argument
 
 CONFIG_KEYS: dict[str, tuple[type, ...]] = {  # of a benchmark configuration -> what its value may be
-    "metrics": (Mapping, list, str),
-    "datasets": (Mapping, list, str),
-    "data_root": (str,),
-    "out": (str,),
-    "published": (str,),
-    "bootstrap": (int,),
-    "seed": (int,),
-    "plcc_fit": (bool,),
-    "batch_size": (int,),
-    "workers": (int,),
-    "device": (str,),
+    **dict.fromkeys(("metrics", "datasets"), (Mapping, list, str)),
+    **dict.fromkeys(("data_root", "out", "published", "device"), (str,)),
+    **dict.fromkeys(("bootstrap", "seed", "fit_parameters", "batch_size", "workers"), (int,)),
+    **dict.fromkeys(("plcc_fit", "without_mini_photos"), (bool,)),
 }
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", list: "a list", str: "a text"}
 
 
 class CompareError(CLIPIQAError):
@@ -67,8 +61,13 @@ def parse_argument(text: str) -> Specification:
     parsed = {}
     for part in re.split(r",(?=[A-Za-z_]\w*=)", options) if options else []:
         key, _, value = part.partition("=")
-        what = f"the value of {key!r} in {text!r}"
-        parsed[key] = parse_prompt_argument(value) if key == "prompts" and "|" in value else _value(value, what)
+        if key == "prompts" and "|" in value:
+            parsed[key] = parse_prompt_argument(value)
+            continue
+        try:
+            parsed[key] = parse_yaml(value, "")
+        except ConfigError as error:
+            raise CompareError(f"the value of {key!r} in {text!r} is no YAML: quote it.") from error
     return Specification(label.strip(), target.strip(), parsed)
 
 
@@ -82,67 +81,49 @@ def parse_specifications(given: Any, what: str) -> list[Specification]:
     Raises:
         CompareError: nothing is asked for, or options are no mapping.
     """
-    specifications = list(_specifications(given, what))
-    if not specifications:
+    if not (found := list(_specifications(given, what))):
         raise CompareError(f"no {what} is asked for: name at least one.")
-    return specifications
+    return found
 
 
 def read_benchmark(path: str | Path) -> dict[str, Any]:
     """Read a benchmark configuration.
 
     Raises:
-        ConfigError: it is missing, no YAML, or has unknown keys.
-        CompareError: a value is not as ``CONFIG_KEYS`` says.
+        ConfigError: It is missing, no YAML, or has unknown keys.
+        CompareError: A value is not as ``CONFIG_KEYS`` says.
     """
     given = read_mapping(path, CONFIG_KEYS)
-    for key, value in given.items():
-        kinds = CONFIG_KEYS[key]
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            wanted = " or ".join(kind.__name__.lower() for kind in kinds)
-            raise CompareError(f"{key} in {str(path)!r} must be a {wanted}, but is {value!r:.80}.")
+    check_kinds(given, CONFIG_KEYS, repr(str(path)))
     return given
 
 
-def yes_or_no(options: Mapping[str, Any], key: str, where: str) -> bool:
-    """An option that is true, false (also if it is missing), or an error: 'maybe' would turn a direction round."""
-    value = options.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise CompareError(f"{key} of {where} must be true or false, but is {value!r:.80}.")
-    return bool(value)
+def check_kinds(options: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], where: str) -> None:
+    """Raise ``CompareError`` for the first option that is not None and of none of its kinds; True is no number."""
+    for key, value in options.items():
+        kind = kinds.get(key, (object,))
+        if value is not None and (not isinstance(value, kind) or (type(value) is bool and int in kind)):
+            wanted = " or ".join(dict.fromkeys(_WORDS.get(each, f"a {each.__name__.lower()}") for each in kind))
+            raise CompareError(f"{key} of {where} must be {wanted}; got {shown(value)}.")
 
 
 def _specifications(given: Any, what: str) -> Iterable[Specification]:
-    if given is None:
-        return
     if isinstance(given, str):
         yield parse_argument(given)
     elif isinstance(given, Specification):
         yield given
-    elif isinstance(given, Path):
-        yield Specification("", given)
     elif isinstance(given, Mapping):
         for label, value in given.items():
-            if value is None:
-                yield Specification("", label)
-            elif isinstance(value, Mapping):
+            if isinstance(value, bool | int | float | list | tuple):
+                raise CompareError(f"the options of {what} {label!r} must be a mapping; got {shown(value)}.")
+            if isinstance(value, Mapping):
                 yield Specification(str(label), "", value)
             elif isinstance(value, str):
-                specification = parse_argument(value)
-                yield Specification(str(label), specification.target, specification.options)
-            elif isinstance(value, bool | int | float | list | tuple):
-                raise CompareError(f"the options of {what} {label!r} must be a mapping, but are {value!r:.80}.")
+                yield replace(parse_argument(value), label=str(label))
             else:
-                yield Specification(str(label), value)
+                yield Specification("", label) if value is None else Specification(str(label), value)
     elif isinstance(given, list | tuple):
         for item in given:
             yield from _specifications(item, what)
-    else:
+    elif given is not None:
         yield Specification("", given)
-
-
-def _value(text: str, what: str) -> Any:
-    try:
-        return parse_yaml(text, what)
-    except ConfigError as error:
-        raise CompareError(f"{what} is no YAML: quote it.") from error

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import CLIPIQAError
 
 SPLITS = ("train", "val", "test")
-MOST_BYTES = 64 << 20
+_FORM = "expected a pickled dict such as {1: {'train': [0, 2], 'val': [1], 'test': []}}"
 
 
 class SplitFileError(CLIPIQAError):
@@ -39,48 +38,28 @@ def read_split_file(path: str | Path, index: int, rows: int) -> list[str | None]
         SplitFileError: It cannot be read or holds something else, has no such split, or names a row twice or one that
             the table has not.
     """
-    splits = _entry(_read(Path(path).expanduser()), path, index)
+    path = Path(path).expanduser()
+    try:
+        with path.open("rb") as file:
+            content = _Unpickler(file).load()
+    except OSError as error:
+        raise SplitFileError(f"the file of splits {str(path)!r} cannot be read: {error.strerror}.") from error
+    except Exception as error:  # a damaged pickle can raise anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise SplitFileError(f"{str(path)!r} is no file of splits that can be used ({reason}): {_FORM}.") from error
+    splits = content.get(index) if isinstance(content, dict) else None
+    if not isinstance(splits, dict):
+        there = f"the splits {', '.join(map(str, list(content)[:8]))}" if isinstance(content, dict) else "no splits"
+        raise SplitFileError(f"{path} has {there}, but split_index is {index}: {_FORM}.")
     found: list[str | None] = [None] * rows
     for split in SPLITS:
-        for row in _rows(splits.get(split), f"{split!r} of split {index} in {path}"):
+        numbers = splits.get(split) or ()
+        if not isinstance(numbers, list | tuple) or not all(type(row) is int for row in numbers):
+            raise SplitFileError(f"{split!r} of split {index} in {path} must be a list of row numbers: {_FORM}.")
+        for row in numbers:
             if not 0 <= row < rows:
                 raise SplitFileError(f"{path} names row {row}, but the table has {rows}: it belongs to another table.")
             if found[row] is not None:
                 raise SplitFileError(f"{path} has row {row} in {found[row]!r} and in {split!r}: a row is in one split.")
             found[row] = split
     return found
-
-
-def _read(path: Path) -> Any:
-    try:
-        with path.open("rb") as file:
-            if path.stat().st_size > MOST_BYTES:
-                raise SplitFileError(f"{str(path)!r} is no file of splits: it has more than {MOST_BYTES >> 20} MiB.")
-            return _Unpickler(file).load()
-    except OSError as error:
-        raise SplitFileError(f"the file of splits {str(path)!r} cannot be read: {error.strerror}.") from error
-    except SplitFileError:
-        raise
-    except Exception as error:  # a damaged pickle can raise anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise SplitFileError(
-            f"{str(path)!r} is no file of splits that can be used ({reason}): expected pyiqa's form, a pickled dict "
-            "such as {1: {'train': [0, 2], 'val': [1], 'test': []}}."
-        ) from error
-
-
-def _entry(content: Any, path: str | Path, index: int) -> dict[Any, Any]:
-    known = sorted(map(str, content)) if isinstance(content, dict) else []
-    splits = content.get(index) if known else None
-    if not isinstance(splits, dict):
-        there = f"has the splits {', '.join(known[:8])}" if known else "is no dict of splits"
-        raise SplitFileError(f"{path} {there}, but split_index is {index}: name one of these.")
-    return splits
-
-
-def _rows(value: Any, what: str) -> Sequence[int]:
-    if value is None:
-        return ()
-    if not isinstance(value, list | tuple) or not all(type(row) is int for row in value):
-        raise SplitFileError(f"{what} must be a list of row numbers, but is {value!r:.80}.")
-    return value

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CLIPIQAError, counted, nearest
 from ..prompts.pairs import PromptPair, parse_columns, parse_prompt_argument
-from .csv_files import read_rows
+from ..sources.naming import few
+from .csv_files import read_rows, usual_column
 
 if TYPE_CHECKING:
     import pandas
@@ -25,7 +26,6 @@ _COLUMNS = {
 }
 _FIRST, _SECOND = ("first", "a", "1", "left", "image_a", "image_1"), ("second", "b", "2", "right", "image_b", "image_2")
 _NEITHER = ("", "tie", "equal", "same", "both", "neither", "none", "undecided")
-_SHOWN = 5
 
 
 class VotesError(CLIPIQAError):
@@ -45,7 +45,7 @@ class Votes:
 
     frame: pandas.DataFrame
     columns: dict[str, tuple[PromptPair, ...]]
-    missing: tuple[str, ...] = field(default=())
+    missing: tuple[str, ...] = ()
 
 
 def read_votes(
@@ -79,85 +79,62 @@ def read_votes(
 
     path = Path(path).expanduser()
     rows, header = read_rows(path)
-    names = {what: _column(header, usual) for what, usual in _COLUMNS.items()}
-    by_count = names["votes_first"] is not None and names["votes_second"] is not None
-    needed = ["first", "second", *([] if by_count else ["choice"]), *([] if attribute else ["attribute"])]
-    for what in needed:
-        if names[what] is None:
-            hint = " (or pass --attribute)" if what == "attribute" else ""
-            hint = " (or votes_first and votes_second)" if what == "choice" else hint
-            raise VotesError(
-                f"{str(path)!r} has no column {what!r}{hint}: expected attribute,first,second,choice, but it has "
-                f"{', '.join(header)}."
-            )
+    names = {what: usual_column(header, usual) for what, usual in _COLUMNS.items()}
+    by_count = bool(names["votes_first"] and names["votes_second"])
+    needed = ["first", "second", *["choice"] * (not by_count), *["attribute"] * (not attribute)]
+    if lacking := [what for what in needed if names[what] is None]:
+        hint = {"attribute": " (or pass attribute)", "choice": " (or votes_first and votes_second)"}
+        raise VotesError(
+            f"{str(path)!r} has no column {lacking[0]!r}{hint.get(lacking[0], '')}: expected "
+            f"attribute,first,second,choice, but it has {', '.join(header)}."
+        )
     folder = path.parent if root is None else Path(root).expanduser()
-    questions: dict[str, str] = {}
+    asked: dict[str, str] = {}  # an attribute as written -> the column that it is asked in
     columns: dict[str, tuple[PromptPair, ...]] = {}
     tallied: dict[tuple[str, str, str], list[int]] = {}
     for line, row in rows:
-        where = f"{path}, line {line}"
-        asked = attribute or row[names["attribute"] or ""].strip()
-        if asked not in questions:
-            questions[asked] = _question(asked, template, where, columns)
-        pair = [os.fspath(folder / row[names[side] or ""].strip()) for side in ("first", "second")]
-        if pair[0] == pair[1]:
-            raise VotesError(f"{where}: both images are {pair[0]!r}, but a choice is between two.")
-        votes = _counts(row, names, where) if by_count else _choice(row, names, where)
-        key = (questions[asked], pair[0], pair[1])
-        if (swapped := (key[0], pair[1], pair[0])) in tallied:
+        said = {what: row[name].strip() for what, name in names.items() if name is not None}
+        try:
+            question = attribute or said["attribute"]
+            if question not in asked:
+                found = parse_columns([parse_prompt_argument(question)], template)
+                columns |= found
+                asked[question] = next(iter(found))
+            first, second = (os.fspath(folder / said[side]) for side in ("first", "second"))
+            if first == second:
+                raise VotesError(f"both images are {first!r}, but a choice is between two.")
+            votes = _counts(said) if by_count else _choice(said)
+        except CLIPIQAError as error:
+            raise type(error)(f"{path}, line {line}: {error}") from error
+        key = (asked[question], first, second)
+        if (swapped := (asked[question], second, first)) in tallied:
             key, votes = swapped, [votes[1], votes[0], votes[2]]
         tallied[key] = [before + more for before, more in zip(tallied.get(key, [0, 0, 0]), votes, strict=True)]
-    missing = _missing(path, tallied, skip_missing)
-    table = [(*key, *votes) for key, votes in tallied.items() if not missing & set(key[1:])]
+    files = sorted({file for _, *pair in tallied for file in pair})
+    missing = [file for file in files if not os.path.isfile(file)]
+    if missing and not skip_missing:
+        raise VotesError(
+            f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
+            f"({few(missing)}): correct the names or root, or leave their pairs out (skip_missing)."
+        )
+    table = [(*key, *votes) for key, votes in tallied.items() if not {*missing} & {*key[1:]}]
     if not table:
         raise VotesError(f"{str(path)!r} leaves no pair whose two images are there.")
     head = ["attribute", "first", "second", "votes_first", "votes_second", "undecided"]
-    return Votes(pandas.DataFrame(table, columns=head), columns, tuple(sorted(missing)))
+    return Votes(pandas.DataFrame(table, columns=head), columns, tuple(missing))
 
 
-def _column(header: Sequence[str], usual: Iterable[str]) -> str | None:
-    lower = {name.lower().strip(): name for name in reversed(header)}
-    return next((lower[name] for name in usual if name in lower), None)
+def _counts(said: Mapping[str, str]) -> list[int]:
+    counts = [said[side] for side in ("votes_first", "votes_second")]
+    if not all(text.isdecimal() for text in counts):
+        raise VotesError(f"{' and '.join(map(repr, counts))} are no numbers of votes.")
+    return [*map(int, counts), 0]
 
 
-def _question(asked: str, template: str | None, where: str, columns: dict[str, tuple[PromptPair, ...]]) -> str:
-    """The column that an attribute is asked in."""
-    try:
-        found = parse_columns([parse_prompt_argument(asked)], template)
-    except CLIPIQAError as error:
-        raise type(error)(f"{where}: {error}") from error
-    columns.update(found)
-    return next(iter(found))
-
-
-def _counts(row: dict[str, str], names: dict[str, str | None], where: str) -> list[int]:
-    counts = []
-    for side in ("votes_first", "votes_second"):
-        text = row[names[side] or ""].strip()
-        if not text.isdecimal():
-            raise VotesError(f"{where}: {text!r} in the column {names[side]!r} is no number of votes.")
-        counts.append(int(text))
-    return [*counts, 0]
-
-
-def _choice(row: dict[str, str], names: dict[str, str | None], where: str) -> list[int]:
-    choice, files = row[names["choice"] or ""].strip(), [row[names[side] or ""].strip() for side in ("first", "second")]
-    said = choice.lower()
+def _choice(said: Mapping[str, str]) -> list[int]:
+    choice = said["choice"]
     for place, words in enumerate((_FIRST, _SECOND, _NEITHER)):
-        if said in words or (place < 2 and choice == files[place]):
+        if choice.lower() in words or (place < 2 and choice == said[("first", "second")[place]]):
             return [int(place == other) for other in range(3)]
-    known = ["first", "second", "tie", *files]
-    raise VotesError(f"{where}: the choice {choice!r} is neither of the two images nor a tie: {nearest(choice, known)}")
-
-
-def _missing(path: Path, tallied: Iterable[tuple[str, str, str]], skip: bool) -> set[str]:
-    files = {file for _, *pair in tallied for file in pair}
-    missing = {file for file in files if not os.path.isfile(file)}
-    if missing and not skip:
-        shown = ", ".join(sorted(missing)[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
-        raise VotesError(
-            f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
-            f"({shown}): correct the names, "
-            "give their folder with --root, or pass --skip-missing to leave their pairs out."
-        )
-    return missing
+    known = ["first", "second", "tie", said["first"], said["second"]]
+    raise VotesError(f"the choice {choice!r} is neither of the two images nor a tie: {nearest(choice, known)}")

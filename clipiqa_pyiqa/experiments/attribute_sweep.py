@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..arguments import checked
 from ..clip.device import find_device, scoring_bytes
 from ..errors import CLIPIQAError, ImageError, counted, nearest, shown
 from ..images.batches import prefetch
@@ -148,6 +149,7 @@ class Sweep(ExperimentResult):
         return frame[(frame["change"] == change) & (frame["scale"] == scale)].set_index("step")
 
 
+@checked
 def sweep(
     metric: Any,
     paths: Paths,

@@ -13,6 +13,7 @@ import pandas as pd
 from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
+from ..arguments import checked
 from ..errors import ImageError
 from ..files.writing import replacing
 from ..report.plotting import plain_texts
@@ -137,6 +138,7 @@ class Demonstration:
             raise ImageError(f"the picture cannot be written to {os.fspath(path)!r}: {error}") from error
 
 
+@checked
 def demo(out: str | os.PathLike[str] | None = None) -> Demonstration:
     """Score bundled photos and degraded versions of them with the bundled small CLIP, without any download.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from PIL import Image
 
+from ..arguments import checked
 from ..errors import counted
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, fitted, headed
@@ -200,6 +201,7 @@ def needs_detail(question: str) -> bool:
     return any(word in question.lower() for word in _DETAIL)
 
 
+@checked
 def pairs(
     metric: Any,
     low: str | os.PathLike[str],

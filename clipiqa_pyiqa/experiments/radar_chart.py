@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..arguments import checked
 from ..errors import CLIPIQAError
 from ..prompts.pairs import Prompts, known_names, parse_columns
 from .experiment import ExperimentResult, Paths, ResultFolder, RunOptions, check_kinds, find_images
@@ -56,6 +57,7 @@ class RadarCharts(Scores, ExperimentResult):
         return radar_page(self) if kind == ".html" else radar_figure(self)
 
 
+@checked
 def radar(
     metric: Any,
     paths: Paths,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from PIL import Image
 
+from ..arguments import checked
 from ..datasets.votes import Votes, read_votes
 from ..errors import CLIPIQAError, ImageError, counted
 from ..files.names import below_common
@@ -166,6 +167,7 @@ class Agreement(ExperimentResult):
         return figure
 
 
+@checked
 def agreement(
     metric: Any,
     votes: Votes | str | os.PathLike[str],

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import checked
 from ..errors import CLIPIQAError
 from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA
@@ -70,6 +71,7 @@ class OnnxFile:
         return f"{self.path}: {what}; {self.size / 1e6:.1f} MB, opset {self.opset}, {checked}."
 
 
+@checked
 def export_onnx(
     metric: CLIPIQA | Any,
     path: str | Path,

@@ -6,11 +6,12 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ..errors import ImageError, Kind
 
 
+@runtime_checkable
 class ImageSource(Protocol):
     """One image before it is read: a file, a member of an archive, a cell of a table."""
 

@@ -1,6 +1,6 @@
 """How heads are fitted: by least squares, ridge regression and weighted means, with every photo left out in turn.
 
-What a fit would predict of a photo without it follows from one fit to all: no photo is fitted to twice.
+What a fit would predict of a photo without it follows from one fit to all photos.
 """
 
 from __future__ import annotations
@@ -40,20 +40,18 @@ class Fitted(NamedTuple):
 
 
 def fit_affine(data: Data) -> Fitted:
-    """A line through the zero-shot scores, by least squares."""
-    basis = np.column_stack([data.zero_shot, np.ones_like(data.zero_shot)])
+    """Fit a line to the zero-shot scores, by least squares."""
+    basis, q = _line(data)
     prior, *_ = np.linalg.lstsq(basis, data.shares, rcond=None)
-    q, _ = np.linalg.qr(basis)
     residuals = data.shares - basis @ prior
     return Fitted({"prior": prior}, {}, data.shares - residuals / _kept((q * q).sum(1)))
 
 
 def fit_ridge(data: Data) -> Fitted:
-    """The line and a penalised linear function of all features, fitted together; the penalty by leaving one out."""
+    """Fit the line and a penalised linear function of all features together; the penalty by leaving one out."""
     mean, scale = _moments(data.x)
     x = (data.x - mean) / scale
-    basis = np.column_stack([data.zero_shot, np.ones_like(data.zero_shot)])
-    q, _ = np.linalg.qr(basis)  # the line is not penalised: fit what it leaves over
+    basis, q = _line(data)  # the line is not penalised: fit what it leaves over
     rest, y = x - q @ (q.T @ x), data.shares - q @ (q.T @ data.shares)
     if rest.shape[0] <= rest.shape[1]:
         variances, left = np.linalg.eigh(rest @ rest.T)
@@ -63,23 +61,21 @@ def fit_ridge(data: Data) -> Fitted:
     keep = variances > 1e-10 * variances[-1]
     variances, left = variances[keep], left[:, keep]
     along, line = left.T @ y, (q * q).sum(1)
-    best: tuple[float, float, Array] = (math.inf, math.inf, y)
-    for penalty in (*(_PENALTIES * variances[-1]), math.inf):
+
+    def residuals(penalty: float) -> Array:
         shrunk = variances / (variances + penalty)
-        residuals = (y - left @ (shrunk * along)) / _kept(line + (left * left) @ shrunk)
-        error = float(np.mean(residuals**2))
-        if error < best[0]:
-            best = error, float(penalty), residuals
-    _, penalty, residuals = best
+        return (y - left @ (shrunk * along)) / _kept(line + (left * left) @ shrunk)
+
+    penalty = min((*(_PENALTIES * variances[-1]), math.inf), key=lambda penalty: np.mean(residuals(penalty) ** 2))
     weight = rest.T @ (left @ (along / (variances + penalty)))
     prior, *_ = np.linalg.lstsq(basis, data.shares - x @ weight, rcond=None)
-    tensors = {"prior": prior, "mean": mean, "weight": weight / scale}
     # JSON knows no infinity: the largest number stands for no correction at all
-    return Fitted(tensors, {"penalty": min(penalty, float(np.finfo(float).max))}, data.shares - residuals)
+    options = {"penalty": min(float(penalty), float(np.finfo(float).max))}
+    return Fitted({"prior": prior, "mean": mean, "weight": weight / scale}, options, data.shares - residuals(penalty))
 
 
 def fit_cache(data: Data) -> Fitted:
-    """Scores of rated photos weighted by similarity, mixed with the line; how, by leaving one out."""
+    """Mix the line with the scores of rated photos weighted by similarity; sharpness and trust by leaving one out."""
     line = fit_affine(data)
     mean, scale = _moments(data.x)
     points = (data.x - mean) / scale
@@ -102,11 +98,17 @@ def fit_cache(data: Data) -> Fitted:
 FITS = {"affine": fit_affine, "ridge": fit_ridge, "cache": fit_cache}
 
 
+def _line(data: Data) -> tuple[Array, Array]:
+    """Return zero-shot scores and ones ``(n, 2)``, and an orthonormal basis of these two columns."""
+    basis = np.column_stack([data.zero_shot, np.ones_like(data.zero_shot)])
+    return basis, np.linalg.qr(basis)[0]
+
+
 def _moments(x: Array) -> tuple[Array, Array]:
     scale = x.std(axis=0)
     return x.mean(axis=0), np.where(scale > 1e-6 * scale.max(), scale, scale.max() or 1.0)
 
 
 def _kept(leverage: Array) -> Array:
-    """What is left of a residual's own share in it; next to nothing where a photo alone decides its prediction."""
+    """Return the part of a residual that its own photo leaves; tiny where a photo alone decides its prediction."""
     return np.maximum(1 - leverage, 1e-9)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..arguments import checked
 from ..clip.device import find_device
+from ..datasets.mini_photos import look_for_mini_photos
 from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, counted, nearest
 from ..metric import CLIPIQA
@@ -51,13 +52,13 @@ class FitResult:
     """A fitted head.
 
     Attributes:
-        head: what :func:`clipiqa_pyiqa.CLIPIQA` loads, once saved.
-        table: the images and their scores.
-        cross_validation: method -> how predictions of photos that it was not fitted to agree with their scores.
-        why: in a sentence, why this method.
-        held_out: split -> agreement on the images of ``'val'`` and ``'test'``, if the table has any; of the other
-            images none is left out.
-        coverage: split -> share of these images whose score lies in its interval, if there are intervals.
+        head: What :func:`clipiqa_pyiqa.CLIPIQA` loads, once saved.
+        table: The images and their scores.
+        cross_validation: Method -> how predictions of photos that it was not fitted to agree with their scores.
+        why: In a sentence, why this method.
+        held_out: Split -> agreement on the images of ``'val'`` and ``'test'``, if the table has any.
+        coverage: Split -> share of these images whose score lies in its interval, if there are intervals.
+        seen_by_mini: How many of the images ``mini``, if it is the backbone, was trained on.
     """
 
     head: OpinionHead
@@ -66,6 +67,7 @@ class FitResult:
     why: str
     held_out: dict[str, FitAgreement]
     coverage: dict[str, float]
+    seen_by_mini: int
 
     def save(self, path: str | Path) -> None:
         """Write the head to a ``.safetensors`` file, to be loaded like learned prompts."""
@@ -80,6 +82,7 @@ def fit(
     fit_on: str = "features",
     own_scale: bool = False,
     conformal: float | None = None,
+    without_mini_photos: bool = False,
     metric: CLIPIQA | None = None,
     device: str | torch.device | None = None,
     features: str | Path | None = None,
@@ -90,88 +93,84 @@ def fit(
     """Fit a head to rated photos, so that a metric scores as the people who rated them; the image tower stays frozen.
 
     Args:
-        scores: images and their scores: a table, a CSV file, or the name of a data set of pyiqa's. All images are
+        scores: Images and their scores: a table, a CSV file, or the name of a data set of pyiqa's. All images are
             fitted to, unless a column of splits says otherwise.
         method: ``'affine'``, ``'ridge'`` or ``'cache'``, see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`; or
             ``'auto'``: by their errors in cross-validation, the simplest that is not clearly beaten.
         fit_on: ``'features'``, the image feature, or ``'stages'``, means and deviations of every stage of the tower.
-        own_scale: predict scores as they were given, in place of shares of their range that are high where good.
-        conformal: how often the true score shall lie between a lower and an upper bound, such as 0.9: a quarter of the
+        own_scale: Predict scores as they were given, in place of shares of their range that are high where good.
+        conformal: How often the true score shall lie between a lower and an upper bound, such as 0.9: a quarter of the
             photos is then held out to measure how far off predictions are (split-conformal prediction).
-        metric: whose image tower and question to begin from; default CLIP-IQA on RN50.
-        device: where to encode; None is CUDA where there is one, else the CPU.
-        features: folder of the feature store; default ``~/.cache/clipiqa/features``.
-        workers: decoding threads; None is one per core, up to eight.
-        seed: of folds, and of the photos that are held out.
-        say: told, in sentences, how the encoding goes.
+        without_mini_photos: On ``backbone='mini'``, leave out the photos that ``mini`` was trained on.
+        metric: Whose image tower and question to begin from; default CLIP-IQA on RN50.
+        device: Where to encode; None is CUDA where there is one, else the CPU.
+        features: Folder of the feature store; default ``~/.cache/clipiqa/features``.
+        workers: Decoding threads; None is one per core, up to eight.
+        seed: Of folds, and of the photos that are held out.
+        say: Told, in sentences, how the encoding goes.
 
     Raises:
-        CLIPIQAError: a ``ValueError``, for options that are not known, and scores or images that cannot be used.
+        CLIPIQAError: A ``ValueError``, for unknown options, and scores or images that cannot be used.
 
     Example:
         >>> fit("scores.csv", conformal=0.9).save("head.safetensors")  # doctest: +SKIP
     """
     for option, value, known in (("method", method, NEEDED), ("fit_on", fit_on, FIT_ON)):
         if value not in known:
-            raise FitError(f"unknown {option} {value!r}: {nearest(str(value), known)}")
+            raise FitError(f"unknown {option} {value!r}: {nearest(value, known)}")
     if conformal is not None and not 0 < conformal < 1:
-        raise FitError(f"intervals hold for a share of photos between 0 and 1, such as 0.9, but {conformal!r} came.")
+        raise FitError(f"conformal must be a share between 0 and 1, such as 0.9; got {conformal!r}.")
     if not isinstance(scores, ScoreTable):
         scores = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
-    table = scores
     device = find_device(device)
     metric = (CLIPIQA() if metric is None else metric).to(device).eval()
     if metric.head is not None or len(metric.prompts) > 1:
         raise FitError("a head begins from one question: pass a metric with a single pair of prompts and no head.")
-    rows = table.rows("train")
+    table, seen = look_for_mini_photos(scores, metric.clip.weights.backbone, without_mini_photos, ("train",))
+    rows = np.array(table.rows("train"))
     held = _calibration_rows(len(rows), method, conformal, seed)
     store = FeatureStore(metric, features, stages=fit_on == "stages")
-    encoded = store.features(
-        table.paths, whole_views(len(table.paths)), what="photos", device=device, workers=workers, say=say
-    )[:, 0]
+    views = whole_views(len(table.paths))
+    encoded = store.features(table.paths, views, what="photos", device=device, workers=workers, say=say)[:, 0]
     with torch.no_grad():
         texts = metric.encode_prompts().cpu()
     direction = metric.clip.logit_scale * (texts[0, 0] - texts[0, 1])  # (D,)
     x = encoded[:, len(direction) :] if fit_on == "stages" else encoded
     zero_shot = (encoded[:, : len(direction)] @ direction).sigmoid().double().numpy()
     data = Data(encoded, x.double().numpy(), zero_shot, np.array(table.targets))
-    data_at = {split: data.at(np.array(table.rows(split), int)) for split in ("train", "val", "test")}
-    fit_to = data_at["train"].at(np.setdiff1d(np.arange(len(rows)), held))
+    fit_to = data.at(np.delete(rows, held))
     if np.ptp(fit_to.shares) == 0:
         raise FitError(f"the scores of all {len(fit_to.shares)} photos to fit are equal: there is nothing to learn.")
 
     metadata = _metadata(metric, table, fit_on, own_scale, len(fit_to.shares), seed)
-    methods = METHODS if method == "auto" else (method,)
-    fitted = {name: FITS[name](fit_to) for name in methods}
-    predicted = {name: _out_of_fold(name, fit_to, fitted[name], direction, metadata, seed) for name in methods}
+    fitted = {name: FITS[name](fit_to) for name in (METHODS if method == "auto" else (method,))}
+    predicted = {name: _out_of_fold(name, fit_to, each, direction, metadata, seed) for name, each in fitted.items()}
     errors = {name: _agreement(each, fit_to.shares) for name, each in predicted.items()}
     best = _chosen({name: (each - fit_to.shares) ** 2 for name, each in predicted.items()})
     head = _head(best, fitted[best], direction, metadata)
     if conformal is not None:
-        half_width = _half_width(head, data_at["train"].at(held), conformal)
+        half_width = _half_width(head, data.at(rows[held]), conformal)
         found = {"level": conformal, "half_width": half_width, "calibrated_on": len(held)}
         head = _head(best, fitted[best], direction, {**metadata, "conformal": json.dumps(found)})
     head.metadata["cross_validation"] = json.dumps({name: error._asdict() for name, error in errors.items()})
-    tested = {split: each for split, each in data_at.items() if split != "train" and len(each.shares) > 1}
-    return FitResult(
-        head,
-        table,
-        errors,
-        _reason(best, errors, method),
-        {split: _agreement(_predicted(head, each), each.shares) for split, each in tested.items()},
-        {split: _covered(head, each) for split, each in tested.items() if head.half_width is not None},
-    )
+    result = FitResult(head, table, errors, _reason(best, errors, method), {}, {}, seen)
+    for split in ("val", "test"):
+        tested = data.at(np.array(table.rows(split), int))
+        if len(tested.shares) > 1:
+            scored = _predicted(head, tested)
+            result.held_out[split] = _agreement(scored, tested.shares)
+            if head.half_width is not None:
+                result.coverage[split] = float(np.mean(np.abs(scored - tested.shares) <= head.half_width))
+    return result
 
 
 def _calibration_rows(count: int, method: str, conformal: float | None, seed: int) -> NDArray[np.int64]:
-    """Which of the photos to hold out for intervals: a quarter, and as many as the level needs."""
+    """Return which of the photos to hold out for intervals: a quarter, and as many as the level needs."""
     # the k-th smallest of m errors bounds a new one with probability k / (m + 1), and k is at most m
     least = 0 if conformal is None else math.ceil(round(conformal / (1 - conformal), 9))
     if count < NEEDED[method] + least:
         more = f", and {least} more for intervals of {conformal:g}" if least else ""
-        raise FitError(
-            f"method {method!r} needs at least {counted(NEEDED[method], 'rated photo')}{more}, but {count} came."
-        )
+        raise FitError(f"method {method!r} needs at least {counted(NEEDED[method], 'rated photo')}{more}; got {count}.")
     most = max(least, min(count // 4, count - NEEDED[method])) if least else 0
     return np.sort(np.random.default_rng(seed).permutation(count)[:most])
 
@@ -184,14 +183,14 @@ def _head(name: str, fitted: Fitted, direction: Tensor, metadata: Mapping[str, s
     digest = hashlib.sha256(json.dumps(fitted.options).encode())
     for key in sorted(tensors):
         digest.update(tensors[key].contiguous().numpy().tobytes())
-    said = {"method": name, "options": json.dumps(fitted.options), "content": digest.hexdigest()[:8]}
-    return OpinionHead(tensors, {**metadata, **said})
+    own = {"method": name, "options": json.dumps(fitted.options), "content": digest.hexdigest()[:8]}
+    return OpinionHead(tensors, {**metadata, **own})
 
 
 def _out_of_fold(
     name: str, data: Data, fitted: Fitted, direction: Tensor, metadata: Mapping[str, str], seed: int
 ) -> Array:
-    """Predictions for each photo by a fit in which it had no say."""
+    """Return predictions of each photo by a fit to other photos."""
     count = len(data.shares)
     if count > _NESTED or count - math.ceil(count / FOLDS) < NEEDED[name]:
         return fitted.left_out
@@ -203,9 +202,9 @@ def _out_of_fold(
 
 
 def _chosen(squares: Mapping[str, Array]) -> str:
-    """The simplest method that no later one beats by more than one standard error of their squared errors' difference.
+    """Return the simplest method that no later one beats by more than a standard error of their errors' difference.
 
-    Of few photos the least error alone is luck too often.
+    With few photos the method of the least error is often so by luck.
     """
     best, *others = squares
     for name in others:
@@ -226,14 +225,9 @@ def _agreement(predicted: Array, shares: Array) -> FitAgreement:
 
 
 def _half_width(head: OpinionHead, data: Data, level: float) -> float:
-    """By how much a prediction is off at most in a share of photos, with the correction for their finite number."""
+    """Return the error that a share of predictions stays below, corrected for the finite number of photos."""
     errors = np.sort(np.abs(_predicted(head, data) - data.shares))
     return float(errors[math.ceil(round((len(errors) + 1) * level, 9)) - 1])
-
-
-def _covered(head: OpinionHead, data: Data) -> float:
-    assert head.half_width is not None
-    return float(np.mean(np.abs(_predicted(head, data) - data.shares) <= head.half_width))
 
 
 def _reason(best: str, errors: Mapping[str, FitAgreement], asked: str) -> str:
@@ -249,7 +243,7 @@ def _reason(best: str, errors: Mapping[str, FitAgreement], asked: str) -> str:
 def _metadata(
     metric: CLIPIQA, table: ScoreTable, fit_on: str, own_scale: bool, count: int, seed: int
 ) -> dict[str, str]:
-    """What a head's file says whatever the method."""
+    """Return what a head's file says whatever the method."""
     known = metric.provenance()
     names = ("version", "backbone", "weights", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
     return {

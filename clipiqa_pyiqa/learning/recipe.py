@@ -1,34 +1,22 @@
-"""How to train: recipes, and the YAML files in pyiqa's own format that state them.
+"""Recipes for training, by name or in a YAML file in the format of pyiqa's trainer.
 
-The same file runs under pyiqa's trainer. What this package adds stands in its block ``cached``, which pyiqa ignores.
+The same file runs under pyiqa's trainer, which ignores the block ``cached``.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ..arguments import BOUNDS
-from ..errors import ConfigError, shown
+from ..arguments import checked
+from ..errors import ConfigError, OptionError, nearest, shown
 from ..files.yaml import check_keys, read_yaml
+from ..metric import CLIPIQA
 
-_TOP = (
-    *("name", "model_type", "num_gpu", "manual_seed", "datasets", "network", "path", "train", "val", "logger"),
-    *("dist_params", "find_unused_parameters", "cached"),
-)
-_DATA_SET = (
-    *("name", "type", "dataroot_target", "meta_info_file", "split_index", "split_ratio", "split_file", "mos_range"),
-    *("mos_max", "lower_better", "mos_normalize", "augment", "img_range", "use_shuffle", "num_worker_per_gpu"),
-    *("batch_size_per_gpu", "dataset_enlarge_ratio", "prefetch_mode", "phase"),
-)
-_TRAIN = ("optim", "scheduler", "total_iter", "total_epoch", "warmup_iter", "mos_loss_opt", "metric_loss_opt")
-_NETWORK = (
-    *("type", "model_type", "backbone", "pretrained", "pos_embedding", "prompts", "template", "precision"),
-    *("clip_weights", "quick_gelu", "pretrained_model_path", "context"),
-)
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -38,12 +26,12 @@ class Recipe:
     Attributes:
         optim: ``type``, a class of ``torch.optim``, and its options.
         scheduler: ``type``, a class of ``torch.optim.lr_scheduler``, and its options, in epochs; None keeps the rate.
-        losses: each a ``type`` of pyiqa's losses and its options; their sum is minimised.
-        batch_size: images per step.
-        epochs: passes over the training images; an incomplete last batch of each is left out, as pyiqa does.
-        hflip: whether each image is flipped at random.
-        crop: side in pixels of a random square crop; None trains on whole images.
-        crops: how many seeded crops of each image stand in for random ones when features are cached.
+        losses: Each a ``type`` of pyiqa's losses and its options; their sum is minimised.
+        batch_size: Images per step.
+        epochs: Passes over the training images; an incomplete last batch is left out, as pyiqa does.
+        hflip: Whether each image is flipped at random.
+        crop: Side in pixels of a random square crop; None trains on whole images.
+        crops: How many seeded crops of each image stand in for random ones when features are cached.
     """
 
     optim: Mapping[str, Any]
@@ -55,26 +43,17 @@ class Recipe:
     crop: int | None = None
     crops: int = 4
 
-    def __post_init__(self) -> None:
-        for name, least in {"batch_size": 1, "epochs": 1, "crops": 1, "crop": 32}.items():
-            value = getattr(self, name)
-            most = BOUNDS[name][1]
-            if not (name == "crop" and value is None) and not (isinstance(value, int) and least <= value <= most):
-                raise ConfigError(f"{name} must be a whole number between {least} and {most:,}; got {shown(value)}.")
-        if not self.losses:
-            raise ConfigError("the recipe names no loss: set mos_loss_opt, metric_loss_opt or both.")
-
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything a training run depends on but the images.
 
     Attributes:
-        name: of the run.
-        seed: of shuffling, flips, crops, a random context, and the split where the data set has none.
-        data: arguments of :func:`clipiqa_pyiqa.datasets.score_table.read_score_table`.
-        network: arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
-        recipe: how to fit.
+        name: The run's.
+        seed: Of shuffling, flips, crops, a random context, and the split where the data set has none.
+        data: Arguments of :func:`clipiqa_pyiqa.datasets.score_table.read_score_table`.
+        network: Arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
+        recipe: How to fit.
     """
 
     name: str
@@ -119,21 +98,36 @@ PYIQA = TrainConfig(
         crop=384,
     ),
 )
-PLAIN = dataclasses.replace(
+PLAIN = replace(
     # ours: pyiqa's optimiser and losses on whole images, so that features are exact, and CLIP-IQA's own embedding
     PYIQA,
     name="plain",
     network={**PYIQA.network, "pos_embedding": False},
-    recipe=dataclasses.replace(PYIQA.recipe, crop=None),
+    recipe=replace(PYIQA.recipe, crop=None),
 )
 RECIPES = {"plain": PLAIN, "official": OFFICIAL, "pyiqa": PYIQA}
+
+
+def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:
+    """Return the configuration of a recipe's name or in a YAML file; a name with a suffix is a file.
+
+    Raises:
+        ConfigError: There is no such recipe, or the file cannot be used.
+    """
+    if isinstance(recipe, TrainConfig):
+        return recipe
+    if isinstance(recipe, Path) or Path(recipe).suffix:
+        return read_recipe(recipe)
+    if recipe not in RECIPES:
+        raise ConfigError(f"unknown recipe {recipe!r}: {nearest(recipe, RECIPES)}")
+    return RECIPES[recipe]
 
 
 def read_recipe(path: str | Path) -> TrainConfig:
     """Read a YAML file in the format of pyiqa's trainer.
 
     Raises:
-        ConfigError: it cannot be read, has unknown keys, or lacks what is needed.
+        ConfigError: The file cannot be read, has unknown keys, or lacks a key.
     """
     options = read_yaml(path)
     try:
@@ -143,167 +137,143 @@ def read_recipe(path: str | Path) -> TrainConfig:
 
 
 def parse_config(options: Any) -> TrainConfig:
-    """The configuration in a mapping as pyiqa's trainer reads it from YAML."""
-    top = _section(options, "the configuration", _TOP)
-    data_sets = _need(top, "datasets", "the configuration")
-    if not isinstance(data_sets, Mapping):
-        raise ConfigError("datasets must hold a block 'train'.")
-    check_keys(data_sets, ("train", "val"), "datasets")
-    data = _section(_need(data_sets, "train", "datasets"), "datasets: train", _DATA_SET)
-    augment = _section(data.get("augment") or {}, "augment", ("hflip", "random_crop"))
-    train = _section(_need(top, "train", "the configuration"), "train", _TRAIN)
-    network = dict(_section(_need(top, "network", "the configuration"), "network", _NETWORK))
-    cached = _section(top.get("cached") or {}, "cached", ("crops",))
-    network.pop("type", None)
-    _check_kind(train, "train", "warmup_iter", int, "a whole number")
-    if (train.get("warmup_iter") or -1) > 0:
-        raise ConfigError("warmup_iter is not supported: leave it out or set it to -1.")
-    for options, title, key, kind, what in (
-        (train, "train", "optim", Mapping, "a mapping with a 'type'"),
-        (train, "train", "scheduler", Mapping, "a mapping with a 'type'"),
-        (train, "train", "mos_loss_opt", Mapping, "a mapping with a 'type'"),
-        (train, "train", "metric_loss_opt", Mapping, "a mapping with a 'type'"),
-        (top, "the configuration", "manual_seed", int, "a whole number"),
-    ):
-        _check_kind(options, title, key, kind, what)
-    given = _score_table(data, "datasets: train")
-    if data_sets.get("val") is not None:
-        block = _section(data_sets["val"], "datasets: val", _DATA_SET)
-        if block.get("augment"):
-            raise ConfigError(
-                "augment in datasets: val is not followed, as whole images are validated on: leave it out."
-            )
-        val = {**_score_table(block, "datasets: val"), "name": given["name"]}
-        if val != given:  # else one table, whose splits say which rows are which
-            _need(block, "meta_info_file", "datasets: val")
-            given["validation"] = val
-    losses = tuple(train[key] for key in ("mos_loss_opt", "metric_loss_opt") if train.get(key))
-    recipe = Recipe(
-        optim=_need(train, "optim", "train"),
-        scheduler=train.get("scheduler"),
-        losses=losses,
-        batch_size=_need(data, "batch_size_per_gpu", "datasets: train"),
-        epochs=_need(train, "total_epoch", "train"),
-        hflip=bool(augment.get("hflip", False)),
-        crop=augment.get("random_crop"),
-        crops=cached.get("crops", 4),
-    )
-    return TrainConfig(str(top.get("name", "clipiqa+")), int(top.get("manual_seed") or 0), given, network, recipe)
+    """Return the configuration in a mapping as pyiqa's trainer reads it from YAML."""
+    ignored = ("model_type", "num_gpu", "path", "val", "logger", "dist_params", "find_unused_parameters")
+    return _read(_config, options, "the configuration", ignored)
 
 
-def with_options(
-    config: TrainConfig,
-    *,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    lr: float | None = None,
-    crop: int | None = None,
-    crops: int | None = None,
-    seed: int | None = None,
-    prompts: Any = None,
-    n_ctx: int | None = None,
-    shared: bool | None = None,
-    init: str | None = None,
-    **network: Any,
-) -> TrainConfig:
-    """A configuration with what a user says otherwise; None leaves it as it is.
+def with_options(config: TrainConfig, **changes: Any) -> TrainConfig:
+    """Return a configuration with some options changed; None leaves an option as it is.
 
     Args:
-        config: to change.
-        epochs: as in :class:`Recipe`; a cosine keeps its shape.
-        batch_size, crops: as in :class:`Recipe`.
-        lr: learning rate.
-        crop: side in pixels of a random square crop; 0 trains on whole images.
-        seed: as in :class:`TrainConfig`.
-        prompts: words to learn around, as for :class:`clipiqa_pyiqa.CLIPIQA`.
-        n_ctx, shared, init: of the context, see :class:`~clipiqa_pyiqa.prompts.learned.Context`.
-        **network: other arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
+        config: To change.
+        **changes: ``epochs``, ``batch_size``, ``crops`` and ``crop`` as in :class:`Recipe`, where an ``epochs`` keeps
+            the shape of a cosine and a ``crop`` of 0 trains on whole images; ``lr``, the learning rate; ``seed``;
+            ``n_ctx``, ``shared`` and ``init`` of the context, see :class:`~clipiqa_pyiqa.prompts.learned.Context`; and
+            other arguments of :class:`clipiqa_pyiqa.CLIPIQA`, such as ``prompts``.
+
+    Raises:
+        OptionError: A value is of a wrong kind or out of bounds.
     """
-    own = {"epochs": epochs, "batch_size": batch_size, "crops": crops, "seed": seed, "prompts": prompts, **network}
-    changes: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
-    if crop is not None:
-        changes["crop"] = crop or None
-    if lr is not None:
-        changes["optim"] = {**config.recipe.optim, "lr": lr}
-    if epochs is not None and config.recipe.scheduler and "T_max" in config.recipe.scheduler:
-        if not isinstance(epochs, int):
-            raise ConfigError(f"epochs must be a whole number of at least 1, but is {shown(epochs)}.")
-        if not _is_number(config.recipe.scheduler["T_max"]):
-            raise ConfigError(f"T_max must be a number of epochs, but is {shown(config.recipe.scheduler['T_max'])}.")
-        period = config.recipe.scheduler["T_max"] * epochs / config.recipe.epochs
-        changes["scheduler"] = {**config.recipe.scheduler, "T_max": period}
-    context = {"n_ctx": n_ctx, "shared": shared, "init": init}
-    context = {name: value for name, value in context.items() if value is not None}
-    if context:
+    changes = {name: value for name, value in changes.items() if value is not None}
+    old = config.recipe
+    if "lr" in changes:
+        changes["optim"] = {**old.optim, "lr": changes.pop("lr")}
+    recipe = checked(Recipe)(**{name: changes.pop(name, value) for name, value in vars(old).items()})
+    schedule = recipe.scheduler or {}
+    if recipe.epochs != old.epochs and isinstance(schedule.get("T_max"), int | float):
+        recipe = replace(recipe, scheduler={**schedule, "T_max": schedule["T_max"] * recipe.epochs / old.epochs})
+    if context := {name: changes.pop(name) for name in ("n_ctx", "shared", "init") if name in changes}:
         changes["context"] = {**(config.network.get("context") or {}), **context}
-    return replaced(config, **changes)
+    seed, recipe = changes.pop("seed", config.seed), replace(recipe, crop=recipe.crop or None)
+    return checked(TrainConfig)(config.name, seed, config.data, {**config.network, **changes}, recipe)
 
 
-def replaced(config: TrainConfig, **changes: Any) -> TrainConfig:
-    """A configuration with some of its recipe's, network's or own fields changed."""
-    recipe_fields = {field.name for field in dataclasses.fields(Recipe)}
-    own_fields = {field.name for field in dataclasses.fields(TrainConfig)}
-    recipe = {name: value for name, value in changes.items() if name in recipe_fields}
-    own = {name: value for name, value in changes.items() if name in own_fields}
-    network = {name: value for name, value in changes.items() if name not in recipe_fields | own_fields}
-    return dataclasses.replace(
-        config,
-        recipe=dataclasses.replace(config.recipe, **recipe),
-        network={**config.network, **network},
-        **own,
-    )
+def _config(
+    datasets: Mapping[str, Any],
+    network: Mapping[str, Any],
+    train: Mapping[str, Any],
+    name: str = "clipiqa+",
+    manual_seed: int = 0,
+    cached: Mapping[str, Any] | None = None,
+) -> TrainConfig:
+    check_keys(network, ("type", *signature(CLIPIQA).parameters), "network")
+    check_keys(cached or {}, ("crops",), "cached")
+    data, images = _read(_data_sets, datasets, "datasets")
+    options = {**_read(_schedule, train, "train"), **images, **(cached or {})}
+    network = {option: value for option, value in network.items() if option != "type"}
+    try:
+        return checked(TrainConfig)(name, manual_seed, data, network, checked(Recipe)(**options))
+    except OptionError as error:
+        raise ConfigError(str(error)) from error
 
 
-def _section(options: Any, title: str, known: Iterable[str]) -> Mapping[str, Any]:
-    if not isinstance(options, Mapping):
-        raise ConfigError(f"{title} must be a mapping of names to values, but is {options!r:.80}.")
-    check_keys(options, known, title)
-    return options
+def _data_sets(train: Mapping[str, Any], val: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return arguments of ``read_score_table`` and the recipe's of images."""
+    data, images = _read(_data_set, train, "datasets: train", _OF_PYIQA)
+    if val is not None:
+        if val.get("augment"):
+            raise ConfigError("augment in datasets: val is not followed, whole images are validated on: leave it out.")
+        validation = {**_read(_data_set, val, "datasets: val", _OF_PYIQA)[0], "name": data["name"]}
+        if validation != data:  # else one table, whose splits say which rows are which
+            if validation["path"] is None:
+                raise ConfigError("datasets: val has no 'meta_info_file'.")
+            data["validation"] = validation
+    return data, images
 
 
-def _score_table(data: Mapping[str, Any], title: str) -> dict[str, Any]:
-    """A data set of pyiqa's as arguments of :func:`~clipiqa_pyiqa.datasets.score_table.read_score_table`."""
-    for key, kind, what in (
-        ("meta_info_file", str, "the path of a CSV file"),
-        ("dataroot_target", str, "the path of a folder"),
-        ("split_file", str, "the path of a file"),
-        ("split_index", int | str, "a number, or the name of a column"),
-    ):
-        _check_kind(data, title, key, kind, what)
-    reach, most = data.get("mos_range"), data.get("mos_max")
-    if reach is None and most is not None:  # the former key of files with splits
-        reach = [0, most]
-    if reach is not None and not (isinstance(reach, list) and len(reach) == 2 and all(map(_is_number, reach))):
-        raise ConfigError(f"mos_range must be two numbers, the lowest and the highest score, but is {reach!r:.80}.")
-    split = data.get("split_index")
+_OF_PYIQA = (  # keys of a data set that only pyiqa's trainer needs
+    *("type", "mos_normalize", "img_range", "use_shuffle", "num_worker_per_gpu", "dataset_enlarge_ratio"),
+    *("prefetch_mode", "phase"),
+)
+
+
+def _data_set(
+    meta_info_file: str | None = None,
+    dataroot_target: str | None = None,
+    name: str | None = None,
+    split_file: str | None = None,
+    split_index: int | str | None = None,
+    split_ratio: int | str = "802",
+    mos_range: Sequence[float] | None = None,
+    mos_max: float | None = None,
+    lower_better: bool = False,
+    batch_size_per_gpu: int | None = None,
+    augment: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    if mos_range is None and mos_max is not None:  # as files with a split_file have it
+        mos_range = [0, mos_max]
+    if mos_range is not None and [type(end) in (int, float) for end in mos_range] != [True, True]:
+        raise ConfigError(f"mos_range must be two numbers, the lowest and the highest score; got {shown(mos_range)}.")
     files: dict[str, Any] = {}
-    if data.get("split_file") is not None:  # pyiqa then takes split_index for a number in that file
-        if isinstance(split, str):
-            raise ConfigError(f"split_index in {title} must be a number in the split_file, but is {split!r}.")
-        files, split = {"split_file": data["split_file"], "split_index": 1 if split is None else split}, None
-    elif isinstance(split, int):
-        split = f"ratio{data.get('split_ratio', '802')}_seed123_split_{split:02d}"
-    return {
-        "path": data.get("meta_info_file"),
-        "root": data.get("dataroot_target"),
-        "columns": (0, 1, split),
-        "score_range": tuple(reach) if reach else None,
-        "lower_better": bool(data.get("lower_better", False)),
-        "name": data.get("name"),
+    if split_file is not None:  # pyiqa then takes split_index for a number in that file
+        if isinstance(split_index, str):
+            raise ConfigError(f"split_index must be a number in the split_file; got {split_index!r}.")
+        files = {"split_file": split_file, "split_index": 1 if split_index is None else split_index}
+        split_index = None
+    elif isinstance(split_index, int):
+        split_index = f"ratio{split_ratio}_seed123_split_{split_index:02d}"
+    table = {
+        "path": meta_info_file,
+        "root": dataroot_target,
+        "columns": (0, 1, split_index),
+        "score_range": tuple(mos_range) if mos_range else None,
+        "lower_better": lower_better,
+        "name": name,
         **files,
     }
+    return table, {"batch_size": batch_size_per_gpu, **_read(_augment, augment or {}, "augment")}
 
 
-def _check_kind(options: Mapping[str, Any], title: str, key: str, kind: Any, what: str) -> None:
-    if options.get(key) is not None and not isinstance(options[key], kind):
-        raise ConfigError(f"{key!r} in {title} must be {what}, but is {options[key]!r:.80}.")
+def _augment(hflip: bool = False, random_crop: int | None = None) -> dict[str, Any]:
+    return {"hflip": hflip, "crop": random_crop or None}
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _schedule(
+    optim: Mapping[str, Any],
+    total_epoch: int,
+    scheduler: Mapping[str, Any] | None = None,
+    mos_loss_opt: Mapping[str, Any] | None = None,
+    metric_loss_opt: Mapping[str, Any] | None = None,
+    warmup_iter: int = -1,
+) -> dict[str, Any]:
+    if warmup_iter > 0:
+        raise ConfigError("warmup_iter is not supported: leave it out or set it to -1.")
+    losses = tuple(loss for loss in (mos_loss_opt, metric_loss_opt) if loss)
+    return {"optim": optim, "scheduler": scheduler, "losses": losses, "epochs": total_epoch}
 
 
-def _need(options: Mapping[str, Any], name: str, title: str) -> Any:
-    if options.get(name) is None:
-        raise ConfigError(f"{title} has no {name!r}.")
-    return options[name]
+def _read(block: Callable[..., Read], options: Any, where: str, ignored: Sequence[str] = ()) -> Read:
+    """Call a function with a block's keys, once their names and kinds are checked; null stands for the default."""
+    known = signature(block).parameters
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"{where} must be a mapping of names to values; got {shown(options)}.")
+    check_keys(options, [*known, *ignored], where)
+    given = {name: value for name, value in options.items() if name in known and value is not None}
+    for name, parameter in known.items():
+        if parameter.default is parameter.empty and name not in given:
+            raise ConfigError(f"{where} has no {name!r}.")
+    try:
+        return checked(block)(**given)
+    except OptionError as error:
+        raise ConfigError(f"{where}: {error}") from error

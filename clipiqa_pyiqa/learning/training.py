@@ -12,14 +12,15 @@ import torch
 from ..arguments import checked
 from ..clip.device import find_device
 from ..datasets.csv_files import TableError
+from ..datasets.mini_photos import look_for_mini_photos
 from ..datasets.score_table import ScoreTable, find_score_table, read_score_table
-from ..errors import ConfigError, counted, nearest
+from ..errors import ConfigError, counted
 from ..images.memory import memory_limit
 from ..metric import CLIPIQA
 from .feature_store import FeatureStore, Say
-from .recipe import RECIPES, TrainConfig, read_recipe, with_options
-from .trainer import BEST, Progress, Scores, Trainer, evaluate, prepare_folder, targets_of
-from .views import CachedFeatures, Features, ImageFeatures, Views, whole_views
+from .recipe import TrainConfig, find_recipe, with_options
+from .trainer import BEST, Progress, Scores, evaluate, prepare_folder, train_context
+from .views import Views, image_features, stored_features, whole_views
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,13 @@ class TrainingResult:
     """What a training run came to.
 
     Attributes:
-        metric: the metric with the best epoch's prompts.
-        config: what it was trained by.
-        table: the images and their scores.
-        folder: where the prompts, the state and the log lie.
-        epochs: passes made over the training images.
+        metric: The metric with the best epoch's prompts.
+        config: What it was trained by.
+        table: The images and their scores.
+        folder: Where the prompts, the state and the log lie.
+        epochs: Passes made over the training images.
         scores: SROCC, PLCC and KRCC of the best epoch, on the splits ``'val'`` and, if there are images, ``'test'``.
+        seen_by_mini: How many of the images ``mini``, if it is the backbone, was trained on.
     """
 
     metric: CLIPIQA
@@ -41,6 +43,7 @@ class TrainingResult:
     folder: Path
     epochs: int
     scores: dict[str, Scores]
+    seen_by_mini: int
 
     @property
     def best(self) -> Path:
@@ -55,6 +58,7 @@ def train(
     *,
     recipe: TrainConfig | str | Path = "plain",
     exact: bool = False,
+    without_mini_photos: bool = False,
     device: str | torch.device | None = None,
     features: str | Path | None = None,
     workers: int | None = None,
@@ -67,23 +71,24 @@ def train(
     """Learn the prompts of CLIP-IQA+ from scores that people gave; each image is encoded once, into a store.
 
     Args:
-        scores: images and their scores: a table, a CSV file, or the name of a data set of pyiqa's; None takes the data
+        scores: Images and their scores: a table, a CSV file, or the name of a data set of pyiqa's; None takes the data
             that the recipe's file names.
-        out: folder for ``best.safetensors``, ``last.safetensors``, the state to resume from and TensorBoard's log.
+        out: Folder for ``best.safetensors``, ``last.safetensors``, the state to resume from and TensorBoard's log.
         recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, a YAML file of pyiqa's trainer, or a configuration.
-        exact: encode images at every step, with fresh random crops, in place of stored features; slow.
-        device: where to encode and to train; None is CUDA where there is one, else the CPU.
-        features: folder of the feature store; default ``~/.cache/clipiqa/features``.
-        workers: decoding threads; None is one per core, up to eight.
-        resume: go on with the run in ``out``.
-        overwrite: replace the run in ``out``.
-        report: called after each epoch with what it came to and the number of epochs in all.
-        say: told, in sentences, how the preparation goes.
-        **changes: what to do otherwise than the recipe, such as ``epochs``, ``lr`` or ``backbone``; see
-            :func:`~clipiqa_pyiqa.learning.recipe.changed`.
+        exact: Encode images at every step, with fresh random crops, in place of stored features; slow.
+        without_mini_photos: On ``backbone='mini'``, leave out the photos that ``mini`` was trained on.
+        device: Where to encode and to train; None is CUDA where there is one, else the CPU.
+        features: Folder of the feature store; default ``~/.cache/clipiqa/features``.
+        workers: Decoding threads; None is one per core, up to eight.
+        resume: Go on with the run in ``out``.
+        overwrite: Replace the run in ``out``.
+        report: Called after each epoch with what it came to and the number of epochs in all.
+        say: Told, in sentences, how the preparation goes.
+        **changes: Changes of the recipe, such as ``epochs``, ``lr`` or ``backbone``; see
+            :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
 
     Raises:
-        CLIPIQAError: a ``ValueError``, for scores, images, a recipe or a folder that cannot be used.
+        CLIPIQAError: A ``ValueError``, for scores, images, a recipe or a folder that cannot be used.
 
     Example:
         >>> train("scores.csv", "runs/mine", backbone="mini", epochs=10).scores["val"]  # doctest: +SKIP
@@ -94,56 +99,39 @@ def train(
         device = find_device(device)
         torch.manual_seed(config.seed)  # a random context
         metric = CLIPIQA(**config.network).to(device)
+        table, seen = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train", "val"))
         if table.skipped and say is not None:
             say(f"left out: {counted(len(table.skipped), 'missing image')}")
         store, views = FeatureStore(metric, features), Views(config.recipe, config.seed, exact)
         paths = {split: [table.paths[row] for row in table.rows(split)] for split in ("train", "val", "test")}
+        targets = {split: torch.tensor([[table.targets[row]] for row in table.rows(split)]) for split in paths}
         options: dict[str, Any] = {"device": device, "workers": workers, "say": say}
         whole = {
             split: store.features(paths[split], whole_views(len(paths[split])), what=split, **options)[:, 0]
             for split in ("val", "test")
         }
-        trained_on: Features
         if exact:
-            trained_on = ImageFeatures(metric, paths["train"], views, device)
+            drawn = image_features(metric, paths["train"], views, device)
         else:
             if config.recipe.crop and say is not None:
-                say(
-                    f"{counted(config.recipe.crops, 'seeded crop')} per image in place of random "
-                    "ones; --exact draws them afresh"
-                )
-            _check_room(len(paths["train"]) * views.count, store.dim)
+                say(f"{counted(config.recipe.crops, 'seeded crop')} per image in place of random ones")
             all_views = [views.of(row) for row in range(len(paths["train"]))]
-            trained_on = CachedFeatures(store.features(paths["train"], all_views, what="train", **options), views)
+            _check_room(sum(map(len, all_views)), store.dim)
+            drawn = stored_features(store.features(paths["train"], all_views, what="train", **options), views)
         metadata = {
             **{"data_set": table.name, "score_range": table.score_range, "lower_better": table.lower_better},
             **{"training_images": len(paths["train"]), "validation_images": len(paths["val"])},
         }
-        targets = {split: targets_of(table, split) for split in paths}
-        given = trained_on, targets["train"], whole["val"], targets["val"].squeeze(1)
-        trainer = Trainer(metric, config, *given, folder, metadata, resume)
-        if trainer.epoch and say is not None:
-            say(f"going on after epoch {trainer.epoch}")
-        found = {"val": trainer.run(lambda progress: report(progress, config.recipe.epochs))}
+        given = metric, config, drawn, targets["train"], whole["val"], targets["val"], folder
+
+        def tell(progress: Progress) -> None:
+            report(progress, config.recipe.epochs)
+
+        found = {"val": train_context(*given, metadata=metadata, resume=resume, report=tell)}
         metric.load_prompts(folder / BEST)
         if len(paths["test"]) > 1:
-            found["test"] = evaluate(metric, whole["test"].to(trainer.device), targets["test"].squeeze(1))
-        return TrainingResult(metric.eval(), config, table, folder, trainer.epoch, found)
-
-
-def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:
-    """The configuration of a recipe's name or in a YAML file; what has a suffix is a file.
-
-    Raises:
-        ConfigError: there is no such recipe, or the file cannot be used.
-    """
-    if isinstance(recipe, TrainConfig):
-        return recipe
-    if isinstance(recipe, Path) or Path(recipe).suffix:
-        return read_recipe(recipe)
-    if recipe not in RECIPES:
-        raise ConfigError(f"unknown recipe {recipe!r}: {nearest(recipe, RECIPES)}")
-    return RECIPES[recipe]
+            found["test"] = evaluate(metric, whole["test"].to(device), targets["test"])
+        return TrainingResult(metric.eval(), config, table, folder, config.recipe.epochs, found, seen)
 
 
 def _check_room(count: int, width: int) -> None:
@@ -151,8 +139,8 @@ def _check_room(count: int, width: int) -> None:
     size, limit = count * (12 * width + 1000), memory_limit()  # features in three copies while they are read
     if size > limit:
         raise ConfigError(
-            f"{count:,} features of crops take about {size / 1e9:.1f} GB, and only {limit / 1e9:.1f} GB may be taken: "
-            "use fewer --crops (crops=N), or allow more with --memory SIZE."
+            f"{count:,} features of crops take about {size / 1e9:.1f} GB of the {limit / 1e9:.1f} GB that may be "
+            "taken: use fewer crops, or allow more memory."
         )
 
 

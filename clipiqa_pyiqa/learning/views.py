@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -25,9 +25,9 @@ class View:
     """How an image is looked at.
 
     Attributes:
-        crop: side in pixels of a square part, and where it lies: two numbers in [0, 1), from top to bottom and from
-            left to right; None is the whole image.
-        flip: whether left and right are exchanged.
+        crop: Side in pixels of a square part, and its place: two numbers in [0, 1), from top to bottom and from left
+            to right; None is the whole image.
+        flip: Whether left and right are exchanged.
     """
 
     crop: tuple[int, float, float] | None = None
@@ -40,7 +40,7 @@ class View:
         return f"{crop} flipped" if self.flip else crop
 
     def __call__(self, pixels: Tensor, path: str | os.PathLike[str]) -> Tensor:
-        """The part of ``(3, H, W)`` pixels that this view shows."""
+        """Return the part of ``(3, H, W)`` pixels that this view shows."""
         if self.crop is not None:
             side, down, right = self.crop
             height, width = pixels.shape[1:]
@@ -53,46 +53,37 @@ class View:
 
 
 WHOLE = View()
+Features = Callable[[list[int], torch.Generator], Tensor]
+"""Rows of images -> the features ``(N, D)`` of a view of each, drawn by the generator."""
 
 
-class Features(Protocol):
-    """Where a trainer gets image features from."""
-
-    def draw(self, row: int, generator: torch.Generator) -> View: ...
-    def batch(self, rows: Sequence[int], views: Sequence[View]) -> Tensor: ...
-
-
+@dataclass(frozen=True)
 class Views:
-    """Which views of an image a recipe draws from; the draws of a run do not depend on whether features are cached.
+    """The views of images from which a recipe draws; a run draws the same ones whether or not features are stored.
 
-    Args:
-        recipe: for its flips and crops.
-        seed: of the crops' places.
-        exact: draw a fresh crop each time, in place of one of the recipe's few.
+    Attributes:
+        recipe: For its flips and crops.
+        seed: Of the places of crops.
+        exact: Whether each draw makes a fresh crop, in place of one of the recipe's few.
     """
 
-    def __init__(self, recipe: Recipe, seed: int, exact: bool = False):
-        self.recipe, self.seed, self.exact = recipe, seed, exact
-
-    @property
-    def count(self) -> int:
-        """How many views of each image features are cached for."""
-        return (1 if self.recipe.crop is None else self.recipe.crops) * (1 + self.recipe.hflip)
+    recipe: Recipe
+    seed: int
+    exact: bool = False
 
     def of(self, row: int) -> tuple[View, ...]:
-        """All the views of an image that features are cached for."""
+        """Return all the views of an image for which features are stored."""
         flips = (False, True) if self.recipe.hflip else (False,)
         return tuple(View(crop, flip) for crop in self._crops(row) for flip in flips)
 
     def draw(self, row: int, generator: torch.Generator) -> View:
-        """A view of an image for one step."""
+        """Return a view of an image for one step."""
         flip = self.recipe.hflip and bool(torch.randint(2, (), generator=generator))
         if self.recipe.crop is None:
             return View(flip=flip)
         if self.exact:
             return View(_crop(self.recipe.crop, generator), flip)
-        crops = self._crops(row)
-        return View(crops[int(torch.randint(len(crops), (), generator=generator))], flip)
+        return View(self._crops(row)[int(torch.randint(self.recipe.crops, (), generator=generator))], flip)
 
     def _crops(self, row: int) -> list[tuple[int, float, float] | None]:
         if self.recipe.crop is None:
@@ -101,49 +92,31 @@ class Views:
         return [_crop(self.recipe.crop, generator) for _ in range(self.recipe.crops)]
 
 
-class CachedFeatures:
-    """Features of the training images that exist already.
-
-    Args:
-        features: ``(N, V, D)``, of all the views of each image, in the order of :meth:`Views.of`.
-        views: what the recipe draws from.
-    """
-
-    def __init__(self, features: Tensor, views: Views):
-        self._features, self._views = features, views
-        self._index = [{view: number for number, view in enumerate(views.of(row))} for row in range(len(features))]
-
-    def draw(self, row: int, generator: torch.Generator) -> View:
-        return self._views.draw(row, generator)
-
-    def batch(self, rows: Sequence[int], views: Sequence[View]) -> Tensor:
-        return self._features[list(rows), [self._index[row][view] for row, view in zip(rows, views, strict=True)]]
+def stored_features(features: Tensor, views: Views) -> Features:
+    """Return a function that looks up features ``(N, V, D)`` of all the views of each image."""
+    columns = [{view: column for column, view in enumerate(views.of(row))} for row in range(len(features))]
+    return lambda rows, generator: features[rows, [columns[row][views.draw(row, generator)] for row in rows]]
 
 
-class ImageFeatures:
-    """Features of images that are read and encoded at every step: slow, and exact where a recipe crops at random."""
+def image_features(
+    metric: CLIPIQA, paths: Sequence[Path], views: Views, device: str | torch.device = "cpu"
+) -> Features:
+    """Return a function that reads and encodes images each time: slow, and exact where a recipe crops at random."""
+    cost = scoring_bytes(metric, torch.device(device)) if views.recipe.crop is None else 0
 
-    def __init__(self, metric: CLIPIQA, paths: Sequence[Path], views: Views, device: str | torch.device = "cpu"):
-        self._metric, self._paths, self._views, self._device = metric, paths, views, device
-
-    def draw(self, row: int, generator: torch.Generator) -> View:
-        return self._views.draw(row, generator)
-
-    def batch(self, rows: Sequence[int], views: Sequence[View]) -> Tensor:
-        wanted = [(self._paths[row], view) for row, view in zip(rows, views, strict=True)]
-        cost = scoring_bytes(self._metric, torch.device(self._device)) if self._views.recipe.crop is None else 0
-        images = prefetch(lambda item: item[1](read_image(item[0]).pixels, item[0]), wanted, scoring=cost)
-
-        def work(_: Sequence[object], pixels: Sequence[Tensor]) -> Tensor:
-            return encode_views(self._metric, pixels, self._device)
-
+    def encode(rows: list[int], generator: torch.Generator) -> Tensor:
+        drawn = [(paths[row], views.draw(row, generator)) for row in rows]
+        images = prefetch(lambda item: item[1](read_image(item[0]).pixels, item[0]), drawn, scoring=cost)
+        work = lambda _, pixels: encode_views(metric, pixels, device)  # noqa: E731
         return torch.stack(list(in_batches(images, work, refuse, batch_size=len(rows))))
+
+    return encode
 
 
 def encode_views(
     metric: CLIPIQA, views: Sequence[Tensor], device: str | torch.device = "cpu", stages: bool = False
 ) -> Tensor:
-    """Unit features ``(N, D)`` of N uint8 pixel tensors ``(3, H, W)`` of equal shape, fp32 on the CPU.
+    """Return unit features ``(N, D)`` of N uint8 pixel tensors ``(3, H, W)`` of equal shape, fp32 on the CPU.
 
     With ``stages`` the statistics of every stage follow: ``(N, D + K)``.
     """
@@ -160,12 +133,12 @@ def refuse(key: Sequence[Any], pixels: Tensor | None, error: ImageError) -> NoRe
 
 
 def whole_views(count: int) -> list[tuple[View, ...]]:
-    """The views to validate on: each image as it is."""
+    """Return the views to validate on: each image as it is."""
     return [(WHOLE,)] * count
 
 
 def mixed_seed(*parts: Any) -> int:
-    """A seed that differs for each combination of its parts."""
+    """Return a seed that differs for each combination of its parts."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import PromptError
@@ -15,77 +15,102 @@ from ..prompts.pairs import parse_prompt_argument
 
 Words = tuple[str, str]
 
-TEMPLATES = ("{} photo.", "A photo of {}.", "There is {} in the photo.")  # Sec. 4.1, Table 2
+# The templates in which words make a sentence; the paper's are in Sec. 4.1 and Table 2.
+ADJECTIVES = ("{} photo.", "The photo is {}.")
+QUALITIES = ("{} photo.", "A photo of {}.")
+THINGS = ("There is {} in the photo.",)
 AS_IS = "{}"
 
 # Groups of synonyms on one scale: every positive is tried with every negative of its group.
-_GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+_GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
     (  # Sec. 3.2 and the five grades of ITU-R BT.500 (excellent, good, fair, poor, bad), with synonyms
-        ("Good", "Great", "Excellent", "Fair", "Fine", "Perfect", "Superb", "Outstanding", "Nice", "Wonderful"),
-        ("Bad", "Poor", "Terrible", "Awful", "Horrible", "Inferior", "Lousy", "Unpleasant", "Imperfect", "Dreadful"),
+        ADJECTIVES,
+        ("good", "great", "excellent", "fair", "fine", "perfect", "superb", "outstanding", "nice", "wonderful"),
+        ("bad", "poor", "terrible", "awful", "horrible", "inferior", "lousy", "unpleasant", "imperfect", "dreadful"),
     ),
     (  # Table 2, pyiqa's preset
-        ("High quality", "High definition", "High resolution", "Best quality", "Good quality", "HD"),
-        ("Low quality", "Low definition", "Low resolution", "Worst quality", "Poor quality", "Bad quality"),
+        QUALITIES,
+        ("high quality", "high definition", "high resolution", "the best quality", "good quality"),
+        ("low quality", "low definition", "low resolution", "the worst quality", "poor quality", "bad quality"),
     ),
     (  # Table 3, SPAQ's attributes
-        ("Sharp", "Clear", "Crisp", "In focus", "Detailed", "High detail"),
-        ("Blurry", "Unclear", "Hazy", "Out of focus", "Fuzzy", "Soft", "Smeared", "Motion blurred"),
+        ADJECTIVES,
+        ("sharp", "clear", "crisp", "in-focus", "detailed", "finely detailed"),
+        ("blurry", "unclear", "hazy", "out-of-focus", "fuzzy", "soft", "smeared", "motion-blurred"),
     ),
-    (("Clean", "Noise-free", "Smooth", "Pure"), ("Noisy", "Grainy", "Dirty", "Speckled")),  # Table 3
-    (("Bright", "Well lit", "Light", "Well exposed"), ("Dark", "Dim", "Badly lit", "Underexposed", "Overexposed")),
-    (("Colorful", "Vivid", "Vibrant", "Rich colors"), ("Dull", "Faded", "Pale", "Washed out", "Colorless")),
-    (("High contrast", "Strong contrast"), ("Low contrast", "Flat", "Weak contrast")),
+    (THINGS, ("fine detail", "sharp detail"), ("blur", "motion blur", "haze")),
+    (ADJECTIVES, ("clean", "noise-free", "smooth", "pure"), ("noisy", "grainy", "dirty", "speckled")),  # Table 3
+    (THINGS, ("no noise", "no grain"), ("noise", "grain")),
+    (
+        ADJECTIVES,
+        ("bright", "well-lit", "light", "well-exposed"),
+        ("dark", "dim", "badly lit", "underexposed", "overexposed"),
+    ),
+    (
+        ADJECTIVES,
+        ("colorful", "vivid", "vibrant", "richly colored"),
+        ("dull", "faded", "pale", "washed-out", "colorless"),
+    ),
+    (QUALITIES, ("high contrast", "strong contrast"), ("low contrast", "weak contrast")),
     (  # what KADID-10k and the other synthetic data sets distort
-        ("Undistorted", "Pristine", "Flawless", "Unprocessed", "Original", "Artifact-free", "Uncompressed"),
-        ("Distorted", "Degraded", "Flawed", "Compressed", "JPEG compressed", "Pixelated", "Corrupted", "Damaged"),
+        ADJECTIVES,
+        ("undistorted", "pristine", "flawless", "unprocessed", "original", "artifact-free", "uncompressed"),
+        ("distorted", "degraded", "flawed", "compressed", "JPEG-compressed", "pixelated", "corrupted", "damaged"),
     ),
     (  # the official demo, Table 6, AVA
-        ("Aesthetic", "Beautiful", "Attractive", "Pretty", "Stunning", "Appealing"),
-        ("Not aesthetic", "Ugly", "Unattractive", "Boring", "Unappealing", "Plain"),
+        ADJECTIVES,
+        ("aesthetic", "beautiful", "attractive", "pretty", "stunning", "appealing"),
+        ("not aesthetic", "ugly", "unattractive", "boring", "unappealing", "plain"),
     ),
-    (("Professional", "Artistic", "Polished"), ("Amateur", "Careless", "Snapshot", "Unprofessional")),
-    (("Natural", "Real", "Realistic"), ("Synthetic", "Abstract", "Artificial", "Unnatural")),  # Tables 4 and 6
-    (("Complex",), ("Simple",)),
-    (("Happy", "Cheerful"), ("Sad", "Gloomy")),
-    (("Scary",), ("Peaceful",)),
-    (("New", "Modern"), ("Old", "Vintage")),
-    (("Warm",), ("Cold",)),
-    (("Lonely",), ("Sociable",)),
-    (("Relaxing", "Pleasant", "Comfortable"), ("Stressful", "Annoying", "Disturbing")),
+    (ADJECTIVES, ("professional", "artistic", "polished"), ("amateurish", "careless", "unprofessional")),
+    (ADJECTIVES, ("natural", "real", "realistic"), ("synthetic", "abstract", "artificial", "unnatural")),  # Tables 4, 6
+    (ADJECTIVES, ("complex",), ("simple",)),
+    (ADJECTIVES, ("happy", "cheerful"), ("sad", "gloomy")),
+    (ADJECTIVES, ("scary",), ("peaceful",)),
+    (ADJECTIVES, ("new", "modern"), ("old", "vintage")),
+    (ADJECTIVES, ("warm",), ("cold",)),
+    (ADJECTIVES, ("lonely",), ("sociable",)),
+    (ADJECTIVES, ("relaxing", "pleasant", "comfortable"), ("stressful", "annoying", "disturbing")),
 )
 
 MOST_BYTES = 16 << 20  # of a list of pairs
 
 
-def known_words() -> tuple[Words, ...]:
-    """Every pair of our list, each with its positive word first; what Tables 3, 4 and 6 of the paper ask is in it."""
-    return tuple(pair for group in _GROUPS for pair in itertools.product(*group))
+def our_pairs(templates: Sequence[str] | None = None) -> Iterator[tuple[Words, str]]:
+    """Yield every pair of our list, positive word first, with every template in which the two make sentences.
+
+    What Tables 3, 4 and 6 of the paper ask is among them.
+
+    Args:
+        templates: To use in place of ours. One of ours is used only with the words that suit it.
+    """
+    ours = {*ADJECTIVES, *QUALITIES, *THINGS}
+    for suited, positives, negatives in _GROUPS:
+        for template in suited if templates is None else templates:
+            if template in suited or template not in ours:
+                for positive, negative in itertools.product(positives, negatives):
+                    if template.startswith("{}"):
+                        positive, negative = positive[0].upper() + positive[1:], negative[0].upper() + negative[1:]
+                    yield (positive, negative), template
 
 
 def read_words(path: str | Path) -> tuple[Words, ...]:
-    """Pairs from a text file: one ``positive|negative`` a line; empty lines and those that start with ``#`` are none.
+    """Read pairs from a text file: one ``positive|negative`` a line; empty lines and comments (``#``) are skipped.
 
     Raises:
-        PromptError: the file cannot be read, holds no pair, or a line is none; the message names the line.
+        PromptError: The file cannot be read, holds no pair, or a line is no pair; the message names the line.
     """
     try:
         with open(os.path.expanduser(path), "rb") as file:
             content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:  # a device has no end
-            raise PromptError(f"{str(path)!r} is no list of pairs: it has more than {MOST_BYTES >> 20} MiB.")
         lines = content.decode("utf-8-sig").splitlines()
     except OSError as error:
         raise PromptError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise PromptError(f"{str(path)!r} is no text in UTF-8 ({error}).") from error
-    pairs = tuple(_pairs(path, lines))
-    if not pairs:
-        raise PromptError(f"{str(path)!r} holds no pairs: write one a line, as 'Crisp photo.|Hazy photo.'.")
-    return pairs
-
-
-def _pairs(path: str | Path, lines: list[str]) -> Iterator[Words]:
+    if len(content) > MOST_BYTES:  # a device has no end
+        raise PromptError(f"{str(path)!r} is no list of pairs: it has more than {MOST_BYTES >> 20} MiB.")
+    pairs = []
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             try:
@@ -94,4 +119,7 @@ def _pairs(path: str | Path, lines: list[str]) -> Iterator[Words]:
                 raise PromptError(f"{path}, line {number}: {error}") from error
             if isinstance(pair, str):
                 raise PromptError(f"{path}, line {number}: {pair!r} is no pair: write 'positive|negative'.")
-            yield pair
+            pairs.append(pair)
+    if not pairs:
+        raise PromptError(f"{str(path)!r} holds no pairs: write one a line, as 'Crisp photo.|Hazy photo.'.")
+    return tuple(pairs)

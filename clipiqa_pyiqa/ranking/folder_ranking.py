@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from ..arguments import checked
 from ..errors import CLIPIQAError
 from ..experiments.experiment import ExperimentResult, Paths, ResultFolder, RunOptions, file_names, find_images
 from ..experiments.scores import Scores, exif_applied
@@ -51,6 +52,7 @@ class Ranking(Scores, ExperimentResult):
         return {"images": len(self.frame)}
 
 
+@checked
 def rank(
     metric: Any,
     paths: Paths,

@@ -55,7 +55,7 @@ def krcc(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def correlations(
-    scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0, fit: bool = False
+    scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0, fit: int = 0
 ) -> dict[str, Estimate]:
     """Every correlation of scores with opinion, with percentile intervals from resampled images.
 
@@ -66,14 +66,15 @@ def correlations(
         mos: ``(N,)``, what people said.
         bootstrap: How many resamples; 0 for no intervals.
         seed: Of the resamples.
-        fit: Also ``'PLCC fitted'``: after the VQEG logistic fit on all images. Its interval is for that curve.
+        fit: Also ``'PLCC fitted'``: after a logistic fit of so many parameters, 4 or 5, on all images
+            (:func:`~.logistic.fit_logistic`); 0 for none. Its interval is for that curve.
 
     Returns:
         ``SROCC``, ``PLCC``, ``KRCC`` and, if asked for, ``PLCC fitted`` and ``RMSE fitted``, the latter in units of
         opinion. Where the fitted curve falls or turns, those two carry a caveat.
     """
     x, y = _arrays(scores, mos)
-    names = ["SROCC", "PLCC", "KRCC", *["PLCC fitted", "RMSE fitted"] * fit]
+    names = ["SROCC", "PLCC", "KRCC", *["PLCC fitted", "RMSE fitted"] * bool(fit)]
     if reason := undefined(x, y):
         return {name: Estimate(math.nan, reason=reason) for name in names}
     ranks_x, ranks_y, pairs = _Ranks(x), _Ranks(y), _Pairs(x, y)
@@ -86,7 +87,7 @@ def correlations(
     unfit = caveat = ""
     if fit:
         try:
-            curve = fit_logistic(x, y)
+            curve = fit_logistic(x, y, fit)
             fitted = curve(x)
             unfit, shape = undefined(fitted, y), curve.shape
             caveat = "" if shape == "rising" else f"its fitted curve is {shape}"

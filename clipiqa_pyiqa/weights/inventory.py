@@ -11,6 +11,7 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
+from ..arguments import checked
 from ..errors import WeightsError
 from ..files.writing import check_output, replacing, write_text
 from .architecture import BACKBONES, canonical_backbone
@@ -53,6 +54,7 @@ class WeightsAtHand:
         return target
 
 
+@checked
 def weights_at_hand(
     backbones: str | Iterable[str] = (),
     *,

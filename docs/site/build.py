@@ -25,18 +25,16 @@ SITE = Path(__file__).parent
 DOCS, ROOT = SITE.parent, SITE.parents[1]
 
 NAVIGATION = {  # menu: pages that exist stand in this order, pages that are not named come under "More"
-    "Use it": ["install", "browser", "scoring", "prompts", "maps", "rank", "scale"],
+    "Use it": ["install", "scoring", "prompts", "maps", "rank", "scale"],
     "Choose and compare": [
         "choosing",
-        "coming-from",
         "compare",
         "reading-numbers",
         "table",
         "gate",
-        "which-clipiqa",
         "mini",
     ],
-    "Weights": ["weights", "verify", "licences"],
+    "Weights": ["weights"],
     "Train and deploy": ["loss", "training", "prompt-files", "export"],
     "Look it up": ["gallery", "api", "reproduce", "performance", "reliability", "design"],
     "More": ["examples/README"],
@@ -62,7 +60,7 @@ def main() -> int:
             print("there is no npm, which brings onnxruntime-web: the site has no page that scores.", file=sys.stderr)
         copy_pages(source)
         if not has_page:
-            for page in (source / "index.md", source / "browser.md"):
+            for page in (source / "index.md", source / "export.md"):
                 page.write_text(PAGE_LINK.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
         (source / "api.rst").write_text(reference(), encoding="utf-8")
         if not args.no_gallery:

@@ -14,8 +14,8 @@ from seeded_compact import EPS, feature, local_statistics, save_compact, statist
 from torch import Tensor, nn
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, CLIPIQALoss
-from clipiqa_pyiqa.clip.efficientnet import tower as efficientnet
-from clipiqa_pyiqa.clip.efficientnet.blocks import InvertedBottleneck
+from clipiqa_pyiqa.clip import strips as row_strips
+from clipiqa_pyiqa.clip.efficientnet import InvertedBottleneck
 from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.loss import general_path
 
@@ -42,7 +42,7 @@ def tensors(compact: Path) -> dict[str, Tensor]:
 @pytest.fixture
 def in_strips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Strips as small as can be."""
-    return lambda: monkeypatch.setattr(efficientnet, "CPU_STRIP_BYTES", 1)
+    return lambda: monkeypatch.setattr(row_strips, "CPU_STRIP_BYTES", 1)
 
 
 def photo_like(height: int, width: int, n: int = 1, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
@@ -256,7 +256,7 @@ def test_finite_differences(metric):
 
 def test_second_derivatives(metric):
     x = photo_like(48, 48, dtype=torch.float64).requires_grad_()
-    (gradient,) = torch.autograd.grad(metric.encode_image(x).sum(), x, create_graph=True)
+    (gradient,) = torch.autograd.grad(metric(x).sum(), x, create_graph=True)
     with pytest.raises(CLIPIQAError, match=r"second derivative.*double_backward=True"):
         torch.autograd.grad(gradient.square().sum(), x)
     criterion = CLIPIQALoss(metric=metric, double_backward=True)
@@ -294,17 +294,16 @@ def test_what_waits_for_backward(metric):
 
 
 def test_the_wide_maps_are_cut(metric, in_strips, monkeypatch):
-    """That a large image does go through in strips, both ways."""
+    """A large image goes through in strips."""
     in_strips()
     rows = []
-    original = InvertedBottleneck.stream
+    original = InvertedBottleneck._rows
 
-    def spy(self, strips, height, bits):
-        for strip in original(self, strips, height, bits):
-            rows.append(strip.shape[2] / self.spatial.out(height))
-            yield strip
+    def spy(self, x, start, stop):
+        y = original(self, x, start, stop)
+        rows.append(y.shape[2] * self.spatial.stride / x.shape[2])
+        return y
 
-    monkeypatch.setattr(InvertedBottleneck, "stream", spy)
-    x = photo_like(256, 256)
-    metric(x)
-    assert max(rows[:20]) < 0.05 and metric.clip.image_tower(CPU, torch.float32).encoder.readout.eps == EPS
+    monkeypatch.setattr(InvertedBottleneck, "_rows", spy)
+    metric(photo_like(256, 256))
+    assert max(rows[:20]) < 0.05 and metric.clip.image_tower(CPU, torch.float32).encoder.eps == EPS

@@ -17,8 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from clipiqa_pyiqa.comparison import pictures
-from clipiqa_pyiqa.comparison.disagreement import disagreements
-from clipiqa_pyiqa.comparison.results import Comparison, DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.results import DataSetResult, MetricResult
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.report import plotting
 from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, _fit, _font, contact_sheet, thumbnail
@@ -94,7 +93,7 @@ class TestScatter:
 
 class TestBars:
     def test_a_bar_with_its_interval_per_correlation_best_on_top(self, graded: DataSetResult) -> None:
-        (axes,) = pictures.bars(Comparison((graded,))).axes
+        (axes,) = pictures.bars([graded]).axes
         found = graded.estimates
         order = [label.get_text() for label in axes.get_yticklabels()]
         assert order[::-1][:2] == ["niqe", "sharp"] and set(order[:2]) == {"flat", "piqe"}  # from the bottom
@@ -105,22 +104,22 @@ class TestBars:
         assert intervals == [[found[label]["SROCC"].low, found[label]["SROCC"].high] for label in ("sharp", "niqe")]
 
     def test_no_bar_where_nothing_is_known_but_words(self, graded: DataSetResult) -> None:
-        (axes,) = pictures.bars(Comparison((graded,))).axes
+        (axes,) = pictures.bars([graded]).axes
         assert "failed" in texts(axes) and f"undefined: {fake_comparison.CONSTANT}" in texts(axes)
         assert "nan" not in " ".join(texts(axes))
 
     def test_the_published_value_is_marked(self, graded: DataSetResult) -> None:
-        (axes,) = pictures.bars(Comparison((graded,))).axes
+        (axes,) = pictures.bars([graded]).axes
         (mark,) = (line for line in axes.lines if line.get_marker() == "D")
         published = graded.published("niqe")
         assert published is not None and list(mark.get_xdata()) == [published.srocc]
         assert [text.get_text() for text in axes.get_legend().get_texts()] == ["published"]
         for statistic, marks in (("KRCC", 1), ("PLCC fitted", 0)):
-            (axes,) = pictures.bars(Comparison((dataclasses.replace(graded, plcc_fit=True),)), statistic).axes
+            (axes,) = pictures.bars([dataclasses.replace(graded, plcc_fit=True)], statistic).axes
             assert sum(line.get_marker() == "D" for line in axes.lines) == marks
 
     def test_a_panel_per_data_set_with_opinion(self, tmp_path: Path) -> None:
-        figure = pictures.bars(fake_comparison.comparison(tmp_path), "PLCC")
+        figure = pictures.bars(fake_comparison.comparison(tmp_path).data_sets, "PLCC")
         assert [axes.get_title(loc="left") for axes in figure.axes] == ["graded", "dmos_<b>&%"]
         assert all(axes.get_xlabel().startswith("PLCC, positive is good") for axes in figure.axes)
 
@@ -128,7 +127,7 @@ class TestBars:
         scores = pandas.DataFrame({"bad": [5.0, 4, 3, 2, 1], "good": [1.0, 2, 3, 4, 5]})
         metrics = {label: MetricResult(label) for label in scores}
         data = DataSetResult("x", scores, pandas.Series(np.arange(5.0)), metrics=metrics, bootstrap=0)
-        (axes,) = pictures.bars(Comparison((data,))).axes
+        (axes,) = pictures.bars([data]).axes
         assert axes.get_xlim()[0] <= -1 and axes.patches[0].get_width() == pytest.approx(-1)
 
     def test_no_word_is_cut_off_beside_long_labels(self) -> None:
@@ -136,7 +135,7 @@ class TestBars:
         scores = pandas.DataFrame({label: np.arange(5.0) for label in labels})
         metrics = {label: MetricResult(label) for label in labels}
         data = DataSetResult("x", scores, pandas.Series(np.arange(5.0)), metrics=metrics)
-        figure = pictures.bars(Comparison((data,)))
+        figure = pictures.bars([data])
         figure.draw_without_rendering()
         (axes,) = figure.axes
         edges = axes.xaxis.label.get_window_extent()
@@ -144,7 +143,7 @@ class TestBars:
 
     def test_nothing_to_draw(self, tmp_path: Path) -> None:
         with pytest.raises(CLIPIQAError, match="No data set has opinion scores"):
-            pictures.bars(Comparison((fake_comparison.folder_only(tmp_path),)))
+            pictures.bars([fake_comparison.folder_only(tmp_path)])
 
 
 class TestHeatMap:
@@ -178,7 +177,7 @@ def test_histogram_counts_every_image(tmp_path: Path) -> None:
 
 class TestDisagreement:
     def test_the_two_swapped_images_are_found_and_no_other(self, graded: DataSetResult) -> None:
-        found = disagreements(graded, 10)
+        found = graded.disagreements(10)
         assert {Path(one.path).name for one in found} == {"photo 00.png", fake_comparison.NASTY}
         first = next(one for one in found if one.path.endswith("00.png"))
         assert list(first.places) == ["sharp", "niqe"]  # best placed first; 'flat' and 'piqe' have no say
@@ -192,27 +191,27 @@ class TestDisagreement:
         other[[4, 5]] = other[[5, 4]]
         scores = pandas.DataFrame({"one": one, "other": other}, index=list("abcdefghij"))
         data = DataSetResult("x", scores, None, metrics={label: MetricResult(label) for label in scores})
-        assert [found.path for found in disagreements(data)] == ["c", "h", "e", "f"]
-        assert [found.path for found in disagreements(data, 1)] == ["c"]
-        assert disagreements(data)[0].opinion is None
+        assert [found.path for found in data.disagreements()] == ["c", "h", "e", "f"]
+        assert [found.path for found in data.disagreements(1)] == ["c"]
+        assert data.disagreements()[0].opinion is None
 
     def test_scores_that_an_image_lacks_do_not_count(self) -> None:
         scores = pandas.DataFrame({"one": [1.0, 2, 3, 4], "other": [4.0, np.nan, 3, 2]}, index=list("abcd"))
         data = DataSetResult("x", scores, None, metrics={label: MetricResult(label) for label in scores})
-        assert "b" not in {found.path for found in disagreements(data)}
+        assert "b" not in {found.path for found in data.disagreements()}
 
     def test_sheet_shows_them_in_order_with_captions(self, graded: DataSetResult) -> None:
         sheet = pictures.disagreement(graded, 2)
         colours = [sheet.getpixel((16 + 5 + i * (256 + 16), 48 + 16 + 5)) for i in range(2)]
-        numbers = [0 if one.path.endswith("00.png") else 39 for one in disagreements(graded, 2)]
+        numbers = [0 if one.path.endswith("00.png") else 39 for one in graded.disagreements(2)]
         assert colours == [(number * 6, 100, 200) for number in numbers]
-        (one, *_) = (one for one in disagreements(graded, 2) if one.path.endswith("00.png"))
-        said = pictures._caption(one, {one.path: "a/photo 00.png"})
+        (one, *_) = (one for one in graded.disagreements(2) if one.path.endswith("00.png"))
+        said = pictures._caption(one, "a/photo 00.png")
         assert said == "a/photo 00.png\nsharp: above 99 %\nniqe: above 1 %\npeople: above 1 %"
 
     def test_one_metric_cannot_disagree(self, tmp_path: Path) -> None:
         data = fake_comparison.folder_only(tmp_path)
-        assert disagreements(data) == []
+        assert data.disagreements() == []
         with pytest.raises(CLIPIQAError, match="two metrics that tell images apart"):
             pictures.disagreement(data)
 
@@ -313,7 +312,7 @@ def test_very_long_labels_stand_in_full_or_by_their_ends(what: str) -> None:
     data = DataSetResult("x", scores, pandas.Series(np.arange(5.0)), metrics=metrics)
     for label in labels:
         drawn: dict[str, Callable[[], Figure]] = {
-            "bars": lambda: pictures.bars(Comparison((data,))),
+            "bars": lambda: pictures.bars([data]),
             "heat map": lambda: pictures.correlation_heatmap(data),
             "scatter": lambda label=label: pictures.scatter(data, label),
             "histogram": lambda label=label: pictures.histogram(data, label),

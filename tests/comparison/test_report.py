@@ -20,10 +20,8 @@ import pandas
 import pytest
 from PIL import Image
 
-from clipiqa_pyiqa.comparison.disagreement import disagreements
-from clipiqa_pyiqa.comparison.page import report, write_report
+from clipiqa_pyiqa.comparison.page import report_page
 from clipiqa_pyiqa.comparison.results import Comparison, DataSetResult, MetricResult
-from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.stats.bootstrap import Estimate
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -78,7 +76,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def source(comparison: Comparison) -> str:
-    return report(comparison)
+    return report_page(comparison.data_sets, comparison.settings)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +113,7 @@ class TestContent:
         findings = page.text(lambda tag, _: tag == "li")
         assert "On graded (40 images) niqe ranks most as people do: SROCC 1.000 [1.000, 1.000]" in findings[0]
         assert "then sharp with 0.715" in findings[0] and "not certain" in findings[0]
-        assert "holiday" in findings[2] and "nobody was asked" in findings[2]
+        assert "holiday" in findings[2] and "No human scores" in findings[2]
         (reading,) = page.of_class("reading")
         assert "A positive correlation is good" in reading and "95 % bootstrap interval" in reading
 
@@ -123,7 +121,7 @@ class TestContent:
         scores = pandas.DataFrame({"bad": [4.0, 3, 2, 1], "worse": [4.0, 2, 3, 1]})
         metrics = {label: MetricResult(label) for label in scores}
         data = DataSetResult("x", scores, pandas.Series([1.0, 2, 3, 4]), metrics=metrics, bootstrap=0)
-        said = Page(report(Comparison((data,)))).of_class("findings")[0]
+        said = Page(report_page([data], {})).of_class("findings")[0]
         assert "no metric ranks as people do: the highest SROCC is that of worse, −0.800" in said
 
     def test_no_zero_has_a_sign(self) -> None:
@@ -131,14 +129,14 @@ class TestContent:
         mos = pandas.Series([3.0, 1, 5, 2, 4])
         data = DataSetResult("x", scores, mos, metrics={"a": MetricResult("a")}, bootstrap=0)
         data.estimates["a"]["SROCC"] = Estimate(0.5, -0.0002, 0.9)
-        assert "0.500 [0.000, 0.900]" in Page(report(Comparison((data,)))).of_class("findings")[0]
+        assert "0.500 [0.000, 0.900]" in Page(report_page([data], {})).of_class("findings")[0]
 
     def test_order_of_two_is_called_certain_only_if_their_intervals_are_apart(self) -> None:
         rng = np.random.default_rng(0)
         mos = pandas.Series(rng.normal(size=200))
         scores = pandas.DataFrame({"good": mos + rng.normal(size=200) / 10, "poor": mos + rng.normal(size=200) * 5})
         metrics = {label: MetricResult(label) for label in scores}
-        said = report(Comparison((DataSetResult("x", scores, mos, metrics=metrics, bootstrap=50),)))
+        said = report_page([DataSetResult("x", scores, mos, metrics=metrics, bootstrap=50)], {})
         assert "then <b>poor</b>" in said and "not certain" not in said
 
     def test_published_values(self, page: Page) -> None:
@@ -171,7 +169,7 @@ class TestContent:
         self, page: Page, comparison: Comparison
     ) -> None:
         names = page.of_class("name")
-        chosen = disagreements(comparison.data_sets[0])
+        chosen = comparison.data_sets[0].disagreements()
         assert len(names) == len(chosen) == 2
         images = [attributes for tag, attributes, _ in page.elements if tag == "img"]
         for image, one in zip(images, chosen, strict=True):
@@ -192,9 +190,9 @@ class TestContent:
         scores = pandas.DataFrame(rng.random((8, 4)), index=paths, columns=labels)
         metrics = {label: MetricResult(label) for label in labels}
         data = DataSetResult("x", scores, pandas.Series(np.arange(8.0), paths), metrics=metrics, bootstrap=0)
-        page = Page(report(Comparison((data,))))
+        page = Page(report_page([data], {}))
         assert page.text(lambda tag, _: tag == "summary") == ["2 more metrics"]
-        first = disagreements(data)[0]
+        first = data.disagreements()[0]
         extremes = [next(iter(first.places)), next(reversed(first.places))]
         assert re.findall(r"m\d\d", page.of_class("places")[0]) == extremes
         assert "2 more between" in page.of_class("places")[0]
@@ -231,7 +229,7 @@ class TestSelfContained:
         scores = pandas.DataFrame({f"m{i}": quality + rng.normal(size=len(quality)) for i in range(2)}, index=index)
         metrics = {label: MetricResult(label) for label in scores}
         data = DataSetResult("x", scores, pandas.Series(quality, index), metrics=metrics, bootstrap=0)
-        said = report(Comparison((data,)))
+        said = report_page([data], {})
         assert len(said) < 150_000
         assert said.count("cannot be read") == 12  # the images are gone, and the report says so
 
@@ -255,24 +253,11 @@ class TestEscaping:
         mos = pandas.Series([1.0, 2, 3], index=scores.index)
         scores.index = mos.index = pandas.Index([f"{bad}{i}" for i in range(3)])
         data = DataSetResult(bad, scores, mos, metrics=metrics, skipped={bad: bad}, note=bad, bootstrap=0)
-        page = Page(report(Comparison((data,), {bad: bad})))
+        page = Page(report_page([data], {bad: bad}))
         assert [tag for tag, _, _ in page.elements].count("script") == 1
         assert not [name for _, attributes, _ in page.elements for name in attributes if name.startswith("on")]
         assert page.text(lambda tag, _: tag == "h2")[1] == bad
         assert f"lost: {bad}" in page.of_class("reasons")[0]
-
-
-class TestWriting:
-    def test_replaces_the_file(self, comparison: Comparison, tmp_path: Path, source: str) -> None:
-        path = tmp_path / "report.html"
-        path.write_text("old")
-        write_report(Comparison(comparison.data_sets[2:]), path)
-        assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
-        assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
-
-    def test_unwritable(self, comparison: Comparison, tmp_path: Path) -> None:
-        with pytest.raises(CLIPIQAError, match=r"cannot write to .*: No such file or directory"):
-            write_report(Comparison(comparison.data_sets[2:]), tmp_path / "missing" / "report.html")
 
 
 PROBE = """

@@ -17,7 +17,6 @@ import pytest
 
 from clipiqa_pyiqa.comparison.results import Comparison, DataSetResult, MetricResult
 from clipiqa_pyiqa.comparison.summary import build_tables, legend
-from clipiqa_pyiqa.comparison.table_files import differences_csv, to_csv, to_latex, to_markdown, to_text
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.names import one_line
 from clipiqa_pyiqa.report.table import Table, number
@@ -26,11 +25,11 @@ from clipiqa_pyiqa.stats.bootstrap import holm
 
 @pytest.fixture(scope="module")
 def text(comparison: Comparison) -> str:
-    return to_text(comparison)
+    return comparison.table("table")
 
 
 def named(comparison: Comparison, title: str) -> Table:
-    (table,) = (table for table in build_tables(comparison) if table.title == title)
+    (table,) = (table for table in build_tables(comparison.data_sets) if table.title == title)
     return table
 
 
@@ -74,7 +73,7 @@ class TestSummary:
         scores = pandas.DataFrame({"bad": [3.0, 2, 1], "worse": [3.0, 1, 2]})
         metrics = {label: MetricResult(label) for label in scores}
         data = DataSetResult("x", scores, pandas.Series([1.0, 2, 3]), metrics=metrics, bootstrap=0)
-        assert not [cell for row in build_tables(Comparison((data,)))[0].rows for cell in row if cell.mark]
+        assert not [cell for row in build_tables([data])[0].rows for cell in row if cell.mark]
 
     def test_reasons_and_images_left_out(self, comparison: Comparison) -> None:
         table = named(comparison, "graded")
@@ -84,7 +83,7 @@ class TestSummary:
 
     def test_only_some_of_many_left_out_are_named(self, tmp_path: Path) -> None:
         data = fake_comparison.graded(tmp_path, skipped={f"/{i}.png": "it is empty" for i in range(30)})
-        (table,) = (table for table in build_tables(Comparison((data,))) if table.title == "graded")
+        (table,) = (table for table in build_tables([data]) if table.title == "graded")
         assert len(table.left_out) == 7 and table.left_out[-1].strip() == "… and 25 more"
 
     def test_published_values_with_source_and_difference(self, comparison: Comparison) -> None:
@@ -95,7 +94,7 @@ class TestSummary:
         assert cells["SROCC published"].text == "0.451" and cells["SROCC published"].value == 0.4505
         assert cells["SROCC difference"].text == f"{1 - 0.4505:+.3f}"
         assert cells["KRCC published"].value == 0.3069
-        assert any("published" in line for line in legend(comparison))
+        assert any("published" in line for line in legend(comparison.data_sets))
 
     def test_without_opinion_the_scores_themselves_are_described(self, comparison: Comparison) -> None:
         table = named(comparison, "holiday")
@@ -106,7 +105,7 @@ class TestSummary:
     def test_without_opinion_too_it_says_which_images_have_no_score(self, tmp_path: Path) -> None:
         data = fake_comparison.folder_only(tmp_path)
         some = dataclasses.replace(data.metrics["sharp"], note="no score for 1 of 11 images")
-        (table,) = build_tables(Comparison((dataclasses.replace(data, metrics={"sharp": some}),)))
+        (table,) = build_tables([dataclasses.replace(data, metrics={"sharp": some})])
         assert table.reasons == {"sharp": "no score for 1 of 11 images"}
 
     def test_overview_of_several_data_sets(self, comparison: Comparison) -> None:
@@ -120,18 +119,18 @@ class TestSummary:
 
     def test_legend_says_sign_intervals_and_which_plcc(self, tmp_path: Path) -> None:
         data = fake_comparison.graded(tmp_path, plcc_fit=True)
-        lines = legend(Comparison((data,)))
+        lines = legend([data])
         assert "positive" in lines[0] and "lower-better" in lines[0] and "DMOS" in lines[0]
         assert "95 %" in lines[1] and "100 resamples, seed 0" in lines[1]
-        assert "raw" in lines[2] and "VQEG" in lines[2]
-        columns = build_tables(Comparison((data,)))[0].heads
+        assert "raw" in lines[2] and "logistic fit of 4 parameters" in lines[2]
+        columns = build_tables([data])[0].heads
         assert columns[2:6] == ("SROCC", "PLCC", "KRCC", "PLCC fitted")
 
     def test_no_intervals_without_bootstrap(self, tmp_path: Path) -> None:
         whole = fake_comparison.graded(tmp_path)
         data = DataSetResult("x", whole.scores, whole.mos, metrics=whole.metrics, bootstrap=0)
-        assert "switched off" in legend(Comparison((data,)))[1]
-        assert "[" not in to_text(Comparison((data,)))
+        assert "switched off" in legend([data])[1]
+        assert "[" not in Comparison((data,)).table("table")
 
     def test_a_small_negative_correlation_has_no_minus_zero(self) -> None:
         assert number(-0.0004) == "0.000" and number(-0.0006) == "-0.001"
@@ -153,20 +152,20 @@ class TestText:
     def test_wide_letters_keep_columns_aligned(self) -> None:
         scores = pandas.DataFrame({"画質": [1.0, 2, 3], "m": [1.0, 3, 2]})
         metrics = {label: MetricResult(label) for label in scores}
-        said = to_text(
-            Comparison((DataSetResult("x", scores, pandas.Series([1.0, 2, 3]), metrics=metrics, bootstrap=0),))
-        )
+        said = Comparison(
+            (DataSetResult("x", scores, pandas.Series([1.0, 2, 3]), metrics=metrics, bootstrap=0),)
+        ).table("table")
         assert "画質    higher" in said and "m       higher" in said
 
     def test_nothing_steers_the_terminal(self) -> None:
         assert one_line("a\x1b[2Jb\n\u202ec\udcff é 画") == r"a\x1b[2Jb\n\u202ec\xff é 画"
         data = DataSetResult("a\x1b]0;x\x07\nb", pandas.DataFrame({"m": [1.0]}), None, metrics={"m": MetricResult("m")})
-        assert "\x1b" not in to_text(Comparison((data,)))
+        assert "\x1b" not in Comparison((data,)).table("table")
 
 
 class TestCsv:
     def test_pandas_reads_back_the_frame_in_full_precision(self, comparison: Comparison) -> None:
-        read = pandas.read_csv(io.StringIO(to_csv(comparison)), comment="#")
+        read = pandas.read_csv(io.StringIO(comparison.table("csv")), comment="#")
         frame = comparison.frame()
         assert list(read.columns) == list(frame.columns)
         for column in frame:
@@ -177,21 +176,21 @@ class TestCsv:
                 np.testing.assert_allclose(read[column].to_numpy(float), frame[column].to_numpy(float), rtol=1e-15)
 
     def test_comments_say_sign_settings_and_which_metric(self, comparison: Comparison) -> None:
-        comments = [line[2:] for line in to_csv(comparison).splitlines() if line.startswith("# ")]
-        assert legend(comparison)[0] in comments
+        comments = [line[2:] for line in comparison.table("csv").splitlines() if line.startswith("# ")]
+        assert legend(comparison.data_sets)[0] in comments
         assert "command: clipiqa compare -m <x>" in comments
         assert "sharp on graded = metric: CLIP-IQA <RN50>, weights: seeded" in comments
 
     def test_a_hash_or_comma_in_a_name_stays_in_its_cell(self) -> None:
         name = 'a # b, "c"'
         data = DataSetResult(name, pandas.DataFrame({"m": [1.0]}), None, metrics={"m": MetricResult("m")})
-        read = pandas.read_csv(io.StringIO(to_csv(Comparison((data,)))), comment="#")
+        read = pandas.read_csv(io.StringIO(Comparison((data,)).table("csv")), comment="#")
         assert read.data_set.tolist() == [name]
 
 
 class TestMarkdown:
     def test_rows_have_as_many_cells_as_the_head_and_best_is_bold(self, comparison: Comparison) -> None:
-        said = to_markdown(comparison)
+        said = comparison.table("markdown")
         tables = re.findall(r"(?:^\|.*\n)+", said, flags=re.MULTILINE)
         assert len(tables) == 6
         for table in tables:
@@ -201,21 +200,21 @@ class TestMarkdown:
         assert "nan" not in said.lower()
 
     def test_escapes(self, comparison: Comparison) -> None:
-        said = to_markdown(comparison)
+        said = comparison.table("markdown")
         assert "## dmos\\_\\<b\\>&amp;%" in said and "<b>" not in said
         assert "weights \\<of\\> piqe &amp; co." in said
         data = DataSetResult("a|b", pandas.DataFrame({"*m*|`": [1.0]}), None, metrics={"*m*|`": MetricResult("*m*|`")})
-        assert "| \\*m\\*\\|\\` | higher |" in to_markdown(Comparison((data,)))
+        assert "| \\*m\\*\\|\\` | higher |" in Comparison((data,)).table("markdown")
 
     def test_says_which_metric_each_was(self, comparison: Comparison) -> None:
-        assert "- sharp on graded = metric: CLIP-IQA \\<RN50\\>, weights: seeded" in to_markdown(comparison)
+        assert "- sharp on graded = metric: CLIP-IQA \\<RN50\\>, weights: seeded" in comparison.table("markdown")
 
 
 class TestLatex:
     def test_escapes_every_special_character(self) -> None:
         label = r"50%_&$#{}~^\<x>|"
         data = DataSetResult(label, pandas.DataFrame({label: [1.0]}), None, metrics={label: MetricResult(label)})
-        said = to_latex(Comparison((data,)))
+        said = Comparison((data,)).table("latex")
         escaped = (
             r"50\%\_\&\$\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}"
             r"\textless{}x\textgreater{}\textbar{}"
@@ -225,7 +224,7 @@ class TestLatex:
         assert rf"\caption{{{escaped}." in said
 
     def test_tables_are_whole_and_captions_say_the_sign(self, comparison: Comparison) -> None:
-        said = to_latex(comparison)
+        said = comparison.table("latex")
         assert said.count(r"\begin{table*}") == said.count(r"\end{table*}") == 6
         bodies = re.findall(r"\\begin\{tabular\}\{([lr]+)\}\n(.*?)\\end\{tabular\}", said, flags=re.DOTALL)
         for columns, body in bodies:
@@ -240,7 +239,7 @@ class TestLatex:
     @pytest.mark.parametrize("columns", ["onecolumn", "twocolumn"])
     def test_compiles_and_fits_the_page(self, comparison: Comparison, columns: str, tmp_path: Path) -> None:
         before = rf"\documentclass[{columns}]{{article}}\usepackage{{booktabs,graphicx,xcolor}}\begin{{document}}"
-        document = "\n".join([before, to_latex(comparison), r"\end{document}"])
+        document = "\n".join([before, comparison.table("latex"), r"\end{document}"])
         (tmp_path / "tables.tex").write_text(document, encoding="utf-8")
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
@@ -248,14 +247,14 @@ class TestLatex:
         assert "Overfull" not in done.stdout
 
     def test_what_captions_leave_out_is_in_comments(self, comparison: Comparison) -> None:
-        comments = [line for line in to_latex(comparison).splitlines() if line.startswith("%")]
+        comments = [line for line in comparison.table("latex").splitlines() if line.startswith("%")]
         assert f"% piqe: {fake_comparison.FAILURE}" in comments
         assert "% command: clipiqa compare -m <x>" in comments
 
     def test_negative_numbers_have_a_minus_sign(self) -> None:
         scores, mos = pandas.DataFrame({"bad-metric": [3.0, 2, 1]}), pandas.Series([1.0, 2, 3])
         data = DataSetResult("x", scores, mos, metrics={"bad-metric": MetricResult("bad-metric")}, bootstrap=0)
-        assert "bad-metric & higher & $-$1.000" in to_latex(Comparison((data,)))
+        assert "bad-metric & higher & $-$1.000" in Comparison((data,)).table("latex")
 
 
 class TestDifferences:
@@ -308,17 +307,12 @@ class TestDifferences:
                 assert cell.value == sign * pair.srocc.value and bool(cell.mark) == pair.significant
                 assert cell.detail == f"p = {pair.p_holm:.3f}"
 
-    def test_csv_reads_back(self, close: DataSetResult) -> None:
-        comparison = Comparison((close,))
-        read = pandas.read_csv(io.StringIO(differences_csv(comparison)), comment="#")
-        pandas.testing.assert_frame_equal(read, comparison.differences(), rtol=1e-15, check_dtype=False)
-
     def test_many_metrics_leave_the_console(self) -> None:
         rng = np.random.default_rng(0)
         scores = pandas.DataFrame(rng.normal(size=(30, 12)), columns=[f"m{i}" for i in range(12)])
         metrics = {label: MetricResult(label) for label in scores}
         many = Comparison((DataSetResult("x", scores, pandas.Series(rng.normal(size=30)), metrics=metrics),))
-        assert "which differ" in to_markdown(many) and "which differ" not in to_text(many)
+        assert "which differ" in many.table("markdown") and "which differ" not in many.table("table")
         lowest = 2 / (max(80 * 66, 10_000) + 1)  # so many resamples that 66 pairs can be corrected for
         assert many.data_sets[0].pairs[0].srocc.p >= lowest and 66 * lowest < 0.05
 
@@ -326,7 +320,7 @@ class TestDifferences:
         assert not dataclasses.replace(close, mos=None).pairs
         none = dataclasses.replace(close, bootstrap=0)
         assert math.isnan(none.pairs[0].srocc.p) and not none.pairs[0].significant
-        assert not [table for table in build_tables(Comparison((none,))) if "differ" in table.title]
+        assert not [table for table in build_tables([none]) if "differ" in table.title]
 
 
 class TestFitted:
@@ -336,7 +330,7 @@ class TestFitted:
         mos = pandas.Series(2 / (1 + np.exp(-8 * x)) - 0.6 * x)  # falls, rises in the middle, falls again
         scores = pandas.DataFrame({"line": mos + rng.normal(size=80), "turns": x})
         metrics = {label: MetricResult(label) for label in scores}
-        data = DataSetResult("x", scores, mos, metrics=metrics, bootstrap=0, plcc_fit=True)
+        data = DataSetResult("x", scores, mos, metrics=metrics, bootstrap=0, plcc_fit=True, fit_parameters=5)
         assert data.estimates["turns"]["PLCC fitted"].value > data.estimates["line"]["PLCC fitted"].value
         table = named(Comparison((data,)), "x")
         marked = {head: [row[i].mark for row in table.rows] for i, head in enumerate(table.heads)}
@@ -361,6 +355,8 @@ def test_save_writes_all_that_the_command_does(comparison: Comparison, tmp_path:
         *("comparison.csv", "comparison.md", "comparison.tex", "differences.csv", "pictures", "report.html", "scores"),
     ]
     assert (tmp_path / "a" / "b" / "comparison.md").read_text(encoding="utf-8") == comparison.table("markdown")
+    read = pandas.read_csv(tmp_path / "a" / "b" / "differences.csv", comment="#")
+    pandas.testing.assert_frame_equal(read, comparison.differences(), rtol=1e-15, check_dtype=False)
     kept = pandas.read_parquet(tmp_path / "a" / "b" / "scores" / "graded.parquet")
     pandas.testing.assert_frame_equal(kept.drop(columns="mos"), comparison.data_sets[0].scores)
     assert len(list((tmp_path / "a" / "b" / "pictures").iterdir())) == 3 + 1 + 1 + 1 + 1 + 1

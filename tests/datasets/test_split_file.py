@@ -55,7 +55,7 @@ class Trap:
         ({1: {"train": [True]}}, "'train' of split 1 in .* must be a list of row numbers"),
         ({1: {"train": "01"}}, "must be a list of row numbers"),
         ({2: {}, 3: {}}, "has the splits 2, 3, but split_index is 1"),
-        ([0, 1], "is no dict of splits, but split_index is 1"),
+        ([0, 1], "has no splits, but split_index is 1"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: Any, message: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 from forked import Forked, Job
 from PIL import Image
@@ -13,8 +12,9 @@ from safetensors.torch import load_file
 
 from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.files.locking import locked
-from clipiqa_pyiqa.learning.word_search import Findings
+from clipiqa_pyiqa.learning.word_search import Finding, Findings
 from clipiqa_pyiqa.scoring.result_files import read_results
+from clipiqa_pyiqa.stats.bootstrap import Estimate
 
 STANDIN = {"STANDIN": "1"}
 
@@ -105,8 +105,8 @@ def test_two_trainings_in_one_folder(forked: Forked, tmp_path: Path, times: int)
 def test_a_search_does_not_replace_what_it_read(tmp_path: Path) -> None:
     table = tmp_path / "scores.csv"
     table.write_text("path,score\n")
-    estimate = type("E", (), {"value": 0.5, "low": np.nan, "high": np.nan})()
-    findings = Findings((), None, (), 0.5, estimate, 0.5, 3, 3, inputs=(table,))  # type: ignore[arg-type]
+    none = Finding((), 0.5, Estimate(0.5), 0.5)
+    findings = Findings((), none, none, 3, 3, inputs=(table,))
     with pytest.raises(OutputError, match="is one of the inputs"):
         findings.save(table)
     assert table.read_text() == "path,score\n"

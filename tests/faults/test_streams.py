@@ -185,10 +185,10 @@ class TestUnreadableFolders:
     def test_they_are_named(self, folder: Path) -> None:
         inputs = find_inputs([str(folder)])
         assert inputs.paths == [str(folder / "a.png")]
-        problem = f"the folder '{folder}/shut' cannot be read: Permission denied"
+        problem = f"'{folder}/shut' is a folder that cannot be read: Permission denied"
         assert inputs.problems == {f"{folder}/shut": problem}
         assert [source.name for source in sources_of(folder)] == [str(folder / "a.png"), f"{folder}/shut"]
-        with pytest.raises(ValueError, match=r"shut' cannot be read: Permission denied\."):
+        with pytest.raises(ValueError, match=r"shut' is a folder that cannot be read: Permission denied\."):
             list(images_in(folder))
 
     def test_they_count_as_failures(

@@ -126,8 +126,8 @@ def test_what_scoring_takes_counts_before_anything_is_decoded(
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("it was decoded"))
     ((_, error),) = prefetch(read_image, [str(out)], scoring=60)
     assert re.search(
-        r"8000×8000 pixels, which take about 3.8 GB to decode and score, and only 1.0 GB may be taken: make it "
-        r"smaller, with max_side=PX where there is that option, or allow more with --memory SIZE",
+        r"8000×8000 pixels, which take about 3.8 GB to decode and score, and only 1.0 GB may be taken: set "
+        r"max_side to make it smaller, or allow more with --memory SIZE",
         str(error),
     )
 
@@ -152,7 +152,7 @@ GROWTH = r"""
 import re, sys, torch
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.device import scoring_bytes
-from clipiqa_pyiqa.images import stacked
+from clipiqa_pyiqa.images.batches import stacked
 def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) << 10
 metric = CLIPIQA(backbone=sys.argv[1], clip_weights=sys.argv[2] or None).eval()
 for side in (64, 2500):
@@ -279,7 +279,9 @@ def test_every_command_that_decodes_is_bounded(
 
 PEAK = """
 import resource, sys
-from clipiqa_pyiqa.images import limit_memory, prefetch, read_image
+from clipiqa_pyiqa.images.batches import prefetch
+from clipiqa_pyiqa.images.memory import limit_memory
+from clipiqa_pyiqa.images.reader import read_image
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 limit_memory(int(sys.argv[1]))
 before = peak()

@@ -230,10 +230,10 @@ def test_bad_input(table, store, metric, tmp_path):
     def few_table(path: Path) -> object:
         return read_score_table(path, root=table.parent, val_fraction=0, needed=("train",))
 
-    with pytest.raises(FitError, match=r"'ridge' needs at least 6 rated photos, but 5 came"):
+    with pytest.raises(FitError, match=r"'ridge' needs at least 6 rated photos; got 5"):
         fitted(5, method="ridge")
     with pytest.raises(
-        FitError, match=r"'auto' needs at least 10 rated photos, and 9 more for intervals of 0.9, but 18"
+        FitError, match=r"'auto' needs at least 10 rated photos, and 9 more for intervals of 0.9; got 18"
     ):
         fitted(18, conformal=0.9)
     with pytest.raises(FitError, match="did you mean 'ridge'"):

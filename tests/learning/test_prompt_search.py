@@ -19,13 +19,14 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.clip.text import tokenize
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
 from clipiqa_pyiqa.learning.views import WHOLE
-from clipiqa_pyiqa.learning.word_search import SearchError, make_candidates, search
-from clipiqa_pyiqa.learning.words import TEMPLATES, known_words, read_words
+from clipiqa_pyiqa.learning.word_search import SearchError, make_candidates, search, search_prompts
+from clipiqa_pyiqa.learning.words import our_pairs, read_words
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
 from clipiqa_pyiqa.stats import correlation
 from clipiqa_pyiqa.stats.correlation import correlations, srocc, srocc_of_many
 
 WORDS = (("Good", "Bad"), ("Sharp", "Blurry"), ("Clean", "Noisy"), ("Bright", "Dark"), ("Happy", "Sad"))
+TEMPLATES = ("{} photo.", "A photo of {}.", "There is {} in the photo.")
 HELD_OUT = list(range(0, 120, 3))
 
 
@@ -77,17 +78,17 @@ def test_planted_pair_is_found_and_reported_on_held_out_images(metric, features)
     targets = scores + noise * (torch.arange(120) % 3 == 0)  # only the held-out ones are noisy
     findings = search(metric, features, targets, HELD_OUT, candidates, bootstrap=50)
     best = findings.ranked[0]
-    assert (best.candidate.pair.positive, best.candidate.pair.negative) == planted
+    assert (best.candidates[0].pair.positive, best.candidates[0].pair.negative) == planted
     assert best.chosen_by == pytest.approx(1, abs=1e-9) and best.srocc.value < 0.99
     assert [found.chosen_by for found in findings.ranked] == sorted(
         (found.chosen_by for found in findings.ranked), reverse=True
     )
-    assert findings.ensemble == (best.candidate,)  # nothing is left to gain
+    assert findings.ensemble.candidates == best.candidates  # nothing is left to gain
     assert (findings.chosen_on, findings.held_out) == (80, 40)
-    assert findings.paper.candidate.pair == NAMED_PAIRS["quality"]
+    assert findings.paper.candidates[0].pair == NAMED_PAIRS["quality"]
     for found in (*findings.ranked, findings.paper):
         with torch.no_grad():
-            own = metric.score(features[HELD_OUT], prompts=[found.candidate.pair])[:, 0]
+            own = metric.score(features[HELD_OUT], prompts=[found.candidates[0].pair])[:, 0]
         assert found.srocc.value == pytest.approx(srocc(own.numpy(), targets[HELD_OUT].numpy()), abs=1e-9)
         assert found.srocc.low < found.srocc.value < found.srocc.high
 
@@ -98,9 +99,9 @@ def test_held_out_images_have_no_say(metric, features):
     other = targets.clone()
     other[HELD_OUT] = other[HELD_OUT].flip(0)
     one, two = (search(metric, features, given, HELD_OUT, candidates, bootstrap=10) for given in (targets, other))
-    assert one.ensemble == two.ensemble and one.ensemble_chosen_by == two.ensemble_chosen_by
-    assert [(found.candidate, found.chosen_by) for found in one.ranked] == [
-        (found.candidate, found.chosen_by) for found in two.ranked
+    assert one.ensemble.candidates == two.ensemble.candidates
+    assert [(found.candidates, found.chosen_by) for found in one.ranked] == [
+        (found.candidates, found.chosen_by) for found in two.ranked
     ]
     assert one.ranked[0].srocc.value != two.ranked[0].srocc.value
 
@@ -111,25 +112,51 @@ def test_ensemble_is_the_metrics_own_mean(metric, features):
     with torch.no_grad():
         targets = metric.score(features, prompts=mixed)[:, 0]
     findings = search(metric, features, targets, HELD_OUT, candidates, bootstrap=50, intervals=1)
-    pairs = [(candidate.pair.positive, candidate.pair.negative) for candidate in findings.ensemble]
+    pairs = [(candidate.pair.positive, candidate.pair.negative) for candidate in findings.ensemble.candidates]
     assert sorted(pairs[:2]) == sorted(mixed) and len(pairs) == 2
-    assert findings.ensemble_chosen_by == pytest.approx(1, abs=1e-9)
-    assert findings.ensemble_chosen_by > findings.ranked[0].chosen_by + 1e-3
-    assert findings.ensemble_srocc.value == pytest.approx(1, abs=1e-9)
+    assert findings.ensemble.chosen_by == pytest.approx(1, abs=1e-9)
+    assert findings.ensemble.chosen_by > findings.ranked[0].chosen_by + 1e-3
+    assert findings.ensemble.srocc.value == pytest.approx(1, abs=1e-9)
     assert np.isnan(findings.ranked[1].srocc.low) and not np.isnan(findings.ranked[1].srocc.value)
-    assert len(search(metric, features, targets, HELD_OUT, candidates, ensemble=1, bootstrap=10).ensemble) == 1
+    assert (
+        len(search(metric, features, targets, HELD_OUT, candidates, ensemble=1, bootstrap=10).ensemble.candidates) == 1
+    )
 
 
-def test_candidates_are_made_once_each_and_our_list_is_large():
+def test_candidates_are_made_once_each():
     made = make_candidates([("Good", "Bad"), ("good", "BAD"), ("Good photo.", "Bad photo.")], ["{} photo.", "{}"])
     assert [candidate.pair.positive for candidate in made] == ["Good photo.", "Good", "Good photo. photo."]
-    ours = make_candidates(known_words(), TEMPLATES)
-    assert len(ours) > 1000
-    assert {pair.positive for pair in NAMED_PAIRS.values()} <= {candidate.pair.positive for candidate in ours}
     with pytest.raises(PromptError, match="must hold one"):
         make_candidates(WORDS, ["photo."])
     with pytest.raises(PromptError, match="read the same"):
         make_candidates([("Good", "good")], ["{}"])
+
+
+def test_our_pairs_make_sentences():
+    ours = [(made.pair.positive, made.pair.negative, made.template) for made in make_candidates()]
+    texts = {text for *pair, _ in ours for text in pair}
+    assert len(ours) > 700 and {pair.positive for pair in NAMED_PAIRS.values()} <= texts
+    assert {template for *_, template in ours} == {
+        *("{} photo.", "The photo is {}.", "A photo of {}.", "There is {} in the photo."),
+    }
+    assert {"In-focus photo.", "The photo is in-focus.", "There is fine detail in the photo."} <= texts
+    assert {"A photo of high contrast.", "The photo is JPEG-compressed."} <= texts
+    assert not {"There is in-focus in the photo.", "A photo of good."} & texts
+    assert all(text[0].isupper() and text.endswith(".") for text in texts)
+    things = {pair for pair, _ in our_pairs(["There is {} in the photo."])}
+    assert ("no noise", "noise") in things and all("good" not in pair for pair in things)
+    assert (("good", "bad"), "my {} shot") in set(our_pairs(["my {} shot"]))  # a template of one's own takes all words
+
+
+def test_pairs_that_the_backbone_never_saw_are_left_out(photos, tmp_path, caplog):
+    table = tmp_path / "scores.csv"
+    table.write_text("path,mos\n" + "\n".join(f"{path},{index * 7 % 18}" for index, path in enumerate(photos)))
+    options = {"metric": CLIPIQA(backbone="mini"), "features": tmp_path / "store", "device": "cpu", "bootstrap": 10}
+    findings = search_prompts(table, words=[("Good", "Bad"), ("Happy", "Sad")], templates=["{} photo."], **options)
+    assert findings.unknown == 1 and [found.candidates[0].words for found in findings.ranked] == [("Good", "Bad")]
+    assert "never saw" not in caplog.text
+    with pytest.raises(SearchError, match="mini never saw the words of any pair"):
+        search_prompts(table, words=[("Happy", "Sad")], **options)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +207,7 @@ def test_command_from_csv_to_a_loaded_metric(seeded_weights, photos, tmp_path, c
     command += [text for option, path in files.items() for text in (option, str(path))]
     command += ["--templates", *TEMPLATES[:2], "--clip-weights", weights, "--quick-gelu", "--device", "cpu"]
     assert main([*command, "--bootstrap", "1000000000"]) == 2
-    assert "bootstrap must be between 0 and 1,000,000 resamples; got 1,000,000,000." in capsys.readouterr().err
+    assert "bootstrap must be between 0 and 1,000,000; got 1,000,000,000." in capsys.readouterr().err
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "chosen on 13 images, reported on 5 held out (split 'test')" in printed

@@ -19,12 +19,16 @@ from safetensors import safe_open
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.cli import train as train_command
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
+from clipiqa_pyiqa.learning.recipe import RECIPES, parse_config, read_recipe, with_options
 from clipiqa_pyiqa.learning.views import encode_views
+from clipiqa_pyiqa.prompts.learned import Context
 from clipiqa_pyiqa.stats.correlation import srocc
 
+CONFIGS = Path(__file__).parents[2] / "configs/train"
 FLAGS = ["--epochs", "2", "--batch-size", "4", "--quick-gelu", "--quiet"]
 
 
@@ -97,15 +101,15 @@ def test_killed_between_epochs_goes_on_to_the_same_result(table, tmp_path, rn50,
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     schedule = ["--recipe", "plain", "--seed", "7", "--lr", "0.01", "--init", "random"]
     assert train(table, whole, rn50, store, *schedule, "--epochs", "4") == 0
-    from clipiqa_pyiqa.learning import trainer as training
+    report = train_command._report
 
-    def killed(self, scores, is_best, save=training.Trainer._save):
-        save(self, scores, is_best)
-        if self.epoch == 2:
+    def killed(args, progress, epochs):
+        report(args, progress, epochs)
+        if progress.epoch == 2:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Trainer, "_save", killed)
+        patch.setattr(train_command, "_report", killed)
         assert train(table, cut, rn50, store, *schedule, "--epochs", "4") == 130
     assert train(table, cut, rn50, store, *schedule, "--epochs", "4", "--resume") == 0
     for name in ("last.safetensors", "best.safetensors"):
@@ -137,10 +141,8 @@ BAD = {
     "no val": (lambda rows: (["path", "mos", "split"], [[*row, "train"] for row in rows]), [], "no image in the split"),
     "odd split": (lambda rows: (["path", "mos", "split"], [[*row, "dev"] for row in rows]), [], "split 'dev' is none"),
     "unknown recipe": (lambda rows: (["path", "mos"], rows), ["--recipe", "oficial"], "did you mean 'official'"),
-    "crop too large": (
-        lambda rows: (["path", "mos"], rows), ["--crop", "41"], r"48×40 px, too small for crops of 41"
-    ),
-}  # fmt: skip
+    "crop too large": (lambda rows: (["path", "mos"], rows), ["--crop", "41"], "48×40 px, too small for crops of 41"),
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -167,127 +169,112 @@ def test_earlier_run_and_its_resume(table, tmp_path, rn50, store, capsys):
     out = tmp_path / "run"
     assert train(table, out, rn50, store, "--epochs", "1") == 0
     assert train(table, out, rn50, store) == 2
-    assert "left from an earlier run: pass --resume" in capsys.readouterr().err
+    assert "left from an earlier run: set resume" in capsys.readouterr().err
     assert train(table, out, rn50, store, "--resume", "--seed", "9") == 2
     assert "left by another run" in capsys.readouterr().err
     assert train(table, out, rn50, store, "--resume", "--epochs", "7") == 2
-    assert "left by a run of 1 epoch, and 7 are asked for now" in capsys.readouterr().err
+    assert "left by a run of 1 epoch with other learning rates" in capsys.readouterr().err
     assert train(table, out, rn50, store, "--overwrite", "--seed", "9", "--epochs", "1") == 0
 
 
-def test_config_of_pyiqas_trainer(photos, tmp_path, rn50, store, capsys):
-    root = Path(__file__).parents[2] / "configs" / "train"
-    text = (root / "pyiqa.yml").read_text()
-    splits = ["train"] * 6 + ["val"] * 3
-    rows = [[path.name, index * 10, split] for index, (path, split) in enumerate(zip(photos, splits, strict=True))]
-    write(tmp_path / "meta.csv", ["img_name", "MOS", "official_split"], rows)
-    text = text.replace("./datasets/meta_info/meta_info_KonIQ10kDataset.csv", str(tmp_path / "meta.csv"))
-    text = text.replace("./datasets/koniq10k/512x384", str(photos[0].parent)).replace("384", "32")
-    (tmp_path / "pyiqa.yml").write_text(text)
-    options = ["--clip-weights", str(rn50), "--features", str(store), "--device", "cpu", *FLAGS]
-    assert main(["train", "--config", str(tmp_path / "pyiqa.yml"), "--out", str(tmp_path / "run"), *options]) == 0
-    assert "koniq10k: trained on 6 images" in capsys.readouterr().out
-    (tmp_path / "odd.yml").write_text(text.replace("total_epoch", "total_epochs"))
-    assert main(["train", "--config", str(tmp_path / "odd.yml"), "--out", str(tmp_path / "x"), *options]) == 2
-    assert "unknown key 'total_epochs' in train: did you mean 'total_epoch'?" in capsys.readouterr().err
+@pytest.fixture
+def pyiqas(photos, tmp_path) -> dict:
+    """The options of configs/train/pyiqa.yml for six photos to train on and three to validate on."""
+    options = yaml.safe_load((CONFIGS / "pyiqa.yml").read_text())
+    rows = [[path.name, index * 10, "val" if index > 5 else "train"] for index, path in enumerate(photos)]
+    table = {"meta_info_file": str(write(tmp_path / "meta.csv", ["img_name", "MOS", "official_split"], rows))}
+    for block in options["datasets"].values():
+        block |= {**table, "dataroot_target": str(photos[0].parent)}
+    options["datasets"]["train"]["augment"]["random_crop"] = 32
+    return options
 
 
-def test_config_of_pyiqas_trainer_with_a_split_file(photos, tmp_path, rn50, store, capsys):
-    """The form of pyiqa's own train_CLIPIQA_koniq10k.yml: splits in a pickle, mos_max, keys that come twice."""
-    rows = [[path.name, index * 10] for index, path in enumerate(photos)]
-    meta = write(tmp_path / "meta.csv", ["img_name", "MOS"], rows)
+@pytest.fixture
+def trained(tmp_path, rn50, store, capsys):
+    """Train on a configuration; returns the exit code and what was printed."""
+
+    def run(options: dict, more: str = "") -> tuple[int, str]:
+        (tmp_path / "my.yml").write_text(yaml.safe_dump(options) + more)
+        given = ["--clip-weights", str(rn50), "--features", str(store), "--device", "cpu", *FLAGS, "--overwrite"]
+        code = main(["train", "--config", str(tmp_path / "my.yml"), "--out", str(tmp_path / "run"), *given])
+        return code, "".join(capsys.readouterr())
+
+    return run
+
+
+def test_config_of_pyiqas_trainer(pyiqas, trained, tmp_path):
+    """Also as pyiqa's own train_CLIPIQA_koniq10k.yml is: splits in a pickle, mos_max, a key that comes twice."""
+    assert "koniq10k: trained on 6 images" in trained(pyiqas)[1]
     splits = tmp_path / "official.pkl"
     splits.write_bytes(pickle.dumps({1: {"train": [0, 2, 4, 6], "val": [1, 3, 5], "test": [7, 8]}}))
-    text = (Path(__file__).parents[2] / "configs/train/pyiqa.yml").read_text()
-    text = text.replace("./datasets/meta_info/meta_info_KonIQ10kDataset.csv", str(meta))
-    text = text.replace("./datasets/koniq10k/512x384", str(photos[0].parent)).replace("384", "32")
-    text = text.replace("split_index: official_split", f"split_file: {splits}").replace(
-        "mos_range: [0, 100]", "mos_max: 100"
-    )
-    text = text.replace("    mos_normalize: true\n", "") + "\nname: twice\nname: and_the_last_counts\n"
-    config = tmp_path / "pyiqa.yml"
-    config.write_text(text)
-    options = ["--clip-weights", str(rn50), "--features", str(store), "--device", "cpu", *FLAGS]
-    assert main(["train", "--config", str(config), "--out", str(tmp_path / "run"), *options]) == 0
-    said = capsys.readouterr().out
-    assert "koniq10k: trained on 4 images" in said and "3 validation images" in said and "2 test images" in said
-    assert "score_range" in content(tmp_path / "run/best.safetensors")[1]
-    for old, new, message in (
-        (str(splits), str(tmp_path / "gone.pkl"), "gone.pkl' cannot be read: No such file"),
-        ("mos_max", "mos_most", "unknown key 'mos_most' in datasets: train"),
-    ):
-        config.write_text(text.replace(old, new))
-        assert main(["train", "--config", str(config), "--out", str(tmp_path / "x"), *options]) == 2
-        assert message in capsys.readouterr().err
+    for block in pyiqas["datasets"].values():
+        block |= {"split_file": str(splits), "split_index": None, "mos_range": None, "mos_max": 100}
+    code, said = trained(pyiqas, "\nname: and_the_last_counts\n")
+    assert code == 0 and "trained on 4 images" in said and "3 validation images" in said and "2 test images" in said
+    splits.unlink()
+    assert "official.pkl' cannot be read: No such file" in trained(pyiqas)[1]
 
 
-def test_config_whose_validation_set_is_another(photos, tmp_path, rn50, store, capsys):
+def test_config_whose_validation_set_is_another(pyiqas, trained, photos, tmp_path):
     """What stands in datasets: val is what is validated on, and one that is not there is an error."""
-    text = (Path(__file__).parents[2] / "configs/train/pyiqa.yml").read_text()
-    options = yaml.safe_load(text.replace("384", "32"))
+    data_sets = pyiqas["datasets"]
     for block, chosen in (("train", photos[:6]), ("val", photos[6:])):
         meta = write(tmp_path / f"{block}.csv", ["img_name", "MOS"], [[p.name, i * 10] for i, p in enumerate(chosen)])
-        own = {"meta_info_file": str(meta), "dataroot_target": str(photos[0].parent), "split_index": None}
-        options["datasets"][block].update(own)
-    config = tmp_path / "pyiqa.yml"
-    config.write_text(yaml.safe_dump(options))
-    more = ["--clip-weights", str(rn50), "--features", str(store), "--device", "cpu", *FLAGS]
-    assert main(["train", "--config", str(config), "--out", str(tmp_path / "run"), *more]) == 0
-    said = capsys.readouterr().out
-    assert "trained on 6 images" in said and "3 validation images" in said
-    val = options["datasets"]["val"]
+        data_sets[block] |= {"meta_info_file": str(meta), "split_index": None}
+    assert "trained on 6 images" in (said := trained(pyiqas)[1]) and "3 validation images" in said
     for changes, message in (
         ({"meta_info_file": str(tmp_path / "gone.csv")}, "gone.csv' cannot be read: No such file"),
         ({"dataroot_target": str(tmp_path)}, "3 of 3 images named in .*val.csv cannot be found"),
-        ({"meta_info_file": None}, "datasets: val has no 'meta_info_file'"),
-        ({"augment": {"center_crop": 32}}, "augment in datasets: val is not followed"),
-        ({"mos_rang": [0, 1]}, "unknown key 'mos_rang' in datasets: val: did you mean 'mos_range'"),
     ):
-        config.write_text(yaml.safe_dump({**options, "datasets": {**options["datasets"], "val": {**val, **changes}}}))
-        assert main(["train", "--config", str(config), "--out", str(tmp_path / "x"), *more]) == 2
-        assert re.search(message, error := capsys.readouterr().err), error
-    config.write_text(yaml.safe_dump({**options, "datasets": {**options["datasets"], "test": val}}))
-    assert main(["train", "--config", str(config), "--out", str(tmp_path / "x"), *more]) == 2
-    assert "unknown key 'test' in datasets" in capsys.readouterr().err
+        code, said = trained({**pyiqas, "datasets": {**data_sets, "val": {**data_sets["val"], **changes}}})
+        assert code == 2 and re.search(message, said)
 
 
 @pytest.mark.parametrize(
     ("block", "key", "value", "message"),
     [
-        ("data", "split_file", 3, "'split_file' in datasets: train must be the path of a file"),
-        ("data", "split_file", "splits.pkl", "split_index in datasets: train must be a number in the split_file"),
-        ("train", "optim", "Adam", "'optim' in train must be a mapping"),
-        ("train", "scheduler", [1], "'scheduler' in train must be a mapping"),
+        ("train", "total_epochs", 3, "unknown key 'total_epochs' in train: did you mean 'total_epoch'"),
+        ("train", "optim", "Adam", "train: optim must be a"),
         ("train", "optim", None, "train has no 'optim'"),
-        ("data", "mos_range", 5, "mos_range must be two numbers"),
+        ("data", "split_file", 3, "datasets: train: split_file must be"),
+        ("data", "split_file", "splits.pkl", "split_index must be a number in the split_file"),
         ("data", "mos_range", [0, "high"], "mos_range must be two numbers"),
-        ("data", "meta_info_file", 7, "must be the path of a CSV file"),
-        ("data", "batch_size_per_gpu", "8", "batch_size must be a whole number"),
+        ("data", "batch_size_per_gpu", "8", "datasets: train: batch_size_per_gpu must be"),
+        ("data", "batch_size_per_gpu", 0, "batch_size must be between 1 and"),
         ("data", "augment", {"rotate": True}, "unknown key 'rotate' in augment"),
-        ("top", "manual_seed", "one", "must be a whole number"),
-        ("top", "datasets", [], "datasets must hold a block 'train'"),
+        ("val", "meta_info_file", None, "datasets: val has no 'meta_info_file'"),
+        ("val", "augment", {"center_crop": 32}, "augment in datasets: val is not followed"),
+        ("val", "mos_rang", [0, 1], "unknown key 'mos_rang' in datasets: val: did you mean 'mos_range'"),
+        ("datasets", "test", {}, "unknown key 'test' in datasets"),
+        ("top", "manual_seed", "one", "manual_seed must be"),
+        ("top", "datasets", [], "datasets must be"),
         ("top", "network", None, "has no 'network'"),
         ("network", "context", {"n_ctxs": 4}, "did you mean 'n_ctx'"),
     ],
 )
 def test_config_values_of_the_wrong_kind(block, key, value, message):
-    from clipiqa_pyiqa.learning.recipe import parse_config
-    from clipiqa_pyiqa.prompts.learned import Context
-
-    options = yaml.safe_load((Path(__file__).parents[2] / "configs/train/pyiqa.yml").read_text())
-    blocks = {"top": options, "data": options["datasets"]["train"]}
-    blocks.get(block, options.get(block))[key] = value
+    options = yaml.safe_load((CONFIGS / "pyiqa.yml").read_text())
+    data_sets = options["datasets"]
+    blocks = {**options, "top": options, "data": data_sets["train"], "val": data_sets["val"]}
+    blocks[block][key] = value
     with pytest.raises(CLIPIQAError, match=message):
         Context.parse(parse_config(options).network["context"])
 
 
-def test_shipped_configs_are_the_recipes():
-    from clipiqa_pyiqa.learning.recipe import RECIPES, read_recipe
+@pytest.mark.parametrize("name", ["official", "pyiqa"])
+def test_shipped_configs_are_the_recipes(name):
+    config, expected = read_recipe(CONFIGS / f"{name}.yml"), RECIPES[name]
+    assert (config.recipe, config.seed, config.network) == (expected.recipe, expected.seed, expected.network)
 
-    for name in ("official", "pyiqa"):
-        config = read_recipe(Path(__file__).parents[2] / "configs" / "train" / f"{name}.yml")
-        assert config.recipe == RECIPES[name].recipe and config.seed == RECIPES[name].seed
-        assert dict(config.network) == dict(RECIPES[name].network)
+
+def test_options_change_a_recipe():
+    changed = with_options(RECIPES["official"], epochs=100, lr=1.0, crop=64, n_ctx=3, seed=1, backbone="mini")
+    recipe, network = changed.recipe, changed.network
+    assert (recipe.optim["lr"], recipe.scheduler["T_max"], recipe.crop, changed.seed) == (1.0, 2727 / 7.27, 64, 1)
+    assert network["backbone"] == "mini" and network["context"] == {"n_ctx": 3, "shared": True, "init": "random"}
+    assert with_options(changed, crop=0, lr=None).recipe.crop is None
+    with pytest.raises(CLIPIQAError, match="epochs must be"):
+        with_options(changed, epochs="ten")
 
 
 def test_full_disk_loses_no_features(table, tmp_path, rn50, monkeypatch, capsys):

@@ -108,12 +108,12 @@ def test_statistics_by_hand() -> None:
     ("options", "said"),
     [
         ({"window": 31}, "window=31 is no window: pass a whole number of at least 32 px"),
-        ({"window": 64.0}, "window must be a whole number or None, but 64.0"),
+        ({"window": 64.0}, "window must be an int or None; got 64.0"),
         ({"window": 64, "stride": 0}, "stride=0 is no step from window to window: pass a whole number from 1 on."),
         ({"stride": 16}, "pass window= with it"),
         ({"scale": 0.5}, "scale=0.5 enlarges nothing: pass a number from 1 to 8."),
         ({"scale": 9}, "scale=9 enlarges nothing"),
-        ({"scale": "2"}, "scale must be a finite number, but '2'"),
+        ({"scale": "2"}, "scale must be a finite number; got '2'"),
         ({"scale": 2, "window": 64}, "are two ways to a finer map: pass one of them."),
     ],
 )

@@ -20,7 +20,7 @@ import torch
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.device import scoring_bytes
-from clipiqa_pyiqa.images import stacked
+from clipiqa_pyiqa.images.batches import stacked
 from clipiqa_pyiqa.images.memory import give_back_memory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))

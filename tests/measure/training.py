@@ -34,11 +34,11 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.text import TextTower, tokenize
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.recipe import PYIQA, replaced
-from clipiqa_pyiqa.learning.trainer import Trainer
+from clipiqa_pyiqa.learning.recipe import PYIQA, with_options
+from clipiqa_pyiqa.learning.trainer import train_context
 from clipiqa_pyiqa.learning.views import WHOLE, View, Views
 from clipiqa_pyiqa.learning.word_search import make_candidates, search
-from clipiqa_pyiqa.learning.words import TEMPLATES, known_words
+from clipiqa_pyiqa.learning.words import our_pairs
 from clipiqa_pyiqa.prompts.learned import PromptLearner
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
@@ -103,25 +103,22 @@ def pyiqas_trainer(weights: Path, paths: list[Path], folder: Path, batch_size: i
     return statistics.mean(b - a for a, b in itertools.pairwise(starts))  # without the first, which warms up
 
 
-class Random:
+def some_features(count: int) -> Tensor:
     """Unit features as a store would give them."""
-
-    def __init__(self, count: int) -> None:
-        self.features = F.normalize(torch.randn(count, 1024), dim=-1)
-
-    def draw(self, row: int, generator: torch.Generator) -> View:
-        return WHOLE
-
-    def batch(self, rows: list[int], views: list[View]) -> Tensor:
-        return self.features[rows]
+    return F.normalize(torch.randn(count, 1024), dim=-1)
 
 
-def our_trainer(weights: Path, folder: Path, batch_size: int) -> Trainer:
-    metric = CLIPIQA("clipiqa+", pretrained=False, clip_weights=weights, quick_gelu=True, pos_embedding=True)
-    count = 40 * batch_size
-    config = replaced(PYIQA, batch_size=batch_size)
-    given = torch.rand(count, 1), Random(8).features, torch.rand(8)
-    return Trainer(metric, config, Random(count), *given, folder)
+def our_metric(weights: Path) -> CLIPIQA:
+    return CLIPIQA("clipiqa+", pretrained=False, clip_weights=weights, quick_gelu=True, pos_embedding=True)
+
+
+def our_epoch(metric: CLIPIQA, folder: Path, batch_size: int) -> float:
+    """Seconds per batch of the second epoch of 40 batches."""
+    features, targets, ends = some_features(40 * batch_size), torch.rand(40 * batch_size, 1), []
+    config = with_options(PYIQA, batch_size=batch_size, epochs=2)
+    given = metric, config, lambda rows, generator: features[rows], targets, some_features(8), torch.rand(8, 1), folder
+    train_context(*given, report=lambda progress: ends.append(time.perf_counter()))
+    return (ends[1] - ends[0]) / 40
 
 
 @contextlib.contextmanager
@@ -141,18 +138,23 @@ def all_positions() -> Iterator[None]:
         yield
 
 
-def step_times(trainer: Trainer) -> tuple[float, float]:
+def step_times(metric: CLIPIQA) -> tuple[float, float]:
     """Seconds of a step with text only to its end, and of the same step with all 77 positions; in turns."""
-    features, targets = trainer.features.batch(list(range(64)), []), trainer.targets[:64]
+    features, targets = some_features(64), torch.rand(64, 1)
+    optimizer = torch.optim.Adam(metric.parameters(), lr=2e-3)
+
+    def step() -> float:
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        F.mse_loss(metric.train().score(features, aggregate="mean"), targets).backward()
+        optimizer.step()
+        return time.perf_counter() - start
+
     short, whole = [], []
     for _ in range(12):
-        start = time.perf_counter()
-        trainer.step(features, targets)
-        short.append(time.perf_counter() - start)
+        short.append(step())
         with all_positions():
-            start = time.perf_counter()
-            trainer.step(features, targets)
-            whole.append(time.perf_counter() - start)
+            whole.append(step())
     return statistics.median(short[2:]), statistics.median(whole[2:])
 
 
@@ -176,7 +178,7 @@ def one_by_one(metric: CLIPIQA, texts: list[str]) -> float:
 def search_time(weights: Path, candidates: list) -> tuple[float, float, int]:
     """Seconds of a search on 2,000 stored features, of encoding its texts the slow way, and how many these are."""
     metric = CLIPIQA(clip_weights=weights, quick_gelu=True).eval()
-    features, targets = Random(2000).features, torch.rand(2000, generator=torch.Generator().manual_seed(0))
+    features, targets = some_features(2000), torch.rand(2000, generator=torch.Generator().manual_seed(0))
     texts = list(dict.fromkeys(text for made in candidates for text in (made.pair.positive, made.pair.negative)))
     slow = one_by_one(metric, texts[:: len(texts) // 50]) * len(texts)
     start = time.perf_counter()
@@ -186,7 +188,7 @@ def search_time(weights: Path, candidates: list) -> tuple[float, float, int]:
 
 def different_texts(pairs: int) -> list:
     """Candidates none of whose texts occurs twice."""
-    positives, negatives = (list(dict.fromkeys(side)) for side in zip(*known_words(), strict=True))
+    positives, negatives = (list(dict.fromkeys(side)) for side in zip(*(pair for pair, _ in our_pairs()), strict=True))
     articles = ("a", "the", "this", "my", "one", "some", "his", "her", "our", "any")
     nouns = ("photo", "image", "picture", "shot", "view")
     several = [f"{article} {{}} {noun}." for noun in nouns for article in articles]
@@ -211,26 +213,22 @@ def main() -> None:
     print(f"{machine}, torch {torch.__version__} on {torch.get_num_threads()} threads")
     print("\n| what | ours | the other | ratio | |\n|---|---|---|---|---|")
 
-    times = step_times(our_trainer(weights, folder, 64))
+    times = step_times(our_metric(weights))
     row("step of batch 64: text to its end / 77 positions", *times, "median of 10, in turns")
     for name, candidates in {
         "1,000 pairs of different texts": different_texts(1000),
-        "our list": make_candidates(known_words(), TEMPLATES),
+        "our list": make_candidates(),
     }.items():
         ours, slow, texts = search_time(weights, candidates)
         note = f"{len(candidates):,} pairs, {texts:,} texts, 2,000 features, 100 intervals"
         row(f"prompts search, {name} / only encoding its texts, 77 positions, singly", ours, slow, note)
     for batch_size in (8, 64):
-        trainer = our_trainer(weights, folder, batch_size)
-        trainer.train_epoch()
-        start = time.perf_counter()
-        trainer.train_epoch()
-        ours = (time.perf_counter() - start) / 40
+        ours = our_epoch(our_metric(weights), folder, batch_size)
         theirs = pyiqas_trainer(weights, paths, folder, batch_size)
         steps = KONIQ // batch_size
         what = f"epoch of {KONIQ:,} images, batch {batch_size}: cached / pyiqa's trainer with its built-in"
         row(what, ours * steps, theirs * steps, f"{ours:.3g} s / {theirs:.3g} s per batch, times {steps}")
-    store = FeatureStore(trainer.metric, folder / "store")
+    store = FeatureStore(our_metric(weights), folder / "store")
     views = [Views(PYIQA.recipe, 0).of(index)[:2] for index in range(16)]
     for name, asked in {"whole, flipped": [(WHOLE, View(flip=True))] * 16, "crops of 384": views}.items():
         plan = store.plan(paths[:16], asked)

@@ -129,7 +129,7 @@ class TestOrderAndBatches:
             lambda: score_sources(Brightness(), path, out=tmp_path / "out", damaged=value),
             lambda: Scorer(Brightness(), damaged=value),
         ):
-            with pytest.raises(OptionError, match="damaged must be 'refuse' or 'keep'; got "):
+            with pytest.raises(OptionError, match="damaged must be "):
                 call()
         (row,) = score_paths(Brightness(), path)
         assert row.kind is Kind.DAMAGED and "is a damaged JPEG with" in row.error

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...arguments import checked
 from ...errors import CLIPIQAError, counted
 from ...files.locking import LockedError, locked
 from ...files.names import printable
@@ -64,6 +65,7 @@ class FilteredSet:
         return [*said, *(f"not copied: {why}" for why in self.problems.values())]
 
 
+@checked
 def filter_shards(
     results: str | Path,
     into: str | Path,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from ...arguments import checked
 from ...clip.device import find_device, scoring_bytes
 from ...errors import CLIPIQAError
 from ...files.writing import check_folder, resolved
@@ -24,12 +25,14 @@ from .summary import ShardedResult, summary_of
 from .work import Reading, Work, score_features, score_locally
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Scores shards: ``score_locally``, or :class:`~clipiqa_pyiqa.ray.RayEngine`."""
 
     def __call__(self, work: Work, jobs: Sequence[Job], report: Callable[[Job, Row | None], object]) -> None: ...
 
 
+@checked
 def score_sources(
     metric: Any,
     sources: Any,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...arguments import checked
 from ...errors import counted
 from ...files.writing import check_output, replacing, write_text
 from ...images.formats import skipped_note
@@ -121,6 +122,7 @@ def shard_results(out: str | Path) -> Iterator[ShardResult]:
         yield result
 
 
+@checked
 def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: bool = False) -> ShardedResult:
     """Make one file of the results by shard in a folder: ``clipiqa score --merge OUT``.
 

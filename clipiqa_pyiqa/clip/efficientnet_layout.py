@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import WeightsError
-from ...weights.checkpoint import Checkpoint
+from ..errors import WeightsError
+from ..weights.checkpoint import Checkpoint
 
 FORMAT = "clipiqa-mini/2"
 

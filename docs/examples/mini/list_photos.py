@@ -1,0 +1,17 @@
+"""Write the list by which ``clipiqa_pyiqa.datasets.mini_photos`` knows the rated photos that mini was trained on.
+
+python docs/examples/mini/list_photos.py BIQ2021 clipiqa_pyiqa/data/mini_photos.bin
+"""
+
+import csv
+import sys
+from pathlib import Path
+
+from clipiqa_pyiqa.datasets.mini_photos import BYTES
+from clipiqa_pyiqa.files.hashes import hash_file
+
+folder, target = map(Path, sys.argv[1:])
+with (folder / "scores.csv").open(encoding="utf-8") as file:
+    names = [row["image"] for row in csv.DictReader(file) if row["split"] == "train"]
+hashes = sorted(bytes.fromhex(hash_file(folder / "images" / name))[:BYTES] for name in names)
+target.write_bytes(b"".join(hashes))

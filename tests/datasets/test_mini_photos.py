@@ -1,0 +1,43 @@
+"""The photos that mini was trained on: recognised by their bytes, and left out of a table."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from clipiqa_pyiqa.datasets import mini_photos
+from clipiqa_pyiqa.datasets.csv_files import TableError
+from clipiqa_pyiqa.datasets.score_table import ScoreTable
+from clipiqa_pyiqa.files.hashes import hash_file
+
+BIQ2021 = Path(__file__).parents[3] / "shared/data/biq2021"
+
+
+@pytest.mark.skipif(not BIQ2021.is_dir(), reason="BIQ2021's photos are not on this machine")
+def test_the_list_is_that_of_the_photos_that_mini_was_trained_on() -> None:
+    with (BIQ2021 / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    seen = mini_photos.seen_by_mini([BIQ2021 / "images" / row["image"] for row in rows])
+    assert [row["split"] == "train" for row in rows] == seen and sum(seen) == 4023
+
+
+def test_a_table_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [tmp_path / f"{number}.jpg" for number in range(6)]
+    for file in files:
+        file.write_text(file.name)
+    known = frozenset(bytes.fromhex(hash_file(file))[: mini_photos.BYTES] for file in files[:3])
+    monkeypatch.setattr(mini_photos, "_known", lambda: known)
+    assert mini_photos.seen_by_mini([*files, tmp_path / "gone.jpg"]) == [True] * 3 + [False] * 4
+    splits = ("train", "val", "train", "val", "val", "train")
+    table = ScoreTable("mine", tuple(files), (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), splits, (0, 1))
+    look = mini_photos.look_for_mini_photos
+    assert look(table, "RN50", True, ("val",)) == (table, 0) and look(table, "mini", False, ("val",)) == (table, 3)
+    assert "mini was trained on 3 of these 6 images" in caplog.text
+    kept, seen = look(table, "mini", True, ("val",))
+    assert (kept.paths, kept.targets, kept.splits, seen) == (tuple(files[3:]), (0.3, 0.4, 0.5), splits[3:], 3)
+    with pytest.raises(TableError, match="1 of the images in the split 'train' are left"):
+        look(table, "mini", True, ("train",))

@@ -1,0 +1,87 @@
+"""A public function refuses an argument of a wrong kind, and names it."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+
+import clipiqa_pyiqa
+from clipiqa_pyiqa import ray, reward, torchmetrics
+from clipiqa_pyiqa.arguments import checked
+from clipiqa_pyiqa.metric import CLIPIQA
+
+NAMES = sorted(set(clipiqa_pyiqa.__all__) - {"is_active", "__version__"})
+PUBLIC = {name: getattr(clipiqa_pyiqa, name) for name in NAMES if not name.endswith("Error")}
+PUBLIC |= {
+    "Scorer": ray.Scorer,
+    "Reward": reward.CLIPIQAReward,
+    "torchmetrics": torchmetrics.CLIPImageQualityAssessment,
+}
+METHODS = ("encode_image", "encode_prompts", "load_prompts", "score", "score_map")
+RIGHT = {"x": torch.zeros(1, 3, 64, 64), "features": torch.zeros(1, 1024), "methods": ["a=b"], "metrics": "niqe"}
+MESSAGES = {
+    "x": "a tensor of shape",
+    "metrics": "metric",
+    "data_sets": "data set",
+    "prompts": "prompt",
+    "sources": "source",
+}
+WRONG = complex(1, 2)  # is of no kind that a function takes
+
+
+@cache
+def mini() -> CLIPIQA:
+    return CLIPIQA(backbone="mini")
+
+
+def asked() -> list[Any]:
+    functions = PUBLIC | {name: getattr(CLIPIQA, name) for name in METHODS}
+    return [
+        pytest.param(name, parameter, id=f"{name}-{parameter}")
+        for name, function in functions.items()
+        for parameter, its in inspect.signature(function).parameters.items()
+        if parameter != "self" and its.kind is not its.VAR_KEYWORD
+    ]
+
+
+@pytest.mark.parametrize(("name", "wrong"), asked())
+def test_wrong_kind(name: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    function = PUBLIC.get(name) or getattr(mini(), name)
+    given: dict[str, Any] = {}
+    for parameter, its in inspect.signature(function).parameters.items():
+        if its.default is its.empty and its.kind is not its.VAR_KEYWORD:
+            given[parameter] = RIGHT.get(parameter, "mini")
+    given |= {"metric": mini()} if "metric" in given else {}
+    with pytest.raises((ValueError, TypeError), match=MESSAGES.get(wrong, wrong.removesuffix("s"))):
+        function(**given | {wrong: WRONG})
+
+
+@checked
+def shrink(side: int, share: float | None = None, *, names: list[str] | None = None, mode: str = "") -> tuple[Any, ...]:
+    return side, share, names, mode
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert shrink(numpy.int64(3), numpy.float32(0.5)) == (3, 0.5, None, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"side": "x"}, "side must be an int; got 'x' (str)."),
+        ({"side": True}, "side must be an int; got True (bool)."),
+        ({"side": 1, "share": float("nan")}, "share must be a finite number or None; got nan (float)."),
+        ({"side": 1, "names": "a"}, "names must be a list or None; got 'a' (str)."),
+    ],
+)
+def test_message(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        shrink(**arguments)
+    assert str(caught.value) == message
