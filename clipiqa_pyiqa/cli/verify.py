@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--images", type=Path, nargs="+", default=[], metavar="PATH",
-        help="I01.BMP and i01_01_5.bmp, or folders to search for them, such as a checkout of piq or TID2013",
+        help="I01.BMP, i01_01_5.bmp, or folders to search, such as a checkout of piq, TID2013 or OSEDiff",
     )  # fmt: skip
     parser.add_argument(
         "--plus", action="store_true",
