@@ -120,7 +120,10 @@ setup(
         "ray": ["ray[data]>=2.60"],
         "heif": ["pillow-heif>=0.18"],
         "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],  # and torch>=2.9; onnxruntime checks the file
-        "docs": ["sphinx>=8", "furo>=2024.8", "myst-parser>=4", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],
+        "docs": [
+            *("sphinx>=8", "furo>=2024.8", "myst-parser>=4"),
+            *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "torchmetrics>=1.4"),
+        ],
         "test": [
             *("pytest>=8", "pytest-xdist>=3.5", "hypothesis", "setuptools>=70.1,<82"),
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.4"),

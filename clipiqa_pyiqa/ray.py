@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .arguments import checked
-from .clip.device import find_device, scoring_bytes
+from .clip.device import find_device
 from .errors import CLIPIQAError
 from .images.reader import Damaged, check_limits
 from .images.source import ImageSource, NoImage
+from .metric import net_of
 from .prompts.pairs import Prompts, parse_columns
 from .scoring.shards.ray_engine import RayEngine
-from .scoring.shards.work import Item, Reading, Work
+from .scoring.shards.work import Work
 from .sources.members import Entry
 
 __all__ = ["RayEngine", "Scorer"]
@@ -64,18 +64,12 @@ class Scorer:
         damaged: Damaged = "refuse",
     ) -> None:
         check_limits(max_side, max_pixels, damaged)
-        if not hasattr(metric, "encode_image") and not hasattr(metric, "net") and isinstance(metric, Callable):  # type: ignore[arg-type]
-            metric = metric()
-        net = getattr(metric, "net", metric)
-        found = find_device(device)
+        net, found = net_of(metric), find_device(device)
         if hasattr(net, "to"):
             net = net.to(found).eval()
-        columns = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
-        limits: dict[str, Any] = {
-            "apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged
-        }  # fmt: skip
-        self._work = Work(net, columns, found, batch_size, Reading(workers, limits, scoring_bytes(net, found)))
-        self._columns = net.columns if columns is None else tuple(columns)
+        questions = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
+        limits: dict[str, Any] = dict(apply_exif=apply_exif, max_side=max_side, max_pixels=max_pixels, damaged=damaged)
+        self._work = Work(net, questions, found, batch_size, workers, limits)
         self._column, self._name_column = column, name_column
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -86,22 +80,19 @@ class Scorer:
         """
         cells = batch[self._bytes_column(batch)]
         names = batch.get(self._name_column, batch.get("__key__", range(len(cells))))
-        items = (Item(_entry(str(name), cell)) for name, cell in zip(names, cells, strict=True))
-        rows = list(self._work.rows(self._work.reading.blocks(items)))
-        scores = np.array(
-            [row.scores or (np.nan,) * len(self._columns) for row in rows], np.float64
-        ).reshape(len(rows), len(self._columns))  # fmt: skip
-        found = {column: scores[:, place] for place, column in enumerate(self._columns)}
+        sources = (_entry(str(name), cell) for name, cell in zip(names, cells, strict=True))
+        rows = [row for row, _ in self._work.rows(sources)]
+        columns = self._work.columns
+        scores = np.array([row.scores or (np.nan,) * len(columns) for row in rows], float).reshape(-1, len(columns))
+        found = {column: scores[:, place] for place, column in enumerate(columns)}
         return {**batch, **found, "error": np.array([row.error for row in rows], object)}
 
     def _bytes_column(self, batch: dict[str, Any]) -> str:
-        if self._column is not None and self._column in batch:
-            return self._column
-        column = next((name for name in _BYTES if name in batch), None) if self._column is None else None
+        names = _BYTES if self._column is None else (self._column,)
+        column = next((name for name in names if name in batch), None)
         if column is None:
             raise CLIPIQAError(
-                f"there is no column of images{f' {self._column!r}' if self._column else ''}: the columns are "
-                f"{', '.join(batch)}; name one with column=…."
+                f"there is no column of images ({', '.join(names)}): the columns are {', '.join(batch)}; give column."
             )
         return column
 
@@ -109,6 +100,4 @@ class Scorer:
 def _entry(name: str, cell: Any) -> ImageSource:
     if isinstance(cell, dict):
         cell = cell.get("bytes")
-    if cell is None:
-        return NoImage(name, "is a row without an image")
-    return Entry(name, bytes(cell))
+    return NoImage(name, "is a row without an image") if cell is None else Entry(name, bytes(cell))

@@ -28,7 +28,7 @@ examples:
   clipiqa compare -m clipiqa 'dslr=clipiqa:prompts=[quality, sharpness]' -d mine=scores.csv
   clipiqa compare -m niqe:pretrained_model_path=niqe_modelparameters.mat piqe -d photos/
   clipiqa compare -c table1 --data-root DIR --out runs/table1
-  torchrun --nproc-per-node 4 -m clipiqa_pyiqa compare -c table1 --data-root DIR --out runs/table1
+  torchrun --nproc-per-node 4 --no-python clipiqa compare -c table1 --data-root DIR --out runs/table1
 """
 
 

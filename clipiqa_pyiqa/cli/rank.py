@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
+import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,8 +96,8 @@ def run(args: argparse.Namespace) -> int:
     if not picking:
         ranking = ranking or _ranking(args, photos)
         if args.page is None:
-            print(experiment.frame_as_text(ranking.summary(), {}))
-        return experiment.told(args, ranking)
+            print(_with_rules(experiment.frame_as_text(ranking.summary(), {}), ranking))
+        return _told(args, ranking, photos)
     from ..ranking.picking import pick
 
     picked = pick(photos, worst=args.worst, best=args.best, below=args.below)
@@ -106,10 +109,35 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.buffer.write(os.fsencode(photos.path(str(name))) + (b"\0" if args.null else b"\n"))
         sys.stdout.flush()
     elif not taking:
-        _print(picked, photos)
+        _print(picked, photos, args.worst if args.best else None)
     if taking:
         _take(args, taking[0], [photos.path(str(name)) for name in picked.index])
-    return experiment.told(args, ranking) if ranking is not None else 0
+    return 0 if ranking is None else _told(args, ranking, photos)
+
+
+def _told(args: argparse.Namespace, ranking: Ranking, photos: Photos) -> int:
+    """Say what was left out: of a score file, which holds the reasons, only how many images."""
+    file = photos.scores.file
+    if not file or not ranking.failed:
+        return experiment.told(args, ranking)
+    tell("rank", f"{counted(len(ranking.failed), 'image')} left out (see `error` in {file})")
+    experiment.told(args, replace(ranking, failed={}))
+    return 1
+
+
+def _with_rules(table: str, ranking: Ranking) -> str:
+    """Put a rule between the best and the worst of each question."""
+    from ..ranking.folder_ranking import best_and_worst
+
+    head, *lines = table.split("\n")
+    rule, rows = "-" * max(map(len, (head, *lines))), iter(lines)
+    said = [head]
+    for question in ranking.questions:
+        best, worst = best_and_worst(ranking, question, ranking.count)
+        said += itertools.islice(rows, len(best))
+        said += [rule] * bool(len(worst))
+        said += itertools.islice(rows, len(worst))
+    return "\n".join(said)
 
 
 def _photos(args: argparse.Namespace) -> tuple[Photos, Ranking | None]:
@@ -117,13 +145,20 @@ def _photos(args: argparse.Namespace) -> tuple[Photos, Ranking | None]:
     from ..ranking.picking import Photos, default_column
     from ..scoring.scale import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
+    from ..scoring.shards.summary import merge_shards
 
     lower_better = True if args.lower_better else False if args.higher_better else None
-    if len(args.paths) == 1 and is_score_file(args.paths[0]):
+    by_shard = len(args.paths) == 1 and any(Path(args.paths[0]).glob("*.parquet"))  # results of `clipiqa score`
+    if len(args.paths) == 1 and (by_shard or is_score_file(args.paths[0])):
         if args.prompts:
             raise CLIPIQAError("--prompts asks about images, but a score file has its answers: --by names one of them.")
         path_column, *columns = args.columns or [None]
-        scores = read_any_scores(args.paths[0], key=path_column, columns=columns or None)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "merged.parquet") if by_shard else args.paths[0]
+            if by_shard:
+                merge_shards(args.paths[0], file)
+            scores = read_any_scores(file, key=path_column, columns=columns or None)
+        scores = replace(scores, file=args.paths[0])
         photos = Photos(scores, default_column(scores, args.by), lower_better, args.root)
         return photos, None if args.out is None else _ranking(args, photos)
     for option in ("columns", "root"):
@@ -139,7 +174,7 @@ def _photos(args: argparse.Namespace) -> tuple[Photos, Ranking | None]:
 
 def _ranking(args: argparse.Namespace, photos: Photos) -> Ranking:
     """The extremes of a score file, and their pictures if there is an --out."""
-    from ..experiments.experiment import ResultFolder
+    from ..experiments.experiment import prepare, saved
     from ..ranking.folder_ranking import Ranking, ranking_files
 
     scores = photos.scores
@@ -152,7 +187,8 @@ def _ranking(args: argparse.Namespace, photos: Photos) -> Ranking:
             "overwrite": args.overwrite,
             "pictures": args.pictures,
         }
-        ResultFolder(options, ranking_files(found.questions), [*frame.index, scores.file]).saved(found)
+        prepare(options, ranking_files(found.questions), [*frame.index, scores.file], len(frame))
+        saved(found, options)
     return found
 
 
@@ -166,12 +202,15 @@ def _write_page(args: argparse.Namespace, photos: Photos) -> None:
         tell("rank", f"the page is {page}")
 
 
-def _print(picked: pandas.Series, photos: Photos) -> None:
+def _print(picked: pandas.Series, photos: Photos, worst: int | None) -> None:
     from ..files.names import one_line
     from .options.tables import aligned
 
     rows = [(one_line(photos.by), "path"), *((f"{score:.4f}", one_line(str(name))) for name, score in picked.items())]
-    print("\n".join(aligned(rows, [False, True])))
+    lines = list(aligned(rows, [False, True]))
+    if worst is not None and worst < len(picked):  # the best follow
+        lines.insert(1 + worst, "-" * max(map(len, lines)))
+    print("\n".join(lines))
 
 
 def _take(args: argparse.Namespace, option: str, paths: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from .options.model import image_limits
 from .options.signals import on_interrupt
 from .options.tables import aligned
 from .options.wording import tell
+
+_EVERY = 30.0  # seconds between lines about how far a run is
 
 if TYPE_CHECKING:
     from ..scoring.shards.summary import ShardedResult
@@ -59,22 +62,14 @@ def merge(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace, found: Found, metric: Any, columns: Any, device: Any) -> int:
     """Score shards into a folder, tell how far it is, and what it came to."""
-    from tqdm import tqdm
-
     from ..scoring.shards.run import score_sources
 
-    hidden = True if args.quiet else False if args.progress else None
     hint = "the same command goes on with the shards that have no result"
-    with on_interrupt(hint), tqdm(unit="image", disable=hidden) as bar:
-
-        def progress(images: int, shards: int, of: int) -> None:
-            bar.set_postfix_str(f"{shards} of {counted(of, 'shard')}", refresh=False)
-            bar.update(images - bar.n)
-
+    with on_interrupt(hint), _Progress(args) as progress:
         done = score_sources(
             metric, found, columns, out=args.out, part=args.part, keep=args.keep, image_column=args.image_column,
             embeddings=args.embeddings, engine=_engine(args), device=device, batch_size=args.batch_size,
-            workers=args.workers, damaged=args.damaged, overwrite=args.overwrite, progress=progress,
+            workers=args.workers, damaged=args.damaged, overwrite=args.overwrite, progress=progress.show,
             **image_limits(args),
         )  # fmt: skip
     if args.quiet:
@@ -83,6 +78,41 @@ def run(args: argparse.Namespace, found: Found, metric: Any, columns: Any, devic
     else:
         _tell_all(done)
     return 1 if done.counts.failed or done.unread else 0
+
+
+class _Progress:
+    """How far a run is: a bar on a terminal, elsewhere a line every 30 seconds."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._hidden, self._with_bar = args.quiet, args.progress or sys.stderr.isatty()
+        self._start = self._told = time.monotonic()
+        self._first: float | None = None  # the shards that were done at the start
+        self._bar: Any = None
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, images: int, shards: float, of: int) -> None:
+        """So many images of this run and shards of all runs are done."""
+        from tqdm import tqdm
+
+        first = self._first = shards if self._first is None else self._first
+        if self._hidden:
+            return
+        if self._with_bar:
+            layout = "{percentage:3.0f} %|{bar}| {postfix} [{elapsed}<{remaining}]"
+            self._bar = self._bar or tqdm(total=of, initial=first, bar_format=layout)
+            self._bar.set_postfix_str(counted(images, "image"), refresh=False)
+            self._bar.update(shards - self._bar.n)
+        elif (now := time.monotonic()) - self._told >= _EVERY:
+            self._told = now
+            left = (now - self._start) * (of - shards) / (shards - first) if shards > first else None
+            rest = "" if left is None else f", {left / 60:.0f} min left" if left > 60 else f", {left:.0f} s left"
+            tell("score", f"{counted(images, 'image')}, {shards / of:.0%}{rest}")
 
 
 def _engine(args: argparse.Namespace) -> Any:
@@ -99,21 +129,15 @@ def _tell_all(found: ShardedResult) -> None:
         tell("score", said)
     if found.counts.scored:
         frame = found.quantiles()
-        rows = [
-            ["", *frame.columns],
-            *(
-                [name, *(f"{value:.3f}" for value in row)]
-                for name, row in zip(frame.index, frame.to_numpy(), strict=True)
-            ),
-        ]
+        low, high = found.counts.range
+        rows = [["", *frame.columns, f"{low:g} to {high:g}"]]
+        for name, row in zip(frame.index, frame.to_numpy(), strict=True):
+            rows.append([name, *(f"{value:.3f}" for value in row), found.histogram_line(name)])
         print("\n".join(aligned(rows)), file=sys.stderr)
 
 
 def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
+    value = float(text)
     if not 0 <= value < 10_000:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 on, but {text!r} came")
+        raise argparse.ArgumentTypeError(f"must be a number from 0 on; got {text!r}")
     return value

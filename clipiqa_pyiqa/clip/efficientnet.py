@@ -103,7 +103,7 @@ class EfficientNet:
 
     def _statistics(self, x: Tensor, *measures: Callable[..., Moments]) -> list[Tensor]:
         """Mean and log deviation of every channel of all maps, ``(N, S, …)``, as each measure takes them."""
-        if len(x) > 1 and x.device.type == "cpu" and x.shape[2] * x.shape[3] >= CPU_SHARED_PIXELS and not is_traced():
+        if not is_traced() and len(x) > 1 and x.device.type == "cpu" and x.shape[2] * x.shape[3] >= CPU_SHARED_PIXELS:
             singles = [self._statistics(image, *measures) for image in x.split(1)]
             return [torch.cat(images) for images in zip(*singles, strict=True)]
         grid = (x.shape[2] + 1) // 2 // 16, (x.shape[3] + 1) // 2 // 16

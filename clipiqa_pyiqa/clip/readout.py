@@ -7,7 +7,7 @@ difference of two averages, so that nearly constant places lose nothing in fp32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +21,7 @@ Moments = tuple[Tensor, Tensor]
 
 def of_image(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
     """Moments of maps ``(N, C, H, W)``; ``side`` and ``grid`` are for places."""
-    count = x.shape[2] * x.shape[3]
-    mean, variance = _moments(x, lambda y: y.sum((2, 3), keepdim=True) / count, lambda mean: mean.expand_as(x))
-    return mean.flatten(1), variance.flatten(1)
+    return _moments(wide(x), (2, 3))
 
 
 def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
@@ -34,22 +32,23 @@ def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
         side: of a cell on these maps.
         grid: rows and columns of cells.
     """
-    x = x[:, :, : grid[0] * side, : grid[1] * side]
+    x = wide(x[:, :, : grid[0] * side, : grid[1] * side])
     if side > 1:
-        moments = _moments(x, lambda y: F.avg_pool2d(y, side), lambda mean: F.interpolate(mean, scale_factor=side))
+        moments = _moments(x.unflatten(3, (grid[1], side)).unflatten(2, (grid[0], side)), (3, 5))
     else:
-        moments = wide(x), torch.zeros_like(wide(x))
+        moments = x, torch.zeros_like(x)
     for axis in (3, 2):
         moments = recomputed(_with_next, *moments, axis)
     return moments
 
 
-def _moments(x: Tensor, average: Callable[[Tensor], Tensor], enlarge: Callable[[Tensor], Tensor]) -> Moments:
-    """Averages of a map, and of its squared differences from them, enlarged to its size."""
-    x = wide(x)
-    mean = average(x)
+def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:
+    """Means over two axes, and means of squared differences from them."""
+    mean = x.mean(axes, keepdim=True)
     centre = mean.detach()  # about any constant, the average square less the squared average is the variance
-    return mean, average(F.mse_loss(x, enlarge(centre), reduction="none")) - (mean - centre).square()
+    square = F.mse_loss(x, centre.expand_as(x), reduction="none").mean(axes)
+    mean = mean.squeeze(axes)
+    return mean, square - (mean - mean.detach()).square()
 
 
 def wide(x: Tensor) -> Tensor:
@@ -59,12 +58,13 @@ def wide(x: Tensor) -> Tensor:
 def _with_next(mean: Tensor, variance: Tensor, axis: int) -> Moments:
     """Moments of each place of ``(N, C, h, w)`` together with the one before and the one behind it along an axis."""
     size, around = mean.shape[axis], (1, 1) if axis == 3 else (0, 0, 1, 1)
-    steps = F.pad(mean.diff(dim=axis), around)  # 0 where there is no neighbour
-    before, after = steps.narrow(axis, 0, size), steps.narrow(axis, 1, size)
-    pairs = F.pad(torch.ones_like(mean[:1, :1].diff(dim=axis)), around)
-    count = 1 + pairs.narrow(axis, 0, size) + pairs.narrow(axis, 1, size)
-    shift = (after - before) / count
-    spread = (after.square() + before.square()) / count - shift.square()
+    padded, there = F.pad(mean, around), F.pad(torch.ones_like(mean[:1, :1]), around)
+    before, after = (
+        (padded.narrow(axis, start, size) - mean) * there.narrow(axis, start, size) for start in (0, 2)
+    )  # 0 where there is no neighbour
+    count = 1 + there.narrow(axis, 0, size) + there.narrow(axis, 2, size)
+    shift = (before + after) / count
+    spread = (before.square() + after.square()) / count - shift.square()
     window, padding = ((1, 3), (0, 1)) if axis == 3 else ((3, 1), (1, 0))
     within = F.avg_pool2d(variance, window, stride=1, padding=padding, count_include_pad=False)
     return mean + shift, within + spread

@@ -97,7 +97,7 @@ class Demonstration:
         from matplotlib.figure import Figure
 
         from ..report.plotting import COLOURS, captioned
-        from .radar_drawing import chart
+        from .radar_drawing import draw_chart
 
         photos, versions = list(dict.fromkeys(photo for photo, _ in self.images)), list(VERSIONS)
         figure = Figure(figsize=(2.5 * len(versions) + 3.8, 2.7 * len(photos)), layout="constrained")
@@ -110,7 +110,7 @@ class Demonstration:
                 axes.set_title(f"{version}\nquality {quality:.2f}", fontsize=9, color=COLOURS[column])
                 axes.axis("off")
             radar = figure.add_subplot(grid[row, -1], projection="polar")
-            chart(radar, self.scores.loc[photo][list(ATTRIBUTES)])
+            draw_chart(radar, self.scores.loc[photo][list(ATTRIBUTES)])
             radar.tick_params(axis="x", labelsize=8)
         return captioned(figure, f"CLIP-IQA, mini, bundled {MINI_SHA256[:8]}")
 

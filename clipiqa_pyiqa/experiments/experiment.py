@@ -1,14 +1,13 @@
-"""What the paper's experiments share: their images, a folder that keeps scores as they come, saving."""
+"""What the experiments share: their options, the folder of their results, and the files in it."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict, TypeVar
 
@@ -17,12 +16,11 @@ from ..errors import CLIPIQAError, ImageError
 from ..files.locking import locked
 from ..files.names import free_name
 from ..files.writing import check_folder, replacing, write_text
-from ..prompts.pairs import PromptPair
 from ..report.plotting import plain_texts
 from ..scoring.result_files import Output
 from ..scoring.rows import frame_csv
 from ..sources.inputs import find_inputs
-from .scores import Record, Scores, score_images
+from .scores import Record
 
 if TYPE_CHECKING:
     import pandas
@@ -33,8 +31,8 @@ if TYPE_CHECKING:
     Content: TypeAlias = pandas.DataFrame | Figure | Image | str | None
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-_KEEPING = ("out", "resume", "overwrite", "progress", "pictures")
 PICTURES = ("png", "svg", "pdf")
+_KEEPING = ("out", "resume", "overwrite", "progress", "pictures")
 _FILES = (".png", ".svg", ".html", ".csv", ".json", ".jpg", ".pdf")
 
 
@@ -45,8 +43,8 @@ class RunOptions(TypedDict, total=False):
         out: Folder that keeps every score as it comes, and the results at the end; by default nothing is kept.
         resume: Go on with the scores that an earlier run left there; with all of them there, only draw anew.
         overwrite: Replace what is there.
-        progress: Called after each score with how many are new, and how many there will be in all.
-        pictures: ``'png'``, ``'svg'`` or ``'pdf'``: how figures are written; sheets of photos are PNG in place of SVG.
+        progress: Called after each score with the number of new scores and the number of all.
+        pictures: Format of the figures: ``'png'``, ``'svg'`` or ``'pdf'``; sheets of photos are PNG in place of SVG.
         device, batch_size, workers, apply_exif, max_side, max_pixels: As for :func:`~.scores.score_images`.
     """
 
@@ -63,30 +61,12 @@ class RunOptions(TypedDict, total=False):
     max_pixels: int | None
 
 
-@checked
-def check_kinds(
-    *,
-    out: str | Path | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: Callable[[int, int], object] | None = None,
-    pictures: str = "png",
-    device: str | torch.device | None = None,
-    batch_size: int = 8,
-    workers: int | None = None,
-    apply_exif: bool = True,
-    max_side: int | None = None,
-    max_pixels: int | None = None,
-) -> None:
-    """Raise for run options of a wrong kind."""
-
-
 class ExperimentResult(ABC):
-    """What an experiment of the paper came to.
+    """Result of an experiment.
 
     Attributes:
         failed: Files that were left out -> why, as a sentence.
-        provenance: Which CLIP-IQA, and whatever else the scores depend on.
+        provenance: Which CLIP-IQA, and everything else that the scores depend on.
         intervals: Columns of the summary -> the two columns of their 95 % intervals.
     """
 
@@ -96,22 +76,22 @@ class ExperimentResult(ABC):
 
     @abstractmethod
     def summary(self) -> pandas.DataFrame:
-        """The table that the command prints."""
+        """Return the table that the command prints."""
 
     @abstractmethod
-    def contents(self) -> Iterator[tuple[str, Content]]:
-        """Names of files and what is in them: tables, pictures, texts; None for a picture with nothing to show."""
+    def contents(self) -> dict[str, Content]:
+        """Return the tables, pictures and texts by the names of their files; None for a picture of nothing."""
 
     def details(self) -> dict[str, Any]:
-        """What else stands in ``summary.json``."""
+        """Return further values for ``summary.json``."""
         return {}
 
     def notes(self) -> list[str]:
-        """What a reader of the summary should know besides, as clauses."""
+        """Return remarks for the reader of the summary, as clauses."""
         return []
 
     def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
-        """Write tables, pictures and ``summary.json``, which also says what was left out and which CLIP-IQA it was.
+        """Write tables, pictures and ``summary.json``, which also holds the images left out and the provenance.
 
         Args:
             folder: Made if need be.
@@ -120,141 +100,132 @@ class ExperimentResult(ABC):
         Raises:
             CLIPIQAError: The folder cannot be written.
         """
-        self._save(Path(folder).expanduser(), self.contents(), "summary.json", pictures)
-
-    def which(self) -> str:
-        """Which CLIP-IQA made the scores, in a few words for below a picture; empty if it is unknown."""
-        said = self.provenance
-        return f"CLIP-IQA, {said['backbone']}, {said['weights']}" if {"backbone", "weights"} <= set(said) else ""
-
-    def _save(self, folder: Path, contents: Iterable[tuple[str, Content]], summary: str, pictures: str = "png") -> None:
-        with _writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        said = {
-            **{"summary": records(self.summary()), **self.details()},
-            **{"left_out": dict(self.failed), "provenance": dict(self.provenance)},
-        }
-        with locked(folder):  # another run's pictures among ours would show what our tables do not
-            for name, content in contents:
-                _write(folder / picture_name(name, pictures, content), content, self.which())
-            _write(folder / summary, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+        write_results(self, folder, self.contents(), pictures=pictures)
 
 
 Result = TypeVar("Result", bound=ExperimentResult)
 
 
-class ResultFolder:
-    """Where an experiment's scores are kept as they come, and its results at the end; makes the folder.
+def prepare(
+    options: RunOptions, names: Iterable[str], inputs: Iterable[str], total: int, scores: str = "scores.csv"
+) -> tuple[Record, dict[str, Any]]:
+    """Check the options of a run and make its folder, before any work.
 
     Args:
         options: Of the experiment.
-        names: Of the files that will be written.
+        names: Files that will be written.
         inputs: Files that are never replaced.
+        total: Number of scores.
         scores: Name of the file of scores.
 
+    Returns:
+        The record that keeps the scores, and the options for scoring.
+
     Raises:
-        CLIPIQAError: The folder cannot be written, holds files of these names (unless told to resume or overwrite), or
-            ``resume`` and ``overwrite`` do not go together.
+        CLIPIQAError: The folder cannot be written, holds files of these names (without ``resume`` and ``overwrite``),
+            or ``resume`` and ``overwrite`` do not go together.
+        TypeError: There is no such option.
     """
+    if unknown := options.keys() - RunOptions.__annotations__.keys():
+        raise TypeError(f"unknown option {min(unknown)!r}: known are {', '.join(RunOptions.__annotations__)}.")
+    scoring: dict[str, Any] = {**options}
+    out, resume, overwrite, progress, pictures = map(scoring.pop, _KEEPING, (None, False, False, None, "png"))
+    if pictures not in PICTURES:
+        raise CLIPIQAError(f"pictures must be one of {', '.join(PICTURES)}; got {pictures!r}.")
+    if resume and (overwrite or out is None):
+        raise CLIPIQAError("resume goes on with what is in out, overwrite drops it: give out, and one of the two.")
+    count = itertools.count(1)
 
-    def __init__(
-        self, options: RunOptions, names: Iterable[str], inputs: Iterable[str], scores: str = "scores.csv"
-    ) -> None:
-        self.scoring: dict[str, Any] = {**options}
-        check_kinds(**self.scoring)
-        usual = (None, False, False, None, "png")
-        out, self.resume, self.overwrite, self.progress, self.pictures = map(self.scoring.pop, _KEEPING, usual)
-        if self.pictures not in PICTURES:
-            known = ", ".join(map(repr, PICTURES))
-            raise CLIPIQAError(f"pictures are written as one of {known}, but {self.pictures!r} was asked for.")
-        self.path, self.scores = None if out is None else Path(out).expanduser(), scores
-        if self.resume and (self.overwrite or self.path is None):
-            raise CLIPIQAError("resume goes on with what is in out, overwrite drops it: give out, and one of the two.")
-        if self.path is None:
-            return
-        if self.path.suffix.lower() in _FILES and not self.path.is_dir():
-            raise CLIPIQAError(f"--out takes a folder, but {str(self.path)!r} is the name of a file.")
-        if self.path.is_file():
-            raise CLIPIQAError(f"--out takes a folder, but {str(self.path)!r} is a file: name another place.")
-        with _writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-        if not os.access(self.path, os.W_OK):
-            raise CLIPIQAError(f"results cannot be written to {str(self.path)!r}: permission denied.")
-        Record(self.path / scores, self.resume, self.overwrite)
-        names = [other for name in names for other in (name, picture_name(name, self.pictures))]
-        earlier = self.resume and Output(self.path / scores, "csv", resume=True).earlier() is not None
-        check_folder(self.path, dict.fromkeys(names), overwrite=self.overwrite or earlier, inputs=inputs)
+    def tell(_: object) -> None:
+        if progress is not None:
+            progress(next(count), total)
 
-    def record(self, total: int) -> Record:
-        """Keeps the rows of that many scores, and reports each."""
-        counter, report = itertools.count(1), self.progress
-        path = None if self.path is None else self.path / self.scores
-        return Record(path, self.resume, self.overwrite, lambda row: report and report(next(counter), total))
+    if out is None:
+        return Record(progress=tell), scoring
+    place = Path(out).expanduser()
+    if not place.is_dir() and (place.suffix.lower() in _FILES or place.is_file()):
+        raise CLIPIQAError(f"out must be a folder; got the file {str(place)!r}.")
+    record = Record(check_folder(place, ()) / scores, resume, overwrite, tell)
+    earlier = resume and Output(place / scores, "csv", resume=True).earlier() is not None
+    files = dict.fromkeys(file for name in names for file in (name, picture_name(name, pictures)))
+    check_folder(place, files, overwrite=overwrite or earlier, inputs=inputs)
+    return record, scoring
 
-    def score(self, metric: Any, files: Sequence[str], columns: Mapping[str, Sequence[PromptPair]]) -> Scores:
-        """Scores of these files, kept as they come; see :func:`~.scores.score_images`."""
-        return score_images(metric, files, columns, record=self.record(len(files)), **self.scoring)
 
-    def saved(self, result: Result) -> Result:
-        """The result itself, once it is in the folder, if there is one."""
-        if self.path is not None:
-            result.save(self.path, pictures=self.pictures)
-        return result
+def saved(result: Result, options: RunOptions) -> Result:
+    """Return the result, once it is saved in ``out``, if that was given."""
+    out = options.get("out")
+    if out is not None:
+        result.save(out, pictures=options.get("pictures", "png"))
+    return result
+
+
+def write_results(
+    result: ExperimentResult,
+    folder: str | os.PathLike[str],
+    contents: Mapping[str, Content],
+    summary: str = "summary.json",
+    pictures: str = "png",
+) -> None:
+    """Write the files of a result, and its summary as JSON."""
+    place, provenance = check_folder(folder, ()), dict(result.provenance)
+    which = "CLIP-IQA, {backbone}, {weights}".format(**provenance) if "weights" in provenance else ""
+    said = {"summary": records(result.summary()), **result.details(), "left_out": dict(result.failed)}
+    with locked(place):  # so that pictures and tables are those of one run
+        for name, content in contents.items():
+            _write(place / picture_name(name, pictures, content), content, which)
+        text = json.dumps({**said, "provenance": provenance}, indent=2, ensure_ascii=False)
+        write_text(place / summary, text + "\n")
 
 
 @checked
 def find_images(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    command: str,
-    out: str | os.PathLike[str] | None = None,
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], out: str | os.PathLike[str] | None = None
 ) -> list[str]:
-    """The files that paths stand for; what is none is an error, since an experiment without it would be another.
+    """Return the image files of paths; a path without images is an error, since results would not be comparable.
 
-    Pictures that lie in ``out``, the folder for results, come from an earlier run and do not count, unless named.
+    Pictures in ``out``, the folder for results, come from an earlier run and do not count, unless they are named.
 
     Raises:
-        ImageError: A path stands for no image, or all lie in ``out``.
+        ImageError: A path holds no image, or all lie in ``out``.
     """
     given = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     inputs = find_inputs(given)
     if inputs.problems:
-        raise ImageError(f"{inputs.problem}: name images or folders of images for `clipiqa {command}`.")
-    if not inputs.paths:
-        raise ImageError("there are no images to score.")
-    if out is None:
-        return inputs.paths
-    ours = os.path.join(os.path.abspath(out), "")
-    found = [path for path in inputs.paths if path in given or not os.path.abspath(path).startswith(ours)]
+        raise ImageError(f"{inputs.problem}: name images or folders of images.")
+    ours = None if out is None else os.path.join(os.path.abspath(out), "")
+    found = [p for p in inputs.paths if p in given or ours is None or not os.path.abspath(p).startswith(ours)]
     if not found:
-        raise ImageError(f"all images lie in {str(out)!r}, where the results would go: name another folder as --out.")
+        raise ImageError("there are no images to score" + (f" outside out={str(out)!r}." if inputs.paths else "."))
     return found
 
 
-def file_names(questions: Iterable[str]) -> dict[str, str]:
-    """Questions -> parts of files' names, no two alike, also where case does not count."""
+def file_names(questions: Iterable[str], form: str) -> dict[str, str]:
+    """Return a file's name for each question, no two alike, also where case does not count."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for question in questions:
         kept = "".join(c if c.isalnum() or c in "-_" else "-" for c in question)
-        names[question] = free_name("-".join(filter(None, kept.split("-")))[:60] or "question", taken)
+        words = "-".join(filter(None, kept.split("-")))[:60]
+        names[question] = form.format(free_name(words or "question", taken))
     return names
 
 
 def records(frame: pandas.DataFrame) -> list[dict[str, Any]]:
-    """A frame's rows for JSON in full precision (pandas would round p of 1e-12 to 0); NaN becomes None."""
+    """Return a frame's rows for JSON in full precision (pandas would round p of 1e-12 to 0); NaN becomes None."""
     objects = frame.astype(object)
     return objects.where(objects.notna(), None).to_dict(orient="records")
 
 
 def picture_name(name: str, pictures: str, content: Any = None) -> str:
-    """The name of a picture in another format; photos, which SVG is no format for, and other files keep theirs."""
+    """Return a picture's name in another format; photos, which are no SVG, and other files keep theirs."""
     is_sheet = content is not None and not hasattr(content, "savefig")
     if not name.endswith(".png") or (is_sheet and pictures == "svg"):
         return name
     return f"{name.removesuffix('png')}{pictures}"
 
 
-def _write(path: Path, content: Content, which: str = "") -> None:
+def _write(path: Path, content: Content, which: str) -> None:
     if content is None:
         path.unlink(missing_ok=True)  # of an earlier run
     elif isinstance(content, str):
@@ -272,11 +243,3 @@ def _write(path: Path, content: Content, which: str = "") -> None:
                 captioned(plain_texts(picture), which).savefig(partial, dpi=150)
             else:
                 (footed(picture, which) if which else picture).save(partial)
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CLIPIQAError(f"results cannot be written to {str(path)!r}: {error.strerror or error}.") from error

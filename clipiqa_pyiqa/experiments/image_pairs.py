@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,11 +19,12 @@ from ..report.contact_sheet import contact_sheet, fitted, headed
 from ..report.crops import differing_crops
 from ..sources.naming import PairingError, few, named_images
 from ..stats.proportions import share
-from .experiment import ExperimentResult, ResultFolder, RunOptions, file_names
-from .scores import because, exif_applied
+from .experiment import ExperimentResult, RunOptions, file_names, prepare, saved
+from .scores import because, exif_applied, score_images
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from typing_extensions import Unpack
 
@@ -79,11 +80,11 @@ class PairScores(ExperimentResult):
     }
 
     def differences(self, question: str) -> pandas.Series:
-        """High less low of each pair: positive where the order is right."""
+        """Return high less low of each pair: positive where the order is right."""
         return self.frame[f"{question} difference"]
 
     def summary(self) -> pandas.DataFrame:
-        """One row per question.
+        """Return one row per question.
 
         Columns: question; pairs; right (pairs in the right order; equal scores are not) and equal; share right with
         Wilson's 95 % interval; mean low, mean high; mean difference with Student's 95 % interval; p of Wilcoxon's
@@ -91,72 +92,75 @@ class PairScores(ExperimentResult):
         """
         import pandas
 
-        return pandas.DataFrame([self._summary(question) for question in self.questions])
+        return pandas.DataFrame(map(self._summary, self.questions))
 
     def _summary(self, question: str) -> dict[str, object]:
         from scipy.stats import t, wilcoxon
 
         differences = self.differences(question).to_numpy()
         n, right = len(differences), int((differences > 0).sum())
-        found = share(right, n)
-        mean = float(differences.mean())
+        found, mean = share(right, n), float(differences.mean())
         reach = float(t.ppf(0.975, n - 1) * differences.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
         return {
-            **{"question": question, "pairs": n, "right": right, "equal": int((differences == 0).sum())},
-            **{"share right": found.value, "share low": found.low, "share high": found.high},
-            **{f"mean {side}": float(self.frame[f"{question} {side}"].mean()) for side in ("low", "high")},
-            **{"mean difference": mean, "difference low": mean - reach, "difference high": mean + reach},
+            "question": question,
+            "pairs": n,
+            "right": right,
+            "equal": int((differences == 0).sum()),
+            "share right": found.value,
+            "share low": found.low,
+            "share high": found.high,
+            "mean low": self.frame[f"{question} low"].mean(),
+            "mean high": self.frame[f"{question} high"].mean(),
+            "mean difference": mean,
+            "difference low": mean - reach,
+            "difference high": mean + reach,
             "p": float(wilcoxon(differences).pvalue) if np.any(differences) else math.nan,
         }
 
-    def contents(self) -> Iterator[tuple[str, Content]]:
-        yield "pairs.csv", self.frame
-        yield "pairs.png", self.figure()
-        for question, name in _sheets(self.questions).items():
-            yield name, self.failure_sheet(question, self.count)
+    def contents(self) -> dict[str, Content]:
+        sheets = {name: self.failure_sheet(question, self.count) for question, name in _sheets(self.questions).items()}
+        return {"pairs.csv": self.frame, "pairs.png": self.figure(), **sheets}
 
     def details(self) -> dict[str, Any]:
         return {"unpaired": {"only_low": list(self.only_low), "only_high": list(self.only_high)}}
 
     def notes(self) -> list[str]:
         unpaired = len(self.only_low) + len(self.only_high)
-        was = "was" if unpaired == 1 else "were"
-        return [f"{counted(unpaired, 'image')} without a partner {was} left out"] if unpaired else []
+        return [f"{counted(unpaired, 'image')} left out, without a partner"] if unpaired else []
 
     def failures(self, question: str, count: int = 10) -> pandas.DataFrame:
-        """The pairs in the wrong order, or of equal scores, the worst first."""
+        """Return the pairs in the wrong order, or of equal scores, the worst first."""
         order = self.frame.sort_values(f"{question} difference", kind="stable")
         return order[order[f"{question} difference"] <= 0].head(count)
 
     def failure_sheet(self, question: str, count: int = 10, side: int = 256) -> Image.Image | None:
-        """The worst failures as pictures, low-quality and high-quality side by side; None if there are none."""
-        worst = self.failures(question, count)
+        """Draw the worst failures, low-quality and high-quality side by side; return None if there are none."""
+        worst, detail = self.failures(question, count), needs_detail(question)
         if worst.empty:
             return None
         images: list[Path | Image.Image] = []
         captions, upright = [], exif_applied(self.provenance)
         for name, row in worst.iterrows():
-            both = [str(row[version]) for version in ("low", "high")]
-            for version, path in zip(("low", "high"), both, strict=True):
-                images.append(Path(path))
-                captions.append(f"{name}\n{version}: {row[f'{question} {version}']:.4f}")
-            if needs_detail(question):
-                for version, crop in zip(("low", "high"), differing_crops(both, side, upright), strict=True):
-                    images.append(Image.new("RGB", (side, side), (236, 238, 241)) if crop is None else crop)
-                    captions.append(f"{version}, where they differ most:\n100 %" if crop else "of another size")
-        columns = 4 if len(worst) > 1 or needs_detail(question) else 2
+            files = {version: str(row[version]) for version in ("low", "high")}
+            images += map(Path, files.values())
+            captions += [f"{name}\n{version}: {row[f'{question} {version}']:.4f}" for version in files]
+            crops = differing_crops(list(files.values()), side, upright) if detail else []
+            for version, crop in zip(files, crops, strict=False):
+                images.append(crop or Image.new("RGB", (side, side), (236, 238, 241)))
+                captions.append(f"{version}, where they differ most:\n100 %" if crop else "of another size")
+        columns = 4 if len(worst) > 1 or detail else 2
         sheet = contact_sheet(images, captions, columns=columns, side=side, apply_exif=upright)
         return headed({f"{question}: {counted(len(worst), 'pair')} in the wrong order, the worst first": sheet})
 
     def figure(self) -> Figure:
-        """Each pair as a point, low-quality score across, high-quality score up: above the diagonal the order is right.
+        """Draw each pair as a point, low-quality score across, high-quality score up: above the diagonal it is right.
 
         One panel per question.
         """
         import matplotlib
         from matplotlib.figure import Figure
 
-        from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
+        from ..report.plotting import STYLE
 
         summary = self.summary().set_index("question")
         columns = min(3, len(self.questions))
@@ -167,30 +171,29 @@ class PairScores(ExperimentResult):
             for axes in panels[len(self.questions) :]:
                 axes.set_axis_off()
             for axes, question in zip(panels, self.questions, strict=False):
-                low, high = (self.frame[f"{question} {version}"].to_numpy() for version in ("low", "high"))
-                size = 20 if len(low) <= 400 else 5
-                marks = ((high > low, BLUE, "o", "right order"), (high <= low, ORANGE, "X", "wrong order, or equal"))
-                for these, colour, marker, means in marks:
-                    axes.scatter(
-                        low[these], high[these], label=means, s=size * (1.8 if marker == "X" else 1),
-                        color=colour, marker=marker, alpha=0.65, linewidths=0, rasterized=len(low) > 400,
-                    )  # fmt: skip
-                edge = min(low.min(), high.min()), max(low.max(), high.max())
-                margin = 0.05 * (edge[1] - edge[0]) or 0.05
-                limits = edge[0] - margin, edge[1] + margin
-                axes.plot(limits, limits, color=INK, linewidth=0.8, zorder=0)
-                axes.set(xlim=limits, ylim=limits, aspect="equal")
-                axes.set_xlabel("score of the low-quality image")
-                axes.set_ylabel("score of the high-quality image")
-                said = summary.loc[question]
-                axes.set_title(
-                    f"{fitted(question, 185, 10)}\n{int(said['right'])} of {int(said['pairs'])} in the right order "
-                    f"({100 * said['share right']:.0f} %)",
-                    **WORDS,
-                )
-            marks_of = panels[0].get_legend_handles_labels()
-            figure.legend(*marks_of, loc="outside upper left", ncols=2, fontsize=8, frameon=False, handletextpad=0.1)
+                self._draw(axes, question, summary.loc[question])
+            marks = panels[0].get_legend_handles_labels()
+            figure.legend(*marks, loc="outside upper left", ncols=2, fontsize=8, frameon=False, handletextpad=0.1)
         return figure
+
+    def _draw(self, axes: Axes, question: str, said: pandas.Series) -> None:
+        from ..report.plotting import BLUE, INK, ORANGE, WORDS
+
+        low, high = (self.frame[f"{question} {version}"].to_numpy() for version in ("low", "high"))
+        many = len(low) > 400
+        size = 5 if many else 20
+        style: dict[str, Any] = {"alpha": 0.65, "linewidths": 0, "rasterized": many}
+        right = high > low
+        axes.scatter(low[right], high[right], size, BLUE, marker="o", label="right order", **style)
+        axes.scatter(low[~right], high[~right], 1.8 * size, ORANGE, marker="X", label="wrong order, or equal", **style)
+        least, most = min(low.min(), high.min()), max(low.max(), high.max())
+        margin = 0.05 * (most - least) or 0.05
+        limits = least - margin, most + margin
+        axes.plot(limits, limits, color=INK, linewidth=0.8, zorder=0)
+        axes.set(xlim=limits, ylim=limits, aspect="equal")
+        axes.set(xlabel="score of the low-quality image", ylabel="score of the high-quality image")
+        share_right = f"{said['right']:.0f} of {said['pairs']:.0f} in the right order ({said['share right']:.0%})"
+        axes.set_title(f"{fitted(question, 185, 10)}\n{share_right.replace('%', ' %')}", **WORDS)
 
 
 _DETAIL = ("quality", "sharpness", "noisiness", "sharp", "blur", "nois", "grain", "crisp", "detail", "artifact", "jpeg")
@@ -224,16 +227,18 @@ def pairs(
         skip_unpaired: Leave out images without a partner, in place of an error.
         count: How many failures to show.
 
+    Returns:
+        The scores of both versions.
+
     Raises:
         CLIPIQAError: Bad input; what it was and what to do.
     """
     matched = match_pairs(low, high, skip_unpaired=skip_unpaired)
-    columns = parse_columns(prompts, template)
+    columns, paths = parse_columns(prompts, template), matched.paths
     names = ["pairs.csv", "pairs.png", "summary.json", *_sheets(columns).values()]
-    folder = ResultFolder(options, names, matched.paths)
-    scores = folder.score(metric, matched.paths, columns)
-    found = join_pairs(scores.frame, matched, scores.failed, scores.provenance)
-    return folder.saved(replace(found, count=count))
+    record, scoring = prepare(options, names, paths, len(paths))
+    scores = score_images(metric, paths, columns, record=record, **scoring)
+    return saved(join_pairs(scores.frame, matched, scores.failed, scores.provenance, count), options)
 
 
 def join_pairs(
@@ -241,8 +246,9 @@ def join_pairs(
     pairs: ImagePairs,
     failed: Mapping[str, str] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    count: int = 10,
 ) -> PairScores:
-    """Pairs of images that are scored already: ``scores`` has index ``path`` and a column per question."""
+    """Return the pairs of images that are scored already: ``scores`` has index ``path`` and a column per question."""
     import pandas
 
     whole = {name: files for name, files in pairs.files.items() if all(path in scores.index for path in files)}
@@ -257,7 +263,7 @@ def join_pairs(
         frame[f"{question} difference"] = frame[f"{question} high"] - frame[f"{question} low"]
     left_out = tuple(name for name in pairs.files if name not in whole)
     questions, unpaired = tuple(scores.columns), (pairs.only_low, pairs.only_high)
-    return PairScores(frame, questions, failed or {}, left_out, provenance or {}, *unpaired)
+    return PairScores(frame, questions, failed or {}, left_out, provenance or {}, *unpaired, count)
 
 
 def match_pairs(
@@ -278,31 +284,27 @@ def match_pairs(
     Raises:
         PairingError: A folder is missing or empty, names are not unique, or do not pair up; the message says which.
     """
-    names = {"low": named_images(os.fspath(low)), "high": named_images(os.fspath(high))}
-    both = [name for name in names["low"] if name in names["high"]]
-    only = {
-        side: tuple(name for name in names[side] if name not in names[other])
-        for side, other in (("low", "high"), ("high", "low"))
-    }
-    if not both:
+    lows, highs = named_images(os.fspath(low)), named_images(os.fspath(high))
+    files = {name: (lows[name], highs[name]) for name in lows if name in highs}
+    only_low, only_high = (
+        tuple(name for name in lows if name not in highs),
+        tuple(name for name in highs if name not in lows),
+    )
+    if not files:
         raise PairingError(
-            f"no image of {os.fspath(low)!r} has a namesake in {os.fspath(high)!r} ({few(only['low'])} against "
-            f"{few(only['high'])}): where names differ, pass patterns such as 'low/*_noisy.png' and "
-            "'high/*_clean.png', which pair by what * matches."
+            f"no image of {os.fspath(low)!r} has a namesake in {os.fspath(high)!r} ({few(only_low)} against "
+            f"{few(only_high)}): where names differ, give patterns such as 'low/*_noisy.png' and 'high/*_clean.png'."
         )
-    if any(only.values()) and not skip_unpaired:
-        lone = sum(map(len, only.values()))
-        missing = [f"only {side} has {few(names)}" for side, names in only.items() if names]
+    if not skip_unpaired and (lone := len(only_low) + len(only_high)):
+        missing = [f"only {side} has {few(names)}" for side, names in (("low", only_low), ("high", only_high)) if names]
         raise PairingError(
-            f"{counted(lone, 'image')} {'has' if lone == 1 else 'have'} no partner ({'; '.join(missing)}): complete "
-            "the folders, or pass --skip-unpaired (skip_unpaired=True) to leave them out."
+            f"{counted(lone, 'image')} without a partner ({'; '.join(missing)}): complete the folders, or set "
+            "skip_unpaired to leave them out."
         )
-    files = {name: (names["low"][name], names["high"][name]) for name in both}
-    same = [name for name, (first, second) in files.items() if os.path.realpath(first) == os.path.realpath(second)]
-    if same:
+    if same := [name for name, both in files.items() if os.path.samefile(*both)]:
         raise PairingError(f"{few(same)} would be compared with itself: give two different folders.")
-    return ImagePairs(files, only["low"], only["high"])
+    return ImagePairs(files, only_low, only_high)
 
 
 def _sheets(questions: Iterable[str]) -> dict[str, str]:
-    return {question: f"failures-{name}.png" for question, name in file_names(questions).items()}
+    return file_names(questions, "failures-{}.png")

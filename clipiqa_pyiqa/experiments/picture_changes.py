@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
+
+from ..images.memory import DECODING, check_memory
+from ..images.reader import read_image
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,27 @@ class Change:
     apply: Callable[[Image.Image, float, int], Image.Image]
 
     def amounts(self, steps: int) -> list[float]:
-        """That many amounts at equal distances, from ``first`` to ``last``."""
+        """Return that many amounts at equal distances, from ``first`` to ``last``."""
         return [round(float(amount), 6) for amount in np.linspace(self.first, self.last, steps)]
+
+
+def read_scaled(path: str, scale: float, cost: int = 0, **limits: Any) -> Image.Image:
+    """Return a file's picture, read as for scoring, its sides multiplied by ``scale`` (Lanczos).
+
+    Args:
+        path: The file.
+        scale: The factor.
+        cost: Bytes that scoring takes for each pixel.
+        limits: As for :func:`~clipiqa_pyiqa.images.reader.read_image`.
+
+    Raises:
+        ImageError: The file cannot be read, or there is not enough memory to scale or score it.
+    """
+    record = read_image(path, **limits)
+    picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
+    width, height = (max(1, round(side * scale)) for side in record.size)
+    check_memory(path, width, height, DECODING * width * height, cost * width * height, scale > 1)
+    return picture if scale == 1 else picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _noise(image: Image.Image, sigma: float, seed: int) -> Image.Image:
@@ -42,29 +65,24 @@ def _noise(image: Image.Image, sigma: float, seed: int) -> Image.Image:
     return Image.fromarray(grain.round(out=grain).clip(0, 255, out=grain).astype(np.uint8))
 
 
+def _enhanced(enhancer: Callable[[Image.Image], Any]) -> Callable[[Image.Image, float, int], Image.Image]:
+    return lambda image, factor, _: enhancer(image).enhance(factor)
+
+
+def _blur(image: Image.Image, radius: float, _: int) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(radius))
+
+
 CHANGES: dict[str, Change] = {
     change.question: change
     for change in (
         Change(
-            *("brightness", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Brightness"),
-            apply=lambda image, factor, _: ImageEnhance.Brightness(image).enhance(factor),
+            "brightness", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Brightness", _enhanced(ImageEnhance.Brightness)
         ),
-        Change(
-            *("noisiness", 48.0, 0.0, 0.0, "standard deviation of noise, of 255"),
-            apply=_noise,
-        ),
-        Change(
-            *("colorfulness", 0.0, 2.0, 1.0, "factor of PIL's ImageEnhance.Color"),
-            apply=lambda image, factor, _: ImageEnhance.Color(image).enhance(factor),
-        ),
-        Change(
-            *("sharpness", 4.0, 0.0, 0.0, "radius of PIL's GaussianBlur, in pixels"),
-            apply=lambda image, radius, _: image.filter(ImageFilter.GaussianBlur(radius)),
-        ),
-        Change(
-            *("contrast", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Contrast"),
-            apply=lambda image, factor, _: ImageEnhance.Contrast(image).enhance(factor),
-        ),
+        Change("noisiness", 48.0, 0.0, 0.0, "standard deviation of noise, of 255", _noise),
+        Change("colorfulness", 0.0, 2.0, 1.0, "factor of PIL's ImageEnhance.Color", _enhanced(ImageEnhance.Color)),
+        Change("sharpness", 4.0, 0.0, 0.0, "radius of PIL's GaussianBlur, in pixels", _blur),
+        Change("contrast", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Contrast", _enhanced(ImageEnhance.Contrast)),
     )
 }
 """The paper's five. It says only that PIL changed them: the amounts are ours, as are noise and blur, which PIL's

@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ..arguments import checked
 from ..clip.device import find_device
-from ..errors import CLIPIQAError, ImageError, first_of
+from ..errors import ImageError, first_of
 from ..images.source import FileSource
+from ..metric import net_of
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..scoring.result_files import Output, open_results
 from ..scoring.result_reading import read_results
 from ..scoring.rows import Header, Row, printable
 from ..scoring.score import provenance, score_paths
-from ..sources.folders import images_in
 
 if TYPE_CHECKING:
     import pandas
+    import torch
 
 
 @dataclass(frozen=True)
@@ -97,35 +96,6 @@ class Record:
             yield row
 
 
-def files_of(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Files, each once; a single path is one file, or a folder that stands for the image files in it.
-
-    Raises:
-        ImageError: There are none.
-    """
-    if isinstance(paths, str | os.PathLike):
-        paths = images_in(paths) if os.path.isdir(paths) else [paths]
-    if files := list(dict.fromkeys(os.fspath(path) for path in paths)):
-        return files
-    raise ImageError("there are no images to score.")
-
-
-def ready_metric(metric: Any) -> Any:
-    """The metric, made now if what came is a function that makes it.
-
-    Raises:
-        CLIPIQAError: It answers no questions.
-    """
-    if callable(metric) and not isinstance(metric, torch.nn.Module):
-        metric = metric()
-    if not hasattr(net := getattr(metric, "net", metric), "encode_image"):
-        raise CLIPIQAError(
-            f"a CLIP-IQA is needed, which answers questions about images, but a {type(net).__name__} came: other "
-            "metrics can be set beside it by clipiqa_pyiqa.comparison.compare."
-        )
-    return metric
-
-
 def exif_applied(provenance: Mapping[str, Any]) -> bool:
     """Whether files were turned upright for scoring, as pictures of them should be too."""
     return provenance.get("apply_exif") is not False
@@ -139,7 +109,7 @@ def because(failed: Mapping[str, str] | None) -> str:
 @checked
 def score_images(
     metric: Any,
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    paths: Iterable[str | os.PathLike[str]],
     prompts: Prompts | Mapping[str, Sequence[PromptPair]] = "quality",
     *,
     device: str | torch.device | None = None,
@@ -154,7 +124,7 @@ def score_images(
 
     Args:
         metric: A ``CLIPIQA``, what ``pyiqa.create_metric('clipiqa')`` returns, or a function that makes one.
-        paths: The files, or one folder.
+        paths: The files.
         prompts: What to ask, one column each: names, presets and pairs, as for
             :func:`~clipiqa_pyiqa.prompts.parse_columns`, or the columns that it returned; None asks the metric's own.
         device: Where to score; None is CUDA where there is one, else the CPU.
@@ -173,18 +143,18 @@ def score_images(
     """
     import pandas
 
-    metric = ready_metric(metric)
+    files = list(dict.fromkeys(os.fspath(path) for path in paths))
+    net = net_of(metric)
     columns = None if prompts is None else parse_columns(prompts)
-    names = getattr(metric, "net", metric).columns if columns is None else tuple(columns)
+    names = net.columns if columns is None else tuple(columns)
     device = find_device(device)
     limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
-    files = files_of(paths)
 
     def score(todo: Collection[str]) -> Iterator[Row]:
         sources = map(FileSource, todo)
-        return score_paths(metric, sources, columns, device=device, batch_size=batch_size, workers=workers, **limits)
+        return score_paths(net, sources, columns, device=device, batch_size=batch_size, workers=workers, **limits)
 
-    said = provenance(metric, columns, device, **limits)
+    said = provenance(net, columns, device, **limits)
     rows = list((record or Record()).rows(Header(names, said), files, score))
     kept = {path: row.scores for path, row in zip(files, rows, strict=True) if row.scores is not None}
     failed = {path: row.error for path, row in zip(files, rows, strict=True) if row.scores is None}

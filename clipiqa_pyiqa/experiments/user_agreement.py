@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,8 +17,8 @@ from ..errors import CLIPIQAError, ImageError, counted
 from ..files.names import below_common
 from ..report.contact_sheet import contact_sheet, headed, wrapped
 from ..stats.proportions import clustered_share, share
-from .experiment import ExperimentResult, ResultFolder, RunOptions
-from .scores import because, exif_applied
+from .experiment import ExperimentResult, RunOptions, prepare, saved
+from .scores import because, exif_applied, score_images
 
 if TYPE_CHECKING:
     import pandas
@@ -77,20 +77,25 @@ class Agreement(ExperimentResult):
     def _summary(self, attribute: str, frame: pandas.DataFrame) -> dict[str, object]:
         decided = frame[frame["majority"] != ""]
         majority = share(int(decided["right"].astype(bool).sum()), len(decided))
+        votes = frame["votes"].sum()
         single = clustered_share(frame["votes_right"], frame["votes"], seed=self.seed)
-        most = frame[["votes_first", "votes_second"]].max(axis=1).sum()
         return {
-            **{"attribute": attribute, "pairs": len(decided), "tied": len(frame) - len(decided)},
-            **{"majority accuracy": majority.value, "majority low": majority.low, "majority high": majority.high},
-            "votes": int(frame["votes"].sum()),
-            **{"vote accuracy": single.value, "vote low": single.low, "vote high": single.high},
-            "ceiling": float(most / frame["votes"].sum()) if frame["votes"].sum() else float("nan"),
+            "attribute": attribute,
+            "pairs": len(decided),
+            "tied": len(frame) - len(decided),
+            "majority accuracy": majority.value,
+            "majority low": majority.low,
+            "majority high": majority.high,
+            "votes": votes,
+            "vote accuracy": single.value,
+            "vote low": single.low,
+            "vote high": single.high,
+            "ceiling": frame[["votes_first", "votes_second"]].max(axis=1).sum() / votes if votes else np.nan,
         }
 
-    def contents(self) -> Iterator[tuple[str, Content]]:
-        yield "agreement.csv", self.frame
-        yield "agreement.png", self.figure()
-        yield "contradictions.png", self.contradiction_sheet(self.count)
+    def contents(self) -> dict[str, Content]:
+        sheet = self.contradiction_sheet(self.count)
+        return {"agreement.csv": self.frame, "agreement.png": self.figure(), "contradictions.png": sheet}
 
     def details(self) -> dict[str, Any]:
         return {"undecided": self.undecided, "missing": list(self.missing)}
@@ -105,28 +110,28 @@ class Agreement(ExperimentResult):
         return [f"{counted(count, what)} {how}" for count, what, how in counts if count]
 
     def contradictions(self) -> pandas.DataFrame:
-        """The pairs where the metric contradicts the majority, the most certain of its scores first."""
+        """Return the pairs where the metric contradicts the majority, the most certain of its scores first."""
         wrong = self.frame[self.frame["right"].eq(False)]
         certainty = (wrong["score_first"] - wrong["score_second"]).abs()
         return wrong.loc[certainty.sort_values(ascending=False, kind="stable").index]
 
     def contradiction_sheet(self, count: int = 10, side: int = 256) -> Image.Image | None:
-        """Those pairs as pictures, the two images of each side by side; None if there are none."""
+        """Draw those pairs, the two images of each side by side; return None if there are none."""
         wrong = self.contradictions().head(count)
         if wrong.empty:
             return None
-        images, captions, names = [], [], below_common(list(self.frame["first"]) + list(self.frame["second"]))
+        images, captions, names = [], [], below_common([*self.frame["first"], *self.frame["second"]])
         for _, row in wrong.iterrows():
-            for side_ in ("first", "second"):
-                images.append(Path(row[side_]))
-                votes = f"{row[f'votes_{side_}']} of {counted(row['votes'], 'vote')}"
-                captions.append(f"{row['attribute']} {row[f'score_{side_}']:.4f}\n{votes}\n{names[row[side_]]}")
+            for which in ("first", "second"):
+                images.append(Path(row[which]))
+                votes = f"{row[f'votes_{which}']} of {counted(row['votes'], 'vote')}"
+                captions.append(f"{row['attribute']} {row[f'score_{which}']:.4f}\n{votes}\n{names[row[which]]}")
         upright = exif_applied(self.provenance)
         sheet = contact_sheet(images, captions, columns=4 if len(wrong) > 1 else 2, side=side, apply_exif=upright)
         return headed({"The metric contradicts the majority, its clearest scores first": sheet})
 
     def figure(self) -> Figure:
-        """Accuracy per attribute against the majority (bars) and against single votes (diamonds), with intervals.
+        """Draw accuracy per attribute against the majority (bars) and against single votes (diamonds), with intervals.
 
         The grey line of each bar is the ceiling of the votes, the dashed one chance.
         """
@@ -137,33 +142,28 @@ class Agreement(ExperimentResult):
 
         summary = self.summary()
         places = np.arange(len(summary), dtype=float)
+        bars, dots = places - 0.15, places + 0.2
+        labels = [
+            f"{wrapped(name, 14)}\n{counted(count, 'pair')}"
+            for name, count in zip(summary["attribute"], summary["pairs"], strict=True)
+        ]
         with matplotlib.rc_context(STYLE):
             figure = Figure(figsize=(max(4.5, 1.0 * len(summary) + 1.6), 3.6), layout="constrained")
             axes = figure.subplots()
-            axes.bar(
-                places - 0.15, summary["majority accuracy"], 0.4, color=BLUE, alpha=0.6, label="majority of each pair"
-            )
-            axes.vlines(places - 0.15, summary["majority low"], summary["majority high"], color=INK, linewidth=1.4)
-            axes.vlines(places + 0.2, summary["vote low"], summary["vote high"], color=ORANGE, linewidth=1.4)
-            diamonds: Any = {"color": ORANGE, "markersize": 5, "label": "single votes", "clip_on": False}
-            axes.plot(places + 0.2, summary["vote accuracy"], "D", **diamonds)
-            axes.hlines(
-                summary["ceiling"],
-                places + 0.08,
-                places + 0.32,
-                color="#7a7f87",
-                linewidth=2,
-                label="most that votes allow",
-            )
+            axes.bar(bars, summary["majority accuracy"], 0.4, color=BLUE, alpha=0.6, label="majority of each pair")
+            axes.vlines(bars, summary["majority low"], summary["majority high"], color=INK, linewidth=1.4)
+            axes.vlines(dots, summary["vote low"], summary["vote high"], color=ORANGE, linewidth=1.4)
+            style: dict[str, Any] = {"color": ORANGE, "markersize": 5, "clip_on": False}
+            axes.plot(dots, summary["vote accuracy"], "D", label="single votes", **style)
+            most: dict[str, Any] = {"color": "#7a7f87", "linewidth": 2, "label": "most that votes allow"}
+            axes.hlines(summary["ceiling"], places + 0.08, places + 0.32, **most)
             axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
-            axes.set_xticks(places, [_label(row["attribute"], row["pairs"]) for _, row in summary.iterrows()], **WORDS)
+            axes.set_xticks(places, labels, **WORDS)
             axes.tick_params(axis="x", length=0)
-            axes.set_xlim(-0.6, len(summary) - 0.4)  # also where nothing could be drawn
-            axes.set_ylim(0, 1.02)
+            axes.set(xlim=(-0.6, len(summary) - 0.4), ylim=(0, 1.02))  # also where nothing could be drawn
             axes.set_ylabel("share of choices as the metric's\n(lines: 95 % intervals)")
-            axes.legend(
-                frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2
-            )
+            place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "borderaxespad": 0.2}
+            axes.legend(frameon=False, fontsize=8, ncols=2, **place)
         return figure
 
 
@@ -194,15 +194,16 @@ def agreement(
     Raises:
         CLIPIQAError: Bad input; what it was and what to do.
     """
-    given = [] if isinstance(votes, Votes) else [votes]
+    given: list[str] = []
     if not isinstance(votes, Votes):
+        given = [os.fspath(votes)]
         votes = read_votes(votes, root=root, attribute=attribute, template=template, skip_missing=skip_missing)
     files = list(dict.fromkeys(votes.frame[["first", "second"]].to_numpy().ravel()))
     names = ("agreement.csv", "agreement.png", "contradictions.png", "summary.json")
-    folder = ResultFolder(options, names, [*files, *(os.fspath(path) for path in given)])
-    scores = folder.score(metric, files, votes.columns)
-    found = compare_choices(scores.frame, votes, scores.failed, scores.provenance, seed=seed)
-    return folder.saved(replace(found, count=count))
+    record, scoring = prepare(options, names, [*files, *given], len(files))
+    scores = score_images(metric, files, votes.columns, record=record, **scoring)
+    found = compare_choices(scores.frame, votes, scores.failed, scores.provenance, seed=seed, count=count)
+    return saved(found, options)
 
 
 def compare_choices(
@@ -212,34 +213,25 @@ def compare_choices(
     provenance: Mapping[str, Any] | None = None,
     *,
     seed: int = 0,
+    count: int = 10,
 ) -> Agreement:
-    """The same for images that are scored already: ``scores`` has index ``path`` and a column per attribute."""
+    """Compare votes with images that are scored already: ``scores`` has index ``path``, a column per attribute."""
     if unknown := [name for name in votes.columns if name not in scores.columns]:
         raise CLIPIQAError(f"the votes are about {', '.join(unknown)}, of which there are no scores.")
     there = votes.frame[["first", "second"]].isin(list(scores.index)).all(axis=1)
     frame = votes.frame[there].reset_index(drop=True)
     if frame.empty:
-        raise ImageError(
-            "no pair has both of its images scored: there is nothing to compare with the votes" + because(failed)
-        )
+        raise ImageError("no pair has both of its images scored: there is nothing to compare" + because(failed))
     for side in ("first", "second"):
-        frame[f"score_{side}"] = [
-            scores.at[path, attribute] for path, attribute in zip(frame[side], frame["attribute"], strict=True)
-        ]
+        places = zip(frame[side], frame["attribute"], strict=True)
+        frame[f"score_{side}"] = [scores.at[path, attribute] for path, attribute in places]
     frame["majority"] = _larger(frame["votes_first"], frame["votes_second"])
     frame["metric"] = _larger(frame["score_first"], frame["score_second"])
-    frame["right"] = [
-        None if majority == "" else majority == metric
-        for majority, metric in zip(frame["majority"], frame["metric"], strict=True)
-    ]
+    frame["right"] = (frame["majority"] == frame["metric"]).astype(object).where(frame["majority"] != "", None)
     frame["votes"] = frame["votes_first"] + frame["votes_second"]
     frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in ("first", "second"))
     undecided = int(votes.frame["undecided"].sum())
-    return Agreement(frame, failed or {}, provenance or {}, seed, undecided, votes.missing)
-
-
-def _label(attribute: str, pairs: int) -> str:
-    return f"{wrapped(attribute, 14)}\n{counted(pairs, 'pair')}"
+    return Agreement(frame, failed or {}, provenance or {}, seed, undecided, votes.missing, count)
 
 
 def _larger(first: pandas.Series, second: pandas.Series) -> Any:

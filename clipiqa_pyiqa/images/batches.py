@@ -83,7 +83,7 @@ def prefetch(
     coming: deque[tuple[Future[tuple[Item, Picture | ImageError]], Ticket]] = deque()
     try:
         for item in items:
-            coming.append((pool.submit(attempt, item, ticket := budget.ticket()), ticket))
+            coming.append((pool.submit(attempt, item, ticket := Ticket(budget)), ticket))
             if len(coming) > most:
                 yield from _handed_out(*coming.popleft())
         while coming:

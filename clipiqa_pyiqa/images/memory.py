@@ -1,11 +1,8 @@
 """Memory that decoding and scoring may take, shared by the threads that read ahead.
 
-An image says in its first bytes how many pixels it has. So its share is set aside before it is decoded, in the order of
-the images, so that the one that is waited for never waits for those behind it; what is decoded keeps its own bytes
-until it is handed out, and what scoring the largest image so far takes is kept free. An image that would need more
-than there is in all is refused.
-
-What is freed goes back to the system, or, in processes of our own, serves the next batch.
+An image says in its first bytes how many pixels it has, so its memory is set aside before it is decoded, in the order
+of the images. It keeps its own bytes until it is handed out; what scoring the largest image so far takes stays free.
+An image that would need more than the limit alone is refused.
 """
 
 from __future__ import annotations
@@ -17,8 +14,8 @@ import math
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from ..errors import ImageError, Kind, OptionError, shown
 
@@ -92,8 +89,42 @@ def parse_size(text: str, what: str) -> int:
     return int(size)
 
 
-class Budget:
-    """Limits the memory of one row of images that are read ahead and scored.
+class Room:
+    """A semaphore of bytes.
+
+    Args:
+        most: Bytes that may be taken together; one taker alone may have more.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.used = most, 0
+        self._is_closed = False
+        self.changed = threading.Condition()
+
+    def take(self, size: int, spare: int = 0, turn: Callable[[], bool] = lambda: True) -> bool:
+        """Wait until it is one's turn and there is room, with ``spare`` bytes left; False once the room is closed."""
+        with self.changed:
+            self.changed.wait_for(
+                lambda: self._is_closed or (turn() and (not self.used or self.used + size + spare <= self.most))
+            )
+            self.used += size
+            return not self._is_closed
+
+    def give(self, size: int) -> None:
+        """Give bytes back."""
+        with self.changed:
+            self.used -= size
+            self.changed.notify_all()
+
+    def close(self) -> None:
+        """Let nobody wait any more."""
+        with self.changed:
+            self._is_closed = True
+            self.changed.notify_all()
+
+
+class Budget(Room):
+    """Limits the memory of images that are decoded ahead of time and scored.
 
     Args:
         scoring: Bytes that scoring takes for each pixel of an image.
@@ -101,77 +132,49 @@ class Budget:
     """
 
     def __init__(self, scoring: int = 0, enlarged: bool = False) -> None:
+        super().__init__(memory_limit(enlarged))
         self.scoring, self.enlarged = scoring, enlarged
-        self._limit = memory_limit(enlarged)
-        self._used = 0
-        self._reserved = 0  # for scoring the largest image so far
-        self._queue: deque[Ticket] = deque()  # those that may still ask, in the order of their images
-        self._changed = threading.Condition()
-        self._closed = False
-
-    def ticket(self) -> Ticket:
-        """The next image's right to memory."""
-        ticket = Ticket(self)
-        with self._changed:
-            self._queue.append(ticket)
-        return ticket
-
-    def close(self) -> None:
-        """Nobody waits any more, since nothing that is decoded from now on is handed out."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def _take(self, ticket: Ticket, size: int, scoring: int) -> None:
-        with self._changed:
-            self._reserved = max(self._reserved, scoring)
-            self._changed.wait_for(lambda: self._closed or (self._queue[0] is ticket and self._has_room(size)))
-            self._set(ticket, size)
-
-    def _has_room(self, size: int) -> bool:
-        return not self._used or self._used + size + self._reserved <= self._limit
-
-    def _set(self, ticket: Ticket, size: int) -> None:
-        """Note what an image takes from now on; it asks no more."""
-        with self._changed:
-            self._used += size - ticket.size
-            ticket.size = size
-            with contextlib.suppress(ValueError):
-                self._queue.remove(ticket)
-            self._changed.notify_all()
+        self.largest = 0  # bytes that scoring the largest image so far takes
+        self.waiting: deque[Ticket] = deque()  # those that may still take, in the order of their images
 
 
 class Ticket:
-    """An image's right to memory: a context manager around its decoding, in the thread that does it."""
+    """An image's right to memory, in the order of tickets: a context manager around its decoding."""
 
     def __init__(self, budget: Budget) -> None:
-        self._budget = budget
-        self.scoring, self.enlarged = budget.scoring, budget.enlarged
-        self.size = 0
+        self.budget, self.size = budget, 0
+        with budget.changed:
+            budget.waiting.append(self)
 
     def take(self, size: int, scoring: int) -> None:
-        """Wait until so many bytes may be taken, and as many more as scoring will; the reference of a pair never waits.
-
-        It would wait for the share that it holds itself.
-        """
-        if self.size:
-            self._budget._set(self, self.size + size)
+        """Wait until so many bytes may be taken, and as many more as scoring will."""
+        budget = self.budget
+        if self.size:  # the second picture of a pair, which would wait for what the pair holds itself
+            budget.give(-size)
         else:
-            self._budget._take(self, size, scoring)
+            budget.largest = max(budget.largest, scoring)
+            budget.take(size, budget.largest, lambda: budget.waiting[0] is self)
+        self._set(self.size + size)
 
     def keep(self, size: int) -> None:
         """Keep so many bytes from now on: what is decoded, or nothing once it was handed out."""
         if self.size - size >= _LARGE:
             give_back_memory()
-        self._budget._set(self, size)
+        self.budget.give(self.size - size)
+        self._set(size)
+
+    def _set(self, size: int) -> None:
+        with self.budget.changed:
+            self.size = size
+            if self in self.budget.waiting:
+                self.budget.waiting.remove(self)
+            self.budget.changed.notify_all()
 
     def __enter__(self) -> Ticket:
         _own.ticket = self
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         _own.ticket = None
         if kind is not None or not self.size:
             self.keep(0)
@@ -209,9 +212,9 @@ def set_aside(
         ImageError: Decoding or scoring it would need more memory than there is.
     """
     ticket: Ticket | None = getattr(_own, "ticket", None)
-    scoring = 0 if ticket is None else ticket.scoring * math.prod(scored or (width, height))
+    scoring = 0 if ticket is None else ticket.budget.scoring * math.prod(scored or (width, height))
     decoding *= width * height
-    check_memory(name, width, height, decoding, scoring, ticket is not None and ticket.enlarged)
+    check_memory(name, width, height, decoding, scoring, ticket is not None and ticket.budget.enlarged)
     if ticket is not None:
         ticket.take(decoding, scoring)
 

@@ -227,7 +227,7 @@ def _decode(
         set_aside(path, width, height, _limited(width, height, max_side, max_pixels))
         depth, several = _depth(image), _several_frames(image)  # loading forgets the first
         before = _orientation(path, image) if image.format == "TIFF" else None  # PIL turns these when it loads them
-        pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, None)
+        pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, "")
         if pixels is None:
             image.load()
         left = _orientation(path, image)
@@ -239,7 +239,7 @@ def _decode(
             rgb, converted = _rgb_pixels(path, Image.fromarray(pixels[..., 0]), depth)
         if several:
             converted = f"{converted}; first frame".lstrip("; ")
-        return rgb, left if before is None else before, left, converted, damage or ""
+        return rgb, left if before is None else before, left, converted, damage
 
 
 def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged = "refuse") -> None:

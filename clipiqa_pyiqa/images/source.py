@@ -49,7 +49,7 @@ class FileSource:
             raise ImageError(f"cannot be opened: {reason(error)}", Kind.UNREADABLE, path) from error
 
 
-@dataclass(frozen=True)
+@dataclass
 class NoImage:
     """A source that cannot be read: it stands for an image that is missing or lost.
 

@@ -9,13 +9,11 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -42,7 +40,7 @@ PUBLISHED: dict[LearnedType, PublishedPrompts] = {  # by pyiqa's names
     "clipiqa+_rn50_512": PublishedPrompts("CLIPIQA+_RN50_512-89f5d940.pth", "RN50", "interpolate"),
     "clipiqa+_vitL14_512": PublishedPrompts("CLIPIQA+_ViTL14_512-e66488f2.pth", "ViT-L/14", "interpolate"),
 }
-FORMAT = "clipiqa-pyiqa learned prompts 2"  # with a checksum; 1 had none
+FORMAT = "clipiqa-pyiqa learned prompts 2"
 _NAME = "prompt_learner."
 _NUMBERS = 1 << 20  # in a context: twice CLIP's 77 tokens of 1,280 are 197,120
 _NESTED_UNDER = ("state_dict", "params", "model")
@@ -50,62 +48,65 @@ _NESTED_UNDER = ("state_dict", "params", "model")
 logger = logging.getLogger("clipiqa_pyiqa")
 
 
-@dataclass(frozen=True)
-class PromptFile:
+class PromptFile(NamedTuple):
     """What a file of learned prompts holds.
 
     Attributes:
-        path: the file.
-        ctx: the context, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``; fp32, unchecked.
+        ctx: The context, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``; fp32, unchecked.
         tokens: ``token_prefix`` and ``token_suffix``, if the file has them.
-        metadata: what our own files say about themselves; empty for the others.
+        metadata: What our own files say about themselves; empty for other files.
     """
 
-    path: Path
     ctx: Tensor
-    tokens: dict[str, Tensor] = field(default_factory=dict)
-    metadata: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, Tensor]
+    metadata: Mapping[str, str]
 
 
 def read_prompt_file(path: str | Path) -> PromptFile:
     """Read learned prompts.
 
     Args:
-        path: our ``.safetensors``; pyiqa's checkpoints, a bare tensor or a state dict under ``params``; the official
+        path: Our ``.safetensors``; pyiqa's checkpoints, a bare tensor or a state dict under ``params``; the official
             repository's, whose ``generator.clipmodel_0.prompt_learner.ctx`` stands among other keys.
 
     Raises:
-        WeightsError: the file is missing, empty, damaged, or pickled with code in it, which is not run.
-        PromptError: it holds no learned prompts, or several.
+        WeightsError: The file is missing, empty, damaged, or pickled with code in it, which is not run.
+        PromptError: It holds no learned prompts, or several.
     """
     path = Path(path).expanduser()
     head = first_bytes(path)
-    metadata: dict[str, str] = {}
+    metadata: Mapping[str, str] = {}
     if head[8:9] == b"{":
-        content: Any = dict(open_checkpoint(path))
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        _check_sum(path, content, metadata)
+        checkpoint = open_checkpoint(path)
+        tensors, metadata = dict(checkpoint), checkpoint.metadata
+        if metadata.get("format") == FORMAT:
+            check_sum(path, tensors, metadata)
     elif head.startswith((b"PK", b"\x80")) and not (head.startswith(b"PK") and is_torchscript(path)):
-        content = load_pickled(path)
+        tensors = _tensors(load_pickled(path))
     else:
         raise PromptError(
-            f"{path} is no file of learned prompts: expected a .safetensors file of ours or a .pth file of pyiqa or "
-            f"the official repository, but it starts with {head!r}."
+            f"{path} must be a .safetensors file of ours or a .pth file of pyiqa or the official repository; it starts "
+            f"with {head!r}."
         )
-    tensors = _find(path, content)
-    ctx = tensors.pop("ctx").detach()
+    names = [name for name in tensors if name == "ctx" or name.endswith(f"{_NAME}ctx")]
+    if not names:
+        raise PromptError(f"{path} holds no learned prompts: it has no tensor prompt_learner.ctx.")
+    ctx = tensors[names[0]].detach()
+    if not all(torch.equal(tensors[name], ctx) for name in names[1:]):
+        raise PromptError(f"{path} holds several learned prompts ({', '.join(names)}): save one in a file of its own.")
     if ctx.numel() > _NUMBERS:  # a view of few numbers may declare any shape
         raise PromptError(f"{path} is damaged: its context vectors are {ctx.numel():,} numbers, at most {_NUMBERS:,}.")
-    return PromptFile(path, ctx.float() if ctx.is_floating_point() else ctx, tensors, metadata)
+    before = names[0].removesuffix("ctx")
+    tokens = {name: tensors[before + name] for name in STATE_KEYS[1:] if before + name in tensors}
+    return PromptFile(ctx.float() if ctx.is_floating_point() else ctx, tokens, metadata)
 
 
 def published_prompt_file(model_type: LearnedType, backbone: str) -> Path:
-    """The published prompts of one of pyiqa's names, found on this machine or downloaded.
+    """Return the file of the published prompts of one of pyiqa's names, found on this machine or downloaded.
 
     Raises:
-        PromptError: they were learned on another backbone.
-        WeightsError: the file is not found, or damaged.
+        PromptError: They were learned on another backbone.
+        WeightsError: The file is not found, or damaged.
     """
     name, theirs, _ = PUBLISHED[model_type]
     if theirs != backbone:
@@ -120,51 +121,51 @@ def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: st
     """Load a file of learned prompts into a learner; its words, ``n_ctx`` and shape are those of the file.
 
     Args:
-        learner: of the CLIP on which they were learned.
-        path: as for :func:`read_prompt_file`.
-        pos_embedding: that of the metric; a warning is logged if the prompts were learned with another.
+        learner: Of the CLIP on which they were learned.
+        path: As for :func:`read_prompt_file`.
+        pos_embedding: That of the metric; a warning is logged if the prompts were learned with another.
 
     Raises:
-        WeightsError, PromptError: as :func:`read_prompt_file`, and for prompts of another backbone or width.
+        WeightsError, PromptError: As :func:`read_prompt_file`, and for prompts of another backbone or width.
     """
     file = read_prompt_file(path)
-    weights = learner.clip.weights
-    theirs = file.metadata.get("backbone", weights.backbone)
-    if theirs != weights.backbone:
-        raise PromptError(
-            f"{file.path} holds prompts learned on {theirs}, but the metric's backbone is {weights.backbone}: "
-            f"build it with backbone={theirs!r}."
-        )
+    check_made_on(path, file.metadata, learner.clip.weights.backbone, pos_embedding)
     try:
         if len(file.tokens) == len(STATE_KEYS) - 1:
             learner.load_state_dict({"ctx": file.ctx, **file.tokens})
         else:
             learner.load_context(file.ctx)
     except PromptError as error:
-        raise PromptError(f"{file.path} cannot be loaded: {error}") from error
-    learner.source = file.path.name, learner.content_hash()
-    learned_with = file.metadata.get("pos_embedding", pos_embedding)
-    if pos_embedding is not None and learned_with != pos_embedding:
-        logger.warning(
-            "%s holds prompts learned with pos_embedding=%r, but the metric has %r: its scores will be off.",
-            file.path,
-            learned_with,
-            pos_embedding,
+        raise PromptError(f"{path} cannot be loaded: {error}") from error
+    learner.source = Path(path).name, learner.content_hash()
+
+
+def check_made_on(path: str | Path, metadata: Mapping[str, str], backbone: str, pos_embedding: str | None) -> None:
+    """Raise if a file belongs to another backbone; log a warning if it belongs to another positional embedding."""
+    theirs = metadata.get("backbone", backbone)
+    if theirs != backbone:
+        raise PromptError(
+            f"{path} was learned on {theirs}, but the metric's backbone is {backbone}: build it with "
+            f"backbone={theirs!r}."
         )
+    positions = metadata.get("pos_embedding", pos_embedding)
+    if pos_embedding not in (None, positions):
+        said = "%s was learned with pos_embedding=%r, but the metric has %r: its scores will be off."
+        logger.warning(said, path, positions, pos_embedding)
 
 
 def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
     """Write the prompts, and nothing else, so that a reader sees the whole file or none.
 
     Args:
-        learner: whose context was loaded or trained.
+        learner: Whose context was loaded or trained.
         path: ``.safetensors``; or ``.pth``, which pyiqa's ``load_weights`` reads, and which holds no metadata.
-        metadata: what else to say, such as ``pos_embedding``, recipe, data set and scores; values that are no strings
+        metadata: What else to say, such as ``pos_embedding``, recipe, data set and scores; values that are no strings
             are written as JSON.
 
     Raises:
-        PromptError: nothing was learned, or the suffix is another one.
-        OSError: the file cannot be written.
+        PromptError: Nothing was learned, or the suffix is another one.
+        OutputError: The file cannot be written.
     """
     path = Path(path)
     if not learner.is_learned:
@@ -178,7 +179,7 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
     elif path.suffix in (".pth", ".pt"):
         write_bytes(path, pickled({"params": tensors}))
     else:
-        raise PromptError(f"learned prompts are written to .safetensors or .pth, but {str(path)!r} was asked for.")
+        raise PromptError(f"learned prompts are written to .safetensors or .pth; got {str(path)!r}.")
 
 
 def pickled(content: Any) -> bytes:
@@ -189,7 +190,7 @@ def pickled(content: Any) -> bytes:
 
 
 def describe(learner: PromptLearner) -> dict[str, str]:
-    """What a learner itself can say about its prompts, as a file's metadata."""
+    """Return what a learner itself can say about its prompts, as a file's metadata."""
     weights = learner.clip.weights
     return {
         "format": FORMAT,
@@ -206,7 +207,7 @@ def describe(learner: PromptLearner) -> dict[str, str]:
 
 
 def content_sum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """SHA-256 in hex of all that a file of ours says."""
+    """Return the SHA-256 in hex of all that a file of ours says."""
     said = {key: value for key, value in metadata.items() if key != "sha256"}
     shapes = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
     sha256 = hashlib.sha256(json.dumps([said, shapes], sort_keys=True).encode())
@@ -215,42 +216,17 @@ def content_sum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> s
     return sha256.hexdigest()
 
 
-def _check_sum(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Raise if a file of ours is not as it was written; files of the first version cannot tell."""
-    sum_needed = metadata.get("format") == FORMAT or "sha256" in metadata
-    if sum_needed and metadata.get("sha256") != content_sum(tensors, metadata):
-        raise PromptError(f"{path} is damaged: its checksum is not that of what it holds; copy or learn it again.")
+def check_sum(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Raise if a file of ours is not as it was written."""
+    if metadata.get("sha256") != content_sum(tensors, metadata):
+        raise PromptError(f"{path} is damaged: its checksum does not match its content; copy or make it again.")
 
 
-def _find(path: Path, content: Any) -> dict[str, Tensor]:
-    """The tensors named in ``STATE_KEYS``, ``ctx`` at least, wherever they stand in what the file holds."""
-    if isinstance(content, Tensor):
-        return {"ctx": content}
-    found: dict[str, dict[str, Tensor]] = {}  # by what stands before the name: a file may hold several networks
-    for key, value in _tensors(content):
-        name = key.rsplit(".", 1)[-1]
-        before = key.removesuffix(name)
-        if name in STATE_KEYS and (before == "" or before.endswith(_NAME)):
-            found.setdefault(before, {})[name] = value
-    networks = [tensors for tensors in found.values() if "ctx" in tensors]
-    if not networks:
-        raise PromptError(f"{path} holds no learned prompts: there is no tensor called prompt_learner.ctx in it.")
-    if any(not _same(network["ctx"], networks[0]["ctx"]) for network in networks[1:]):
-        names = ", ".join(f"{before}ctx" for before in found)
-        raise PromptError(
-            f"{path} holds several learned prompts ({names}): save the one you mean in a file of its own."
-        )
-    return networks[0]
-
-
-def _tensors(content: Any) -> Iterator[tuple[str, Tensor]]:
+def _tensors(content: Any) -> dict[str, Tensor]:
+    """Return the tensors of a state dict, which may lie under a name, or a bare tensor as ``ctx``."""
     while isinstance(content, Mapping):
-        nested = [name for name in _NESTED_UNDER if isinstance(content.get(name), Mapping)]
+        nested = [content[name] for name in _NESTED_UNDER if isinstance(content.get(name), Mapping)]
         if not nested:
-            yield from ((str(key), value) for key, value in content.items() if isinstance(value, Tensor))
-            return
-        content = content[nested[0]]
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.equal(a, b)
+            return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        content = nested[0]
+    return {"ctx": content} if isinstance(content, Tensor) else {}

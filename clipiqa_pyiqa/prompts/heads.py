@@ -8,15 +8,13 @@ its own it gives the scores that its people gave.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..clip.model import FrozenCLIP
@@ -24,7 +22,7 @@ from ..errors import PromptError
 from ..files.writing import write_bytes
 from ..weights.checkpoint import first_bytes, open_checkpoint
 from .antonym import sigmoid
-from .files import content_sum
+from .files import check_made_on, check_sum, content_sum
 from .pairs import PromptPair
 
 FORMAT = "clipiqa-pyiqa opinion head 1"
@@ -36,13 +34,9 @@ _TENSORS = {
     "cache": (*_COMMON, "mean", "scale", "points", "shares"),
 }
 
-_FITTED_WITH = ("backbone", "weights", "weights_sha256", "pos_embedding")  # what the metric must have, too
-
-logger = logging.getLogger("clipiqa_pyiqa")
-
 
 class OpinionHead(nn.Module):
-    """Scores of images from their features, fitted to what people said of others.
+    """Scores of images from their features, fitted to what people said of other images.
 
     ``'affine'`` is a line through the zero-shot score; ``'ridge'`` adds a linear function of all features; ``'cache'``
     is the mean of the line and of the scores of the rated photos, weighted by their similarity (Tip-Adapter's idea,
@@ -53,7 +47,7 @@ class OpinionHead(nn.Module):
             slope and offset of the line; ridge: ``mean`` and ``weight`` ``(K,)``; cache: ``mean``, ``scale`` ``(K,)``,
             unit ``points`` ``(n, K)`` and their ``shares`` ``(n,)`` of the range. K is D, or on ``'stages'`` the number
             of statistics.
-        metadata: what the file says, see docs/prompt-files.md.
+        metadata: What the file says, see docs/prompt-files.md.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]):
@@ -61,11 +55,14 @@ class OpinionHead(nn.Module):
         self.metadata = dict(metadata)
         self.method = metadata["method"]
         self.on_stages = metadata["fit_on"] == "stages"
-        self.score_range, self.lower_better = _scale_of(metadata)
+        own = metadata["scale"] == "own"
+        low, high = json.loads(metadata["score_range"]) if own else (0.0, 1.0)
+        self.score_range: tuple[float, float] = (low, high)
+        self.lower_better: bool = own and json.loads(metadata["lower_better"])
         self.pair = PromptPair("zero-shot", metadata["base_positive"], metadata["base_negative"])
         self._options: dict[str, float] = json.loads(metadata["options"])
-        conformal = json.loads(metadata["conformal"])
-        self.half_width: float | None = conformal and conformal["half_width"]
+        self._interval = json.loads(metadata["conformal"])
+        self.half_width: float | None = self._interval and self._interval["half_width"]
         for name in _TENSORS[self.method]:
             self.register_buffer(name, tensors[name], persistent=False)
 
@@ -78,7 +75,7 @@ class OpinionHead(nn.Module):
     shares: Tensor
 
     def forward(self, features: Tensor) -> Tensor:
-        """Shares of the range, ``(N, 1)``, high is good; a photo unlike all rated ones may leave [0, 1].
+        """Return shares of the range, ``(N, 1)``, high is good; a photo unlike all rated ones may leave [0, 1].
 
         Args:
             features: ``(N, D)``, unit length; with the statistics of the stages behind them, ``(N, D + K)``, for a head
@@ -98,7 +95,7 @@ class OpinionHead(nn.Module):
         return ((trust * line + weights @ self.shares.to(features)) / (trust + weights.sum(1)))[:, None]
 
     def scores(self, features: Tensor, interval: bool = False) -> Tensor:
-        """Scores on the head's scale, ``(N, 1)``; with their lower and upper bounds, ``(N, 3)``, if it has any."""
+        """Return scores on the head's scale, ``(N, 1)``; with lower and upper bounds, ``(N, 3)``, if it has any."""
         share = self(features)
         low, high = self.score_range
         if interval and self.half_width is not None:
@@ -110,7 +107,7 @@ class OpinionHead(nn.Module):
         return low + (high - low) * (1 - share if self.lower_better else share)
 
     def columns(self, name: str, interval: bool) -> tuple[str, ...]:
-        """Names of the columns of :meth:`scores`."""
+        """Return the names of the columns of :meth:`scores`."""
         return (name, f"{name}_lower", f"{name}_upper") if interval and self.half_width is not None else (name,)
 
     def records(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -120,51 +117,42 @@ class OpinionHead(nn.Module):
             "method": self.method,
             "fit_on": self.metadata["fit_on"],
             "rated_photos": int(self.metadata["rated_photos"]),
-            "interval": json.loads(self.metadata["conformal"]),
+            "interval": self._interval,
         }
         record = {"range": list(self.score_range), "lower_better": self.lower_better, "head": head}
         ends: tuple[dict[str, str], ...] = ({}, {"statistic": "lower"}, {"statistic": "upper"})
         return {name: {**record, **end} for name, end in zip(names, ends, strict=False)}
 
     def content_hash(self) -> str:
-        """SHA-256 of everything that scores depend on but their range."""
-        said = {name: self.metadata[name] for name in ("method", "options", "conformal")}
-        return content_sum(self._tensors(), said)
-
-    def _tensors(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name).detach().cpu().contiguous() for name in _TENSORS[self.method]}
+        """Return the SHA-256 of everything that scores depend on but their range."""
+        return content_sum(self._tensors(), {name: self.metadata[name] for name in ("method", "options", "conformal")})
 
     def save(self, path: str | Path) -> None:
         """Write the head, so that a reader sees the whole file or none.
 
         Raises:
-            PromptError: the suffix is not ``.safetensors``.
-            OutputError: the file cannot be written.
+            PromptError: The suffix is not ``.safetensors``.
+            OutputError: The file cannot be written.
         """
         if Path(path).suffix != ".safetensors":
-            raise PromptError(f"a head is written to a .safetensors file, but {str(path)!r} was asked for.")
-        tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in _TENSORS[self.method]}
+            raise PromptError(f"a head is written to a .safetensors file; got {str(path)!r}.")
+        tensors = self._tensors()
         write_bytes(path, save(tensors, {**self.metadata, "sha256": content_sum(tensors, self.metadata)}))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name).detach().cpu().contiguous() for name in _TENSORS[self.method]}
 
 
 def is_head(metadata: Mapping[str, str]) -> bool:
-    """Whether a file that says this holds a head, of whatever version."""
+    """Return whether a file with this metadata holds a head, of whatever version."""
     return metadata.get("format", "").startswith(FORMAT[:-1])
 
 
-def _scale_of(metadata: Mapping[str, str]) -> tuple[tuple[float, float], bool]:
-    """The lowest and the highest score of a head, and whether low is good."""
-    if metadata["scale"] != "own":
-        return (0.0, 1.0), False
-    low, high = json.loads(metadata["score_range"])
-    return (low, high), json.loads(metadata["lower_better"])
-
-
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """What a .safetensors file says about itself; nothing for other files.
+    """Return what a .safetensors file says about itself; nothing for other files.
 
     Raises:
-        WeightsError: the file is missing, empty or damaged.
+        WeightsError: The file is missing, empty or damaged.
     """
     path = Path(path).expanduser()
     return dict(open_checkpoint(path).metadata) if first_bytes(path)[8:9] == b"{" else {}
@@ -174,59 +162,40 @@ def read_head(path: str | Path) -> OpinionHead:
     """Read a head.
 
     Args:
-        path: a file of :meth:`OpinionHead.save`.
+        path: A file of :meth:`OpinionHead.save`.
 
     Raises:
-        WeightsError: the file is missing, empty or damaged.
-        PromptError: it holds no head of this version, or not the whole of one.
+        WeightsError: The file is missing, empty or damaged.
+        PromptError: It holds no head of this version, or is damaged.
     """
-    path = Path(path).expanduser()
-    metadata = read_metadata(path)
+    checkpoint = open_checkpoint(Path(path).expanduser())
+    tensors, metadata = dict(checkpoint), dict(checkpoint.metadata)
     if metadata.get("format") != FORMAT:
-        raise PromptError(f"{path} holds no head that this version reads, but {metadata.get('format', 'no format')!r}.")
+        raise PromptError(f"{path} must hold a {FORMAT!r}; got {metadata.get('format', 'no format')!r}.")
+    check_sum(path, tensors, metadata)
+    del metadata["sha256"]
     try:
-        tensors, expected = load_file(path), metadata.pop("sha256", None)  # the first heads have none
-        if expected is not None and expected != content_sum(tensors, metadata):
-            raise ValueError("its checksum is not that of what it holds")
-        if absent := [name for name in _FITTED_WITH if name not in metadata]:
-            raise ValueError(f"it does not say its {', '.join(absent)}")
         return OpinionHead(tensors, metadata)
-    except (KeyError, ValueError, TypeError, SafetensorError) as error:
-        raise PromptError(f"{path} is no whole head ({error!r}): fit it again.") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise PromptError(f"{path} is not a complete head ({error!r}): fit it again.") from error
 
 
 def load_head(path: str | Path, clip: FrozenCLIP, pos_embedding: str | None = None) -> OpinionHead:
     """Read a head, for a metric on a CLIP.
 
     Args:
-        path: as for :func:`read_head`.
-        clip: the metric's.
-        pos_embedding: the metric's; a warning is logged if the head was fitted with another.
+        path: As for :func:`read_head`.
+        clip: The metric's.
+        pos_embedding: The metric's; a warning is logged if the head was fitted with another.
 
     Raises:
-        WeightsError, PromptError: as :func:`read_head`, and for a head of another backbone, other weights or another
-            width.
+        WeightsError, PromptError: As :func:`read_head`, and for a head of another backbone or of other weights.
     """
     head, weights = read_head(path), clip.weights
-    metadata = head.metadata
-    if metadata["backbone"] != weights.backbone:
+    check_made_on(path, head.metadata, weights.backbone, pos_embedding)
+    if head.metadata.get("weights_sha256") != weights.sha256:
         raise PromptError(
-            f"{path} holds a head fitted on {metadata['backbone']}, but the metric's backbone is {weights.backbone}: "
-            f"build it with backbone={metadata['backbone']!r}."
-        )
-    if metadata["weights_sha256"] != weights.sha256:
-        raise PromptError(
-            f"{path} holds a head fitted on other weights of {weights.backbone} ({metadata['weights']}) than the "
-            f"metric has ({weights.short}): pass clip_weights with those, or fit it again."
-        )
-    dim = clip.checkpoint.shapes["text_projection"][1]
-    if len(head.direction) != dim:
-        raise PromptError(
-            f"{path} holds a head for features of width {len(head.direction)}, but {weights.backbone} has width {dim}."
-        )
-    if pos_embedding not in (None, metadata["pos_embedding"]):
-        logger.warning(
-            "%s holds a head fitted with pos_embedding=%r, but the metric has %r: its scores will be off.",
-            *(path, metadata["pos_embedding"], pos_embedding),
+            f"{path} was fitted on other weights of {weights.backbone} than the metric's ({weights.short}): pass "
+            f"clip_weights with those ({head.metadata.get('weights')}), or fit it again."
         )
     return head

@@ -6,19 +6,20 @@ trained. The tensors and their names are those of the published checkpoints, so 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..arguments import check_bounds, checked
 from ..clip.model import FrozenCLIP
 from ..clip.text import TextTower, decode_tokens, tokenize
-from ..errors import PromptError, nearest
+from ..errors import PromptError
+from ..files.yaml import check_keys
 from .pairs import PromptPair, parse_prompts
 from .provenance import question_record
 
@@ -31,8 +32,8 @@ class Context:
     """The shape and the start of the learned context; defaults as in pyiqa's CLIP-IQA+.
 
     Attributes:
-        n_ctx: context vectors per text.
-        shared: whether both texts share one context, ``(n_ctx, dim)``, as in the official code; else each has its own,
+        n_ctx: Context vectors per text.
+        shared: Whether both texts share one context, ``(n_ctx, dim)``, as in the official code; else each has its own,
             ``(2, n_ctx, dim)``, as in pyiqa's variants.
         init: ``'x'`` starts from the embedding of the letter X, ``'random'`` from N(0, 0.02), by torch's generator.
     """
@@ -42,25 +43,17 @@ class Context:
     init: Literal["x", "random"] = "x"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n_ctx, int) or isinstance(self.n_ctx, bool) or self.n_ctx < 1:
-            raise PromptError(f"n_ctx must be a number of context vectors, at least 1, but is {self.n_ctx!r}.")
-        if not isinstance(self.shared, bool):
-            raise PromptError(f"shared must be true or false, but is {self.shared!r}.")
+        check_bounds("n_ctx", self.n_ctx)
         if self.init not in ("x", "random"):
-            raise PromptError(f"a context starts from init 'x' or 'random', but {self.init!r} came.")
+            raise PromptError(f"init must be 'x' or 'random'; got {self.init!r}.")
 
     @classmethod
     def parse(cls, options: Context | Mapping[str, Any] | None) -> Context:
-        """From what a user or a YAML file gives: a mapping of the attributes above, or nothing."""
-        if options is None or isinstance(options, Context):
-            return options or cls()
-        known = [field.name for field in dataclasses.fields(cls)]
-        if not isinstance(options, Mapping):
-            raise PromptError(f"context must be a mapping of {', '.join(known)}, but {options!r} came.")
-        for name in options:
-            if name not in known:
-                raise PromptError(f"unknown option {name!r} of context: {nearest(str(name), known)}")
-        return cls(**options)
+        """Return the context that a user or a YAML file describes: a mapping of the attributes above, or nothing."""
+        if isinstance(options, Context):
+            return options
+        check_keys(options or {}, [field.name for field in fields(cls)], "context")
+        return checked(cls)(**(options or {}))
 
 
 class PromptLearner(nn.Module):
@@ -94,8 +87,7 @@ class PromptLearner(nn.Module):
         if context.init == "random":
             ctx = torch.randn(shape, device="cpu") * RANDOM_STD
         else:
-            x = clip.vocabulary[tokenize(["x"])[0, 1]].float()
-            ctx = x.expand(shape).clone()
+            ctx = clip.vocabulary[tokenize(["x"])[0, 1]].float().expand(shape).clone()
         self.ctx = nn.Parameter(ctx)
         self.register_buffer("token_prefix", prefix)
         self.register_buffer("token_suffix", suffix)
@@ -169,7 +161,7 @@ class PromptLearner(nn.Module):
         self.load_state_dict(dict(zip(STATE_KEYS, (ctx, prefix, suffix), strict=True)))
 
     def _embed(self, n_ctx: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
-        """Embeddings of the start token and of what follows the context, and the number of tokens in the words."""
+        """Return embeddings of the start token and of what follows the context, and the words' numbers of tokens."""
         length = self.clip.checkpoint.shapes["positional_embedding"][0]
         self.clip.warn_of_unknown([self.pair.positive, self.pair.negative])
         tokens = tokenize([f"{self.pair.positive}.", f"{self.pair.negative}."], length)  # start, words, end, padding
@@ -177,8 +169,8 @@ class PromptLearner(nn.Module):
         needed = max(positive, negative) + n_ctx + 2
         if needed > length:
             raise PromptError(
-                f"{n_ctx} context vectors, {max(positive, negative)} tokens of words, start and end make {needed} "
-                f"tokens, but CLIP reads {length}: use a smaller n_ctx or fewer words."
+                f"n_ctx={n_ctx} and the words make {needed} tokens, but CLIP reads {length}: use a smaller n_ctx or "
+                "fewer words."
             )
         table = self.clip.vocabulary
         return table[tokens[:, :1]].float(), table[tokens[:, 1 : length - n_ctx]].float(), (positive, negative)
@@ -195,10 +187,8 @@ class PromptLearner(nn.Module):
         new = {name: state_dict[prefix + name] for name in STATE_KEYS if prefix + name in state_dict}
         if len(new) == len(STATE_KEYS):
             self._check_context(new["ctx"])
-            words = self._count_words(**new)
-            if not self._has_words(new["token_suffix"], words):
-                self.pair = self._read_pair(new["token_suffix"], words)
-            self.words, self.source = words, None
+            self.pair, self.words = self._find_words(**new)
+            self.source = None
             for name, value in new.items():
                 old = getattr(self, name)
                 if old.shape != value.shape:
@@ -209,9 +199,7 @@ class PromptLearner(nn.Module):
     def _check_context(self, ctx: Tensor) -> None:
         shape, dim = tuple(ctx.shape), self.token_prefix.shape[-1]
         if not ctx.is_floating_point() or len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[0] != 2):
-            raise PromptError(
-                f"a learned context is (n_ctx, dim) or (2, n_ctx, dim) in floats, but {shape} in {ctx.dtype} came."
-            )
+            raise PromptError(f"ctx must be (n_ctx, dim) or (2, n_ctx, dim) in floats; got {shape} in {ctx.dtype}.")
         if shape[-1] != dim:
             raise PromptError(
                 f"the learned prompts have width {shape[-1]}, but the text tower of {self._clip_name} has width {dim}: "
@@ -220,14 +208,15 @@ class PromptLearner(nn.Module):
         if not ctx.isfinite().all():
             raise PromptError("the learned context has NaN or infinite values: take an earlier checkpoint.")
 
-    def _count_words(self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor) -> tuple[int, int]:
-        """The number of tokens in the words of a state dict, once it is known to belong to this CLIP."""
+    def _find_words(
+        self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor
+    ) -> tuple[PromptPair, tuple[int, int]]:
+        """Return the words of a state dict, and their numbers of tokens, if it belongs to this CLIP."""
         length, dim = self.clip.checkpoint.shapes["positional_embedding"]
         expected = (2, 1, dim), (2, length - 1 - ctx.shape[-2], dim)
-        came = tuple(token_prefix.shape), tuple(token_suffix.shape)
-        if came != expected:
+        if (got := (tuple(token_prefix.shape), tuple(token_suffix.shape))) != expected:
             raise PromptError(
-                f"token_prefix and token_suffix have the shapes {came[0]} and {came[1]}, but beside a ctx of "
+                f"token_prefix and token_suffix have the shapes {got[0]} and {got[1]}, but beside a ctx of "
                 f"{tuple(ctx.shape)}, {self._clip_name} needs {expected[0]} and {expected[1]}."
             )
         ends = _equal_rows(token_suffix, self.token_suffix[0, self.words[0]])  # (2, L)
@@ -237,21 +226,14 @@ class PromptLearner(nn.Module):
                 "not embedded as there; build the metric with the backbone and weights that they were learned on."
             )
         positive, negative = ends.int().argmax(dim=1).tolist()
-        return positive, negative
-
-    def _has_words(self, suffix: Tensor, words: tuple[int, int]) -> bool:
-        return words == self.words and all(
-            bool(_equal_rows(new[:count], old[:count]).all())
-            for new, old, count in zip(suffix, self.token_suffix, words, strict=True)
-        )
-
-    def _read_pair(self, suffix: Tensor, words: tuple[int, int]) -> PromptPair:
-        """The words around which prompts were learned, found in the token table."""
-        positive, negative = (
-            decode_tokens([self.clip.vocabulary.nearest(row) for row in rows[:count].float().cpu()]).removesuffix(".")
-            for rows, count in zip(suffix, words, strict=True)
-        )
-        return PromptPair(f"{positive}|{negative}", positive, negative)
+        words = (positive, negative)
+        sides = [rows[:count] for rows, count in zip(token_suffix, words, strict=True)]
+        own = [rows[:count] for rows, count in zip(self.token_suffix, words, strict=True)]
+        if words == self.words and all(_equal_rows(*rows).all() for rows in zip(sides, own, strict=True)):
+            return self.pair, words
+        texts = [decode_tokens([self.clip.vocabulary.nearest(row) for row in rows.float().cpu()]) for rows in sides]
+        first, second = (text.removesuffix(".") for text in texts)
+        return PromptPair(f"{first}|{second}", first, second), words
 
     @property
     def _clip_name(self) -> str:
@@ -280,7 +262,7 @@ class _Remembered(torch.autograd.Function):
 
 
 def _equal_rows(rows: Tensor, row: Tensor) -> Tensor:
-    """Which of the rows ``(..., dim)`` equal ``row`` up to rounding to half precision."""
+    """Return which of the rows ``(..., dim)`` equal ``row`` up to rounding to half precision."""
     rows, row = rows.detach().cpu().float(), row.detach().cpu().float()
     return (rows - row).norm(dim=-1) <= 1e-2 * row.norm(dim=-1)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -119,18 +119,18 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
     """Turn what a user passes as ``prompts`` into pairs, checked against CLIP's tokenizer.
 
     Args:
-        prompts: a string names a pair or a preset; a tuple of two strings is a free pair, positive first; a list is
+        prompts: A string names a pair or a preset; a tuple of two strings is a free pair, positive first; a list is
             several of either. *Inside* a list, a list of two strings is a pair too, since YAML has no tuples:
             ``['happy', 'scary']`` asks two named pairs, ``[['Crisp photo.', 'Hazy photo.']]`` one free pair. A
             :class:`PromptPair` is taken as it is. ``None`` is the paper's pair, ``'quality'``.
-        template: re-words the pairs, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2): named pairs contribute their
+        template: Re-words the pairs, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2): named pairs contribute their
             bare words ('Good', 'Bad'), free pairs are inserted as they are. ``None`` leaves the wording alone.
 
     Returns:
         The pairs in the order given, at least one.
 
     Raises:
-        PromptError: for an unknown name, an empty or one-sided pair, equal sides, more than 77 tokens, a template that
+        PromptError: For an unknown name, an empty or one-sided pair, equal sides, more than 77 tokens, a template that
             does not hold exactly one ``{}``, or anything of another type.
 
     Example:
@@ -138,7 +138,9 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
         ['Sharp photo.', 'Crisp photo.']
     """
     if template is not None:
-        _check_template(template)
+        rest = template.replace("{}", "", 1) if isinstance(template, str) else "{"
+        if rest == template or "{" in rest or "}" in rest:
+            raise PromptError(f"template must be a text with one {{}} and no other brace; got {shown(template)}.")
     return tuple(pair for item in _items(prompts) for pair in _parse_item(item, template))
 
 
@@ -148,19 +150,19 @@ def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, 
     Each item is a column of its own, a preset one column of several pairs; a mapping of names to pairs is taken as it
     is. Otherwise as :func:`parse_prompts`.
     """
-    if isinstance(prompts, Mapping):
-        if isinstance(prompts, Columns) and prompts:
-            return Columns(prompts)
-        if not prompts or not all(
-            isinstance(name, str) and isinstance(pairs, list | tuple) and pairs for name, pairs in prompts.items()
-        ):
-            raise PromptError(f"score columns are names with lists of prompt pairs, but {shown(dict(prompts))} came.")
-        return Columns({name: parse_prompts(list(pairs), template) for name, pairs in prompts.items()})
-    columns = Columns()
-    for item in _items(prompts):
-        pairs = parse_prompts([item], template)
-        columns[pairs[0].name if len(pairs) == 1 else item] = pairs
-    return columns
+    if not isinstance(prompts, Mapping):
+        columns = Columns()
+        for item in _items(prompts):
+            pairs = parse_prompts([item], template)
+            columns[pairs[0].name if len(pairs) == 1 else item] = pairs
+        return columns
+    if isinstance(prompts, Columns) and prompts:
+        return Columns(prompts)
+    if not prompts or not all(
+        isinstance(name, str) and isinstance(pairs, list | tuple) and pairs for name, pairs in prompts.items()
+    ):
+        raise PromptError(f"columns must be names with lists of prompt pairs; got {shown(dict(prompts))}.")
+    return Columns({name: parse_prompts(list(pairs), template) for name, pairs in prompts.items()})
 
 
 def parse_prompt_argument(text: str) -> str | tuple[str, str]:
@@ -174,7 +176,7 @@ def parse_prompt_argument(text: str) -> str | tuple[str, str]:
 
 
 def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = None) -> list[str]:
-    """Of named pairs, those whose words a CLIP was trained on, as far as it says; tells once which are left out."""
+    """Return the named pairs whose words a CLIP was trained on, as far as it says; log the others in one line."""
     pairs = {name: parse_prompts(name, template)[0] for name in names}
     known = [name for name, pair in pairs.items() if clip.knows(pair.positive, pair.negative)]
     if unknown := [name for name in pairs if name not in known]:
@@ -183,12 +185,12 @@ def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = N
 
 
 def count_tokens(text: str) -> int:
-    """How many of its 77 tokens CLIP spends on a text, start and end marks included."""
+    """Return how many of its 77 tokens CLIP spends on a text, start and end marks included."""
     return len(_tokens(text)) + 2
 
 
 def _items(prompts: Any) -> list[Any]:
-    """What was passed as a list of names and pairs."""
+    """Return what was passed as a list of names and pairs."""
     if prompts is None:
         return [DEFAULT_PAIR]
     if not isinstance(prompts, list) and (not isinstance(prompts, tuple) or _all_strings(prompts)):
@@ -198,46 +200,37 @@ def _items(prompts: Any) -> list[Any]:
     return list(prompts)
 
 
-def _parse_item(item: Any, template: str | None) -> Iterator[PromptPair]:
-    """One element of the list: a name, a preset, a free pair or a ready PromptPair."""
+def _parse_item(item: Any, template: str | None) -> Iterable[PromptPair]:
+    """Return the pairs of one element of the list: a name, a preset, a free pair or a ready PromptPair."""
     if isinstance(item, PromptPair):
-        yield _checked(item)
-    elif isinstance(item, str):
-        yield from _look_up(item, template)
-    elif isinstance(item, list | tuple):
-        if len(item) != 2 or not _all_strings(item):
-            raise PromptError(f"a pair is two texts, positive first, but {shown(item)} came.")
-        if isinstance(item, tuple) and all(_is_known(side) for side in item):
-            raise PromptError(
-                f"{shown(item)} names two pairs, but a tuple is one pair of texts: use a list, {shown(list(item))}."
-            )
-        sides = [" ".join(side.split()) for side in item]
-        for side, word in zip(sides, ("positive", "negative"), strict=True):
-            if not side:
-                raise PromptError(f"the {word} text of {shown(item)} is empty: a pair needs two texts.")
-        if template is not None:
-            sides = [template.replace("{}", side) for side in sides]
-        yield _checked(_free(*sides))
-    else:
+        return [_checked(item)]
+    if isinstance(item, str):
+        return _look_up(item, template)
+    if not isinstance(item, list | tuple) or len(item) != 2 or not _all_strings(item):
         raise PromptError(
-            f"a prompt is a name or a pair of texts, but {shown(item)} ({type(item).__name__}) came: "
-            "pass 'sharpness' or ('Crisp photo.', 'Hazy photo.')."
+            f"a prompt must be a name or a pair of two texts, as 'sharpness' or ('Crisp photo.', 'Hazy photo.'); got "
+            f"{shown(item)} ({type(item).__name__})."
         )
+    if isinstance(item, tuple) and all(side in {*NAMED_PAIRS, *PRESETS, *ALIASES} for side in item):
+        raise PromptError(
+            f"{shown(item)} names two pairs, but a tuple is one pair of texts: use a list, {shown(list(item))}."
+        )
+    sides = [" ".join(side.split()) for side in item]
+    if not all(sides):
+        raise PromptError(f"one text of {shown(item)} is empty: a pair needs two texts.")
+    return [_checked(_free(*((template or "{}").replace("{}", side) for side in sides)))]
 
 
-def _look_up(name: str, template: str | None) -> Iterable[PromptPair]:
+def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
     key = " ".join(name.lower().split())
     key = ALIASES.get(key, key)
     if key in NAMED_PAIRS:
-        if template is None:
-            return [NAMED_PAIRS[key]]
-        return [_checked(PromptPair(key, *(template.replace("{}", word) for word in _BARE[key])))]
+        words = (template or DEFAULT_TEMPLATE).replace
+        return [_checked(PromptPair(key, *(words("{}", word) for word in _BARE[key])))]
+    if key in PRESETS and template is not None:
+        raise PromptError(f"the preset {key!r} has a wording of its own: pass it without a template.")
     if key in PRESETS:
-        if template is not None:
-            raise PromptError(f"the preset {key!r} has a wording of its own: pass it without a template.")
         return PRESETS[key]
-    if not key:
-        raise PromptError("the name of a prompt pair is empty: `clipiqa prompts` lists the names.")
     near = difflib.get_close_matches(key, [*NAMED_PAIRS, *PRESETS, *ALIASES], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise PromptError(
@@ -247,14 +240,13 @@ def _look_up(name: str, template: str | None) -> Iterable[PromptPair]:
 
 
 def _checked(pair: PromptPair) -> PromptPair:
-    """The pair itself, once CLIP's tokenizer has seen two different texts that fit into the context."""
+    """Return the pair, once CLIP's tokenizer has seen two different texts that fit into the context."""
     for text in (pair.positive, pair.negative):
-        tokens = _tokens(text)
-        if not tokens:
+        if not _tokens(text):
             raise PromptError(f"CLIP reads nothing in {shown(text)}: a pair needs two texts with words in them.")
-        if len(tokens) + 2 > CONTEXT_LENGTH:
+        if count_tokens(text) > CONTEXT_LENGTH:
             raise PromptError(
-                f"the prompt {shown(text)} has {len(tokens) + 2} tokens with its start and end marks, "
+                f"the prompt {shown(text)} has {count_tokens(text)} tokens with its start and end marks, "
                 f"but CLIP reads {CONTEXT_LENGTH}: shorten it."
             )
     if _tokens(pair.positive) == _tokens(pair.negative):
@@ -265,19 +257,9 @@ def _checked(pair: PromptPair) -> PromptPair:
     return pair
 
 
-def _check_template(template: Any) -> None:
-    if not isinstance(template, str):
-        raise PromptError(f"a template is a text with one {{}}, but {shown(template)} came.")
-    rest = template.replace("{}", "", 1)
-    if len(rest) == len(template) or "{" in rest or "}" in rest:
-        raise PromptError(
-            f"the template {shown(template)} must hold one {{}} and no other brace, as 'A photo of {{}}.' does."
-        )
-
-
 @lru_cache(maxsize=4096)
 def _tokens(text: str) -> tuple[int, ...]:
-    """Token ids without the start and end marks."""
+    """Return token ids without the start and end marks."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -286,11 +268,6 @@ def _tokens(text: str) -> tuple[int, ...]:
     if not {tokenizer().sot_token_id, tokenizer().eot_token_id}.isdisjoint(tokens):
         raise PromptError(f"the prompt {shown(text)} holds CLIP's own start or end mark: leave it out.")
     return tokens
-
-
-def _is_known(name: str) -> bool:
-    """Whether this is written just like the name of a pair, a preset or an alias."""
-    return name in NAMED_PAIRS or name in PRESETS or name in ALIASES
 
 
 def _all_strings(items: Iterable[Any]) -> bool:

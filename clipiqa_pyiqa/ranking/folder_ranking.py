@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from ..arguments import checked
-from ..errors import CLIPIQAError
-from ..experiments.experiment import ExperimentResult, Paths, ResultFolder, RunOptions, file_names, find_images
-from ..experiments.scores import Scores, exif_applied
+from ..experiments.experiment import ExperimentResult, Paths, RunOptions, file_names, find_images, prepare, saved
+from ..experiments.scores import Scores, exif_applied, score_images
 from ..files.names import below_common
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, headed
@@ -43,10 +42,9 @@ class Ranking(Scores, ExperimentResult):
                     rows.append({**known, "path": printable(path)})
         return pandas.DataFrame(rows)
 
-    def contents(self) -> Iterator[tuple[str, Content]]:
-        yield "ranking.csv", ranking(self)
-        for question, name in _sheets(self.questions).items():
-            yield name, rank_sheet(self, question, self.count)
+    def contents(self) -> dict[str, Content]:
+        sheets = {name: rank_sheet(self, question, self.count) for question, name in _sheets(self.questions).items()}
+        return {"ranking.csv": ranking(self), **sheets}
 
     def details(self) -> dict[str, Any]:
         return {"images": len(self.frame)}
@@ -76,11 +74,11 @@ def rank(
     Raises:
         CLIPIQAError: Bad input; what it was and what to do.
     """
-    files = find_images(paths, "rank", options.get("out"))
+    files = find_images(paths, options.get("out"))
     columns = parse_columns(prompts, template)
-    folder = ResultFolder(options, ranking_files(columns), files)
-    scores = folder.score(metric, files, columns)
-    return folder.saved(Ranking(**vars(scores), count=count))
+    record, scoring = prepare(options, ranking_files(columns), files, len(files))
+    scores = score_images(metric, files, columns, record=record, **scoring)
+    return saved(Ranking(**vars(scores), count=count), options)
 
 
 def ranking_files(questions: Iterable[str]) -> list[str]:
@@ -97,11 +95,8 @@ def ranking(scores: Scores, question: str | None = None) -> pandas.DataFrame:
 
     Returns:
         Index ``path``; ``rank``, 1 for the highest, equal scores sharing the smaller number; a column per question.
-
-    Raises:
-        CLIPIQAError: The question was not asked.
     """
-    question = _asked(scores, question)
+    question = question or scores.questions[0]
     frame = scores.frame.sort_values(question, ascending=False, kind="stable")
     frame.insert(0, "rank", frame[question].rank(method="min", ascending=False).astype(int))
     return frame
@@ -124,7 +119,7 @@ def rank_sheet(
     scores: Scores, question: str | None = None, count: int = 10, *, columns: int = 5, side: int = 256
 ) -> Image.Image:
     """The best and the worst images with their scores as one picture."""
-    question = _asked(scores, question)
+    question = question or scores.questions[0]
     sheets, names = {}, below_common(list(scores.frame.index))
     for title, chosen in zip(("Highest", "Lowest"), best_and_worst(scores, question, count), strict=True):
         if len(chosen):
@@ -136,12 +131,4 @@ def rank_sheet(
 
 
 def _sheets(questions: Iterable[str]) -> dict[str, str]:
-    return {question: f"rank-{name}.png" for question, name in file_names(questions).items()}
-
-
-def _asked(scores: Scores, question: str | None) -> str:
-    if question is None:
-        return scores.questions[0]
-    if question not in scores.questions:
-        raise CLIPIQAError(f"{question!r} was not asked: the scores answer {', '.join(scores.questions)}.")
-    return question
+    return file_names(questions, "rank-{}.png")

@@ -27,7 +27,7 @@ def contact_sheet(
     side: int = 256,
     apply_exif: bool = True,
 ) -> Image.Image:
-    """A grid of images, row by row, with the caption of each below it.
+    """Return a grid of images, row by row, with the caption of each below it.
 
     Images are shrunk to fit, never enlarged or cropped, since what one sees should be what was scored. A file that
     cannot be read leaves an empty field that says so.
@@ -46,36 +46,30 @@ def contact_sheet(
     Raises:
         CLIPIQAError: No images, a number of captions other than of images, or sizes that are not positive.
     """
-    if len(images) != len(captions):
-        raise CLIPIQAError(f"A contact sheet needs one caption per image, but got {len(captions)} for {len(images)}.")
-    if not images:
-        raise CLIPIQAError("A contact sheet needs at least one image, but got none.")
+    if not images or len(images) != len(captions):
+        said = f"got {len(captions)} captions for {len(images)} images"
+        raise CLIPIQAError(f"A contact sheet needs at least one image and one caption per image; {said}.")
     if columns < 1 or side < 1:
-        raise CLIPIQAError(f"columns and side must be positive, but are {columns} and {side}.")
-    gap, size = max(side // 16, 4), max(side // 18, 12)
-    font, line = _font(size), round(size * 1.35)
-    columns = min(columns, len(images))
-    tiles = [_tile(image, side, font, apply_exif) for image in images]
-    texts = [_shortened(caption, side, font) for caption in captions]
-    rows = [range(start, min(start + columns, len(tiles))) for start in range(0, len(tiles), columns)]
-    heights = [
-        (max(tiles[i].height for i in row), line * max(len(texts[i]) for i in row) + (gap // 2 if line else 0))
-        for row in rows
-    ]
-    sheet = Image.new("RGB", (gap + columns * (side + gap), gap + sum(sum(height) + gap for height in heights)), PAPER)
-    draw, top = ImageDraw.Draw(sheet), gap
-    for row, (picture, text) in zip(rows, heights, strict=True):
-        for column, i in enumerate(row):
-            left = gap + column * (side + gap)
-            sheet.paste(tiles[i], (left, top + picture - tiles[i].height))
-            for number, words in enumerate(texts[i]):
-                draw.text((left, top + picture + gap // 2 + number * line), words, INK, font)
-        top += picture + text + gap
-    return sheet
+        raise CLIPIQAError(f"columns and side must be at least 1; got {columns} and {side}.")
+    gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))
+    tiles = [_tile(image, side, size, apply_exif) for image in images]
+    texts = [_text(caption.split("\n") if caption else [], side, size) for caption in captions]
+    sheets = []
+    for start in range(0, len(images), columns):
+        row, words = tiles[start : start + columns], texts[start : start + columns]
+        high = max(tile.height for tile in row)
+        below = max(text.height for text in words)
+        sheet = _paper(gap + columns * (side + gap), gap + high + (gap // 2 if any(captions) else 0) + below)
+        for place, (tile, text) in enumerate(zip(row, words, strict=True)):
+            left = gap + place * (side + gap)
+            sheet.paste(tile, (left, gap + high - tile.height))
+            sheet.paste(text, (left, gap + high + gap // 2))
+        sheets.append(sheet)
+    return _stacked([*sheets, _paper(1, gap)])
 
 
 def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = True) -> Image.Image:
-    """The whole image as 'RGB', shrunk (Lanczos, keeping its shape) into ``side`` × ``side`` pixels, never enlarged.
+    """Return the whole image as 'RGB', shrunk (Lanczos, keeping its shape) into ``side`` × ``side`` pixels or smaller.
 
     Raises:
         ImageError: The file cannot be read.
@@ -92,32 +86,28 @@ def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = Tru
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _tile(image: Path | str | Image.Image, side: int, font: ImageFont.FreeTypeFont, apply_exif: bool) -> Image.Image:
+def _tile(image: Path | str | Image.Image, side: int, size: int, apply_exif: bool) -> Image.Image:
     try:
         return thumbnail(image, side, apply_exif)
     except ImageError:
         tile = Image.new("RGB", (side, max(side * 3 // 4, 1)), FAINT)
-        ImageDraw.Draw(tile).text((side // 2, tile.height // 2), "cannot be read", INK, font, anchor="mm")
+        ImageDraw.Draw(tile).text((side // 2, tile.height // 2), "cannot be read", INK, _font(size), anchor="mm")
         return tile
 
 
 def fitted(text: str, width: float, size: int) -> str:
-    """A text that is no wider than ``width`` in letters of ``size`` (any unit), its middle left out if need be."""
+    """Return a text no wider than ``width`` in letters of ``size`` (any unit), its middle left out if need be."""
     return _fit(" ".join(printable(text).split()), int(width), _font(size))
 
 
 def wrapped(text: str, width: int, lines: int = 3) -> str:
-    """A text on up to that many lines of ``width`` letters."""
+    """Return a text on up to that many lines of ``width`` letters."""
     found = textwrap.wrap(text, width, break_on_hyphens=False) or [text]
     return "\n".join([*found[: lines - 1], found[lines - 1][: width - 1] + _ELLIPSIS] if len(found) > lines else found)
 
 
-def _shortened(caption: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
-    return [_fit(" ".join(line.split()), width, font) for line in printable(caption).split("\n")] if caption else []
-
-
 def _fit(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
-    """The longest form of the text that is no wider than ``width`` pixels: whole, or with its middle left out."""
+    """Return the text, or the longest form of it without its middle that is no wider than ``width`` pixels."""
     if font.getlength(text) <= width:
         return text
     for kept in range(min(len(text) - 1, width), 0, -1):  # a character is at least a pixel wide
@@ -136,29 +126,43 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def footed(sheet: Image.Image, text: str) -> Image.Image:
-    """A sheet with a small line below it."""
-    size = 13
-    font = _font(size)
-    lines = textwrap.wrap(printable(text), max(10, int((sheet.width - 32) / (0.6 * size)))) or [""]
-    whole = Image.new("RGB", (sheet.width, sheet.height + 4 + round(1.4 * size) * len(lines)), PAPER)
-    whole.paste(sheet, (0, 0))
-    draw = ImageDraw.Draw(whole)
-    for number, line in enumerate(lines):
-        shown = _fit(line, sheet.width - 32, font)
-        draw.text((16, sheet.height + round(1.4 * size) * number), shown, (107, 114, 128), font)
-    return whole
+    """Return a sheet with a small line below it."""
+    width, size = sheet.width - 32, 13
+    lines = textwrap.wrap(printable(text), max(10, int(width / (0.6 * size)))) or [""]
+    return _stacked([sheet, _text(lines, width, size, left=16, colour=(107, 114, 128)), _paper(1, 4)])
 
 
 def headed(sheets: Mapping[str, Image.Image]) -> Image.Image:
-    """Sheets below each other, each under its heading, as one picture."""
+    """Return sheets below each other, each under its heading, as one picture."""
     if not sheets:
         raise CLIPIQAError("A sheet with headings needs at least one sheet, but got none.")
-    width = max(sheet.width for sheet in sheets.values())
-    font, band = _font(20), 48
-    whole = Image.new("RGB", (width, sum(band + sheet.height for sheet in sheets.values())), PAPER)
-    draw, top = ImageDraw.Draw(whole), 0
+    width = max(sheet.width for sheet in sheets.values()) - 32
+    parts = []
     for heading, sheet in sheets.items():
-        draw.text((16, top + 30), _fit(heading, width - 32, font), INK, font, anchor="lm")
-        whole.paste(sheet, (0, top + band))
-        top += band + sheet.height
+        parts += [_paper(1, 17), _text([heading], width, 20, left=16), _paper(1, 4), sheet]
+    return _stacked(parts)
+
+
+def _text(
+    lines: Sequence[str], width: int, size: int, left: int = 0, colour: tuple[int, int, int] = INK
+) -> Image.Image:
+    """Return lines of text on paper, each shortened in its middle to the width."""
+    height = round(1.35 * size)
+    paper = _paper(left + width, height * len(lines))
+    draw = ImageDraw.Draw(paper)
+    for number, line in enumerate(lines):
+        draw.text((left, height * number), fitted(line, width, size), colour, _font(size))
+    return paper
+
+
+def _paper(width: int, height: int) -> Image.Image:
+    return Image.new("RGB", (width, height), PAPER)
+
+
+def _stacked(parts: Sequence[Image.Image]) -> Image.Image:
+    """Return pictures below each other, at the left."""
+    whole, top = _paper(max(part.width for part in parts), sum(part.height for part in parts)), 0
+    for part in parts:
+        whole.paste(part, (0, top))
+        top += part.height
     return whole

@@ -1,4 +1,4 @@
-"""What arguments stand for, shards and stores included: files, folders, globs, brace patterns, lists, addresses."""
+"""What arguments stand for: files, folders, globs, brace patterns, shards, lists and addresses in stores."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from ..errors import Kind, first_of
 from ..images.formats import image_suffixes, unreadable_suffixes
-from ..images.source import FileSource, ImageSource, NoImage
+from ..images.source import ImageSource, NoImage
 from . import embeddings, parquet, tar
 from .folders import images_in
 from .members import LOOSE, FilesShard, Shard, ShardError
 from .patterns import expanded, has_braces
-from .stores import StoreSource, answered, local_path, scheme, store
+from .stores import answered, files_below, local_path, scheme, source_at, store
 
 Item = ImageSource | Shard
 
 
 @dataclass
 class Found:
-    """What was found, each once and in the order given.
+    """What was found, without duplicates and in the order given.
 
     Attributes:
-        items: Files, shards as wholes, and in its place what is none.
+        items: Files and shards; what is neither keeps its place as a ``NoImage``.
         problems: What was given -> why there is nothing to score in it.
         skipped: Suffix -> photos in folders in formats that are not read.
     """
@@ -54,11 +53,9 @@ class Found:
 
     @property
     def all_skipped(self) -> Counter[str]:
-        """:attr:`skipped`, and what was passed over in shards that have been read."""
-        total = Counter(self.skipped)
-        for item in self.items:
-            total.update(getattr(item, "skipped", {}))
-        return total
+        """:attr:`skipped`, and what was skipped in shards that have been read."""
+        shards = [item.skipped for item in self.items if isinstance(item, tar.TarShard)]
+        return sum(shards, self.skipped)
 
     @property
     def missing(self) -> dict[str, str]:
@@ -75,6 +72,13 @@ class Found:
         numbered = [FilesShard(first // LOOSE, files[first : first + LOOSE]) for first in range(0, len(files), LOOSE)]
         return [*(item for item in self.items if isinstance(item, Shard)), *numbered]
 
+    def check_keep(self) -> None:
+        """Raise ``ShardError`` if a Parquet file, the first of each folder, lacks a column that is to be kept."""
+        first = {os.path.dirname(item.name): item for item in reversed(self.items)
+                 if isinstance(item, parquet.ParquetShard) and item.keep}  # fmt: skip
+        for shard in first.values():
+            shard.check_keep()
+
 
 def is_shard(item: Any) -> bool:
     """Whether an item is many images, not one."""
@@ -89,7 +93,7 @@ def find_shards(
     image_column: str | None = None,
     features: bool = False,
 ) -> Found:
-    """Resolve what was given.
+    """Find out what was given.
 
     A file counts whatever its name; ``.tar`` (also compressed) and ``.parquet`` are shards. A folder stands for the
     images in it and its sub-folders; one without images for its tar archives, or else its Parquet files. What does not
@@ -116,11 +120,10 @@ def each_of(given: Any) -> Iterable[Any]:
 
 
 class Finder:
-    """What names stand for, each once, found one after the other; arguments as for :func:`find_shards`.
+    """Finds what names stand for, without duplicates; arguments as for :func:`find_shards`.
 
     Attributes:
-        problems: What was given -> why there is nothing to score in it, as far as has been looked.
-        skipped: Suffix -> photos in folders in formats that are not read.
+        problems, skipped: As of :class:`Found`, as far as has been looked.
     """
 
     def __init__(self, keep: Sequence[str] = (), image_column: str | None = None, features: bool = False) -> None:
@@ -129,9 +132,10 @@ class Finder:
         self._keep, self._image_column, self._features = tuple(keep), image_column, features
         self._seen: set[str] = set()
         self._met = 0  # files and shards, also those that were there already
+        self._listed: dict[str, list[str]] = {}  # folder in a store -> what is in it
 
     def items(self, given: Any, null_separated: bool = False) -> Iterator[Item]:
-        """Files, shards as wholes, and in its place what is none."""
+        """Files and shards; what is neither keeps its place as a ``NoImage``."""
         for item in each_of(given):
             if not isinstance(item, str | os.PathLike):
                 yield item
@@ -145,29 +149,24 @@ class Finder:
                 yield from self._named(name)
 
     def _named(self, name: str, patterns: bool = True) -> Iterator[Item]:
-        before = self._met
-        path = local_path(name)
-        if path is None:
-            yield from self._remote(name, patterns)
-        elif os.path.lexists(path):
-            yield from self._existing(name, path)
+        before, path = self._met, local_path(name)
+        why, kind = "does not exist", Kind.MISSING
+        if path is not None and os.path.isdir(path):
+            why, kind = "is a folder without image files", Kind.EMPTY
+            yield from self._folder(name, path)
+        elif path is not None and os.path.lexists(path):
+            yield from self._file(name)
         elif patterns and has_braces(name):
-            if any(os.path.lexists(str(local_path(each))) or glob.has_magic(each) for each in expanded(name)):
-                for each in expanded(name):
-                    yield from self._named(each)
-                return
-        elif patterns and glob.has_magic(path):
-            prefix = name[: len(name) - len(path)]
-            for match in sorted(glob.glob(path, recursive=True)):
-                yield from self._existing(prefix + match, match)
+            yield from self._alternatives(name)
+            return
+        elif patterns and glob.has_magic(path or name) and scheme(name) not in ("http", "https"):
+            why = "matches nothing"
+            for match in self._matches(name):
+                yield from self._named(match, patterns=False)
+        elif path is None:
+            yield from self._remote(name)
         if self._met == before:
-            if path is not None and os.path.isdir(path):
-                found = NoImage(name, "is a folder without image files", Kind.EMPTY)
-            elif path is None or glob.has_magic(path) or (patterns and has_braces(name)):
-                found = NoImage(name, "matches nothing")
-            else:
-                found = NoImage(name, "does not exist")
-            yield from self._nothing(found)
+            yield from self._nothing(NoImage(name, why, kind))
 
     def _nothing(self, found: NoImage) -> Iterator[Item]:
         """Note why there is nothing to score in what was given."""
@@ -175,76 +174,66 @@ class Finder:
             self.problems[found.name] = found.problem
             yield found
 
-    def _existing(self, name: str, path: str) -> Iterator[Item]:
-        """A file on disk, or the images in a folder, or else the shards in it."""
-        if not os.path.isdir(path):
-            yield from self._file(name)
+    def _alternatives(self, name: str) -> Iterator[Item]:
+        """What a pattern with braces stands for."""
+        names = list(expanded(name))
+        there = set(filter(self._is_there, names))
+        if not there:
+            yield from self._nothing(NoImage(name, "matches nothing"))
             return
-        prefix = name[: len(name) - len(path)]
+        for each in names:
+            yield from self._named(each) if each in there else self._nothing(NoImage(each, "does not exist"))
+
+    def _is_there(self, name: str) -> bool:
+        """Whether a name may exist; of a store, each folder is listed once."""
+        path = local_path(name)
+        if glob.has_magic(name) or scheme(name) in ("http", "https"):
+            return True
+        if path is not None:
+            return os.path.lexists(path)
+        folder = posixpath.dirname(name)
+        if folder not in self._listed:
+            self._listed[folder] = _files_of(folder, maxdepth=1)
+        return name in self._listed[folder]
+
+    def _matches(self, name: str) -> list[str]:
+        path = local_path(name)
+        if path is not None:
+            return [name[: len(name) - len(path)] + match for match in sorted(glob.glob(path, recursive=True))]
+        fs, path = store(name)
+        return [fs.unstrip_protocol(match) for match in sorted(answered(lambda: fs.glob(path), name))]
+
+    def _folder(self, name: str, path: str) -> Iterator[Item]:
+        """The images in a folder on disk, or else the shards in it."""
         if self._features:
-            yield from self._feature_files([prefix + each for each in _files_below(path)])
+            yield from self._feature_files(files_below(name))
             return
-        unreadable: list[NoImage] = []
+        prefix, unreadable = name[: len(name) - len(path)], list[NoImage]()
         before = self._met
         for image in images_in(path, unreadable, self.skipped):
             yield from self._file(prefix + image)
         for folder in unreadable:
             yield from self._nothing(replace(folder, name=prefix + folder.name))
         if self._met == before:
-            for each in _shards_among([prefix + each for each in _files_below(path)]):
+            for each in _shards_among(files_below(name)):
                 yield from self._file(each)
 
-    def _remote(self, name: str, patterns: bool) -> Iterator[Item]:
-        if patterns and has_braces(name):
-            there, missing = self._listed(list(expanded(name)), name)
-            for found in missing:
-                yield from self._nothing(found)
-            for each in there:
-                yield from self._named(each)
-            return
-        fs, path = store(name)
-        kind = str(scheme(name))
-        if patterns and glob.has_magic(path) and kind not in ("http", "https"):
-            for match in sorted(answered(lambda: fs.glob(path), name)):
-                yield from self._file(fs.unstrip_protocol(match))
-            return
-        if kind in ("http", "https") or _is_known(name) or posixpath.splitext(path)[1].lower() in image_suffixes():
+    def _remote(self, name: str) -> Iterator[Item]:
+        """A file in a store, or the images in a folder there, or else the shards in it."""
+        store(name)  # which says that its package is missing
+        suffix = posixpath.splitext(name)[1].lower()
+        if scheme(name) in ("http", "https") or _is_known(name) or suffix in image_suffixes():
             yield from self._file(name)  # asked for when its turn comes
             return
-        if not answered(lambda: fs.exists(path), name):
-            yield from self._nothing(NoImage(name, "does not exist"))
-            return
-        if not answered(lambda: fs.isdir(path), name):
-            yield from self._file(name)
-            return
-        files = [fs.unstrip_protocol(each) for each in sorted(answered(lambda: fs.find(path), name))]
-        files = [each for each in files if not _is_hidden(each[len(name.rstrip("/")) :])]
+        files = _files_of(name)
         if self._features:
             yield from self._feature_files(files)
             return
-        readable, unreadable = image_suffixes(), unreadable_suffixes()
-        suffixes = [posixpath.splitext(each)[1].lower() for each in files]
-        images = [each for each, suffix in zip(files, suffixes, strict=True) if suffix in readable]
-        self.skipped.update(suffix for suffix in suffixes if suffix in unreadable)
-        for each in images or _shards_among(files):
+        suffixes = {each: posixpath.splitext(each)[1].lower() for each in files}
+        self.skipped.update(suffix for suffix in suffixes.values() if suffix in unreadable_suffixes())
+        images = [each for each in files if suffixes[each] in image_suffixes()]
+        for each in images or _shards_among(files) or [each for each in files if each == name]:
             yield from self._file(each)
-
-    def _listed(self, names: list[str], pattern: str) -> tuple[list[str], list[NoImage]]:
-        """Those of a pattern's names that exist, by one listing a folder, and what is to be said of the others."""
-        fs, _ = store(names[0])
-        if scheme(names[0]) in ("http", "https"):  # cannot be listed
-            return names, []
-        there, listed = [], dict[str, set[str]]()
-        for name in names:
-            folder = fs._parent(fs._strip_protocol(name))
-            if folder not in listed:
-                listed[folder] = set(answered(partial(_listing, fs, folder), pattern))
-            if fs._strip_protocol(name) in listed[folder]:
-                there.append(name)
-        if not there:
-            return [], [NoImage(pattern, "matches nothing")]
-        missing = set(names) - set(there)
-        return there, [NoImage(name, "does not exist") for name in names if name in missing]
 
     def _feature_files(self, files: list[str]) -> Iterator[Item]:
         for shard in embeddings.pair(files, self._keep):
@@ -257,9 +246,7 @@ class Finder:
         lower = name.lower()
         if self._features:
             if not lower.endswith(embeddings.SUFFIXES):
-                raise ShardError(
-                    f"{name!r} is no file of features: --embeddings takes .npy, .npz, and folders of these."
-                )
+                raise ShardError(f"{name!r} must be a .npy or .npz file of features, or a folder of them.")
             yield from embeddings.pair([name], self._keep)
         elif lower.endswith(tar.SUFFIXES):
             yield tar.TarShard(name, self._keep)
@@ -268,8 +255,7 @@ class Finder:
         elif lower.endswith(embeddings.SUFFIXES):
             yield embeddings.EmbeddingsShard(name)  # which says what to do
         else:
-            path = local_path(name)
-            yield StoreSource(name) if path is None else FileSource(path)
+            yield source_at(name)
 
     def _is_new(self, name: str) -> bool:
         path = local_path(name)
@@ -280,16 +266,19 @@ class Finder:
         return new
 
 
+def _files_of(folder: str, **options: Any) -> list[str]:
+    """The files of a folder in a store; none if it does not exist."""
+    try:
+        return files_below(folder, **options)
+    except ShardError as error:
+        if error.kind != Kind.MISSING:
+            raise
+        return []
+
+
 def _stdin_names(null_separated: bool) -> list[str]:
     names = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
     return [os.fsdecode(name.rstrip(b"\r")) for name in names if name.strip()]
-
-
-def _listing(fs: Any, folder: str) -> list[str]:
-    try:
-        return fs.ls(folder, detail=False)
-    except FileNotFoundError:
-        return []
 
 
 def _shards_among(files: Sequence[str]) -> list[str]:
@@ -303,15 +292,3 @@ def _is_known(name: str) -> bool:
 
 def _is_several(name: str) -> bool:
     return name == "-" or _is_known(name) or has_braces(name) or glob.has_magic(name) or os.path.isdir(name)
-
-
-def _is_hidden(below: str) -> bool:
-    return any(part.startswith(".") for part in below.split("/"))
-
-
-def _files_below(folder: str) -> Iterator[str]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        for each in sorted(files):
-            if not each.startswith("."):
-                yield os.path.join(parent, each)

@@ -16,7 +16,7 @@ from .members import Shard
 
 @dataclass
 class Inputs:
-    """The files to score, each once, in the order given, and what was given but is none.
+    """The files to score, without duplicates and in input order, and the inputs that are not files.
 
     Attributes:
         paths: Files that exist.
@@ -34,7 +34,7 @@ class Inputs:
 
 @checked
 def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Inputs:
-    """Resolve paths as typed, as :func:`~.shards.find_shards` does, to image files on this machine.
+    """Resolve paths as typed, as :func:`~.finding.find_shards` does, to image files on this machine.
 
     Args:
         arguments: The paths.
@@ -42,7 +42,7 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Input
     """
     arguments = list(arguments)
     if wrong := [argument for argument in arguments if not isinstance(argument, str)]:
-        raise ImageError(f"a path is a text, but {shown(wrong[0])} ({type(wrong[0]).__name__}) came.")
+        raise ImageError(f"arguments must be paths as texts; got {shown(wrong[0])} ({type(wrong[0]).__name__}).")
     found = find_shards(arguments, null_separated=null_separated)
     inputs = Inputs(problems=found.problems)
     for item in found.items:
@@ -55,10 +55,10 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Input
 
 
 def sources_of(given: Any) -> Iterator[ImageSource]:
-    """Sources as they come, found one after the other, with the images of shards in their places.
+    """Yield images one after the other, with those of shards in their places.
 
     Args:
-        given: As for :func:`~.shards.find_shards`; what is given twice comes twice.
+        given: As for :func:`~.finding.find_shards`; what is given twice comes twice.
     """
     for one in each_of(given):
         for item in Finder().items(one):

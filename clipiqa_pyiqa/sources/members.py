@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from ..errors import CLIPIQAError, ImageError, Kind
@@ -42,14 +41,13 @@ class Entry:
         kept: Name -> value of what is kept beside the scores.
     """
 
-    __slots__ = ("_data", "kept", "name", "size")
-
     def __init__(self, name: str, data: bytes, kept: Mapping[str, Any] | None = None) -> None:
         self.name, self._data, self.kept = name, data, kept or {}
         self.size = len(data)
 
     def read(self) -> bytes:
-        data, self._data = self._data, b""  # whoever decodes them has them now
+        """Return the bytes, and let go of them."""
+        data, self._data = self._data, b""
         if not data:
             raise ImageError("is empty (0 bytes)", Kind.EMPTY, self.name)
         return data
@@ -67,11 +65,14 @@ class FilesShard:
     number: int
     sources: Sequence[ImageSource]
     kind: ClassVar[str] = "files"
-    skipped: Counter[str] = field(default_factory=Counter)
+    fraction: float = 0.0
 
     @property
     def name(self) -> str:
         return f"files-{self.number:05d}"
 
     def entries(self) -> Iterator[ImageSource]:
-        yield from self.sources
+        """The files; ``fraction`` of them are read."""
+        for count, source in enumerate(self.sources):
+            self.fraction = count / len(self.sources)
+            yield source

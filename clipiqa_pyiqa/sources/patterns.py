@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
 import posixpath
 import re
@@ -23,14 +21,15 @@ def has_braces(name: str) -> bool:
 
 
 def expanded(pattern: str) -> Iterator[str]:
-    """The names that a pattern stands for, in order: ``{000..099}`` counts, with as many digits; ``{a,b}`` lists.
+    """Yield the names that a pattern stands for: ``{000..099}`` counts, with as many digits; ``{a,b}`` lists.
 
     Raises:
-        ImageError: They are too many to be meant.
+        ImageError: They are more than a million.
     """
-    if (many := math.prod(_count(found[1]) for found in _BRACES.finditer(pattern))) > MOST:
-        raise ImageError(f"{shown(pattern)} stands for {many:,} names, but at most {MOST:,} are taken.")
-    return _expanded(pattern)
+    for count, name in enumerate(_expanded(pattern)):
+        if count == MOST:
+            raise ImageError(f"{shown(pattern)} must stand for at most {MOST:,} names.")
+        yield name
 
 
 def _expanded(pattern: str) -> Iterator[str]:
@@ -38,17 +37,9 @@ def _expanded(pattern: str) -> Iterator[str]:
     if found is None:
         yield pattern
         return
-    before, after = pattern[: found.start()], pattern[found.end() :]
     for part in _alternatives(found[1]):
-        for rest in _expanded(after):
-            yield f"{before}{part}{rest}"
-
-
-def _count(inside: str) -> int:
-    if "," in inside:
-        return inside.count(",") + 1
-    first, last = map(int, inside.split(".."))
-    return abs(last - first) + 1
+        for rest in _expanded(pattern[found.end() :]):
+            yield f"{pattern[: found.start()]}{part}{rest}"
 
 
 def _alternatives(inside: str) -> Iterator[str]:
@@ -63,25 +54,19 @@ def _alternatives(inside: str) -> Iterator[str]:
 
 
 def result_names(shards: Sequence[str], loose: Sequence[bool]) -> list[str]:
-    """Paths of results, without a suffix and with ``/``: those of the shards below the folder that all have in common.
+    """Return the paths of results, without suffix: those of the shards below the folder that all have in common.
 
     Args:
         shards: Paths or addresses.
-        loose: Which of them are no paths but names of our own.
+        loose: Which of them are not paths but names of our own.
     """
     parts = [[name] if own else _parts(name) for name, own in zip(shards, loose, strict=True)]
     folders = [part[:-1] for part, own in zip(parts, loose, strict=True) if not own]
-    common = _common(folders)
+    common = len(os.path.commonpath(["/".join(["", *each]) for each in folders]).split("/")) - 1 if folders else 0
     below = [part if own else part[common:] for part, own in zip(parts, loose, strict=True)]
     short = ["/".join([*part[:-1], _stem(part[-1])]) for part in below]
     count = Counter(name.lower() for name in short)  # file systems may take A and a for the same
     return [name if count[name.lower()] == 1 else "/".join(part) for name, part in zip(short, below, strict=True)]
-
-
-def _common(folders: Sequence[Sequence[str]]) -> int:
-    """How many of their first parts all have in common."""
-    same = (len(set(parts)) == 1 for parts in zip(*folders, strict=False))
-    return len(list(itertools.takewhile(bool, same)))
 
 
 def _parts(name: str) -> list[str]:
@@ -93,7 +78,4 @@ def _parts(name: str) -> list[str]:
 
 
 def _stem(name: str) -> str:
-    for suffix in (".tar.gz", ".tar.bz2", ".tar.xz"):
-        if name.endswith(suffix):
-            return name.removesuffix(suffix)
-    return os.path.splitext(name)[0] or name
+    return re.sub(r"\.tar\.\w+$|(?<=.)\.[^.]*$", "", name) or name

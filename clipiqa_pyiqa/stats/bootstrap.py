@@ -10,11 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import CLIPIQAError
-
 CACHED = 1 << 16  # elements of a (resamples, cases) matrix that stay in a core's cache
 _CHUNK = 1 << 22  # likewise, that are worked on at a time
-_MOST = 1_000_000  # resamples
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Callable[[Array], Array]]
@@ -51,36 +48,25 @@ class Difference(Estimate):
     p: float = math.nan
 
 
-def paired_difference(
-    a: ArrayLike, b: ArrayLike, statistic: Statistic, *, bootstrap: int = 1000, seed: int = 0
-) -> Difference:
-    """Difference of a statistic between two measurements of the same cases.
+def paired_differences(
+    values: Sequence[ArrayLike] | ArrayLike, statistic: Statistic, *, bootstrap: int = 1000, seed: int = 0
+) -> dict[tuple[int, int], Difference]:
+    """Return the differences of a statistic between measurements of the same cases: (i, j), i < j -> row i less row j.
 
-    Both are resampled together, so that what makes a case easy or hard for both cancels: the interval is narrower than
-    those of the two alone suggest, which may well overlap where the difference is certain.
+    All rows are resampled together, so that what makes a case easy or hard for all cancels. The p-value is twice the
+    share of resamples on the other side of zero, by the rule (k + 1) / (resamples + 1): it is never below
+    2 / (resamples + 1), which counts where many are corrected for.
 
     Args:
-        a: ``(N,)``, a value per case.
-        b: ``(N,)``, of the same cases in the same order.
+        values: ``(P, N)``, a value per case in each row.
         statistic: :func:`~.correlation.srocc_with` opinion, or another; for means there is
             :func:`~.paired_means.mean_difference`.
         bootstrap: Resamples; 0 for no interval.
         seed: Of the resamples.
     """
-    return paired_differences([a, b], statistic, bootstrap=bootstrap, seed=seed)[0, 1]
-
-
-def paired_differences(
-    values: Sequence[ArrayLike] | ArrayLike, statistic: Statistic, *, bootstrap: int = 1000, seed: int = 0
-) -> dict[tuple[int, int], Difference]:
-    """:func:`paired_difference` of every two rows ``(P, N)``, each row resampled once: (i, j), i < j -> row i less j.
-
-    The p-value is the share of resamples on the other side of zero, twice, by the rule (k + 1) / (resamples + 1): it
-    is never below 2 / (resamples + 1), which counts where many are corrected for.
-    """
     rows = np.asarray(values, np.float64)
     if rows.ndim != 2 or not rows.shape[1]:
-        raise ValueError(f"paired differences need rows of equally many cases, but came with shape {rows.shape}")
+        raise ValueError(f"values must be rows of equally many cases; got shape {rows.shape}.")
     whole, drawn = resampled(rows, statistic, bootstrap, seed)
     found = {}
     for i, j in itertools.combinations(range(len(rows)), 2):
@@ -94,7 +80,7 @@ def paired_differences(
 
 
 def holm(p: ArrayLike) -> Array:
-    """P-values ``(K,)`` corrected for being ``K``, by Holm's step-down rule: below 0.05 together, not each.
+    """Return p-values ``(K,)`` corrected for being ``K``, by Holm's step-down rule.
 
     Holm, *A simple sequentially rejective multiple test procedure*, Scandinavian Journal of Statistics 1979.
 
@@ -110,19 +96,8 @@ def holm(p: ArrayLike) -> Array:
     return corrected
 
 
-def check_bootstrap(bootstrap: int, fewest: int = 0) -> int:
-    """Return the number of resamples.
-
-    Raises:
-        CLIPIQAError: There are too few or too many.
-    """
-    if not fewest <= bootstrap <= _MOST:
-        raise CLIPIQAError(f"bootstrap must be between {fewest} and {_MOST:,} resamples; got {bootstrap:,}.")
-    return bootstrap
-
-
 def resampled(values: Array, statistic: Statistic, bootstrap: int, seed: int) -> tuple[Array, Array]:
-    """A statistic of the rows ``(P, N)`` as they are, ``(P,)``, and of each resample, ``(P, bootstrap)``."""
+    """Return a statistic of the rows ``(P, N)`` as they are, ``(P,)``, and of each resample, ``(P, bootstrap)``."""
     of_counts = statistic(values)
     whole = of_counts(np.ones((1, values.shape[1])))[:, 0]
     drawn, done = np.empty((len(values), bootstrap)), 0
@@ -133,7 +108,7 @@ def resampled(values: Array, statistic: Statistic, bootstrap: int, seed: int) ->
 
 
 def resamples(cases: int, bootstrap: int, seed: int, chunk: int = _CHUNK) -> Iterator[Array]:
-    """How often each case was drawn: ``(b, N)`` counts, chunk by chunk; the same for every statistic with one seed."""
+    """Yield how often each case was drawn, ``(b, N)`` counts chunk by chunk, the same for every statistic."""
     generator = np.random.default_rng(seed)
     step = max(1, chunk // cases)
     for start in range(0, bootstrap, step):
@@ -143,7 +118,7 @@ def resamples(cases: int, bootstrap: int, seed: int, chunk: int = _CHUNK) -> Ite
 
 
 def interval(values: Array) -> tuple[float, float]:
-    """The 2.5 % and 97.5 % percentiles of what is finite: a resample may hold one case only, many times."""
+    """Return the 2.5 % and 97.5 % percentiles of finite values: a resample may hold one case only, many times."""
     values = values[np.isfinite(values)]
     if not len(values):
         return math.nan, math.nan

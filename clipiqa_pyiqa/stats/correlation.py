@@ -110,7 +110,7 @@ def correlations(
 
 
 def srocc_with(mos: ArrayLike) -> Statistic:
-    """SROCC with opinion ``(N,)``, as a statistic to resample: :func:`~.bootstrap.paired_difference`."""
+    """SROCC with opinion ``(N,)``, as a statistic to resample: :func:`~.bootstrap.paired_differences`."""
     opinion = _Ranks(np.asarray(mos, np.float64))
     mean = (len(opinion.group) + 1) / 2  # of the ranks of every resample
 

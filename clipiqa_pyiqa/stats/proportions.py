@@ -11,7 +11,7 @@ from .bootstrap import Estimate, interval, resamples
 
 
 def share(right: int, count: int) -> Estimate:
-    """A share of independent cases with Wilson's score interval, which holds near 0 and 1 and for few cases too.
+    """Return a share of independent cases with Wilson's score interval, which holds near 0 and 1 and for few cases.
 
     Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 1927.
     """
@@ -24,7 +24,7 @@ def share(right: int, count: int) -> Estimate:
 
 
 def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_000, seed: int = 0) -> Estimate:
-    """A share of cases that come in groups, such as the votes on one pair of images, which are not independent.
+    """Return a share of cases that come in groups, such as the votes on one pair of images.
 
     One group says nothing of how much groups differ, so it has no interval; where all cases of all groups agree, no
     resample differs either, and Wilson's interval of that many groups stands in.

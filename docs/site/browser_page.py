@@ -69,6 +69,7 @@ def build(out: Path, file: OnnxFile | None = None) -> bool:
     model = {
         "names": list(QUESTIONS),
         "texts": [pairs[column][0] for column in file.columns],
+        "asked": list(map(repr, QUESTIONS.values())),
         "cell": CELL,
         "samples": samples,
     }

@@ -29,7 +29,6 @@ NAVIGATION = {  # menu: pages that exist stand in this order, pages that are not
     "Choose and compare": [
         "choosing",
         "compare",
-        "reading-numbers",
         "table",
         "gate",
         "mini",

@@ -118,11 +118,6 @@ class TestNumbers:
         assert row["direction"] == better
         assert row["SROCC"] == pytest.approx(1) and row["KRCC"] == pytest.approx(1) and row["PLCC"] > 0.99
 
-    def test_opinion_where_low_is_good(self, contrasts: tuple[Path, dict[str, Any]]) -> None:
-        root, options = contrasts
-        row = rows(compare({"known": Spread()}, {"dmos": options | {"lower_better": True}}, data_root=root))["known"]
-        assert row["SROCC"] == pytest.approx(-1)
-
     def test_niqe_and_brisque_are_pyiqas(self, shared: Path, tmp_path: Path) -> None:
         weights = shared / "data" / "weights"
         metrics = [
@@ -196,20 +191,6 @@ class TestSharing:
             with torch.no_grad():
                 alone = CLIPIQA(backbone="mini", **more)(images).flatten().tolist()
             assert scores[label][:3].tolist() == pytest.approx(alone, abs=1e-6), label
-
-    def test_each_image_is_decoded_once(self) -> None:
-        loaded: Counter[int] = Counter()
-
-        def load(index: int) -> torch.Tensor:
-            loaded[index] += 1
-            return torch.full((3, 40, 40 + index % 3), index / 100)
-
-        data = DataSet("made", tuple(f"/{n}.png" for n in range(20)), tuple(map(float, range(20))), load)
-        metrics = {"a": Spread(), "b": Spread(), "mean": lambda x: x.mean()}
-        found = compare(metrics, data, batch_size=4, workers=2)
-        assert loaded == dict.fromkeys(range(20), 1)
-        assert found.data_sets[0].scores["mean"].tolist() == pytest.approx([n / 100 for n in range(20)])
-        assert [str(path) for path in found.data_sets[0].scores.index] == list(data.paths)
 
     def test_a_pass_is_bounded_in_pixels_and_batches_change_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         images = [torch.rand(3, 40, 40 + 8 * (index % 2)) for index in range(10)]
@@ -516,10 +497,9 @@ class TestTeam:
         try:  # all in processes of one thread, as torchrun has them: the last digits of fp32 depend on it
             one = forked.run([*arguments, "one"], tmp_path)
             if torchrun:
-                command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-                ran = subprocess.run(
-                    [*command, "clipiqa_pyiqa", *arguments, "two"], cwd=tmp_path, capture_output=True, text=True
-                )
+                command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+                command += ["--no-python", "clipiqa", *arguments, "two"]
+                ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
                 code, out, err = ran.returncode, ran.stdout, ran.stderr
             else:
                 with socket.socket() as free:

@@ -50,7 +50,7 @@ class TestMatching:
     def test_images_without_a_partner_are_named_or_left_out(self, tmp_path: Path) -> None:
         for name in ("low/1.png", "low/2.png", "high/1.png", "high/3.png"):
             save_grey(tmp_path / name, 9)
-        with pytest.raises(PairingError, match=r"2 images have no partner \(only low has '2'; only high has '3'\)"):
+        with pytest.raises(PairingError, match=r"2 images without a partner \(only low has '2'; only high has '3'\)"):
             match_pairs(tmp_path / "low", tmp_path / "high")
         found = match_pairs(tmp_path / "low", tmp_path / "high", skip_unpaired=True)
         assert (list(found.files), found.only_low, found.only_high) == (["1"], ("2",), ("3",))
@@ -170,6 +170,6 @@ class TestCommand:
         save_grey(tmp_path / "high/2.png", 99)
         args = ["pairs", str(tmp_path / "low"), str(tmp_path / "high"), "--backbone", "mini", "-p", "brightness"]
         assert main(args) == 2
-        assert re.search(r"1 image has no partner \(only high has '2'\)", capsys.readouterr().err)
+        assert re.search(r"1 image without a partner \(only high has '2'\)", capsys.readouterr().err)
         assert main([*args, "--skip-unpaired"]) == 0
-        assert "1 image without a partner was left out" in capsys.readouterr().err
+        assert "1 image left out, without a partner" in capsys.readouterr().err

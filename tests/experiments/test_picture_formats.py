@@ -56,7 +56,7 @@ def test_failures_at_100_percent(metric: CLIPIQA, folders: tuple[Path, Path]) ->
 
 
 def test_unknown_format(folders: tuple[Path, Path]) -> None:
-    with pytest.raises(CLIPIQAError, match="one of 'png', 'svg', 'pdf', but 'gif'"):
+    with pytest.raises(CLIPIQAError, match="pictures must be one of png, svg, pdf; got 'gif'"):
         rank(lambda: None, folders[0], pictures="gif", device="cpu")
 
 

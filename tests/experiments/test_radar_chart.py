@@ -18,8 +18,7 @@ from PIL import Image
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.experiments.radar_drawing import FEEL, LOOK, charts_of, points, radar_figure
-from clipiqa_pyiqa.experiments.radar_page import radar_page
+from clipiqa_pyiqa.experiments.radar_drawing import FEEL, LOOK, charts_of, points, radar_figure, radar_page
 from clipiqa_pyiqa.experiments.scores import Scores
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
 
@@ -43,9 +42,9 @@ class TestCharts:
         assert charts_of(mixed) == {"": ["happy", "quality", "new"]}
 
     def test_too_few_questions_and_too_many_images(self, scores: Scores) -> None:
-        with pytest.raises(CLIPIQAError, match="at least three questions, but happy, new came"):
+        with pytest.raises(CLIPIQAError, match="at least three questions; got happy, new"):
             charts_of(Scores(scores.frame[["happy", "new"]], {}, {}))
-        with pytest.raises(CLIPIQAError, match="of 10 images cannot be read: choose up to 8"):
+        with pytest.raises(CLIPIQAError, match="a radar chart shows at most 8 images; got 10"):
             charts_of(Scores(pd.concat([scores.frame] * 5), {}, {}))
 
     def test_points_start_on_top_and_go_clockwise(self) -> None:
@@ -147,7 +146,7 @@ class TestCommand:
         before = photo.read_bytes()
         args = ["radar", str(photo), "--backbone", "mini", "-q", "--out"]
         assert main([*args, str(photo), "--overwrite"]) == 2
-        assert "is one of the images" in capsys.readouterr().err
+        assert "is one of the inputs" in capsys.readouterr().err
         assert main(["radar", str(other), *args[2:], str(photo)]) == 2
         assert "exists already: pass --overwrite" in capsys.readouterr().err and photo.read_bytes() == before
         assert main(["radar", str(other), *args[2:], str(photo), "--overwrite"]) == 0
@@ -156,9 +155,9 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["-p", "happy", "new"], "at least three questions, but happy, new came"),
+            (["-p", "happy", "new"], "at least three questions; got happy, new"),
             (["--look", "-p", "happy"], "--look and --feel name prompts"),
-            (["{folder}"], "of 10 images cannot be read: choose up to 8"),
+            (["{folder}"], "a radar chart shows at most 8 images; got 10"),
         ],
     )
     def test_bad_input(self, more: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -111,7 +111,7 @@ class TestAgreement:
     def test_scores_of_other_questions(self, folder: Path) -> None:
         votes = read_votes(write(folder, "happy,a.png,b.png,first"))
         with pytest.raises(CLIPIQAError, match="the votes are about happy, of which there are no scores"):
-            compare_choices(score_images(Brightness(), folder, "new").frame, votes)
+            compare_choices(score_images(Brightness(), [folder / "a.png"], "new").frame, votes)
 
     def test_equal_scores_side_with_nobody(self, folder: Path) -> None:
         save_grey(folder / "b.png", LEVELS["a.png"])

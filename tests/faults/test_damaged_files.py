@@ -248,8 +248,8 @@ def test_damage_to_results_of_shards(tmp_path: Path, times: int) -> None:
     path = shard_results(tmp_path / "0.parquet")
 
     def read(path: Path) -> object:
-        said = read_shard_result(path)
-        return said.counts.as_dict(), said.header, said.shard, read_table(path).to_pydict()
+        said = read_shard_result(str(path))
+        return said.counts, said.header, said.shard, read_table(str(path)).to_pydict()
 
     assert trials(path, read, 60 * times, seed=25, whole=read(path))["refused"]
 

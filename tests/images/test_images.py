@@ -380,8 +380,6 @@ class TestDamage:
             read_image(tmp_path)
         with pytest.raises(ImageError, match="is a pipe or a device"):
             read_image("/dev/null")
-        with pytest.raises(ImageError, match="cannot be opened"):
-            read_image("nul\0byte.jpg")
 
     @pytest.mark.parametrize("size", [(31, 400), (400, 31), (1, 1)])
     def test_under_32_pixels(self, photo: Image.Image, saved: Write, size: tuple[int, int]) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,32 +57,26 @@ def test_threads_share_it_in_order(
 ) -> None:
     """What scoring takes is left free, unless a single image needs that memory to be decoded."""
     limit_memory(int(NEED * images_at_once))
-    used, most, lock = 0, 0, threading.Lock()
+    budgets: list[Watched] = []
 
     def read(path: str) -> reader.ImageRecord:
-        nonlocal used, most
         time.sleep(random.uniform(0, 0.004))
-        record = read_image(path)
-        return record
-
-    budgets: list[memory.Budget] = []
+        return read_image(path)
 
     class Watched(memory.Budget):
-        def __init__(self, scoring: int, enlarged: bool) -> None:
-            super().__init__(scoring, enlarged)
-            budgets.append(self)
+        highest = 0
 
-        def _set(self, ticket: memory.Ticket, size: int) -> None:
-            nonlocal most
-            super()._set(ticket, size)
-            with lock:
-                most = max(most, self._used)
+        def take(self, *args: Any) -> bool:
+            budgets.append(self)
+            taken = super().take(*args)
+            self.highest = max(self.highest, self.used)
+            return taken
 
     monkeypatch.setattr(batches, "Budget", Watched)
     found = list(prefetch(read, photos, workers=4, scoring=scoring // SIDE**2))
     assert [item for item, _ in found] == photos
     assert all(isinstance(record, reader.ImageRecord) for _, record in found)
-    assert 0 < most <= max(NEED, NEED * images_at_once - scoring) and budgets[0]._used == 0
+    assert 0 < budgets[0].highest <= max(NEED, NEED * images_at_once - scoring) and budgets[0].used == 0
 
 
 def test_failures_and_other_pictures_keep_nothing(photos: list[str], tmp_path: Path) -> None:
@@ -141,9 +136,9 @@ def test_an_enlarged_picture_has_four_gigabytes_unless_more_is_allowed(
     monkeypatch.setattr(memory, "_half", lambda: 64_000_000_000)
     monkeypatch.setattr(Image.Image, "resize", lambda *_, **__: pytest.fail("it was enlarged"))
     assert main(["map", path, "--scale", "4", *MINI]) == 1
-    assert "about 12.1 GB to enlarge and score, and only 4.0 GB may be taken" in capsys.readouterr().err
+    assert "about 20.0 GB to enlarge and score, and only 4.0 GB may be taken" in capsys.readouterr().err
     assert main(["sweep", path, "--scales", "8", *MINI]) == 2
-    assert "about 23.0 GB to enlarge and score, and only 4.0 GB may be taken" in capsys.readouterr().err
+    assert "about 72.2 GB to enlarge and score, and only 4.0 GB may be taken" in capsys.readouterr().err
     assert main(["sweep", path, "--scales", "40", *MINI]) == 2
     assert "--scales must be positive factors up to 8" in capsys.readouterr().err
 

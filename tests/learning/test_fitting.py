@@ -23,7 +23,7 @@ from clipiqa_pyiqa.errors import CLIPIQAError, OutputError
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning import closed_forms, fitting
 from clipiqa_pyiqa.learning.fitting import FitError, fit
-from clipiqa_pyiqa.prompts.files import save_prompt_file
+from clipiqa_pyiqa.prompts.files import content_sum, save_prompt_file
 from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
 from clipiqa_pyiqa.scoring.result_reading import read_results
 from clipiqa_pyiqa.stats.correlation import srocc
@@ -255,17 +255,18 @@ def test_files_that_do_not_belong(table, store, metric, tmp_path, seeded_weights
     path = tmp_path / "head.safetensors"
     fit(table, method="ridge", metric=metric, features=store, device="cpu").save(path)
     tensors, metadata = load_file(path), read_metadata(path)
-    metadata.pop("sha256")  # as in heads without a checksum, so that each is found by what it says
     rn50 = {"clip_weights": seeded_weights("RN50"), "quick_gelu": True}
-    with pytest.raises(PromptError, match="fitted on mini, but the metric's backbone is RN50"):
+    with pytest.raises(PromptError, match="learned on mini, but the metric's backbone is RN50"):
         CLIPIQA("clipiqa+", "RN50", pretrained_model_path=path, **rn50)
-    for changes, cut, message in (
-        ({"weights_sha256": "0" * 64}, {}, "fitted on other weights of mini"),
-        ({}, {"direction": tensors["direction"][:7].clone()}, "width 7"),
-        ({"format": "clipiqa-pyiqa opinion head 2"}, {}, "no head that this version reads"),
-        ({"method": "forest"}, {}, "no whole head"),
+    for changes, message in (
+        ({"weights_sha256": "0" * 64}, "fitted on other weights of mini"),
+        ({"format": "clipiqa-pyiqa opinion head 2"}, "must hold a 'clipiqa-pyiqa opinion head 1'; got"),
+        ({"method": "forest"}, "not a complete head"),
+        ({"sha256": "0" * 64}, "damaged: its checksum"),
     ):
-        save_file({**tensors, **cut}, tmp_path / "other.safetensors", {**metadata, **changes})
+        changed = {**metadata, **changes}
+        changed["sha256"] = changes.get("sha256") or content_sum(tensors, changed)
+        save_file(tensors, tmp_path / "other.safetensors", changed)
         with pytest.raises(PromptError, match=message):
             CLIPIQA("clipiqa+", pretrained_model_path=tmp_path / "other.safetensors")
     with pytest.raises(FitError, match="a single pair of prompts"):

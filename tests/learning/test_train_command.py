@@ -138,7 +138,11 @@ BAD = {
     "range upside down": (lambda rows: (["path", "mos"], rows), ["--range", "5", "1"], "score_range is 5 to 1"),
     "missing images": (lambda rows: (["path", "mos"], [["gone.png", 1], *rows]), [], r"1 of 10 images .*gone.png"),
     "fewer than a batch": (lambda rows: (["path", "mos"], rows), ["--batch-size", "64"], "cannot fill a batch of 64"),
-    "no val": (lambda rows: (["path", "mos", "split"], [[*row, "train"] for row in rows]), [], "no image in the split"),
+    "no val": (
+        lambda rows: (["path", "mos", "split"], [[*row, "train"] for row in rows]),
+        [],
+        "leaves 0 images in the split",
+    ),
     "odd split": (lambda rows: (["path", "mos", "split"], [[*row, "dev"] for row in rows]), [], "split 'dev' is none"),
     "unknown recipe": (lambda rows: (["path", "mos"], rows), ["--recipe", "oficial"], "did you mean 'official'"),
     "crop too large": (lambda rows: (["path", "mos"], rows), ["--crop", "41"], "48×40 px, too small for crops of 41"),

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clipiqa_pyiqa.images.jpeg_damage import _SCAN, _segments, decode_jpeg, same_pixels_as_pil
+from clipiqa_pyiqa.images.jpeg_damage import _END, _start_of_scan, decode_jpeg, same_pixels_as_pil
 
 Damage = Callable[[bytes, int, int, random.Random], bytes]
 
@@ -76,17 +76,18 @@ def outcome(data: bytes, check: bool, good: np.ndarray) -> str:
             mode, pixels = image.mode, np.asarray(image)
     except Exception:  # PIL raises almost anything
         return "PIL refuses"
-    if check and decode_jpeg(data, mode).damage:
+    if check and decode_jpeg(data, mode)[1]:
         return "noticed"
     return "silent, same pixels" if np.array_equal(pixels, good) else "silent"
 
 
 def span(data: bytes, kind: str) -> tuple[int, int]:
-    """Where the picture's data lie: a JPEG's longest scan; of other formats, all but the first 64 bytes."""
+    """Where the picture's data lie: a JPEG's scans; of other formats, all but the first 64 bytes."""
     if kind != "jpeg":
         return 64, len(data)
-    scan = max((part for part in _segments(data) if part.marker == _SCAN), key=lambda part: part.stop - part.start)
-    return scan.body + 2 * data[scan.body] + 4, scan.stop
+    scan = _start_of_scan(data)
+    end = data.find(_END, scan)
+    return scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big"), end if end > 0 else len(data)
 
 
 def main() -> None:
@@ -137,13 +138,13 @@ def _good(path: Path) -> str:
             mode, pixels = image.mode, np.asarray(image)
     except Exception:
         return "PIL refuses"
-    decoded = decode_jpeg(data, mode)
-    if decoded.damage:
-        print("called damaged:", path, decoded.damage)
+    decoded, damage = decode_jpeg(data, mode)
+    if damage:
+        print("called damaged:", path, damage)
         return "called damaged"
-    if decoded.pixels is None:
+    if decoded is None:
         return "fine, decoded by PIL"
-    return "fine" if np.array_equal(decoded.pixels.squeeze(), pixels) else "OTHER PIXELS"
+    return "fine" if np.array_equal(decoded.squeeze(), pixels) else "OTHER PIXELS"
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ BAD: dict[str, tuple[object, str]] = {
     "one dimension": (torch.ones(512), r"\(n_ctx, dim\) or \(2, n_ctx, dim\)"),
     "three texts": (torch.ones(3, 16, 512), r"\(n_ctx, dim\) or \(2, n_ctx, dim\)"),
     "no vectors": (torch.ones(0, 512), r"\(n_ctx, dim\) or \(2, n_ctx, dim\)"),
-    "integers": (torch.ones(16, 512, dtype=torch.int64), "in floats, but"),
+    "integers": (torch.ones(16, 512, dtype=torch.int64), "in floats; got"),
     "too many": (torch.ones(73, 512), "CLIP reads 77"),
     "not finite": (torch.full((16, 512), torch.nan), "NaN or infinite"),
     "width": (torch.ones(2, 16, 768), r"width 768, but the text tower of RN50 \(.*\) has width 512"),
@@ -277,7 +277,7 @@ def test_saving_what_was_not_learned(metric, tmp_path):
     with pytest.raises(PromptError, match="no learned prompts to save"):
         save_prompt_file(metric.prompt_learner, tmp_path / "x.safetensors")
     metric.load_state_dict(state(metric))
-    with pytest.raises(PromptError, match=r"x\.txt' was asked for"):
+    with pytest.raises(PromptError, match=r"got '.*x\.txt'"):
         save_prompt_file(metric.prompt_learner, tmp_path / "x.txt")
     assert not list(tmp_path.iterdir())
 

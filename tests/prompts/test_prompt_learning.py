@@ -252,10 +252,11 @@ def test_published_files_that_are_not_there(rn50, monkeypatch, tmp_path):
     ("options", "message"),
     [
         ({"context": {"n_ctxs": 4}}, "did you mean 'n_ctx'"),
-        ({"context": {"n_ctx": 0}}, "at least 1"),
+        ({"context": {"n_ctx": 0}}, "n_ctx must be between 1 and"),
+        ({"context": {"shared": 1}}, "shared must be True or False; got 1"),
         ({"context": {"n_ctx": 74}}, "CLIP reads 77"),
         ({"context": {"init": "zeros"}}, "'x' or 'random'"),
-        ({"context": 16}, "must be a Context or a mapping"),
+        ({"context": 16}, "must be a Context or a Mapping"),
         ({"prompts": ["sharpness", "quality"]}, "around one pair"),
     ],
 )

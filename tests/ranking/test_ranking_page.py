@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from clipiqa_pyiqa.ranking.transfers import transfer, undo
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
 VALUES = [0.4, 0.1, 0.8, None, 0.2, 0.6]
+MINI = ["--backbone", "mini", "--device", "cpu"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -67,11 +69,11 @@ class TestPick:
         out = folder / "out"
         command = ["rank", str(folder / "scores.csv"), "--root", str(folder / "photos"), "--out", str(out)]
         assert main([*command, "--count", "1", "--columns", "Image Name", "MOS"]) == 0
-        assert len(capsys.readouterr().out.splitlines()) == 3
+        assert len(capsys.readouterr().out.splitlines()) == 4  # with a rule between the best and the worst
         assert {"ranking.csv", "rank-MOS.png", "summary.json"} <= {path.name for path in out.iterdir()}
 
     def test_folders_are_scored(self, folder: Path, capsys: Any) -> None:
-        command = ["rank", str(folder / "photos"), "--backbone", "mini", "--device", "cpu", "--quiet", "--worst", "1"]
+        command = ["rank", str(folder / "photos"), *MINI, "--quiet", "--worst", "1"]
         assert main([*command, "--prompts", "brightness", "--paths"]) == 0
         (line,) = capsys.readouterr().out.splitlines()
         assert Path(line).is_file()
@@ -105,49 +107,42 @@ class TestTransfer:
         Path(copied).write_bytes(b"edited")
         assert "not the same" in undo(copies)[1][0] and Path(copied).read_bytes() == b"edited"
 
-    def test_stopped_in_the_middle(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A move whose copy is there and whose original is not yet gone is known to the list."""
-        source = folder / "photos/a/1.png"
-        content = source.read_bytes()
-        monkeypatch.setattr("os.unlink", lambda *a, **k: (_ for _ in ()).throw(OSError(5, "Input/output error")))
-        with pytest.raises(CLIPIQAError, match=r"cannot be taken to .*Input/output error; 0 were, which --undo"):
-            transfer([str(source)], folder / "moved", "move")
-        monkeypatch.undo()
-        (undo_list,) = (folder / "moved").glob("clipiqa-undo-*.jsonl")
-        assert undo(undo_list) == (1, []) and source.read_bytes() == content
-        assert list((folder / "moved").glob("*.png")) == []
-
     @pytest.mark.parametrize("action", ["copy", "move"])
-    @pytest.mark.parametrize("length", [0, 50])
-    def test_a_copy_that_a_kill_tore_is_removed(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch, action: str, length: int
-    ) -> None:
+    def test_an_error_in_the_middle(self, folder: Path, monkeypatch: pytest.MonkeyPatch, action: str) -> None:
+        """The list knows what was taken before, and no torn copy is left."""
+        first, second = (folder / f"photos/a/{name}.png" for name in "01")
+
+        def fail(path: object, content: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+        transfer([str(first)], folder / "taken", action)
+        monkeypatch.setattr("clipiqa_pyiqa.ranking.transfers.write_bytes", fail)
+        monkeypatch.setattr("os.rename", fail)
+        with pytest.raises(CLIPIQAError, match="No space left on device; 0 were taken, undo"):
+            transfer([str(second)], folder / "taken", action)
+        monkeypatch.undo()
+        assert second.is_file() and not (folder / "taken/1.png").exists()
+        lists = sorted((folder / "taken").glob("clipiqa-undo-*.jsonl"))
+        assert sorted(undo(each) for each in lists) == [(0, []), (1, [])] and first.is_file()
+
+    def test_another_file_system(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         source = folder / "photos/a/1.png"
         content = source.read_bytes()
+        monkeypatch.setattr("os.rename", lambda *_: (_ for _ in ()).throw(OSError(18, "Invalid cross-device link")))
+        (place,), undo_list = transfer([str(source)], folder / "moved", "move")
+        assert Path(place).read_bytes() == content and not source.exists()
+        assert undo(undo_list) == (1, []) and source.read_bytes() == content and not Path(place).exists()
 
-        def killed(file: Any, out: Any, size: int) -> None:
-            out.write(file.read(length))
-            raise SystemExit
-
-        monkeypatch.setattr("shutil.copyfileobj", killed)
-        monkeypatch.setattr("os.link", lambda *a, **k: (_ for _ in ()).throw(OSError(18, "Invalid cross-device link")))
-        monkeypatch.setattr("os.unlink", lambda *a, **k: None)  # a kill leaves no time for it
-        with pytest.raises(SystemExit):
-            transfer([str(source)], folder / "taken", action)
-        monkeypatch.undo()
-        (undo_list,) = (folder / "taken").glob("clipiqa-undo-*.jsonl")
-        assert (folder / "taken/1.png").stat().st_size == length
-        assert undo(undo_list) == (1, []) and source.read_bytes() == content
-        assert not list((folder / "taken").glob("*.png"))
-
-    def test_an_empty_list_is_a_list(self, folder: Path) -> None:
-        """A kill before the first photo leaves one; an empty file of another name is none."""
-        for name in ("clipiqa-undo-20260131-120000.jsonl", "mine.jsonl"):
-            (folder / name).touch()
-        assert undo(folder / "clipiqa-undo-20260131-120000.jsonl") == (0, [])
+    def test_lists(self, folder: Path) -> None:
+        """An empty list is a list, a torn last line was not acted on, and another file is no list."""
+        empty, torn, other = (folder / f"{name}.jsonl" for name in ("empty", "torn", "other"))
+        empty.touch()
+        torn.write_text('{"action": "co')
+        other.write_text('{"path": "a.png"}\n')
+        assert undo(empty) == undo(torn) == (0, [])
         with pytest.raises(CLIPIQAError, match="is no list of photos"):
-            undo(folder / "mine.jsonl")
-        assert [path.name for path in folder.glob("*.jsonl")] == ["mine.jsonl"]
+            undo(other)
+        assert all(path.exists() for path in (empty, torn, other))
 
     def test_command(self, folder: Path, capsys: Any) -> None:
         command = ["rank", str(folder / "scores.csv"), "--root", str(folder / "photos"), "--below", "0.3"]
@@ -160,8 +155,53 @@ class TestTransfer:
             and sorted(p.name for p in (folder / "bad").glob("*.png")) == ["1.png", "4.png"]
         )
         assert main([*command, "--copy-to", str(folder / "again")]) == 2
-        assert "is not there (and 1 more like it): nothing was taken" in capsys.readouterr().err
+        assert "does not exist (and 1 more like it): nothing was taken" in capsys.readouterr().err
         assert main(["rank", "--undo", undo_list[1]]) == 0 and (folder / "photos/b/4.png").is_file()
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> list[str]:
+    """The names that results give to an image in a tar archive and to a row of a table."""
+    for number in range(2):
+        save_grey(tmp_path / f"{number}.png", 40 + 80 * number)
+    with tarfile.open(tmp_path / "s.tar", "w") as archive:
+        for number in range(2):
+            archive.add(tmp_path / f"{number}.png", f"in/{number}.png")
+    rows = {"image": [(tmp_path / f"{number}.png").read_bytes() for number in range(2)]}
+    pandas.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
+    return [f"{tmp_path}/s.tar::in/1.png", f"{tmp_path}/t.parquet::0"]
+
+
+class TestShards:
+    def test_copies_have_the_members_names(self, shards: list[str], tmp_path: Path) -> None:
+        done, undo_list = transfer(shards, tmp_path / "out", "copy")
+        assert [Path(path).name for path in done] == ["1.png", "t-0.png"]
+        assert Path(done[0]).read_bytes() == (tmp_path / "1.png").read_bytes()
+        assert Path(done[1]).read_bytes() == (tmp_path / "0.png").read_bytes()
+        assert undo(undo_list) == (2, []) and not list((tmp_path / "out").glob("*.png"))
+        with pytest.raises(CLIPIQAError, match="can only be copied"):
+            transfer(shards, tmp_path / "out", "move")
+        with pytest.raises(CLIPIQAError, match=r"gone\.tar::1\.png' does not exist: nothing was taken"):
+            transfer([f"{tmp_path}/gone.tar::1.png"], tmp_path / "out", "copy")
+
+    def test_results_by_shard(self, shards: list[str], tmp_path: Path, capsys: Any) -> None:
+        results = str(tmp_path / "results")
+        assert main(["score", f"{tmp_path}/s.tar", "--out", results, "-q", *MINI, "-p", "brightness"]) == 0
+        assert main(["rank", results, "--worst", "1", "--best", "1"]) == 0
+        _head, worst, rule, best = capsys.readouterr().out.splitlines()
+        assert worst.endswith("::in/0.png") and set(rule) == {"-"} and best.endswith("::in/1.png")
+        assert main(["rank", results, "--best", "1", "--copy-to", str(tmp_path / "out")]) == 0
+        assert (tmp_path / "out/1.png").read_bytes() == (tmp_path / "1.png").read_bytes()
+
+    def test_page(self, shards: list[str], tmp_path: Path) -> None:
+        pandas.DataFrame({"path": [*shards, "gone.tar::2.png"], "quality": [0.5, 0.7, 0.1]}).to_csv(
+            tmp_path / "scores.csv", index=False
+        )
+        page = write_browser(Photos(read_any_scores(tmp_path / "scores.csv"), "quality"), tmp_path / "page")
+        data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.S)[1])  # type: ignore[index]
+        assert data["links"][:2] == [f"thumbnails/{name}" for name in data["small"][:2]] and data["small"][2] == ""
+        levels = [Image.open(tmp_path / "page" / link).getpixel((5, 5)) for link in data["links"][:2]]
+        assert [round(level[0], -1) for level in levels] == [120, 40]
 
 
 class TestPage:
@@ -197,7 +237,7 @@ class TestPage:
     def test_a_folder_that_moved(self, folder: Path, capsys: Any) -> None:
         command = ["rank", str(folder / "scores.csv"), "--page", str(folder / "page"), "--quiet"]
         assert main(command) == 2
-        assert "none of 6 photos is there, such as 'a/0.png': if they have moved" in capsys.readouterr().err
+        assert "none of 6 photos exists, such as 'a/0.png'" in capsys.readouterr().err
         assert main([*command, "--root", str(folder / "photos")]) == 0
         (folder / "page/browse.html").write_text("mine")
         assert main([*command, "--root", str(folder / "photos")]) == 2
@@ -233,7 +273,7 @@ class TestPage:
         (["--undo", "{scores}"], "is no list of photos"),
         (["--undo", "{root}/none.jsonl"], "cannot be read"),
         (["{scores}", "-0", "--worst", "1"], "--null ends the paths of --paths"),
-        (["{scores}", "--worst", "1", "--root", "{root}/photos", "--copy-to", "{root}/photos/a"], "lies in .* already"),
+        (["{scores}", "--worst", "1", "--root", "{root}/photos", "--copy-to", "{root}/photos/a"], "is in .* already"),
     ],
 )
 def test_bad_usage(folder: Path, options: list[str], message: str, capsys: Any) -> None:

@@ -28,7 +28,7 @@ from clipiqa_pyiqa.errors import CLIPIQAError, Kind
 from clipiqa_pyiqa.files.locking import locked
 from clipiqa_pyiqa.images.source import FileSource
 from clipiqa_pyiqa.scoring.result_reading import read_results
-from clipiqa_pyiqa.scoring.shards.jobs import Part
+from clipiqa_pyiqa.scoring.shards.jobs import part_of
 from clipiqa_pyiqa.scoring.shards.work import score_locally
 
 LEVELS = {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}
@@ -164,7 +164,7 @@ class TestResuming:
         assert (
             (done.shards, done.of) == (2, 3)
             and not done.is_whole
-            and "is no tar archive" in done.unread[f"{lake}/a/002.tar"]
+            and "is not a tar archive" in done.unread[f"{lake}/a/002.tar"]
         )
         assert not (tmp_path / "out/002.parquet").exists()
         save_tar(lake / "a/002.tar", samples([1]))
@@ -185,18 +185,20 @@ class TestResuming:
             (tmp_path / name).mkdir()
             (tmp_path / f"{name}/{name}.png").write_bytes(picture(51))
         score(tmp_path / "a", tmp_path / "out")
-        with pytest.raises(CLIPIQAError, match=r"holds the results of other files, such as '.*a\.png': name all files"):
+        with pytest.raises(
+            CLIPIQAError, match=r"holds the results of other files, such as '.*a\.png': name all shards"
+        ):
             score(tmp_path / "b", tmp_path / "out")
         score(tmp_path / "b", tmp_path / "out", overwrite=True)
         (tmp_path / "out/files-00000.parquet").rename(tmp_path / "out/files-00001.parquet")
-        with pytest.raises(
-            CLIPIQAError, match=r"of an earlier run with more files, .*: remove it, or use another --out"
-        ):
+        with pytest.raises(CLIPIQAError, match=r"has its result in .* and would have it in "):
             score(tmp_path / "b", tmp_path / "out")
 
     def test_a_shard_that_would_have_two_results_is_refused(self, lake: Path, tmp_path: Path) -> None:
         score([f"{lake}/a/*.tar", f"{lake}/b/000.tar"], tmp_path / "out")
-        with pytest.raises(CLIPIQAError, match=r"'.*a/000.tar' has its result in '.*a/000.parquet' and not in '.*/000"):
+        with pytest.raises(
+            CLIPIQAError, match=r"'.*a/000.tar' has its result in '.*a/000.parquet' and would have it in '.*/000"
+        ):
             score(f"{lake}/a/000.tar", tmp_path / "out")
         assert len(list((tmp_path / "out").rglob("*.parquet"))) == 3
 
@@ -246,15 +248,13 @@ class TestParts:
 
     def test_slurm(self) -> None:
         slurm = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MIN": "5"}
-        assert Part.parse(None, slurm) == Part(3, 3) and Part.parse("1/2", slurm) == Part(1, 2)
-        assert Part.parse(None, {}) == Part(1, 1)
-        stepped = {**slurm, "SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_STEP": "2"}
-        assert Part.parse(None, stepped) == Part(3, 3)
+        assert part_of(None, slurm) == (3, 3) and part_of("1/2", slurm) == (1, 2) and part_of(None, {}) == (1, 1)
+        assert part_of(None, {**slurm, "SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_STEP": "2"}) == (3, 3)
 
     @pytest.mark.parametrize("text", ["3", "0/2", "3/2", "a/b", ""])
     def test_no_part(self, text: str) -> None:
-        with pytest.raises(CLIPIQAError, match="--part"):
-            Part.parse(text)
+        with pytest.raises(CLIPIQAError, match="part must be I/N"):
+            part_of(text)
 
 
 class TestMerging:
@@ -275,10 +275,9 @@ class TestMerging:
             assert len(read_results(tmp_path / "all.parquet")[1]) == 7
 
     def test_what_cannot_be_merged(self, lake: Path, tmp_path: Path) -> None:
-        with pytest.raises(CLIPIQAError, match="takes a folder of results by shard"):
-            merge_shards(tmp_path / "none")
-        with pytest.raises(CLIPIQAError, match="holds no results by shard"):
-            merge_shards(lake)
+        for folder in (tmp_path / "none", lake):
+            with pytest.raises(CLIPIQAError, match="holds no results by shard"):
+                merge_shards(folder)
         score(f"{lake}/a/*.tar", tmp_path / "out")
         with pytest.raises(CLIPIQAError, match="lies among the results"):
             merge_shards(tmp_path / "out", tmp_path / "out/all.parquet")
@@ -319,11 +318,11 @@ class TestFiltering:
         with pytest.raises(CLIPIQAError, match="holds no results by shard"):
             filter_shards(lake, tmp_path / "kept", above=0)
         score([f"{lake}/a/000.tar", f"{lake}/a/001.tar"], tmp_path / "out")
-        with pytest.raises(CLIPIQAError, match="say which images are kept"):
+        with pytest.raises(CLIPIQAError, match="must say which images are kept"):
             filter_shards(tmp_path / "out", tmp_path / "kept")
         with pytest.raises(CLIPIQAError, match=r"no column 'x' .*: its columns are path, quality"):
             filter_shards(tmp_path / "out", tmp_path / "kept", above=0, column="x")
-        with pytest.raises(CLIPIQAError, match="holds string, but numbers are compared"):
+        with pytest.raises(CLIPIQAError, match="must hold numbers; it holds string"):
             filter_shards(tmp_path / "out", tmp_path / "kept", above=0, column="path")
         (lake / "a/000.tar").unlink()
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0)
@@ -405,9 +404,8 @@ class TestCommand:
             (["none/{0..9}.tar", "--out", "out"], r"'none/\{0..9\}.tar' matches nothing: there is nothing to score"),
             (["a.tar", "--keep", "x", "--out", "s.csv"], "are for results by shard: give --out a folder"),
             (["a.tar", "--actors", "2", "--out", "out"], "are Ray's: add --engine ray"),
-            (["a.tar", "--part", "9/8", "--out", "out"], "--part is 9 of 8, but parts are numbered from 1 to 8"),
+            (["a.tar", "--part", "9/8", "--out", "out"], "must be I/N with I from 1 to N, .*; got 9/8"),
             (["a.tar", "--merge", "out"], "--merge takes results and scores nothing"),
-            (["a.tar", "--out", "s3://bucket/out"], "which a store like 's3://bucket/out' cannot: name a folder"),
             (["x.npy", "--embeddings", "--out", "out"], "this metric looks at more"),
         ],
     )

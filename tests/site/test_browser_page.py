@@ -90,6 +90,10 @@ def expected(browser_page: ModuleType, picture: Image.Image) -> torch.Tensor:
         return CLIPIQA(backbone="mini")(x, list(browser_page.QUESTIONS.values()), None)[0]
 
 
+def test_a_sample_is_scored_on_load(page):
+    assert len(scored(page)) == 7 and PHOTOS[0].name in page.text_content("#about")
+
+
 @pytest.mark.parametrize("size", [(131, 97), (400, 300)], ids=str)
 def test_scores_equal_pythons(page, browser_page, tmp_path, size):
     picture = Image.open(PHOTOS[0]).convert("RGB").resize(size)
@@ -98,6 +102,17 @@ def test_scores_equal_pythons(page, browser_page, tmp_path, size):
     np.testing.assert_allclose(found, expected(browser_page, picture), rtol=0, atol=1e-3)
     shown = page.evaluate("(() => { const c = document.getElementById('photo'); return [c.width, c.height]; })()")
     assert tuple(shown) == size and "scored as it is" in page.text_content("#about")
+    asked = "['quality', 'sharpness', 'noisiness', 'brightness', 'contrast', 'colorfulness', ('Artifact-free photo.', "
+    assert f'("photo.png", prompts={asked}' in page.text_content("#python")
+
+
+def test_the_map_reaches_the_edges(page, tmp_path):
+    Image.open(PHOTOS[0]).convert("RGB").resize((131, 97)).save(tmp_path / "photo.png")  # 4 × 3 places of 32 px
+    choose(page, tmp_path / "photo.png")
+    page.select_option("#map-of", label="sharpness")
+    corner = "document.getElementById('overlay').getContext('2d').getImageData(130, 96, 1, 1).data[3]"
+    assert page.evaluate(corner) > 100
+    page.select_option("#map-of", label="nothing")
 
 
 def test_keyboard_alone(page, browser_page, tmp_path):
@@ -147,7 +162,10 @@ def test_bad_files_are_one_sentence(page, tmp_path):
     (tmp_path / "text.jpg").write_text("no picture")
     Image.new("L", (20_000, 10_000)).save(tmp_path / "huge.png")
     Image.new("RGB", (300, 20)).save(tmp_path / "thin.png")
+    whole = PHOTOS[0].read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     for name, said in {
+        "cut.jpg": "cut.jpg is truncated: the end of the picture is missing. Choose the whole file.",
         "text.jpg": "text.jpg is no picture that this browser can read: choose a JPEG, PNG or WebP file.",
         "huge.png": "huge.png has 200.0 megapixels (20000 × 10000), and this page takes up to 100: shrink it first.",
         "thin.png": "thin.png is 300 × 20 px, and each side must have 32 px: choose a larger one.",

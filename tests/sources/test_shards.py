@@ -191,7 +191,7 @@ class TestTar:
     def test_no_archive(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "0.tar"
         path.write_bytes(content)
-        with pytest.raises(ShardError, match="is no tar archive"):
+        with pytest.raises(ShardError, match="is not a tar archive"):
             list(TarShard(str(path)).entries())
 
 
@@ -214,11 +214,9 @@ class TestParquet:
 
     def test_no_column_of_images_says_which_there_are(self, tmp_path: Path) -> None:
         path = save_parquet(tmp_path / "x.parquet", {"id": [1], "caption": ["a"]})
-        with pytest.raises(
-            ShardError, match=r"no column of images .*: its columns are id, caption; name one with --image-column"
-        ):
+        with pytest.raises(ShardError, match=r"no column of images .*: its columns are id, caption; give image_column"):
             list(ParquetShard(str(path)).entries())
-        with pytest.raises(ShardError, match=r"'id' .* holds int64, but images or paths were expected"):
+        with pytest.raises(ShardError, match=r"'id' .* must hold images or paths; it holds int64"):
             list(ParquetShard(str(path), (), "id").entries())
         with pytest.raises(ShardError, match="no column 'x' to keep: its columns are"):
             list(ParquetShard(str(save_parquet(path, {"img": [picture(1)]})), ["x"]).entries())
@@ -233,7 +231,7 @@ class TestParquet:
     def test_no_parquet_file(self, tmp_path: Path) -> None:
         path = tmp_path / "x.parquet"
         path.write_bytes(b"PAR1 but no more")
-        with pytest.raises(ShardError, match="is no Parquet file, or it is damaged"):
+        with pytest.raises(ShardError, match="is not a Parquet file, or it is damaged"):
             list(ParquetShard(str(path)).entries())
 
 
@@ -349,11 +347,9 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class TestStores:
     def test_a_missing_package_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "gcsfs", None)
-        with pytest.raises(
-            ShardError, match=r"'gs://b/x.tar' needs the package gcsfs, which is missing: run `pip install gcsfs`"
-        ):
+        with pytest.raises(ShardError, match=r"'gs://b/x.tar' cannot be read: Please install gcsfs"):
             find_shards("gs://b/x.tar")
-        with pytest.raises(ShardError, match="is in no store that is known"):
+        with pytest.raises(ShardError, match="is not in a store that fsspec knows"):
             find_shards("nosuch://b/x.tar")
 
     def test_a_store_that_refuses(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,7 +400,7 @@ def test_types_of_kept_columns_survive(tmp_path: Path) -> None:
 
 def test_patterns_of_too_many_names_are_refused() -> None:
     for pattern in ("{0..999999999}.tar", "{0..9}{0..9}{0..9}{0..9}{0..9}{0..9}{0..9}", "{9..0}" * 40):
-        with pytest.raises(ImageError, match="at most 1,000,000 are taken"):
-            expanded(pattern)
+        with pytest.raises(ImageError, match="at most 1,000,000 names"):
+            list(expanded(pattern))
     assert list(expanded("{8..10}{a,b}")) == ["8a", "8b", "9a", "9b", "10a", "10b"]
     assert list(expanded("{1.." + "9" * 5000 + "}")) == ["{1.." + "9" * 5000 + "}"]  # a name like any other

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clipiqa_pyiqa.stats.bootstrap import holm, paired_difference, paired_differences, resamples
-from clipiqa_pyiqa.stats.correlation import srocc, srocc_with
+from clipiqa_pyiqa.stats.bootstrap import holm, paired_differences, resamples
+from clipiqa_pyiqa.stats.correlation import correlations, srocc, srocc_with
 
 
 def three(n: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -20,55 +20,48 @@ def three(n: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return mos, shared + 0.1 * generator.normal(size=n), shared + 0.5 * generator.normal(size=n)
 
 
-class TestPairedDifference:
-    def test_equals_scipy_on_each_resample(self) -> None:
-        mos, a, b = three()
-        found = paired_difference(a, b, srocc_with(mos), bootstrap=200, seed=3)
-        apart = []
-        for chunk in resamples(len(mos), 200, seed=3, chunk=1 << 16):
-            for counts in chunk.astype(int):
-                ours, theirs, opinion = (np.repeat(values, counts) for values in (a, b, mos))
-                apart.append(stats.spearmanr(ours, opinion).statistic - stats.spearmanr(theirs, opinion).statistic)
-        assert found.value == pytest.approx(srocc(a, mos) - srocc(b, mos), abs=1e-12)
-        assert (found.low, found.high) == pytest.approx(tuple(np.percentile(apart, (2.5, 97.5))), abs=1e-9)
-        k = min(np.sum(np.array(apart) <= 0), np.sum(np.array(apart) >= 0))
-        assert found.p == pytest.approx(2 * (k + 1) / 201)
+def test_equals_scipy_on_each_resample() -> None:
+    mos, a, b = three()
+    found = paired_differences([a, b], srocc_with(mos), bootstrap=200, seed=3)[0, 1]
+    apart = []
+    for chunk in resamples(len(mos), 200, seed=3, chunk=1 << 16):
+        for counts in chunk.astype(int):
+            ours, theirs, opinion = (np.repeat(values, counts) for values in (a, b, mos))
+            apart.append(stats.spearmanr(ours, opinion).statistic - stats.spearmanr(theirs, opinion).statistic)
+    assert found.value == pytest.approx(srocc(a, mos) - srocc(b, mos), abs=1e-12)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(apart, (2.5, 97.5))), abs=1e-9)
+    k = min(np.sum(np.array(apart) <= 0), np.sum(np.array(apart) >= 0))
+    assert found.p == pytest.approx(2 * (k + 1) / 201)
 
-    def test_tells_apart_what_single_intervals_do_not(self) -> None:
-        from clipiqa_pyiqa.stats.correlation import correlations
 
-        mos, a, b = three(400)
-        one, other = (correlations(x, mos)["SROCC"] for x in (a, b))
-        assert other.high > one.low  # they overlap
-        found = paired_difference(a, b, srocc_with(mos))
-        assert 0 < found.low < found.high < 0.2 and found.p < 0.05
+def test_tells_apart_what_single_intervals_do_not() -> None:
+    mos, a, b = three(400)
+    one, other = (correlations(x, mos)["SROCC"] for x in (a, b))
+    assert other.high > one.low  # they overlap
+    found = paired_differences([a, b, 3 * a + 1, a], srocc_with(mos))
+    assert 0 < found[0, 1].low < found[0, 1].high < 0.2 and found[0, 1].p < 0.05
+    turned = found[1, 3]
+    expected = (-found[0, 1].value, -found[0, 1].high, -found[0, 1].low)
+    assert (turned.value, turned.low, turned.high) == pytest.approx(expected, abs=1e-12)  # rounding of percentiles
+    same = found[0, 2]
+    assert (same.value, same.low, same.high, same.p) == (0, 0, 0, 1)
 
-    def test_order_changes_the_sign_alone(self) -> None:
-        mos, a, b = three()
-        found, turned = (paired_difference(*pair, srocc_with(mos)) for pair in ((a, b), (b, a)))
-        expected = (-found.value, -found.high, -found.low)
-        assert (turned.value, turned.low, turned.high) == pytest.approx(expected, abs=1e-12)  # rounding of percentiles
-        assert turned.p == found.p
 
-    def test_what_is_the_same_does_not_differ(self) -> None:
-        mos, a, _ = three()
-        found = paired_difference(a, 3 * a + 1, srocc_with(mos))
-        assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
+def test_errs_as_often_as_it_says() -> None:
+    generator, wrong = np.random.default_rng(0), 0
+    for seed in range(200):
+        mos = generator.normal(size=100)
+        shared = mos + generator.normal(size=100)
+        rows = [shared + 0.5 * generator.normal(size=100) for _ in range(2)]
+        wrong += paired_differences(rows, srocc_with(mos), bootstrap=200, seed=seed)[0, 1].p < 0.05
+    assert wrong <= 22  # of 200 at 5 %: more has a probability of 1e-4
 
-    def test_errs_as_often_as_it_says(self) -> None:
-        generator, wrong = np.random.default_rng(0), 0
-        for seed in range(200):
-            mos = generator.normal(size=100)
-            shared = mos + generator.normal(size=100)
-            a, b = (shared + 0.5 * generator.normal(size=100) for _ in range(2))
-            wrong += paired_difference(a, b, srocc_with(mos), bootstrap=200, seed=seed).p < 0.05
-        assert wrong <= 22  # of 200 at 5 %: more has a probability of 1e-4
 
-    def test_without_a_bootstrap_and_bad_input(self) -> None:
-        found = paired_difference([1, 2, 4], [1, 2, 3], srocc_with([1, 2, 3]), bootstrap=0)
-        assert found.value == 0 and math.isnan(found.low) and math.isnan(found.p)
-        with pytest.raises(ValueError, match="equally many cases"):
-            paired_differences(np.empty((2, 0)), srocc_with([]))
+def test_without_a_bootstrap_and_bad_input() -> None:
+    found = paired_differences([[1, 2, 4], [1, 2, 3]], srocc_with([1, 2, 3]), bootstrap=0)[0, 1]
+    assert found.value == 0 and math.isnan(found.low) and math.isnan(found.p)
+    with pytest.raises(ValueError, match="equally many cases"):
+        paired_differences(np.empty((2, 0)), srocc_with([]))
 
 
 def test_holm_by_hand() -> None:

@@ -165,7 +165,7 @@ async function copy() {
 
 let timer;
 const soon = () => { clearTimeout(timer); timer = setTimeout(filter, 120); };
-const order = (up) => { ascending = up; $("order").textContent = column() ? (up ? "lowest first" : "highest first") : up ? "A to Z" : "Z to A"; };
+const order = (up) => { ascending = up; $("order").textContent = "order: " + (column() ? (up ? "lowest first" : "highest first") : up ? "A to Z" : "Z to A"); };
 $("by").onchange = () => { $("low").value = $("high").value = ""; order(!data.lowIsGood.includes(column())); filter(); };
 $("order").onclick = () => { order(!ascending); filter(); };
 for (const id of ["low", "high", "name"]) $(id).oninput = soon;

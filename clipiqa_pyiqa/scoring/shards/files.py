@@ -6,32 +6,32 @@ It is a result file like any other (``read_results`` reads it), with the columns
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...files.writing import replacing
-from ..rows import _NUMBERS, _PARQUET_KEY, ENDS, FIELDS, Header, Jsonl, ResultsError, Row
+from ...sources.members import ShardError
+from ...sources.parquet import opened_table
+from ...sources.stores import write_whole
+from ..rows import _NUMBERS, _PARQUET_KEY, ENDS, FIELDS, Header, ResultsError, Row
 
 if TYPE_CHECKING:
     import pyarrow
 
 BINS = 1000  # of the histogram of each column
-_TOGETHER = 5000  # rows that become a table at once
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many, and what they came to.
+    """How many images there are, and what they came to.
 
     Attributes:
         images: Rows.
-        failed: Rows with an error.
         failures: :class:`~clipiqa_pyiqa.errors.Kind` of failure -> rows.
         skipped: Suffix -> photos in formats that are not read; they have no rows.
         histograms: Column -> how many scores are in each of ``BINS`` equal parts of ``range``.
@@ -39,40 +39,26 @@ class Counts:
     """
 
     images: int = 0
-    failed: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
-    histograms: Mapping[str, np.ndarray[Any, np.dtype[np.int64]]] = field(default_factory=dict)
+    histograms: Mapping[str, Sequence[int]] = field(default_factory=dict)
     range: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def failed(self) -> int:
+        return self.failures.total()
 
     @property
     def scored(self) -> int:
         return self.images - self.failed
 
     def __add__(self, other: Counts) -> Counts:
-        histograms = dict(self.histograms)
-        for column, histogram in other.histograms.items():
-            histograms[column] = histograms.get(column, 0) + histogram
-        return Counts(
-            self.images + other.images, self.failed + other.failed, self.failures + other.failures,
-            self.skipped + other.skipped, histograms, other.range,
-        )  # fmt: skip
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "images": self.images, "scored": self.scored, "failed": self.failed, "failures": dict(self.failures),
-            "skipped": dict(self.skipped), "range": list(self.range),
-            "histograms": {column: histogram.tolist() for column, histogram in self.histograms.items()},
-        }  # fmt: skip
-
-    @classmethod
-    def from_dict(cls, said: Mapping[str, Any]) -> Counts:
-        """The inverse of ``as_dict``."""
-        histograms = {column: np.asarray(values, np.int64) for column, values in said["histograms"].items()}
-        low, high = said["range"]
-        return cls(
-            said["images"], said["failed"], Counter(said["failures"]), Counter(said["skipped"]), histograms, (low, high)
-        )
+        sums = {
+            column: np.add(self.histograms.get(column, 0), histogram).tolist()
+            for column, histogram in other.histograms.items()
+        }
+        failures, skipped = self.failures + other.failures, self.skipped + other.skipped
+        return Counts(self.images + other.images, failures, skipped, {**self.histograms, **sums}, other.range)
 
 
 @dataclass(frozen=True)
@@ -80,16 +66,16 @@ class ShardResult:
     """What a finished shard's file says of itself.
 
     Attributes:
-        path: The file.
+        path: Path or address of the file.
         header: Names of the score columns, and which CLIP-IQA made them.
         shard: Name of the shard that was scored.
-        kind: ``'tar'``, ``'parquet'``, ``'embeddings'``, ``'files'``, or that of a shard of one's own.
+        kind: ``'tar'``, ``'parquet'``, ``'embeddings'``, ``'files'``, or ``'own'``.
         of: How many shards the run had, in all its parts.
         names: A hash of the files' names, of a numbered shard of files; else empty.
         counts: How many images it had, and what they came to.
     """
 
-    path: Path
+    path: str
     header: Header
     shard: str
     kind: str
@@ -98,185 +84,129 @@ class ShardResult:
     counts: Counts
 
 
-def read_shard_result(path: Path) -> ShardResult:
-    """What the file of a finished shard says of itself; its rows are not read.
+class ShardRows:
+    """The rows of one shard, column by column.
+
+    Args:
+        columns: Names of the scores.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._scores = tuple(columns)
+        self._columns: dict[str, list[Any]] = {name: [] for name in ("path", *columns, *FIELDS)}
+        self._kept: dict[str, list[Any]] = {}
+        self.skipped: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._columns["path"])
+
+    def add(self, row: Row, kept: Mapping[str, Any]) -> None:
+        """Add a row, with what is kept beside its scores."""
+        for name in kept:
+            self._kept.setdefault(name, [None] * len(self))
+        for name, values in self._kept.items():
+            values.append(kept.get(name))
+        for name, value in row.as_dict(self._scores).items():
+            self._columns[name].append(value)
+
+    def counts(self, range: tuple[float, float]) -> Counts:
+        """Count the rows, with histograms over the range of scores."""
+        scores = {name: np.array(self._columns[name], float) for name in self._scores}
+        histograms = {
+            name: np.histogram(np.clip(values[~np.isnan(values)], *range), BINS, range)[0].tolist()
+            for name, values in scores.items()
+        }
+        failures = Counter(str(kind) for kind in self._columns["kind"] if kind)
+        return Counts(len(self), failures, self.skipped, histograms, range)
+
+    def table(self, ends: Mapping[str, str]) -> pyarrow.Table:
+        """Return the columns, those that are kept before the last ones; one named like ours begins with ``kept_``."""
+        import pyarrow
+
+        types = dict.fromkeys(self._scores, pyarrow.float64()) | dict.fromkeys(_NUMBERS, pyarrow.int32())
+        columns = {
+            name: pyarrow.array(values, types.get(name, pyarrow.string())) for name, values in self._columns.items()
+        }
+        for name, values in self._kept.items():
+            taken = name in columns or name in ENDS
+            columns[f"kept_{name}" if taken else name] = _array(values)
+        return pyarrow.table({**columns, **{name: [text] * len(self) for name, text in ends.items()}})
+
+
+def save_shard(
+    path: str,
+    rows: ShardRows,
+    header: Header,
+    range: tuple[float, float],
+    about: Mapping[str, Any],
+) -> Counts:
+    """Write the file of a shard, whole or not at all, and return its counts.
+
+    Args:
+        path: Path or address.
+        rows: Its rows.
+        header: What they have in common.
+        range: The lowest and the highest score.
+        about: ``shard``, ``kind``, ``of`` and ``names`` of :class:`ShardResult`.
+    """
+    from pyarrow import parquet
+
+    counts = rows.counts(range)
+    table = rows.table(header.ends)
+    said = {"columns": header.columns, "provenance": dict(header.provenance), "about": about, "counts": vars(counts)}
+    said["schema"] = str(table.schema)
+    attrs = {**header.provenance, "shard": about["shard"], **vars(counts)}
+    attrs |= {"scored": counts.scored, "failed": counts.failed}
+    del attrs["histograms"]
+    metadata = {_PARQUET_KEY: json.dumps({**said, "check": _check(said)}), b"PANDAS_ATTRS": json.dumps(attrs)}
+    file, table = io.BytesIO(), table.replace_schema_metadata(metadata)
+    parquet.write_table(table, file, row_group_size=50_000, write_page_checksum=True)
+    write_whole(path, file.getvalue())
+    return counts
+
+
+def read_shard_result(path: str) -> ShardResult:
+    """Return what the file of a finished shard says of itself, without reading its rows.
 
     Raises:
-        ResultsError: It is no such file.
+        ResultsError: It is not such a file.
     """
-    from pyarrow import ArrowException, parquet
-
     try:
-        schema = parquet.read_schema(path)
-        said = json.loads((schema.metadata or {})[_PARQUET_KEY])
-        if said.get("check", check := _check(said)) != check or not {"path", *said["columns"]} <= set(schema.names):
-            raise ValueError("what it says of itself is not what was written")
-        about = said["shard"]
+        with opened_table(path) as table:
+            schema = table.schema_arrow
+            said = json.loads((schema.metadata or {})[_PARQUET_KEY])
+        if said.pop("check") != _check(said) or said["schema"] != str(schema.remove_metadata()):
+            raise ValueError("its metadata is not what was written")
+        counts = {**said["counts"], "range": tuple(said["counts"]["range"])}
+        counts |= {name: Counter(counts[name]) for name in ("failures", "skipped")}
         header = Header(tuple(said["columns"]), said["provenance"])
-        counts = Counts.from_dict(said["counts"])
-        return ShardResult(path, header, about["name"], about["kind"], about["of"], about["names"], counts)
-    except (ArrowException, OSError, LookupError, TypeError, ValueError) as error:
+        return ShardResult(path, header, **said["about"], counts=Counts(**counts))
+    except (LookupError, TypeError, ValueError) as error:
         raise ResultsError(
-            f"{str(path)!r} is not the result of a shard that clipiqa score wrote, or it is damaged ({error}): remove "
-            "it, or use another --out."
+            f"{path!r} is not the result of a shard that clipiqa score wrote, or it is damaged ({error}): remove it, "
+            "or use another output folder."
         ) from error
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pyarrow.Table:
-    """The rows of the file of a finished shard, each page of which has a checksum.
+def read_table(path: str, columns: Sequence[str] | None = None) -> pyarrow.Table:
+    """Return the rows of a finished shard's file, whose pages have checksums.
 
     Raises:
         ResultsError: It is damaged.
     """
-    from pyarrow import ArrowException, parquet
-
     try:
-        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            return file.read(columns=columns)
-    except (ArrowException, OSError, ValueError) as error:
-        raise ResultsError(
-            f"{str(path)!r} is damaged ({' '.join(str(error).split())[:200]}): remove it, and score its shard again."
-        ) from error
+        with opened_table(path, page_checksum_verification=True) as table:
+            return table.read(columns=columns)
+    except ShardError as error:
+        raise ResultsError(f"{path!r} {error.reason}: remove it, and score its shard again.") from error
 
 
 def _check(said: Mapping[str, Any]) -> str:
-    """A checksum of what the file of a shard says of itself."""
-    rest = {key: value for key, value in said.items() if key != "check"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-class ShardRows:
-    """The rows of one shard as they come, until they are written.
-
-    Args:
-        header: What they have in common.
-        range: The lowest and the highest score.
-    """
-
-    def __init__(self, header: Header, range: tuple[float, float] = (0.0, 1.0)) -> None:
-        self._header, self._range, self._layout = header, range, Jsonl(header)
-        self._rows: list[dict[str, Any]] = []
-        self._kept: list[Mapping[str, Any]] = []
-        self._tables: list[pyarrow.Table] = []
-        self._errors: Counter[str] = Counter()
-        self._histograms = {column: np.zeros(BINS, np.int64) for column in header.columns}
-        self._digest = hashlib.sha256(json.dumps([header.columns, dict(header.provenance)]).encode())
-        self._ends = header.ends
-        self.count = 0
-
-    def add(self, row: Row, kept: Mapping[str, Any]) -> None:
-        """One more row, with what is kept beside its scores."""
-        self.count += 1
-        self._digest.update(self._layout.row(row).encode())
-        self._rows.append(row.as_dict(self._header.columns) | self._ends)
-        self._kept.append(kept)
-        if row.kind is not None:
-            self._errors[row.kind] += 1
-        if len(self._rows) >= _TOGETHER:
-            self._flush()
-
-    def save(self, path: Path, shard: str, kind: str, of: int, names: str, skipped: Counter[str]) -> Counts:
-        """Write the file, whole or not at all; the arguments are those of :class:`ShardResult`."""
-        import pyarrow
-        from pyarrow import parquet
-
-        self._flush()
-        counts = Counts(self.count, self._errors.total(), self._errors, Counter(skipped), self._histograms, self._range)
-        provenance = dict(self._header.provenance)
-        about = {"name": shard, "kind": kind, "of": of, "names": names}
-        said = {
-            "columns": self._header.columns, "provenance": provenance, "sha256": self._digest.hexdigest(),
-            "shard": about, "counts": counts.as_dict(),
-        }  # fmt: skip
-        said |= {"check": _check(json.loads(json.dumps(said)))}
-        told = {key: value for key, value in counts.as_dict().items() if key != "histograms"}
-        attrs = {**provenance, "shard": shard, **told}
-        table = concatenated(self._tables) if self._tables else pyarrow.Table.from_pylist([], self._schema())
-        metadata = {_PARQUET_KEY: json.dumps(said), b"PANDAS_ATTRS": json.dumps(attrs)}
-        with replacing(path) as partial:
-            parquet.write_table(
-                table.replace_schema_metadata(metadata), partial, row_group_size=50_000, write_page_checksum=True
-            )
-        return counts
-
-    def _flush(self) -> None:
-        import pyarrow
-
-        if not self._rows:
-            return
-        table = pyarrow.Table.from_pylist(self._rows, self._schema())
-        names = list(dict.fromkeys(name for kept in self._kept for name in kept))
-        place = table.num_columns - len(ENDS)
-        for name in names:
-            values = _array([kept.get(name) for kept in self._kept])
-            table, place = table.add_column(place, self._name(name), values), place + 1
-        for column, histogram in self._histograms.items():
-            scores = table[column].drop_null().to_numpy()
-            low, high = self._range
-            bins = np.clip((scores - low) / (high - low) * BINS, 0, BINS - 1).astype(np.int64)
-            histogram += np.bincount(bins, minlength=BINS)
-        self._tables.append(table)
-        self._rows, self._kept = [], []
-
-    def _name(self, kept: str) -> str:
-        taken = {"path", *self._header.columns, *FIELDS, *ENDS}
-        return f"kept_{kept}" if kept in taken else kept
-
-    def _schema(self) -> pyarrow.Schema:
-        import pyarrow
-
-        text = pyarrow.string()
-        types = {"path": text, **dict.fromkeys(self._header.columns, pyarrow.float64())}
-        types |= {field: pyarrow.int32() if field in _NUMBERS else text for field in FIELDS} | dict.fromkeys(ENDS, text)
-        return pyarrow.schema(types)
-
-
-def concatenated(tables: Sequence[pyarrow.Table]) -> pyarrow.Table:
-    """Tables as one; a kept column whose types do not go together becomes text."""
-    import pyarrow
-
-    try:
-        return pyarrow.concat_tables(tables, promote_options="permissive")
-    except pyarrow.ArrowException:
-        schema = common_schema([table.schema for table in tables])
-        return pyarrow.concat_tables([cast(table, schema) for table in tables])
-
-
-def common_schema(schemas: Sequence[pyarrow.Schema]) -> pyarrow.Schema:
-    """The columns of all, each of a type that all its values can have, which is text if there is no other."""
-    import pyarrow
-
-    kinds: dict[str, pyarrow.DataType] = {}
-    for schema in schemas:
-        for column in schema:
-            if column.name in kinds and kinds[column.name] != column.type:
-                one, other = (pyarrow.schema({column.name: kind}) for kind in (kinds[column.name], column.type))
-                try:
-                    kinds[column.name] = pyarrow.unify_schemas([one, other], promote_options="permissive")[0].type
-                except pyarrow.ArrowException:
-                    kinds[column.name] = pyarrow.string()
-            else:
-                kinds.setdefault(column.name, column.type)
-    order = [name for name in kinds if name not in ENDS] + [name for name in ENDS if name in kinds]
-    return pyarrow.schema({name: kinds[name] for name in order})
-
-
-def cast(table: pyarrow.Table, schema: pyarrow.Schema) -> pyarrow.Table:
-    """A table with the columns of a schema that :func:`common_schema` made; what it has not is null."""
-    import pyarrow
-
-    columns = []
-    for column in schema:
-        if column.name not in table.schema.names:
-            columns.append(pyarrow.nulls(table.num_rows, column.type))
-        elif column.type == pyarrow.string() and table[column.name].type != column.type:
-            columns.append(pyarrow.array(list(map(_text, table[column.name].to_pylist())), pyarrow.string()))
-        else:
-            columns.append(table[column.name].cast(column.type))
-    return pyarrow.Table.from_arrays(columns, schema=schema)
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _array(values: list[Any]) -> pyarrow.Array:
+    """Kept values as a column, as JSON texts unless they are numbers or texts of one kind."""
     import pyarrow
 
     if not any(isinstance(value, dict | list) for value in values):
@@ -284,10 +214,8 @@ def _array(values: list[Any]) -> pyarrow.Array:
             return pyarrow.array(values)
         except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
             pass
-    return pyarrow.array(list(map(_text, values)), pyarrow.string())
-
-
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
+    texts = (
+        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        for value in values
+    )
+    return pyarrow.array(list(texts), pyarrow.string())

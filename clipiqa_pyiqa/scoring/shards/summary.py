@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,19 @@ from ...arguments import checked
 from ...errors import counted
 from ...files.writing import check_output, replacing, write_text
 from ...images.formats import skipped_note
-from ..rows import _PARQUET_KEY, Header, ResultsError
-from .files import BINS, Counts, ShardResult, cast, common_schema, read_shard_result, read_table
-from .jobs import Part, check_same, results_in
+from ...sources.parquet import opened_table
+from ...sources.stores import address_of, local_path
+from ..rows import _PARQUET_KEY, ENDS, Header, ResultsError, csv_line
+from .files import BINS, Counts, ShardResult, read_shard_result, read_table
+from .jobs import check_same, results_in
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
 
 SHOWN = 10  # shards without a result that a summary names
-QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+_BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
@@ -31,28 +34,20 @@ class ShardedResult:
     """What is in a folder of results by shard.
 
     Attributes:
-        out: The folder.
         header: Names of the score columns, and which CLIP-IQA made them.
         shards: How many shards have a result.
         of: How many there are, as far as the results say.
-        counts: Images, failures by kind, and photos that were passed over.
+        counts: Images, failures by kind, and photos that were skipped.
         unread: Shards that a run could not read -> why.
-        elsewhere: Shards that another run is at.
-        part: The share of the shards that a run was for.
+        elsewhere: Shards that another run is scoring.
     """
 
-    out: Path
     header: Header
     shards: int
     of: int
     counts: Counts
     unread: Mapping[str, str] = field(default_factory=dict)
     elsewhere: int = 0
-    part: Part = field(default_factory=Part)
-
-    def after(self, of: int, unread: Mapping[str, str], elsewhere: int, part: Part) -> ShardedResult:
-        """The same, with what a run knows besides."""
-        return replace(self, of=max(self.of, of), unread=unread, elsewhere=elsewhere, part=part)
 
     @property
     def is_whole(self) -> bool:
@@ -66,19 +61,27 @@ class ShardedResult:
         low, high = self.counts.range
         rows = {}
         for column in self.header.columns:
-            total = np.cumsum(self.counts.histograms.get(column, np.zeros(BINS, np.int64)))
+            total = np.cumsum(self._histogram(column))
             places = [np.searchsorted(total, max(1, level * total[-1])) for level in at]
             rows[column] = [low + (place + 0.5) / BINS * (high - low) if total[-1] else np.nan for place in places]
         return pandas.DataFrame.from_dict(rows, orient="index", columns=[f"{100 * level:g} %" for level in at])
 
+    def histogram_line(self, column: str, bars: int = 20) -> str:
+        """Return a histogram of a column in characters, from the lowest possible score to the highest."""
+        counts = np.reshape(self._histogram(column), (bars, -1)).sum(1)
+        heights = np.ceil(counts / max(1, counts.max()) * len(_BARS)).astype(int)
+        return "".join(" " if not height else _BARS[height - 1] for height in heights)
+
+    def _histogram(self, column: str) -> Sequence[int]:
+        return self.counts.histograms.get(column, [0] * BINS)
+
     def sentences(self) -> list[str]:
-        """What people want to know of it, as clauses."""
+        """Return what the counts come to, as clauses."""
         counts = self.counts
         kinds = ", ".join(f"{count} {kind}" for kind, count in counts.failures.most_common())
         said = [
             f"{self.shards} of {counted(self.of, 'shard')}, {counted(counts.images, 'image')}: "
-            f"{counts.scored:,} scored, {counts.failed:,} "
-            f"failed{f' ({kinds})' if kinds else ''}"
+            f"{counts.scored:,} scored, {counts.failed:,} failed{f' ({kinds})' if kinds else ''}"
         ]
         said += [f"no result: {why}" for why in list(self.unread.values())[:SHOWN]]
         if len(self.unread) > SHOWN:
@@ -89,36 +92,34 @@ class ShardedResult:
 
     def save(self, path: str | Path) -> None:
         """Write counts, failures and quantiles as JSON."""
+        counts = {**vars(self.counts), "scored": self.counts.scored, "failed": self.counts.failed}
+        del counts["histograms"]
         said = {
-            "shards": self.shards, "of": self.of, "images": self.counts.images, "scored": self.counts.scored,
-            "failed": self.counts.failed, "failures": dict(self.counts.failures),
-            "skipped": dict(self.counts.skipped), "unread": dict(self.unread),
-            "quantiles": self.quantiles().to_dict("index"), "provenance": dict(self.header.provenance),
-        }  # fmt: skip
+            **{"shards": self.shards, "of": self.of, **counts, "unread": dict(self.unread)},
+            **{"quantiles": self.quantiles().to_dict("index"), "provenance": dict(self.header.provenance)},
+        }
         write_text(path, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
 
 
 def summary_of(out: str | Path) -> ShardedResult:
-    """What the results in a folder come to; no scores are read.
+    """Sum up the results in a folder, without reading scores.
 
     Raises:
-        ResultsError: A file in it is no result of a shard, or was made with another metric.
+        ResultsError: A file in it is not a result of a shard, or was made with another metric.
     """
     counts, shards, of, header = Counts(), 0, 0, Header((), {})
     for result in shard_results(out):
-        counts, shards, of = counts + result.counts, shards + 1, max(of, result.of)
-        header = result.header if not header.provenance else header
-    return ShardedResult(Path(out), header, shards, of, counts)
+        counts, shards, of, header = counts + result.counts, shards + 1, max(of, result.of), result.header
+    return ShardedResult(header, shards, of, counts)
 
 
 def shard_results(out: str | Path) -> Iterator[ShardResult]:
-    """The results in a folder, in the order of their names, all made the same way."""
+    """Yield the results in a folder, in the order of their names; ``ResultsError`` if they were made in two ways."""
     first: ShardResult | None = None
-    for path in results_in(Path(out)):
+    for path in results_in(address_of(out)):
         result = read_shard_result(path)
-        if first is not None:
-            check_same(path, first.header, result.header)
         first = first or result
+        check_same(first, result.header)
         yield result
 
 
@@ -127,7 +128,7 @@ def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: 
     """Make one file of the results by shard in a folder: ``clipiqa score --merge OUT``.
 
     Args:
-        out: The folder.
+        out: The folder, on disk or in a store.
         path: ``.parquet``, ``.csv`` or ``.jsonl``; None is a Parquet file beside the folder, with its name.
         overwrite: Replace the file.
 
@@ -137,28 +138,52 @@ def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: 
     Raises:
         ResultsError: The folder holds no results, or some that do not go together, or the file cannot be written.
     """
-    from pyarrow import parquet
-
-    folder = Path(out).expanduser()
-    if not folder.is_dir():
-        raise ResultsError(f"--merge takes a folder of results by shard, but {str(out)!r} is none.")
-    target = folder.absolute().with_name(f"{folder.absolute().name}.parquet") if path is None else Path(path)
+    folder = Path(local_path(address_of(out)) or address_of(out).rpartition("/")[2]).absolute()
+    target = folder.with_name(f"{folder.name}.parquet") if path is None else Path(path)
     if target.suffix not in _WRITERS:
-        raise ResultsError(f"{str(target)!r} names no format to merge into: use one of {', '.join(_WRITERS)}.")
-    if target.absolute().is_relative_to(folder.absolute()):
-        raise ResultsError(f"{str(target)!r} lies among the results by shard: name a file outside of {str(folder)!r}.")
+        raise ResultsError(f"{str(target)!r} must end with one of {', '.join(_WRITERS)}.")
+    if target.absolute().is_relative_to(folder):
+        raise ResultsError(f"{str(target)!r} lies among the results by shard: name a file outside of {str(out)!r}.")
     target = check_output(target, overwrite=overwrite)
-    found = summary_of(folder)
+    found = summary_of(out)
     if not found.shards:
-        raise ResultsError(f"{str(out)!r} holds no results by shard: score something into it first.")
-    paths = results_in(folder)
-    schema = common_schema([parquet.read_schema(each).remove_metadata() for each in paths])
+        raise ResultsError(f"{str(out)!r} holds no results by shard: name the folder that clipiqa score wrote.")
+    paths = results_in(address_of(out))
     said = {"columns": found.header.columns, "provenance": dict(found.header.provenance)}
-    metadata = {_PARQUET_KEY: json.dumps(said), b"PANDAS_ATTRS": json.dumps(dict(found.header.provenance))}
+    metadata = {_PARQUET_KEY: json.dumps(said), b"PANDAS_ATTRS": json.dumps(said["provenance"])}
+    schema = _common_schema(paths).with_metadata(metadata)
     with replacing(target) as partial:
-        tables = (cast(read_table(each), schema) for each in paths)
-        _WRITERS[target.suffix](partial, schema.with_metadata(metadata), tables)
+        _WRITERS[target.suffix](partial, schema, (_with_schema(read_table(each), schema) for each in paths))
     return found
+
+
+def _common_schema(paths: Iterable[str]) -> pyarrow.Schema:
+    """The columns of all files; one whose types do not go together becomes text."""
+    import pyarrow
+
+    kinds: dict[str, pyarrow.DataType] = {}
+    for path in paths:
+        with opened_table(path) as table:
+            schema = table.schema_arrow
+        for name, kind in zip(schema.names, schema.types, strict=True):
+            try:
+                pair = [pyarrow.schema({name: each}) for each in (kinds.get(name, kind), kind)]
+                kinds[name] = pyarrow.unify_schemas(pair, promote_options="permissive").types[0]
+            except pyarrow.ArrowException:
+                kinds[name] = pyarrow.string()
+    return pyarrow.schema({name: kinds[name] for name in [*(each for each in kinds if each not in ENDS), *ENDS]})
+
+
+def _with_schema(table: pyarrow.Table, schema: pyarrow.Schema) -> pyarrow.Table:
+    import pyarrow
+
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.schema.names
+        else pyarrow.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pyarrow.Table.from_arrays(columns, schema=schema)
 
 
 def _write_parquet(path: Path, schema: pyarrow.Schema, tables: Iterator[pyarrow.Table]) -> None:
@@ -166,12 +191,10 @@ def _write_parquet(path: Path, schema: pyarrow.Schema, tables: Iterator[pyarrow.
 
     with parquet.ParquetWriter(path, schema) as writer:
         for table in tables:
-            writer.write_table(table.replace_schema_metadata(schema.metadata))
+            writer.write_table(table)
 
 
 def _write_csv(path: Path, schema: pyarrow.Schema, tables: Iterator[pyarrow.Table]) -> None:
-    from ..rows import csv_line
-
     with open(path, "w", encoding="utf-8", newline="") as file:
         file.write(csv_line(schema.names))
         for table in tables:

@@ -15,17 +15,21 @@ export function ramp(canvas) {
   }
 }
 
-// The scores of places, each averaged with its eight neighbours, over the part of the photo that they cover.
+// The scores of places, each averaged with its eight neighbours; beyond the last whole place, its score goes on.
 export function overlay(canvas, scores, rows, columns, cell, width, height) {
   canvas.width = width; canvas.height = height;
-  const small = new OffscreenCanvas(columns, rows), pixels = new ImageData(columns, rows);
+  const small = new OffscreenCanvas(columns + 1, rows + 1), pixels = new ImageData(columns + 1, rows + 1);
   const smooth = smoothed(scores, rows, columns);
-  smooth.forEach((score, i) => pixels.data.set([...colour(score), 255], 4 * i));
+  for (let row = 0; row <= rows; row++)
+    for (let column = 0; column <= columns; column++) {
+      const score = smooth[Math.min(row, rows - 1) * columns + Math.min(column, columns - 1)];
+      pixels.data.set([...colour(score), 255], 4 * (row * (columns + 1) + column));
+    }
   small.getContext('2d').putImageData(pixels, 0, 0);
   const context = canvas.getContext('2d');
   context.globalAlpha = 0.6;
   context.imageSmoothingQuality = 'high';
-  context.drawImage(small, 0, 0, columns * cell, rows * cell);
+  context.drawImage(small, 0, 0, (columns + 1) * cell, (rows + 1) * cell);
   return smooth;
 }
 

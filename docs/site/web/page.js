@@ -3,12 +3,13 @@ import { overlay, radar, ramp } from './draw.js';
 
 const SCORED = 2e6, TAKEN = 100e6, SMALLEST = 32; // pixels that are scored, pixels that are decoded, px on a side
 const $ = (id) => document.getElementById(id);
-const model = await (await fetch('model.json')).json(); // {columns, names, texts, cell, samples}
+const model = await (await fetch('model.json')).json(); // {names, texts, asked, cell, samples}
 const sliders = ['blur', 'noise', 'dark'];
 
 let worker, ready, limit = SCORED;
-let file, shown; // the photo's file or blob, and what was last scored
-let busy = 0, asked = 0, waiting = false, was; // question being worked on, last one, whether another waits; first scores
+let file, shown, taken = 0; // the photo's file or blob, what was last scored, how many photos were chosen
+let busy = 0, asked = 0, waiting = false; // question being worked on, last one, whether another waits
+let first = 1, was; // the photo's first question, and what it was answered
 
 start();
 $('needs-server').hidden = true;
@@ -28,7 +29,7 @@ for (const { name, label } of model.samples) {
   Object.assign(image, { src: `samples/${name}`, alt: label });
   button.type = 'button';
   button.append(image);
-  button.onclick = async () => take(await (await fetch(`samples/${name}`)).blob(), label);
+  button.onclick = () => sample(name);
   $('samples').append(button);
 }
 for (const id of sliders) $(id).oninput = () => { say(); ask(); };
@@ -47,6 +48,12 @@ addEventListener('paste', (event) => {
   if (pasted) take(pasted, 'the pasted picture');
 });
 say();
+if (model.samples.length) sample(model.samples[0].name, true);
+
+async function sample(name, onlyIfNone = false) {
+  const blob = await (await fetch(`samples/${name}`)).blob();
+  if (!(onlyIfNone && taken)) take(blob, name);
+}
 
 function start() {
   worker?.terminate();
@@ -63,6 +70,7 @@ function start() {
 }
 
 async function take(chosen, name) {
+  const turn = ++taken; // a photo that is chosen meanwhile takes its place
   $('error').hidden = true;
   $('status').textContent = `Reading ${name}…`;
   const address = URL.createObjectURL(chosen);
@@ -70,6 +78,9 @@ async function take(chosen, name) {
     const image = new Image();
     image.src = address;
     await new Promise((resolve, reject) => { image.onload = resolve; image.onerror = reject; }); // not decoded yet
+    const cut = isTruncated(new Uint8Array(await chosen.arrayBuffer()));
+    if (turn !== taken) return;
+    if (cut) return fail(`${name} is truncated: the end of the picture is missing. Choose the whole file.`);
     const width = image.naturalWidth, height = image.naturalHeight, size = `${width} × ${height}`;
     if (width * height > TAKEN)
       return fail(`${name} has ${mega(width * height)} megapixels (${size}), and this page takes up to ${TAKEN / 1e6}: shrink it first.`);
@@ -83,19 +94,21 @@ async function take(chosen, name) {
     const picture = share < 1 ? await createImageBitmap(image, { resizeWidth: w, resizeHeight: h, resizeQuality: 'high' }) : image;
     context.drawImage(picture, 0, 0, w, h);
     const { data } = context.getImageData(0, 0, w, h);
+    if (turn !== taken) return;
     file = { chosen, name };
+    first = asked + 1;
     was = shown = undefined;
     for (const id of sliders) $(id).value = 0;
     say();
     $('about').textContent = share < 1
       ? `${name} has ${mega(width * height)} megapixels (${size}); it was shrunk to ${mega(w * h)} (${w} × ${h}) before scoring, which can change its scores.`
       : `${name}, ${size}, scored as it is.`;
-    $('python').textContent = "pyiqa.create_metric('clipiqa', backbone='mini')('photo.png')";
     await ready;
+    if (turn !== taken) return;
     worker.postMessage({ kind: 'photo', width: w, height: h, data }, [data.buffer]);
     ask();
   } catch {
-    fail(`${name} is no picture that this browser can read: choose a JPEG, PNG or WebP file.`);
+    if (turn === taken) fail(`${name} is no picture that this browser can read: choose a JPEG, PNG or WebP file.`);
   } finally {
     URL.revokeObjectURL(address);
   }
@@ -113,6 +126,7 @@ function ask() { // the latest question only: what changes while one is worked o
 
 function answered(message) {
   busy = 0;
+  if (message.id < first) return waiting && ask(); // about the photo before
   shown = message;
   was ??= message.scores;
   $('result').hidden = false;
@@ -146,6 +160,8 @@ function draw() {
     row.append(head, ...cells);
     return row;
   }));
+  const prompts = (chosen.length ? pick(model.asked) : model.asked).join(', ');
+  $('python').textContent = `pyiqa.create_metric('clipiqa', backbone='mini')(${JSON.stringify(file.name)}, prompts=[${prompts}], aggregate=None)`;
   const rows = dims[2], columns = dims[3], of = Number($('map-of').value);
   $('legend').hidden = $('overlay').hidden = $('map-of').value === '';
   if ($('overlay').hidden) return;
@@ -175,6 +191,15 @@ function say() {
   $('blur-is').textContent = `${Number($('blur').value)} px`;
   $('noise-is').textContent = `σ ${$('noise').value} of 255`;
   $('dark-is').textContent = `${$('dark').value} % less`;
+}
+
+// Whether a JPEG ends within its picture, which browsers show as far as it goes, and grey from there.
+function isTruncated(bytes) {
+  if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return false;
+  let at = 2;
+  while (bytes[at] === 0xff && bytes[at + 1] !== 0xda) at += bytes[at + 1] === 0xff ? 1 : 2 + 256 * bytes[at + 2] + bytes[at + 3];
+  for (; at + 1 < bytes.length; at++) if (bytes[at] === 0xff && bytes[at + 1] === 0xd9) return false;
+  return true;
 }
 
 function mega(pixels) { return (pixels / 1e6).toFixed(1); }

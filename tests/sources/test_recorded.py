@@ -1,0 +1,32 @@
+"""Images by the names that results give them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from shard_makers import picture, samples, save_parquet, save_tar
+
+from clipiqa_pyiqa.errors import ImageError
+from clipiqa_pyiqa.images.reader import read_image
+from clipiqa_pyiqa.sources.recorded import images_named
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
+def test_members_rows_and_files(tmp_path: Path, suffix: str) -> None:
+    mode = "w" if suffix == "tar" else "w:gz"
+    tar = save_tar(tmp_path / f"0.{suffix}", samples([10, 20, 30]), mode)
+    table = save_parquet(tmp_path / "t.parquet", {"image": [picture(40), picture(50), picture(60)]})
+    (tmp_path / "a.png").write_bytes(picture(70))
+    names = [f"{table}::2", f"{tar}::0002.png", str(tmp_path / "a.png"), f"{table}::0", f"{tar}::0000.png"]
+    levels = {source.name: int(read_image(source).pixels.max()) for source in images_named(names)}
+    assert [levels[name] for name in names] == [60, 30, 70, 40, 10] and len(levels) == 5
+
+
+@pytest.mark.parametrize("shard", ["0.tar", "gone.tar", "gone.parquet", "t.parquet"])
+def test_what_is_gone_says_so(tmp_path: Path, shard: str) -> None:
+    save_tar(tmp_path / "0.tar", samples([10]))
+    save_parquet(tmp_path / "t.parquet", {"image": [picture(40)]})
+    (source,) = images_named([f"{tmp_path}/{shard}::9"])
+    with pytest.raises(ImageError, match=r"is not in its shard|cannot be read from its shard: does not exist"):
+        source.read()
