@@ -1,4 +1,4 @@
-"""Checks of the arguments of public functions: kinds by their annotations, whole numbers by their bounds."""
+"""Arguments of public functions: those that many share, and checks of kinds, bounds and paths."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -30,6 +31,56 @@ _NUMBERS = {"int": numbers.Integral, "float": numbers.Real}  # so that NumPy's n
 _WORDS = {numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None", bool: "True or False"}
 _METRIC = ("net", "columns", "__call__")  # what is or makes a metric has one of these
 _LISTS = (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Collection)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine.
+
+    Args:
+        device (DEVICE): cpu, cuda, cuda:N or mps; by default cuda if there is one, else cpu
+        workers: threads that decode images; by default one per core, up to 8
+        threads: threads that compute; by default as many as there are cores that the process may use
+        memory (SIZE): memory for decoding, such as 2G; by default half of what there is
+        huge: also decode images above PIL's limit against decompression bombs
+    """
+
+    device: str | None = None
+    workers: int | None = None
+    threads: int | None = None
+    memory: str | None = None
+    huge: bool = False
+
+
+@dataclass(frozen=True)
+class Batches(Machine):
+    """Batches.
+
+    Args:
+        batch_size: images of equal size that are scored at once
+    """
+
+    batch_size: int = 8
+
+
+@dataclass(frozen=True)
+class Images(Batches):
+    """Images.
+
+    Args:
+        max_side (PX): shrink images with a longer side to this; recorded in the result
+        max_pixels: shrink images with more pixels to this; recorded in the result
+        apply_exif: leave pictures as stored, ignoring their EXIF orientation
+    """
+
+    max_side: int | None = None
+    max_pixels: int | None = None
+    apply_exif: bool = True
+
+    def pixels(self) -> dict[str, Any]:
+        """Return what decides how a file becomes pixels, as keywords of public functions."""
+        names = ("batch_size", "workers", "max_side", "max_pixels", "apply_exif")
+        return {name: getattr(self, name) for name in names}
 
 
 def checked(function: Function) -> Function:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 
 from ..prompts.pairs import NAMED_PAIRS, PRESETS, SOURCES, count_tokens, parse_prompt_argument, parse_prompts
 from .options.tables import aligned
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``clipiqa prompts``."""
-    parser.add_argument(
-        "prompts",
-        nargs="*",
-        metavar="PROMPT",
-        help="a name, a preset or 'Positive text.|Negative text.': check these instead of listing the names",
-    )
-    parser.add_argument("--template", help="re-word the pairs, for example 'A photo of {}.'")
+def run(prompts: Sequence[str] = (), *, template: str | None = None) -> int:
+    """List the named prompt pairs, or show how CLIP would read given ones.
 
-
-def run(args: argparse.Namespace) -> int:
-    """Print one line per pair."""
+    Args:
+        prompts (PROMPT): a name, a preset or 'Positive text.|Negative text.': check these instead of listing the names
+        template (TEXT): re-word the pairs, for example 'A photo of {}.'
+    """
     rows: list[tuple[str, ...]]
-    if args.prompts or args.template is not None:
+    if prompts or template is not None:
         rows = [("name", "positive", "negative", "tokens")]
-        for pair in parse_prompts(list(map(parse_prompt_argument, args.prompts)) or list(NAMED_PAIRS), args.template):
+        for pair in parse_prompts(list(map(parse_prompt_argument, prompts)) or list(NAMED_PAIRS), template):
             tokens = f"{count_tokens(pair.positive)}+{count_tokens(pair.negative)}"
             rows.append((pair.name, pair.positive, pair.negative, tokens))
     else:

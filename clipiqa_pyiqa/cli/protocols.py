@@ -1,25 +1,22 @@
-"""How others compute their tables, with the source of each."""
+"""``clipiqa protocols``: how others compute their tables, with the source of each."""
 
 from __future__ import annotations
-
-import argparse
 
 from .options.tables import aligned
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="show this one, or a file of your own; default: a list")
+def run(name: str | None = None) -> int:
+    """List how others compute their tables, or show one protocol with its source.
 
-
-def run(args: argparse.Namespace) -> int:
-    """Print the protocols, a line each, or one of them with its source."""
+    Args:
+        name: show this one, or a file of your own; by default a list
+    """
     from ..comparison.table.protocols import CERTAINTY, protocol_files, read_protocol
 
-    if args.name is not None:
-        print("\n".join(aligned(read_protocol(args.name).rows)))
+    if name is not None:
+        print("\n".join(aligned(read_protocol(name).rows)))
         return 0
-    found = [read_protocol(name) for name in protocol_files()]
+    found = [read_protocol(each) for each in protocol_files()]
     rows = [(each.name, each.title, CERTAINTY[each.certainty]) for each in found]
     print("\n".join(aligned([("name", "whose", "known"), *rows])))
     return 0

@@ -1,127 +1,155 @@
-"""The best and the worst images of a folder, or of a score file, by any question (the paper's Fig. 3, 6, 8 and 9)."""
+"""``clipiqa rank``: the best and the worst images of a folder, or of a score file, by any question."""
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CLIPIQAError, counted
+from ..errors import OptionError, counted
 from . import rank_shards
-from .options import experiment
-from .options.progress import Bar
-from .options.wording import tell
+from .options.experiment import AskingRun, frame_as_text
+from .options.progress import Bar, note, tell
 
 if TYPE_CHECKING:
     import pandas
 
-    from ..experiments.experiment import RunOptions
     from ..ranking.folder_ranking import Ranking
     from ..ranking.picking import Photos
 
-EPILOG = """
-Folders are scored, every image once, however many questions are asked; a score file (csv, jsonl, parquet) of `clipiqa
-score` or any other tool is taken as it is. --out DIR receives ranking.csv (every image) and, for each question,
-rank-QUESTION.png: the highest and the lowest with their scores. --page DIR receives browse.html: all photos to sort,
-filter and look at. --worst, --best and --below pick photos, which --paths prints, and --copy-to, --move-to and
---link-to take elsewhere: nothing is overwritten, and --undo puts back what the list that they write says.
 
-examples:
-  clipiqa rank spaq/ --out rank/
-  clipiqa rank ava/images --prompts happy scary complex natural new --out rank/ --resume
-  clipiqa rank results/ --above 0.6 --write-shards kept/
-  clipiqa rank scores.parquet --by sharpness --below 0.3 --paths
-  clipiqa rank scores.csv --worst 20 --move-to rejected/
-  clipiqa rank scores.csv --page browse/
-  clipiqa rank --undo rejected/clipiqa-undo-20260131-120000.jsonl
-"""
-_TAKING = {"copy_to": "copy", "move_to": "move", "link_to": "link"}
+def run(
+    run: AskingRun,
+    paths: Sequence[str] = (),
+    *,
+    count: int = 10,
+    columns: list[str] | None = None,
+    root: Path | None = None,
+    by: str | None = None,
+    lower_better: bool = False,
+    higher_better: bool = False,
+    worst: int | None = None,
+    best: int | None = None,
+    below: str | None = None,
+    only_paths: bool = False,
+    null: bool = False,
+    copy_to: Path | None = None,
+    move_to: Path | None = None,
+    link_to: Path | None = None,
+    undo: Path | None = None,
+    page: Path | None = None,
+    write_shards: Path | None = None,
+    above: str | None = None,
+    drop_worst: str | None = None,
+) -> int:
+    """The best and the worst images of a folder, by any question (the paper's Fig. 3, 6, 8 and 9).
 
+    Folders are scored, every image once, however many questions are asked; a score file (csv, jsonl, parquet) of
+    `clipiqa score` or any other tool is taken as it is. --out DIR receives ranking.csv (every image) and, for each
+    question, rank-QUESTION.png: the highest and the lowest with their scores. --page DIR receives browse.html: all
+    photos to sort, filter and look at. --worst, --best and --below pick photos, which --paths prints, and --copy-to,
+    --move-to and --link-to take elsewhere: nothing is overwritten, and --undo puts back what the list that they write
+    says.
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="folders, images or quoted globs; or one score file")
-    experiment.configure(parser, EPILOG, prompts="quality")
-    parser.add_argument("--count", type=int, default=10, metavar="N", help="of the best and of the worst (10)")
-    table = parser.add_argument_group("a score file").add_argument
-    table("--columns", nargs="+", metavar="NAME", help="columns of paths, and of scores (default: all numbers)")
-    table("--root", type=Path, metavar="DIR", help="folder to which its names are relative (default: as they are)")
-    which = parser.add_argument_group("which photos")
-    what, way = which.add_argument, which.add_mutually_exclusive_group().add_argument
-    what("--by", metavar="NAME", help="question or column that orders them (default: the first)")
-    way("--lower-better", action="store_true", help="a low value of it is good (default: as the file or its name says)")
-    way("--higher-better", action="store_true", help="a high value of it is good")
-    what("--worst", type=int, metavar="N", help="the N worst")
-    what("--best", type=int, metavar="N", help="the N best")
-    what("--below", type=float, metavar="X", help="those worse than X")
-    then = parser.add_argument_group("what to do with them").add_argument
-    then("--paths", action="store_true", dest="only_paths", help="print their paths and nothing else")
-    then("-0", "--null", action="store_true", help="with --paths: each ends with a NUL byte, as for xargs -0")
-    then("--copy-to", type=Path, metavar="DIR", help="copy them into a folder")
-    then("--move-to", type=Path, metavar="DIR", help="move them into a folder")
-    then("--link-to", type=Path, metavar="DIR", help="link to them from a folder")
-    then("--undo", type=Path, metavar="LIST", help="put back what a list says was copied, moved or linked")
-    then("--page", type=Path, metavar="DIR", help="folder for a page on which all photos can be browsed")
-    rank_shards.add_options(parser)
+    examples:
+      clipiqa rank spaq/ --out rank/
+      clipiqa rank ava/images --prompts happy scary complex natural new --out rank/ --resume
+      clipiqa rank results/ --above 0.6 --write-shards kept/
+      clipiqa rank scores.parquet --by sharpness --below 0.3 --paths
+      clipiqa rank scores.csv --worst 20 --move-to rejected/
+      clipiqa rank scores.csv --page browse/
+      clipiqa rank --undo rejected/clipiqa-undo-20260131-120000.jsonl
 
-
-def run(args: argparse.Namespace) -> int:
-    """Score the images or read their scores; print, take elsewhere or show what was asked for."""
-    if args.write_shards is not None:
-        return rank_shards.run(args)
-    if args.undo is not None:
-        return _undo(args)
-    if args.above is not None:
-        raise CLIPIQAError("--above is about the shards that --write-shards writes: give both.")
-    if not args.paths:
-        raise CLIPIQAError("no PATH given: name a folder of images, or a score file.")
-    picking = args.worst is not None or args.best is not None or args.below is not None
-    taking = [name for name in _TAKING if getattr(args, name) is not None]
-    if (args.only_paths or taking) and not picking:
-        doing = "--paths" if args.only_paths else f"--{taking[0].replace('_', '-')}"
-        raise CLIPIQAError(f"{doing} needs to know which photos: add --worst N, --best N or --below X.")
+    Args:
+        run: how images are scored
+        paths (PATH): folders, images or quoted globs; or one score file; or one folder of results by shard
+        count: of the best and of the worst
+        columns: of a score file: columns of paths, and of scores; by default all numbers
+        root (DIR): of a score file: folder to which its names are relative; by default they are as they are
+        by: question or column that orders the photos; by default the first
+        lower_better: a low value of it is good; by default as the file or its name says
+        higher_better: a high value of it is good
+        worst: the N worst
+        best: the N best
+        below (X): those worse than X, or than 10%
+        only_paths (--paths): print their paths and nothing else
+        null (-0): with --paths: each ends with a NUL byte, as for xargs -0
+        copy_to (DIR): copy them into a folder
+        move_to (DIR): move them into a folder
+        link_to (DIR): link to them from a folder
+        undo (LIST): put back what a list says was copied, moved or linked
+        page (DIR): folder for a page on which all photos can be browsed
+        write_shards (DIR): copy what is kept of the scored shards into new ones
+        above (X): with --write-shards: keep images whose value is at least this, or 10%; at most: --below
+        drop_worst (P%): with --write-shards: leave out this share of the images, those that score worst
+    """
+    if lower_better and higher_better:
+        raise OptionError("lower_better and higher_better exclude each other: give one of the two.")
+    if write_shards is not None:
+        cuts = {"above": above, "below": below, "drop_worst": drop_worst, "worst": worst}
+        return rank_shards.write(paths, write_shards, by, cuts, run.quiet)
+    if undo is not None:
+        return _undo(undo)
+    if above is not None or drop_worst is not None:
+        raise OptionError("above and drop_worst are about the shards that write_shards writes: give both.")
+    if not paths:
+        raise OptionError("no PATH given: name a folder of images, or a score file.")
+    picking = worst is not None or best is not None or below is not None
+    folders = {"copy": copy_to, "move": move_to, "link": link_to}
+    taking = {action: folder for action, folder in folders.items() if folder is not None}
+    if (only_paths or taking) and not picking:
+        doing = "paths" if only_paths else f"{next(iter(taking))}_to"
+        raise OptionError(f"{doing} needs to know which photos: add --worst N, --best N or --below X.")
     if len(taking) > 1:
-        raise CLIPIQAError("--copy-to, --move-to and --link-to take the same photos: give one of them.")
-    if args.null and not args.only_paths:
-        raise CLIPIQAError("--null ends the paths of --paths: give both.")
-    photos, ranking = _photos(args)
-    if args.page is not None:
-        _write_page(args, photos)
+        raise OptionError("copy_to, move_to and link_to take the same photos: give one of them.")
+    if null and not only_paths:
+        raise OptionError("null ends the paths of --paths: give both.")
+    lower = True if lower_better else False if higher_better else None
+    photos, ranking = _photos(run, paths, count, columns, root, by, lower)
+    if page is not None:
+        from ..ranking.page import write_browser
+
+        with Bar(unit="photo") as bar:
+            progress = partial(bar.show, "thumbnails")
+            written = write_browser(photos, page, overwrite=run.overwrite, workers=run.workers, progress=progress)
+        note(f"the page is {written}")
     if not picking:
-        ranking = ranking or _ranking(args, photos)
-        if args.page is None:
-            print(_with_rules(experiment.frame_as_text(ranking.summary(), {}), ranking))
-        return _told(args, ranking, photos)
+        ranking = ranking or _ranking(run, photos, count)
+        if page is None:
+            print(_with_rules(frame_as_text(ranking.summary(), {}), ranking))
+        return _told(run, ranking, photos)
     from ..ranking.picking import pick
+    from ..scoring.cuts import value_of
 
-    picked = pick(photos, worst=args.worst, best=args.best, below=args.below)
-    if not args.quiet:
-        tell("rank", f"{photos.by}: {photos.direction}")
-    if args.only_paths:
-        for name in picked.index:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(os.fsencode(photos.path(str(name))) + (b"\0" if args.null else b"\n"))
+    cut = None if below is None else value_of(below, photos.scores.frame[photos.by], "below")
+    picked = pick(photos, worst=worst, best=best, below=cut)
+    note(f"{photos.by}: {photos.direction}")
+    found = [photos.path(str(name)) for name in picked.index]
+    if only_paths:
         sys.stdout.flush()
+        for path in found:
+            sys.stdout.buffer.write(os.fsencode(path) + (b"\0" if null else b"\n"))
+        sys.stdout.buffer.flush()
     elif not taking:
-        _print(picked, photos, args.worst if args.best else None)
-    if taking:
-        _take(args, taking[0], [photos.path(str(name)) for name in picked.index])
-    return 0 if ranking is None else _told(args, ranking, photos)
+        _print(picked, photos, worst if best else None)
+    for action, folder in taking.items():
+        _take(found, folder, action)
+    return 0 if ranking is None else _told(run, ranking, photos)
 
 
-def _told(args: argparse.Namespace, ranking: Ranking, photos: Photos) -> int:
+def _told(run: AskingRun, ranking: Ranking, photos: Photos) -> int:
     """Say what was left out: of a score file, which holds the reasons, only how many images."""
     file = photos.scores.file
     if not file or not ranking.failed:
-        return experiment.told(args, ranking)
-    tell("rank", f"{counted(len(ranking.failed), 'image')} left out (see `error` in {file})")
-    experiment.told(args, replace(ranking, failed={}))
+        return run.told(ranking)
+    tell(f"{counted(len(ranking.failed), 'image')} left out (see `error` in {file})")
+    run.told(replace(ranking, failed={}))
     return 1
 
 
@@ -140,66 +168,58 @@ def _with_rules(table: str, ranking: Ranking) -> str:
     return "\n".join(said)
 
 
-def _photos(args: argparse.Namespace) -> tuple[Photos, Ranking | None]:
-    """Scores of the images, read, or made; then also as the experiment's result."""
+def _photos(
+    run: AskingRun,
+    paths: Sequence[str],
+    count: int,
+    columns: list[str] | None,
+    root: Path | None,
+    by: str | None,
+    lower_better: bool | None,
+) -> tuple[Photos, Ranking | None]:
+    """Return scores of the images, read or made; if made, also the experiment's result."""
     from ..ranking.picking import Photos, default_column
     from ..scoring.scale import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
     from ..scoring.shards.summary import merge_shards
 
-    lower_better = True if args.lower_better else False if args.higher_better else None
-    by_shard = len(args.paths) == 1 and any(Path(args.paths[0]).glob("*.parquet"))  # results of `clipiqa score`
-    if len(args.paths) == 1 and (by_shard or is_score_file(args.paths[0])):
-        if args.prompts:
-            raise CLIPIQAError("--prompts asks about images, but a score file has its answers: --by names one of them.")
-        path_column, *columns = args.columns or [None]
+    by_shard = len(paths) == 1 and any(Path(paths[0]).glob("*.parquet"))  # results of `clipiqa score`
+    if len(paths) == 1 and (by_shard or is_score_file(paths[0])):
+        if run.prompts:
+            raise OptionError("prompts asks about images, but a score file has its answers: --by names one of them.")
+        key, others = (columns[0], columns[1:]) if columns else (None, [])
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, "merged.parquet") if by_shard else args.paths[0]
+            file = Path(folder, "merged.parquet") if by_shard else Path(paths[0])
             if by_shard:
-                merge_shards(args.paths[0], file)
-            scores = read_any_scores(file, key=path_column, columns=columns or None)
-        scores = replace(scores, file=args.paths[0])
-        photos = Photos(scores, default_column(scores, args.by), lower_better, args.root)
-        return photos, None if args.out is None else _ranking(args, photos)
-    for option in ("columns", "root"):
-        if getattr(args, option) is not None:
-            raise CLIPIQAError(f"--{option} is about a score file, but {args.paths[0]!r} is none: leave it out.")
+                merge_shards(paths[0], file)
+            scores = read_any_scores(file, key=key, columns=others or None)
+        scores = replace(scores, file=paths[0])
+        photos = Photos(scores, default_column(scores, by), lower_better, root)
+        return photos, None if run.out is None else _ranking(run, photos, count)
+    if columns is not None or root is not None:
+        raise OptionError(f"columns and root are about a score file, but {paths[0]!r} is none: leave them out.")
     from ..ranking.folder_ranking import rank
 
-    ranking = experiment.made(args, rank, args.paths, experiment.prompts(args), count=args.count)
+    ranking = run.made(rank, paths, run.asked(), count=count)
     scales = scales_of(ranking.provenance)
     scores = AnyScores("", ranking.frame, ranking.provenance, ranking.failed, scales=scales, ours=True)
-    return Photos(scores, default_column(scores, args.by), lower_better), ranking
+    return Photos(scores, default_column(scores, by), lower_better), ranking
 
 
-def _ranking(args: argparse.Namespace, photos: Photos) -> Ranking:
-    """The extremes of a score file, and their pictures if there is an --out."""
-    from ..experiments.experiment import prepare, saved
+def _ranking(run: AskingRun, photos: Photos, count: int) -> Ranking:
+    """Return the extremes of a score file, and write their pictures if there is an --out."""
+    from ..experiments.experiment import RunOptions, prepare, saved
     from ..ranking.folder_ranking import Ranking, ranking_files
 
     scores = photos.scores
     frame = scores.frame.set_axis([photos.path(str(name)) for name in scores.frame.index]).rename_axis("path")
-    found = Ranking(frame.dropna(), scores.errors, scores.provenance, args.count)
-    if args.out is not None:
-        options: RunOptions = {
-            "out": args.out,
-            "resume": args.resume,
-            "overwrite": args.overwrite,
-            "pictures": args.pictures,
-        }
+    found = Ranking(frame.dropna(), scores.errors, scores.provenance, count)
+    if run.out is not None:
+        options: RunOptions = {"out": run.out, "resume": run.resume, "overwrite": run.overwrite}
+        options["pictures"] = run.pictures
         prepare(options, ranking_files(found.questions), [*frame.index, scores.file], len(frame))
         saved(found, options)
     return found
-
-
-def _write_page(args: argparse.Namespace, photos: Photos) -> None:
-    from ..ranking.page import write_browser
-
-    with Bar(hidden=args.quiet, unit="photo") as bar:
-        progress = partial(bar.show, "thumbnails")
-        page = write_browser(photos, args.page, overwrite=args.overwrite, workers=args.workers, progress=progress)
-    if not args.quiet:
-        tell("rank", f"the page is {page}")
 
 
 def _print(picked: pandas.Series, photos: Photos, worst: int | None) -> None:
@@ -213,24 +233,22 @@ def _print(picked: pandas.Series, photos: Photos, worst: int | None) -> None:
     print("\n".join(lines))
 
 
-def _take(args: argparse.Namespace, option: str, paths: list[str]) -> None:
+def _take(paths: list[str], folder: Path, action: str) -> None:
     from ..ranking.transfers import transfer
 
     if not paths:
-        tell("rank", "no photo is picked, so none was taken")
+        tell("no photo is picked, so none was taken")
         return
-    action = _TAKING[option]
-    done, undo_list = transfer(paths, getattr(args, option), action)
+    done, undo_list = transfer(paths, folder, action)
     verb = {"copy": "copied", "move": "moved", "link": "linked"}[action]
-    said = f"{counted(len(done), 'photo')} {verb}; --undo {str(undo_list)!r} puts them back"
-    tell("rank", said)
+    tell(f"{counted(len(done), 'photo')} {verb}; --undo {str(undo_list)!r} puts them back")
 
 
-def _undo(args: argparse.Namespace) -> int:
+def _undo(list_of_changes: Path) -> int:
     from ..ranking.transfers import undo
 
-    back, left = undo(args.undo)
-    tell("rank", f"{counted(back, 'photo')} put back")
+    back, left = undo(list_of_changes)
+    tell(f"{counted(back, 'photo')} put back")
     for why in left:
-        tell("rank", why)
+        tell(why)
     return 1 if left else 0

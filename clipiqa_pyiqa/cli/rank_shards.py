@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ..errors import CLIPIQAError
-from .options.progress import Bar
-from .options.wording import tell
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    add = parser.add_argument_group("a filtered set (FOLDER: the --out DIR of `clipiqa score`)").add_argument
-    add("--write-shards", type=Path, metavar="DIR", help="copy what is kept of the scored shards into new ones")
-    add("--above", type=_cut, metavar="X", help="keep images whose value is at least this, or 10%%; at most: --below")
-    add("--drop-worst", metavar="P%%", help="leave out this share of the images, those that score worst")
-    add("--column", dest="by", metavar="NAME", help=argparse.SUPPRESS)  # what --by was called here
+from ..errors import OptionError
+from .options.progress import Bar, tell
 
 
-def run(args: argparse.Namespace) -> int:
-    """Copy, and tell how many."""
+def write(paths: Sequence[str], into: Path, by: str | None, cuts: Mapping[str, Any], quiet: bool) -> int:
+    """Copy what is kept of the scored shards into new ones, and tell how many; returns the exit code."""
     from ..scoring.shards.filtered import filter_shards
 
-    if len(args.paths) != 1:
-        raise CLIPIQAError("--write-shards takes one folder of results by shard, the --out DIR of clipiqa score.")
-    with Bar(hidden=args.quiet, unit="shard") as bar:
-        found = filter_shards(
-            args.paths[0], args.write_shards, above=args.above, below=args.below, drop_worst=args.drop_worst,
-            worst=args.worst, column=args.by, progress=partial(bar.show, ""),
-        )  # fmt: skip
-    for said in found.problems.values() if args.quiet else found.sentences():
-        tell("rank", said)
+    if len(paths) != 1:
+        raise OptionError("write_shards takes one folder of results by shard, the --out DIR of clipiqa score.")
+    with Bar(unit="shard") as bar:
+        found = filter_shards(paths[0], into, column=by, progress=partial(bar.show, ""), **cuts)
+    for said in found.problems.values() if quiet else found.sentences():
+        tell(said)
     return 1 if found.problems else 0
-
-
-def _cut(text: str) -> float | str:
-    from ..scoring.cuts import parse_cut
-
-    return parse_cut(text)

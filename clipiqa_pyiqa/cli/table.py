@@ -2,119 +2,134 @@
 
 from __future__ import annotations
 
-import argparse
-import logging
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Literal
 
-from ..errors import CLIPIQAError
-from .options.config import add_config
-from .options.model import add_decoding_options, prepare_reading
-from .options.progress import Bar
+from ..arguments import Batches
+from ..errors import OptionError
+from .options.model import Kept, start
+from .options.progress import Bar, note, tell
 from .options.signals import on_interrupt
-from .options.wording import tell
-
-FORMATS = ("table", "csv", "markdown", "latex")
-EPILOG = """\
-A method is NAME=FOLDER; files belong together by their path within the folder, without suffix. Where names differ, give
-quoted patterns, which pair by what * matches. If every file lies in a sub-folder, the sub-folders are test sets, each
-with columns of its own. A metric is a name of pyiqa's or NAME:KEY=VALUE,… as for `clipiqa compare`; psnr-y and ssim-y
-are those of super-resolution papers, psnr-rgb and ssim-rgb are on RGB. clipiqa asks the paper's one prompt pair; to
-compare with papers that took CLIPIQA from pyiqa, ask its five (clipiqa=clipiqa:prompts=pyiqa), or name a --protocol
-(`clipiqa protocols` lists them; a metric of the same label takes the place of the protocol's). With --out, scores are
-kept as they come, and --resume goes on with them; table.md, table.tex, table.csv, images.csv and report.html are
-written at the end. Exit code: 0 all scored, 1 a metric failed, images were left out, or a published number or a lock
-differs, 2 bad usage, 130 interrupted. --expect takes a CSV file (a row per method, columns named by label) or 'METHOD:
-LABEL=NUMBER LABEL=NUMBER'.
-
-examples:
-  clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y ssim-y niqe clipiqa --out table/
-  clipiqa table --methods bm3d='out/*_bm3d.png' ours='out/*_ours.png' -m piqe clipiqa:backbone=mini --baseline bm3d
-  clipiqa table --methods ours=out/ours hat=out/hat --reference gt/ --protocol ntire --format latex
-  clipiqa table --methods ours=out/ours --reference gt/ --protocol osediff --expect 'ours: psnr=27.92' --explain
-"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EPILOG
-    add_config(parser)
-    what = parser.add_argument_group("what to compare").add_argument
-    what("--methods", nargs="+", action="extend", metavar="NAME=FOLDER", help="methods, as above")
-    what("-m", "--metrics", nargs="+", action="extend", metavar="METRIC", help="metrics, as above")
-    what("--reference", metavar="FOLDER", help="the true pictures, for psnr-y, ssim-y, lpips, dists, fid, …")
-    what("--baseline", metavar="NAME", help="the method that the others are compared with (default: the first)")
-    what("--protocol", metavar="NAME", help="metrics that others compute, and how; see `clipiqa protocols`")
-    what("--value", nargs="+", action="extend", metavar="NAME=NUMBER", help="a number for the protocol's formula")
-    what(
-        "--expect", nargs="+", action="extend", metavar="PAPER", help="published numbers: a CSV file, or a quoted text"
-    )
-    what("--explain", action="store_true", help="try what may explain a published number that differs")
-    what("--lock", metavar="FILE", help="write all that the numbers depend on")
-    what("--locked", metavar="FILE", help="compute a lock's numbers again, and say what differs")
-    what("--crop-border", type=int, metavar="PX", help="cut off each side before full-reference metrics (default: 0)")
-    what("--skip-missing", action="store_true", help="leave out pictures that are not in every folder")
-    what("--one-set", action="store_true", help="all pictures are one test set, also where they lie in sub-folders")
-    how = parser.add_argument_group("how").add_argument
-    how("--seed", type=int, default=0, metavar="N", help="of metrics that draw at random (default: 0)")
-    how("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or mps; default: cuda if there is one, else cpu")
-    how("--batch-size", type=int, default=8, metavar="N", help="images that share a pass (default: 8)")
-    add_decoding_options(how)
-    how("--workers", type=int, metavar="N", help="decoding threads (default: one per core, up to 8)")
-    how("--trust-weights", action="store_true", help="load files and URLs of metrics even if they could run code")
-    results = parser.add_argument_group("results").add_argument
-    results("--out", metavar="DIR", help="folder for scores, tables and page (default: only a table)")
-    results("--resume", action="store_true", help="go on with the scores that an earlier run left in --out")
-    results("--overwrite", action="store_true", help="drop the scores in --out first")
-    results("--format", choices=FORMATS, default="table", help="of standard output (default: table)")
-    results("--describe", action="store_true", help="print a sentence per metric for a paper's appendix instead")
-    results("--no-report", action="store_true", help="with --out: no HTML page")
-    results("--quiet", "-q", action="store_true", help="no progress bar")
+def run(
+    batches: Batches,
+    kept: Kept,
+    *,
+    methods: list[str] | None = None,
+    metrics: list[str] | None = None,
+    reference: str | None = None,
+    baseline: str | None = None,
+    protocol: str | None = None,
+    value: Sequence[str] = (),
+    crop_border: int | None = None,
+    expect: Sequence[str] = (),
+    explain: bool = False,
+    lock: str | None = None,
+    locked: str | None = None,
+    skip_missing: bool = False,
+    one_set: bool = False,
+    seed: int = 0,
+    trust_weights: bool = False,
+    format: Literal["table", "csv", "markdown", "latex"] = "table",
+    describe: bool = False,
+    report: bool = True,
+) -> int:
+    """Several methods in one table, as papers print it: means, best and second best, paired differences.
+
+    A method is NAME=FOLDER; files belong together by their path within the folder, without suffix. Where names differ,
+    give quoted patterns, which pair by what * matches. If every file lies in a sub-folder, the sub-folders are test
+    sets, each with columns of its own. A metric is a name of pyiqa's or NAME:KEY=VALUE,… as for `clipiqa compare`;
+    psnr-y and ssim-y are those of super-resolution papers, psnr-rgb and ssim-rgb are on RGB. clipiqa asks the paper's
+    one prompt pair; to compare with papers that took CLIPIQA from pyiqa, ask its five (clipiqa=clipiqa:prompts=pyiqa),
+    or name a --protocol (`clipiqa protocols` lists them; a metric of the same label takes the place of the
+    protocol's). With --out, scores are kept as they come, and --resume goes on with them; table.md, table.tex,
+    table.csv, images.csv and report.html are written at the end. Exit code: 0 all scored, 1 a metric failed,
+    images were left out, or a published number or a lock differs, 2 bad usage, 130 interrupted. --expect takes a CSV
+    file (a row per method, columns named by label) or 'METHOD: LABEL=NUMBER LABEL=NUMBER'.
+
+    examples:
+      clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y niqe clipiqa --out table/
+      clipiqa table --methods bm3d='out/*_bm3d.png' ours='out/*_ours.png' -m piqe clipiqa:backbone=mini
+      clipiqa table --methods ours=out/ours hat=out/hat --reference gt/ --protocol ntire --format latex
+      clipiqa table --methods ours=out/ours --reference gt/ --protocol osediff --expect 'ours: psnr=27.92' --explain
+
+    Args:
+        batches: where it runs
+        kept: results
+        methods (NAME=FOLDER): methods, as above
+        metrics (-m METRIC): metrics, as above
+        reference (FOLDER): the true pictures, for psnr-y, ssim-y, lpips, dists, fid, …
+        baseline: the method that the others are compared with; by default the first
+        protocol: metrics that others compute, and how; see `clipiqa protocols`
+        value (NAME=NUMBER): a number for the protocol's formula
+        crop_border (PX): cut off each side before full-reference metrics; by default 0
+        expect (PAPER): published numbers, to be set beside those computed here
+        explain: try what may explain a published number that differs
+        lock (FILE): a file to write, with all that the numbers depend on
+        locked (FILE): such a file, whose numbers are computed again; what differs is said
+        skip_missing: leave out pictures that are not in every folder
+        one_set: all pictures are one test set, also where they lie in sub-folders
+        seed: of metrics that draw at random
+        trust_weights: load files and URLs of metrics even if they could run code
+        format: of standard output
+        describe: print a sentence per metric for a paper's appendix instead
+        report: with --out: no HTML page
+    """
+    if not methods:
+        raise OptionError("no method is given: name some with --methods NAME=FOLDER, or in a --config file.")
+    kept.check()
+    if kept.overwrite and not kept.out:
+        raise OptionError("overwrite needs out, the folder with the scores.")
+    device = start(batches, "metrics")
+    from ..comparison.table.run import table
+
+    out = kept.out
+    hint = f"--out {out} --resume goes on from here" if out else "nothing was kept, as there is no --out"
+    with on_interrupt(hint), Bar() as bar:
+        found = table(
+            methods,
+            metrics,
+            reference=reference,
+            baseline=baseline,
+            protocol=protocol,
+            values=_numbers(value),
+            crop_border=crop_border,
+            expect=expect or None,
+            explain=explain,
+            lock=lock,
+            locked=locked,
+            skip_missing=skip_missing,
+            by_folder=not one_set,
+            out=out,
+            device=device,
+            batch_size=batches.batch_size,
+            workers=batches.workers,
+            seed=seed,
+            resume=kept.resume,
+            overwrite=kept.overwrite,
+            trust_weights=trust_weights,
+            progress=bar.show,
+            settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
+        )
+    if out:
+        found.save(out, report=report)  # first, as whoever reads the table may leave
+    print(found.describe(format) if describe else found.table(format), end="")
+    for change in found.changed or ():
+        tell("table", str(change))
+    if out:
+        note(f"results are in {out}")
+    return 0 if found.complete and found.agrees else 1
 
 
-def _numbers(given: Iterable[str]) -> dict[str, float]:
+def _numbers(given: Sequence[str]) -> dict[str, float]:
     found = {}
     for text in given:
         name, _, value = text.partition("=")
         try:
             found[name.strip()] = float(value)
         except ValueError:
-            raise CLIPIQAError(f"--value must be NAME=NUMBER; got {text!r}.") from None
+            raise OptionError(f"value must be NAME=NUMBER; got {text!r}.") from None
     return found
-
-
-def run(args: argparse.Namespace) -> int:
-    """Score the methods and print their table."""
-    if not args.methods:
-        raise CLIPIQAError("no method is given: name some with --methods NAME=FOLDER, or in a --config file.")
-    if args.resume and args.overwrite:
-        raise CLIPIQAError("--resume keeps the scores in --out and --overwrite drops them: give one of the two.")
-    if (args.resume or args.overwrite) and not args.out:
-        raise CLIPIQAError("--resume and --overwrite need --out, the folder with the scores.")
-    from ..clip.device import find_device
-    from ..comparison.table.run import table
-
-    prepare_reading(args.huge)
-    logging.getLogger("clipiqa_pyiqa").setLevel(logging.ERROR if args.quiet else logging.INFO)
-    names = (
-        *("reference", "baseline", "protocol", "crop_border", "skip_missing", "out", "batch_size", "workers"),
-        *("seed", "resume", "overwrite", "trust_weights", "expect", "explain", "lock", "locked"),
-    )
-    hint = f"--out {args.out} --resume goes on from here" if args.out else "nothing was kept, as there is no --out"
-    with on_interrupt(hint), Bar(hidden=args.quiet) as bar:
-        found = table(
-            args.methods, args.metrics, by_folder=not args.one_set, values=_numbers(args.value or ()),
-            device=find_device(args.device),
-            progress=bar.show, settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
-            **{name: getattr(args, name) for name in names},
-        )  # fmt: skip
-    if args.out:
-        found.save(args.out, report=not args.no_report)  # first, as whoever reads the table may leave
-    print(found.describe(args.format) if args.describe else found.table(args.format), end="")
-    for change in found.changed or ():
-        tell("table", str(change))
-    if args.out:
-        tell("table", f"results are in {args.out}")
-    return 0 if found.complete and found.agrees else 1

@@ -2,97 +2,127 @@
 
 from __future__ import annotations
 
-import argparse
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import CLIPIQAError, counted
+from ..errors import OptionError, counted
 from ..files.names import one_line
-from .options.model import add_model_options, prepare_reading
-from .options.scored_images import add_store_options, add_table_options, asked_table, loading, model_options, say, sayer
+from .options.model import Model, start
+from .options.progress import note
+from .options.scored_images import Scored, Store, loading
 from .options.signals import on_interrupt
 
 if TYPE_CHECKING:
     from ..learning.trainer import Progress, Scores
 
-EPILOG = """\
-Each image is encoded once into a feature store; an epoch over stored features takes seconds. Recipes: plain (whole
-images, our default), official (the authors'), pyiqa (its trainer's). A run that was stopped goes on with --resume.
 
-examples:
-  clipiqa train scores.csv --out runs/mine
-  clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
-  clipiqa train koniq10k --data-root datasets --out runs/koniq --recipe pyiqa
-  clipiqa train --config my.yml --out runs/koniq
-"""
+def run(
+    scored: Scored,
+    model: Model,
+    store: Store,
+    scores: str | None = None,
+    *,
+    out: Path,
+    resume: bool = False,
+    overwrite: bool = False,
+    config: str | None = None,
+    recipe: str | None = None,
+    prompts: str | None = None,
+    n_ctx: int | None = None,
+    shared: bool | None = None,
+    init: Literal["x", "random"] | None = None,
+    batch_size: int | None = None,
+    epochs: int | None = None,
+    lr: float | None = None,
+    crop: int | None = None,
+    crops: int | None = None,
+    exact: bool = False,
+    seed: int | None = None,
+    without_mini_photos: bool = False,
+) -> int:
+    """Learn the prompts of CLIP-IQA+ from scores that people gave.
 
+    Each image is encoded once into a feature store; an epoch over stored features takes seconds. Recipes: plain (whole
+    images, our default), official (the authors'), pyiqa (its trainer's). A run that was stopped goes on with --resume.
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``clipiqa train``."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EPILOG
-    add_table_options(parser)
-    how = parser.add_argument_group("recipe").add_argument
-    how("--config", metavar="FILE", help="a YAML file in the format of pyiqa's trainer; the options below change it")
-    how("--recipe", metavar="NAME", help="plain (default), official or pyiqa")
-    how("--prompts", metavar="PAIR", help="words to learn around: a name or 'positive|negative' (default: quality)")
-    how("--n-ctx", type=int, metavar="N", help="context vectors (default: 16)")
-    how("--shared", action=argparse.BooleanOptionalAction, help="one context for both texts, or one for each")
-    how("--init", choices=("x", "random"), help="how the context starts")
-    how("--batch-size", type=int, metavar="N", help="images or crops in a step")
-    how("--epochs", type=int, metavar="N", help="passes over the images")
-    how("--lr", type=float, metavar="RATE", help="learning rate")
-    how("--crop", type=int, metavar="PX", help="train on random square crops of this side; 0: on whole images")
-    how("--crops", type=int, metavar="K", help="cached crops per image, in place of random ones (default: 4)")
-    how("--exact", action="store_true", help="encode images at every step, with fresh random crops: slow")
-    how("--seed", type=int, metavar="N", help="of the start, the order and the split (default: 123)")
-    how("--without-mini-photos", action="store_true", help="on mini, leave out the photos that mini was trained on")
-    add_model_options(parser)
-    parser.set_defaults(backbone=None, pos_embedding=None, precision=None)  # the recipe decides
-    run = parser.add_argument_group("run").add_argument
-    run("--out", metavar="DIR", required=True, help="folder for best.safetensors, last.safetensors and the log")
-    run("--resume", action="store_true", help="go on with the run in --out")
-    run("--overwrite", action="store_true", help="replace the run in --out")
-    add_store_options(run)
+    examples:
+      clipiqa train scores.csv --out runs/mine
+      clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
+      clipiqa train koniq10k --data-root datasets --out runs/koniq --recipe pyiqa
+      clipiqa train --config my.yml --out runs/koniq
 
-
-def run(args: argparse.Namespace) -> int:
-    """Train, and print the scores and the line that loads the result."""
-    from ..clip.device import find_device
-    from ..learning.recipe import find_recipe, with_options
-    from ..learning.training import train
+    Args:
+        scores (CSV|NAME): a CSV file of paths and scores, or a data set of pyiqa's
+        scored: what people said of the images
+        model: which CLIP
+        store: stored features
+        out (-o DIR): folder for best.safetensors, last.safetensors and the log
+        resume: go on with the run in --out
+        overwrite: replace the run in --out
+        config (-c FILE): a YAML file in the format of pyiqa's trainer; the options here change it
+        recipe: plain (default), official or pyiqa
+        prompts (-p PAIR): words to learn around: a name or 'positive|negative'; by default quality
+        n_ctx: context vectors; by default 16
+        shared: one context for both texts, or one for each
+        init: how the context starts
+        batch_size: images or crops in a step
+        epochs: passes over the images
+        lr (RATE): learning rate
+        crop (PX): train on random square crops of this side; 0: on whole images
+        crops (K): cached crops per image, in place of random ones; by default 4
+        exact: encode images at every step, with fresh random crops: slow
+        seed: of the start, the order and the split; by default 123
+        without_mini_photos: on mini, leave out the photos that mini was trained on
+    """
     from ..prompts.pairs import parse_prompt_argument
 
-    if args.config and args.recipe:
-        raise CLIPIQAError("--config and --recipe both state a recipe: give one of the two.")
-    names = ("batch_size", "epochs", "lr", "crop", "crops", "seed", "n_ctx", "shared", "init")
-    changes = {name: getattr(args, name) for name in names} | model_options(args)
-    changes["prompts"] = None if args.prompts is None else parse_prompt_argument(args.prompts)
-    config = with_options(find_recipe(Path(args.config) if args.config else args.recipe or "plain"), **changes)
-    prepare_reading(args.huge)
-    device = find_device(args.device)
+    if config and recipe:
+        raise OptionError("config and recipe both state a recipe: give one of the two.")
+    device = start(store, model.backbone or "the model")
+    from ..learning.recipe import find_recipe, with_options
+    from ..learning.training import train
+
+    changes: dict[str, Any] = {
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "lr": lr,
+        "crop": crop,
+        "crops": crops,
+        "seed": seed,
+    }
+    changes |= {"n_ctx": n_ctx, "shared": shared, "init": init, **model.given()}
+    changes["prompts"] = None if prompts is None else parse_prompt_argument(prompts)
+    stated = with_options(find_recipe(Path(config) if config else recipe or "plain"), **changes)
+
+    def report(progress: Progress, epochs: int) -> None:
+        best = "  best so far" if progress.is_best else ""
+        said = f"loss {progress.loss:.5f}, validation {_text(progress.scores)}{best}"
+        note(f"epoch {progress.epoch}/{epochs}: {said}")
+
     with on_interrupt("--resume goes on after the last whole epoch"):
         result = train(
-            asked_table(args, config.data, config.seed), args.out, recipe=config, exact=args.exact, device=device,
-            features=args.features, workers=args.workers, resume=args.resume, overwrite=args.overwrite,
-            without_mini_photos=args.without_mini_photos,
-            report=partial(_report, args), say=sayer(args),
-        )  # fmt: skip
+            scored.table(scores, stated.data, stated.seed),
+            out,
+            recipe=stated,
+            exact=exact,
+            device=device,
+            features=store.features,
+            workers=store.workers,
+            resume=resume,
+            overwrite=overwrite,
+            report=report,
+            say=store.say(),
+            without_mini_photos=without_mini_photos,
+        )
     images = {split: len(result.table.rows(split)) for split in ("train", "val", "test")}
     print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {counted(result.epochs, 'epoch')}")
-    for split, scores in result.scores.items():
+    for split, found in result.scores.items():
         what = "validation" if split == "val" else split
-        print(f"best epoch, {counted(images[split], f'{what} image')}: {_text(scores)}")
+        print(f"best epoch, {counted(images[split], f'{what} image')}: {_text(found)}")
     print(f"log: tensorboard --logdir {one_line(str(result.folder / 'tensorboard'))}")
-    network = {**config.network, "pos_embedding": result.metric.pos_embedding}
+    network = {**stated.network, "pos_embedding": result.metric.pos_embedding}
     print(f"load it with:\n{loading('clipiqa+', network, pretrained_model_path=str(result.best.resolve()))}")
     return 0
-
-
-def _report(args: argparse.Namespace, progress: Progress, epochs: int) -> None:
-    best = "  best so far" if progress.is_best else ""
-    say(args, f"epoch {progress.epoch}/{epochs}: loss {progress.loss:.5f}, validation {_text(progress.scores)}{best}")
 
 
 def _text(scores: Scores) -> str:

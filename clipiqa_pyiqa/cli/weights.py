@@ -1,14 +1,12 @@
-"""Show where every checkpoint would come from, or fill a folder with them."""
+"""``clipiqa weights``: show where every checkpoint would come from, or fill a folder with them."""
 
 from __future__ import annotations
 
-import argparse
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files.names import plain_lines
-from .options.config import add_config
+from .options.progress import tell
 from .options.tables import aligned
 
 if TYPE_CHECKING:
@@ -17,39 +15,22 @@ if TYPE_CHECKING:
 _HEADER = ("FILE", "STATE", "SIZE", "SHA-256", "WHERE")
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Show for every backbone and prompt file where it would come from, its size, hash and state; nothing is "
-        "downloaded. With --download-to, fill a folder for CLIPIQA_WEIGHTS_DIR."
-    )
-    parser.add_argument("--download-to", metavar="DIR", type=Path, help="put the files into this folder")
-    parser.add_argument(
-        "--backbone",
-        nargs="+",
-        default=[],
-        metavar="NAME[:TAG]",
-        help="only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k",
-    )
-    parser.add_argument(
-        "--prompt-files", action="store_true", help="only the published prompt files (with --backbone: also)"
-    )
-    former = "--prompts"
-    parser.add_argument(former, action="store_true", dest="prompt_files", help=argparse.SUPPRESS)
-    add_config(parser)
+def run(*, download_to: Path | None = None, backbone: Sequence[str] = (), prompt_files: bool = False) -> int:
+    """Show where every checkpoint would come from, or fill a folder with them.
 
+    For every backbone and prompt file: where it would come from, its size, hash and state; nothing is downloaded. With
+    --download-to, fill a folder for CLIPIQA_WEIGHTS_DIR.
 
-def run(args: argparse.Namespace) -> int:
-    """Print the table, or a line for each file as it comes into the folder."""
+    Args:
+        download_to (DIR): put the files into this folder
+        backbone (-b NAME[:TAG]): only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k
+        prompt_files: only the published prompt files (with --backbone: also)
+    """
     from ..weights.inventory import weights_at_hand
 
-    filling = args.download_to is not None
-    found = weights_at_hand(
-        args.backbone,
-        prompts=args.prompt_files,
-        download_to=args.download_to,
-        report=_say if filling else lambda file: None,
-    )
-    if not filling:
+    report = _say if download_to is not None else lambda file: None
+    found = weights_at_hand(backbone, prompts=prompt_files, download_to=download_to, report=report)
+    if download_to is None:
         print("\n".join(aligned([_HEADER, *map(_row, found.files)])))
     return 0 if found.complete else 1
 
@@ -61,7 +42,7 @@ def _row(file: FileAtHand) -> tuple[str, ...]:
 
 def _say(file: FileAtHand) -> None:
     if file.state == "failed":
-        print(f"clipiqa weights: {file.title}: {plain_lines(file.where)}", file=sys.stderr)
+        tell(f"{file.title}: {file.where}")
     else:
         what = "" if file.state == "copied" else f"{file.state}, "
         print(f"{file.title}: {what}{file.where}", flush=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,52 +25,57 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._aliases = 0
-        self._open: list[str | None] = []  # anchors of the lists and mappings around the current node
+        self._open: list[str | None] = []  # anchors of the lists and mappings around the current event
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
+    def get_event(self) -> yaml.Event:
+        event = super().get_event()
         if isinstance(event, yaml.AliasEvent):
             self._aliases += 1
             if event.anchor in self._open:
                 raise yaml.YAMLError(f"'*{event.anchor}' stands for a list or mapping that holds it")
             if self._aliases > MOST_ALIASES:
                 raise yaml.YAMLError(f"it has more than {MOST_ALIASES} aliases")
-        if len(self._open) > MOST_LEVELS:
-            raise yaml.YAMLError(f"it is nested more than {MOST_LEVELS} levels deep")
-        self._open.append(event.anchor)
-        try:
-            return super().compose_node(parent, index)
-        finally:
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._open.append(event.anchor)
+            if len(self._open) > MOST_LEVELS:
+                raise yaml.YAMLError(f"it is nested more than {MOST_LEVELS} levels deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
             self._open.pop()
-
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        if len(node.value) > MOST_DIGITS:
-            raise yaml.YAMLError(f"it has a whole number of {len(node.value):,} digits")
-        return super().construct_yaml_int(node)
+        elif isinstance(event, yaml.ScalarEvent) and re.fullmatch(rf"[-+\d_:]{{{MOST_DIGITS},}}", event.value):
+            raise yaml.YAMLError(f"it has a whole number of {len(event.value):,} digits")
+        return event
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+class _UniqueKeys(_Loader):
+    """A loader that refuses a key which stands twice in a mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        for key, count in Counter(key.value for key, _ in node.value if isinstance(key.value, str)).items():
+            if count > 1:
+                raise yaml.YAMLError(f"the key {key!r} stands there twice")
+        return super().construct_mapping(node, deep)
 
 
-def parse_yaml(text: str, what: str) -> Any:
-    """The value that a YAML text stands for.
+def parse_yaml(text: str, what: str, unique_keys: bool = False) -> Any:
+    """Return the value that a YAML text of one document stands for.
 
     Args:
-        text: One document.
+        text: The document.
         what: What the text is, for messages.
+        unique_keys: Refuse a key that stands twice in a mapping; otherwise the last one counts.
 
     Raises:
         ConfigError: It is no YAML, or is made to exhaust memory or the stack.
     """
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _UniqueKeys if unique_keys else _Loader)
     # an explicit tag, such as !!int x or !!timestamp x, reaches constructors with what they do not expect
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as problem:
         raise ConfigError(f"{what} is no YAML that can be used: {' '.join(str(problem).split())[:300]}.") from problem
 
 
 def shipped() -> dict[str, Path]:
-    """The configurations of this package by their names, such as ``'table1'`` for ``configs/benchmark/table1.yml``."""
+    """Return our configurations by their names, such as ``'table1'`` for ``configs/benchmark/table1.yml``."""
     package = Path(__file__).parents[1]
     places = (package / "configs", package.parent / "configs")  # of an installation; of a clone
     folder = next((place for place in places if place.is_dir()), places[0])
@@ -76,7 +83,7 @@ def shipped() -> dict[str, Path]:
 
 
 def _find(path: str | Path) -> Path:
-    """The file of that path, or the configuration of ours of that name."""
+    """Return the file of that path, or our configuration of that name."""
     found = Path(os.path.expanduser(path))  # which leaves ~nobody as it is
     if os.path.exists(found) or found.suffix or len(found.parts) != 1:  # Path.exists raises for a name that is too long
         return found
@@ -88,11 +95,12 @@ def _find(path: str | Path) -> Path:
     return known[found.name]
 
 
-def read_yaml(path: str | Path) -> Any:
-    """The value in a YAML file.
+def read_yaml(path: str | Path, unique_keys: bool = False) -> Any:
+    """Return the value in a YAML file.
 
     Args:
         path: The file, or the name of one of the package's own: see :func:`shipped`.
+        unique_keys: As for :func:`parse_yaml`.
 
     Raises:
         ConfigError: It cannot be read, is too large, or as for :func:`parse_yaml`.
@@ -108,16 +116,16 @@ def read_yaml(path: str | Path) -> Any:
         raise ConfigError(f"{str(path)!r} is no YAML: {problem}.") from problem
     if len(content) > MOST_BYTES:
         raise ConfigError(f"{str(path)!r} is no configuration: it has more than {MOST_BYTES >> 20} MiB.")
-    return parse_yaml(text, repr(str(path)))
+    return parse_yaml(text, repr(str(path)), unique_keys)
 
 
 def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:
-    """The keys and values of a YAML file, without those that are null.
+    """Return the keys and values of a YAML file, without those that are null.
 
     Raises:
-        ConfigError: As for :func:`read_yaml`; it is no mapping, or has a key that is not known.
+        ConfigError: As for :func:`read_yaml`; it is no mapping, or has a key that is not known, or one twice.
     """
-    shown, config = str(Path(path).expanduser()), read_yaml(path)
+    shown, config = str(Path(path).expanduser()), read_yaml(path, unique_keys=True)
     if not isinstance(config, Mapping):
         raise ConfigError(f"{shown!r} must be a mapping with the keys {', '.join(known)}.")
     check_keys(config, known, shown)
@@ -125,7 +133,7 @@ def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:
 
 
 def check_keys(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    """Raise for the first key that is not known, with the nearest that is."""
+    """Raise ``ConfigError`` for the first key that is not known."""
     known = list(known)
     for key in options:
         if key not in known:

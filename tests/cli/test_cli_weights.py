@@ -97,7 +97,7 @@ def test_table_opens_what_has_no_known_hash(home: Path, folder: Path, capsys: py
 
 def test_table_offline(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert main(["weights", "--prompts"]) == 0
+    assert main(["weights", "--prompt-files"]) == 0
     table = rows(capsys.readouterr().out)
     assert set(table) == {"FILE", *published.PYIQA_FILES}
     assert all(table[name][0] == "missing (offline)" for name in published.PYIQA_FILES)

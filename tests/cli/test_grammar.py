@@ -1,45 +1,51 @@
-"""The same option means the same in every command."""
+"""The same option means the same in every command, and nonsense is told in a sentence."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import typing
 from pathlib import Path
 
 import pytest
 
-from clipiqa_pyiqa.cli import COMMANDS, command_module, main
-from clipiqa_pyiqa.cli.options.config import Parser
+from clipiqa_pyiqa.cli import COMMANDS, function_of, main, prompts
+from clipiqa_pyiqa.cli.options.parser import Parser
 
-SHORT = {"--out": "-o", "--config": "-c", "--backbone": "-b", "--prompts": "-p", "--quiet": "-q"}
+SHORT = {"out": "-o", "config_file": "-c", "config": "-c", "backbone": "-b", "prompts": "-p", "quiet": "-q"}
+
+
+def declared(command: str) -> Parser:
+    parser = Parser(prog=command)
+    parser.declare(function_of(command))
+    return parser
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_short_names(command: str) -> None:
-    parser = Parser(prog=command)
-    command_module(command).configure(parser)
-    seen = 0
-    for action in parser.options.values():
-        for long, short in SHORT.items():
-            assert (long in action.option_strings) == (short in action.option_strings), action.option_strings
-            seen += long in action.option_strings
-    assert seen or command == "prompts"
-    has_config = any("-c" in action.option_strings for action in parser._actions)
-    assert has_config or command in ("demo", "prompts")  # which have nothing worth keeping
+def test_options(command: str) -> None:
+    """Every option has its short name and help; those that commands share take the same."""
+    for action in declared(command)._actions:
+        assert action.help
+        if action.option_strings and action.dest in SHORT:
+            assert SHORT[action.dest] in action.option_strings
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_whole_numbers_have_bounds(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    parser = Parser(prog=command)
-    command_module(command).configure(parser)
-    for action in parser.options.values():
+    for action in declared(command).options.values():
         if action.type is int:
             for value in ("-1", "99999999999"):
-                option = action.option_strings[-1]
-                assert main([*command.split(), f"{option}={value}"]) == 2
-                said = rf"error: {option} must be between [01] and [\d,]+; got {int(value):,}\.\n"
+                assert main([*command.split(), f"{action.option_strings[-1]}={value}"]) == 2
+                said = rf"error: {action.dest} must be between [01] and [\d,]+; got {int(value):,}\.\n"
                 assert re.search(said, capsys.readouterr().err)
-        else:  # which have bounds of their own
-            assert action.type in (None, float, Path) or action.dest in ("memory", "cpus_per_actor", "gpus_per_actor")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_a_function_takes_can_be_said(command: str) -> None:
+    names = set()
+    for name, hint in typing.get_type_hints(function_of(command)).items():
+        names |= {field.name for field in dataclasses.fields(hint)} if dataclasses.is_dataclass(hint) else {name}
+    assert names - {"return"} <= {action.dest for action in declared(command)._actions}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,7 @@ def test_whole_numbers_have_bounds(command: str, capsys: pytest.CaptureFixture[s
 def test_no_memory_and_too_large_a_number(
     error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command_module("prompts"), "parse_prompts", lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(prompts, "parse_prompts", lambda *_: (_ for _ in ()).throw(error))
     assert main(["prompts", "quality"]) == 2
     assert f"clipiqa prompts: error: {said}" in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ import pytest
 from shells import completed
 
 from clipiqa_pyiqa.cli import COMMANDS, main
-from clipiqa_pyiqa.cli.options.completion import _values
+from clipiqa_pyiqa.cli.options.completion import values as known_values
 from clipiqa_pyiqa.comparison.table.protocols import protocol_files
 from clipiqa_pyiqa.experiments.experiment import PICTURES
 from clipiqa_pyiqa.learning.fitting import FIT_ON, NEEDED
@@ -55,11 +55,11 @@ def test_a_tab(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_values_of_the_script_are_known() -> None:
     """They are written out there, since what knows them imports torch."""
-    values = {flag: set(names) for flag, names in _values().items()}
-    assert values["--backbone"] == set(BACKBONES) and values["--protocol"] == set(protocol_files())
-    assert values["--pictures"] == set(PICTURES) and values["--recipe"] == set(RECIPES)
-    assert values["--precision"] == set(PRECISIONS) and values["--pos-embedding"] == set(POS_EMBEDDINGS.values())
-    assert values["--method"] == set(NEEDED) and values["--fit-on"] == set(FIT_ON)
+    values = {name: set(names) for name, names in known_values().items()}
+    assert values["backbone"] == set(BACKBONES) and values["protocol"] == set(protocol_files())
+    assert values["pictures"] == set(PICTURES) and values["recipe"] == set(RECIPES)
+    assert values["precision"] == set(PRECISIONS) and values["pos_embedding"] == set(POS_EMBEDDINGS.values())
+    assert values["method"] == set(NEEDED) and values["fit_on"] == set(FIT_ON)
 
 
 def test_help_waits_for_nothing() -> None:
@@ -93,4 +93,4 @@ def test_options_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert header.startswith("path,sharpness,") and ",64,42," in first
     (tmp_path / "c.yml").write_text("range: [1]\n")
     assert main(["fit", "scores.csv", "--config", str(tmp_path / "c.yml"), "--out", "x.safetensors"]) == 2
-    assert "must be a list of 2 values, but is [1]" in capsys.readouterr().err
+    assert "must be a list of 2 values; got [1]" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import shlex
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clipiqa_pyiqa.cli import COMMANDS, command_module
+from clipiqa_pyiqa.cli import COMMANDS, function_of
+from clipiqa_pyiqa.cli.options.parser import Parser
 from clipiqa_pyiqa.files.yaml import shipped
 from clipiqa_pyiqa.prompts.pairs import parse_columns
 
@@ -30,8 +30,8 @@ def test_every_experiment_is_there() -> None:
 def test_its_commands_are_understood(line: str) -> None:
     _, name, *words = shlex.split(line)
     assert name in COMMANDS
-    parser = argparse.ArgumentParser()
-    command_module(name).configure(parser)
+    parser = Parser()
+    parser.declare(function_of(name))
     args = parser.parse_args(words)
     if config := getattr(args, "config", None):
         assert config in shipped()

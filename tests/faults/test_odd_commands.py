@@ -27,7 +27,7 @@ from PIL import Image
 from test_hostile_text import UNSAFE
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.cli import COMMANDS, _parsers, command_module, main
+from clipiqa_pyiqa.cli import function_of, main, parsers
 from clipiqa_pyiqa.datasets.specification import CONFIG_KEYS
 from clipiqa_pyiqa.images.memory import limit_memory
 
@@ -112,9 +112,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def options() -> dict[str, list[argparse.Action]]:
     """What can be said to each command."""
-    _, commands = _parsers(COMMANDS)
+    _, commands = parsers()
     for name, parser in commands.items():
-        command_module(name).configure(parser)
+        parser.declare(function_of(name))
     return {name: [a for a in parser._actions if a.dest != "help"] for name, parser in commands.items()}
 
 

@@ -2,80 +2,81 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CLIPIQAError
-from .model import add_decoding_options
-from .wording import tell
+from ...arguments import Machine
+from ...errors import OptionError
+from .progress import note
 
 if TYPE_CHECKING:
     from ...datasets.score_table import ScoreTable
 
 
-def add_table_options(parser: argparse.ArgumentParser) -> None:
-    """Which images, and what people said of them."""
-    add = parser.add_argument_group("scores").add_argument
-    add("scores", nargs="?", metavar="CSV|NAME", help="a CSV file of paths and scores, or a data set of pyiqa's")
-    add("--root", metavar="DIR", help="folder of the images (default: that of the CSV file)")
-    add("--data-root", metavar="DIR", default="datasets", help="folder of pyiqa's data sets (default: datasets)")
-    add("--columns", nargs="+", metavar="NAME", help="columns of paths and scores, and of splits if there is one")
-    add("--range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="lowest and highest possible score")
-    add("--lower-better", action="store_true", default=None, help="low scores are good")
-    add("--val-fraction", type=float, metavar="X", help="share to hold out without a split column (default: 0.2)")
-    add("--skip-missing", action="store_true", help="go on without the images that are missing")
+@dataclass(frozen=True)
+class Scored:
+    """Scores.
+
+    Args:
+        root (DIR): folder of the images; by default that of the CSV file
+        data_root (DIR): folder of pyiqa's data sets
+        columns: columns of paths and scores, and of splits if there is one
+        range (LOW HIGH): lowest and highest possible score
+        lower_better: low scores are good
+        val_fraction: share to hold out without a split column; by default 0.2
+        skip_missing: go on without the images that are missing
+    """
+
+    root: str | None = None
+    data_root: str = "datasets"
+    columns: list[str] | None = None
+    range: tuple[float, float] | None = None
+    lower_better: bool = False
+    val_fraction: float | None = None
+    skip_missing: bool = False
+
+    def table(self, scores: str | None, data: Mapping[str, Any], seed: int, **more: Any) -> ScoreTable:
+        """Return the table that was asked for, or else the one in ``data``, with what the options say otherwise."""
+        from ...datasets.score_table import find_score_table, read_score_table
+
+        if self.columns is not None and len(self.columns) not in (2, 3):
+            raise OptionError(f"columns must be two or three names; got {len(self.columns)}.")
+        given: dict[str, Any] = {
+            "root": self.root,
+            "lower_better": self.lower_better or None,
+            "val_fraction": self.val_fraction,
+        }
+        given["score_range"] = tuple(self.range) if self.range else None
+        given["columns"] = (*self.columns, None)[:3] if self.columns else None
+        options = {name: value for name, value in given.items() if value is not None}
+        options = {**more, **options, "skip_missing": self.skip_missing, "seed": seed}
+        if scores is not None:
+            return find_score_table(scores, data_root=self.data_root, **options)
+        if not data.get("path"):
+            raise OptionError("no scores given: name a CSV file, or a data set of pyiqa's.")
+        return read_score_table(**{**data, **options})
 
 
-def add_store_options(add: Any) -> None:
-    """Where features are kept, and how they are made."""
-    add("--features", metavar="DIR", help="folder of the feature store (default: ~/.cache/clipiqa/features)")
-    add_decoding_options(add)
-    add("--workers", type=int, metavar="N", help="decoding threads (default: one per core, up to 8)")
-    add("--quiet", "-q", action="store_true", help="no progress")
+@dataclass(frozen=True)
+class Store(Machine):
+    """Features.
 
+    Args:
+        features (DIR): folder of the feature store; by default ~/.cache/clipiqa/features
+        quiet (-q): no progress
+    """
 
-def model_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What the command line says of the model, as arguments of :class:`~clipiqa_pyiqa.CLIPIQA`."""
-    names = ("backbone", "clip_weights", "quick_gelu", "pos_embedding", "precision")
-    return {name: value for name in names if (value := getattr(args, name)) is not None}
+    features: str | None = None
+    quiet: bool = False
 
-
-def asked_table(args: argparse.Namespace, data: Mapping[str, Any], seed: int, **more: Any) -> ScoreTable:
-    """The table that the command line names, or else the one in ``data``, with what the command line says otherwise."""
-    from ...datasets.score_table import find_score_table, read_score_table
-
-    if args.columns is not None and len(args.columns) not in (2, 3):
-        raise CLIPIQAError(f"--columns takes two or three names, but {len(args.columns)} came.")
-    given = {"root": args.root, "lower_better": args.lower_better, "val_fraction": args.val_fraction}
-    given["score_range"] = tuple(args.range) if args.range else None
-    given["columns"] = (*args.columns, None)[:3] if args.columns else None
-    options = {name: value for name, value in given.items() if value is not None}
-    options |= {"skip_missing": args.skip_missing, "seed": seed, **more}
-    if args.scores is not None:
-        return find_score_table(args.scores, data_root=args.data_root, **options)
-    if not data.get("path"):
-        raise CLIPIQAError("no scores given: name a CSV file, or a data set of pyiqa's.")
-    return read_score_table(**{**data, **options})
-
-
-def say(args: argparse.Namespace, text: str) -> None:
-    """Tell how things go, on standard error, unless asked to be quiet."""
-    from tqdm import tqdm
-
-    if not args.quiet:
-        with tqdm.external_write_mode():
-            tell(args.command, text)
-
-
-def sayer(args: argparse.Namespace) -> Callable[[str], None] | None:
-    """:func:`say` for a function that tells how it gets on; None to be quiet."""
-    return None if args.quiet else partial(say, args)
+    def say(self) -> Callable[[str], None] | None:
+        """Return what tells how a run goes; None to be quiet."""
+        return None if self.quiet else note
 
 
 def loading(name: str, network: Mapping[str, Any], **options: Any) -> str:
-    """The line of Python that builds a metric on the same CLIP, with these options."""
+    """Return the line of Python that builds a metric on the same CLIP, with these options."""
     usual = {"backbone": ("RN50",), "clip_weights": (), "quick_gelu": (), "pos_embedding": (False, "none")}
     for option, values in {**usual, "precision": ("fp32",)}.items():
         if network.get(option) not in (None, *values):
