@@ -118,7 +118,7 @@ def run(
         found.save(out, report=report)  # first, as whoever reads the table may leave
     print(found.describe(format) if describe else found.table(format), end="")
     for change in found.changed or ():
-        tell("table", str(change))
+        tell(str(change))
     if out:
         note(f"results are in {out}")
     return 0 if found.complete and found.agrees else 1
