@@ -212,8 +212,9 @@ def _ranking(run: AskingRun, photos: Photos, count: int) -> Ranking:
     from ..ranking.folder_ranking import Ranking, ranking_files
 
     scores = photos.scores
+    flags = {photos.path(name): flag for name, flag in scores.flags.items()}
     frame = scores.frame.set_axis([photos.path(str(name)) for name in scores.frame.index]).rename_axis("path")
-    found = Ranking(frame.dropna(), scores.errors, scores.provenance, count)
+    found = Ranking(frame.dropna(), scores.errors, scores.provenance, count, flags=flags)
     if run.out is not None:
         options: RunOptions = {"out": run.out, "resume": run.resume, "overwrite": run.overwrite}
         options["pictures"] = run.pictures
@@ -226,8 +227,10 @@ def _print(picked: pandas.Series, photos: Photos, worst: int | None) -> None:
     from ..files.names import one_line
     from .options.tables import aligned
 
-    rows = [(one_line(photos.by), "path"), *((f"{score:.4f}", one_line(str(name))) for name, score in picked.items())]
-    lines = list(aligned(rows, [False, True]))
+    rows, flags = [(one_line(photos.by), "path", "")], photos.scores.flags
+    for name, score in picked.items():
+        rows.append((f"{score:.4f}", one_line(str(name)), flags.get(str(name), "")))
+    lines = list(aligned(rows, [False, True, True]))
     if worst is not None and worst < len(picked):  # the best follow
         lines.insert(1 + worst, "-" * max(map(len, lines)))
     print("\n".join(lines))

@@ -10,8 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from ..arguments import Images
 from ..errors import ImageError, OptionError
-from ..scoring.result_files import Output, ResultWriter, write_to
-from ..scoring.result_reading import format_of
+from ..scoring.result_files import Output, ResultWriter, format_of, write_to
 from . import score_shards
 from .options import model as models
 from .options.model import Kept, LearnedQuestions, Model
@@ -21,6 +20,8 @@ from .score_shards import Shards
 
 if TYPE_CHECKING:
     from ..scoring.score import ScoringRun
+
+_EVERY = 30.0  # seconds between lines of progress where there is no bar
 
 
 def run(
@@ -118,6 +119,8 @@ def run(
             **images.pixels(),
         )
         names = [printable(item.name) for item in found.items] if run.names is None else run.names
+        if run.kept:
+            note(f"{run.kept:,} done before{'' if found.has_shards else f', {len(names):,} to go'}")
         writer = None if output else write_to(_raw_stdout(), format or "table", run.header, names)
         code = _follow(run, writer, None if found.has_shards else len(names), bar)
     if skipped := skipped_note(found.all_skipped):
@@ -135,7 +138,7 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
         bar: Shows how many came.
     """
     counts = {True: 0, False: 0}  # is it scored -> rows
-    start = time.monotonic()
+    start = said = time.monotonic()
 
     def summary() -> str:
         seconds = time.monotonic() - start
@@ -151,7 +154,10 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
                 if row.kind is not None:
                     tell(row.error)
                 counts[row.kind is None] += 1
-                bar.show("", sum(counts.values()), total)
+                bar.show("", done := sum(counts.values()), total)
+                if not bar.is_shown and time.monotonic() > said + _EVERY:
+                    said = time.monotonic()
+                    note(f"{done:,} images done" if total is None else f"{done:,} of {total:,} images done")
     except KeyboardInterrupt as error:
         rest = "some" if total is None else total - sum(counts.values())
         hint = () if writer is not None else ("--resume goes on from here",)

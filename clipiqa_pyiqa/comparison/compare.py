@@ -22,6 +22,7 @@ from ..datasets.mini_photos import said_of_seen, seen_by_mini
 from ..datasets.published_correlations import SOURCES
 from ..datasets.specification import CompareError
 from ..errors import CLIPIQAError, counted, first_of
+from ..files.journal import JournalFolder
 from ..files.locking import locked
 from ..files.names import file_name
 from ..images.batches import default_workers
@@ -29,8 +30,7 @@ from .distributed import Processes, process_group, processes_of_environment
 from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics
 from .pipeline import Options, Progress, score_data_set
 from .results import Comparison, DataSetResult, MetricResult, check_results
-from .score_store import UNREADABLE, ScoreStore, StoredScore, writing
-from .scorers import failure, group_metrics, own_random_state
+from .scorers import UNREADABLE, ScoreStore, StoredScore, failure, group_metrics, own_random_state
 
 log = logging.getLogger("clipiqa_pyiqa")
 
@@ -121,9 +121,6 @@ def compare(
                 score_data_set(data, group_metrics(ready), store, processes, options)
             processes.wait()
             store.load()
-            processes.wait()
-            if processes.is_main:
-                store.merge()
             analysis = {"bootstrap": bootstrap, "seed": seed, "plcc_fit": plcc_fit, "prefer": published}
             analysis["fit_parameters"] = fit_parameters
             results.append(_data_set_result(data, specs, built, store, **analysis))
@@ -218,7 +215,7 @@ def _stores(
     """Where each data set's scores go, checked to be writable, with what an earlier run left there."""
     owner = f"rank{processes.rank}"
     if folder is None:
-        return [ScoreStore(None, owner) for _ in sets]
+        return [JournalFolder(None, StoredScore) for _ in sets]
     names = {file_name(data.name): data.name for data in reversed(sets)}
     for data in sets:
         if (other := names[file_name(data.name)]) != data.name:
@@ -226,19 +223,16 @@ def _stores(
                 f"the data sets {other!r} and {data.name!r} would both be kept as {file_name(data.name)!r}: give one a "
                 "label that differs in more than punctuation."
             )
-    stores = [ScoreStore(folder / "parts" / f"{file_name(data.name)}-{data.identity}", owner) for data in sets]
+    parts = folder / "parts"
+    stores = [JournalFolder(parts / f"{file_name(data.name)}-{data.identity}", StoredScore, owner) for data in sets]
     if processes.is_main:
-        taken = (folder / "parts").is_dir() and any((folder / "parts").iterdir())
-        if taken and not resume and not overwrite:
+        if any(parts.glob("*")) and not resume and not overwrite:
             raise CompareError(
                 f"{str(folder)!r} holds the scores of an earlier run: resume it (--resume), or overwrite it "
                 "(--overwrite)."
             )
-        for store in stores:
-            with writing(folder):
-                if overwrite and not resume:
-                    store.clear()
-                store.begin()
+        for store in stores if overwrite and not resume else ():
+            store.clear()
     processes.wait()
     for store in stores:
         store.load()

@@ -104,15 +104,18 @@ class ColumnPair:
 
     def as_dict(self) -> dict[str, Any]:
         """What ``gate.json`` holds of it, but for the rows: NaN is null and infinity a text, as JSON has neither."""
-        apart = self.difference
+        apart, kept = self.difference, ("min_delta", "infinite_equal", "infinite_worse", "infinite_better")
         numbers = {"base": self.base, "new": self.new, "difference": apart.value, "low": apart.low, "high": apart.high}
+        numbers |= {"p": apart.p, "p_holm": self.p_holm}
         return {
-            **{"name": self.name, "verdict": self.verdict, "n": self.n},
-            **{"better": "lower" if self.lower_better else "higher", "known_by": self.direction.known_by},
-            **{"because": self.direction.because},
-            **{key: _number(value) for key, value in (numbers | {"p": apart.p, "p_holm": self.p_holm}).items()},
-            **{"min_delta": self.min_delta, "infinite_equal": self.infinite_equal},
-            **{"infinite_worse": self.infinite_worse, "infinite_better": self.infinite_better},
+            "name": self.name,
+            "verdict": self.verdict,
+            "n": self.n,
+            "better": "lower" if self.lower_better else "higher",
+            "known_by": self.direction.known_by,
+            "because": self.direction.because,
+            **{key: _number(value) for key, value in numbers.items()},
+            **{key: getattr(self, key) for key in kept},
         }
 
 

@@ -21,8 +21,7 @@ from ..errors import ImageError
 from ..images.batches import in_batches, prefetch
 from .distributed import Processes
 from .metrics import BuiltMetric
-from .score_store import UNREADABLE, ScoreStore, StoredScore
-from .scorers import score_group
+from .scorers import UNREADABLE, ScoreStore, StoredScore, score_group
 
 log = logging.getLogger("clipiqa_pyiqa")
 
@@ -53,7 +52,7 @@ def score_data_set(
 
     def lacks(path: str) -> bool:
         unread = store.get(UNREADABLE, path)
-        return bool(unread and unread.error) or any(not store.scored(key, path) for key in keys)
+        return bool(unread and unread.error) or any(not store.is_done(key, path) for key in keys)
 
     step = options.batch_size
     starts = range(0, len(data.paths), step)[processes.rank :: processes.count]
@@ -106,7 +105,7 @@ def _score_batch(
         lacking = [
             place
             for place, index in enumerate(indices)
-            if any(not store.scored(metric.key, data.paths[index]) for metric in group)
+            if any(not store.is_done(metric.key, data.paths[index]) for metric in group)
         ]
         if not lacking:
             continue
@@ -116,5 +115,5 @@ def _score_batch(
             theirs, reference = theirs[:, :3].contiguous(), theirs[:, 3:].contiguous()
         for metric, number, entry in score_group(group, theirs, options.seed, reference):
             path = data.paths[indices[lacking[number]]]
-            if not store.scored(metric.key, path):
+            if not store.is_done(metric.key, path):
                 store.add(metric.key, path, entry)

@@ -7,8 +7,9 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -16,10 +17,30 @@ from torch import Tensor
 
 from ..datasets.specification import CompareError
 from ..errors import CLIPIQAError, counted
+from ..files.journal import JournalFolder
 from .metrics import BuiltMetric
-from .score_store import StoredScore
 
 _LONGEST = 300  # characters of somebody else's error message
+UNREADABLE = ""  # in place of a metric: the image itself could not be read
+
+
+@dataclass(frozen=True)
+class StoredScore:
+    """One metric on one image.
+
+    Attributes:
+        score: None if there is none.
+        seconds: Time in the metric.
+        error: Why there is no score; empty if there is one.
+    """
+
+    score: float | None
+    seconds: float
+    error: str = ""
+
+
+ScoreStore: TypeAlias = JournalFolder[StoredScore]
+"""The scores of one data set: entries by metric and by path."""
 
 
 def group_metrics(metrics: Sequence[BuiltMetric]) -> list[list[BuiltMetric]]:

@@ -163,7 +163,7 @@ def verify(
         got, reason = math.nan, ""
         try:
             if name.lower() not in files:
-                raise ImageError(f"no {name}: pass --images DIR")
+                raise ImageError(f"no {name}: name its folder with images")
             got = score(read_image(files[name.lower()]).pixels[None].float() / 255, "quality")
         except ImageError as error:
             reason = str(error)

@@ -174,7 +174,7 @@ def _validated_on(table: ScoreTable, other: ScoreTable) -> ScoreTable:
 def seeded_split(count: int, val_fraction: float, seed: int) -> list[str]:
     """``'train'`` or ``'val'`` for each row, by a seed alone, the same on every machine."""
     if not 0 <= val_fraction < 1:
-        raise TableError(f"the share to validate on must lie between 0 and 1, but is {val_fraction:g}.")
+        raise TableError(f"val_fraction must be between 0 and 1; got {val_fraction:g}.")
     order = list(range(count))
     random.Random(seed).shuffle(order)
     held_out = set(order[: round(count * val_fraction)])

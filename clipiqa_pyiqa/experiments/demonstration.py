@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from PIL import Image
-from torchvision.transforms.v2.functional import pil_to_tensor
 
 from ..arguments import checked
 from ..errors import ImageError
@@ -49,10 +48,10 @@ VERSIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def demo_images() -> dict[tuple[str, str], Image.Image]:
-    """(photo, version) -> picture: the bundled photos, each as it is and degraded in four ways.
+    """Return (photo, version) -> picture: the bundled photos, each as it is and degraded in four ways.
 
     Raises:
-        ImageError: the photos are not in the package.
+        ImageError: The photos are not in the package.
     """
     paths = sorted(PHOTOS.glob("*.jpg"))
     if not paths:
@@ -61,11 +60,14 @@ def demo_images() -> dict[tuple[str, str], Image.Image]:
     return {(name, version): change(photo) for name, photo in photos.items() for version, change in VERSIONS.items()}
 
 
-def demo_scores(images: dict[tuple[str, str], Image.Image]) -> pd.DataFrame:
+def demo_scores(
+    images: dict[tuple[str, str], Image.Image], progress: Callable[[int, int], object] | None = None
+) -> pd.DataFrame:
     """Score pictures as a user of pyiqa would.
 
     Args:
-        images: as :func:`demo_images` returns them.
+        images: As :func:`demo_images` returns them.
+        progress: Called after each picture with how many are scored, and how many there are.
 
     Returns:
         One row per picture, indexed by photo and version; one column per attribute of ``ATTRIBUTES``, each in [0, 1],
@@ -77,10 +79,12 @@ def demo_scores(images: dict[tuple[str, str], Image.Image]) -> pd.DataFrame:
     ours = pyiqa.create_metric("clipiqa", backbone="mini", prompts=list(ATTRIBUTES), aggregate=None, device="cpu")
     other = pyiqa.create_metric(OTHER, device="cpu")
     rows = []
-    for picture in images.values():
-        x = pil_to_tensor(picture)[None].float() / 255  # (1, 3, H, W)
+    for number, picture in enumerate(images.values(), 1):
+        x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
         with torch.inference_mode():
             rows.append([*ours(x)[0].tolist(), float(other(x))])
+        if progress is not None:
+            progress(number, len(images))
     index = pd.MultiIndex.from_tuples(images, names=["photo", "version"])
     return pd.DataFrame(rows, index=index, columns=[*ATTRIBUTES, OTHER])
 
@@ -93,7 +97,7 @@ class Demonstration:
     scores: pd.DataFrame
 
     def figure(self) -> Figure:
-        """A row per photo: its versions with their quality, and a radar of their attributes."""
+        """Draw a row per photo: its versions with their quality, and a radar of their attributes."""
         from matplotlib.figure import Figure
 
         from ..report.plotting import COLOURS, captioned
@@ -115,7 +119,7 @@ class Demonstration:
         return captioned(figure, f"CLIP-IQA, mini, bundled {MINI_SHA256[:8]}")
 
     def table(self) -> str:
-        """The scores as text, a group of rows per photo."""
+        """Return the scores as text, a group of rows per photo."""
         lines = [f"{'':16}" + "".join(f"{column:>14}" for column in self.scores.columns)]
         for photo, rows in self.scores.groupby(level="photo", sort=False):
             lines.append(str(photo))
@@ -139,17 +143,23 @@ class Demonstration:
 
 
 @checked
-def demo(out: str | os.PathLike[str] | None = None) -> Demonstration:
+def demo(
+    out: str | os.PathLike[str] | None = None, progress: Callable[[int, int], object] | None = None
+) -> Demonstration:
     """Score bundled photos and degraded versions of them with the bundled small CLIP, without any download.
 
     Args:
         out: File of the picture; by default none is written.
+        progress: Called after each picture with how many are scored, and how many there are.
+
+    Returns:
+        The pictures and their scores.
 
     Raises:
         ImageError: The photos are not in the package, or the picture cannot be written.
     """
     images = demo_images()
-    found = Demonstration(images, demo_scores(images))
+    found = Demonstration(images, demo_scores(images, progress))
     if out is not None:
         found.save(out)
     return found

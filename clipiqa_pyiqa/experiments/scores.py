@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,7 @@ from ..errors import ImageError, first_of
 from ..images.source import FileSource
 from ..metric import net_of
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
-from ..scoring.result_files import Output, open_results
-from ..scoring.result_reading import read_results
+from ..scoring.result_files import Output, open_results, read_results
 from ..scoring.rows import Header, Row, printable
 from ..scoring.score import provenance, score_paths
 
@@ -32,11 +32,13 @@ class Scores:
         frame: Index ``path``, as given; one column per question, in [0, 1].
         failed: Images left out -> why, as a sentence.
         provenance: Which CLIP-IQA, and whatever else the scores depend on.
+        flags: Images with nothing to judge -> ``'almost uniform'``.
     """
 
     frame: pandas.DataFrame
     failed: Mapping[str, str]
     provenance: Mapping[str, Any]
+    flags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     @property
     def questions(self) -> list[str]:
@@ -70,30 +72,28 @@ class Record:
     def rows(
         self, header: Header, names: Sequence[str], score: Callable[[Collection[str]], Iterable[Row]]
     ) -> Iterator[Row]:
-        """The rows of these names in their order, scored where an earlier run has not.
+        """Return the rows of these names in order, scored where an earlier run has not.
 
         Args:
             header: Of the file.
             names: What the rows will be called; none twice.
             score: Makes the rows of the names that it is given.
         """
-        if self.path is None:
-            rows = list(self._seen(score(names)))
-        else:
-            output = Output(self.path, "csv", self.resume, self.overwrite)
-            shown = [printable(name) for name in names]
-            with open_results(output, header, shown) as writer:
-                todo = [name for name, said in zip(names, shown, strict=True) if said not in writer.done]
-                for row in self._seen(score(todo) if todo else ()):
+        found: dict[str, Row] = {}
+        with contextlib.ExitStack() as stack:
+            writer = None
+            if self.path is not None:
+                output = Output(self.path, "csv", self.resume, self.overwrite)
+                writer = stack.enter_context(open_results(output, header, [printable(name) for name in names]))
+            todo = [name for name in names if writer is None or printable(name) not in writer.done]
+            for row in score(todo) if todo else ():
+                if writer is not None:
                     writer.write(row)
-            rows = read_results(self.path)[1]
-        found = {row.path: row for row in rows}
+                self.progress(row)
+                found[row.path] = row
+        if self.path is not None:
+            found = {row.path: row for row in read_results(self.path)[1]}
         return (found[printable(name)] for name in names)
-
-    def _seen(self, rows: Iterable[Row]) -> Iterator[Row]:
-        for row in rows:
-            self.progress(row)
-            yield row
 
 
 def exif_applied(provenance: Mapping[str, Any]) -> bool:
@@ -155,11 +155,11 @@ def score_images(
         return score_paths(net, sources, columns, device=device, batch_size=batch_size, workers=workers, **limits)
 
     said = provenance(net, columns, device, **limits)
-    rows = list((record or Record()).rows(Header(names, said), files, score))
-    kept = {path: row.scores for path, row in zip(files, rows, strict=True) if row.scores is not None}
-    failed = {path: row.error for path, row in zip(files, rows, strict=True) if row.scores is None}
+    rows = dict(zip(files, (record or Record()).rows(Header(names, said), files, score), strict=True))
+    kept = {path: row.scores for path, row in rows.items() if row.scores is not None}
+    failed = {path: row.error for path, row in rows.items() if row.scores is None}
     if not kept:
         raise ImageError("none of the images could be scored" + because(failed))
     index = pandas.Index(kept, name="path", dtype=object)  # pandas' own text type refuses names that are not UTF-8
     frame = pandas.DataFrame(list(kept.values()), index, list(names), dtype=float)
-    return Scores(frame, failed, said)
+    return Scores(frame, failed, said, flags={path: row.flag for path, row in rows.items() if row.flag})

@@ -30,7 +30,7 @@ class Network(nn.Module):
     """Scores of images, ``(N, 3, H, W)`` to ``(N, C)``, and with a map their places', ``(N, C, h, w)``.
 
     Args:
-        metric: any that can be exported, see :func:`unfit`.
+        metric: any that can be exported, see :func:`check_fit`.
         prompts: as for the metric; default what it asks of its own accord.
         with_map: whether the places are scored as well.
     """
@@ -87,18 +87,17 @@ def asked(metric: CLIPIQA, prompts: Prompts | Columns = None) -> Columns | None:
     return Columns({name: (pair,) for name, pair in zip(metric.columns, metric.prompts, strict=True)})
 
 
-def unfit(metric: CLIPIQA, prompts: Prompts | Columns, with_map: bool) -> str | None:
-    """Why a metric cannot be exported, and what can be; None if it can."""
+def check_fit(metric: CLIPIQA, prompts: Prompts | Columns, with_map: bool) -> None:
+    """Raise ``CLIPIQAError`` for a metric that cannot be exported."""
     if metric.pos_embedding == "fixed":
-        return (
-            "pos_embedding='fixed' resizes and crops the image, which is not exported: export the metric with "
-            "pos_embedding='interpolate', and give it CLIP's own square of pixels, which is the same."
+        raise CLIPIQAError(
+            "pos_embedding='fixed' resizes and crops the image, which is not exported: export with "
+            "pos_embedding='interpolate', and give the file CLIP's own square of pixels, which is the same."
         )
     if metric.precision != "fp32":
-        return f"precision={metric.precision!r} is not exported: export the metric with precision='fp32'."
+        raise CLIPIQAError(f"precision must be 'fp32' to be exported; got {metric.precision!r}.")
     if with_map and metric.head is not None and prompts is None:
-        return "a fitted head scores whole images, so it is exported without a map: leave it, or name prompts."
-    return None
+        raise CLIPIQAError("a fitted head scores whole images, not places: export it without a map, or name prompts.")
 
 
 def traced(network: Network, opset: int) -> onnx.ModelProto:

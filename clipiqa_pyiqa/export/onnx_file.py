@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..prompts.pairs import Columns, Prompts
 from ..prompts.provenance import column_records, in_words
 from ..version import __version__
 from .agreement import difference, runtime_version
-from .network import Network, traced, unfit
+from .network import Network, check_fit, traced
 
 if TYPE_CHECKING:
     import onnx
@@ -81,6 +81,7 @@ def export_onnx(
     opset: int = 18,
     check: bool = True,
     overwrite: bool = False,
+    progress: Callable[[str], object] = lambda step: None,
 ) -> OnnxFile:
     """Write a metric as an ONNX file, which needs no PyTorch: for onnxruntime, in any language, or in a browser.
 
@@ -98,6 +99,7 @@ def export_onnx(
         opset: of ONNX, 18 to 23. The lowest is read by the most runtimes.
         check: compare with the metric in onnxruntime, if it is installed, before the file gets its name.
         overwrite: replace an existing file.
+        progress: called before each step with what it does, such as ``'tracing the network'``.
 
     Returns:
         What was written; see :class:`OnnxFile`.
@@ -115,22 +117,17 @@ def export_onnx(
     """
     metric = getattr(metric, "net", metric)
     if not isinstance(metric, CLIPIQA):
-        raise CLIPIQAError(
-            f"only clipiqa_pyiqa's CLIPIQA can be exported, but a {type(metric).__name__} came: pass "
-            "pyiqa.create_metric('clipiqa')."
-        )
+        raise CLIPIQAError(f"metric must be a CLIP-IQA of clipiqa_pyiqa; got a {type(metric).__name__}.")
     if opset not in OPSETS:
-        old = " too old" if isinstance(opset, int) and opset < OPSETS[0] else " not one that is written"
-        raise CLIPIQAError(f"opset {opset!r} is{old}: choose one from {OPSETS[0]} to {OPSETS[-1]}.")
-    reason = unfit(metric, prompts, with_map)
-    if reason:
-        raise CLIPIQAError(reason)
+        raise CLIPIQAError(f"opset must be from {OPSETS[0]} to {OPSETS[-1]}; got {opset!r}.")
+    check_fit(metric, prompts, with_map)
     missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
     if missing:
         raise CLIPIQAError(f"exporting needs {' and '.join(missing)}: pip install 'clipiqa-pyiqa[onnx]'.")
     target = check_output(path, overwrite=overwrite)
     runtime = runtime_version() if check else None
 
+    progress("tracing the network, which takes a while")
     network = Network(metric, prompts, with_map)
     model = traced(network, opset)
     metadata = described_by(network)
@@ -141,6 +138,8 @@ def export_onnx(
         except ValueError as error:
             raise CLIPIQAError(f"{metric.clip.weights.backbone} does not fit into one ONNX file: {error}.") from error
         partial.write_bytes(content)
+        if runtime is not None:
+            progress(f"comparing it with the metric in onnxruntime {runtime}")
         apart = None if runtime is None else difference(network, partial)
         if apart is not None and not apart <= TOLERANCE:
             raise CLIPIQAError(

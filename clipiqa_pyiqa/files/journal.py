@@ -1,10 +1,15 @@
-"""Journals: files that grow by one checked record after another, and lose none that was written, whatever ends a run.
+"""Journals: append-only files of results under way, with a checksum per row; a killed run loses no row it has written.
 
-    journal = Journal.create(path, [head, *kept])       # whole or not at all, in place of what was there
-    with journal: journal.append(record, ...)           # a record is on the disk in full or not at all
-    records = list(read_journal(path, damage := []))    # damaged lines are left out and named in `damage`
+    journal = Journal.create(path, [head, *kept])       # whole or not at all, replaces what was there
+    with journal: journal.append(row, ...)              # a row is in the file in full or not at all
+    rows = list(read_journal(path, damage := []))       # damaged lines are left out and named in `damage`
 
-A line is ``["CRC32", {…}]``, which is JSON. The last one may be torn by a kill: it is left out and is no damage.
+    store = JournalFolder(folder, Entry)                # rows of several processes, each with a file of its own
+    store.load(); store.add("maniqa", "a.png", Entry(...)); store.close()
+
+A line is ``["CRC32", {…}]``, which is JSON. A kill may tear the last line: it is left out and does not count as damage.
+A head, ``{"head": {…}}``, says what the rows depend on; ``changes`` compares two heads field by field. Other runs are
+kept out by the lock in ``locking``.
 """
 
 from __future__ import annotations
@@ -13,10 +18,11 @@ import contextlib
 import json
 import os
 import time
+import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..errors import OutputError
 from .writing import replacing
@@ -28,52 +34,44 @@ class Journal:
     """A journal that is open for appending; a context manager that closes it.
 
     Args:
-        path: A file of whole lines, such as ``create`` makes.
+        path: A file of whole lines, as ``create`` makes it.
 
     Raises:
-        OutputError: The disk is full, or the like; what was written before is kept.
+        OutputError: The file cannot be written, for example because the disk is full; rows written before are kept.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._writing():
-            number = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))  # made by create() alone
-            self._file = open(number, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+        with _explained(path):
+            self._file = open(path, "ab", buffering=0, opener=_existing)  # noqa: SIM115 - closed by close()
         self._end = os.fstat(self._file.fileno()).st_size
         self._synced = time.monotonic()
 
     @classmethod
-    def create(cls, path: Path, records: Iterable[Mapping[str, Any]] = ()) -> Journal:
-        """Begin a journal with some records, in place of what is at ``path``."""
+    def create(cls, path: Path, rows: Iterable[Mapping[str, Any]] = ()) -> Journal:
+        """Begin a journal with some rows; it replaces the file at ``path``."""
         with replacing(path) as partial, open(partial, "wb") as file:
-            file.writelines(map(_line, records))
+            file.writelines(map(_line, rows))
         return cls(path)
 
-    def append(self, *records: Mapping[str, Any]) -> None:
-        """Add records, all of them or, if that fails, none."""
-        rest = memoryview(b"".join(map(_line, records)))
+    def append(self, *rows: Mapping[str, Any]) -> None:
+        """Add rows: all of them or, on an error, none."""
+        rest = memoryview(b"".join(map(_line, rows)))
         end = self._end + len(rest)
         try:
-            with self._writing():
+            with _explained(self.path):
                 while rest:
                     rest = rest[self._file.write(rest) :]
                 self._end = end
                 if time.monotonic() - self._synced > SYNC_SECONDS:
                     self._sync()
-        except BaseException:  # also Ctrl-C between two parts of a record
+        except BaseException:  # also Ctrl-C between two parts of a row
             os.ftruncate(self._file.fileno(), self._end)
             raise
 
-    def check(self) -> None:
-        """Raise if the file was deleted or replaced while it was written to."""
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.path)):
-                return
-        raise OutputError(f"{str(self.path)!r} was deleted or replaced during the run: its results are lost.")
-
     def close(self) -> None:
         """Have everything on the disk, and close the file."""
-        with self._file, self._writing():
+        with self._file, _explained(self.path):
             self._sync()
 
     def __enter__(self) -> Journal:
@@ -86,17 +84,9 @@ class Journal:
         os.fsync(self._file.fileno())
         self._synced = time.monotonic()
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = f"{error.strerror or error}; what was written before is kept"
-            raise OutputError(f"cannot write to {str(self.path)!r}: {reason}.") from error
-
 
 def read_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
-    """The records of a journal in their order.
+    """Return the rows of a journal in order.
 
     Args:
         path: The file.
@@ -109,26 +99,131 @@ def read_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return  # torn by a kill
-            record = _record(line)
-            if record is None:
-                damage.append(f"line {number}")
+            text = line[13:-2]
+            if line == _checked(text):
+                yield json.loads(text)
             else:
-                yield record
+                damage.append(f"line {number}")
 
 
 def is_journal(path: Path) -> bool:
-    """Whether a file begins as journals do."""
+    """Return whether a file begins as journals do."""
     with open(path, "rb") as file:
         return file.read(2) == b'["'
 
 
-def _line(record: Mapping[str, Any]) -> bytes:
-    text = json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass")
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return each field of which two heads differ, with both values; a field in a field is called ``'outer inner'``."""
+    found: list[tuple[str, Any, Any]] = []
+    for name in {**before, **now}:
+        was, is_now = before.get(name), now.get(name)
+        if isinstance(was, Mapping) or isinstance(is_now, Mapping):
+            found += [(f"{name} {inner}", a, b) for inner, a, b in changes(was or {}, is_now or {})]
+        elif was != is_now:
+            found.append((name, was, is_now))
+    return found
+
+
+class Entry(Protocol):
+    """A row of a :class:`JournalFolder`: a dataclass. One with an ``error`` is tried again by a run that resumes."""
+
+    @property
+    def error(self) -> str: ...
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class JournalFolder(Generic[E]):
+    """Rows by group and name, in memory and in a folder of journals: each process that adds rows writes its own file.
+
+    A row without ``error`` wins over one with.
+
+    Args:
+        folder: Where the rows are kept; None for memory alone.
+        make: Makes an entry of its fields: a dataclass.
+        process: What the names of this process's files begin with.
+
+    Attributes:
+        entries: Group -> name -> entry.
+        damaged: What ``load`` left out because its checksum is wrong, such as ``"line 7 of 'rank0-1.jsonl'"``.
+    """
+
+    def __init__(self, folder: Path | None, make: Callable[..., E], process: str = "rank0") -> None:
+        self.folder, self._make, self._process = folder, make, process
+        self.entries: dict[str, dict[str, E]] = {}
+        self.damaged: dict[str, None] = {}
+        self._journal: Journal | None = None
+
+    def get(self, group: str, name: str) -> E | None:
+        """Return the entry of that group and name, if there is one."""
+        return self.entries.get(group, {}).get(name)
+
+    def is_done(self, group: str, name: str) -> bool:
+        """Return whether there is an entry without ``error``."""
+        entry = self.get(group, name)
+        return entry is not None and not entry.error
+
+    def add(self, group: str, name: str, entry: E) -> None:
+        """Keep an entry, on disk at once.
+
+        Raises:
+            OutputError: The disk is full, or the like; what was written before is kept.
+        """
+        self._note(group, name, entry)
+        if self.folder is not None:
+            if self._journal is None:
+                with _explained(self.folder):
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                self._journal = Journal.create(self.folder / f"{self._process}-{uuid.uuid4().hex}.jsonl")
+            self._journal.append({"group": group, "name": name, **vars(entry)})
+
+    def close(self) -> None:
+        """Close the file that this process writes; adding more begins another."""
+        if self._journal is not None:
+            self._journal.close()
+        self._journal = None
+
+    def load(self, wanted: Callable[[str], bool] = lambda group: True) -> None:
+        """Read what all processes have written of the groups that are wanted."""
+        for file in self._files():
+            damage: list[str] = []
+            with _explained(file, "read"):
+                for row in read_journal(file, damage):
+                    if wanted(group := row.pop("group")):
+                        self._note(group, row.pop("name"), self._make(**row))
+            self.damaged |= dict.fromkeys(f"{line} of {str(file)!r}" for line in damage)
+
+    def clear(self) -> None:
+        """Delete all files."""
+        for file in self._files():
+            file.unlink()
+
+    def _note(self, group: str, name: str, entry: E) -> None:
+        known = self.entries.setdefault(group, {})
+        if not entry.error or name not in known or known[name].error:
+            known[name] = entry
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.jsonl")) if self.folder else []
+
+
+def _existing(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_CREAT)  # a journal that was deleted is not begun anew without its head
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return _checked(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+
+def _checked(text: bytes) -> bytes:
     return b'["%08x", %s]\n' % (zlib.crc32(text), text)
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
-    text = line[13:-2]
-    if line[:2] + line[10:13] + line[-2:] != b'["", ]\n' or line[2:10] != b"%08x" % zlib.crc32(text):
-        return None
-    return json.loads(text)
+@contextlib.contextmanager
+def _explained(path: Path, doing: str = "write to") -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.strerror or error}; what was written before is kept"
+        raise OutputError(f"cannot {doing} {str(path)!r}: {reason}.") from error

@@ -1,4 +1,4 @@
-"""The one way to write a file: whole or not at all, and never over what is not ours.
+"""The one way to write a file: whole or not at all, and never over a file that is not ours.
 
     target = check_output(args.out, overwrite=args.overwrite, inputs=photos)   # before any work; `~` and links resolved
     folder = check_folder(args.out, ["rank.csv", "rank.png"], overwrite=args.overwrite, inputs=[scores])
@@ -6,21 +6,19 @@
         figure.savefig(partial)             # anything that writes to a path; at the end of the block: fsync, rename
     write_text(target, page)                # the same for a text (UTF-8), `write_bytes` for bytes
 
-``replacing`` gives the new file the mode of the old one, or what the umask says; replaces a link's target and leaves
-the link; copies the bytes into a FIFO or a device instead of renaming over it. A full disk and the like are an
-``OutputError``: one sentence, a ``CLIPIQAError`` and an ``OSError``; other exceptions of the block pass, and then
-nothing has changed. What grows row by row is a ``journal``, and what is appended or resumed has a lock (``locking``).
+``replacing`` gives the new file the mode of the old one, or what the umask says, and replaces a link's target, not the
+link. Pipes and devices are refused, since a rename would replace them. A full disk is an ``OutputError``; other
+exceptions of the block pass, and then nothing has changed. For what grows row by row there is ``journal``, and for what
+is appended or resumed ``locking``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
-import shutil
+import re
 import stat
-import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,58 +27,56 @@ from pathlib import Path
 from ..arguments import checked
 from ..errors import OutputError
 
-_WINDOWS = os.name == "nt"
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A fresh path beside ``path`` to write to: renamed to ``path`` if the block ends well, removed if not.
+    """Give a fresh path beside ``path`` to write to; it is renamed to ``path`` if the block ends well, else removed.
 
     Raises:
-        OutputError: The file cannot be written, or is a socket or a folder.
+        OutputError: The file cannot be written, or is not a regular file.
     """
-    target, mode = resolved(path), _mode(path)
-    if mode is not None and not stat.S_ISREG(mode):
-        with _writing(path), _copied_into(path, target, mode) as partial:
-            yield partial
-        return
-    partial = target.with_name(_partial_name(target, uuid.uuid4().hex[:8]))
+    target = resolved(path)
+    _check_kind(path)
+    partial = _beside(target, f".{uuid.uuid4().hex[:8]}.partial")
     try:
-        with _writing(path, partial):
-            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            fresh = os.stat(partial).st_mode  # by the umask, or by the folder's access list
+        with _explained(path, partial):
+            partial.touch(0o666, exist_ok=False)
+            mode = (target if target.exists() else partial).stat().st_mode  # some writers make theirs 0600
             yield partial
-            _take_over(partial, target, fresh)
-            _sync(partial)
+            os.chmod(partial, stat.S_IMODE(mode))
+            with open(partial, "rb+") as file:
+                os.fsync(file.fileno())
             os.replace(partial, target)
-            _sync(target.parent)
+        with contextlib.suppress(OSError):  # some file systems, and Windows, cannot sync a folder
+            number = os.open(target.parent, os.O_RDONLY)
+            os.fsync(number)
+            os.close(number)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
 def has_leftovers(folder: Path) -> bool:
-    """Whether writers that were killed, or are at work, have left anything in a folder or below it."""
+    """Return whether writers that were killed, or are at work, have left anything in a folder or below it."""
     return any(folder.rglob(".*.partial*"))
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove what killed writers of a file left; for whoever holds the file's lock, so that nobody is writing it."""
+    """Remove what killed writers of a file left; only for the holder of the file's lock, when nobody is writing it."""
     target = resolved(path)
-    pattern = _partial_name(target, "\0")
-    before, after = pattern.split("\0")
+    pattern = re.escape(_beside(target, ".#.partial").name).replace(re.escape("#"), "[0-9a-f]{8}")
     with contextlib.suppress(OSError):
         for name in os.listdir(target.parent):
-            if len(name) == len(pattern) + 7 and name.startswith(before) and name.endswith(after):
+            if re.fullmatch(pattern, name):
                 (target.parent / name).unlink(missing_ok=True)
 
 
-def _partial_name(target: Path, unique: str) -> str:
-    """Of a fresh path beside a file: hidden, with the file's suffix, and never that of another file's."""
+def _beside(target: Path, ending: str) -> Path:
+    """Return a hidden path beside a file, with the file's suffix; names that are too long are cut."""
     suffix = target.suffix if len(os.fsencode(target.suffix)) < 16 else ""
-    whose = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]
-    return f".{target.stem[:32]}.{whose}{unique}.partial{suffix}"
+    return target.with_name(f".{os.fsdecode(os.fsencode(target.name)[:200])}{ending}{suffix}")
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
@@ -90,7 +86,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a UTF-8 text, with the line ends it has, whole or not at all; what is no Unicode becomes ``\\xNN``."""
+    """Write a UTF-8 text, with the line ends it has, whole or not at all; what is not Unicode becomes ``\\xNN``."""
     write_bytes(path, text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").encode())
 
 
@@ -101,7 +97,7 @@ def check_output(
     overwrite: bool = False,
     ours: Callable[[Path], bool] | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
-    way_out: str = "pass --overwrite to replace it, or name another file",
+    way_out: str = "pass overwrite to replace it, or name another file",
 ) -> Path:
     """Find out, before any work, whether a file can and may be written.
 
@@ -118,23 +114,17 @@ def check_output(
     Raises:
         OutputError: It cannot be written, or would replace what we did not make.
     """
-    target, mode, shown = resolved(path), _mode(path), _quoted(path)
-    if mode is not None and stat.S_ISDIR(mode):
-        raise OutputError(f"results cannot be written to {shown}, which is a folder: name a file.")
-    if mode is not None and stat.S_ISSOCK(mode):
-        raise OutputError(f"results cannot be written to {shown}, which is a socket: name a file.")
+    target = resolved(path)
+    _check_kind(path)
     if not target.parent.is_dir():
-        raise OutputError(f"results cannot be written to {shown}: there is no folder {_quoted(target.parent)}.")
-    special = mode is not None and not stat.S_ISREG(mode)  # a FIFO or a device, which is written to as it is
-    needed = [target] if special else [target.parent] if mode is None else [target.parent, target]
-    if not all(os.access(each, os.W_OK) for each in needed):
-        raise OutputError(f"results cannot be written to {shown}: permission denied.")
-    if mode is None or special:
-        return target
-    if _is_among(target, inputs):
-        raise OutputError(f"{shown} is one of the inputs and is not replaced: name another output.")
-    if not overwrite and not (ours is not None and ours(target)):
-        raise OutputError(f"{shown} exists already: {way_out}.")
+        raise OutputError(f"cannot write to {_quoted(path)}: there is no folder {_quoted(target.parent)}.")
+    exists = target.exists()
+    if not all(os.access(each, os.W_OK) for each in [target.parent, *[target] * exists]):
+        raise OutputError(f"cannot write to {_quoted(path)}: permission denied.")
+    if exists and any(_is_same(target, each) for each in inputs):
+        raise OutputError(f"{_quoted(path)} is one of the inputs and is not replaced: name another output.")
+    if exists and not overwrite and not (ours is not None and ours(target)):
+        raise OutputError(f"{_quoted(path)} exists already: {way_out}.")
     return target
 
 
@@ -160,96 +150,60 @@ def check_folder(
     Raises:
         OutputError: As for ``check_output``.
     """
-    target, mode, inputs = resolved(folder), _mode(folder), list(inputs)
-    if mode is not None and not stat.S_ISDIR(mode):
-        raise OutputError(f"results cannot be written to {_quoted(folder)}, which is no folder: name another one.")
-    with _writing(folder):
+    target, inputs = resolved(folder), list(inputs)
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"{_quoted(folder)} is not a folder: name another one.")
+    with _explained(folder, target):
         target.mkdir(parents=True, exist_ok=True)
-    way_out = "pass --overwrite to replace it, or name another folder"
-    for name in map(str, names):
-        check_output(target / name, overwrite=overwrite, ours=ours, inputs=inputs, way_out=way_out)
+    way_out = "pass overwrite to replace it, or name another folder"
+    for name in names:
+        check_output(target / str(name), overwrite=overwrite, ours=ours, inputs=inputs, way_out=way_out)
     return target
 
 
-@contextmanager
-def _writing(path: str | os.PathLike[str], partial: Path | None = None) -> Iterator[None]:
-    """Turns what the system says about the file being written, and nothing else, into a sentence."""
-    try:
-        yield
-    except (BrokenPipeError, OutputError):
-        raise
-    except OSError as error:
-        if error.errno in _OF_THE_DISK or error.filename in map(str, (path, partial or path, resolved(path))):
-            reason = error.strerror or str(error)
-            if _WINDOWS and isinstance(error, PermissionError):  # it does not replace what anybody has open
-                reason += "; close it, if another program has it open"
-            raise OutputError(f"cannot write to {_quoted(path)}: {reason}.") from error
-        raise
-
-
-@contextmanager
-def _copied_into(path: str | os.PathLike[str], target: Path, mode: int) -> Iterator[Path]:
-    """A path elsewhere whose bytes are copied at the end into what is there and stays there: a FIFO, a device."""
-    if stat.S_ISDIR(mode) or stat.S_ISSOCK(mode):
-        kind = "folder" if stat.S_ISDIR(mode) else "socket"
-        raise OutputError(f"results cannot be written to {_quoted(path)}, which is a {kind}: name a file.")
-    with tempfile.TemporaryDirectory() as folder:
-        partial = Path(folder, target.name)
-        yield partial
-        with open(partial, "rb") as file, open(target, "wb", buffering=0) as out:
-            shutil.copyfileobj(file, out)
-
-
-def _take_over(partial: Path, target: Path, fresh: int) -> None:
-    """Give a file the mode, and where we may the owner, of the file that it is to replace."""
-    try:
-        old = os.stat(target)
-    except FileNotFoundError:
-        os.chmod(partial, stat.S_IMODE(fresh))  # some writers make theirs 0600
-        return
-    with contextlib.suppress(OSError, AttributeError):  # Windows has no owners of this kind
-        os.chown(partial, old.st_uid, old.st_gid)
-    os.chmod(partial, stat.S_IMODE(old.st_mode))
-
-
-def _sync(path: Path) -> None:
-    """Have a file's bytes, or a folder's names, on the disk; a file system that cannot do it for folders need not."""
-    if _WINDOWS and path.is_dir():  # which opens no folders
-        return
-    number = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)  # Windows syncs what is open to be written
-    try:
-        os.fsync(number)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(number)
-
-
 def resolved(path: str | os.PathLike[str]) -> Path:
-    """The file behind links, ``~`` expanded; a device stays as named, since /dev/stdout leads to no name at all."""
-    mode, path = _mode(path), os.path.expanduser(path)
-    return Path(path if mode is not None and not stat.S_ISREG(mode) else os.path.realpath(path))
+    """Return the file behind links, with ``~`` expanded.
 
-
-def _mode(path: str | os.PathLike[str]) -> int | None:
-    """What a path is, links followed, or None if there is nothing; a sentence if nothing can ever be there."""
+    Raises:
+        OutputError: There can be no such file.
+    """
     try:
-        return os.stat(os.path.expanduser(path)).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        found = Path(os.path.realpath(os.path.expanduser(path)))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(found)
+        return found
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"results cannot be written to {_quoted(path)}: {str(reason).lower()}.") from error
+        raise OutputError(f"cannot write to {_quoted(path)}: {str(reason).lower()}.") from error
 
 
-def _is_among(target: Path, inputs: Iterable[str | os.PathLike[str]]) -> bool:
-    found = os.stat(target)
-    for each in inputs:
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            if os.path.samestat(found, os.stat(os.path.expanduser(each))):
-                return True
+def _check_kind(path: str | os.PathLike[str]) -> None:
+    given = Path(os.path.expanduser(path))
+    if given.exists() and not given.is_file():
+        kind = "a folder" if given.is_dir() else "a pipe, a socket or a device"
+        raise OutputError(f"results cannot be written to {_quoted(path)}, which is {kind}: name a file.")
+
+
+def _is_same(target: Path, other: str | os.PathLike[str]) -> bool:
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return os.path.samefile(target, os.path.expanduser(other))
     return False
+
+
+@contextmanager
+def _explained(path: str | os.PathLike[str], written: Path) -> Iterator[None]:
+    """Turn what the system says about the file being written, and nothing else, into a sentence."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK and error.filename not in (str(path), str(written), str(resolved(path))):
+            raise
+        reason = error.strerror or str(error)
+        if isinstance(error, PermissionError):  # Windows does not replace a file that any program has open
+            reason += "; close it, if another program has it open"
+        raise OutputError(f"cannot write to {_quoted(path)}: {reason}.") from error
 
 
 def _quoted(path: str | os.PathLike[str]) -> str:

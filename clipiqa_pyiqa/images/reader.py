@@ -12,10 +12,9 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -50,15 +49,6 @@ _UPRIGHT = {
 
 Pixels = NDArray[np.uint8]
 _STRIP = 4 * 1024 * 1024  # pixels that are converted at once
-_TURNS: dict[Image.Transpose, Callable[[Any], Any]] = {  # what PIL's transpose does, of (H, W, 3)
-    Image.Transpose.FLIP_LEFT_RIGHT: lambda pixels: pixels[:, ::-1],
-    Image.Transpose.ROTATE_180: lambda pixels: pixels[::-1, ::-1],
-    Image.Transpose.FLIP_TOP_BOTTOM: lambda pixels: pixels[::-1],
-    Image.Transpose.TRANSPOSE: lambda pixels: pixels.swapaxes(0, 1),
-    Image.Transpose.ROTATE_270: lambda pixels: np.rot90(pixels, -1),
-    Image.Transpose.TRANSVERSE: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
-    Image.Transpose.ROTATE_90: lambda pixels: np.rot90(pixels),
-}
 
 Damaged = Literal["refuse", "keep"]
 
@@ -206,8 +196,7 @@ def read_image(
         )
     turn = _turn(stored, left, apply_exif)
     if turn is not None:
-        turned = _TURNS[turn](rgb.view("V3"))  # whole pixels move twice as fast as their channels
-        rgb = np.ascontiguousarray(turned).view(np.uint8)
+        rgb = np.array(Image.fromarray(rgb).transpose(turn))
     height, width = rgb.shape[:2]
     scored = _limited(width, height, max_side, max_pixels)
     if scored != (width, height):

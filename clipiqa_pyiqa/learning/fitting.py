@@ -103,11 +103,8 @@ def fit(
             photos is then held out to measure how far off predictions are (split-conformal prediction).
         without_mini_photos: On ``backbone='mini'``, leave out the photos that ``mini`` was trained on.
         metric: Whose image tower and question to begin from; default CLIP-IQA on RN50.
-        device: Where to encode; None is CUDA where there is one, else the CPU.
-        features: Folder of the feature store; default ``~/.cache/clipiqa/features``.
-        workers: Decoding threads; None is one per core, up to eight.
+        device, features, workers, say: As for :func:`clipiqa_pyiqa.train`.
         seed: Of folds, and of the photos that are held out.
-        say: Told, in sentences, how the encoding goes.
 
     Raises:
         CLIPIQAError: A ``ValueError``, for unknown options, and scores or images that cannot be used.

@@ -142,11 +142,8 @@ def search_prompts(
             the words as they are.
         ensemble, intervals, bootstrap: As for :func:`search`.
         metric: Whose scores these are; default CLIP-IQA on RN50.
-        device: Where to encode and to score; None is CUDA where there is one, else the CPU.
-        features: Folder of the feature store; default ``~/.cache/clipiqa/features``.
-        workers: Decoding threads; None is one per core, up to eight.
+        device, features, workers, say: As for :func:`clipiqa_pyiqa.train`.
         seed: Of the resamples, and of the split where the scores have none.
-        say: Told, in sentences, how the search goes; then a terminal shows progress bars, too.
 
     Raises:
         CLIPIQAError: A ``ValueError``, for scores, images, words or templates that cannot be used.

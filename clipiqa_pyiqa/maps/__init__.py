@@ -1,9 +1,10 @@
 """Where in an image: the scores of its places, finer ones, and maps of photos as pictures, numbers and a page."""
 
 from .finer import window_map
+from .photo_map import PhotoMap
 from .photos import draw_maps
 from .places import map_statistics, quality_map, smoothed, upsampled
-from .results import PhotoMap, PhotoMaps
+from .results import PhotoMaps
 
 __all__ = [
     "PhotoMap",

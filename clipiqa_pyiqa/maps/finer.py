@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,29 +21,31 @@ MAX_SCALE = 8
 
 
 def check_finer(scale: float = 1.0, window: int | None = None, stride: int | None = None) -> int:
-    """Raise ``CLIPIQAError`` for a scale, window or stride that cannot be; returns the stride, 0 without a window."""
-    number = isinstance(scale, int | float) and not isinstance(scale, bool)
-    if not (number and math.isfinite(scale) and 1 <= scale <= MAX_SCALE):
-        raise CLIPIQAError(f"scale={scale!r} enlarges nothing: pass a number from 1 to {MAX_SCALE}.")
+    """Return the stride, 0 without a window.
+
+    Raises:
+        CLIPIQAError: A scale, window or stride that cannot be used, or a scale and a window.
+    """
+    if not 1 <= scale <= MAX_SCALE:
+        raise CLIPIQAError(f"scale must be from 1 to {MAX_SCALE}; got {scale!r}.")
     if window is None:
         if stride is not None:
-            raise CLIPIQAError(f"stride={stride!r} is the step from window to window: pass window= with it.")
+            raise CLIPIQAError("stride is the step from window to window: give window, too.")
         return 0
     if scale != 1:
-        raise CLIPIQAError(f"scale={scale!r} and window={window!r} are two ways to a finer map: pass one of them.")
-    if not _is_whole(window) or window < MIN_WINDOW:
+        raise CLIPIQAError("scale and window are two ways to a finer map: give one of them.")
+    if window < MIN_WINDOW:
         raise CLIPIQAError(
-            f"window={window!r} is no window: pass a whole number of at least {MIN_WINDOW} px, the smallest image that "
-            "is scored."
+            f"window must be at least {MIN_WINDOW} px, the smallest image that is scored; got {window!r}."
         )
     stride = window // 2 if stride is None else stride
-    if not _is_whole(stride) or stride < 1:
-        raise CLIPIQAError(f"stride={stride!r} is no step from window to window: pass a whole number from 1 on.")
+    if stride < 1:
+        raise CLIPIQAError(f"stride must be at least 1; got {stride!r}.")
     return stride
 
 
 def enlarged(x: Tensor, scale: float) -> Tensor:
-    """Images ``(N, 3, H, W)`` enlarged by a factor (bicubic, kept within [0, 1]); as they are with a factor of 1."""
+    """Return images ``(N, 3, H, W)`` enlarged by a factor (bicubic, kept within [0, 1]); with 1 as they are."""
     if scale == 1:
         return x
     size = [round(side * scale) for side in x.shape[2:]]
@@ -101,7 +102,3 @@ def window_map(
         if progress is not None:
             progress(start + len(chosen), n * h * w)
     return torch.cat(scores).unflatten(0, (n, h, w)).permute(0, 3, 1, 2)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -19,12 +19,14 @@ from ..errors import CLIPIQAError, ImageError, first_of
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import ImageRecord, check_limits, read_image
 from ..images.source import ImageSource, NoImage
+from ..metric import net_of
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
 from ..sources.inputs import sources_of
 from .finer import check_finer, enlarged, window_map
+from .photo_map import PhotoMap, Question
 from .places import layout, smoothed
-from .results import FORMATS, Format, MapFolder, PhotoMap, PhotoMaps, Question
+from .results import FORMATS, Format, MapFolder, PhotoMaps
 
 if TYPE_CHECKING:
     from ..metric import CLIPIQA
@@ -94,9 +96,7 @@ def draw_maps(
     columns = None if prompts is None else parse_columns(prompts, template)
     sources = _photos(paths, out)
     output = None if out is None else MapFolder(out, [each.name for each in sources], format, html, overwrite)
-    if callable(metric) and not isinstance(metric, torch.nn.Module):
-        metric = metric()
-    net: CLIPIQA = getattr(metric, "net", metric)
+    net: CLIPIQA = net_of(metric)
     net.encode_prompts(columns)  # a bad question, and a head that has none, fail before any photo is read
     if window is None:
         net.check_map()

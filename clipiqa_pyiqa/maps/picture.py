@@ -29,7 +29,7 @@ from .places import upsampled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .results import PhotoMap, Question
+    from .photo_map import PhotoMap, Question
 
 COLOURS = "viridis"  # perceptually uniform, and told apart by every kind of colour vision
 STRENGTH = 0.62  # of the colours over the photo in grey

@@ -47,7 +47,13 @@ class Ranking(Scores, ExperimentResult):
         return {"ranking.csv": ranking(self), **sheets}
 
     def details(self) -> dict[str, Any]:
-        return {"images": len(self.frame)}
+        return {"images": len(self.frame), "flags": dict(self.flags)}
+
+    def notes(self) -> list[str]:
+        """Return what is said of images with nothing to judge."""
+        names = list(map(printable, self.flags))
+        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+        return [f"almost uniform, with nothing to judge: {', '.join(names[:3])}{more}"] if names else []
 
 
 @checked

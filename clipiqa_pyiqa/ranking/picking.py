@@ -45,7 +45,7 @@ class Photos:
     def __post_init__(self) -> None:
         if self.by not in self.scores.columns:
             raise PickError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.columns)}")
-        direction = find_direction([self.scores], self.by, self.lower_better, operand="")
+        direction = find_direction([self.scores], self.by, self.lower_better)
         object.__setattr__(self, "direction", direction)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,13 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageError
-from ..images.reader import read_image
-
-Pixels = NDArray[np.uint8]
+from .contact_sheet import thumbnail
 
 
 def differing_crops(files: Sequence[str], side: int = 176, apply_exif: bool = True) -> list[Image.Image | None]:
-    """The same square of several versions of a picture, unscaled, where they differ most from one another.
+    """Return the same square of several versions of a picture, unscaled, where they differ most from one another.
 
     Args:
         files: The versions; a reference may be among them.
@@ -25,21 +24,19 @@ def differing_crops(files: Sequence[str], side: int = 176, apply_exif: bool = Tr
     Returns:
         A crop of each; None of one that cannot be read or is of another size than the first that can.
     """
-    found = [_pixels(path, apply_exif) for path in files]
-    first = next((pixels for pixels in found if pixels is not None), None)
-    if first is None:
-        return [None] * len(files)
-    alike = [pixels is not None and pixels.shape == first.shape for pixels in found]
-    versions = [pixels for pixels, same in zip(found, alike, strict=True) if same and pixels is not None]
+    found = [_picture(path, apply_exif) for path in files]
+    size = next((picture.size for picture in found if picture is not None), None)
+    alike = [picture if picture is not None and picture.size == size else None for picture in found]
+    versions = [np.asarray(picture) for picture in alike if picture is not None]
+    if not versions:
+        return alike
     left, top, width, height = most_different(versions, side)
-    return [
-        Image.fromarray(pixels[top : top + height, left : left + width]) if same and pixels is not None else None
-        for pixels, same in zip(found, alike, strict=True)
-    ]
+    box = (left, top, left + width, top + height)
+    return [None if picture is None else picture.crop(box) for picture in alike]
 
 
-def most_different(versions: Sequence[Pixels], side: int) -> tuple[int, int, int, int]:
-    """Left, top, width and height of the square in which the variance over versions is largest.
+def most_different(versions: Sequence[NDArray[np.uint8]], side: int) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of the square in which the variance over versions is largest.
 
     Args:
         versions: ``(H, W, 3)`` each, all of one size.
@@ -47,20 +44,16 @@ def most_different(versions: Sequence[Pixels], side: int) -> tuple[int, int, int
     """
     height, width = versions[0].shape[:2]
     high, wide = min(side, height), min(side, width)
-    variance = np.zeros((height, width))
-    mean = sum(v.astype(np.float64) for v in versions) / len(versions)
-    for version in versions:
-        variance += ((version - mean) ** 2).mean(axis=2)
-    summed = np.pad(variance.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    mean = sum(version.astype(np.float64) for version in versions) / len(versions)
+    variance = sum(((version - mean) ** 2).mean(axis=2) for version in versions)
+    summed = np.pad(np.asarray(variance).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     boxes = summed[high:, wide:] - summed[:-high, wide:] - summed[high:, :-wide] + summed[:-high, :-wide]
     top, left = np.unravel_index(int(np.argmax(boxes)), boxes.shape)
     return int(left), int(top), wide, high
 
 
-def _pixels(path: str, apply_exif: bool) -> Pixels | None:
+def _picture(path: str, apply_exif: bool) -> Image.Image | None:
     try:
-        return (
-            read_image(path, apply_exif=apply_exif, min_side=1).pixels.permute(1, 2, 0).numpy()
-        )  # (3, H, W) -> (H, W, 3)
+        return thumbnail(path, sys.maxsize, apply_exif)
     except ImageError:
         return None

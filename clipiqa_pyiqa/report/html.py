@@ -67,7 +67,7 @@ def _environment() -> Environment:
 def _source(name: str) -> str:
     """Return a template, ``'PACKAGE/NAME'`` or the ``'NAME'`` of one of this package."""
     package, _, file = name.rpartition("/")
-    return resources.files(package or __package__).joinpath("templates").joinpath(file).read_text(encoding="utf-8")
+    return (resources.files(package or __package__) / "templates" / file).read_text(encoding="utf-8")
 
 
 def _joined(package: str, suffix: str) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import re
 import runpy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 from .score_files import AnyScores, ScoresError
 
@@ -42,21 +41,17 @@ class Direction:
         return f"{'lower' if self.lower_better else 'higher'} is better ({self.because})"
 
 
-def find_direction(
-    runs: Sequence[AnyScores], column: str, given: bool | None = None, *, operand: str | None = None
-) -> Direction:
+def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = None) -> Direction:
     """Return which way a column points, the same in all runs.
 
     Args:
         runs: The files.
         column: Name of the scores.
-        given: Whether low is good, as the user says; None if he says nothing.
-        operand: What follows ``--lower-better`` on the command line; default the column.
+        given: Whether low is good, as the user says; None if the user says nothing.
 
     Raises:
         ScoresError: The files contradict each other or the user, or one of ours has lost its direction.
     """
-    options = [f"--{way}-better {column if operand is None else operand}".rstrip() for way in ("lower", "higher")]
     telling = [run for run in runs if column in run.scales]
     if len({run.scales[column].lower_better for run in telling}) > 1:
         low, high = sorted(telling, key=lambda run: not run.scales[column].lower_better)
@@ -66,8 +61,8 @@ def find_direction(
         if given in (None, lower_better):
             return Direction(lower_better, "file", f"as {name or 'the metric'} says")
         if not all(_is_question(run, column) for run in telling):
-            way = "low" if lower_better else "high"
-            raise ScoresError(f"{name!r} says that a {way} {column!r} is good: leave out {options[lower_better]}.")
+            way, other = ("low", "higher_better") if lower_better else ("high", "lower_better")
+            raise ScoresError(f"{name!r} says that a {way} {column!r} is good: leave out {other}.")
         return Direction(not lower_better, "option", f"as the option says, unlike {name or 'the metric'}")
     if given is not None:
         return Direction(given, "option", "as the option says")
@@ -76,11 +71,9 @@ def find_direction(
         if run.ours and not (known and run.scales):
             raise ScoresError(
                 f"{run.file!r} is a file of clipiqa score whose column 'scale', which says whether a low or a high "
-                f"{column!r} is good, is missing or does not name it: pass {' or '.join(options)}."
+                f"{column!r} is good, is missing or does not name it: pass lower_better or higher_better."
             )
-    if known:
-        return Direction(*known)
-    return Direction(False, "assumed", f"assumed, as its name is unknown; if not, pass {options[0]}")
+    return known or Direction(False, "assumed", "assumed, as its name is unknown; if not, pass lower_better")
 
 
 def _is_question(run: AnyScores, column: str) -> bool:
@@ -89,16 +82,16 @@ def _is_question(run: AnyScores, column: str) -> bool:
     return "questions" in record and "learned" not in record
 
 
-def _direction_of_name(column: str) -> tuple[bool, Literal["name"], str] | None:
-    """What a column's name tells: an arrow, or a known metric in it, as in 'LPIPS (alex) ↓'."""
+def _direction_of_name(column: str) -> Direction | None:
+    """Return what a column's name tells: an arrow, or a known metric in it, as in 'LPIPS (alex) ↓'."""
     for arrow, lower_better in _ARROWS.items():
         if arrow in column:
-            return lower_better, "name", f"by its arrow, {arrow}"
+            return Direction(lower_better, "name", f"by its arrow, {arrow}")
     metrics, words = _known_metrics(), _words(column)
     for length in range(len(words), 0, -1):
         for first in range(len(words) - length + 1):
             if (name := "".join(words[first : first + length])) in metrics:
-                return metrics[name], "name", f"by its name, {name}"
+                return Direction(metrics[name], "name", f"by its name, {name}")
     return None
 
 
@@ -107,15 +100,11 @@ def _words(name: str) -> list[str]:
 
 
 @cache
-def _known_metrics() -> Mapping[str, bool]:
-    """The name of each known metric, without separators -> whether low is good."""
-    theirs = {"".join(_words(name)): bool(config.get("lower_better")) for name, config in _pyiqas_metrics()}
-    return {**_COMMON, **theirs}
-
-
-def _pyiqas_metrics() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """pyiqa's list of its metrics, read without importing pyiqa, which takes seconds."""
+def _known_metrics() -> dict[str, bool]:
+    """Return the name of each known metric, without separators -> whether low is good."""
+    found = dict(_COMMON)
     package = importlib.util.find_spec("pyiqa")
-    for folder in (package.submodule_search_locations or ()) if package else ():
-        with contextlib.suppress(OSError, AttributeError):
-            yield from runpy.run_path(os.path.join(folder, "default_model_configs.py"))["DEFAULT_CONFIGS"].items()
+    for folder in (package.submodule_search_locations or ()) if package else ():  # importing pyiqa takes seconds
+        configs = runpy.run_path(os.path.join(folder, "default_model_configs.py"))["DEFAULT_CONFIGS"]
+        found |= {"".join(_words(name)): bool(config.get("lower_better")) for name, config in configs.items()}
+    return found

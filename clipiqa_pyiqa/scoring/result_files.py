@@ -1,8 +1,7 @@
-"""Writing result files: rows are appended as they come, and whatever ends a run, the next one can go on from there.
+"""Result files of ``clipiqa score``: rows are written as they come, and a run that was broken off can be resumed.
 
-While a run lasts, its rows are in a journal beside the file, ``NAME.part.jsonl``, each whole and with a checksum. At
-the end they become plain rows, and ``NAME.provenance.json`` says how they were made, with the file's hash; in parquet,
-the file's own metadata does.
+While a run lasts, its rows are in a journal beside the file, ``NAME.part.jsonl``. At the end they become plain rows,
+and ``NAME.provenance.json`` says how they were made, with the file's hash; in Parquet, the file's own metadata does.
 """
 
 from __future__ import annotations
@@ -10,31 +9,40 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import os
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
+from ..arguments import checked
+from ..datasets.csv_files import read_rows
+from ..errors import OutputError, first_of
 from ..files.hashes import hash_file
-from ..files.journal import Journal, read_journal
+from ..files.journal import Journal, is_journal, read_journal
 from ..files.locking import locked
-from ..files.writing import check_output, replacing, write_bytes, write_text
-from .result_reading import FORMATS as FORMATS  # this and the next two are called by this module's name, too
-from .result_reading import format_of as format_of
-from .result_reading import read_any, reading
-from .result_reading import read_results as read_results
-from .rows import AlignedText, Csv, Header, Jsonl, ResultsError, Row, RowLayout, header_changes, write_parquet
+from ..files.writing import check_output, replacing, write_text
+from .layouts import LAYOUTS, Jsonl, write_parquet
+from .rows import ENDS, FIELDS, PARQUET_KEY, Header, ResultsError, Row, header_changes
 
-_LEFT_OUT_SHOWN = 3  # of the rows that a warning names
-
+FORMATS = (*LAYOUTS, "parquet")
 logger = logging.getLogger("clipiqa_pyiqa")
+_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "table"}
+
+
+def format_of(path: Path) -> str:
+    """Return the format that a file's suffix means."""
+    try:
+        return _SUFFIXES[path.suffix.lower()]
+    except KeyError:
+        known = ", ".join(_SUFFIXES)
+        raise ResultsError(f"the suffix of {str(path)!r} names no format: use one of {known}, or format.") from None
 
 
 @dataclass
 class Output:
-    """Where results go, decided and checked before anything is scored.
+    """Where results go, checked before anything is scored.
 
     Args:
         path: The file.
@@ -52,32 +60,39 @@ class Output:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        named, self.path = self.path, check_output(self.path, overwrite=True)
-        self.special = self.path.exists() and not self.path.is_file()  # a pipe, /dev/null
-        self.journal = self.path.with_name(f"{self.path.name}.part.jsonl")
+        self.path = check_output(self.path, overwrite=True)
+        self.journal = journal_of(self.path)
         self.provenance = self.path.with_name(f"{self.path.name}.provenance.json")
-        if self.format == "parquet" and self.special:
-            raise ResultsError(f"parquet results cannot be written to {str(named)!r}, which is no regular file.")
-        if self.resume and self.streamed:
+        if self.resume and self.format == "table":
             raise ResultsError("only csv, jsonl and parquet files can be resumed.")
-        if not self.streamed:
-            for beside in (self.journal, self.provenance):
-                check_output(beside, overwrite=True)
+        for beside in (self.journal, self.provenance):
+            check_output(beside, overwrite=True)
+        if self.journal.exists():
+            with locked(self.path):  # or who holds it is said
+                pass
         self.check_free()
 
-    @property
-    def streamed(self) -> bool:
-        """Whether rows are written straight to the file, and there is nothing to resume."""
-        return self.special or self.format == "table"
-
     def earlier(self) -> Path | None:
-        """The file that an earlier run left its rows in, if there is one."""
+        """Return the file that an earlier run left its rows in, if there is one."""
         return next((path for path in (self.journal, self.path) if path.is_file() and path.stat().st_size), None)
 
     def check_free(self) -> None:
         """Raise if there are results which are neither to be resumed nor replaced."""
-        if not self.resume and not self.overwrite and not self.special and (found := self.earlier()):
-            raise ResultsError(f"{str(found)!r} exists already: pass --resume to go on with it, or --overwrite.")
+        found = None if self.resume or self.overwrite else self.earlier()
+        if found == self.journal:
+            raise ResultsError(f"{unfinished(self.path)} or pass overwrite to begin anew.")
+        if found is not None:
+            raise ResultsError(f"{str(found)!r} exists already: pass resume to go on with it, or overwrite.")
+
+
+def journal_of(path: Path) -> Path:
+    """Return where the rows of a run are that is under way, or was broken off."""
+    return path.with_name(f"{path.name}.part.jsonl")
+
+
+def unfinished(path: Path) -> str:
+    """Return the beginning of a message about a file of which there is only the journal."""
+    return f"{str(path)!r} is not finished, its run was interrupted: pass resume to go on with it,"
 
 
 class ResultWriter:
@@ -87,9 +102,10 @@ class ResultWriter:
         done: Paths whose scores an earlier run left there.
     """
 
-    def __init__(self, layout: RowLayout, stream: IO[bytes], name: str) -> None:
-        self.done: frozenset[str] = frozenset()
-        self._layout, self._stream, self._name = layout, stream, name
+    done: frozenset[str] = frozenset()
+
+    def __init__(self, layout: Jsonl, stream: IO[bytes]) -> None:
+        self._layout, self._stream = layout, stream
         self._append(layout.head())
 
     def write(self, row: Row) -> None:
@@ -118,19 +134,20 @@ class ResultWriter:
         except BrokenPipeError:  # the reader of a pipe has gone: no error of ours
             raise
         except OSError as error:
-            reason = f"{error.strerror or error}; what was written before is kept"
-            raise ResultsError(f"cannot write to {self._name}: {reason}.") from error
+            raise ResultsError(f"cannot write to standard output: {error.strerror or error}.") from error
 
 
 class _FileWriter(ResultWriter):
     """Appends rows to a file's journal, and makes the file of it at the end."""
 
-    def __init__(self, output: Output, header: Header, kept: Sequence[Row], lock: contextlib.ExitStack) -> None:
+    def __init__(
+        self, output: Output, header: Header, kept: list[Row], paths: Collection[str], lock: contextlib.ExitStack
+    ) -> None:
         self.done = frozenset(row.path for row in kept if row.kind is None)
-        self._output, self._header, self._lock = output, header, lock
+        self._output, self._header, self._paths, self._lock = output, header, paths, lock
         head = {"columns": header.columns, "provenance": header.provenance}
-        records = ({"head": head}, *(row.as_dict(header.columns) for row in kept))
-        self._journal = Journal.create(output.journal, records)
+        rows = (row.as_dict(header.columns) for row in kept)
+        self._journal = Journal.create(output.journal, [{"head": head}, *rows])
 
     def write(self, row: Row) -> None:
         self._journal.append(row.as_dict(self._header.columns))
@@ -139,15 +156,13 @@ class _FileWriter(ResultWriter):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:
-            with self._journal:
-                if kind is None or not issubclass(kind, Exception):  # an interrupt promises that --resume goes on
-                    self._journal.check()
+            self._journal.close()
             if kind is None:
-                _publish(self._output, self._header)
+                _publish(self._output, self._header, self._paths)
 
 
 def write_to(stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> ResultWriter:
-    """A writer to an open binary stream, such as standard output, which it leaves open.
+    """Return a writer to an open binary stream, such as standard output, which it leaves open.
 
     Args:
         stream: Where to write.
@@ -155,11 +170,11 @@ def write_to(stream: IO[bytes], format: str, header: Header, paths: Collection[s
         header: What the rows have in common.
         paths: All the paths to come, for the width of a table.
     """
-    return ResultWriter(_layout(format, header, paths), stream, "standard output")
+    return ResultWriter(LAYOUTS[format](header, paths), stream)
 
 
 def open_results(output: Output, header: Header, paths: Collection[str] = ()) -> ResultWriter:
-    """A writer to a file, which nobody else writes to until its context ends.
+    """Return a writer to a file, which nobody else writes to until its context ends.
 
     Args:
         output: The file.
@@ -169,118 +184,144 @@ def open_results(output: Output, header: Header, paths: Collection[str] = ()) ->
     Raises:
         OutputError: The file cannot be written, is being written, or was made by another setup.
     """
-    if output.streamed:
-        if not output.special:
-            write_bytes(output.path, b"")
-        stream = open(output.path, "ab", buffering=0)  # noqa: SIM115 - open as long as the writer
-        return ResultWriter(_layout(output.format, header, paths), stream, repr(str(output.path)))
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
         output.check_free()  # again, now that nobody else can finish one
-        kept = _kept_rows(output, header, Named(paths)) if output.resume else []
-        return _FileWriter(output, header, kept, stack.pop_all())
+        kept = _kept_rows(output, header, frozenset(paths)) if output.resume else []
+        return _FileWriter(output, header, kept, paths, stack.pop_all())
 
 
-class Named(Collection[str]):
-    """Names of files, and of shards whose images are called ``SHARD::MEMBER``; what they hold need not be looked up."""
-
-    def __init__(self, names: Collection[str]) -> None:
-        self._names = frozenset(names)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names or (isinstance(name, str) and any(part in self._names for part in _shards_of(name)))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
+def is_named(name: str, names: Collection[str]) -> bool:
+    """Return whether an image is among names, or in a shard among them: ``SHARD::MEMBER``."""
+    parts = name.split("::")
+    return any("::".join(parts[:end]) in names for end in range(len(parts), 0, -1))
 
 
-def _shards_of(name: str) -> Iterator[str]:
-    """What a name would be a member of."""
-    end = name.rfind("::")
-    while end > 0:
-        yield name[:end]
-        end = name.rfind("::", 0, end)
-
-
-def _layout(format: str, header: Header, paths: Collection[str]) -> RowLayout:
-    if format == "table":
-        return AlignedText(header, path_width=min(60, max(map(len, paths), default=0)))
-    return Csv(header) if format == "csv" else Jsonl(header)
-
-
-def _publish(output: Output, header: Header) -> None:
+def _publish(output: Output, header: Header, paths: Collection[str]) -> None:
     """Turn a finished journal into the result file and what says how it was made."""
-    damage: list[str] = []
 
     def rows() -> Iterator[Row]:
-        records = read_journal(output.journal, damage)
-        if "head" not in next(records, {}):
-            damage.append("line 1")
-        return (Row.from_dict(record, header.columns) for record in records)
+        damage: list[str] = []
+        with reading(output.journal):
+            records = read_journal(output.journal, damage)
+            if "head" not in next(records, {}):
+                damage.append("line 1")
+            yield from (Row.from_dict(record, header.columns) for record in records)
+        if damage:
+            raise ResultsError(f"{str(output.journal)!r} was damaged during the run ({damage[0]}): pass resume.")
 
     with replacing(output.path) as partial:
         with open(partial, "wb") as file:
             if output.format == "parquet":
-                write_parquet(file, header, rows)
+                write_parquet(file, header, rows())
             else:
-                layout = _layout(output.format, header, ())
+                layout = LAYOUTS[output.format](header, paths)
                 file.write(layout.head().encode())
                 file.writelines(layout.row(row).encode() for row in rows())
-        if damage:
-            raise ResultsError(
-                f"{str(output.journal)!r} was damaged during the run ({damage[0]}): --resume scores it again."
-            )
+                file.write(layout.foot().encode())
         digest = hash_file(partial)
-    if output.format != "parquet":
+    if output.format in ("csv", "jsonl"):
         said = {"file": output.path.name, "sha256": digest, "columns": header.columns, "provenance": header.provenance}
         write_text(output.provenance, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
     output.journal.unlink()
 
 
 def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[Row]:
-    """An earlier run's rows, without the failures that this run tries again, and without what cannot be right."""
+    """Return an earlier run's rows, without the failures that this run tries again and what is damaged."""
     path = output.earlier()
     if path is None:
         return []
-    with reading(path):
-        before, rows, damage = read_any(path, "jsonl" if path == output.journal else output.format)
+    before, rows, damage = _read(path, "jsonl" if path == output.journal else output.format)
     if not before.provenance:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, as {output.provenance.name!r} is not beside it, which says how its "
-            "scores were made: use --overwrite, or another --out."
+            "scores were made: pass overwrite, or name another file."
         )
-    _check_same(path, before, header)
-    wrong = _wrong_rows(header, rows)
-    if left_out := [*damage, *wrong.values()]:
-        shown, more = ", ".join(left_out[:_LEFT_OUT_SHOWN]), len(left_out) - _LEFT_OUT_SHOWN
-        also = f" and {more} more" if more > 0 else ""
-        logger.warning("%s: rows that cannot be right are left out, to be scored again: %s%s.", path, shown, also)
-    return [row for row in rows if row.path not in wrong and not (row.kind and row.path in paths)]
-
-
-def _wrong_rows(header: Header, rows: Iterable[Row]) -> dict[str, str]:
-    """The paths of rows that no run of ours wrote -> what is wrong with them."""
-    records = header.provenance.get("scores", {})
-    # A fitted head may leave its range.
-    most = [math.inf if records.get(name, {}).get("head") else 1 for name in header.columns]
-    wrong, seen = {}, set()
-    for row in rows:
-        scores = zip(row.scores or (), most, strict=False)
-        outside = [score for score, high in scores if not (math.isfinite(score) and (high > 1 or 0 <= score <= high))]
-        if outside:
-            wrong[row.path] = f"{row.path!r} (its score is {outside[0]})"
-        elif row.path in seen:
-            wrong[row.path] = f"{row.path!r} (there are several rows of it)"
-        seen.add(row.path)
-    return wrong
-
-
-def _check_same(path: Path, before: Header, now: Header) -> None:
-    if changes := header_changes(before, now):
+    if changes := header_changes(before, header):
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, as its scores were made another way: {changes}; use the earlier "
-            "options, or another --out."
+            "options, or name another file."
         )
+    if damage:
+        logger.warning("%s: damaged rows are left out, to be scored again: %s.", path, first_of(damage))
+    return [row for row in rows if not (row.kind and is_named(row.path, paths))]
+
+
+@checked
+def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
+    """Read a csv, jsonl or parquet file that ``clipiqa score`` wrote, or what is left of an interrupted run.
+
+    Of a copy without its ``NAME.provenance.json``, the header's provenance is empty.
+
+    Raises:
+        ResultsError: It is missing, damaged, or no such file.
+    """
+    header, rows, damage = _read(Path(path), format_of(Path(path)))
+    if damage:
+        raise ResultsError(f"{str(path)!r} is damaged ({', '.join(damage)}): resume its run to score them again.")
+    return header, rows
+
+
+def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
+    with reading(path):
+        head, rows, damage = read_rows_of(path, format)
+        names = list(rows[0]) if rows else []
+        columns = tuple(head["columns"] if head else names[1 : -len(FIELDS) - len(ENDS)])
+        header = Header(columns, head["provenance"] if head else {})
+        if not head and names != header.names:
+            raise ValueError("its columns are not those expected")
+        return header, [Row.from_dict(row, columns) for row in rows], damage
+
+
+def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]], list[str]]:
+    """Return the rows of any csv, jsonl or parquet file, with ``columns`` and ``provenance`` if it is a file of ours.
+
+    Returns:
+        What the file, or the one beside it, says of all rows, or None; the rows; and of a journal the damaged lines.
+
+    Raises:
+        OSError, ValueError: It cannot be read, or is not as it was written.
+    """
+    damage: list[str] = []
+    if format == "parquet":
+        from pyarrow import parquet
+
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            count, size = file.metadata.num_rows, path.stat().st_size
+            if count > size:  # equal rows cost the file nothing, and us memory
+                raise ValueError(f"it has {count:,} rows in {size:,} bytes, which names of images cannot have")
+            said = (file.schema_arrow.metadata or {}).get(PARQUET_KEY)
+            return json.loads(said) if said else None, file.read().to_pylist(), damage
+    if is_journal(path):
+        records = list(read_journal(path, damage))
+        return records[0]["head"], records[1:], damage
+    try:
+        head = json.loads(path.with_name(f"{path.name}.provenance.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        head = None
+    if head is not None and head["sha256"] != hash_file(path):
+        raise ValueError(f"it is not as it was written: its SHA-256 is not that in {path.name}.provenance.json")
+    if format == "csv":
+        return head, [row for _, row in read_rows(path)[0]], damage
+    with open(path, encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file if line.strip()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("a line is no object")
+    return head, rows, damage
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn any way in which a result file can be unreadable into a sentence."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        if isinstance(error, FileNotFoundError) and journal_of(path).exists():
+            raise ResultsError(f"{unfinished(path)}.") from error
+        if isinstance(error, OSError) and error.errno:  # pyarrow's errors about damage have none
+            raise ResultsError(f"cannot read {str(path)!r}: {error.strerror}.") from error
+        raise ResultsError(
+            f"{str(path)!r} is not a result file of clipiqa score, or it is damaged ({error})."
+        ) from error

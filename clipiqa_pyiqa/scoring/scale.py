@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..files.journal import changes
 from ..prompts.provenance import in_a_word, record_in_words
 
 SCALE = "scale"
@@ -53,7 +54,7 @@ def scales_of(provenance: Mapping[str, Any]) -> dict[str, Scale]:
 def scale_text(provenance: Mapping[str, Any]) -> str:
     """Return the cell of the column ``scale``; empty if provenance names no score column."""
     said = {
-        name: [_short(scale.worst), _short(scale.best), scale.made] for name, scale in scales_of(provenance).items()
+        name: [_short(found.worst), _short(found.best), found.made] for name, found in scales_of(provenance).items()
     }
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")) if said else ""
 
@@ -67,8 +68,9 @@ def read_scales(cells: Iterable[Any]) -> dict[str, Scale]:
     found: dict[str, Scale] = {}
     for cell in dict.fromkeys(cell for cell in cells if isinstance(cell, str)):
         try:
-            told = {name: Scale(float(worst), float(best), str(made)) for name, (worst, best, made) in _items(cell)}
-        except (ValueError, TypeError):
+            said = json.loads(cell)
+            told = {name: Scale(float(worst), float(best), str(made)) for name, (worst, best, made) in said.items()}
+        except (ValueError, TypeError, AttributeError):
             continue
         if doubled := next((name for name in told if found.get(name, told[name]) != told[name]), None):
             raise ValueError(f"rows of {doubled!r} were scored in different ways")
@@ -79,11 +81,7 @@ def read_scales(cells: Iterable[Any]) -> dict[str, Scale]:
 def alike(provenance: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     """Return the fields that must be equal where scores are compared; of heads and learned prompts their hash."""
     said = {key: value for key, value in provenance.items() if key not in _NOT_OF_SCORES}
-    said["scores"] = {
-        name: {key: value["sha256"] if isinstance(value, dict) else value for key, value in record.items()}
-        for name, record in provenance["scores"].items()
-        if name in names
-    }
+    said["scores"] = {name: _hashed(record) for name, record in provenance["scores"].items() if name in names}
     return said
 
 
@@ -91,34 +89,21 @@ def differences(
     one: Mapping[str, Any], other: Mapping[str, Any], but: Collection[str] = ()
 ) -> list[tuple[str, str, str]]:
     """Return each field of which two provenances differ, with both values, as texts; of columns, those of both."""
-    names = [name for name in one.get("scores", {}) if name in other.get("scores", {})]
-    was, now = _flat(one, names, but), _flat(other, names, but)
-    return [(key, _told(was.get(key)), _told(now.get(key))) for key in was | now if was.get(key) != now.get(key)]
+    found = changes(*({key: said[key] for key in said if key not in ("scores", *but)} for said in (one, other)))
+    records, theirs = one.get("scores", {}), other.get("scores", {})
+    for name in [name for name in records if name in theirs]:
+        changed = changes(_hashed(records[name]), _hashed(theirs[name]))
+        found += [(f"{field} of {name!r}", was, now) for field, was, now in changed]
+    return [(key, _told(key, was), _told(key, now)) for key, was, now in found]
 
 
-def _flat(provenance: Mapping[str, Any], names: Iterable[str], but: Collection[str]) -> dict[str, Any]:
-    said: dict[str, Any] = {}
-    for key, value in provenance.items():
-        if isinstance(value, dict) and key != "scores":
-            said |= {f"{key} {name}": each for name, each in value.items()}
-        elif key not in ("scores", *but):
-            said[key] = value
-    for name in names:
-        record = provenance["scores"][name]
-        said |= {f"{field} of {name!r}": each for field, each in record.items()}
-        if "questions" in record:
-            said[f"questions of {name!r}"] = record_in_words({"questions": record["questions"]})
-    return said
+def _hashed(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value["sha256"] if isinstance(value, dict) else value for key, value in record.items()}
 
 
-def _told(value: Any) -> str:
-    text = in_a_word(value)
+def _told(key: str, value: Any) -> str:
+    text = record_in_words({"questions": value}) if key.startswith("questions of ") else in_a_word(value)
     return text[:12] if len(text) == 64 else text  # of a hash, as much as people compare
-
-
-def _items(cell: str) -> Iterable[tuple[str, Any]]:
-    said = json.loads(cell)
-    return said.items() if isinstance(said, dict) else ()
 
 
 def _short(value: float) -> float:

@@ -20,16 +20,17 @@ from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import Damaged, ImageRecord, check_limits, read_image
 from ..images.source import ImageSource
+from ..metric import net_of
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
 from ..sources.finding import find_shards
 from ..sources.inputs import sources_of
 from ..sources.members import Shard
 from .map_columns import scores_with_map, with_map_stats
-from .result_files import Named, Output, ResultWriter, open_results
-from .result_reading import format_of
+from .result_files import Output, ResultWriter, format_of, is_named, open_results
 from .rows import Header, Row, printable
 
+UNIFORM = "almost uniform"
 Item = TypeVar("Item")
 Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
 
@@ -130,7 +131,7 @@ def score_paths(
         "damaged": damaged,
     }
     check_limits(max_side, max_pixels, damaged)
-    net: Scorable = getattr(metric, "net", metric)
+    net: Scorable = net_of(metric)
     columns = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
     device = find_device(device)
     header = Header(net.columns if columns is None else tuple(columns), provenance(net, columns, device, **limits))
@@ -143,12 +144,12 @@ def score_paths(
             out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
         found = find_shards(paths)
         check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
-        asked = Named([printable(item.name) for item in found.items])
+        asked = frozenset(printable(item.name) for item in found.items)
         writer = open_results(out, header, asked)
         todo = [item for item in found.items if printable(item.name) not in writer.done]
         sources = (source for source in sources_of(todo) if printable(source.name) not in writer.done)
         names = None if found.has_shards else tuple(printable(source.name) for source in todo)
-        kept = sum(name in asked for name in writer.done)
+        kept = sum(is_named(name, asked) for name in writer.done)
 
     cost = scoring_bytes(net, device, "maps" if map_stats else "score")
     images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost)
@@ -184,10 +185,11 @@ def rows_of_images(
     def scored(items: list[Item], records: list[ImageRecord]) -> list[Row]:
         with torch.no_grad():  # not inference_mode: the metric keeps text features that a later backward may need
             x = stacked([record.pixels for record in records], device)
-            scores = (scores_with_map if map_stats else _scores)(net, x, columns).float().cpu().numpy()
+            scores = scores_with_map(net, x, columns) if map_stats else net.score(net.encode_image(x), columns)
         # The shortest digits that mean the same fp32 number, not those of its float64 neighbour.
-        values = [tuple(float(str(value)) for value in row) for row in scores]
-        return list(map(_row, map(name_of, items), records, values))
+        values = [tuple(float(str(value)) for value in row) for row in scores.float().cpu().numpy()]
+        flags = [UNIFORM if is_almost_uniform(pixels) else "" for pixels in x]
+        return list(map(_row, map(name_of, items), records, values, flags))
 
     def failed(item: Item, record: ImageRecord | None, error: ImageError) -> Row:
         if record is None:
@@ -198,9 +200,17 @@ def rows_of_images(
     return in_batches(images, scored, failed, batch_size=batch_size, apart=apart)
 
 
-def _scores(net: Scorable, x: torch.Tensor, columns: Columns | None) -> torch.Tensor:
-    features = net.encode_image(x)
-    return net.score(features) if columns is None else net.score(features, columns)
+def is_almost_uniform(x: torch.Tensor) -> bool:
+    """Return whether there is nothing in an image ``(3, H, W)`` in [0, 1] to judge, as where a lens cap was on.
+
+    In each channel, the means of the 16×16 blocks lie within 8 levels of 255, and the pixels deviate by less than 16
+    levels from their mean: a pattern or text may be uniform in its blocks, but not in its pixels.
+    """
+    if x[:, ::8, ::8].flatten(1).std(1).max() > 24 / 255:  # far from it, as nearly every photo: a look at some pixels
+        return False
+    blocks = torch.nn.functional.avg_pool2d(x, 16).flatten(1)
+    spread = (blocks.amax(1) - blocks.amin(1)).max()
+    return bool(spread < 8 / 255 and x.flatten(1).std(1).max() < 16 / 255)
 
 
 def provenance(
@@ -214,7 +224,7 @@ def provenance(
     damaged: Damaged = "refuse",
 ) -> dict[str, Any]:
     """Return everything that scores depend on, as JSON values, for the header of the results."""
-    net = getattr(metric, "net", metric)
+    net = net_of(metric)
     said = net.provenance()
     if device.type != "cpu":
         said.pop("cpu_arithmetic", None)
@@ -233,7 +243,11 @@ def provenance(
 
 
 def _row(
-    name: str, record: ImageRecord, scores: tuple[float, ...] | None = None, failure: ImageError | None = None
+    name: str,
+    record: ImageRecord,
+    scores: tuple[float, ...] | None = None,
+    flag: str = "",
+    failure: ImageError | None = None,
 ) -> Row:
     if scores is not None and not all(map(math.isfinite, scores)):
         found, scores = ", ".join(map(str, scores)), None
@@ -241,7 +255,7 @@ def _row(
         failure = ImageError(why, Kind.NOT_FINITE, name)
     size = (record.width, record.height, *record.size)
     said = (None, "") if failure is None else (failure.kind, str(failure))
-    return Row(name, scores, *size, record.orientation, record.converted, *said)
+    return Row(name, scores, *size, record.orientation, record.converted, flag, *said)
 
 
 def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Any, None, None]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..datasets.csv_files import PATH_COLUMNS, find_column, read_rows
+from ..datasets.csv_files import PATH_COLUMNS, find_column
 from ..errors import CLIPIQAError, nearest
-from ..files.journal import is_journal
-from .result_reading import format_of, provenance_beside, read_results
-from .rows import _PARQUET_KEY, ENDS, FIELDS, METRIC, check_row_count
+from .result_files import format_of, journal_of, read_rows_of, unfinished
+from .rows import FIELDS, METRIC
 from .scale import SCALE, Scale, read_scales, scales_of
 
 if TYPE_CHECKING:
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 _NO_SCORES = {*FIELDS, METRIC, "index", "id", "", "rank", "n", "split", "unnamed: 0"}
-_OF_OURS = {"scored_width", "scored_height", "exif_orientation"}  # columns that no other tool writes
 
 
 class ScoresError(CLIPIQAError):
@@ -50,6 +47,11 @@ class AnyScores:
     other: pandas.DataFrame | None = None
     scales: Mapping[str, Scale] = field(default_factory=dict)
     ours: bool = False
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """Image -> the flag that ``clipiqa score`` gave it, of images that have one."""
+        return _filled(self.other["flag"]) if self.ours and self.other is not None and "flag" in self.other else {}
 
     @property
     def columns(self) -> list[str]:
@@ -82,6 +84,8 @@ def read_any_scores(
     """
     path = Path(path).expanduser()
     if not os.path.isfile(path):
+        if journal_of(path).exists():
+            raise ScoresError(f"{unfinished(path)}.")
         raise ScoresError(f"{str(path)!r} is no file: name a csv, jsonl or parquet file of scores.")
     rows, provenance = _rows(path)
     if not rows:
@@ -109,58 +113,30 @@ def read_any_scores(
         known = ", ".join(map(str, whole.columns))
         raise ScoresError(f"{str(path)!r} has no column of numbers: its columns are {known}.")
     frame = pandas.DataFrame({str(c): pandas.to_numeric(whole[c], "coerce").to_numpy(float) for c in numbers}, names)
-    errors = whole["error"].fillna("") if "error" in whole else []
-    said = {n: str(error) for n, error in zip(names, errors, strict=False) if error}
-    ours = bool(scales) or not _OF_OURS.isdisjoint(whole) or any(map(_is_our_metric, whole.get(METRIC, ())))
+    said = {} if "error" not in whole else _filled(whole["error"].set_axis(names))
+    ours = bool(scales) or any(str(cell).startswith("clipiqa") for cell in whole.get(METRIC, ()))
     ends = [end for end in (SCALE, METRIC) if ours and end in whole]
     other = whole.drop(columns=[name, *numbers, *ends]).set_axis(names)
     return AnyScores(str(path), frame, provenance, said, other, scales, ours)
 
 
-def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, str]]:
+def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
     if not is_score_file(path):
         raise ScoresError(f"{str(path)!r} is no csv, jsonl or parquet file of scores, by its suffix.")
-    kind = format_of(path)
     try:
-        if _has_provenance(path, kind):
-            header, found = read_results(path)
-            return [row.as_dict(header.columns) for row in found], header.provenance
-        if kind == "parquet":
-            from pyarrow import parquet
-
-            check_row_count(path)
-            return parquet.read_table(path).to_pylist(), {}
-        if kind == "jsonl":
-            with open(path, encoding="utf-8") as file:
-                rows = [json.loads(line) for line in file if line.strip()]
-            if not all(isinstance(row, dict) for row in rows):
-                raise ValueError("a line is no object")
-            return rows, {}
-        return [row for _, row in read_rows(path)[0]], {}
+        head, rows, damage = read_rows_of(path, format_of(path))
+        if damage:
+            raise ValueError(f"it is damaged: {damage[0]}")
+        return rows, head["provenance"] if head else {}
     except CLIPIQAError:
         raise
-    except (OSError, ValueError, ArithmeticError) as error:
+    except (OSError, ValueError, ArithmeticError, LookupError, TypeError) as error:
         said = " ".join(str(error).split())[:200]
-        raise ScoresError(f"{str(path)!r} cannot be read as {kind}: {said}.") from error
+        raise ScoresError(f"{str(path)!r} cannot be read as {format_of(path)}: {said}.") from error
 
 
-def _has_provenance(path: Path, kind: str) -> bool:
-    """Whether it is a file of ``clipiqa score`` with its provenance, which must be as it was written."""
-    if kind == "parquet":
-        from pyarrow import parquet
-
-        return _PARQUET_KEY in (parquet.read_schema(path).metadata or {})
-    if is_journal(path):
-        return True
-    with open(path, encoding="utf-8", errors="replace") as file:
-        first = file.readline().strip()
-    names = (*FIELDS, *ENDS)
-    unchanged = first.endswith(",".join(names)) if kind == "csv" else all(f'"{name}"' in first for name in names)
-    return unchanged and provenance_beside(path) is not None
-
-
-def _is_our_metric(cell: Any) -> bool:
-    return isinstance(cell, str) and cell.startswith("clipiqa")
+def _filled(texts: pandas.Series) -> dict[str, str]:
+    return {str(name): str(text) for name, text in texts.fillna("").items() if text}
 
 
 def _is_number(values: pandas.Series) -> bool:

@@ -5,11 +5,11 @@ They are CLIP's features of its own views, 224 px (336 px of some) of the middle
 
 from __future__ import annotations
 
+import itertools
 import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +18,8 @@ import numpy as np
 from ..errors import Kind
 from ..images.source import ImageSource, reason
 from .members import ShardError
-from .stores import opened
+from .parquet import check_columns, opened_table
+from .stores import local_path, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,52 +63,35 @@ class EmbeddingsShard:
         """
         metadata = self._metadata()
         try:
-            with opened(self.name) as file, _array(self.name, file, backbone) as stream:
-                shape, kind = _header(self.name, stream)
-                if len(shape) != 2 or shape[1] != width:
+            with opened(self.name) as file:
+                features = _features(self.name, file, backbone)
+                if features.ndim != 2 or features.shape[1] != width or features.dtype.kind != "f":
                     raise ShardError(
-                        f"{self.name!r} holds features of shape {shape}, but {backbone} has {width} per image: name "
-                        "the backbone that made them with --backbone."
+                        f"{self.name!r} holds {features.dtype} features of shape {features.shape}, but {backbone} has "
+                        f"{width} floats per image: backbone must be the one that made them."
                     )
-                for first in range(0, shape[0], _ROWS):
-                    count = min(_ROWS, shape[0] - first)
-                    data = stream.read(count * width * kind.itemsize)
-                    if len(data) != count * width * kind.itemsize:
-                        raise ShardError(
-                            f"{self.name!r} is truncated: it ends before its row {first + count} of {shape[0]}."
-                        )
-                    kept = [next(metadata, None) for _ in range(count)] if self.keep else [{}] * count
-                    if None in kept:
-                        raise ShardError(
-                            f"{self.metadata!r} has fewer rows than {self.name!r} has features, {shape[0]}."
-                        )
-                    yield first, np.frombuffer(data, kind).reshape(count, width).astype(np.float32), kept  # type: ignore[misc]
-                if self.keep and next(metadata, None) is not None:
-                    raise ShardError(f"{self.metadata!r} has more rows than {self.name!r} has features, {shape[0]}.")
-        except (ValueError, zipfile.BadZipFile, EOFError) as error:
+                for first in range(0, len(features), _ROWS):
+                    rows = features[first : first + _ROWS].astype(np.float32)
+                    kept = list(itertools.islice(metadata, len(rows))) if self.keep else [{}] * len(rows)
+                    if len(kept) < len(rows):
+                        break
+                    yield first, rows, kept
+                if self.keep and (len(kept) < len(rows) or next(metadata, None) is not None):
+                    raise ShardError(f"{self.metadata!r} must have as many rows as {self.name!r}, {len(features)}.")
+        except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
             if isinstance(error, ShardError):
                 raise
-            why = f"is no file of features, or it is damaged: {reason(error)}"
+            why = f"is not a file of features, or it is damaged: {reason(error)}"
             raise ShardError(why, Kind.DAMAGED_ARCHIVE, self.name) from error
 
     def _metadata(self) -> Iterator[dict[str, Any]]:
-        """What is kept, row by row; nothing is opened before the first row is asked for."""
-        from pyarrow import ArrowException, parquet
-
+        """Yield what is kept, row by row."""
         if self.metadata is None:
             raise ShardError(f"{self.name!r} has no metadata beside it, of which {', '.join(self.keep)} could be kept.")
-        try:
-            with opened(self.metadata) as file:
-                table = parquet.ParquetFile(file)
-                names = table.schema_arrow.names
-                if missing := [name for name in self.keep if name not in names]:
-                    raise ShardError(
-                        f"{self.metadata!r} has no column {missing[0]!r} to keep: its columns are {', '.join(names)}."
-                    )
-                for batch in table.iter_batches(_ROWS, columns=list(self.keep)):
-                    yield from batch.to_pylist()
-        except (ArrowException, OSError) as error:
-            raise ShardError(f"{self.metadata!r} is no Parquet file, or it is damaged: {reason(error)}.") from error
+        with opened_table(self.metadata) as table:
+            check_columns(self.metadata, table.schema_arrow, self.keep)
+            for batch in table.iter_batches(_ROWS, columns=list(self.keep)):
+                yield from batch.to_pylist()
 
 
 def pair(files: Sequence[str], keep: Sequence[str]) -> list[EmbeddingsShard]:
@@ -124,26 +108,14 @@ def pair(files: Sequence[str], keep: Sequence[str]) -> list[EmbeddingsShard]:
     return shards
 
 
-@contextmanager
-def _array(name: str, file: IO[bytes], backbone: str) -> Iterator[IO[bytes]]:
-    """The stream of one array: the file itself, or the array of a ``.npz`` that belongs to the backbone."""
+def _features(name: str, file: IO[bytes], backbone: str) -> NDArray[Any]:
+    """Return the array in a ``.npy`` file, or the one of a ``.npz`` file that belongs to the backbone."""
+    path = local_path(name)
     if not name.endswith(".npz"):
-        yield file
-        return
-    with zipfile.ZipFile(file) as archive:
-        names = [entry.removesuffix(".npy") for entry in archive.namelist()]
-        images = [entry for entry in names if entry.endswith("_img")] or names
-        chosen = _DATACOMP.get(backbone, images[0] if len(images) == 1 else None)
-        if chosen not in names:
-            raise ShardError(f"{name!r} has no features of {backbone}: it holds {', '.join(names)}.")
-        with archive.open(f"{chosen}.npy") as stream:
-            yield stream
-
-
-def _header(name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, kind = read(stream)
-    if fortran or kind.kind != "f":
-        raise ShardError(f"{name!r} holds {kind} {'by columns' if fortran else ''}, but rows of floats were expected.")
-    return shape, kind
+        return np.load(file if path is None else path, mmap_mode=None if path is None else "r", allow_pickle=False)
+    with np.load(file, allow_pickle=False) as archive:
+        images = [entry for entry in archive.files if entry.endswith("_img")] or archive.files
+        chosen = _DATACOMP.get(backbone, images[0] if len(images) == 1 else "")
+        if chosen not in archive.files:
+            raise ShardError(f"{name!r} has no features of {backbone}: it holds {', '.join(archive.files)}.")
+        return archive[chosen]

@@ -141,7 +141,8 @@ def files_below(folder: str, **options: Any) -> list[str]:
         found = [prefix + os.path.join(parent, name) for parent, _, names in os.walk(path) for name in names]
     else:
         fs, path = store(folder)
-        found = [fs.unstrip_protocol(each) for each in answered(lambda: fs.find(path, **options), folder)]
+        root = len(fs._strip_protocol(path))
+        found = [folder.rstrip("/") + each[root:] for each in answered(lambda: fs.find(path, **options), folder)]
     start = len(folder.rstrip("/"))
     return sorted(name for name in found if not any(part.startswith(".") for part in name[start:].split("/")))
 

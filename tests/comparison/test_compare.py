@@ -27,12 +27,13 @@ from scipy import stats
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.comparison import score_store
 from clipiqa_pyiqa.comparison.compare import compare
 from clipiqa_pyiqa.comparison.distributed import Processes
+from clipiqa_pyiqa.comparison.scorers import StoredScore
 from clipiqa_pyiqa.datasets.data_sets import DataSet
 from clipiqa_pyiqa.datasets.specification import CompareError
 from clipiqa_pyiqa.errors import OutputError
+from clipiqa_pyiqa.files.journal import JournalFolder
 from clipiqa_pyiqa.files.locking import LockedError
 
 BUNDLED = Path(__file__).parents[1] / "data"
@@ -327,7 +328,7 @@ class TestResuming:
         (first, mini), (second, same) = scores(0), scores(1)
         assert first == scores(0)[0] != second and mini == same
         (parts,) = (tmp_path / "parts").iterdir()
-        stored = score_store.ScoreStore(parts)
+        stored = JournalFolder(parts, StoredScore)
         stored.load()
         assert sorted(key.partition("-")[0] for key in stored.entries) == ["clipiqa", "drawn", "drawn"]
 
@@ -410,7 +411,7 @@ class TestResuming:
             theirs.parent.mkdir(parents=True)
             theirs.write_text("theirs")
             count, out = len(ran), tmp_path / name.partition(".")[0]
-            with pytest.raises(OutputError, match="exists already: pass --overwrite"):
+            with pytest.raises(OutputError, match="exists already: pass overwrite"):
                 compare({"m": work}, data, out=out)
             reads = replace(data, table=str(theirs))
             with pytest.raises(OutputError, match="is one of the inputs"):

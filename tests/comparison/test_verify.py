@@ -77,7 +77,7 @@ def test_missing_and_damaged_pictures_are_not_run(tmp_path: Path) -> None:
     (tmp_path / "i01_01_5.bmp").write_bytes(b"BM")
     checks = verification.verify(Standin(), [tmp_path]).checks
     assert [check.verdict for check in checks] == ["not run"] * 2 + ["ok"] * 4
-    assert checks[0].reason == "no I01.BMP: pass --images DIR" and "i01_01_5.bmp" in checks[1].reason
+    assert checks[0].reason == "no I01.BMP: name its folder with images" and "i01_01_5.bmp" in checks[1].reason
     assert verification.Verification(checks[:2]).exit_code == 2
 
 

@@ -70,7 +70,7 @@ def test_a_file_of_another_maker_is_not_replaced(run, names, folder: Path, tmp_p
     foreign = tmp_path / "out" / sorted(names)[0]
     foreign.parent.mkdir()
     foreign.write_text("mine")
-    with pytest.raises(CLIPIQAError, match="exists already: pass --overwrite"):
+    with pytest.raises(CLIPIQAError, match="exists already: pass overwrite"):
         run(folder, out=foreign.parent)
     assert foreign.read_text() == "mine" and list(foreign.parent.iterdir()) == [foreign]
     run(folder, out=foreign.parent, overwrite=True)

@@ -148,7 +148,7 @@ class TestCommand:
         assert main([*args, str(photo), "--overwrite"]) == 2
         assert "is one of the inputs" in capsys.readouterr().err
         assert main(["radar", str(other), *args[2:], str(photo)]) == 2
-        assert "exists already: pass --overwrite" in capsys.readouterr().err and photo.read_bytes() == before
+        assert "exists already: pass overwrite" in capsys.readouterr().err and photo.read_bytes() == before
         assert main(["radar", str(other), *args[2:], str(photo), "--overwrite"]) == 0
         assert photo.read_bytes() != before
 
@@ -156,7 +156,7 @@ class TestCommand:
         ("more", "message"),
         [
             (["-p", "happy", "new"], "at least three questions; got happy, new"),
-            (["--look", "-p", "happy"], "--look and --feel name prompts"),
+            (["--look", "-p", "happy"], "look and feel name prompts"),
             (["{folder}"], "a radar chart shows at most 8 images; got 10"),
         ],
     )

@@ -206,11 +206,11 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("make", "options", "said"),
         [
-            (lambda: CLIPIQA(backbone="mini", pos_embedding="fixed"), {}, "which is not exported: export"),
-            (lambda: CLIPIQA(backbone="mini", precision="bf16"), {}, "precision='bf16' is not exported"),
-            (lambda: CLIPIQA(backbone="mini"), {"opset": 11}, "opset 11 is too old: choose one from 18 to 23"),
-            (lambda: CLIPIQA(backbone="mini"), {"opset": 99}, "opset 99 is not one that is written"),
-            (lambda: torch.nn.Linear(1, 1), {}, "only clipiqa_pyiqa's CLIPIQA can be exported, but a Linear came"),
+            (lambda: CLIPIQA(backbone="mini", pos_embedding="fixed"), {}, "which is not exported: export with"),
+            (lambda: CLIPIQA(backbone="mini", precision="bf16"), {}, "precision must be 'fp32' to be exported"),
+            (lambda: CLIPIQA(backbone="mini"), {"opset": 11}, "opset must be from 18 to 23; got 11"),
+            (lambda: CLIPIQA(backbone="mini"), {"opset": 99}, "opset must be from 18 to 23; got 99"),
+            (lambda: torch.nn.Linear(1, 1), {}, "metric must be a CLIP-IQA of clipiqa_pyiqa; got a Linear"),
         ],
     )
     def test_one_sentence(self, tmp_path, make, options, said):

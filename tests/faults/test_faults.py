@@ -244,12 +244,15 @@ def test_damage_to_feature_stores(tmp_path: Path, kind: str, times: int) -> None
         Image.effect_noise((48, 40), 9 + n).convert("RGB").save(path)
     store = FeatureStore(FakeMetric(), tmp_path / "store")
     whole, outcomes, generator = store.features(paths, views), Counter[str](), random.Random(5)
-    content = store.path.read_bytes()
+    (file,) = store.folder.iterdir()
+    content = file.read_bytes()
     for _ in range(60 * times):
+        for each in store.folder.iterdir():
+            each.unlink()
         broken = damaged(content, generator) if kind == "cut" else bytearray(content)
         if kind == "byte":
             broken[generator.randrange(len(broken))] ^= generator.randrange(1, 256)
-        store.path.write_bytes(broken)
+        file.write_bytes(broken)
         metric = FakeMetric()
         try:
             found = FeatureStore(metric, tmp_path / "store").features(paths, views)
@@ -280,11 +283,11 @@ def test_damage_to_training_states(tmp_path: Path, times: int) -> None:
 
 
 def test_damage_to_comparisons(tmp_path: Path, times: int) -> None:
-    from clipiqa_pyiqa.comparison.score_store import ScoreStore, StoredScore
+    from clipiqa_pyiqa.comparison.scorers import StoredScore
+    from clipiqa_pyiqa.files.journal import JournalFolder
 
     folder, outcomes, generator = tmp_path / "parts", Counter[str](), random.Random(6)
-    folder.mkdir()
-    store = ScoreStore(folder)
+    store = JournalFolder(folder, StoredScore)
     for n in range(50):
         store.add("m", f"/{n}.jpg", StoredScore(n / 50, 0.1) if n % 7 else StoredScore(None, 0.1, "too small"))
     store.close()
@@ -292,7 +295,7 @@ def test_damage_to_comparisons(tmp_path: Path, times: int) -> None:
     content = file.read_bytes()
     for _ in range(100 * times):
         file.write_bytes(damaged(content, generator))
-        read = ScoreStore(folder)
+        read = JournalFolder(folder, StoredScore)
         read.load()
         found = read.entries.get("m", {})
         assert all(store.entries["m"][path] == entry for path, entry in found.items()), "damage was read in silence"

@@ -48,7 +48,6 @@ def test_modules_and_functions_of_unix_are_not_needed(tmp_path: Path) -> None:
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """No owners, folders that cannot be opened, files that are synced only when open to be written."""
-    monkeypatch.setattr(writing, "_WINDOWS", True)
     monkeypatch.delattr(os, "chown")
     opened, sync = os.open, os.fsync
     writable: dict[int, bool] = {}

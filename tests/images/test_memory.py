@@ -215,12 +215,6 @@ def test_large_images_are_converted_in_parts(
     assert torch.equal(whole.pixels, parts.pixels) and whole.converted == parts.converted
 
 
-@pytest.mark.parametrize("turn", list(reader._TURNS))
-def test_turns_are_those_of_pil(turn: Image.Transpose) -> None:
-    pixels = np.random.default_rng(1).integers(0, 256, (33, 47, 3), dtype=np.uint8)
-    assert np.array_equal(reader._TURNS[turn](pixels), np.asarray(Image.fromarray(pixels).transpose(turn)))
-
-
 COMMANDS = {
     "score": ["score", "low", *MINI],
     "map": ["map", "low", *MINI],

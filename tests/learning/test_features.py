@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,8 @@ from photos import BUNDLED, distorted_photos
 from torch import Tensor
 
 from clipiqa_pyiqa import ImageError
+from clipiqa_pyiqa.errors import OutputError
+from clipiqa_pyiqa.files.journal import JournalFolder
 from clipiqa_pyiqa.learning.feature_store import FeatureError, FeatureStore
 from clipiqa_pyiqa.learning.views import WHOLE, View
 
@@ -26,11 +27,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def filled(metric: FakeMetric, folder: Path, paths: list[Path]) -> Tensor:
-    store = FeatureStore(metric, folder)
-    views = [VIEWS] * len(paths)
-    plan = store.plan(paths, views)
-    store.fill(plan, batch_size=4)
-    return store.read(plan, views)
+    return FeatureStore(metric, folder).features(paths, [VIEWS] * len(paths), batch_size=4)
 
 
 def test_each_image_is_encoded_once(photos, tmp_path):
@@ -82,19 +79,18 @@ def test_file_that_changes_is_encoded_again_and_a_copy_is_not(photos, tmp_path):
     assert metric.encoded == 2 * len(VIEWS)
 
 
-def test_file_that_is_replaced_meanwhile_poisons_nothing(photos, tmp_path):
+def test_file_that_is_replaced_meanwhile_poisons_nothing(photos, tmp_path, monkeypatch):
     image, metric = tmp_path / "image.png", FakeMetric()
     shutil.copy(photos[0], image)
-    store = FeatureStore(metric, tmp_path / "s")
-    plan = store.plan([image], [VIEWS])
+    filled(FakeMetric(), tmp_path / "other", [image])
     known = image.stat()
     image.write_bytes(photos[1].read_bytes().ljust(known.st_size, b"\0")[: known.st_size])
     os.utime(image, ns=(known.st_atime_ns, known.st_mtime_ns))  # of the same size and time: even the memo believes it
     with pytest.raises(FeatureError, match=r"image\.png.*was changed while.*run this again"):
-        store.fill(plan)
+        filled(metric, tmp_path / "s", [image])
     assert metric.encoded == 0
-    shutil.copy(photos[1], image)
-    assert torch.equal(filled(metric, tmp_path / "s", [image]), filled(metric, tmp_path / "new", [photos[1]]))
+    expected = filled(metric, tmp_path / "new", [photos[1]])
+    assert torch.equal(filled(metric, tmp_path / "s", [image]), expected)
 
 
 def test_an_image_that_does_not_fit_in_memory_is_named(photos, tmp_path):
@@ -107,15 +103,15 @@ def test_an_image_that_does_not_fit_in_memory_is_named(photos, tmp_path):
 
 
 def test_size_is_said_beforehand(photos, tmp_path):
-    store = FeatureStore(FakeMetric(), tmp_path)
-    before = store.path.stat().st_size
+    store, said = FeatureStore(FakeMetric(), tmp_path), []
     views = [tuple(View((32, i / 50, 0.0)) for i in range(50))] * len(photos)
-    plan = store.plan(photos, views)
-    assert plan.to_encode == plan.asked == len(photos) * 50
-    store.fill(plan)
-    grown = store.path.stat().st_size - before
-    assert 0.5 * plan.bytes < grown <= plan.bytes + 32768  # an upper bound, but for the last pages
-    assert store.plan(photos, views).bytes == 0
+    for _ in range(2):
+        store.features(photos, views, say=said.append)
+    count = len(photos) * 50
+    told, grown = count * (DIM * 16 // 3 + 300), sum(file.stat().st_size for file in store.folder.iterdir())
+    assert 0.5 * told < grown <= told
+    assert said[0].startswith(f"features: {count:,} of {count:,} features to encode from {len(photos)} images; ")
+    assert said[0].endswith(f" grows by {told / 1e6:,.1f} MB") and said[1].endswith(" grows by 0.0 MB")
 
 
 def test_kill_costs_one_batch(photos, tmp_path):
@@ -157,21 +153,22 @@ def test_kill_for_real_and_several_processes_at_once(forked, photos, tmp_path):
 
 
 def test_disk_that_fills_up_keeps_what_was_written(photos, tmp_path, monkeypatch):
-    store = FeatureStore(FakeMetric(), tmp_path)
-    connect, done = sqlite3.connect, []
+    added = []
 
-    def limited(*args, **options):
-        database = connect(*args, **options)
-        pages = database.execute("PRAGMA page_count").fetchone()[0]
-        database.execute(f"PRAGMA max_page_count={pages if len(done) >= 8 else pages + 100}")
-        return database
+    def add(store, *row):
+        if len(added) == 5:
+            raise OutputError("No space left on device")
+        added.append(row)
+        whole(store, *row)
 
-    monkeypatch.setattr(sqlite3, "connect", limited)
-    big = [tuple(View(flip=flip, crop=(32, i / 50, 0.0)) for flip in (False, True) for i in range(50)) for _ in photos]
-    with pytest.raises(FeatureError, match=r"full.*nothing was lost"):
-        store.fill(store.plan(photos, big), batch_size=1, progress=lambda count: done.extend([1] * count))
+    whole = JournalFolder.add
+    monkeypatch.setattr(JournalFolder, "add", add)
+    with pytest.raises(OutputError, match="No space left"):
+        filled(FakeMetric(), tmp_path, photos)
     monkeypatch.undo()
-    assert store.plan(photos, big).to_encode == sum(map(len, big)) - len(done)
+    metric = FakeMetric()
+    filled(metric, tmp_path, photos)
+    assert metric.encoded == len(photos) * len(VIEWS) - 5
 
 
 def test_no_room_is_said_before_anything_is_encoded(photos, tmp_path, monkeypatch):
@@ -182,15 +179,19 @@ def test_no_room_is_said_before_anything_is_encoded(photos, tmp_path, monkeypatc
     assert metric.encoded == 0
 
 
-def test_damage_and_missing_files(photos, tmp_path):
+def test_damage_and_missing_files(photos, tmp_path, caplog):
     store = FeatureStore(FakeMetric(), tmp_path)
-    with pytest.raises(FeatureError, match="lacks features"):
-        store.read(store.plan(photos, [VIEWS] * len(photos)), [VIEWS] * len(photos))
-    with pytest.raises(ImageError, match=r"gone\.png"):
-        store.plan([tmp_path / "gone.png"], [VIEWS])
-    with pytest.raises(ImageError, match="too small for crops of 64"):
-        view = [(View((64, 0.0, 0.0)),)]
-        store.fill(store.plan(photos[:1], view))
-    store.path.write_bytes(b"not a database, but long enough to be read as the header of one" * 20)
-    with pytest.raises(FeatureError, match="delete it"):
-        FeatureStore(FakeMetric(), tmp_path)
+    for paths, views, said in (
+        ([tmp_path / "gone.png"], VIEWS, r"gone\.png"),
+        (photos[:1], [View((64, 0.0, 0.0))], "64"),
+    ):
+        with pytest.raises(ImageError, match=said):
+            store.features(paths, [views])
+    whole = filled(FakeMetric(), tmp_path, photos)
+    (file,) = store.folder.iterdir()
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    metric = FakeMetric()
+    assert torch.equal(filled(metric, tmp_path, photos), whole) and metric.encoded == 1
+    assert "damaged features are made again: line " in caplog.text

@@ -25,7 +25,7 @@ from clipiqa_pyiqa.learning import closed_forms, fitting
 from clipiqa_pyiqa.learning.fitting import FitError, fit
 from clipiqa_pyiqa.prompts.files import content_sum, save_prompt_file
 from clipiqa_pyiqa.prompts.heads import METHODS, read_metadata
-from clipiqa_pyiqa.scoring.result_reading import read_results
+from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.stats.correlation import srocc
 
 COUNT = 36

@@ -86,8 +86,10 @@ def test_from_csv_to_a_loaded_metric(table, tmp_path, rn50, store, photos, capsy
 
 
 def test_function_returns_what_came_out_and_reads_features_once(table, tmp_path, rn50, store, monkeypatch):
-    read, reads = FeatureStore.read, []
-    monkeypatch.setattr(FeatureStore, "read", lambda self, *args: reads.append(1) or read(self, *args))
+    read, reads = FeatureStore.features, []
+    monkeypatch.setattr(
+        FeatureStore, "features", lambda self, *args, **more: reads.extend(args[0][:1]) or read(self, *args, **more)
+    )
     options = {"batch_size": 4, "epochs": 2, "clip_weights": rn50, "quick_gelu": True}
     result = clipiqa_pyiqa.train(table, tmp_path / "run", features=store, **options)
     assert len(reads) == 2  # of the training images, and of those to validate on

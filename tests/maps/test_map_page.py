@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipiqa_pyiqa.maps.results import PhotoMap, PhotoMaps, Question
+from clipiqa_pyiqa.maps.photo_map import PhotoMap, Question
+from clipiqa_pyiqa.maps.results import PhotoMaps
 
 EVIL = "<img src=x onerror=alert(1)>"
 

@@ -182,12 +182,14 @@ def clipiqa(capfd: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]
 def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "maps"
     options = ("-b", "mini", "--device", "cpu", "-q", "-o", out)
-    done = clipiqa(photos / "h*.png", "missing.png", "-p", "sharpness", "pyiqa", *options, "--html", "--format", "svg")
+    done = clipiqa(
+        photos / "h*.png", "missing.png", "-p", "sharpness", "pyiqa", *options, "--html", "--pictures", "svg"
+    )
     assert done.code == 1 and "'missing.png' does not exist" in done.err
     assert [line.split()[1] for line in done.out.splitlines()[1:]] == ["sharpness", "pyiqa"]
     assert sorted(path.name for path in out.iterdir()) == ["half.npz", "half.svg", "maps.html"]
     again = clipiqa(photos / "half.png", *options)
-    assert again.code == 2 and "half.npz' exists already: pass --overwrite" in again.err
+    assert again.code == 2 and "half.npz' exists already: pass overwrite" in again.err
     assert clipiqa(photos / "half.png", *options, "--overwrite", "--no-smooth").code == 0
     assert "3×3" not in str(np.load(out / "half.npz")["provenance"])
 
@@ -195,18 +197,18 @@ def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--window", "31"], "--window 31 is no window: pass a whole number of at least 32 px"),
-        (["--window", "64", "--stride", "0"], "--stride must be between 1 and"),
-        (["--stride", "8"], "--stride 8 is the step from window to window: pass --window with it"),
-        (["--scale", "0.5"], "--scale 0.5 enlarges nothing: pass a number from 1 to 8"),
+        (["--window", "31"], "window must be at least 32 px"),
+        (["--window", "64", "--stride", "0"], "stride must be between 1 and"),
+        (["--stride", "8"], "is the step from window to window: give"),
+        (["--scale", "0.5"], "scale must be from 1 to 8; got 0.5"),
         (["--scale", "2", "--window", "64"], "are two ways to a finer map"),
         (
             ["--pos-embedding", "fixed"],
-            "--pos-embedding fixed sees the middle of the image at 224 px, so there is no map",
+            "'fixed' sees the middle of the image at 224 px, so there is no map",
         ),
         (["-p", "sharp"], "unknown prompt pair 'sharp'"),
         (["--html"], "a page needs a folder"),
-        (["--max-side", "8"], "--max-side must be at least 32"),
+        (["--max-side", "8"], "max_side must be at least 32"),
         (["--learned-prompts", "clipiqa+", "-p", "quality"], "is a question of its own"),
     ],
 )

@@ -24,7 +24,7 @@ from clipiqa_pyiqa.experiments.experiment import file_names
 from clipiqa_pyiqa.experiments.scores import Record, score_images
 from clipiqa_pyiqa.metric import CLIPIQA
 from clipiqa_pyiqa.ranking.folder_ranking import best_and_worst, rank_sheet, ranking
-from clipiqa_pyiqa.scoring.result_reading import read_results
+from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.stats.proportions import clustered_share, share
 
 
@@ -241,7 +241,7 @@ class TestCommand:
 
         before = (out / "scores.csv").stat().st_mtime_ns, (out / "ranking.csv").read_text()
         assert main(args) == 2
-        assert "exists already: pass --resume" in capsys.readouterr().err
+        assert "exists already: pass resume" in capsys.readouterr().err
         assert ((out / "scores.csv").stat().st_mtime_ns, (out / "ranking.csv").read_text()) == before
         (tmp_path / "photos/half.png").unlink()
         (out / "rank-quality.png").unlink()
@@ -257,7 +257,7 @@ class TestCommand:
             (["{photo}", "--out", "{votes}"], r"out must be a folder; got the file '.*votes'"),
             (["{photo}", "--out", "ranks.png"], r"out must be a folder; got the file 'ranks\.png'"),
             (["{photo}", "-p", "hapy"], r"unknown prompt pair 'hapy': did you mean 'happy'\?"),
-            (["{photo}", "--resume"], r"--resume needs --out"),
+            (["{photo}", "--resume"], r"resume needs out"),
             (["{photo}", "--backbone", "RN51"], r"Unknown backbone 'RN51'"),
         ],
     )

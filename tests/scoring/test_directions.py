@@ -15,8 +15,7 @@ from clipiqa_pyiqa.comparison.gating import GateError, gate
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.ranking.picking import Photos, pick
 from clipiqa_pyiqa.scoring.directions import find_direction
-from clipiqa_pyiqa.scoring.result_files import Output, open_results
-from clipiqa_pyiqa.scoring.result_reading import format_of
+from clipiqa_pyiqa.scoring.result_files import Output, format_of, open_results
 from clipiqa_pyiqa.scoring.rows import Header, Row
 from clipiqa_pyiqa.scoring.score_files import ScoresError, read_any_scores
 
@@ -88,7 +87,7 @@ def test_where_the_direction_is_lost_it_is_asked_for(tmp_path: Path, capsys: Any
     lost = [str(converted(file, ".csv", drop)) for file in files]
     for command, option in (("gate", ["--lower-better", "boss"]), ("rank", ["--lower-better"])):
         given = [command, *(lost if command == "gate" else [lost[0], "--worst", "1"])]
-        assert main(given) == 2 and " ".join(option) in capsys.readouterr().err
+        assert main(given) == 2 and "pass lower_better or higher_better" in capsys.readouterr().err
         assert main([*given, *option]) == (1 if command == "gate" else 0)
         assert main([*given, "--higher-better", *option[1:]]) == 0
     pandas.read_csv(files[0]).rename(columns={"boss": "chief"}).to_csv(lost[0], index=False)
@@ -101,7 +100,7 @@ def test_the_user_does_not_turn_a_head_round_but_may_find_either_answer_good(tmp
     for command in (["rank", str(head), "--worst", "1"], ["gate", str(head), str(converted(head, ".csv"))]):
         option = ["--higher-better", *(["boss"] if command[0] == "gate" else [])]
         assert main([*command, *option]) == 2
-        assert f"a low 'boss' is good: leave out {' '.join(option)}." in capsys.readouterr().err
+        assert "a low 'boss' is good: leave out higher_better." in capsys.readouterr().err
     found = find_direction([read_any_scores(question)], "scary", True)
     assert found.lower_better and str(found) == "lower is better (as the option says, unlike b.parquet)"
     with pytest.raises(GateError, match="both name 'scary'"):

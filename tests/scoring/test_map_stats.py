@@ -14,7 +14,7 @@ from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, score_paths
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.maps.places import quality_map
-from clipiqa_pyiqa.scoring.result_reading import read_results
+from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.rows import ResultsError
 
 NAMES = ("quality", "quality_worst", "quality_p10", "quality_below_half", "pyiqa")

@@ -26,10 +26,12 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind
 from clipiqa_pyiqa.files.locking import locked
+from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.images.source import FileSource
-from clipiqa_pyiqa.scoring.result_reading import read_results
+from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.scoring.shards.jobs import part_of
 from clipiqa_pyiqa.scoring.shards.work import score_locally
+from clipiqa_pyiqa.sources.inputs import sources_of
 
 LEVELS = {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}
 
@@ -42,7 +44,7 @@ def lake(tmp_path: Path) -> Path:
     return tmp_path / "lake"
 
 
-def score(sources: Any, out: Path, **options: Any) -> Any:
+def score(sources: Any, out: Path | str, **options: Any) -> Any:
     return score_sources(Brightness(), sources, out=out, device="cpu", workers=2, **options)
 
 
@@ -240,6 +242,25 @@ class TestResuming:
         assert done.counts.images == 7 and frame(tmp_path / "out").path.is_unique
 
 
+def test_results_in_a_store(lake: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        done = score(f"{lake}/{{a,b}}/*.tar", "memory://results/run")
+        assert done.is_whole and done.counts.scored == 7
+    assert score(f"{lake}/a/000.tar", "memory://results/one").counts.images == 3
+    merge_shards("memory://results/run", tmp_path / "all.csv")
+    assert len(pandas.read_csv(tmp_path / "all.csv")) == 7
+    assert filter_shards("memory://results/run", tmp_path / "kept", above=0.5).kept == 3
+    assert sorted(path.name for path in tmp_path.glob("kept/*/*.tar")) == ["000.tar", "001.tar"]
+
+
+def test_a_column_to_keep_that_is_missing_is_refused_before_anything_is_scored(tmp_path: Path) -> None:
+    for name in "ab":
+        save_parquet(tmp_path / f"{name}.parquet", {"image": [picture(9)], "id": [1]})
+    with pytest.raises(CLIPIQAError, match="has no column 'x' to keep: its columns are image, id"):
+        score(f"{tmp_path}/*.parquet", tmp_path / "out", keep=["x"])
+    assert not list((tmp_path / "out").glob("*.parquet"))
+
+
 class TestParts:
     def test_every_shard_once(self, lake: Path, tmp_path: Path) -> None:
         for part in ("1/2", "2/2"):
@@ -309,12 +330,42 @@ class TestFiltering:
             tmp_path / "t.parquet", {"image": [picture(n * 50) for n in range(5)], "id": list(range(5))}, schema
         )
         score(tmp_path / "t.parquet", tmp_path / "out", keep=["id"])
-        filter_shards(tmp_path / "out", tmp_path / "kept", above=3, column="id")
+        done = filter_shards(tmp_path / "out", tmp_path / "kept", above=3, column="id")
         table = parquet.read_table(tmp_path / "kept/t.parquet")
-        assert table["id"].to_pylist() == [3, 4] and table.schema.equals(schema, check_metadata=False)
+        assert (
+            done.rows == 2 and table["id"].to_pylist() == [3, 4] and table.schema.equals(schema, check_metadata=False)
+        )
         assert table.schema.metadata[b"huggingface"] == b"{}" and table["image"][0].as_py() == picture(150)
 
+    @pytest.mark.parametrize(
+        ("asked", "kept"),
+        [
+            ({"above": "50%"}, [102, 153, 204, 255]),
+            ({"below": "50%"}, [0, 10, 51, 102]),
+            ({"drop_worst": "20%"}, [51, 102, 153, 204, 255]),
+            ({"worst": 2}, [0, 10]),
+        ],
+    )
+    @pytest.mark.parametrize("lower_better", [False, True])
+    def test_shares_and_the_worst(
+        self, lake: Path, tmp_path: Path, asked: dict[str, Any], kept: list[int], lower_better: bool
+    ) -> None:
+        metric = Brightness()
+        metric.lower_better = lower_better  # type: ignore[attr-defined]
+        score_sources(metric, f"{lake}/{{a,b}}/*.tar", out=tmp_path / "out", device="cpu")
+        done = filter_shards(tmp_path / "out", tmp_path / "kept", **asked)
+        if lower_better and "worst" in asked:
+            kept = [204, 255]
+        elif lower_better and "drop_worst" in asked:
+            kept = [0, 10, 51, 102, 153]
+        assert sorted(int(read_image(image).pixels.max()) for image in sources_of(tmp_path / "kept")) == kept
+        assert done.kept == len(kept)
+
     def test_bad_input(self, lake: Path, tmp_path: Path) -> None:
+        for asked in ({"above": "x"}, {"above": "110%"}, {"drop_worst": 0.1}):
+            score(f"{lake}/a/000.tar", tmp_path / "first")
+            with pytest.raises(CLIPIQAError, match=r"must be a (number, or a )?percentage such as 10%"):
+                filter_shards(tmp_path / "first", tmp_path / "kept", **asked)
         with pytest.raises(CLIPIQAError, match="holds no results by shard"):
             filter_shards(lake, tmp_path / "kept", above=0)
         score([f"{lake}/a/000.tar", f"{lake}/a/001.tar"], tmp_path / "out")
@@ -351,7 +402,7 @@ class TestEmbeddings:
         assert list(table.caption) == list("abcdef") and "CLIP's own 224 px" in table.attrs["views"]
         np.save(tmp_path / "cr/img_emb/img_emb_0.npy", features[:, :32])
         done = score_sources(metric, tmp_path / "cr", out=tmp_path / "other", **options)
-        assert "features of shape (6, 32), but mini has 64 per image" in next(iter(done.unread.values()))
+        assert "features of shape (6, 32), but mini has 64 floats" in next(iter(done.unread.values()))
         with pytest.raises(CLIPIQAError, match="scored in this process"):
             score_sources(metric, tmp_path / "cr", out=tmp_path / "third", engine=score_locally, **options)
 
@@ -375,9 +426,12 @@ class TestCommand:
         )
         assert ran.code == 1 and "no result: '" in ran.err and "b/001.tar' does not exist" in ran.err
         ran = clipiqa("score", f"{lake}/{{a,b}}/*.tar", "--keep", "n", "--out", tmp_path / "out", "--device", "cpu")
-        assert ran.code == 0 and "7 images: 7 scored, 0 failed" in ran.err and "50 %" in ran.err
+        assert ran.code == 0 and "7 images: 7 scored, 0 failed" in ran.err
+        assert "50 %" in ran.err and "█" in ran.err
         ran = clipiqa("score", "--merge", tmp_path / "out", "--out", tmp_path / "all.csv")
         assert ran.code in (0, 1) and len(pandas.read_csv(tmp_path / "all.csv")) == 7
+        ran = clipiqa("rank", tmp_path / "out", "--above", "50%", "--write-shards", tmp_path / "some")
+        assert ran.code == 0 and "4 of 7 images kept" in ran.err
         ran = clipiqa("rank", tmp_path / "out", "--above", "0.5", "--write-shards", tmp_path / "kept")
         assert ran.code == 0 and "3 of 7 images kept, in 2 new shards" in ran.err
 
@@ -402,10 +456,10 @@ class TestCommand:
         ("arguments", "message"),
         [
             (["none/{0..9}.tar", "--out", "out"], r"'none/\{0..9\}.tar' matches nothing: there is nothing to score"),
-            (["a.tar", "--keep", "x", "--out", "s.csv"], "are for results by shard: give --out a folder"),
+            (["a.tar", "--keep", "x", "--out", "s.csv"], "are for results by shard: give out a folder"),
             (["a.tar", "--actors", "2", "--out", "out"], "are Ray's: add --engine ray"),
             (["a.tar", "--part", "9/8", "--out", "out"], "must be I/N with I from 1 to N, .*; got 9/8"),
-            (["a.tar", "--merge", "out"], "--merge takes results and scores nothing"),
+            (["a.tar", "--merge", "out"], "merge takes results and scores nothing"),
             (["x.npy", "--embeddings", "--out", "out"], "this metric looks at more"),
         ],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -127,7 +128,8 @@ class Kept:
 
 def start(machine: Machine, loading: str = "the model") -> torch.device:
     """Say what is loading, load torch as the options say, and return the device."""
-    note(f"loading {loading} …")
+    if "torch" not in sys.modules:  # which takes seconds
+        note(f"loading {loading} …")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine, threads that spin keep others from work
     import torch
     from PIL import Image

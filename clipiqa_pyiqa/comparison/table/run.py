@@ -12,6 +12,7 @@ import torch
 
 from ...arguments import checked
 from ...datasets.specification import CompareError
+from ...files.journal import JournalFolder
 from ...files.locking import locked as held
 from ...files.writing import write_text
 from ...images.batches import default_workers
@@ -20,7 +21,7 @@ from ..distributed import Processes
 from ..metrics import BuiltMetric, check_weights
 from ..pipeline import Options, Progress
 from ..results import MetricResult
-from ..score_store import ScoreStore, writing
+from ..scorers import ScoreStore, StoredScore
 from .asked import Asked, parse_table_metrics
 from .expected import match_expected, read_expected
 from .explain import explain as explained
@@ -151,18 +152,14 @@ def table(
         return found
 
     if out is None:
-        return work(ScoreStore(None))
+        return work(JournalFolder(None, StoredScore))
     folder = check_table_folder(out, pictures.inputs, overwrite=overwrite, resume=resume)
     with held(folder):
-        store = ScoreStore(folder / "parts" / data.identity)
-        with writing(folder):
-            if overwrite:
-                store.clear()
-            store.begin()
+        store = JournalFolder(folder / "parts" / data.identity, StoredScore)
+        if overwrite:
+            store.clear()
         store.load()
-        found = work(store)
-        store.merge()
-    return found
+        return work(store)
 
 
 def _check_asked(

@@ -22,8 +22,7 @@ from ..compare import build_or_reason, metric_result
 from ..distributed import Processes
 from ..metrics import BuiltMetric
 from ..pipeline import Options, score_data_set
-from ..score_store import UNREADABLE, ScoreStore
-from ..scorers import group_metrics, own_random_state
+from ..scorers import UNREADABLE, ScoreStore, group_metrics, own_random_state
 from .asked import Asked
 from .matching import Pictures
 from .values import Column
@@ -57,7 +56,7 @@ def score_pictures(
         for metric in built.values():
             if isinstance(metric, BuiltMetric) and metric.spec.of_sets:
                 for key, _, _, files, references in sets:
-                    if not store.scored(metric.key, key):
+                    if not store.is_done(metric.key, key):
                         store.add(metric.key, key, score_set(metric, files, references, options.seed))
                 store.close()
     unread = store.entries.get(UNREADABLE, {})

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 
 from ..metrics import BuiltMetric
-from ..score_store import StoredScore
-from ..scorers import failure
+from ..scorers import StoredScore, failure
 
 
 def score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int = 0) -> StoredScore:

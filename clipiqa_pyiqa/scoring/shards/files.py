@@ -18,7 +18,7 @@ import numpy as np
 from ...sources.members import ShardError
 from ...sources.parquet import opened_table
 from ...sources.stores import write_whole
-from ..rows import _NUMBERS, _PARQUET_KEY, ENDS, FIELDS, Header, ResultsError, Row
+from ..rows import ENDS, FIELDS, NUMBERS, PARQUET_KEY, Header, ResultsError, Row
 
 if TYPE_CHECKING:
     import pyarrow
@@ -123,7 +123,7 @@ class ShardRows:
         """Return the columns, those that are kept before the last ones; one named like ours begins with ``kept_``."""
         import pyarrow
 
-        types = dict.fromkeys(self._scores, pyarrow.float64()) | dict.fromkeys(_NUMBERS, pyarrow.int32())
+        types = dict.fromkeys(self._scores, pyarrow.float64()) | dict.fromkeys(NUMBERS, pyarrow.int32())
         columns = {
             name: pyarrow.array(values, types.get(name, pyarrow.string())) for name, values in self._columns.items()
         }
@@ -158,7 +158,7 @@ def save_shard(
     attrs = {**header.provenance, "shard": about["shard"], **vars(counts)}
     attrs |= {"scored": counts.scored, "failed": counts.failed}
     del attrs["histograms"]
-    metadata = {_PARQUET_KEY: json.dumps({**said, "check": _check(said)}), b"PANDAS_ATTRS": json.dumps(attrs)}
+    metadata = {PARQUET_KEY: json.dumps({**said, "check": _check(said)}), b"PANDAS_ATTRS": json.dumps(attrs)}
     file, table = io.BytesIO(), table.replace_schema_metadata(metadata)
     parquet.write_table(table, file, row_group_size=50_000, write_page_checksum=True)
     write_whole(path, file.getvalue())
@@ -174,7 +174,7 @@ def read_shard_result(path: str) -> ShardResult:
     try:
         with opened_table(path) as table:
             schema = table.schema_arrow
-            said = json.loads((schema.metadata or {})[_PARQUET_KEY])
+            said = json.loads((schema.metadata or {})[PARQUET_KEY])
         if said.pop("check") != _check(said) or said["schema"] != str(schema.remove_metadata()):
             raise ValueError("its metadata is not what was written")
         counts = {**said["counts"], "range": tuple(said["counts"]["range"])}

@@ -12,11 +12,11 @@ import numpy as np
 
 from ...arguments import checked
 from ...errors import counted
-from ...files.writing import check_output, replacing, write_text
+from ...files.writing import check_output, replacing
 from ...images.formats import skipped_note
 from ...sources.parquet import opened_table
 from ...sources.stores import address_of, local_path
-from ..rows import _PARQUET_KEY, ENDS, Header, ResultsError, csv_line
+from ..rows import ENDS, PARQUET_KEY, Header, ResultsError, csv_line
 from .files import BINS, Counts, ShardResult, read_shard_result, read_table
 from .jobs import check_same, results_in
 
@@ -90,16 +90,6 @@ class ShardedResult:
             said.append(f"being scored by another run: {counted(self.elsewhere, 'shard')}")
         return said + ([note] if (note := skipped_note(counts.skipped)) else [])
 
-    def save(self, path: str | Path) -> None:
-        """Write counts, failures and quantiles as JSON."""
-        counts = {**vars(self.counts), "scored": self.counts.scored, "failed": self.counts.failed}
-        del counts["histograms"]
-        said = {
-            **{"shards": self.shards, "of": self.of, **counts, "unread": dict(self.unread)},
-            **{"quantiles": self.quantiles().to_dict("index"), "provenance": dict(self.header.provenance)},
-        }
-        write_text(path, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
-
 
 def summary_of(out: str | Path) -> ShardedResult:
     """Sum up the results in a folder, without reading scores.
@@ -150,7 +140,7 @@ def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: 
         raise ResultsError(f"{str(out)!r} holds no results by shard: name the folder that clipiqa score wrote.")
     paths = results_in(address_of(out))
     said = {"columns": found.header.columns, "provenance": dict(found.header.provenance)}
-    metadata = {_PARQUET_KEY: json.dumps(said), b"PANDAS_ATTRS": json.dumps(said["provenance"])}
+    metadata = {PARQUET_KEY: json.dumps(said), b"PANDAS_ATTRS": json.dumps(said["provenance"])}
     schema = _common_schema(paths).with_metadata(metadata)
     with replacing(target) as partial:
         _WRITERS[target.suffix](partial, schema, (_with_schema(read_table(each), schema) for each in paths))

@@ -1,0 +1,99 @@
+"""How rows are written: as lines of CSV or JSON, as an aligned table for people, or as a Parquet file."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Collection, Iterable, Sequence
+from typing import IO, Any
+
+from ..files.names import one_line
+from ..prompts.provenance import in_words
+from .rows import PARQUET_KEY, Header, Row, csv_line
+
+_PARQUET_GROUP = 50_000  # rows held in memory at a time
+
+
+class Jsonl:
+    """One JSON object per image; every text ends with a line break.
+
+    Args:
+        header: What the rows have in common.
+        paths: The paths to come, for layouts that are as wide as they are.
+    """
+
+    def __init__(self, header: Header, paths: Collection[str] = ()) -> None:
+        self.header, self.ends = header, header.ends
+
+    def head(self) -> str:
+        return ""
+
+    def row(self, row: Row) -> str:
+        return json.dumps(self.cells(row), ensure_ascii=False) + "\n"
+
+    def foot(self) -> str:
+        return ""
+
+    def cells(self, row: Row) -> dict[str, Any]:
+        """Return column -> value."""
+        return row.as_dict(self.header.columns) | self.ends
+
+
+class Csv(Jsonl):
+    """A line of names, then one line per image."""
+
+    def head(self) -> str:
+        return csv_line(self.header.names)
+
+    def row(self, row: Row) -> str:
+        return csv_line(self.cells(row).values())
+
+
+class AlignedText(Jsonl):
+    """Aligned columns for people; not meant to be read back."""
+
+    def __init__(self, header: Header, paths: Collection[str] = ()) -> None:
+        super().__init__(header)
+        self.widths = [max(len(name), 6) for name in header.columns]
+        self.path_width = max(len("mean of 1000"), min(60, max(map(len, paths), default=0)))
+        self._sums = [0.0] * len(header.columns)
+        self._count = 0
+
+    def head(self) -> str:
+        said = ", ".join(f"{key} {value}" for key, value in in_words(self.header.provenance).items())
+        return f"# {one_line(said)}\n" + self._line("path", self.header.columns, "size")
+
+    def row(self, row: Row) -> str:
+        if row.scores is None:
+            return self._line(row.path, ["-"] * len(self.widths), "not scored")
+        self._count += 1
+        self._sums = [total + score for total, score in zip(self._sums, row.scores, strict=True)]
+        size, scored = f"{row.width}×{row.height}", f"{row.scored_width}×{row.scored_height}"
+        notes = [size if size == scored else f"{size} as {scored}", row.converted, row.flag]
+        return self._line(row.path, [f"{score:.4f}" for score in row.scores], ", ".join(filter(None, notes)))
+
+    def foot(self) -> str:
+        if self._count < 2:
+            return ""
+        return self._line(f"mean of {self._count}", [f"{total / self._count:.4f}" for total in self._sums], "")
+
+    def _line(self, path: str, cells: Sequence[str], note: str) -> str:
+        scores = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, self.widths, strict=True))
+        return one_line(f"{path:<{self.path_width}}  {scores}  {note}".rstrip()) + "\n"
+
+
+LAYOUTS: dict[str, type[Jsonl]] = {"table": AlignedText, "csv": Csv, "jsonl": Jsonl}
+
+
+def write_parquet(file: IO[bytes], header: Header, rows: Iterable[Row]) -> None:
+    """Write a Parquet file; its metadata holds the header, which pandas shows as ``DataFrame.attrs``."""
+    import pyarrow
+    from pyarrow import parquet
+
+    provenance = dict(header.provenance)
+    said = {PARQUET_KEY: json.dumps({"columns": header.columns, "provenance": provenance})}
+    schema = header.schema.with_metadata(said | {b"PANDAS_ATTRS": json.dumps(provenance)})
+    cells = map(Jsonl(header).cells, rows)
+    with parquet.ParquetWriter(file, schema, write_page_checksum=True) as writer:
+        while group := list(itertools.islice(cells, _PARQUET_GROUP)):
+            writer.write_table(pyarrow.Table.from_pylist(group, schema))
