@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .arguments import checked
 from .clip.gradient import clamped, general_path, per_image, untraceable
 from .clip.inputs import ANY_RANGE, OVERSHOOT
 from .clip.resnet import MIN_SIDE
 from .errors import CLIPIQAError, ImageError, PromptError, shown
+from .errors.arguments import checked
 from .metric import CLIPIQA
 from .prompts.antonym import margins, sigmoid
 from .prompts.pairs import Prompts
@@ -75,6 +75,8 @@ class CLIPIQALoss(nn.Module):
             become NaN, which a ``GradScaler`` takes for an overflow.
         double_backward: allow second derivatives, at the memory of every activation.
         metric: a :class:`~clipiqa_pyiqa.CLIPIQA` to use instead of a new one; then no options of the metric are taken.
+        criterion: a metric of :mod:`clipiqa_pyiqa.family` instead: the loss is how far its score is below the top of
+            its range, as a share of the range. Only ``form='linear'``.
         **options: the other options of :class:`~clipiqa_pyiqa.CLIPIQA`, such as ``model_type='clipiqa+'`` for learned
             prompts, ``backbone``, ``clip_weights``, ``precision``.
 
@@ -105,6 +107,7 @@ class CLIPIQALoss(nn.Module):
         nan: OnNaN = "raise",
         double_backward: bool = False,
         metric: CLIPIQA | None = None,
+        criterion: Any = None,
         **options: Any,
     ):
         super().__init__()
@@ -117,6 +120,16 @@ class CLIPIQALoss(nn.Module):
         self.input_range, self._looks = _range(input_range), _LOOKS
         if metric is not None and (prompts is not None or options):
             raise CLIPIQAError("a ready metric has its own prompts and options: pass either metric or these.")
+        if criterion is not None:
+            if metric is not None or prompts is not None or options or prompt_weights is not None or local:
+                raise CLIPIQAError("a criterion has its own texts and options: pass it without any of the metric's.")
+            if form != "linear" or not hasattr(criterion, "encode_unchecked") or not hasattr(criterion, "answer"):
+                raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family, with form='linear'.")
+        self.__dict__["criterion"] = criterion
+        if criterion is not None:
+            self.__dict__["metric"] = criterion
+            self.crop = _crop(crop)
+            return
         metric = CLIPIQA(prompts=prompts, **options).eval() if metric is None else metric
         # Not a submodule: nothing of it is to be trained, moved, broadcast by DDP or saved.
         self.__dict__["metric"] = metric
@@ -127,13 +140,10 @@ class CLIPIQALoss(nn.Module):
             raise CLIPIQAError("a fitted head scores whole images, so its loss cannot be local: use prompts.")
         if local:
             metric.check_map()
-        if crop is not None and crop < MIN_SIDE:
-            raise CLIPIQAError(
-                f"crop={shown(crop)} is not a crop's side: pass a whole number of at least {MIN_SIDE} px."
-            )
-        self.crop = crop
+        self.crop = _crop(crop)
 
     metric: CLIPIQA
+    criterion: Any
 
     @untraceable  # the gradient computed while going forward cannot be traced: the graph breaks here, once
     def forward(self, pred: Tensor, target: Any = None, weight: Any = None) -> Tensor:
@@ -154,6 +164,9 @@ class CLIPIQALoss(nn.Module):
         except ImageError as error:
             raise ImageError(f"CLIPIQALoss cannot use the prediction: {error}") from None
         images = self._prepare(pred)
+        if self.criterion is not None:
+            low, high = self.criterion.score_range
+            return self._reduced(lambda x: (high - self.criterion(x).flatten()) / (high - low), images)
         head = self.metric.head
         if head is not None:  # its share of the range is high where its people see a good photo, whatever their scale
             return self._reduced(lambda images: 1 - head(self.metric.encode_unchecked(images))[:, 0], images)
@@ -240,6 +253,12 @@ def _known(option: str, value: Any, choices: Any) -> Any:
     if not isinstance(value, str) or value not in names:
         raise CLIPIQAError(f"{option}={shown(value)} is not known: choose one of {', '.join(map(repr, names))}.")
     return value
+
+
+def _crop(crop: int | None) -> int | None:
+    if crop is not None and crop < MIN_SIDE:
+        raise CLIPIQAError(f"crop={shown(crop)} is not a crop's side: pass a whole number of at least {MIN_SIDE} px.")
+    return crop
 
 
 def _loss_weight(weight: Any) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -10,21 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .arguments import checked
 from .clip import compiled
 from .clip.compiled import is_compiled
-from .clip.device import is_slow_on_cpu
 from .clip.gradient import constant, per_image
 from .clip.inputs import OVERSHOOT, check_features, check_images
 from .clip.model import ImageTower, check_size, frozen_clip
 from .errors import CLIPIQAError, ImageError, PromptError, shown
+from .errors.arguments import checked
 from .prompts.antonym import antonym_scores, column_means
 from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
 from .prompts.learned import Context, PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
-from .prompts.provenance import in_words, question_record
-from .version import __version__
+from .prompts.provenance import in_words, question_record, tower_record
 from .weights.selection import find_weights
 
 if TYPE_CHECKING:
@@ -431,7 +430,6 @@ class CLIPIQA(nn.Module):
         ``scores`` maps each of :attr:`columns` to its record; see :mod:`clipiqa_pyiqa.prompts.provenance`.
         ``cpu_arithmetic`` is the dtype of a CPU's arithmetic, where that is another than ``precision``.
         """
-        weights = self.clip.weights
         if self.head is not None:
             scores = self.head.records(self.columns)
         elif self.prompt_learner is not None:
@@ -442,14 +440,8 @@ class CLIPIQA(nn.Module):
             scores = {self.columns[0]: question_record(self._prompts)}
         return {
             "metric": self.model_type,
-            "version": __version__,
-            "backbone": weights.backbone,
-            "weights": weights.short,
-            "weights_sha256": weights.sha256,
-            "quick_gelu": weights.quick_gelu,
+            **tower_record(self.clip.weights, self.precision, self.dtype),
             "pos_embedding": self.pos_embedding,
-            "precision": self.precision,
-            **({"cpu_arithmetic": "fp32"} if is_slow_on_cpu(self.dtype) else {}),
             "scores": scores,
         }
 
@@ -514,3 +506,51 @@ class CLIPIQA(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tower": None}
+
+
+def find_device(name: str | torch.device | None) -> torch.device:
+    """Return the device of that name; without a name, cuda if there is one, else cpu.
+
+    Raises:
+        CLIPIQAError: no such device is known, or it is not on this machine.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise CLIPIQAError(f"unknown device {shown(name)}: use cpu, cuda, cuda:N or mps.") from error
+    found = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (device.index or 0) >= found.get(device.type, 0):
+        there = [f"cuda:{n}" for n in range(found["cuda"])] + ["mps"] * found["mps"]
+        raise CLIPIQAError(f"device {str(name)!r} is not available here: use one of {', '.join(['cpu', *there])}.")
+    return device
+
+
+Work = Literal["score", "maps", "stages"]
+PICTURE = 18
+"""Bytes per pixel of a picture that is scored: its 8 bits, their copy in a batch, and the batch in fp32."""
+
+# Bytes per pixel of the towers beside it: peaks, rounded up (tests/measure/scoring_memory.py; docs/performance.md).
+_MINI: dict[Work, int] = {"score": 76, "maps": 86, "stages": 76}
+_RESNET: dict[Work, int] = {"score": 110, "maps": 110, "stages": 210}  # by a stem of 32 channels, RN50's
+_VIT, _VIT_TOKENS = 45, 70  # of normalised pixels; and for each number in a token of its patch
+
+
+def scoring_bytes(net: Any, device: torch.device, work: Work = "score") -> int:
+    """Return about how many bytes of main memory each pixel of a picture takes while it is scored.
+
+    Args:
+        net: A ``CLIPIQA``; of anything else only the picture itself counts.
+        device: Where it scores; an accelerator has memory of its own, and says itself when it is full.
+        work: ``'maps'`` with the scores of places, ``'stages'`` with the statistics of the tower's stages.
+    """
+    clip = getattr(net, "clip", None)
+    if clip is None or device.type != "cpu" or net.pos_embedding == "fixed":
+        return PICTURE
+    if not clip.has_positions:
+        return PICTURE + _MINI[work]
+    width, _, _, side = clip.checkpoint.shapes["visual.conv1.weight"]
+    if "visual.proj" in clip.checkpoint:
+        return PICTURE + _VIT + math.ceil(_VIT_TOKENS * width / side**2)
+    return PICTURE + _RESNET[work] * width // 32

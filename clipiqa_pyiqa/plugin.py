@@ -8,14 +8,13 @@ the name, and a registration of the built-in that comes later leaves ours in pla
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pyiqa.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
-
-from .version import __version__
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,24 +24,33 @@ if TYPE_CHECKING:
 
 NAME = "CLIPIQA"  # what pyiqa's configurations of clipiqa, clipiqa+, … ask for
 LOSS_NAME = "CLIPIQALoss"
-BUILTIN_NAME = "CLIPIQA_builtin"
-BUILTIN_MODULE = "pyiqa.archs.clipiqa_arch"
+BUILTIN_MODULES = {  # pyiqa's class -> its module
+    NAME: "pyiqa.archs.clipiqa_arch",
+    "MACLIP": "pyiqa.archs.maclip_arch",
+    "QualiCLIP": "pyiqa.archs.qualiclip_arch",
+    "LIQE": "pyiqa.archs.liqe_arch",
+    "LAIONAes": "pyiqa.archs.laion_aes_arch",
+    "CLIPScore": "pyiqa.archs.clipscore_arch",
+}
 BUILTIN_VARIABLE = "CLIPIQA_PYIQA_BUILTIN"
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
 
 def register() -> None:
-    """Make pyiqa build our class as ``CLIPIQA`` and keep its own as ``CLIPIQA_builtin``.
+    """Make pyiqa build our classes as ``CLIPIQA``, ``LIQE``, …, and keep its own as ``CLIPIQA_builtin``, ….
 
     pyiqa calls this once, when its registry is first used. With the environment variable ``CLIPIQA_PYIQA_BUILTIN`` set
-    (to anything but ``0`` or nothing), ``CLIPIQA`` stays pyiqa's.
+    (to anything but ``0`` or nothing), the names stay pyiqa's.
     """
-    ARCH_REGISTRY.register(build_builtin, name=BUILTIN_NAME, override=True)
+    for name in BUILTIN_MODULES:
+        ARCH_REGISTRY.register(functools.partial(build_builtin, name), name=f"{name}_builtin", override=True)
     if os.environ.get(BUILTIN_VARIABLE, "0") not in ("", "0"):
         return
     ARCH_REGISTRY.register = _keeping_ours(ARCH_REGISTRY.register)
-    ARCH_REGISTRY.register(build_clipiqa, name=NAME, override=True)
+    for name in BUILTIN_MODULES:
+        build = build_clipiqa if name == NAME else functools.partial(build_member, name)
+        ARCH_REGISTRY.register(build, name=name, override=True)
 
 
 def register_losses() -> None:
@@ -72,20 +80,28 @@ def build_loss(*args: Any, **options: Any) -> CLIPIQALoss:
     return CLIPIQALoss(*args, **options)
 
 
-def build_builtin(**options: Any) -> nn.Module:
-    """Build pyiqa's own CLIPIQA, for comparison: ``pyiqa.create_metric('clipiqa', type='CLIPIQA_builtin')``.
+def build_member(kind: str, *args: Any, **options: Any) -> nn.Module:
+    """Build our class of the family that stands for pyiqa's class ``kind``."""
+    from . import family
+
+    return getattr(family, kind)(*args, **options)
+
+
+def build_builtin(kind: str = NAME, **options: Any) -> nn.Module:
+    """Build pyiqa's own class, for comparison: ``pyiqa.create_metric('clipiqa', type='CLIPIQA_builtin')``.
+
+    To fine-tune a tower under pyiqa's trainer needs pyiqa's own class, too.
 
     Raises:
         ImportError: where it cannot be imported, with the reason.
     """
     try:
-        from pyiqa.archs.clipiqa_arch import CLIPIQA as Builtin
+        return getattr(importlib.import_module(BUILTIN_MODULES[kind]), kind)(**options)
     except ImportError as error:
         raise ImportError(
-            f"pyiqa's built-in CLIPIQA cannot be imported here ({error}): it needs openai's clip, which needs "
+            f"pyiqa's built-in {kind} cannot be imported here ({error}): it needs openai's clip, which needs "
             "pkg_resources; `pip install openai-clip 'setuptools<82'` brings both."
         ) from error
-    return Builtin(**options)
 
 
 def _keeping_ours(register: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,7 +111,7 @@ def _keeping_ours(register: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(obj: Any = None, *args: Any, **kwargs: Any) -> Any:
         if obj is None:  # called with options, to be used as a decorator
             return lambda decorated: wrapped(decorated, *args, **kwargs)
-        if getattr(obj, "__module__", None) == BUILTIN_MODULE and not args and not kwargs:
+        if getattr(obj, "__module__", None) in BUILTIN_MODULES.values() and not args and not kwargs:
             return obj
         return register(obj, *args, **kwargs)
 
@@ -106,8 +122,7 @@ def _keeping_ours(register: Callable[..., Any]) -> Callable[..., Any]:
 def _announce() -> None:
     """Say once per process which CLIP-IQA this is; a warning, since logging shows nothing below it by default."""
     logger.warning(
-        "clipiqa-pyiqa %s: 'clipiqa' is now the paper's CLIP-IQA (one prompt pair), not pyiqa's average of five; "
+        "clipiqa-pyiqa: 'clipiqa' is now the paper's CLIP-IQA (one prompt pair), not pyiqa's average of five; "
         "for that one pass prompts='pyiqa', or set %s=1 to keep pyiqa's own class.",
-        __version__,
         BUILTIN_VARIABLE,
     )

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import checked
-from .clip.device import find_device
 from .errors import CLIPIQAError
+from .errors.arguments import checked
 from .images.reader import Damaged, check_limits
 from .images.source import ImageSource, NoImage
-from .metric import net_of
+from .metric import find_device, net_of
 from .prompts.pairs import Prompts, parse_columns
 from .scoring.shards.ray_engine import RayEngine
 from .scoring.shards.work import Work

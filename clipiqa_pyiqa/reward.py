@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .arguments import checked
 from .clip.inputs import ANY_RANGE, check_images
 from .errors import ImageError, shown
+from .errors.arguments import checked
 from .metric import CLIPIQA
 from .prompts.antonym import margins
 

@@ -229,7 +229,7 @@ def test_other_registrations_pass_through_untouched() -> None:
 
     def impostor() -> None: ...
 
-    impostor.__module__ = plugin.BUILTIN_MODULE
+    impostor.__module__ = plugin.BUILTIN_MODULES[plugin.NAME]
     registry.register(plugin.build_clipiqa, name="CLIPIQA")
 
     @registry.register(name="Other", aliases=["Alias"])

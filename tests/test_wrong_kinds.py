@@ -13,7 +13,7 @@ import torch
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa import ray, reward, torchmetrics
-from clipiqa_pyiqa.arguments import checked
+from clipiqa_pyiqa.errors.arguments import checked
 from clipiqa_pyiqa.metric import CLIPIQA
 
 NAMES = sorted(set(clipiqa_pyiqa.__all__) - {"is_active", "__version__"})

@@ -7,8 +7,8 @@ import shlex
 import sys
 from typing import Any, Literal
 
-from ..arguments import Machine
 from ..errors import CLIPIQAError, OptionError
+from ..errors.arguments import Machine
 from .options.model import Kept, start
 from .options.progress import Bar, note
 from .options.signals import on_interrupt

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
-from ..arguments import Machine
+from ..errors.arguments import Machine
 from .options.model import start
+from .options.progress import Bar
 
 SAID = """\
 Higher is better, from 0 to 1; of piqe, lower is better. (noisiness: high means clean, as in the paper.)
@@ -33,7 +35,8 @@ def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
     start(Machine(), "mini")
     from ..experiments.demonstration import demo
 
-    found = demo()
+    with Bar(unit="picture") as bar:
+        found = demo(progress=partial(bar.show, ""))
     print(f"{found.table()}\n\n{SAID.format(size=MINI_FILE.stat().st_size / 1e6)}", end="")
     sys.stdout.flush()  # the picture may fail to be written, the scores are out
     found.save(out)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..arguments import Machine
 from ..errors import OptionError
+from ..errors.arguments import Machine
 from .options import model as models
 from .options.model import LearnedQuestions, Model
+from .options.progress import note
 
 
 def run(
@@ -61,6 +62,6 @@ def run(
     else:
         columns = questions.columns()
         metric = models.build_metric(model, questions.template, columns, found)
-    options = {"with_map": map, "opset": opset, "check": check, "overwrite": overwrite}
+    options = {"with_map": map, "opset": opset, "check": check, "overwrite": overwrite, "progress": note}
     print(export_onnx(metric, written_to, columns, **options).describe())  # type: ignore[arg-type]
     return 0

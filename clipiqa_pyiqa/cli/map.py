@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..arguments import Images
+from ..errors.arguments import Images
 from .options import model as models
 from .options.model import LearnedQuestions, Model
 from .options.progress import Bar, note, tell

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from ..arguments import Images
 from ..errors import ImageError, OptionError
+from ..errors.arguments import Images
 from ..scoring.result_files import Output, ResultWriter, format_of, write_to
 from . import score_shards
 from .options import model as models
@@ -67,7 +67,6 @@ def run(
         format: by default by the suffix of --out, or a table on standard output
         progress: show the progress bar even if standard error is no terminal
     """
-    from ..images.reader import check_limits
     from ..sources.finding import find_shards
 
     if shards.merge is not None:
@@ -77,7 +76,6 @@ def run(
         raise ImageError("no PATH given: name files or folders (before --prompts, or behind a --).")
     kept.check()
     questions.check(all_attributes)
-    check_limits(images.max_side, images.max_pixels, damaged)
     shards.check(by_shard)
     output = None
     if kept.out and not by_shard:
@@ -90,14 +88,15 @@ def run(
     if found.is_empty:
         raise ImageError(f"{found.problem}: there is nothing to score.")
 
-    columns = None if questions.learned_prompts is not None or all_attributes else questions.columns()
-
     # Here and below what imports torch, once everything cheap is known to be right.
     device = models.start(images, model.backbone or "the model")
     from ..images.formats import skipped_note
+    from ..images.reader import check_limits
     from ..scoring.rows import printable
     from ..scoring.score import score_paths
 
+    check_limits(images.max_side, images.max_pixels, damaged)
+    columns = None if questions.learned_prompts is not None or all_attributes else questions.columns()
     metric: Any
     if questions.learned_prompts is not None:
         metric = models.build_learned(model, questions.learned_prompts, device)

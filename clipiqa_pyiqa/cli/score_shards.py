@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..arguments import Images
 from ..errors import OptionError, counted
+from ..errors.arguments import Images
 from .options.model import Kept
 from .options.progress import Bar, note, tell
 from .options.signals import on_interrupt

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Literal
 
-from ..arguments import Batches
 from ..errors import OptionError
+from ..errors.arguments import Batches
 from .options.model import Kept, start
 from .options.progress import Bar, note, tell
 from .options.signals import on_interrupt

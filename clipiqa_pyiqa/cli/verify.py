@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..arguments import Machine
 from ..errors import OptionError
+from ..errors.arguments import Machine
 from .options.model import start
 from .options.progress import Bar, tell
 

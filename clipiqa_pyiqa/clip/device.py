@@ -1,33 +1,11 @@
-"""Where and in what to compute: a device, the dtype it is fast in, and the memory that scoring takes there."""
+"""The dtype that a device is fast in, and errors of operations that a device lacks."""
 
 from __future__ import annotations
-
-import math
-from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ..errors import CLIPIQAError, shown
-
-
-def find_device(name: str | torch.device | None) -> torch.device:
-    """The device of that name; without one, cuda if there is one, else cpu.
-
-    Raises:
-        CLIPIQAError: no such device is known, or it is not on this machine.
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise CLIPIQAError(f"unknown device {shown(name)}: use cpu, cuda, cuda:N or mps.") from error
-    found = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if (device.index or 0) >= found.get(device.type, 0):
-        there = [f"cuda:{n}" for n in range(found["cuda"])] + ["mps"] * found["mps"]
-        raise CLIPIQAError(f"device {str(name)!r} is not available here: use one of {', '.join(['cpu', *there])}.")
-    return device
+from ..errors import CLIPIQAError
 
 
 def working_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
@@ -57,32 +35,3 @@ def missing_on_mps(error: NotImplementedError) -> CLIPIQAError:
         f"this cannot be computed on device 'mps' ({said}): use the cpu, or set PYTORCH_ENABLE_MPS_FALLBACK=1 before "
         "Python starts, so that torch computes there what is missing."
     )
-
-
-Work = Literal["score", "maps", "stages"]
-PICTURE = 18
-"""Bytes per pixel of a picture that is scored: its 8 bits, their copy in a batch, and the batch in fp32."""
-
-# Bytes per pixel of the towers beside it: peaks, rounded up (tests/measure/scoring_memory.py; docs/performance.md).
-_MINI: dict[Work, int] = {"score": 76, "maps": 86, "stages": 76}
-_RESNET: dict[Work, int] = {"score": 110, "maps": 110, "stages": 210}  # by a stem of 32 channels, RN50's
-_VIT, _VIT_TOKENS = 45, 70  # of normalised pixels; and for each number in a token of its patch
-
-
-def scoring_bytes(net: Any, device: torch.device, work: Work = "score") -> int:
-    """Return about how many bytes of main memory each pixel of a picture takes while it is scored.
-
-    Args:
-        net: A ``CLIPIQA``; of anything else only the picture itself counts.
-        device: Where it scores; an accelerator has memory of its own, and says itself when it is full.
-        work: ``'maps'`` with the scores of places, ``'stages'`` with the statistics of the tower's stages.
-    """
-    clip = getattr(net, "clip", None)
-    if clip is None or device.type != "cpu" or net.pos_embedding == "fixed":
-        return PICTURE
-    if not clip.has_positions:
-        return PICTURE + _MINI[work]
-    width, _, _, side = clip.checkpoint.shapes["visual.conv1.weight"]
-    if "visual.proj" in clip.checkpoint:
-        return PICTURE + _VIT + math.ceil(_VIT_TOKENS * width / side**2)
-    return PICTURE + _RESNET[work] * width // 32

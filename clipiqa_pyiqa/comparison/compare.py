@@ -15,17 +15,17 @@ from typing import Any
 import pandas
 import torch
 
-from ..arguments import checked
-from ..clip.device import find_device
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.mini_photos import said_of_seen, seen_by_mini
 from ..datasets.published_correlations import SOURCES
 from ..datasets.specification import CompareError
 from ..errors import CLIPIQAError, counted, first_of
+from ..errors.arguments import checked
 from ..files.journal import JournalFolder
 from ..files.locking import locked
 from ..files.names import file_name
 from ..images.batches import default_workers
+from ..metric import find_device
 from .distributed import Processes, process_group, processes_of_environment
 from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics
 from .pipeline import Options, Progress, score_data_set
@@ -228,8 +228,7 @@ def _stores(
     if processes.is_main:
         if any(parts.glob("*")) and not resume and not overwrite:
             raise CompareError(
-                f"{str(folder)!r} holds the scores of an earlier run: resume it (--resume), or overwrite it "
-                "(--overwrite)."
+                f"{str(folder)!r} holds the scores of an earlier run: go on with it (resume) or drop it (overwrite)."
             )
         for store in stores if overwrite and not resume else ():
             store.clear()

@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ..arguments import checked
 from ..errors import CLIPIQAError, counted, nearest
+from ..errors.arguments import checked
 from ..files.names import one_line
 from ..files.writing import check_folder, write_bytes, write_text
 from ..scoring.directions import Direction, find_direction

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..clip.device import scoring_bytes
 from ..datasets.data_sets import DataSet
 from ..errors import ImageError
 from ..images.batches import in_batches, prefetch
+from ..metric import scoring_bytes
 from .distributed import Processes
 from .metrics import BuiltMetric
 from .scorers import UNREADABLE, ScoreStore, StoredScore, score_group

@@ -16,8 +16,8 @@ from typing import Any
 from PIL import Image, ImageFile
 from torch import Tensor
 
-from ..arguments import check_path
 from ..errors import ImageError, Kind, counted, nearest, shown
+from ..errors.arguments import check_path
 from ..files.names import printable
 from ..files.yaml import check_keys
 from ..images.memory import set_aside

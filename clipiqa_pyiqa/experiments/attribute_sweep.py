@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..arguments import checked
-from ..clip.device import find_device, scoring_bytes
 from ..errors import CLIPIQAError, ImageError, counted, nearest, shown
+from ..errors.arguments import checked
 from ..images.batches import prefetch
 from ..images.memory import set_aside
 from ..images.reader import ImageRecord
-from ..metric import net_of
+from ..metric import find_device, net_of, scoring_bytes
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..scoring.rows import Header, Row
 from ..scoring.score import provenance, rows_of_images

@@ -6,23 +6,23 @@ import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..arguments import checked
 from ..errors import ImageError
+from ..errors.arguments import checked
 from ..files.writing import replacing
 from ..report.plotting import plain_texts
-from ..weights.published import MINI_FILE, MINI_SHA256
 from .picture_changes import CHANGES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PHOTOS = MINI_FILE.parent / "photos"
+PHOTOS = Path(__file__).parents[1] / "data/photos"
 ATTRIBUTES = ("quality", "sharpness", "noisiness", "contrast", "colorfulness", "brightness")
 OTHER = "piqe"
 """The metric beside ours: it is computed from the pixels alone, so it needs no download."""
@@ -116,7 +116,7 @@ class Demonstration:
             radar = figure.add_subplot(grid[row, -1], projection="polar")
             draw_chart(radar, self.scores.loc[photo][list(ATTRIBUTES)])
             radar.tick_params(axis="x", labelsize=8)
-        return captioned(figure, f"CLIP-IQA, mini, bundled {MINI_SHA256[:8]}")
+        return captioned(figure, "CLIP-IQA, mini, bundled")
 
     def table(self) -> str:
         """Return the scores as text, a group of rows per photo."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict, TypeVar
 
-from ..arguments import checked
 from ..errors import CLIPIQAError, ImageError
+from ..errors.arguments import checked
 from ..files.locking import locked
 from ..files.names import free_name
 from ..files.writing import check_folder, replacing, write_text

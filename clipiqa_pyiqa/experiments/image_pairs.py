@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from ..arguments import checked
 from ..errors import counted
+from ..errors.arguments import checked
 from ..prompts.pairs import Prompts, parse_columns
 from ..report.contact_sheet import contact_sheet, fitted, headed
 from ..report.crops import differing_crops

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..arguments import checked
 from ..errors import CLIPIQAError
+from ..errors.arguments import checked
 from ..files.writing import check_output
 from ..metric import net_of
 from ..prompts.pairs import Prompts, known_names, parse_columns

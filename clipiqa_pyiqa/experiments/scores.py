@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import checked
-from ..clip.device import find_device
 from ..errors import ImageError, first_of
+from ..errors.arguments import checked
 from ..images.source import FileSource
-from ..metric import net_of
+from ..metric import find_device, net_of
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..scoring.result_files import Output, open_results, read_results
 from ..scoring.rows import Header, Row, printable
@@ -87,9 +86,9 @@ class Record:
                 writer = stack.enter_context(open_results(output, header, [printable(name) for name in names]))
             todo = [name for name in names if writer is None or printable(name) not in writer.done]
             for row in score(todo) if todo else ():
+                self.progress(row)
                 if writer is not None:
                     writer.write(row)
-                self.progress(row)
                 found[row.path] = row
         if self.path is not None:
             found = {row.path: row for row in read_results(self.path)[1]}

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from ..arguments import checked
 from ..datasets.votes import Votes, read_votes
 from ..errors import CLIPIQAError, ImageError, counted
+from ..errors.arguments import checked
 from ..files.names import below_common
 from ..report.contact_sheet import contact_sheet, headed, wrapped
 from ..stats.proportions import clustered_share, share

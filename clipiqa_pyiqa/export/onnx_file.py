@@ -10,13 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import checked
 from ..errors import CLIPIQAError
+from ..errors.arguments import checked
 from ..files.writing import check_output, replacing
 from ..metric import CLIPIQA
 from ..prompts.pairs import Columns, Prompts
 from ..prompts.provenance import column_records, in_words
-from ..version import __version__
 from .agreement import difference, runtime_version
 from .network import Network, check_fit, traced
 
@@ -187,7 +186,7 @@ def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
             if name:
                 dim.dim_param = name
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
-    model.producer_name, model.producer_version = "clipiqa-pyiqa", __version__
+    model.producer_name, model.producer_version = "clipiqa-pyiqa", dict(metadata)["version"]
     graph.name = "CLIP-IQA"
     model.doc_string = "CLIP-IQA: images to scores. See the metadata for which one, and for the input convention."
     onnx.helper.set_model_props(model, dict(metadata))

@@ -6,7 +6,8 @@ import itertools
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 def printable(path: str) -> str:
@@ -76,3 +77,13 @@ def free_name(name: str, taken: set[str]) -> str:
     free = next(name for name in names if name.lower() not in taken)
     taken.add(free.lower())
     return free
+
+
+def csv_line(values: Iterable[Any]) -> str:
+    """Return one line of a CSV file; text that holds a ``#`` is quoted, so that ``comment='#'`` does not cut it."""
+    cells = ("" if value is None else printable(str(value)) for value in values)
+    quoted = (
+        '"' + cell.replace('"', '""') + '"' if any(c in cell for c in '",#\r\n') or cell != cell.strip() else cell
+        for cell in cells
+    )
+    return ",".join(quoted) + "\n"

@@ -21,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from ..arguments import checked
 from ..errors import ImageError, Kind, OptionError, shown
+from ..errors.arguments import checked
 from .formats import readable_formats
 from .jpeg_damage import decode_jpeg
 from .memory import set_aside

@@ -25,14 +25,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..clip.device import scoring_bytes
 from ..errors import CLIPIQAError, ImageError, Kind, counted, first_of
 from ..files.hashes import hashes_of, remember
 from ..files.journal import JournalFolder
 from ..files.writing import check_folder
 from ..images.batches import in_batches, prefetch
 from ..images.reader import read_image
-from ..metric import CLIPIQA
+from ..metric import CLIPIQA, scoring_bytes
 from .views import View, encode_views, refuse
 
 logger = logging.getLogger("clipiqa_pyiqa")

@@ -15,12 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..arguments import checked
-from ..clip.device import find_device
 from ..datasets.mini_photos import look_for_mini_photos
 from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, counted, nearest
-from ..metric import CLIPIQA
+from ..errors.arguments import checked
+from ..metric import CLIPIQA, find_device
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
 from ..prompts.provenance import in_a_word
 from ..stats.correlation import plcc, srocc

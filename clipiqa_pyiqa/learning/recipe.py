@@ -11,8 +11,8 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..arguments import checked
 from ..errors import ConfigError, OptionError, nearest, shown
+from ..errors.arguments import checked
 from ..files.yaml import check_keys, read_yaml
 from ..metric import CLIPIQA
 

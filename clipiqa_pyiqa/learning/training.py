@@ -9,14 +9,13 @@ from typing import Any
 
 import torch
 
-from ..arguments import checked
-from ..clip.device import find_device
 from ..datasets.csv_files import TableError
 from ..datasets.mini_photos import look_for_mini_photos
 from ..datasets.score_table import ScoreTable, find_score_table, read_score_table
 from ..errors import ConfigError, counted
+from ..errors.arguments import checked
 from ..images.memory import memory_limit
-from ..metric import CLIPIQA
+from ..metric import CLIPIQA, find_device
 from .feature_store import FeatureStore, Say
 from .recipe import TrainConfig, find_recipe, with_options
 from .trainer import BEST, Progress, Scores, evaluate, prepare_folder, train_context

@@ -12,11 +12,10 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from ..clip.device import scoring_bytes
 from ..errors import ImageError, Kind
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import read_image
-from ..metric import CLIPIQA
+from ..metric import CLIPIQA, scoring_bytes
 from .recipe import Recipe
 
 

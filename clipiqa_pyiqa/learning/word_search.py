@@ -18,15 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..arguments import checked
-from ..clip.device import find_device
 from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, PromptError, counted, shown
+from ..errors.arguments import checked
+from ..files.names import csv_line
 from ..files.writing import check_output, write_text
-from ..metric import CLIPIQA
+from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..prompts.provenance import in_words
-from ..scoring.rows import csv_line
 from ..stats.correlation import Estimate, plcc, srocc_of_many
 from .feature_store import FeatureStore, Say
 from .views import whole_views

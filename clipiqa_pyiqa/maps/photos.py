@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..arguments import checked
-from ..clip.device import find_device, scoring_bytes
 from ..errors import CLIPIQAError, ImageError, first_of
+from ..errors.arguments import checked
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import ImageRecord, check_limits, read_image
 from ..images.source import ImageSource, NoImage
-from ..metric import net_of
+from ..metric import find_device, net_of, scoring_bytes
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
 from ..sources.inputs import sources_of

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..arguments import checked
+from ..errors.arguments import checked
 from .finer import check_finer, enlarged, window_map
 
 if TYPE_CHECKING:

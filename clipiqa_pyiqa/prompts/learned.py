@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..arguments import check_bounds, checked
 from ..clip.model import FrozenCLIP
 from ..clip.text import TextTower, decode_tokens, tokenize
 from ..errors import PromptError
+from ..errors.arguments import check_bounds, checked
 from ..files.yaml import check_keys
 from .pairs import PromptPair, parse_prompts
 from .provenance import question_record

@@ -10,11 +10,31 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..clip.device import is_slow_on_cpu
+from ..version import __version__
 from .pairs import PromptPair
 
+if TYPE_CHECKING:
+    import torch
+
+    from ..weights.selection import Weights
+
 _SHORT = 60  # characters of prompts that `in_short` names in full
+
+
+def tower_record(weights: Weights, precision: str, dtype: torch.dtype) -> dict[str, Any]:
+    """Return what provenance says of a tower: its weights, its precision, and the version of this package."""
+    return {
+        "version": __version__,
+        "backbone": weights.backbone,
+        "weights": weights.short,
+        "weights_sha256": weights.sha256,
+        "quick_gelu": weights.quick_gelu,
+        "precision": precision,
+        **({"cpu_arithmetic": "fp32"} if is_slow_on_cpu(dtype) else {}),
+    }
 
 
 def question_record(pairs: Iterable[PromptPair]) -> dict[str, Any]:

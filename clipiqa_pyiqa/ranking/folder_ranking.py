@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from ..arguments import checked
+from ..errors.arguments import checked
 from ..experiments.experiment import ExperimentResult, Paths, RunOptions, file_names, find_images, prepare, saved
 from ..experiments.scores import Scores, exif_applied, score_images
 from ..files.names import below_common

@@ -7,9 +7,9 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from typing import IO, Any
 
-from ..files.names import one_line
+from ..files.names import csv_line, one_line
 from ..prompts.provenance import in_words
-from .rows import PARQUET_KEY, Header, Row, csv_line
+from .rows import PARQUET_KEY, Header, Row
 
 _PARQUET_GROUP = 50_000  # rows held in memory at a time
 

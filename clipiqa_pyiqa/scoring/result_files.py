@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from ..arguments import checked
 from ..datasets.csv_files import read_rows
 from ..errors import OutputError, first_of
+from ..errors.arguments import checked
 from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.locking import locked

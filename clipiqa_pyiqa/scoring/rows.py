@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Kind, OutputError
-from ..files.names import printable
+from ..files.names import csv_line, printable
 from ..prompts.provenance import in_short
 from .scale import SCALE, differences, scale_text
 
@@ -130,18 +130,10 @@ def header_changes(before: Header, now: Header, but: Collection[str] = ()) -> st
     return "; ".join(f"{key} was {was} and is now {is_now}" for key, was, is_now in differences(old, new, but))
 
 
-def csv_line(values: Iterable[Any]) -> str:
-    """Return one line of a CSV file; text that holds a ``#`` is quoted, so that ``comment='#'`` does not cut it."""
-    cells = ("" if value is None else printable(str(value)) for value in values)
-    quoted = (
-        '"' + cell.replace('"', '""') + '"' if any(c in cell for c in '",#\r\n') or cell != cell.strip() else cell
-        for cell in cells
-    )
-    return ",".join(quoted) + "\n"
-
-
 def frame_csv(frame: pandas.DataFrame) -> str:
     """Return a frame as CSV, with its index if that has a name; NaN is left empty, as pandas leaves it."""
-    frame = frame if frame.index.name is None else frame.reset_index()
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
-    return "".join(map(csv_line, [frame.columns, *cells]))
+    if frame.index.name is None:
+        return "".join(map(csv_line, [frame.columns, *cells]))
+    named = ((name, *row) for name, row in zip(frame.index.tolist(), cells, strict=True))
+    return "".join(map(csv_line, [(frame.index.name, *frame.columns), *named]))

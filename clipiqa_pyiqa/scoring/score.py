@@ -13,14 +13,13 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-from ..arguments import checked
-from ..clip.device import find_device, scoring_bytes
 from ..errors import ImageError, Kind
+from ..errors.arguments import checked
 from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import Damaged, ImageRecord, check_limits, read_image
 from ..images.source import ImageSource
-from ..metric import net_of
+from ..metric import find_device, net_of, scoring_bytes
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
 from ..sources.finding import find_shards

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..arguments import checked
 from ..errors import ImageError, first_of, shown
+from ..errors.arguments import checked
 from ..images.source import FileSource, ImageSource
 from .ahead import images_of
 from .finding import Finder, each_of, find_shards, is_shard

@@ -14,7 +14,14 @@ from .checkpoint import Checkpoint
 BACKBONES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14", "mini")
 
 # Last components of names that some checkpoints hold and some do not; no number of theirs enters a feature.
-_BOOKKEEPING = {"input_resolution", "context_length", "vocab_size", "num_batches_tracked", "attn_mask"}
+_BOOKKEEPING = {
+    "input_resolution",
+    "context_length",
+    "vocab_size",
+    "num_batches_tracked",
+    "attn_mask",
+    "prompts_features",
+}
 
 
 def canonical_backbone(name: str) -> str:

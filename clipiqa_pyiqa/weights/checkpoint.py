@@ -63,7 +63,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     """Open a checkpoint, by its content and not its name, or raise WeightsError.
 
     It is OpenAI's TorchScript archive; a state dict by ``torch.save``, bare or under ``state_dict``, ``model`` or
-    ``params``, its keys with or without ``module.``; or a ``.safetensors`` file.
+    ``params``, its keys with or without ``module.`` or ``clip_model.``; or a ``.safetensors`` file.
     """
     path = Path(path)
     head = first_bytes(path)
@@ -119,7 +119,9 @@ def _open_state_dict(path: Path, mmap: bool) -> Checkpoint:
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}: expected a state dict, names with tensors.")
     tensors = {
-        str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, torch.Tensor)
+        str(name).removeprefix("module.").removeprefix("clip_model."): value
+        for name, value in content.items()
+        if isinstance(value, torch.Tensor)
     }
     return Checkpoint(path, {key: tuple(tensor.shape) for key, tensor in tensors.items()}, tensors.__getitem__)
 

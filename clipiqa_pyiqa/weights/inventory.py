@@ -11,8 +11,8 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from ..arguments import checked
 from ..errors import WeightsError
+from ..errors.arguments import checked
 from ..files.writing import check_output, replacing, write_text
 from .architecture import BACKBONES, canonical_backbone
 from .published import PYIQA_FILES, PublishedFile, pyiqa_file, release

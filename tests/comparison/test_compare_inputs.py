@@ -327,7 +327,7 @@ class TestBadInput:
             ({"bootstrap": -1}, "bootstrap must be between 0 and 1,000,000"),
             ({"seed": -1}, "seed must be between 0 and 4,294,967,295; got -1."),
             ({"published": "piq"}, "'paper' or 'pyiqa'; got 'piq'"),
-            ({"out": photos / "0.png"}, "which is no folder: name another"),
+            ({"out": photos / "0.png"}, "is not a folder: name another"),
         ]:
             with pytest.raises(ValueError, match=message):
                 compare({"m": lambda x: x.mean()}, data, **options)
@@ -364,7 +364,7 @@ class TestCommand:
         pictures = ("bars", "s-entropy", "s-mini", "s-mini-2", "s-heatmap", "s-disagreement")
         assert {f"pictures/{name}.png" for name in pictures} <= written
         assert all(Image.open(out / f"pictures/{name}.png").width > 400 for name in pictures)
-        assert main([*given, "-q"]) == 2 and "--resume" in capsys.readouterr().err
+        assert main([*given, "-q"]) == 2 and "(resume)" in capsys.readouterr().err
         assert main([*given, "-q", "--resume", "--no-report", "--format", "csv"]) == 1
         assert "entropy" in capsys.readouterr().out
 
@@ -373,7 +373,7 @@ class TestCommand:
             ([], "no metric is asked for"),
             (["-m", "niqe"], "no data set is asked for"),
             (["-m", "nique", "-d", "livec"], "or 'niqe'"),
-            (["-m", "niqe", "-d", "livec", "--resume"], "need --out"),
+            (["-m", "niqe", "-d", "livec", "--resume"], "need out"),
             (["-m", "niqe", "-d", "livec", "--data-root", str(tmp_path)], "meta_info_LIVEChallengeDataset.csv"),
             (["-m", "entropy", "-d", str(tmp_path)], "is a folder without image files"),
             (["-c", str(tmp_path / "no.yml")], "cannot be read"),

@@ -276,5 +276,5 @@ def test_save_writes_all_that_the_command_does(comparison: Comparison, tmp_path:
     comparison.save(tmp_path / "a" / "b", overwrite=True)
     comparison.save(tmp_path / "c", report=False)
     assert not (tmp_path / "c" / "report.html").exists() and not (tmp_path / "c" / "pictures").exists()
-    with pytest.raises(CLIPIQAError, match="which is no folder"):
+    with pytest.raises(CLIPIQAError, match="is not a folder"):
         comparison.save(tmp_path / "c" / "comparison.csv")

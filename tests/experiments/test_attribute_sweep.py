@@ -104,7 +104,7 @@ class TestSweep:
             sweep(Brightness(), grey_steps, out=tmp_path / "out", progress=stop, **options)
         metric = Brightness()
         found = sweep(metric, grey_steps, out=tmp_path / "out", resume=True, **options)
-        assert sum(batch[0] for batch in metric.batches) == total - 11
+        assert sum(batch[0] for batch in metric.batches) == total - 12
         pd.testing.assert_frame_equal(found.frame, sweep(Brightness(), grey_steps, **options).frame)
 
     def test_a_folder_and_one_change(self, grey_steps: list[Path]) -> None:

@@ -146,7 +146,7 @@ def test_an_enlarged_picture_has_four_gigabytes_unless_more_is_allowed(
 GROWTH = r"""
 import re, sys, torch
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.clip.device import scoring_bytes
+from clipiqa_pyiqa.metric import scoring_bytes
 from clipiqa_pyiqa.images.batches import stacked
 def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) << 10
 metric = CLIPIQA(backbone=sys.argv[1], clip_weights=sys.argv[2] or None).eval()

@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.clip.device import scoring_bytes
 from clipiqa_pyiqa.images.batches import stacked
 from clipiqa_pyiqa.images.memory import give_back_memory
+from clipiqa_pyiqa.metric import scoring_bytes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from seeded import save_seeded

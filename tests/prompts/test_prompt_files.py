@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA, PromptError, WeightsError
-from clipiqa_pyiqa.prompts.files import FORMAT, read_prompt_file, save_prompt_file
+from clipiqa_pyiqa.prompts.files import FORMAT, save_prompt_file
 
 CTX = torch.randn(2, 16, 512, generator=torch.Generator().manual_seed(0)) * 0.02
 
@@ -138,18 +138,6 @@ def test_pth_is_for_pyiqas_own_load_weights(metric, rn50, tmp_path):
     theirs.load_weights(str(tmp_path / "mine.pth"))
     x = torch.rand(1, 3, 64, 64)
     assert torch.equal(theirs(x), metric.eval()(x))
-
-
-def test_as_in_the_design(rn50, metric, tmp_path):
-    """``pyiqa.create_metric('clipiqa+', pretrained_model_path=…)``."""
-    import pyiqa
-
-    metric.load_state_dict(state(metric))
-    save_prompt_file(metric.prompt_learner, tmp_path / "mine.safetensors")
-    options = {"clip_weights": rn50, "quick_gelu": True, "device": "cpu"}
-    loaded = pyiqa.create_metric("clipiqa+", pretrained_model_path=str(tmp_path / "mine.safetensors"), **options)
-    x = torch.rand(1, 3, 64, 64)
-    assert torch.equal(loaded(x), metric.eval()(x))
 
 
 def test_published_names_are_found_by_their_published_file(metric, rn50, tmp_path, monkeypatch):
@@ -287,9 +275,3 @@ def test_trained_on_after_loading(metric, tmp_path):
     metric.load_prompts(tmp_path / "start.pth")
     metric.prompt_learner.ctx.data += 0.1
     assert "trained on from start.pth" in repr(metric)
-
-
-def test_reading_needs_no_clip(tmp_path):
-    torch.save(CTX.half(), tmp_path / "ctx.pth")
-    file = read_prompt_file(tmp_path / "ctx.pth")
-    assert file.ctx.dtype == torch.float32 and not file.tokens and not file.metadata

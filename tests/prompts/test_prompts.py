@@ -211,15 +211,3 @@ def test_any_input_gives_pairs_or_one_sentence(prompts: object, template: object
         assert all(2 < count_tokens(text) <= 77 for text in (pair.positive, pair.negative))
         assert pair.positive != pair.negative
     assert parse_prompts(pairs) == pairs
-
-
-@settings(max_examples=200, deadline=None, database=None)
-@given(argument=st.text(st.characters(), max_size=20))
-def test_any_command_line_argument_gives_pairs_or_one_sentence(argument: str) -> None:
-    try:
-        pairs = parse_prompts([parse_prompt_argument(argument)])
-    except PromptError as error:
-        assert str(error) and "\n" not in str(error)
-        return
-    for pair in pairs:
-        assert pair.name in NAMED_PAIRS or pair.name == f"{pair.positive}|{pair.negative}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...arguments import Images
+from ...errors.arguments import Images
 from . import model
 from .model import Kept, Model, Questions, Wording
 from .progress import Bar, note, tell

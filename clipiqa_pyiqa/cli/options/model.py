@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...arguments import Machine
 from ...errors import OptionError
+from ...errors.arguments import Machine
 from .progress import note
 
 if TYPE_CHECKING:
@@ -134,8 +134,8 @@ def start(machine: Machine, loading: str = "the model") -> torch.device:
     import torch
     from PIL import Image
 
-    from ...clip.device import find_device
     from ...images.memory import keep_memory
+    from ...metric import find_device
 
     if machine.threads is not None:
         torch.set_num_threads(machine.threads)
@@ -186,12 +186,10 @@ def build_metric(
 
 def attributes(model: Model, template: str | None) -> list[str]:
     """Return the named pairs whose words the CLIP knows."""
-    from ...clip.model import frozen_clip
+    from ...metric import CLIPIQA
     from ...prompts.pairs import NAMED_PAIRS, known_names
-    from ...weights.selection import find_weights
 
-    clip = frozen_clip(find_weights(model.backbone or "RN50", model.clip_weights, model.quick_gelu))
-    return known_names(clip, NAMED_PAIRS, template)
+    return known_names(CLIPIQA(**model.given()).clip, NAMED_PAIRS, template)
 
 
 @contextlib.contextmanager

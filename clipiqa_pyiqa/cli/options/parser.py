@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from ...arguments import check_bounds, check_path
 from ...errors import ConfigError, OptionError
+from ...errors.arguments import check_bounds, check_path
 from ...files.names import plain_lines
 
 FILES = ("FILE", "PATH", "PHOTO", "IMAGE", "CSV", "BASE", "NEW", "LIST", "DATA", "VOTES")  # what help calls them

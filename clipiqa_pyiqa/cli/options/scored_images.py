@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...arguments import Machine
 from ...errors import OptionError
+from ...errors.arguments import Machine
 from .progress import note
 
 if TYPE_CHECKING:

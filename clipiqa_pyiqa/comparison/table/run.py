@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from ...arguments import checked
 from ...datasets.specification import CompareError
+from ...errors.arguments import checked
 from ...files.journal import JournalFolder
 from ...files.locking import locked as held
 from ...files.writing import write_text

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...arguments import checked
 from ...errors import CLIPIQAError, counted
+from ...errors.arguments import checked
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, write_text
 from ...sources.members import ShardError

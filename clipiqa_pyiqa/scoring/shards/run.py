@@ -9,12 +9,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from ...arguments import checked
-from ...clip.device import find_device
 from ...errors import CLIPIQAError
+from ...errors.arguments import checked
 from ...files.writing import check_folder
 from ...images.reader import Damaged, check_limits
-from ...metric import net_of
+from ...metric import find_device, net_of
 from ...prompts.pairs import PromptPair, Prompts, parse_columns
 from ...sources.embeddings import EmbeddingsShard
 from ...sources.finding import Found, find_shards

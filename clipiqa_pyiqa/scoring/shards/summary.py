@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...arguments import checked
 from ...errors import counted
+from ...errors.arguments import checked
+from ...files.names import csv_line
 from ...files.writing import check_output, replacing
 from ...images.formats import skipped_note
 from ...sources.parquet import opened_table
 from ...sources.stores import address_of, local_path
-from ..rows import ENDS, PARQUET_KEY, Header, ResultsError, csv_line
+from ..rows import ENDS, PARQUET_KEY, Header, ResultsError
 from .files import BINS, Counts, ShardResult, read_shard_result, read_table
 from .jobs import check_same, results_in
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from ...clip.device import scoring_bytes
 from ...errors import ImageError, Kind
 from ...images.batches import prefetch
 from ...images.reader import read_image
 from ...images.source import ImageSource
+from ...metric import scoring_bytes
 from ...prompts.pairs import Columns
 from ...sources.ahead import read_ahead
 from ...sources.embeddings import EmbeddingsShard

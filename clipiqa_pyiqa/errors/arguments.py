@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from .errors import OptionError, shown
+from . import OptionError, shown
 
 BOUNDS = {  # the least and the most of whole numbers, by their names in functions and on the command line
     **{"batch_size": (1, 65_536), "workers": (1, 256), "actors": (1, 4096), "threads": (1, 256)},

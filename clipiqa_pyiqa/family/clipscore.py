@@ -1,0 +1,67 @@
+"""CLIPScore: how well a caption fits an image (Hessel et al., EMNLP 2021, arXiv 2104.08718)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..clip.gradient import per_image, untraced
+from ..errors import CLIPIQAError
+from . import heads
+from .member import Member
+from .views import CROP
+
+
+class CLIPScore(Member):
+    """pyiqa's ``clipscore``.
+
+    Args:
+        model_type: ``'clipscore'``.
+        w: by what cosine similarities are multiplied.
+        prefix: stands before each caption.
+        **options: of :class:`~clipiqa_pyiqa.family.member.Member`.
+    """
+
+    backbone = "ViT-B/32"
+    view = CROP
+    score_range = (0.0, 2.5)
+
+    def __init__(
+        self, model_type: str = "clipscore", *args: Any, w: float = 2.5, prefix: str = "A photo depicts", **options: Any
+    ):
+        self.w, self.prefix = w, prefix
+        super().__init__(model_type, *args, **options)
+
+    def forward(self, x: Tensor, caption_list: Sequence[str] | None = None) -> Tensor:
+        """Score images against their captions: ``(N,)`` in [0, w].
+
+        Args:
+            x: ``(N, 3, H, W)``, RGB in [0, 1].
+            caption_list: N captions; what is beyond 77 tokens is cut off.
+
+        Raises:
+            CLIPIQAError: captions are missing, or not one for each image.
+        """
+        self.check(x)
+        captions = [caption_list] if isinstance(caption_list, str) else list(caption_list or ())
+        if len(captions) != len(x) or not all(isinstance(caption, str) for caption in captions):
+            raise CLIPIQAError(
+                f"clipscore needs a caption for each image, caption_list=[TEXT, ...]; got {len(captions)} captions "
+                f"for {len(x)} images."
+            )
+        dtype = self._image_tower(x).mean.dtype
+        with untraced():
+            tower = self.clip.text_tower(x.device, dtype)
+            texts = F.normalize(tower([f"{self.prefix} {caption}" for caption in captions]), dim=-1)
+        done = 0
+
+        def ask(images: Tensor) -> Tensor:
+            nonlocal done
+            done += len(images)
+            own = texts[done - len(images) : done]
+            return heads.caption(self.encode_unchecked(images), own, self.w)
+
+        return per_image(ask, x)

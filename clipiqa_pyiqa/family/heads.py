@@ -1,0 +1,54 @@
+"""From unit image features to scores. Pure functions; features are ``(N, D)``, or ``(N, K, D)`` of K patches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..prompts.antonym import antonym_scores
+
+BASE_COS, BASE_MAGNITUDE = 1.0, 0.6  # MA-CLIP's weights before they adapt
+
+
+def pairs(features: Tensor, texts: Tensor, scale: float) -> Tensor:
+    """Return the mean probability of the positive texts, ``(N,)`` or ``(N, K)``; texts are ``(P, 2, D)``."""
+    return antonym_scores(features.flatten(0, -2), texts, scale).mean(1).view(features.shape[:-1])
+
+
+def levels(features: Tensor, texts: Tensor, scale: float) -> Tensor:
+    """Return the expected level, 1 to L, of features ``(N, K, D)``: ``(N,)``.
+
+    Args:
+        features: unit features; logits are averaged over patches.
+        texts: ``(L, T, D)``, texts of each level, worst first.
+        scale: by what cosine similarities are multiplied.
+
+    Source: Zhang et al., CVPR 2023, Eqs. 4 and 6.
+    """
+    logits = scale * features.mean(1) @ texts.flatten(0, 1).T
+    shares = logits.softmax(1).unflatten(1, texts.shape[:2]).sum(2)
+    return shares @ torch.arange(1, len(texts) + 1).to(shares)
+
+
+def magnitude(features: Tensor, texts: Tensor, scale: float) -> Tensor:
+    """Return similarity to texts and size of the feature's channels, weighed by their difference, ``(N,)``.
+
+    Source: Liao et al., AAAI 2026, https://arxiv.org/abs/2511.09948. A feature's length does not matter to it.
+    """
+    similar = pairs(features, texts, scale)
+    sizes = features.abs()
+    sizes = sizes / sizes.std(-1, keepdim=True)
+    large = (2 * ((sizes + 1).sqrt() - 1)).mean(-1)
+    difference = similar - large
+    weight = torch.sigmoid(BASE_COS - BASE_MAGNITUDE + 2 * difference)  # a softmax over two
+    return (weight * similar + (1 - weight) * large).mean(1)
+
+
+def linear(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return ``(N,)``: one row of weights ``(D,)`` and a bias."""
+    return features @ weight.to(features) + bias.to(features)
+
+
+def caption(features: Tensor, texts: Tensor, factor: float) -> Tensor:
+    """Return ``factor`` times the cosine similarity of each image to its own text ``(N, D)``, at least 0: ``(N,)``."""
+    return factor * (features * texts.to(features)).sum(-1).relu()

@@ -1,0 +1,65 @@
+"""LAION's aesthetic predictors: one row of weights on the feature of ViT-L/14."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import WeightsError
+from ..files.hashes import sha256_of
+from ..weights.checkpoint import Checkpoint, open_checkpoint
+from ..weights.published import LAION_HEADS, head_file
+from ..weights.selection import find_file
+from . import heads
+from .member import Member
+from .views import CROP
+
+
+class LAIONAes(Member):
+    """pyiqa's ``laion_aes``; ``pretrained_model_path`` is a file, or ``'v2'`` (default) or ``'sa_0_4'`` (v1)."""
+
+    backbone = "ViT-L/14"
+    view = CROP
+    score_range = (1.0, 10.0)
+
+    def __init__(self, model_type: str = "laion_aes", *args: Any, **options: Any):
+        super().__init__(model_type, *args, **options)
+
+    def load(self, path: str | Path | None) -> None:
+        name = "v2" if path is None else str(path)
+        self.head_path = find_file(head_file(name)).path if name in LAION_HEADS else Path(name).expanduser()
+        self._head_sha256 = sha256_of(self.head_path) if self.head_path.is_file() else ""
+        self.weight, self.bias = _row(open_checkpoint(self.head_path))
+        if len(self.weight) != self.clip.width:
+            raise WeightsError(
+                f"{self.head_path} is for features of {len(self.weight)} numbers, but {self.clip.weights.backbone} "
+                f"gives {self.clip.width}: pass another backbone or file."
+            )
+
+    def answer(self, features: Tensor) -> Tensor:
+        return heads.linear(features, self.weight, self.bias)
+
+    def own_file(self) -> dict[str, str]:
+        return {"head": f"{self.head_path.name} {self._head_sha256[:8]}"}
+
+
+def _row(file: Checkpoint) -> tuple[Tensor, Tensor]:
+    """Return the weights ``(D,)`` and bias of a head: its linear layers have nothing between them, so they are one."""
+    names = sorted(
+        (name for name in file if name.endswith("weight") and len(file.shapes[name]) == 2),
+        key=lambda name: [int(part) for part in name.split(".") if part.isdigit()],
+    )
+    width = file.shapes[names[0]][1] if names else 0
+    weight, bias = torch.eye(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)
+    try:
+        for name in names:
+            layer = file[name].double()
+            weight, bias = layer @ weight, layer @ bias + file[name.removesuffix("weight") + "bias"].double()
+    except RuntimeError:  # shapes that do not follow each other
+        names = []
+    if not names or len(weight) != 1:
+        raise WeightsError(f"{file.path} holds no head of laion_aes: linear layers that end in one number are needed.")
+    return weight[0], bias[0]

@@ -1,0 +1,21 @@
+"""MA-CLIP: similarity to texts and magnitude of features, over patches (Liao et al., AAAI 2026, arXiv 2511.09948)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..prompts.pairs import parse_prompts
+from . import heads
+from .member import Member
+from .views import ALL_PATCHES
+
+
+class MACLIP(Member):
+    """pyiqa's ``maclip``, for batches of any size."""
+
+    backbone = "RN50"
+    view = ALL_PATCHES
+
+    def answer(self, features: Tensor) -> Tensor:
+        asked = [text for pair in parse_prompts("pyiqa") for text in (pair.positive, pair.negative)]
+        return heads.magnitude(features, self.texts(asked, features).unflatten(0, (-1, 2)), self.clip.logit_scale)

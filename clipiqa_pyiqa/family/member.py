@@ -1,0 +1,171 @@
+"""What the metrics of the family share: weights, precision, views in chunks, gradient, provenance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..clip.gradient import per_image, recomputed
+from ..clip.inputs import OVERSHOOT, check_images
+from ..clip.model import FrozenCLIP, ImageTower, check_size, frozen_clip
+from ..errors import CLIPIQAError, ImageError, Kind
+from ..metric import PRECISIONS, Precision, choice
+from ..prompts.provenance import in_words, tower_record
+from ..weights.published import pyiqa_file
+from ..weights.selection import Weights, find_file, find_weights, weights_in
+from .views import View
+
+CHUNK = 16  # patches that are encoded at once
+
+
+class Member(nn.Module):
+    """A metric of pyiqa's that is a frozen CLIP tower, a view of the image and a head.
+
+    Args:
+        model_type: pyiqa's name of it.
+        backbone: of the tower.
+        pretrained: kept for pyiqa, whose configurations pass it.
+        clip_weights: the tower's file, or a tag of open_clip; by default the published one.
+        quick_gelu: whether an unknown file was trained with QuickGELU.
+        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, as for :class:`~clipiqa_pyiqa.CLIPIQA`.
+        pretrained_model_path: the metric's own file, where it has one.
+
+    Raises:
+        CLIPIQAError: a ``ValueError``, for any option that cannot be honoured, and for weights that are not found.
+    """
+
+    backbone: ClassVar[str]
+    view: ClassVar[View]
+    score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    lower_better = False
+    tower_file = ""  # pyiqa's file with a tower of the metric's own
+
+    def __init__(
+        self,
+        model_type: str,
+        backbone: str | None = None,
+        pretrained: bool | str = True,
+        *,
+        clip_weights: str | Path | None = None,
+        quick_gelu: bool | None = None,
+        precision: Precision = "fp32",
+        pretrained_model_path: str | Path | None = None,
+    ):
+        super().__init__()
+        self.model_type, self.precision = model_type, precision
+        self.dtype: torch.dtype = choice("precision", precision, PRECISIONS)
+        self.clip = frozen_clip(self._find(backbone or self.backbone, clip_weights, quick_gelu))
+        self._tower: ImageTower | None = None
+        self.load(pretrained_model_path)
+
+    def _find(self, backbone: str, clip_weights: str | Path | None, quick_gelu: bool | None) -> Weights:
+        if clip_weights is not None or not self.tower_file:
+            return find_weights(backbone, clip_weights, quick_gelu)
+        file = pyiqa_file(self.tower_file)
+        return weights_in(find_file(file), file, quick_gelu)
+
+    def load(self, path: str | Path | None) -> None:
+        """Load the metric's own file, the published one by default; most members have none."""
+        if path is not None:
+            raise CLIPIQAError(f"{self.model_type} has no file of its own: pass clip_weights=PATH for its tower.")
+
+    def answer(self, features: Tensor) -> Tensor:
+        """Return scores ``(N,)`` of unit features; the member's head."""
+        raise NotImplementedError
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the score columns."""
+        return (self.model_type,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Score images ``(N, 3, H, W)``, RGB in [0, 1]: ``(N, 1)`` within :attr:`score_range`, high is good.
+
+        Raises:
+            ImageError: images that cannot be scored.
+        """
+        self.check(x)
+        return per_image(lambda images: self.answer(self.encode_unchecked(images))[:, None], x)
+
+    def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
+        """Raise :class:`ImageError` for images that cannot be scored, or whose pixels lie further outside [0, 1]."""
+        check_images(x, overshoot)
+        if not self.view.min_side:
+            check_size(x, self._image_tower(x), "none")
+        elif min(x.shape[2:]) < self.view.min_side:
+            raise ImageError(
+                f"the image is {x.shape[3]}×{x.shape[2]} px, but {self.model_type} needs at least "
+                f"{self.view.min_side} px on each side: use a larger image.",
+                Kind.TOO_SMALL,
+            )
+
+    def encode_image(self, x: Tensor) -> Tensor:
+        """Return unit features of images, for :meth:`score`: ``(N, D)``, or ``(N, K, D)`` of K patches."""
+        self.check(x)
+        return self.encode_unchecked(x)
+
+    def encode_unchecked(self, x: Tensor) -> Tensor:
+        """:meth:`encode_image` for images that passed :meth:`check` already; patches go in chunks."""
+        tower = self._image_tower(x)
+        views = self.view.take(x.expand(-1, 3, -1, -1).to(tower.mean.dtype))
+        if len(views) == 1:
+            return tower(views[0], self.view.pos_embedding)
+        step = max(1, CHUNK // len(x))
+        keeps_signs = self.clip.weights.backbone.startswith("RN")  # a vision transformer keeps activations
+        parts = []
+        for start in range(0, len(views), step):
+            chunk = torch.cat(views[start : start + step])
+            arguments = chunk, self.view.pos_embedding
+            found = tower(*arguments) if keeps_signs else recomputed(tower, *arguments)
+            parts.append(found.unflatten(0, (-1, len(x))))
+        return torch.cat(parts).transpose(0, 1)
+
+    def score(self, features: Tensor) -> Tensor:
+        """Score features of the member's tower, of any length and floating dtype: ``(N, D)`` to ``(N, 1)``.
+
+        Raises:
+            CLIPIQAError: features of another tower.
+        """
+        if features.shape[-1] != self.clip.width:
+            raise CLIPIQAError(
+                f"{self.model_type} scores features of {self.clip.weights.backbone}, which have {self.clip.width} "
+                f"numbers; got {features.shape[-1]}."
+            )
+        wide = torch.promote_types(features.dtype, torch.float32)
+        return self.answer(F.normalize(features.to(wide), dim=-1))[:, None]
+
+    def texts(self, texts: list[str], features: Tensor) -> Tensor:
+        """Return unit features of texts, ``(P, D)``, where image features are; each text is encoded once."""
+        return self.clip.encode_texts(texts, features.dtype).to(features.device)
+
+    def provenance(self) -> dict[str, Any]:
+        """Return which metric this is, as JSON values."""
+        return {
+            "metric": self.model_type,
+            **tower_record(self.clip.weights, self.precision, self.dtype),
+            "view": self.view.name,
+            **self.own_file(),
+            "scores": {self.model_type: {"range": list(self.score_range), "lower_better": False}},
+        }
+
+    def own_file(self) -> dict[str, str]:
+        """Return what provenance says of the metric's own file."""
+        return {}
+
+    def extra_repr(self) -> str:
+        told = in_words(self.provenance())
+        return ", ".join(f"{key}={value!r}" for key, value in told.items() if value and key != "weights_sha256")
+
+    clip: FrozenCLIP
+
+    def _image_tower(self, x: Tensor) -> ImageTower:
+        dtype = torch.float64 if x.dtype == torch.float64 else self.dtype
+        self._tower = self.clip.image_tower(x.device, dtype)
+        return self._tower
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tower": None}

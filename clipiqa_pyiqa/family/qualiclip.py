@@ -1,0 +1,98 @@
+"""QualiCLIP and QualiCLIP+: seven pairs of texts, asked of a fine-tuned tower (Agnolucci et al., arXiv 2403.11176)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..clip.gradient import untraced
+from ..clip.text import tokenize
+from ..errors import WeightsError
+from ..files.hashes import sha256_of
+from ..weights.checkpoint import open_checkpoint
+from ..weights.published import pyiqa_file
+from ..weights.selection import Weights, find_file
+from . import heads
+from .member import Member
+from .views import WHOLE
+
+TEMPERATURE = 2.0
+TEXTS = (
+    "Good photo.",
+    "Bad photo.",
+    "Sharp image.",
+    "Blurry image.",
+    "Sharp edges.",
+    "Blurry edges.",
+    "High-resolution image.",
+    "Low-resolution image.",
+    "Noise-free image.",
+    "Noisy image.",
+    "High-quality image.",
+    "Low-quality image.",
+    "Good picture.",
+    "Bad picture.",
+)
+LEARNED = {
+    "qualiclip+": "QualiCLIP+_koniq.pth",
+    "qualiclip+-clive": "QualiCLIP+_clive.pth",
+    "qualiclip+-flive": "QualiCLIP+_flive.pth",
+    "qualiclip+-spaq": "QualiCLIP+_spaq.pth",
+}
+
+
+class QualiCLIP(Member):
+    """pyiqa's ``qualiclip`` and ``qualiclip+…``: ``clip_weights`` is ``QualiCLIP.pth`` in both.
+
+    The texts' features lie in that file; those with ``+`` have learned prompts in ``pretrained_model_path``.
+    """
+
+    backbone = "RN50"
+    view = WHOLE
+    tower_file = "QualiCLIP.pth"
+
+    def _find(self, backbone: str, clip_weights: str | Path | None, quick_gelu: bool | None) -> Weights:
+        return super()._find(backbone, clip_weights, True if quick_gelu is None else quick_gelu)
+
+    def load(self, path: str | Path | None) -> None:
+        self._own: dict[str, str] = {}
+        if self.model_type not in LEARNED:
+            super().load(path)
+            found = self.clip.checkpoint
+            if found.shapes.get("prompts_features") != (len(TEXTS), self.clip.width):
+                raise WeightsError(f"{found.path} has no prompts_features, so it is not QualiCLIP.pth: pass that file.")
+            texts = found["prompts_features"].float()
+        else:
+            file = find_file(pyiqa_file(LEARNED[self.model_type])).path if path is None else Path(path).expanduser()
+            texts = self._encode_learned(file)
+            self._own = {"learned": f"{file.name} {sha256_of(file)[:8]}"}
+        self._texts = F.normalize(texts, dim=-1).unflatten(0, (-1, 2))
+
+    def answer(self, features: Tensor) -> Tensor:
+        return heads.pairs(features, self._texts.to(features), self.clip.logit_scale / TEMPERATURE)
+
+    def own_file(self) -> dict[str, str]:
+        return self._own
+
+    def _encode_learned(self, path: Path) -> Tensor:
+        """Return features of the learned prompts: each text's words stand in the middle of its context."""
+        file = open_checkpoint(path)
+        length, width = self.clip.checkpoint.shapes["positional_embedding"]
+        shape = file.shapes.get("prompt_learner.ctx", ())
+        ends = tokenize(TEXTS, length).argmax(1)  # of the bare texts; the end token has the highest id
+        needed = (len(TEXTS), 1, width), (len(TEXTS), length - 1 - (shape[1] if len(shape) == 3 else 0), width)
+        parts = [f"prompt_learner.token_{part}" for part in ("prefix", "suffix")]
+        if len(shape) != 3 or tuple(file.shapes.get(part) for part in parts) != needed:
+            raise WeightsError(f"{path} holds no learned prompts of {self.model_type}: pass its own file.")
+        context, prefix, suffix = (file[name].float() for name in ("prompt_learner.ctx", *parts))
+        half = shape[1] // 2
+        rows = [
+            torch.cat([prefix[i], context[i, :half], suffix[i, : end - 1], context[i, half:], suffix[i, end - 1 :]])
+            for i, end in enumerate(ends.tolist())
+        ]
+        with untraced():
+            tower = self.clip.text_tower(torch.device("cpu"), torch.float32)
+            return tower.encode(torch.stack(rows), ends + shape[1])

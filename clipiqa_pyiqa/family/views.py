@@ -1,0 +1,53 @@
+"""What of an image a tower sees: the whole image, its middle at 224 px, or patches of 224 px."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.transforms.v2 import functional as TF
+
+SIDE = 224  # pixels of CLIP's own square input
+
+
+class View(NamedTuple):
+    """A view of images ``(N, 3, H, W)``."""
+
+    name: str
+    pos_embedding: str  # how the tower is asked: 'none' or 'interpolate'
+    min_side: int  # pixels that height and width must have; 0 means that the tower decides
+    take: Callable[[Tensor], list[Tensor]]  # what is encoded of each image, each ``(N, 3, h, w)``
+
+
+def _middle(x: Tensor) -> list[Tensor]:
+    x = TF.resize(x, [SIDE], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
+    return [TF.center_crop(x, [SIDE, SIDE])]
+
+
+def _all_patches(x: Tensor) -> list[Tensor]:
+    """All patches at stride 128, and the whole image squashed to a square; MA-CLIP's."""
+    whole = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False)
+    return [*_patches(x, _corners(x, 128)), whole]
+
+
+def _fifteen_patches(x: Tensor) -> list[Tensor]:
+    """At most 15 patches out of all at stride 32, evenly spaced in the order of reading; LIQE's."""
+    corners = _corners(x, 32)
+    return _patches(x, corners[:: max(1, len(corners) // 15)][:15])
+
+
+def _corners(x: Tensor, stride: int) -> list[tuple[int, int]]:
+    tops, lefts = (range(0, size - SIDE + 1, stride) for size in x.shape[2:])
+    return [(top, left) for top in tops for left in lefts]
+
+
+def _patches(x: Tensor, corners: list[tuple[int, int]]) -> list[Tensor]:
+    return [x[:, :, top : top + SIDE, left : left + SIDE] for top, left in corners]
+
+
+WHOLE = View("whole image", "none", 0, lambda x: [x])
+CROP = View("224 px of the middle", "interpolate", 1, _middle)
+ALL_PATCHES = View("224 px patches at stride 128, and the image squashed", "none", SIDE, _all_patches)
+FIFTEEN_PATCHES = View("15 patches of 224 px", "interpolate", SIDE, _fifteen_patches)

@@ -1,0 +1,74 @@
+"""The family in pyiqa: who is built, published values, other files, small photos, the loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyiqa
+import pytest
+import torch
+from torch import Tensor
+
+from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss
+from clipiqa_pyiqa.family import MEMBERS, LAIONAes
+from clipiqa_pyiqa.weights.architecture import shapes_of
+
+V2 = [1.655, 2.359, 3.070, 3.672, 4.238, 4.701, 5.073, 5.365, 5.577, 5.747]
+
+
+@pytest.fixture(scope="module")
+def empty_tower(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ViT-L/14 of zeros, in a file of a few kB."""
+    path = tmp_path_factory.mktemp("weights") / "zeros.pt"
+    torch.save({name: torch.zeros(()).expand(shape) for name, shape in shapes_of("ViT-L/14").items()}, path)
+    return path
+
+
+def vectors(shared: Path, kind: str) -> Tensor:
+    files = [shared / f"data/laion/{kind}_rating{number}.npy" for number in range(10)]
+    return torch.from_numpy(np.stack([np.load(file).reshape(-1) for file in files]).astype("float64"))
+
+
+def test_published_values(empty_tower, shared):
+    options = {"clip_weights": empty_tower, "quick_gelu": True}
+    metric = LAIONAes("laion_aes", pretrained_model_path=shared / "data/laion/laion_v2_l14_linearMSE.pth", **options)
+    features = vectors(shared, "vit_l_14")
+    assert metric.score(features)[:, 0].tolist() == pytest.approx(V2, abs=6e-4)
+    half = metric.score((3 * features).half())  # as stores keep them
+    assert half[:, 0].tolist() == pytest.approx(V2, abs=0.02)
+    first = LAIONAes("laion_aes", pretrained_model_path=shared / "data/laion/sa_0_4_vit_l_14_linear.pth", **options)
+    assert first.score(features)[[0, -1], 0].tolist() == pytest.approx([-2.458, 11.304], abs=6e-4)
+    with pytest.raises(CLIPIQAError, match="features of ViT-L/14, which have 768 numbers; got 512"):
+        first.score(torch.ones(2, 512))
+    assert "laion_v2_l14_linearMSE.pth 21dd590f" in repr(metric)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_pyiqa_builds_ours_or_says_what_to_fetch(name, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(CLIPIQAError, match="is not on this machine") as caught:
+        pyiqa.create_metric(name, device="cpu")
+    assert str(caught.value).count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["maclip", "clipscore"])
+def test_registered(name, seeded_weights):
+    weights = seeded_weights("RN50" if name == "maclip" else "ViT-B/32")
+    metric = pyiqa.create_metric(name, device="cpu", as_loss=True, clip_weights=weights, quick_gelu=True)
+    assert isinstance(metric.net, MEMBERS[name])
+    x = torch.rand(2, 3, 224, 230, requires_grad=True)
+    captions = {"caption_list": ["a wall", "noise"]} if name == "clipscore" else {}
+    metric(x, **captions).sum().backward()
+    assert x.grad is not None and x.grad.abs().sum() > 0
+    if name == "clipscore":
+        with pytest.raises(CLIPIQAError, match="needs a caption for each image"):
+            metric.net(x, caption_list=["one"])
+        return
+    with pytest.raises(CLIPIQAError, match="230×200 px, but maclip needs at least 224 px"):
+        metric.net(x[:, :, :200])
+    loss = CLIPIQALoss(criterion=metric.net)
+    torch.testing.assert_close(loss(x), 1 - metric.net(x).mean())
