@@ -28,6 +28,7 @@ COMMANDS = {
     "map": "where photos look good and where they do not: maps of local scores",
     "compare": "metrics side by side on data sets, with correlations, intervals and published values",
     "table": "several methods in one table: means, best and second best, paired differences",
+    "protocols": "how others compute their tables, with the source of each",
     "gate": "whether a second run over the same inputs got worse, for CI",
     "prompts": "list the named prompt pairs",
     "prompts search": "find the prompt pairs that agree best with scores that people gave",

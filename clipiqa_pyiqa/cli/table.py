@@ -10,7 +10,7 @@ from typing import Literal
 from ..errors import OptionError
 from ..errors.arguments import Batches
 from .options.model import Kept, start
-from .options.progress import Bar, note
+from .options.progress import Bar, note, tell
 from .options.signals import on_interrupt
 
 
@@ -25,11 +25,16 @@ def run(
     protocol: str | None = None,
     value: Sequence[str] = (),
     crop_border: int | None = None,
+    expect: Sequence[str] = (),
+    explain: bool = False,
+    lock: str | None = None,
+    locked: str | None = None,
     skip_missing: bool = False,
     one_set: bool = False,
     seed: int = 0,
     trust_weights: bool = False,
     format: Literal["table", "csv", "markdown", "latex"] = "table",
+    describe: bool = False,
     report: bool = True,
 ) -> int:
     """Several methods in one table, as papers print it: means, best and second best, paired differences.
@@ -41,13 +46,15 @@ def run(
     one prompt pair; to compare with papers that took CLIPIQA from pyiqa, ask its five (clipiqa=clipiqa:prompts=pyiqa),
     or name a --protocol (`clipiqa protocols` lists them; a metric of the same label takes the place of the
     protocol's). With --out, scores are kept as they come, and --resume goes on with them; table.md, table.tex,
-    table.csv, images.csv and report.html are written at the end. Exit code: 0 all scored, 1 a metric failed or images
-    were left out, 2 bad usage, 130 interrupted.
+    table.csv, images.csv and report.html are written at the end. Exit code: 0 all scored, 1 a metric failed,
+    images were left out, or a published number or a lock differs, 2 bad usage, 130 interrupted. --expect takes a CSV
+    file (a row per method, columns named by label) or 'METHOD: LABEL=NUMBER LABEL=NUMBER'.
 
     examples:
       clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y niqe clipiqa --out table/
       clipiqa table --methods bm3d='out/*_bm3d.png' ours='out/*_ours.png' -m piqe clipiqa:backbone=mini
       clipiqa table --methods ours=out/ours hat=out/hat --reference gt/ --protocol ntire --format latex
+      clipiqa table --methods ours=out/ours --reference gt/ --protocol osediff --expect 'ours: psnr=27.92' --explain
 
     Args:
         batches: where it runs
@@ -59,11 +66,16 @@ def run(
         protocol: metrics that others compute, and how; see `clipiqa protocols`
         value (NAME=NUMBER): a number for the protocol's formula
         crop_border (PX): cut off each side before full-reference metrics; by default 0
+        expect (PAPER): published numbers, to be set beside those computed here
+        explain: try what may explain a published number that differs
+        lock (FILE): a file to write, with all that the numbers depend on
+        locked (FILE): such a file, whose numbers are computed again; what differs is said
         skip_missing: leave out pictures that are not in every folder
         one_set: all pictures are one test set, also where they lie in sub-folders
         seed: of metrics that draw at random
         trust_weights: load files and URLs of metrics even if they could run code
         format: of standard output
+        describe: print a sentence per metric for a paper's appendix instead
         report: with --out: no HTML page
     """
     if not methods:
@@ -85,6 +97,10 @@ def run(
             protocol=protocol,
             values=_numbers(value),
             crop_border=crop_border,
+            expect=expect or None,
+            explain=explain,
+            lock=lock,
+            locked=locked,
             skip_missing=skip_missing,
             by_folder=not one_set,
             out=out,
@@ -100,10 +116,12 @@ def run(
         )
     if out:
         found.save(out, report=report)  # first, as whoever reads the table may leave
-    print(found.table(format), end="")
+    print(found.describe(format) if describe else found.table(format), end="")
+    for change in found.changed or ():
+        tell(str(change))
     if out:
         note(f"results are in {out}")
-    return 0 if found.complete else 1
+    return 0 if found.complete and found.agrees else 1
 
 
 def _numbers(given: Sequence[str]) -> dict[str, float]:

@@ -26,7 +26,7 @@ def run(
     ran is ok, 1 any FAIL, 2 nothing was shown.
 
     Args:
-        images (PATH): I01.BMP and i01_01_5.bmp, or folders to search for them, such as a checkout of piq or TID2013
+        images (PATH): I01.BMP, i01_01_5.bmp, or folders to search, such as a checkout of piq, TID2013 or OSEDiff
         plus: check the published prompts of CLIP-IQA+ instead: the files, and correlations on data sets that are here
         data_root (DIR): with --plus: the folder of pyiqa's data sets, of which livec, koniq10k, koniq10k-1024 and
             tid2013 count

@@ -27,6 +27,8 @@ from ..report.table import Cell, Column, Table, console_table
 from ..weights.published import OPENAI, pyiqa_file, release
 from ..weights.selection import Weights, copies
 from .compare import Progress, compare
+from .golden import LARGEST, MEDIAN, PROMPTS, check_golden
+from .golden import SOURCE as GOLDEN
 
 Verdict = Literal["ok", "FAIL", "differs", "not run"]
 
@@ -172,6 +174,10 @@ def verify(
             got = score(noise[number, None], question)
             subject = f"noise {number + 1} of 2"
             checks.append(Check(subject, question, expected, _FOUR_DIGITS, source, got, binding=binding))
+    if (golden := check_golden(score, _files(places))) is not None:
+        for what, got, tolerance in (("median", golden.median, MEDIAN), ("largest", golden.largest, LARGEST)):
+            subject = f"{what} distance of {golden.count} pictures of OSEDiff"
+            checks.append(Check(subject, PROMPTS, 0.0, tolerance, GOLDEN, got, binding=binding))
     return Verification(tuple(checks), weights, binding)
 
 

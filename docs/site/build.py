@@ -30,6 +30,7 @@ NAVIGATION = {  # menu: pages that exist stand in this order, pages that are not
         "choosing",
         "compare",
         "table",
+        "published-numbers",
         "gate",
         "mini",
     ],

@@ -374,7 +374,7 @@ class TestCommand:
         [
             ([], "no method is given"),
             (["--methods", "a=nowhere", "-m", "piqe"], "'nowhere' is no folder"),
-            (["--methods", "a=b", "--resume"], "need --out"),
+            (["--methods", "a=b", "--overwrite"], "overwrite needs out"),
         ],
     )
     def test_bad_usage(self, options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from ...datasets.specification import CompareError
 from ...errors import nearest
 
-_LONGEST = 1000  # characters
+_LONGEST = 500  # characters
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
     **{ast.Pow: operator.pow, ast.USub: operator.neg, ast.UAdd: operator.pos},
@@ -44,7 +44,7 @@ def evaluate(formula: str, values: Mapping[str, float]) -> float:
     """
     try:
         found = _value(_parsed(formula), values)
-    except SyntaxError as error:
+    except (SyntaxError, RecursionError) as error:
         raise CompareError(f"the formula {formula!r:.200} cannot be read: {error}.") from error
     except ArithmeticError:
         return math.nan

@@ -14,7 +14,7 @@ from ...report.crops import differing_crops
 from ...report.html import embedded, render
 from ...report.table import Cell, Column, Mark, number
 from .values import MethodScores
-from .written import difference_table, method_table, metrics_exactly, reading
+from .written import difference_table, expected_table, method_table, metrics_exactly, reading
 
 _SHOWN = 10  # pictures whose crops are shown
 _THUMBNAILS = 500  # rows with a thumbnail; a page of thousands would not open
@@ -33,6 +33,7 @@ def page(found: MethodScores) -> str:
         legend=reading(found),
         main=main,
         differences=difference_table(found),
+        expected=expected_table(found),
         pictures=[_picture(found, *key) for key in shown],
         sections=[_section(found, s) for s in found.test_sets],
         thumbnails=rows <= _THUMBNAILS,

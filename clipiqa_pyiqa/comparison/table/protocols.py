@@ -12,7 +12,7 @@ from typing import Any
 
 from ...datasets.specification import CompareError
 from ...errors import nearest
-from ...files.yaml import read_mapping, shipped
+from ...files.yaml import check_keys, read_mapping, shipped
 from .formula import evaluate, formula_names
 from .views import View
 
@@ -21,6 +21,7 @@ CERTAINTY = {
     "author": "as far as its author said",
     "user": "as its users reconstructed it",
 }
+OF = {False: "the means", True: "each picture, then averaged"}
 _SOURCE = ("repository", "commit", "files", "pyiqa", "licence", "said")
 _VIEW = ("crop", "square", "longest", "center", "autocast")
 _AVERAGES = ("images", "sequences")
@@ -87,10 +88,30 @@ class Protocol:
         return evaluate(self.formula, {**missing, **values, **scores})
 
     @property
+    def rows(self) -> list[tuple[str, str]]:
+        """What it says, as pairs of texts."""
+        rows = [("name", self.name), ("whose", self.title), ("known", CERTAINTY[self.certainty]), *self.source.items()]
+        for label, metric in self.metrics.items():
+            view = self.view_of(label)
+            rows.append((label, f"{metric}, {view.words}{', fp16 (autocast on CUDA)' * view.autocast}"))
+        rows += [(label, f"not computed here: {why}") for label, why in self.not_computed.items()]
+        rows += [("removed from names", self.removed)] * bool(self.removed)
+        rows.append(("means", f"over {self.average}" if isinstance(self.average, str) else weighted(self.average)))
+        if self.score:
+            rows.append((self.score, f"{self.formula}, of {OF[self.per_picture]}"))
+        rows += [(f"--value {name}", what) for name, what in self.values.items()]
+        return [*rows, *(("note", note) for note in self.notes)]
+
+    @property
     def cited(self) -> str:
         """Its source on one line."""
         said = [self.source.get(key, "") for key in ("repository", "commit", "files")]
         return ", ".join(filter(None, [" ".join(filter(None, said)), self.source.get("said", "")]))
+
+
+def weighted(weights: Mapping[str, float]) -> str:
+    """Return weights of sub-folders in words."""
+    return f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in weights.items())}"
 
 
 def protocol_files() -> dict[str, Path]:
@@ -109,7 +130,17 @@ def read_protocol(name: str | Path) -> Protocol:
     path = known.get(str(name).lower()) or Path(name).expanduser()
     if path.suffix not in (".yml", ".yaml"):
         raise CompareError(f"unknown protocol {str(name)!r}: {nearest(str(name), known)}")
-    given, where = read_mapping(path, _KINDS), f"protocol {path.stem!r}"
+    return make_protocol(path.stem, read_mapping(path, _KINDS))
+
+
+def make_protocol(name: str, values: Mapping[str, Any]) -> Protocol:
+    """Return a protocol of the values of a file.
+
+    Raises:
+        CompareError: They are not as :class:`Protocol` says.
+    """
+    given, where = dict(values), f"protocol {name!r}"
+    check_keys(given, _KINDS, where)
     if lacking := [key for key in _REQUIRED if key not in given]:
         raise CompareError(f"{where} needs the key {lacking[0]!r}.")
     for key, value in given.items():
@@ -119,7 +150,7 @@ def read_protocol(name: str | Path) -> Protocol:
         if not (isinstance(value, kind) and named and all(isinstance(part, inner) for part in parts)):
             raise CompareError(f"{key} of {where} is of a wrong kind: got {value!r:.80}.")
     given["notes"] = tuple(given.get("notes", ()))
-    protocol = Protocol(path.stem, **given)
+    protocol = Protocol(name, **given)
     _check_choice(f"certainty of {where}", protocol.certainty, CERTAINTY)
     for key in protocol.source:
         _check_choice(f"a key of source of {where}", key, _SOURCE)

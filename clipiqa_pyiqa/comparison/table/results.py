@@ -12,9 +12,10 @@ from ...files.locking import locked
 from ...files.writing import check_folder, write_text
 from .page import page
 from .values import MethodScores
-from .written import FORMATS
+from .written import FORMATS, described, expected_csv, explained_csv
 
 FILES = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv"}
+_OTHERS = ("images.csv", "expect.csv", "explain.csv", "report.html")
 
 
 class MethodTable(MethodScores):
@@ -24,8 +25,14 @@ class MethodTable(MethodScores):
         """Return the tables as text: ``'table'`` for a console, ``'csv'``, ``'markdown'`` or ``'latex'``."""
         return FORMATS[format](self)
 
+    def describe(self, format: str = "table") -> str:
+        """Return a sentence per metric, for a paper's appendix; as LaTeX for ``'latex'``."""
+        return described(self, format)
+
     def save(self, folder: str | os.PathLike[str], *, report: bool = True, overwrite: bool = False) -> None:
         """Write ``table.md``, ``table.tex``, ``table.csv``, ``images.csv`` (every score) and ``report.html``.
+
+        With published numbers also ``expect.csv``, and ``explain.csv`` with what was tried where they differ.
 
         Args:
             folder: Made if need be.
@@ -40,6 +47,10 @@ class MethodTable(MethodScores):
             for name, format in FILES.items():
                 write_text(folder / name, self.table(format))
             write_text(folder / "images.csv", self.scores.to_csv(index=False))
+            if self.expected:
+                write_text(folder / "expect.csv", expected_csv(self))
+            if self.explained:
+                write_text(folder / "explain.csv", explained_csv(self))
             if report:
                 write_text(folder / "report.html", page(self))
 
@@ -62,5 +73,5 @@ def check_table_folder(
     parts = os.path.join(os.path.abspath(folder), "parts", "")
     if any(os.path.abspath(path).startswith(parts) for path in inputs):
         raise OutputError(f"{str(folder)!r} holds the images: name another folder for the results.")
-    there = [name for name in (*FILES, "images.csv", "report.html") if os.path.lexists(folder / name)]
+    there = [name for name in (*FILES, *_OTHERS) if os.path.lexists(folder / name)]
     return check_folder(folder, there, overwrite=overwrite, ours=lambda _: ours, inputs=inputs)

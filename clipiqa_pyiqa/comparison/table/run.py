@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import torch
 from ...datasets.specification import CompareError
 from ...errors.arguments import checked
 from ...files.journal import JournalFolder
-from ...files.locking import locked
+from ...files.locking import locked as held
+from ...files.writing import write_text
 from ...images.batches import default_workers
 from ..compare import pick_device, settings_of
 from ..distributed import Processes
@@ -20,8 +23,11 @@ from ..pipeline import Options, Progress
 from ..results import MetricResult
 from ..scorers import ScoreStore, StoredScore
 from .asked import Asked, parse_table_metrics
+from .expected import match_expected, read_expected
+from .explain import explain as explained
+from .lock import compare_locks, make_lock, read_lock
 from .matching import Place, match_pictures, parse_methods
-from .protocols import CERTAINTY, Protocol, read_protocol
+from .protocols import CERTAINTY, OF, Protocol, make_protocol, read_protocol, weighted
 from .results import MethodTable, check_table_folder
 from .scoring import data_set, score_pictures, unread_pictures
 from .values import Column
@@ -37,6 +43,10 @@ def table(
     protocol: str | Path | None = None,
     values: Mapping[str, float] | None = None,
     crop_border: int | None = None,
+    expect: str | Path | Sequence[str] | None = None,
+    explain: bool = False,
+    lock: str | Path | None = None,
+    locked: str | Path | None = None,
     skip_missing: bool = False,
     by_folder: bool = True,
     out: str | Path | None = None,
@@ -64,6 +74,11 @@ def table(
         values: Numbers for the protocol's formula, such as ``{'speedup': 113.85}``.
         crop_border: Pixels cut off each side before full-reference metrics, as super-resolution papers do; default the
             protocol's, or 0.
+        expect: Published numbers, beside which those computed here are set: a CSV file (a row per method, columns named
+            by label), a text such as ``'ours: psnr=27.92 niqe=6.4902'``, or several.
+        explain: Try what may explain a published number that differs.
+        lock: A file to write, with all that the numbers depend on.
+        locked: Such a file: its metrics and options are computed again; ``changed`` of the result says what differs.
         skip_missing: Leave pictures that not all methods and the references have out of all, in place of an error.
         by_folder: Take the first sub-folder for the test set, if every picture lies in one.
         out: A folder that keeps scores as they come, in ``parts/``. None keeps nothing.
@@ -80,8 +95,17 @@ def table(
             image is in the result instead.
     """
     folders, chosen = parse_methods(methods), read_protocol(protocol) if protocol is not None else None
+    inputs, before = dict(values or {}), read_lock(locked) if locked is not None else None
+    if before is not None:
+        if metrics or protocol or inputs or crop_border is not None:
+            raise CompareError("locked brings metrics, protocol and options of its own: leave those out.")
+        chosen, metrics, crop_border, inputs, seed, by_folder = _of_lock(before)
+    kept = {"metrics": _texts(metrics, lock), "crop_border": crop_border, "values": inputs, "seed": seed}
+    kept["by_folder"] = by_folder
     asked, changed = parse_table_metrics(metrics, chosen, crop_border)
-    inputs = dict(values or {})
+    published = read_expected(expect) if expect is not None else []
+    if explain and not published:
+        raise CompareError("explain needs published numbers: give them with --expect (expect=).")
     _check_asked(folders, asked, chosen, inputs, reference, baseline)
     if resume and overwrite:
         raise CompareError("resume keeps the scores in out and overwrite drops them: give one of the two.")
@@ -107,12 +131,30 @@ def table(
         notes += [f"{line}." for line in pictures.left_out]
         notes += [f"Left out of all methods: {problem}" for problem in unread_pictures(data, store)]
         first = baseline or pictures.methods[0]
-        return MethodTable(scores, sets, columns, pictures, first, chosen, inputs, tuple(notes), known)
+        found = MethodTable(scores, sets, columns, pictures, first, chosen, inputs, tuple(notes), known)
+        if published:
+            matched, lost = match_expected(published, found)
+            said = [f"Published, but not in this table: {', '.join(lost)}."] if lost else []
+            found = replace(found, expected=tuple(matched), notes=(*found.notes, *said))
+        if explain:
+
+            def other(variants: list[Asked]) -> MethodTable:
+                scores, sets, columns, _ = score_pictures(data, variants, pictures, store, options)
+                return MethodTable(scores, sets, columns, pictures, first)
+
+            found = replace(found, explained=tuple(explained(found.wrong, asked, other)))
+        if lock is not None or before is not None:
+            here = make_lock(found, kept, built)
+            if before is not None:
+                found = replace(found, changed=tuple(compare_locks(before, here)))
+            if lock is not None:
+                write_text(Path(lock).expanduser(), json.dumps(here, indent=1, ensure_ascii=False) + "\n")
+        return found
 
     if out is None:
         return work(JournalFolder(None, StoredScore))
     folder = check_table_folder(out, pictures.inputs, overwrite=overwrite, resume=resume)
-    with locked(folder):
+    with held(folder):
         store = JournalFolder(folder / "parts" / data.identity, StoredScore)
         if overwrite:
             store.clear()
@@ -155,9 +197,10 @@ def _notes(
         if changed:
             yield f"This is not protocol {protocol.name} any longer: {', '.join(changed)} changed."
         if protocol.score:
-            yield f"{protocol.score} = {protocol.formula}, of {_OF[protocol.per_picture]}."
+            yield f"{protocol.score} = {protocol.formula}, of {OF[protocol.per_picture]}."
         if protocol.average != "images":
-            yield f"Means are {_average(protocol)}; they are not compared picture by picture."
+            how = "over sequences" if isinstance(protocol.average, str) else weighted(protocol.average)
+            yield f"Means are {how}; they are not compared picture by picture."
         yield from protocol.notes
     for words, labels in _grouped({label: column.computed_on for label, column in columns.items()}).items():
         yield f"{' and '.join(labels)} {'is' if len(labels) == 1 else 'are'} computed {words}."
@@ -181,13 +224,27 @@ def _notes(
         )
 
 
-_OF = {False: "the averaged metrics", True: "each picture, then averaged"}
+def _texts(metrics: Any, lock: str | Path | None) -> Any:
+    """Metrics as a lock keeps them."""
+    given = [metrics] if isinstance(metrics, str) else list(metrics or ())
+    if lock is not None and (isinstance(metrics, Mapping) or not all(isinstance(each, str) for each in given)):
+        raise CompareError("a lock needs metrics by their names: metrics that were made already cannot be made again.")
+    return given
 
 
-def _average(protocol: Protocol) -> str:
-    if isinstance(protocol.average, str):
-        return "the means of the sub-folders' means"
-    return f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in protocol.average.items())}"
+def _of_lock(lock: Mapping[str, Any]) -> tuple[Protocol | None, list[str], int | None, dict[str, float], int, bool]:
+    """Protocol, metrics, border, numbers, seed and whether sub-folders are test sets, of a lock."""
+    asked, protocol = lock["asked"], lock.get("protocol")
+    try:
+        if protocol is not None:
+            given = {key: value for key, value in protocol.items() if key not in ("name", "sha256")}
+            protocol = make_protocol(str(protocol["name"]), given)
+        metrics = [str(text) for text in asked["metrics"]]
+        border = None if asked["crop_border"] is None else int(asked["crop_border"])
+        inputs = {str(name): float(value) for name, value in asked["values"].items()}
+        return protocol, metrics, border, inputs, int(asked["seed"]), bool(asked["by_folder"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CompareError(f"the lock is damaged: {error}.") from error
 
 
 def _grouped(said: Mapping[str, str]) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from .protocols import Protocol
 
 if TYPE_CHECKING:
     import pandas
+
+
+Verdict = Literal["fits", "refuted", "not tried"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,79 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """A published number.
+
+    Attributes:
+        test_set: Its test set; ``''`` where there is but one.
+        method: Its method.
+        metric: Label of its metric.
+        text: The number as printed.
+    """
+
+    test_set: str
+    method: str
+    metric: str
+    text: str
+
+    @property
+    def unit(self) -> float:
+        """One unit of its last printed digit."""
+        return float(10.0 ** -len(self.text.partition(".")[2]))
+
+    def units(self, value: float) -> float:
+        """Return how far a value is above it, in units of its last digit; NaN where the value is."""
+        return (value - float(self.text)) / self.unit
+
+    def agrees(self, value: float) -> bool:
+        """Return whether a value is within one unit, so that rounding and cutting off both agree."""
+        return abs(self.units(value)) <= 1 + 1e-6
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A change that was tried on a cell whose published number differs.
+
+    Attributes:
+        test_set, method, metric: The cell.
+        change: What was changed.
+        value: What came; NaN if it was not tried.
+        units: How far that is above the published number, in units of its last digit.
+        verdict: What follows.
+        reason: Why it was not tried.
+    """
+
+    test_set: str
+    method: str
+    metric: str
+    change: str
+    value: float
+    units: float
+    verdict: Verdict
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What differs from a lock.
+
+    Attributes:
+        what: A cell, a picture, or something that all depend on.
+        was: Its value in the lock.
+        now: Its value here.
+        why: What may have changed a cell; empty for others.
+    """
+
+    what: str
+    was: str
+    now: str
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.was} in the lock, {self.now} here" + f" ({self.why})" * bool(self.why)
+
+
+@dataclass(frozen=True)
 class MethodScores:
     """Methods × metrics on one or several test sets.
 
@@ -85,6 +161,9 @@ class MethodScores:
         inputs: Numbers that were given for the protocol's formula.
         notes: What to know about the numbers, a sentence each.
         settings: Versions, machine, seeds, command.
+        expected: Published numbers of its cells.
+        explained: What was tried where these differ.
+        changed: What differs from a lock; None where there is none to compare with.
     """
 
     scores: pandas.DataFrame
@@ -96,6 +175,9 @@ class MethodScores:
     inputs: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
+    expected: tuple[Expected, ...] = ()
+    explained: tuple[Explained, ...] = ()
+    changed: tuple[Changed, ...] | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -127,6 +209,20 @@ class MethodScores:
         """Whether every metric scored every picture."""
         lost = len(self.scores) and any(self.scores[label].isna().any() for label in self.of_images)
         return not lost and not any(column.metric.error or column.metric.note for column in self.columns.values())
+
+    @property
+    def wrong(self) -> list[Expected]:
+        """Published numbers that differ from what was computed."""
+        return [each for each in self.expected if not each.agrees(self.computed(each))]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all published numbers and all of a lock are as computed here."""
+        return not self.wrong and not self.changed
+
+    def computed(self, expected: Expected) -> float:
+        """Return what was computed where a number was published."""
+        return self.values[expected.test_set, expected.metric][expected.method].mean
 
     def lower_better(self, label: str) -> bool:
         """Return whether a low value is good."""

@@ -79,6 +79,7 @@ def viewed(metric: BuiltMetric | str, view: View) -> BuiltMetric | str:
         with torch.autocast(images[0].device.type, torch.float16, enabled=half):
             return score(*map(view, images))
 
+    seen.__wrapped__ = score  # type: ignore[attr-defined]
     said = {name: str(value) for name, value in vars(view).items() if value}
     if "crop" in said:
         said["crop_border"] = said.pop("crop")

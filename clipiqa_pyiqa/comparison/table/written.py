@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import fields
 
-from ...errors import counted, first_of
+from ...errors import counted
 from ...files.names import one_line
 from ...prompts.provenance import in_short, in_words
 from ...report.table import (
@@ -15,6 +16,7 @@ from ...report.table import (
     Table,
     console_table,
     csv_table,
+    latex,
     latex_document,
     markdown_list,
     markdown_table,
@@ -25,9 +27,12 @@ from ...report.table import (
 from ...stats.paired_means import FEW, FEWEST
 from ..differences import SIGNIFICANT
 from ..summary import key_lines
-from .values import MethodScores, Value
+from .explain import said_of
+from .values import Column as MetricColumn
+from .values import Expected, Explained, MethodScores, Value
 
 _SIGNS = "* best of its column, ° second best; of the differences, * better and ▼ worse, by more than chance"
+_VIEWED = ("crop_border", "square", "longest", "center", "autocast")
 _RANKS: tuple[Mark, ...] = ("", "best", "second")
 
 
@@ -54,9 +59,54 @@ def difference_table(found: MethodScores) -> Table | None:
     return _table(found, title, keys, others, _difference, [_differences_are(found)])
 
 
+def expected_table(found: MethodScores) -> Table | None:
+    """Return published numbers beside computed ones; None if there are none."""
+    if not found.expected:
+        return None
+    known = {(e.test_set, e.metric, e.method): e for e in found.expected}
+    keys = [(s, n) for s in found.test_sets for n in found.labels if any((s, n, m) in known for m in found.methods)]
+    methods = [m for m in found.methods if any((s, n, m) in known for s, n in keys)]
+    rows = [(Cell(m), *(_beside(found, known.get((s, n, m))) for s, n in keys)) for m in methods]
+    count = len(found.expected) - len(found.wrong)
+    said = f"{count} of {len(found.expected)} published numbers agree, within one unit of their last digit (✓)."
+    columns = (Column("method"), *(Column(n, "", s) for s, n in keys))
+    after = tuple(said_of(found.explained, found.wrong)) if found.explained else ()
+    return Table("Beside published numbers", columns, tuple(rows), left_out=after, reading=(said,), before=(said,))
+
+
+def expected_csv(found: MethodScores) -> str:
+    """Return a row per published number: what was computed, how many units of its last digit that is above it."""
+    import pandas
+
+    rows = [
+        {"test_set": e.test_set, "method": e.method, "metric": e.metric, "published": e.text}
+        | {"computed": found.computed(e), "units": e.units(found.computed(e)), "agrees": e.agrees(found.computed(e))}
+        for e in found.expected
+    ]
+    return csv_table(pandas.DataFrame(rows))
+
+
+def explained_csv(found: MethodScores) -> str:
+    """Return a row per published number that differs and change that was tried."""
+    import pandas
+
+    names = [each.name for each in fields(Explained)]
+    return csv_table(pandas.DataFrame([vars(row) for row in found.explained], columns=names))
+
+
+def described(found: MethodScores, format: str = "table") -> str:
+    """Return a sentence per metric for a paper's appendix; for ``format='latex'`` as a list in LaTeX."""
+    lines = [_described(label, column) for label, column in found.columns.items()]
+    if format == "latex":
+        return "\n".join([r"\begin{itemize}", *(rf"\item {latex(line)}" for line in lines), r"\end{itemize}"]) + "\n"
+    return "".join(f"{line}\n" for line in lines)
+
+
 def tables(found: MethodScores) -> list[Table]:
     """Return every table."""
-    return [table for table in (method_table(found), difference_table(found)) if table is not None]
+    return [
+        table for table in (method_table(found), difference_table(found), expected_table(found)) if table is not None
+    ]
 
 
 def legend(found: MethodScores) -> list[str]:
@@ -157,6 +207,33 @@ def _difference(found: MethodScores, label: str, value: Value) -> Cell:
     return Cell(text, detail, apart.value, mark)
 
 
+def _beside(found: MethodScores, expected: Expected | None) -> Cell:
+    if expected is None:
+        return Cell("")
+    value = found.computed(expected)
+    if math.isnan(value):
+        return Cell("–", f"{expected.text} published ✗")
+    sign = "✓" if expected.agrees(value) else "✗"
+    text = number(value, len(expected.text.partition(".")[2]))
+    return Cell(text, f"{expected.text} published, {expected.units(value):+.1f} {sign}", value)
+
+
+def _described(label: str, column: MetricColumn) -> str:
+    provenance = column.metric.provenance
+    said = in_words(provenance)
+    if "scores" in provenance:
+        (record, *_) = provenance["scores"].values()
+        pairs = len(record.get("questions", ()))
+        asked = {0: "a fitted head", 1: "one prompt pair", 5: "five prompt pairs"}.get(pairs, f"{pairs} prompt pairs")
+        asked = "learned prompts" if record.get("learned") else asked
+        parts = [f"clipiqa-pyiqa {said['version']} {said['metric']}", asked, f"{said['backbone']} {said['weights']}"]
+    else:
+        shown = [f"{key} {value}" for key, value in said.items() if key not in ("metric", "pyiqa", *_VIEWED)]
+        parts = [f"pyiqa {said['pyiqa']} {said['metric']}" if "pyiqa" in said else said.get("metric", label), *shown]
+    parts += [column.computed_on.partition(",")[0], column.view, said.get("precision", "fp32")]
+    return f"{label}: {', '.join(filter(None, parts))}."
+
+
 def _reasons(found: MethodScores) -> dict[str, str]:
     """Why cells of metrics are empty."""
     said = dict(found.protocol.not_computed) if found.protocol else {}
@@ -168,7 +245,7 @@ def _reasons(found: MethodScores) -> dict[str, str]:
         parts = [n for n in found.columns if n != found.score and any(math.isnan(v.mean) for v in found.cells(n))]
         parts += [n for n in found.protocol.not_computed if n not in found.columns]
         parts += [name for name in found.protocol.values if name not in found.inputs]
-        said[found.score] = f"needs all of its parts, but of {first_of(parts)} there is none."
+        said[found.score] = f"needs all of its parts; missing: {', '.join(parts) or 'none, but they have no score'}."
     return said
 
 

@@ -1,0 +1,22 @@
+"""``clipiqa protocols``: how others compute their tables, with the source of each."""
+
+from __future__ import annotations
+
+from .options.tables import aligned
+
+
+def run(name: str | None = None) -> int:
+    """List how others compute their tables, or show one protocol with its source.
+
+    Args:
+        name: show this one, or a file of your own; by default a list
+    """
+    from ..comparison.table.protocols import CERTAINTY, protocol_files, read_protocol
+
+    if name is not None:
+        print("\n".join(aligned(read_protocol(name).rows)))
+        return 0
+    found = [read_protocol(each) for each in protocol_files()]
+    rows = [(each.name, each.title, CERTAINTY[each.certainty]) for each in found]
+    print("\n".join(aligned([("name", "whose", "known"), *rows])))
+    return 0

@@ -1,0 +1,404 @@
+"""Protocols, published numbers, explanations and locks of ``clipiqa table``."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyiqa
+import pytest
+import torch
+from PIL import Image, ImageFilter
+from torch import Tensor
+from torchvision.transforms.functional import resize
+
+from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.comparison.golden import check_golden, published_scores
+from clipiqa_pyiqa.comparison.table.formula import evaluate, formula_names
+from clipiqa_pyiqa.comparison.table.protocols import protocol_files, read_protocol
+from clipiqa_pyiqa.comparison.table.run import table
+from clipiqa_pyiqa.errors import CLIPIQAError
+
+PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
+SHARED = Path(__file__).parents[3] / "shared/data"
+OSEDIFF, NIQE = SHARED / "osediff", SHARED / "weights/niqe_modelparameters.mat"
+CPU: Any = {"device": "cpu", "workers": 1}
+CREATE = pyiqa.create_metric
+Y, YIQ = ({"test_y_channel": True, "color_space": space} for space in ("ycbcr", "yiq"))
+FIVE = {"prompts": "pyiqa"}
+Metric = tuple[str, dict[str, Any]]
+
+
+class StandIn:
+    """A metric in place of one whose weights are not here: another number for other pixels, names or options."""
+
+    def __init__(self, name: str, options: dict[str, Any]) -> None:
+        seed = hashlib.sha256(json.dumps([name, options], sort_keys=True).encode()).digest()
+        self.weights = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(int.from_bytes(seed[:4], "big")))
+
+    def __call__(self, x: Any, reference: Any = None, **verbose: bool) -> Any:
+        if isinstance(x, str):
+            return float(len(os.listdir(x)))
+        seen = torch.nn.functional.conv2d(x, self.weights[None], stride=3).mean()
+        return (seen if reference is None else seen - 0.7 * torch.tanh(self(reference))).view(1, 1) / 100
+
+
+def create(name: str, device: Any = None, **options: Any) -> Callable[..., Any]:
+    real = name.startswith(("psnr", "ssim")) or options.get("backbone") == "mini"
+    return CREATE(name, device=device, **options) if real else StandIn(name, options)
+
+
+@pytest.fixture
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pyiqa, "create_metric", create)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six pictures in two folders, as ``ours`` made them and as they are."""
+    root = tmp_path_factory.mktemp("pictures")
+    photo = Image.open(PHOTO).convert("RGB").resize((900, 600))
+    for number in range(6):
+        name = f"{'CelebA' if number < 4 else 'CelebChild'}/{number}.png"
+        crop = photo.crop((50 * number, 60 * number, 50 * number + 576, 60 * number + 240))
+        for method, radius in {"gt": 0.0, "ours": 1.0}.items():
+            (root / method / name).parent.mkdir(parents=True, exist_ok=True)
+            crop.filter(ImageFilter.GaussianBlur(radius)).save(root / method / name)
+    return root
+
+
+def tensor(path: Path, side: int = 0) -> Tensor:
+    image = Image.open(path).convert("RGB")
+    image = image.resize((side, side)) if side else image
+    return torch.from_numpy(np.asarray(image).transpose(2, 0, 1)[None].astype(np.float32) / 255)
+
+
+RESTORATION: dict[str, Metric] = {
+    **{"psnr": ("psnr", Y), "ssim": ("ssim", Y), "lpips": ("lpips", {}), "dists": ("dists", {}), "niqe": ("niqe", {})},
+    **{"musiq": ("musiq", {}), "maniqa": ("maniqa-pipal", {}), "clipiqa": ("clipiqa", FIVE)},
+}
+KONIQ = RESTORATION | {"maniqa": ("maniqa", {})}
+
+
+def some(labels: str, known: dict[str, Metric] = RESTORATION) -> dict[str, Metric]:
+    return {label: known[label] for label in labels.split()}
+
+
+NTIRE = some("lpips dists clipiqa maniqa musiq niqe psnr", KONIQ)
+FACTS: dict[str, tuple[dict[str, Metric], dict[str, int]]] = {  # what the sources' scripts compute, and borders
+    **dict.fromkeys(("osediff", "tsd-sr", "adcsr", "stablesr"), (RESTORATION, {})),
+    "seesr": (RESTORATION, {"psnr": 4, "ssim": 4}),
+    "ccsr": (some("psnr ssim lpips"), dict.fromkeys(("psnr", "ssim", "lpips"), 4)),
+    "refir": (some("psnr ssim lpips niqe musiq clipiqa"), dict.fromkeys(RESTORATION, 4)),
+    "sinsr": (some("clipiqa musiq psnr lpips ssim"), {}),
+    "s3diff": (KONIQ, {}),
+    "invsr": (KONIQ | {"lpips-vgg": ("lpips-vgg", {})}, {}),
+    "faithdiff": (
+        some("lpips dists niqe musiq maniqa")
+        | {"psnr": ("psnr", {}), "ssim": ("ssim", {}), "paq2piq": ("paq2piq", {})}
+        | {"clipiqa": ("clipiqa+_vitL14_512", {})},
+        {},
+    ),
+    **dict.fromkeys(("ntire", "ntire-mobile"), (NTIRE, {"psnr": 4})),
+    "ntire-faces": (some("niqe clipiqa maniqa musiq", KONIQ) | {"qalign": ("qalign", {})}, {}),
+    "raim-hdr": ({"psnr": ("psnr", {}), "ssim": ("ssim", {}), "lpips": ("lpips", {})}, {}),
+    "basicsr": (some("psnr"), {"psnr": 4}),
+    "vbench": ({"musiq": ("musiq-spaq", {})}, {}),
+    "worldscore": ({"clipiqa+": ("clipiqa+", {}), "laion_aes": ("laion_aes", {})}, {}),
+    "stablevsr": (some("clipiqa musiq niqe"), {}),
+    "paper": (
+        {name: (name, {}) for name in ("brisque", "niqe", "clipiqa", "cnniqa", "hyperiqa", "musiq", "clipiqa+")},
+        {},
+    ),
+}
+FULL_REFERENCE = ("psnr", "ssim", "lpips", "lpips-vgg", "dists")
+
+
+def score_of(protocol: str, m: dict[str, float]) -> float:
+    """The sources' final scores, of means or of one picture."""
+    if protocol == "raim-hdr":
+        return 30 * m["psnr"] / 50 + 22.5 * (m["ssim"] - 0.5) / 0.5 + 30 * (1 - m["lpips"] / 0.4)
+    if protocol == "vbench":
+        return m["musiq"] / 100
+    if protocol == "worldscore":
+        constants = {
+            "clipiqa+": (0.5842, 0.0441, -1.8342, 1.8703),
+            "laion_aes": (5.5952, 0.2561, -2.9342, 1.9741),
+        }
+        x = {n: ((m[n] - mean) / std - low) / (high - low) for n, (mean, std, low, high) in constants.items()}
+        return 100 * float(np.mean([np.clip(0.25 + 0.5 * each, 0, 1) for each in x.values()]))
+    score = (1 - m["lpips"]) + (1 - m["dists"]) + m["clipiqa"] + m["maniqa"] + m["musiq"] / 100
+    score += max(0.0, (10 - m["niqe"]) / 10)
+    return score if protocol == "ntire" else 2**score * 113.85**0.2
+
+
+def test_every_protocol_is_tested() -> None:
+    assert set(FACTS) == set(protocol_files())
+
+
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize("name", FACTS)
+def test_numbers_are_those_of_the_sources_script(name: str, pictures: Path) -> None:
+    metrics, borders = FACTS[name]
+    rows = []
+    for path in sorted((pictures / "ours").glob("*/*.png")):
+        there = pictures / "gt" / path.relative_to(pictures / "ours")
+        x, gt = (tensor(p, 512 if name == "worldscore" else 0) for p in (path, there))
+        if name == "vbench":
+            x = resize(x, [int(240 * 512 / 576), 512], antialias=False)
+        row = {}
+        for label, (metric, options) in metrics.items():
+            crop = borders.get(label, 0)
+            seen = [i[..., crop : i.shape[-2] - crop, crop : i.shape[-1] - crop].contiguous() for i in (x, gt)]
+            made = create(metric, device="cpu", **options)
+            row[label] = float(made(*seen[: 1 + (label in FULL_REFERENCE)]))
+        rows.append(row)
+    shares = [0.25 * 2 / 3] * 4 + [0.5 * 1 / 3] * 2 if name == "ntire-faces" else [1 / 6] * 6
+    shares = [1 / 8] * 4 + [1 / 4] * 2 if name in ("vbench", "stablevsr") else shares
+    expected = {label: sum(s * row[label] for s, row in zip(shares, rows, strict=True)) for label in metrics}
+    values = {"speedup": 113.85} if name == "ntire-mobile" else None
+    found = table(
+        {"ours": pictures / "ours"}, protocol=name, values=values, reference=pictures / "gt", by_folder=False, **CPU
+    )
+    got = {label: found.values["", label]["ours"].mean for label in found.labels}
+    for label, value in expected.items():
+        assert got[label] == pytest.approx(value, abs=1e-6), label
+    if name in ("ntire", "ntire-mobile", "raim-hdr", "vbench", "worldscore"):
+        each = [score_of(name, row) for row in rows] if name in ("raim-hdr", "worldscore") else []
+        assert got[found.score] == pytest.approx(np.mean(each) if each else score_of(name, expected), abs=1e-6)
+    if name == "ntire-faces":  # its FID is not computed here
+        assert math.isnan(got["faces score"]) and "missing: fid, identity" in found.table()
+    for label, why in found.protocol.not_computed.items():
+        assert f"{label}: not computed here: {why}" in found.table()
+    if name in ("sinsr", "s3diff"):
+        assert "fp16 (autocast on CUDA), but in fp32 here" in found.table()
+
+
+@pytest.mark.skipif(not OSEDIFF.is_dir(), reason="needs OSEDiff's twelve results beside this repository")
+def test_osediffs_own_numbers_are_reproduced() -> None:
+    with (OSEDIFF / "drealsr_published.csv").open() as file:
+        published = {row["image"].removesuffix(".png"): row for row in csv.DictReader(file)}
+    metrics = [f"niqe=niqe:pretrained_model_path={NIQE}"] if NIQE.is_file() else []
+    protocol = read_protocol("osediff")
+    metrics += [f"{label}={protocol.metrics[label]}" for label in ("psnr", "ssim")]
+    found = table({"ours": OSEDIFF / "sr"}, metrics, reference=OSEDIFF / "hr", **CPU)
+    assert len(found.scores) == 12
+    for row in found.scores.to_dict("records"):
+        for label, tolerance in {"psnr": 1e-5, "ssim": 1e-5, "niqe": 0.02}.items():
+            if label in row:
+                assert row[label] == pytest.approx(float(published[row["image"]][label]), abs=tolerance), label
+
+
+@pytest.mark.skipif(not OSEDIFF.is_dir(), reason="needs OSEDiff's twelve results beside this repository")
+def test_golden_pictures_are_known_by_their_hashes(tmp_path: Path) -> None:
+    assert len(published_scores()) == 93
+    (tmp_path / "other.png").write_bytes(b"another picture")
+    found = check_golden(lambda x, prompts: 0.5, [tmp_path / "other.png", *(OSEDIFF / "sr").iterdir()])
+    assert found is not None and found.count == 12 and 0 < found.median < found.largest
+    assert check_golden(lambda x, prompts: 0.5, [tmp_path / "other.png"]) is None
+
+
+class TestFormula:
+    def test_arithmetic(self) -> None:
+        values = {"a": 3.0, "clipiqa+": 0.5, "none": math.nan}
+        assert formula_names("min(a, 2) ** -'clipiqa+' + max(a)") == ["a", "clipiqa+"]
+        assert evaluate("-a ** 2 / 2 + min(a, 1, 'clipiqa+') * +4 - 1e1", values) == -4.5 + 2 - 10
+        assert math.isnan(evaluate("max(0, none)", values)) and math.isnan(evaluate("1 / (a - 3)", values))
+        assert math.isnan(evaluate("(0 - a) ** 0.5", values)) and math.isnan(evaluate("9.0 ** 9 ** 9", values))
+
+    @pytest.mark.parametrize(
+        "formula",
+        [
+            "__import__('os')",
+            "a.b",
+            "a[0]",
+            "a if a else a",
+            "lambda: a",
+            "print(a)",
+            "min(a, key=a)",
+            "True",
+            "a +",
+            "b",
+        ],
+    )
+    def test_nothing_else_is_run(self, formula: str) -> None:
+        with pytest.raises(CLIPIQAError, match="the formula"):
+            evaluate(formula, {"a": 1.0})
+
+    @pytest.mark.parametrize("formula", ["(" * 900 + "a" + ")" * 90, "-" * 600 + "a", "a" * 2000])
+    def test_it_is_bounded(self, formula: str) -> None:
+        with pytest.raises(CLIPIQAError, match="the formula"):
+            evaluate(formula, {})
+
+
+class TestOwnProtocol:
+    GOOD = "title: T\ncertainty: user\nsource: {said: here}\nmetrics: {m: psnr}\n"
+
+    def test_is_read_by_path_and_what_is_given_wins(self, pictures: Path, tmp_path: Path) -> None:
+        (tmp_path / "own.yml").write_text(self.GOOD + "view: {crop: 4}\nscore: s\nformula: m / 10\n")
+        given: Any = {"reference": pictures / "gt", "by_folder": False, **CPU}
+        methods = {"ours": pictures / "ours"}
+        found = table(methods, protocol=tmp_path / "own.yml", **given)
+        assert "Protocol own: T; as its users reconstructed it (here)." in found.table()
+        assert "What m sees: a border of 4 px left out." in found.table() and "any longer" not in found.table()
+        value = found.values["", "m"]["ours"].mean
+        assert found.values["", "s"]["ours"].mean == pytest.approx(value / 10)
+        changed = table(methods, protocol=tmp_path / "own.yml", crop_border=0, **given)
+        assert changed.values["", "m"]["ours"].mean != value
+        assert "not protocol own any longer: the border that is left out changed" in changed.table()
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            ("metric: {}", "unknown key 'metric'"),
+            ("certainty: code", "certainty"),
+            ("score: s\nformula: n / 10", "a name in the formula of protocol 'own' is 'n'"),
+            ("score: 1", "score of protocol 'own' is of a wrong kind: got 1"),
+            ("view: {crop: 1.5}", "view of protocol 'own' is of a wrong kind"),
+            ("view: {crop: true}", "crop of a view of protocol 'own' must be a whole number"),
+            ("views: {n: {crop: 1}}", "a key of views of protocol 'own' is 'n'"),
+            ("average: pictures", "average of protocol 'own' is 'pictures'"),
+        ],
+    )
+    def test_bad_files(self, more: str, message: str, tmp_path: Path) -> None:
+        (tmp_path / "own.yml").write_text(self.GOOD + more)
+        with pytest.raises(CLIPIQAError, match=message):
+            read_protocol(tmp_path / "own.yml")
+
+    def test_the_command_lists_and_shows(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["protocols"]) == 0 and "osediff" in capsys.readouterr().out
+        assert main(["protocols", "OSEDiff"]) == 0
+        said = capsys.readouterr().out
+        assert "test_metrics.py 127-139, 181-220" in said and "maniqa-pipal, whole images" in said
+        assert main(["protocols", "osedif"]) == 2 and "did you mean 'osediff'" in capsys.readouterr().err
+
+
+def printed(pictures: Path, metric: str, view: str, tmp_path: Path) -> str:
+    """The mean of a metric that sees pictures so, with six digits."""
+    text = f"title: T\ncertainty: user\nsource: {{}}\nmetrics: {{m: '{metric}'}}\nview: {{{view}}}\n"
+    (tmp_path / "planted.yml").write_text(text)
+    protocol = tmp_path / "planted.yml"
+    methods = {"ours": pictures / "ours"}
+    found = table(methods, protocol=protocol, reference=pictures / "gt", by_folder=False, **CPU)
+    return f"{found.values['', 'm']['ours'].mean:.6f}"
+
+
+class TestExpect:
+    @pytest.mark.usefixtures("stand_ins")
+    @pytest.mark.parametrize(
+        ("asked", "planted", "view", "change"),
+        [
+            ("psnr", "psnr:test_y_channel=true,color_space=ycbcr", "", "Y of YCbCr (16 to 235)"),
+            ("psnr-y", "psnr:test_y_channel=true,color_space=yiq", "", "Y of YIQ (0 to 255)"),
+            ("psnr-y", "psnr", "", "RGB"),
+            ("ssim", "ssim:color_space=ycbcr", "", "Y of YCbCr (16 to 235)"),
+            ("ssim-y", "ssimc", "", "RGB"),
+            ("psnr", "psnr", "crop: 4", "a border of 4 px left out"),
+            ("clipiqa:backbone=mini", "clipiqa:backbone=mini,prompts=pyiqa", "", "five prompt pairs"),
+            ("clipiqa:backbone=mini,prompts=pyiqa", "clipiqa:backbone=mini", "", "one prompt pair"),
+            ("clipiqa:prompts=pyiqa", "clipiqa+_vitL14_512", "", "clipiqa+_vitL14_512"),
+            ("niqe", "niqe_matlab", "", "MATLAB's parameters"),
+            ("niqe", "niqe:test_y_channel=true,color_space=ycbcr", "", "LIVE's parameters, Y of YCbCr (16 to 235)"),
+            ("maniqa", "maniqa-pipal", "", "PIPAL"),
+            ("maniqa", "maniqa", "square: 512", "squashed to 512×512 px"),
+            ("musiq", "musiq", "center: 224", "the middle 224×224 px"),
+            ("lpips", "lpips-vgg", "", "VGG"),
+        ],
+    )
+    def test_a_planted_change_is_found_and_no_other(
+        self, asked: str, planted: str, view: str, change: str, pictures: Path, tmp_path: Path
+    ) -> None:
+        number = printed(pictures, planted, view, tmp_path)
+        given: Any = {"reference": pictures / "gt", "by_folder": False, "explain": True, **CPU}
+        found = table({"ours": pictures / "ours"}, f"m={asked}", expect=f"ours: m={number}", **given)
+        assert [row.change for row in found.explained if row.verdict == "fits"] == [change]
+        assert f"m: {change} fits; " in found.table() and not found.agrees
+        reasons = {row.change: row.reason for row in found.explained if row.verdict == "not tried"}
+        assert torch.cuda.is_available() or "no CUDA" in reasons["fp16 (autocast)"]
+
+    def test_exit_codes_files_and_page(
+        self, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        command = ["table", "--methods", f"ours={pictures}/ours", "--reference", f"{pictures}/gt", "-m", "psnr", "piqe"]
+        command += ["--one-set", "--device", "cpu", "-q", "--out", str(tmp_path / "out")]
+        assert main(command) == 0
+        found = table({"ours": pictures / "ours"}, ["psnr", "piqe"], reference=pictures / "gt", by_folder=False, **CPU)
+        psnr, piqe = (found.values["", label]["ours"].mean for label in ("psnr", "piqe"))
+        paper = tmp_path / "paper.csv"
+        paper.write_text(f"Method,PSNR,piqe,other\nOurs,{psnr:.2f},{piqe:.3f},1\nTheirs,1,1,1\n")
+        assert main([*command, "--resume", "--expect", str(paper)]) == 0
+        said = capsys.readouterr().out
+        assert "2 of 2 published numbers agree" in said and f"{psnr:.2f} published" in said
+        assert "Published, but not in this table: metric 'other', method 'Theirs'" in said
+        assert main([*command, "--resume", "--expect", f"ours: psnr={psnr:.2f} piqe={piqe + 1:.3f}", "--explain"]) == 1
+        rows = list(csv.DictReader((tmp_path / "out/expect.csv").open()))
+        assert [row["agrees"] for row in rows] == ["True", "False"] and abs(float(rows[1]["units"]) + 1000) < 1
+        assert {row["metric"] for row in csv.DictReader((tmp_path / "out/explain.csv").open())} == {"piqe"}
+        page = (tmp_path / "out/report.html").read_text()
+        assert "Beside published numbers" in page and "nothing that was tried fits" in page
+
+    @pytest.mark.parametrize(
+        ("expect", "message"),
+        [
+            ("theirs: psnr=27", "no published number matches the table: method 'theirs'"),
+            ("ours: lpips=1", "metric 'lpips'"),
+            ("ours: psnr=high", "psnr of 'ours' must be a number as printed; got 'high'"),
+            ("paper.csv", "the published numbers 'paper.csv' cannot be read: No such file"),
+        ],
+    )
+    def test_bad_numbers(self, expect: str, message: str, pictures: Path) -> None:
+        with pytest.raises(CLIPIQAError, match=message):
+            table({"ours": pictures / "ours"}, "psnr", reference=pictures / "gt", by_folder=False, expect=expect, **CPU)
+
+
+class TestLock:
+    def test_round_trip_and_what_changed(self, pictures: Path, tmp_path: Path) -> None:
+        for who in ("ours", "gt"):
+            for path in (pictures / who).glob("*/*.png"):
+                (tmp_path / who).mkdir(exist_ok=True)
+                Image.open(path).crop((0, 0, 64, 64)).save(tmp_path / who / path.name)
+        lock, given = tmp_path / "table.lock.json", {"reference": tmp_path / "gt", **CPU}
+        table({"ours": tmp_path / "ours"}, "clipiqa=clipiqa:backbone=mini", protocol="basicsr", lock=lock, **given)
+        again = table({"ours": tmp_path / "ours"}, locked=lock, **given)
+        assert again.changed == () and again.agrees and again.labels == ["psnr", "clipiqa"]
+        Image.new("RGB", (64, 64), "gray").save(tmp_path / "ours/1.png")
+        kept = json.loads(lock.read_text())
+        kept["versions"]["torch"] = "1.0"
+        kept["scores"]["clipiqa"]["ours/2"] = 0.25
+        lock.write_text(json.dumps(kept))
+        later = table({"ours": tmp_path / "ours"}, locked=lock, **given)
+        said = {change.what: change for change in later.changed or ()}
+        assert said["versions torch"].was == "1.0" and "picture 1 of ours" in said and not later.agrees
+        assert said["psnr of ours/1"].why == "the picture of ours changed" and "mean psnr of ours" in said
+        assert said["clipiqa of ours/2"].why == "versions torch changed" and "psnr of ours/2" not in said
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("{", "it is no JSON"),
+            ('{"schema": 2}', "has the schema 2; this version reads schema 1"),
+            ('{"schema": 1}', "is damaged: 'asked' is missing"),
+        ],
+    )
+    def test_bad_locks(self, text: str, message: str, pictures: Path, tmp_path: Path) -> None:
+        (tmp_path / "l.json").write_text(text)
+        with pytest.raises(CLIPIQAError, match=message):
+            table({"ours": pictures / "ours"}, locked=tmp_path / "l.json", **CPU)
+
+
+def test_a_sentence_per_metric(pictures: Path) -> None:
+    metrics = ["psnr-y", "CLIPIQA=clipiqa:backbone=mini,prompts=pyiqa"]
+    found = table(
+        {"ours": pictures / "ours"}, metrics, reference=pictures / "gt", crop_border=4, by_folder=False, **CPU
+    )
+    psnr, clipiqa = found.describe().splitlines()
+    assert psnr.startswith("psnr-y: pyiqa 0.1.") and "a border of 4 px left out, fp32." in psnr
+    assert "CLIPIQA: clipiqa-pyiqa" in clipiqa and "five prompt pairs, mini bundled" in clipiqa
+    assert r"\item CLIPIQA: clipiqa-pyiqa" in found.describe("latex") and "one prompt pair" not in found.table()
