@@ -25,7 +25,7 @@ SITE = Path(__file__).parent
 DOCS, ROOT = SITE.parent, SITE.parents[1]
 
 NAVIGATION = {  # menu: pages that exist stand in this order, pages that are not named come under "More"
-    "Use it": ["install", "scoring", "prompts", "maps", "rank", "scale"],
+    "Use it": ["install", "scoring", "prompts", "maps", "scale"],
     "Choose and compare": ["choosing", "clip-family", "compare", "table", "published-numbers", "mini"],
     "Weights": ["weights"],
     "Train and deploy": ["loss", "training", "export"],

@@ -1,4 +1,4 @@
-"""The figures of docs/scale.md: shards of real photos scored here and on Ray, under kills, from an endless source, and
+"""Figures of scoring by shard: real photos scored here and on Ray, under kills, from an endless source, and
 what the engines cost beyond a plain loop.
 
     python tests/measure/lake.py all PHOTOS DIR                         # all of what follows, each into DIR/NAME.log
