@@ -41,6 +41,8 @@ def test_published_values(empty_tower, shared):
     assert first.score(features)[[0, -1], 0].tolist() == pytest.approx([-2.458, 11.304], abs=6e-4)
     with pytest.raises(CLIPIQAError, match="features of ViT-L/14, which have 768 numbers; got 512"):
         first.score(torch.ones(2, 512))
+    with pytest.raises(CLIPIQAError, match=r"shape \(N, D\); got \(2, 3, 768\)"):
+        first.score(torch.ones(2, 3, 768))
     assert "laion_v2_l14_linearMSE.pth 21dd590f" in repr(metric)
 
 
