@@ -436,7 +436,7 @@ def test_missing_weights_are_told_in_full(monkeypatch: pytest.MonkeyPatch, caplo
     assert isinstance(said, str) and said.startswith("it cannot be built: RN50 is missing") and "4." not in said
     assert caplog.text.rstrip().endswith("4. use backbone='mini'.")
     options.strict = True
-    with pytest.raises(CompareError, match="metric 'CLIPIQA': it cannot be built: RN50 is missing"):
+    with pytest.raises(CompareError, match="metric clipiqa: it cannot be built: RN50 is missing"):
         run.build_or_reason(spec, cast(Any, options))
 
 
