@@ -106,5 +106,5 @@ def test_what_cannot_be(compact: Path) -> None:
     options: dict[str, Any] = {"backbone": "mini", "clip_weights": compact}
     with pytest.raises(CLIPIQAError, match="'fixed' sees the middle of the image"):
         CLIPIQALoss(local=True, pos_embedding="fixed", **options)
-    with pytest.raises(CLIPIQAError, match="local='yes' is neither True nor False"):
+    with pytest.raises(CLIPIQAError, match="local must be True or False; got 'yes'"):
         CLIPIQALoss(local="yes", **options)  # type: ignore[arg-type]

@@ -40,6 +40,7 @@ GOOD: dict[str, tuple[str, ...]] = {  # a command line of each command that work
     "table": ("--methods", "a=photos", "b=better", "-m", "entropy", "--no-report"),
     "gate": ("base.csv", "new.csv"),
     "prompts": (),
+    "protocols": (),
     "prompts search": ("scores.csv", "--candidates", "pairs.txt", "--bootstrap", "5", *MINI, "--features", "new/store"),
     "train": ("scores.csv", "--epochs", "1", *MINI, "--features", "new/store", "--out", "new/run"),
     "fit": ("scores.csv", *MINI, "--method", "affine", "--features", "new/store", "--out", "new/head.safetensors"),
@@ -373,7 +374,7 @@ def configured(known: dict[str, list[argparse.Action]]) -> dict[str, tuple[str, 
         for action in actions:
             if action.dest in ("config", "config_file"):
                 keys = [other.dest for other in actions if other.option_strings and other is not action]
-                found[command] = action.option_strings[-1], keys
+                found[command] = action.option_strings[-1], keys or ["name"]
     found["compare"] = found["compare"][0], list(CONFIG_KEYS)
     return found
 
