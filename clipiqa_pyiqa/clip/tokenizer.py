@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
@@ -12,6 +14,11 @@ if TYPE_CHECKING:
 @cache
 def tokenizer() -> SimpleTokenizer:
     """The tokenizer that every text of this process goes through."""
-    from open_clip.tokenizer import SimpleTokenizer  # slow to import, and named pairs do not need it
-
-    return SimpleTokenizer()
+    package = find_spec("open_clip")
+    assert package is not None and package.origin is not None
+    # from its file: the package around it imports transformers and timm, which takes seconds
+    spec = spec_from_file_location("open_clip.tokenizer", Path(package.origin).with_name("tokenizer.py"))
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return cast("SimpleTokenizer", module.SimpleTokenizer())
