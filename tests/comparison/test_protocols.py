@@ -87,19 +87,29 @@ def pyiqas(name: str, options: str) -> Callable[..., Any]:
     """pyiqa's metric itself: with its own parameters where their file is here, or with seeded weights.
 
     lpips, dists and maniqa load the weights of AlexNet, VGG and ViT-B/8 also with ``pretrained=False``: these networks
-    are seeded, too, and ViT-B/8 has narrow layers and one crop of a picture, so that it takes seconds.
+    are seeded, too, and maniqa's is narrow and sees one crop of a picture, so that it takes seconds.
     """
     given = json.loads(options)
     if name in FILES:
         return Remembered(CREATE(name, device="cpu", pretrained_model_path=str(FILES[name]), **given))
-    vit, crops = timm.create_model, {"test_sample": 1} if name.startswith("maniqa") else {}
+    vit, narrow = timm.create_model, {"embed_dim": 48, "dim_mlp": 48, "test_sample": 1}
     with pytest.MonkeyPatch.context() as patch:
         for net in ("alexnet", "vgg16"):
             build = getattr(torchvision.models, net)
             patch.setattr(torchvision.models, net, lambda build=build, **_: build())
-        patch.setattr(timm, "create_model", lambda name, **_: vit(name, depth=10, mlp_ratio=0.25))
+        patch.setattr(timm, "create_model", lambda name, **_: vit(name, depth=10, embed_dim=48, num_heads=4))
         torch.manual_seed(len(name))
-        return Remembered(CREATE(name, device="cpu", pretrained=False, **crops, **given))
+        metric = CREATE(name, device="cpu", pretrained=False, **(narrow if name.startswith("maniqa") else {}), **given)
+    for module in metric.net.modules() if name.startswith("lpips") else ():
+        if isinstance(module, torch.nn.Conv2d):  # as initialized, all pictures are alike to AlexNet
+            torch.nn.init.kaiming_normal_(module.weight)
+            if module.bias is None:  # the weights of a distance
+                module.weight.data.abs_()
+            else:
+                torch.nn.init.zeros_(module.bias)
+    if name.startswith("maniqa"):  # whose last ReLU would make every score 0
+        torch.nn.init.ones_(metric.net.fc_score[3].bias)
+    return Remembered(metric)
 
 
 def seeded(clip: dict[str, Any], name: str, device: Any = None, **options: Any) -> Callable[..., Any]:
@@ -111,12 +121,13 @@ def seeded(clip: dict[str, Any], name: str, device: Any = None, **options: Any) 
     return create(name, device, **options)
 
 
-def make_pictures(root: Path, width: int, height: int) -> Path:
+def make_pictures(root: Path, width: int, height: int, start: int = 0) -> Path:
     """Six pictures in two folders, as ``ours`` made them and as they are."""
     photo = Image.open(PHOTO).convert("RGB").resize((900, 600))
     for number in range(6):
         name = f"{'CelebA' if number < 4 else 'CelebChild'}/{number}.png"
-        crop = photo.crop((50 * number, 60 * number, 50 * number + width, 60 * number + height))
+        left, top = start + 50 * number, start + 60 * number
+        crop = photo.crop((left, top, left + width, top + height))
         for method, radius in {"gt": 0.0, "ours": 1.0}.items():
             (root / method / name).parent.mkdir(parents=True, exist_ok=True)
             crop.filter(ImageFilter.GaussianBlur(radius)).save(root / method / name)
@@ -130,7 +141,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("small"), 232, 112)
+    return make_pictures(tmp_path_factory.mktemp("small"), 232, 112, 180)
 
 
 def tensor(path: Path, side: int = 0) -> Tensor:
