@@ -150,7 +150,8 @@ class CLIPIQALoss(nn.Module):
         """The loss of a batch.
 
         Args:
-            pred: what a network made, ``(N, 3, H, W)`` RGB in ``input_range``, of any size from 32 px.
+            pred: what a network made, ``(N, 3, H, W)`` RGB in ``input_range``, of any size from 32 px; or grey
+                ``(N, 1, H, W)``, which counts as three equal channels.
             target, weight: not used; they let a trainer call every loss alike.
 
         Returns:
@@ -197,10 +198,11 @@ class CLIPIQALoss(nn.Module):
         if least < low - margin or most > high + margin:
             self._looks = 0
             clipped = ((pred < low) | (pred > high)).float().mean().item()
+            likely = (-1, 1) if least > -1.5 and most < 1.5 else (0, 255) if least > -16 and 16 < most < 272 else None
+            hint = f"Is input_range={likely} meant?" if likely else "Pass the network's range as input_range."
             warnings.warn(
                 f"CLIPIQALoss expects values in [{low:g}, {high:g}], but they reach from {least:.4g} to {most:.4g}: "
-                f"{clipped:.1%} of them are clipped and get no gradient. Is input_range=({least:.4g}, {most:.4g}) or "
-                "the like meant? This is said once.",
+                f"{clipped:.1%} of them are clipped and get no gradient. {hint} This is said once.",
                 stacklevel=4,
             )
 

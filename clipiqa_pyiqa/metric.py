@@ -77,7 +77,8 @@ def net_of(metric: Any) -> Any:
     Raises:
         CLIPIQAError: It does not encode images, so it is no CLIP-IQA.
     """
-    if not hasattr(metric, "encode_image") and not hasattr(metric, "net") and callable(metric):
+    is_made = isinstance(metric, nn.Module) or hasattr(metric, "encode_image") or hasattr(metric, "net")
+    if not is_made and callable(metric):
         metric = metric()
     net = getattr(metric, "net", metric)
     if not hasattr(net, "encode_image"):

@@ -30,6 +30,7 @@ def run(
     published: Literal["paper", "pyiqa"] | None = None,
     batch_size: int | None = None,
     trust_weights: bool = False,
+    strict: bool = False,
     format: Literal["table", "csv", "markdown", "latex"] = "table",
     pictures: Literal["png", "svg", "pdf"] = "png",
     report: bool = True,
@@ -64,6 +65,7 @@ def run(
         published: whose values to show where both publish one
         batch_size: images of equal size that share a pass; by default 8
         trust_weights: load files and URLs of metrics even if they could run code
+        strict: stop before anything is scored where a metric cannot be built
         format: of standard output
         pictures: of the pictures in --out
         report: with --out: no pictures and no HTML report
@@ -100,6 +102,7 @@ def run(
                 overwrite=kept.overwrite,
                 progress=bar.show,
                 trust_weights=trust_weights,
+                strict=strict,
                 settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
             )
     except CLIPIQAError:

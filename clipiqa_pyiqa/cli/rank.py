@@ -127,7 +127,11 @@ def run(
     from ..ranking.picking import pick
     from ..scoring.cuts import value_of
 
-    cut = None if below is None else value_of(below, photos.scores.frame[photos.by], "below")
+    cut = None
+    if below is not None:
+        scores, is_share = photos.scores.frame[photos.by], below.strip().endswith("%")
+        sign = -1 if is_share and photos.direction.lower_better else 1  # 10% are the worst, whichever way scores point
+        cut = sign * value_of(below, sign * scores, "below")
     picked = pick(photos, worst=worst, best=best, below=cut)
     note(f"{photos.by}: {photos.direction}")
     found = [photos.path(str(name)) for name in picked.index]

@@ -21,8 +21,6 @@ from .score_shards import Shards
 if TYPE_CHECKING:
     from ..scoring.score import ScoringRun
 
-_EVERY = 30.0  # seconds between lines of progress where there is no bar
-
 
 def run(
     questions: LearnedQuestions,
@@ -137,7 +135,7 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
         bar: Shows how many came.
     """
     counts = {True: 0, False: 0}  # is it scored -> rows
-    start = said = time.monotonic()
+    start = time.monotonic()
 
     def summary() -> str:
         seconds = time.monotonic() - start
@@ -153,10 +151,7 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
                 if row.kind is not None:
                     tell(row.error)
                 counts[row.kind is None] += 1
-                bar.show("", done := sum(counts.values()), total)
-                if not bar.is_shown and time.monotonic() > said + _EVERY:
-                    said = time.monotonic()
-                    note(f"{done:,} images done" if total is None else f"{done:,} of {total:,} images done")
+                bar.show("", sum(counts.values()), total)
     except KeyboardInterrupt as error:
         rest = "some" if total is None else total - sum(counts.values())
         hint = () if writer is not None else ("--resume goes on from here",)

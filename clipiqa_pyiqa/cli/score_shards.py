@@ -17,8 +17,6 @@ from .options.progress import Bar, note, tell
 from .options.signals import on_interrupt
 from .options.tables import aligned
 
-_EVERY = 30.0  # seconds between lines about how far a run is
-
 if TYPE_CHECKING:
     from ..images.reader import Damaged
     from ..scoring.shards.summary import ShardedResult
@@ -140,19 +138,15 @@ def _tell_all(found: ShardedResult) -> None:
 
 
 class _Progress:
-    """How far a run is: a bar on a terminal, elsewhere a line every 30 seconds."""
+    """How far a run is, and how long it still takes."""
 
     def __init__(self, bar: Bar) -> None:
         self._bar, self._start = bar, time.monotonic()
-        self._told = self._start
         self._first: float | None = None  # the shards that were done at the start
 
     def show(self, images: int, shards: float, of: int) -> None:
         """Show how many images of this run, and shards of all runs, are done."""
         first = self._first = shards if self._first is None else self._first
-        self._bar.show("", round(shards, 1), of)
-        if not self._bar.is_shown and (now := time.monotonic()) - self._told >= _EVERY:
-            self._told = now
-            left = (now - self._start) * (of - shards) / (shards - first) if shards > first else None
-            rest = "" if left is None else f", {left / 60:.0f} min left" if left > 60 else f", {left:.0f} s left"
-            note(f"{counted(images, 'image')}, {shards / of:.0%}{rest}")
+        left = (time.monotonic() - self._start) * (of - shards) / (shards - first) if shards > first else None
+        rest = "" if left is None else f", {left / 60:.0f} min left" if left > 60 else f", {left:.0f} s left"
+        self._bar.show("", round(shards, 1), of, f"{counted(images, 'image')}, {shards / max(of, 1):.0%}{rest}")

@@ -33,6 +33,7 @@ def run(
     one_set: bool = False,
     seed: int = 0,
     trust_weights: bool = False,
+    strict: bool = False,
     format: Literal["table", "csv", "markdown", "latex"] = "table",
     describe: bool = False,
     report: bool = True,
@@ -74,6 +75,7 @@ def run(
         one_set: all pictures are one test set, also where they lie in sub-folders
         seed: of metrics that draw at random
         trust_weights: load files and URLs of metrics even if they could run code
+        strict: stop before anything is scored where a metric cannot be built
         format: of standard output
         describe: print a sentence per metric for a paper's appendix instead
         report: with --out: no HTML page
@@ -111,6 +113,7 @@ def run(
             resume=kept.resume,
             overwrite=kept.overwrite,
             trust_weights=trust_weights,
+            strict=strict,
             progress=bar.show,
             settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
         )

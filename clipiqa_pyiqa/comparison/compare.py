@@ -30,7 +30,7 @@ from .distributed import Processes, process_group, processes_of_environment
 from .metrics import BuiltMetric, MetricSpec, build_metric, check_weights, parse_metrics
 from .pipeline import Options, Progress, score_data_set
 from .results import Comparison, DataSetResult, MetricResult, check_results
-from .scorers import UNREADABLE, ScoreStore, StoredScore, failure, group_metrics, own_random_state
+from .scorers import UNREADABLE, ScoreStore, StoredScore, failure, group_metrics, missing_file, own_random_state
 
 log = logging.getLogger("clipiqa_pyiqa")
 
@@ -53,6 +53,7 @@ def compare(
     resume: bool = False,
     overwrite: bool = False,
     trust_weights: bool = False,
+    strict: bool = False,
     without_mini_photos: bool = False,
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
@@ -79,6 +80,7 @@ def compare(
         resume: Go on with the scores that lie in ``out``; those made by another setup are left alone.
         overwrite: Delete them first.
         trust_weights: Let pyiqa load whatever files and URLs the metrics' options name, though they could run code.
+        strict: Stop where a metric cannot be built, before anything is scored; otherwise the others are scored.
         without_mini_photos: Leave out the photos that ``mini`` was trained on, where it is one of the metrics and
             people's scores are known.
         progress: See :data:`~clipiqa_pyiqa.comparison.pipeline.Progress`.
@@ -92,7 +94,7 @@ def compare(
     processes = processes_of_environment()
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root)
     where, report = pick_device(device, processes), progress or (lambda *_: None)
-    options = Options(where, batch_size, workers or default_workers(), seed, report)
+    options = Options(where, batch_size, workers or default_workers(), seed, report, strict)
     check_weights(specs, trust_weights)
     if published not in ("", *SOURCES):
         raise CompareError(f"published must be {' or '.join(map(repr, SOURCES))}; got {published!r}.")
@@ -242,16 +244,18 @@ def _stores(
 
 
 def build_or_reason(spec: MetricSpec, options: Options) -> BuiltMetric | str:
-    """Return the metric, or why it cannot be built."""
+    """Return the metric, or why it cannot be built, which is an error with ``strict``."""
     try:
         return build_metric(spec, options.device, options.seed)
     except Exception as error:
         ours, (first, _, more) = isinstance(error, CLIPIQAError), str(error).partition("\n")
-        log.error("metric %s: it cannot be built: %s", spec.label, error if ours else failure(error))
+        said = f"it cannot be built: {error if ours else f'{failure(error)}{missing_file(error)}.'}"
+        if options.strict:
+            raise CompareError(f"metric {spec.label}: {said}") from error
+        log.error("metric %s: %s", spec.label, said)
         if ours and more:  # weights that are missing, which takes several lines to tell
             return f"it cannot be built: {first.rstrip('.')}; `clipiqa weights` shows where it would come from."
-        hint = "; if its weights cannot be fetched, name a local file in its options (pretrained_model_path=FILE)"
-        return f"it cannot be built: {failure(error)}{hint if isinstance(error, OSError) else ''}."
+        return said
 
 
 def settings_of(processes: Processes, options: Options) -> dict[str, str]:

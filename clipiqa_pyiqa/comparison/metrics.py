@@ -122,7 +122,7 @@ def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
 
 
 def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> None:
-    """Refuse what could run code when pyiqa loads it, before anything is built; ours opens its files safely itself.
+    """Refuse what could run code when pyiqa loads it, before anything is built; our class opens its files safely.
 
     Args:
         specs: Of the metrics.
@@ -132,7 +132,7 @@ def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> N
         CompareError: A file holds more than tensors and plain values, or a URL is none of pyiqa's own.
     """
     for spec in specs:
-        if spec.options and spec.kind != "CLIPIQA":
+        if spec.options and not _is_ours(spec.kind):
             try:
                 check_options(spec.options, trust_weights)
             except WeightsError as error:
@@ -172,6 +172,13 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
         list(spec.options) == ["pretrained_model_path"] and _PARAMETERS.get(spec.name) in hashes.values()
     )
     return BuiltMetric(spec, score, None, provenance, spec.name if known else "")
+
+
+def _is_ours(kind: str) -> bool:
+    """Return whether pyiqa builds our CLIPIQA under this name; CLIPIQA_PYIQA_BUILTIN gives it back to pyiqa's own."""
+    from pyiqa.utils.registry import ARCH_REGISTRY
+
+    return kind == "CLIPIQA" and ARCH_REGISTRY.get(kind).__module__.startswith("clipiqa_pyiqa.")
 
 
 def _known() -> Mapping[str, Any]:

@@ -38,6 +38,7 @@ class Options:
     workers: int
     seed: int
     progress: Progress
+    strict: bool = False
 
 
 def score_data_set(

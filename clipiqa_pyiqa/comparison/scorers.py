@@ -6,6 +6,7 @@ import contextlib
 import math
 import random
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -106,6 +107,18 @@ def failure(error: BaseException) -> str:
         return text.rstrip(".")
     text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     return f"{type(error).__name__}: {text}".rstrip(": .")
+
+
+def missing_file(error: BaseException) -> str:
+    """Return what to fetch by hand where pyiqa or torchvision could not; empty if nothing was being fetched."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = [frame.f_code.co_name for frame in frames]
+    if "download_url_to_file" not in names:  # torch's, through which both fetch
+        return ""
+    asked = frames[names.index("download_url_to_file")].f_locals
+    said = f"; fetch {asked['url']} and save it as {asked['dst']}"
+    takes_it = "load_file_from_url" in names  # pyiqa's; torchvision's towers are no option
+    return f"{said}, or name a copy (pretrained_model_path=FILE)" if takes_it else said
 
 
 @contextlib.contextmanager

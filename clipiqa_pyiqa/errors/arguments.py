@@ -28,8 +28,9 @@ BOUNDS = {  # the least and the most of whole numbers, by their names in functio
 }
 Function = TypeVar("Function", bound=Callable[..., Any])
 _NUMBERS = {"int": numbers.Integral, "float": numbers.Real}  # so that NumPy's numbers are numbers
-_WORDS = {numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None", bool: "True or False"}
 _METRIC = ("net", "columns", "__call__")  # what is or makes a metric has one of these
+_WORDS = {numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None", bool: "True or False"}
+_WORDS |= {Any: "a CLIP-IQA metric or a function that makes one"}  # only a metric's kind is not in its annotation
 _LISTS = (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Collection)
 
 

@@ -86,9 +86,9 @@ class Record:
                 writer = stack.enter_context(open_results(output, header, [printable(name) for name in names]))
             todo = [name for name in names if writer is None or printable(name) not in writer.done]
             for row in score(todo) if todo else ():
-                self.progress(row)
                 if writer is not None:
                     writer.write(row)
+                self.progress(row)
                 found[row.path] = row
         if self.path is not None:
             found = {row.path: row for row in read_results(self.path)[1]}

@@ -75,7 +75,7 @@ class Member(nn.Module):
 
     def answer(self, features: Tensor) -> Tensor:
         """Return scores ``(N,)`` of unit features; the member's head."""
-        raise NotImplementedError
+        raise CLIPIQAError(f"{self.model_type} asks with a text for each image: call the metric with it.")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -125,11 +125,20 @@ class Member(nn.Module):
         return torch.cat(parts).transpose(0, 1)
 
     def score(self, features: Tensor) -> Tensor:
-        """Score features of the member's tower, of any length and floating dtype: ``(N, D)`` to ``(N, 1)``.
+        """Score features of the member's tower, of any length and floating dtype: as :meth:`encode_image` gives them.
+
+        Args:
+            features: ``(N, D)``, or ``(N, K, D)`` of K patches where the view is patches.
+
+        Returns:
+            ``(N, 1)``.
 
         Raises:
             CLIPIQAError: features of another tower.
         """
+        if features.ndim != self.view.dims:
+            shape = "(N, D)" if self.view.dims == 2 else "(N, K, D), K patches of each image"
+            raise CLIPIQAError(f"{self.model_type} scores features of shape {shape}; got {tuple(features.shape)}.")
         if features.shape[-1] != self.clip.width:
             raise CLIPIQAError(
                 f"{self.model_type} scores features of {self.clip.weights.backbone}, which have {self.clip.width} "

@@ -19,6 +19,7 @@ class View(NamedTuple):
     pos_embedding: str  # how the tower is asked: 'none' or 'interpolate'
     min_side: int  # pixels that height and width must have; 0 means that the tower decides
     take: Callable[[Tensor], list[Tensor]]  # what is encoded of each image, each ``(N, 3, h, w)``
+    dims: int = 2  # of features: ``(N, D)``, or ``(N, K, D)`` of K patches
 
 
 def _middle(x: Tensor) -> list[Tensor]:
@@ -49,5 +50,5 @@ def _patches(x: Tensor, corners: list[tuple[int, int]]) -> list[Tensor]:
 
 WHOLE = View("whole image", "none", 0, lambda x: [x])
 CROP = View("224 px of the middle", "interpolate", 1, _middle)
-ALL_PATCHES = View("224 px patches at stride 128, and the image squashed", "none", SIDE, _all_patches)
-FIFTEEN_PATCHES = View("15 patches of 224 px", "interpolate", SIDE, _fifteen_patches)
+ALL_PATCHES = View("224 px patches at stride 128, and the image squashed", "none", SIDE, _all_patches, 3)
+FIFTEEN_PATCHES = View("15 patches of 224 px", "interpolate", SIDE, _fifteen_patches, 3)

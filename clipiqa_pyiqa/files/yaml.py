@@ -46,6 +46,11 @@ class _Loader(yaml.SafeLoader):
         return event
 
 
+_Loader.add_implicit_resolver(  # YAML 1.1, which PyYAML reads, has 1e-6 as text
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 class _UniqueKeys(_Loader):
     """A loader that refuses a key which stands twice in a mapping."""
 

@@ -47,7 +47,7 @@ class OpinionHead(nn.Module):
             slope and offset of the line; ridge: ``mean`` and ``weight`` ``(K,)``; cache: ``mean``, ``scale`` ``(K,)``,
             unit ``points`` ``(n, K)`` and their ``shares`` ``(n,)`` of the range. K is D, or on ``'stages'`` the number
             of statistics.
-        metadata: What the file says, see docs/prompt-files.md.
+        metadata: What the file says, see docs/prompts.md.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]):

@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..clip.device import is_slow_on_cpu
 from ..version import __version__
 from .pairs import PromptPair
 
@@ -26,6 +25,8 @@ _SHORT = 60  # characters of prompts that `in_short` names in full
 
 def tower_record(weights: Weights, precision: str, dtype: torch.dtype) -> dict[str, Any]:
     """Return what provenance says of a tower: its weights, its precision, and the version of this package."""
+    from ..clip.device import is_slow_on_cpu  # not at the top: `clipiqa score --help` does not wait for torch
+
     return {
         "version": __version__,
         "backbone": weights.backbone,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-import open_clip
 import torch
 
 from ..errors import WeightsError, nearest
@@ -42,6 +41,8 @@ def canonical_backbone(name: str) -> str:
 @functools.cache
 def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
     """Return the shape of every tensor in a complete state dict of a backbone other than mini."""
+    import open_clip  # which takes seconds
+
     with torch.device("meta"):
         model = open_clip.CLIP(**open_clip.get_model_config(backbone.replace("/", "-")))
     return _without_bookkeeping({name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-import open_clip
 import torch
-from open_clip.pretrained import is_pretrained_cfg
 
 from ..errors import WeightsError, nearest
 from .architecture import BACKBONES
 
 OPENAI = "openai"
+OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 BUNDLED = "bundled"  # the tag of the one file inside this package
 MINI_FILE = Path(__file__).parents[1] / "data" / "mini.safetensors"
 MINI_SHA256 = "2e6886e268e7fb0be515a933ca0d743793091de36b85ccef5dd7cee2c0271b0b"
@@ -76,8 +75,8 @@ class PublishedFile:
     backbone: str = ""  # of the CLIP in it; empty if it holds none
     tag: str = ""  # under which the CLIP was published
     quick_gelu: bool = True
-    mean: tuple[float, float, float] = open_clip.OPENAI_DATASET_MEAN
-    std: tuple[float, float, float] = open_clip.OPENAI_DATASET_STD
+    mean: tuple[float, float, float] = OPENAI_MEAN
+    std: tuple[float, float, float] = OPENAI_STD
 
     @property
     def hashes(self) -> tuple[str, ...]:
@@ -89,6 +88,8 @@ def tags(backbone: str) -> tuple[str, ...]:
     """Return the tags under which weights of a backbone are published."""
     if backbone == "mini":
         return (BUNDLED,)
+    import open_clip  # which takes seconds, and mini does not need it
+
     return tuple(open_clip.list_pretrained_tags_by_model(backbone.replace("/", "-")))
 
 
@@ -105,6 +106,9 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
             mean=(127 / 255,) * 3,  # EfficientNet-Lite's own
             std=(128 / 255,) * 3,
         )
+    import open_clip
+    from open_clip.pretrained import is_pretrained_cfg
+
     model, tag = backbone.replace("/", "-"), tag or OPENAI
     config = open_clip.get_pretrained_cfg(model, tag)
     if not config:
@@ -130,8 +134,8 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
         tag=tag,
         # OpenAI trained all of its models with QuickGELU; of the others, those listed under a -quickgelu model.
         quick_gelu=tag == OPENAI or is_pretrained_cfg(f"{model}-quickgelu", tag),
-        mean=config.get("mean") or open_clip.OPENAI_DATASET_MEAN,
-        std=config.get("std") or open_clip.OPENAI_DATASET_STD,
+        mean=config.get("mean") or OPENAI_MEAN,
+        std=config.get("std") or OPENAI_STD,
     )
 
 

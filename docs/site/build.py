@@ -25,17 +25,10 @@ SITE = Path(__file__).parent
 DOCS, ROOT = SITE.parent, SITE.parents[1]
 
 NAVIGATION = {  # menu: pages that exist stand in this order, pages that are not named come under "More"
-    "Use it": ["install", "scoring", "prompts", "maps", "rank", "scale"],
-    "Choose and compare": [
-        "choosing",
-        "compare",
-        "table",
-        "published-numbers",
-        "gate",
-        "mini",
-    ],
+    "Use it": ["install", "scoring", "prompts", "maps", "scale"],
+    "Choose and compare": ["choosing", "clip-family", "compare", "table", "published-numbers", "mini"],
     "Weights": ["weights"],
-    "Train and deploy": ["loss", "training", "prompt-files", "export"],
+    "Train and deploy": ["loss", "training", "export"],
     "Look it up": ["gallery", "api", "reproduce", "performance", "reliability", "design"],
     "More": ["examples/README"],
 }

@@ -114,7 +114,7 @@ def run(command: str, room: Path) -> None:
     """One of the package's commands, in a folder."""
     path = os.pathsep.join(filter(None, (str(Path(clipiqa_pyiqa.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
     said = subprocess.run(
-        ["bash", "-c", f'exec "$0" -m clipiqa_pyiqa {command}', sys.executable],
+        ["bash", "-c", f'exec "$0" {command}', str(Path(sys.executable).with_name("clipiqa"))],
         cwd=room, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
     )  # fmt: skip
     if said.returncode:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -395,7 +397,11 @@ def _table(config: str, metric: str) -> int:
     return 1 if metric == PAPER and config == "table2" else int(json.loads(config.removeprefix("table")))
 
 
-def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path: Path) -> None:
+def test_files_that_could_run_code_are_refused_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyiqa.utils.registry import ARCH_REGISTRY
+
     canary, trap = tmp_path / "canary", tmp_path / "trap.pth"
     torch.save({"params": Trap(canary)}, trap)
     option = {"pretrained_model_path": str(trap)}
@@ -408,6 +414,11 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path
     with pytest.raises(CompareError, match="is none of the files that pyiqa publishes"):
         check_weights([spec])
     check_weights(parse_metrics(["niqe", "clipiqa:prompts=sharpness"]))
+    (spec,) = parse_metrics(f"clipiqa:clip_weights={trap}")
+    check_weights([spec])  # ours opens it without running it
+    monkeypatch.setattr(ARCH_REGISTRY, "get", lambda name: torch.nn.Linear)  # pyiqa's own class, as the user may want
+    with pytest.raises(CompareError, match="could run code"):
+        check_weights([spec])
     assert not canary.exists()
 
 
@@ -420,6 +431,31 @@ def test_missing_weights_are_told_in_full(monkeypatch: pytest.MonkeyPatch, caplo
 
     monkeypatch.setattr(run, "build_metric", missing)
     (spec,) = parse_metrics("CLIPIQA")  # case does not count
-    said = run.build_or_reason(spec, cast(Any, SimpleNamespace(device=None, seed=0)))
+    options = SimpleNamespace(device=None, seed=0, strict=False)
+    said = run.build_or_reason(spec, cast(Any, options))
     assert isinstance(said, str) and said.startswith("it cannot be built: RN50 is missing") and "4." not in said
     assert caplog.text.rstrip().endswith("4. use backbone='mini'.")
+    options.strict = True
+    with pytest.raises(CompareError, match="metric clipiqa: it cannot be built: RN50 is missing"):
+        run.build_or_reason(spec, cast(Any, options))
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "takes_it"), [("musiq", "musiq_koniq_ckpt", True), ("lpips", "alexnet", False)]
+)
+def test_what_pyiqa_cannot_fetch(
+    name: str, file: str, takes_it: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says which file, from where and to where; a tower of torchvision's is no option of the metric."""
+    from clipiqa_pyiqa.comparison.compare import build_or_reason
+
+    def no_network(*_: Any, **__: Any) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setattr("torch.hub.urlopen", no_network)
+    monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (spec,) = parse_metrics(name, every=True)
+    said = build_or_reason(spec, cast(Any, SimpleNamespace(device=torch.device("cpu"), seed=0, strict=False)))
+    assert re.search(rf"URLError.*; fetch https://\S+{file}\S* and save it as /\S+{file}", str(said))
+    assert ("pretrained_model_path=FILE" in str(said)) == takes_it

@@ -230,7 +230,7 @@ class TestContactSheet:
             contact_sheet([image], ["a", "b"])
         with pytest.raises(CLIPIQAError, match="at least one image"):
             contact_sheet([], [])
-        with pytest.raises(CLIPIQAError, match="must be positive, but are 0 and 256"):
+        with pytest.raises(CLIPIQAError, match="must be at least 1; got 0 and 256"):
             contact_sheet([image], ["a"], columns=0)
 
 

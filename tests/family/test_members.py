@@ -41,6 +41,8 @@ def test_published_values(empty_tower, shared):
     assert first.score(features)[[0, -1], 0].tolist() == pytest.approx([-2.458, 11.304], abs=6e-4)
     with pytest.raises(CLIPIQAError, match="features of ViT-L/14, which have 768 numbers; got 512"):
         first.score(torch.ones(2, 512))
+    with pytest.raises(CLIPIQAError, match=r"shape \(N, D\); got \(2, 3, 768\)"):
+        first.score(torch.ones(2, 3, 768))
     assert "laion_v2_l14_linearMSE.pth 21dd590f" in repr(metric)
 
 
@@ -60,8 +62,13 @@ def test_registered(name, seeded_weights):
     weights = seeded_weights("RN50" if name == "maclip" else "ViT-B/32")
     metric = pyiqa.create_metric(name, device="cpu", as_loss=True, clip_weights=weights, quick_gelu=True)
     assert isinstance(metric.net, MEMBERS[name])
-    x = torch.rand(2, 3, 224, 230, requires_grad=True)
-    captions = {"caption_list": ["a wall", "noise"]} if name == "clipscore" else {}
+    x = torch.rand(1, 3, 224, 230, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1).requires_grad_()
+    captions = {}
+    if name == "clipscore":  # of random weights, a caption that is not cut off at 0, where there is no gradient
+        words = ["a wall", "noise", "a red bird", "sky", "one two three", "grey"]
+        with torch.no_grad():
+            found = metric.net(x[:1].expand(len(words), -1, -1, -1), caption_list=words)
+        captions["caption_list"] = [words[found.argmax()]] * 2
     metric(x, **captions).sum().backward()
     assert x.grad is not None and x.grad.abs().sum() > 0
     if name == "clipscore":

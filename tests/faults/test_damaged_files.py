@@ -1,7 +1,7 @@
 """Damaged files of every kind that is read: each is read, or refused in one sentence of ours; what has our checksum is
 never read otherwise than it was written.
 
-``pytest tests/faults --long -s`` runs twenty times the trials and prints the figures of docs/reliability.md.
+``pytest tests/faults --long -s`` runs twenty times the trials and prints what they came to.
 """
 
 from __future__ import annotations

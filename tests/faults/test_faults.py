@@ -1,6 +1,6 @@
 """Kills, full disks, two at once and random damage, counted: each trial fails on anything that is lost in silence.
 
-``pytest tests/faults --long -s`` runs twenty times the trials and prints the figures of docs/reliability.md.
+``pytest tests/faults --long -s`` runs twenty times the trials and prints what they came to.
 """
 
 from __future__ import annotations

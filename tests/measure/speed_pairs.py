@@ -35,11 +35,12 @@ COMMANDS = (
         "train IN/scores.csv MINI --out out --overwrite --epochs 20 --features store",
     ),
 )
+COMMAND = "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"
 SIDES = ((224, 224), (512, 512), (768, 1024))
 COLD = {
-    "clipiqa --help": ["-m", "clipiqa_pyiqa", "--help"],
+    "clipiqa --help": ["-c", COMMAND, "--help"],
     "import clipiqa_pyiqa": ["-c", "import clipiqa_pyiqa"],
-    "score one photo, cold": ["-m", "clipiqa_pyiqa", "score", "--backbone", "mini", "PHOTO"],
+    "score one photo, cold": ["-c", COMMAND, "score", "--backbone", "mini", "PHOTO"],
 }
 Measure = Callable[[int], Ran]
 """Runs something once in checkout 0 or 1."""

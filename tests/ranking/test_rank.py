@@ -8,6 +8,7 @@ import re
 import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,9 +81,18 @@ class TestScores:
         with pytest.raises(ImageError, match=r"none of the images could be scored: .*half\.png"):
             score_images(Brightness(), [corrupt], "happy")
 
-    def test_another_metric_answers_no_questions(self, greys: list[Path]) -> None:
-        with pytest.raises(CLIPIQAError, match="a CLIP-IQA metric is needed; got a Linear"):
-            score_images(SimpleNamespace(net=torch.nn.Linear(1, 1)), greys)
+    @pytest.mark.parametrize(
+        ("metric", "message"),
+        [
+            (SimpleNamespace(net=torch.nn.Linear(1, 1)), "a CLIP-IQA metric is needed; got a Linear"),
+            (torch.nn.Linear(1, 1), "a CLIP-IQA metric is needed; got a Linear"),
+            (lambda: torch.nn.Linear(1, 1), "a CLIP-IQA metric is needed; got a Linear"),
+            ("clipiqa", "metric must be a CLIP-IQA metric or a function that makes one; got 'clipiqa'"),
+        ],
+    )
+    def test_another_metric_answers_no_questions(self, metric: Any, message: str, greys: list[Path]) -> None:
+        with pytest.raises(CLIPIQAError, match=message):
+            score_images(metric, greys)
 
 
 class TestShares:

@@ -6,11 +6,13 @@ import contextlib
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any, TextIO
 
 from ...files.names import harmless, one_line, plain_lines
 
+EVERY = 30.0  # seconds between lines of progress where there is no bar
 _said_by = {"command": "", "quiet": False}
 
 
@@ -77,15 +79,18 @@ def _beside_bars() -> Any:
 
 
 class Bar:
-    """One bar per name, made when it is known how much there is to do; a context manager."""
+    """One bar per name on a terminal, elsewhere a line every 30 seconds; a context manager."""
 
     def __init__(self, unit: str = "image", shown: bool | None = None) -> None:
         self._unit, self._shown = unit, shown
         self._bar: Any = None
-        self._name = ""
+        self._name, self._told = "", time.monotonic()
 
-    def show(self, name: str, done: float, total: int | None) -> None:
-        """Show how many images, or other units, are done, in part too; the name stands before the bar."""
+    def show(self, name: str, done: float, total: int | None, said: str = "") -> None:
+        """Show how many images, or other units, are done, in part too; the name stands before the bar.
+
+        Where there is no bar, the line says how many are done, or what ``said`` says.
+        """
         from tqdm import tqdm
 
         if self._bar is None or self._name != name:
@@ -95,11 +100,10 @@ class Bar:
             self._bar = tqdm(desc=one_line(name), total=total, unit=self._unit, initial=int(done), disable=hidden)
         self._bar.n = int(done) if done == int(done) else round(done, 1)
         self._bar.update(0)
-
-    @property
-    def is_shown(self) -> bool:
-        """Return whether there is a bar to see."""
-        return self._bar is not None and not self._bar.disable
+        if self._bar.disable and self._shown is not False and (now := time.monotonic()) - self._told >= EVERY:
+            self._told = now
+            of = "" if total is None else f" of {total:,}"
+            note(said or f"{f'{name}: ' if name else ''}{done:,}{of} {self._unit}s done")
 
     def close(self) -> None:
         """End the bar."""

@@ -57,6 +57,7 @@ def table(
     resume: bool = False,
     overwrite: bool = False,
     trust_weights: bool = False,
+    strict: bool = False,
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> MethodTable:
@@ -82,7 +83,7 @@ def table(
         skip_missing: Leave pictures that not all methods and the references have out of all, in place of an error.
         by_folder: Take the first sub-folder for the test set, if every picture lies in one.
         out: A folder that keeps scores as they come, in ``parts/``. None keeps nothing.
-        device, batch_size, workers, seed, trust_weights, progress, settings: As for
+        device, batch_size, workers, seed, trust_weights, strict, progress, settings: As for
             :func:`~clipiqa_pyiqa.comparison.compare.compare`.
         resume: Go on with the scores in ``out``; of files that have changed since, new ones are made.
         overwrite: Delete them first.
@@ -113,7 +114,8 @@ def table(
         raise CompareError("resume and overwrite need --out DIR (out=DIR), the folder with the scores.")
     check_weights([each.spec for each in asked], trust_weights)
     report = progress or (lambda *_: None)
-    options = Options(pick_device(device, Processes()), batch_size, workers or default_workers(), seed, report)
+    where = pick_device(device, Processes())
+    options = Options(where, batch_size, workers or default_workers(), seed, report, strict)
     removed, average = (chosen.removed, chosen.average) if chosen else ("", "images")
     pictures = match_pictures(
         folders, reference, skip_missing=skip_missing, by_folder=by_folder, removed=removed, average=average

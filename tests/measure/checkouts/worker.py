@@ -54,7 +54,7 @@ def stop_at(event: str, text: str, number: int, sent: int) -> None:
 
 
 def child(job: dict[str, Any]) -> int:
-    """Run the command as ``python -m clipiqa_pyiqa`` or ``python SCRIPT`` would; returns the exit code."""
+    """Run the command as ``clipiqa`` or ``python SCRIPT`` would; returns the exit code."""
     os.chdir(job["cwd"])
     for number, name, flags in (
         (0, job["stdin"] or os.devnull, os.O_RDONLY),
@@ -75,7 +75,7 @@ def child(job: dict[str, Any]) -> int:
             runpy.run_path(job["script"], run_name="__main__")
         else:
             sys.argv = ["clipiqa", *job["argv"]]
-            runpy.run_module("clipiqa_pyiqa", run_name="__main__", alter_sys=True)
+            return importlib.import_module("clipiqa_pyiqa.cli").main()
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
