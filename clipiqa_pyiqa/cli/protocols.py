@@ -11,12 +11,13 @@ def run(name: str | None = None) -> int:
     Args:
         name: show this one, or a file of your own; by default a list
     """
-    from ..comparison.table.protocols import CERTAINTY, protocol_files, read_protocol
+    from ..comparison.table.protocols import CERTAINTY, read_protocol
+    from ..files.yaml import shipped
 
     if name is not None:
         print("\n".join(aligned(read_protocol(name).rows)))
         return 0
-    found = [read_protocol(each) for each in protocol_files()]
+    found = [read_protocol(each) for each in shipped(protocols=True)]
     rows = [(each.name, each.title, CERTAINTY[each.certainty]) for each in found]
     print("\n".join(aligned([("name", "whose", "known"), *rows])))
     return 0

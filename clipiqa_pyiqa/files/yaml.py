@@ -79,12 +79,18 @@ def parse_yaml(text: str, what: str, unique_keys: bool = False) -> Any:
         raise ConfigError(f"{what} is no YAML that can be used: {' '.join(str(problem).split())[:300]}.") from problem
 
 
-def shipped() -> dict[str, Path]:
-    """Return our configurations by their names, such as ``'table1'`` for ``configs/benchmark/table1.yml``."""
+def shipped(protocols: bool = False) -> dict[str, Path]:
+    """Return our configurations by their names, such as ``'table1'`` for ``configs/benchmark/table1.yml``.
+
+    Args:
+        protocols: Return the protocols of tables instead.
+    """
     package = Path(__file__).parents[1]
     places = (package / "configs", package.parent / "configs")  # of an installation; of a clone
     folder = next((place for place in places if place.is_dir()), places[0])
-    return {path.stem: path for path in sorted(folder.glob("*/*.yml"))}
+    return {
+        path.stem: path for path in sorted(folder.glob("*/*.yml")) if (path.parent.name == "protocols") == protocols
+    }
 
 
 def _find(path: str | Path) -> Path:

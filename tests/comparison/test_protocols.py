@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import json
 import math
@@ -14,7 +15,9 @@ from typing import Any
 import numpy as np
 import pyiqa
 import pytest
+import timm
 import torch
+import torchvision
 from PIL import Image, ImageFilter
 from torch import Tensor
 from torchvision.transforms.functional import resize
@@ -22,13 +25,17 @@ from torchvision.transforms.functional import resize
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.golden import check_golden, published_scores
 from clipiqa_pyiqa.comparison.table.formula import evaluate, formula_names
-from clipiqa_pyiqa.comparison.table.protocols import protocol_files, read_protocol
+from clipiqa_pyiqa.comparison.table.protocols import read_protocol
 from clipiqa_pyiqa.comparison.table.run import table
 from clipiqa_pyiqa.errors import CLIPIQAError
+from clipiqa_pyiqa.files.yaml import shipped
 
 PHOTO = Path(__file__).parents[1] / "data/canyon-wren.jpg"
 SHARED = Path(__file__).parents[3] / "shared/data"
 OSEDIFF, NIQE = SHARED / "osediff", SHARED / "weights/niqe_modelparameters.mat"
+FILES = {"niqe": NIQE, "brisque": SHARED / "weights/brisque_svm_weights.pth"}
+SEEDED = ("lpips", "lpips-vgg", "dists", "musiq", "musiq-spaq", "maniqa", "maniqa-pipal")
+RN50 = ("osediff", "refir", "sinsr")  # protocols that are tried with seeded RN50; the others with mini
 CPU: Any = {"device": "cpu", "workers": 1}
 CREATE = pyiqa.create_metric
 Y, YIQ = ({"test_y_channel": True, "color_space": space} for space in ("ycbcr", "yiq"))
@@ -60,18 +67,81 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyiqa, "create_metric", create)
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+class Remembered:
+    """A metric that computes each picture once: the same pictures meet it in many tests."""
+
+    def __init__(self, metric: Callable[..., Tensor]) -> None:
+        self.metric = metric
+        self.known: dict[bytes, Tensor] = {}
+
+    def __call__(self, *images: Tensor) -> Tensor:
+        key = hashlib.sha256(b"".join(x.numpy().tobytes() + bytes(str(x.shape), "ascii") for x in images)).digest()
+        if key not in self.known:
+            with torch.no_grad():
+                self.known[key] = self.metric(*images).reshape(1, 1)
+        return self.known[key]
+
+
+@functools.cache
+def pyiqas(name: str, options: str) -> Callable[..., Any]:
+    """pyiqa's metric itself: with its own parameters where their file is here, or with seeded weights.
+
+    lpips, dists and maniqa load the weights of AlexNet, VGG and ViT-B/8 also with ``pretrained=False``: these networks
+    are seeded, too, and maniqa's is narrow and sees one crop of a picture, so that it takes seconds.
+    """
+    given = json.loads(options)
+    if name in FILES:
+        return Remembered(CREATE(name, device="cpu", pretrained_model_path=str(FILES[name]), **given))
+    vit, narrow = timm.create_model, {"embed_dim": 48, "dim_mlp": 48, "test_sample": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        for net in ("alexnet", "vgg16"):
+            build = getattr(torchvision.models, net)
+            patch.setattr(torchvision.models, net, lambda build=build, **_: build())
+        patch.setattr(timm, "create_model", lambda name, **_: vit(name, depth=10, embed_dim=48, num_heads=4))
+        torch.manual_seed(len(name))
+        metric = CREATE(name, device="cpu", pretrained=False, **(narrow if name.startswith("maniqa") else {}), **given)
+    for module in metric.net.modules() if name.startswith("lpips") else ():
+        if isinstance(module, torch.nn.Conv2d):  # as initialized, all pictures are alike to AlexNet
+            torch.nn.init.kaiming_normal_(module.weight)
+            if module.bias is None:  # the weights of a distance
+                module.weight.data.abs_()
+            else:
+                torch.nn.init.zeros_(module.bias)
+    if name.startswith("maniqa"):  # whose last ReLU would make every score 0
+        torch.nn.init.ones_(metric.net.fc_score[3].bias)
+    return Remembered(metric)
+
+
+def seeded(clip: dict[str, Any], name: str, device: Any = None, **options: Any) -> Callable[..., Any]:
+    """A metric as a protocol asks for it; a stand-in where nothing but downloaded weights makes it work."""
+    if name == "clipiqa":
+        return CREATE(name, device="cpu", **clip, **options)
+    if name in SEEDED or (name in FILES and FILES[name].is_file()):
+        return pyiqas(name, json.dumps(options))
+    return create(name, device, **options)
+
+
+def make_pictures(root: Path, width: int, height: int, start: int = 0) -> Path:
     """Six pictures in two folders, as ``ours`` made them and as they are."""
-    root = tmp_path_factory.mktemp("pictures")
     photo = Image.open(PHOTO).convert("RGB").resize((900, 600))
     for number in range(6):
         name = f"{'CelebA' if number < 4 else 'CelebChild'}/{number}.png"
-        crop = photo.crop((50 * number, 60 * number, 50 * number + 576, 60 * number + 240))
+        left, top = start + 50 * number, start + 60 * number
+        crop = photo.crop((left, top, left + width, top + height))
         for method, radius in {"gt": 0.0, "ours": 1.0}.items():
             (root / method / name).parent.mkdir(parents=True, exist_ok=True)
             crop.filter(ImageFilter.GaussianBlur(radius)).save(root / method / name)
     return root
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("pictures"), 576, 240)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("small"), 232, 112, 180)
 
 
 def tensor(path: Path, side: int = 0) -> Tensor:
@@ -140,13 +210,18 @@ def score_of(protocol: str, m: dict[str, float]) -> float:
 
 
 def test_every_protocol_is_tested() -> None:
-    assert set(FACTS) == set(protocol_files())
+    assert set(FACTS) == set(shipped(protocols=True))
 
 
-@pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize("name", FACTS)
-def test_numbers_are_those_of_the_sources_script(name: str, pictures: Path) -> None:
+def test_numbers_are_those_of_the_sources_script(
+    name: str, pictures: Path, small: Path, seeded_weights: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     metrics, borders = FACTS[name]
+    pictures = pictures if name == "vbench" else small  # which shrinks those of more than 512 px
+    clip = {"clip_weights": seeded_weights("RN50"), "quick_gelu": True} if name in RN50 else {"backbone": "mini"}
+    make = functools.partial(seeded, clip)
+    monkeypatch.setattr(pyiqa, "create_metric", make)
     rows = []
     for path in sorted((pictures / "ours").glob("*/*.png")):
         there = pictures / "gt" / path.relative_to(pictures / "ours")
@@ -157,7 +232,7 @@ def test_numbers_are_those_of_the_sources_script(name: str, pictures: Path) -> N
         for label, (metric, options) in metrics.items():
             crop = borders.get(label, 0)
             seen = [i[..., crop : i.shape[-2] - crop, crop : i.shape[-1] - crop].contiguous() for i in (x, gt)]
-            made = create(metric, device="cpu", **options)
+            made = make(metric, device="cpu", **options)
             row[label] = float(made(*seen[: 1 + (label in FULL_REFERENCE)]))
         rows.append(row)
     shares = [0.25 * 2 / 3] * 4 + [0.5 * 1 / 3] * 2 if name == "ntire-faces" else [1 / 6] * 6
@@ -170,15 +245,48 @@ def test_numbers_are_those_of_the_sources_script(name: str, pictures: Path) -> N
     got = {label: found.values["", label]["ours"].mean for label in found.labels}
     for label, value in expected.items():
         assert got[label] == pytest.approx(value, abs=1e-6), label
+        assert np.std([row[label] for row in rows]) > 1e-5, f"{label} does not tell pictures apart"
     if name in ("ntire", "ntire-mobile", "raim-hdr", "vbench", "worldscore"):
         each = [score_of(name, row) for row in rows] if name in ("raim-hdr", "worldscore") else []
-        assert got[found.score] == pytest.approx(np.mean(each) if each else score_of(name, expected), abs=1e-6)
+        right = np.mean(each) if each else score_of(name, expected)
+        assert got[found.score] == pytest.approx(right, rel=1e-6)  # a power of 2 enlarges what its parts are off by
     if name == "ntire-faces":  # its FID is not computed here
         assert math.isnan(got["faces score"]) and "missing: fid, identity" in found.table()
+    assert found.protocol is not None
     for label, why in found.protocol.not_computed.items():
         assert f"{label}: not computed here: {why}" in found.table()
     if name in ("sinsr", "s3diff"):
         assert "fp16 (autocast on CUDA), but in fp32 here" in found.table()
+    if stood_in := [label for label in metrics if label in FILES and not FILES[label].is_file()]:
+        pytest.skip(f"but for {', '.join(stood_in)}, whose parameters are not beside this repository")
+
+
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize("name", ["ntire", "invsr", "raim-hdr", "osediff"])
+def test_pictures_of_unequal_sizes_are_treated_as_the_source_treats_them(
+    name: str, small: Path, tmp_path: Path
+) -> None:
+    theirs = small / "gt/CelebA/0.png"
+    (tmp_path / "ours").mkdir()
+    Image.open(theirs).filter(ImageFilter.GaussianBlur(1)).resize((240, 108)).save(tmp_path / "ours/0.png")
+    x, gt = tensor(tmp_path / "ours/0.png"), tensor(theirs)
+    if name == "ntire":
+        x, gt = resize(x, [108, 232]), resize(gt, [108, 232])
+    elif name == "invsr":
+        x, gt = x[..., :232], gt[..., :108, :]
+    else:
+        scaled = Image.open(tmp_path / "ours/0.png").resize((232, 112), Image.Resampling.BILINEAR)
+        x = torch.from_numpy(np.asarray(scaled).transpose(2, 0, 1)[None] / np.float32(255))
+    found = table({"ours": tmp_path / "ours"}, protocol=name, reference=theirs.parent, skip_missing=True, **CPU)
+    metrics, borders = FACTS[name]
+    for label in ("psnr", "lpips"):
+        value, crop = found.values["", label]["ours"].mean, borders.get(label, 0)
+        if name == "osediff":  # its script does not say
+            assert math.isnan(value) and "it is 240×108 px, but its reference 232×112 px" in found.table()
+            continue
+        seen = [i[..., crop : i.shape[-2] - crop, crop : i.shape[-1] - crop].contiguous() for i in (x, gt)]
+        made = create(metrics[label][0], device="cpu", **metrics[label][1])
+        assert value == pytest.approx(float(made(*seen)), abs=1e-6), label
 
 
 @pytest.mark.skipif(not OSEDIFF.is_dir(), reason="needs OSEDiff's twelve results beside this repository")
@@ -322,6 +430,20 @@ class TestExpect:
         assert f"m: {change} fits; " in found.table() and not found.agrees
         reasons = {row.change: row.reason for row in found.explained if row.verdict == "not tried"}
         assert torch.cuda.is_available() or "no CUDA" in reasons["fp16 (autocast)"]
+        assert reasons["alpha dropped"] == "no picture has transparency"
+
+    def test_dropped_alpha_is_found(self, small: Path, tmp_path: Path) -> None:
+        fog = Image.linear_gradient("L").resize((232, 112))
+        for path in (small / "ours/CelebA").iterdir():
+            picture = Image.open(path)
+            picture.putalpha(fog)
+            (tmp_path / "ours").mkdir(exist_ok=True)
+            picture.save(tmp_path / "ours" / path.name)
+        given: Any = {"reference": small / "gt/CelebA", **CPU}
+        opaque = table({"ours": small / "ours/CelebA"}, "psnr", **given).values["", "psnr"]["ours"].mean
+        found = table({"ours": tmp_path / "ours"}, "psnr", expect=f"ours: psnr={opaque:.5f}", explain=True, **given)
+        assert [row.change for row in found.explained if row.verdict == "fits"] == ["alpha dropped"]
+        assert {row.change: row.reason for row in found.explained}["alpha kept"].endswith("take three channels")
 
     def test_exit_codes_files_and_page(
         self, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -378,6 +500,12 @@ class TestLock:
         assert said["versions torch"].was == "1.0" and "picture 1 of ours" in said and not later.agrees
         assert said["psnr of ours/1"].why == "the picture of ours changed" and "mean psnr of ours" in said
         assert said["clipiqa of ours/2"].why == "versions torch changed" and "psnr of ours/2" not in said
+
+    def test_means_of_every_test_set_are_kept(self, small: Path, tmp_path: Path) -> None:
+        lock = tmp_path / "table.lock.json"
+        found = table({"ours": small / "ours"}, "psnr", reference=small / "gt", lock=lock, **CPU)
+        means = {f"psnr of {s} ours": found.values[s, "psnr"]["ours"].mean for s in ("CelebA", "CelebChild")}
+        assert json.loads(lock.read_text())["means"] == means
 
     @pytest.mark.parametrize(
         ("text", "message"),

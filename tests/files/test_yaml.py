@@ -64,6 +64,8 @@ def test_own_configurations_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert read_yaml("table1") == {"a": 1}  # a file of that name wins
     with pytest.raises(ConfigError, match=r"'tabel1' is neither a file nor .* did you mean 'table1'"):
         read_yaml("tabel1")
+    with pytest.raises(ConfigError, match="'osediff' is neither"):  # a protocol is no configuration of a command
+        read_yaml("osediff")
     for path in ("table2.yml", "configs/table2", str(tmp_path / "table2")):
         with pytest.raises(ConfigError, match="cannot be read: No such file"):
             read_yaml(path)

@@ -56,7 +56,7 @@ def values() -> dict[str, list[str]]:
         "precision": ["fp32", "bf16", "fp16"],
         "pos_embedding": ["none", "interpolate", "fixed"],
         "pictures": ["png", "svg", "pdf"],
-        "protocol": sorted(name for name, path in shipped().items() if path.parent.name == "protocols"),
+        "protocol": list(shipped(protocols=True)),
         "recipe": ["plain", "official", "pyiqa"],
         "method": ["auto", "affine", "ridge", "cache"],
         "fit_on": ["features", "stages"],

@@ -41,44 +41,51 @@ _SAME_WORK: list[tuple[tuple[str, ...], dict[str, tuple[str, dict[str, Any]]]]] 
     (("musiq", "musiq-spaq"), {"KonIQ": ("musiq", {}), "SPAQ": ("musiq-spaq", {})}),
     (("lpips", "lpips-vgg"), {"AlexNet": ("lpips", {}), "VGG": ("lpips-vgg", {})}),
 ]
+_ALPHA = "alpha dropped"
 _KEPT = ("backbone", "clip_weights", "pretrained_model_path")  # options that say which weights, kept by a change
 
 
 def explain(
     wrong: Sequence[Expected],
     asked: Sequence[Asked],
-    score: Callable[[list[Asked]], MethodScores],
+    score: Callable[[list[Asked], bool], MethodScores],
+    alpha: bool,
 ) -> list[Explained]:
     """Try every cheap change on the metrics whose published numbers differ.
 
     Args:
         wrong: Published numbers that differ from what was computed.
         asked: The metrics of the table.
-        score: Scores the same pictures with other metrics.
+        score: Scores the same pictures with other metrics, or with their alpha dropped.
+        alpha: Whether pictures have transparency.
 
     Returns:
         A row per number and change.
     """
     metrics = {each.spec.label: each for each in asked}
     tried = {
-        label: dict(_changes(metrics[label])) for label in dict.fromkeys(e.metric for e in wrong) if label in metrics
+        label: dict(_changes(metrics[label], alpha))
+        for label in dict.fromkeys(e.metric for e in wrong)
+        if label in metrics
     }
-    labels: dict[tuple[str, str], str] = {}
-    variants = []
-    for label, changes in tried.items():
-        for change, variant in changes.items():
-            if isinstance(variant, Asked):
-                labels[label, change] = f"{label}, {change}"
-                variants.append(replace(variant, spec=replace(variant.spec, label=labels[label, change])))
-    found = score(variants) if variants else None
+    found: dict[str, MethodScores] = {}
+    for dropped in (False, True):
+        variants = [
+            replace(variant, spec=replace(variant.spec, label=f"{label}, {change}"))
+            for label, changes in tried.items()
+            for change, variant in changes.items()
+            if isinstance(variant, Asked) and (change == _ALPHA) == dropped
+        ]
+        if variants:
+            found |= dict.fromkeys((each.spec.label for each in variants), score(variants, dropped))
     rows = []
     for each in wrong:
         for change, variant in tried.get(each.metric, {}).items():
             value, reason = math.nan, variant if isinstance(variant, str) else ""
-            label = labels.get((each.metric, change), "")
-            if found is not None and label:
-                value = found.values[each.test_set, label][each.method].mean
-                reason = found.columns[label].metric.error if math.isnan(value) else ""
+            label = f"{each.metric}, {change}"
+            if label in found:
+                value = found[label].values[each.test_set, label][each.method].mean
+                reason = found[label].columns[label].metric.error if math.isnan(value) else ""
             verdict: Verdict = "fits" if each.agrees(value) else "not tried" if math.isnan(value) else "refuted"
             cell = (each.test_set, each.method, each.metric)
             rows.append(Explained(*cell, change, value, each.units(value), verdict, reason))
@@ -110,7 +117,7 @@ def _chance(cell: Expected, tried: Mapping[str, Sequence[Explained]]) -> float:
     return min(1.0, 2 * cell.unit / span) if span else 1.0
 
 
-def _changes(asked: Asked) -> Iterator[tuple[str, Asked | str]]:
+def _changes(asked: Asked, alpha: bool) -> Iterator[tuple[str, Asked | str]]:
     """Changes of a metric, each with the metric that it makes or why it is not tried."""
     spec, view = asked.spec, asked.view
     kept = {key: value for key, value in spec.options.items() if key in _KEPT}
@@ -133,4 +140,5 @@ def _changes(asked: Asked) -> Iterator[tuple[str, Asked | str]]:
         yield from ((name, replace(asked, view=each)) for name, each in views.items() if each != view)
     cuda = torch.cuda.is_available()
     yield "fp16 (autocast)", replace(asked, view=replace(view, autocast=True)) if cuda else "there is no CUDA here"
+    yield _ALPHA, asked if alpha else "no picture has transparency"
     yield "alpha kept", "pyiqa's metrics take three channels"

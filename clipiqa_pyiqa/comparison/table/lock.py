@@ -8,7 +8,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -36,18 +36,11 @@ def make_lock(found: MethodScores, asked: Mapping[str, Any], built: Mapping[str,
         built: The metrics by label.
     """
     files = {"the reference": found.pictures.references} if found.pictures.references else {}
-    scores = {
-        label: {
-            f"{method}/{image}": None if math.isnan(value) else value
-            for method, image, value in zip(
-                found.scores["method"], found.scores["image"], found.scores[label], strict=True
-            )
-        }
-        for label in found.of_images
-    }
+    scores = found.scores[found.of_images].set_axis(found.scores["method"] + "/" + found.scores["image"])
     means = {
-        label: {f"{s} {m}".strip(): None if math.isnan(v.mean) else v.mean for m, v in found.values[s, label].items()}
-        for s, label in found.values
+        f"{label} of {f'{test_set} {method}'.strip()}": value.mean
+        for (test_set, label), cells in found.values.items()
+        for method, value in cells.items()
     }
     return {
         "schema": SCHEMA,
@@ -57,8 +50,8 @@ def make_lock(found: MethodScores, asked: Mapping[str, Any], built: Mapping[str,
         "metrics": {n: dict(c.metric.provenance) for n, c in found.columns.items() if n in built},
         "weights": {n: weights_sha256(metric) for n, metric in built.items() if isinstance(metric, BuiltMetric)},
         "pictures": {who: _hashes(names) for who, names in {**files, **found.pictures.files}.items()},
-        "scores": scores,
-        "means": means,
+        "scores": {label: _numbers(column) for label, column in scores.items()},
+        "means": _numbers(means),
     }
 
 
@@ -85,39 +78,28 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def compare_locks(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[Changed]:
     """Return what differs between two locks: first what all depends on, then pictures, then cells."""
-    general = [
-        Changed(f"{kind} {name}", *pair)
-        for kind in ("versions", "metrics", "weights")
-        for name, pair in _different(was[kind], now[kind])
-    ]
+    general = {kind: _different(was[kind], now[kind]) for kind in ("versions", "metrics", "weights")}
     pictures = {
         who: _different(was["pictures"].get(who, {}), now["pictures"].get(who, {}))
         for who in {**was["pictures"], **now["pictures"]}
     }
-    found = [
-        *general,
-        *(
-            Changed(f"picture {name} of {who}", a[:12], b[:12])
-            for who, each in pictures.items()
-            for name, (a, b) in each
-        ),
+    found = [Changed(f"{kind} {name}", *pair) for kind, each in general.items() for name, pair in each.items()]
+    found += [
+        Changed(f"picture {name} of {who}", before[:12], after[:12])
+        for who, each in pictures.items()
+        for name, (before, after) in each.items()
     ]
     for label in {**was["scores"], **now["scores"]}:
-        why = [f"{change.what} changed" for change in general if change.what.startswith("versions ")]
-        why = [f"{c.what} changed" for c in general if c.what in (f"metrics {label}", f"weights {label}")] or why
-        for cell, (a, b) in _different(was["scores"].get(label, {}), now["scores"].get(label, {})):
+        own = [f"{kind} {label} changed" for kind in ("metrics", "weights") if label in general[kind]]
+        why = own or [f"versions {name} changed" for name in general["versions"]]
+        for cell, pair in _different(was["scores"].get(label, {}), now["scores"].get(label, {})).items():
             method, _, name = cell.partition("/")
-            other = [who for who in (method, "the reference") if name in dict(pictures.get(who, ()))]
-            said = (
-                [f"the picture of {who} changed" for who in other]
-                or why
-                or ["another machine, device or number of threads"]
-            )
-            found.append(Changed(f"{label} of {cell}", a, b, ", ".join(said)))
-    for label in {**was["means"], **now["means"]}:
-        pairs = _different(was["means"].get(label, {}), now["means"].get(label, {}))
-        found += [Changed(f"mean {label} of {cell}", a, b) for cell, (a, b) in pairs]
-    return found
+            seen = [
+                f"the picture of {who} changed" for who in (method, "the reference") if name in pictures.get(who, ())
+            ]
+            said = seen or why or ["another machine, device or number of threads"]
+            found.append(Changed(f"{label} of {cell}", *pair, ", ".join(said)))
+    return found + [Changed(f"mean {cell}", *pair) for cell, pair in _different(was["means"], now["means"]).items()]
 
 
 def versions() -> dict[str, str]:
@@ -147,10 +129,14 @@ def _hashes(files: Mapping[str, str]) -> dict[str, str]:
     return {name: hash_file(Path(path)) for name, path in files.items()}
 
 
-def _different(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, tuple[str, str]]]:
-    keys: Iterable[str] = {**was, **now}
-    said = {key: (_spelt(was.get(key)), _spelt(now.get(key))) for key in keys}
-    return [(key, pair) for key, pair in said.items() if pair[0] != pair[1]]
+def _numbers(values: Any) -> dict[str, float | None]:
+    """Numbers by name, None for NaN, which JSON lacks."""
+    return {name: None if math.isnan(value) else float(value) for name, value in values.items()}
+
+
+def _different(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    said = {key: (_spelt(was.get(key)), _spelt(now.get(key))) for key in {**was, **now}}
+    return {key: pair for key, pair in said.items() if pair[0] != pair[1]}
 
 
 def _spelt(value: Any) -> str:

@@ -25,9 +25,15 @@ OF = {False: "the means", True: "each picture, then averaged"}
 _SOURCE = ("repository", "commit", "files", "pyiqa", "licence", "said")
 _VIEW = ("crop", "square", "longest", "center", "autocast")
 _AVERAGES = ("images", "sequences")
+UNEQUAL = {
+    "": "refused",
+    "cut": "both cut at the bottom and the right to the smaller height and width",
+    "resize": "both resized to the smaller height and width, bilinearly with antialiasing",
+    "reference": "resized to the reference's size, by PIL's bilinear filter",
+}
 _REQUIRED = ("title", "certainty", "source", "metrics")
 _KINDS: dict[str, tuple[Any, Any]] = {  # key of a file -> kind of its value, and of what that holds
-    **dict.fromkeys(("title", "certainty", "removed", "score", "formula"), (str, object)),
+    **dict.fromkeys(("title", "certainty", "unequal", "removed", "score", "formula"), (str, object)),
     **dict.fromkeys(("source", "metrics", "not_computed", "values"), (Mapping, str)),
     **{"view": (Mapping, int), "views": (Mapping, Mapping), "average": ((str, Mapping), (int, float))},
     **{"per_picture": (bool, object), "notes": (list, str)},
@@ -48,6 +54,7 @@ class Protocol:
         not_computed: Label -> why pyiqa cannot compute it.
         view: What every metric of single images sees.
         views: Label -> what this metric sees instead.
+        unequal: What becomes of a picture that is not of its reference's size; a key of ``UNEQUAL``.
         removed: Text that is removed from the names of the methods' pictures.
         average: ``'images'``, ``'sequences'``, or sub-folder -> weight.
         score: Name of a score that combines the others, or empty.
@@ -65,6 +72,7 @@ class Protocol:
     not_computed: Mapping[str, str] = field(default_factory=dict)
     view: Mapping[str, Any] = field(default_factory=dict)
     views: Mapping[str, Any] = field(default_factory=dict)
+    unequal: str = ""
     removed: str = ""
     average: str | Mapping[str, float] = "images"
     score: str = ""
@@ -95,6 +103,7 @@ class Protocol:
             view = self.view_of(label)
             rows.append((label, f"{metric}, {view.words}{', fp16 (autocast on CUDA)' * view.autocast}"))
         rows += [(label, f"not computed here: {why}") for label, why in self.not_computed.items()]
+        rows += [("unequal sizes", UNEQUAL[self.unequal])] * bool(self.unequal)
         rows += [("removed from names", self.removed)] * bool(self.removed)
         rows.append(("means", f"over {self.average}" if isinstance(self.average, str) else weighted(self.average)))
         if self.score:
@@ -114,11 +123,6 @@ def weighted(weights: Mapping[str, float]) -> str:
     return f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in weights.items())}"
 
 
-def protocol_files() -> dict[str, Path]:
-    """Return the protocols of this package: name -> file."""
-    return {name: path for name, path in shipped().items() if path.parent.name == "protocols"}
-
-
 def read_protocol(name: str | Path) -> Protocol:
     """Return a protocol of this package by its name, or one's own by the path of its file.
 
@@ -126,7 +130,7 @@ def read_protocol(name: str | Path) -> Protocol:
         CompareError: There is none of that name, or the file's values are not as :class:`Protocol` says.
         ConfigError: The file cannot be read, or has unknown or duplicate keys.
     """
-    known = protocol_files()
+    known = shipped(protocols=True)
     path = known.get(str(name).lower()) or Path(name).expanduser()
     if path.suffix not in (".yml", ".yaml"):
         raise CompareError(f"unknown protocol {str(name)!r}: {nearest(str(name), known)}")
@@ -152,6 +156,7 @@ def make_protocol(name: str, values: Mapping[str, Any]) -> Protocol:
     given["notes"] = tuple(given.get("notes", ()))
     protocol = Protocol(name, **given)
     _check_choice(f"certainty of {where}", protocol.certainty, CERTAINTY)
+    _check_choice(f"unequal of {where}", protocol.unequal, UNEQUAL)
     for key in protocol.source:
         _check_choice(f"a key of source of {where}", key, _SOURCE)
     if isinstance(protocol.average, str):

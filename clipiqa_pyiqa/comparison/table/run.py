@@ -27,9 +27,9 @@ from .expected import match_expected, read_expected
 from .explain import explain as explained
 from .lock import compare_locks, make_lock, read_lock
 from .matching import Place, match_pictures, parse_methods
-from .protocols import CERTAINTY, OF, Protocol, make_protocol, read_protocol, weighted
+from .protocols import CERTAINTY, OF, UNEQUAL, Protocol, make_protocol, read_protocol, weighted
 from .results import MethodTable, check_table_folder
-from .scoring import data_set, score_pictures, unread_pictures
+from .scoring import data_set, has_alpha, score_pictures, unread_pictures
 from .values import Column
 
 
@@ -70,7 +70,7 @@ def table(
             :func:`~clipiqa_pyiqa.comparison.compare.compare`; also ``psnr-y``, ``psnr-rgb``, ``ssim-y``, ``ssim-rgb``.
         reference: Folder or pattern of the references, for metrics that need one.
         baseline: The method that the others are compared with; default the first.
-        protocol: Metrics that somebody else computes, and how: a name of :func:`~.protocols.protocol_files`, or one's
+        protocol: Metrics that somebody else computes, and how: a name that ``clipiqa protocols`` lists, or one's
             own file. ``metrics`` come on top, and one of the same label takes the place of the protocol's.
         values: Numbers for the protocol's formula, such as ``{'speedup': 113.85}``.
         crop_border: Pixels cut off each side before full-reference metrics, as super-resolution papers do; default the
@@ -120,7 +120,8 @@ def table(
     pictures = match_pictures(
         folders, reference, skip_missing=skip_missing, by_folder=by_folder, removed=removed, average=average
     )
-    data = data_set(pictures, any(each.spec.mode == "FR" for each in asked))
+    fidelity, unequal = any(each.spec.mode == "FR" for each in asked), chosen.unequal if chosen else ""
+    data = data_set(pictures, fidelity, unequal)
 
     def work(store: ScoreStore) -> MethodTable:
         scores, sets, columns, built = score_pictures(data, asked, pictures, store, options)
@@ -140,11 +141,13 @@ def table(
             found = replace(found, expected=tuple(matched), notes=(*found.notes, *said))
         if explain:
 
-            def other(variants: list[Asked]) -> MethodTable:
-                scores, sets, columns, _ = score_pictures(data, variants, pictures, store, options)
+            def other(variants: list[Asked], drop_alpha: bool) -> MethodTable:
+                seen = data_set(pictures, fidelity, unequal, drop_alpha)
+                scores, sets, columns, _ = score_pictures(seen, variants, pictures, store, options)
                 return MethodTable(scores, sets, columns, pictures, first)
 
-            found = replace(found, explained=tuple(explained(found.wrong, asked, other)))
+            alpha = any(map(has_alpha, pictures.inputs))
+            found = replace(found, explained=tuple(explained(found.wrong, asked, other, alpha)))
         if lock is not None or before is not None:
             here = make_lock(found, kept, built)
             if before is not None:
@@ -203,6 +206,8 @@ def _notes(
         if protocol.average != "images":
             how = "over sequences" if isinstance(protocol.average, str) else weighted(protocol.average)
             yield f"Means are {how}; they are not compared picture by picture."
+        if protocol.unequal:
+            yield f"Pictures that are not of their reference's size: {UNEQUAL[protocol.unequal]}."
         yield from protocol.notes
     for words, labels in _grouped({label: column.computed_on for label, column in columns.items()}).items():
         yield f"{' and '.join(labels)} {'is' if len(labels) == 1 else 'are'} computed {words}."

@@ -10,8 +10,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from ...datasets.data_sets import DataSet
@@ -26,7 +28,7 @@ from ..scorers import UNREADABLE, ScoreStore, group_metrics, own_random_state
 from .asked import Asked
 from .matching import Pictures
 from .values import Column
-from .views import viewed
+from .views import fitted, viewed
 from .whole_sets import score_set
 
 _REFERENCES_KEPT = 8  # decoded references that wait for the other methods' images
@@ -88,22 +90,38 @@ def unread_pictures(data: DataSet, store: ScoreStore) -> list[str]:
     return [unread[key].error for key in data.paths if key in unread and unread[key].error]
 
 
-def data_set(pictures: Pictures, fidelity: bool) -> DataSet:
-    """Return every file of every method, picture by picture, with its reference behind it where one is needed."""
+def has_alpha(path: str) -> bool:
+    """Return whether a picture has transparency; False if it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return image.has_transparency_data
+    except OSError:
+        return False
+
+
+def data_set(pictures: Pictures, fidelity: bool, unequal: str = "", drop_alpha: bool = False) -> DataSet:
+    """Return every file of every method, picture by picture, with its reference behind it where one is needed.
+
+    Args:
+        pictures: Which files belong together.
+        fidelity: Whether references are needed.
+        unequal: What becomes of pictures that are not of their references' size, as a protocol has it.
+        drop_alpha: Take the colours of transparent pictures as they are stored, in place of laying them over white.
+    """
     items = [(pictures.files[method][name], name) for name in pictures.names for method in pictures.methods]
     why: dict[int, str] = {}
 
     @functools.lru_cache(_REFERENCES_KEPT)
     def reference(name: str) -> Tensor:
-        return read_image(pictures.references[name], min_side=1).pixels
+        return _pixels(pictures.references[name], drop_alpha)
 
     def load(index: int) -> Tensor:
         path, name = items[index]
-        pixels = read_image(path, min_side=1).pixels
+        pixels = _pixels(path, drop_alpha)
         if not fidelity:
             return pixels
         try:
-            theirs = reference(name)
+            pixels, theirs = fitted(pixels, reference(name), unequal)
         except ImageError as error:
             why[index] = str(error)
             return pixels
@@ -116,13 +134,23 @@ def data_set(pictures: Pictures, fidelity: bool) -> DataSet:
     def no_reference(index: int) -> str:
         return why.get(index, "there are no reference images")
 
-    keys = tuple(_key(path, pictures.references.get(name) if fidelity else None) for path, name in items)
+    how = (unequal * fidelity, drop_alpha)
+    keys = tuple(_key(path, pictures.references.get(name) if fidelity else None, *how) for path, name in items)
     return DataSet("methods", keys, None, load, identity="methods", no_reference=no_reference)
 
 
-def _key(path: str, reference: str | None) -> str:
+def _pixels(path: str, drop_alpha: bool) -> Tensor:
+    pixels = read_image(path, min_side=1).pixels
+    if drop_alpha and has_alpha(path):
+        with Image.open(path) as image:
+            colours = np.array(ImageOps.exif_transpose(image).convert("RGB"))  # (H, W, 3)
+        pixels = torch.from_numpy(colours).permute(2, 0, 1)
+    return pixels
+
+
+def _key(path: str, reference: str | None, *how: Any) -> str:
     """A file by which its scores are known: of another file of that name, or another reference, there are none yet."""
-    stamps: list[Any] = []
+    stamps: list[Any] = [each for each in how if each]
     for file in filter(None, (path, reference)):
         try:
             status = os.stat(file)

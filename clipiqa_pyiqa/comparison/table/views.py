@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
 from ...errors import ImageError
 from ..metrics import BuiltMetric
@@ -58,7 +58,7 @@ class View:
             x = torch.stack([_squashed(each, self.square) for each in x]).to(x)
         if self.longest and max(x.shape[-2:]) > self.longest:
             size = [int(side * self.longest / max(x.shape[-2:])) for side in x.shape[-2:]]
-            x = torch.nn.functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
+            x = resize(x, size, antialias=False)
         if self.center:
             top, left = (max(0, round((side - self.center) / 2)) for side in x.shape[-2:])
             x = x[..., top : top + self.center, left : left + self.center]
@@ -86,7 +86,24 @@ def viewed(metric: BuiltMetric | str, view: View) -> BuiltMetric | str:
     return replace(metric, score=seen, net=None, provenance={**metric.provenance, **said})
 
 
+def fitted(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tensor]:
+    """Return a picture and its reference, ``(3, H, W)`` uint8, in one size, as a protocol does it.
+
+    Args:
+        x: The picture.
+        reference: Its reference.
+        unequal: A key of :data:`~.protocols.UNEQUAL`; for ``'resize'`` what is returned is float in [0, 1].
+    """
+    height, width = (min(sides) for sides in zip(x.shape[1:], reference.shape[1:], strict=True))
+    if unequal == "cut":
+        return x[:, :height, :width], reference[:, :height, :width]
+    if unequal == "resize":
+        return resize(x / 255, [height, width]), resize(reference / 255, [height, width])
+    if unequal == "reference":
+        return pil_to_tensor(resize(to_pil_image(x), list(reference.shape[1:]))), reference
+    return x, reference
+
+
 def _squashed(x: Tensor, side: int) -> Tensor:
-    picture = Image.fromarray((x * 255).round().byte().permute(1, 2, 0).cpu().numpy())  # (3, H, W) -> (H, W, 3)
-    resized = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
-    return torch.from_numpy(resized.copy()).permute(2, 0, 1) / 255
+    picture = to_pil_image((x * 255).round().byte())
+    return pil_to_tensor(picture.resize((side, side), Image.Resampling.BICUBIC)) / 255
