@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             said = f"error: {error}"
         except KeyboardInterrupt as error:
             code = 143 if isinstance(error, Terminated) else 130
-            said = ": ".join(filter(None, ("interrupted", "; ".join(map(str, error.args)))))
+            said = ": ".join(filter(None, ("interrupted", "; ".join([str(each) for each in error.args]))))
         except BrokenPipeError:  # `clipiqa score … | head`: the reader has what it wanted
             code = 1
             let_go(sys.stdout)

@@ -140,7 +140,7 @@ def test_an_enlarged_picture_has_four_gigabytes_unless_more_is_allowed(
     assert main(["sweep", path, "--scales", "8", *MINI]) == 2
     assert "about 72.2 GB to enlarge and score, and only 4.0 GB may be taken" in capsys.readouterr().err
     assert main(["sweep", path, "--scales", "40", *MINI]) == 2
-    assert "--scales must be positive factors up to 8" in capsys.readouterr().err
+    assert "scales must be positive factors up to 8" in capsys.readouterr().err
 
 
 GROWTH = r"""
@@ -186,8 +186,10 @@ def test_the_option(photos: list[str], capsys: pytest.CaptureFixture[str], monke
     assert main(["score", *photos]) == 2
     assert "CLIPIQA_MEMORY must be a size" in capsys.readouterr().err
     for wrong in ("", "x", "-1G", "1e400G", "NaN", "5", "G"):
-        with pytest.raises(SystemExit):
-            main(["score", *photos, f"--memory={wrong}"])
+        try:
+            assert main(["score", *photos, f"--memory={wrong}"]) == 2
+        except SystemExit as end:  # argparse
+            assert end.code == 2
         assert "such as 2G" in capsys.readouterr().err
 
 

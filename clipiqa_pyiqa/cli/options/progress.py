@@ -28,7 +28,7 @@ def speaking(command: str, quiet: bool) -> Iterator[None]:
     before = {**_said_by}
     _said_by.update(command=command, quiet=quiet)
     logger.addHandler(handler)
-    logger.setLevel(logging.ERROR if quiet else logging.INFO)
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         yield
     finally:

@@ -36,7 +36,7 @@ from .values import Column
 @checked
 def table(
     methods: Mapping[str, Place] | Iterable[str],
-    metrics: Any = None,
+    metrics: str | Iterable[str] | Mapping[str, Any] | None = None,
     *,
     reference: Place | None = None,
     baseline: str | None = None,
