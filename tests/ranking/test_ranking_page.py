@@ -66,6 +66,8 @@ class TestPick:
     def test_table_of_a_score_file(self, folder: Path, capsys: Any) -> None:
         assert main(["rank", str(folder / "scores.csv"), "--below", "0.3"]) == 0
         assert capsys.readouterr().out == "   MOS  path\n0.1000  a/1.png\n0.2000  b/4.png\n"
+        assert main(["rank", str(folder / "scores.csv"), "--by", "niqe", "--below", "20%"]) == 0  # the worst fifth
+        assert capsys.readouterr().out == "  niqe  path\n9.0000  a/1.png\n"
         out = folder / "out"
         command = ["rank", str(folder / "scores.csv"), "--root", str(folder / "photos"), "--out", str(out)]
         assert main([*command, "--count", "1", "--columns", "Image Name", "MOS"]) == 0
