@@ -7,11 +7,13 @@ import collections.abc
 import contextlib
 import errno
 import functools
+import importlib
 import inspect
 import math
 import numbers
 import os
 import sys
+import threading
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -31,6 +33,7 @@ _NUMBERS = {"int": numbers.Integral, "float": numbers.Real}  # so that NumPy's n
 _METRIC = ("net", "columns", "__call__")  # what is or makes a metric has one of these
 _WORDS = {numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None", bool: "True or False"}
 _WORDS |= {Any: "a CLIP-IQA metric or a function that makes one"}  # only a metric's kind is not in its annotation
+_PARSING = threading.Lock()  # Python 3.11 fails where two threads parse at once
 _LISTS = (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Collection)
 
 
@@ -168,14 +171,25 @@ def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[s
 def _names(module: types.ModuleType) -> dict[str, Any]:
     """Return what annotations of a module may name, what it imports for type checkers only included."""
     names = {**vars(module), **_NUMBERS}
-    for node in ast.parse(inspect.getsource(module)).body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+    with _PARSING:
+        tree = ast.parse(inspect.getsource(module))
+    for node in tree.body:
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             for each in node.body:
-                for alias in getattr(each, "names", ()):
-                    one = ast.Module([type(each)(**{**vars(each), "names": [alias]})], [])
-                    with contextlib.suppress(ImportError):  # of what is there for type checkers only
-                        exec(compile(one, str(module.__file__), "exec"), names)
+                with contextlib.suppress(ImportError, AttributeError):  # of what is there for type checkers only
+                    names |= _imported(each, module.__package__)
     return names
+
+
+def _imported(node: ast.stmt, package: str | None) -> dict[str, Any]:
+    """Return what an import statement of a package imports, by the names that it gets."""
+    if isinstance(node, ast.Import):
+        tops = (each.name if each.asname else each.name.partition(".")[0] for each in node.names)
+        return {each.asname or top: importlib.import_module(top) for each, top in zip(node.names, tops, strict=True)}
+    if not isinstance(node, ast.ImportFrom):
+        return {}
+    source = importlib.import_module("." * node.level + (node.module or ""), package)
+    return {each.asname or each.name: getattr(source, each.name) for each in node.names}
 
 
 def _alternatives(hint: Any) -> Iterator[Any]:
