@@ -115,7 +115,12 @@ def photo(index: int, height: int, width: int) -> Tensor:
     return torch.from_numpy(pixels[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255
 
 
-@pytest.mark.parametrize("name", MODULES)
+LONG = ("qualiclip+", "liqe_mix")  # as qualiclip and liqe, with other texts
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=pytest.mark.long if each in LONG else ()) for each in MODULES]
+)
 def test_equals_pyiqas(make, name, monkeypatch):
     ours, theirs = make(name)
     monkeypatch.setattr(torch.Tensor, "cuda", lambda self: self)
