@@ -23,6 +23,7 @@ from ..files.locking import locked
 from ..files.writing import check_folder, check_output, write_bytes
 from ..metric import CLIPIQA
 from ..prompts.files import pickled, save_prompt_file
+from ..weights.checkpoint import load_pickled
 from .recipe import TrainConfig
 from .views import Features, mixed_seed
 
@@ -157,10 +158,7 @@ def _fingerprint(metric: CLIPIQA, config: TrainConfig, *tensors: Tensor) -> str:
 
 
 def _state_of(path: Path, run: str, schedule: list[Any]) -> Any:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes torch.load raise almost anything
-        raise TrainingError(f"{path} is damaged: train again, in another folder.") from error
+    state = load_pickled(path)
     if state["run"] != run:
         raise TrainingError(
             f"{path} was left by another run (other images, scores, weights, recipe or seed): use its options, or "

@@ -268,10 +268,16 @@ def test_damage_to_feature_stores(tmp_path: Path, kind: str, times: int) -> None
 def test_damage_to_training_states(tmp_path: Path, times: int) -> None:
     import torch
 
-    from clipiqa_pyiqa.weights.checkpoint import load_pickled
+    from clipiqa_pyiqa.learning.trainer import _state_of
 
     path, generator = tmp_path / "state.pt", torch.Generator().manual_seed(0)
-    state = {"run": "a" * 64, "epoch": 3, "ctx": torch.randn(2, 16, 64, generator=generator), "best": 0.5}
+    state = {
+        "run": "a" * 64,
+        "schedule": [4],
+        "epoch": 3,
+        "ctx": torch.randn(2, 16, 64, generator=generator),
+        "best": 0.5,
+    }
     torch.save(state | {"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2, 16, 64)}}}}, path)
 
     def flat(value: object) -> object:
@@ -279,7 +285,7 @@ def test_damage_to_training_states(tmp_path: Path, times: int) -> None:
             return {key: flat(each) for key, each in value.items()}
         return value.numpy().tobytes() if isinstance(value, torch.Tensor) else value
 
-    count_damage(path, lambda: flat(load_pickled(path)), 60 * times)
+    count_damage(path, lambda: flat(_state_of(path, "a" * 64, [4])), 60 * times)
 
 
 def test_damage_to_comparisons(tmp_path: Path, times: int) -> None:
