@@ -170,26 +170,31 @@ def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[s
 
 def _names(module: types.ModuleType) -> dict[str, Any]:
     """Return what annotations of a module may name, what it imports for type checkers only included."""
-    names = {**vars(module), **_NUMBERS}
+    return {**vars(module), **_NUMBERS, **_for_type_checkers(module)}
+
+
+@functools.cache
+def _for_type_checkers(module: types.ModuleType) -> dict[str, Any]:
+    """Return what a module imports for type checkers only; names that cannot be imported here are left out."""
     with _PARSING:
         tree = ast.parse(inspect.getsource(module))
+    names: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             for each in node.body:
-                with contextlib.suppress(ImportError, AttributeError):  # of what is there for type checkers only
-                    names |= _imported(each, module.__package__)
+                for alias in getattr(each, "names", ()):
+                    with contextlib.suppress(ImportError, AttributeError):
+                        names |= _imported(each, alias, module.__package__)
     return names
 
 
-def _imported(node: ast.stmt, package: str | None) -> dict[str, Any]:
-    """Return what an import statement of a package imports, by the names that it gets."""
-    if isinstance(node, ast.Import):
-        tops = (each.name if each.asname else each.name.partition(".")[0] for each in node.names)
-        return {each.asname or top: importlib.import_module(top) for each, top in zip(node.names, tops, strict=True)}
-    if not isinstance(node, ast.ImportFrom):
-        return {}
-    source = importlib.import_module("." * node.level + (node.module or ""), package)
-    return {each.asname or each.name: getattr(source, each.name) for each in node.names}
+def _imported(node: ast.stmt, alias: ast.alias, package: str | None) -> dict[str, Any]:
+    """Return one name of an import statement of a package, and what it stands for."""
+    if isinstance(node, ast.ImportFrom):
+        source = importlib.import_module("." * node.level + (node.module or ""), package)
+        return {alias.asname or alias.name: getattr(source, alias.name)}
+    name = alias.name if alias.asname else alias.name.partition(".")[0]
+    return {alias.asname or name: importlib.import_module(name)}
 
 
 def _alternatives(hint: Any) -> Iterator[Any]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -56,21 +55,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-
-
-def has_leftovers(folder: Path) -> bool:
-    """Return whether writers that were killed, or are at work, have left anything in a folder or below it."""
-    return any(folder.rglob(".*.partial*"))
-
-
-def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove what killed writers of a file left; only for the holder of the file's lock, when nobody is writing it."""
-    target = resolved(path)
-    pattern = re.escape(_beside(target, ".#.partial").name).replace(re.escape("#"), "[0-9a-f]{8}")
-    with contextlib.suppress(OSError):
-        for name in os.listdir(target.parent):
-            if re.fullmatch(pattern, name):
-                (target.parent / name).unlink(missing_ok=True)
 
 
 def _beside(target: Path, ending: str) -> Path:

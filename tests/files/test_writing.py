@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import stat
@@ -17,8 +16,6 @@ from clipiqa_pyiqa.errors import CLIPIQAError, OutputError
 from clipiqa_pyiqa.files.writing import (
     check_folder,
     check_output,
-    has_leftovers,
-    remove_leftovers,
     replacing,
     write_text,
 )
@@ -54,21 +51,6 @@ class TestReplacing:
             partial.write_text("half")
             raise KeyboardInterrupt
         assert os.listdir(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
-
-    @pytest.mark.parametrize("name", ["a.tar", "b" * 60 + ".tar", "x[1].tar"])
-    def test_what_killed_writers_left_is_removed_and_nothing_else(self, tmp_path: Path, name: str) -> None:
-        others = [tmp_path / each for each in ("a", f"{name}.gz", f"c{name}", "b" * 59 + ".tar", ".a.partial.tar")]
-        with contextlib.ExitStack() as at_work:
-            for each in others[:-1]:
-                at_work.enter_context(replacing(each))
-            others[-1].touch()
-            assert has_leftovers(tmp_path)
-            before = set(os.listdir(tmp_path))
-            at_work.enter_context(replacing(tmp_path / name))
-            remove_leftovers(tmp_path / name)
-            assert set(os.listdir(tmp_path)) == before
-            (tmp_path / name).touch()
-            at_work.pop_all()
 
     def test_the_suffix_stays_for_writers_that_go_by_it(self, tmp_path: Path) -> None:
         with replacing(tmp_path / "a.png") as partial:
