@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from typing import Any, Literal
 
-from ..errors import CLIPIQAError, OptionError
+from ..errors import OptionError
 from ..errors.arguments import Machine
 from .options.model import Kept, start
 from .options.progress import Bar, note
@@ -32,15 +31,14 @@ def run(
     trust_weights: bool = False,
     strict: bool = False,
     format: Literal["table", "csv", "markdown", "latex"] = "table",
-    pictures: Literal["png", "svg", "pdf"] = "png",
     report: bool = True,
 ) -> int:
     """Compare metrics on data sets, with correlations, intervals and published values.
 
     A metric is a name of pyiqa's or NAME:KEY=VALUE,… with its options; a data set is a name of pyiqa's, a CSV file of
     paths and scores, or a folder without scores. LABEL= in front names either. Correlations are signed so that a good
-    metric is positive. With --out, per-image scores are kept as they come, and --resume goes on with them; tables,
-    pictures and an HTML report are written at the end. Exit code: 0 all scored, 1 a metric failed or images were left
+    metric is positive. With --out, per-image scores are kept as they come, and --resume goes on with them; tables and
+    an HTML page are written at the end. Exit code: 0 all scored, 1 a metric failed or images were left
     out, 2 bad usage, 130 interrupted.
 
     examples:
@@ -48,7 +46,6 @@ def run(
       clipiqa compare -m clipiqa 'dslr=clipiqa:prompts=[quality, sharpness]' -d mine=scores.csv
       clipiqa compare -m niqe:pretrained_model_path=niqe_modelparameters.mat piqe -d photos/
       clipiqa compare -c table1 --data-root DIR --out runs/table1
-      torchrun --nproc-per-node 4 --no-python clipiqa compare -c table1 --data-root DIR --out runs/table1
 
     Args:
         machine: where it runs
@@ -67,8 +64,7 @@ def run(
         trust_weights: load files and URLs of metrics even if they could run code
         strict: stop before anything is scored where a metric cannot be built
         format: of standard output
-        pictures: of the pictures in --out
-        report: with --out, draw pictures and write an HTML report
+        report: with --out, write an HTML page
     """
     from ..datasets.specification import read_benchmark
 
@@ -87,32 +83,24 @@ def run(
         raise OptionError("resume keeps the scores in out and overwrite drops them: give one of the two.")
     if (kept.resume or kept.overwrite) and not out:
         raise OptionError("resume and overwrite need out, the folder with the scores.")
-    is_main = os.environ.get("RANK", "0") == "0"  # the process that speaks for all
     hint = f"--out {out} --resume goes on from here" if out else "nothing was kept, as there is no --out"
-    try:
-        options["device"] = start(Machine(options.get("device"), threads=machine.threads, huge=machine.huge), "metrics")
-        from ..comparison.compare import compare
+    options["device"] = start(Machine(options.get("device"), threads=machine.threads, huge=machine.huge), "metrics")
+    from ..comparison.compare import compare
 
-        with on_interrupt(hint), Bar(shown=None if is_main else False) as bar:
-            comparison = compare(
-                metrics,
-                data,
-                **options,
-                resume=kept.resume,
-                overwrite=kept.overwrite,
-                progress=bar.show,
-                trust_weights=trust_weights,
-                strict=strict,
-                settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
-            )
-    except CLIPIQAError:
-        if is_main:
-            raise
-        return 2  # the main process says it, once
-    if not is_main:
-        return 0
+    with on_interrupt(hint), Bar() as bar:
+        comparison = compare(
+            metrics,
+            data,
+            **options,
+            resume=kept.resume,
+            overwrite=kept.overwrite,
+            progress=bar.show,
+            trust_weights=trust_weights,
+            strict=strict,
+            settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
+        )
     if out:
-        comparison.save(out, report=report, pictures=pictures)  # first, as whoever reads the table may leave
+        comparison.save(out, report=report)  # first, as whoever reads the table may leave
     print(comparison.table(format), end="")
     if out:
         note(f"results are in {out}")
