@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .errors import CLIPIQAError
-from .errors.arguments import checked
+from .errors.arguments import SharedOptions, checked
 from .images.reader import Damaged, check_limits
 from .images.source import ImageSource, NoImage
 from .metric import find_device, net_of
@@ -54,13 +54,13 @@ class Scorer:
         *,
         column: str | None = None,
         name_column: str = "path",
-        device: str | None = None,
-        batch_size: int = 8,
-        workers: int | None = None,
-        apply_exif: bool = True,
-        max_side: int | None = None,
-        max_pixels: int | None = None,
-        damaged: Damaged = "refuse",
+        device: str | None = SharedOptions.device,
+        batch_size: int = SharedOptions.batch_size,
+        workers: int | None = SharedOptions.workers,
+        apply_exif: bool = SharedOptions.apply_exif,
+        max_side: int | None = SharedOptions.max_side,
+        max_pixels: int | None = SharedOptions.max_pixels,
+        damaged: Damaged = SharedOptions.damaged,
     ) -> None:
         check_limits(max_side, max_pixels, damaged)
         net, found = net_of(metric), find_device(device)

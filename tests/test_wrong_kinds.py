@@ -13,7 +13,7 @@ import torch
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa import ray, reward, torchmetrics
-from clipiqa_pyiqa.errors.arguments import checked
+from clipiqa_pyiqa.errors.arguments import SharedOptions, checked, shared_options
 from clipiqa_pyiqa.metric import CLIPIQA
 
 NAMES = sorted(set(clipiqa_pyiqa.__all__) - {"is_active", "__version__"})
@@ -85,3 +85,13 @@ def test_message(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as caught:
         shrink(**arguments)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", ["score_paths", "draw_maps", "compare", "table"])
+def test_shared_options_are_stated_once(name: str) -> None:
+    function = PUBLIC[name]
+    shared = inspect.signature(function).parameters.keys() & shared_options()
+    assert {"device", "batch_size", "workers"} <= shared
+    for option in shared - {"seed"}:
+        assert inspect.signature(function).parameters[option].default == getattr(SharedOptions, option)
+        assert function.__doc__.count(f"{option}: ") == 1

@@ -68,7 +68,7 @@ def run(
         strict: stop before anything is scored where a metric cannot be built
         format: of standard output
         pictures: of the pictures in --out
-        report: with --out: no pictures and no HTML report
+        report: with --out, draw pictures and write an HTML report
     """
     from ..datasets.specification import read_benchmark
 

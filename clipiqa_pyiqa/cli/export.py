@@ -41,7 +41,7 @@ def run(
         out (-o FILE): the same as FILE
         map: also the scores of each place
         opset: of ONNX, from 18, read by the most, to 23
-        check: do not compare the file with the metric in onnxruntime
+        check: compare the file with the metric in onnxruntime
         overwrite: replace FILE if it exists
         device (DEVICE): cpu, cuda, cuda:N or mps
     """

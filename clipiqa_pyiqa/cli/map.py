@@ -48,7 +48,7 @@ def run(
         questions: what to ask
         model: which CLIP
         images: how files become pixels
-        smooth: leave places as they are, without the mean of 3×3
+        smooth: replace each place by the mean of 3×3 places
         scale: enlarge photos by this factor first, 1 to 8
         window (PX): score squares of this side as photos of their own: exact, slow
         stride (PX): from window to window; by default half the window
@@ -83,7 +83,7 @@ def run(
             overwrite=overwrite,
             progress=partial(bar.show, "maps"),
             device=device,
-            **images.pixels(),
+            **images.keywords(),
         )
     if found.maps:
         print(_table(found))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, OptionError
-from ..errors.arguments import Images
+from ..errors.arguments import SharedOptions
 from ..scoring.result_files import Output, ResultWriter, format_of, write_to
 from . import score_shards
 from .options import model as models
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def run(
     questions: LearnedQuestions,
     model: Model,
-    images: Images,
+    images: SharedOptions,
     shards: Shards,
     kept: Kept,
     paths: Sequence[str] = (),
@@ -33,7 +33,6 @@ def run(
     null: bool = False,
     all_attributes: bool = False,
     map_stats: bool = False,
-    damaged: Literal["refuse", "keep"] = "refuse",
     format: Literal["csv", "jsonl", "parquet", "table"] | None = None,
     progress: bool = False,
 ) -> int:
@@ -61,7 +60,6 @@ def run(
         null (-0): names on stdin end with a NUL byte (find -print0), not with the line
         all_attributes: one column for every named pair whose words the CLIP knows
         map_stats: beside each score, of its map: worst place, 10th percentile, share of places below 0.5
-        damaged: JPEGs with lost or overwritten bytes inside: name them, or score them as they are
         format: by default by the suffix of --out, or a table on standard output
         progress: show the progress bar even if standard error is no terminal
     """
@@ -93,7 +91,7 @@ def run(
     from ..scoring.rows import printable
     from ..scoring.score import score_paths
 
-    check_limits(images.max_side, images.max_pixels, damaged)
+    check_limits(images.max_side, images.max_pixels, images.damaged)
     columns = None if questions.learned_prompts is not None or all_attributes else questions.columns()
     metric: Any
     if questions.learned_prompts is not None:
@@ -104,16 +102,15 @@ def run(
     hint = on_interrupt("--resume goes on from here") if output else contextlib.nullcontext()
     with hint, Bar(shown=progress or None) as bar:
         if by_shard:
-            return shards.score(found, metric, columns, device, images, damaged, kept, bar)
+            return shards.score(found, metric, columns, device, images, kept, bar)
         run = score_paths(
             metric,
             found.items,
             columns,
             device=device,
-            damaged=damaged,
             map_stats=map_stats,
             out=output,
-            **images.pixels(),
+            **images.keywords(),
         )
         names = [printable(item.name) for item in found.items] if run.names is None else run.names
         if run.kept:

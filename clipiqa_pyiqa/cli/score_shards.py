@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import OptionError, counted
-from ..errors.arguments import Images
+from ..errors.arguments import SharedOptions
 from .options.model import Kept
 from .options.progress import Bar, note, tell
 from .options.signals import on_interrupt
 from .options.tables import aligned
 
 if TYPE_CHECKING:
-    from ..images.reader import Damaged
     from ..scoring.shards.summary import ShardedResult
     from ..sources.finding import Found
 
@@ -67,8 +66,7 @@ class Shards:
         metric: Any,
         columns: Any,
         device: Any,
-        images: Images,
-        damaged: Damaged,
+        images: SharedOptions,
         kept: Kept,
         bar: Bar,
     ) -> int:
@@ -94,10 +92,9 @@ class Shards:
                 embeddings=self.embeddings,
                 engine=engine,
                 device=device,
-                damaged=damaged,
                 overwrite=kept.overwrite,
                 progress=_Progress(bar).show,
-                **images.pixels(),
+                **images.keywords(),
             )
         if kept.quiet:
             for why in done.unread.values():

@@ -78,7 +78,7 @@ def run(
         strict: stop before anything is scored where a metric cannot be built
         format: of standard output
         describe: print a sentence per metric for a paper's appendix instead
-        report: with --out: no HTML page
+        report: with --out, write an HTML page
     """
     if not methods:
         raise OptionError("no method is given: name some with --methods NAME=FOLDER, or in a --config file.")

@@ -20,7 +20,7 @@ from ..datasets.mini_photos import said_of_seen, seen_by_mini
 from ..datasets.published_correlations import SOURCES
 from ..datasets.specification import CompareError
 from ..errors import CLIPIQAError, counted, first_of
-from ..errors.arguments import checked
+from ..errors.arguments import SharedOptions, checked
 from ..files.journal import JournalFolder
 from ..files.locking import locked
 from ..files.names import file_name
@@ -42,9 +42,9 @@ def compare(
     *,
     out: str | Path | None = None,
     data_root: str | Path | None = None,
-    device: str | torch.device | None = None,
-    batch_size: int = 8,
-    workers: int | None = None,
+    device: str | torch.device | None = SharedOptions.device,
+    batch_size: int = SharedOptions.batch_size,
+    workers: int | None = SharedOptions.workers,
     bootstrap: int = 1000,
     seed: int = 0,
     plcc_fit: bool = False,
@@ -69,9 +69,6 @@ def compare(
         out: A folder, in which ``parts/`` takes per-image scores as they come and ``scores/`` one Parquet file per data
             set at the end. None keeps nothing.
         data_root: The folder that pyiqa's data set configurations call ``./datasets``.
-        device: Where to score; default cuda if there is one, else cpu.
-        batch_size: Images that are worked on at a time; those of equal size share a pass of a CLIP encoder.
-        workers: Decoding threads; None is one per core, up to eight.
         bootstrap: Resamples for the intervals, at most a million; 0 for none.
         seed: Of the resamples, and of metrics that draw at random.
         plcc_fit: Also PLCC and RMSE after a logistic fit.

@@ -1,4 +1,4 @@
-"""Arguments of public functions: those that many share, and checks of kinds, bounds and paths."""
+"""Arguments of public functions: the options that many share, and checks of kinds, bounds and paths."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import inspect
 import math
 import numbers
 import os
+import re
 import sys
 import threading
 import types
@@ -19,7 +20,7 @@ import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from . import OptionError, shown
 
@@ -35,6 +36,9 @@ _WORDS = {numbers.Integral: "an int", numbers.Real: "a finite number", type(None
 _WORDS |= {Any: "a CLIP-IQA metric or a function that makes one"}  # only a metric's kind is not in its annotation
 _PARSING = threading.Lock()  # Python 3.11 fails where two threads parse at once
 _LISTS = (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Collection)
+
+
+# The options that public functions and commands share: names, kinds, defaults and documentation.
 
 
 @dataclass(frozen=True)
@@ -74,23 +78,49 @@ class Images(Batches):
     Args:
         max_side (PX): shrink images with a longer side to this; recorded in the result
         max_pixels: shrink images with more pixels to this; recorded in the result
-        apply_exif: leave pictures as stored, ignoring their EXIF orientation
+        apply_exif: turn pictures upright by their EXIF orientation
     """
 
     max_side: int | None = None
     max_pixels: int | None = None
     apply_exif: bool = True
 
-    def pixels(self) -> dict[str, Any]:
-        """Return what decides how a file becomes pixels, as keywords of public functions."""
-        names = ("batch_size", "workers", "max_side", "max_pixels", "apply_exif")
-        return {name: getattr(self, name) for name in names}
+    def keywords(self) -> dict[str, Any]:
+        """Return the options of reading and batching, as keywords of public functions."""
+        names = ("batch_size", "workers", "max_side", "max_pixels", "apply_exif", "damaged")
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
+
+
+@dataclass(frozen=True)
+class SharedOptions(Images):
+    """Images.
+
+    Args:
+        damaged: JPEGs with lost or overwritten bytes inside: 'refuse' reports them, 'keep' scores them as they are
+    """
+
+    damaged: Literal["refuse", "keep"] = "refuse"
+
+
+@functools.cache
+def shared_options() -> dict[str, str]:
+    """Return each shared option's documentation."""
+    return {name: text for kind in SharedOptions.__mro__[:-1] for name, (_, text) in documentation(kind)[2].items()}
+
+
+def documentation(thing: Any) -> tuple[str, str, dict[str, tuple[list[str], str]]]:
+    """Return a docstring's first line, the text up to ``Args:``, and each argument's words in brackets and text."""
+    text, _, arguments = inspect.cleandoc(thing.__doc__ or "").partition("\nArgs:\n")
+    summary, _, more = text.partition("\n")
+    entries = re.findall(r"^ {4}(\w+)(?: \(([^)]*)\))?: ((?:.*\n?)(?: {8}.*\n?)*)", arguments, re.M)
+    return summary, more.strip(), {name: (words.split(), " ".join(text.split())) for name, words, text in entries}
 
 
 def checked(function: Function) -> Function:
     """Return the function with a check of its arguments' kinds, bounds and paths, which raises ``OptionError``.
 
-    What is in a list or a mapping is not looked at: the function does that itself. It costs some microseconds a call.
+    Shared options that its docstring leaves out are added there. Entries of lists and mappings are not checked. A call
+    takes some microseconds more.
     """
     signature = inspect.signature(function)
 
@@ -107,7 +137,20 @@ def checked(function: Function) -> Function:
                 _check(name, value, wanted)
         return function(*args, **kwargs)
 
+    call.__doc__ = _with_shared_options(function.__doc__, signature)
     return cast(Function, call)
+
+
+def _with_shared_options(docstring: str | None, signature: inspect.Signature) -> str | None:
+    """Return a docstring whose ``Args:`` end with the shared options of the signature that they left out."""
+    head, args, rest = inspect.cleandoc(docstring or "").partition("\nArgs:\n")
+    if not args:
+        return docstring
+    entries, blank, sections = rest.partition("\n\n")
+    named = re.findall(r"\w+", " ".join(re.findall(r"^ {4}([\w, *]+):", entries, re.M)))
+    missing = signature.parameters.keys() - named
+    added = [f"    {name}: {text}" for name, text in shared_options().items() if name in missing]
+    return head + args + "\n".join([entries.rstrip(), *added]) + blank + sections
 
 
 def check_bounds(name: str, value: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageError, first_of
-from ..errors.arguments import checked
+from ..errors.arguments import SharedOptions, checked
 from ..images.source import FileSource
 from ..metric import find_device, net_of
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
@@ -111,12 +111,12 @@ def score_images(
     paths: Iterable[str | os.PathLike[str]],
     prompts: Prompts | Mapping[str, Sequence[PromptPair]] = "quality",
     *,
-    device: str | torch.device | None = None,
-    batch_size: int = 8,
-    workers: int | None = None,
-    apply_exif: bool = True,
-    max_side: int | None = None,
-    max_pixels: int | None = None,
+    device: str | torch.device | None = SharedOptions.device,
+    batch_size: int = SharedOptions.batch_size,
+    workers: int | None = SharedOptions.workers,
+    apply_exif: bool = SharedOptions.apply_exif,
+    max_side: int | None = SharedOptions.max_side,
+    max_pixels: int | None = SharedOptions.max_pixels,
     record: Record | None = None,
 ) -> Scores:
     """Score image files, each encoded once, however many questions are asked and however often it is named.
@@ -126,10 +126,6 @@ def score_images(
         paths: The files.
         prompts: What to ask, one column each: names, presets and pairs, as for
             :func:`~clipiqa_pyiqa.prompts.parse_columns`, or the columns that it returned; None asks the metric's own.
-        device: Where to score; None is CUDA where there is one, else the CPU.
-        batch_size: Images of equal size that are scored at once, at most.
-        workers: Decoding threads; None is one per core, up to eight.
-        apply_exif, max_side, max_pixels: As for :func:`~clipiqa_pyiqa.images.reader.read_image`.
         record: Where the rows are kept as they come; by default nowhere.
 
     Returns:

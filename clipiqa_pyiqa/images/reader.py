@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ..errors import ImageError, Kind, OptionError, shown
-from ..errors.arguments import checked
+from ..errors.arguments import SharedOptions, checked
 from .formats import readable_formats
 from .jpeg_damage import decode_jpeg
 from .memory import set_aside
@@ -132,11 +132,11 @@ strict_decoding = _StrictDecoding()
 def read_image(
     source: str | os.PathLike[str] | ImageSource,
     *,
-    apply_exif: bool = True,
-    max_side: int | None = None,
-    max_pixels: int | None = None,
+    apply_exif: bool = SharedOptions.apply_exif,
+    max_side: int | None = SharedOptions.max_side,
+    max_pixels: int | None = SharedOptions.max_pixels,
     min_side: int = MIN_SIDE,
-    damaged: Damaged = "refuse",
+    damaged: Damaged = SharedOptions.damaged,
     sha256: bool = False,
 ) -> ImageRecord:
     """Read an image as 8-bit RGB. Its bytes are read once: what is hashed is what is decoded.
@@ -148,12 +148,7 @@ def read_image(
 
     Args:
         source: The file's path, or whatever else has a name and bytes.
-        apply_exif: Turn the picture upright as its EXIF orientation says.
-        max_side: If given, an image with a longer side is shrunk (Lanczos, keeping its shape) to this many pixels.
-        max_pixels: If given, an image with more pixels is shrunk likewise to at most this many. Nothing is enlarged.
         min_side: Pixels that both sides must have: by default what CLIP needs.
-        damaged: What becomes of a JPEG that PIL decodes in silence although bytes in it are lost or overwritten:
-            ``'refuse'`` raises, ``'keep'`` reads it.
         sha256: Say in the record which bytes were decoded.
 
     Returns:

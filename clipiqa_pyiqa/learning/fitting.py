@@ -18,7 +18,7 @@ from torch import Tensor
 from ..datasets.mini_photos import look_for_mini_photos
 from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, counted, nearest
-from ..errors.arguments import checked
+from ..errors.arguments import SharedOptions, checked
 from ..metric import CLIPIQA, find_device
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
 from ..prompts.provenance import in_a_word
@@ -83,9 +83,9 @@ def fit(
     conformal: float | None = None,
     without_mini_photos: bool = False,
     metric: CLIPIQA | None = None,
-    device: str | torch.device | None = None,
+    device: str | torch.device | None = SharedOptions.device,
     features: str | Path | None = None,
-    workers: int | None = None,
+    workers: int | None = SharedOptions.workers,
     seed: int = 123,
     say: Say | None = None,
 ) -> FitResult:

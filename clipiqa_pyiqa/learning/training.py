@@ -13,7 +13,7 @@ from ..datasets.csv_files import TableError
 from ..datasets.mini_photos import look_for_mini_photos
 from ..datasets.score_table import ScoreTable, find_score_table, read_score_table
 from ..errors import ConfigError, counted
-from ..errors.arguments import checked
+from ..errors.arguments import SharedOptions, checked
 from ..images.memory import memory_limit
 from ..metric import CLIPIQA, find_device
 from .feature_store import FeatureStore, Say
@@ -58,9 +58,9 @@ def train(
     recipe: TrainConfig | str | Path = "plain",
     exact: bool = False,
     without_mini_photos: bool = False,
-    device: str | torch.device | None = None,
+    device: str | torch.device | None = SharedOptions.device,
     features: str | Path | None = None,
-    workers: int | None = None,
+    workers: int | None = SharedOptions.workers,
     resume: bool = False,
     overwrite: bool = False,
     report: Callable[[Progress, int], object] = lambda progress, epochs: None,
@@ -76,9 +76,7 @@ def train(
         recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, a YAML file of pyiqa's trainer, or a configuration.
         exact: Encode images at every step, with fresh random crops, in place of stored features; slow.
         without_mini_photos: On ``backbone='mini'``, leave out the photos that ``mini`` was trained on.
-        device: Where to encode and to train; None is CUDA where there is one, else the CPU.
         features: Folder of the feature store; default ``~/.cache/clipiqa/features``.
-        workers: Decoding threads; None is one per core, up to eight.
         resume: Go on with the run in ``out``.
         overwrite: Replace the run in ``out``.
         report: Called after each epoch with what it came to and the number of epochs in all.

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table
 from ..errors import CLIPIQAError, PromptError, counted, shown
-from ..errors.arguments import checked
+from ..errors.arguments import SharedOptions, checked
 from ..files.names import csv_line
 from ..files.writing import check_output, write_text
 from ..metric import CLIPIQA, find_device
@@ -123,9 +123,9 @@ def search_prompts(
     intervals: int = 100,
     bootstrap: int = 1000,
     metric: CLIPIQA | None = None,
-    device: str | torch.device | None = None,
+    device: str | torch.device | None = SharedOptions.device,
     features: str | Path | None = None,
-    workers: int | None = None,
+    workers: int | None = SharedOptions.workers,
     seed: int = 123,
     say: Say | None = None,
 ) -> Findings:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError, first_of
-from ..errors.arguments import checked
+from ..errors.arguments import SharedOptions, checked
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import ImageRecord, check_limits, read_image
 from ..images.source import ImageSource, NoImage
@@ -49,12 +49,12 @@ def draw_maps(
     html: bool = False,
     overwrite: bool = False,
     progress: Callable[[float, int], object] | None = None,
-    device: str | torch.device | None = None,
-    batch_size: int = 8,
-    workers: int | None = None,
-    apply_exif: bool = True,
-    max_side: int | None = None,
-    max_pixels: int | None = None,
+    device: str | torch.device | None = SharedOptions.device,
+    batch_size: int = SharedOptions.batch_size,
+    workers: int | None = SharedOptions.workers,
+    apply_exif: bool = SharedOptions.apply_exif,
+    max_side: int | None = SharedOptions.max_side,
+    max_pixels: int | None = SharedOptions.max_pixels,
 ) -> PhotoMaps:
     """Where photos look good and where they do not: maps of local scores, each photo encoded once.
 
@@ -72,12 +72,6 @@ def draw_maps(
         html: Also make one page of all maps, to be looked at in a browser: ``maps.html``.
         overwrite: Replace what is in the folder.
         progress: Called with how many photos are done, in part too where windows are scored, and how many there are.
-        device: Where to score; None is CUDA where there is one, else the CPU.
-        batch_size: Images of equal size, or windows, that are scored at once, at most.
-        workers: Decoding threads; None is one per core, up to eight.
-        apply_exif: Turn pictures upright first.
-        max_side: Shrink larger photos to this longer side, in pixels.
-        max_pixels: Shrink larger photos to this many pixels.
 
     Returns:
         The maps, and why photos have none.

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from ..errors import ImageError, Kind
-from ..errors.arguments import checked
+from ..errors.arguments import SharedOptions, checked
 from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
 from ..images.reader import Damaged, ImageRecord, check_limits, read_image
@@ -76,13 +76,13 @@ def score_paths(
     paths: Paths,
     prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None,
     *,
-    device: str | torch.device | None = None,
-    batch_size: int = 8,
-    workers: int | None = None,
-    apply_exif: bool = True,
-    max_side: int | None = None,
-    max_pixels: int | None = None,
-    damaged: Damaged = "refuse",
+    device: str | torch.device | None = SharedOptions.device,
+    batch_size: int = SharedOptions.batch_size,
+    workers: int | None = SharedOptions.workers,
+    apply_exif: bool = SharedOptions.apply_exif,
+    max_side: int | None = SharedOptions.max_side,
+    max_pixels: int | None = SharedOptions.max_pixels,
+    damaged: Damaged = SharedOptions.damaged,
     map_stats: bool = False,
     out: str | Path | Output | None = None,
     format: str | None = None,
@@ -99,13 +99,6 @@ def score_paths(
             or several, as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or other sources of images.
         prompts: What to ask, one score column each: names, presets and pairs, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`. None asks what the metric was made to ask.
-        device: Where to score; None is CUDA where there is one, else the CPU.
-        batch_size: Images of equal size that are scored at once, at most.
-        workers: Decoding threads; None is one per core, up to eight.
-        apply_exif: Turn pictures upright first.
-        max_side: Shrink larger images to this longer side, in pixels.
-        max_pixels: Shrink larger images to this many pixels.
-        damaged: Whether JPEGs with damage that PIL passes over in silence get a row that says so, or are scored.
         map_stats: Add to each column what the map of local scores comes to (:mod:`clipiqa_pyiqa.maps`): its lowest
             place, 10th percentile and share of places below 0.5.
         out: A file to write the rows to as they come, too.

@@ -49,7 +49,7 @@ class Run(Kept, Images, Model, Wording):
                 pictures=self.pictures,
                 progress=partial(bar.show, ""),
                 device=device,
-                **self.pixels(),
+                **self.keywords(),
                 **options,
             )
 

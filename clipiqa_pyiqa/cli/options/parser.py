@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from ...errors import ConfigError, OptionError
-from ...errors.arguments import check_bounds, check_path
+from ...errors.arguments import check_bounds, check_path, documentation
 from ...files.names import plain_lines
 
 FILES = ("FILE", "PATH", "PHOTO", "IMAGE", "CSV", "BASE", "NEW", "LIST", "DATA", "VOTES")  # what help calls them
@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
 
     def declare(self, function: Callable[..., Any]) -> None:
         """Declare the options of a function."""
-        self.description, self.epilog, told = _documented(function)
+        self.description, self.epilog, told = documentation(function)
         hints = typing.get_type_hints(function)
         for name, parameter in inspect.signature(function).parameters.items():
             if dataclasses.is_dataclass(hints[name]):
@@ -69,7 +69,7 @@ class Parser(argparse.ArgumentParser):
         hints = typing.get_type_hints(options)
         for one in reversed(options.__mro__):
             if own := inspect.get_annotations(one):
-                title, _, told = _documented(one)
+                title, _, told = documentation(one)
                 group = self._groups.get(title) or self.add_argument_group(title.rstrip("."))
                 self._groups[title] = group
                 for name in own:
@@ -81,8 +81,10 @@ class Parser(argparse.ArgumentParser):
         spec, said = told
         required = default is inspect.Parameter.empty
         is_optional, kind = _kind(hint)
+        negated = kind is bool and default is True and not is_optional
+        said = f"do not {said}" if negated else said
         options: dict[str, Any] = {"help": said.replace("%", "%%"), "default": None if required else default}
-        long = f"--{'no-' * (kind is bool and default is True)}{name.removeprefix('apply_').replace('_', '-')}"
+        long = f"--{'no-' * negated}{name.removeprefix('apply_').replace('_', '-')}"
         flags = sorted((word for word in spec if word.startswith("-")), key=len)
         flags += [long] * (not any(flag.startswith("--") for flag in flags))
         metavars = [word for word in spec if not word.startswith("-")]
@@ -209,14 +211,6 @@ def _kind(hint: Any) -> tuple[bool, Any]:
         kinds = [each for each in typing.get_args(hint) if each is not type(None)]
         return len(kinds) < len(typing.get_args(hint)), kinds[0]
     return False, hint
-
-
-def _documented(thing: Any) -> tuple[str, str, dict[str, tuple[list[str], str]]]:
-    """Return a docstring's first line, what follows, and for each name in ``Args:`` its brackets and its help."""
-    text, _, arguments = inspect.cleandoc(thing.__doc__ or "").partition("\nArgs:\n")
-    summary, _, more = text.partition("\n")
-    entries = re.findall(r"^ {4}(\w+)(?: \(([^)]*)\))?: ((?:.*\n?)(?: {8}.*\n?)*)", arguments, re.M)
-    return summary, more.strip(), {name: (spec.split(), " ".join(said.split())) for name, spec, said in entries}
 
 
 def _text(value: Any, name: str) -> str | None:

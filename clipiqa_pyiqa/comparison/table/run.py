@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ...datasets.specification import CompareError
-from ...errors.arguments import checked
+from ...errors.arguments import SharedOptions, checked
 from ...files.journal import JournalFolder
 from ...files.locking import locked as held
 from ...files.writing import write_text
@@ -50,9 +50,9 @@ def table(
     skip_missing: bool = False,
     by_folder: bool = True,
     out: str | Path | None = None,
-    device: str | torch.device | None = None,
-    batch_size: int = 8,
-    workers: int | None = None,
+    device: str | torch.device | None = SharedOptions.device,
+    batch_size: int = SharedOptions.batch_size,
+    workers: int | None = SharedOptions.workers,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -83,7 +83,7 @@ def table(
         skip_missing: Leave pictures that not all methods and the references have out of all, in place of an error.
         by_folder: Take the first sub-folder for the test set, if every picture lies in one.
         out: A folder that keeps scores as they come, in ``parts/``. None keeps nothing.
-        device, batch_size, workers, seed, trust_weights, strict, progress, settings: As for
+        seed, trust_weights, strict, progress, settings: As for
             :func:`~clipiqa_pyiqa.comparison.compare.compare`.
         resume: Go on with the scores in ``out``; of files that have changed since, new ones are made.
         overwrite: Delete them first.

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from ...errors import CLIPIQAError
-from ...errors.arguments import checked
+from ...errors.arguments import SharedOptions, checked
 from ...files.writing import check_folder
 from ...images.reader import Damaged, check_limits
 from ...metric import find_device, net_of
@@ -44,13 +44,13 @@ def score_sources(
     image_column: str | None = None,
     embeddings: bool = False,
     engine: Engine | None = None,
-    device: str | torch.device | None = None,
-    batch_size: int = 8,
-    workers: int | None = None,
-    apply_exif: bool = True,
-    max_side: int | None = None,
-    max_pixels: int | None = None,
-    damaged: Damaged = "refuse",
+    device: str | torch.device | None = SharedOptions.device,
+    batch_size: int = SharedOptions.batch_size,
+    workers: int | None = SharedOptions.workers,
+    apply_exif: bool = SharedOptions.apply_exif,
+    max_side: int | None = SharedOptions.max_side,
+    max_pixels: int | None = SharedOptions.max_pixels,
+    damaged: Damaged = SharedOptions.damaged,
     overwrite: bool = False,
     progress: Callable[[int, float, int], object] | None = None,
 ) -> ShardedResult:
