@@ -1,4 +1,4 @@
-"""The dtype that a device is fast in, and errors of operations that a device lacks."""
+"""The dtype in which a device computes, and the error for operations that it lacks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ..errors import CLIPIQAError
 
 
 def working_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
-    """Return the dtype that a tower of ``dtype`` computes in on a device: fp32 on a CPU that is slow in its own."""
+    """Return the dtype in which a tower of ``dtype`` computes: fp32 on a CPU that is slow in ``dtype``."""
     return torch.float32 if device.type == "cpu" and is_slow_on_cpu(dtype) else dtype
 
 
 def is_slow_on_cpu(dtype: torch.dtype) -> bool:
-    """Return whether convolutions in ``dtype`` take longer than those in fp32 on this machine's processor."""
+    """Return whether convolutions in ``dtype`` are slower than in fp32 on this CPU."""
     if dtype == torch.bfloat16:
         if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return True
@@ -24,14 +24,13 @@ def is_slow_on_cpu(dtype: torch.dtype) -> bool:
 
 
 def rounded(x: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return ``x`` rounded to ``dtype`` and moved to a device, in the dtype that a tower computes in there."""
+    """Return ``x`` rounded to ``dtype``, on a device, in the dtype in which a tower computes there."""
     return x.to(dtype).to(device).to(working_dtype(dtype, device))
 
 
 def missing_on_mps(error: NotImplementedError) -> CLIPIQAError:
-    """A sentence with the ways out, in place of torch's words about an operation that it has not on mps."""
-    said = str(error).split(". ")[0].splitlines()[0].rstrip(".")
+    """Return an error with the ways out for an operation that mps lacks."""
     return CLIPIQAError(
-        f"this cannot be computed on device 'mps' ({said}): use the cpu, or set PYTORCH_ENABLE_MPS_FALLBACK=1 before "
-        "Python starts, so that torch computes there what is missing."
+        f"this cannot be computed on device 'mps' ({str(error).partition('. ')[0]}): use the cpu, or set "
+        "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the cpu computes what mps lacks."
     )

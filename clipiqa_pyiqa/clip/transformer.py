@@ -1,4 +1,4 @@
-"""The pre-norm transformer that CLIP's text tower and its vision transformers share."""
+"""The pre-norm transformer of CLIP's text tower and vision transformers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAYER_NORM_EPS = 1e-5
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """OpenAI's approximation of GELU; weights trained with one of the two are wrong with the other."""
+    """Return OpenAI's approximation of GELU."""
     return x * torch.sigmoid(1.702 * x)
 
 
@@ -33,8 +33,6 @@ class LayerNorm:
 
 
 class Linear:
-    """A frozen linear layer."""
-
     def __init__(self, weight: Tensor, bias: Tensor, device: torch.device, dtype: torch.dtype):
         self.weight, self.bias = rounded(weight, dtype, device), rounded(bias, dtype, device)
 
@@ -64,7 +62,7 @@ class AttentionBlock:
         self.widen, self.narrow = linear("mlp.c_fc"), linear("mlp.c_proj")
 
     def __call__(self, x: Tensor, is_causal: bool = False, queries: int | None = None) -> Tensor:
-        """Apply the block; with ``queries=k`` only the first k positions ask and are returned (all are attended to)."""
+        """Return the output; with ``queries=k`` only that of the first k positions, which attend to all."""
         normed = self.norm_1(x)
         q, k, v = (_split_heads(part) for part in self.qkv(normed).chunk(3, dim=-1))
         x = x[:, :queries]
@@ -73,7 +71,7 @@ class AttentionBlock:
         return self._perceptron(x)
 
     def alone(self, x: Tensor) -> Tensor:
-        """Apply the block with each position attending to itself alone, so that it takes its own value."""
+        """Return the output where each position attends only to itself."""
         width = x.shape[-1]
         values = F.linear(self.norm_1(x), self.qkv.weight[2 * width :], self.qkv.bias[2 * width :])
         return self._perceptron(x + self.out(values))
@@ -83,7 +81,7 @@ class AttentionBlock:
 
 
 class Transformer:
-    """A stack of :class:`AttentionBlock`: ``(N, L, width)`` to ``(N, L, width)``."""
+    """A stack of :class:`AttentionBlock`."""
 
     def __init__(
         self,
@@ -99,7 +97,7 @@ class Transformer:
         self.blocks = [AttentionBlock(tensors, f"{start}{i}", activation, device, dtype) for i in range(count)]
 
     def __call__(self, x: Tensor, is_causal: bool = False, queries: int | None = None) -> Tensor:
-        """With ``queries=k`` only the first k positions are returned: the last block computes no others."""
+        """Return the output; with ``queries=k`` only that of the first k positions."""
         for block in self.blocks[:-1]:
             x = block(x, is_causal)
         return self.blocks[-1](x, is_causal, queries)

@@ -1,4 +1,4 @@
-"""The token table of a checkpoint, and the words that the checkpoint was trained on."""
+"""The token table of a checkpoint, and the words on which the checkpoint was trained."""
 
 from __future__ import annotations
 
@@ -15,13 +15,9 @@ from .tokenizer import tokenizer
 
 
 class Vocabulary:
-    """The token table of a checkpoint.
+    """The token table of a checkpoint, read when first needed.
 
-    A table may hold only the rows of the tokens in the metadata's ``token_ids``, in that order; other tokens then read
-    as zeros.
-
-    Args:
-        checkpoint: with ``token_embedding.weight`` ``(R, width)``, which is read when it is first needed.
+    A table may hold only the rows of the tokens in the metadata's ``token_ids``; other tokens read as zeros.
     """
 
     def __init__(self, checkpoint: Checkpoint):
@@ -34,7 +30,7 @@ class Vocabulary:
         return self._checkpoint["token_embedding.weight"]
 
     def __getitem__(self, tokens: Tensor) -> Tensor:
-        """Return the embeddings ``(…, width)`` of token ids of any shape, in the table's dtype."""
+        """Return the embeddings ``(…, width)`` of token ids, in the table's dtype."""
         if self._row_of is None:
             return self.table[tokens]
         rows = self._row_of[tokens]
@@ -46,7 +42,7 @@ class Vocabulary:
         return place if self._row_of is None else int((self._row_of == place).nonzero())
 
     def unknown_words(self, texts: Iterable[str]) -> list[str]:
-        """Return the words that the checkpoint was not trained on; none if its metadata do not say."""
+        """Return the words on which the checkpoint was not trained; none if its metadata do not say."""
         if self.ids is None:
             return []
         known = frozenset(self.ids)

@@ -1,9 +1,6 @@
-"""The one path from images to results: read ahead by threads, grouped by size, worked on in bounded batches, in order.
+"""Images read ahead by threads and worked on in batches of equal size; results come in the order of the images.
 
-Whatever works on many images is :func:`in_batches` around :func:`prefetch`. Threads read ahead while the caller's work
-runs (PIL lets go of Python's lock while it decodes, and threads hand over pixels without copying them, which processes
-cannot). Images of equal size wait for each other until their batch is full, the oldest has waited for ``WAIT`` batches
-of others, or too many pixels wait. Results leave in the order in which the images came.
+An image waits for images of its size until their batch is full, ``WAIT`` batches have passed, or too many pixels wait.
 """
 
 from __future__ import annotations
@@ -24,8 +21,8 @@ from ..errors import ImageError, Kind, is_out_of_memory
 from .memory import Budget, Ticket
 
 BATCH_PIXELS = 8 * 1024 * 1024  # in one batch, unless a single image has more
-WAITING_PIXELS = 64 * 1024 * 1024  # decoded and waiting for others of their size: 192 MiB
-WAIT = 8  # batches of other sizes that an image waits for its own to fill up
+WAITING_PIXELS = 64 * 1024 * 1024  # decoded and waiting for images of their size: 192 MiB
+WAIT = 8  # batches of other sizes that an image waits for its own batch to fill
 
 
 class Shaped(Protocol):
@@ -41,7 +38,7 @@ Result = TypeVar("Result")
 
 
 def default_workers() -> int:
-    """Reading threads that keep a metric busy: one per core, up to eight."""
+    """Return the number of reading threads: one per core, up to eight."""
     return min(8, os.cpu_count() or 1)
 
 
@@ -51,18 +48,16 @@ def prefetch(
     workers: int | None = None,
     ahead: int | None = None,
     scoring: int = 0,
-    enlarged: bool = False,
 ) -> Generator[tuple[Item, Picture | ImageError], None, None]:
-    """Items in their order, each with its picture or the ``ImageError`` that says why there is none, read by threads.
+    """Yield items in their order, each with its picture, or with the ``ImageError`` that reading raised.
 
     Args:
-        read: Item -> picture; what it raises besides ``ImageError`` is raised in its item's turn, and ends the reading.
-        items: Taken no further ahead than asked; a generator is closed at the end.
-        workers: Threads; None is one per core, up to eight.
-        ahead: Items that may be under way or waiting beyond the one that is handed out; default two per thread.
-        scoring: Bytes that scoring will take for each pixel of a picture: with decoding, they are bounded by
-            :func:`~clipiqa_pyiqa.images.memory.memory_limit`.
-        enlarged: Whether pictures are enlarged before they are scored, which ``scoring`` then accounts for.
+        read: Item -> picture, called in a thread; another error than ``ImageError`` is raised here.
+        items: Taken as needed; a generator is closed at the end.
+        workers: Threads; default one per core, up to eight.
+        ahead: Items that may be read or wait beyond the one that is handed out; default two per thread.
+        scoring: Bytes that scoring takes for each pixel of a picture; :func:`~clipiqa_pyiqa.images.memory.memory_limit`
+            bounds them together with decoding.
     """
     workers = workers or default_workers()
     most = 2 * workers if ahead is None else ahead
@@ -70,24 +65,21 @@ def prefetch(
     def attempt(item: Item, ticket: Ticket) -> tuple[Item, Picture | ImageError]:
         try:
             with ticket:
-                picture = read(item)
-                if ticket.size:
-                    ticket.keep(math.prod(picture.shape))
-            return item, picture
+                return item, read(item)
         except ImageError as error:
             return item, error
         except MemoryError:
-            return item, ImageError("it does not fit in memory: shrink it with max_side or max_pixels.")
+            return item, ImageError("it does not fit in memory: set max_side or max_pixels.")
 
-    pool, budget = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"), Budget(scoring, enlarged)
+    pool, budget = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"), Budget(scoring)
     coming: deque[tuple[Future[tuple[Item, Picture | ImageError]], Ticket]] = deque()
     try:
         for item in items:
             coming.append((pool.submit(attempt, item, ticket := Ticket(budget)), ticket))
             if len(coming) > most:
-                yield from _handed_out(*coming.popleft())
+                yield from _hand_out(*coming.popleft())
         while coming:
-            yield from _handed_out(*coming.popleft())
+            yield from _hand_out(*coming.popleft())
     finally:
         budget.close()
         pool.shutdown(cancel_futures=True)
@@ -95,10 +87,9 @@ def prefetch(
             items.close()
 
 
-def _handed_out(future: Future[Result], ticket: Ticket) -> Iterator[Result]:
-    """What was read, whose memory is the receiver's as soon as he asks for more."""
+def _hand_out(future: Future[Result], ticket: Ticket) -> Iterator[Result]:
     yield future.result()
-    ticket.keep(0)
+    ticket.give_back()
 
 
 def in_batches(
@@ -109,17 +100,17 @@ def in_batches(
     batch_size: int = 8,
     apart: Callable[[Item], Hashable] | None = None,
 ) -> Generator[Result, None, None]:
-    """Results of work on images, in the order of the images.
+    """Yield the results of work on images, in the order of the images.
 
-    A batch that ``work`` refuses with an ``ImageError``, or that does not fit in memory, is tried again one by one, in
-    the latter case with smaller batches from then on.
+    A batch for which ``work`` raises ``ImageError`` or runs out of memory is tried again one by one; after running out
+    of memory, batches get smaller.
 
     Args:
-        images: Items with pictures or errors, as :func:`prefetch` makes them; closed at the end.
-        work: Items and their pictures of equal size -> one result for each, in their order.
-        failed: Item, its picture if there is one, and why there is no result -> what stands for it; may raise.
-        batch_size: Images of equal size that are worked on at once, at most.
-        apart: Item -> key; a batch holds neighbours of equal key only. None lets all share batches.
+        images: Items with pictures or errors, as from :func:`prefetch`; closed at the end.
+        work: Items and their pictures of equal size -> a result for each.
+        failed: Item, its picture or None, and the error -> the result of an item without one; may raise.
+        batch_size: Images of equal size in a batch, at most.
+        apart: Item -> key; a batch holds only neighbours of equal key.
     """
     queue = _Queue(work, failed, batch_size)
     last: Hashable = None
@@ -134,15 +125,15 @@ def in_batches(
 
 
 def stacked(pixels: Sequence[Tensor], device: str | torch.device) -> Tensor:
-    """A batch ``(N, 3, H, W)`` in [0, 1], fp32 on that device, of N uint8 pictures ``(3, H, W)`` of equal size."""
-    # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, which the encoders work in
+    """Return uint8 pictures ``(3, H, W)`` as a batch ``(N, 3, H, W)`` in [0, 1], fp32 on a device."""
+    # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, as encoders need it
     x = torch.stack([picture.permute(1, 2, 0) for picture in pixels]).permute(0, 3, 1, 2)
     return x.to(device).float().div_(255)
 
 
 @dataclass
 class _Place(Generic[Item, Picture, Result]):
-    """A place in the queue: a picture until it is worked on, then a result."""
+    """A place in the queue: a picture, then a result."""
 
     item: Item
     picture: Picture | None = None
@@ -150,7 +141,7 @@ class _Place(Generic[Item, Picture, Result]):
 
 
 class _Queue(Generic[Item, Picture, Result]):
-    """Images in the order given: the front leaves as results, while images behind it wait for others of their size."""
+    """Images in their order; results leave at the front, while images behind wait for images of their size."""
 
     def __init__(
         self,
@@ -177,7 +168,7 @@ class _Queue(Generic[Item, Picture, Result]):
             self._finish(shape)
 
     def leave(self, everything: bool = False) -> Iterator[Result]:
-        """The results that are ready; the front image is worked on when it has waited long enough."""
+        """Yield the results that are ready; the front image is worked on when it has waited long enough."""
         while self._places:
             first = self._places[0]
             if first.result is not None:
@@ -197,7 +188,6 @@ class _Queue(Generic[Item, Picture, Result]):
             place.picture, place.result = None, (result,)
 
     def _results(self, items: list[Item], pictures: list[Picture]) -> list[Result]:
-        """One result for each, in their order."""
         try:
             return list(self._work(items, pictures))
         except ImageError as error:
@@ -207,10 +197,10 @@ class _Queue(Generic[Item, Picture, Result]):
                 raise
             self._batch_pixels = min(self._batch_pixels, math.prod(pictures[0].shape[1:]) * len(pictures) // 2)
             problem = ImageError(
-                "it does not fit in memory: shrink it with max_side or max_pixels, or score on another device.",
+                "it does not fit in memory: set max_side or max_pixels, or use another device.",
                 Kind.OUT_OF_MEMORY,
             )
-        # Out of the except block, whose error keeps the failed call's tensors alive.
+        # Outside the except block, since the error keeps the failed call's tensors alive.
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         if len(items) == 1:

@@ -1,4 +1,4 @@
-"""One image before it is read: a file, a member of an archive, or a name without an image."""
+"""One image before it is read: a file, a member of an archive, or a missing image."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class ImageSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What rows and messages call it."""
+        """The name in rows and messages."""
 
     def read(self) -> bytes:
-        """All its bytes, as they are. Raises ``ImageError``."""
+        """Return all its bytes. Raises ``ImageError``."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class FileSource:
         try:
             status = os.stat(path)  # before opening: a pipe would block
             if stat.S_ISDIR(status.st_mode):
-                raise ImageError("is a folder, but an image file was expected", Kind.NOT_A_FILE, path)
+                raise ImageError("is a folder, not an image file", Kind.NOT_A_FILE, path)
             if not stat.S_ISREG(status.st_mode):
-                raise ImageError("is a pipe or a device, but an image file was expected", Kind.NOT_A_FILE, path)
+                raise ImageError("is a pipe or a device, not an image file", Kind.NOT_A_FILE, path)
             if status.st_size == 0:
                 raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
             with open(path, "rb") as file:
@@ -51,13 +51,13 @@ class FileSource:
 
 @dataclass
 class NoImage:
-    """A source that cannot be read: it stands for an image that is missing or lost.
+    """A source for an image that is missing or cannot be read.
 
     Attributes:
         name: As of any source.
-        reason: Why there is no image, as what follows the name in a sentence.
-        kind: Likewise, for code.
-        kept: What is kept beside its scores, of an image in a shard.
+        reason: Why there is no image, as the end of a sentence that begins with the name.
+        kind: The same, for code.
+        kept: Metadata of an image in a shard, kept beside its scores.
     """
 
     name: str
@@ -75,6 +75,6 @@ class NoImage:
 
 
 def reason(error: BaseException) -> str:
-    """An exception's message as part of a sentence."""
+    """Return an exception's message as part of a sentence."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()).rstrip(".") or type(error).__name__

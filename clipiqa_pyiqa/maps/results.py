@@ -1,4 +1,4 @@
-"""Maps of photos as a result, kept as pictures, numbers and one page."""
+"""Maps of photos as a result, and their folder of pictures, numbers and a page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Format = Literal["png", "svg", "pdf"]
-FORMATS: tuple[Format, ...] = ("png", "svg", "pdf")
+FORMATS: tuple[Format, ...] = get_args(Format)
 PAGE = "maps.html"
 
 
@@ -29,8 +29,8 @@ class PhotoMaps:
 
     Attributes:
         maps: one for each photo, in their order.
-        failed: photos that have none -> why, as a sentence.
-        provenance: which CLIP-IQA, and everything else that the maps depend on.
+        failed: photo without a map -> reason, as a sentence.
+        provenance: which CLIP-IQA, and the options on which maps depend.
     """
 
     provenance: Mapping[str, Any]
@@ -38,13 +38,13 @@ class PhotoMaps:
     failed: dict[str, str] = field(default_factory=dict)
 
     def figure(self, one: PhotoMap) -> Figure:
-        """Draw the picture of one photo's maps."""
+        """Return the picture of one photo's maps."""
         from .picture import map_figure
 
         return map_figure(one, self.provenance)
 
     def page(self) -> str:
-        """Return all maps as one HTML page that needs nothing else."""
+        """Return one self-contained HTML page with all maps."""
         from .page import map_page
 
         return map_page(self.maps, self.failed, self.provenance)
@@ -52,10 +52,10 @@ class PhotoMaps:
     def save(
         self, folder: str | os.PathLike[str], format: Format = "png", html: bool = False, overwrite: bool = False
     ) -> None:
-        """Write a picture and a ``.npz`` of every photo, and the page if asked for; makes the folder.
+        """Write a picture and a ``.npz`` of every photo, and the page with ``html``.
 
         Raises:
-            CLIPIQAError: The folder cannot be written, or holds such files already and ``overwrite`` is not given.
+            CLIPIQAError: The folder cannot be written, or has these files and ``overwrite`` is not given.
         """
         output = MapFolder(folder, [one.path for one in self.maps], format, html, overwrite)
         for one in self.maps:
@@ -64,7 +64,7 @@ class PhotoMaps:
 
 
 class MapFolder:
-    """The folder for pictures, numbers and the page; made and looked through before any work."""
+    """The folder for pictures, numbers and the page; made and checked before any work."""
 
     def __init__(
         self, folder: str | os.PathLike[str], paths: Iterable[str], format: Format, html: bool, overwrite: bool

@@ -199,15 +199,15 @@ def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_
     [
         (["--window", "31"], "window must be at least 32 px"),
         (["--window", "64", "--stride", "0"], "stride must be between 1 and"),
-        (["--stride", "8"], "is the step from window to window: give"),
+        (["--stride", "8"], "is the step from window to window: pass"),
         (["--scale", "0.5"], "scale must be from 1 to 8; got 0.5"),
         (["--scale", "2", "--window", "64"], "are two ways to a finer map"),
         (
             ["--pos-embedding", "fixed"],
-            "'fixed' sees the middle of the image at 224 px, so there is no map",
+            "got 'fixed', which crops images",
         ),
         (["-p", "sharp"], "unknown prompt pair 'sharp'"),
-        (["--html"], "a page needs a folder"),
+        (["--html"], "html needs a folder"),
         (["--max-side", "8"], "max_side must be at least 32"),
         (["--learned-prompts", "clipiqa+", "-p", "quality"], "is a question of its own"),
     ],
@@ -222,4 +222,4 @@ def test_nothing_to_map(clipiqa: Callable[..., SimpleNamespace], tmp_path: Path,
     done = clipiqa(photos / "broken.jpg", "-b", "mini", "-q", "-o", tmp_path / "maps", "--html")
     assert done.code == 1 and not done.out and not list((tmp_path / "maps").iterdir())
     done = clipiqa(photos / "half.png", "-b", "mini", "-q", "--window", "145")
-    assert done.code == 1 and "the window of 145 px is larger than the image of 256×144 px" in done.err
+    assert done.code == 1 and "window must fit into the image of 256×144 px; got 145" in done.err
