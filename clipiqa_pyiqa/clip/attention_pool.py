@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .device import FrozenTensors
 from .gradient import is_traced, untraced
 
 HEAD_WIDTH = 64
@@ -21,11 +21,11 @@ class AttentionPool:
     softmax) and the value projection to the weighted sum (weights add up to one): exact, and fast on large images.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
-        self.dtype = torch.float64 if dtype == torch.float64 else torch.float32
+    def __init__(self, tensors: FrozenTensors):
+        self.dtype = tensors.wide
 
         def load(name: str) -> Tensor:
-            return tensors[f"visual.attnpool.{name}"].to(device, self.dtype)
+            return tensors.widened(f"visual.attnpool.{name}")
 
         self.positional_embedding = load("positional_embedding")
         self.channels = self.positional_embedding.shape[1]

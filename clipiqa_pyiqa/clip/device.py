@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -23,9 +26,29 @@ def is_slow_on_cpu(dtype: torch.dtype) -> bool:
     return dtype == torch.float16  # 0.9 to 1.5 times where torch supports it, 11 to 15 elsewhere
 
 
-def rounded(x: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return ``x`` rounded to ``dtype``, on a device, in the dtype in which a tower computes there."""
-    return x.to(dtype).to(device).to(working_dtype(dtype, device))
+@dataclass(frozen=True)
+class FrozenTensors:
+    """The tensors of a checkpoint with OpenAI's names, the device of a tower, and the dtype to which it rounds."""
+
+    raw: Mapping[str, Tensor]
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def working(self) -> torch.dtype:
+        """The dtype of computations."""
+        return working_dtype(self.dtype, self.device)
+
+    @property
+    def wide(self) -> torch.dtype:
+        """fp32, or float64 in a float64 tower."""
+        return torch.promote_types(self.dtype, torch.float32)
+
+    def rounded(self, x: Tensor) -> Tensor:
+        return x.to(self.dtype).to(self.device).to(self.working)
+
+    def widened(self, name: str) -> Tensor:
+        return self.raw[name].to(self.device, self.wide)
 
 
 def missing_on_mps(error: NotImplementedError) -> CLIPIQAError:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import WeightsError
 from ..weights.checkpoint import Checkpoint
-from .device import working_dtype
+from .device import FrozenTensors
 from .frozen import idle_dilation
 from .gradient import CPU_SHARED_PIXELS, is_traced, recomputed
 from .readout import Moments, Readout, of_image, of_places
@@ -44,11 +44,12 @@ class EfficientNet:
     min_side = MIN_SIDE
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype):
+        tensors = FrozenTensors(checkpoint, device, dtype)
         self.device, self.dtype = device, dtype
         # a small slope would be lost in fp16, which a caller's GradScaler cannot prevent in here
-        self.working = torch.float32 if dtype == torch.float16 else working_dtype(dtype, device)
+        self.working = torch.float32 if dtype == torch.float16 else tensors.working
         try:
-            self._load(checkpoint)
+            self._load(checkpoint, tensors)
             self(torch.zeros(1, 3, MIN_SIDE, MIN_SIDE, device=device))
         except WeightsError:
             raise
@@ -57,7 +58,7 @@ class EfficientNet:
                 f"{checkpoint.path} is not a complete mini checkpoint ({error}): use another."
             ) from error
 
-    def _load(self, checkpoint: Checkpoint) -> None:
+    def _load(self, checkpoint: Checkpoint, tensors: FrozenTensors) -> None:
         if checkpoint.metadata["format"] != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}")
         architecture = json.loads(checkpoint.metadata["architecture"])
@@ -84,10 +85,9 @@ class EfficientNet:
         self.head = load("head")
         reaches = [2 * reach for reach in accumulate(strides, mul)]
         self.sides = [CELL // reach for reach in (*reaches, reaches[-1])]  # of a cell on each map
-        wide_dtype = torch.promote_types(self.dtype, torch.float32)
-        self.readout = Readout(checkpoint, self.device, wide_dtype)
+        self.readout = Readout(tensors)
         self.eps = float(architecture["statistics_eps"])  # added to variances before their logarithm is taken
-        means = checkpoint["visual.statistics.mean"].to(self.device, wide_dtype).chunk(2)[0]
+        means = tensors.widened("visual.statistics.mean").chunk(2)[0]
         stages = len(means) - len(self.head.weight)
         self.centres = F.pad(means[:stages], (0, 2 * len(means) - stages))
 

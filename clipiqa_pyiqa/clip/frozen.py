@@ -6,14 +6,13 @@ record signs on a tape, and each ``pull_back`` turns the gradient of an output i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .device import rounded
+from .device import FrozenTensors
 from .gradient import is_traced
 
 Tape = list[Tensor]
@@ -31,22 +30,14 @@ BATCH_NORM_EPS = 1e-5  # torch's default, with which every CLIP ResNet was train
 class FrozenConv:
     """A frozen convolution with the BatchNorm that follows it folded in, in float64, and rounded to ``dtype``."""
 
-    def __init__(
-        self,
-        tensors: Mapping[str, Tensor],
-        conv: str,
-        norm: str,
-        device: torch.device,
-        dtype: torch.dtype,
-        stride: int = 1,
-    ):
+    def __init__(self, tensors: FrozenTensors, conv: str, norm: str, stride: int = 1):
         gamma, beta, mean, variance = (  # folded on the CPU, since not every device has float64
-            tensors[f"{norm}.{name}"].double() for name in ("weight", "bias", "running_mean", "running_var")
+            tensors.raw[f"{norm}.{name}"].double() for name in ("weight", "bias", "running_mean", "running_var")
         )
         scale = gamma / (variance + BATCH_NORM_EPS).sqrt()
-        weight = tensors[f"{conv}.weight"].double() * scale[:, None, None, None]
-        self.bias = rounded(beta - mean * scale, dtype, device)
-        self.weight = rounded(weight, dtype, device).contiguous(memory_format=torch.channels_last)
+        weight = tensors.raw[f"{conv}.weight"].double() * scale[:, None, None, None]
+        self.bias = tensors.rounded(beta - mean * scale)
+        self.weight = tensors.rounded(weight).contiguous(memory_format=torch.channels_last)
         self.out_channels, self.in_channels = weight.shape[:2]
         self.stride = stride
         self.padding = self.weight.shape[-1] // 2 if stride < self.weight.shape[-1] else 0

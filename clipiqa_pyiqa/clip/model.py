@@ -19,7 +19,7 @@ from ..errors import ImageError, Kind
 from ..weights.architecture import is_compact
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.selection import Weights, found_again
-from .device import missing_on_mps, working_dtype
+from .device import FrozenTensors, missing_on_mps, working_dtype
 from .efficientnet import RESOLUTION, EfficientNet
 from .gradient import clamped, constant, groups, untraceable, untraced
 from .resnet import ModifiedResNet
@@ -38,7 +38,7 @@ class ImageTower:
 
     def __init__(self, encoder: ModifiedResNet | VisionTransformer | EfficientNet, weights: Weights, resolution: int):
         self.encoder, self.weights, self.resolution = encoder, weights, resolution
-        wide = torch.float64 if encoder.dtype == torch.float64 else torch.float32
+        wide = torch.promote_types(encoder.dtype, torch.float32)
         self.mean, self.std = (
             torch.tensor(values).view(1, 3, 1, 1).to(encoder.device, wide)  # rounded to fp32, as in other packages
             for values in (weights.mean, weights.std)
@@ -199,18 +199,18 @@ class FrozenCLIP:
             return tower
 
     def _build_image(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
-        tensors = self.checkpoint
-        if is_compact(tensors):
-            return ImageTower(EfficientNet(tensors, device, dtype), self.weights, RESOLUTION)
-        if "visual.proj" in tensors:
-            vit = VisionTransformer(tensors, device, dtype, self.weights.quick_gelu)
-            side = tensors.shapes["visual.positional_embedding"][0] - 1
-            return ImageTower(vit, self.weights, round(side**0.5) * vit.min_side)
-        side = tensors.shapes["visual.attnpool.positional_embedding"][0] - 1
-        return ImageTower(ModifiedResNet(tensors, device, dtype), self.weights, round(side**0.5) * 32)
+        if is_compact(self.checkpoint):
+            return ImageTower(EfficientNet(self.checkpoint, device, dtype), self.weights, RESOLUTION)
+        tensors, shapes = FrozenTensors(self.checkpoint, device, dtype), self.checkpoint.shapes
+        if "visual.proj" in self.checkpoint:
+            vit = VisionTransformer(tensors, self.weights.quick_gelu)
+            places = shapes["visual.positional_embedding"][0] - 1
+            return ImageTower(vit, self.weights, round(places**0.5) * vit.min_side)
+        places = shapes["visual.attnpool.positional_embedding"][0] - 1
+        return ImageTower(ModifiedResNet(tensors), self.weights, round(places**0.5) * 32)
 
     def _build_text(self, device: torch.device, dtype: torch.dtype) -> TextTower:
-        return TextTower(self.checkpoint, self.vocabulary, device, dtype, self.weights.quick_gelu)
+        return TextTower(FrozenTensors(self.checkpoint, device, dtype), self.vocabulary, self.weights.quick_gelu)
 
     def __copy__(self) -> FrozenCLIP:
         return self

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .device import FrozenTensors
 from .gradient import recomputed
 
 Moments = tuple[Tensor, Tensor]
@@ -73,16 +72,17 @@ class Readout:
     missing.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
+    def __init__(self, tensors: FrozenTensors):
         self.layers: list[tuple[Tensor, Tensor, bool]] = []  # weight, bias, whether a ReLU comes before
         for name in ("answers", "hidden", "proj"):
-            if f"visual.{name}.weight" not in tensors:
+            if f"visual.{name}.weight" not in tensors.raw:
                 continue
-            weight, bias = (tensors[f"visual.{name}.{part}"].double() for part in ("weight", "bias"))
+            weight, bias = (tensors.raw[f"visual.{name}.{part}"].double() for part in ("weight", "bias"))
             if not self.layers:
-                weight = weight / tensors["visual.statistics.scale"].double()
-                bias = bias - weight @ tensors["visual.statistics.mean"].double()
-            self.layers.append((weight.to(device, dtype), bias.to(device, dtype), bool(self.layers) and name == "proj"))
+                weight = weight / tensors.raw["visual.statistics.scale"].double()
+                bias = bias - weight @ tensors.raw["visual.statistics.mean"].double()
+            weight, bias = (layer.to(tensors.device, tensors.wide) for layer in (weight, bias))
+            self.layers.append((weight, bias, bool(self.layers) and name == "proj"))
 
     def __call__(self, statistics: Tensor) -> Tensor:
         """Return the features ``(N, D, …)`` of statistics ``(N, S, …)``."""

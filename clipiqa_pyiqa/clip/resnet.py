@@ -5,7 +5,7 @@ Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Sec. 3.1 (n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_pool import AttentionPool
-from .device import working_dtype
+from .device import FrozenTensors
 from .frozen import FrozenConv, Tape, avg_pool, keep_positive, pack_signs, pull_back_avg_pool
 from .gradient import anchor_of, is_general, is_traced, only_once
 from .strips import RowMap, cut, take_rows
@@ -23,20 +23,13 @@ MIN_SIDE = 32
 
 
 class ModifiedResNet:
-    """Frozen image tower: normalised pixels ``(N, 3, H, W)`` to features, for any H, W of at least 32.
-
-    Args:
-        tensors: CLIP state dict with OpenAI's names.
-        device: where to compute.
-        dtype: to which convolutions' weights and pixels are rounded. A gradient has the pixels' own dtype.
-    """
+    """Frozen image tower: normalised pixels ``(N, 3, H, W)`` to features, for any H, W of at least 32."""
 
     min_side = MIN_SIDE
 
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
-        self.device, self.dtype, self.working = device, dtype, working_dtype(dtype, device)
-        self.trunk = ResNetTrunk(tensors, device, dtype)
-        self.pool = AttentionPool(tensors, device, dtype)
+    def __init__(self, tensors: FrozenTensors):
+        self.device, self.dtype, self.working = tensors.device, tensors.dtype, tensors.working
+        self.trunk, self.pool = ResNetTrunk(tensors), AttentionPool(tensors)
 
     def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
         """Return the features ``(N, D)``, not normalised.
@@ -85,14 +78,16 @@ def channel_moments(x: Tensor) -> Tensor:
 class ResNetTrunk:
     """Stem and residual stages: ``(N, 3, H, W)`` to ``(N, C, H // 32, W // 32)``, piecewise linear."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
-        self.stem = Stem(tensors, device, dtype)
+    def __init__(self, tensors: FrozenTensors):
+        self.stem = Stem(tensors)
+        names = {".".join(key.split(".")[1:3]) for key in tensors.raw if key.startswith("visual.layer")}
+        counts = [sum(name.startswith(f"layer{stage}.") for name in names) for stage in (1, 2, 3, 4)]
         self.stages = [
             [
-                Bottleneck(tensors, f"visual.layer{stage}.{index}", 2 if index == 0 and stage > 1 else 1, device, dtype)
-                for index in range(_count_blocks(tensors, stage))
+                Bottleneck(tensors, f"visual.layer{stage}.{index}", 2 if index == 0 and stage > 1 else 1)
+                for index in range(count)
             ]
-            for stage in (1, 2, 3, 4)
+            for stage, count in enumerate(counts, 1)
         ]
         self.blocks = [block for stage in self.stages for block in stage]
 
@@ -130,10 +125,9 @@ class ResNetTrunk:
 class Stem:
     """Three 3×3 convolutions, the first of stride 2, and a 2×2 average."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
+    def __init__(self, tensors: FrozenTensors):
         self.convs = [
-            FrozenConv(tensors, f"visual.conv{i}", f"visual.bn{i}", device, dtype, stride=2 if i == 1 else 1)
-            for i in (1, 2, 3)
+            FrozenConv(tensors, f"visual.conv{i}", f"visual.bn{i}", stride=2 if i == 1 else 1) for i in (1, 2, 3)
         ]
 
     @staticmethod
@@ -203,13 +197,13 @@ class Stem:
 class Bottleneck:
     """1×1, 3×3 and 1×1 convolutions around a shortcut; a stride is an average pool after the 3×3 one."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], name: str, stride: int, device: torch.device, dtype: torch.dtype):
+    def __init__(self, tensors: FrozenTensors, name: str, stride: int):
         self.reduce, self.spatial, self.expand = (
-            FrozenConv(tensors, f"{name}.conv{i}", f"{name}.bn{i}", device, dtype) for i in (1, 2, 3)
+            FrozenConv(tensors, f"{name}.conv{i}", f"{name}.bn{i}") for i in (1, 2, 3)
         )
         self.shortcut = (
-            FrozenConv(tensors, f"{name}.downsample.0", f"{name}.downsample.1", device, dtype)
-            if f"{name}.downsample.0.weight" in tensors
+            FrozenConv(tensors, f"{name}.downsample.0", f"{name}.downsample.1")
+            if f"{name}.downsample.0.weight" in tensors.raw
             else None
         )
         self.stride = stride
@@ -311,8 +305,3 @@ class _PiecewiseLinear(torch.autograd.Function):
             scale = torch.where(largest > 0, largest.log2().floor().exp2(), 1.0)
             pulled = ctx.trunk.pull_back((grad / scale).to(ctx.dtype), tape, ctx.size).to(grad.dtype) * scale
         return only_once(pulled, anchor), None, None, None
-
-
-def _count_blocks(tensors: Mapping[str, Tensor], stage: int) -> int:
-    prefix = f"visual.layer{stage}."
-    return len({key.split(".")[2] for key in tensors if key.startswith(prefix)})

@@ -6,11 +6,12 @@ The tower is causal and only that position is read, so leaving out later ones is
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from .device import FrozenTensors
 from .tokenizer import tokenizer
 from .transformer import LayerNorm, Transformer
 from .vocabulary import Vocabulary
@@ -21,19 +22,12 @@ BATCH = 256  # texts encoded at once: thousands of them would need gigabytes
 class TextTower:
     """Frozen text tower: token embeddings to features."""
 
-    def __init__(
-        self,
-        tensors: Mapping[str, Tensor],
-        vocabulary: Vocabulary,
-        device: torch.device,
-        dtype: torch.dtype,
-        quick_gelu: bool,
-    ):
-        self.device, self.dtype, self.vocabulary = device, dtype, vocabulary
-        self.positional_embedding = tensors["positional_embedding"].to(device, dtype)
-        self.transformer = Transformer(tensors, "transformer", quick_gelu, device, dtype)
-        self.norm = LayerNorm(tensors, "ln_final", device, dtype)
-        self.projection = tensors["text_projection"].to(device, dtype)
+    def __init__(self, tensors: FrozenTensors, vocabulary: Vocabulary, quick_gelu: bool):
+        self.device, self.dtype, self.vocabulary = tensors.device, tensors.dtype, vocabulary
+        self.positional_embedding = tensors.rounded(tensors.raw["positional_embedding"])
+        self.transformer = Transformer(tensors, "transformer", quick_gelu)
+        self.norm = LayerNorm(tensors, "ln_final")
+        self.projection = tensors.rounded(tensors.raw["text_projection"])
 
     @property
     def context_length(self) -> int:

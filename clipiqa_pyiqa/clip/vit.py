@@ -5,14 +5,12 @@ Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Table 2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_pool import resize_rows
-from .device import rounded, working_dtype
+from .device import FrozenTensors
 from .resnet import channel_moments
 from .transformer import LayerNorm, Transformer
 
@@ -24,17 +22,17 @@ class VisionTransformer:
     a patch, which attends only to itself in the last block, as in MaskCLIP.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, quick_gelu: bool):
-        self.device, self.dtype, self.working = device, dtype, working_dtype(dtype, device)
+    def __init__(self, tensors: FrozenTensors, quick_gelu: bool):
+        self.device, self.dtype, self.working = tensors.device, tensors.dtype, tensors.working
 
         def load(name: str) -> Tensor:
-            return rounded(tensors[f"visual.{name}"], dtype, device)
+            return tensors.rounded(tensors.raw[f"visual.{name}"])
 
         self.patch_weight = load("conv1.weight")
         self.class_embedding, self.positional_embedding = load("class_embedding"), load("positional_embedding")
-        self.norm_before = LayerNorm(tensors, "visual.ln_pre", device, dtype)
-        self.norm_after = LayerNorm(tensors, "visual.ln_post", device, dtype)
-        self.transformer = Transformer(tensors, "visual.transformer", quick_gelu, device, dtype)
+        self.norm_before = LayerNorm(tensors, "visual.ln_pre")
+        self.norm_after = LayerNorm(tensors, "visual.ln_post")
+        self.transformer = Transformer(tensors, "visual.transformer", quick_gelu)
         self.projection = load("proj")
         self.min_side = self.patch_weight.shape[-1]
 
