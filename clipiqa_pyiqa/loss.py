@@ -50,9 +50,8 @@ class CLIPIQALoss(nn.Module):
     """Loss of images that should look like their positive prompts.
 
     Source: scores of Wang et al., AAAI 2023 (https://arxiv.org/abs/2207.12396), Eqs. 2 and 3. With s the score of a
-        prompt pair, ``'linear'`` is ``1 - s``, ``'nll'`` is ``-log s``, and ``'margin'`` is ``-logit(s)``, the
-        difference of
-    the two prompts' logits. Local scores: Zhou, Loy, Dai, ECCV 2022 (https://arxiv.org/abs/2112.01071).
+    prompt pair, ``'linear'`` is ``1 - s``, ``'nll'`` is ``-log s``, and ``'margin'`` is ``-logit(s)``. Local scores:
+    Zhou, Loy, Dai, ECCV 2022 (https://arxiv.org/abs/2112.01071).
 
     The loss has no parameters and an empty ``state_dict``, and follows the device of its input. It computes in fp32
     (convolutions in ``precision``), also under autocast.
@@ -62,21 +61,20 @@ class CLIPIQALoss(nn.Module):
         form: ``'linear'``, ``'nll'`` or ``'margin'``.
         loss_weight: factor of the loss, at least 0.
         reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: one loss per image, ``(N,)``.
-        local: take the mean of the losses of an image's places (:meth:`~clipiqa_pyiqa.CLIPIQA.score_map`), so that
-            damage in one corner counts.
-        prompt_weights: weights of the prompt pairs, at least 0; the loss is then their weighted mean.
+        local: average the losses of an image's places (:meth:`~clipiqa_pyiqa.CLIPIQA.score_map`), so that damage in one
+            corner counts.
+        prompt_weights: weights of the prompt pairs, at least 0.
         input_range: lowest and highest value of the prediction, such as ``(0, 1)``, ``(-1, 1)`` or ``(0, 255)``.
         out_of_range: ``'clamp'`` clamps values outside, which get no gradient; ``'pass'`` scores them as they are, as
             pyiqa does, which a network can exploit; ``'raise'`` raises.
-        crop: score a random square of this side in pixels of each image, or the whole side if that is shorter.
+        crop: score a random square of this side in pixels of each image.
         nan: ``'raise'`` raises for a prediction with NaN or infinity; with ``'propagate'`` that image's loss and
             gradient become NaN, for a ``GradScaler``.
         double_backward: allow second derivatives, which takes the memory of every activation.
-        metric: a :class:`~clipiqa_pyiqa.CLIPIQA` to use, without further options of a metric.
+        metric: a :class:`~clipiqa_pyiqa.CLIPIQA` to use.
         criterion: a metric of :mod:`clipiqa_pyiqa.family` to use: the loss is the distance of its score from the top of
             its range, as a share of the range. Only with ``form='linear'``.
-        **options: other options of :class:`~clipiqa_pyiqa.CLIPIQA`, such as ``model_type='clipiqa+'``, ``backbone``,
-            ``clip_weights``, ``precision``.
+        **options: other options of :class:`~clipiqa_pyiqa.CLIPIQA`, such as ``model_type='clipiqa+'``, ``backbone``.
 
     Raises:
         CLIPIQAError: an option has a value that cannot be used.

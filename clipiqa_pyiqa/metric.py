@@ -71,11 +71,10 @@ def net_of(metric: Any) -> Any:
     """Return the scoring module of a metric.
 
     Args:
-        metric: A :class:`CLIPIQA`, the result of ``pyiqa.create_metric('clipiqa')``, or a function that makes one of
-            them.
+        metric: A :class:`CLIPIQA`, pyiqa's metric around one, or a function that makes one of the two.
 
     Raises:
-        CLIPIQAError: It does not encode images, so it is not a CLIP-IQA.
+        CLIPIQAError: It is not a CLIP-IQA.
     """
     is_made = isinstance(metric, nn.Module) or hasattr(metric, "encode_image") or hasattr(metric, "net")
     if not is_made and callable(metric):
@@ -92,32 +91,29 @@ class CLIPIQA(nn.Module):
     Source: Wang, Chan, Loy, *Exploring CLIP for Assessing the Look and Feel of Images*, AAAI 2023,
     https://arxiv.org/abs/2207.12396; official code https://github.com/IceClear/CLIP-IQA.
 
-    The only tensors of the metric are learned prompts (CLIP-IQA+). The frozen CLIP is shared by all metrics on the same
-    weights, follows the device of the images, and is in no ``state_dict``, pickle or optimiser. Images in float64 are
-    scored in float64; otherwise ``precision`` decides, also under autocast.
+    The frozen CLIP is shared by all metrics on the same weights, follows the images' device, and is in no
+    ``state_dict``, pickle or optimiser; only learned prompts (CLIP-IQA+) are. Images in float64 are scored in float64;
+    otherwise ``precision`` decides, also under autocast.
 
     Args:
-        model_type: ``'clipiqa'``; or, with learned prompts, ``'clipiqa+'``, ``'clipiqa+_rn50_512'`` or
+        model_type: ``'clipiqa'``; with learned prompts ``'clipiqa+'``, ``'clipiqa+_rn50_512'``,
             ``'clipiqa+_vitL14_512'``.
         backbone: ``'RN50'`` (the paper's), ``'RN101'``, ``'RN50x4'``, ``'RN50x16'``, ``'RN50x64'``, ``'ViT-B/32'``,
-            ``'ViT-B/16'``, ``'ViT-L/14'``; or ``'mini'``, which is in this package. Default ``'RN50'``, or as in the
-            file at ``pretrained_model_path``.
-        pretrained: load the published prompts of a name with ``+``; if false, there is no score in evaluation before
-            prompts were trained or loaded.
+            ``'ViT-B/16'``, ``'ViT-L/14'``, or the bundled ``'mini'``. Default as at ``pretrained_model_path``, or RN50.
+        pretrained: load the published prompts of a name with ``+``. If false, prompts must be trained or loaded.
         pos_embedding: ``False``/``'none'`` removes CLIP's positional embedding, for images of any size (Sec. 3.1);
             ``True``/``'interpolate'`` resizes it as the official code does; ``'fixed'`` resizes and crops the image to
-            CLIP's own input (Table 2). Default ``'none'``, or as in the file.
+            CLIP's own input (Table 2). Default as at ``pretrained_model_path``, or ``'none'``.
         prompts: a name, a preset, a pair of texts or a list of them; default the paper's ``'quality'``. Prompts are
             learned around the words of a single pair.
-        aggregate: ``'mean'`` averages the pairs' scores; ``None`` keeps a column per pair, and adds the columns of the
-            lower and upper bound of a fitted head.
+        aggregate: ``'mean'`` averages the pairs' scores; ``None`` keeps a column per pair, and a fitted head's bounds.
         template: wording of the pairs, such as ``'A photo of {}.'`` (Table 2).
-        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, the dtype of the image tower's convolutions; on a CPU that is
+        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, the dtype of the image tower's convolutions; where a CPU is
             slow in it, weights and pixels are rounded to it and computed in fp32.
         clip_weights: a checkpoint file or an open_clip tag; default OpenAI's.
         quick_gelu: whether an unknown checkpoint file was trained with QuickGELU.
         pretrained_model_path: a file of learned prompts or of a fitted head, see :meth:`load_prompts`.
-        context: shape and start of a context to train, such as ``{'n_ctx': 16, 'shared': True, 'init': 'random'}``; see
+        context: of prompts to train, such as ``{'n_ctx': 16, 'shared': True, 'init': 'random'}``; see
             :class:`~clipiqa_pyiqa.prompts.learned.Context`.
 
     Raises:
@@ -204,7 +200,7 @@ class CLIPIQA(nn.Module):
         return names if self.aggregate is None or len(names) == 1 else ("score",)
 
     def score_files(self, paths: Any, prompts: Any = None, **options: Any) -> pandas.DataFrame:
-        """Score image files, read by our own reader.
+        """Score image files.
 
         Args:
             paths: files, folders and globs, one or several.
@@ -219,8 +215,7 @@ class CLIPIQA(nn.Module):
             PromptError: the prompts cannot be used.
 
         Example:
-            >>> net = CLIPIQA(backbone="mini")
-            >>> net.score_files("no-such-photo.jpg")["error"].tolist()
+            >>> CLIPIQA(backbone="mini").score_files("no-such-photo.jpg")["error"].tolist()
             ["'no-such-photo.jpg' does not exist."]
         """
         import pandas
@@ -238,14 +233,14 @@ class CLIPIQA(nn.Module):
 
     @checked
     def load_prompts(self, path: str | Path) -> None:
-        """Load learned prompts, or a fitted head.
+        """Load learned prompts or a fitted head.
 
         Args:
             path: a head of :func:`clipiqa_pyiqa.fit`, our own ``.safetensors``, or a checkpoint of pyiqa or the
-                official repository; no pickle is run. The context has the file's shape and words.
+                official repository. No pickle is run.
 
         Raises:
-            PromptError: this metric learns no prompts, the file has none, or they belong to another backbone or width.
+            PromptError: this metric learns no prompts, or the file has none for its backbone and width.
             WeightsError: the file is missing or damaged, or holds code.
         """
         if self.model_type == "clipiqa":
@@ -269,17 +264,16 @@ class CLIPIQA(nn.Module):
 
         Args:
             x: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` in [0, 1], exceeded by 0.5 at most.
-            prompts: prompts for this call; default the metric's own.
-            aggregate: ``'mean'`` or ``None`` for this call; default the metric's own. Not with
-                :class:`~clipiqa_pyiqa.prompts.pairs.Columns`.
+            prompts: for this call; default the metric's own.
+            aggregate: for this call, not with :class:`~clipiqa_pyiqa.prompts.pairs.Columns`; default the metric's own.
 
         Returns:
             Scores in [0, 1], high where the positive prompts fit: ``(N, 1)``, or ``(N, P)`` with ``aggregate=None`` or
-            P ``Columns``.
+            ``Columns``.
 
         Raises:
-            ImageError: wrong shape or dtype, an empty batch, too small images, or pixels far outside [0, 1], NaN or
-                infinite; where torch traces, pixels are not checked.
+            ImageError: wrong shape or dtype, too small images, pixels far outside [0, 1], NaN or infinity; where torch
+                traces, pixels are not checked.
             PromptError: the prompts cannot be used.
         """
         pairs, sizes = self._question(prompts, aggregate)  # before images are encoded, since it may raise
@@ -292,27 +286,27 @@ class CLIPIQA(nn.Module):
         return ask(x) if len(sizes) > 1 or (pairs is None and self.training) else per_image(ask, x)
 
     def encode_image(self, x: Tensor) -> Tensor:
-        """Encode images once, for any number of calls of :meth:`score`.
+        """Encode images once, to :meth:`score` them often.
 
         Args:
             x: as for :meth:`forward`.
 
         Returns:
-            Unit features ``(N, D)``, fp32 (float64 for float64 images), differentiable; for a head that was fitted on
-            stages, the result of :meth:`encode_stages`.
+            Unit features ``(N, D)``, fp32 (float64 for float64 images), differentiable; as :meth:`encode_stages` for a
+            head on stages.
         """
         self.check(x)
         return self.encode_unchecked(x)
 
     def encode_map(self, x: Tensor) -> Tensor:
-        """Encode the places of images once, for any number of calls of :meth:`score`.
+        """Encode the places of images once, to :meth:`score` them often.
 
         Args:
             x: as for :meth:`forward`.
 
         Returns:
-            Unit features ``(N, D, h, w)``, otherwise as of :meth:`encode_image`. A place is a position of a ResNet's
-            last map, a cell of 32 px with its neighbours on ``mini``, or a patch of a ViT.
+            Unit features ``(N, D, h, w)``. A place is a position of a ResNet's last map, a cell of 32 px with its
+            neighbours on ``mini``, or a patch of a ViT.
 
         Raises:
             ImageError: as :meth:`forward`.
@@ -323,13 +317,14 @@ class CLIPIQA(nn.Module):
         return self.encode_map_unchecked(x)
 
     def encode_map_unchecked(self, x: Tensor) -> Tensor:
-        return self._image_tower(x).encode_map(x, self.pos_embedding)
+        return self._image_tower(x).encode(x, self.pos_embedding, "places")[0]
 
     def encode_with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return :meth:`encode_image`, without statistics of stages, and :meth:`encode_map` from one pass."""
         self.check_map()
         self.check(x)
-        return self._image_tower(x).with_map(x, self.pos_embedding)
+        features, maps = self._image_tower(x).encode(x, self.pos_embedding, "image", "places")
+        return features, maps
 
     def check_map(self) -> None:
         """Raise :class:`CLIPIQAError` if this metric has no maps."""
@@ -340,17 +335,13 @@ class CLIPIQA(nn.Module):
             )
 
     def score_map(self, x: Tensor, prompts: Prompts | Columns = None) -> Tensor:
-        """Score each place of images.
-
-        The score of an image is not the mean of its map. To smooth or enlarge maps:
-        :func:`clipiqa_pyiqa.maps.quality_map`.
+        """Score each place of images; :func:`clipiqa_pyiqa.maps.quality_map` also smooths and enlarges.
 
         Args:
             x, prompts: as for :meth:`forward`.
 
         Returns:
-            ``(N, P, h, w)`` in [0, 1], a map for each pair or for each of ``Columns``; h and w as of
-            :meth:`encode_map`.
+            ``(N, P, h, w)`` in [0, 1], a map for each pair or for each of ``Columns``.
 
         Raises:
             ImageError, PromptError: as :meth:`forward`.
@@ -374,10 +365,7 @@ class CLIPIQA(nn.Module):
         return (tower.encode_stages if on_stages else tower)(x, self.pos_embedding)
 
     def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
-        """Raise :class:`ImageError` if images cannot be scored, or have pixels outside [0, 1] beyond ``overshoot``.
-
-        With None, all values pass, including NaN and infinity.
-        """
+        """Raise :class:`ImageError` if images cannot be scored; with ``overshoot=None`` pixels may have any value."""
         check_images(x, overshoot)
         if not is_compiled():
             check_size(x, self._image_tower(x), self.pos_embedding)
@@ -386,11 +374,11 @@ class CLIPIQA(nn.Module):
         """Score encoded images.
 
         Args:
-            features: unit features ``(N, D)`` of :meth:`encode_image`, or ``(N, D, h, w)`` of :meth:`encode_map`.
+            features: ``(N, D)`` of :meth:`encode_image`, or ``(N, D, h, w)`` of :meth:`encode_map`.
             prompts, aggregate: as for :meth:`forward`.
 
         Returns:
-            Scores as of :meth:`forward`; of places, maps ``(N, P, h, w)``.
+            Scores as of :meth:`forward`, or maps ``(N, P, h, w)``.
         """
         question = self._question(prompts, aggregate)
         check_features(features, self.clip.width, more=self.head is not None)
@@ -398,7 +386,7 @@ class CLIPIQA(nn.Module):
 
     @checked
     def encode_prompts(self, prompts: Prompts | Columns = None, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return unit text features of prompt pairs, ``(P, 2, D)``, positive first; each text is encoded once.
+        """Return unit text features of prompt pairs, ``(P, 2, D)``, positive first.
 
         They are on the CPU, but those of learned prompts on the prompts' device.
         """
@@ -413,10 +401,7 @@ class CLIPIQA(nn.Module):
         return self.clip.encode_texts(texts, dtype).unflatten(0, (-1, 2))
 
     def provenance(self) -> dict[str, Any]:
-        """Return everything on which the scores of a plain call depend, as JSON values.
-
-        ``scores`` maps each of :attr:`columns` to its record; see :mod:`clipiqa_pyiqa.prompts.provenance`.
-        """
+        """Return what scores of a plain call depend on, see :mod:`clipiqa_pyiqa.prompts.provenance`."""
         if self.head is not None:
             scores = self.head.records(self.columns)
         elif self.prompt_learner is not None:
@@ -520,10 +505,7 @@ _VIT, _VIT_TOKENS = 45, 70  # of normalised pixels; for each number in a patch's
 def scoring_bytes(net: Any, device: torch.device, work: Work = "score") -> int:
     """Return roughly the bytes of main memory that scoring takes for each pixel of a picture.
 
-    Args:
-        net: A ``CLIPIQA``; for other metrics only the picture itself counts.
-        device: Where it scores; the memory of accelerators is not counted.
-        work: ``'maps'`` with the scores of places, ``'stages'`` with statistics of the tower's stages.
+    ``work`` is ``'maps'`` with the scores of places, ``'stages'`` with statistics of the tower's stages.
     """
     clip = getattr(net, "clip", None)
     if clip is None or device.type != "cpu" or net.pos_embedding == "fixed":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +25,10 @@ def is_slow_on_cpu(dtype: torch.dtype) -> bool:
         # with AVX-512 alone torch says yes, but converts: 1.6 to 3.8 times the time of fp32
         return torch.cpu._is_avx512_supported() and not torch.cpu._is_avx512_bf16_supported()
     return dtype == torch.float16  # 0.9 to 1.5 times where torch supports it, 11 to 15 elsewhere
+
+
+Part = Literal["image", "places"]
+"""What an image tower encodes: the whole image, or each of its places."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import WeightsError
 from ..weights.checkpoint import Checkpoint
-from .device import FrozenTensors
+from .device import FrozenTensors, Part
 from .frozen import idle_dilation
 from .gradient import CPU_SHARED_PIXELS, is_traced, recomputed
 from .readout import Moments, Readout, of_image, of_places
@@ -50,7 +50,7 @@ class EfficientNet:
         self.working = torch.float32 if dtype == torch.float16 else tensors.working
         try:
             self._load(checkpoint, tensors)
-            self(torch.zeros(1, 3, MIN_SIDE, MIN_SIDE, device=device))
+            self.encode_stages(torch.zeros(1, 3, MIN_SIDE, MIN_SIDE, device=device))
         except WeightsError:
             raise
         except Exception as error:  # wrong shapes and metadata raise almost anything
@@ -91,8 +91,9 @@ class EfficientNet:
         stages = len(means) - len(self.head.weight)
         self.centres = F.pad(means[:stages], (0, 2 * len(means) - stages))
 
-    def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        return self.encode_stages(x)[0]
+    def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
+        measures = [of_image if part == "image" else of_places for part in parts]
+        return [self.readout(statistics) for statistics in self._statistics(x, *measures)]
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """Return the features ``(N, D)``, and mean and log deviation of every channel, ``(N, S)``.
@@ -101,14 +102,6 @@ class EfficientNet:
         """
         (statistics,) = self._statistics(x, of_image)
         return self.readout(statistics), statistics - self.centres
-
-    def with_map(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        statistics, local = self._statistics(x, of_image, of_places)
-        return self.readout(statistics), self.readout(local)
-
-    def encode_map(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        (local,) = self._statistics(x, of_places)
-        return self.readout(local)
 
     def _statistics(self, x: Tensor, *measures: Callable[..., Moments]) -> list[Tensor]:
         """Return for each measure the mean and log deviation of every channel, ``(N, S, …)``."""

@@ -61,12 +61,11 @@ def _reach(x: Tensor) -> float:
 
 def check_features(features: Any, width: int, more: bool) -> None:
     """Raise unless these are unit features ``(N, D)`` or ``(N, D, h, w)``; D is ``width``, or larger with ``more``."""
-    expected = f"features must be image features of shape (N, {width}), as encode_image returns them"
-    if not isinstance(features, Tensor) or features.layout != torch.strided or features.is_nested:
-        raise CLIPIQAError(f"{expected}; got {shown(features)}.")
-    fits = features.dim() in (2, 4) and (features.shape[1] == width or (more and features.shape[1] > width))
-    if features.dtype not in _PIXELS or features.is_meta or not fits:
-        raise CLIPIQAError(f"{expected}; got {tuple(features.shape)} ({features.dtype}, {features.device}).")
+    is_dense = isinstance(features, Tensor) and features.layout == torch.strided and not features.is_nested
+    if not is_dense or features.dtype not in _PIXELS or features.is_meta or features.dim() not in (2, 4):
+        raise CLIPIQAError(f"features must be image features, as encode_image returns them; got {shown(features)}.")
+    if features.shape[1] != width and not (more and features.shape[1] > width):
+        raise CLIPIQAError(f"features must be of shape (N, {width}) for this metric; got {tuple(features.shape)}.")
     if is_traced() or not features.numel():
         return
     lengths = features.detach()[:, :width].float().square().sum(dim=1)

@@ -19,7 +19,7 @@ from ..errors import ImageError, Kind
 from ..weights.architecture import is_compact
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.selection import Weights, found_again
-from .device import FrozenTensors, missing_on_mps, working_dtype
+from .device import FrozenTensors, Part, missing_on_mps, working_dtype
 from .efficientnet import RESOLUTION, EfficientNet
 from .gradient import clamped, constant, groups, untraceable, untraced
 from .resnet import ModifiedResNet
@@ -50,31 +50,26 @@ class ImageTower:
 
     def __call__(self, x: Tensor, pos_embedding: str) -> Tensor:
         """Return the features ``(N, D)``."""
-        (features,) = self._encode(lambda *prepared: (self.encoder(*prepared),), x, pos_embedding)
-        return F.normalize(features, dim=1)
+        return self.encode(x, pos_embedding, "image")[0]
 
-    def with_map(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
-        """Return the features ``(N, D)`` and those of each place, ``(N, D, h, w)``."""
-        features, maps = self._encode(self.encoder.with_map, x, pos_embedding)
-        return F.normalize(features, dim=1), F.normalize(maps, dim=1)
-
-    def encode_map(self, x: Tensor, pos_embedding: str) -> Tensor:
-        """Return the features of each place, ``(N, D, h, w)``."""
-        (maps,) = self._encode(lambda *prepared: (self.encoder.encode_map(*prepared),), x, pos_embedding)
-        return F.normalize(maps, dim=1)
+    def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
+        """Return features from one pass: ``(N, D)`` of the image, ``(N, D, h, w)`` of its places."""
+        return [F.normalize(y, dim=1) for y in self._encode(self.encoder.encode, x, pos_embedding, *parts)]
 
     def encode_stages(self, x: Tensor, pos_embedding: str) -> Tensor:
         """Return the features, followed by the statistics of every stage's channels: ``(N, D + K)``."""
         features, stages = self._encode(self.encoder.encode_stages, x, pos_embedding)
         return torch.cat([F.normalize(features, dim=1), stages], dim=1)
 
-    def _encode(self, encode: Callable[..., Sequence[Tensor]], x: Tensor, pos_embedding: str) -> list[Tensor]:
+    def _encode(
+        self, encode: Callable[..., Sequence[Tensor]], x: Tensor, pos_embedding: str, *parts: Part
+    ) -> list[Tensor]:
         """Return the results of one of the encoder's methods, each joined over the groups of images."""
         x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
         try:
             with torch.autocast(x.device.type, enabled=False):
-                parts = [encode(*self._prepare(group, pos_embedding)) for group in groups(x)]
-                return [torch.cat(part).to(self.mean.dtype) for part in zip(*parts, strict=True)]
+                results = [encode(*self._prepare(group, pos_embedding), *parts) for group in groups(x)]
+                return [torch.cat(result).to(self.mean.dtype) for result in zip(*results, strict=True)]
         except NotImplementedError as error:
             if x.device.type != "mps":
                 raise

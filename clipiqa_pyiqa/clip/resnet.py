@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_pool import AttentionPool
-from .device import FrozenTensors
+from .device import FrozenTensors, Part
 from .frozen import FrozenConv, Tape, avg_pool, keep_positive, pack_signs, pull_back_avg_pool
 from .gradient import anchor_of, is_general, is_traced, only_once
 from .strips import RowMap, cut, take_rows
@@ -31,23 +31,14 @@ class ModifiedResNet:
         self.device, self.dtype, self.working = tensors.device, tensors.dtype, tensors.working
         self.trunk, self.pool = ResNetTrunk(tensors), AttentionPool(tensors)
 
-    def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        """Return the features ``(N, D)``, not normalised.
+    def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
+        """Return parts of the encoding, from one pass: ``'image'`` is ``(N, D)``, ``'places'`` ``(N, D, h, w)``.
 
+        They are not normalised. A place is a position of the last map: h = ((H + 1) // 2) // 16, and w likewise.
         ``pos_embedding`` is ``'none'`` or ``'interpolate'``, resized as in the official code.
         """
-        return self.pool(self._last_map(x), pos_embedding)
-
-    def with_map(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        """Return the features ``(N, D)`` and those of each place, ``(N, D, h, w)``, from one pass.
-
-        A place is a position of the last map: h = ((H + 1) // 2) // 16, and w likewise.
-        """
         y = self._last_map(x)
-        return self.pool(y, pos_embedding), self.pool.dense(y, pos_embedding)
-
-    def encode_map(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        return self.pool.dense(self._last_map(x), pos_embedding)
+        return [(self.pool if part == "image" else self.pool.dense)(y, pos_embedding) for part in parts]
 
     def _last_map(self, x: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and x.requires_grad) and not is_traced():

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_pool import resize_rows
-from .device import FrozenTensors
+from .device import FrozenTensors, Part
 from .resnet import channel_moments
 from .transformer import LayerNorm, Transformer
 
@@ -36,29 +36,14 @@ class VisionTransformer:
         self.projection = load("proj")
         self.min_side = self.patch_weight.shape[-1]
 
-    def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        x = self.transformer(self._tokens(x, pos_embedding), queries=1)
-        return self.norm_after(x[:, 0]) @ self.projection
-
-    def with_map(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        tokens, last = self._before_last(x, pos_embedding), self.transformer.blocks[-1]
-        return self.norm_after(last(tokens, queries=1)[:, 0]) @ self.projection, self._patches(tokens, x)
-
-    def encode_map(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        return self._patches(self._before_last(x, pos_embedding), x)
-
-    def _before_last(self, x: Tensor, pos_embedding: str) -> Tensor:
-        """Return the tokens before the last block, ``(N, hw + 1, width)``."""
-        x = self._tokens(x, pos_embedding)
+    def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
+        tokens, last = self._tokens(x, pos_embedding), self.transformer.blocks[-1]
         for block in self.transformer.blocks[:-1]:
-            x = block(x)
-        return x
-
-    def _patches(self, tokens: Tensor, x: Tensor) -> Tensor:
-        """Return the features of the patches of pixels ``x``, ``(N, D, h, w)``."""
-        rows, columns = x.shape[2] // self.min_side, x.shape[3] // self.min_side
-        patches = self.norm_after(self.transformer.blocks[-1].alone(tokens[:, 1:])) @ self.projection  # (N, hw, D)
-        return patches.transpose(1, 2).unflatten(2, (rows, columns))
+            tokens = block(tokens)
+        outputs = {"image": lambda: last(tokens, queries=1)[:, 0], "places": lambda: last.alone(tokens[:, 1:])}
+        features = [self.norm_after(outputs[part]()) @ self.projection for part in parts]
+        grid = x.shape[2] // self.min_side, x.shape[3] // self.min_side
+        return [y if y.dim() == 2 else y.transpose(1, 2).unflatten(2, grid) for y in features]  # (N, hw, D)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """Return the features, and the patches' moments after each quarter of the blocks, ``(N, K)``."""

@@ -47,8 +47,8 @@ class Network(nn.Module):
                 self.register_buffer("pairs", self.metric.encode_prompts(self.columns).detach().clone())
         self.tower = self.metric.clip.image_tower(torch.device("cpu"), torch.float32)
         if with_map:
-            self.tower.with_map(
-                torch.zeros(1, 3, 64, 64), self.metric.pos_embedding
+            self.tower.encode(
+                torch.zeros(1, 3, 64, 64), self.metric.pos_embedding, "places"
             )  # before tracing: it keeps tensors
 
     pairs: Tensor
@@ -60,7 +60,7 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         if self.with_map:
-            features, places = self.tower.with_map(x, self.metric.pos_embedding)
+            features, places = self.tower.encode(x, self.metric.pos_embedding, "image", "places")
             maps = self._answers(places.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # (N, h, w, P) -> (N, P, h, w)
             return column_means(self._answers(features), self.sizes), column_means(maps, self.sizes)
         features = self.metric.encode_unchecked(x)

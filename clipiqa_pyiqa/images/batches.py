@@ -132,11 +132,10 @@ def stacked(pixels: Sequence[Tensor], device: str | torch.device) -> Tensor:
 
 
 @dataclass
-class _Place(Generic[Item, Picture, Result]):
-    """A place in the queue: a picture, then a result."""
+class _Place(Generic[Result]):
+    """A place in the queue."""
 
-    item: Item
-    picture: Picture | None = None
+    shape: tuple[int, ...] = ()
     result: tuple[Result] | None = None
 
 
@@ -151,20 +150,21 @@ class _Queue(Generic[Item, Picture, Result]):
     ) -> None:
         self._work, self._failed, self._batch_size = work, failed, batch_size
         self._batch_pixels = BATCH_PIXELS
-        self._places: deque[_Place[Item, Picture, Result]] = deque()
-        self._waiting: dict[tuple[int, ...], list[_Place[Item, Picture, Result]]] = {}  # by shape
+        self._places: deque[_Place[Result]] = deque()
+        self._waiting: dict[tuple[int, ...], list[tuple[_Place[Result], Item, Picture]]] = {}  # by shape
         self._pixels = 0  # in them
 
     def append(self, item: Item, image: Picture | ImageError) -> None:
         if isinstance(image, ImageError):
-            self._places.append(_Place(item, None, (self._failed(item, None, image),)))
+            self._places.append(_Place(result=(self._failed(item, None, image),)))
             return
-        place: _Place[Item, Picture, Result] = _Place(item, image)
         shape = tuple(image.shape)
-        self._places.append(place)
-        self._waiting.setdefault(shape, []).append(place)
-        self._pixels += math.prod(shape[1:])
-        if len(self._waiting[shape]) >= max(1, min(self._batch_size, self._batch_pixels // math.prod(shape[1:]))):
+        pixels = math.prod(shape[1:])
+        self._places.append(_Place(shape))
+        batch = self._waiting.setdefault(shape, [])
+        batch.append((self._places[-1], item, image))
+        self._pixels += pixels
+        if len(batch) >= max(1, min(self._batch_size, self._batch_pixels // pixels)):
             self._finish(shape)
 
     def leave(self, everything: bool = False) -> Iterator[Result]:
@@ -175,17 +175,15 @@ class _Queue(Generic[Item, Picture, Result]):
                 self._places.popleft()
                 yield first.result[0]
             elif everything or len(self._places) > WAIT * self._batch_size or self._pixels > WAITING_PIXELS:
-                assert first.picture is not None
-                self._finish(tuple(first.picture.shape))
+                self._finish(first.shape)
             else:
                 return
 
     def _finish(self, shape: tuple[int, ...]) -> None:
-        places = self._waiting.pop(shape)
+        places, items, pictures = zip(*self._waiting.pop(shape), strict=True)
         self._pixels -= math.prod(shape[1:]) * len(places)
-        pictures = [place.picture for place in places if place.picture is not None]
-        for place, result in zip(places, self._results([place.item for place in places], pictures), strict=True):
-            place.picture, place.result = None, (result,)
+        for place, result in zip(places, self._results(list(items), list(pictures)), strict=True):
+            place.result = (result,)
 
     def _results(self, items: list[Item], pictures: list[Picture]) -> list[Result]:
         try:
