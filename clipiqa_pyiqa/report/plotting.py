@@ -84,6 +84,7 @@ def svg(figure: Figure) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r' id="class ([^"]+)"', r' class="\1"', text)  # of several elements
     used = set(re.findall(r"#([\w-]+)", text))  # the others would come twice in a page
     text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
     return re.sub(r"\n\s*", "\n", text)
