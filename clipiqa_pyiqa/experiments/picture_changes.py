@@ -85,4 +85,4 @@ CHANGES: dict[str, Change] = {
         Change("contrast", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Contrast", _enhanced(ImageEnhance.Contrast)),
     )
 }
-"""The paper's five attributes. The amounts, noise and blur are ours: the paper says only that PIL changed the pictures."""
+"""The paper's five attributes. Amounts, noise and blur are ours: the paper says only that PIL changed them."""
