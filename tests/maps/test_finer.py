@@ -129,7 +129,7 @@ def test_windows_larger_than_the_image_and_of_what_is_fixed(compact: Path, metri
     with pytest.raises(ImageError, match="window must fit into the image of 100×64 px; got 65"):
         quality_map(metric, x, window=65)
     fixed = CLIPIQA(backbone="mini", clip_weights=compact, pos_embedding="fixed").eval()
-    with pytest.raises(CLIPIQAError, match="for a map.*got 'fixed'"):
+    with pytest.raises(CLIPIQAError, match="for a map"):
         quality_map(fixed, x)
     with torch.no_grad():
         torch.testing.assert_close(window_map(fixed, x, None, 64, 36)[0, 0, 0, 1], fixed(x[..., 36:])[0, 0])
