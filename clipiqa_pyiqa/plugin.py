@@ -1,7 +1,6 @@
 """Registration of our classes in pyiqa.
 
-pyiqa registers a class of the same name when its module is imported, which may be early, late or never. Nothing here
-imports it, and ours stays registered when it comes later.
+pyiqa registers a class of the same name when its module is imported. Nothing here imports it; ours stays registered.
 """
 
 from __future__ import annotations

@@ -99,7 +99,6 @@ def parse(prompts: TorchmetricsPrompts) -> tuple[tuple[str, ...], tuple[PromptPa
 
 
 def by_prompt(scores: Tensor, names: tuple[str, ...]) -> Tensor | dict[str, Tensor]:
-    """Return scores ``(N, P)`` in torchmetrics' form."""
     return scores.squeeze() if len(names) == 1 else dict(zip(names, scores.unbind(1), strict=True))
 
 

@@ -17,8 +17,8 @@ HEAD_WIDTH = 64
 class AttentionPool:
     """``(N, C, h, w)`` to ``(N, D)``, in fp32 or wider. Source: Radford et al., ICML 2021, Sec. 2.4.
 
-    The only query is the mean of all positions. So the key projection is applied to the query (its bias cancels in the
-    softmax) and the value projection to the weighted sum (weights add up to one): exact, and fast on large images.
+    The only query is the mean of all positions. So keys and values are not projected at each position, which is exact:
+    the key projection is applied to the query, the value projection to the weighted sum.
     """
 
     def __init__(self, tensors: FrozenTensors):
@@ -42,7 +42,7 @@ class AttentionPool:
         return self._pool(x, pos_embedding)
 
     def dense(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        """Return the output of each position if it attended only to itself: ``(N, C, h, w)`` to ``(N, D, h, w)``.
+        """Return the output of each position if it attended only to itself, ``(N, D, h, w)``.
 
         That is the value projection, as in MaskCLIP (Zhou, Loy, Dai, ECCV 2022).
         """
@@ -56,7 +56,6 @@ class AttentionPool:
 
     @cached_property
     def _value_of_itself(self) -> tuple[Tensor, Tensor]:
-        """Value and output projection in one layer: weight ``(D, C)`` and bias ``(D,)``."""
         with untraced():
             tensors = self.v_weight.flatten(0, 1), self.v_bias, self.c_weight, self.c_bias
             values, shift, out, bias = (tensor.cpu().double() for tensor in tensors)  # not every device has float64
@@ -79,7 +78,7 @@ class AttentionPool:
 def resize_rows(embedding: Tensor, rows: int) -> Tensor:
     """Return a positional embedding ``(L, C)`` resized to ``(rows, C)``.
 
-    As in the official code it is one bicubic resize of the flattened matrix with the class row, not of the 2-D grid.
+    As in the official code it is one bicubic resize of the whole matrix, not of the 2-D grid.
     """
     if not is_traced() and rows == embedding.shape[0]:
         return embedding

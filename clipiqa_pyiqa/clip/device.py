@@ -13,12 +13,11 @@ from ..errors import CLIPIQAError
 
 
 def working_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
-    """Return the dtype in which a tower of ``dtype`` computes: fp32 on a CPU that is slow in ``dtype``."""
+    """Return the dtype of computations: fp32 on a CPU that is slow in ``dtype``."""
     return torch.float32 if device.type == "cpu" and is_slow_on_cpu(dtype) else dtype
 
 
 def is_slow_on_cpu(dtype: torch.dtype) -> bool:
-    """Return whether convolutions in ``dtype`` are slower than in fp32 on this CPU."""
     if dtype == torch.bfloat16:
         if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return True
@@ -41,7 +40,6 @@ class FrozenTensors:
 
     @property
     def working(self) -> torch.dtype:
-        """The dtype of computations."""
         return working_dtype(self.dtype, self.device)
 
     @property
@@ -57,7 +55,6 @@ class FrozenTensors:
 
 
 def missing_on_mps(error: NotImplementedError) -> CLIPIQAError:
-    """Return an error with the ways out for an operation that mps lacks."""
     return CLIPIQAError(
         f"this cannot be computed on device 'mps' ({str(error).partition('. ')[0]}): use the cpu, or set "
         "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the cpu computes what mps lacks."

@@ -98,7 +98,7 @@ class EfficientNet:
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """Return the features ``(N, D)``, and mean and log deviation of every channel, ``(N, S)``.
 
-        Means of all maps but the head's are differences from the means in the file.
+        Means of all maps but the head's are differences from those in the file.
         """
         (statistics,) = self._statistics(x, of_image)
         return self.readout(statistics), statistics - self.centres
@@ -118,7 +118,6 @@ class EfficientNet:
         return [torch.cat([*means, *deviations], dim=1) for means, deviations in statistics]
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:
-        """Yield the output of every block, then that of the head."""
         x = x * (255 / 128) - 127 / 128
         x = (x + (x.to(self.dtype).to(x.dtype) - x).detach()).to(self.working)  # the gradient is not rounded
         x = self.stem(x if is_traced() else x.contiguous(memory_format=torch.channels_last))  # vmap has no layouts
@@ -131,8 +130,8 @@ class EfficientNet:
 class Convolution:
     """A frozen convolution; depthwise if its weight has one input channel.
 
-    n rows give ``ceil(n / stride)``. With stride 2 the padding must be one-sided, as TensorFlow's, which torch lacks:
-    the caller drops ``surplus`` rows and columns at the start of the output.
+    n rows give ``ceil(n / stride)``, padded as in TensorFlow. With stride 2 the caller drops ``surplus`` rows and
+    columns at the start of the output.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int):
@@ -153,7 +152,7 @@ class InvertedBottleneck:
         self.expand, self.spatial, self.project = expand, spatial, project
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the block's output; a large image is computed in bands of rows, to save memory."""
+        """Return the output; a large image is computed in bands of rows, to save memory."""
         stride = self.spatial.stride
         bands: list[tuple[int, int | None]] = [(0, None)]
         if not is_traced():

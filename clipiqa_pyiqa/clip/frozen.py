@@ -1,7 +1,7 @@
 """Frozen convolutions with folded BatchNorm, and a gradient that needs only the signs of ReLUs.
 
-A frozen network with ReLUs is piecewise linear: the signs of its ReLUs' outputs determine its Jacobian. So forwards
-record signs on a tape, and each ``pull_back`` turns the gradient of an output into that of the input.
+A frozen network with ReLUs is piecewise linear: their signs determine its Jacobian. Forwards record them on a tape, and
+each ``pull_back`` turns the gradient of an output into that of the input.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BATCH_NORM_EPS = 1e-5  # torch's default, with which every CLIP ResNet was train
 
 
 class FrozenConv:
-    """A frozen convolution with the BatchNorm that follows it folded in, in float64, and rounded to ``dtype``."""
+    """A frozen convolution with its BatchNorm folded in, in float64, and rounded."""
 
     def __init__(self, tensors: FrozenTensors, conv: str, norm: str, stride: int = 1):
         gamma, beta, mean, variance = (  # folded on the CPU, since not every device has float64
@@ -43,12 +43,11 @@ class FrozenConv:
         self.padding = self.weight.shape[-1] // 2 if stride < self.weight.shape[-1] else 0
 
     def __call__(self, x: Tensor, pad_rows: bool = True) -> Tensor:
-        """Return the convolution of ``x``; with ``pad_rows=False``, ``x`` includes the rows above and below."""
         padding = (self.padding if pad_rows else 0, self.padding)
         return F.conv2d(x, self.weight, self.bias, self.stride, padding, idle_dilation(x, self.weight))
 
     def pull_back(self, grad: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return the gradient of the input, whose height and width were ``size``."""
+        """Return the gradient of the input of height and width ``size``."""
         kernel = self.weight.shape[-1]
         surplus = [
             full - ((part - 1) * self.stride - 2 * self.padding + kernel)
@@ -69,12 +68,10 @@ def idle_dilation(x: Tensor, weight: Tensor) -> int:
 
 
 def avg_pool(x: Tensor, stride: int) -> Tensor:
-    """Return averages of ``stride`` × ``stride`` pixels; remaining rows and columns are dropped."""
     return F.avg_pool2d(x, stride) if stride > 1 else x
 
 
 def pull_back_avg_pool(grad: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
-    """Return the gradient of the input of :func:`avg_pool`."""
     if stride == 1:
         return grad
     grad = F.interpolate(grad / stride**2, scale_factor=stride, mode="nearest")
@@ -105,7 +102,7 @@ def _gather_bits(flags: Tensor) -> Tensor:
 
 @cache
 def _spread_table(device: torch.device) -> Tensor:
-    """Return for each byte of :func:`_gather_bits` its eight bits as int8 of 0 or -1, in one int64."""
+    """Return for each byte its eight bits as int8 of 0 or -1, in one int64."""
     with torch.inference_mode(False):
         numbers = torch.arange(256, device=device)
         flags = (numbers[:, None] >> torch.arange(8, device=device)).bitwise_and(1).bool()  # (256, 8)

@@ -1,7 +1,7 @@
 """The gradient of one value per image, computed in the forward pass, and general paths for other uses.
 
-A frozen network scores each image by itself. So each image's gradient is computed with its value, a few images at a
-time, and backward only scales it: peak memory does not grow with the batch.
+Each image's gradient is computed with its value, a few images at a time, and backward only scales it: peak memory does
+not grow with the batch.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Resu
 def clamped(x: Tensor, low: float, high: float) -> Tensor:
     """Return ``x.clamp(low, high)``, with a gradient also at the limits: black and white pixels.
 
-    In some releases of torch (2.15) the gradient of its own is 0 there.
+    In some releases of torch (2.15) its own gradient is 0 there.
     """
     return x.masked_fill(x < low, low).masked_fill(x > high, high)
 
@@ -99,8 +99,8 @@ def clamped(x: Tensor, low: float, high: float) -> Tensor:
 def groups(x: Tensor) -> tuple[Tensor, ...]:
     """Return a batch split into groups of images, each for one pass.
 
-    On a CPU the size of the group changes the order of sums in small images: without a gradient, small images are
-    passed one by one, so that a batch scores like its single images.
+    On a CPU the size of the group changes the order of sums in small images: without a gradient they are passed singly,
+    so that a batch scores like its single images.
     """
     if is_traced():
         return (x,)

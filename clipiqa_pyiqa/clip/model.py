@@ -64,7 +64,6 @@ class ImageTower:
     def _encode(
         self, encode: Callable[..., Sequence[Tensor]], x: Tensor, pos_embedding: str, *parts: Part
     ) -> list[Tensor]:
-        """Return the results of one of the encoder's methods, each joined over the groups of images."""
         x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
         try:
             with torch.autocast(x.device.type, enabled=False):
@@ -85,7 +84,6 @@ class ImageTower:
 
 
 def check_size(x: Tensor, tower: ImageTower, pos_embedding: str) -> None:
-    """Raise :class:`ImageError` if images ``(N, 3, H, W)`` are too small for a tower."""
     if min(x.shape[-2:]) < tower.min_side and pos_embedding != "fixed":
         raise ImageError(
             f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {tower.weights.backbone} needs at least "
@@ -95,10 +93,7 @@ def check_size(x: Tensor, tower: ImageTower, pos_embedding: str) -> None:
 
 
 class FrozenCLIP:
-    """The CLIP of one checkpoint, by :func:`frozen_clip`.
-
-    It is immutable: a copy is the same object, and a pickle holds only which checkpoint it is.
-    """
+    """The CLIP of one checkpoint, by :func:`frozen_clip`; a copy is the same object, a pickle only names it."""
 
     def __init__(self, weights: Weights):
         self.weights = weights
@@ -124,7 +119,6 @@ class FrozenCLIP:
 
     @property
     def has_positions(self) -> bool:
-        """Whether the image tower has a positional embedding."""
         return not is_compact(self.checkpoint)
 
     @property
@@ -134,7 +128,7 @@ class FrozenCLIP:
 
     @property
     def logit_scale(self) -> float:
-        """CLIP's factor of cosine similarities before its softmax: 100 in the published weights."""
+        """CLIP's factor of cosine similarities: 100 in the published weights."""
         return self._width_and_scale()[1]
 
     @constant
@@ -152,7 +146,6 @@ class FrozenCLIP:
         return self._tower(self._build_image, device, dtype)
 
     def text_tower(self, device: torch.device, dtype: torch.dtype) -> TextTower:
-        """Return the text tower for a device and dtype, shared as long as a caller holds it."""
         return self._tower(self._build_text, device, dtype)
 
     @constant
@@ -226,7 +219,7 @@ _shared_lock = threading.Lock()
 
 
 def frozen_clip(weights: Weights) -> FrozenCLIP:
-    """Return the :class:`FrozenCLIP` of these weights, of which a process has only one."""
+    """Return the :class:`FrozenCLIP` of these weights, which all metrics of a process share."""
     key = (weights.backbone, weights.sha256, weights.quick_gelu)
     with _shared_lock:
         clip = _shared.get(key)
@@ -240,6 +233,6 @@ def _unpickled(weights: Weights) -> FrozenCLIP:
 
 
 def _resize_and_crop(x: Tensor, side: int) -> Tensor:
-    """Return CLIP's own input: the short side resized to ``side`` (bicubic, antialiased), then the centre square."""
+    """Return CLIP's own input: the short side resized to ``side``, then the centre square."""
     x = TF.resize(x, [side], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
     return clamped(TF.center_crop(x, [side, side]), 0, 1)  # bicubic overshoots; CLIP's 8-bit pixels cannot

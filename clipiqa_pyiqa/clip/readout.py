@@ -37,7 +37,7 @@ def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
 
 
 def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:
-    """Return means and variances over two axes; differences are squared, so that fp32 is exact enough."""
+    """Return means and variances over two axes."""
     mean = x.mean(axes, keepdim=True)
     centre = mean.detach()  # a constant, from which differences are taken
     square = F.mse_loss(x, centre.expand_as(x), reduction="none").mean(axes)
@@ -67,9 +67,8 @@ def _with_next(mean: Tensor, variance: Tensor, axis: int) -> Moments:
 class Readout:
     """Statistics to features by one to three linear layers, the first with the standardising.
 
-    ``tensors`` hold ``visual.statistics.{mean,scale}`` (S,): all means, then all log deviations; and the layers
-    ``visual.answers`` (R, S), ``visual.hidden`` (K, R), then a ReLU, and ``visual.proj`` (D, K). The first two may be
-    missing.
+    ``visual.statistics.{mean,scale}`` (S,) are all means, then all log deviations; layers are ``visual.answers`` (R,
+    S), ``visual.hidden`` (K, R), then a ReLU, and ``visual.proj`` (D, K). The first two may be missing.
     """
 
     def __init__(self, tensors: FrozenTensors):

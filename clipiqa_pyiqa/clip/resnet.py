@@ -60,7 +60,7 @@ class ModifiedResNet:
 
 
 def channel_moments(x: Tensor) -> Tensor:
-    """Return mean and standard deviation over the places of maps ``(N, C, L)``: ``(N, 2 C)``."""
+    """Return mean and standard deviation over the places of ``(N, C, L)``: ``(N, 2 C)``."""
     mean = x.mean(2)
     deviation = ((x - mean[..., None]).square().mean(2) + 1e-12).sqrt()  # 1e-12: a finite gradient for constant maps
     return torch.cat([mean, deviation], dim=1)
@@ -98,7 +98,6 @@ class ResNetTrunk:
             yield x
 
     def plain(self, x: Tensor) -> Tensor:
-        """Return the last map by plain differentiable operations."""
         *_, last = self.maps(x, plain=True)
         return last
 
@@ -141,7 +140,6 @@ class Stem:
         return F.avg_pool2d(x, 2)
 
     def _strip(self, x: Tensor, start: int, stop: int, signs: list[RowMap] | None) -> Tensor:
-        """Return output rows ``start`` to ``stop``; earlier convolutions compute more rows on either side."""
         half = (x.shape[-2] + 1) // 2
         is_whole = start == 0 and stop == half // 2
         first, last = 2 * start, half if stop == half // 2 else 2 * stop
@@ -168,7 +166,6 @@ class Stem:
     def _pull_back_strip(
         self, grad: Tensor, signs: list[Tensor], start: int, stop: int, half: int, size: tuple[int, int]
     ) -> Tensor:
-        """Return the gradient of the pixels under output rows ``start`` to ``stop``."""
         rows = grad.shape[-2]
         first, last = 2 * start, half if stop == rows else 2 * stop
         above, below = max(start - 1, 0), min(stop + 2, rows)

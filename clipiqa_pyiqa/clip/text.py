@@ -34,7 +34,6 @@ class TextTower:
         return self.positional_embedding.shape[0]
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Return the embeddings ``(P, L, width)`` of token ids ``(P, L)``."""
         return self.vocabulary[tokens].to(self.device, self.dtype)
 
     def encode(self, embeddings: Tensor, ends: Tensor) -> Tensor:
@@ -64,11 +63,10 @@ class TextTower:
 
 
 def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
-    """Return CLIP's tokens ``(P, context_length)``, padded with zeros; longer texts are cut."""
+    """Return CLIP's tokens ``(P, context_length)``; longer texts are cut."""
     with torch.device("cpu"):
         return tokenizer()(list(texts), context_length)
 
 
 def decode_tokens(tokens: Sequence[int]) -> str:
-    """Return the text of token ids."""
     return re.sub(r" (?=[.,;:!?])", "", tokenizer().decode(list(tokens)).strip())

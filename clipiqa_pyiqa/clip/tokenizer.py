@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 @cache
 def tokenizer() -> SimpleTokenizer:
-    """Return the tokenizer."""
     package = find_spec("open_clip")
     assert package is not None and package.origin is not None
     # importing the whole package would import transformers and timm, which takes seconds

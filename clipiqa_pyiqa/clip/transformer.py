@@ -15,12 +15,11 @@ LAYER_NORM_EPS = 1e-5
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """Return OpenAI's approximation of GELU."""
     return x * torch.sigmoid(1.702 * x)
 
 
 class LayerNorm:
-    """Layer normalisation over the last axis, in fp32 or wider."""
+    """Layer normalisation in fp32 or wider."""
 
     def __init__(self, tensors: FrozenTensors, name: str):
         self.dtype = tensors.wide
@@ -68,8 +67,6 @@ class AttentionBlock:
 
 
 class Transformer:
-    """A stack of :class:`AttentionBlock`."""
-
     def __init__(self, tensors: FrozenTensors, prefix: str, uses_quick_gelu: bool):
         activation = quick_gelu if uses_quick_gelu else F.gelu
         start = f"{prefix}.resblocks."
@@ -77,7 +74,6 @@ class Transformer:
         self.blocks = [AttentionBlock(tensors, f"{start}{i}", activation) for i in range(count)]
 
     def __call__(self, x: Tensor, is_causal: bool = False, queries: int | None = None) -> Tensor:
-        """Return the output; with ``queries=k`` only that of the first k positions."""
         for block in self.blocks[:-1]:
             x = block(x, is_causal)
         return self.blocks[-1](x, is_causal, queries)

@@ -30,7 +30,6 @@ class Vocabulary:
         return self._checkpoint["token_embedding.weight"]
 
     def __getitem__(self, tokens: Tensor) -> Tensor:
-        """Return the embeddings ``(…, width)`` of token ids, in the table's dtype."""
         if self._row_of is None:
             return self.table[tokens]
         rows = self._row_of[tokens]
@@ -51,7 +50,7 @@ class Vocabulary:
 
     @cached_property
     def _row_of(self) -> Tensor | None:
-        """The row of each token in a cut table, -1 for a missing one; None for a whole table."""
+        """The row of each token in a cut table, -1 if it is missing; None for a whole table."""
         if self.ids is None or len(self.ids) != len(self.table):
             return None
         rows = torch.full((tokenizer().vocab_size,), -1, device="cpu")

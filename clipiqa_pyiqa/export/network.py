@@ -27,13 +27,7 @@ EXAMPLE = (2, 3, 96, 160)
 
 
 class Network(nn.Module):
-    """Scores ``(N, C)`` of images ``(N, 3, H, W)``, and with a map those of places, ``(N, C, h, w)``.
-
-    Args:
-        metric: one that passes :func:`check_fit`.
-        prompts: as for the metric; default its own.
-        with_map: whether places are scored.
-    """
+    """Scores ``(N, C)`` of images ``(N, 3, H, W)``, and with a map those of places, ``(N, C, h, w)``."""
 
     def __init__(self, metric: CLIPIQA, prompts: Prompts | Columns = None, with_map: bool = False):
         super().__init__()
@@ -55,7 +49,6 @@ class Network(nn.Module):
 
     @property
     def scale(self) -> float:
-        """Length of the range of scores."""
         return 1.0 if self.head is None else self.head.score_range[1] - self.head.score_range[0]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -69,7 +62,6 @@ class Network(nn.Module):
         return (column_means(self._answers(features), self.sizes),)
 
     def reference(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the result of the metric itself."""
         scores = self.metric(x) if self.columns is None else self.metric(x, self.columns)
         return (scores, self.metric.score_map(x, self.columns)) if self.with_map else (scores,)
 

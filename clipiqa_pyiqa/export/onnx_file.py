@@ -51,8 +51,7 @@ class OnnxFile:
         opset: of ONNX.
         size: in bytes.
         metadata: of the file.
-        difference: largest difference from the metric on a few images, as a share of the range of scores; None if it
-            was not checked.
+        difference: largest difference from the metric, as a share of the range of scores; None if not checked.
         runtime: the version of onnxruntime that checked it, or None.
     """
 
@@ -88,16 +87,14 @@ def export_onnx(
 ) -> OnnxFile:
     """Write a metric as an ONNX file, for onnxruntime in any language or in a browser.
 
-    The input ``image`` is ``(N, 3, H, W)`` in [0, 1] with any N, H and W; outputs are ``scores`` ``(N, C)``, one for
-    each column, and with a map ``map`` ``(N, C, h, w)``. The file has the text features, not the text tower. Its
-    metadata hold the provenance, the columns and the input convention.
+    The input ``image`` is ``(N, 3, H, W)`` in [0, 1]; outputs are ``scores`` ``(N, C)`` and with a map ``map``
+    ``(N, C, h, w)``, a column for each question. Metadata hold provenance, columns and input convention.
 
     Args:
-        metric: a :class:`~clipiqa_pyiqa.CLIPIQA` or the result of ``pyiqa.create_metric``, with pairs, learned prompts
-            or a fitted head.
+        metric: a :class:`~clipiqa_pyiqa.CLIPIQA` or pyiqa's metric around one.
         path: of the file to write.
-        prompts: as for the metric's call, one column each; default the metric's own.
-        with_map: score places, too, as :meth:`~clipiqa_pyiqa.CLIPIQA.score_map` does.
+        prompts: one column each; default the metric's own.
+        with_map: score places, too.
         opset: of ONNX, 18 to 23; most runtimes read the lowest.
         check: compare with the metric in onnxruntime, if it is installed.
         overwrite: replace an existing file.
@@ -162,7 +159,7 @@ def _runtime_version() -> str | None:
 
 
 def _difference(network: Network, path: Path) -> float:
-    """Return the largest difference of scores and maps, as a share of their range; infinite for other shapes."""
+    """Return the largest difference, as a share of the range of scores; infinite for other shapes."""
     import onnxruntime
 
     try:
@@ -186,7 +183,7 @@ def _difference(network: Network, path: Path) -> float:
 
 
 def described_by(network: Network) -> dict[str, str]:
-    """Return the file's metadata: provenance as in result files, columns, input and outputs."""
+    """Return the file's metadata."""
     metric, columns = network.metric, network.columns
     low, high = (0.0, 1.0) if network.head is None else network.head.score_range
     known = metric.provenance()
@@ -206,7 +203,7 @@ def described_by(network: Network) -> dict[str, str]:
 
 
 def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Remove the tracer's notes on this machine, name the axes, and add the metadata."""
+    """Remove the tracer's notes, name the axes, and add the metadata."""
     import onnx
 
     graph = model.graph

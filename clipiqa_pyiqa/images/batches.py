@@ -1,6 +1,6 @@
-"""Images read ahead by threads and worked on in batches of equal size; results come in the order of the images.
+"""Images read ahead by threads and worked on in batches of equal size, in their order.
 
-An image waits for images of its size until their batch is full, ``WAIT`` batches have passed, or too many pixels wait.
+An image waits until its batch is full, ``WAIT`` batches have passed, or too many pixels wait.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WAIT = 8  # batches of other sizes that an image waits for its own batch to fill
 
 
 class Shaped(Protocol):
-    """A picture with its shape ``(3, H, W)``: a tensor of pixels or an ``ImageRecord``."""
+    """A picture ``(3, H, W)``: a tensor of pixels or an ``ImageRecord``."""
 
     @property
     def shape(self) -> Sequence[int]: ...
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 
 
 def default_workers() -> int:
-    """Return the number of reading threads: one per core, up to eight."""
+    """Return one thread per core, up to eight."""
     return min(8, os.cpu_count() or 1)
 
 
@@ -52,12 +52,11 @@ def prefetch(
     """Yield items in their order, each with its picture, or with the ``ImageError`` that reading raised.
 
     Args:
-        read: Item -> picture, called in a thread; another error than ``ImageError`` is raised here.
+        read: Item -> picture, called in a thread; other errors are raised here.
         items: Taken as needed; a generator is closed at the end.
         workers: Threads; default one per core, up to eight.
-        ahead: Items that may be read or wait beyond the one that is handed out; default two per thread.
-        scoring: Bytes that scoring takes for each pixel of a picture; :func:`~clipiqa_pyiqa.images.memory.memory_limit`
-            bounds them together with decoding.
+        ahead: Items that are read beyond the one that is handed out, at most; default two per thread.
+        scoring: Bytes that scoring takes for each pixel, for the limit of memory.
     """
     workers = workers or default_workers()
     most = 2 * workers if ahead is None else ahead
@@ -102,8 +101,8 @@ def in_batches(
 ) -> Generator[Result, None, None]:
     """Yield the results of work on images, in the order of the images.
 
-    A batch for which ``work`` raises ``ImageError`` or runs out of memory is tried again one by one; after running out
-    of memory, batches get smaller.
+    A batch that fails with ``ImageError`` or for lack of memory is tried again one by one; in the latter case batches
+    get smaller.
 
     Args:
         images: Items with pictures or errors, as from :func:`prefetch`; closed at the end.
@@ -133,14 +132,12 @@ def stacked(pixels: Sequence[Tensor], device: str | torch.device) -> Tensor:
 
 @dataclass
 class _Place(Generic[Result]):
-    """A place in the queue."""
-
     shape: tuple[int, ...] = ()
     result: tuple[Result] | None = None
 
 
 class _Queue(Generic[Item, Picture, Result]):
-    """Images in their order; results leave at the front, while images behind wait for images of their size."""
+    """Images in their order; those behind the front wait for images of their size."""
 
     def __init__(
         self,
@@ -168,7 +165,7 @@ class _Queue(Generic[Item, Picture, Result]):
             self._finish(shape)
 
     def leave(self, everything: bool = False) -> Iterator[Result]:
-        """Yield the results that are ready; the front image is worked on when it has waited long enough."""
+        """Yield the results that are ready; the front is worked on when it has waited long enough."""
         while self._places:
             first = self._places[0]
             if first.result is not None:

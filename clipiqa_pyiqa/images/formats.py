@@ -34,12 +34,12 @@ def image_suffixes() -> frozenset[str]:
 
 
 def unreadable_suffixes() -> frozenset[str]:
-    """Return the suffixes of photos that are not read: RAW and others, and HEIC without pillow-heif."""
+    """Return the suffixes of photos that are not read: RAW, and HEIC without pillow-heif."""
     return frozenset((*_HEIF, *_RAW, *_OTHERS)) - image_suffixes()
 
 
 def skipped_note(skipped: Mapping[str, int]) -> str:
-    """Return how many photos were skipped and what to do, as a clause; '' for none."""
+    """Return how many photos were skipped and what to do, as a clause."""
     if not skipped:
         return ""
     advice = []

@@ -1,4 +1,4 @@
-"""Damage inside JPEGs, of which libjpeg warns and PIL does not: lost, zeroed or foreign bytes in the picture."""
+"""Damage inside JPEGs of which libjpeg warns and PIL does not: lost, zeroed or foreign bytes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def decode_jpeg(data: bytes, mode: str) -> tuple[NDArray[np.uint8] | None, str]:
 
     Args:
         data: The file.
-        mode: PIL's mode of the image, such as 'RGB'.
+        mode: PIL's mode of the image.
 
     Returns:
-        The pixels (H, W, C), or None where PIL must decode them; and the damage as a part of a sentence, or ``''``.
+        The pixels (H, W, C), or None where PIL must decode them; the damage as a part of a sentence, or ``''``.
     """
     if simplejpeg is None or mode not in _COLOURS:
         return None, ""
@@ -42,7 +42,7 @@ def decode_jpeg(data: bytes, mode: str) -> tuple[NDArray[np.uint8] | None, str]:
 
 @functools.cache
 def decodes_like_pil() -> bool:
-    """Return whether simplejpeg's pixels equal PIL's: another libjpeg differs by a grey level here and there."""
+    """Return whether simplejpeg's pixels equal PIL's, which may use another libjpeg."""
     noise = np.random.default_rng(0).integers(0, 256, (45, 83, 3), dtype=np.uint8)
     image = Image.fromarray(noise).resize((333, 181), Image.Resampling.BICUBIC)
     for subsampling in ("4:4:4", "4:2:2", "4:2:0"):

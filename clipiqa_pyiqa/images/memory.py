@@ -1,4 +1,4 @@
-"""The memory that decoding and scoring may take, and its use by threads that read images ahead."""
+"""The memory that decoding and scoring may take, and its use by threads that read ahead."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ _thread = threading.local()
 
 
 def memory_limit() -> int:
-    """Return how many bytes decoding and scoring may take.
-
-    The limit is set by :func:`limit_memory` or ``CLIPIQA_MEMORY``; otherwise it is half of the machine's memory.
+    """Return how many bytes decoding and scoring may take: the limit that was set, or half of the machine's memory.
 
     Raises:
         OptionError: ``CLIPIQA_MEMORY`` is not a size.
@@ -55,7 +53,7 @@ def _half_of_memory() -> int:
 
 
 def limit_memory(size: int | None) -> None:
-    """Set how many bytes decoding and scoring may take in this process; None removes the limit that was set."""
+    """Set how many bytes decoding and scoring may take; None removes this limit."""
     _limit[:] = [] if size is None else [size]
 
 
@@ -73,11 +71,7 @@ def parse_size(text: str, name: str) -> int:
 
 
 class Room:
-    """A semaphore of bytes.
-
-    Args:
-        most: Bytes that may be taken together; a single taker may have more.
-    """
+    """A semaphore of bytes; a single taker may have more than ``most``."""
 
     def __init__(self, most: int) -> None:
         self.most, self.used = most, 0
@@ -94,7 +88,6 @@ class Room:
             return not self._is_closed
 
     def give(self, size: int) -> None:
-        """Give bytes back."""
         with self.changed:
             self.used -= size
             self.changed.notify_all()
@@ -107,11 +100,7 @@ class Room:
 
 
 class Budget(Room):
-    """The memory of images that are decoded ahead of time and scored; images take it in their order.
-
-    Args:
-        scoring: Bytes that scoring takes for each pixel of an image.
-    """
+    """The memory of images that are read ahead, taken in their order; ``scoring`` is in bytes per pixel."""
 
     def __init__(self, scoring: int = 0) -> None:
         super().__init__(memory_limit())
@@ -139,7 +128,6 @@ class Ticket:
         self._leave()
 
     def give_back(self) -> None:
-        """Give the image's bytes back."""
         if self.size >= _LARGE:
             give_back_memory()
         self.budget.give(self.size)
@@ -165,7 +153,7 @@ def give_back_memory() -> None:
 
 
 def keep_memory() -> None:
-    """Let this process keep freed memory until :func:`give_back_memory`, which saves time with large tensors.
+    """Let this process keep freed memory, which saves time with large tensors.
 
     Only for our own processes: a library must not decide this.
     """
@@ -182,7 +170,7 @@ def set_aside(
     Args:
         name: Of the image.
         width, height: In pixels.
-        scored: Width and height as scored, if the image is shrunk.
+        scored: Width and height after shrinking.
         decoding: Bytes that making the image takes for each pixel.
 
     Raises:

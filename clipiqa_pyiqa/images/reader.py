@@ -1,7 +1,4 @@
-"""Our own image reader: every kind of photo file to 8-bit RGB, with a record of the conversion.
-
-On plain 8-bit RGB files it returns exactly the pixels that pyiqa's ``m(path)`` reads.
-"""
+"""Our own image reader: every kind of photo file to 8-bit RGB, on plain files equal to pyiqa's ``m(path)``."""
 
 from __future__ import annotations
 
@@ -59,13 +56,13 @@ class ImageRecord:
 
     Attributes:
         path: The file, or the name of another source.
-        pixels: (3, H, W) uint8, RGB, 0-255; a view of (H, W, 3) memory, as channels_last needs.
-        width, height: Before any resizing, after orientation, in pixels.
-        orientation: The EXIF orientation in the file, 1 to 8; 1 is upright or missing.
+        pixels: (3, H, W) uint8, RGB; a view of (H, W, 3) memory.
+        width, height: After orientation and before resizing, in pixels.
+        orientation: The EXIF orientation in the file; 1 is upright or missing.
         oriented: Whether that orientation was applied.
-        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``; empty for a plain 8-bit RGB file.
+        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``, or ``''``.
         damage: The damage of a JPEG that was read with ``damaged='keep'``.
-        sha256: Of the file's bytes, in hexadecimal; empty unless requested.
+        sha256: Of the file's bytes, if requested.
     """
 
     path: str
@@ -84,7 +81,7 @@ class ImageRecord:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height as scored, in pixels."""
+        """Width and height as scored."""
         return self.pixels.shape[2], self.pixels.shape[1]
 
     @property
@@ -94,9 +91,9 @@ class ImageRecord:
 
 
 class _StrictDecoding:
-    """While any of our reads runs, PIL refuses truncated files, whatever ``LOAD_TRUNCATED_IMAGES`` says.
+    """While any of our reads runs, PIL refuses truncated files.
 
-    pyiqa's data sets set that flag for the whole process, and half a JPEG then loads without an error.
+    pyiqa's data sets set ``LOAD_TRUNCATED_IMAGES`` for the whole process; half a JPEG then loads without an error.
     """
 
     def __init__(self) -> None:
@@ -134,9 +131,8 @@ def read_image(
 ) -> ImageRecord:
     """Read an image as 8-bit RGB.
 
-    Conversions are named in the record: grey is repeated over the channels; transparent pictures are laid over white;
-    CMYK goes through PIL's plain formula; of 16-bit samples the high byte is kept; of several frames the first is read.
-    Colour profiles are not applied, as in pyiqa.
+    Grey is repeated over the channels; transparent pictures are laid over white; CMYK goes through PIL's plain formula;
+    of 16-bit samples the high byte is kept; of several frames the first is read. Colour profiles are not applied.
 
     Args:
         source: The file's path, or a source with a name and bytes.
@@ -147,8 +143,8 @@ def read_image(
         The pixels, and how they were read.
 
     Raises:
-        ImageError: The file is missing, unreadable, empty, truncated, damaged, not an image, of unclear scale (float or
-            32-bit), too small, or above PIL's limit against decompression bombs (``2 * PIL.Image.MAX_IMAGE_PIXELS``).
+        ImageError: The file is missing, damaged, not an image, of unclear scale (float or 32-bit), too small, or above
+            PIL's limit against decompression bombs (``2 * PIL.Image.MAX_IMAGE_PIXELS``).
         OptionError: ``damaged`` is neither ``'refuse'`` nor ``'keep'``.
     """
     check_limits(max_side, max_pixels, damaged)
@@ -214,12 +210,7 @@ def _decode(
 
 
 def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged = "refuse") -> None:
-    """Raise if an option has a value that cannot be used.
-
-    Raises:
-        ImageError: ``max_side`` or ``max_pixels`` is too small.
-        OptionError: ``damaged`` is neither ``'refuse'`` nor ``'keep'``.
-    """
+    """Raise ``ImageError`` or ``OptionError`` if an option has a value that cannot be used."""
     if damaged not in get_args(Damaged):
         raise OptionError(f"damaged must be 'refuse' or 'keep'; got {shown(damaged)}.")
     if max_side is not None and max_side < MIN_SIDE:
@@ -237,10 +228,7 @@ def _check_size(path: str, width: int, height: int, min_side: int, cause: str = 
 
 
 def _orientation(path: str, image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 if there is none or if it is damaged, as viewers do.
-
-    Only for a loaded image or a TIFF: of a PNG, ``getexif`` loads the pixels too.
-    """
+    """Return the EXIF orientation, 1 if there is none or if it is damaged, of a loaded image or a TIFF."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception as error:  # damaged EXIF data raises almost anything
@@ -250,7 +238,7 @@ def _orientation(path: str, image: Image.Image) -> int:
 
 
 def _turn(stored: int, left: int, apply: bool) -> Image.Transpose | None:
-    """Return the turn still to make, given the orientation in the file and after PIL's loading."""
+    """Return the turn still to make, by the orientation in the file and after PIL's loading."""
     if apply:
         return _UPRIGHT.get(left)
     undo = {6: 8, 8: 6}.get(stored, stored)  # the other turns are their own inverse
@@ -258,13 +246,13 @@ def _turn(stored: int, left: int, apply: bool) -> Image.Transpose | None:
 
 
 def _depth(image: Image.Image) -> int:
-    """Return the bits per sample in the file, by PIL's name of its raw layout, such as 'RGB;16B'."""
+    """Return the bits per sample in the file, by PIL's raw layout such as 'RGB;16B'."""
     layouts = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
     return 16 if ";16" in layouts else 12 if ";12" in layouts else 8
 
 
 def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
-    """Return the loaded image's pixels (H, W, 3), converted strip by strip, and the name of the conversion."""
+    """Return the loaded image's pixels (H, W, 3), converted strip by strip, and the conversion."""
     width, height = image.size
     rows, converted = max(1, _STRIP // width), ""
     pixels = np.empty((height, width, 3), np.uint8)
@@ -276,7 +264,7 @@ def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]
 
 
 def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str]:
-    """Return the loaded image as 'RGB', and the name of the conversion, '' for 8-bit RGB."""
+    """Return the loaded image as 'RGB', and the conversion, '' for 8-bit RGB."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _from_deep_grey(path, image, shift=4 if depth == 12 else 8), f"{12 if depth == 12 else 16}-bit grey->rgb"
     kind = f"{depth}-bit " * (depth > 8) + _KINDS.get(image.mode, image.mode)

@@ -13,14 +13,14 @@ from ..errors import ImageError, Kind
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """One image before it is read: a file, a member of an archive, a cell of a table."""
+    """One image before it is read."""
 
     @property
     def name(self) -> str:
         """The name in rows and messages."""
 
     def read(self) -> bytes:
-        """Return all its bytes. Raises ``ImageError``."""
+        """Return all its bytes, or raise ``ImageError``."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class NoImage:
 
     Attributes:
         name: As of any source.
-        reason: Why there is no image, as the end of a sentence that begins with the name.
+        reason: Why there is no image, to follow the name in a sentence.
         kind: The same, for code.
-        kept: Metadata of an image in a shard, kept beside its scores.
+        kept: Metadata of an image in a shard.
     """
 
     name: str
@@ -67,7 +67,7 @@ class NoImage:
 
     @property
     def problem(self) -> str:
-        """Name and reason, as the beginning of a sentence."""
+        """Name and reason."""
         return f"{self.name!r} {self.reason}"
 
     def read(self) -> bytes:

@@ -21,11 +21,7 @@ MAX_SCALE = 8
 
 
 def check_finer(scale: float = 1.0, window: int | None = None, stride: int | None = None) -> int:
-    """Return the stride, 0 without a window.
-
-    Raises:
-        CLIPIQAError: A scale, window or stride cannot be used, or both a scale and a window are given.
-    """
+    """Return the stride, 0 without a window; raise ``CLIPIQAError`` for options that cannot be used."""
     if not 1 <= scale <= MAX_SCALE:
         raise CLIPIQAError(f"scale must be from 1 to {MAX_SCALE}; got {scale!r}.")
     if window is None:
@@ -65,15 +61,15 @@ def window_map(
     Args:
         metric: to score with.
         x: ``(N, 3, H, W)``, RGB in [0, 1].
-        prompts: as for the metric; default its own.
-        window: side in pixels, from 32 to the image's shorter side.
+        prompts: as for the metric.
+        window: side in pixels, at least 32.
         stride: pixels from window to window; default half the window.
-        batch_size: windows that are scored at once, at most.
-        progress: called after each batch with the numbers of scored windows and of all.
+        batch_size: windows that are scored at once.
+        progress: called with the numbers of scored windows and of all.
 
     Returns:
-        ``(N, P, h, w)`` with ``h = (H - window) // stride + 1``: place (i, j) is the score of the window whose upper
-        left pixel is ``(i * stride, j * stride)``.
+        ``(N, P, h, w)`` with ``h = (H - window) // stride + 1``: place (i, j) begins at pixel ``(i * stride, j *
+        stride)``.
 
     Raises:
         ImageError: the window is larger than the image, or images cannot be scored.

@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Question:
-    """A question about every place.
-
-    Attributes:
-        name: of its column.
-        low, high: the texts at both ends of the scale, such as ``'Blurry photo.'``.
-    """
+    """A question about every place: its column, and the texts at both ends of the scale."""
 
     name: str
     low: str = "low"
@@ -45,10 +40,9 @@ class PhotoMap:
         path: of the photo.
         questions: in the order of the first axis below.
         score: the whole photo's scores, ``(P,)``.
-        scores: its maps as shown, ``(P, h, w)``.
-        places: its maps before smoothing, ``(P, h, w)``.
+        scores, places: its maps as shown and before smoothing, ``(P, h, w)``.
         height, width: of the photo as mapped, in pixels.
-        offset, step: pixels from the upper left corner to the first place, and from each place to the next.
+        offset, step: pixels from the edge to the first place, and from each place to the next.
     """
 
     path: str
@@ -63,7 +57,7 @@ class PhotoMap:
 
     @property
     def statistics(self) -> NDArray[np.float32]:
-        """``(P, 3)``: lowest place, 10th percentile, share of places below 0.5, of the map as shown."""
+        """``(P, 3)``: lowest place, 10th percentile, share of places below 0.5, as shown."""
         return map_statistics(torch.from_numpy(self.scores)[None])[0].numpy()
 
     def arrays(self, provenance: Mapping[str, Any]) -> dict[str, NDArray[Any]]:

@@ -1,17 +1,16 @@
-"""Maps of photos: scored in one pass with the photos, and written as pictures, numbers and a page."""
+"""Maps of photos: scored, and written as pictures, numbers and a page."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError, first_of
 from ..errors.arguments import SharedOptions, checked
@@ -59,22 +58,22 @@ def draw_maps(
     """Score the places of photos; each photo is encoded once.
 
     Args:
-        metric: A ``CLIPIQA``, the result of ``pyiqa.create_metric('clipiqa')``, or a function that makes one of them.
+        metric: A ``CLIPIQA``, pyiqa's metric around one, or a function that makes one of the two.
         paths: Photos, folders or globs. Pictures in ``out`` are left out unless they are named.
-        prompts: A map for each, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None are the metric's own.
+        prompts: A map for each; None are the metric's own.
         template: Wording of the questions.
-        smooth, scale, window, stride: As for :func:`~clipiqa_pyiqa.maps.places.quality_map`.
-        out: Folder for pictures and numbers, written photo by photo; default none.
+        smooth, scale, window, stride: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
+        out: Folder for pictures and numbers, written photo by photo.
         format: Of the pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
         html: Also write ``maps.html``, one page of all maps.
         overwrite: Replace files in the folder.
-        progress: Called with the number of photos that are done, with fractions for windows, and of all.
+        progress: Called with the numbers of photos that are done, in fractions for windows, and of all.
 
     Returns:
-        The maps, and the reasons of photos without one.
+        The maps; photos that cannot be mapped are in ``failed``.
 
     Raises:
-        CLIPIQAError: The input cannot be used. A photo that cannot be read does not raise; it is in ``failed``.
+        CLIPIQAError: The input cannot be used.
     """
     step = check_finer(scale, window, stride)
     limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
@@ -120,17 +119,21 @@ def draw_maps(
         done = len(found.maps) + len(found.failed)
         with torch.no_grad():
             x = stacked([record.pixels for record in records], device)
-            if window is None:
-                score, places = _places(net, x, scale, columns)
-            else:
+            if window is None and scale == 1:
+                score, places = (net.score(features, columns) for features in net.encode_with_map(x))
+            else:  # the score is that of the photo as it is
                 score = net.score(net.encode_image(x), columns)
-                places = window_map(
-                    net, x, columns, window, step, batch_size=batch_size,
-                    progress=lambda now, of: tell(done + len(items) * now / of),
-                )  # fmt: skip
-            shown = (smoothed(places) if smooth else places).float().cpu().numpy()
+                if window is None:
+                    places = net.score(net.encode_map(enlarged(x, scale)), columns)
+                else:
+
+                    def count(now: int, of: int) -> None:
+                        tell(done + len(items) * now / of)
+
+                    places = window_map(net, x, columns, window, step, batch_size=batch_size, progress=count)
+            shown = smoothed(places) if smooth else places
         one = partial(PhotoMap, height=x.shape[2], width=x.shape[3], offset=offset, step=spacing)
-        parts = zip(items, score.float().cpu().numpy(), shown, places.float().cpu().numpy(), strict=True)
+        parts = zip(items, *(part.float().cpu().numpy() for part in (score, shown, places)), strict=True)
         return [one(item.name, questions, *maps) for item, *maps in parts]
 
     def failed(item: ImageSource, record: ImageRecord | None, error: ImageError) -> PhotoMap | tuple[str, str]:
@@ -140,9 +143,7 @@ def draw_maps(
     if window is None:
         cost = max(cost, math.ceil(scale**2 * scoring_bytes(net, device, "maps")))
     images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost)
-    results: Generator[PhotoMap | tuple[str, str], None, None]
-    results = in_batches(images, scored, failed, batch_size=batch_size)
-    with closing(results):
+    with closing(in_batches(images, scored, failed, batch_size=batch_size)) as results:
         for result in results:
             if isinstance(result, PhotoMap):
                 found.maps.append(result)
@@ -169,12 +170,3 @@ def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSourc
     if len(problems) == len(found):
         raise ImageError(f"{first_of(problems or ['paths has no photos'])}: there is nothing to map.")
     return list(found.values())
-
-
-def _places(net: CLIPIQA, x: Tensor, scale: float, columns: Any) -> tuple[Tensor, Tensor]:
-    """Return the scores of images and of their places, from one pass where images are not enlarged."""
-    if scale == 1:
-        features, cells = net.encode_with_map(x)
-    else:  # the score is that of the photo without enlargement
-        features, cells = net.encode_image(x), net.encode_map(enlarged(x, scale))
-    return net.score(features, columns), net.score(cells, columns)

@@ -39,7 +39,7 @@ _USUAL = {"pos_embedding": "none", "precision": "fp32", "scale": "1", "max_side"
 
 
 def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
-    """Return the photo, each question's scores in colour over the photo in grey, and which CLIP-IQA made them."""
+    """Return the photo, and each question's scores in colour over it."""
     photo = picture_of(one, provenance)
     ratio = photo.width / one.width
     panels = 1 + len(one.questions)
@@ -67,7 +67,7 @@ def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
 
 
 def _bar(figure: Figure, axes: Axes, question: Question | None) -> None:
-    """Draw the colour bar below a panel; below the photo an invisible one, so that all panels are of equal size."""
+    """Draw the colour bar of a panel; an invisible one keeps the photo's panel of equal size."""
     colours = ScalarMappable(Normalize(0, 1), _mixed())
     bar = figure.colorbar(colours, ax=axes, location="bottom", fraction=0.05, pad=0.02, aspect=32)
     bar.outline.set_visible(False)
@@ -99,7 +99,7 @@ def caption(provenance: Mapping[str, Any]) -> str:
 
 
 def picture_of(one: PhotoMap, provenance: Mapping[str, Any]) -> Image.Image:
-    """Return the photo as mapped; an empty field if it cannot be read."""
+    """Return the photo as mapped, or an empty field."""
     try:
         return thumbnail(one.path, _SIDE, provenance.get("apply_exif") is not False)
     except ImageError:
@@ -108,13 +108,9 @@ def picture_of(one: PhotoMap, provenance: Mapping[str, Any]) -> Image.Image:
 
 
 def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float, offset: float = 0.0) -> Image.Image:
-    """Return local scores in colour over a photo in grey: 0 is dark violet, 1 is yellow (viridis).
+    """Return local scores ``(h, w)`` in colour over a photo in grey: 0 is dark violet, 1 is yellow (viridis).
 
-    Args:
-        photo: of any size.
-        scores: ``(h, w)`` in [0, 1].
-        step, offset: of places in the photo, in pixels, as ``cell`` and ``offset`` of
-            :func:`~clipiqa_pyiqa.maps.places.upsampled`.
+    ``step`` and ``offset`` are ``cell`` and ``offset`` of :func:`~clipiqa_pyiqa.maps.places.upsampled`.
     """
     grey = np.asarray(photo.convert("L"), float)[..., None] / 255
     maps = torch.from_numpy(np.asarray(scores, float))[None, None]

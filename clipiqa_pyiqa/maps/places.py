@@ -28,7 +28,7 @@ def quality_map(
     window: int | None = None,
     stride: int | None = None,
 ) -> Tensor:
-    """Score the places of images, smoothed for viewing; :meth:`~clipiqa_pyiqa.CLIPIQA.score_map` has the plain scores.
+    """Score the places of images, smoothed for viewing.
 
     Args:
         metric: to score with; of ``pyiqa.create_metric``, its ``.net``.
@@ -44,7 +44,7 @@ def quality_map(
         ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
 
     Raises:
-        CLIPIQAError: as ``score_map``; or a scale, window or stride cannot be used.
+        CLIPIQAError: as ``score_map``; or an option has a value that cannot be used.
 
     Example:
         >>> import torch
@@ -66,10 +66,7 @@ def quality_map(
 
 
 def layout(cell: int, scale: float, window: int | None, stride: int) -> tuple[float, float]:
-    """Return the pixels from the image's edge to the first place, and from each place to the next.
-
-    A window counts as the square of ``stride`` around its middle.
-    """
+    """Return the pixels from the image's edge to the first place, and from each place to the next."""
     return (0.0, cell / scale) if window is None else ((window - stride) / 2, float(stride))
 
 
@@ -79,11 +76,11 @@ def smoothed(scores: Tensor) -> Tensor:
 
 
 def upsampled(scores: Tensor, size: tuple[int, int], cell: float, offset: float = 0.0) -> Tensor:
-    """Return maps ``(N, P, h, w)`` at the image's size, ``(N, P, H, W)``: bilinear between the middles of places.
+    """Return maps ``(N, P, h, w)`` at the image's size, bilinear between the middles of places.
 
     Args:
         scores: of places side by side.
-        size: H and W in pixels. Outside the outer middles, the outer values are repeated.
+        size: H and W in pixels; at the border the outer values are repeated.
         cell: side of a place in pixels.
         offset: from the image's edge to the first place, in pixels.
     """
@@ -99,14 +96,7 @@ def upsampled(scores: Tensor, size: tuple[int, int], cell: float, offset: float 
 
 
 def map_statistics(scores: Tensor) -> Tensor:
-    """Return three numbers for each map, which show local damage better than its mean.
-
-    Args:
-        scores: maps ``(N, P, h, w)``.
-
-    Returns:
-        ``(N, P, 3)``: the lowest place, the 10th percentile (linear between places), the share of places below 0.5.
-    """
+    """Return the lowest place, the 10th percentile and the share below 0.5 of ``(N, P, h, w)``: ``(N, P, 3)``."""
     places = scores.flatten(2).float()
     return torch.stack([places.amin(2), places.quantile(0.1, dim=2), (places < 0.5).float().mean(2)], dim=2)
 

@@ -30,7 +30,7 @@ class PhotoMaps:
     Attributes:
         maps: one for each photo, in their order.
         failed: photo without a map -> reason, as a sentence.
-        provenance: which CLIP-IQA, and the options on which maps depend.
+        provenance: which CLIP-IQA, and the options.
     """
 
     provenance: Mapping[str, Any]
@@ -55,7 +55,7 @@ class PhotoMaps:
         """Write a picture and a ``.npz`` of every photo, and the page with ``html``.
 
         Raises:
-            CLIPIQAError: The folder cannot be written, or has these files and ``overwrite`` is not given.
+            CLIPIQAError: The folder cannot be written, or has these files.
         """
         output = MapFolder(folder, [one.path for one in self.maps], format, html, overwrite)
         for one in self.maps:
