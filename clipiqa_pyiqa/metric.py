@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,16 +44,8 @@ POS_EMBEDDINGS: dict[PosEmbedding, Literal["none", "interpolate", "fixed"]] = {
 Aggregate = Literal["mean"] | None
 
 
-class Own(Enum):
-    """The default of ``aggregate`` in a call: as the metric was created. None has a meaning of its own there."""
-
-    OWN = "own"
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-OWN = Own.OWN
+CallAggregate = Aggregate | Literal["default"]
+"""Of a call, whose default is the metric's own ``aggregate``."""
 
 
 def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
@@ -259,7 +250,7 @@ class CLIPIQA(nn.Module):
     def _device(self) -> torch.device | None:
         return next((tensor.device for tensor in (*self.parameters(), *self.buffers())), None)
 
-    def forward(self, x: Tensor, prompts: Prompts | Columns = None, aggregate: Aggregate | Own = OWN) -> Tensor:
+    def forward(self, x: Tensor, prompts: Prompts | Columns = None, aggregate: CallAggregate = "default") -> Tensor:
         """Score images.
 
         Args:
@@ -370,7 +361,9 @@ class CLIPIQA(nn.Module):
         if not is_compiled():
             check_size(x, self._image_tower(x), self.pos_embedding)
 
-    def score(self, features: Tensor, prompts: Prompts | Columns = None, aggregate: Aggregate | Own = OWN) -> Tensor:
+    def score(
+        self, features: Tensor, prompts: Prompts | Columns = None, aggregate: CallAggregate = "default"
+    ) -> Tensor:
         """Score encoded images.
 
         Args:
@@ -424,15 +417,15 @@ class CLIPIQA(nn.Module):
         return ", ".join(f"{key}={value!r}" for key, value in fields.items() if key != "weights_sha256")
 
     def _question(
-        self, prompts: Prompts | Columns, aggregate: Aggregate | Own = OWN
+        self, prompts: Prompts | Columns, aggregate: CallAggregate = "default"
     ) -> tuple[tuple[PromptPair, ...] | None, tuple[int, ...]]:
         """Return the pairs, or None for learned prompts, and the number of pairs that each column averages."""
         if isinstance(prompts, Columns):
-            if aggregate is not OWN:
+            if aggregate != "default":
                 raise PromptError(f"aggregate must be left out where prompts are columns; got {shown(aggregate)}.")
             return prompts.pairs, prompts.sizes
         pairs = self.prompts if prompts is None else parse_prompts(prompts, self.template)
-        if aggregate is OWN:
+        if aggregate == "default":
             aggregate = self.aggregate
         else:
             choice("aggregate", aggregate, {"mean": "mean", None: None})

@@ -77,7 +77,7 @@ class TestQuestions:
 
     def test_help_says_what_there_is(self):
         text = pydoc.render_doc(CLIPIQA, renderer=pydoc.plaintext)
-        assert "object at 0x" not in text and "'mini'" in text and "aggregate: 'Aggregate | Own' = OWN" in text
+        assert "object at 0x" not in text and "'mini'" in text and "aggregate: 'CallAggregate' = 'default'" in text
 
     def test_swapping_the_pair_inverts_the_score(self, metric, images):
         forward = metric(images, prompts=("Good photo.", "Bad photo."))

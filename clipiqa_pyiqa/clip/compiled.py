@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .gradient import groups
 from .model import FrozenCLIP, by_number, check_size
 
 
@@ -39,12 +38,8 @@ def _encode_backward(x: Tensor, upstream: Tensor, number: int, dtype: torch.dtyp
     tower = by_number[number].image_tower(x.device, dtype)
 
     def gradient() -> Tensor:
-        gradients, done = [], 0
-        for part in x.split([len(group) for group in groups(x.detach().requires_grad_())]):  # flat in memory
-            leaf = part.detach().requires_grad_()
-            part_upstream = upstream[done : (done := done + len(part))]
-            gradients.append(torch.autograd.grad(tower(leaf, pos_embedding), leaf, part_upstream)[0])
-        return torch.cat(gradients).contiguous()
+        leaf = x.detach().requires_grad_()
+        return torch.autograd.grad(tower(leaf, pos_embedding), leaf, upstream)[0].contiguous()
 
     with ThreadPoolExecutor(1) as thread:  # here, inside an operation, autograd is off
         return thread.submit(gradient).result()

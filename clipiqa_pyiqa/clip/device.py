@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,11 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CLIPIQAError
-
-
-def working_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
-    """Return the dtype of computations: fp32 on a CPU that is slow in ``dtype``."""
-    return torch.float32 if device.type == "cpu" and is_slow_on_cpu(dtype) else dtype
+from ..weights.checkpoint import Checkpoint
 
 
 def is_slow_on_cpu(dtype: torch.dtype) -> bool:
@@ -34,13 +29,14 @@ Part = Literal["image", "places"]
 class FrozenTensors:
     """The tensors of a checkpoint with OpenAI's names, the device of a tower, and the dtype to which it rounds."""
 
-    raw: Mapping[str, Tensor]
+    raw: Checkpoint
     device: torch.device
     dtype: torch.dtype
 
     @property
     def working(self) -> torch.dtype:
-        return working_dtype(self.dtype, self.device)
+        """The dtype of computations: fp32 on a CPU that is slow in ``dtype``."""
+        return torch.float32 if self.device.type == "cpu" and is_slow_on_cpu(self.dtype) else self.dtype
 
     @property
     def wide(self) -> torch.dtype:

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import WeightsError
-from ..weights.checkpoint import Checkpoint
 from .device import FrozenTensors, Part
 from .frozen import idle_dilation
 from .gradient import CPU_SHARED_PIXELS, is_traced, recomputed
@@ -43,22 +42,22 @@ class EfficientNet:
 
     min_side = MIN_SIDE
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype):
-        tensors = FrozenTensors(checkpoint, device, dtype)
-        self.device, self.dtype = device, dtype
+    def __init__(self, tensors: FrozenTensors):
+        self.device, self.dtype = tensors.device, tensors.dtype
         # a small slope would be lost in fp16, which a caller's GradScaler cannot prevent in here
-        self.working = torch.float32 if dtype == torch.float16 else tensors.working
+        self.working = torch.float32 if self.dtype == torch.float16 else tensors.working
         try:
-            self._load(checkpoint, tensors)
-            self.encode_stages(torch.zeros(1, 3, MIN_SIDE, MIN_SIDE, device=device))
+            self._load(tensors)
+            self.encode_stages(torch.zeros(1, 3, MIN_SIDE, MIN_SIDE, device=self.device))
         except WeightsError:
             raise
         except Exception as error:  # wrong shapes and metadata raise almost anything
             raise WeightsError(
-                f"{checkpoint.path} is not a complete mini checkpoint ({error}): use another."
+                f"{tensors.raw.path} is not a complete mini checkpoint ({error}): use another."
             ) from error
 
-    def _load(self, checkpoint: Checkpoint, tensors: FrozenTensors) -> None:
+    def _load(self, tensors: FrozenTensors) -> None:
+        checkpoint = tensors.raw
         if checkpoint.metadata["format"] != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}")
         architecture = json.loads(checkpoint.metadata["architecture"])

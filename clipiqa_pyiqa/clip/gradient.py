@@ -135,7 +135,11 @@ class _Ahead(torch.autograd.Function):
         gradient = torch.empty_like(x, dtype=wide)
         values, done = [], 0
         # Hooks of an outer activation checkpoint, or of offloading, must not see tensors that are freed in here.
-        with torch.enable_grad(), torch.autocast(x.device.type, enabled=False), saved_tensors_hooks(_same, _same):
+        with (
+            torch.enable_grad(),
+            torch.autocast(x.device.type, enabled=False),
+            saved_tensors_hooks(lambda x: x, lambda x: x),
+        ):
             for group in groups(x):
                 leaf = group.detach().to(wide).requires_grad_()
                 value = function(leaf)
@@ -176,7 +180,3 @@ class _OnlyOnce(torch.autograd.Function):
             "this gradient has no derivative of its own: for a second derivative use the loss with "
             "double_backward=True, or call the network inside clipiqa_pyiqa.loss.general_path()."
         )
-
-
-def _same(tensor: Tensor) -> Tensor:
-    return tensor

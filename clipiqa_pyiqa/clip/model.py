@@ -19,7 +19,7 @@ from ..errors import ImageError, Kind
 from ..weights.architecture import is_compact
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.selection import Weights, found_again
-from .device import FrozenTensors, Part, missing_on_mps, working_dtype
+from .device import FrozenTensors, Part, missing_on_mps
 from .efficientnet import RESOLUTION, EfficientNet
 from .gradient import clamped, constant, groups, untraceable, untraced
 from .resnet import ModifiedResNet
@@ -43,10 +43,6 @@ class ImageTower:
             torch.tensor(values).view(1, 3, 1, 1).to(encoder.device, wide)  # rounded to fp32, as in other packages
             for values in (weights.mean, weights.std)
         )
-
-    @property
-    def min_side(self) -> int:
-        return self.encoder.min_side
 
     def __call__(self, x: Tensor, pos_embedding: str) -> Tensor:
         """Return the features ``(N, D)``."""
@@ -84,10 +80,10 @@ class ImageTower:
 
 
 def check_size(x: Tensor, tower: ImageTower, pos_embedding: str) -> None:
-    if min(x.shape[-2:]) < tower.min_side and pos_embedding != "fixed":
+    if min(x.shape[-2:]) < tower.encoder.min_side and pos_embedding != "fixed":
         raise ImageError(
             f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {tower.weights.backbone} needs at least "
-            f"{tower.min_side} px on each side: use a larger image.",
+            f"{tower.encoder.min_side} px on each side: use a larger image.",
             Kind.TOO_SMALL,
         )
 
@@ -175,30 +171,28 @@ class FrozenCLIP:
             )
 
     @untraceable  # tracing would take long and gain nothing
-    def _tower(
-        self, build: Callable[[torch.device, torch.dtype], Any], device: torch.device, dtype: torch.dtype
-    ) -> Any:
-        key = build.__name__, device, dtype, working_dtype(dtype, device)
+    def _tower(self, build: Callable[[FrozenTensors], Any], device: torch.device, dtype: torch.dtype) -> Any:
+        tensors = FrozenTensors(self.checkpoint, device, dtype)
+        key = build.__name__, device, dtype, tensors.working
         with self._lock:
             tower = self._towers.get(key)
             if tower is None:
                 with untraced():  # autograd must be able to use its tensors later
-                    tower = self._towers[key] = build(device, dtype)
+                    tower = self._towers[key] = build(tensors)
             return tower
 
-    def _build_image(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
-        if is_compact(self.checkpoint):
-            return ImageTower(EfficientNet(self.checkpoint, device, dtype), self.weights, RESOLUTION)
-        tensors, shapes = FrozenTensors(self.checkpoint, device, dtype), self.checkpoint.shapes
-        if "visual.proj" in self.checkpoint:
+    def _build_image(self, tensors: FrozenTensors) -> ImageTower:
+        if is_compact(tensors.raw):
+            return ImageTower(EfficientNet(tensors), self.weights, RESOLUTION)
+        if "visual.proj" in tensors.raw:
             vit = VisionTransformer(tensors, self.weights.quick_gelu)
-            places = shapes["visual.positional_embedding"][0] - 1
+            places = tensors.raw.shapes["visual.positional_embedding"][0] - 1
             return ImageTower(vit, self.weights, round(places**0.5) * vit.min_side)
-        places = shapes["visual.attnpool.positional_embedding"][0] - 1
+        places = tensors.raw.shapes["visual.attnpool.positional_embedding"][0] - 1
         return ImageTower(ModifiedResNet(tensors), self.weights, round(places**0.5) * 32)
 
-    def _build_text(self, device: torch.device, dtype: torch.dtype) -> TextTower:
-        return TextTower(FrozenTensors(self.checkpoint, device, dtype), self.vocabulary, self.weights.quick_gelu)
+    def _build_text(self, tensors: FrozenTensors) -> TextTower:
+        return TextTower(tensors, self.vocabulary, self.weights.quick_gelu)
 
     def __copy__(self) -> FrozenCLIP:
         return self

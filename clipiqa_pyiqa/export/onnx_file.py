@@ -189,7 +189,7 @@ def described_by(network: Network) -> dict[str, str]:
     known = metric.provenance()
     if columns is not None:
         known["scores"] = column_records(columns)
-    metadata = {**in_words(known), "input": INPUT, "min_side": str(network.tower.min_side)}
+    metadata = {**in_words(known), "input": INPUT, "min_side": str(network.tower.encoder.min_side)}
     if columns is not None:
         pairs = {name: [[pair.positive, pair.negative] for pair in column] for name, column in columns.items()}
         metadata["pairs"] = json.dumps(pairs, ensure_ascii=False)
