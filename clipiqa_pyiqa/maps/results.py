@@ -7,16 +7,13 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from ..files.names import file_name, free_name, printable
 from ..files.writing import check_folder, replacing, write_bytes, write_text
 from .photo_map import PhotoMap
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Format = Literal["png", "svg", "pdf"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -36,18 +33,6 @@ class PhotoMaps:
     provenance: Mapping[str, Any]
     maps: list[PhotoMap] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-
-    def figure(self, one: PhotoMap) -> Figure:
-        """Return the picture of one photo's maps."""
-        from .picture import map_figure
-
-        return map_figure(one, self.provenance)
-
-    def page(self) -> str:
-        """Return one self-contained HTML page with all maps."""
-        from .page import map_page
-
-        return map_page(self.maps, self.failed, self.provenance)
 
     def save(
         self, folder: str | os.PathLike[str], format: Format = "png", html: bool = False, overwrite: bool = False
@@ -76,15 +61,17 @@ class MapFolder:
         self.path = check_folder(folder, [*names, *[PAGE] * html], overwrite=overwrite, inputs=paths)
 
     def write(self, found: PhotoMaps, one: PhotoMap) -> None:
-        from .picture import save_figure
+        from .picture import map_figure, save_figure
 
         name, buffer = self.names[one.path], io.BytesIO()
         arrays: dict[str, Any] = one.arrays(found.provenance)
         np.savez_compressed(buffer, **arrays)
         with replacing(self.path / f"{name}.{self.format}") as partial_file:
-            save_figure(found.figure(one), partial_file, self.format)
+            save_figure(map_figure(one, found.provenance), partial_file, self.format)
         write_bytes(self.path / f"{name}.npz", buffer.getvalue())
 
     def finish(self, found: PhotoMaps) -> None:
         if self.html and found.maps:
-            write_text(self.path / PAGE, found.page())
+            from .page import map_page
+
+            write_text(self.path / PAGE, map_page(found.maps, found.failed, found.provenance))

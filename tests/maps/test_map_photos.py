@@ -20,7 +20,7 @@ from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, draw_maps
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.maps.picture import overlay
+from clipiqa_pyiqa.maps.picture import map_figure, overlay
 from clipiqa_pyiqa.maps.places import smoothed
 from clipiqa_pyiqa.maps.results import PhotoMaps
 from clipiqa_pyiqa.prompts.learned import PromptLearner
@@ -92,7 +92,7 @@ def test_bad_photos_are_named_and_cost_only_their_picture(photos: Path, maps: tu
 def test_the_picture(maps: tuple[PhotoMaps, Path]) -> None:
     """A panel for the photo and each question, with scores and words; nothing is read as mathematics."""
     found, out = maps
-    figure = found.figure(found.maps[0])
+    figure = map_figure(found.maps[0], found.provenance)
     figure.draw_without_rendering()
     said = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
     first = found.maps[0]
