@@ -421,14 +421,10 @@ class CLIPIQA(nn.Module):
     ) -> tuple[tuple[PromptPair, ...] | None, tuple[int, ...]]:
         """Return the pairs, or None for learned prompts, and the number of pairs that each column averages."""
         if isinstance(prompts, Columns):
-            if aggregate != "default":
-                raise PromptError(f"aggregate must be left out where prompts are columns; got {shown(aggregate)}.")
+            choice("aggregate", aggregate, {"default": None})
             return prompts.pairs, prompts.sizes
         pairs = self.prompts if prompts is None else parse_prompts(prompts, self.template)
-        if aggregate == "default":
-            aggregate = self.aggregate
-        else:
-            choice("aggregate", aggregate, {"mean": "mean", None: None})
+        aggregate = choice("aggregate", aggregate, {"mean": "mean", None: None, "default": self.aggregate})
         if prompts is None and self.head is not None:
             return None, (1,) * len(self.head.columns("", aggregate is None))
         sizes = (1,) * len(pairs) if aggregate is None else (len(pairs),)

@@ -62,7 +62,7 @@ class TestQuestions:
         singly.append(metric.score(features, ("Crisp photo.", "Hazy photo.")))
         torch.testing.assert_close(asked, torch.cat(singly, dim=1), atol=1e-6, rtol=0)  # digits of fp32
         assert torch.equal(metric(images, columns), asked)
-        with pytest.raises(PromptError, match="must be left out"):
+        with pytest.raises(CLIPIQAError, match="aggregate must be one of 'default'; got 'mean'"):
             metric.score(features, columns, aggregate="mean")
 
     def test_names_of_its_columns(self, metric):
