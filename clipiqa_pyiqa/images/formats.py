@@ -42,12 +42,11 @@ def skipped_note(skipped: Mapping[str, int]) -> str:
     """Return how many photos were skipped and what to do, as a clause."""
     if not skipped:
         return ""
-    advice = []
-    if any(suffix in _HEIF for suffix in skipped):
-        advice.append("install pillow-heif for HEIC, HEIF and AVIF")
-    if any(suffix not in _HEIF for suffix in skipped):
-        advice.append("convert RAW and other files to PNG or TIFF")
-    return f"{sum(skipped.values())} skipped: {', '.join(sorted(skipped))}; {', '.join(advice)}"
+    has_heif = any(suffix in _HEIF for suffix in skipped)
+    advice = (
+        "install pillow-heif for HEIC, or convert them to PNG or TIFF" if has_heif else "convert them to PNG or TIFF"
+    )
+    return f"{sum(skipped.values())} skipped: {', '.join(sorted(skipped))}; {advice}"
 
 
 @functools.cache

@@ -33,10 +33,8 @@ class FileSource:
         path = self.name
         try:
             status = os.stat(path)  # before opening: a pipe would block
-            if stat.S_ISDIR(status.st_mode):
-                raise ImageError("is a folder, not an image file", Kind.NOT_A_FILE, path)
             if not stat.S_ISREG(status.st_mode):
-                raise ImageError("is a pipe or a device, not an image file", Kind.NOT_A_FILE, path)
+                raise ImageError("is a folder, a pipe or a device, not an image file", Kind.NOT_A_FILE, path)
             if status.st_size == 0:
                 raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
             with open(path, "rb") as file:
