@@ -190,6 +190,12 @@ class CLIPIQA(nn.Module):
         return (0.0, 1.0) if self.head is None else self.head.score_range
 
     @property
+    def encoding(self) -> tuple[Any, ...]:
+        """What an image's features depend on: metrics whose ``encoding`` is equal share them."""
+        weights, on_stages = self.clip.weights, self.head is not None and self.head.on_stages
+        return weights.sha256, weights.quick_gelu, self.precision, self.pos_embedding, on_stages
+
+    @property
     def lower_better(self) -> bool:
         """Whether a low score of a plain call means a good photo, as on the scale of some people's scores."""
         return self.head is not None and self.head.lower_better
@@ -542,10 +548,12 @@ def scoring_bytes(net: Any, device: torch.device, work: Work = "score") -> int:
     """Return about how many bytes of main memory each pixel of a picture takes while it is scored.
 
     Args:
-        net: A ``CLIPIQA``; of anything else only the picture itself counts.
+        net: A ``CLIPIQA``, a metric of the family, or several with ``nets``; of others only the picture counts.
         device: Where it scores; an accelerator has memory of its own, and says itself when it is full.
         work: ``'maps'`` with the scores of places, ``'stages'`` with the statistics of the tower's stages.
     """
+    if nets := getattr(net, "nets", None):
+        return max(scoring_bytes(each, device, work) for each in nets.values())
     clip = getattr(net, "clip", None)
     if clip is None or device.type != "cpu" or net.pos_embedding == "fixed":
         return PICTURE

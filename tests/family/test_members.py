@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pyiqa
 import pytest
 import torch
-from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss
 from clipiqa_pyiqa.family import MEMBERS, LAIONAes
-from clipiqa_pyiqa.weights.architecture import shapes_of
 
 V2 = [1.655, 2.359, 3.070, 3.672, 4.238, 4.701, 5.073, 5.365, 5.577, 5.747]
 
 
-@pytest.fixture(scope="module")
-def empty_tower(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ViT-L/14 of zeros, in a file of a few kB."""
-    path = tmp_path_factory.mktemp("weights") / "zeros.pt"
-    torch.save({name: torch.zeros(()).expand(shape) for name, shape in shapes_of("ViT-L/14").items()}, path)
-    return path
-
-
-def vectors(shared: Path, kind: str) -> Tensor:
-    files = [shared / f"data/laion/{kind}_rating{number}.npy" for number in range(10)]
-    return torch.from_numpy(np.stack([np.load(file).reshape(-1) for file in files]).astype("float64"))
-
-
-def test_published_values(empty_tower, shared):
-    options = {"clip_weights": empty_tower, "quick_gelu": True}
+def test_published_values(empty_tower, vectors, shared):
+    options = {"clip_weights": empty_tower("ViT-L/14"), "quick_gelu": True}
     metric = LAIONAes("laion_aes", pretrained_model_path=shared / "data/laion/laion_v2_l14_linearMSE.pth", **options)
-    features = vectors(shared, "vit_l_14")
+    features = torch.from_numpy(vectors("vit_l_14"))
     assert metric.score(features)[:, 0].tolist() == pytest.approx(V2, abs=6e-4)
     half = metric.score((3 * features).half())  # as stores keep them
     assert half[:, 0].tolist() == pytest.approx(V2, abs=0.02)
