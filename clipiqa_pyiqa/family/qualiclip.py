@@ -68,7 +68,7 @@ class QualiCLIP(Member):
             file = find_file(pyiqa_file(LEARNED[self.model_type])).path if path is None else Path(path).expanduser()
             texts = self._encode_learned(file)
             self.file = f"{file.name} {sha256_of(file)[:8]}"
-        self._texts = F.normalize(texts, dim=-1).unflatten(0, (-1, 2))
+        self._texts = F.normalize(texts.double(), dim=-1).unflatten(0, (-1, 2))
 
     def answer(self, features: Tensor) -> Tensor:
         return heads.pairs(features, self._texts.to(features), self.clip.logit_scale / TEMPERATURE)

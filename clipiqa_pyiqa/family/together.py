@@ -92,12 +92,12 @@ def create_metrics(asked: Iterable[tuple[str, str, Mapping[str, Any]]], device: 
     return Together(nets)
 
 
-def _create(name: str, options: dict[str, Any]) -> Any:
+def _create(name: Any, options: dict[str, Any]) -> Any:
     if name in ("clipiqa", *PUBLISHED):
         if name in PUBLISHED and "pretrained_model_path" not in options:
-            published = PUBLISHED[name]  # type: ignore[index]
+            published = PUBLISHED[name]
             options = {"backbone": published.backbone, "pos_embedding": published.pos_embedding, **options}
-        return CLIPIQA(name, **options)  # type: ignore[arg-type]
+        return CLIPIQA(name, **options)
     known = ["clipiqa", *PUBLISHED, *(each for each, kind in MEMBERS.items() if not kind.takes_captions)]
     if name not in known:
         raise CLIPIQAError(f"metric {name!r} is not made of CLIP, or needs captions: {nearest(name, known)}")
