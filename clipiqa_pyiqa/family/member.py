@@ -125,7 +125,7 @@ class Member(nn.Module):
         """:meth:`encode_image` for images that passed :meth:`check` already; patches go in chunks."""
         tower = self._image_tower(x)
         views = self.view.take(x.expand(-1, 3, -1, -1).to(tower.mean.dtype))
-        if len(views) == 1:
+        if self.view.dims == 2:
             return tower(views[0], self.view.pos_embedding)
         step = max(1, CHUNK // len(x))
         keeps_signs = self.clip.weights.backbone.startswith("RN")  # a vision transformer keeps activations

@@ -71,7 +71,7 @@ def score_sources(
         part: ``'3/8'`` scores the third of eight parts of the shards; None is the task's of a SLURM array, or all.
         keep: Columns of Parquet files, keys of ``.json`` sidecars, or suffixes of others (``'txt'``), kept in columns.
         image_column: Of Parquet files; None finds it.
-        embeddings: The sources are files of image features, of clip-retrieval or DataComp.
+        embeddings: The sources are files of image features: ``.npy``, ``.npz`` or Parquet's columns of lists.
         engine: Who scores; None is this process. With :class:`~clipiqa_pyiqa.ray.RayEngine`, a Ray cluster.
         device, batch_size, workers, apply_exif, max_side, max_pixels, damaged: As for
             :func:`~clipiqa_pyiqa.score_paths`.
