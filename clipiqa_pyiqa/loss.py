@@ -125,6 +125,8 @@ class CLIPIQALoss(nn.Module):
                 raise CLIPIQAError("a criterion has its own texts and options: pass it without any of the metric's.")
             if form != "linear" or not hasattr(criterion, "encode_unchecked") or not hasattr(criterion, "answer"):
                 raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family, with form='linear'.")
+            if criterion.takes_captions:
+                raise CLIPIQAError("criterion must be a metric of images alone; clipscore needs captions.")
             metric = criterion
         elif metric is None:
             metric = CLIPIQA(prompts=prompts, **options).eval()

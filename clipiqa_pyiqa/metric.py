@@ -176,6 +176,12 @@ class CLIPIQA(nn.Module):
         return (0.0, 1.0) if self.head is None else self.head.score_range
 
     @property
+    def encoding(self) -> tuple[Any, ...]:
+        """What an image's features depend on: metrics whose ``encoding`` is equal share them."""
+        weights, on_stages = self.clip.weights, self.head is not None and self.head.on_stages
+        return weights.sha256, weights.quick_gelu, self.precision, self.pos_embedding, on_stages
+
+    @property
     def lower_better(self) -> bool:
         """Whether a low score of a plain call means a good photo."""
         return self.head is not None and self.head.lower_better
@@ -494,8 +500,11 @@ _VIT, _VIT_TOKENS = 45, 70  # of normalised pixels; for each number in a patch's
 def scoring_bytes(net: Any, device: torch.device, work: Work = "score") -> int:
     """Return roughly the bytes of main memory that scoring takes for each pixel of a picture.
 
-    ``work`` is ``'maps'`` with the scores of places, ``'stages'`` with statistics of the tower's stages.
+    ``net`` is a ``CLIPIQA``, a metric of the family, or several with ``nets``; ``work`` is ``'maps'`` with the scores of
+    places, ``'stages'`` with statistics of the tower's stages.
     """
+    if nets := getattr(net, "nets", None):
+        return max(scoring_bytes(each, device, work) for each in nets.values())
     clip = getattr(net, "clip", None)
     if clip is None or device.type != "cpu" or net.pos_embedding == "fixed":
         return PICTURE
