@@ -500,7 +500,7 @@ _VIT, _VIT_TOKENS = 45, 70  # of normalised pixels; for each number in a patch's
 def scoring_bytes(net: Any, device: torch.device, work: Work = "score") -> int:
     """Return roughly the bytes of main memory that scoring takes for each pixel of a picture.
 
-    ``net`` is a ``CLIPIQA``, a metric of the family, or several with ``nets``; ``work`` is ``'maps'`` with the scores of
+    ``net`` is a ``CLIPIQA``, a metric of the family, or several with ``nets``; ``work`` is ``'maps'`` with scores of
     places, ``'stages'`` with statistics of the tower's stages.
     """
     if nets := getattr(net, "nets", None):
