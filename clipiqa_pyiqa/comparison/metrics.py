@@ -80,14 +80,14 @@ class BuiltMetric:
 
     Attributes:
         score: Function of images ``(N, 3, H, W)`` in [0, 1], and of references in ``'FR'`` mode, that returns scores.
-        net: The CLIP-IQA whose encoder can be shared; None for other metrics.
+        net: Our metric of CLIP, whose encoding can be shared; None for other metrics.
         provenance: Everything that a score depends on.
         published_as: Its name among the published correlations, or empty.
     """
 
     spec: MetricSpec
     score: Callable[..., Any]
-    net: CLIPIQA | None
+    net: Any
     provenance: Mapping[str, Any]
     published_as: str
 
@@ -174,6 +174,10 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
     net = getattr(score, "net", score)
     if isinstance(net, CLIPIQA):
         return BuiltMetric(spec, score, net, net.provenance(), _published_name(spec, net))
+    if getattr(net, "takes_captions", False):
+        raise CompareError(f"{spec.label!r} needs a caption for each image and cannot be compared here")
+    if hasattr(net, "encoding"):  # of the family
+        return BuiltMetric(spec, score, net, net.provenance(), "" if spec.options else spec.name)
     files = {key: value for key, value in spec.options.items() if isinstance(value, str) and os.path.isfile(value)}
     hashes = {key: hash_file(Path(path)) for key, path in files.items()}
     provenance = {**spec.provenance, "pyiqa": version("pyiqa")} | ({"seed": str(seed)} if seed else {})

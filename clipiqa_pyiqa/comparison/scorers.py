@@ -1,4 +1,4 @@
-"""Scores of a data set's images, stored at once; CLIP-IQAs with one encoder share its pass over a batch."""
+"""Scores of a data set's images, stored at once; metrics with one encoding share its pass over a batch."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Options:
 
 def score_data_set(data: DataSet, metrics: Sequence[BuiltMetric], store: ScoreStore, options: Options) -> None:
     """Score every image with each metric that has no score of it in the store."""
-    groups, step, count = _group(metrics), options.batch_size, len(data.paths)
+    groups, step, count = group_metrics(metrics), options.batch_size, len(data.paths)
 
     def is_done(path: str) -> bool:
         unread = store.get(UNREADABLE, path)
@@ -95,7 +95,7 @@ def score_group(
     """Yield metric, number of the image in the batch, and score; a failure becomes a score with an error.
 
     Args:
-        group: CLIP-IQAs with one encoder, or one other metric.
+        group: Metrics with one encoding, or one other metric.
         x: Images ``(N, 3, H, W)`` in [0, 1], on the device of the metrics.
         seed: Of random draws, set anew for each image.
         reference: For full-reference metrics: references of the shape of ``x``, or why each image has none.
@@ -148,15 +148,11 @@ def set_seeds(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _group(metrics: Sequence[BuiltMetric]) -> list[list[BuiltMetric]]:
-    """Return CLIP-IQAs with one encoder together, and each other metric alone."""
+def group_metrics(metrics: Sequence[BuiltMetric]) -> list[list[BuiltMetric]]:
+    """Return metrics with one encoding together, and each other metric alone."""
     groups: dict[Any, list[BuiltMetric]] = {}
     for metric in metrics:
-        encoder: tuple[Any, ...] = (id(metric),)
-        if (net := metric.net) is not None:
-            weights, on_stages = net.clip.weights, net.head is not None and net.head.on_stages
-            encoder = (weights.sha256, weights.quick_gelu, net.pos_embedding, net.precision, on_stages)
-        groups.setdefault(encoder, []).append(metric)
+        groups.setdefault(id(metric) if metric.net is None else metric.net.encoding, []).append(metric)
     return list(groups.values())
 
 

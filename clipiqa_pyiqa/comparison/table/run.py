@@ -198,7 +198,8 @@ def _notes(
         yield f"{', '.join(halves)}: the source computes in fp16 (autocast on CUDA), {here}."
     if any(each.spec.of_sets for each in metrics):
         yield "Metrics of whole sets have one value per set, without deviation; it depends on the number of images."
-    nets = {label: m.net for label, m in scored.built.items() if isinstance(m, BuiltMetric) and m.net}
+    nets = {label: m.net for label, m in scored.built.items() if isinstance(m, BuiltMetric)}
+    nets = {label: net for label, net in nets.items() if hasattr(net, "prompts")}
     single = [n for n, net in nets.items() if len(net.prompts) == 1 and net.prompt_learner is None and net.head is None]
     if single:
         yield (
