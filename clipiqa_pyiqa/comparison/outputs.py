@@ -45,7 +45,7 @@ def tables_as_text(
         blocks += ["## Which metrics exactly", markdown_list(metrics)]
         blocks += ["## Settings", markdown_list(run)] * bool(run)
     else:
-        head = "\n".join(f"# {one_line(line)}" for line in [*reading, *metrics, marks])
+        head = "\n".join(f"# {one_line(line)}" for line in [*reading, *metrics, marks] if line)
         blocks = [head, *map(console_table, tables)]
     return "\n\n".join(filter(None, blocks)) + "\n"
 

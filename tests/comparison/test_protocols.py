@@ -456,7 +456,7 @@ class TestExpect:
         paper.write_text(f"Method,PSNR,piqe,other\nOurs,{psnr:.2f},{piqe:.3f},1\nTheirs,1,1,1\n")
         assert main([*command, "--resume", "--expect", str(paper)]) == 0
         said = capsys.readouterr().out
-        assert "2 of 2 published numbers agree" in said and f"{psnr:.2f} published" in said
+        assert "2 of 2 published numbers agree" in said and f"published {psnr:.2f}" in said
         assert "Published, but not in this table: metric 'other', method 'Theirs'" in said
         assert main([*command, "--resume", "--expect", f"ours: psnr={psnr:.2f} piqe={piqe + 1:.3f}", "--explain"]) == 1
         rows = list(csv.DictReader((tmp_path / "out/expect.csv").open()))

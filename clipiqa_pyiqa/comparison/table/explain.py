@@ -104,7 +104,7 @@ def summarize(explained: pandas.DataFrame, wrong: Sequence[Expected]) -> list[st
         if len(fits) > 1:
             text = f"{' and '.join(fits)} fit, and these pictures cannot tell them apart"
         counts = f"{len(fit)} changes were tried, {skipped} could not be"
-        lines.append(f"{metric}: {text}; {counts}; by chance {chance:.2g} would fit.")
+        lines.append(f"{metric}: {text}; {counts}; about {chance:.2g} would fit by chance.")
     return lines
 
 

@@ -28,7 +28,8 @@ Keys = Sequence[tuple[str, str]]
 def table_as_text(found: MethodScores, format: str) -> str:
     """Return the tables as a text; see :func:`~..outputs.tables_as_text`."""
     tables = [method_table(found), difference_table(found), expected_table(found)]
-    about: dict[str, Any] = {"metrics": metric_lines(found), "settings": found.settings, "marks": _MARKS}
+    marks = _MARKS if len(found.methods) > 1 else ""
+    about: dict[str, Any] = {"metrics": metric_lines(found), "settings": found.settings, "marks": marks}
     return tables_as_text(format, [t for t in tables if t is not None], found.frame, reading=legend(found), **about)
 
 
@@ -62,7 +63,7 @@ def expected_table(found: MethodScores) -> Table | None:
     methods = [m for m in found.methods if any((s, n, m) in known for s, n in keys)]
     rows = [(Cell(m), *(cells.get((s, n, m), Cell("")) for s, n in keys)) for m in methods]
     count = len(known) - len(found.wrong)
-    text = f"{count} of {len(known)} published numbers agree, within one unit of their last digit (✓)."
+    text = f"{count} of {len(known)} published numbers agree, within one unit of their last digit (✓); units are those of that digit."
     columns = (Column("method"), *(Column(label, "", test_set) for test_set, label in keys))
     after = () if found.explained is None else tuple(summarize(found.explained, found.wrong))
     return Table("Beside published numbers", columns, tuple(rows), left_out=after, reading=(text,), before=(text,))
@@ -153,10 +154,10 @@ def _difference(found: MethodScores, label: str, value: pandas.Series) -> Cell:
 def _beside(found: MethodScores, expected: Expected) -> Cell:
     value = found.computed(expected)
     if math.isnan(value):
-        return Cell("–", f"{expected.text} published ✗")
+        return Cell("–", f"✗ published {expected.text}")
     sign = "✓" if expected.agrees(value) else "✗"
     text = number(value, len(expected.text.partition(".")[2]))
-    return Cell(text, f"{expected.text} published, {expected.units(value):+.1f} {sign}", value)
+    return Cell(text, f"{sign} published {expected.text}, {expected.units(value):+.1f} units", value)
 
 
 def _describe(label: str, column: MetricColumn) -> str:
