@@ -19,9 +19,9 @@ def run(
 
     VOTES is a CSV file with the columns attribute,first,second,choice, one row per vote, where the choice is first,
     second, one of the two files, or tie; or attribute,first,second,votes_first,votes_second, one row per pair. The
-    table says per attribute how often the metric sides with the majority, with Wilson's 95 % interval, and with single
-    votes, with an interval from resampled pairs; ceiling is what always siding with the majority would reach. --out DIR
-    receives agreement.csv (every pair), summary.json, agreement.png and contradictions.png.
+    table has the share of pairs in which the metric chooses as the majority, and the share of votes that agree with it,
+    with 95 % intervals; ceiling is the highest possible share of votes. --out DIR receives agreement.csv (every pair),
+    summary.json, agreement.png and contradictions.png.
 
     examples:
       clipiqa agreement votes.csv --out agreement/
