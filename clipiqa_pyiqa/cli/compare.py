@@ -25,12 +25,12 @@ class Comparing:
         data (-d DATA): data sets, as above
         data_root (DIR): folder of pyiqa's data sets; by default ./datasets
         plcc_fit: also PLCC and RMSE after a logistic fit
-        fit_parameters: of that curve: 4, always monotone (default), or VQEG's 5
+        fit_parameters: of that curve: 4 (default), or VQEG's 5
         without_mini_photos: leave out photos that mini was trained on
         bootstrap: resamples for the intervals; by default 1000; 0: none
         seed: of the resamples, and of metrics that draw at random; by default 0
-        published: whose values to show where both publish one
-        batch_size: images of equal size that share a pass; by default 8
+        published: whose values to show
+        batch_size: images of equal size that are scored at once; by default 8
     """
 
     metrics: list[str] | None = None
@@ -60,21 +60,16 @@ def run(
     """Compare metrics on data sets, with correlations, intervals and published values.
 
     A metric is a name of pyiqa's or NAME:KEY=VALUE,… with its options; a data set is a name of pyiqa's, a CSV file of
-    paths and scores, or a folder without scores. LABEL= in front names either. Correlations of good metrics are
-    positive. --out receives scores, tables, pictures and an HTML report. Exit code: 0 all scored, 1 a metric failed or
-    images were left out, 2 bad usage, 130 interrupted.
+    paths and scores, or a folder without scores; LABEL= in front names either. Correlations of good metrics are
+    positive. Exit code: 0 all scored, 1 a metric failed or images were left out, 2 bad usage, 130 interrupted.
 
     examples:
       clipiqa compare -m clipiqa clipiqa+ niqe brisque musiq -d koniq10k-1024 livec --data-root DIR --out runs/1
       clipiqa compare -m clipiqa 'dslr=clipiqa:prompts=[quality, sharpness]' -d mine=scores.csv
       clipiqa compare -m niqe:pretrained_model_path=niqe_modelparameters.mat piqe -d photos/
-      clipiqa compare -c table1 --data-root DIR --out runs/table1
       torchrun --nproc-per-node 4 --no-python clipiqa compare -c table1 --data-root DIR --out runs/table1
 
     Args:
-        machine: where it runs
-        kept: results
-        comparing: what is compared
         config (-c FILE): a YAML file, or table1, table2, table5; options given here win
         trust_weights: load files and URLs of metrics even if they could run code
         strict: stop before anything is scored where a metric cannot be built

@@ -36,8 +36,6 @@ def run(
 
     Args:
         path (FILE): write the model here, such as model.onnx; or --out FILE
-        model: which CLIP
-        questions: what to ask
         out (-o FILE): the same as FILE
         map: also the scores of each place
         opset: version of ONNX's operators, 18 to 23

@@ -38,9 +38,6 @@ def run(
 
     Args:
         scores (CSV|NAME): a CSV file of paths and scores, or a data set of pyiqa's
-        scored: human scores
-        model: which CLIP
-        store: stored features
         out (-o FILE): write the head here, as .safetensors
         overwrite: replace --out if it exists
         method: auto, affine, ridge or cache

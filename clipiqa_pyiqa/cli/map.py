@@ -44,9 +44,6 @@ def run(
 
     Args:
         paths (PHOTO): files, folders or quoted globs
-        questions: what to ask
-        model: which CLIP
-        images: how files become pixels
         smooth: replace each place by the mean of 3×3 places
         scale: enlarge photos by this factor first, 1 to 8
         window (PX): score squares of this side as photos of their own: exact, slow

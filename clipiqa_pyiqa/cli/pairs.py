@@ -21,7 +21,6 @@ def run(low: str, high: str, run: AskingRun, *, skip_unpaired: bool = False, cou
     Args:
         low (LOW): folder, or quoted pattern, of the low-quality images
         high (HIGH): folder, or quoted pattern, of the high-quality images
-        run: how images are scored
         skip_unpaired: leave out images without a partner
         count: failures to show
     """

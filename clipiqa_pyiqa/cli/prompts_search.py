@@ -37,14 +37,10 @@ def run(
 
     examples:
       clipiqa prompts search scores.csv
-      clipiqa prompts search koniq10k --data-root datasets --out pairs.csv
       clipiqa prompts search scores.csv --candidates my_pairs.txt --templates '{} photo.' '{} picture.'
 
     Args:
         scores (CSV|NAME): a CSV file of paths and scores, or a data set of pyiqa's
-        scored: human scores
-        model: which CLIP
-        store: stored features
         candidates (FILE): pairs, one 'positive|negative' a line; by default our list of antonyms
         templates (TEXT): wordings of the pairs; by default those that suit our list, with --candidates '{}'
         ensemble: most pairs in the ensemble

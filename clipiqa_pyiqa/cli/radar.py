@@ -21,7 +21,6 @@ def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = Fa
 
     Args:
         paths (IMAGE): images, up to 8
-        run: how images are scored
         look: only the look (quality perception)
         feel: only the feel (abstract perception)
     """

@@ -54,9 +54,9 @@ class Picked:
         copy_to (DIR): copy them into a folder
         move_to (DIR): move them into a folder
         link_to (DIR): link to them from a folder
-        write_shards (DIR): copy the shards of the picked images, without the other images, into this folder
-        above (X): with --write-shards: those at least this good, or 10%
-        drop_worst (P%): with --write-shards: all but this share, the worst
+        write_shards (DIR): copy the shards into a folder, with the picked images only
+        above (X): with --write-shards: those of at least X, or 10%
+        drop_worst (P%): with --write-shards: all but this share
     """
 
     worst: int | None = None
@@ -84,29 +84,22 @@ def run(
 ) -> int:
     """The best and the worst images of a folder, by any question (the paper's Fig. 3, 6, 8 and 9).
 
-    Folders are scored; a score file (csv, jsonl, parquet) of `clipiqa score` or any other tool is read. --out DIR
-    receives ranking.csv (every image) and, for each question, rank-QUESTION.png: the highest and the lowest. --page DIR
-    receives browse.html: all photos to sort, filter and look at. --worst, --best and --below pick photos, which --paths
-    prints, and --copy-to, --move-to and --link-to take elsewhere: nothing is overwritten, and --undo puts them back by
-    the list that they write.
+    Folders are scored; a score file (csv, jsonl, parquet) of any tool is read. --out DIR receives ranking.csv (every
+    image) and rank-QUESTION.png (the highest and the lowest). --worst, --best and --below pick photos, which --paths
+    prints, and --copy-to, --move-to and --link-to take elsewhere: nothing is overwritten, and --undo puts them back.
 
     examples:
       clipiqa rank spaq/ --out rank/
-      clipiqa rank ava/images --prompts happy scary complex natural new --out rank/ --resume
       clipiqa rank results/ --above 0.6 --write-shards kept/
       clipiqa rank scores.parquet --by sharpness --below 0.3 --paths
       clipiqa rank scores.csv --worst 20 --move-to rejected/
-      clipiqa rank scores.csv --page browse/
       clipiqa rank --undo rejected/clipiqa-undo-20260131-120000.jsonl
 
     Args:
-        run: how images are scored
-        order: which column orders the photos
-        picked: which photos are picked
         paths (PATH): folders, images or quoted globs; or one score file; or one folder of results by shard
         count: of the best and of the worst
-        undo (LIST): put back what a list says was copied, moved or linked
-        page (DIR): folder for a page on which all photos can be browsed
+        undo (LIST): put back the photos in a list that --copy-to, --move-to or --link-to wrote
+        page (DIR): folder for browse.html: all photos to sort, filter and look at
     """
     if picked.write_shards is not None:
         return _write_shards(paths, picked.write_shards, order.by, picked, run.quiet)

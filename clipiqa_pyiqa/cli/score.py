@@ -37,9 +37,8 @@ def run(
 ) -> int:
     """Score photos: files, folders, globs or a list on standard input.
 
-    One score in [0, 1] per image and prompt, high is good, in the order of the paths. A file that cannot be scored gets
-    a row with the reason. Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score, 130
-    interrupted.
+    One score in [0, 1] per image and prompt, high is good. A file that cannot be scored gets a row with the reason.
+    Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score, 130 interrupted.
 
     examples:
       clipiqa score photos/ holiday.jpg
@@ -49,11 +48,6 @@ def run(
       clipiqa score --merge results/ --out scores.parquet
 
     Args:
-        questions: what to ask
-        model: which CLIP
-        images: how files become pixels
-        shards: results by shard
-        kept: results
         paths (PATH): file, folder (with its sub-folders), quoted glob or pattern of shards, Parquet file, s3://…, or -
             for a list on stdin
         null (-0): names on stdin end with a NUL byte (find -print0), not with the line

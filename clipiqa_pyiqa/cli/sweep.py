@@ -30,7 +30,6 @@ def run(
 
     Args:
         paths (IMAGE): images, folders or quoted globs
-        run: how images are scored
         changes: by default brightness noisiness colorfulness sharpness contrast
         steps: from least to most of the attribute
         scales: input scales

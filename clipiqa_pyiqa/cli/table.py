@@ -67,24 +67,18 @@ def run(
     """Several methods in one table, as papers print it: means, best and second best, paired differences.
 
     A method is NAME=FOLDER; files belong together by their path within the folder, without suffix, or by the text that
-    the * of quoted patterns matches. If every file lies in a sub-folder, the sub-folders are test sets. A metric is a
-    name of pyiqa's or NAME:KEY=VALUE,… as for `clipiqa compare`; psnr-y and ssim-y are those of super-resolution
-    papers, psnr-rgb and ssim-rgb are on RGB. clipiqa asks the paper's one prompt pair; papers that took CLIPIQA from
-    pyiqa asked five (clipiqa=clipiqa:prompts=pyiqa), as some protocols do (`clipiqa protocols`). A metric replaces the
-    protocol's of the same label. --out receives scores, table.md, table.tex, table.csv, images.csv and report.html.
-    Exit code: 0 all scored, 1 a metric failed, images were left out, or a published number or a lock differs, 2 bad
-    usage, 130 interrupted.
+    the * of quoted patterns matches. If every file lies in a sub-folder, the sub-folders are test sets. A metric is as
+    for `clipiqa compare`, or psnr-y, ssim-y (those of super-resolution papers), psnr-rgb or ssim-rgb. Papers that took
+    CLIPIQA from pyiqa asked five prompt pairs (clipiqa=clipiqa:prompts=pyiqa). A metric replaces the protocol's of the
+    same label. --out receives table.md, table.tex, table.csv, images.csv and report.html. Exit code: 0 all scored, 1 a
+    metric failed, images were left out, or a published number or a lock differs, 2 bad usage, 130 interrupted.
 
     examples:
       clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y niqe clipiqa --out table/
       clipiqa table --methods bm3d='out/*_bm3d.png' ours='out/*_ours.png' -m piqe clipiqa:backbone=mini
-      clipiqa table --methods ours=out/ours hat=out/hat --reference gt/ --protocol ntire --format latex
       clipiqa table --methods ours=out/ours --reference gt/ --protocol osediff --expect 'ours: psnr=27.92' --explain
 
     Args:
-        batches: where it runs
-        kept: results
-        methods: what is compared
         value (NAME=NUMBER): a number for the protocol's formula
         one_set: all pictures are one test set, even if they lie in sub-folders
         format: format of the table on standard output

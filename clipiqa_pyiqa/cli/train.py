@@ -49,13 +49,9 @@ def run(
       clipiqa train scores.csv --out runs/mine
       clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
       clipiqa train koniq10k --data-root datasets --out runs/koniq --recipe pyiqa
-      clipiqa train --config my.yml --out runs/koniq
 
     Args:
         scores (CSV|NAME): a CSV file of paths and scores, or a data set of pyiqa's
-        scored: human scores
-        model: which CLIP
-        store: stored features
         out (-o DIR): folder for best.safetensors, last.safetensors and the log
         resume: continue the run in --out
         overwrite: replace the run in --out

@@ -29,7 +29,7 @@ _NOT_IN_A_FILE = ("resume", "overwrite", "config_file")
 _CONFIG = "a YAML file of these options, such as max_side: 512, or fig1, …; options given here win"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}
 _UNIONS = (typing.Union, types.UnionType)
-_LARGEST = 1_000_000_000  # of numbers that need not be whole
+_LARGEST = 1_000_000_000
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,17 +55,17 @@ class Parser(argparse.ArgumentParser):
                 is_argument = parameter.kind is not parameter.KEYWORD_ONLY
                 self._declare(self, name, hints[name], parameter.default, *texts[name], is_argument)
         if "--config" not in self._option_string_actions:
-            self.add_argument("-c", "--config", dest="config_file", action="append", metavar="FILE", help=_CONFIG)
+            config = self.add_argument("-c", "--config", dest="config_file", action="append", metavar="FILE")
+            config.help = _CONFIG
 
     def _declare_group(self, options: Any) -> None:
         hints = typing.get_type_hints(options)
         for kind in reversed(options.__mro__):
             if names := inspect.get_annotations(kind):
                 title, _, texts = documentation(kind)
-                if title not in self._groups:
-                    self._groups[title] = self.add_argument_group(title.rstrip("."))
+                group = self._groups[title] = self._groups.get(title) or self.add_argument_group(title.rstrip("."))
                 for name in names:
-                    self._declare(self._groups[title], name, hints[name], getattr(kind, name), *texts[name])
+                    self._declare(group, name, hints[name], getattr(kind, name), *texts[name])
 
     def _declare(
         self, group: Any, name: str, hint: Any, default: Any, words: list[str], text: str, is_argument: bool = False
@@ -101,10 +101,10 @@ class Parser(argparse.ArgumentParser):
             options["help"] += f" (default: {' '.join(map(str, default)) if isinstance(default, tuple) else default})"
         if is_argument:
             group.add_argument(name, **options)
-        else:
-            made = group.add_argument(*flags, dest=name, required=required, **options)
-            if name not in _NOT_IN_A_FILE:
-                self.options[flags[-1].removeprefix("--").replace("-", "_")] = made
+            return
+        made = group.add_argument(*flags, dest=name, required=required, **options)
+        if name not in _NOT_IN_A_FILE:
+            self.options[flags[-1].removeprefix("--").replace("-", "_")] = made
 
     def error(self, message: str) -> NoReturn:
         super().error(plain_lines(message, 500))
@@ -123,17 +123,16 @@ class Parser(argparse.ArgumentParser):
         value = super()._get_value(action, arg_string)
         if action.type is int:
             check_bounds(action.dest, value)
-        if action.type is float and not abs(value) <= _LARGEST:  # NaN is not, either
+        if action.type is float and not abs(value) <= _LARGEST:  # also NaN
             raise OptionError(f"{action.dest} must be a number of at most ±{_LARGEST:,}; got {arg_string!r}.")
         return value
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """End with a sentence about arguments that this command does not have."""
         flag, message = unknown[0].partition("=")[0], f"unrecognized arguments: {' '.join(unknown)}"
-        known = [name for name in self._option_string_actions if name.startswith("--")]
         if flag in OF_A_METRIC and "metrics" in self.options:
             message += ": give options of a metric in its name, as in -m clipiqa:backbone=mini"
-        elif close := difflib.get_close_matches(flag, known, n=1):
+        elif close := difflib.get_close_matches(flag, self._option_string_actions, n=1):
             message += f": did you mean {close[0]}?"
         self.error(message)
 
