@@ -12,7 +12,7 @@ from ..errors import ImageError, OptionError
 from ..errors.arguments import SharedOptions
 from ..scoring.result_files import Output, ResultWriter, format_of, write_to
 from . import score_shards
-from .options.model import Kept, LearnedQuestions, Model, start
+from .options.model import Kept, LearnedQuestions, Model, build_metrics, start
 from .options.progress import Bar, note, tell
 from .options.signals import on_interrupt
 from .score_shards import Shards
@@ -29,6 +29,7 @@ def run(
     kept: Kept,
     paths: Sequence[str] = (),
     *,
+    metrics: list[str] | None = None,
     null: bool = False,
     all_attributes: bool = False,
     map_stats: bool = False,
@@ -44,12 +45,14 @@ def run(
       clipiqa score photos/ holiday.jpg
       clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
       find . -name '*.png' -print0 | clipiqa score -0 - --out scores.parquet --resume
+      clipiqa score photos/ --metrics clipiqa laion_aes maclip --out scores.csv
       clipiqa score 'shards/{000..099}.tar' --keep caption --out results/
       clipiqa score --merge results/ --out scores.parquet
 
     Args:
         paths (PATH): file, folder (with its sub-folders), quoted glob or pattern of shards, Parquet file, s3://…, or -
             for a list on stdin
+        metrics (-m METRIC): CLIP-based metrics of pyiqa, one column each: [COLUMN=]NAME[:KEY=VALUE,…]
         null (-0): names on stdin end with a NUL byte (find -print0), not with the line
         all_attributes: one column for every named pair whose words the CLIP knows
         map_stats: further columns from the map of local scores: lowest, 10th percentile, share below 0.5
@@ -64,7 +67,12 @@ def run(
     if not paths:
         raise ImageError("no PATH given: name files or folders (before --prompts, or after a --).")
     kept.check()
-    columns = questions.columns()
+    if metrics and (questions != LearnedQuestions() or model.given() or all_attributes or map_stats):
+        raise OptionError(
+            "metrics have options of their own, such as clipiqa:prompts=sharpness: leave out those of the model, the "
+            "questions and map_stats."
+        )
+    columns = None if metrics else questions.columns()
     if all_attributes and columns is None:
         raise OptionError("learned_prompts excludes all_attributes: leave out prompts and all_attributes.")
     shards.check(by_shard)
@@ -88,7 +96,7 @@ def run(
     from ..scoring.score import score_paths
 
     check_limits(images.max_side, images.max_pixels, images.damaged)
-    metric: Any = questions.metric(model, device)
+    metric: Any = build_metrics(metrics, device) if metrics else questions.metric(model, device)
     if all_attributes:
         names = known_names(metric.clip, NAMED_PAIRS, questions.template)
         columns = parse_columns([*map(parse_prompt_argument, questions.prompts), *names], questions.template)

@@ -18,6 +18,7 @@ from .progress import note
 if TYPE_CHECKING:
     import torch
 
+    from ...family.together import Together
     from ...metric import CLIPIQA
     from ...prompts.pairs import Columns, Prompts
 
@@ -177,6 +178,15 @@ def build_metric(model: Model, device: torch.device) -> CLIPIQA:
     from ...metric import CLIPIQA
 
     return CLIPIQA(**model.given()).to(device).eval()
+
+
+def build_metrics(texts: Sequence[str], device: torch.device) -> Together:
+    """Return metrics, given as ``[COLUMN=]NAME[:KEY=VALUE,...]``, as one metric with a column each."""
+    from ...datasets.specification import parse_specifications
+    from ...family.together import create_metrics
+
+    metrics = parse_specifications(list(texts), "metric")
+    return create_metrics([(each.label or each.target, each.target, each.options) for each in metrics], device)
 
 
 @contextlib.contextmanager
