@@ -109,8 +109,7 @@ class CLIPIQA(nn.Module):
             image to CLIP's own input instead (Table 2). Default ``'none'``, or as for the file.
         prompts: a name, a preset, a pair of texts or a list of them; default the paper's ``'quality'``. Prompts are
             learned around the words of a single pair.
-        aggregate: ``'mean'`` averages the pairs' scores, ``None`` keeps one column per pair, and adds the lower and the
-            upper bound to the score of a fitted head that has them.
+        aggregate: ``'mean'`` averages the pairs' scores, ``None`` keeps one column per pair.
         template: re-words the pairs, such as ``'A photo of {}.'`` (Table 2).
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``: the dtype of the image tower's convolutions. Where a CPU is
             slower in it than in fp32, weights and pixels are rounded to it and computed in fp32.
@@ -197,9 +196,7 @@ class CLIPIQA(nn.Module):
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the score columns of a plain call; learned prompts are called as their file, or as the published."""
-        if self.head is not None:
-            return self.head.columns(self._learned_name, self.aggregate is None)
-        if self.prompt_learner is not None:
+        if self.head is not None or self.prompt_learner is not None:
             return (self._learned_name,)
         names = tuple(pair.name for pair in self._prompts)
         return names if self.aggregate is None or len(names) == 1 else ("score",)
@@ -432,7 +429,7 @@ class CLIPIQA(nn.Module):
         ``cpu_arithmetic`` is the dtype of a CPU's arithmetic, where that is another than ``precision``.
         """
         if self.head is not None:
-            scores = self.head.records(self.columns)
+            scores = {self._learned_name: self.head.record()}
         elif self.prompt_learner is not None:
             scores = {self.columns[0]: self.prompt_learner.record()}
         elif len(self.columns) == len(self._prompts):
@@ -468,7 +465,7 @@ class CLIPIQA(nn.Module):
         else:
             choice("aggregate", aggregate, {"mean": "mean", None: None})
         if prompts is None and self.head is not None:
-            return None, (1,) * len(self.head.columns("", aggregate is None))
+            return None, (1,)
         sizes = (1,) * len(pairs) if aggregate is None else (len(pairs),)
         return None if prompts is None and self.prompt_learner is not None else pairs, sizes
 
@@ -482,7 +479,7 @@ class CLIPIQA(nn.Module):
         if self.head is not None:
             if pairs is None:
                 with torch.autocast(features.device.type, enabled=False):
-                    return self.head.scores(features, interval=len(sizes) > 1)
+                    return self.head.scores(features)
             features = features[:, : len(self.head.direction)]  # without what else the head looks at
         texts = self._encode(pairs, features.dtype).to(features.device)
         with torch.autocast(features.device.type, enabled=False):

@@ -29,7 +29,7 @@ class TableError(CLIPIQAError):
 
 
 class NamedScore(NamedTuple):
-    """What a line of a CSV file says: the number of the line, an image, which may not exist, its score and split."""
+    """An image in a CSV file: the number of its line, its file, which may not exist, its score and its split."""
 
     line: int
     file: Path
@@ -45,9 +45,9 @@ def read_scores(
     option: str = "columns",
     with_splits: bool = True,
 ) -> list[NamedScore]:
-    """Read the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`.
+    """Return the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`.
 
-    ``option`` is how one says which columns are meant, for messages; a column of splits is read only ``with_splits``.
+    ``option`` names the option of columns in messages; without ``with_splits`` no column of splits is read.
     """
     path = Path(path).expanduser()
     rows, header = read_rows(path)
@@ -65,29 +65,30 @@ def read_scores(
             value = math.nan
         if not math.isfinite(value):
             raise TableError(f"{path}, line {line}: the score {row[score]!r} is not a number.")
-        part = None if split is None else _SPLITS.get(row[split].strip().lower(), "")
-        if part == "":
-            raise TableError(f"{path}, line {line}: the split {row[split or '']!r} is none of {', '.join(SPLITS)}.")
-        found.append(NamedScore(line, folder / row[name], value, part))
+        part = None if split is None else row[split].strip().lower()
+        if part is not None and part not in _SPLITS:
+            raise TableError(f"{path}, line {line}: the split {part!r} must be one of {', '.join(SPLITS)}.")
+        found.append(NamedScore(line, folder / row[name], value, part and _SPLITS[part]))
     return found
 
 
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """Return line numbers and rows of a CSV file, and the names of its columns.
 
-    Lines that start with ``#`` are comments before the header. Behind it they are rows, of images whose names begin
-    so, unless they start with ``# `` and have another number of columns.
+    Lines before the header that start with ``#`` are comments, and so are later lines that start with ``# `` and have
+    another number of columns.
 
     Raises:
-        TableError: It cannot be read, has no rows, or one has too few or too many columns.
+        TableError: The file cannot be read or has no rows, or a row has too few or too many columns.
     """
+    cells: list[tuple[int, list[str]]] = []
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             lines = file.readlines()
         first = next((number for number, line in enumerate(lines) if line.strip() and line[0] != "#"), len(lines))
         reader = csv.reader(lines[first:])
         header = next(reader, [])
-        cells, start = [], first + 1 + reader.line_num
+        start = first + 1 + reader.line_num
         for row in reader:
             if row and (len(row) == len(header) or (not row[0].startswith("# ") and row[0] != "#")):
                 cells.append((start, row))
@@ -107,7 +108,7 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
 
 
 def usual_column(header: Sequence[str], usual: Iterable[str]) -> str | None:
-    """Return the first column that is called as usual, or None; case, spaces, ``_`` and ``-`` do not count."""
+    """Return the column with the first usual name that a header has, or None; case, spaces, ``_`` and ``-`` aside."""
     known = {_plain(name): name for name in reversed(header)}
     return next((known[_plain(name)] for name in usual if _plain(name) in known), None)
 
@@ -115,31 +116,31 @@ def usual_column(header: Sequence[str], usual: Iterable[str]) -> str | None:
 def find_column(
     path: Path,
     header: Sequence[str],
-    asked: str | int | None,
+    given: str | int | None,
     usual: Sequence[str],
-    what: str,
+    content: str,
     *,
-    say: type[CLIPIQAError] = TableError,
+    error: type[CLIPIQAError] = TableError,
     option: str = "columns",
 ) -> str:
-    """Return the column that was asked for, or else the :func:`usual_column`.
+    """Return the given column, or else the :func:`usual_column`.
 
     Args:
         path: The file, for messages.
         header: Names of its columns.
-        asked: A name or a number.
-        usual: Names that tell, the most telling first.
-        what: What the column holds, for messages.
-        say: The error to raise.
-        option: How to say which column.
+        given: A name or a number.
+        usual: Usual names, the most telling first.
+        content: What the column holds, for messages.
+        error: The error to raise.
+        option: Name of the option that says which column, for messages.
     """
-    if isinstance(asked, int):
-        asked = header[asked] if asked < len(header) else str(asked)
-    found = usual_column(header, usual) if asked is None else asked
+    if isinstance(given, int):
+        given = header[given] if given < len(header) else str(given)
+    found = usual_column(header, usual) if given is None else given
     if found in header:
         return str(found)
-    wanted = f"called {asked!r}" if asked is not None else f"of {what}s (such as {usual[0]!r})"
-    raise say(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with {option}.")
+    wanted = f"called {given!r}" if given is not None else f"of {content}s (such as {usual[0]!r})"
+    raise error(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with {option}.")
 
 
 def _plain(name: str) -> str:

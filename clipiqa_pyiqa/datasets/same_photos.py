@@ -1,4 +1,4 @@
-"""Which files hold the same photo: by size, then by all of their bytes."""
+"""Files that hold the same photo: found by size, then by all of their bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..files.hashes import hash_file
 
 
 def groups_of_copies(files: Sequence[Path]) -> list[list[int]]:
-    """Return groups of rows whose files have the same content, in order; rows of missing files are in none."""
+    """Return groups of rows whose files have the same content, in order; missing files are in no group."""
     groups: list[list[int]] = [list(range(len(files)))]
     keys: tuple[Callable[[Path], object], ...] = (os.path.getsize, hash_file)
     for key in keys:  # the second reads files of equal size only
