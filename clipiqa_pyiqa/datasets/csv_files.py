@@ -1,4 +1,4 @@
-"""CSV files of images and scores: lines, columns by their usual names, and numbers, checked and named in messages."""
+"""CSV files of images and scores: lines, columns by their usual names, and numbers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_scores(
 ) -> list[NamedScore]:
     """Return the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`.
 
-    ``option`` names the option of columns in messages; without ``with_splits`` no column of splits is read.
+    ``option`` names the option of columns in messages.
     """
     path = Path(path).expanduser()
     rows, header = read_rows(path)
@@ -75,8 +75,7 @@ def read_scores(
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """Return line numbers and rows of a CSV file, and the names of its columns.
 
-    Lines before the header that start with ``#`` are comments, and so are later lines that start with ``# `` and have
-    another number of columns.
+    Lines before the header that start with ``#`` are comments, later ones if they have another number of columns.
 
     Raises:
         TableError: The file cannot be read or has no rows, or a row has too few or too many columns.
@@ -108,7 +107,7 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
 
 
 def usual_column(header: Sequence[str], usual: Iterable[str]) -> str | None:
-    """Return the column with the first usual name that a header has, or None; case, spaces, ``_`` and ``-`` aside."""
+    """Return the column with the first usual name, or None; case, spaces, ``_`` and ``-`` do not count."""
     known = {_plain(name): name for name in reversed(header)}
     return next((known[_plain(name)] for name in usual if _plain(name) in known), None)
 
@@ -123,16 +122,9 @@ def find_column(
     error: type[CLIPIQAError] = TableError,
     option: str = "columns",
 ) -> str:
-    """Return the given column, or else the :func:`usual_column`.
+    """Return the given column (a name or number), or else the :func:`usual_column`; raise ``error`` if there is none.
 
-    Args:
-        path: The file, for messages.
-        header: Names of its columns.
-        given: A name or a number.
-        usual: Usual names, the most telling first.
-        content: What the column holds, for messages.
-        error: The error to raise.
-        option: Name of the option that says which column, for messages.
+    ``content`` says in the message what the column holds, ``option`` how to name it.
     """
     if isinstance(given, int):
         given = header[given] if given < len(header) else str(given)

@@ -60,11 +60,11 @@ class DataSet:
         load: Index -> ``(3, H, W)``, RGB: uint8, or floats in [0, 1]; with the reference behind it, ``(6, H, W)``.
             Raises :class:`ImageError`.
         lower_better: Whether a lower opinion score means a better image (DMOS).
-        note: Split, size and subset, as a text.
+        note: Split, size and subset.
         published_as: The name in ``published_correlations.csv``, or empty.
-        identity: Hash of everything that the pixels depend on except the files.
+        identity: Hash of everything except files that the pixels depend on.
         table: The file that names the images and their scores, or empty.
-        no_reference: Index -> the reason why an image came without its reference.
+        no_reference: Index -> the reason why an image has no reference.
     """
 
     name: str
@@ -83,14 +83,13 @@ def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[Dat
     """Return the data sets that a user names; no image is read.
 
     Args:
-        given: A name of pyiqa's, a CSV file, a folder, each also with options (``'spaq:subset=0.2'``), a mapping of
-            label -> None or options as in pyiqa's ``default_dataset_configs.yml``, a :class:`DataSet`, or a list of
-            these. pyiqa's own code reads its data sets; our reader reads CSV files and folders.
+        given: A name of pyiqa's, a CSV file or a folder, also with options (``'spaq:subset=0.2'``); a mapping of label
+            to None or options as in pyiqa's ``default_dataset_configs.yml``; a :class:`DataSet`; or a list of these.
         data_root: The folder that pyiqa's configurations call ``./datasets``.
 
     Raises:
-        CompareError: An unknown name or key, missing files, or a label used twice.
-        TableError: A CSV file that cannot be used.
+        CompareError: A name or key is unknown, files are missing, or a label is used twice.
+        TableError: A CSV file cannot be used.
     """
     found = [_find(specification, data_root) for specification in parse_specifications(given, "data set")]
     name, times = Counter(data.name for data in found).most_common(1)[0]
@@ -155,25 +154,34 @@ def _readable(label: str, paths: list[str], mos: list[float] | None, options: Ma
     """Return a data set that our own reader reads."""
     limits = {key: options[key] for key in _LIMITS if options.get(key) is not None}
     check_limits(limits.get("max_side"), limits.get("max_pixels"))
+
+    def load(index: int) -> Tensor:
+        return read_image(paths[index], **limits, min_side=1).pixels  # each metric says how small is too small
+
     note = [f"{key.replace('_', ' ')} {value}" for key, value in limits.items()]
-
-    def load(path: str) -> Tensor:
-        return read_image(path, **limits, min_side=1).pixels  # each metric says how small is too small
-
-    return _subset(label, paths, mos, load, options, bool(options.get("lower_better")), note)
+    return _finish(DataSet(label, tuple(paths), None if mos is None else tuple(mos), load), note, options)
 
 
 def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | Path | None) -> DataSet:
     from pyiqa import get_dataset_info
 
-    known = get_dataset_info()
+    known, where = get_dataset_info(), f"data set {label!r}"
     merged = {"phase": "test", "name": label, **known.get(name, {}), **options}
     if "type" not in merged:
         raise CompareError(
             f"{name!r} is no data set of pyiqa's, no CSV file and no folder: {nearest(name, known)} "
             "Options of your own data set need pyiqa's 'type', such as GeneralNRDataset, or 'csv' or 'folder'."
         )
-    _check_options(label, merged, {info["type"] for info in known.values()})
+    if merged["type"] in {"PIQDataset", *(info["type"] for info in known.values())}:  # others may have own options
+        check_keys(merged, _PYIQA, where)
+    check_kinds(merged, _PYIQA, where)
+    if merged["type"] in ("PieAPPDataset", "BAPPSDataset"):
+        raise CompareError(f"{where} holds judgements of pairs, no score for each image.")
+    if lacking := [key for key in _ROOTS[:2] if not merged.get(key)]:
+        raise CompareError(f"{where} needs {lacking[0]}, a path.")
+    augment = merged.get("augment") or {}
+    if drawn := [each for each in augment if each not in _STEADY]:
+        raise CompareError(f"augment of {where} must be of {', '.join(_STEADY[:4])}; got {drawn[0]!r}.")
     for key in _ROOTS:
         parts = Path(merged.get(key) or "").parts
         if data_root is not None and parts[:1] == ("datasets",):  # Path drops the './'
@@ -186,34 +194,26 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
         if name in known:
             way_out = f"`pyiqa.load_dataset({name!r}, data_root=DIR)` downloads both, and data_root says where they are"
         raise CompareError(
-            f"data set {label!r} needs pyiqa's table {table!r} and the images in {images!r}, but there is no "
+            f"{where} needs pyiqa's table {table!r} and the images in {images!r}, but there is no "
             f"{' and no '.join(map(repr, missing))}: {way_out}."
         )
     used = {key: value for key, value in merged.items() if key not in _IDLE}
     dataset = _build(label, {key: value for key, value in used.items() if key not in _SUBSET})
-    first = int(_has_references(dataset))
+    first = int(hasattr(dataset, "paired_trans"))  # in a row, behind the reference of a full-reference set
     folder = getattr(dataset, "dataroot", "")  # AVA's table has names alone
-    paths = [os.path.abspath(os.path.join(folder, row[first])) for row in dataset.paths_mos]
-    loads = {path: partial(_pyiqa_pixels, dataset, index) for index, path in enumerate(paths)}
     note = [f"{merged['phase']} part of {merged['split_index']}"] if merged.get("split_index") is not None else []
-    note += [f"{key.replace('_', ' ')} {value}" for key, value in (merged.get("augment") or {}).items()]
-    mos = [float(row[first + 1]) for row in dataset.paths_mos]
-    lower_better = bool(merged.get("lower_better")) and not merged.get("mos_normalize")
-    found = _subset(label, paths, mos, lambda path: loads[path](), merged, lower_better, note)
-    return replace(found, table=table, published_as=published_set(name, used, known))
-
-
-def _check_options(label: str, options: Mapping[str, Any], types: set[str]) -> None:
-    where = f"data set {label!r}"
-    if options["type"] in types | {"PIQDataset"}:  # other classes may have options of their own
-        check_keys(options, _PYIQA, where)
-    check_kinds(options, _PYIQA, where)
-    if options["type"] in ("PieAPPDataset", "BAPPSDataset"):
-        raise CompareError(f"{where} holds judgements of pairs, no score for each image.")
-    if lacking := [key for key in _ROOTS[:2] if not options.get(key)]:
-        raise CompareError(f"{where} needs {lacking[0]}, a path.")
-    if drawn := [name for name in options.get("augment") or {} if name not in _STEADY]:
-        raise CompareError(f"augment of {where} must be of {', '.join(_STEADY[:4])}; got {drawn[0]!r}.")
+    note += [f"{key.replace('_', ' ')} {value}" for key, value in augment.items()]
+    found = DataSet(
+        label,
+        tuple(os.path.abspath(os.path.join(folder, row[first])) for row in dataset.paths_mos),
+        tuple(float(row[first + 1]) for row in dataset.paths_mos),
+        partial(_pyiqa_pixels, dataset, first),
+        published_as=published_set(name, used, known),
+        table=table,
+    )
+    return _finish(
+        found, note, {**merged, "lower_better": merged.get("lower_better") and not used.get("mos_normalize")}
+    )
 
 
 def _build(label: str, options: dict[str, Any]) -> Any:
@@ -230,18 +230,13 @@ def _build(label: str, options: dict[str, Any]) -> Any:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _has_references(dataset: Any) -> bool:
-    return hasattr(dataset, "paired_trans")
-
-
-def _pyiqa_pixels(dataset: Any, index: int) -> Tensor:
+def _pyiqa_pixels(dataset: Any, first: int, index: int) -> Tensor:
     """Return ``dataset[index]['img']``; of a full-reference set, without reading the reference."""
-    has_references = _has_references(dataset)
-    path = str(dataset.paths_mos[index][int(has_references)])
+    path = str(dataset.paths_mos[index][first])
     try:
         with strict_decoding, Image.open(path) as file:
             set_aside(path, file.width, file.height)
-            if not has_references:
+            if not first:
                 return dataset[index]["img"]
             image = file.convert("RGB")
             return dataset.common_trans(dataset.paired_trans([image, image])[0])
@@ -254,36 +249,28 @@ def _pyiqa_pixels(dataset: Any, index: int) -> Tensor:
         raise ImageError(f"is truncated or damaged: {reason}", Kind.DAMAGED, path) from error
 
 
-def _subset(
-    label: str,
-    paths: list[str],
-    mos: list[float] | None,
-    load: Callable[[str], Tensor],
-    options: Mapping[str, Any],
-    lower_better: bool,
-    note: list[str],
-) -> DataSet:
-    """Return the data set, or the share of it that the options name."""
+def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataSet:
+    """Return a data set, or the share of it that the options name, with direction, note and identity."""
     share, seed = options.get("subset"), options.get("subset_seed", 0)
-    rows = list(range(len(paths)))
+    rows = list(range(len(data.paths)))
     if share is not None:
         if not 0 < share < 1:
-            raise CompareError(f"subset of data set {label!r} must be a share between 0 and 1; got {share!r}.")
-        rows = [row for row, part in enumerate(seeded_split(len(paths), share, seed)) if part == "val"]
+            raise CompareError(f"subset of data set {data.name!r} must be a share between 0 and 1; got {share!r}.")
+        rows = [row for row, part in enumerate(seeded_split(len(rows), share, seed)) if part == "val"]
         note = [*note, f"{share:.0%} of the images, seed {seed}"]
     if not rows:
-        raise CompareError(f"data set {label!r} has no images.")
-    chosen = tuple(paths[row] for row in rows)
-    path, times = Counter(chosen).most_common(1)[0]
+        raise CompareError(f"data set {data.name!r} has no images.")
+    paths, lower_better = [data.paths[row] for row in rows], bool(options.get("lower_better"))
+    path, times = Counter(paths).most_common(1)[0]
     if times > 1:
-        raise CompareError(f"data set {label!r} names an image more than once, such as {path!r}.")
+        raise CompareError(f"data set {data.name!r} names an image more than once, such as {path!r}.")
     texts = {key: str(options[key]) for key in sorted(options) if key not in _IDLE}
-    return DataSet(
-        label,
-        tuple(map(printable, chosen)),
-        None if mos is None else tuple(mos[row] for row in rows),
-        lambda index: load(chosen[index]),
-        lower_better,
-        "; ".join([counted(len(chosen), "image"), *note, *["lower opinion score is better"] * lower_better]),
+    return replace(
+        data,
+        paths=tuple(map(printable, paths)),
+        mos=data.mos and tuple(data.mos[row] for row in rows),
+        load=lambda index: data.load(rows[index]),
+        lower_better=lower_better,
+        note="; ".join([counted(len(rows), "image"), *note, *["lower opinion score is better"] * lower_better]),
         identity=hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:12],
     )

@@ -34,16 +34,10 @@ def seen_warning(count: int, images: int) -> str:
 
 
 def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, needed: Sequence[str]) -> ScoreTable:
-    """Return the table to learn from on a backbone; log a line if ``mini`` is the backbone and was trained on images.
-
-    Args:
-        table: Images with scores.
-        backbone: The backbone.
-        leave_out: Whether to leave out photos that ``mini`` was trained on.
-        needed: Splits in which two images must be left.
+    """Return the table to learn from, if asked without ``mini``'s own photos, which are counted in the log.
 
     Raises:
-        TableError: Fewer images are left.
+        TableError: A needed split has fewer than two images left.
     """
     seen = seen_by_mini(table.paths) if backbone == "mini" else []
     count = sum(seen)

@@ -1,4 +1,4 @@
-"""Images with scores that people gave: from a CSV file, or from the tables of a data set that pyiqa knows."""
+"""Images with people's scores: from a CSV file, or from the tables of a data set that pyiqa knows."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .split_file import read_split_file
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Images and their scores.
+    """Image files and their scores.
 
     Attributes:
         name: Name of the data set.
         paths: Image files, all of which exist.
         targets: The scores, in [0, 1], high is good.
-        splits: The split of each image, one of ``'train'``, ``'val'`` and ``'test'``.
-        score_range: The scores that became 0 and 1, lowest first.
+        splits: ``'train'``, ``'val'`` or ``'test'`` for each image.
+        score_range: Lowest and highest possible score, as given.
         lower_better: Whether low scores were good.
         skipped: Missing files that were left out.
     """
@@ -63,8 +63,7 @@ def read_score_table(
     Args:
         path: The CSV file, with a header line.
         root: Folder to which the paths in it are relative; default the CSV file's own.
-        columns: Names or numbers of the columns of paths, scores and splits; by default they are found by their usual
-            names, and without a column ``split`` the rows are split by ``seed``.
+        columns: Names or numbers of the columns of paths, scores and splits; default their usual names.
         score_range: Lowest and highest possible score; default those in the table.
         lower_better: Whether a low score is good, as a DMOS is.
         val_fraction: Share of the rows to validate on, if no column splits them; copies of a photo stay together.
@@ -72,14 +71,13 @@ def read_score_table(
         skip_missing: Leave out files that are missing; otherwise they are an error.
         name: Name of the data set; default the file's.
         needed: Splits that must hold two images at least.
-        split_file: pyiqa's pickle of splits, in place of a column; see :func:`~.split_file.read_split_file`. Rows in no
-            split are left out.
+        split_file: pyiqa's pickle of splits, in place of a column; rows in no split are left out.
         split_index: Number of the split in that file.
 
     Raises:
         TableError: The file or a column is missing; a score is no number, out of range, or all are equal; an image is
             missing; copies of a photo are in two splits; or a split has too few images.
-        SplitFileError: As :func:`~.split_file.read_split_file`.
+        SplitFileError: ``split_file`` cannot be used.
     """
     path = Path(path).expanduser()
     rows = read_scores(path, root=root, columns=columns, with_splits=split_file is None)
@@ -159,10 +157,10 @@ def seeded_split(count: int, val_fraction: float, seed: int) -> list[str]:
 def find_score_table(
     scores: str | Path, *, data_root: str | Path = "datasets", seed: int = 0, **options: Any
 ) -> ScoreTable:
-    """Read the scores in a CSV file (a path that exists or has a suffix), or those of a data set of pyiqa's.
+    """Read the scores in a CSV file (a path that exists or has a suffix), or of a data set of pyiqa.
 
     Args:
-        scores: The file, or pyiqa's name of the data set, such as ``'koniq10k'``.
+        scores: The file, or pyiqa's name, such as ``'koniq10k'``.
         data_root: The folder that holds pyiqa's ``meta_info`` and the images; nothing is downloaded.
         seed: As for :func:`read_score_table`.
         **options: Other arguments of :func:`read_score_table`; None means its default.

@@ -1,4 +1,4 @@
-"""Metrics and data sets to compare, as typed on a command line or written in YAML, before anything is looked up."""
+"""Metrics and data sets to compare, as typed on a command line or written in YAML."""
 
 from __future__ import annotations
 
@@ -25,13 +25,7 @@ class CompareError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Specification:
-    """A metric or a data set that a user names.
-
-    Attributes:
-        label: Its name in tables; empty to derive it.
-        target: A name, a path, or a ready object; empty if the options say what it is.
-        options: Changes of it.
-    """
+    """A metric or a data set that a user names: its label in tables, or empty; a name, path or object; its options."""
 
     label: str
     target: Any
@@ -66,11 +60,9 @@ def parse_argument(text: str) -> Specification:
 
 
 def parse_specifications(given: Any, kind: str) -> list[Specification]:
-    """Return one or several specifications.
+    """Return one or several specifications; ``kind`` names them in messages.
 
-    Args:
-        given: A text, a mapping of label -> None, options or object, a specification, an object, or a list of these.
-        kind: 'metric' or 'data set', for messages.
+    ``given`` is a text, a mapping of label -> None, options or object, a specification, an object, or a list of these.
 
     Raises:
         CompareError: There is none, or options are no mapping.
@@ -81,11 +73,7 @@ def parse_specifications(given: Any, kind: str) -> list[Specification]:
 
 
 def read_benchmark(path: str | Path) -> dict[str, Any]:
-    """Return the options in a benchmark configuration.
-
-    Raises:
-        ConfigError: The file is missing, no YAML, or has unknown keys.
-    """
+    """Return the options in a benchmark configuration; raise ConfigError if it has unknown keys or is no YAML."""
     return read_mapping(path, CONFIG_KEYS)
 
 

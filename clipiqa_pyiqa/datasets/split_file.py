@@ -24,12 +24,9 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_split_file(path: str | Path, index: int, rows: int) -> list[str | None]:
-    """Return the split of each row of a table, None for rows in no split.
+    """Return the split of each of the table's ``rows``, None for rows in no split.
 
-    Args:
-        path: A file in pyiqa's format, ``{1: {'train': [0, 2], 'val': [1]}, …}``; nothing in it is run.
-        index: Number of the split in the file.
-        rows: Number of rows of the table.
+    ``path`` is in pyiqa's format, ``{1: {'train': [0, 2], 'val': [1]}, …}``; nothing in it is run.
 
     Raises:
         SplitFileError: The file cannot be read, is not in that format, or does not belong to the table.

@@ -1,7 +1,7 @@
 """The image features of a data set, each encoded once and kept on disk.
 
-A store is a folder of journals. Its name depends on backbone, weights, positional embedding and precision; inside, a
-feature is found by the hash of the image file and the view. Each process writes its own file; a kill costs one batch.
+A store is a folder of journals for one backbone, weights, positional embedding and precision; in it the hash of the
+image file and the view find a feature. Each process writes its own file; a kill costs one batch.
 """
 
 from __future__ import annotations
@@ -54,19 +54,9 @@ class Feature:
 
 
 class FeatureStore:
-    """Features of one metric's image tower on disk.
+    """Features of one metric's image tower in ``folder``, by default ``$XDG_CACHE_HOME/clipiqa/features``.
 
-    Args:
-        metric: The metric that encodes images; its prompts do not matter.
-        folder: The folder of all stores; default ``$XDG_CACHE_HOME/clipiqa/features``.
-        stages: Keep features with the statistics of every stage behind them, as ``encode_stages`` returns them.
-
-    Attributes:
-        folder: The folder of this store.
-        dim: Length of a feature.
-
-    Raises:
-        OutputError: The folder cannot be written.
+    With ``stages``, the statistics of every stage of the tower follow each feature, as in ``encode_stages``.
     """
 
     def __init__(self, metric: CLIPIQA, folder: str | Path | None = None, stages: bool = False):
@@ -93,15 +83,9 @@ class FeatureStore:
         workers: int | None = None,
         say: Say | None = None,
     ) -> Tensor:
-        """Return the features of views of images, fp32 ``(N, V, D)``; encode those that are not in the store.
+        """Return features of V views of N images, fp32 ``(N, V, D)``; encode those that are not in the store.
 
-        Args:
-            paths: N image files.
-            views: V views for each of them; default the whole images, V = 1.
-            name: The name of these images in progress messages.
-            device: Where to encode.
-            workers: Decoding threads; None is one per core, up to eight.
-            say: Receives progress messages; with it a terminal shows a progress bar.
+        Without ``views`` the images are taken whole. ``name`` stands for the images in messages to ``say``.
 
         Raises:
             ImageError: An image cannot be read or encoded, or is too small for a view.

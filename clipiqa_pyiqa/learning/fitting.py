@@ -45,14 +45,7 @@ class FitAgreement(NamedTuple):
 
 @dataclass(frozen=True)
 class FitResult:
-    """A fitted head.
-
-    Attributes:
-        head: The head, which :class:`clipiqa_pyiqa.CLIPIQA` loads once it is saved.
-        table: The images and their scores.
-        cross_validation: Method -> agreement of predictions by fits to other photos.
-        held_out: Split -> agreement on the images of ``'val'`` and ``'test'``, if the table has any.
-    """
+    """A fitted head, and its agreement with scores: by method in cross-validation, by split on held-out images."""
 
     head: OpinionHead
     table: ScoreTable
@@ -82,23 +75,23 @@ def fit(
     """Fit a head to rated photos, so that a metric scores as people did; the image tower stays frozen.
 
     Args:
-        scores: Images and their scores: a table, a CSV file, or the name of a data set of pyiqa. Images of the split
-            ``'train'`` are fitted to; without a column of splits, all images.
-        method: ``'affine'`` or ``'ridge'``, see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`; or ``'auto'``:
-            ridge where it is clearly better in cross-validation.
+        scores: Images and scores: a table, a CSV file, or a data set of pyiqa. With a column of splits, ``'train'`` is
+            fitted to.
+        method: ``'affine'`` or ``'ridge'``, see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`; or ``'auto'``: ridge
+            where it is clearly better in cross-validation.
         fit_on: ``'features'``, the image feature, or ``'stages'``, means and deviations of every stage of the tower.
         own_scale: Predict scores as given; otherwise shares of their range, high is good.
         without_mini_photos: With ``backbone='mini'``, leave out the photos that ``mini`` was trained on.
         metric: The metric whose image tower and question to use; default CLIP-IQA on RN50.
         features: Folder of the feature store; default ``~/.cache/clipiqa/features``.
         seed: Seed of the folds.
-        say: Function that receives progress messages.
+        say: Receives progress messages.
 
     Returns:
         The head and how well its predictions agree with the scores.
 
     Raises:
-        CLIPIQAError: A ``ValueError``, for unknown options, and scores or images that cannot be used.
+        CLIPIQAError: An option, scores or images cannot be used.
 
     Example:
         >>> fit("scores.csv", fit_on="stages").save("head.safetensors")  # doctest: +SKIP
@@ -168,10 +161,7 @@ def _out_of_fold(
 
 
 def _choose(squares: Mapping[str, Array]) -> str:
-    """Return the first method, unless the next is better by more than a standard error of the squared errors.
-
-    With few photos the method with the least error is often so by luck.
-    """
+    """Return the first method, unless the next is better by more than a standard error of the squared errors."""
     best, *others = squares
     for name in others:
         gain = squares[best] - squares[name]

@@ -30,7 +30,7 @@ class Recipe:
     Attributes:
         optim: ``type``, a class of ``torch.optim``, and its options.
         scheduler: ``type``, a class of ``torch.optim.lr_scheduler``, and its options, in epochs; None: a constant rate.
-        losses: ``type``, one of pyiqa's losses, and its options, for each; their sum is minimised.
+        losses: For each, ``type``, one of pyiqa's losses, and its options; their sum is minimised.
         batch_size: Images per step; an incomplete last batch is left out.
         epochs: Passes over the training images.
         hflip: Whether images are flipped at random.
@@ -50,7 +50,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A recipe and the arguments of ``read_score_table`` (data) and of ``CLIPIQA`` (network) that go with it."""
+    """A recipe with its seed, arguments of ``read_score_table`` (data) and of ``CLIPIQA`` (network)."""
 
     seed: int
     data: Mapping[str, Any]
@@ -59,11 +59,7 @@ class TrainConfig:
 
 
 def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:
-    """Return the configuration of a recipe's name or in a YAML file; a name with a suffix is a file.
-
-    Raises:
-        ConfigError: There is no such recipe, or the file cannot be used.
-    """
+    """Return the configuration of a recipe's name or of a YAML file, which has a suffix; raise ConfigError if unknown."""
     if isinstance(recipe, TrainConfig):
         return recipe
     if isinstance(recipe, Path) or Path(recipe).suffix:
@@ -79,11 +75,7 @@ def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:
 
 
 def read_recipe(path: str | Path) -> TrainConfig:
-    """Read a YAML file in the format of pyiqa's trainer.
-
-    Raises:
-        ConfigError: The file cannot be read, has unknown keys or values of a wrong kind, or lacks a key.
-    """
+    """Read a YAML file in the format of pyiqa's trainer; raise ConfigError if it cannot be followed."""
     options = read_yaml(path)
     try:
         return _read(_config, options, "the configuration", _TOP_KEYS)
@@ -97,8 +89,8 @@ def with_options(config: TrainConfig, **changes: Any) -> TrainConfig:
     Args:
         config: The configuration.
         **changes: Attributes of :class:`Recipe` (``epochs`` keeps the shape of a cosine; a ``crop`` of 0 means whole
-            images); ``lr``; ``seed``; attributes of :class:`~clipiqa_pyiqa.prompts.learned.Context`; and other
-            arguments of :class:`clipiqa_pyiqa.CLIPIQA`, such as ``prompts``.
+            images); ``lr``; ``seed``; attributes of :class:`~clipiqa_pyiqa.prompts.learned.Context`; other arguments of
+            :class:`clipiqa_pyiqa.CLIPIQA`.
 
     Raises:
         OptionError: A value is of a wrong kind or out of bounds.
@@ -186,7 +178,7 @@ def _schedule(
 
 
 def _read(block: Callable[..., Result], options: Any, where: str, ignored: Sequence[str] = ()) -> Result:
-    """Call a function with a block's keys, once their names and kinds are checked; null means the default."""
+    """Call a function with a block's keys, once their names and kinds are checked."""
     if not isinstance(options, Mapping):
         raise ConfigError(f"{where} must be a mapping of names to values; got {shown(options)}.")
     known = signature(block).parameters

@@ -1,7 +1,7 @@
-"""Train the prompts of CLIP-IQA+ on people's scores, from a table of scores to a file of prompts.
+"""Train the prompts of CLIP-IQA+ on people's scores.
 
-Every draw (order, flips, crops) comes from the run's seed and the epoch's number, and each epoch's state is on disk: a
-run that was killed and resumed reaches the same result.
+Every draw comes from the run's seed and the epoch's number, and each epoch's state is on disk, so that a run that was
+killed and resumed reaches the same result.
 """
 
 from __future__ import annotations
@@ -44,10 +44,7 @@ class TrainingError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Progress:
-    """A finished epoch, numbered from 1: mean loss of its steps, scores on the validation images.
-
-    ``is_best`` says whether no earlier epoch had as high an SROCC.
-    """
+    """A finished epoch: its number from 1, mean loss, validation scores, and whether its SROCC is the best so far."""
 
     epoch: int
     loss: float
@@ -57,16 +54,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished training run.
-
-    Attributes:
-        metric: The metric with the best epoch's prompts.
-        config: The recipe, with all changes.
-        table: The images and their scores.
-        folder: The folder of the prompts, the state and the log.
-        epochs: Passes over the training images.
-        scores: Scores of the best epoch on the splits ``'val'`` and, if there are images, ``'test'``.
-    """
+    """A finished training run: the metric with the best epoch's prompts, and its scores on ``'val'`` and ``'test'``."""
 
     metric: CLIPIQA
     config: TrainConfig
@@ -100,16 +88,15 @@ def train(
     """Learn the prompts of CLIP-IQA+ from people's scores; each image is encoded once, into a store.
 
     Args:
-        scores: Images and their scores: a table, a CSV file, or the name of a data set of pyiqa; None takes the data
-            that the recipe's file names.
+        scores: Images and scores: a table, a CSV file, or a data set of pyiqa; None takes those that ``recipe`` names.
         out: Folder for ``best.safetensors``, ``last.safetensors``, the state to resume from and TensorBoard's log.
         recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, a YAML file of pyiqa's trainer, or a configuration.
         without_mini_photos: With ``backbone='mini'``, leave out the photos that ``mini`` was trained on.
         features: Folder of the feature store; default ``~/.cache/clipiqa/features``.
         resume: Continue the run in ``out``.
         overwrite: Replace the run in ``out``.
-        report: Function that receives each epoch's progress and the number of epochs.
-        say: Function that receives progress messages of the preparation.
+        report: Receives each epoch's progress and the number of epochs.
+        say: Receives progress messages.
         **changes: Changes of the recipe, such as ``epochs``, ``lr`` or ``backbone``; see
             :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
 
@@ -117,7 +104,7 @@ def train(
         The metric with the best prompts, and their scores.
 
     Raises:
-        CLIPIQAError: A ``ValueError``, for scores, images, a recipe or a folder that cannot be used.
+        CLIPIQAError: Scores, images, a recipe or a folder cannot be used.
 
     Example:
         >>> train("scores.csv", "runs/mine", backbone="mini", epochs=10).scores["val"]  # doctest: +SKIP
@@ -178,15 +165,8 @@ def train_context(
 ) -> Scores:
     """Train a metric's learned prompts in place and return the scores of the best epoch.
 
-    Args:
-        metric: A metric with a ``prompt_learner``.
-        config: Seed and recipe.
-        features, targets: Features of the N training images, and their scores in [0, 1], ``(N, 1)``.
-        val_features, val_targets: Features ``(M, D)`` of the validation images, whole, and their scores ``(M, 1)``.
-        folder: Folder of the prompts, the state and the log.
-        metadata: Metadata of the data set for the prompt files.
-        resume: Continue from the state in ``folder``, if there is one.
-        report: Function that receives each epoch's progress, once its state is on disk.
+    ``features`` draws from N training images, with ``targets`` in [0, 1] ``(N, 1)``; ``val_features`` are ``(M, D)``, of
+    whole images. Prompts, state and log go into ``folder``, with ``metadata`` of the data set.
 
     Raises:
         ConfigError: The recipe names an optimiser, scheduler, loss or option that does not exist.
@@ -277,11 +257,7 @@ def _read_state(path: Path, run: str) -> Any:
 
 @contextlib.contextmanager
 def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
-    """Make the folder of a run if need be, and lock it within the context.
-
-    Raises:
-        TrainingError: An earlier run left files there, and neither ``resume`` nor ``overwrite`` is set.
-    """
+    """Make and lock the folder of a run; raise TrainingError if it has files of an earlier run and no option is set."""
     found = check_folder(folder, ())
     with locked(found):
         left = [found / name for name in (STATE, LAST, BEST) if os.path.lexists(found / name)]
@@ -295,10 +271,7 @@ def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = F
 
 
 def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor) -> Scores:
-    """Return SROCC, PLCC and KRCC of a metric's scores for image features ``(M, D)`` against people's, ``(M, 1)``.
-
-    PLCC is without a fitted curve. The metric is left in evaluation mode.
-    """
+    """Return SROCC, PLCC and KRCC of a metric's scores for features ``(M, D)`` with targets ``(M, 1)``."""
     from pyiqa.metrics.correlation_coefficient import calculate_krcc, calculate_plcc, calculate_srcc
 
     with torch.no_grad():

@@ -20,12 +20,9 @@ Features = Callable[[list[int], torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class View:
-    """A part of an image.
+    """A part of an image: ``crop`` is the side of a square in pixels, and its place from top to bottom and left to right.
 
-    Attributes:
-        crop: Side in pixels of a square, and its place, two numbers in [0, 1) from top to bottom and from left to
-            right; None is the whole image.
-        flip: Whether left and right are exchanged.
+    The place is two numbers in [0, 1). ``flip`` exchanges left and right.
     """
 
     crop: tuple[int, float, float] | None = None
@@ -38,7 +35,7 @@ class View:
         return f"{crop} flipped" if self.flip else crop
 
     def __call__(self, pixels: Tensor, path: str | os.PathLike[str]) -> Tensor:
-        """Return this view of ``(3, H, W)`` pixels; raise ImageError for an image that is too small."""
+        """Return this view of ``(3, H, W)`` pixels; raise ImageError if the image is too small."""
         if self.crop is not None:
             side, down, right = self.crop
             height, width = pixels.shape[1:]
@@ -54,7 +51,7 @@ WHOLE = View()
 
 
 def views_of(recipe: Recipe, seed: int, row: int) -> list[View]:
-    """Return all views of the image in a row from which a recipe draws: its seeded crops, each plain and flipped."""
+    """Return the views of an image from which a recipe draws: its seeded crops, each plain and flipped."""
     crops: list[tuple[int, float, float] | None] = [None]
     if recipe.crop is not None:
         generator = torch.Generator().manual_seed(mixed_seed(seed, "crops", row))
@@ -64,7 +61,7 @@ def views_of(recipe: Recipe, seed: int, row: int) -> list[View]:
 
 
 def drawn_features(features: Tensor, recipe: Recipe) -> Features:
-    """Return a function that draws from features ``(N, V, D)`` of all views of each image, as by :func:`views_of`."""
+    """Return a function that draws from features ``(N, V, D)`` of the views that :func:`views_of` returns."""
 
     def draw(rows: list[int], generator: torch.Generator) -> Tensor:
         columns = []

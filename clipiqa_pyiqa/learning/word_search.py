@@ -1,7 +1,4 @@
-"""Search for the words that agree best with people: prompt pairs on stored features.
-
-The best of a thousand pairs on some images is partly luck, so pairs are chosen on some images and reported on others.
-"""
+"""Search for the words that agree best with people: chosen on some images, reported on others."""
 
 from __future__ import annotations
 
@@ -44,7 +41,7 @@ class SearchError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A pair to try, with the words and the template that it was made of."""
+    """A pair to try, and the words and the template of it."""
 
     pair: PromptPair
     words: Words
@@ -53,14 +50,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Finding:
-    """Agreement with people of the mean score of one or more pairs.
-
-    Attributes:
-        candidates: The pairs.
-        chosen_by: SROCC on the images to choose on.
-        srocc: SROCC on the held-out images; with a 95 % interval for the best pairs.
-        plcc: PLCC on the held-out images, without a fitted curve.
-    """
+    """Agreement with people of the mean score of pairs, on the images to choose on (SROCC) and on the others."""
 
     candidates: tuple[Candidate, ...]
     chosen_by: float
@@ -74,11 +64,10 @@ class Findings:
 
     Attributes:
         ranked: Every candidate, best first on the images to choose on.
-        paper: The paper's pair, "Good photo." against "Bad photo.", on the same images.
-        ensemble: The pairs whose mean score was chosen, in the order in which they joined; at least one.
-        chosen_on: Number of images to choose on.
-        held_out: Number of images to report on.
-        unknown: Number of pairs left out because the backbone never saw their words.
+        paper: The paper's pair on the same images.
+        ensemble: The pairs whose mean score was chosen, in the order in which they joined.
+        chosen_on, held_out: Numbers of images to choose and to report on.
+        unknown: Number of pairs with words that the backbone never saw.
         metadata: The data set, its splits, the CLIP-IQA and the seed.
         inputs: Files that were read, which ``save`` never replaces.
     """
@@ -93,7 +82,7 @@ class Findings:
     inputs: tuple[str | Path, ...] = ()
 
     def save(self, path: str | Path) -> None:
-        """Write a CSV file: ``# key: value`` lines with the metadata, then a line per candidate, best first.
+        """Write ``# key: value`` lines with the metadata and a CSV line per candidate, best first.
 
         Raises:
             OutputError: The file cannot be written, or is one of the inputs.
@@ -132,22 +121,23 @@ def search_prompts(
     Pairs are chosen on the split ``'train'`` and reported on ``'test'``, or on ``'val'`` if there is no ``'test'``.
 
     Args:
-        scores: Images and their scores: a table, a CSV file, or the name of a data set of pyiqa.
+        scores: Images and scores: a table, a CSV file, or a data set of pyiqa.
         words: Pairs of words, positive first; default our list of antonyms. Pairs with words that the backbone never
             saw are left out.
-        templates: Texts with ``{}`` for the words; default the templates in which our words make sentences, or
-            ``'{}'`` for ``words``.
-        ensemble, intervals, bootstrap: As for :func:`search`.
+        templates: Texts with ``{}`` for the words; default those in which our words make sentences, or ``'{}'``.
+        ensemble: Most pairs that the ensemble may have.
+        intervals: Number of best pairs that get a 95 % bootstrap interval.
+        bootstrap: Resamples per interval, at most a million.
         metric: The metric that scores; default CLIP-IQA on RN50.
         features: Folder of the feature store; default ``~/.cache/clipiqa/features``.
         seed: Seed of the resamples, and of the split where the scores have none.
-        say: Function that receives progress messages.
+        say: Receives progress messages.
 
     Returns:
         All pairs, ranked, and the best ensemble.
 
     Raises:
-        CLIPIQAError: A ``ValueError``, for scores, images, words or templates that cannot be used.
+        CLIPIQAError: Scores, images, words or templates cannot be used.
 
     Example:
         >>> search_prompts("scores.csv", words=[("Crisp photo.", "Hazy photo.")]).save("pairs.csv")  # doctest: +SKIP
@@ -185,15 +175,7 @@ def search_prompts(
 
 
 def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[str] | None = None) -> list[Candidate]:
-    """Return each pair of words in each template; candidates that CLIP reads alike come once.
-
-    Args:
-        words: Pairs; None takes our list, in the templates in which its words make sentences.
-        templates: Texts with ``{}`` for the words; None leaves given words as they are.
-
-    Raises:
-        PromptError: A template or a pair cannot be used.
-    """
+    """Return each pair of words in each template; candidates that CLIP reads alike come once."""
     combined = our_pairs(templates) if words is None else itertools.product(words, templates or (AS_IS,))
     found: dict[tuple[str, str], Candidate] = {}
     for pair, template in combined:
@@ -217,19 +199,9 @@ def search(
     seed: int = 0,
     quiet: bool = True,
 ) -> Findings:
-    """Try every candidate on encoded images.
+    """Try candidates on unit features ``(N, D)`` with people's scores ``(N,)``; rows ``held_out`` are only reported on.
 
-    Args:
-        metric: The metric that scores; its own prompts do not matter.
-        features: Unit image features, ``(N, D)``.
-        targets: People's scores of the images, ``(N,)``, high is good.
-        held_out: Rows to report on; pairs are chosen on the other rows.
-        candidates: Pairs to try, at least one.
-        ensemble: Most pairs that the ensemble may have.
-        intervals: Number of best pairs that get a 95 % bootstrap interval.
-        bootstrap: Resamples per interval, at most a million.
-        seed: Seed of the resamples.
-        quiet: Whether to show no progress bar.
+    Other options are those of :func:`search_prompts`.
 
     Raises:
         SearchError: There are no candidates, or fewer than three images on either side, or their scores are all equal.
@@ -282,7 +254,7 @@ def as_prompts(candidates: Sequence[Candidate]) -> str:
 
 
 def _grow_ensemble(scores: NDArray[np.float32], opinion: Array, alone: Array, most: int) -> tuple[list[int], float]:
-    """Return the pairs of the ensemble and its SROCC: the best pair, then the one that helps most, while one helps."""
+    """Return the pairs of the ensemble and its SROCC; a pair joins while it helps."""
     picked = [int(np.argmax(_nan_last(alone)))]
     best = float(alone[picked[0]])
     while len(picked) < min(most, scores.shape[1]):
@@ -298,7 +270,7 @@ def _grow_ensemble(scores: NDArray[np.float32], opinion: Array, alone: Array, mo
 
 
 def _srocc(scores: NDArray[np.float32], opinion: Array, added: NDArray[np.float32] | float = 0.0) -> Array:
-    """Return the SROCC of each column of scores ``(N, P)`` plus ``added``; NaN where the sum is constant."""
+    """Return the SROCC of each column of scores ``(N, P)`` plus ``added``; NaN where it is constant."""
     from scipy.stats import rankdata
 
     def centred(values: NDArray[Any]) -> Array:

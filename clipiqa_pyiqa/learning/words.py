@@ -66,12 +66,9 @@ MOST_BYTES = 16 << 20  # of a list of pairs
 
 
 def our_pairs(templates: Sequence[str] | None = None) -> Iterator[tuple[Words, str]]:
-    """Yield each pair of our list, positive word first, with each template in which the words make sentences.
+    """Yield each pair of our list with each template, ours or ``templates``, in which its words make sentences.
 
-    The paper's named pairs come first, as they are.
-
-    Args:
-        templates: Templates that replace ours. One of ours is used only with the words that suit it.
+    The named pairs come as they are.
     """
     for pair in NAMED_PAIRS.values() if templates is None else ():
         yield (pair.positive, pair.negative), AS_IS
@@ -86,10 +83,10 @@ def our_pairs(templates: Sequence[str] | None = None) -> Iterator[tuple[Words, s
 
 
 def read_words(path: str | Path) -> tuple[Words, ...]:
-    """Return the pairs in a text file: one ``positive|negative`` a line; empty lines and comments (``#``) are skipped.
+    """Return the pairs in a text file: one ``positive|negative`` a line; ``#`` begins a comment.
 
     Raises:
-        PromptError: The file cannot be read or holds no pair, or a line is no pair; the message names the line.
+        PromptError: The file cannot be read or holds no pair, or a line is no pair.
     """
     try:
         with open(os.path.expanduser(path), "rb") as file:

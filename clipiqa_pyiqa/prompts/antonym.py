@@ -1,7 +1,6 @@
 """The antonym softmax: image features and prompt pairs to scores, by pure functions.
 
-Source: Wang et al., AAAI 2023, Sec. 3.1, Eqs. 2 and 3, times CLIP's logit scale (100), which Eq. 3 leaves out and every
-implementation has.
+Source: Wang et al., AAAI 2023, Sec. 3.1, Eqs. 2 and 3, times CLIP's logit scale (100), which Eq. 3 leaves out.
 """
 
 from __future__ import annotations
@@ -13,24 +12,18 @@ from torch import Tensor
 
 
 def margins(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
-    """Return by how many logits each image is closer to the positive than to the negative prompt.
+    """Return by how many logits each image is closer to the positive than to the negative prompt, ``(N, P)``.
 
     Args:
         features: Unit image features ``(N, D)``.
         pairs: Unit text features ``(P, 2, D)``, positive first.
         logit_scale: CLIP's factor of cosine similarities.
-
-    Returns:
-        ``(N, P)``, unbounded; 0 is undecided.
     """
     return logit_scale * features @ (pairs[:, 0] - pairs[:, 1]).T
 
 
 def antonym_scores(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
-    """Return the probability of the positive prompt, ``(N, P)`` in [0, 1]: the softmax over each pair's two logits.
-
-    The arguments are those of :func:`margins`. A softmax over two logits is the sigmoid of their difference.
-    """
+    """Return the softmax probability of the positive prompt, ``(N, P)`` in [0, 1]; arguments as for :func:`margins`."""
     return sigmoid(margins(features, pairs, logit_scale))
 
 
@@ -42,7 +35,7 @@ def column_means(scores: Tensor, sizes: Sequence[int]) -> Tensor:
 
 
 def sigmoid(margin: Tensor) -> Tensor:
-    """Return ``1 / (1 + exp(-margin))``, with a derivative that does not vanish where the value rounds to 1.
+    """Return the sigmoid, with a derivative that does not vanish where the value rounds to 1.
 
     torch computes the derivative from the value y as y (1 - y), so the side with the small value is taken.
     """

@@ -45,13 +45,7 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class PromptFile(NamedTuple):
-    """The content of a file of learned prompts.
-
-    Attributes:
-        ctx: The context, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``; fp32, unchecked.
-        tokens: ``token_prefix`` and ``token_suffix``, if the file has them.
-        metadata: The metadata of our own files; empty for other files.
-    """
+    """The context, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, other tensors and metadata of a file of learned prompts."""
 
     ctx: Tensor
     tokens: dict[str, Tensor]
@@ -59,11 +53,7 @@ class PromptFile(NamedTuple):
 
 
 def read_prompt_file(path: str | Path) -> PromptFile:
-    """Read learned prompts.
-
-    Args:
-        path: Our ``.safetensors``; pyiqa's checkpoint, a bare tensor or a state dict under ``params``; or the official
-            repository's checkpoint, with ``generator.clipmodel_0.prompt_learner.ctx`` among other keys.
+    """Read our ``.safetensors``, or a checkpoint of pyiqa or the official repository.
 
     Raises:
         WeightsError: The file is missing, empty, damaged, or a pickle with code in it.
@@ -104,7 +94,7 @@ def read_prompt_file(path: str | Path) -> PromptFile:
 
 
 def published_prompt_file(model_type: LearnedType, backbone: str) -> Path:
-    """Return the file of the published prompts of one of pyiqa's names, from this machine or by download.
+    """Return the file of published prompts, from this machine or by download.
 
     Raises:
         PromptError: The prompts were learned on another backbone.
@@ -121,11 +111,6 @@ def published_prompt_file(model_type: LearnedType, backbone: str) -> Path:
 
 def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: str) -> None:
     """Load a file of learned prompts into a learner, which takes the file's words, ``n_ctx`` and shape.
-
-    Args:
-        learner: A learner of the CLIP on which the prompts were learned.
-        path: As for :func:`read_prompt_file`.
-        pos_embedding: The metric's; a warning is logged if the prompts were learned with another.
 
     Raises:
         WeightsError, PromptError: As :func:`read_prompt_file`, and for prompts of another backbone or width.
@@ -161,8 +146,7 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
     Args:
         learner: A learner whose context was loaded or trained.
         path: ``.safetensors``; or ``.pth``, which pyiqa's ``load_weights`` reads, and which holds no metadata.
-        metadata: More metadata, such as ``pos_embedding``, recipe, data set and scores; values that are no strings are
-            written as JSON.
+        metadata: More metadata; values that are no strings are written as JSON.
 
     Raises:
         PromptError: The prompts are not learned, or the suffix is another one.
@@ -184,7 +168,7 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
 
 
 def pickled(content: Any) -> bytes:
-    """Return the bytes that ``torch.save`` writes; on a full disk it would raise a ``RuntimeError``."""
+    """Return the bytes that ``torch.save`` writes; on a full disk it raises no OSError."""
     file = io.BytesIO()
     torch.save(content, file)
     return file.getvalue()

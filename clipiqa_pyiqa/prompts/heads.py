@@ -24,15 +24,14 @@ _TENSORS = {"affine": ("direction", "prior"), "ridge": ("direction", "prior", "m
 
 
 class OpinionHead(nn.Module):
-    """Scores of images from their features, fitted to scores that people gave to other images.
+    """Scores of images from their features, fitted to people's scores of other images.
 
     ``'affine'`` is a line through the zero-shot score; ``'ridge'`` adds a linear function of all features.
 
     Args:
         tensors: ``direction`` ``(D,)``, whose product with a unit feature is the zero-shot logit; ``prior`` ``(2,)``,
-            slope and offset of the line; for ridge also ``mean`` and ``weight`` ``(K,)``. K is D, or with
-            ``fit_on='stages'`` the number of statistics.
-        metadata: The metadata of the file, see docs/prompts.md.
+            slope and offset of the line; for ridge ``mean`` and ``weight`` ``(K,)``, K being D or the number of statistics.
+        metadata: The metadata of the file.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]):
@@ -54,10 +53,9 @@ class OpinionHead(nn.Module):
     weight: Tensor
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return shares of the score range, ``(N, 1)``, high is good; they may leave [0, 1] a little.
+        """Return shares of the score range, ``(N, 1)``, high is good, for features ``(N, D)``.
 
-        Args:
-            features: ``(N, D)``, unit length; for a head fitted on stages ``(N, D + K)``, followed by the statistics.
+        Statistics of stages, for a head fitted on stages, follow the features: ``(N, D + K)``.
         """
         dim = len(self.direction)
         direction, slope, offset = self.direction.to(features), *self.prior.to(features)
@@ -68,12 +66,12 @@ class OpinionHead(nn.Module):
         return (line + x @ self.weight.to(features))[:, None]
 
     def scores(self, features: Tensor) -> Tensor:
-        """Return scores on the head's scale, ``(N, 1)``, for features as in :meth:`forward`."""
+        """Return scores on the head's scale, ``(N, 1)``."""
         share, (low, high) = self(features), self.score_range
         return low + (high - low) * (1 - share if self.lower_better else share)
 
     def record(self) -> dict[str, Any]:
-        """Return the record of the head's score column in provenance."""
+        """Return the record of the score column in provenance."""
         head = {
             "sha256": self.content_hash(),
             "method": self.method,
@@ -87,12 +85,7 @@ class OpinionHead(nn.Module):
         return content_checksum(self._tensors(), {"method": self.method})
 
     def save(self, path: str | Path) -> None:
-        """Write the head to a ``.safetensors`` file.
-
-        Raises:
-            PromptError: The suffix is not ``.safetensors``.
-            OutputError: The file cannot be written.
-        """
+        """Write a ``.safetensors`` file; raise PromptError for another suffix, OutputError if it cannot be written."""
         if Path(path).suffix != ".safetensors":
             raise PromptError(f"the file of a head must end in .safetensors; got {str(path)!r}.")
         tensors = self._tensors()
@@ -108,22 +101,13 @@ def is_head(metadata: Mapping[str, str]) -> bool:
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """Return the metadata of a .safetensors file; an empty dict for other files.
-
-    Raises:
-        WeightsError: The file is missing, empty or damaged.
-    """
+    """Return the metadata of a .safetensors file, empty for other files; raise WeightsError if it is damaged."""
     path = Path(path).expanduser()
     return dict(open_checkpoint(path).metadata) if first_bytes(path)[8:9] == b"{" else {}
 
 
 def read_head(path: str | Path) -> OpinionHead:
-    """Read a head that :meth:`OpinionHead.save` wrote.
-
-    Raises:
-        WeightsError: The file is missing, empty or damaged.
-        PromptError: The file holds no head of this version, or is damaged.
-    """
+    """Read the file of a head; raise WeightsError or PromptError if it is damaged or another file."""
     checkpoint = open_checkpoint(Path(path).expanduser())
     tensors, metadata = dict(checkpoint), dict(checkpoint.metadata)
     if metadata.get("format") != FORMAT:
@@ -137,12 +121,7 @@ def read_head(path: str | Path) -> OpinionHead:
 
 
 def load_head(path: str | Path, clip: FrozenCLIP, pos_embedding: str) -> OpinionHead:
-    """Read a head for a metric; log a warning if the head was fitted with another positional embedding.
-
-    Args:
-        path: As for :func:`read_head`.
-        clip: The metric's CLIP.
-        pos_embedding: The metric's positional embedding.
+    """Read a head for a metric; log a warning if it was fitted with another positional embedding.
 
     Raises:
         WeightsError, PromptError: As :func:`read_head`, and for a head of another backbone or of other weights.

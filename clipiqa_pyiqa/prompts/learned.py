@@ -59,11 +59,11 @@ class PromptLearner(nn.Module):
 
     ``state_dict`` holds the tensors of the published checkpoints: ``ctx``, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, the
     only parameter; ``token_prefix`` ``(2, 1, dim)``, the start token's embedding; ``token_suffix`` ``(2, 76 - n_ctx,
-    dim)``, those of words, end token and padding. A state dict of another shape or with other words loads, too.
+    dim)``, those of words, end token and padding.
 
     Args:
         clip: The CLIP whose text tower encodes the prompts; it is frozen and no submodule.
-        pair: The words; a full stop is added to each text, as in the official code: "Good photo..".
+        pair: The words; each gets a full stop, as in the official code: "Good photo..".
         context: The context's shape and start.
 
     Raises:
@@ -114,7 +114,7 @@ class PromptLearner(nn.Module):
         return torch.stack(texts)
 
     def forward(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return unit text features of the learned pair, ``(1, 2, D)``, positive first, in ``dtype``.
+        """Return unit text features of the learned pair, ``(1, 2, D)``, positive first.
 
         In evaluation the texts are encoded again only after a change; gradients reach ``ctx`` in both modes.
 

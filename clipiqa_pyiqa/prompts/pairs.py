@@ -1,7 +1,6 @@
-"""The words of CLIP-IQA: antonym prompt pairs, the paper's named ones, and parsing of what a user passes.
+"""The words of CLIP-IQA: antonym prompt pairs, named ones, and parsing of what a user passes.
 
-The named pairs are the paper's (https://arxiv.org/abs/2207.12396, Sec. 3.2 and Tables 3, 4 and 6) and the official
-demo's.
+The named pairs are the paper's (https://arxiv.org/abs/2207.12396) and the official demo's.
 """
 
 from __future__ import annotations
@@ -116,8 +115,7 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
 
     Args:
         prompts: A string names a pair or a preset; a tuple of two strings is a free pair, positive first; a list is
-            several of either. Inside a list, a list of two strings is a pair, too, since YAML has no tuples. ``None``
-            is the paper's pair, ``'quality'``.
+            several of either, where a list of two strings is a pair, too. ``None`` is the paper's pair, ``'quality'``.
         template: A new wording, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2). Named pairs contribute their bare
             words ('Good', 'Bad'), free pairs their texts; a :class:`PromptPair` stays as it is.
 
@@ -125,8 +123,7 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
         The pairs in the order given, at least one.
 
     Raises:
-        PromptError: An unknown name, a pair that CLIP cannot read or tell apart, more than 77 tokens, a template
-            without exactly one ``{}``, or a value of another type.
+        PromptError: A name is unknown, CLIP cannot read or tell apart a pair, or a value is of another type.
 
     Example:
         >>> [pair.positive for pair in parse_prompts(["sharpness", ("Crisp photo.", "Hazy photo.")])]
@@ -140,15 +137,9 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
 
 
 def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, template: str | None = None) -> Columns:
-    """Return the score columns that a user passes as ``prompts``.
+    """Return the score columns that a user passes as ``prompts``; otherwise as :func:`parse_prompts`.
 
-    Args:
-        prompts: As for :func:`parse_prompts`, a column for each item, and for a preset one column of several pairs; or
-            a mapping of names to lists of pairs.
-        template: As for :func:`parse_prompts`.
-
-    Raises:
-        PromptError: As :func:`parse_prompts`.
+    Each item is a column, a preset a column of several pairs; a mapping of names to pairs is taken as it is.
     """
     if not isinstance(prompts, Mapping):
         columns = Columns()
@@ -164,7 +155,7 @@ def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, 
 
 
 def parse_prompt_argument(text: str) -> str | tuple[str, str]:
-    """Return a prompt of the command line: ``'Crisp photo.|Hazy photo.'`` is a free pair, any other text a name."""
+    """Return a prompt of the command line: a name, or a free pair as in ``'Crisp photo.|Hazy photo.'``."""
     sides = text.split("|")
     if len(sides) > 2:
         raise PromptError(f"{shown(text)} has {len(sides)} parts: write a pair as 'positive|negative'.")
@@ -172,7 +163,7 @@ def parse_prompt_argument(text: str) -> str | tuple[str, str]:
 
 
 def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = None) -> list[str]:
-    """Return the named pairs whose words a CLIP was trained on, as far as it says; log the others in one line."""
+    """Return the named pairs whose words a CLIP was trained on; log the others in one line."""
     unknown = []
     for name in (names := list(names)):
         (pair,) = parse_prompts(name, template)

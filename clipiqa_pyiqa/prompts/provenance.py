@@ -1,7 +1,7 @@
 """Provenance: what made a score, as fields of JSON, and texts made of these fields.
 
-Its field ``scores`` maps each score column to its record: ``range``, ``lower_better``, and ``questions`` (pairs of
-texts whose scores are averaged) or a fitted ``head``; ``learned`` describes learned prompts.
+``scores`` maps each score column to its record: ``range``, ``lower_better``, and ``questions`` (pairs of texts whose
+scores are averaged) or a fitted ``head``; ``learned`` describes learned prompts.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def in_a_word(value: Any) -> str:
 
 
 def in_short(provenance: Mapping[str, Any]) -> str:
-    """Return metric, backbone, weights with their hash, prompts (a hash of long ones) and version on one line."""
+    """Return metric, backbone, weights, prompts (a hash of long ones) and version on one line."""
     texts = in_words(provenance)
     if len(prompts := texts.get("prompts", "")) > _SHORT:
         texts["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"

@@ -142,7 +142,11 @@ BAD = {
         [],
         "leaves 0 images in the split",
     ),
-    "odd split": (lambda rows: (["path", "mos", "split"], [[*row, "dev"] for row in rows]), [], "split 'dev' is none"),
+    "odd split": (
+        lambda rows: (["path", "mos", "split"], [[*row, "dev"] for row in rows]),
+        [],
+        "split 'dev' must be one of",
+    ),
     "unknown recipe": (lambda rows: (["path", "mos"], rows), ["--recipe", "oficial"], "did you mean 'official'"),
     "crop too large": (lambda rows: (["path", "mos"], rows), ["--crop", "41"], "48×40 px, too small for crops of 41"),
 }
