@@ -56,8 +56,8 @@ def read_votes(
 ) -> Votes:
     """Read votes: one row per vote, or one row per pair with the numbers of votes.
 
-    The columns are ``attribute,first,second,choice``, where the choice is ``first``, ``second``, a file name or ``tie``,
-    or ``attribute,first,second,votes_first,votes_second``.
+    The columns are ``attribute,first,second,choice``, where the choice is ``first``, ``second``, a file name or
+    ``tie``, or ``attribute,first,second,votes_first,votes_second``.
 
     Args:
         path: The CSV file, with a header line.

@@ -59,7 +59,7 @@ class TrainConfig:
 
 
 def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:
-    """Return the configuration of a recipe's name or of a YAML file, which has a suffix; raise ConfigError if unknown."""
+    """Return the configuration of a recipe's name or a YAML file, which has a suffix; raise ConfigError if unknown."""
     if isinstance(recipe, TrainConfig):
         return recipe
     if isinstance(recipe, Path) or Path(recipe).suffix:

@@ -165,7 +165,7 @@ def train_context(
 ) -> Scores:
     """Train a metric's learned prompts in place and return the scores of the best epoch.
 
-    ``features`` draws from N training images, with ``targets`` in [0, 1] ``(N, 1)``; ``val_features`` are ``(M, D)``, of
+    ``features`` draws from N training images, with ``targets`` in [0, 1] ``(N, 1)``; ``val_features`` ``(M, D)`` are of
     whole images. Prompts, state and log go into ``folder``, with ``metadata`` of the data set.
 
     Raises:

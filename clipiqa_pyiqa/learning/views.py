@@ -20,9 +20,9 @@ Features = Callable[[list[int], torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class View:
-    """A part of an image: ``crop`` is the side of a square in pixels, and its place from top to bottom and left to right.
+    """A part of an image, flipped or not: None for the whole, or the side in pixels of a square and its place.
 
-    The place is two numbers in [0, 1). ``flip`` exchanges left and right.
+    The place is two numbers in [0, 1), from top to bottom and from left to right.
     """
 
     crop: tuple[int, float, float] | None = None

@@ -30,7 +30,7 @@ class OpinionHead(nn.Module):
 
     Args:
         tensors: ``direction`` ``(D,)``, whose product with a unit feature is the zero-shot logit; ``prior`` ``(2,)``,
-            slope and offset of the line; for ridge ``mean`` and ``weight`` ``(K,)``, K being D or the number of statistics.
+            slope and offset of the line; for ridge ``mean`` and ``weight`` ``(K,)``; K is D or the count of statistics.
         metadata: The metadata of the file.
     """
 
