@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import logging
 import math
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, counted
+from ..sources.naming import few
 from .split_file import SPLITS
 
+logger = logging.getLogger("clipiqa_pyiqa")
 PATH_COLUMNS = (
     *("path", "image", "image_path", "image_name", "img_name", "filename", "file_name", "file", "name", "img"),
     *("images", "img_path", "image_file", "photo", "picture", "image_id", "img_id", "dist_img", "dist_image"),
@@ -42,20 +46,16 @@ def read_scores(
     *,
     root: str | Path | None = None,
     columns: Columns = (None, None, None),
-    option: str = "columns",
     with_splits: bool = True,
 ) -> list[NamedScore]:
-    """Return the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`.
-
-    ``option`` names the option of columns in messages.
-    """
+    """Return the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`."""
     path = Path(path).expanduser()
     rows, header = read_rows(path)
-    name = find_column(path, header, columns[0], PATH_COLUMNS, "path", option=option)
-    score = find_column(path, header, columns[1], SCORE_COLUMNS, "score", option=option)
+    name = find_column(path, header, columns[0], PATH_COLUMNS, "path")
+    score = find_column(path, header, columns[1], SCORE_COLUMNS, "score")
     split = None
     if with_splits and (columns[2] is not None or "split" in header):
-        split = find_column(path, header, columns[2], ("split",), "split", option=option)
+        split = find_column(path, header, columns[2], ("split",), "split")
     folder = Path(root).expanduser() if root is not None else path.parent
     found = []
     for line, row in rows:
@@ -104,6 +104,21 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
         if len(row) != len(header):
             raise TableError(f"{path}, line {number}: expected {len(header)} columns ({', '.join(header)}).")
     return [(number, dict(zip(header, row, strict=True))) for number, row in cells], header
+
+
+def missing_images(
+    path: Path, files: Collection[str], skip_missing: bool, error: type[CLIPIQAError] = TableError
+) -> set[str]:
+    """Return the files that are missing, and log their number; raise ``error`` unless they may be skipped."""
+    missing = sorted({file for file in files if not os.path.isfile(file)})
+    if missing and not skip_missing:
+        raise error(
+            f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
+            f"({few(missing)}): correct the paths or root, or leave them out (skip_missing)."
+        )
+    if missing:
+        logger.warning("left out: %s", counted(len(missing), "missing image"))
+    return set(missing)
 
 
 def usual_column(header: Sequence[str], usual: Iterable[str]) -> str | None:

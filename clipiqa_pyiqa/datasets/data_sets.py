@@ -129,8 +129,7 @@ def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
     columns = options.get("columns") or (None, None)
     if len(columns) != 2:
         raise CompareError(f"columns of data set {label!r} must be two, of paths and scores; got {columns!r}.")
-    option = "columns=[PATH, SCORE]"
-    rows = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None), option=option)
+    rows = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None), with_splits=False)
     paths = [os.path.abspath(row.file) for row in rows]
     if not any(map(os.path.isfile, paths)):
         raise CompareError(

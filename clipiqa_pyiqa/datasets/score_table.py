@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import counted, nearest
-from ..sources.naming import few
-from .csv_files import Columns, NamedScore, TableError, read_scores
-from .same_photos import groups_of_copies
+from ..files.hashes import hashes_of
+from .csv_files import Columns, NamedScore, TableError, missing_images, read_scores
 from .split_file import read_split_file
 
 
@@ -27,7 +26,6 @@ class ScoreTable:
         splits: ``'train'``, ``'val'`` or ``'test'`` for each image.
         score_range: Lowest and highest possible score, as given.
         lower_better: Whether low scores were good.
-        skipped: Missing files that were left out.
     """
 
     name: str
@@ -36,7 +34,6 @@ class ScoreTable:
     splits: tuple[str, ...]
     score_range: tuple[float, float]
     lower_better: bool = False
-    skipped: tuple[str, ...] = ()
 
     def rows(self, split: str) -> list[int]:
         """Return the indices of the images in a split."""
@@ -100,13 +97,8 @@ def read_score_table(
         splits = seeded_split(len(rows), val_fraction, seed)
     splits = _with_copies_together(path, rows, splits, is_split)
     used = [(row, split) for row, split in zip(rows, splits, strict=True) if split is not None]
-    missing = [str(row.file) for row, _ in used if not row.file.is_file()]
-    if missing and not skip_missing:
-        raise TableError(
-            f"{len(missing)} of {counted(len(used), 'image')} named in {path} cannot be found ({few(missing)}): "
-            "correct the paths or root, or leave them out (skip_missing)."
-        )
-    there = [(row, split) for row, split in used if str(row.file) not in set(missing)]
+    missing = missing_images(path, [str(row.file) for row, _ in used], skip_missing)
+    there = [(row, split) for row, split in used if str(row.file) not in missing]
     targets = [(row.score - low) / (high - low) for row, _ in there]
     table = ScoreTable(
         name or path.stem,
@@ -115,7 +107,6 @@ def read_score_table(
         tuple(split for _, split in there),
         (low, high),
         lower_better,
-        tuple(missing),
     )
     for split in needed:
         if (left := len(table.rows(split))) < 2:
@@ -131,7 +122,14 @@ def _with_copies_together(
 ) -> list[str | None]:
     """Return the splits with copies of a photo in one; raise if a given split separates copies."""
     together = list(splits)
-    for first, *others in groups_of_copies([row.file for row in rows]):
+    there = [index for index, row in enumerate(rows) if row.file.is_file()]
+    copies: dict[str, list[int]] = {}
+    try:
+        for index, sha256 in zip(there, hashes_of([rows[index].file for index in there]), strict=True):
+            copies.setdefault(sha256, []).append(index)
+    except OSError as error:
+        raise TableError(f"{path} names {error.filename!r}, which cannot be read: {error.strerror}.") from error
+    for first, *others in copies.values():
         for other in others:
             if not is_split:
                 together[other] = together[first]

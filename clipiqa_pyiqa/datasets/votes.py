@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CLIPIQAError, counted, nearest
+from ..errors import CLIPIQAError, nearest
 from ..prompts.pairs import PromptPair, parse_columns, parse_prompt_argument
-from ..sources.naming import few
-from .csv_files import read_rows, usual_column
+from .csv_files import missing_images, read_rows, usual_column
 
 if TYPE_CHECKING:
     import pandas
@@ -101,18 +100,12 @@ def read_votes(
         if (swapped := (name, second, first)) in tallied:
             key, votes = swapped, [votes[1], votes[0], votes[2]]
         tallied[key] = [before + more for before, more in zip(tallied.get(key, [0, 0, 0]), votes, strict=True)]
-    files = sorted({file for _, *pair in tallied for file in pair})
-    missing = [file for file in files if not os.path.isfile(file)]
-    if missing and not skip_missing:
-        raise VotesError(
-            f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
-            f"({few(missing)}): correct the names or root, or leave their pairs out (skip_missing)."
-        )
-    table = [(*key, *votes) for key, votes in tallied.items() if not {*missing} & {*key[1:]}]
+    missing = missing_images(path, {file for _, *pair in tallied for file in pair}, skip_missing, VotesError)
+    table = [(*key, *votes) for key, votes in tallied.items() if not missing & {*key[1:]}]
     if not table:
         raise VotesError(f"{str(path)!r} leaves no pair whose two images are there.")
     head = ["attribute", "first", "second", "votes_first", "votes_second", "undecided"]
-    return Votes(pandas.DataFrame(table, columns=head), columns, tuple(missing))
+    return Votes(pandas.DataFrame(table, columns=head), columns, tuple(sorted(missing)))
 
 
 def _counts(cells: Mapping[str, str]) -> list[int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,10 +20,10 @@ from torch import Tensor
 from ..datasets.csv_files import TableError
 from ..datasets.mini_photos import look_for_mini_photos
 from ..datasets.score_table import ScoreTable, find_score_table, read_score_table
-from ..errors import CLIPIQAError, ConfigError, counted, nearest
+from ..errors import CLIPIQAError, ConfigError, OutputError, counted, nearest
 from ..errors.arguments import SharedOptions, checked
 from ..files.locking import locked
-from ..files.writing import check_folder, check_output, write_bytes
+from ..files.writing import check_folder, write_bytes
 from ..images.memory import memory_limit
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import pickled, save_prompt_file
@@ -116,8 +115,6 @@ def train(
         torch.manual_seed(config.seed)  # of a random context
         metric = CLIPIQA(**config.network).to(device)
         table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train", "val"))
-        if table.skipped and say is not None:
-            say(f"left out: {counted(len(table.skipped), 'missing image')}")
         store = FeatureStore(metric, features)
         paths = {split: [table.paths[row] for row in table.rows(split)] for split in ("train", "val", "test")}
         targets = {split: torch.tensor([[table.targets[row]] for row in table.rows(split)]) for split in paths}
@@ -190,7 +187,7 @@ def train_context(
     scheduler = _build(
         vars(torch.optim.lr_scheduler), recipe.scheduler or {"type": "ConstantLR", "factor": 1.0}, optimizer
     )
-    run = _fingerprint(metric, config, targets, val_features)
+    run = _fingerprint(metric, config, learner.initial_ctx, learner.token_suffix, targets, val_features)
     epoch, best = 0, Scores()
     if resume and (folder / STATE).is_file():
         state = _read_state(folder / STATE, run)
@@ -237,10 +234,9 @@ def train_context(
 
 def _fingerprint(metric: CLIPIQA, config: TrainConfig, *tensors: Tensor) -> str:
     """Return a hash of everything that a run's result depends on."""
-    assert metric.prompt_learner is not None
     setup = [asdict(config.recipe), config.seed, metric.clip.weights.sha256, metric.pos_embedding, metric.precision]
     digest = hashlib.sha256(json.dumps(setup, default=str).encode())
-    for tensor in (metric.prompt_learner.initial_ctx, metric.prompt_learner.token_suffix, *tensors):
+    for tensor in tensors:
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
@@ -260,13 +256,13 @@ def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = F
     """Make and lock the folder of a run; raise TrainingError if it has files of an earlier run and no option is set."""
     found = check_folder(folder, ())
     with locked(found):
-        left = [found / name for name in (STATE, LAST, BEST) if os.path.lexists(found / name)]
-        if left and not (resume or overwrite):
-            raise TrainingError(f"{str(left[0])!r} is left from an earlier run: set resume to go on, or overwrite.")
-        for path in left:
-            check_output(path, overwrite=True)
-            if not resume:
-                path.unlink()
+        try:
+            check_folder(found, (STATE, LAST, BEST), overwrite=resume or overwrite)
+        except OutputError as error:
+            raise TrainingError(f"{error} Set resume to continue the run in it.") from error
+        if not resume:
+            for name in (STATE, LAST, BEST):
+                (found / name).unlink(missing_ok=True)
         yield found
 
 

@@ -22,7 +22,7 @@ from ..files.writing import check_output, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..prompts.provenance import in_words
-from ..stats.correlation import Estimate, plcc, srocc_of_many
+from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
 from .feature_store import FeatureStore, Say
 from .words import AS_IS, Words, our_pairs
 
@@ -150,8 +150,6 @@ def search_prompts(
     known = [each for each in candidates if metric.clip.knows(each.pair.positive, each.pair.negative)]
     if candidates and not known:
         raise SearchError(f"{metric.clip.weights.backbone} never saw the words of any pair: use another backbone.")
-    if table.skipped and say is not None:
-        say(f"left out: {counted(len(table.skipped), 'missing image')}")
     store = FeatureStore(metric, features)
     encoded = store.features(table.paths, name="all splits", device=device, workers=workers, say=say)
     findings = search(
@@ -214,12 +212,8 @@ def search(
     is_out[list(held_out)] = True
     opinion = targets.double().cpu().numpy()
     for rows, side in ((~is_out, "to choose on"), (is_out, "held out")):
-        different = len(set(opinion[rows]))
-        if different < 2 or rows.sum() < 3:
-            raise SearchError(
-                "a search needs at least three images with different scores on each side; got "
-                f"{counted(int(rows.sum()), 'image')} {side} with {counted(different, 'different score')}."
-            )
+        if reason := undefined(opinion[rows], opinion[rows]):
+            raise SearchError(f"the images {side} cannot be used: {reason}.")
     paper = Candidate(NAMED_PAIRS[DEFAULT_PAIR], ("Good", "Bad"), "{} photo.")
     tried = [paper, *candidates]
     parts = []

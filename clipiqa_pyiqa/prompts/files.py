@@ -16,10 +16,9 @@ from torch import Tensor
 
 from ..errors import PromptError
 from ..files.writing import write_bytes
-from ..weights.checkpoint import first_bytes, load_pickled, open_checkpoint
+from ..weights.checkpoint import open_checkpoint
 from ..weights.published import pyiqa_file
 from ..weights.selection import find_file
-from ..weights.torchscript import is_torchscript
 from .learned import STATE_KEYS, PromptLearner
 
 
@@ -60,37 +59,20 @@ def read_prompt_file(path: str | Path) -> PromptFile:
         PromptError: The file holds no learned prompts, or several.
     """
     path = Path(path).expanduser()
-    head = first_bytes(path)
-    metadata: Mapping[str, str] = {}
-    if head[8:9] == b"{":
-        checkpoint = open_checkpoint(path)
-        tensors, metadata = dict(checkpoint), checkpoint.metadata
-        if metadata.get("format") == FORMAT:
-            check_checksum(path, tensors, metadata)
-    elif head.startswith((b"PK", b"\x80")) and not (head.startswith(b"PK") and is_torchscript(path)):
-        content = load_pickled(path)
-        while isinstance(content, Mapping) and (
-            nested := [content[key] for key in ("state_dict", "params", "model") if isinstance(content.get(key), dict)]
-        ):
-            content = nested[0]
-        items = content.items() if isinstance(content, Mapping) else [("ctx", content)]
-        tensors = {str(name): value for name, value in items if isinstance(value, Tensor)}
-    else:
-        raise PromptError(
-            f"{path} must be a .safetensors file of ours or a .pth file of pyiqa or the official repository; it starts "
-            f"with {head!r}."
-        )
-    names = [name for name in tensors if name == "ctx" or name.endswith(f"{_PREFIX}ctx")]
+    checkpoint = open_checkpoint(path)
+    if checkpoint.metadata.get("format") == FORMAT:
+        check_checksum(path, dict(checkpoint), checkpoint.metadata)
+    names = [name for name in checkpoint if name == "ctx" or name.endswith(f"{_PREFIX}ctx")]
     if not names:
         raise PromptError(f"{path} holds no learned prompts: it has no tensor prompt_learner.ctx.")
-    ctx = tensors[names[0]].detach()
-    if not all(torch.equal(tensors[name], ctx) for name in names[1:]):
+    ctx = checkpoint[names[0]].detach()
+    if not all(torch.equal(checkpoint[name], ctx) for name in names[1:]):
         raise PromptError(f"{path} holds several learned prompts ({', '.join(names)}): save each in its own file.")
     if ctx.numel() > _MOST_NUMBERS:  # a view of few numbers may declare any shape
         raise PromptError(f"{path} is damaged: its context has {ctx.numel():,} numbers, more than {_MOST_NUMBERS:,}.")
     before = names[0].removesuffix("ctx")
-    tokens = {name: tensors[before + name] for name in STATE_KEYS[1:] if before + name in tensors}
-    return PromptFile(ctx.float() if ctx.is_floating_point() else ctx, tokens, metadata)
+    tokens = {name: checkpoint[before + name] for name in STATE_KEYS[1:] if before + name in checkpoint}
+    return PromptFile(ctx.float() if ctx.is_floating_point() else ctx, tokens, checkpoint.metadata)
 
 
 def published_prompt_file(model_type: LearnedType, backbone: str) -> Path:

@@ -82,6 +82,8 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         raise _refusal(path, error) from error
     if head.startswith((b"PK", b"\x80")):  # \x80: torch.save before 1.6, which cannot be mapped
         content = load_pickled(path, mmap=head.startswith(b"PK"))
+        if isinstance(content, torch.Tensor):
+            content = {"ctx": content}  # published prompts of pyiqa's
         for name in ("state_dict", "model", "params"):
             if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
                 content = content[name]

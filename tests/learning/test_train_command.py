@@ -176,7 +176,7 @@ def test_earlier_run_and_its_resume(table, tmp_path, rn50, store, capsys):
     out = tmp_path / "run"
     assert train(table, out, rn50, store, "--epochs", "1") == 0
     assert train(table, out, rn50, store) == 2
-    assert "left from an earlier run: set resume" in capsys.readouterr().err
+    assert "Set resume to continue" in capsys.readouterr().err
     assert train(table, out, rn50, store, "--resume", "--seed", "9") == 2
     assert "left by another run" in capsys.readouterr().err
     assert train(table, out, rn50, store, "--overwrite", "--seed", "9", "--epochs", "1") == 0
