@@ -182,15 +182,15 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-def _is_pair(value: Any) -> bool:
-    return _is_list(value) and len(value) == 2 and all(isinstance(side, str) for side in value)
+def _are_texts(value: Any) -> bool:
+    return _is_list(value) and all(isinstance(side, str) for side in value)
 
 
 def _items(prompts: Any) -> list[Any]:
     """Return what was passed as a list of names and pairs."""
     if prompts is None:
         return [DEFAULT_PAIR]
-    if not _is_list(prompts) or (isinstance(prompts, tuple) and (_is_pair(prompts) or not prompts)):
+    if not _is_list(prompts) or (isinstance(prompts, tuple) and _are_texts(prompts)):
         return [prompts]
     if not prompts:
         raise PromptError("the list of prompts is empty: pass at least one pair, such as ['quality'].")
@@ -203,7 +203,7 @@ def _parse_item(item: Any, template: str | None) -> Iterable[PromptPair]:
         return [_checked(item)]
     if isinstance(item, str):
         return _look_up(item, template)
-    if not _is_pair(item):
+    if not _are_texts(item) or len(item) != 2:
         raise PromptError(
             f"a prompt must be a name or a pair of two texts, as 'sharpness' or ('Crisp photo.', 'Hazy photo.'); got "
             f"{shown(item)} ({type(item).__name__})."
