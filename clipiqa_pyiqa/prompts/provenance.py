@@ -1,7 +1,8 @@
 """Provenance: what made a score, as fields of JSON, and texts made of these fields.
 
 ``scores`` maps each score column to its record: ``range``, ``lower_better``, and ``questions`` (pairs of texts whose
-scores are averaged) or a fitted ``head``; ``learned`` describes learned prompts.
+scores are averaged) or a fitted ``head``; ``learned`` describes learned prompts, and in a run of several metrics
+``metric`` names the column's.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ def column_records(columns: Mapping[str, Iterable[PromptPair]]) -> dict[str, dic
 
 def record_in_words(record: Mapping[str, Any]) -> str:
     """Return what a score column asks."""
+    if "metric" in record:  # one of several metrics of a run
+        rest = record_in_words({key: value for key, value in record.items() if key != "metric"})
+        return ", ".join(filter(None, [*map(record.get, ("metric", "backbone", "weights", "file")), rest]))
     if head := record.get("head"):
         low, high = record["range"]
         text = f"{head['method']} head {head['sha256'][:8]} on {head['fit_on']}, fitted to {head['rated_photos']} "
@@ -69,7 +73,10 @@ def in_words(provenance: Mapping[str, Any]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for key, value in provenance.items():
         if key == "scores":
-            texts["prompts"] = "; ".join(dict.fromkeys(filter(None, map(record_in_words, value.values()))))
+            if any("metric" in record for record in value.values()):
+                texts["metric"] = ", ".join(value)
+            if prompts := "; ".join(dict.fromkeys(filter(None, map(record_in_words, value.values())))):
+                texts["prompts"] = prompts
         elif isinstance(value, Mapping):
             texts |= {name: str(each) for name, each in value.items()}
         else:

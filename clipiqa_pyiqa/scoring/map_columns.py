@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..errors import CLIPIQAError
 from ..maps.places import SHARES_OF_BAD, STATISTICS, map_statistics, smoothed
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def with_map_stats(provenance: Mapping[str, Any], net: Any, columns: Columns | N
     Raises:
         CLIPIQAError: The metric has no maps.
     """
+    if not hasattr(net, "check_map"):
+        raise CLIPIQAError("map_stats need a map of local scores, which only clipiqa has: leave them out.")
     net.check_map()
     net.encode_prompts(columns)  # a fitted head has no prompts that a place can be asked
     scores = {}

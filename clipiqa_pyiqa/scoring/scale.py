@@ -98,7 +98,8 @@ def differences(
 
 
 def _hashed(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value["sha256"] if isinstance(value, dict) else value for key, value in record.items()}
+    told = {key: value for key, value in record.items() if key not in _NOT_OF_SCORES}
+    return {key: value["sha256"] if isinstance(value, dict) else value for key, value in told.items()}
 
 
 def _told(key: str, value: Any) -> str:

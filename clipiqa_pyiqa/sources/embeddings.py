@@ -1,4 +1,4 @@
-"""Image features that others have computed: clip-retrieval's ``img_emb/*.npy`` and DataComp's ``*.npz``.
+"""Stored image features: clip-retrieval's ``img_emb/*.npy``, DataComp's ``*.npz``, Parquet's columns of lists.
 
 They are CLIP's features of its own views, 224 px (336 px of some) of the middle of each image: no image is decoded.
 """
@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import Kind
 from ..images.source import ImageSource, reason
 from .members import ShardError
+from .parquet import SUFFIXES as TABLES
 from .parquet import check_columns, opened_table
 from .stores import local_path, opened
 
@@ -35,14 +36,16 @@ class EmbeddingsShard:
     """A file of features, one row per image.
 
     Attributes:
-        name: Its path or address, ``.npy`` or ``.npz``.
+        name: Its path or address, ``.npy``, ``.npz`` or ``.parquet``.
         metadata: Of the Parquet file that says which images they are, row by row; None if there is none.
         keep: Its columns to keep beside the scores.
+        column: Of features in a Parquet file; None finds the one column of lists.
     """
 
     name: str
     metadata: str | None = None
     keep: Sequence[str] = ()
+    column: str | None = None
     skipped: Counter[str] = field(default_factory=Counter)
     kind: ClassVar[str] = "embeddings"
 
@@ -61,15 +64,15 @@ class EmbeddingsShard:
         Raises:
             ShardError: They cannot be read, are of another width, or are not as many as the metadata has rows.
         """
+        if self.name.lower().endswith(TABLES):
+            yield from self._table_blocks(width, backbone)
+            return
         metadata = self._metadata()
         try:
             with opened(self.name) as file:
                 features = _features(self.name, file, backbone)
                 if features.ndim != 2 or features.shape[1] != width or features.dtype.kind != "f":
-                    raise ShardError(
-                        f"{self.name!r} holds {features.dtype} features of shape {features.shape}, but {backbone} has "
-                        f"{width} floats per image: backbone must be the one that made them."
-                    )
+                    raise self._misfit(f"{features.dtype} features of shape {features.shape}", width, backbone)
                 for first in range(0, len(features), _ROWS):
                     rows = features[first : first + _ROWS].astype(np.float32)
                     kept = list(itertools.islice(metadata, len(rows))) if self.keep else [{}] * len(rows)
@@ -84,6 +87,39 @@ class EmbeddingsShard:
             why = f"is not a file of features, or it is damaged: {reason(error)}"
             raise ShardError(why, Kind.DAMAGED_ARCHIVE, self.name) from error
 
+    def _table_blocks(
+        self, width: int, backbone: str
+    ) -> Iterator[tuple[int, NDArray[np.float32], list[dict[str, Any]]]]:
+        """:meth:`blocks` of a Parquet file; a row without features has NaN."""
+        first = 0
+        with opened_table(self.name) as table:
+            schema = table.schema_arrow
+            check_columns(self.name, schema, self.keep)
+            lists = [each.name for each in schema if "list<" in str(each.type)]
+            found = [self.column] if self.column else lists
+            if len(found) != 1 or found[0] not in lists:
+                raise ShardError(
+                    f"{self.name!r} must have one column of lists, or image_column must name one; "
+                    f"got {', '.join(lists) or 'none'}."
+                )
+            for batch in table.iter_batches(_ROWS, columns=[*found, *self.keep]):
+                column = batch.column(found[0])
+                there = column.is_valid().to_numpy(zero_copy_only=False)
+                values = column.flatten().to_numpy(zero_copy_only=False)
+                lengths = set(column.value_lengths().drop_null().to_pylist())
+                if values.dtype.kind != "f" or lengths - {width}:
+                    raise self._misfit(f"lists of {', '.join(map(str, lengths))} {values.dtype}", width, backbone)
+                rows = np.full((len(batch), width), np.nan, np.float32)
+                rows[there] = values.reshape(-1, width)
+                yield first, rows, batch.select(list(self.keep)).to_pylist()
+                first += len(batch)
+
+    def _misfit(self, held: str, width: int, backbone: str) -> ShardError:
+        return ShardError(
+            f"{self.name!r} holds {held}, but {backbone} has {width} floats per image: backbone must be the one that "
+            "made them."
+        )
+
     def _metadata(self) -> Iterator[dict[str, Any]]:
         """Yield what is kept, row by row."""
         if self.metadata is None:
@@ -94,10 +130,12 @@ class EmbeddingsShard:
                 yield from batch.to_pylist()
 
 
-def pair(files: Sequence[str], keep: Sequence[str]) -> list[EmbeddingsShard]:
-    """Shards out of the files of a folder: features with the Parquet file of the same number, or of the same name."""
+def pair(files: Sequence[str], keep: Sequence[str], column: str | None = None) -> list[EmbeddingsShard]:
+    """Return shards of files: features with the Parquet file of the same number or name; or Parquet files alone."""
     features = [name for name in files if name.endswith(SUFFIXES) and "text_emb" not in name.split("/")]
-    tables = [name for name in files if name.endswith(".parquet")]
+    tables = [name for name in files if name.endswith(TABLES)]
+    if not features:
+        return [EmbeddingsShard(name, None, keep, column) for name in tables]
     by_stem: Mapping[str, str] = {name.rsplit(".", 1)[0]: name for name in tables}
     by_number = {found[1].lstrip("0"): name for name in tables if (found := re.search(r"(\d+)\.parquet$", name))}
     shards = []

@@ -104,7 +104,7 @@ def find_shards(
         null_separated: Names on standard input end with a NUL byte.
         keep: Columns and sidecars to keep beside the scores.
         image_column: Of Parquet files; None finds it.
-        features: Files of image features are meant, not images: clip-retrieval's or DataComp's.
+        features: Files of image features are meant, not images.
 
     Raises:
         ShardError: A store refuses, does not answer, or its package is missing.
@@ -236,7 +236,7 @@ class Finder:
             yield from self._file(each)
 
     def _feature_files(self, files: list[str]) -> Iterator[Item]:
-        for shard in embeddings.pair(files, self._keep):
+        for shard in embeddings.pair(files, self._keep, self._image_column):
             if self._is_new(shard.name):
                 yield shard
 
@@ -245,9 +245,9 @@ class Finder:
             return
         lower = name.lower()
         if self._features:
-            if not lower.endswith(embeddings.SUFFIXES):
-                raise ShardError(f"{name!r} must be a .npy or .npz file of features, or a folder of them.")
-            yield from embeddings.pair([name], self._keep)
+            if not lower.endswith((*embeddings.SUFFIXES, *parquet.SUFFIXES)):
+                raise ShardError(f"{name!r} must be a .npy, .npz or .parquet file of features, or a folder of them.")
+            yield from embeddings.pair([name], self._keep, self._image_column)
         elif lower.endswith(tar.SUFFIXES):
             yield tar.TarShard(name, self._keep)
         elif lower.endswith(parquet.SUFFIXES):

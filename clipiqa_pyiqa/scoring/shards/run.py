@@ -71,7 +71,7 @@ def score_sources(
         part: ``'3/8'`` scores the third of eight parts of the shards; None is the task's of a SLURM array, or all.
         keep: Columns of Parquet files, keys of ``.json`` sidecars, or suffixes of others (``'txt'``), kept in columns.
         image_column: Of Parquet files; None finds it.
-        embeddings: The sources are files of image features, of clip-retrieval or DataComp.
+        embeddings: The sources are files of image features: ``.npy``, ``.npz`` or Parquet's columns of lists.
         engine: Who scores; None is this process. With :class:`~clipiqa_pyiqa.ray.RayEngine`, a Ray cluster.
         device, batch_size, workers, apply_exif, max_side, max_pixels, damaged: As for
             :func:`~clipiqa_pyiqa.score_paths`.
@@ -107,8 +107,10 @@ def score_sources(
         folder = str(check_folder(path, []))
     found.check_keep()
     shards = found.shards()
-    low, high = next(iter(said["scores"].values()))["range"]
-    todo, done = plan(shards, folder, Header(tuple(work.columns), said), numbers, overwrite, (float(low), float(high)))
+    ends = [end for record in said["scores"].values() for end in record["range"]]
+    todo, done = plan(
+        shards, folder, Header(tuple(work.columns), said), numbers, overwrite, (float(min(ends)), float(max(ends)))
+    )
     images, finished, of = 0, float(done), done + len(todo)
 
     def report(more: int, shards: float) -> None:
@@ -129,8 +131,13 @@ def score_sources(
 def _check_features(found: Found, net: Any, engine: Engine | None) -> None:
     if engine is not None:
         raise CLIPIQAError("embeddings are scored in this process: leave out engine.")
-    if not hasattr(net, "clip") or getattr(getattr(net, "head", None), "on_stages", False):
-        raise CLIPIQAError("embeddings hold CLIP's last features only, but this metric looks at more: use another one.")
+    nets = list(getattr(net, "nets", {"": net}).values())
+    for each in nets:
+        on_stages = getattr(getattr(each, "head", None), "on_stages", False)
+        if not hasattr(each, "clip") or on_stages or getattr(getattr(each, "view", None), "dims", 2) != 2:
+            raise CLIPIQAError("embeddings are one of CLIP's last features an image, but this metric looks at more.")
+    if len(backbones := {each.clip.weights.backbone for each in nets}) > 1:
+        raise CLIPIQAError(f"embeddings are of one backbone; got metrics of {', '.join(sorted(backbones))}.")
     for item in found.items:
         if not isinstance(item, EmbeddingsShard) and hasattr(item, "entries"):
             raise CLIPIQAError(f"{item.name!r} holds images and not features: score it without embeddings.")

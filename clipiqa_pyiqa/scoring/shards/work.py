@@ -72,8 +72,7 @@ class Work:
         """Likewise of a shard of image features; nothing is decoded."""
         net: Any = self.net
         asked = () if self.questions is None else (self.questions,)
-        width = net.encode_prompts("quality").shape[-1]
-        for first, features, kept in shard.blocks(width, net.clip.weights.backbone):
+        for first, features, kept in shard.blocks(net.clip.width, net.clip.weights.backbone):
             units = torch.nn.functional.normalize(torch.from_numpy(features), dim=1).to(self.device)
             with torch.no_grad():
                 scores = net.score(units, *asked).float().cpu().numpy()
