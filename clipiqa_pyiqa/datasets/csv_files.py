@@ -1,4 +1,4 @@
-"""CSV files of images and scores: lines, columns by their usual names, and numbers."""
+"""CSV files of images and scores."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TableError(CLIPIQAError):
 
 
 class NamedScore(NamedTuple):
-    """An image in a CSV file: the number of its line, its file, which may not exist, its score and its split."""
+    """An image in a CSV file, which may not exist, with the number of its line, its score and its split."""
 
     line: int
     file: Path
@@ -75,7 +75,7 @@ def read_scores(
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """Return line numbers and rows of a CSV file, and the names of its columns.
 
-    Lines before the header that start with ``#`` are comments, later ones if they have another number of columns.
+    Lines that start with ``#`` before the header are comments; later ones if they have another number of columns.
 
     Raises:
         TableError: The file cannot be read or has no rows, or a row has too few or too many columns.
@@ -122,7 +122,7 @@ def missing_images(
 
 
 def usual_column(header: Sequence[str], usual: Iterable[str]) -> str | None:
-    """Return the column with the first usual name, or None; case, spaces, ``_`` and ``-`` do not count."""
+    """Return the column with the first usual name, or None; case and punctuation do not count."""
     known = {_plain(name): name for name in reversed(header)}
     return next((known[_plain(name)] for name in usual if _plain(name) in known), None)
 
@@ -137,10 +137,7 @@ def find_column(
     error: type[CLIPIQAError] = TableError,
     option: str = "columns",
 ) -> str:
-    """Return the given column (a name or number), or else the :func:`usual_column`; raise ``error`` if there is none.
-
-    ``content`` says in the message what the column holds, ``option`` how to name it.
-    """
+    """Return the given column (a name or number), or else the :func:`usual_column`; raise ``error`` if absent."""
     if isinstance(given, int):
         given = header[given] if given < len(header) else str(given)
     found = usual_column(header, usual) if given is None else given

@@ -1,4 +1,4 @@
-"""Images with opinion scores: pyiqa's data sets through its own loaders, a CSV file, or a folder without scores."""
+"""Images with opinion scores: data sets of pyiqa, CSV files, and folders without scores."""
 
 from __future__ import annotations
 
@@ -58,12 +58,11 @@ class DataSet:
         paths: The images, absolute, each once.
         mos: Opinion scores on the data set's own scale, or None.
         load: Index -> ``(3, H, W)``, RGB: uint8, or floats in [0, 1]; with the reference behind it, ``(6, H, W)``.
-            Raises :class:`ImageError`.
         lower_better: Whether a lower opinion score means a better image (DMOS).
         note: Split, size and subset.
         published_as: The name in ``published_correlations.csv``, or empty.
-        identity: Hash of everything except files that the pixels depend on.
-        table: The file that names the images and their scores, or empty.
+        identity: Hash of the options that pixels depend on.
+        table: The file with the scores, or empty.
         no_reference: Index -> the reason why an image has no reference.
     """
 
@@ -216,7 +215,7 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
 
 
 def _build(label: str, options: dict[str, Any]) -> Any:
-    """Return pyiqa's own data set, without the tolerance of truncated files that building one leaves behind."""
+    """Return pyiqa's data set, with PIL as strict about truncated files as before."""
     from pyiqa.data import build_dataset
 
     before = ImageFile.LOAD_TRUNCATED_IMAGES
@@ -249,7 +248,6 @@ def _pyiqa_pixels(dataset: Any, first: int, index: int) -> Tensor:
 
 
 def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataSet:
-    """Return a data set, or the share of it that the options name, with direction, note and identity."""
     share, seed = options.get("subset"), options.get("subset_seed", 0)
     rows = list(range(len(data.paths)))
     if share is not None:

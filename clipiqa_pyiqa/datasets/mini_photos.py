@@ -1,4 +1,4 @@
-"""The photos that the bundled ``mini`` was trained on: which of them are among a user's."""
+"""The photos that the bundled ``mini`` was trained on."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ BYTES = 5  # of each file's SHA-256: one foreign photo in 270 million is taken f
 
 
 def seen_by_mini(paths: Sequence[str | Path]) -> list[bool]:
-    """Return for each image file whether ``mini`` was trained on it.
-
-    A photo that was saved again, or cannot be read, counts as not seen.
-    """
+    """Return for each image file whether ``mini`` was trained on it; a photo that was saved again is not recognised."""
     return [_digest(path) in _known() for path in paths]
 
 
@@ -34,7 +31,7 @@ def seen_warning(count: int, images: int) -> str:
 
 
 def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, needed: Sequence[str]) -> ScoreTable:
-    """Return the table to learn from, if asked without ``mini``'s own photos, which are counted in the log.
+    """Return the table to learn from, without ``mini``'s photos if they are left out; log their number.
 
     Raises:
         TableError: A needed split has fewer than two images left.

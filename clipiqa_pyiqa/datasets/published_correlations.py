@@ -16,10 +16,7 @@ SOURCES = ("paper", "pyiqa")
 
 @dataclass(frozen=True)
 class PublishedCorrelations:
-    """A published result: correlations in [-1, 1], positive for a good metric, PLCC without a fit.
-
-    ``source`` is such as ``'paper, Table 1'``; KRCC is NaN where it is not given, as in the paper.
-    """
+    """Published correlations in [-1, 1], positive for a good metric, PLCC without a fit; KRCC may be NaN."""
 
     srocc: float
     plcc: float
@@ -37,7 +34,7 @@ def find_published(metric: str, data_set: str, prefer: str = "") -> PublishedCor
     Args:
         metric: pyiqa's name, or the name that :func:`variant` returns.
         data_set: pyiqa's name, for the published images.
-        prefer: ``'paper'`` or ``'pyiqa'``, where both publish one; default the paper for CLIP-IQA, else pyiqa.
+        prefer: ``'paper'`` or ``'pyiqa'``; default the paper for CLIP-IQA, else pyiqa.
     """
     found = _table().get((metric, data_set), [])
     prefer = prefer or ("paper" if metric.startswith("clipiqa") else "pyiqa")
@@ -54,10 +51,7 @@ ENSEMBLE = "clipiqa, pyiqa's five pairs"
 
 
 def published_set(name: str, options: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the name, in the table, of a data set of pyiqa's; empty unless its images are the published ones.
-
-    ``options`` are those of the data set, ``known`` those of all data sets of pyiqa.
-    """
+    """Return the name of a data set in the table; empty unless its images are the published ones."""
     if name not in known:
         return ""
     usual = {"phase": "test", **known[name]}

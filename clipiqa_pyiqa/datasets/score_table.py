@@ -1,4 +1,4 @@
-"""Images with people's scores: from a CSV file, or from the tables of a data set that pyiqa knows."""
+"""Images with people's scores, from a CSV file or a data set that pyiqa knows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .split_file import read_split_file
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Image files and their scores.
+    """Image files, which exist, and their scores.
 
     Attributes:
         name: Name of the data set.
-        paths: Image files, all of which exist.
+        paths: Image files.
         targets: The scores, in [0, 1], high is good.
         splits: ``'train'``, ``'val'`` or ``'test'`` for each image.
         score_range: Lowest and highest possible score, as given.
@@ -63,17 +63,17 @@ def read_score_table(
         columns: Names or numbers of the columns of paths, scores and splits; default their usual names.
         score_range: Lowest and highest possible score; default those in the table.
         lower_better: Whether a low score is good, as a DMOS is.
-        val_fraction: Share of the rows to validate on, if no column splits them; copies of a photo stay together.
+        val_fraction: Share of the rows to validate on, if no column splits them.
         seed: Seed of that split.
         skip_missing: Leave out files that are missing; otherwise they are an error.
         name: Name of the data set; default the file's.
         needed: Splits that must hold two images at least.
-        split_file: pyiqa's pickle of splits, in place of a column; rows in no split are left out.
+        split_file: pyiqa's pickle of splits, in place of a column.
         split_index: Number of the split in that file.
 
     Raises:
-        TableError: The file or a column is missing; a score is no number, out of range, or all are equal; an image is
-            missing; copies of a photo are in two splits; or a split has too few images.
+        TableError: The file, a column or an image is missing; a score is no number, out of range, or all are equal;
+            copies of a photo are in two splits; or a split has too few images.
         SplitFileError: ``split_file`` cannot be used.
     """
     path = Path(path).expanduser()
@@ -164,7 +164,7 @@ def find_score_table(
         **options: Other arguments of :func:`read_score_table`; None means its default.
 
     Raises:
-        TableError: pyiqa does not know the data set, or its table is not there; or as ``read_score_table``.
+        TableError: The data set is unknown, or its table is not there; or as :func:`read_score_table`.
     """
     found: dict[str, Any] = {"path": scores}
     if not (isinstance(scores, Path) or Path(scores).suffix or os.path.exists(scores)):

@@ -1,4 +1,4 @@
-"""Metrics and data sets to compare, as typed on a command line or written in YAML."""
+"""Metrics and data sets to compare, as typed or written in YAML."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CompareError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Specification:
-    """A metric or a data set that a user names: its label in tables, or empty; a name, path or object; its options."""
+    """A metric or a data set that a user names: label or empty, a name, path or object, and options."""
 
     label: str
     target: Any
@@ -33,12 +33,9 @@ class Specification:
 
 
 def parse_argument(text: str) -> Specification:
-    """Return the specification in ``[LABEL=]TARGET[:KEY=VALUE,...]``, whose values are YAML.
+    """Return the specification in ``[LABEL=]TARGET[:KEY=VALUE,...]``; raise CompareError if it cannot be read.
 
-    A comma ends a value only where another ``KEY=`` follows, and ``prompts=Crisp photo.|Hazy photo.`` is a free pair.
-
-    Raises:
-        CompareError: The target is missing, or a value is no YAML.
+    Values are YAML, or a free pair, as in ``prompts=Crisp photo.|Hazy photo.``.
 
     Example:
         >>> parse_argument("mine=niqe:pretrained_model_path=niqe.mat,test_y_channel=false").options
@@ -60,9 +57,7 @@ def parse_argument(text: str) -> Specification:
 
 
 def parse_specifications(given: Any, kind: str) -> list[Specification]:
-    """Return one or several specifications; ``kind`` names them in messages.
-
-    ``given`` is a text, a mapping of label -> None, options or object, a specification, an object, or a list of these.
+    """Return the specifications in a text, a mapping of label -> None, options or object, an object, or a list.
 
     Raises:
         CompareError: There is none, or options are no mapping.
@@ -73,7 +68,7 @@ def parse_specifications(given: Any, kind: str) -> list[Specification]:
 
 
 def read_benchmark(path: str | Path) -> dict[str, Any]:
-    """Return the options in a benchmark configuration; raise ConfigError if it has unknown keys or is no YAML."""
+    """Return the options in a benchmark configuration; raise ConfigError if it cannot be used."""
     return read_mapping(path, CONFIG_KEYS)
 
 

@@ -1,4 +1,4 @@
-"""pyiqa's files of splits: pickles with the rows of a table to train, to validate and to test on."""
+"""pyiqa's files of splits: pickles with row numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SplitFileError(CLIPIQAError):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds dict, list, int and str, and refuses classes and functions, so that nothing can run."""
+    """Builds dict, list, int and str only, so that nothing can run."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it holds {module}.{name}, which could run code")
@@ -26,10 +26,10 @@ class _Unpickler(pickle.Unpickler):
 def read_split_file(path: str | Path, index: int, rows: int) -> list[str | None]:
     """Return the split of each of the table's ``rows``, None for rows in no split.
 
-    ``path`` is in pyiqa's format, ``{1: {'train': [0, 2], 'val': [1]}, …}``; nothing in it is run.
+    The file is in pyiqa's format, ``{1: {'train': [0, 2], 'val': [1]}, …}``; nothing in it is run.
 
     Raises:
-        SplitFileError: The file cannot be read, is not in that format, or does not belong to the table.
+        SplitFileError: The file cannot be read or used, or belongs to another table.
     """
     path = Path(path).expanduser()
     try:

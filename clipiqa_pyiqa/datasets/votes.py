@@ -32,13 +32,7 @@ class VotesError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Votes:
-    """Votes on pairs of images.
-
-    Attributes:
-        frame: Rows ``attribute``, ``first``, ``second`` (files), ``votes_first``, ``votes_second``, ``undecided``.
-        columns: Attribute -> prompt pairs.
-        missing: Missing images, which were left out with their pairs.
-    """
+    """Votes on pairs of images: a row per attribute and pair, the attributes' prompts, and images that are missing."""
 
     frame: pandas.DataFrame
     columns: dict[str, tuple[PromptPair, ...]]

@@ -1,4 +1,4 @@
-"""Fits of heads by least squares and ridge regression, with each photo's prediction by a fit without that photo."""
+"""Fits of heads by least squares and ridge regression, with leave-one-out predictions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The image features of a data set, each encoded once and kept on disk.
+"""Image features of a data set on disk, each encoded once.
 
-A store is a folder of journals for one backbone, weights, positional embedding and precision; in it the hash of the
-image file and the view find a feature. Each process writes its own file; a kill costs one batch.
+A store is a folder of journals for one backbone, weights, positional embedding and precision; the hash of the image
+file and the view find a feature.
 """
 
 from __future__ import annotations
@@ -83,9 +83,7 @@ class FeatureStore:
         workers: int | None = None,
         say: Say | None = None,
     ) -> Tensor:
-        """Return features of V views of N images, fp32 ``(N, V, D)``; encode those that are not in the store.
-
-        Without ``views`` the images are taken whole. ``name`` stands for the images in messages to ``say``.
+        """Return features of views (default the whole image) of images, fp32 ``(N, V, D)``; encode what is missing.
 
         Raises:
             ImageError: An image cannot be read or encoded, or is too small for a view.

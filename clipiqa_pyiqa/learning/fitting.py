@@ -75,17 +75,14 @@ def fit(
     """Fit a head to rated photos, so that a metric scores as people did; the image tower stays frozen.
 
     Args:
-        scores: Images and scores: a table, a CSV file, or a data set of pyiqa. With a column of splits, ``'train'`` is
-            fitted to.
-        method: ``'affine'`` or ``'ridge'``, see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`; or ``'auto'``: ridge
+        scores: As for :func:`clipiqa_pyiqa.train`; with a column of splits, ``'train'`` is fitted to.
+        method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`), or ``'auto'``: ridge
             where it is clearly better in cross-validation.
         fit_on: ``'features'``, the image feature, or ``'stages'``, means and deviations of every stage of the tower.
         own_scale: Predict scores as given; otherwise shares of their range, high is good.
-        without_mini_photos: With ``backbone='mini'``, leave out the photos that ``mini`` was trained on.
+        without_mini_photos, features, say: As for :func:`clipiqa_pyiqa.train`.
         metric: The metric whose image tower and question to use; default CLIP-IQA on RN50.
-        features: Folder of the feature store; default ``~/.cache/clipiqa/features``.
         seed: Seed of the folds.
-        say: Receives progress messages.
 
     Returns:
         The head and how well its predictions agree with the scores.

@@ -28,9 +28,8 @@ class Recipe:
     """How the context is trained.
 
     Attributes:
-        optim: ``type``, a class of ``torch.optim``, and its options.
-        scheduler: ``type``, a class of ``torch.optim.lr_scheduler``, and its options, in epochs; None: a constant rate.
-        losses: For each, ``type``, one of pyiqa's losses, and its options; their sum is minimised.
+        optim, scheduler: ``type``, a class of torch, and its options; a scheduler counts epochs.
+        losses: ``type``, one of pyiqa's losses, and its options, for each; their sum is minimised.
         batch_size: Images per step; an incomplete last batch is left out.
         epochs: Passes over the training images.
         hflip: Whether images are flipped at random.
@@ -75,7 +74,7 @@ def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:
 
 
 def read_recipe(path: str | Path) -> TrainConfig:
-    """Read a YAML file in the format of pyiqa's trainer; raise ConfigError if it cannot be followed."""
+    """Read a YAML file of pyiqa's trainer; raise ConfigError if it cannot be followed."""
     options = read_yaml(path)
     try:
         return _read(_config, options, "the configuration", _TOP_KEYS)
@@ -89,8 +88,7 @@ def with_options(config: TrainConfig, **changes: Any) -> TrainConfig:
     Args:
         config: The configuration.
         **changes: Attributes of :class:`Recipe` (``epochs`` keeps the shape of a cosine; a ``crop`` of 0 means whole
-            images); ``lr``; ``seed``; attributes of :class:`~clipiqa_pyiqa.prompts.learned.Context`; other arguments of
-            :class:`clipiqa_pyiqa.CLIPIQA`.
+            images), ``lr``, ``seed``, or arguments of ``Context`` and :class:`clipiqa_pyiqa.CLIPIQA`.
 
     Raises:
         OptionError: A value is of a wrong kind or out of bounds.
@@ -178,7 +176,7 @@ def _schedule(
 
 
 def _read(block: Callable[..., Result], options: Any, where: str, ignored: Sequence[str] = ()) -> Result:
-    """Call a function with a block's keys, once their names and kinds are checked."""
+    """Call a function with a block's keys, once names and kinds are checked."""
     if not isinstance(options, Mapping):
         raise ConfigError(f"{where} must be a mapping of names to values; got {shown(options)}.")
     known = signature(block).parameters

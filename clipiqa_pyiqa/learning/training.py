@@ -1,8 +1,4 @@
-"""Train the prompts of CLIP-IQA+ on people's scores.
-
-Every draw comes from the run's seed and the epoch's number, and each epoch's state is on disk, so that a run that was
-killed and resumed reaches the same result.
-"""
+"""Train the prompts of CLIP-IQA+ on people's scores; a run that was killed and resumed reaches the same result."""
 
 from __future__ import annotations
 
@@ -90,14 +86,13 @@ def train(
         scores: Images and scores: a table, a CSV file, or a data set of pyiqa; None takes those that ``recipe`` names.
         out: Folder for ``best.safetensors``, ``last.safetensors``, the state to resume from and TensorBoard's log.
         recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, a YAML file of pyiqa's trainer, or a configuration.
-        without_mini_photos: With ``backbone='mini'``, leave out the photos that ``mini`` was trained on.
+        without_mini_photos: With ``backbone='mini'``, leave out photos that ``mini`` was trained on.
         features: Folder of the feature store; default ``~/.cache/clipiqa/features``.
         resume: Continue the run in ``out``.
         overwrite: Replace the run in ``out``.
         report: Receives each epoch's progress and the number of epochs.
         say: Receives progress messages.
-        **changes: Changes of the recipe, such as ``epochs``, ``lr`` or ``backbone``; see
-            :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
+        **changes: Of the recipe, see :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
 
     Returns:
         The metric with the best prompts, and their scores.
@@ -160,10 +155,9 @@ def train_context(
     resume: bool = False,
     report: Callable[[Progress], object] = lambda progress: None,
 ) -> Scores:
-    """Train a metric's learned prompts in place and return the scores of the best epoch.
+    """Train learned prompts in place and return the scores of the best epoch; its files go into ``folder``.
 
-    ``features`` draws from N training images, with ``targets`` in [0, 1] ``(N, 1)``; ``val_features`` ``(M, D)`` are of
-    whole images. Prompts, state and log go into ``folder``, with ``metadata`` of the data set.
+    ``features`` draws from N training images; ``targets`` ``(N, 1)`` are in [0, 1]; ``val_features`` are ``(M, D)``.
 
     Raises:
         ConfigError: The recipe names an optimiser, scheduler, loss or option that does not exist.
@@ -253,7 +247,7 @@ def _read_state(path: Path, run: str) -> Any:
 
 @contextlib.contextmanager
 def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
-    """Make and lock the folder of a run; raise TrainingError if it has files of an earlier run and no option is set."""
+    """Make and lock the folder of a run; raise TrainingError if files of an earlier run may not be used."""
     found = check_folder(folder, ())
     with locked(found):
         try:
@@ -278,7 +272,6 @@ def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor) -> Scores:
 
 
 def _build(classes: Mapping[str, Any], options: Mapping[str, Any], *args: Any) -> Any:
-    """Return an optimiser, a scheduler or a loss by the name of its class."""
     options = dict(options)
     name = str(options.pop("type", None))
     classes = {each: value for each, value in classes.items() if isinstance(value, type)}

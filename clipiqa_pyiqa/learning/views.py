@@ -1,4 +1,4 @@
-"""Views of images (whole, flipped, cropped) and what a recipe draws from their features, by seeds."""
+"""Views of images (whole, flipped, cropped) and what a recipe draws from their features."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Features = Callable[[list[int], torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class View:
-    """A part of an image, flipped or not: None for the whole, or the side in pixels of a square and its place.
+    """A part of an image, flipped or not.
 
-    The place is two numbers in [0, 1), from top to bottom and from left to right.
+    ``crop`` is the side in pixels of a square, and its place: two numbers in [0, 1), down and right.
     """
 
     crop: tuple[int, float, float] | None = None

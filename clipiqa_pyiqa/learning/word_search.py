@@ -60,16 +60,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """The result of a search.
+    """The result of a search: every candidate, best first, the paper's pair, and the best ensemble.
 
-    Attributes:
-        ranked: Every candidate, best first on the images to choose on.
-        paper: The paper's pair on the same images.
-        ensemble: The pairs whose mean score was chosen, in the order in which they joined.
-        chosen_on, held_out: Numbers of images to choose and to report on.
-        unknown: Number of pairs with words that the backbone never saw.
-        metadata: The data set, its splits, the CLIP-IQA and the seed.
-        inputs: Files that were read, which ``save`` never replaces.
+    ``unknown`` counts pairs with words that the backbone never saw; ``save`` never replaces ``inputs``.
     """
 
     ranked: tuple[Finding, ...]
@@ -121,7 +114,7 @@ def search_prompts(
     Pairs are chosen on the split ``'train'`` and reported on ``'test'``, or on ``'val'`` if there is no ``'test'``.
 
     Args:
-        scores: Images and scores: a table, a CSV file, or a data set of pyiqa.
+        scores, features, say: As for :func:`clipiqa_pyiqa.train`.
         words: Pairs of words, positive first; default our list of antonyms. Pairs with words that the backbone never
             saw are left out.
         templates: Texts with ``{}`` for the words; default those in which our words make sentences, or ``'{}'``.
@@ -129,9 +122,7 @@ def search_prompts(
         intervals: Number of best pairs that get a 95 % bootstrap interval.
         bootstrap: Resamples per interval, at most a million.
         metric: The metric that scores; default CLIP-IQA on RN50.
-        features: Folder of the feature store; default ``~/.cache/clipiqa/features``.
         seed: Seed of the resamples, and of the split where the scores have none.
-        say: Receives progress messages.
 
     Returns:
         All pairs, ranked, and the best ensemble.
@@ -199,10 +190,8 @@ def search(
 ) -> Findings:
     """Try candidates on unit features ``(N, D)`` with people's scores ``(N,)``; rows ``held_out`` are only reported on.
 
-    Other options are those of :func:`search_prompts`.
-
     Raises:
-        SearchError: There are no candidates, or fewer than three images on either side, or their scores are all equal.
+        SearchError: There are no candidates, or the scores on one side allow no correlation.
     """
     from tqdm import tqdm
 

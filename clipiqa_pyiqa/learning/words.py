@@ -66,10 +66,7 @@ MOST_BYTES = 16 << 20  # of a list of pairs
 
 
 def our_pairs(templates: Sequence[str] | None = None) -> Iterator[tuple[Words, str]]:
-    """Yield each pair of our list with each template, ours or ``templates``, in which its words make sentences.
-
-    The named pairs come as they are.
-    """
+    """Yield each pair of our list with each template in which its words make sentences."""
     for pair in NAMED_PAIRS.values() if templates is None else ():
         yield (pair.positive, pair.negative), AS_IS
     ours = {*ADJECTIVES, *QUALITIES, *THINGS}
@@ -86,7 +83,7 @@ def read_words(path: str | Path) -> tuple[Words, ...]:
     """Return the pairs in a text file: one ``positive|negative`` a line; ``#`` begins a comment.
 
     Raises:
-        PromptError: The file cannot be read or holds no pair, or a line is no pair.
+        PromptError: The file cannot be read, or a line is no pair.
     """
     try:
         with open(os.path.expanduser(path), "rb") as file:

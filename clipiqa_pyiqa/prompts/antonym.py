@@ -1,7 +1,4 @@
-"""The antonym softmax: image features and prompt pairs to scores, by pure functions.
-
-Source: Wang et al., AAAI 2023, Sec. 3.1, Eqs. 2 and 3, times CLIP's logit scale (100), which Eq. 3 leaves out.
-"""
+"""The antonym softmax: Wang et al., AAAI 2023, Sec. 3.1, Eqs. 2 and 3, times CLIP's logit scale (100)."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ def antonym_scores(features: Tensor, pairs: Tensor, logit_scale: float) -> Tenso
 
 
 def column_means(scores: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return means of neighbouring columns, ``(N, P) -> (N, C)``: column c is the mean of the next ``sizes[c]``."""
+    """Return means of neighbouring columns, ``(N, P) -> (N, C)``: the next ``sizes[c]`` columns for each c."""
     if len(sizes) == scores.shape[1]:
         return scores
     return torch.cat([column.mean(dim=1, keepdim=True) for column in scores.split(list(sizes), dim=1)], dim=1)
@@ -37,6 +34,6 @@ def column_means(scores: Tensor, sizes: Sequence[int]) -> Tensor:
 def sigmoid(margin: Tensor) -> Tensor:
     """Return the sigmoid, with a derivative that does not vanish where the value rounds to 1.
 
-    torch computes the derivative from the value y as y (1 - y), so the side with the small value is taken.
+    torch computes it from the value y as y (1 - y), so the side with the small value is taken.
     """
     return torch.where(margin > 0, 1 - (-margin).sigmoid(), margin.sigmoid())

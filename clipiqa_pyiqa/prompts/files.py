@@ -1,4 +1,4 @@
-"""Files of learned prompts: pyiqa's, the official repository's and our own. Nothing in them is executed."""
+"""Files of learned prompts: pyiqa's, the official repository's and our own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .learned import STATE_KEYS, PromptLearner
 
 
 class PublishedPrompts(NamedTuple):
-    """Published prompts: the file, and the backbone and positional embedding on which they were learned."""
+    """The file of published prompts, and their backbone and positional embedding."""
 
     file: str
     backbone: str
@@ -44,7 +44,7 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class PromptFile(NamedTuple):
-    """The context, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, other tensors and metadata of a file of learned prompts."""
+    """The context, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, other tensors and metadata of a file."""
 
     ctx: Tensor
     tokens: dict[str, Tensor]
@@ -55,7 +55,7 @@ def read_prompt_file(path: str | Path) -> PromptFile:
     """Read our ``.safetensors``, or a checkpoint of pyiqa or the official repository.
 
     Raises:
-        WeightsError: The file is missing, empty, damaged, or a pickle with code in it.
+        WeightsError: The file is missing, damaged, or a pickle with code in it.
         PromptError: The file holds no learned prompts, or several.
     """
     path = Path(path).expanduser()
@@ -92,10 +92,10 @@ def published_prompt_file(model_type: LearnedType, backbone: str) -> Path:
 
 
 def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: str) -> None:
-    """Load a file of learned prompts into a learner, which takes the file's words, ``n_ctx`` and shape.
+    """Load a file of learned prompts, with its words, ``n_ctx`` and shape, into a learner.
 
     Raises:
-        WeightsError, PromptError: As :func:`read_prompt_file`, and for prompts of another backbone or width.
+        WeightsError, PromptError: As :func:`read_prompt_file`, and for another backbone or width.
     """
     file = read_prompt_file(path)
     check_origin(path, file.metadata, learner.clip.weights.backbone, pos_embedding)
@@ -127,7 +127,7 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
 
     Args:
         learner: A learner whose context was loaded or trained.
-        path: ``.safetensors``; or ``.pth``, which pyiqa's ``load_weights`` reads, and which holds no metadata.
+        path: ``.safetensors``; or ``.pth`` for pyiqa's ``load_weights``, without metadata.
         metadata: More metadata; values that are no strings are written as JSON.
 
     Raises:
@@ -184,6 +184,6 @@ def content_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str])
 
 
 def check_checksum(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Raise if the checksum in a file of ours does not match its content."""
+    """Raise if a file of ours is damaged."""
     if metadata.get("sha256") != content_checksum(tensors, metadata):
         raise PromptError(f"{path} is damaged: its checksum does not match its content; copy or make it again.")

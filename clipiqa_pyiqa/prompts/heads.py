@@ -1,4 +1,4 @@
-"""Heads fitted to rated photos, which score image features in place of a prompt."""
+"""Heads fitted to rated photos, in place of a prompt."""
 
 from __future__ import annotations
 
@@ -53,10 +53,7 @@ class OpinionHead(nn.Module):
     weight: Tensor
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return shares of the score range, ``(N, 1)``, high is good, for features ``(N, D)``.
-
-        Statistics of stages, for a head fitted on stages, follow the features: ``(N, D + K)``.
-        """
+        """Return shares of the score range, ``(N, 1)``, high is good, for features ``(N, D)``, of stages ``(N, D + K)``."""
         dim = len(self.direction)
         direction, slope, offset = self.direction.to(features), *self.prior.to(features)
         line = slope * sigmoid(features[:, :dim] @ direction) + offset
@@ -121,10 +118,10 @@ def read_head(path: str | Path) -> OpinionHead:
 
 
 def load_head(path: str | Path, clip: FrozenCLIP, pos_embedding: str) -> OpinionHead:
-    """Read a head for a metric; log a warning if it was fitted with another positional embedding.
+    """Read a head for a metric.
 
     Raises:
-        WeightsError, PromptError: As :func:`read_head`, and for a head of another backbone or of other weights.
+        WeightsError, PromptError: As :func:`read_head`, and for another backbone or other weights.
     """
     head, weights = read_head(path), clip.weights
     check_origin(path, head.metadata, weights.backbone, pos_embedding)

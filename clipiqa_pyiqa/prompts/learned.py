@@ -1,7 +1,4 @@
-"""Learned prompts (CLIP-IQA+): context vectors around a prompt pair's words, as in CoOp (Sec. 3.3 of the paper).
-
-A text is its start token, half of the context, the words, the other half, and its end token.
-"""
+"""Learned prompts (CLIP-IQA+): context vectors around a pair's words, as in CoOp (Sec. 3.3 of the paper)."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ class Context:
     Attributes:
         n_ctx: Context vectors per text.
         shared: Whether both texts share one context, ``(n_ctx, dim)``; otherwise ``(2, n_ctx, dim)``.
-        init: ``'x'``, the embedding of the letter X, or ``'random'``, N(0, 0.02) by torch's generator.
+        init: ``'x'``, the embedding of the letter X, or ``'random'``, N(0, 0.02).
     """
 
     n_ctx: int = 16
@@ -55,11 +52,10 @@ class Context:
 
 
 class PromptLearner(nn.Module):
-    """Context vectors around the words of a prompt pair.
+    """Context vectors around the words of a pair: start token, half of the context, words, other half, end token.
 
-    ``state_dict`` holds the tensors of the published checkpoints: ``ctx``, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, the
-    only parameter; ``token_prefix`` ``(2, 1, dim)``, the start token's embedding; ``token_suffix`` ``(2, 76 - n_ctx,
-    dim)``, those of words, end token and padding.
+    ``state_dict`` holds ``ctx``, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, the only parameter; ``token_prefix``
+    ``(2, 1, dim)``, the start token's embedding; ``token_suffix`` ``(2, 76 - n_ctx, dim)``, words, end and padding.
 
     Args:
         clip: The CLIP whose text tower encodes the prompts; it is frozen and no submodule.
@@ -114,9 +110,7 @@ class PromptLearner(nn.Module):
         return torch.stack(texts)
 
     def forward(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return unit text features of the learned pair, ``(1, 2, D)``, positive first.
-
-        In evaluation the texts are encoded again only after a change; gradients reach ``ctx`` in both modes.
+        """Return unit text features of the learned pair, ``(1, 2, D)``, positive first, remembered in evaluation.
 
         Raises:
             PromptError: In evaluation, if the prompts were never loaded or trained.
@@ -158,7 +152,7 @@ class PromptLearner(nn.Module):
         self.load_state_dict(dict(zip(STATE_KEYS, (ctx, prefix, suffix), strict=True)))
 
     def _embed(self, n_ctx: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
-        """Return embeddings of the start token and of what follows the context, and the words' numbers of tokens."""
+        """Return embeddings of the start token and of what follows the context, and numbers of tokens of the words."""
         length = self.clip.checkpoint.shapes["positional_embedding"][0]
         self.clip.warn_of_unknown([self.pair.positive, self.pair.negative])
         tokens = tokenize([f"{self.pair.positive}.", f"{self.pair.negative}."], length)  # start, words, end, padding
@@ -180,7 +174,6 @@ class PromptLearner(nn.Module):
             return F.normalize(self._tower.encode(embeddings, ends), dim=-1)[None]  # (2, D) -> (1, 2, D)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load tensors of other shapes and words, too, if they belong to this CLIP."""
         new = {name: state_dict[prefix + name] for name in STATE_KEYS if prefix + name in state_dict}
         if len(new) == len(STATE_KEYS):
             self._check_context(new["ctx"])

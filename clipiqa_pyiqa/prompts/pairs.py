@@ -1,7 +1,4 @@
-"""The words of CLIP-IQA: antonym prompt pairs, named ones, and parsing of what a user passes.
-
-The named pairs are the paper's (https://arxiv.org/abs/2207.12396) and the official demo's.
-"""
+"""Antonym prompt pairs: the paper's (https://arxiv.org/abs/2207.12396), the official demo's, and a user's."""
 
 from __future__ import annotations
 
@@ -26,10 +23,7 @@ DEFAULT_TEMPLATE = "{} photo."  # the paper's template (1), Sec. 4.1
 
 @dataclass(frozen=True)
 class PromptPair:
-    """An antonym pair, worded as CLIP reads it: an image with a high score resembles the positive text.
-
-    The name of a free pair is ``positive|negative``.
-    """
+    """An antonym pair as CLIP reads it; the name of a free pair is ``positive|negative``."""
 
     name: str
     positive: str
@@ -111,16 +105,13 @@ PRESETS: dict[str, tuple[PromptPair, ...]] = {
 
 
 def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple[PromptPair, ...]:
-    """Return the pairs that a user passes as ``prompts``, checked against CLIP's tokenizer.
+    """Return the pairs that a user passes as ``prompts``, at least one, checked against CLIP's tokenizer.
 
     Args:
         prompts: A string names a pair or a preset; a tuple of two strings is a free pair, positive first; a list is
             several of either, where a list of two strings is a pair, too. ``None`` is the paper's pair, ``'quality'``.
-        template: A new wording, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2). Named pairs contribute their bare
-            words ('Good', 'Bad'), free pairs their texts; a :class:`PromptPair` stays as it is.
-
-    Returns:
-        The pairs in the order given, at least one.
+        template: A new wording, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2), for the bare words of named pairs
+            ('Good', 'Bad') and the texts of free pairs.
 
     Raises:
         PromptError: A name is unknown, CLIP cannot read or tell apart a pair, or a value is of another type.
@@ -137,10 +128,7 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
 
 
 def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, template: str | None = None) -> Columns:
-    """Return the score columns that a user passes as ``prompts``; otherwise as :func:`parse_prompts`.
-
-    Each item is a column, a preset a column of several pairs; a mapping of names to pairs is taken as it is.
-    """
+    """Return score columns: one for each item of ``prompts`` (as in :func:`parse_prompts`) or each named list."""
     if not isinstance(prompts, Mapping):
         columns = Columns()
         for item in _items(prompts):
@@ -198,7 +186,6 @@ def _items(prompts: Any) -> list[Any]:
 
 
 def _parse_item(item: Any, template: str | None) -> Iterable[PromptPair]:
-    """Return the pairs of a name, a preset, a free pair or a PromptPair."""
     if isinstance(item, PromptPair):
         return [_checked(item)]
     if isinstance(item, str):
@@ -233,7 +220,6 @@ def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
 
 
 def _checked(pair: PromptPair) -> PromptPair:
-    """Return the pair if CLIP reads two different texts that fit into its context; otherwise raise."""
     for text in (pair.positive, pair.negative):
         if not _tokens(text):
             raise PromptError(f"CLIP reads nothing in {shown(text)}: a pair needs two texts with words in them.")

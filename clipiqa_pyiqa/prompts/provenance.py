@@ -24,7 +24,7 @@ _SHORT = 60  # characters of prompts that `in_short` names in full
 
 
 def tower_record(weights: Weights, precision: str, dtype: torch.dtype) -> dict[str, Any]:
-    """Return the provenance of a tower: its weights, its precision, and the version of this package."""
+    """Return the provenance of a tower."""
     from ..clip.device import is_slow_on_cpu  # not at the top: `clipiqa score --help` does not wait for torch
 
     return {

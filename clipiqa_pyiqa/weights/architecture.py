@@ -1,4 +1,4 @@
-"""Which CLIP a checkpoint holds, by the names and shapes of its tensors, as open_clip's models have them."""
+"""Which CLIP a checkpoint holds, by the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def canonical_backbone(name: str) -> str:
 
 @functools.cache
 def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
-    """Return the shape of every tensor in a complete state dict of a backbone other than mini."""
+    """Return the shape of every tensor of a backbone other than mini."""
     import open_clip  # which takes seconds
 
     with torch.device("meta"):
@@ -40,7 +40,7 @@ def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
 
 
 def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
-    """Raise WeightsError if a checkpoint is not a complete CLIP of a backbone; mini's tower checks mini's shapes."""
+    """Raise WeightsError if a checkpoint is not a complete CLIP of a backbone."""
     found = _without_bookkeeping(checkpoint.shapes)
     if is_compact(found):
         held = "mini"

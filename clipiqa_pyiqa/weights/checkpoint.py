@@ -1,4 +1,4 @@
-"""Open a checkpoint safely: nothing in the file is executed, and a tensor is read only when it is asked for."""
+"""Open checkpoints without executing anything in them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _NUMPY_SCALARS: list[Any] = [
 
 @dataclass(eq=False, repr=False)
 class Checkpoint(Mapping[str, torch.Tensor]):
-    """A state dict on disk, with the shapes of all tensors and the metadata of a .safetensors file.
+    """A state dict on disk; ``checkpoint[key]`` reads one tensor, in the file's dtype and on the CPU.
 
-    ``checkpoint[key]`` reads one tensor, in the file's dtype and on the CPU; clone it before writing to it.
+    A tensor may be mapped: clone it before writing to it.
     """
 
     path: Path
@@ -62,8 +62,7 @@ class Checkpoint(Mapping[str, torch.Tensor]):
 def open_checkpoint(path: str | Path) -> Checkpoint:
     """Open OpenAI's TorchScript archive, a state dict by ``torch.save`` or a ``.safetensors`` file, by its content.
 
-    A state dict may lie under ``state_dict``, ``model`` or ``params``; ``module.`` and ``clip_model.`` are cut off its
-    keys.
+    ``module.`` and ``clip_model.`` are cut off the keys of a state dict.
 
     Raises:
         WeightsError: The file is missing, damaged, no checkpoint, or a pickle with code in it.
@@ -102,7 +101,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return the beginning of a file, which tells its format; raise WeightsError if it cannot be read or is empty."""
+    """Return the beginning of a file; raise WeightsError if it cannot be read or is empty."""
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -114,7 +113,7 @@ def first_bytes(path: Path) -> bytes:
 
 
 def load_pickled(path: Path, mmap: bool = False) -> Any:
-    """Return the tensors and plain values that ``torch.save`` wrote; raise WeightsError for other content."""
+    """Return the tensors and plain values that ``torch.save`` wrote; raise WeightsError for code."""
     try:
         if zipfile.is_zipfile(path):
             check_archive(path)

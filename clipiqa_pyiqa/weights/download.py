@@ -32,10 +32,8 @@ _PIECE = 1 << 18
 
 
 def from_hub(file: PublishedFile) -> tuple[Path, str]:
-    """Download a file from the hub, or ``HF_ENDPOINT``'s mirror, into the hub's cache; return its path and hash.
-
-    ``hf_hub_download`` waits without end for a slow server, so the content is put into its cache first.
-    """
+    """Download a file from the hub, or ``HF_ENDPOINT``'s mirror, into the hub's cache; return its path and hash."""
+    # hf_hub_download waits without end for a slow server: the content is put into its cache first, by its ETag
     for name in file.hub_names:
         url = hf_hub_url(file.hub, name, revision=file.revision or None)
         try:
@@ -52,9 +50,9 @@ def from_hub(file: PublishedFile) -> tuple[Path, str]:
 
 
 def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | None = None) -> Path:
-    """Download a URL to ``target``: beside it first, then checked by its hash or the beginning of it, then renamed.
+    """Download a URL to ``target``, checked by its hash or the beginning of it; a good file that is there stays.
 
-    A good file that is there stays; a failed download raises OSError or HTTPException and changes nothing.
+    A failed download raises OSError or HTTPException and changes nothing.
     """
     if not sha256:
         raise OSError(f"no SHA-256 is known for {target.name}, so it is not downloaded")
@@ -73,7 +71,7 @@ def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | N
 
 
 def _stream(request: urllib.request.Request, path: Path) -> None:
-    """Write the content of a URL to a file; go on where a connection broke off."""
+    """Write the content of a URL to a file, in several tries."""
     start, title = time.monotonic(), request.full_url.rpartition("/")[2]
     with path.open("wb") as file, tqdm(desc=title, unit="B", unit_scale=True) as progress:
         for tries_left in reversed(range(_TRIES)):

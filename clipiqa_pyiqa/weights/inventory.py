@@ -19,11 +19,7 @@ from .selection import VARIABLE, Copy, copies, copies_in_folder, download_places
 
 @dataclass(frozen=True)
 class FileAtHand:
-    """A published file and its state on this machine.
-
-    ``state`` is ``'found'``, ``'damaged'``, ``'would be downloaded'`` or ``'missing (offline)'``; for a folder that is
-    filled ``'copied'``, ``'already there'``, ``'not copied'`` (every installation has it) or ``'failed'``.
-    """
+    """A published file and its state on this machine, or in a folder that is filled."""
 
     title: str  # such as 'RN50 (openai)'
     state: str
@@ -78,7 +74,7 @@ def weights_at_hand(
 
 
 def _look(file: PublishedFile) -> FileAtHand:
-    """Return the copy that would be used, or else the first damaged one, or else the places to download from."""
+    """Return the copy that would be used, or a damaged one, or the places to download from."""
     damaged = None
     for copy in copies(file):
         where, size, problem = f"{copy.source}: {copy.path}", copy.path.stat().st_size, _problem(copy, file)
@@ -102,7 +98,7 @@ def _problem(copy: Copy, file: PublishedFile) -> str:
 
 
 def _fetch(folder: Path, file: PublishedFile) -> FileAtHand:
-    """Put a file into the folder of weights, unless it is there, and list its hash in ``SHA256SUMS``."""
+    """Put a file into the folder of weights, unless it is there."""
     if not download_places(file):
         return FileAtHand(file.title, "not copied", "every installation of this package has it")
     try:

@@ -1,4 +1,4 @@
-"""The published files: CLIP weights as in open_clip's table, mini, and files of pyiqa's."""
+"""The published files: CLIP weights, mini, and files of pyiqa's."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def tags(backbone: str) -> tuple[str, ...]:
 
 
 def release(backbone: str, tag: str = "") -> PublishedFile:
-    """Return the file with a backbone's weights under a tag, by default OpenAI's; raise if there is none."""
+    """Return the file with a backbone's weights under a tag, by default OpenAI's."""
     if backbone == "mini" and tag in ("", BUNDLED):
         return PublishedFile(
             title="mini (bundled)",
@@ -140,7 +140,7 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
 
 
 def pyiqa_file(name: str) -> PublishedFile:
-    """Return one of ``PYIQA_FILES``, which pyiqa caches under its name as URLs quote it."""
+    """Return one of ``PYIQA_FILES``."""
     return PublishedFile(
         title=name,
         names=tuple(dict.fromkeys((name, quote(name)))),
@@ -170,7 +170,7 @@ def head_file(name: str) -> PublishedFile:
 
 
 def recognise(path: Path, sha256: str) -> PublishedFile | None:
-    """Return the published file that a file is, by its hash or its place in the hub cache; None if unknown."""
+    """Return the published file with this hash, or at this place in the hub cache; None if unknown."""
     for known in (release(backbone, tag) for backbone in BACKBONES for tag in tags(backbone)):
         in_cache = f"models--{known.hub.replace('/', '--')}" in path.absolute().parts
         if in_cache or (known.hashes and sha256.startswith(known.hashes)):
@@ -179,6 +179,6 @@ def recognise(path: Path, sha256: str) -> PublishedFile | None:
 
 
 def hash_in(name: str) -> str:
-    """Return the SHA-256, or its first eight digits, in a URL or a file's name; empty if there is none."""
+    """Return the SHA-256, or its first eight digits, in a URL; empty if there is none."""
     found = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", name)
     return (found[1] or found[2]) if found else ""

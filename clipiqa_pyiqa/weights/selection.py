@@ -1,4 +1,4 @@
-"""Find a published file, or the weights of a backbone, on this machine or by download, and check what was found."""
+"""Find a published file, or the weights of a backbone, here or by download."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def find_weights(
 
 
 def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None) -> Weights:
-    """Check the architecture of a copy and return its weights, or raise as :func:`find_weights` does."""
+    """Return the weights in a copy; raise as :func:`find_weights` does."""
     if quick_gelu is not None and quick_gelu != known.quick_gelu:
         raise WeightsError(
             f"quick_gelu={quick_gelu} contradicts {known.title} ({copy.path}), which was trained "
@@ -129,7 +129,7 @@ def found_again(weights: Weights) -> Weights:
 
 
 def find_file(file: PublishedFile) -> Copy:
-    """Return the first good copy of a published file, downloaded if this machine has none, or raise WeightsError."""
+    """Return the first good copy of a published file, downloaded if need be, or raise WeightsError."""
     for copy in copies(file):
         if not copy.problem:
             return copy
@@ -171,7 +171,7 @@ def find_file(file: PublishedFile) -> Copy:
 
 
 def copies(file: PublishedFile) -> Iterator[Copy]:
-    """Yield every copy of a published file on this machine, good or damaged, in the order of preference."""
+    """Yield every copy of a published file on this machine, good or damaged, best first."""
     if folder := os.environ.get(VARIABLE):
         yield from copies_in_folder(Path(folder).expanduser(), file)
     repository = Path(constants.HF_HUB_CACHE, f"models--{file.hub.replace('/', '--')}")
@@ -189,7 +189,7 @@ def copies(file: PublishedFile) -> Iterator[Copy]:
 
 
 def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
-    """Yield the copies of a published file in a folder of weights, whose ``SHA256SUMS`` is binding."""
+    """Yield the copies in a folder of weights, whose ``SHA256SUMS`` is binding."""
     sums = read_sums(folder)
     for path in (folder / name for name in file.names if download_places(file)):  # no other version's mini
         if path.is_file():
@@ -198,7 +198,7 @@ def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file that the folder's ``SHA256SUMS`` lists; empty if there is none."""
+    """Return the SHA-256 of each file in the folder's ``SHA256SUMS``."""
     path = folder / "SHA256SUMS"
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     entries = (line.split(maxsplit=1) for line in lines)
@@ -206,11 +206,11 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def download_places(file: PublishedFile) -> list[str]:
-    """Return the places to download a file from, best first; empty for a file of this package."""
+    """Return the places to download a file from, best first; empty for mini."""
     return [*([f"{constants.ENDPOINT}/{file.hub}"] if file.hub else []), *file.urls]
 
 
 def _is_tag(clip_weights: str | Path, backbone: str) -> bool:
-    """Return whether this is a tag: a path has a suffix or a slash, or names what exists."""
+    """Return whether this is a tag and no path."""
     may_be = isinstance(clip_weights, str) and "/" not in clip_weights and not Path(clip_weights).suffix
     return may_be and (clip_weights in tags(backbone) or not Path(clip_weights).exists())

@@ -1,6 +1,6 @@
-"""Read TorchScript archives, the form of OpenAI's checkpoints, without compiling or running anything in them.
+"""Read TorchScript archives, the form of OpenAI's checkpoints, without running anything in them.
 
-In the zip file, ``data.pkl`` describes the modules, and ``data/0``, ``data/1``, ... are the bytes of the tensors.
+In the zip file, ``data.pkl`` describes the modules; ``data/0``, ``data/1``, ... are the tensors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MODULES = 20_000  # a shared module counts once per name: about 300 in CLIP
 
 
 def check_archive(path: Path) -> None:
-    """Raise ValueError or BadZipFile if a zip archive declares too much or a CRC is wrong; torch checks neither."""
+    """Raise ValueError or BadZipFile if a zip archive declares too much or a CRC is wrong."""
     with zipfile.ZipFile(path) as archive:
         _check_declared(archive, path)
         for member in archive.infolist():
@@ -36,7 +36,7 @@ def check_archive(path: Path) -> None:
 
 
 def is_torchscript(path: Path) -> bool:
-    """Return whether a file is a TorchScript archive; a state dict by ``torch.save`` is another zip file."""
+    """Return whether a file is a TorchScript archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
@@ -45,7 +45,7 @@ def is_torchscript(path: Path) -> bool:
 
 
 def read_torchscript(path: Path) -> dict[str, LazyTensor]:
-    """Return the tensors of a TorchScript archive by their dotted names; damage raises any exception."""
+    """Return the tensors of an archive by dotted names; damage raises any exception."""
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         _check_declared(archive, path)
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -68,7 +68,7 @@ def read_torchscript(path: Path) -> dict[str, LazyTensor]:
 
 
 class LazyTensor(NamedTuple):
-    """A tensor that is still on disk, made of the arguments of torch's ``_rebuild_tensor_v2``."""
+    """A tensor on disk, made of the arguments of torch's ``_rebuild_tensor_v2``."""
 
     storage: tuple[mmap.mmap, int, zipfile.ZipInfo, torch.dtype]  # the mapped file, where in it, the member, the dtype
     offset: int
