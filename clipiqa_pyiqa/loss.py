@@ -145,7 +145,7 @@ class CLIPIQALoss(nn.Module):
 
     @untraceable  # the gradient in the forward pass cannot be traced
     def forward(self, pred: Tensor, target: Any = None, weight: Any = None) -> Tensor:
-        """Return the loss of a batch: a scalar, or ``(N,)`` with ``reduction='none'``; fp32, or float64 for float64 images.
+        """Return the loss of a batch, a scalar or ``(N,)``, in fp32 (float64 for float64 images).
 
         Args:
             pred: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` images in ``input_range``, at least 32 px on each side.
