@@ -1,7 +1,7 @@
-"""Result files of ``clipiqa score``: rows are written as they come, and a run that was broken off can be resumed.
+"""Result files of ``clipiqa score``: rows are kept as they come, and an interrupted run can be resumed.
 
-While a run lasts, its rows are in a journal beside the file, ``NAME.part.jsonl``. At the end they become plain rows,
-and ``NAME.provenance.json`` says how they were made, with the file's hash; in Parquet, the file's own metadata does.
+During a run, rows are in a journal beside the file, ``NAME.part.jsonl``. At the end they become the file, and its
+provenance is in ``NAME.provenance.json``, or in the metadata of a Parquet file.
 """
 
 from __future__ import annotations
@@ -32,12 +32,11 @@ _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "
 
 
 def format_of(path: Path) -> str:
-    """Return the format that a file's suffix means."""
-    try:
-        return _SUFFIXES[path.suffix.lower()]
-    except KeyError:
+    """Return the format of a file by its suffix."""
+    if path.suffix.lower() not in _SUFFIXES:
         known = ", ".join(_SUFFIXES)
-        raise ResultsError(f"the suffix of {str(path)!r} names no format: use one of {known}, or format.") from None
+        raise ResultsError(f"the suffix of {str(path)!r} names no format: use one of {known}, or format.")
+    return _SUFFIXES[path.suffix.lower()]
 
 
 @dataclass
@@ -47,11 +46,11 @@ class Output:
     Args:
         path: The file.
         format: One of ``FORMATS``.
-        resume: Go on with what an earlier run left at ``path``.
-        overwrite: Replace what is at ``path``.
+        resume: Continue with the rows of an earlier run.
+        overwrite: Replace the file.
 
     Raises:
-        OutputError: The path cannot be written, or is taken and neither ``resume`` nor ``overwrite`` is given.
+        OutputError: The file cannot be written, or exists and neither ``resume`` nor ``overwrite`` is set.
     """
 
     path: Path
@@ -68,16 +67,16 @@ class Output:
         for beside in (self.journal, self.provenance):
             check_output(beside, overwrite=True)
         if self.journal.exists():
-            with locked(self.path):  # or who holds it is said
+            with locked(self.path):  # raises if another run is writing
                 pass
         self.check_free()
 
     def earlier(self) -> Path | None:
-        """Return the file that an earlier run left its rows in, if there is one."""
+        """Return the file with the rows of an earlier run, if there is one."""
         return next((path for path in (self.journal, self.path) if path.is_file() and path.stat().st_size), None)
 
     def check_free(self) -> None:
-        """Raise if there are results which are neither to be resumed nor replaced."""
+        """Raise if there are results that are neither to be resumed nor replaced."""
         found = None if self.resume or self.overwrite else self.earlier()
         if found == self.journal:
             raise ResultsError(f"{unfinished(self.path)} or pass overwrite to begin anew.")
@@ -86,20 +85,20 @@ class Output:
 
 
 def journal_of(path: Path) -> Path:
-    """Return where the rows of a run are that is under way, or was broken off."""
+    """Return the journal of a result file whose run has not ended."""
     return path.with_name(f"{path.name}.part.jsonl")
 
 
 def unfinished(path: Path) -> str:
-    """Return the beginning of a message about a file of which there is only the journal."""
+    """Return the beginning of a message about a file that has only a journal."""
     return f"{str(path)!r} is not finished, its run was interrupted: pass resume to go on with it,"
 
 
 class ResultWriter:
-    """Writes rows to a stream as they come; a context manager.
+    """Writes rows to a stream; a context manager.
 
     Attributes:
-        done: Paths whose scores an earlier run left there.
+        done: Paths that an earlier run has scored.
     """
 
     done: frozenset[str] = frozenset()
@@ -109,11 +108,7 @@ class ResultWriter:
         self._append(layout.head())
 
     def write(self, row: Row) -> None:
-        """Write one row.
-
-        Raises:
-            OutputError: The disk is full, or the like; the rows written before are kept.
-        """
+        """Write one row; raise ``OutputError`` if the disk is full."""
         self._append(self._layout.row(row))
 
     def __enter__(self) -> ResultWriter:
@@ -131,14 +126,14 @@ class ResultWriter:
             while rest:
                 rest = rest[self._stream.write(rest) :]
             self._stream.flush()
-        except BrokenPipeError:  # the reader of a pipe has gone: no error of ours
+        except BrokenPipeError:  # the reader of a pipe has left, which is no error
             raise
         except OSError as error:
             raise ResultsError(f"cannot write to standard output: {error.strerror or error}.") from error
 
 
 class _FileWriter(ResultWriter):
-    """Appends rows to a file's journal, and makes the file of it at the end."""
+    """Appends rows to a journal, which becomes the file at the end."""
 
     def __init__(
         self, output: Output, header: Header, kept: list[Row], paths: Collection[str], lock: contextlib.ExitStack
@@ -162,47 +157,47 @@ class _FileWriter(ResultWriter):
 
 
 def write_to(stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> ResultWriter:
-    """Return a writer to an open binary stream, such as standard output, which it leaves open.
+    """Return a writer to a binary stream, which stays open.
 
     Args:
-        stream: Where to write.
+        stream: Such as standard output.
         format: ``'table'``, ``'csv'`` or ``'jsonl'``.
-        header: What the rows have in common.
-        paths: All the paths to come, for the width of a table.
+        header: Of the rows.
+        paths: The paths of all rows, for the width of a table.
     """
     return ResultWriter(LAYOUTS[format](header, paths), stream)
 
 
 def open_results(output: Output, header: Header, paths: Collection[str] = ()) -> ResultWriter:
-    """Return a writer to a file, which nobody else writes to until its context ends.
+    """Return a writer to a file, which is locked until the writer's context ends.
 
     Args:
         output: The file.
-        header: What the rows have in common; a file that is resumed must say the same.
-        paths: All the paths to come. Those among them that failed in an earlier run are tried again.
+        header: Of the rows; a file that is resumed must have the same one.
+        paths: The paths of the rows to come; failures of an earlier run among them are tried again.
 
     Raises:
-        OutputError: The file cannot be written, is being written, or was made by another setup.
+        OutputError: The file cannot be written, is being written, or was made with other options.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
-        output.check_free()  # again, now that nobody else can finish one
+        output.check_free()  # again, as another run may have ended meanwhile
         kept = _kept_rows(output, header, frozenset(paths)) if output.resume else []
         return _FileWriter(output, header, kept, paths, stack.pop_all())
 
 
 def is_named(name: str, names: Collection[str]) -> bool:
-    """Return whether an image is among names, or in a shard among them: ``SHARD::MEMBER``."""
+    """Return whether an image, or the shard of ``SHARD::MEMBER``, is among names."""
     parts = name.split("::")
     return any("::".join(parts[:end]) in names for end in range(len(parts), 0, -1))
 
 
 def _publish(output: Output, header: Header, paths: Collection[str]) -> None:
-    """Turn a finished journal into the result file and what says how it was made."""
+    """Write the result file of a finished journal, and its provenance."""
 
     def rows() -> Iterator[Row]:
         damage: list[str] = []
-        with reading(output.journal):
+        with _explained(output.journal):
             records = read_journal(output.journal, damage)
             if "head" not in next(records, {}):
                 damage.append("line 1")
@@ -221,21 +216,22 @@ def _publish(output: Output, header: Header, paths: Collection[str]) -> None:
                 file.write(layout.foot().encode())
         digest = hash_file(partial)
     if output.format in ("csv", "jsonl"):
-        said = {"file": output.path.name, "sha256": digest, "columns": header.columns, "provenance": header.provenance}
-        write_text(output.provenance, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+        record: dict[str, Any] = {"file": output.path.name, "sha256": digest}
+        record |= {"columns": header.columns, "provenance": header.provenance}
+        write_text(output.provenance, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     output.journal.unlink()
 
 
 def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[Row]:
-    """Return an earlier run's rows, without the failures that this run tries again and what is damaged."""
+    """Return the rows of an earlier run, without damaged rows and failures to try again."""
     path = output.earlier()
     if path is None:
         return []
     before, rows, damage = _read(path, "jsonl" if path == output.journal else output.format)
     if not before.provenance:
         raise ResultsError(
-            f"{str(path)!r} cannot be resumed, as {output.provenance.name!r} is not beside it, which says how its "
-            "scores were made: pass overwrite, or name another file."
+            f"{str(path)!r} cannot be resumed, as {output.provenance.name!r} with its provenance is not beside it: "
+            "pass overwrite, or name another file."
         )
     if changes := header_changes(before, header):
         raise ResultsError(
@@ -249,12 +245,13 @@ def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[R
 
 @checked
 def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
-    """Read a csv, jsonl or parquet file that ``clipiqa score`` wrote, or what is left of an interrupted run.
+    """Return the header and the rows of a csv, jsonl or parquet file of ``clipiqa score``, or of its journal.
 
-    Of a copy without its ``NAME.provenance.json``, the header's provenance is empty.
+    Args:
+        path: The file. Without its ``NAME.provenance.json``, the header's provenance is empty.
 
     Raises:
-        ResultsError: It is missing, damaged, or no such file.
+        ResultsError: The file is missing, damaged, or not a result file.
     """
     header, rows, damage = _read(Path(path), format_of(Path(path)))
     if damage:
@@ -263,7 +260,7 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
 
 
 def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
-    with reading(path):
+    with _explained(path):
         head, rows, damage = read_rows_of(path, format)
         names = list(rows[0]) if rows else []
         columns = tuple(head["columns"] if head else names[1 : -len(FIELDS) - len(ENDS)])
@@ -274,13 +271,13 @@ def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
 
 
 def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]], list[str]]:
-    """Return the rows of any csv, jsonl or parquet file, with ``columns`` and ``provenance`` if it is a file of ours.
+    """Return the content of any csv, jsonl or parquet file, or of a journal.
 
     Returns:
-        What the file, or the one beside it, says of all rows, or None; the rows; and of a journal the damaged lines.
+        ``columns`` and ``provenance``, or None without provenance; the rows; the damaged lines of a journal.
 
     Raises:
-        OSError, ValueError: It cannot be read, or is not as it was written.
+        OSError, ValueError: The file cannot be read, or does not match its hash.
     """
     damage: list[str] = []
     if format == "parquet":
@@ -288,10 +285,10 @@ def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[d
 
         with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             count, size = file.metadata.num_rows, path.stat().st_size
-            if count > size:  # equal rows cost the file nothing, and us memory
+            if count > size:  # a small file with many equal rows would take all memory
                 raise ValueError(f"it has {count:,} rows in {size:,} bytes, which names of images cannot have")
-            said = (file.schema_arrow.metadata or {}).get(PARQUET_KEY)
-            return json.loads(said) if said else None, file.read().to_pylist(), damage
+            metadata = (file.schema_arrow.metadata or {}).get(PARQUET_KEY)
+            return json.loads(metadata) if metadata else None, file.read().to_pylist(), damage
     if is_journal(path):
         records = list(read_journal(path, damage))
         return records[0]["head"], records[1:], damage
@@ -311,8 +308,8 @@ def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[d
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn any way in which a result file can be unreadable into a sentence."""
+def _explained(path: Path) -> Iterator[None]:
+    """Raise ``ResultsError`` for whatever makes a result file unreadable."""
     try:
         yield
     except OutputError:
@@ -320,7 +317,7 @@ def reading(path: Path) -> Iterator[None]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         if isinstance(error, FileNotFoundError) and journal_of(path).exists():
             raise ResultsError(f"{unfinished(path)}.") from error
-        if isinstance(error, OSError) and error.errno:  # pyarrow's errors about damage have none
+        if isinstance(error, OSError) and error.errno:  # pyarrow's errors about damage have no errno
             raise ResultsError(f"cannot read {str(path)!r}: {error.strerror}.") from error
         raise ResultsError(
             f"{str(path)!r} is not a result file of clipiqa score, or it is damaged ({error})."

@@ -1,26 +1,26 @@
-"""Shards read ahead of the decoding by a thread, bounded in bytes."""
+"""Shards read by a thread, ahead of decoding, within a bound of bytes."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 
 from ..images.memory import Room
-from ..images.source import ImageSource, NoImage
-from .members import Shard, ShardError
+from ..images.source import ImageSource
+from .members import Shard
 from .stores import stalled, store_error, timeout
 
 AHEAD_BYTES = 64 << 20
-_LEAST = 16 << 10  # bytes that an image counts as, so that small ones are bounded in number
+_LEAST = 16 << 10  # bytes that an image counts as, so that small images are bounded in number
 
 
 def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSource, None, None]:
-    """Yield a shard's images in their order; a thread reads them, so that a store's delays add up to one.
+    """Yield a shard's images in order, while a thread reads the next ones.
 
     Args:
         shard: The shard.
-        most_bytes: That may wait; a single image may have more.
+        most_bytes: Bytes that may wait; a single image may have more.
 
     Raises:
         ShardError: The shard cannot be read, or nothing has come for ``CLIPIQA_STORE_TIMEOUT`` seconds.
@@ -53,15 +53,6 @@ def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSo
             yield source
     finally:
         room.close()
-
-
-def images_of(shard: Shard) -> Iterator[ImageSource]:
-    """:func:`read_ahead`, where a shard that cannot be read ends with an image that cannot be read."""
-    try:
-        yield from read_ahead(shard)
-    except ShardError as error:
-        reason = error.reason if error.name == shard.name else f"cannot be read: {str(error).rstrip('.')}"
-        yield NoImage(shard.name, reason, error.kind)
 
 
 def _size(source: ImageSource) -> int:

@@ -1,16 +1,14 @@
-"""Image features that others have computed: clip-retrieval's ``img_emb/*.npy`` and DataComp's ``*.npz``.
+"""Stored image features: clip-retrieval's ``img_emb/*.npy`` and DataComp's ``*.npz``.
 
-They are CLIP's features of its own views, 224 px (336 px of some) of the middle of each image: no image is decoded.
+They are CLIP's features of its own views: 224 px (of some models 336 px) of the middle of each image.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 import zipfile
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,15 +17,14 @@ from ..errors import Kind
 from ..images.source import ImageSource, reason
 from .members import ShardError
 from .parquet import check_columns, opened_table
-from .stores import local_path, opened
+from .stores import is_remote, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = (".npy", ".npz")
 _ROWS = 4096  # read at a time
-_DATACOMP = {"ViT-B/32": "b32_img", "ViT-L/14": "l14_img"}
-"""Names of the arrays in DataComp's files."""
+_DATACOMP = {"ViT-B/32": "b32_img", "ViT-L/14": "l14_img"}  # backbone -> array in DataComp's files
 
 
 @dataclass
@@ -35,31 +32,23 @@ class EmbeddingsShard:
     """A file of features, one row per image.
 
     Attributes:
-        name: Its path or address, ``.npy`` or ``.npz``.
-        metadata: Of the Parquet file that says which images they are, row by row; None if there is none.
-        keep: Its columns to keep beside the scores.
+        metadata: The Parquet file that describes the images row by row.
+        keep: Columns of ``metadata`` to keep beside the scores.
     """
 
     name: str
     metadata: str | None = None
     keep: Sequence[str] = ()
-    skipped: Counter[str] = field(default_factory=Counter)
     kind: ClassVar[str] = "embeddings"
 
     def entries(self) -> Iterator[ImageSource]:
-        raise ShardError(
-            f"{self.name!r} holds features and no images: pass --embeddings (embeddings=True) to score them."
-        )
+        raise ShardError(f"{self.name!r} holds features, not images: set embeddings to score them.")
 
     def blocks(self, width: int, backbone: str) -> Iterator[tuple[int, NDArray[np.float32], list[dict[str, Any]]]]:
-        """The number of the first row, features ``(N, width)`` as they are stored, and what is kept of each row.
-
-        Args:
-            width: Of the backbone's features.
-            backbone: Its name, for messages and to find its array in a ``.npz``.
+        """Yield the number of the first row, features ``(N, width)`` of a backbone, and the kept columns of each row.
 
         Raises:
-            ShardError: They cannot be read, are of another width, or are not as many as the metadata has rows.
+            ShardError: The features cannot be read, have another width, or do not match the rows of the metadata.
         """
         metadata = self._metadata()
         try:
@@ -70,50 +59,51 @@ class EmbeddingsShard:
                         f"{self.name!r} holds {features.dtype} features of shape {features.shape}, but {backbone} has "
                         f"{width} floats per image: backbone must be the one that made them."
                     )
+                if self.keep and len(metadata) != len(features):
+                    raise ShardError(f"{self.metadata!r} must have as many rows as {self.name!r}, {len(features)}.")
                 for first in range(0, len(features), _ROWS):
                     rows = features[first : first + _ROWS].astype(np.float32)
-                    kept = list(itertools.islice(metadata, len(rows))) if self.keep else [{}] * len(rows)
-                    if len(kept) < len(rows):
-                        break
-                    yield first, rows, kept
-                if self.keep and (len(kept) < len(rows) or next(metadata, None) is not None):
-                    raise ShardError(f"{self.metadata!r} must have as many rows as {self.name!r}, {len(features)}.")
+                    yield first, rows, metadata[first : first + _ROWS] or [{}] * len(rows)
         except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
             if isinstance(error, ShardError):
                 raise
             why = f"is not a file of features, or it is damaged: {reason(error)}"
             raise ShardError(why, Kind.DAMAGED_ARCHIVE, self.name) from error
 
-    def _metadata(self) -> Iterator[dict[str, Any]]:
-        """Yield what is kept, row by row."""
+    def _metadata(self) -> list[dict[str, Any]]:
+        if not self.keep:
+            return []
         if self.metadata is None:
-            raise ShardError(f"{self.name!r} has no metadata beside it, of which {', '.join(self.keep)} could be kept.")
+            raise ShardError(f"{self.name!r} has no metadata beside it, so {', '.join(self.keep)} cannot be kept.")
         with opened_table(self.metadata) as table:
             check_columns(self.metadata, table.schema_arrow, self.keep)
-            for batch in table.iter_batches(_ROWS, columns=list(self.keep)):
-                yield from batch.to_pylist()
+            return table.read(columns=list(self.keep)).to_pylist()
 
 
 def pair(files: Sequence[str], keep: Sequence[str]) -> list[EmbeddingsShard]:
-    """Shards out of the files of a folder: features with the Parquet file of the same number, or of the same name."""
-    features = [name for name in files if name.endswith(SUFFIXES) and "text_emb" not in name.split("/")]
+    """Return the files of features, each with the Parquet file of the same name or number."""
     tables = [name for name in files if name.endswith(".parquet")]
-    by_stem: Mapping[str, str] = {name.rsplit(".", 1)[0]: name for name in tables}
-    by_number = {found[1].lstrip("0"): name for name in tables if (found := re.search(r"(\d+)\.parquet$", name))}
+    by_stem = {name.rsplit(".", 1)[0]: name for name in tables}
+    by_number = {_number(name): name for name in reversed(tables)}
     shards = []
-    for name in features:
-        number = re.search(r"(\d+)\.np[yz]$", name)
-        table = by_stem.get(name.rsplit(".", 1)[0]) or (by_number.get(number[1].lstrip("0")) if number else None)
-        shards.append(EmbeddingsShard(name, table, keep))
+    for name in files:
+        if name.endswith(SUFFIXES) and "text_emb" not in name.split("/"):
+            table = by_stem.get(name.rsplit(".", 1)[0]) or (by_number.get(_number(name)) if _number(name) else None)
+            shards.append(EmbeddingsShard(name, table, keep))
     return shards
 
 
+def _number(name: str) -> str:
+    """Return the number at the end of a file's stem, or an empty text."""
+    found = re.search(r"0*(\d+)\.\w+$", name)
+    return found[1] if found else ""
+
+
 def _features(name: str, file: IO[bytes], backbone: str) -> NDArray[Any]:
-    """Return the array in a ``.npy`` file, or the one of a ``.npz`` file that belongs to the backbone."""
-    path = local_path(name)
+    """Return the array of a ``.npy`` file, or the one of the backbone in a ``.npz`` file."""
     if not name.endswith(".npz"):
-        return np.load(file if path is None else path, mmap_mode=None if path is None else "r", allow_pickle=False)
-    with np.load(file, allow_pickle=False) as archive:
+        return np.load(file if is_remote(name) else name, mmap_mode=None if is_remote(name) else "r")
+    with np.load(file) as archive:
         images = [entry for entry in archive.files if entry.endswith("_img")] or archive.files
         chosen = _DATACOMP.get(backbone, images[0] if len(images) == 1 else "")
         if chosen not in archive.files:

@@ -29,9 +29,10 @@ from clipiqa_pyiqa.files.locking import locked
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.images.source import FileSource
 from clipiqa_pyiqa.scoring.result_files import read_results
-from clipiqa_pyiqa.scoring.shards.jobs import part_of
-from clipiqa_pyiqa.scoring.shards.work import score_locally
+from clipiqa_pyiqa.scoring.shards.jobs import part_of, result_names, score_locally
 from clipiqa_pyiqa.sources.inputs import sources_of
+from clipiqa_pyiqa.sources.members import FilesShard
+from clipiqa_pyiqa.sources.tar import TarShard
 
 LEVELS = {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}
 
@@ -311,7 +312,7 @@ class TestFiltering:
     def test_members_byte_for_byte_with_their_sidecars(self, lake: Path, tmp_path: Path) -> None:
         score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out")
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0.39, below=0.9)
-        assert (done.kept, done.images, done.members, done.shards) == (3, 7, 9, 2)
+        assert (done.kept, done.images, done.shards) == (3, 7, 2)
         for name, wanted in (("a/000", ["0002"]), ("a/001", ["0000", "0001"])):
             with tarfile.open(lake / f"{name}.tar") as old, tarfile.open(tmp_path / f"kept/{name}.tar") as new:
                 members = new.getmembers()
@@ -333,7 +334,7 @@ class TestFiltering:
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=3, column="id")
         table = parquet.read_table(tmp_path / "kept/t.parquet")
         assert (
-            done.rows == 2 and table["id"].to_pylist() == [3, 4] and table.schema.equals(schema, check_metadata=False)
+            done.kept == 2 and table["id"].to_pylist() == [3, 4] and table.schema.equals(schema, check_metadata=False)
         )
         assert table.schema.metadata[b"huggingface"] == b"{}" and table["image"][0].as_py() == picture(150)
 
@@ -476,3 +477,14 @@ class TestCommand:
 
 def test_offered_by_the_front_door() -> None:
     assert {"score_sources", "merge_shards", "filter_shards"} <= set(clipiqa_pyiqa.__all__)
+
+
+def test_names_of_results_do_not_meet() -> None:
+    def names(*shards: str) -> list[str]:
+        return result_names([FilesShard(0, []) if shard == "files" else TarShard(shard) for shard in shards])
+
+    assert names("/d/a/000.tar", "/d/b/000.tar", "/d/b/000.parquet", "/d/b/x.tar.gz", "files") == [
+        *("a/000", "b/000.tar", "b/000.parquet", "b/x", "files-00000")
+    ]
+    assert names("s3://bucket/x/0.tar", "s3://bucket/y/0.tar") == ["x/0", "y/0"]
+    assert names("/d/../e/0.tar") == ["0"]

@@ -1,29 +1,45 @@
-"""Which shards are to be scored, and where their results go."""
+"""Which shards are still to be scored, where their results go, and the loop that scores them."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
+import math
 import os
+import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ...errors import CLIPIQAError
+import torch
+
+from ...errors import CLIPIQAError, ImageError, Kind
 from ...files.locking import LockedError, locked
 from ...files.names import printable
-from ...sources.members import FilesShard, Shard
-from ...sources.patterns import result_names
-from ...sources.stores import files_below, joined, local_path
-from ..rows import Header, ResultsError, header_changes
-from .files import Counts, ShardResult, ShardRows, read_shard_result, read_table, save_shard
+from ...sources.ahead import read_ahead
+from ...sources.embeddings import EmbeddingsShard
+from ...sources.members import FilesShard, Shard, ShardError
+from ...sources.stores import files_below, is_remote, joined
+from ..rows import Header, ResultsError, Row, header_changes
+from ..score import Work, rounded
+from .files import Rows, ShardResult, read_shard_result, read_table, save_shard
+
+Report = Callable[[int, int], object]
+"""Called with the numbers of images and of shards that are done since the last call."""
+_ADVICE = (
+    "name all shards and files in every run, as results are named by what paths have in common, or use another "
+    "output folder."
+)
 
 
 def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """Return ``(3, 8)`` for ``'3/8'``; for None the numbers of a task in a SLURM array, or ``(1, 1)``.
+    """Return ``(3, 8)`` for ``'3/8'``; for None the part of a SLURM array's task, or ``(1, 1)``.
 
     Raises:
-        CLIPIQAError: It is not a part.
+        CLIPIQAError: The text is not a part.
     """
     if text is None and "SLURM_ARRAY_TASK_ID" in environment:
         task, tasks, least, step = (
@@ -41,91 +57,84 @@ def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tu
 
 @dataclass
 class Job:
-    """One shard to be scored, and where its result goes.
+    """A shard to be scored.
 
     Attributes:
         shard: The images.
-        path: Path or address of its result.
-        of: How many shards there are in all parts.
-        header: What the result says of the metric.
-        range: The lowest and the highest score.
-        replaces: Whether a result that exists is to be replaced.
-        problem: Why it has no result, as a sentence; None as long as nothing is wrong.
-        is_elsewhere: Whether another run is scoring it.
+        path: Path or address of the result.
+        of: Number of shards in all parts.
+        header: Of the result.
+        replaces: Whether an existing result is to be replaced.
+        problem: Why there is no result, as a sentence.
+        is_elsewhere: Whether another run is scoring the shard.
     """
 
     shard: Shard
     path: str
     of: int
     header: Header
-    range: tuple[float, float]
     replaces: bool = False
     problem: str | None = None
     is_elsewhere: bool = False
 
     def begin(self) -> contextlib.ExitStack | None:
-        """Lock the result; None if another run is scoring the shard, or has finished it in the meantime."""
+        """Return a lock of the result; None if another run is scoring the shard, or has just finished."""
         lock = contextlib.ExitStack()
-        if local_path(self.path) is not None:
+        if not is_remote(self.path):
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             try:
                 lock.enter_context(locked(self.path))
             except LockedError:
                 self.is_elsewhere = True
                 return None
-            if not self.replaces and os.path.exists(self.path):
+            if os.path.exists(self.path) and not self.replaces:
                 lock.close()
                 return None
         return lock
 
-    def save(self, rows: ShardRows) -> Counts:
+    def save(self, rows: Rows, skipped: Counter[str]) -> None:
         """Write the result."""
         kind = getattr(self.shard, "kind", "own")
-        about = {"shard": printable(self.shard.name), "kind": kind, "of": self.of, "names": names_of(self.shard)}
-        return save_shard(self.path, rows, self.header, self.range, about)
+        about = {"shard": printable(self.shard.name), "kind": kind, "of": self.of, "names": _names_of(self.shard)}
+        save_shard(self.path, rows, skipped, self.header, about)
 
 
 def plan(
-    shards: Sequence[Shard],
-    out: str,
-    header: Header,
-    part: tuple[int, int],
-    overwrite: bool,
-    range: tuple[float, float],
+    shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int], overwrite: bool
 ) -> tuple[list[Job], int]:
-    """Return the shards of a part that are still to be scored, and how many of it are finished.
+    """Return the shards of a part that are still to be scored, and the number of its finished shards.
 
     Raises:
-        ResultsError: What is in the folder was made another way, or belongs to other shards.
+        ResultsError: A result in the folder was made another way, or belongs to other shards.
     """
-    own = [isinstance(shard, FilesShard) or not hasattr(shard, "kind") for shard in shards]
-    names = result_names([shard.name for shard in shards], own)
-    jobs = [
-        Job(shard, joined(out, f"{printable(name)}.parquet"), len(shards), header, range)
-        for shard, name in zip(shards, names, strict=True)
-    ]
-    there = set(results_in(out))
-    _check_second_results(jobs, there)
-    number, count = part
-    mine = jobs[number - 1 :: count]
-    todo = [job for job in mine if job.path not in there or not _is_done(job, overwrite)]
+    jobs = {}
+    for shard, name in zip(shards, result_names(shards), strict=True):
+        path = joined(out, f"{printable(name)}.parquet")
+        jobs[path] = Job(shard, path, len(shards), header)
+    paths = {_identity(job.shard.name): path for path, job in jobs.items()}
+    has_files = any(isinstance(shard, FilesShard) for shard in shards)
+    done = set()
+    for found in map(read_shard_result, results_in(out)):
+        if found.path in jobs:
+            jobs[found.path].replaces = True
+            if not overwrite and _is_done(jobs[found.path], found):
+                done.add(found.path)
+        elif (now := paths.get(_identity(found.shard))) or (found.kind == FilesShard.kind and has_files):
+            raise ResultsError(
+                f"{found.shard!r} has its result in {found.path!r} and would have it in {now or 'other results'!r}: "
+                f"{_ADVICE}"
+            )
+    mine = list(jobs.values())[part[0] - 1 :: part[1]]
+    todo = [job for job in mine if job.path not in done]
     return todo, len(mine) - len(todo)
 
 
-def _is_done(job: Job, overwrite: bool) -> bool:
-    """Whether the result that exists is this shard's; one of numbered files is scored again when the files changed.
-
-    Raises:
-        ResultsError: It was made another way, or is of another shard or quite other files.
-    """
-    job.replaces = True
-    found = read_shard_result(job.path)
-    if overwrite:
-        return False
+def _is_done(job: Job, found: ShardResult) -> bool:
+    """Return whether a result is the shard's; a numbered shard of files is scored again if its files have changed."""
     check_same(found, job.header)
     if _identity(found.shard) != _identity(printable(job.shard.name)):
         raise ResultsError(f"{job.path!r} is the result of {found.shard!r} and not of {job.shard.name!r}: {_ADVICE}")
-    if not isinstance(job.shard, FilesShard) or found.names == names_of(job.shard):
+    if not isinstance(job.shard, FilesShard) or found.names == _names_of(job.shard):
         return True
     before = set(read_table(job.path, ["path"])["path"].to_pylist())
     if before and before.isdisjoint(printable(source.name) for source in job.shard.sources):
@@ -133,26 +142,8 @@ def _is_done(job: Job, overwrite: bool) -> bool:
     return False
 
 
-_ADVICE = (
-    "name all shards and files in every run, as results are named by what paths have in common, or use another "
-    "output folder."
-)
-
-
-def _check_second_results(jobs: Sequence[Job], there: set[str]) -> None:
-    """Raise if an image has its row in a file that this run would not write, and so would have two."""
-    paths = {_identity(printable(job.shard.name)): job.path for job in jobs}
-    has_files = any(isinstance(job.shard, FilesShard) for job in jobs)
-    for path in sorted(there.difference(paths.values())):
-        found = read_shard_result(path)
-        now = paths.get(_identity(found.shard))
-        if now is not None or (found.kind == FilesShard.kind and has_files):
-            where = f"{now!r}" if now else "other results"
-            raise ResultsError(f"{found.shard!r} has its result in {path!r} and would have it in {where}: {_ADVICE}")
-
-
 def check_same(found: ShardResult, header: Header) -> None:
-    """Raise unless a result says the same as a header of everything that scores depend on but the machine."""
+    """Raise ``ResultsError`` if a result was made another way than a header says, on whatever device."""
     if changes := header_changes(found.header, header, ("device",)):
         raise ResultsError(
             f"{found.path!r} was made with another metric or another way: {changes}; use the earlier options, another "
@@ -160,17 +151,79 @@ def check_same(found: ShardResult, header: Header) -> None:
         )
 
 
-def names_of(shard: Shard) -> str:
-    """Return a hash of the names in a numbered shard of files, which change when files come and go; else ``''``."""
+def result_names(shards: Sequence[Shard]) -> list[str]:
+    """Return the names of results: the shards' paths without suffix, below the folder that they all share."""
+    is_path = [hasattr(shard, "kind") and not isinstance(shard, FilesShard) for shard in shards]
+    paths = [_full_path(shard.name) if path else shard.name for shard, path in zip(shards, is_path, strict=True)]
+    folders = [posixpath.dirname(name) for name, path in zip(paths, is_path, strict=True) if path]
+    common = len(posixpath.commonpath(folders).rstrip("/")) + 1 if folders else 0
+    names = [name[common:] if path else name for name, path in zip(paths, is_path, strict=True)]
+    short = [re.sub(r"(?<=[^/])(\.tar\.\w+|\.[^./]*)$", "", name) for name in names]
+    count = Counter(name.lower() for name in short)  # some file systems take A and a for the same
+    return [stem if count[stem.lower()] == 1 else name for stem, name in zip(short, names, strict=True)]
+
+
+def _full_path(name: str) -> str:
+    """Return a path or address as an absolute path with ``/``; an address begins with its scheme."""
+    if is_remote(name):
+        return posixpath.normpath("/" + name.replace("://", "/"))
+    return os.path.abspath(name).replace(os.sep, "/")
+
+
+def results_in(out: str) -> list[str]:
+    """Return the files of scored shards in a folder, sorted."""
+    return [path for path in files_below(out) if path.endswith(".parquet")]
+
+
+def _names_of(shard: Shard) -> str:
     if not isinstance(shard, FilesShard):
         return ""
     return hashlib.sha256("\0".join(printable(source.name) for source in shard.sources).encode()).hexdigest()
 
 
-def results_in(out: str) -> list[str]:
-    """Return the files of finished shards in a folder, sorted."""
-    return sorted(path for path in files_below(out) if path.endswith(".parquet"))
-
-
 def _identity(name: str) -> str:
-    return name if "://" in name else os.path.abspath(name)
+    return name if is_remote(name) else os.path.abspath(name)
+
+
+def score_shard(work: Work, shard: Shard, report: Report = lambda images, shards: None) -> tuple[Rows, Counter[str]]:
+    """Return the rows of a shard with their kept values, and its skipped photos. Raises ``ShardError``."""
+    rows = []
+    for row in _feature_rows(work, shard) if isinstance(shard, EmbeddingsShard) else _image_rows(work, shard):
+        rows.append(row)
+        report(1, 0)
+    return rows, Counter(getattr(shard, "skipped", {}))
+
+
+def _image_rows(work: Work, shard: Shard) -> Iterator[tuple[Row, Mapping[str, Any]]]:
+    sources, passed = itertools.tee(read_ahead(shard))
+    for row, source in zip(work.rows(sources), passed, strict=False):
+        yield row, getattr(source, "kept", {})
+
+
+def _feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[tuple[Row, Mapping[str, Any]]]:
+    net: Any = work.net
+    questions = () if work.questions is None else (work.questions,)
+    width = net.encode_prompts("quality").shape[-1]
+    for first, features, kept in shard.blocks(width, net.clip.weights.backbone):
+        units = torch.nn.functional.normalize(torch.from_numpy(features), dim=1).to(work.device)
+        with torch.no_grad():
+            scores = rounded(net.score(units, *questions))
+        for number, (values, beside) in enumerate(zip(scores, kept, strict=True), first):
+            name = f"{shard.name}::{number}"
+            if all(map(math.isfinite, values)):
+                yield Row(name, values), beside
+            else:
+                error = ImageError("cannot be scored: its features are zero or not finite", Kind.NOT_FINITE, name)
+                yield Row(name, kind=error.kind, error=str(error)), beside
+
+
+def score_locally(work: Work, jobs: Sequence[Job], report: Report) -> None:
+    """Score shards one after the other, in this process."""
+    for job in jobs:
+        if (lock := job.begin()) is not None:
+            with lock:
+                try:
+                    job.save(*score_shard(work, job.shard, report))
+                except ShardError as error:
+                    job.problem = str(error)
+        report(0, 1)

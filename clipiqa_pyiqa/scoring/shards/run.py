@@ -1,4 +1,4 @@
-"""Scoring of shards as one documented function: found, scored by an engine, and summed up."""
+"""Scoring of shards: found, scored by an engine, and summed up."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import torch
 from ...errors import CLIPIQAError
 from ...errors.arguments import SharedOptions, checked
 from ...files.writing import check_folder
-from ...images.reader import Damaged, check_limits
-from ...metric import find_device, net_of
-from ...prompts.pairs import PromptPair, Prompts, parse_columns
+from ...images.reader import Damaged
+from ...prompts.pairs import PromptPair, Prompts
 from ...sources.embeddings import EmbeddingsShard
 from ...sources.finding import Found, find_shards
-from ...sources.stores import address_of, local_path
+from ...sources.members import Shard
+from ...sources.parquet import ParquetShard
+from ...sources.stores import address_of, is_remote
 from ..rows import Header
-from ..score import Scorable, provenance
-from .jobs import Job, part_of, plan
+from ..score import Work
+from .jobs import Job, Report, part_of, plan, score_locally
 from .summary import ShardedResult, summary_of
-from .work import Work, score_locally
 
 
 @runtime_checkable
 class Engine(Protocol):
     """Scores shards: ``score_locally``, or :class:`~clipiqa_pyiqa.ray.RayEngine`."""
 
-    def __call__(self, work: Work, jobs: Sequence[Job], report: Callable[[int, float], object]) -> None: ...
+    def __call__(self, work: Work, jobs: Sequence[Job], report: Report) -> None: ...
 
 
 @checked
@@ -52,70 +52,61 @@ def score_sources(
     max_pixels: int | None = SharedOptions.max_pixels,
     damaged: Damaged = SharedOptions.damaged,
     overwrite: bool = False,
-    progress: Callable[[int, float, int], object] | None = None,
+    progress: Callable[[int, int, int], object] | None = None,
 ) -> ShardedResult:
-    """Score images wherever they are, one Parquet file of results for each shard: ``clipiqa score … --out DIR``.
+    """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
 
-    A shard that has its result is not scored again, so a run that was broken off goes on where it was. An image that
-    cannot be scored has a row whose ``error`` says why. A shard that cannot be read has no result, is named, and is
-    tried again by the next run.
+    A shard that has its result is not scored again, so the same call continues an interrupted run. An image that cannot
+    be scored has a row with an ``error``. A shard that cannot be read has no result, and the next run tries it again.
 
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
         sources: Files, folders, globs, tar shards (``'shards/{000..099}.tar'``), Parquet files and addresses
-            (``'s3://…'``), one or several, as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or shards of your
-            own, with a ``name`` and a method ``entries()`` that gives objects with a ``name`` and a ``read()``.
+            (``'s3://…'``), as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with a ``name`` and
+            ``entries()``, which gives objects with a ``name`` and a ``read()``.
         prompts: What to ask, as for :func:`~clipiqa_pyiqa.score_paths`.
         out: Folder of results, on disk or in a store: ``a/000.tar`` and ``b/000.tar`` become ``a/000.parquet`` and
-            ``b/000.parquet`` in it, files of no shard ``files-00000.parquet``, 10,000 each.
-        part: ``'3/8'`` scores the third of eight parts of the shards; None is the task's of a SLURM array, or all.
-        keep: Columns of Parquet files, keys of ``.json`` sidecars, or suffixes of others (``'txt'``), kept in columns.
+            ``b/000.parquet``, files in no shard ``files-00000.parquet``, 10,000 each.
+        part: ``'3/8'`` scores the third of eight parts of the shards; None is the part of a SLURM array's task, or all.
+        keep: Columns of Parquet files, keys of ``.json`` sidecars, or suffixes of other sidecars (``'txt'``), kept in
+            columns.
         image_column: Of Parquet files; None finds it.
-        embeddings: The sources are files of image features, of clip-retrieval or DataComp.
-        engine: Who scores; None is this process. With :class:`~clipiqa_pyiqa.ray.RayEngine`, a Ray cluster.
-        device, batch_size, workers, apply_exif, max_side, max_pixels, damaged: As for
-            :func:`~clipiqa_pyiqa.score_paths`.
+        embeddings: Score files of image features, of clip-retrieval or DataComp.
+        engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None is this process.
         overwrite: Score finished shards again.
-        progress: Called as results come with the numbers of images that this run has scored, of shards that are done
-            (2.5 where the third is half read), and of shards in this part.
+        progress: Called with the numbers of images scored by this run, of finished shards, and of shards in this part.
 
     Returns:
-        Counts, failures and quantiles of everything in ``out``, other parts and earlier runs included.
+        Counts, failures and quantiles of all results in ``out``.
 
     Raises:
-        CLIPIQAError: There is nothing to score, a store refuses, a Parquet file lacks a column to keep, the folder
-            cannot be written or was made with another metric; what it was and what to do.
+        CLIPIQAError: There is nothing to score, a store refuses, a Parquet file lacks a column to keep, or the folder
+            cannot be written or was made with another metric.
     """
-    check_limits(max_side, max_pixels, damaged)
-    numbers = part_of(part)
-    found = sources if isinstance(sources, Found) else find_shards(
-        sources, keep=keep, image_column=image_column, features=embeddings
-    )  # fmt: skip
+    limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
+    work = Work.of(metric, prompts, device, batch_size, workers, limits)
+    numbers, found = part_of(part), sources
+    if not isinstance(found, Found):
+        found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings)
     if found.is_empty:
         raise CLIPIQAError(f"{found.problem if found.problems else 'no source was given'}: there is nothing to score.")
-    net: Scorable = net_of(metric)
-    questions = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
-    device = find_device(device)
-    limits: dict[str, Any] = dict(apply_exif=apply_exif, max_side=max_side, max_pixels=max_pixels, damaged=damaged)
-    said = provenance(net, questions, device, **limits)
+    header, shards, folder = work.header, found.shards(), address_of(out)
     if embeddings:
-        _check_features(found, net, engine)
-        said |= {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed", "apply_exif": None}
-    work = Work(net, questions, device, batch_size, workers, limits)
-    folder = address_of(out)
-    if (path := local_path(folder)) is not None:
-        folder = str(check_folder(path, []))
-    found.check_keep()
-    shards = found.shards()
-    low, high = next(iter(said["scores"].values()))["range"]
-    todo, done = plan(shards, folder, Header(tuple(work.columns), said), numbers, overwrite, (float(low), float(high)))
-    images, finished, of = 0, float(done), done + len(todo)
+        _check_features(shards, work.net, engine)
+        views = {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed", "apply_exif": None}
+        header = Header(header.columns, {**header.provenance, **views})
+    if not is_remote(folder):
+        folder = str(check_folder(folder, []))
+    if tables := [shard for shard in shards if isinstance(shard, ParquetShard) and shard.name not in found.problems]:
+        tables[0].check_keep()
+    todo, done = plan(shards, folder, header, numbers, overwrite)
+    images, of = 0, done + len(todo)
 
-    def report(more: int, shards: float) -> None:
-        nonlocal images, finished
-        images, finished = images + more, finished + shards
+    def report(more: int, finished: int) -> None:
+        nonlocal images, done
+        images, done = images + more, done + finished
         if progress is not None:
-            progress(images, round(finished, 6), of)
+            progress(images, done, of)
 
     (engine or score_locally)(work, todo, report)
     summary = summary_of(folder)
@@ -126,11 +117,11 @@ def score_sources(
     return dataclasses.replace(summary, of=max(summary.of, len(shards)), unread=unread, elsewhere=elsewhere)
 
 
-def _check_features(found: Found, net: Any, engine: Engine | None) -> None:
+def _check_features(shards: Sequence[Shard], net: Any, engine: Engine | None) -> None:
     if engine is not None:
         raise CLIPIQAError("embeddings are scored in this process: leave out engine.")
     if not hasattr(net, "clip") or getattr(getattr(net, "head", None), "on_stages", False):
         raise CLIPIQAError("embeddings hold CLIP's last features only, but this metric looks at more: use another one.")
-    for item in found.items:
-        if not isinstance(item, EmbeddingsShard) and hasattr(item, "entries"):
-            raise CLIPIQAError(f"{item.name!r} holds images and not features: score it without embeddings.")
+    for shard in shards:
+        if not isinstance(shard, EmbeddingsShard):
+            raise CLIPIQAError(f"{shard.name!r} holds images and not features: score it without embeddings.")
