@@ -1,4 +1,4 @@
-"""CLIP-IQA on Ray: a class for pipelines of Ray Data, and the engine that scores shards on a cluster."""
+"""CLIP-IQA on Ray: a class for pipelines of Ray Data, and the engine that scores shards."""
 
 from __future__ import annotations
 
@@ -23,15 +23,13 @@ _BYTES = ("bytes", "image", "jpg", "jpeg", "png", "webp", "img")
 class Scorer:
     """Adds scores to batches of encoded images: a class for ``ray.data.Dataset.map_batches``.
 
-    Each actor keeps one frozen CLIP. An image that cannot be scored has NaN as its scores, and an ``error``.
+    An image that cannot be scored has NaN as its scores, and an ``error``.
 
     Args:
         metric: A ``CLIPIQA``, or a function that makes one, called where images are scored.
         prompts: What to ask, one column each, as for :func:`~clipiqa_pyiqa.score_paths`.
         column: The column of bytes, or of dicts with ``bytes``; None finds ``bytes``, ``image``, ``jpg`` or the like.
-        name_column: The column of image names for messages, if there is one.
-        device: Where to score; None is CUDA if there is a GPU, else the CPU.
-        batch_size, workers, apply_exif, max_side, max_pixels, damaged: As for :func:`~clipiqa_pyiqa.score_paths`.
+        name_column: The column of image names, for messages.
 
     Example:
         >>> from importlib.resources import files
@@ -64,10 +62,7 @@ class Scorer:
         self._columns, self._name_column = _BYTES if column is None else (column,), name_column
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return a batch with a column of scores for each question, and ``error``.
-
-        Args:
-            batch: Column -> values, as Ray Data gives them (``batch_format='numpy'``, its default).
+        """Return a batch of Ray Data, column -> values, with a column of scores for each question, and ``error``.
 
         Raises:
             CLIPIQAError: There is no column of images.

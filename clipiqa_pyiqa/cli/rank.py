@@ -182,7 +182,7 @@ def _photos(
     lower_better: bool | None,
 ) -> tuple[Photos, Ranking | None]:
     """Return scores of the images, read or made; if made, also the experiment's result."""
-    from ..ranking.picking import Photos, default_column
+    from ..ranking.picking import Photos
     from ..scoring.scale import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
     from ..scoring.shards.summary import merge_shards
@@ -198,7 +198,7 @@ def _photos(
                 merge_shards(paths[0], file)
             scores = read_any_scores(file, key=key, columns=others or None)
         scores = replace(scores, file=paths[0])
-        photos = Photos(scores, default_column(scores, by), lower_better, root)
+        photos = Photos(scores, by or scores.columns[0], lower_better, root)
         return photos, None if run.out is None else _ranking(run, photos, count)
     if columns is not None or root is not None:
         raise OptionError(f"columns and root are about a score file, but {paths[0]!r} is none: leave them out.")
@@ -207,7 +207,7 @@ def _photos(
     ranking = run.made(rank, paths, run.asked(), count=count)
     scales = scales_of(ranking.provenance)
     scores = AnyScores("", ranking.frame, ranking.provenance, ranking.failed, scales=scales, ours=True)
-    return Photos(scores, default_column(scores, by), lower_better), ranking
+    return Photos(scores, by or scores.columns[0], lower_better), ranking
 
 
 def _ranking(run: AskingRun, photos: Photos, count: int) -> Ranking:

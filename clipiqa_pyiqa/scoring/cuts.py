@@ -1,4 +1,4 @@
-"""Where scores are cut off: at a value, or at a share of the images such as ``'10%'``."""
+"""Cuts of scores: a value, or a share of the images such as ``'10%'``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,8 @@ from ..errors import CLIPIQAError
 def value_of(cut: float | str, scores: Any, what: str) -> float:
     """Return the value of a cut: a number, or for ``'10%'`` the value below which 10 % of the scores lie.
 
-    Args:
-        cut: The number or percentage.
-        scores: All scores; missing scores are NaN.
-        what: The parameter's name, for messages.
-
     Raises:
-        CLIPIQAError: The cut is neither a number nor a percentage.
+        CLIPIQAError: The cut, called ``what``, is neither a number nor a percentage.
     """
     text = str(cut).strip()
     try:

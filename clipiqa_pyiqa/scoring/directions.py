@@ -1,4 +1,4 @@
-"""Whether low or high scores are good: by the file, by an option, or by the column's name."""
+"""Whether low or high scores are good."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ class Direction:
 
     Attributes:
         lower_better: Whether a low score is good.
-        known_by: ``'file'``: a file of ``clipiqa score`` says it; ``'option'``: an argument; ``'name'``: the column
-            has the name of a known metric; ``'assumed'``: nothing says it.
+        known_by: ``'file'``: the file's scale; ``'option'``; ``'name'``: the column's name; ``'assumed'``.
         because: ``known_by`` in words.
     """
 
@@ -50,7 +49,7 @@ def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = 
         given: Whether low is good, as an option says; None without the option.
 
     Raises:
-        ScoresError: The files contradict each other or the option, or a file of ``clipiqa score`` has lost its scale.
+        ScoresError: Files or option contradict each other, or a file of ``clipiqa score`` has lost its scale.
     """
     telling = [run for run in runs if column in run.scales]
     if len({run.scales[column].lower_better for run in telling}) > 1:
@@ -77,13 +76,13 @@ def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = 
 
 
 def _is_question(run: AnyScores, column: str) -> bool:
-    """Return whether a column is a question, whose answers may be good either way, and no fitted head."""
+    """Return whether a column is a question, whose answers may be good either way."""
     record = run.provenance.get("scores", {}).get(column, {})
     return "questions" in record and "learned" not in record
 
 
 def _direction_of_name(column: str) -> Direction | None:
-    """Return the direction by an arrow or a known metric in a column's name, such as 'LPIPS (alex) ↓'."""
+    """Return the direction by an arrow or a known metric in a name, such as 'LPIPS (alex) ↓'."""
     for arrow, lower_better in _ARROWS.items():
         if arrow in column:
             return Direction(lower_better, "name", f"by its arrow, {arrow}")

@@ -1,4 +1,4 @@
-"""How rows are written: lines of CSV or JSON, an aligned table for people, or a Parquet file."""
+"""How rows are written: lines of CSV or JSON, an aligned table, or a Parquet file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def json_line(cells: Mapping[str, Any]) -> str:
 
 
 class Jsonl:
-    """One JSON object per image; every text ends with a line break."""
+    """One JSON object per image."""
 
     def __init__(self, header: Header, paths: Collection[str] = ()) -> None:
         self.header, self.ends = header, header.ends
@@ -35,7 +35,6 @@ class Jsonl:
         return ""
 
     def cells(self, row: Row) -> dict[str, Any]:
-        """Return column -> value."""
         return row.as_dict(self.header.columns) | self.ends
 
 
@@ -84,7 +83,7 @@ LAYOUTS: dict[str, type[Jsonl]] = {"table": AlignedText, "csv": Csv, "jsonl": Js
 
 
 def write_parquet(file: IO[bytes], header: Header, rows: Iterable[Row]) -> None:
-    """Write a Parquet file; its metadata holds the header, which pandas shows as ``DataFrame.attrs``."""
+    """Write a Parquet file with the header in its metadata, which pandas shows as ``DataFrame.attrs``."""
     import pyarrow
     from pyarrow import parquet
 

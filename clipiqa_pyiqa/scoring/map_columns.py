@@ -1,4 +1,4 @@
-"""Columns of map statistics beside each score, as a score alone hides local damage."""
+"""Columns of map statistics beside each score."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 
 def with_map_stats(provenance: Mapping[str, Any], net: Any, columns: Columns | None) -> dict[str, Any]:
-    """Return provenance with ``sharpness_worst``, ``sharpness_p10`` and ``sharpness_below_half`` beside ``sharpness``.
-
-    Raises:
-        CLIPIQAError: The metric has no maps.
-    """
+    """Return provenance with a record for each statistic of each score's map, such as ``sharpness_worst``."""
     net.check_map()
     net.encode_prompts(columns)  # raises for a fitted head, which has no prompts to ask of a place
     scores = {}

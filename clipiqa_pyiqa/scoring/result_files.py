@@ -1,7 +1,7 @@
-"""Result files of ``clipiqa score``: rows are kept as they come, and an interrupted run can be resumed.
+"""Result files of ``clipiqa score``, which can be resumed.
 
-During a run, rows are in a journal beside the file, ``NAME.part.jsonl``. At the end they become the file, and its
-provenance is in ``NAME.provenance.json``, or in the metadata of a Parquet file.
+During a run, rows are in the journal ``NAME.part.jsonl``. At the end they become the file, with its provenance in
+``NAME.provenance.json`` or in the metadata of a Parquet file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from ..datasets.csv_files import read_rows
@@ -50,7 +49,7 @@ class Output:
         overwrite: Replace the file.
 
     Raises:
-        OutputError: The file cannot be written, or exists and neither ``resume`` nor ``overwrite`` is set.
+        OutputError: The file cannot be written, or exists without ``resume`` or ``overwrite``.
     """
 
     path: Path
@@ -72,7 +71,7 @@ class Output:
         self.check_free()
 
     def earlier(self) -> Path | None:
-        """Return the file with the rows of an earlier run, if there is one."""
+        """Return the file with the rows of an earlier run, if any."""
         return next((path for path in (self.journal, self.path) if path.is_file() and path.stat().st_size), None)
 
     def check_free(self) -> None:
@@ -85,21 +84,15 @@ class Output:
 
 
 def journal_of(path: Path) -> Path:
-    """Return the journal of a result file whose run has not ended."""
     return path.with_name(f"{path.name}.part.jsonl")
 
 
 def unfinished(path: Path) -> str:
-    """Return the beginning of a message about a file that has only a journal."""
     return f"{str(path)!r} is not finished, its run was interrupted: pass resume to go on with it,"
 
 
 class ResultWriter:
-    """Writes rows to a stream; a context manager.
-
-    Attributes:
-        done: Paths that an earlier run has scored.
-    """
+    """Writes rows to a stream; ``done`` are paths that an earlier run has scored."""
 
     done: frozenset[str] = frozenset()
 
@@ -114,9 +107,7 @@ class ResultWriter:
     def __enter__(self) -> ResultWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._append(self._layout.foot())
 
@@ -147,9 +138,7 @@ class _FileWriter(ResultWriter):
     def write(self, row: Row) -> None:
         self._journal.append(row.as_dict(self._header.columns))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._lock:
             self._journal.close()
             if kind is None:
@@ -157,14 +146,7 @@ class _FileWriter(ResultWriter):
 
 
 def write_to(stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> ResultWriter:
-    """Return a writer to a binary stream, which stays open.
-
-    Args:
-        stream: Such as standard output.
-        format: ``'table'``, ``'csv'`` or ``'jsonl'``.
-        header: Of the rows.
-        paths: The paths of all rows, for the width of a table.
-    """
+    """Return a writer of ``'table'``, ``'csv'`` or ``'jsonl'`` to a binary stream; a table is as wide as ``paths``."""
     return ResultWriter(LAYOUTS[format](header, paths), stream)
 
 
@@ -174,7 +156,7 @@ def open_results(output: Output, header: Header, paths: Collection[str] = ()) ->
     Args:
         output: The file.
         header: Of the rows; a file that is resumed must have the same one.
-        paths: The paths of the rows to come; failures of an earlier run among them are tried again.
+        paths: Paths of the rows to come; failures of an earlier run among them are tried again.
 
     Raises:
         OutputError: The file cannot be written, is being written, or was made with other options.
@@ -193,8 +175,6 @@ def is_named(name: str, names: Collection[str]) -> bool:
 
 
 def _publish(output: Output, header: Header, paths: Collection[str]) -> None:
-    """Write the result file of a finished journal, and its provenance."""
-
     def rows() -> Iterator[Row]:
         damage: list[str] = []
         with _explained(output.journal):
@@ -223,7 +203,7 @@ def _publish(output: Output, header: Header, paths: Collection[str]) -> None:
 
 
 def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[Row]:
-    """Return the rows of an earlier run, without damaged rows and failures to try again."""
+    """Return an earlier run's rows, without damaged rows and failures to try again."""
     path = output.earlier()
     if path is None:
         return []
@@ -245,10 +225,10 @@ def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[R
 
 @checked
 def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
-    """Return the header and the rows of a csv, jsonl or parquet file of ``clipiqa score``, or of its journal.
+    """Return the header and the rows of a result file or its journal.
 
     Args:
-        path: The file. Without its ``NAME.provenance.json``, the header's provenance is empty.
+        path: Csv, jsonl or parquet. Without ``NAME.provenance.json``, the header's provenance is empty.
 
     Raises:
         ResultsError: The file is missing, damaged, or not a result file.
@@ -271,10 +251,7 @@ def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
 
 
 def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]], list[str]]:
-    """Return the content of any csv, jsonl or parquet file, or of a journal.
-
-    Returns:
-        ``columns`` and ``provenance``, or None without provenance; the rows; the damaged lines of a journal.
+    """Return a file's ``columns`` and ``provenance`` or None, its rows, and the damaged lines of a journal.
 
     Raises:
         OSError, ValueError: The file cannot be read, or does not match its hash.
@@ -309,7 +286,6 @@ def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[d
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Raise ``ResultsError`` for whatever makes a result file unreadable."""
     try:
         yield
     except OutputError:

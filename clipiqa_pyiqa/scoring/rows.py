@@ -1,4 +1,4 @@
-"""Rows of results, their columns, and the header that all rows of a file share."""
+"""Rows of results, and the header that they share."""
 
 from __future__ import annotations
 
@@ -32,20 +32,18 @@ class ResultsError(OutputError):
 
 @dataclass(frozen=True)
 class Row:
-    """The result of one image.
+    r"""The result of one image.
 
     Attributes:
-        path: The file, as given; bytes that are not UTF-8 are written as ``\\xNN``.
+        path: The file, as given; bytes that are not UTF-8 are ``\\xNN``.
         scores: One score per column; None if the image could not be scored.
-        width: In pixels, upright, before resizing; None if the file could not be read.
-        height: Likewise.
-        scored_width: In pixels, as scored.
-        scored_height: Likewise.
-        exif_orientation: The file's EXIF orientation, 1 to 8.
-        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``; empty for 8-bit RGB.
-        flag: ``'almost uniform'`` if there is nothing in the image to judge; else empty.
-        kind: Why there are no scores, for code; None if there are scores.
-        error: Why there are no scores, as a sentence; empty if there are scores.
+        width, height: In pixels, upright, before shrinking; None if the file could not be read.
+        scored_width, scored_height: In pixels, as scored.
+        exif_orientation: Of the file, 1 to 8.
+        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``; else empty.
+        flag: ``'almost uniform'`` if there is nothing to judge; else empty.
+        kind: Why there are no scores, for code.
+        error: Why there are no scores, as a sentence; else empty.
     """
 
     path: str
@@ -64,7 +62,7 @@ class Row:
         object.__setattr__(self, "path", printable(self.path))
 
     def as_dict(self, columns: Sequence[str]) -> dict[str, Any]:
-        """Return column -> value, in the order of the files' columns, without the ends."""
+        """Return column -> value, without the ends."""
         scores = self.scores or (None,) * len(columns)
         return {"path": self.path, **dict(zip(columns, scores, strict=True))} | {f: getattr(self, f) for f in FIELDS}
 
@@ -99,12 +97,11 @@ class Header:
 
     @property
     def names(self) -> list[str]:
-        """Return the names of all columns."""
         return ["path", *self.columns, *FIELDS, *ENDS]
 
     @property
     def metric(self) -> str:
-        """Return the CLIP-IQA in short: backbone, weights, prompts or their hash, version."""
+        """Return the CLIP-IQA in short."""
         return in_short(self.provenance)
 
     @property
@@ -114,7 +111,6 @@ class Header:
 
     @property
     def schema(self) -> pyarrow.Schema:
-        """Return the columns of a Parquet file."""
         import pyarrow
 
         text = pyarrow.string()
@@ -123,13 +119,13 @@ class Header:
 
 
 def header_changes(before: Header, now: Header, but: Collection[str] = ()) -> str:
-    """Return the fields that differ between two headers, as a clause; empty if there are none."""
+    """Return the fields that differ between two headers, as a clause."""
     old, new = ({**header.provenance, "columns": ", ".join(header.columns)} for header in (before, now))
     return "; ".join(f"{key} was {was} and is now {is_now}" for key, was, is_now in differences(old, new, but))
 
 
 def frame_csv(frame: pandas.DataFrame) -> str:
-    """Return a frame as CSV, with its index if that has a name; NaN becomes an empty cell."""
+    """Return a frame as CSV, with its index if that has a name."""
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
     if frame.index.name is None:
         return "".join(map(csv_line, [frame.columns, *cells]))

@@ -1,7 +1,6 @@
-"""The column ``scale`` of results: which way scores point, and which scores are comparable.
+"""The column ``scale`` of results: ``{"quality":[0,1,"3f2a9c01"]}``, the same in every row.
 
-The column holds the same JSON in every row, ``{"quality":[0,1,"3f2a9c01"]}``: the worst value, the best value, and a
-hash of everything that the scores depend on. It stays with copies of a result file.
+It holds the worst value, the best value, and a hash of everything that the scores depend on.
 """
 
 from __future__ import annotations
@@ -22,13 +21,7 @@ _NOT_OF_SCORES = ("version", "versions", "device", "weights", "scores")
 
 @dataclass(frozen=True)
 class Scale:
-    """What the values of a score column mean.
-
-    Attributes:
-        worst: The worst value; above ``best`` where low is good.
-        best: The best value.
-        made: Hash of everything that the scores depend on.
-    """
+    """What the values of a score column mean; ``worst`` is above ``best`` where low is good."""
 
     worst: float
     best: float
@@ -40,7 +33,7 @@ class Scale:
 
 
 def scales_of(provenance: Mapping[str, Any]) -> dict[str, Scale]:
-    """Return the scale of each score column in provenance."""
+    """Return the scale of each score column."""
     found = {}
     for name, record in provenance.get("scores", {}).items():
         worst, best = reversed(record["range"]) if record["lower_better"] else record["range"]
@@ -50,7 +43,7 @@ def scales_of(provenance: Mapping[str, Any]) -> dict[str, Scale]:
 
 
 def scale_text(provenance: Mapping[str, Any]) -> str:
-    """Return the cell of the column ``scale``; empty if provenance names no score column."""
+    """Return the cell of the column ``scale``, or an empty text."""
     scales = {
         name: [int(end) if float(end).is_integer() else end for end in (scale.worst, scale.best)] + [scale.made]
         for name, scale in scales_of(provenance).items()
@@ -62,7 +55,7 @@ def read_scales(cells: Iterable[Any]) -> dict[str, Scale]:
     """Return the scales in cells of the column ``scale``; other cells are skipped.
 
     Raises:
-        ValueError: Two cells differ about a score column: the rows come from several runs.
+        ValueError: The rows come from several runs.
     """
     found: dict[str, Scale] = {}
     for cell in dict.fromkeys(cell for cell in cells if isinstance(cell, str)):
@@ -79,7 +72,7 @@ def read_scales(cells: Iterable[Any]) -> dict[str, Scale]:
 
 
 def alike(provenance: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """Return the fields that must be equal where scores are compared; of heads and learned prompts, the hash."""
+    """Return the fields that must be equal where scores are compared, with hashes of heads and learned prompts."""
     fields = {key: value for key, value in provenance.items() if key not in _NOT_OF_SCORES}
     fields["scores"] = {name: _hashed(record) for name, record in provenance["scores"].items() if name in names}
     return fields
@@ -88,13 +81,7 @@ def alike(provenance: Mapping[str, Any], names: Collection[str]) -> dict[str, An
 def differences(
     one: Mapping[str, Any], other: Mapping[str, Any], but: Collection[str] = ()
 ) -> list[tuple[str, str, str]]:
-    """Return each field that differs between two provenances, with both values as texts.
-
-    Args:
-        one: Provenance.
-        other: Provenance; of score columns, those in both are compared.
-        but: Fields to leave out.
-    """
+    """Return each field but ``but`` that differs between two provenances, with both values as texts."""
     found = changes(*({key: each[key] for key in each if key not in ("scores", *but)} for each in (one, other)))
     records = other.get("scores", {})
     for name, record in one.get("scores", {}).items():

@@ -1,4 +1,4 @@
-"""Scores of many images: each encoded once, one row per image, in input order."""
+"""Scores of many images, one row each, in input order."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from .result_files import Output, ResultWriter, format_of, is_named, open_result
 from .rows import Header, Row, printable
 
 UNIFORM = "almost uniform"
+_LIMITS = ("apply_exif", "max_side", "max_pixels", "damaged")
 Item = TypeVar("Item")
 Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
 
@@ -53,9 +54,7 @@ class Work:
     Attributes:
         net: The metric.
         questions: What to ask; None asks the metric's own questions.
-        device, batch_size, workers: As for :func:`score_paths`.
-        limits: How files become pixels: arguments of ``read_image``.
-        map_stats: As for :func:`score_paths`.
+        limits: Arguments of ``read_image``.
     """
 
     net: Scorable
@@ -85,7 +84,6 @@ class Work:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Return the names of the questions."""
         return self.net.columns if self.questions is None else tuple(self.questions)
 
     @property
@@ -97,12 +95,11 @@ class Work:
         return Header(tuple(record["scores"]), record)
 
     def on(self, device: torch.device) -> Work:
-        """Return the work with the metric on a device, in evaluation mode."""
+        """Return the work with the metric on a device."""
         net: Any = self.net
         return replace(self, device=device, net=net.to(device).eval() if hasattr(net, "to") else net)
 
     def rows(self, sources: Iterable[ImageSource]) -> Generator[Row, None, None]:
-        """Return the rows of images in order."""
         cost = scoring_bytes(self.net, self.device, "maps" if self.map_stats else "score")
         images = prefetch(lambda source: read_image(source, **self.limits), sources, self.workers, scoring=cost)
         return rows_of_images(
@@ -118,12 +115,12 @@ class Work:
 
 @dataclass(frozen=True)
 class ScoringRun(Iterator[Row]):
-    """An iterator of rows; a row is written to the output file before it is handed out.
+    """An iterator of rows; each is written to the file, if there is one, before it is yielded.
 
     Attributes:
-        header: Names of the score columns, and provenance.
-        names: Names of the rows to come; None without an output file, or where there are shards.
-        kept: Rows of an earlier run in the file, which this run does not score again.
+        header: Score columns and provenance.
+        names: Names of the rows to come; None without a file, or with shards.
+        kept: Rows of an earlier run in the file.
     """
 
     header: Header
@@ -135,7 +132,7 @@ class ScoringRun(Iterator[Row]):
         return next(self._rows)
 
     def close(self) -> None:
-        """Stop; written rows are kept, and ``resume`` continues from there."""
+        """Stop; ``resume`` continues from there."""
         self._rows.close()
 
 
@@ -160,28 +157,28 @@ def score_paths(
 ) -> ScoringRun:
     """Score images and yield their rows in input order, as ``clipiqa score`` does.
 
-    An image that cannot be read or scored gets a row with an ``error``; the other images are scored.
+    An image that cannot be read or scored gets a row with an ``error``.
 
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        paths: Files, folders with sub-folders, globs, tar shards, Parquet files, addresses in stores, or sources of
-            images: one or several, as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`.
+        paths: Files, folders, globs, shards and addresses, as for
+            :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with a ``name`` and a ``read()``.
         prompts: Names, presets and pairs, one score column each, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`. None asks the metric's own questions.
-        map_stats: Add three columns per question: the lowest place, the 10th percentile and the share of places below
-            0.5 of the map of local scores (:mod:`clipiqa_pyiqa.maps`).
+        map_stats: Add to each score the lowest place, the 10th percentile and the share of places below 0.5 of its map
+            (:mod:`clipiqa_pyiqa.maps`).
         out: A file to write the rows to.
-        format: Its format: ``'csv'``, ``'jsonl'``, ``'parquet'`` or ``'table'``; None is by its suffix.
+        format: ``'csv'``, ``'jsonl'``, ``'parquet'`` or ``'table'``; None is by the file's suffix.
         resume: Continue with the rows of an interrupted run; its failures are tried again.
         overwrite: Replace the file.
 
     Returns:
-        An iterator of rows. The first row is read and scored when it is asked for.
+        An iterator of rows, which are scored as they are asked for.
 
     Raises:
         ImageError: ``max_side`` or ``max_pixels`` is too small.
         PromptError: A question cannot be asked.
-        OutputError: The file cannot be written, exists without ``resume`` or ``overwrite``, or is one of the images.
+        OutputError: The file cannot be written, exists, or is one of the images.
         CLIPIQAError: ``map_stats`` is set for a metric without maps.
     """
     limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
@@ -217,13 +214,10 @@ def rows_of_images(
     """Yield the rows of images in order.
 
     Args:
-        net: The metric.
         images: Items with their images, from :func:`~clipiqa_pyiqa.images.batches.prefetch`.
         name_of: Returns the name of an item's row.
         columns: What to ask; None asks the metric's own questions.
-        device, batch_size: As for :func:`score_paths`.
         apart: As for :func:`~clipiqa_pyiqa.images.batches.in_batches`.
-        map_stats: As for :func:`score_paths`.
     """
 
     def scored(items: list[Item], records: list[ImageRecord]) -> list[Row]:
@@ -243,15 +237,14 @@ def rows_of_images(
 
 
 def rounded(scores: torch.Tensor) -> list[tuple[float, ...]]:
-    """Return scores ``(N, P)`` with the shortest digits that mean the same fp32 numbers."""
+    """Return scores ``(N, P)`` with the shortest digits of the same fp32 numbers."""
     return [tuple(float(str(value)) for value in row) for row in scores.float().cpu().numpy()]
 
 
 def is_almost_uniform(x: torch.Tensor) -> bool:
     """Return whether an image ``(3, H, W)`` in [0, 1] has nothing to judge, as with a lens cap on.
 
-    In each channel, the means of the 16×16 blocks lie within 8 of 255 levels, and the pixels' standard deviation is
-    below 16 levels.
+    In each channel, means of 16×16 blocks lie within 8 of 255 levels, and the standard deviation is below 16 levels.
     """
     if x[:, ::8, ::8].flatten(1).std(1).max() > 24 / 255:  # some pixels suffice for nearly every photo
         return False
@@ -260,16 +253,7 @@ def is_almost_uniform(x: torch.Tensor) -> bool:
     return bool(spread < 8 / 255 and x.flatten(1).std(1).max() < 16 / 255)
 
 
-def provenance(
-    metric: Any,
-    columns: Columns | None,
-    device: torch.device,
-    *,
-    apply_exif: bool = SharedOptions.apply_exif,
-    max_side: int | None = SharedOptions.max_side,
-    max_pixels: int | None = SharedOptions.max_pixels,
-    damaged: Damaged = SharedOptions.damaged,
-) -> dict[str, Any]:
+def provenance(metric: Any, columns: Columns | None, device: torch.device, **limits: Any) -> dict[str, Any]:
     """Return everything that scores depend on, as JSON values."""
     net = net_of(metric)
     record = net.provenance()
@@ -280,17 +264,13 @@ def provenance(
     return {
         **record,
         "scores": scores if columns is None else column_records(columns),
-        "apply_exif": apply_exif,
-        "max_side": max_side,
-        "max_pixels": max_pixels,
-        "damaged": damaged,
+        **{name: limits.get(name, getattr(SharedOptions, name)) for name in _LIMITS},
         "device": device_name(device),
         "versions": {package: version(package) for package in ("pyiqa", "torch", "open_clip_torch", "pillow")},
     }
 
 
 def device_name(device: torch.device) -> str:
-    """Return a device's name in provenance."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 

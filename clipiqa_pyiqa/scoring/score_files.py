@@ -1,4 +1,4 @@
-"""Scores from any file: of ``clipiqa score``, or any CSV, JSON lines or Parquet file of another tool."""
+"""Scores in files of any tool."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class AnyScores:
 
     Attributes:
         file: Its path.
-        frame: Index: names of the images, which may repeat; one column per score, with NaN for missing scores.
+        frame: One column per score, by image name; missing scores are NaN, and names may repeat.
         provenance: How the scores were made; empty if unknown.
         errors: Image -> why it has no scores.
-        other: The file's other columns, with the same index.
-        scales: Score column -> what its values mean, in files of ``clipiqa score``.
+        other: The other columns, by image name.
+        scales: Score column -> what its values mean.
         ours: Whether ``clipiqa score`` made the file.
     """
 
@@ -49,17 +49,16 @@ class AnyScores:
 
     @property
     def flags(self) -> dict[str, str]:
-        """Return the flag that ``clipiqa score`` gave to an image, by image."""
+        """Return image -> flag of ``clipiqa score``."""
         return _filled(self.other["flag"]) if self.ours and self.other is not None and "flag" in self.other else {}
 
     @property
     def columns(self) -> list[str]:
-        """Return the names of the scores."""
         return list(self.frame.columns)
 
 
 def is_score_file(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path names a file of scores, by its suffix."""
+    """Return whether a path has the suffix of a score file."""
     return Path(path).suffix.lower() in SUFFIXES and not os.path.isdir(path)
 
 
@@ -79,7 +78,7 @@ def read_any_scores(
         option: The name of ``key`` in messages.
 
     Raises:
-        ScoresError: The file cannot be read, names no images, or has no such column.
+        ScoresError: The file cannot be read, or lacks a column.
     """
     path = Path(path).expanduser()
     if not os.path.isfile(path):
@@ -138,7 +137,7 @@ def _filled(texts: pandas.Series) -> dict[str, str]:
 
 
 def _holds_numbers(values: pandas.Series) -> bool:
-    """Return whether a column has a cell that is not empty, and all of these are numbers."""
+    """Return whether all cells that are not empty are numbers."""
     import pandas
 
     if pandas.api.types.is_bool_dtype(values):
@@ -150,8 +149,7 @@ def _holds_numbers(values: pandas.Series) -> bool:
 def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str]]:
     """Return the paths of two runs below their common folders, with ``/`` and without suffix, so that images match.
 
-    If one run holds only some folders of the other, the folders are cut off under which most paths match. Suffixes are
-    kept where names differ in nothing else.
+    If one run holds only some folders of the other, the folders are cut off under which most paths match.
     """
     runs = [[name.replace("\\", "/").split("/") for name in names] for names in (first, second)]
     for run in runs:

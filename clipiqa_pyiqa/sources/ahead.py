@@ -1,4 +1,4 @@
-"""Shards read by a thread, ahead of decoding, within a bound of bytes."""
+"""Shards read by a thread ahead of decoding."""
 
 from __future__ import annotations
 
@@ -16,11 +16,7 @@ _LEAST = 16 << 10  # bytes that an image counts as, so that small images are bou
 
 
 def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSource, None, None]:
-    """Yield a shard's images in order, while a thread reads the next ones.
-
-    Args:
-        shard: The shard.
-        most_bytes: Bytes that may wait; a single image may have more.
+    """Yield a shard's images in order, while a thread reads up to ``most_bytes`` ahead.
 
     Raises:
         ShardError: The shard cannot be read, or nothing has come for ``CLIPIQA_STORE_TIMEOUT`` seconds.

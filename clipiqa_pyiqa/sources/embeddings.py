@@ -1,7 +1,4 @@
-"""Stored image features: clip-retrieval's ``img_emb/*.npy`` and DataComp's ``*.npz``.
-
-They are CLIP's features of its own views: 224 px (of some models 336 px) of the middle of each image.
-"""
+"""Stored image features: clip-retrieval's ``img_emb/*.npy`` and DataComp's ``*.npz``."""
 
 from __future__ import annotations
 
@@ -29,12 +26,7 @@ _DATACOMP = {"ViT-B/32": "b32_img", "ViT-L/14": "l14_img"}  # backbone -> array 
 
 @dataclass
 class EmbeddingsShard:
-    """A file of features, one row per image.
-
-    Attributes:
-        metadata: The Parquet file that describes the images row by row.
-        keep: Columns of ``metadata`` to keep beside the scores.
-    """
+    """A file of features, one row per image; ``metadata`` is a Parquet file with ``keep`` in the same rows."""
 
     name: str
     metadata: str | None = None
@@ -45,11 +37,7 @@ class EmbeddingsShard:
         raise ShardError(f"{self.name!r} holds features, not images: set embeddings to score them.")
 
     def blocks(self, width: int, backbone: str) -> Iterator[tuple[int, NDArray[np.float32], list[dict[str, Any]]]]:
-        """Yield the number of the first row, features ``(N, width)`` of a backbone, and the kept columns of each row.
-
-        Raises:
-            ShardError: The features cannot be read, have another width, or do not match the rows of the metadata.
-        """
+        """Yield each block's first row, features ``(N, width)``, and kept columns. Raises ``ShardError``."""
         metadata = self._metadata()
         try:
             with opened(self.name) as file:
@@ -81,7 +69,7 @@ class EmbeddingsShard:
 
 
 def pair(files: Sequence[str], keep: Sequence[str]) -> list[EmbeddingsShard]:
-    """Return the files of features, each with the Parquet file of the same name or number."""
+    """Return the files of features, each with the Parquet file of its name or number."""
     tables = [name for name in files if name.endswith(".parquet")]
     by_stem = {name.rsplit(".", 1)[0]: name for name in tables}
     by_number = {_number(name): name for name in reversed(tables)}
@@ -94,13 +82,12 @@ def pair(files: Sequence[str], keep: Sequence[str]) -> list[EmbeddingsShard]:
 
 
 def _number(name: str) -> str:
-    """Return the number at the end of a file's stem, or an empty text."""
     found = re.search(r"0*(\d+)\.\w+$", name)
     return found[1] if found else ""
 
 
 def _features(name: str, file: IO[bytes], backbone: str) -> NDArray[Any]:
-    """Return the array of a ``.npy`` file, or the one of the backbone in a ``.npz`` file."""
+    """Return the backbone's array."""
     if not name.endswith(".npz"):
         return np.load(file if is_remote(name) else name, mmap_mode=None if is_remote(name) else "r")
     with np.load(file) as archive:

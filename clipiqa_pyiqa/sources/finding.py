@@ -24,12 +24,12 @@ Item = ImageSource | Shard
 
 @dataclass
 class Found:
-    """What paths stand for, without duplicates and in input order.
+    """What paths stand for, without duplicates, in input order.
 
     Attributes:
-        items: Images and shards; a path that names neither keeps its place as a ``NoImage``.
+        items: Images and shards; a ``NoImage`` for a path that names neither.
         problems: Path -> why there is nothing to score in it.
-        skipped: Suffix -> photos in folders in formats that are not read.
+        skipped: Suffix -> photos in formats that are not read.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -52,7 +52,6 @@ class Found:
 
     @property
     def all_skipped(self) -> Counter[str]:
-        """Return :attr:`skipped`, with photos skipped in shards."""
         return sum((item.skipped for item in self.items if isinstance(item, tar.TarShard)), self.skipped)
 
     @property
@@ -61,7 +60,7 @@ class Found:
         return {item.name: item.problem for item in self.items if isinstance(item, NoImage) and not _is_file(item)}
 
     def shards(self) -> list[Shard]:
-        """Return the shards, then numbered shards of the files, missing files among them."""
+        """Return the shards, and numbered shards of the files."""
         shards = [item for item in self.items if isinstance(item, Shard)]
         files = [item for item in self.items if not isinstance(item, Shard) and _is_file(item)]
         return [*shards, *(FilesShard(n // LOOSE, files[n : n + LOOSE]) for n in range(0, len(files), LOOSE))]
@@ -90,17 +89,16 @@ def find_shards(
 ) -> Found:
     """Return the images and shards that paths stand for.
 
-    A file counts whatever its name; ``.tar`` (also compressed) and ``.parquet`` are shards. A folder stands for the
-    images in it and its sub-folders; a folder without images for its tar archives, or else its Parquet files. A path
-    that does not exist may be a pattern with braces, ``{000..099}`` or ``{a,b}``, or a glob. ``-`` reads names from
-    standard input.
+    ``.tar`` (also compressed) and ``.parquet`` are shards; any other file is an image. A folder stands for its images,
+    or else its tar archives, or else its Parquet files. Other paths may be globs or brace patterns, ``{000..099}`` or
+    ``{a,b}``; ``-`` reads names from standard input.
 
     Args:
         given: A path, an address, a source of images, a shard, or several of these.
         null_separated: Names on standard input end with a NUL byte.
         keep: Columns and sidecars to keep beside the scores.
         image_column: Of Parquet files; None finds it.
-        features: Find files of image features, of clip-retrieval or DataComp, instead of images.
+        features: Find files of image features instead of images.
 
     Raises:
         ShardError: A store refuses, does not answer, or its package is missing.
@@ -197,7 +195,6 @@ class _Finder:
             self._add(name)
 
     def _add(self, name: str, shard: Shard | None = None) -> None:
-        """Add a file, unless it was added before."""
         self._count += 1
         identity = name if is_remote(name) else os.path.abspath(name)
         if identity not in self._seen:
@@ -218,7 +215,6 @@ class _Finder:
 
 
 def _matches(name: str) -> list[str]:
-    """Return the paths or addresses that a glob matches, sorted."""
     if not is_remote(name):
         return sorted(glob.glob(name, recursive=True))
 

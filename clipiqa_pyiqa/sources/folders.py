@@ -20,11 +20,8 @@ def images_in(
 
     Args:
         folder: The folder.
-        unreadable: Receives an error for each folder that cannot be read.
+        unreadable: Receives an error for each folder that cannot be read; None raises it.
         skipped: Counts, by suffix, photos in formats that are not read.
-
-    Raises:
-        ImageError: A folder cannot be read, and ``unreadable`` is None.
     """
     suffixes, others = image_suffixes(), unreadable_suffixes()
 

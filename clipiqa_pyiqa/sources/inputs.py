@@ -19,7 +19,7 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found
 
     Args:
         arguments: Files, folders, globs, or ``-`` for a list on standard input.
-        null_separated: Names on standard input end with a NUL byte, not with the line.
+        null_separated: Names on standard input end with a NUL byte.
 
     Raises:
         ImageError: An argument is not a text.
@@ -36,11 +36,7 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found
 
 
 def sources_of(given: Any) -> Iterator[ImageSource]:
-    """Yield the images of sources in order, those of a shard one by one.
-
-    Args:
-        given: As for :func:`~.finding.find_shards`; a path that is given twice comes twice.
-    """
+    """Yield the images of sources as for :func:`~.finding.find_shards`, in order, those of a shard one by one."""
     for one in each_of(given):
         for item in find_shards([one]).items:
             if not isinstance(item, Shard):

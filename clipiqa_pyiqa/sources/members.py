@@ -29,7 +29,7 @@ class Shard(Protocol):
 
 
 class Entry:
-    """An image in a shard: its bytes, which can be read once, and the columns kept beside its scores."""
+    """An image in a shard: its bytes, which can be read once, and its kept columns."""
 
     def __init__(self, name: str, data: bytes, kept: Mapping[str, Any] | None = None) -> None:
         self.name, self._data, self.kept = name, data, kept or {}

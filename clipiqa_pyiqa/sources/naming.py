@@ -18,10 +18,9 @@ class PairingError(CLIPIQAError):
 
 
 def named_images(place: str) -> dict[str, str]:
-    """Return the images of a folder or pattern by name, sorted: name, with ``/`` between folders, -> file.
+    """Return name -> file of the images of a folder or pattern, sorted.
 
-    The name of a folder's image is its path within the folder, without suffix. The name of a pattern's image is what
-    the wildcards match: ``1`` for ``photos/1_low.png`` in ``'photos/*_low.png'``.
+    A folder's image is named by its path in the folder, without suffix; a pattern's by what the wildcards match.
 
     Args:
         place: Folder, or pattern with ``*``, ``?`` or ``[``; ``**`` crosses folders.

@@ -24,12 +24,7 @@ _PATHS = ("path", "image_path", "img_path", "file_path", "filepath", "file_name"
 
 @dataclass
 class ParquetShard:
-    """A Parquet file with an image in each row.
-
-    Attributes:
-        keep: Columns to keep beside the scores.
-        image_column: The column of images; None finds it.
-    """
+    """A Parquet file with an image in each row."""
 
     name: str
     keep: Sequence[str] = ()
@@ -37,7 +32,7 @@ class ParquetShard:
     kind: ClassVar[str] = "parquet"
 
     def entries(self, rows: Container[int] | None = None) -> Iterator[ImageSource]:
-        """Yield the images in order, or only those in the given rows. Raises ``ShardError``."""
+        """Yield the images in order, or those in some rows. Raises ``ShardError``."""
         with opened_table(self.name, buffer_size=1 << 20) as table:
             schema, first = table.schema_arrow, 0
             column = image_column(self.name, schema, self.image_column)
@@ -98,13 +93,13 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
 
 
 def check_columns(name: str, schema: pyarrow.Schema, keep: Sequence[str]) -> None:
-    """Raise ``ShardError`` if a Parquet file lacks a column that is to be kept."""
+    """Raise ``ShardError`` if a column that is to be kept is missing."""
     if missing := [column for column in keep if column not in schema.names]:
         raise ShardError(f"{name!r} has no column {missing[0]!r} to keep: its columns are {_listed(schema)}.")
 
 
 def image_column(name: str, schema: pyarrow.Schema, column: str | None) -> str:
-    """Return the given column of a Parquet file, or find its column of images. Raises ``ShardError``."""
+    """Return the given column, or find the column of images. Raises ``ShardError``."""
     kinds = {field.name: field.type for field in schema}
     if column is not None:
         if column not in kinds:

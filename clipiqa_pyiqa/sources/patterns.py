@@ -18,7 +18,7 @@ def has_braces(name: str) -> bool:
 
 
 def expanded(pattern: str) -> list[str]:
-    """Return the names of a pattern: ``{000..099}`` counts, with as many digits; ``{a,b}`` lists.
+    """Return the names of a pattern: ``{000..099}`` counts with as many digits, ``{a,b}`` lists.
 
     Raises:
         ImageError: There are more than a million names.

@@ -1,4 +1,4 @@
-"""Images by the names in results: files, ``SHARD::MEMBER`` of a tar archive, ``TABLE::ROW`` of a Parquet file."""
+"""Images by their names in results: files, ``SHARD::MEMBER``, ``TABLE::ROW``."""
 
 from __future__ import annotations
 
@@ -22,11 +22,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def images_named(names: Iterable[str]) -> Iterator[ImageSource]:
-    """Yield the image of each name, shard by shard, reading each shard once.
-
-    Args:
-        names: Names in the column ``path`` of results. A missing image is a ``NoImage`` with the reason.
-    """
+    """Yield the image of each name in results, shard by shard; a missing image is a ``NoImage``."""
     shards: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
         shards.setdefault(split_name(name)[0], []).append(name)

@@ -21,17 +21,17 @@ _BLOCK = 8 << 20  # bytes read from a store at once
 
 
 def timeout() -> float:
-    """Return the seconds after which a silent store counts as stalled: ``CLIPIQA_STORE_TIMEOUT``, or 120."""
+    """Return the seconds after which a silent store counts as stalled."""
     return float(os.environ.get("CLIPIQA_STORE_TIMEOUT", 120))
 
 
 def is_remote(name: str) -> bool:
-    """Return whether a name is an address in a store; fsspec chains addresses with ``::``."""
+    """Return whether a name is an address in a store."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+(::.*)?://", name) is not None
 
 
 def address_of(place: str | os.PathLike[str]) -> str:
-    """Return a path or address as a text: ``file:///x`` as ``/x``, and ``Path('s3://x')`` with both slashes."""
+    """Return a path or address as a text: ``file:///x`` as ``/x``, ``Path('s3://x')`` with both slashes."""
     path = re.sub(r"^(file|local):/+", "/", os.fspath(place))
     return re.sub(r"^(\w\w+):/(?!/)", r"\1://", path)
 
@@ -44,7 +44,7 @@ def store(name: str) -> tuple[Any, str]:
 
 
 def answered(ask: Callable[[], Answer], name: str) -> Answer:
-    """Return the answer of a store about a file, within :func:`timeout`; raises ``ShardError``."""
+    """Return the answer of a store about a file. Raises ``ShardError`` after :func:`timeout`."""
     answer: Future[Answer] = Future()
 
     def attempt() -> None:
@@ -61,7 +61,6 @@ def answered(ask: Callable[[], Answer], name: str) -> Answer:
 
 
 def stalled(name: str) -> ShardError:
-    """Return the error of a store that sends nothing."""
     why = f"stalls: its store has sent nothing for {timeout():g} seconds; run again, or raise CLIPIQA_STORE_TIMEOUT"
     return ShardError(why, Kind.STALLED, name)
 
@@ -79,7 +78,7 @@ def store_error(name: str, error: BaseException) -> ShardError:
 
 @contextlib.contextmanager
 def opened(name: str) -> Iterator[IO[bytes]]:
-    """Open a file on disk or in a store for reading; raises ``ShardError``."""
+    """Open a file for reading. Raises ``ShardError``."""
 
     def open_file() -> IO[bytes]:
         if not is_remote(name):
@@ -92,7 +91,7 @@ def opened(name: str) -> Iterator[IO[bytes]]:
 
 
 def write_whole(name: str, data: bytes) -> None:
-    """Write a file whole or not at all: on disk beside its place and renamed, in a store in one put."""
+    """Write a file whole or not at all."""
 
     def put() -> None:
         fs, path = store(name)
@@ -106,7 +105,7 @@ def write_whole(name: str, data: bytes) -> None:
 
 
 def files_below(folder: str) -> list[str]:
-    """Return the files in a folder and its sub-folders, sorted, without hidden ones; none if there is no folder."""
+    """Return the files in a folder and its sub-folders, sorted, without hidden ones."""
 
     def find() -> list[str]:
         fs, path = store(folder)
@@ -127,7 +126,6 @@ def files_below(folder: str) -> list[str]:
 
 
 def joined(folder: str, name: str) -> str:
-    """Return the path or address of a file in a folder."""
     return f"{folder.rstrip('/')}/{name}" if is_remote(folder) else str(Path(folder, name))
 
 

@@ -1,7 +1,4 @@
-"""Tar shards of WebDataset: members that share a name up to its first dot are one sample.
-
-An archive is read once, from beginning to end, and never unpacked. A broken header costs only its member.
-"""
+"""Tar shards of WebDataset: members that share a name up to its first dot are one sample."""
 
 from __future__ import annotations
 
@@ -29,12 +26,7 @@ DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
 
 @dataclass
 class TarShard:
-    """A tar archive of images with sidecars.
-
-    Attributes:
-        keep: Keys of each sample's ``.json``, suffixes of other sidecars (``txt``), or ``key``.
-        skipped: Suffix -> photos in formats that are not read.
-    """
+    """A tar archive of images; ``keep`` names keys of ``.json`` sidecars, suffixes of other sidecars, or ``key``."""
 
     name: str
     keep: Sequence[str] = ()
@@ -42,7 +34,7 @@ class TarShard:
     kind: ClassVar[str] = "tar"
 
     def entries(self) -> Iterator[ImageSource]:
-        """Yield the images in order, with the kept values of their samples. Raises ``ShardError``."""
+        """Yield the images in order. Raises ``ShardError``."""
         self.skipped.clear()
         for key, sample in itertools.groupby(members(self.name), lambda member: getattr(member, "key", None)):
             images: list[Entry | NoImage] = []
@@ -123,14 +115,14 @@ class Member:
 
 
 def split_key(member: str) -> tuple[str, str]:
-    """Return the key of a member's sample, and the suffix behind the first dot of the member's name."""
+    """Return the key of a member's sample, and the suffix behind the first dot."""
     folder, base = posixpath.split(member)
     stem, _, suffix = base.partition(".")
     return posixpath.join(folder, stem), suffix
 
 
 def members(name: str) -> Iterator[Member | NoImage]:
-    """Yield the members that are no folders, and a ``NoImage`` for a damaged part. Raises ``ShardError``."""
+    """Yield the members of an archive, and a ``NoImage`` for each damaged part. Raises ``ShardError``."""
     count, broken, is_at_end = 0, list[int](), False
 
     class Header(tarfile.TarInfo):

@@ -217,7 +217,7 @@ class TestResume:
             write(path)
             path.with_name(path.name + ".provenance.json").unlink()
             assert read_results(path) == (Header(HEADER.columns, {}), ROWS)
-            with pytest.raises(ResultsError, match=r"as 'scores\..*\.provenance\.json' is not beside it"):
+            with pytest.raises(ResultsError, match="is not beside it"):
                 write(path, resume=True)
 
     @pytest.mark.parametrize(

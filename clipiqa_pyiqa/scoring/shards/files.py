@@ -1,4 +1,4 @@
-"""The Parquet file of one scored shard: a result file with kept columns, and counts in its metadata."""
+"""The Parquet file of one scored shard: rows, kept columns, and counts in its metadata."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Rows = Sequence[tuple[Row, Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class Counts:
-    """How many images were scored, failed and skipped.
+    """Numbers of images.
 
     Attributes:
         images: Rows.
         failures: :class:`~clipiqa_pyiqa.errors.Kind` of failure -> rows.
-        skipped: Suffix -> photos in formats that are not read; they have no rows.
+        skipped: Suffix -> photos in formats that are not read.
         histograms: Column -> scores in each of ``BINS`` equal parts of ``range``.
         range: The lowest and the highest possible score.
     """
@@ -62,16 +62,13 @@ class Counts:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What the file of a scored shard says of itself.
+    """The metadata of a scored shard's file.
 
     Attributes:
-        path: Path or address of the file.
-        header: Score columns and provenance.
         shard: Name of the shard.
         kind: ``'tar'``, ``'parquet'``, ``'embeddings'``, ``'files'`` or ``'own'``.
-        of: Number of shards in all parts of the run.
-        names: Hash of the files' names in a numbered shard of files; else empty.
-        counts: Images in the shard.
+        of: Number of shards in all parts.
+        names: Hash of the names in a numbered shard of files.
     """
 
     path: str
@@ -84,15 +81,7 @@ class ShardResult:
 
 
 def save_shard(path: str, rows: Rows, skipped: Counter[str], header: Header, about: Mapping[str, Any]) -> None:
-    """Write the file of a scored shard, whole or not at all.
-
-    Args:
-        path: Path or address.
-        rows: Rows with their kept values.
-        skipped: As in :class:`Counts`.
-        header: Of the rows.
-        about: ``shard``, ``kind``, ``of`` and ``names`` of :class:`ShardResult`.
-    """
+    """Write the file of a scored shard whole; ``about`` has ``shard``, ``kind``, ``of`` and ``names``."""
     import pyarrow
     from pyarrow import parquet
 
@@ -119,11 +108,7 @@ def save_shard(path: str, rows: Rows, skipped: Counter[str], header: Header, abo
 
 
 def read_shard_result(path: str) -> ShardResult:
-    """Return what the file of a scored shard says of itself, without reading its rows.
-
-    Raises:
-        ResultsError: The file is of another kind, or damaged.
-    """
+    """Return the metadata of a scored shard's file. Raises ``ResultsError`` for another or a damaged file."""
     try:
         with opened_table(path) as table:
             schema = table.schema_arrow

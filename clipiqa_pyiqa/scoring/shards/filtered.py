@@ -1,4 +1,4 @@
-"""From scores to a filtered set: the members of tar shards and the rows of Parquet files that score well."""
+"""The members of tar shards and the rows of Parquet files that score well."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class FilteredSet:
     """The result of :func:`filter_shards`.
 
     Attributes:
-        shards: Number of new shards, with those of earlier runs.
-        earlier: Number of new shards that an earlier run wrote.
+        shards: New shards, those of an earlier run included.
+        earlier: New shards of an earlier run.
         kept: Images in them.
         images: Images in the results.
-        not_copied: Kept images in no tar archive or Parquet file, such as loose files.
+        not_copied: Kept images in no tar archive or Parquet file.
         problems: Shard -> why it was not copied.
     """
 
@@ -74,26 +74,24 @@ def filter_shards(
 ) -> FilteredSet:
     """Copy images out of scored shards by their scores, as ``clipiqa rank OUT --above 0.6 --write-shards DIR`` does.
 
-    Of a tar archive, all members of a sample are copied byte for byte if one of its images is kept; of a Parquet file,
-    the rows, with all columns. Each new shard has the old one's name; it is whole, and not copied again, if
-    ``NAME.stats.json`` is beside it.
+    Of a tar archive, whole samples are copied byte for byte; of a Parquet file, rows with all columns. A new shard with
+    ``NAME.stats.json`` is whole, and not copied again.
 
     Args:
-        results: Folder of results by shard, of :func:`~clipiqa_pyiqa.score_sources`.
+        results: Folder of :func:`~clipiqa_pyiqa.score_sources`.
         into: Folder of the new shards.
-        above: Keep images whose value is at least this; ``'10%'`` is the value that 10 % of all images do not reach.
-        below: Keep images whose value is at most this, likewise.
+        above: Keep values of at least this; ``'10%'`` is the value that 10 % of all images do not reach.
+        below: Keep values of at most this, likewise.
         drop_worst: ``'10%'`` leaves out the worst tenth of the images.
-        worst: Keep only this many images, the worst, and images that score the same as the last of them.
-        column: The score or other column of numbers that is compared; None is the first score.
-        progress: Called with the number of results that are done, and of all results.
+        worst: Keep only this many of the worst images, and images with equal scores.
+        column: The score or other column of numbers to compare; None is the first score.
+        progress: Called with the numbers of results that are done, and of all.
 
     Returns:
         Counts of images and shards.
 
     Raises:
-        CLIPIQAError: No condition is given, there is no such column or no result, or ``into`` holds shards that were
-            chosen another way.
+        CLIPIQAError: No condition is given, a column or the results are missing, or ``into`` holds other shards.
     """
     conditions = {"above": above, "below": below, "drop_worst": drop_worst, "worst": worst}
     conditions = {name: value for name, value in conditions.items() if value is not None}
@@ -125,7 +123,6 @@ def filter_shards(
 def _condition(
     found: Sequence[ShardResult], column: str, conditions: Mapping[str, Any]
 ) -> Callable[[NDArray[np.float64]], NDArray[np.bool_]]:
-    """Return a function that says which values are kept."""
     is_relative = any(isinstance(value, str) or name == "worst" for name, value in conditions.items())
     values = np.concatenate([_values(result, column)[1] for result in found]) if is_relative else np.empty(0)
     low = value_of(conditions.get("above", -np.inf), values, "above")
@@ -143,7 +140,7 @@ def _condition(
 
 
 def _values(result: ShardResult, column: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return the names of a result's images, and their values in a column, with NaN for missing values."""
+    """Return a result's image names, and their values in a column, with NaN for missing values."""
     import pyarrow
 
     with opened_table(result.path) as table:
@@ -161,7 +158,7 @@ def _values(result: ShardResult, column: str) -> tuple[NDArray[Any], NDArray[np.
 def _copied(
     result: ShardResult, path: Path, choice: Mapping[str, Any], kept: list[str], images: int
 ) -> Mapping[str, int]:
-    """Copy one shard to a path, which lacks its suffix, unless it has been copied; return its counts."""
+    """Copy one shard to a path without suffix, unless it has been copied; return its counts."""
     if result.kind not in ("tar", "parquet"):
         return {"images": images, "not_copied": len(kept)}
     suffixes = Path(result.shard).suffixes[-2 if result.shard.endswith((".gz", ".bz2", ".xz")) else -1 :]
@@ -185,7 +182,6 @@ def _copied(
 
 
 def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> None:
-    """Copy the samples of kept images."""
     keys = {split_key(split_name(name)[1])[0] for name in kept}
     mode: Any = "w|" + {".gz": "gz", ".tgz": "gz", ".bz2": "bz2", ".xz": "xz"}.get(path.suffix, "")
     try:
@@ -198,7 +194,6 @@ def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> None:
 
 
 def _copy_rows(shard: str, path: Path, kept: Sequence[str]) -> None:
-    """Copy the rows of kept images."""
     from pyarrow import parquet
 
     numbers = np.array(sorted(int(split_name(name)[1]) for name in kept))

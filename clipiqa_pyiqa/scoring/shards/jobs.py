@@ -1,4 +1,4 @@
-"""Which shards are still to be scored, where their results go, and the loop that scores them."""
+"""The shards to score, the places of their results, and the loop that scores them."""
 
 from __future__ import annotations
 
@@ -36,11 +36,7 @@ _ADVICE = (
 
 
 def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """Return ``(3, 8)`` for ``'3/8'``; for None the part of a SLURM array's task, or ``(1, 1)``.
-
-    Raises:
-        CLIPIQAError: The text is not a part.
-    """
+    """Return ``(3, 8)`` for ``'3/8'``; for None the part of a SLURM array's task, or ``(1, 1)``."""
     if text is None and "SLURM_ARRAY_TASK_ID" in environment:
         task, tasks, least, step = (
             int(environment.get(f"SLURM_ARRAY_TASK_{name}") or default)
@@ -60,10 +56,7 @@ class Job:
     """A shard to be scored.
 
     Attributes:
-        shard: The images.
-        path: Path or address of the result.
         of: Number of shards in all parts.
-        header: Of the result.
         replaces: Whether an existing result is to be replaced.
         problem: Why there is no result, as a sentence.
         is_elsewhere: Whether another run is scoring the shard.
@@ -78,7 +71,7 @@ class Job:
     is_elsewhere: bool = False
 
     def begin(self) -> contextlib.ExitStack | None:
-        """Return a lock of the result; None if another run is scoring the shard, or has just finished."""
+        """Return a lock of the result; None if another run is scoring the shard or has finished it."""
         lock = contextlib.ExitStack()
         if not is_remote(self.path):
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
@@ -93,7 +86,6 @@ class Job:
         return lock
 
     def save(self, rows: Rows, skipped: Counter[str]) -> None:
-        """Write the result."""
         kind = getattr(self.shard, "kind", "own")
         about = {"shard": printable(self.shard.name), "kind": kind, "of": self.of, "names": _names_of(self.shard)}
         save_shard(self.path, rows, skipped, self.header, about)
@@ -102,7 +94,7 @@ class Job:
 def plan(
     shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int], overwrite: bool
 ) -> tuple[list[Job], int]:
-    """Return the shards of a part that are still to be scored, and the number of its finished shards.
+    """Return a part's shards to score, and the number of its finished shards.
 
     Raises:
         ResultsError: A result in the folder was made another way, or belongs to other shards.
@@ -130,7 +122,7 @@ def plan(
 
 
 def _is_done(job: Job, found: ShardResult) -> bool:
-    """Return whether a result is the shard's; a numbered shard of files is scored again if its files have changed."""
+    """Return whether a result is the shard's; files that have changed are scored again."""
     check_same(found, job.header)
     if _identity(found.shard) != _identity(printable(job.shard.name)):
         raise ResultsError(f"{job.path!r} is the result of {found.shard!r} and not of {job.shard.name!r}: {_ADVICE}")
@@ -143,7 +135,7 @@ def _is_done(job: Job, found: ShardResult) -> bool:
 
 
 def check_same(found: ShardResult, header: Header) -> None:
-    """Raise ``ResultsError`` if a result was made another way than a header says, on whatever device."""
+    """Raise ``ResultsError`` if a result differs from a header in more than the device."""
     if changes := header_changes(found.header, header, ("device",)):
         raise ResultsError(
             f"{found.path!r} was made with another metric or another way: {changes}; use the earlier options, another "
@@ -152,7 +144,7 @@ def check_same(found: ShardResult, header: Header) -> None:
 
 
 def result_names(shards: Sequence[Shard]) -> list[str]:
-    """Return the names of results: the shards' paths without suffix, below the folder that they all share."""
+    """Return the shards' paths without suffix, below the folder that they share."""
     is_path = [hasattr(shard, "kind") and not isinstance(shard, FilesShard) for shard in shards]
     paths = [_full_path(shard.name) if path else shard.name for shard, path in zip(shards, is_path, strict=True)]
     folders = [posixpath.dirname(name) for name, path in zip(paths, is_path, strict=True) if path]
@@ -164,7 +156,7 @@ def result_names(shards: Sequence[Shard]) -> list[str]:
 
 
 def _full_path(name: str) -> str:
-    """Return a path or address as an absolute path with ``/``; an address begins with its scheme."""
+    """Return an absolute path with ``/``; an address begins with its scheme."""
     if is_remote(name):
         return posixpath.normpath("/" + name.replace("://", "/"))
     return os.path.abspath(name).replace(os.sep, "/")
@@ -186,7 +178,7 @@ def _identity(name: str) -> str:
 
 
 def score_shard(work: Work, shard: Shard, report: Report = lambda images, shards: None) -> tuple[Rows, Counter[str]]:
-    """Return the rows of a shard with their kept values, and its skipped photos. Raises ``ShardError``."""
+    """Return a shard's rows with their kept values, and its skipped photos. Raises ``ShardError``."""
     rows = []
     for row in _feature_rows(work, shard) if isinstance(shard, EmbeddingsShard) else _image_rows(work, shard):
         rows.append(row)

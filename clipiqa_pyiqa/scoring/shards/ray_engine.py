@@ -1,4 +1,4 @@
-"""Shards scored on a Ray cluster: actors score whole shards with the local loop, the driver writes the results."""
+"""Shards scored by actors on a Ray cluster; the driver writes the results."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _START_SECONDS = 600.0  # that a busy cluster has to start the first actor
 
 
 class RayEngine:
-    """Scores shards on a Ray cluster: the ``engine`` of :func:`clipiqa_pyiqa.score_sources`.
+    """Scores shards on a Ray cluster: an ``engine`` of :func:`clipiqa_pyiqa.score_sources`.
 
     Args:
         actors: Processes that score; None is as many as fit into the cluster.
-        cpus_per_actor: CPUs of each; Ray gives torch as many threads, at least one.
+        cpus_per_actor: CPUs of each, which are its threads.
         gpus_per_actor: GPUs of each, also a fraction; None is 1 if the cluster has any, else 0.
         address: Of the cluster; None is ``RAY_ADDRESS``, or a new cluster on this machine.
         retries: How often a shard starts again after its actor was lost.
@@ -49,7 +49,6 @@ class RayEngine:
         self._address, self._retries = address, retries
 
     def __call__(self, work: Work, jobs: Sequence[Job], report: Report) -> None:
-        """Score shards, as ``score_locally`` does."""
         ray = connected(self._address)
         count, cpus, gpus = _room(ray, *self._size)
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_task_retries": self._retries}
@@ -116,7 +115,7 @@ class Actor:
         """Return once the actor runs."""
 
     def score(self, shard: Shard) -> Any:
-        """Return rows, skipped photos and the device's name, or why the shard cannot be read."""
+        """Return rows, skipped photos and the device's name; or why the shard cannot be read."""
         try:
             rows, skipped = score_shard(self._work, shard)
         except ShardError as error:
@@ -126,11 +125,7 @@ class Actor:
 
 
 def connected(address: str | None) -> Any:
-    """Return the module ``ray``, connected to the cluster at an address, at ``RAY_ADDRESS``, or to a new one.
-
-    Raises:
-        CLIPIQAError: Ray is not installed, or there is no cluster.
-    """
+    """Return the module ``ray``, connected to a cluster. Raises ``CLIPIQAError`` without Ray or cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
@@ -154,7 +149,7 @@ def connected(address: str | None) -> Any:
 
 
 def _room(ray: Any, actors: int | None, cpus: float, gpus: float | None) -> tuple[int, float, float]:
-    """Return the number of actors, and the CPUs and GPUs of each. Raises ``CLIPIQAError`` if they do not fit."""
+    """Return the number of actors, and the CPUs and GPUs of each."""
     resources = ray.cluster_resources()
     all_cpus, all_gpus = float(resources.get("CPU", 0)), float(resources.get("GPU", 0))
     gpus = float(all_gpus > 0) if gpus is None else gpus
@@ -170,7 +165,6 @@ def _room(ray: Any, actors: int | None, cpus: float, gpus: float | None) -> tupl
 
 
 def _last_line(error: BaseException) -> str:
-    """Return the kind and the last line of an error of Ray."""
     name = type(getattr(error, "cause", None) or error).__name__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{name}: {reason(ValueError(lines[-1] if lines else name))[:200]}"

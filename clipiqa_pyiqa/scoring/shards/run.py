@@ -1,4 +1,4 @@
-"""Scoring of shards: found, scored by an engine, and summed up."""
+"""Scoring of shards, from sources to a summary."""
 
 from __future__ import annotations
 
@@ -56,32 +56,31 @@ def score_sources(
 ) -> ShardedResult:
     """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
 
-    A shard that has its result is not scored again, so the same call continues an interrupted run. An image that cannot
-    be scored has a row with an ``error``. A shard that cannot be read has no result, and the next run tries it again.
+    The same call continues an interrupted run. An image that cannot be scored has a row with an ``error``; a shard that
+    cannot be read has no result, and is tried again.
 
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        sources: Files, folders, globs, tar shards (``'shards/{000..099}.tar'``), Parquet files and addresses
-            (``'s3://…'``), as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with a ``name`` and
-            ``entries()``, which gives objects with a ``name`` and a ``read()``.
+        sources: Files, folders, globs, shards and addresses, as for
+            :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with a ``name`` and ``entries()``, which
+            yields objects with a ``name`` and a ``read()``.
         prompts: What to ask, as for :func:`~clipiqa_pyiqa.score_paths`.
-        out: Folder of results, on disk or in a store: ``a/000.tar`` and ``b/000.tar`` become ``a/000.parquet`` and
-            ``b/000.parquet``, files in no shard ``files-00000.parquet``, 10,000 each.
-        part: ``'3/8'`` scores the third of eight parts of the shards; None is the part of a SLURM array's task, or all.
-        keep: Columns of Parquet files, keys of ``.json`` sidecars, or suffixes of other sidecars (``'txt'``), kept in
-            columns.
+        out: Folder, on disk or in a store: ``a/000.tar`` and ``b/000.tar`` become ``a/000.parquet`` and
+            ``b/000.parquet``, other files ``files-00000.parquet``, 10,000 each.
+        part: ``'3/8'`` scores the third of eight parts; None is the part of a SLURM array's task, or all shards.
+        keep: Columns of Parquet files, keys of ``.json`` sidecars, or suffixes of other sidecars, kept in columns.
         image_column: Of Parquet files; None finds it.
         embeddings: Score files of image features, of clip-retrieval or DataComp.
         engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None is this process.
         overwrite: Score finished shards again.
-        progress: Called with the numbers of images scored by this run, of finished shards, and of shards in this part.
+        progress: Called with the numbers of images scored, of finished shards, and of shards in this part.
 
     Returns:
         Counts, failures and quantiles of all results in ``out``.
 
     Raises:
-        CLIPIQAError: There is nothing to score, a store refuses, a Parquet file lacks a column to keep, or the folder
-            cannot be written or was made with another metric.
+        CLIPIQAError: There is nothing to score, a store refuses, a column to keep is missing, or ``out`` cannot be
+            written or was made with another metric.
     """
     limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
     work = Work.of(metric, prompts, device, batch_size, workers, limits)

@@ -1,4 +1,4 @@
-"""Counts, failures and quantiles of a folder of results by shard, and one file of all of them."""
+"""Counts, failures and quantiles of results by shard, and one file of all of them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class ShardedResult:
 
     Attributes:
         header: Score columns and provenance.
-        shards: Number of shards with a result.
-        of: Number of all shards.
+        shards: Shards with a result.
+        of: All shards.
         counts: Images, failures by kind, and skipped photos.
-        unread: Shards that a run could not read -> why.
-        elsewhere: Number of shards that another run is scoring.
+        unread: Shards that cannot be read -> why.
+        elsewhere: Shards that another run is scoring.
     """
 
     header: Header
@@ -57,7 +57,7 @@ class ShardedResult:
         return self.shards >= self.of and not self.unread
 
     def quantiles(self, at: Sequence[float] = QUANTILES) -> pandas.DataFrame:
-        """Return quantiles of the scores, a row per column, to a thousandth of the range of scores."""
+        """Return quantiles of the scores, a row per column, within a thousandth of the range of scores."""
         import pandas
 
         low, high = self.counts.range
@@ -69,7 +69,7 @@ class ShardedResult:
         return pandas.DataFrame.from_dict(rows, orient="index", columns=[f"{100 * level:g} %" for level in at])
 
     def histogram_line(self, column: str, bars: int = 20) -> str:
-        """Return a histogram of a column in characters, from the lowest possible score to the highest."""
+        """Return a column's histogram in characters."""
         counts = np.reshape(self._histogram(column), (bars, -1)).sum(1)
         heights = np.ceil(counts / max(1, counts.max()) * (len(_BARS) - 1)).astype(int)
         return "".join(_BARS[height] for height in heights)
@@ -94,7 +94,7 @@ class ShardedResult:
 
 
 def summary_of(out: str | Path) -> ShardedResult:
-    """Return the sum of the results in a folder, without reading scores. Raises as :func:`shard_results`."""
+    """Return the sum of the results in a folder."""
     counts, shards, of, header = Counts(), 0, 0, Header((), {})
     for result in shard_results(out):
         counts, shards, of, header = counts + result.counts, shards + 1, max(of, result.of), result.header
@@ -102,11 +102,7 @@ def summary_of(out: str | Path) -> ShardedResult:
 
 
 def shard_results(out: str | Path) -> Iterator[ShardResult]:
-    """Yield the results in a folder by name.
-
-    Raises:
-        ResultsError: A file is not the result of a shard, or results were made with different metrics.
-    """
+    """Yield the results in a folder by name. Raises ``ResultsError`` if they were made in different ways."""
     first: ShardResult | None = None
     for path in results_in(address_of(out)):
         result = read_shard_result(path)
@@ -121,14 +117,14 @@ def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: 
 
     Args:
         out: The folder, on disk or in a store.
-        path: ``.parquet``, ``.csv`` or ``.jsonl``; None is a Parquet file beside the folder, with its name.
+        path: ``.parquet``, ``.csv`` or ``.jsonl``; None is ``OUT.parquet`` beside the folder.
         overwrite: Replace the file.
 
     Returns:
         What is in the file.
 
     Raises:
-        ResultsError: The folder holds no results, or results of different metrics, or the file cannot be written.
+        ResultsError: There are no results, or results of different metrics, or the file cannot be written.
     """
     address = address_of(out)
     folder = Path(address.rpartition("/")[2] if is_remote(address) else address).absolute()
@@ -151,7 +147,7 @@ def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: 
 
 
 def _common_schema(paths: Iterable[str]) -> pyarrow.Schema:
-    """Return the columns of all files; a column whose types do not go together becomes text."""
+    """Return the columns of all files; a column of types that do not match becomes text."""
     import pyarrow
 
     types: dict[str, list[pyarrow.DataType]] = {}
@@ -171,7 +167,7 @@ def _common_schema(paths: Iterable[str]) -> pyarrow.Schema:
 
 
 def _with_schema(table: pyarrow.Table, schema: pyarrow.Schema) -> pyarrow.Table:
-    """Return a table with the columns of a schema; missing columns are filled with null."""
+    """Return a table with the columns of a schema; missing cells are null."""
     import pyarrow
 
     columns = [
