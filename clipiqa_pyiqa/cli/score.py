@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, OptionError
 from ..errors.arguments import SharedOptions
-from ..scoring.result_files import Output, ResultWriter, format_of, write_to
+from ..scoring.result_files import Output, ResultWriter, format_of
 from . import score_shards
 from .options import model as models
 from .options.model import Kept, LearnedQuestions, Model
@@ -115,7 +115,7 @@ def run(
         names = [printable(item.name) for item in found.items] if run.names is None else run.names
         if run.kept:
             note(f"{run.kept:,} done before{'' if found.has_shards else f', {len(names):,} to go'}")
-        writer = None if output else write_to(_raw_stdout(), format or "table", run.header, names)
+        writer = None if output else ResultWriter(_raw_stdout(), format or "table", run.header, names)
         code = _follow(run, writer, None if found.has_shards else len(names), bar)
     if skipped := skipped_note(found.all_skipped):
         note(skipped)

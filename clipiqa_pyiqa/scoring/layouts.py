@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from ..files.names import csv_line, one_line
 from ..prompts.provenance import in_words
-from .rows import PARQUET_KEY, Header, Row
+from .rows import Header, Row
 
 _PARQUET_GROUP = 50_000  # rows held in memory at a time
 
@@ -87,10 +87,7 @@ def write_parquet(file: IO[bytes], header: Header, rows: Iterable[Row]) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    provenance = dict(header.provenance)
-    metadata = {PARQUET_KEY: json.dumps({"columns": header.columns, "provenance": provenance})}
-    schema = header.schema.with_metadata(metadata | {b"PANDAS_ATTRS": json.dumps(provenance)})
-    cells = map(Jsonl(header).cells, rows)
+    schema, cells = header.schema, map(Jsonl(header).cells, rows)
     with parquet.ParquetWriter(file, schema, write_page_checksum=True) as writer:
         while group := list(itertools.islice(cells, _PARQUET_GROUP)):
             writer.write_table(pyarrow.Table.from_pylist(group, schema))

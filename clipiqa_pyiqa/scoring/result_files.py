@@ -22,7 +22,7 @@ from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.locking import locked
 from ..files.writing import check_output, replacing, write_text
-from .layouts import LAYOUTS, Jsonl, write_parquet
+from .layouts import LAYOUTS, write_parquet
 from .rows import ENDS, FIELDS, PARQUET_KEY, Header, ResultsError, Row, header_changes
 
 FORMATS = (*LAYOUTS, "parquet")
@@ -92,13 +92,23 @@ def unfinished(path: Path) -> str:
 
 
 class ResultWriter:
-    """Writes rows to a stream; ``done`` are paths that an earlier run has scored."""
+    """Writes rows to a binary stream, which stays open.
+
+    Args:
+        stream: Such as standard output.
+        format: ``'table'``, ``'csv'`` or ``'jsonl'``.
+        header: Of the rows.
+        paths: Of all rows, for the width of a table.
+
+    Attributes:
+        done: Paths that an earlier run has scored.
+    """
 
     done: frozenset[str] = frozenset()
 
-    def __init__(self, layout: Jsonl, stream: IO[bytes]) -> None:
-        self._layout, self._stream = layout, stream
-        self._append(layout.head())
+    def __init__(self, stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> None:
+        self._layout, self._stream = LAYOUTS[format](header, paths), stream
+        self._append(self._layout.head())
 
     def write(self, row: Row) -> None:
         """Write one row; raise ``OutputError`` if the disk is full."""
@@ -143,11 +153,6 @@ class _FileWriter(ResultWriter):
             self._journal.close()
             if kind is None:
                 _publish(self._output, self._header, self._paths)
-
-
-def write_to(stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> ResultWriter:
-    """Return a writer of ``'table'``, ``'csv'`` or ``'jsonl'`` to a binary stream; a table is as wide as ``paths``."""
-    return ResultWriter(LAYOUTS[format](header, paths), stream)
 
 
 def open_results(output: Output, header: Header, paths: Collection[str] = ()) -> ResultWriter:

@@ -113,9 +113,11 @@ class Header:
     def schema(self) -> pyarrow.Schema:
         import pyarrow
 
-        text = pyarrow.string()
-        types = {name: text for name in self.names} | dict.fromkeys(self.columns, pyarrow.float64())
-        return pyarrow.schema(types | dict.fromkeys(NUMBERS, pyarrow.int32()))
+        types = dict.fromkeys(self.names, pyarrow.string()) | dict.fromkeys(self.columns, pyarrow.float64())
+        provenance = dict(self.provenance)
+        record = {"columns": self.columns, "provenance": provenance}
+        metadata = {PARQUET_KEY: json.dumps(record), b"PANDAS_ATTRS": json.dumps(provenance)}
+        return pyarrow.schema(types | dict.fromkeys(NUMBERS, pyarrow.int32()), metadata)
 
 
 def header_changes(before: Header, now: Header, but: Collection[str] = ()) -> str:

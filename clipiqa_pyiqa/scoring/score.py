@@ -230,8 +230,7 @@ def rows_of_images(
     def failed(item: Item, record: ImageRecord | None, error: ImageError) -> Row:
         if record is None:
             return Row(name_of(item), kind=error.kind, error=str(error))
-        why = f"cannot be scored: {error.reason.rstrip('.')}"
-        return _row(name_of(item), record, failure=ImageError(why, error.kind, name_of(item)))
+        return _row(name_of(item), record, failure=error)
 
     return in_batches(images, scored, failed, batch_size=batch_size, apart=apart)
 
@@ -282,11 +281,14 @@ def _row(
     failure: ImageError | None = None,
 ) -> Row:
     if scores is not None and not all(map(math.isfinite, scores)):
-        why = f"cannot be scored: its score is not finite ({', '.join(map(str, scores))}); try precision fp32"
-        scores, failure = None, ImageError(why, Kind.NOT_FINITE, name)
-    size = (record.width, record.height, *record.size)
-    why, kind = ("", None) if failure is None else (str(failure), failure.kind)
-    return Row(name, scores, *size, record.orientation, record.converted, flag, kind, why)
+        why = f"its score is not finite ({', '.join(map(str, scores))}); try precision fp32"
+        scores, failure = None, ImageError(why, Kind.NOT_FINITE)
+    size = (record.width, record.height, *record.size, record.orientation)
+    row = Row(name, scores, *size, record.converted, flag)
+    if failure is None:
+        return row
+    error = f"{name!r} cannot be scored: {failure.reason.rstrip('.')}."
+    return replace(row, kind=failure.kind, error=error)
 
 
 def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Any, None, None]:

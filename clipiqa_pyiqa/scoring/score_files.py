@@ -156,12 +156,14 @@ def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str
         stems = [(*parts[:-1], os.path.splitext(parts[-1])[0]) for parts in run]
         if len(set(stems)) == len(stems):
             run[:] = [list(parts) for parts in stems]
-    depths = [_common_depth(run) for run in runs]
-    cuts = [(depths[0], depths[1])]
-    if len(_below(runs[0], depths[0]) & _below(runs[1], depths[1])) < min(map(len, runs)):
-        cuts += [(depths[0], depth) for depth in reversed(range(depths[1]))]
-        cuts += [(depth, depths[1]) for depth in reversed(range(depths[0]))]
-    best = max(cuts, key=lambda cut: len(_below(runs[0], cut[0]) & _below(runs[1], cut[1])))
+    one, two = map(_common_depth, runs)
+    cuts = [(one, depth) for depth in range(two, -1, -1)] + [(depth, two) for depth in range(one, -1, -1)]
+
+    def matches(depths: Sequence[int]) -> int:
+        names = [{tuple(parts[depth:]) for parts in run} for run, depth in zip(runs, depths, strict=True)]
+        return len(names[0] & names[1])
+
+    best = max(cuts, key=matches)
     return [["/".join(parts[depth:]) for parts in run] for run, depth in zip(runs, best, strict=True)]
 
 
@@ -169,7 +171,3 @@ def _common_depth(run: Sequence[list[str]]) -> int:
     """Return the number of folders that all paths begin with."""
     first, last = min(run)[:-1], max(run)[:-1]
     return next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-
-
-def _below(run: Sequence[Sequence[str]], depth: int) -> set[tuple[str, ...]]:
-    return {tuple(parts[depth:]) for parts in run}

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import glob
+import itertools
+import math
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ImageError, Kind, first_of
+from ..errors import ImageError, Kind, first_of, shown
 from ..images.formats import image_suffixes, unreadable_suffixes
 from ..images.source import FileSource, ImageSource, NoImage
 from . import embeddings, parquet, tar
 from .folders import images_in
 from .members import LOOSE, FilesShard, Shard, ShardError
-from .patterns import expanded, has_braces
 from .stores import address_of, answered, files_below, is_remote, source_at, store
 
 Item = ImageSource | Shard
+_BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
+MOST = 1_000_000  # names of one pattern
 
 
 @dataclass
@@ -231,3 +235,32 @@ def _has_shard_suffix(name: str) -> bool:
 
 def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
+
+
+def has_braces(name: str) -> bool:
+    """Return whether a name is a pattern with braces."""
+    return _BRACES.search(name) is not None
+
+
+def expanded(pattern: str) -> list[str]:
+    """Return the names of a pattern: ``{000..099}`` counts with as many digits, ``{a,b}`` lists.
+
+    Raises:
+        ImageError: There are more than a million names.
+    """
+    error = ImageError(f"{shown(pattern)} must stand for at most {MOST:,} names.")
+    parts = []
+    for place, text in enumerate(_BRACES.split(pattern)):  # text, content of braces, text, …
+        if place % 2 == 0 or "," in text:
+            parts.append(text.split(",") if place % 2 else [text])
+            continue
+        first, last = text.split("..")
+        width = max(len(first), len(last)) if first.startswith("0") or last.startswith("0") else 0
+        step = 1 if int(first) <= int(last) else -1
+        numbers = range(int(first), int(last) + step, step)
+        if len(numbers) > MOST:
+            raise error
+        parts.append([f"{number:0{width}d}" for number in numbers])
+    if math.prod(map(len, parts)) > MOST:
+        raise error
+    return ["".join(names) for names in itertools.product(*parts)]

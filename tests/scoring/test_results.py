@@ -18,7 +18,7 @@ from pyarrow import parquet
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind, OutputError
 from clipiqa_pyiqa.files import writing
 from clipiqa_pyiqa.files.locking import LockedError
-from clipiqa_pyiqa.scoring.result_files import FORMATS, Output, format_of, open_results, read_results, write_to
+from clipiqa_pyiqa.scoring.result_files import FORMATS, Output, ResultWriter, format_of, open_results, read_results
 from clipiqa_pyiqa.scoring.rows import Header, ResultsError, Row, printable
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
@@ -139,7 +139,7 @@ class TestContents:
 class TestTable:
     def text(self, rows: list[Row]) -> list[str]:
         stream = io.BytesIO()
-        with write_to(stream, "table", HEADER, [row.path for row in rows]) as writer:
+        with ResultWriter(stream, "table", HEADER, [row.path for row in rows]) as writer:
             for row in rows:
                 writer.write(row)
         return stream.getvalue().decode().splitlines()
@@ -165,14 +165,14 @@ class TestTable:
 class TestStream:
     def test_each_row_is_out_at_once(self) -> None:
         stream = io.BytesIO()
-        with write_to(stream, "csv", HEADER) as writer:
+        with ResultWriter(stream, "csv", HEADER) as writer:
             for number, row in enumerate(ROWS, 1):
                 writer.write(row)
                 assert len(list(csv.reader(stream.getvalue().decode().splitlines(keepends=True)[1:]))) == number
 
     def test_full(self) -> None:
         with open("/dev/full", "wb", buffering=0) as full, pytest.raises(ResultsError, match="No space left on device"):
-            write_to(full, "csv", HEADER)
+            ResultWriter(full, "csv", HEADER)
 
 
 class TestResume:

@@ -29,7 +29,7 @@ from clipiqa_pyiqa.files.locking import locked
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.images.source import FileSource
 from clipiqa_pyiqa.scoring.result_files import read_results
-from clipiqa_pyiqa.scoring.shards.jobs import part_of, result_names, score_locally
+from clipiqa_pyiqa.scoring.shards.run import part_of, result_names
 from clipiqa_pyiqa.sources.inputs import sources_of
 from clipiqa_pyiqa.sources.members import FilesShard
 from clipiqa_pyiqa.sources.tar import TarShard
@@ -321,7 +321,7 @@ class TestFiltering:
                     content = [archive.extractfile(member.name).read() for archive in (old, new)]  # type: ignore[union-attr]
                     assert content[0] == content[1]
         again = filter_shards(tmp_path / "out", tmp_path / "kept", above=0.39, below=0.9)
-        assert (again.kept, again.earlier) == (3, 2)
+        assert (again.kept, again.shards) == (3, 2)
         with pytest.raises(CLIPIQAError, match="chosen another way"):
             filter_shards(tmp_path / "out", tmp_path / "kept", above=0.5)
 
@@ -404,8 +404,6 @@ class TestEmbeddings:
         np.save(tmp_path / "cr/img_emb/img_emb_0.npy", features[:, :32])
         done = score_sources(metric, tmp_path / "cr", out=tmp_path / "other", **options)
         assert "features of shape (6, 32), but mini has 64 floats" in next(iter(done.unread.values()))
-        with pytest.raises(CLIPIQAError, match="scored in this process"):
-            score_sources(metric, tmp_path / "cr", out=tmp_path / "third", engine=score_locally, **options)
 
 
 class TestCommand:

@@ -23,13 +23,11 @@ from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images.formats import skipped_note, unreadable_suffixes
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.images.source import ImageSource
-from clipiqa_pyiqa.sources.ahead import read_ahead
 from clipiqa_pyiqa.sources.embeddings import EmbeddingsShard
-from clipiqa_pyiqa.sources.finding import find_shards
-from clipiqa_pyiqa.sources.inputs import sources_of
+from clipiqa_pyiqa.sources.finding import expanded, find_shards
+from clipiqa_pyiqa.sources.inputs import read_ahead, sources_of
 from clipiqa_pyiqa.sources.members import Entry, ShardError
 from clipiqa_pyiqa.sources.parquet import ParquetShard
-from clipiqa_pyiqa.sources.patterns import expanded
 from clipiqa_pyiqa.sources.tar import TarShard
 
 

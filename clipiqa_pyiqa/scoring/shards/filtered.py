@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +25,7 @@ from ...sources.stores import address_of, store_error
 from ...sources.tar import DAMAGE, Member, members, split_key
 from ..cuts import value_of
 from ..rows import ResultsError
-from .files import ShardResult, read_table
-from .summary import shard_results
+from .summary import ShardResult, read_table, shard_results
 
 STATS = ".stats.json"
 
@@ -36,7 +36,6 @@ class FilteredSet:
 
     Attributes:
         shards: New shards, those of an earlier run included.
-        earlier: New shards of an earlier run.
         kept: Images in them.
         images: Images in the results.
         not_copied: Kept images in no tar archive or Parquet file.
@@ -44,7 +43,6 @@ class FilteredSet:
     """
 
     shards: int
-    earlier: int
     kept: int
     images: int
     not_copied: int
@@ -52,9 +50,7 @@ class FilteredSet:
 
     def sentences(self) -> list[str]:
         """Return the counts as clauses."""
-        earlier = f", {self.earlier} of them by an earlier run" if self.earlier else ""
-        new = f"{counted(self.shards, 'new shard')}{earlier}"
-        clauses = [f"{self.kept:,} of {counted(self.images, 'image')} kept, in {new}"]
+        clauses = [f"{self.kept:,} of {counted(self.images, 'image')} kept, in {counted(self.shards, 'new shard')}"]
         if self.not_copied:
             clauses.append(f"not copied: {counted(self.not_copied, 'kept image')} in no tar archive or Parquet file")
         return [*clauses, *(f"not copied: {why}" for why in self.problems.values())]
@@ -93,49 +89,53 @@ def filter_shards(
     Raises:
         CLIPIQAError: No condition is given, a column or the results are missing, or ``into`` holds other shards.
     """
-    conditions = {"above": above, "below": below, "drop_worst": drop_worst, "worst": worst}
-    conditions = {name: value for name, value in conditions.items() if value is not None}
-    if not conditions:
+    cuts = {"above": above, "below": below, "drop_worst": drop_worst, "worst": worst}
+    cuts = {name: value for name, value in cuts.items() if value is not None}
+    if not cuts:
         raise CLIPIQAError("above, below, drop_worst or worst must say which images are kept.")
-    found = list(shard_results(results))
+    found, source, target = list(shard_results(results)), address_of(results), check_folder(into, [])
     if not found:
         raise ResultsError(f"{str(results)!r} holds no results by shard: name the folder that clipiqa score wrote.")
-    column = column or found[0].header.columns[0]
-    target = check_folder(into, [])
-    if str(target) == str(Path(address_of(results)).resolve()):
+    if str(target) == os.path.realpath(source):
         raise ResultsError(f"{str(into)!r} holds the results: name another folder for the new shards.")
-    is_kept = _condition(found, column, conditions)
+    column = column or found[0].header.columns[0]
+    is_kept = _condition(found, column, cuts)
     total, problems = Counter[str](), dict[str, str]()
     for number, result in enumerate(found, 1):
         names, values = _values(result, column)
         kept = names[is_kept(values)].tolist()
+        total["images"] += len(names)
         try:
-            path = target / result.path.removeprefix(address_of(results)).lstrip("/").removesuffix(".parquet")
-            total.update(_copied(result, path, {"column": column, **conditions}, kept, len(names)))
+            if result.kind in ("tar", "parquet"):
+                path = target / result.path.removeprefix(source).lstrip("/").removesuffix(".parquet")
+                total["shards"] += _copy(result, path, {"column": column, **cuts}, kept)
+                total["kept"] += len(kept)
+            else:
+                total["not_copied"] += len(kept)
         except ShardError as error:
             problems[result.shard] = str(error)
         if progress is not None:
             progress(number, len(found))
-    counts = {name: total[name] for name in ("shards", "earlier", "kept", "images", "not_copied")}
-    return FilteredSet(**counts, problems=problems)
+    return FilteredSet(total["shards"], total["kept"], total["images"], total["not_copied"], problems)
 
 
 def _condition(
-    found: Sequence[ShardResult], column: str, conditions: Mapping[str, Any]
+    found: Sequence[ShardResult], column: str, cuts: Mapping[str, Any]
 ) -> Callable[[NDArray[np.float64]], NDArray[np.bool_]]:
-    is_relative = any(isinstance(value, str) or name == "worst" for name, value in conditions.items())
+    """Return a function that says which values are kept."""
+    is_relative = any(isinstance(value, str) or name == "worst" for name, value in cuts.items())
     values = np.concatenate([_values(result, column)[1] for result in found]) if is_relative else np.empty(0)
-    low = value_of(conditions.get("above", -np.inf), values, "above")
-    high = value_of(conditions.get("below", np.inf), values, "below")
+    low = value_of(cuts.get("above", -np.inf), values, "above")
+    high = value_of(cuts.get("below", np.inf), values, "below")
     record = found[0].header.provenance.get("scores", {}).get(column, {})
     sign = -1 if record.get("lower_better", False) else 1  # high is good of sign * value
     floor, ceiling = -np.inf, np.inf
-    if "drop_worst" in conditions:
-        if not str(conditions["drop_worst"]).endswith("%"):
-            raise CLIPIQAError(f"drop_worst must be a percentage such as 10%; got {conditions['drop_worst']}.")
-        floor = value_of(conditions["drop_worst"], sign * values, "drop_worst")
-    if "worst" in conditions and len(known := np.sort(sign * values[~np.isnan(values)])):
-        ceiling = known[min(conditions["worst"], len(known)) - 1]
+    if "drop_worst" in cuts:
+        if not str(cuts["drop_worst"]).endswith("%"):
+            raise CLIPIQAError(f"drop_worst must be a percentage such as 10%; got {cuts['drop_worst']}.")
+        floor = value_of(cuts["drop_worst"], sign * values, "drop_worst")
+    if "worst" in cuts and len(known := np.sort(sign * values[~np.isnan(values)])):
+        ceiling = known[: cuts["worst"]][-1]
     return lambda x: (x >= low) & (x <= high) & (sign * x >= floor) & (sign * x <= ceiling)
 
 
@@ -155,37 +155,29 @@ def _values(result: ShardResult, column: str) -> tuple[NDArray[Any], NDArray[np.
     return table["path"].to_numpy(zero_copy_only=False), values
 
 
-def _copied(
-    result: ShardResult, path: Path, choice: Mapping[str, Any], kept: list[str], images: int
-) -> Mapping[str, int]:
-    """Copy one shard to a path without suffix, unless it has been copied; return its counts."""
-    if result.kind not in ("tar", "parquet"):
-        return {"images": images, "not_copied": len(kept)}
-    suffixes = Path(result.shard).suffixes[-2 if result.shard.endswith((".gz", ".bz2", ".xz")) else -1 :]
-    suffix = "".join(suffixes)
+def _copy(result: ShardResult, path: Path, choice: Mapping[str, Any], kept: list[str]) -> bool:
+    """Copy a shard's kept images to a path without suffix, unless they have been; return whether there are any."""
+    suffix = "".join(Path(result.shard).suffixes[-2 if result.shard.endswith((".gz", ".bz2", ".xz")) else -1 :])
     path = path.with_name(f"{path.name.removesuffix(suffix)}{suffix}")
     stats = path.with_name(path.name + STATS)
-    record = {"shard": result.shard, "results": result.header.metric, **choice}
+    record = {"shard": result.shard, "results": result.header.metric, **choice, "kept": len(kept)}
     path.parent.mkdir(parents=True, exist_ok=True)
     if stats.exists():
-        before = json.loads(stats.read_text(encoding="utf-8"))
-        counts = before.pop("counts")
-        if before != record:
+        if json.loads(stats.read_text(encoding="utf-8")) != record:
             raise ResultsError(f"{str(path.parent)!r} holds shards that were chosen another way: name another folder.")
-        if path.exists() or not counts["kept"]:
-            return {**counts, "shards": int(path.exists()), "earlier": int(path.exists())}
-    counts = {"images": images, "kept": len(kept)}
+        if path.exists():
+            return True
     if kept:
         (_copy_tar if result.kind == "tar" else _copy_rows)(result.shard, path, kept)
-    write_text(stats, json.dumps({**record, "counts": counts}, indent=1, ensure_ascii=False) + "\n")
-    return {**counts, "shards": int(bool(kept))}
+    write_text(stats, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return bool(kept)
 
 
 def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> None:
     keys = {split_key(split_name(name)[1])[0] for name in kept}
     mode: Any = "w|" + {".gz": "gz", ".tgz": "gz", ".bz2": "bz2", ".xz": "xz"}.get(path.suffix, "")
     try:
-        with replacing(path) as partial, tarfile.open(partial, mode, format=tarfile.PAX_FORMAT) as new:
+        with replacing(path) as partial, tarfile.open(str(partial), mode, format=tarfile.PAX_FORMAT) as new:
             for member in members(shard):
                 if isinstance(member, Member) and printable(member.key) in keys and not member.is_outside:
                     new.addfile(member.info, member.stream() if member.info.isreg() else None)

@@ -19,7 +19,7 @@ from ...images.source import reason
 from ...sources.members import Shard, ShardError
 from ..rows import Header
 from ..score import Work, device_name
-from .jobs import Job, Report, score_shard
+from .run import Job, Report, score_shard
 
 RETRIES = 3
 _START_SECONDS = 600.0  # that a busy cluster has to start the first actor

@@ -1,28 +1,96 @@
-"""Scoring of shards, from sources to a summary."""
+"""Scoring of shards: which are to be scored, where their results go, and the loop that scores them."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import itertools
+import math
+import os
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, ImageError, Kind
 from ...errors.arguments import SharedOptions, checked
+from ...files.locking import LockedError, locked
+from ...files.names import printable
 from ...files.writing import check_folder
 from ...images.reader import Damaged
 from ...prompts.pairs import PromptPair, Prompts
 from ...sources.embeddings import EmbeddingsShard
 from ...sources.finding import Found, find_shards
-from ...sources.members import Shard
+from ...sources.inputs import read_ahead
+from ...sources.members import FilesShard, Shard, ShardError
 from ...sources.parquet import ParquetShard
-from ...sources.stores import address_of, is_remote
-from ..rows import Header
-from ..score import Work
-from .jobs import Job, Report, part_of, plan, score_locally
-from .summary import ShardedResult, summary_of
+from ...sources.stores import address_of, is_remote, joined
+from ..rows import Header, ResultsError, Row
+from ..score import Work, rounded
+from .summary import (
+    Rows,
+    ShardedResult,
+    ShardResult,
+    check_same,
+    read_shard_result,
+    read_table,
+    results_in,
+    save_shard,
+    summary_of,
+)
+
+Report = Callable[[int, int], object]
+"""Called with the numbers of images and of shards that are done since the last call."""
+_ADVICE = (
+    "name all shards and files in every run, as results are named by what paths have in common, or use another "
+    "output folder."
+)
+
+
+@dataclass
+class Job:
+    """A shard to be scored.
+
+    Attributes:
+        of: Number of shards in all parts.
+        replaces: Whether an existing result is to be replaced.
+        problem: Why there is no result, as a sentence.
+        is_elsewhere: Whether another run is scoring the shard.
+    """
+
+    shard: Shard
+    path: str
+    of: int
+    header: Header
+    replaces: bool = False
+    problem: str | None = None
+    is_elsewhere: bool = False
+
+    def begin(self) -> contextlib.ExitStack | None:
+        """Return a lock of the result; None if another run is scoring the shard or has finished it."""
+        lock = contextlib.ExitStack()
+        if not is_remote(self.path):
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            try:
+                lock.enter_context(locked(self.path))
+            except LockedError:
+                self.is_elsewhere = True
+                return None
+            if os.path.exists(self.path) and not self.replaces:
+                lock.close()
+                return None
+        return lock
+
+    def save(self, rows: Rows, skipped: Counter[str]) -> None:
+        kind = getattr(self.shard, "kind", "own")
+        about = {"shard": printable(self.shard.name), "kind": kind, "of": self.of, "names": _names_of(self.shard)}
+        save_shard(self.path, rows, skipped, self.header, about)
 
 
 @runtime_checkable
@@ -91,7 +159,8 @@ def score_sources(
         raise CLIPIQAError(f"{found.problem if found.problems else 'no source was given'}: there is nothing to score.")
     header, shards, folder = work.header, found.shards(), address_of(out)
     if embeddings:
-        _check_features(shards, work.net, engine)
+        if not hasattr(work.net, "clip") or getattr(getattr(work.net, "head", None), "on_stages", False):
+            raise CLIPIQAError("embeddings hold CLIP's last features only, but this metric looks at more.")
         views = {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed", "apply_exif": None}
         header = Header(header.columns, {**header.provenance, **views})
     if not is_remote(folder):
@@ -116,11 +185,133 @@ def score_sources(
     return dataclasses.replace(summary, of=max(summary.of, len(shards)), unread=unread, elsewhere=elsewhere)
 
 
-def _check_features(shards: Sequence[Shard], net: Any, engine: Engine | None) -> None:
-    if engine is not None:
-        raise CLIPIQAError("embeddings are scored in this process: leave out engine.")
-    if not hasattr(net, "clip") or getattr(getattr(net, "head", None), "on_stages", False):
-        raise CLIPIQAError("embeddings hold CLIP's last features only, but this metric looks at more: use another one.")
-    for shard in shards:
-        if not isinstance(shard, EmbeddingsShard):
-            raise CLIPIQAError(f"{shard.name!r} holds images and not features: score it without embeddings.")
+def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
+    """Return ``(3, 8)`` for ``'3/8'``; for None the part of a SLURM array's task, or ``(1, 1)``."""
+    if text is None and "SLURM_ARRAY_TASK_ID" in environment:
+        task, tasks, least, step = (
+            int(environment.get(f"SLURM_ARRAY_TASK_{name}") or default)
+            for name, default in (("ID", 0), ("COUNT", 1), ("MIN", 0), ("STEP", 1))
+        )
+        text = f"{(task - least) // step + 1}/{tasks}"
+    text = "1/1" if text is None else text
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    number, count = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise CLIPIQAError(f"part must be I/N with I from 1 to N, such as 3/8 for the third of eight; got {text}.")
+    return number, count
+
+
+def plan(
+    shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int], overwrite: bool
+) -> tuple[list[Job], int]:
+    """Return a part's shards to score, and the number of its finished shards.
+
+    Raises:
+        ResultsError: A result in the folder was made another way, or belongs to other shards.
+    """
+    jobs = {}
+    for shard, name in zip(shards, result_names(shards), strict=True):
+        path = joined(out, f"{printable(name)}.parquet")
+        jobs[path] = Job(shard, path, len(shards), header)
+    paths = {_identity(job.shard.name): path for path, job in jobs.items()}
+    has_files = any(isinstance(shard, FilesShard) for shard in shards)
+    done = set()
+    for found in map(read_shard_result, results_in(out)):
+        if found.path in jobs:
+            jobs[found.path].replaces = True
+            if not overwrite and _is_done(jobs[found.path], found):
+                done.add(found.path)
+        elif (now := paths.get(_identity(found.shard))) or (found.kind == FilesShard.kind and has_files):
+            raise ResultsError(
+                f"{found.shard!r} has its result in {found.path!r} and would have it in {now or 'other results'!r}: "
+                f"{_ADVICE}"
+            )
+    mine = list(jobs.values())[part[0] - 1 :: part[1]]
+    todo = [job for job in mine if job.path not in done]
+    return todo, len(mine) - len(todo)
+
+
+def _is_done(job: Job, found: ShardResult) -> bool:
+    """Return whether a result is the shard's; files that have changed are scored again."""
+    check_same(found, job.header)
+    if _identity(found.shard) != _identity(printable(job.shard.name)):
+        raise ResultsError(f"{job.path!r} is the result of {found.shard!r} and not of {job.shard.name!r}: {_ADVICE}")
+    if not isinstance(job.shard, FilesShard) or found.names == _names_of(job.shard):
+        return True
+    before = set(read_table(job.path, ["path"])["path"].to_pylist())
+    if before and before.isdisjoint(printable(source.name) for source in job.shard.sources):
+        raise ResultsError(f"{job.path!r} holds the results of other files, such as {min(before)!r}: {_ADVICE}")
+    return False
+
+
+def result_names(shards: Sequence[Shard]) -> list[str]:
+    """Return the shards' paths without suffix, below the folder that they share."""
+    is_path = [hasattr(shard, "kind") and not isinstance(shard, FilesShard) for shard in shards]
+    paths = [_full_path(shard.name) if path else shard.name for shard, path in zip(shards, is_path, strict=True)]
+    folders = [posixpath.dirname(name) for name, path in zip(paths, is_path, strict=True) if path]
+    common = len(posixpath.commonpath(folders).rstrip("/")) + 1 if folders else 0
+    names = [name[common:] if path else name for name, path in zip(paths, is_path, strict=True)]
+    short = [re.sub(r"(?<=[^/])(\.tar\.\w+|\.[^./]*)$", "", name) for name in names]
+    count = Counter(name.lower() for name in short)  # some file systems take A and a for the same
+    return [stem if count[stem.lower()] == 1 else name for stem, name in zip(short, names, strict=True)]
+
+
+def _full_path(name: str) -> str:
+    """Return an absolute path with ``/``; an address begins with its scheme."""
+    if is_remote(name):
+        return posixpath.normpath("/" + name.replace("://", "/"))
+    return os.path.abspath(name).replace(os.sep, "/")
+
+
+def _names_of(shard: Shard) -> str:
+    if not isinstance(shard, FilesShard):
+        return ""
+    return hashlib.sha256("\0".join(printable(source.name) for source in shard.sources).encode()).hexdigest()
+
+
+def _identity(name: str) -> str:
+    return name if is_remote(name) else os.path.abspath(name)
+
+
+def score_shard(work: Work, shard: Shard, report: Report = lambda images, shards: None) -> tuple[Rows, Counter[str]]:
+    """Return a shard's rows with their kept values, and its skipped photos. Raises ``ShardError``."""
+    rows = []
+    for row in _feature_rows(work, shard) if isinstance(shard, EmbeddingsShard) else _image_rows(work, shard):
+        rows.append(row)
+        report(1, 0)
+    return rows, Counter(getattr(shard, "skipped", {}))
+
+
+def _image_rows(work: Work, shard: Shard) -> Iterator[tuple[Row, Mapping[str, Any]]]:
+    sources, passed = itertools.tee(read_ahead(shard))
+    for row, source in zip(work.rows(sources), passed, strict=False):
+        yield row, getattr(source, "kept", {})
+
+
+def _feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[tuple[Row, Mapping[str, Any]]]:
+    net: Any = work.net
+    questions = () if work.questions is None else (work.questions,)
+    width = net.encode_prompts("quality").shape[-1]
+    for first, features, kept in shard.blocks(width, net.clip.weights.backbone):
+        units = torch.nn.functional.normalize(torch.from_numpy(features), dim=1).to(work.device)
+        with torch.no_grad():
+            scores = rounded(net.score(units, *questions))
+        for number, (values, beside) in enumerate(zip(scores, kept, strict=True), first):
+            name = f"{shard.name}::{number}"
+            if all(map(math.isfinite, values)):
+                yield Row(name, values), beside
+            else:
+                error = ImageError("cannot be scored: its features are zero or not finite", Kind.NOT_FINITE, name)
+                yield Row(name, kind=error.kind, error=str(error)), beside
+
+
+def score_locally(work: Work, jobs: Sequence[Job], report: Report) -> None:
+    """Score shards one after the other, in this process."""
+    for job in jobs:
+        if (lock := job.begin()) is not None:
+            with lock:
+                try:
+                    job.save(*score_shard(work, job.shard, report))
+                except ShardError as error:
+                    job.problem = str(error)
+        report(0, 1)

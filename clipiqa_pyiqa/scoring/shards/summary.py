@@ -1,12 +1,15 @@
-"""Counts, failures and quantiles of results by shard, and one file of all of them."""
+"""The Parquet files of scored shards: rows and counts of each, the sum of a folder, and one file of all."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,12 +18,11 @@ from ...errors.arguments import checked
 from ...files.names import csv_line
 from ...files.writing import check_output, replacing
 from ...images.formats import skipped_note
+from ...sources.members import ShardError
 from ...sources.parquet import opened_table
-from ...sources.stores import address_of, is_remote
+from ...sources.stores import address_of, files_below, is_remote, write_whole
 from ..layouts import json_line
-from ..rows import ENDS, PARQUET_KEY, Header, ResultsError
-from .files import BINS, Counts, ShardResult, read_shard_result, read_table
-from .jobs import check_same, results_in
+from ..rows import ENDS, PARQUET_KEY, Header, ResultsError, Row, header_changes
 
 if TYPE_CHECKING:
     import pandas
@@ -29,6 +31,64 @@ if TYPE_CHECKING:
 SHOWN = 10  # shards without a result in a summary
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 _BARS = " ▁▂▃▄▅▆▇█"
+BINS = 1000  # of the histogram of each column
+Rows = Sequence[tuple[Row, Mapping[str, Any]]]
+"""Rows, each with the values that are kept beside its scores."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of images.
+
+    Attributes:
+        images: Rows.
+        failures: :class:`~clipiqa_pyiqa.errors.Kind` of failure -> rows.
+        skipped: Suffix -> photos in formats that are not read.
+        histograms: Column -> scores in each of ``BINS`` equal parts of ``range``.
+        range: The lowest and the highest possible score.
+    """
+
+    images: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    histograms: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    range: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def failed(self) -> int:
+        return self.failures.total()
+
+    @property
+    def scored(self) -> int:
+        return self.images - self.failed
+
+    def __add__(self, other: Counts) -> Counts:
+        sums = {
+            column: np.add(self.histograms.get(column, 0), histogram).tolist()
+            for column, histogram in other.histograms.items()
+        }
+        failures, skipped = self.failures + other.failures, self.skipped + other.skipped
+        return Counts(self.images + other.images, failures, skipped, sums, other.range)
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """The metadata of a scored shard's file.
+
+    Attributes:
+        shard: Name of the shard.
+        kind: ``'tar'``, ``'parquet'``, ``'embeddings'``, ``'files'`` or ``'own'``.
+        of: Number of shards in all parts.
+        names: Hash of the names in a numbered shard of files.
+    """
+
+    path: str
+    header: Header
+    shard: str
+    kind: str
+    of: int
+    names: str
+    counts: Counts
 
 
 @dataclass(frozen=True)
@@ -93,6 +153,96 @@ class ShardedResult:
         return clauses + ([note] if (note := skipped_note(counts.skipped)) else [])
 
 
+def save_shard(path: str, rows: Rows, skipped: Counter[str], header: Header, about: Mapping[str, Any]) -> None:
+    """Write the file of a scored shard whole; ``about`` has ``shard``, ``kind``, ``of`` and ``names``."""
+    import pyarrow
+    from pyarrow import parquet
+
+    ends = header.ends
+    table = pyarrow.Table.from_pylist([row.as_dict(header.columns) | ends for row, _ in rows], header.schema)
+    low, high = map(float, next(iter(header.provenance["scores"].values()))["range"])
+    scores = {column: table[column].drop_null().to_numpy().clip(low, high) for column in header.columns}
+    histograms = {column: np.histogram(values, BINS, (low, high))[0].tolist() for column, values in scores.items()}
+    failures = Counter(str(row.kind) for row, _ in rows if row.kind)
+    counts = Counts(len(rows), failures, skipped, histograms, (low, high))
+    for name in dict.fromkeys(name for _, kept in rows for name in kept):
+        values = _array([kept.get(name) for _, kept in rows])
+        free = f"kept_{name}" if name in table.column_names else name
+        table = table.add_column(table.num_columns - len(ENDS), free, values)
+    record = {"columns": header.columns, "provenance": dict(header.provenance), "about": about, "counts": vars(counts)}
+    attrs = {**header.provenance, "shard": about["shard"], **vars(counts)}
+    attrs |= {"scored": counts.scored, "failed": counts.failed}
+    del attrs["histograms"]
+    record["check"] = _check(record, table.schema)
+    metadata = {PARQUET_KEY: json.dumps(record), b"PANDAS_ATTRS": json.dumps(attrs)}
+    file, table = io.BytesIO(), table.replace_schema_metadata(metadata)
+    parquet.write_table(table, file, row_group_size=50_000, write_page_checksum=True)
+    write_whole(path, file.getvalue())
+
+
+def read_shard_result(path: str) -> ShardResult:
+    """Return the metadata of a scored shard's file. Raises ``ResultsError`` for another or a damaged file."""
+    try:
+        with opened_table(path) as table:
+            schema = table.schema_arrow
+            record = json.loads((schema.metadata or {})[PARQUET_KEY])
+        if record.pop("check") != _check(record, schema):
+            raise ValueError("its metadata is not what was written")
+        counts = {**record["counts"], "range": tuple(record["counts"]["range"])}
+        counts |= {name: Counter(counts[name]) for name in ("failures", "skipped")}
+        header = Header(tuple(record["columns"]), record["provenance"])
+        return ShardResult(path, header, **record["about"], counts=Counts(**counts))
+    except (LookupError, TypeError, ValueError) as error:
+        raise ResultsError(
+            f"{path!r} is not the result of a shard that clipiqa score wrote, or it is damaged ({error}): remove it, "
+            "or use another output folder."
+        ) from error
+
+
+def read_table(path: str, columns: Sequence[str] | None = None) -> pyarrow.Table:
+    """Return the rows of a scored shard's file. Raises ``ResultsError`` if it is damaged."""
+    try:
+        with opened_table(path, page_checksum_verification=True) as table:
+            return table.read(columns=columns)
+    except ShardError as error:
+        raise ResultsError(f"{path!r} {error.reason}: remove it, and score its shard again.") from error
+
+
+def _check(record: Mapping[str, Any], schema: pyarrow.Schema) -> str:
+    text = json.dumps(record, sort_keys=True) + str(schema.remove_metadata())
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _array(values: list[Any]) -> pyarrow.Array:
+    """Return kept values as a column of one type, or else as JSON texts."""
+    import pyarrow
+
+    if not any(isinstance(value, dict | list) for value in values):
+        try:
+            return pyarrow.array(values)
+        except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
+            pass
+    texts = (
+        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        for value in values
+    )
+    return pyarrow.array(list(texts), pyarrow.string())
+
+
+def results_in(out: str) -> list[str]:
+    """Return the files of scored shards in a folder, sorted."""
+    return [path for path in files_below(out) if path.endswith(".parquet")]
+
+
+def check_same(found: ShardResult, header: Header) -> None:
+    """Raise ``ResultsError`` if a result differs from a header in more than the device."""
+    if changes := header_changes(found.header, header, ("device",)):
+        raise ResultsError(
+            f"{found.path!r} was made with another metric or another way: {changes}; use the earlier options, another "
+            "output folder, or overwrite."
+        )
+
+
 def summary_of(out: str | Path) -> ShardedResult:
     """Return the sum of the results in a folder."""
     counts, shards, of, header = Counts(), 0, 0, Header((), {})
@@ -138,9 +288,7 @@ def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: 
     if not found.shards:
         raise ResultsError(f"{str(out)!r} holds no results by shard: name the folder that clipiqa score wrote.")
     paths = results_in(address)
-    record = {"columns": found.header.columns, "provenance": dict(found.header.provenance)}
-    metadata = {PARQUET_KEY: json.dumps(record), b"PANDAS_ATTRS": json.dumps(record["provenance"])}
-    schema = _common_schema(paths).with_metadata(metadata)
+    schema = _common_schema(paths).with_metadata(found.header.schema.metadata)
     with replacing(target) as partial:
         _write(partial, schema, (_with_schema(read_table(each), schema) for each in paths))
     return found
