@@ -13,10 +13,7 @@ REPOSITORY = ""  # the address under which this repository is published, without
 
 
 def for_the_index(readme: str) -> str:
-    """README.md as a package index shows it, where a link relative to the repository leads nowhere.
-
-    Links become absolute at this version's tag; while no address is known, they become their words.
-    """
+    """Return README.md with absolute links to this version's tag; without ``REPOSITORY``, links become their words."""
     link = re.compile(r"(!?)\[([^\]]*)\]\((?![a-z]+:|#)([^)]+)\)")
 
     def absolute(match: re.Match[str]) -> str:
@@ -38,7 +35,7 @@ def project_urls() -> dict[str, str]:
 
 
 class BuildWithConfigs(build_py):
-    """Puts configs/ into the package, where `clipiqa compare -c table1` finds it."""
+    """Copies configs/ into the package, where `clipiqa compare -c table1` finds it."""
 
     def run(self) -> None:
         super().run()
@@ -52,7 +49,7 @@ class BuildWithConfigs(build_py):
 setup(
     name="clipiqa-pyiqa",
     version=VERSION,
-    description="CLIP-IQA for pyiqa: exact, fast, any image size, and clear about which CLIP-IQA it is",
+    description="CLIP-IQA for pyiqa: scores how good a photo looks with a frozen CLIP, without training, at any size",
     long_description=for_the_index((ROOT / "README.md").read_text(encoding="utf-8")),
     long_description_content_type="text/markdown",
     author="clipiqa-pyiqa developers",
@@ -60,7 +57,7 @@ setup(
     cmdclass={"build_py": BuildWithConfigs},
     license="MIT",
     license_files=["LICENSE"],
-    keywords="image quality assessment, no-reference, CLIP, CLIP-IQA, pyiqa",
+    keywords="image quality assessment, IQA, no-reference, perceptual loss, CLIP, CLIP-IQA, pyiqa",
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",

@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 
 from ..errors import CLIPIQAError, ImageError, counted, nearest, shown
-from ..errors.arguments import checked
+from ..errors.arguments import SharedOptions, checked
 from ..images.batches import prefetch
 from ..images.memory import set_aside
 from ..images.reader import ImageRecord
@@ -29,25 +28,19 @@ from .sweep_results import TABLES, Sweep
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-LIMITS = ("apply_exif", "max_side", "max_pixels")
+_LIMITS = ("apply_exif", "max_side", "max_pixels")
 _MOST_STEPS = 1000  # finer than any picture of 8 bits can be changed
 _MOST_SCALE = 8
 _CHANGING = 20  # bytes that changing a picture takes for each pixel: of noise, three of fp32, and copies of 8 bits
 
 
-@dataclass(frozen=True)
-class _Version:
-    """One picture, scaled and changed; ``change`` is None for the picture as it is, which belongs to every change."""
-
+class _Version(NamedTuple):
+    name: str  # the same for all changes that leave the picture as it is
     path: str
     scale: float
-    change: Change | None = None
-    amount: float = 0.0
-
-    @property
-    def name(self) -> str:
-        said = "as it is" if self.change is None else f"{self.change.question} {self.amount:g}"
-        return f"{self.path} [scale {self.scale:g}, {said}]"
+    change: Change
+    step: int
+    amount: float
 
 
 @checked
@@ -64,34 +57,34 @@ def sweep(
     seed: int = 0,
     **options: Unpack[RunOptions],
 ) -> Sweep:
-    """Change pictures in steps and score every version once.
+    """Change pictures in steps, and score every version once.
 
     Args:
         metric: As for :func:`~.ranking.rank`.
         paths: Images, folders or globs.
-        changes: Of :data:`~.picture_changes.CHANGES`; the score of each change's own question should grow with its
-            steps.
-        prompts: What to ask besides the changes' own questions, one column each.
-        template: Re-words the questions.
-        steps: From least to most of the attribute, 3 to 1000.
-        scales: Factors for width and height, up to 8, applied first (Lanczos).
-        sample: How many of the images to take, drawn at random; default all.
-        seed: Of the sample and of the noise.
+        changes: Names in :data:`~.picture_changes.CHANGES`. The score of the question of the same name should grow
+            with the steps.
+        prompts: Further questions, one column each.
+        template: As for :func:`~.ranking.rank`.
+        steps: Number of steps, 3 to 1000.
+        scales: Factors for width and height (Lanczos), up to 8, applied before the change.
+        sample: Number of images to draw at random; by default all images are used.
+        seed: Seed of the sample and of the noise.
         options: As for :func:`~.ranking.rank`.
 
     Returns:
         The scores of every version.
 
     Raises:
-        CLIPIQAError: Bad input; what it was and what to do.
+        CLIPIQAError: An argument, a prompt or an image cannot be used.
     """
     import pandas
 
-    asked = list(dict.fromkeys([changes] if isinstance(changes, str) else changes))
-    for name in asked:
+    names = list(dict.fromkeys([changes] if isinstance(changes, str) else changes))
+    for name in names:
         if name not in CHANGES:
             raise CLIPIQAError(f"unknown change {name!r}: {nearest(name, CHANGES)}")
-    if not asked:
+    if not names:
         raise CLIPIQAError(f"changes must be at least one of {', '.join(CHANGES)}.")
     if not MIN_IMAGES <= steps <= _MOST_STEPS:
         raise CLIPIQAError(f"steps must be from {MIN_IMAGES} to {_MOST_STEPS}; got {steps}.")
@@ -102,63 +95,85 @@ def sweep(
         if sample > len(files):
             raise CLIPIQAError(f"sample must be at most the {counted(len(files), 'image')} given; got {sample}.")
         files = sorted(random.Random(seed).sample(sorted(files), sample))
-    columns = parse_columns(asked, template)
+    columns = parse_columns(names, template)
     columns = Columns(columns if prompts is None else columns | parse_columns(prompts, template))
     planned = [
-        (_version(path, scale, change, amount), change, step, amount)
-        for path, scale, change in itertools.product(files, dict.fromkeys(scales), [CHANGES[name] for name in asked])
-        for step, amount in enumerate(change.amounts(steps))
+        _version(path, scale, CHANGES[name], step, amount)
+        for path, scale, name in itertools.product(files, dict.fromkeys(scales), names)
+        for step, amount in enumerate(CHANGES[name].amounts(steps))
     ]
-    versions = {version.name: version for version, *_ in planned}
+    versions = {version.name: version for version in planned}
     record, scoring = prepare(options, (*TABLES, "sweep.png", "example.png", "summary.json"), files, len(versions))
-    device, limits = find_device(scoring.get("device")), {name: scoring[name] for name in LIMITS if name in scoring}
+    device, limits = (
+        find_device(scoring.pop("device", None)),
+        {key: scoring.pop(key) for key in _LIMITS if key in scoring},
+    )
     net = net_of(metric)
-    cost = scoring_bytes(net, device)
-    said = {**provenance(net, columns, device, **limits), "noise_seed": seed}
+    made_by = {**provenance(net, columns, device, **limits), "noise_seed": seed}
 
     def score(todo: Collection[str]) -> Iterator[Row]:
-        return rows_of_images(
-            net,
-            prefetch(
-                lambda item: _changed(*item, seed),
-                _with_pictures([versions[name] for name in todo], cost, limits),
-                scoring.get("workers"),
-                scoring=cost,
-            ),
-            lambda item: item[0].name,
-            columns,
-            device,
-            scoring.get("batch_size", 8),
-            apart=lambda item: (item[0].path, item[0].scale),  # so that a resumed sweep's batches are alike
-        )
+        return _score(net, [versions[name] for name in todo], columns, device, seed, limits, **scoring)
 
-    names = list(versions)
-    rows = dict(zip(names, record.rows(Header(tuple(columns), said), names, score), strict=True))
+    rows = dict(zip(versions, record.rows(Header(tuple(columns), made_by), list(versions), score), strict=True))
     failed: dict[str, str] = {}
     for name, row in rows.items():
         if row.kind is not None:
             failed.setdefault(versions[name].path, row.error)
     if len(failed) == len(files):
         raise ImageError(f"none of {counted(len(files), 'image')} could be scored: {failed[files[0]]}")
-    kept = [(rows[version.name], version, *step) for version, *step in planned if version.path not in failed]
-    table = [
-        (version.scale, row.scored_width, row.scored_height, change.question, step, amount, *(row.scores or ()))
-        for row, version, change, step, amount in kept
-    ]
+    scored = [version for version in planned if version.path not in failed]
+    table = []
+    for version in scored:
+        row = rows[version.name]
+        sizes = version.scale, row.scored_width, row.scored_height
+        table.append((*sizes, version.change.question, version.step, version.amount, *(row.scores or ())))
     frame = pandas.DataFrame(table, columns=["scale", "width", "height", "change", "step", "amount", *columns])
     # pandas' own text type refuses names that are not UTF-8
-    frame.insert(0, "path", pandas.Series([version.path for _, version, *_ in kept], dtype=object))
-    return saved(Sweep(frame, tuple(columns), failed, said, seed, limits), options)
+    frame.insert(0, "path", pandas.Series([version.path for version in scored], dtype=object))
+    return saved(Sweep(frame, tuple(columns), failed, made_by, seed, limits), options)
 
 
-def _version(path: str, scale: float, change: Change, amount: float) -> _Version:
-    return _Version(path, scale) if amount == change.plain else _Version(path, scale, change, amount)
+def _version(path: str, scale: float, change: Change, step: int, amount: float) -> _Version:
+    words = "as it is" if amount == change.plain else f"{change.question} {amount:g}"
+    return _Version(f"{path} [scale {scale:g}, {words}]", path, scale, change, step, amount)
+
+
+def _score(
+    net: Any,
+    versions: Iterable[_Version],
+    columns: Columns,
+    device: torch.device,
+    seed: int,
+    limits: Mapping[str, Any],
+    batch_size: int = SharedOptions.batch_size,
+    workers: int | None = SharedOptions.workers,
+) -> Iterator[Row]:
+    cost = scoring_bytes(net, device)
+
+    def read(item: tuple[_Version, Image.Image | ImageError]) -> ImageRecord:
+        version, picture = item
+        if isinstance(picture, ImageError):
+            raise picture
+        set_aside(version.path, picture.width, picture.height, decoding=_CHANGING)
+        picture = version.change.apply(picture, version.amount, seed)
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+        return ImageRecord(version.name, pixels, picture.width, picture.height, 1, False, "")
+
+    return rows_of_images(
+        net,
+        prefetch(read, _with_pictures(versions, cost, limits), workers, scoring=cost),
+        lambda item: item[0].name,
+        columns,
+        device,
+        batch_size,
+        apart=lambda item: item[0][1:3],  # path and scale, so that a resumed sweep has the same batches
+    )
 
 
 def _with_pictures(
     versions: Iterable[_Version], cost: int, limits: Mapping[str, Any]
 ) -> Iterator[tuple[_Version, Image.Image | ImageError]]:
-    """Yield each version with its picture at its scale, or with the reason why there is none."""
+    """Yield each version with its picture at its scale, or with the reason why the picture cannot be read."""
     for (path, scale), group in itertools.groupby(versions, key=lambda version: (version.path, version.scale)):
         picture: Image.Image | ImageError
         try:
@@ -166,13 +181,3 @@ def _with_pictures(
         except ImageError as error:
             picture = error
         yield from ((version, picture) for version in group)
-
-
-def _changed(version: _Version, picture: Image.Image | ImageError, seed: int) -> ImageRecord:
-    if isinstance(picture, ImageError):
-        raise picture
-    set_aside(version.path, picture.width, picture.height, decoding=_CHANGING)
-    if version.change is not None:
-        picture = version.change.apply(picture, version.amount, seed)
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-    return ImageRecord(version.name, pixels, picture.width, picture.height, 1, False, "")

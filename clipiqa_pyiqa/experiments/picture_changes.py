@@ -15,14 +15,14 @@ from ..images.reader import read_image
 
 @dataclass(frozen=True)
 class Change:
-    """One way of changing a picture, by an amount.
+    """A change of pictures along one attribute.
 
     Attributes:
-        question: The named prompt pair that it is about; its score should grow from ``first`` to ``last``.
+        question: The named prompt pair whose score should grow from ``first`` to ``last``.
         first: The amount with least of the attribute.
-        last: The amount with most of it.
+        last: The amount with most of the attribute.
         plain: The amount that changes nothing.
-        unit: What the amount is.
+        unit: The unit of the amount.
         apply: Picture, amount, seed -> changed picture of the same size.
     """
 
@@ -34,21 +34,21 @@ class Change:
     apply: Callable[[Image.Image, float, int], Image.Image]
 
     def amounts(self, steps: int) -> list[float]:
-        """Return that many amounts at equal distances, from ``first`` to ``last``."""
+        """Return ``steps`` equally spaced amounts from ``first`` to ``last``."""
         return [round(float(amount), 6) for amount in np.linspace(self.first, self.last, steps)]
 
 
 def read_scaled(path: str, scale: float, cost: int = 0, **limits: Any) -> Image.Image:
-    """Return a file's picture, read as for scoring, its sides multiplied by ``scale`` (Lanczos).
+    """Return a picture whose sides are multiplied by ``scale`` (Lanczos).
 
     Args:
         path: The file.
         scale: The factor.
-        cost: Bytes that scoring takes for each pixel.
+        cost: Bytes that scoring takes per pixel.
         limits: As for :func:`~clipiqa_pyiqa.images.reader.read_image`.
 
     Raises:
-        ImageError: The file cannot be read, or there is not enough memory to scale or score it.
+        ImageError: The file cannot be read, or the memory does not suffice to scale or score the picture.
     """
     record = read_image(path, **limits)
     picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
@@ -85,5 +85,4 @@ CHANGES: dict[str, Change] = {
         Change("contrast", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Contrast", _enhanced(ImageEnhance.Contrast)),
     )
 }
-"""The paper's five. It says only that PIL changed them: the amounts are ours, as are noise and blur, which PIL's
-``ImageEnhance`` cannot add (its Sharpness at factor 0 is a blur of one pixel)."""
+"""The paper's five attributes. Amounts, noise and blur are ours: the paper says only that PIL changed them."""

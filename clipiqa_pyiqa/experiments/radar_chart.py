@@ -1,4 +1,4 @@
-"""The look and feel of images: scored, drawn on radar charts, saved."""
+"""The look and feel of images: scored, and drawn on radar charts. The paper's Fig. 1."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import CLIPIQAError
 from ..errors.arguments import checked
-from ..files.writing import check_output
 from ..metric import net_of
 from ..prompts.pairs import Prompts, known_names, parse_columns
 from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, saved, write_results
-from .radar_drawing import FEEL, LOOK, check_chart, named, radar_figure, radar_page
+from .radar_drawing import FEEL, LOOK, MOST, named, radar_figure, radar_page
 from .scores import Scores, score_images
 
 if TYPE_CHECKING:
     import pandas
     from typing_extensions import Unpack
 
-    from .experiment import Content
 
 KINDS = (".png", ".svg", ".html")
 CHARTS = (*KINDS, ".pdf")  # that out may name
@@ -37,16 +35,18 @@ class RadarCharts(Scores, ExperimentResult):
         table.insert(0, "question", table.index)
         return table.reset_index(drop=True)
 
-    def contents(self) -> dict[str, Content]:
+    def contents(self) -> dict[str, Any]:
         return {f"radar{kind}": self._chart(kind) for kind in KINDS}
 
     def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
-        """Write the chart as PNG, SVG and HTML, and ``summary.json``; or one chart, if the name is that of such a file.
+        """Write the chart as PNG (or PDF), SVG and HTML, and ``summary.json``; or one chart, if a file is named.
 
-        With ``pictures='pdf'`` as PDF in place of PNG.
+        Args:
+            folder: Folder, or one chart (``.png``, ``.svg``, ``.pdf``, ``.html``).
+            pictures: ``'pdf'`` for PDF instead of PNG.
 
         Raises:
-            CLIPIQAError: It cannot be written.
+            CLIPIQAError: A file cannot be written.
         """
         place = Path(folder).expanduser()
         if _is_chart(place):
@@ -55,7 +55,7 @@ class RadarCharts(Scores, ExperimentResult):
         else:
             super().save(place, pictures=pictures if pictures == "pdf" else "png")
 
-    def _chart(self, kind: str) -> Content:
+    def _chart(self, kind: str) -> Any:
         return radar_page(self) if kind == ".html" else radar_figure(self)
 
 
@@ -69,44 +69,44 @@ def radar(
     template: str | None = None,
     **options: Unpack[RunOptions],
 ) -> RadarCharts:
-    """Score images and draw radar charts: each spoke a question, 0 in the middle and 1 at the rim.
+    """Score images, and draw radar charts: a spoke per question, from 0 in the middle to 1 at the rim.
 
     Args:
         metric: As for :func:`~.ranking.rank`.
-        paths: Images, folders or globs, up to 8 images.
-        prompts: At least three questions; default the paper's look and feel, less those whose words the metric's CLIP
-            never saw.
-        kind: Only one of these two.
-        template, options: As for :func:`~.ranking.rank`.
-            ``out`` may also name one chart (``.png``, ``.svg``, ``.pdf``, ``.html``), beside which its scores are kept.
+        paths: Images, folders or globs; up to 8 images.
+        prompts: At least three questions; by default the paper's look and feel, without the questions whose words the
+            metric's CLIP does not know.
+        kind: Only the look, or only the feel.
+        template, options: As for :func:`~.ranking.rank`. ``out`` may also name one chart (``.png``, ``.svg``, ``.pdf``,
+            ``.html``); its scores are written beside it.
 
     Returns:
         The scores.
 
     Raises:
-        CLIPIQAError: Bad input; what it was and what to do.
+        CLIPIQAError: An argument, a prompt or an image cannot be used.
     """
     out = options.get("out")
     files = find_images(paths, out)
-    check_chart(len(files))
-    keeping, names = options.copy(), [*(f"radar{kind}" for kind in KINDS), "summary.json"]
-    scores_file = "scores.csv"
-    if out is not None and _is_chart(place := Path(out).expanduser()):
-        check_output(place, overwrite=bool(options.get("overwrite") or options.get("resume")), inputs=files)
-        keeping["out"], names = place.parent, [place.name, f"{place.name}.json"]
-        scores_file = f"{place.name}.csv"
-    record, scoring = prepare(keeping, names, files, len(files), scores_file)
+    if len(files) > MOST:
+        raise CLIPIQAError(f"a radar chart shows at most {MOST} images; got {len(files)}.")
+    storage, names, scores_file = (
+        options.copy(),
+        [*(f"radar{suffix}" for suffix in KINDS), "summary.json"],
+        "scores.csv",
+    )
+    if out is not None and _is_chart(chart := Path(out).expanduser()):
+        storage["out"], names, scores_file = chart.parent, [chart.name, f"{chart.name}.json"], f"{chart.name}.csv"
+    record, scoring = prepare(storage, names, files, len(files), scores_file)
     if prompts is None:
         metric = net_of(metric)
-        asked = [*(() if kind == "feel" else LOOK), *(() if kind == "look" else FEEL)]
-        prompts = known_names(metric.clip, asked, template)
-        if len(prompts) < 3:
-            raise CLIPIQAError("the backbone knows the words of fewer than three questions: use another, such as RN50.")
+        prompts = known_names(metric.clip, {"look": LOOK, "feel": FEEL, None: (*LOOK, *FEEL)}[kind], template)
     columns = parse_columns(prompts, template)
-    check_chart(len(files), columns)
+    if len(columns) < 3:
+        raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(columns)}.")
     scores = score_images(metric, files, columns, record=record, **scoring)
     return saved(RadarCharts(**vars(scores)), options)
 
 
-def _is_chart(place: Path) -> bool:
-    return place.suffix.lower() in CHARTS and not place.is_dir()
+def _is_chart(path: Path) -> bool:
+    return path.suffix.lower() in CHARTS and not path.is_dir()

@@ -1,4 +1,4 @@
-"""Scores of image files for the experiments: every question at once, written down as they come, failures kept apart."""
+"""Scores of image files for the experiments, written to a file while they are made."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageError, first_of
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scores:
-    """What images scored.
+    """Scores of images.
 
     Attributes:
         frame: Index ``path``, as given; one column per question, in [0, 1].
-        failed: Images left out -> why, as a sentence.
-        provenance: Which CLIP-IQA, and whatever else the scores depend on.
-        flags: Images with nothing to judge -> ``'almost uniform'``.
+        failed: Path of an image without scores -> the reason, as a sentence.
+        provenance: Which CLIP-IQA made the scores, and how.
+        flags: Path of an image with nothing to judge -> ``'almost uniform'``.
     """
 
     frame: pandas.DataFrame
@@ -47,61 +46,43 @@ class Scores:
 
 @dataclass(frozen=True)
 class Record:
-    """Where rows are kept as they come, so that a run which is broken off loses nothing.
+    """Writes rows to a file while they are made, so that an interrupted run loses none.
 
-    Args:
-        path: A CSV file, in the format of ``clipiqa score``; None keeps nothing.
-        resume: Go on with what an earlier run left there.
-        overwrite: Replace it.
-        progress: Called with each row.
-
-    Raises:
-        ResultsError: The file cannot be written, or is taken and neither ``resume`` nor ``overwrite`` is given.
+    Attributes:
+        output: A CSV file; None writes nothing.
+        progress: Called with each new row.
     """
 
-    path: Path | None = None
-    resume: bool = False
-    overwrite: bool = False
+    output: Output | None = None
     progress: Callable[[Row], object] = lambda row: None
-
-    def __post_init__(self) -> None:
-        if self.path is not None:
-            Output(self.path, "csv", self.resume, self.overwrite)  # complains before anything is scored
 
     def rows(
         self, header: Header, names: Sequence[str], score: Callable[[Collection[str]], Iterable[Row]]
     ) -> Iterator[Row]:
-        """Return the rows of these names in order, scored where an earlier run has not.
-
-        Args:
-            header: Of the file.
-            names: What the rows will be called; none twice.
-            score: Makes the rows of the names that it is given.
-        """
-        found: dict[str, Row] = {}
+        """Return the rows of ``names`` in order; ``score`` makes those that the file does not hold yet."""
+        rows: dict[str, Row] = {}
         with contextlib.ExitStack() as stack:
             writer = None
-            if self.path is not None:
-                output = Output(self.path, "csv", self.resume, self.overwrite)
-                writer = stack.enter_context(open_results(output, header, [printable(name) for name in names]))
+            if self.output is not None:
+                writer = stack.enter_context(open_results(self.output, header, list(map(printable, names))))
             todo = [name for name in names if writer is None or printable(name) not in writer.done]
             for row in score(todo) if todo else ():
                 if writer is not None:
                     writer.write(row)
                 self.progress(row)
-                found[row.path] = row
-        if self.path is not None:
-            found = {row.path: row for row in read_results(self.path)[1]}
-        return (found[printable(name)] for name in names)
+                rows[row.path] = row
+        if self.output is not None:
+            rows = {row.path: row for row in read_results(self.output.path)[1]}
+        return (rows[printable(name)] for name in names)
 
 
 def exif_applied(provenance: Mapping[str, Any]) -> bool:
-    """Whether files were turned upright for scoring, as pictures of them should be too."""
+    """Return whether images were turned upright before they were scored."""
     return provenance.get("apply_exif") is not False
 
 
-def because(failed: Mapping[str, str] | None) -> str:
-    """The end of a sentence: the first reason why images have no score, if any, and how many more there are."""
+def because(failed: Mapping[str, str]) -> str:
+    """Return the end of a sentence: the first reason why images have no scores, and how many more there are."""
     return f": {first_of(failed.values())}." if failed else "."
 
 
@@ -119,22 +100,21 @@ def score_images(
     max_pixels: int | None = SharedOptions.max_pixels,
     record: Record | None = None,
 ) -> Scores:
-    """Score image files, each encoded once, however many questions are asked and however often it is named.
+    """Score image files. Each file is encoded once, for all questions.
 
     Args:
-        metric: A ``CLIPIQA``, what ``pyiqa.create_metric('clipiqa')`` returns, or a function that makes one.
-        paths: The files.
-        prompts: What to ask, one column each: names, presets and pairs, as for
-            :func:`~clipiqa_pyiqa.prompts.parse_columns`, or the columns that it returned; None asks the metric's own.
-        record: Where the rows are kept as they come; by default nowhere.
+        metric: A ``CLIPIQA``, a metric of ``pyiqa.create_metric('clipiqa')``, or a function that makes one.
+        paths: The files; duplicates are scored once.
+        prompts: As for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None asks the metric's own prompts.
+        record: Writes the rows to a file; by default no file is written.
 
     Returns:
-        The scores, and why images have none.
+        The scores, and the images without scores.
 
     Raises:
-        CLIPIQAError: The metric is no CLIP-IQA.
+        CLIPIQAError: ``metric`` is not a CLIP-IQA metric.
         ImageError: No image could be scored.
-        PromptError: Questions that cannot be asked.
+        PromptError: A prompt cannot be used.
     """
     import pandas
 
@@ -144,17 +124,17 @@ def score_images(
     names = net.columns if columns is None else tuple(columns)
     device = find_device(device)
     limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
+    made_by = provenance(net, columns, device, **limits)
 
     def score(todo: Collection[str]) -> Iterator[Row]:
         sources = map(FileSource, todo)
         return score_paths(net, sources, columns, device=device, batch_size=batch_size, workers=workers, **limits)
 
-    said = provenance(net, columns, device, **limits)
-    rows = dict(zip(files, (record or Record()).rows(Header(names, said), files, score), strict=True))
-    kept = {path: row.scores for path, row in rows.items() if row.scores is not None}
+    rows = dict(zip(files, (record or Record()).rows(Header(names, made_by), files, score), strict=True))
+    scores = {path: row.scores for path, row in rows.items() if row.scores is not None}
     failed = {path: row.error for path, row in rows.items() if row.scores is None}
-    if not kept:
+    if not scores:
         raise ImageError("none of the images could be scored" + because(failed))
-    index = pandas.Index(kept, name="path", dtype=object)  # pandas' own text type refuses names that are not UTF-8
-    frame = pandas.DataFrame(list(kept.values()), index, list(names), dtype=float)
-    return Scores(frame, failed, said, flags={path: row.flag for path, row in rows.items() if row.flag})
+    index = pandas.Index(scores, name="path", dtype=object)  # pandas' own text type refuses names that are not UTF-8
+    frame = pandas.DataFrame(list(scores.values()), index, list(names), dtype=float)
+    return Scores(frame, failed, made_by, flags={path: row.flag for path, row in rows.items() if row.flag})

@@ -1,10 +1,10 @@
-"""Does the metric choose as people do? The paper's user study, Fig. 7."""
+"""Does the metric choose between two images as people do? The paper's user study, Fig. 7."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..datasets.votes import Votes, read_votes
-from ..errors import CLIPIQAError, ImageError, counted
+from ..errors import ImageError, counted
 from ..errors.arguments import checked
 from ..files.names import below_common
 from ..report.contact_sheet import contact_sheet, headed, wrapped
@@ -25,35 +25,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from typing_extensions import Unpack
 
-    from .experiment import Content
 
-ALL = "all"
-"""The row of a summary that takes all attributes together."""
+_SIDES = ("first", "second")
 
 
 @dataclass(frozen=True)
 class Agreement(ExperimentResult):
-    """The metric's choices beside people's.
+    """The metric's choices beside those of people.
 
     Attributes:
-        frame: One row per attribute and pair: the votes' columns; ``score_first``, ``score_second``; ``majority``
-            (``'first'``, ``'second'`` or ``''`` for a tie); ``metric`` (likewise); ``right``, whether the metric sides
-            with the majority (None without a majority; equal scores side with nobody); ``votes`` and ``votes_right``,
-            how many votes agree with the metric.
-        failed: Images that could not be scored -> why; their pairs are left out.
-        provenance: Which CLIP-IQA, and whatever else the scores depend on.
-        seed: Of the bootstrap.
-        undecided: How many votes were for neither image.
-        missing: Images that were left out with their pairs because their files are missing.
-        count: How many contradictions to save.
+        frame: One row per attribute and pair: the columns of the votes; ``score_first`` and ``score_second``;
+            ``majority`` and ``metric`` (``'first'``, ``'second'``, or ``''`` for a tie); ``right``, whether the two
+            are equal (None where there is no majority); ``votes``, and ``votes_right``, the votes that the metric
+            agrees with.
+        failed: Path of an image without scores -> the reason; its pairs are left out.
+        provenance: Which CLIP-IQA made the scores, and how.
+        votes: The votes that were compared.
+        seed: Seed of the bootstrap.
+        count: Number of contradictions to show.
     """
 
     frame: pandas.DataFrame
-    failed: Mapping[str, str] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    failed: Mapping[str, str]
+    provenance: Mapping[str, Any]
+    votes: Votes
     seed: int = 0
-    undecided: int = 0
-    missing: tuple[str, ...] = ()
     count: int = 10
     intervals: ClassVar = {
         "majority accuracy": ("majority low", "majority high"),
@@ -61,18 +57,18 @@ class Agreement(ExperimentResult):
     }
 
     def summary(self) -> pandas.DataFrame:
-        """One row per attribute, and one for all if there are several.
+        """Return one row per attribute, and one for all attributes together if there are several.
 
-        Columns: attribute; pairs (with a majority) and tied (without one); majority accuracy, the share of pairs where
-        the metric sides with the majority, with Wilson's 95 % interval; votes; vote accuracy, the share of single votes
-        that agree with the metric, with a 95 % interval from resampled pairs, since votes on one pair hang together
-        (NaN for one pair); ceiling, the vote accuracy of always siding with the majority, which nothing can exceed.
+        Columns: attribute; pairs (with a majority); tied (without a majority); majority accuracy, the share of pairs in
+        which the metric chooses as the majority, with Wilson's 95 % interval; votes; vote accuracy, the share of votes
+        that agree with the metric, with a 95 % interval from resampled pairs (NaN for one pair); ceiling, the vote
+        accuracy of choosing as the majority, which is the highest possible.
         """
         import pandas
 
-        groups = [(name, group) for name, group in self.frame.groupby("attribute", sort=False)]
-        groups += [(ALL, self.frame)] if len(groups) > 1 else []
-        return pandas.DataFrame([self._summary(str(name), group) for name, group in groups])
+        groups = dict(iter(self.frame.groupby("attribute", sort=False)))
+        groups |= {"all": self.frame} if len(groups) > 1 else {}
+        return pandas.DataFrame([self._summary(str(name), group) for name, group in groups.items()])
 
     def _summary(self, attribute: str, frame: pandas.DataFrame) -> dict[str, object]:
         decided = frame[frame["majority"] != ""]
@@ -93,48 +89,44 @@ class Agreement(ExperimentResult):
             "ceiling": frame[["votes_first", "votes_second"]].max(axis=1).sum() / votes if votes else np.nan,
         }
 
-    def contents(self) -> dict[str, Content]:
-        sheet = self.contradiction_sheet(self.count)
+    def contents(self) -> dict[str, Any]:
+        sheet = self.contradiction_sheet()
         return {"agreement.csv": self.frame, "agreement.png": self.figure(), "contradictions.png": sheet}
 
     def details(self) -> dict[str, Any]:
-        return {"undecided": self.undecided, "missing": list(self.missing)}
+        return {"undecided": int(self.votes.frame["undecided"].sum()), "missing": list(self.votes.missing)}
 
     def notes(self) -> list[str]:
-        tied = int((self.frame["majority"] == "").sum())
         counts = [
-            (tied, "pair", "without a majority, counted vote by vote only"),
-            (self.undecided, "vote", "for neither image, not counted"),
-            (len(self.missing), "image", "missing, whose pairs were left out"),
+            ((self.frame["majority"] == "").sum(), "pair", "without a majority, counted vote by vote only"),
+            (self.votes.frame["undecided"].sum(), "vote", "for neither image, not counted"),
+            (len(self.votes.missing), "image", "missing, whose pairs were left out"),
         ]
-        return [f"{counted(count, what)} {how}" for count, what, how in counts if count]
+        return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
     def contradictions(self) -> pandas.DataFrame:
-        """Return the pairs where the metric contradicts the majority, the most certain of its scores first."""
+        """Return the pairs in which the metric contradicts the majority, the largest difference of scores first."""
         wrong = self.frame[self.frame["right"].eq(False)]
         certainty = (wrong["score_first"] - wrong["score_second"]).abs()
         return wrong.loc[certainty.sort_values(ascending=False, kind="stable").index]
 
-    def contradiction_sheet(self, count: int = 10, side: int = 256) -> Image.Image | None:
-        """Draw those pairs, the two images of each side by side; return None if there are none."""
-        wrong = self.contradictions().head(count)
+    def contradiction_sheet(self) -> Image.Image | None:
+        """Draw the first ``count`` contradictions, two images side by side; return None if there are none."""
+        wrong = self.contradictions().head(self.count)
         if wrong.empty:
             return None
         images, captions, names = [], [], below_common([*self.frame["first"], *self.frame["second"]])
         for _, row in wrong.iterrows():
-            for which in ("first", "second"):
-                images.append(Path(row[which]))
-                votes = f"{row[f'votes_{which}']} of {counted(row['votes'], 'vote')}"
-                captions.append(f"{row['attribute']} {row[f'score_{which}']:.4f}\n{votes}\n{names[row[which]]}")
-        upright = exif_applied(self.provenance)
-        sheet = contact_sheet(images, captions, columns=4 if len(wrong) > 1 else 2, side=side, apply_exif=upright)
+            for side in _SIDES:
+                images.append(Path(row[side]))
+                votes = f"{row[f'votes_{side}']} of {counted(row['votes'], 'vote')}"
+                captions.append(f"{row['attribute']} {row[f'score_{side}']:.4f}\n{votes}\n{names[row[side]]}")
+        columns = 4 if len(wrong) > 1 else 2
+        sheet = contact_sheet(images, captions, columns=columns, apply_exif=exif_applied(self.provenance))
         return headed({"The metric contradicts the majority, its clearest scores first": sheet})
 
     def figure(self) -> Figure:
-        """Draw accuracy per attribute against the majority (bars) and against single votes (diamonds), with intervals.
-
-        The grey line of each bar is the ceiling of the votes, the dashed one chance.
-        """
+        """Draw majority accuracy (bars) and vote accuracy (diamonds) per attribute, with intervals and ceilings."""
         import matplotlib
         from matplotlib.figure import Figure
 
@@ -180,59 +172,43 @@ def agreement(
     count: int = 10,
     **options: Unpack[RunOptions],
 ) -> Agreement:
-    """Score the images that people voted on, each once, and compare the choices.
+    """Score the images that people voted on, and compare the choices.
 
     Args:
         metric: As for :func:`~.ranking.rank`.
-        votes: A CSV file, read by :func:`~.votes.read_votes` with ``root``, ``attribute``, ``template`` and
-            ``skip_missing``; or what that returned.
-        root, attribute, template, skip_missing: As for :func:`~.votes.read_votes`.
-        seed: Of the bootstrap.
-        count: How many contradictions to show.
+        votes: A CSV file, or the result of :func:`~.votes.read_votes`.
+        root, attribute, template, skip_missing: As for :func:`~.votes.read_votes`, which reads the file.
+        seed: Seed of the bootstrap.
+        count: Number of contradictions to show.
         options: As for :func:`~.ranking.rank`.
 
+    Returns:
+        The choices of the metric beside those of people.
+
     Raises:
-        CLIPIQAError: Bad input; what it was and what to do.
+        CLIPIQAError: An argument, the votes or an image cannot be used.
     """
-    given: list[str] = []
+    inputs: list[str] = []
     if not isinstance(votes, Votes):
-        given = [os.fspath(votes)]
+        inputs = [os.fspath(votes)]
         votes = read_votes(votes, root=root, attribute=attribute, template=template, skip_missing=skip_missing)
-    files = list(dict.fromkeys(votes.frame[["first", "second"]].to_numpy().ravel()))
+    files = list(dict.fromkeys(votes.frame[list(_SIDES)].to_numpy().ravel()))
     names = ("agreement.csv", "agreement.png", "contradictions.png", "summary.json")
-    record, scoring = prepare(options, names, [*files, *given], len(files))
+    record, scoring = prepare(options, names, [*files, *inputs], len(files))
     scores = score_images(metric, files, votes.columns, record=record, **scoring)
-    found = compare_choices(scores.frame, votes, scores.failed, scores.provenance, seed=seed, count=count)
-    return saved(found, options)
-
-
-def compare_choices(
-    scores: pandas.DataFrame,
-    votes: Votes,
-    failed: Mapping[str, str] | None = None,
-    provenance: Mapping[str, Any] | None = None,
-    *,
-    seed: int = 0,
-    count: int = 10,
-) -> Agreement:
-    """Compare votes with images that are scored already: ``scores`` has index ``path``, a column per attribute."""
-    if unknown := [name for name in votes.columns if name not in scores.columns]:
-        raise CLIPIQAError(f"the votes are about {', '.join(unknown)}, of which there are no scores.")
-    there = votes.frame[["first", "second"]].isin(list(scores.index)).all(axis=1)
-    frame = votes.frame[there].reset_index(drop=True)
+    frame = votes.frame[~votes.frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)
     if frame.empty:
-        raise ImageError("no pair has both of its images scored: there is nothing to compare" + because(failed))
-    for side in ("first", "second"):
+        raise ImageError("no pair has both of its images scored: there is nothing to compare" + because(scores.failed))
+    for side in _SIDES:
         places = zip(frame[side], frame["attribute"], strict=True)
-        frame[f"score_{side}"] = [scores.at[path, attribute] for path, attribute in places]
+        frame[f"score_{side}"] = [scores.frame.at[path, question] for path, question in places]
     frame["majority"] = _larger(frame["votes_first"], frame["votes_second"])
     frame["metric"] = _larger(frame["score_first"], frame["score_second"])
     frame["right"] = (frame["majority"] == frame["metric"]).astype(object).where(frame["majority"] != "", None)
     frame["votes"] = frame["votes_first"] + frame["votes_second"]
-    frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in ("first", "second"))
-    undecided = int(votes.frame["undecided"].sum())
-    return Agreement(frame, failed or {}, provenance or {}, seed, undecided, votes.missing, count)
+    frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in _SIDES)
+    return saved(Agreement(frame, scores.failed, scores.provenance, votes, seed, count), options)
 
 
 def _larger(first: pandas.Series, second: pandas.Series) -> Any:
-    return np.select([first > second, first < second], ["first", "second"], "")
+    return np.select([first > second, first < second], _SIDES, "")

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import pandas
     from typing_extensions import Unpack
 
-    from ..experiments.experiment import Content
-
 
 @dataclass(frozen=True)
 class Ranking(Scores, ExperimentResult):
@@ -42,7 +40,7 @@ class Ranking(Scores, ExperimentResult):
                     rows.append({**known, "path": printable(path)})
         return pandas.DataFrame(rows)
 
-    def contents(self) -> dict[str, Content]:
+    def contents(self) -> dict[str, Any]:
         sheets = {name: rank_sheet(self, question, self.count) for question, name in _sheets(self.questions).items()}
         return {"ranking.csv": ranking(self), **sheets}
 

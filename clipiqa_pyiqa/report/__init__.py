@@ -1,1 +1,1 @@
-"""Generic pieces of every report: tables in any format, matplotlib basics, sheets of images, HTML pages."""
+"""Parts of every report: tables in any format, matplotlib basics, sheets of images, HTML pages."""

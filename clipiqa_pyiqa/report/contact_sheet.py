@@ -1,4 +1,4 @@
-"""Images side by side on one sheet, each with a caption."""
+"""Sheets of images with captions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..errors import CLIPIQAError, ImageError
+from ..errors import ImageError
 from ..files.names import printable
 from ..images.reader import read_image
 
@@ -27,49 +27,38 @@ def contact_sheet(
     side: int = 256,
     apply_exif: bool = True,
 ) -> Image.Image:
-    """Return a grid of images, row by row, with the caption of each below it.
+    """Return a grid of images, row by row, each above its caption.
 
-    Images are shrunk to fit, never enlarged or cropped, since what one sees should be what was scored. A file that
-    cannot be read leaves an empty field that says so.
+    Images are shrunk to fit, never enlarged or cropped. A file that cannot be read leaves an empty field that says so.
 
     Args:
-        images: Files, or pictures in memory; at least one.
-        captions: One text per image; a line break starts a new line, and a line too long for the image's width is
-            shortened in its middle, because file names often differ only at their ends.
+        images: Files or pictures; at least one.
+        captions: One text per image; a line that is too long is shortened in its middle.
         columns: Images per row.
         side: Width and height, in pixels, into which each image is fitted.
-        apply_exif: Whether files are turned upright; as they were for scoring.
+        apply_exif: Whether files are turned upright by their EXIF orientation.
 
     Returns:
-        The sheet, 'RGB'. Its rows are as high as their highest image.
-
-    Raises:
-        CLIPIQAError: No images, a number of captions other than of images, or sizes that are not positive.
+        The sheet, 'RGB'. Each row is as high as its highest image.
     """
-    if not images or len(images) != len(captions):
-        said = f"got {len(captions)} captions for {len(images)} images"
-        raise CLIPIQAError(f"A contact sheet needs at least one image and one caption per image; {said}.")
-    if columns < 1 or side < 1:
-        raise CLIPIQAError(f"columns and side must be at least 1; got {columns} and {side}.")
     gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))
     tiles = [_tile(image, side, size, apply_exif) for image in images]
     texts = [_text(caption.split("\n") if caption else [], side, size) for caption in captions]
-    sheets = []
+    rows = []
     for start in range(0, len(images), columns):
-        row, words = tiles[start : start + columns], texts[start : start + columns]
-        high = max(tile.height for tile in row)
-        below = max(text.height for text in words)
+        row = list(zip(tiles, texts, strict=True))[start : start + columns]
+        high, below = (max(part.height for part in parts) for parts in zip(*row, strict=True))
         sheet = _paper(gap + columns * (side + gap), gap + high + (gap // 2 if any(captions) else 0) + below)
-        for place, (tile, text) in enumerate(zip(row, words, strict=True)):
+        for place, (tile, text) in enumerate(row):
             left = gap + place * (side + gap)
             sheet.paste(tile, (left, gap + high - tile.height))
             sheet.paste(text, (left, gap + high + gap // 2))
-        sheets.append(sheet)
-    return _stacked([*sheets, _paper(1, gap)])
+        rows.append(sheet)
+    return _stacked([*rows, _paper(1, gap)])
 
 
 def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = True) -> Image.Image:
-    """Return the whole image as 'RGB', shrunk (Lanczos, keeping its shape) into ``side`` × ``side`` pixels or smaller.
+    """Return an image as 'RGB', shrunk (Lanczos) to at most ``side`` × ``side`` pixels.
 
     Raises:
         ImageError: The file cannot be read.
@@ -96,46 +85,38 @@ def _tile(image: Path | str | Image.Image, side: int, size: int, apply_exif: boo
 
 
 def fitted(text: str, width: float, size: int) -> str:
-    """Return a text no wider than ``width`` in letters of ``size`` (any unit), its middle left out if need be."""
-    return _fit(" ".join(printable(text).split()), int(width), _font(size))
+    """Return a text on one line at most ``width`` wide in letters of ``size`` (same unit), shortened in its middle."""
+    text, font = " ".join(printable(text).split()), _font(size)
+    shorter = text
+    kept = min(len(text), int(width) + 1)  # a character is at least a pixel wide
+    while kept > 0 and font.getlength(shorter) > width:
+        kept -= 1
+        shorter = text[: kept // 2] + _ELLIPSIS + text[len(text) - math.ceil(kept / 2) :]
+    return shorter
 
 
 def wrapped(text: str, width: int, lines: int = 3) -> str:
-    """Return a text on up to that many lines of ``width`` letters."""
+    """Return a text on at most ``lines`` lines of ``width`` letters."""
     found = textwrap.wrap(text, width, break_on_hyphens=False) or [text]
     return "\n".join([*found[: lines - 1], found[lines - 1][: width - 1] + _ELLIPSIS] if len(found) > lines else found)
 
 
-def _fit(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
-    """Return the text, or the longest form of it without its middle that is no wider than ``width`` pixels."""
-    if font.getlength(text) <= width:
-        return text
-    for kept in range(min(len(text) - 1, width), 0, -1):  # a character is at least a pixel wide
-        shorter = text[: kept // 2] + _ELLIPSIS + text[len(text) - math.ceil(kept / 2) :]
-        if font.getlength(shorter) <= width:
-            return shorter
-    return _ELLIPSIS
-
-
 @lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as matplotlib brings it: PIL's own font lacks most letters that are not English."""
-    import matplotlib
+    import matplotlib  # for its font: PIL's own lacks most letters that are not English
 
     return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def footed(sheet: Image.Image, text: str) -> Image.Image:
-    """Return a sheet with a small line below it."""
+    """Return a sheet with a small line of text below it."""
     width, size = sheet.width - 32, 13
     lines = textwrap.wrap(printable(text), max(10, int(width / (0.6 * size)))) or [""]
     return _stacked([sheet, _text(lines, width, size, left=16, colour=(107, 114, 128)), _paper(1, 4)])
 
 
 def headed(sheets: Mapping[str, Image.Image]) -> Image.Image:
-    """Return sheets below each other, each under its heading, as one picture."""
-    if not sheets:
-        raise CLIPIQAError("A sheet with headings needs at least one sheet, but got none.")
+    """Return sheets below each other as one picture, each under its heading."""
     width = max(sheet.width for sheet in sheets.values()) - 32
     parts = []
     for heading, sheet in sheets.items():
@@ -146,7 +127,6 @@ def headed(sheets: Mapping[str, Image.Image]) -> Image.Image:
 def _text(
     lines: Sequence[str], width: int, size: int, left: int = 0, colour: tuple[int, int, int] = INK
 ) -> Image.Image:
-    """Return lines of text on paper, each shortened in its middle to the width."""
     height = round(1.35 * size)
     paper = _paper(left + width, height * len(lines))
     draw = ImageDraw.Draw(paper)
@@ -160,7 +140,6 @@ def _paper(width: int, height: int) -> Image.Image:
 
 
 def _stacked(parts: Sequence[Image.Image]) -> Image.Image:
-    """Return pictures below each other, at the left."""
     whole, top = _paper(max(part.width for part in parts), sum(part.height for part in parts)), 0
     for part in parts:
         whole.paste(part, (0, top))

@@ -1,4 +1,4 @@
-"""Where versions of a picture differ: the place of a picture at which they do so most, cut out at its own size."""
+"""Crops of versions of a picture where the versions differ most."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .contact_sheet import thumbnail
 
 
 def differing_crops(files: Sequence[str], side: int = 176, apply_exif: bool = True) -> list[Image.Image | None]:
-    """Return the same square of several versions of a picture, unscaled, where they differ most from one another.
+    """Return the same square of several versions of a picture, where they differ most.
 
     Args:
         files: The versions; a reference may be among them.
-        side: Width and height in pixels, at most the picture's.
-        apply_exif: Whether files are turned upright.
+        side: Width and height of the square in pixels, at most those of the picture.
+        apply_exif: Whether files are turned upright by their EXIF orientation.
 
     Returns:
-        A crop of each; None of one that cannot be read or is of another size than the first that can.
+        A crop of each version; None for a version that cannot be read, or whose size is not that of the first.
     """
-    found = [_picture(path, apply_exif) for path in files]
-    size = next((picture.size for picture in found if picture is not None), None)
-    alike = [picture if picture is not None and picture.size == size else None for picture in found]
+    pictures = [_picture(path, apply_exif) for path in files]
+    size = next((picture.size for picture in pictures if picture is not None), None)
+    alike = [picture if picture is not None and picture.size == size else None for picture in pictures]
     versions = [np.asarray(picture) for picture in alike if picture is not None]
     if not versions:
         return alike
@@ -36,11 +36,11 @@ def differing_crops(files: Sequence[str], side: int = 176, apply_exif: bool = Tr
 
 
 def most_different(versions: Sequence[NDArray[np.uint8]], side: int) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of the square in which the variance over versions is largest.
+    """Return left, top, width and height of the square with the largest variance over versions.
 
     Args:
-        versions: ``(H, W, 3)`` each, all of one size.
-        side: Of the square.
+        versions: Pictures ``(H, W, 3)`` of equal size.
+        side: Side of the square in pixels.
     """
     height, width = versions[0].shape[:2]
     high, wide = min(side, height), min(side, width)

@@ -1,8 +1,4 @@
-"""HTML pages that need nothing else, no network and no other file, from Jinja2 templates.
-
-Whatever a template puts out is escaped, and should that ever be missed, the page's Content-Security-Policy still lets
-only our one script run and nothing be fetched.
-"""
+"""HTML pages in one file, from Jinja2 templates; texts are escaped, and a Content-Security-Policy allows one script."""
 
 from __future__ import annotations
 
@@ -30,7 +26,7 @@ _JPEG_QUALITY = 80
 
 
 def policy(script_sha256: str) -> str:
-    """Return the Content-Security-Policy of every page: nothing is fetched, and no script runs but that of the hash."""
+    """Return a Content-Security-Policy that allows the script of this hash and fetches nothing."""
     return (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{script_sha256}'; "
         "base-uri 'none'; form-action 'none'"
@@ -38,9 +34,9 @@ def policy(script_sha256: str) -> str:
 
 
 def render(package: str, template: str, **values: Any) -> str:
-    """Return a page from ``templates/`` in a package, which may extend ``page.html.j2`` and import ``blocks.html.j2``.
+    """Return a page from a template in a package's folder ``templates``, with the style sheets and scripts beside it.
 
-    Style sheets and scripts that lie beside the template (``*.css``, ``*.js``) follow those of every report.
+    The template may extend ``page.html.j2`` and import ``blocks.html.j2``.
     """
     style, script = (_joined(package, kind) for kind in (".css", ".js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -56,7 +52,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: one_line(value) if type(value) is str else value,  # Markup is no plain str
+        finalize=lambda value: one_line(value) if type(value) is str else value,
     )
     environment.globals |= {"image": image, "plot": plot, "isnan": math.isnan}
     environment.filters["minus"] = lambda text: text.replace("-", "−")
@@ -65,26 +61,25 @@ def _environment() -> Environment:
 
 
 def _source(name: str) -> str:
-    """Return a template, ``'PACKAGE/NAME'`` or the ``'NAME'`` of one of this package."""
     package, _, file = name.rpartition("/")
     return (resources.files(package or __package__) / "templates" / file).read_text(encoding="utf-8")
 
 
 def _joined(package: str, suffix: str) -> str:
-    own = sorted(resources.files(package).joinpath("templates").iterdir(), key=lambda part: part.name)
-    parts = [resources.files(__package__).joinpath(f"report{suffix}"), *own]
+    beside = sorted(resources.files(package).joinpath("templates").iterdir(), key=lambda part: part.name)
+    parts = [resources.files(__package__).joinpath(f"report{suffix}"), *beside]
     return "\n".join(part.read_text(encoding="utf-8").strip() for part in parts if part.name.endswith(suffix))
 
 
 def plot(figure: Figure, description: str) -> Markup:
-    """Return a figure in its card; the description is for screen readers."""
+    """Return a figure as HTML; the description is for screen readers."""
     label = escape(one_line(description))
     drawing = svg(figure).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     return Markup(f'<figure class="card plot">{drawing}</figure>')
 
 
 def image(path: str, apply_exif: bool = True, side: int = _THUMBNAIL) -> Markup:
-    """Return a small JPEG of the file, at most ``side`` pixels long, or words if it cannot be read any more."""
+    """Return a JPEG of at most ``side`` pixels of an image file, or a text if the file cannot be read."""
     try:
         picture = thumbnail(path, side, apply_exif)
     except ImageError:
@@ -93,7 +88,7 @@ def image(path: str, apply_exif: bool = True, side: int = _THUMBNAIL) -> Markup:
 
 
 def embedded(picture: Image.Image, description: str, *, format: str = "PNG", **options: Any) -> Markup:
-    """Return a picture inside the page, at its own size."""
+    """Return a picture as HTML, at its own size."""
     buffer = io.BytesIO()
     picture.save(buffer, format, **options)
     data = base64.b64encode(buffer.getvalue()).decode()

@@ -1,8 +1,4 @@
-"""Matplotlib basics of all pictures: style, colours, and figures as SVG.
-
-Colours are one blue and one orange, which every kind of colour vision tells apart, on a transparent scale, so that a
-figure works on any background.
-"""
+"""Matplotlib basics of all pictures: style, colours, and figures as SVG."""
 
 from __future__ import annotations
 
@@ -30,24 +26,24 @@ STYLE: dict[Any, Any] = {
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "text.usetex": False},
 }
 COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", "#6b7280")
-"""For up to eight things in one picture; the first few are told apart also by their order of lightness."""
+"""For up to eight things in one picture; every kind of colour vision tells the first two apart."""
 WORDS: dict[str, Any] = {"parse_math": False}
-"""For text that comes from labels and file names, which is never mathematics."""
+"""For texts from labels and file names, which are not mathematics."""
 
 
 def fading(name: str, *stops: tuple[str, float]) -> LinearSegmentedColormap:
-    """A scale through colours of given opacity, in [0, 1]."""
+    """Return a colour map through colours of given opacity, in [0, 1]."""
     return LinearSegmentedColormap.from_list(name, [(*matplotlib.colors.to_rgb(c), alpha) for c, alpha in stops])
 
 
 def subplots(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of that many inches with one pair of axes."""
+    """Return a figure of a size in inches, and its one pair of axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 
 def captioned(figure: Figure, text: str) -> Figure:
-    """The figure with a small line below it, which says what made its numbers."""
+    """Return the figure with a small line of text below it."""
     if text:
         letters = int(figure.get_figwidth() * 72 / 4.2)  # of 7 points, which are 3.9 wide on average
         text = textwrap.fill(text, letters)
@@ -56,13 +52,13 @@ def captioned(figure: Figure, text: str) -> Figure:
 
 
 def width_in_inches(labels: Sequence[str]) -> float:
-    """The width of the longest label, as ticks are written."""
+    """Return the width of the longest of some tick labels."""
     font = FontProperties(size=STYLE["font.size"])
     return max(text_to_path.get_text_width_height_descent(label, font, False)[0] for label in labels) / 72
 
 
 def plain_texts(figure: Figure) -> Figure:
-    """A figure none of whose texts can steer a viewer, or make its SVG no XML; the figure itself is changed."""
+    """Return the figure, its control characters spelt out in place, since they would break its SVG."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if isinstance(axis.get_major_locator(), FixedLocator):
@@ -75,7 +71,7 @@ def plain_texts(figure: Figure) -> Figure:
 
 
 def svg(figure: Figure) -> str:
-    """A figure as an ``<svg>`` element to put into a page: transparent, its ink the page's colour, its text as text."""
+    """Return a figure as a transparent ``<svg>`` element whose ink has the page's colour."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.image_inline": True}):
         plain_texts(figure).savefig(
@@ -84,6 +80,7 @@ def svg(figure: Figure) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
-    used = set(re.findall(r"#([\w-]+)", text))  # the others would come twice in a page
+    text = re.sub(r' id="class ([^"]+)"', r' class="\1"', text)  # of several elements
+    used = set(re.findall(r"#([\w-]+)", text))  # other ids might occur twice in a page
     text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
     return re.sub(r"\n\s*", "\n", text)

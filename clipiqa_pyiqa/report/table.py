@@ -1,4 +1,4 @@
-"""One table model, and its writers for a console, Markdown, LaTeX and CSV; that for HTML is in ``templates/``."""
+"""One table model, and its writers for a console, Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from ..files.names import one_line, printable
+from ..files.names import csv_line, one_line
 
 if TYPE_CHECKING:
     import pandas
@@ -36,10 +36,10 @@ class Cell:
     """One cell.
 
     Attributes:
-        text: What it says; words, never 'nan', where there is no number.
-        detail: Its interval and p-value, shown smaller behind the text.
+        text: The text; never 'nan'.
+        detail: Interval and p-value, shown smaller after the text.
         value: The number to sort by; NaN for words.
-        mark: Why it stands out; see ``MARKS``.
+        mark: Why the cell is emphasised; see ``MARKS``.
     """
 
     text: str
@@ -58,9 +58,9 @@ class Column:
     """The head of a column.
 
     Attributes:
-        name: Of the column.
-        better: The direction, shown as an arrow.
-        group: What stands over this column and its neighbours of the same group.
+        name: Name of the column.
+        better: Direction of good values, shown as an arrow.
+        group: Heading over neighbouring columns of the same group.
     """
 
     name: str
@@ -75,16 +75,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, and what to know about it.
+    """A table with its notes.
 
     Attributes:
-        title: What it is about.
-        columns: Heads; the first column names the row.
+        title: The title.
+        columns: Heads; the first column holds the names of the rows.
         rows: One cell per column each.
-        before: Lines to read before it: what was evaluated.
-        reasons: Name of a row or column -> why its cells hold no number, and what else to know.
-        left_out: Lines on what is not in it.
-        reading: How to read its numbers, for where it stands alone.
+        before: Lines above the table.
+        reasons: Name of a row or column -> a note, such as why its cells hold no number.
+        left_out: Lines on images or metrics that were left out.
+        reading: Sentences on how to read the numbers, for the caption in LaTeX.
     """
 
     title: str
@@ -97,43 +97,43 @@ class Table:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The heads of the columns, each after its group."""
+        """The heads of the columns, with their groups."""
         return tuple(f"{column.group} {column.head}".strip() for column in self.columns)
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """Groups over the columns behind the first, with their widths; empty if there are none."""
+        """Groups over the columns after the first, with their widths; empty without groups."""
         runs = [(name, len(list(run))) for name, run in itertools.groupby(column.group for column in self.columns[1:])]
         return runs if any(name for name, _ in runs) else []
 
     @property
     def after(self) -> tuple[str, ...]:
-        """Lines to read after it."""
+        """Lines below the table."""
         return (*(f"{name}: {reason}" for name, reason in self.reasons.items()), *self.left_out)
 
     @property
     def wordy(self) -> list[bool]:
-        """For each column, whether it holds words only, and so stands at the left."""
+        """For each column, whether it holds words only, which are aligned at the left."""
         return [all(math.isnan(cell.value) for cell in column) for column in zip(*self.rows, strict=True)]
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Return a value with so many digits; never '-0.000'."""
+    """Return a value with ``digits`` decimals; never '-0.000'."""
     return f"{round(value, digits) + 0.0:.{digits}f}"  # adding zero drops the sign of a negative one
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Return a difference with its sign; '0.000' has none but a plus."""
+    """Return a difference with its sign; never '-0.000'."""
     return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def p_value(p: float, at_floor: bool = False) -> str:
-    """Return a p-value in words; one at the lowest that its test can give is a bound."""
+    """Return a p-value as text; the lowest that a test can give is a bound."""
     return "p < 0.001" if p < 0.001 else f"p {'≤' if at_floor else '='} {p:.3f}"
 
 
 def console_table(table: Table) -> str:
-    """Return title, aligned columns with a sign behind what stands out, and the lines around them; no line end."""
+    """Return a table for a console, marks as signs after the numbers; no line end."""
     columns = [_aligned(*column) for column in zip(table.heads, table.wordy, *table.rows, strict=True)]
     lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
     lines.insert(1, "  ".join("-" * _width(column[0]) for column in columns))
@@ -142,7 +142,7 @@ def console_table(table: Table) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """Return a section in GitHub's Markdown; no line end."""
+    """Return a table in GitHub's Markdown; no line end."""
     lines = [f"## {markdown(table.title)}", ""]
     lines += [line for text in table.before for line in (markdown(text), "")]
     lines.append("| " + " | ".join(map(markdown, table.heads)) + " |")
@@ -161,16 +161,15 @@ def markdown_list(lines: Iterable[str]) -> str:
 
 
 def latex_document(tables: Iterable[Table], comments: Iterable[str]) -> str:
-    """Return tables one after another, below the packages that they need and the comments."""
+    """Return tables, after comments that name the packages they need."""
     head = "\n".join([f"% {PACKAGES}", *(f"% {one_line(line)}" for line in comments)])
     return "\n\n".join([head, *map(latex_table, tables)]) + "\n"
 
 
 def latex_table(table: Table) -> str:
-    """Return a table in LaTeX that needs ``PACKAGES``; no line end.
+    """Return a table in LaTeX that needs ``PACKAGES`` and is at most as wide as the page; no line end.
 
-    It takes the width of the page, over both columns where there are two, and shrinks to it where it is wider. What
-    the caption has no room for stands in comments below.
+    Notes are comments below the table.
     """
     caption = " ".join(_sentence(line) for line in (table.title, *table.before, *table.reading))
     lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{latex(caption)}}}"]
@@ -188,32 +187,25 @@ def latex_table(table: Table) -> str:
 
 
 def csv_table(frame: pandas.DataFrame, comments: Iterable[str] = ()) -> str:
-    """Return a frame as CSV after ``# …`` lines: numbers in full, NaN empty, text with a ``#`` quoted."""
-    rows = [frame.columns, *frame.itertuples(index=False)]
-    head = "".join(f"# {one_line(line)}\n" for line in comments)
-    return head + "".join(",".join(map(_csv_cell, row)) + "\n" for row in rows)
+    """Return a frame as CSV after comment lines: numbers in full, NaN empty, text with a ``#`` quoted."""
+    cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False)
+    return "".join([*(f"# {one_line(line)}\n" for line in comments), *map(csv_line, [frame.columns, *cells])])
 
 
 def markdown(text: str) -> str:
-    """Return text on one line of Markdown, none of it markup."""
+    """Return text on one line of Markdown, escaped."""
     escaped = "".join("\\" + c if c in r"\`*_{}[]<>|~#" else c for c in one_line(text).strip())
     return escaped.replace("&", "&amp;")
 
 
-def _csv_cell(value: object) -> str:
-    text = "" if value is None or (isinstance(value, float) and math.isnan(value)) else printable(str(value))
-    quoted = any(c in text for c in ',"#\r\n') or text != text.strip()
-    return '"' + text.replace('"', '""') + '"' if quoted else text
-
-
 def _width(text: str) -> int:
-    """Columns of a console that a text takes."""
+    """Return the columns of a console that a text takes."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
 
 
 def _aligned(head: str, words: bool, *cells: Cell) -> list[str]:
-    """Head and cells, all of one width: words at the left, numbers at the right with room for the sign."""
+    """Return head and cells in one width: words at the left, numbers at the right with room for the sign."""
     room = 2 * any(cell.mark for cell in cells)
     signs = (f" {_CONSOLE[cell.mark]}" if cell.mark else " " * room for cell in cells)
     texts = (one_line(f"{cell.text} {cell.detail}".rstrip()) for cell in cells)
@@ -238,7 +230,7 @@ _SPELT = {
 
 
 def latex(text: str) -> str:
-    """Return text on one line of LaTeX, none of it markup."""
+    """Return text on one line of LaTeX, escaped."""
     return "".join(_SPELT.get(c, c) for c in one_line(text))
 
 

@@ -1,1 +1,1 @@
-"""Numbers in, numbers out: correlations with opinion, logistic fits, shares and paired differences, with intervals."""
+"""Statistics: correlations with human scores, logistic fits, shares and paired differences, with intervals."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-CACHED = 1 << 16  # elements of a (resamples, cases) matrix that stay in a core's cache
-_CHUNK = 1 << 22  # likewise, that are worked on at a time
+CACHED = 1 << 16  # elements of a (resamples, cases) matrix that fit in a core's cache
+_CHUNK = 1 << 22  # elements of such a matrix that exist at a time
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Callable[[Array], Array]]
-"""Values ``(P, N)`` -> a function of how often each case was drawn, ``(b, N)`` -> the statistic, ``(P, b)``."""
+"""Values ``(P, N)`` -> a function from counts of drawn cases ``(b, N)`` to the statistic ``(P, b)``."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Estimate:
 
     Attributes:
         value: NaN where it is undefined.
-        low: The 2.5 % percentile over resampled cases; NaN where there is no interval.
+        low: The 2.5 % percentile over resampled cases; NaN without an interval.
         high: The 97.5 % percentile.
-        reason: Why the value is undefined, as part of a sentence; empty where it is defined.
-        caveat: What keeps a defined value from being called the best, likewise.
+        reason: Why the value is undefined, as a clause; else empty.
+        caveat: Why a defined value must not be called the best, as a clause; else empty.
     """
 
     value: float
@@ -42,7 +42,7 @@ class Difference(Estimate):
     """A paired difference, first less second.
 
     Attributes:
-        p: Of no difference, two-sided, not corrected for several comparisons; NaN without a bootstrap.
+        p: Two-sided p-value of no difference, not corrected for several comparisons; NaN without a bootstrap.
     """
 
     p: float = math.nan
@@ -51,22 +51,18 @@ class Difference(Estimate):
 def paired_differences(
     values: Sequence[ArrayLike] | ArrayLike, statistic: Statistic, *, bootstrap: int = 1000, seed: int = 0
 ) -> dict[tuple[int, int], Difference]:
-    """Return the differences of a statistic between measurements of the same cases: (i, j), i < j -> row i less row j.
+    """Return the differences of a statistic between rows of values: (i, j), i < j -> row i less row j.
 
-    All rows are resampled together, so that what makes a case easy or hard for all cancels. The p-value is twice the
-    share of resamples on the other side of zero, by the rule (k + 1) / (resamples + 1): it is never below
-    2 / (resamples + 1), which counts where many are corrected for.
+    All rows are resampled together. The p-value is twice the share of resamples on the other side of zero, by the rule
+    (k + 1) / (resamples + 1), and so at least 2 / (resamples + 1).
 
     Args:
         values: ``(P, N)``, a value per case in each row.
-        statistic: :func:`~.correlation.srocc_with` opinion, or another; for means there is
-            :func:`~.paired_means.mean_difference`.
-        bootstrap: Resamples; 0 for no interval.
-        seed: Of the resamples.
+        statistic: Such as :func:`~.correlation.srocc_with`; for means use :func:`~.paired_means.mean_difference`.
+        bootstrap: Number of resamples; 0 for no interval.
+        seed: Seed of the resamples.
     """
     rows = np.asarray(values, np.float64)
-    if rows.ndim != 2 or not rows.shape[1]:
-        raise ValueError(f"values must be rows of equally many cases; got shape {rows.shape}.")
     whole, drawn = resampled(rows, statistic, bootstrap, seed)
     found = {}
     for i, j in itertools.combinations(range(len(rows)), 2):
@@ -80,7 +76,7 @@ def paired_differences(
 
 
 def holm(p: ArrayLike) -> Array:
-    """Return p-values ``(K,)`` corrected for being ``K``, by Holm's step-down rule.
+    """Return ``K`` p-values, corrected for ``K`` comparisons by Holm's step-down rule.
 
     Holm, *A simple sequentially rejective multiple test procedure*, Scandinavian Journal of Statistics 1979.
 
@@ -97,7 +93,7 @@ def holm(p: ArrayLike) -> Array:
 
 
 def resampled(values: Array, statistic: Statistic, bootstrap: int, seed: int) -> tuple[Array, Array]:
-    """Return a statistic of the rows ``(P, N)`` as they are, ``(P,)``, and of each resample, ``(P, bootstrap)``."""
+    """Return a statistic of the rows ``(P, N)``, shape ``(P,)``, and of their resamples, ``(P, bootstrap)``."""
     of_counts = statistic(values)
     whole = of_counts(np.ones((1, values.shape[1])))[:, 0]
     drawn, done = np.empty((len(values), bootstrap)), 0
@@ -108,7 +104,7 @@ def resampled(values: Array, statistic: Statistic, bootstrap: int, seed: int) ->
 
 
 def resamples(cases: int, bootstrap: int, seed: int, chunk: int = _CHUNK) -> Iterator[Array]:
-    """Yield how often each case was drawn, ``(b, N)`` counts chunk by chunk, the same for every statistic."""
+    """Yield counts of drawn cases ``(b, N)``, chunk by chunk; the same seed gives the same counts."""
     generator = np.random.default_rng(seed)
     step = max(1, chunk // cases)
     for start in range(0, bootstrap, step):
@@ -118,7 +114,7 @@ def resamples(cases: int, bootstrap: int, seed: int, chunk: int = _CHUNK) -> Ite
 
 
 def interval(values: Array) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % percentiles of finite values: a resample may hold one case only, many times."""
+    """Return the 2.5 % and 97.5 % percentiles of the finite values."""
     values = values[np.isfinite(values)]
     if not len(values):
         return math.nan, math.nan

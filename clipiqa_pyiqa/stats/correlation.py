@@ -1,7 +1,4 @@
-"""Correlation of scores with opinion: SROCC, PLCC and KRCC with bootstrap intervals, raw and after the logistic fit.
-
-All functions leave the sign alone: whoever calls orients scores so that a good metric is positive.
-"""
+"""Correlation of scores with human scores: SROCC, PLCC and KRCC with bootstrap intervals; PLCC after a logistic fit."""
 
 from __future__ import annotations
 
@@ -15,14 +12,13 @@ from ..errors import counted
 from .bootstrap import Array, Estimate, Statistic, interval, resampled, resamples
 from .logistic import fit_logistic
 
-MIN_IMAGES = 3  # of two images every correlation is ±1
+MIN_IMAGES = 3  # with two images every correlation is ±1
 _PAIRWISE = 20_000  # images up to which Kendall's pairs are counted by matrix multiplication
-_DRAWN = 1 << 24  # resampled values that exist at a time, 128 MiB
 _ROWS = 512  # rows of the matrix of pairs that exist at a time
 
 
 def undefined(x: ArrayLike, y: ArrayLike) -> str:
-    """Why these two have no correlation, as part of a sentence ('all scores are 0.5'); empty if they have one."""
+    """Return why two lists have no correlation, as a clause ('all scores are 0.5'); empty if they have one."""
     x, y = _arrays(x, y)
     if len(x) < MIN_IMAGES:
         return f"{counted(len(x), 'image')} with a score, but a correlation needs at least {MIN_IMAGES}"
@@ -35,20 +31,20 @@ def undefined(x: ArrayLike, y: ArrayLike) -> str:
 
 
 def plcc(x: ArrayLike, y: ArrayLike) -> float:
-    """Pearson's linear correlation; NaN where :func:`undefined`."""
+    """Return Pearson's linear correlation; NaN where :func:`undefined`."""
     x, y = _arrays(x, y)
     return math.nan if undefined(x, y) else float(_weighted_pearson(x, y, np.ones((1, len(x))))[0])
 
 
 def srocc(x: ArrayLike, y: ArrayLike) -> float:
-    """Spearman's rank-order correlation, ties at their mean rank; NaN where :func:`undefined`."""
+    """Return Spearman's rank correlation, ties at their mean rank; NaN where :func:`undefined`."""
     from scipy.stats import rankdata
 
     return math.nan if undefined(x, y) else plcc(rankdata(x), rankdata(y))
 
 
 def krcc(x: ArrayLike, y: ArrayLike) -> float:
-    """Kendall's rank correlation, tau-b; NaN where :func:`undefined`."""
+    """Return Kendall's rank correlation, tau-b; NaN where :func:`undefined`."""
     from scipy.stats import kendalltau
 
     return math.nan if undefined(x, y) else float(kendalltau(x, y).statistic)
@@ -57,32 +53,31 @@ def krcc(x: ArrayLike, y: ArrayLike) -> float:
 def correlations(
     scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0, fit: int = 0
 ) -> dict[str, Estimate]:
-    """Every correlation of scores with opinion, with percentile intervals from resampled images.
+    """Return the correlations of scores with human scores, with percentile intervals from resampled images.
 
-    The same seed draws the same images, so that metrics on one data set are compared on the same resamples.
+    The same seed draws the same images.
 
     Args:
-        scores: ``(N,)``, a metric's scores.
-        mos: ``(N,)``, what people said.
-        bootstrap: How many resamples; 0 for no intervals.
-        seed: Of the resamples.
-        fit: Also ``'PLCC fitted'``: after a logistic fit of so many parameters, 4 or 5, on all images
-            (:func:`~.logistic.fit_logistic`); 0 for none. Its interval is for that curve.
+        scores: ``(N,)``, scores of a metric, oriented so that high is good.
+        mos: ``(N,)``, human scores.
+        bootstrap: Number of resamples; 0 for no intervals.
+        seed: Seed of the resamples.
+        fit: Number of parameters, 4 or 5, of a logistic fit on all images (:func:`~.logistic.fit_logistic`); 0 for no
+            fit. The curve is not fitted again to the resamples.
 
     Returns:
-        ``SROCC``, ``PLCC``, ``KRCC`` and, if asked for, ``PLCC fitted`` and ``RMSE fitted``, the latter in units of
-        opinion. Where the fitted curve falls or turns, those two carry a caveat.
+        ``SROCC``, ``PLCC``, ``KRCC`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``, in units of the human
+        scores. Where the fitted curve falls or turns, the last two carry a caveat.
     """
     x, y = _arrays(scores, mos)
-    names = ["SROCC", "PLCC", "KRCC", *["PLCC fitted", "RMSE fitted"] * bool(fit)]
+    fitted_names = ["PLCC fitted", "RMSE fitted"] if fit else []
     if reason := undefined(x, y):
-        return {name: Estimate(math.nan, reason=reason) for name in names}
-    ranks_x, ranks_y, pairs = _Ranks(x), _Ranks(y), _Pairs(x, y)
-    values = {"SROCC": srocc(x, y), "PLCC": plcc(x, y), "KRCC": krcc(x, y)}
-    of_counts: dict[str, Callable[[Array], Array]] = {
+        return {name: Estimate(math.nan, reason=reason) for name in ("SROCC", "PLCC", "KRCC", *fitted_names)}
+    ranks_x, ranks_y = _Ranks(x), _Ranks(y)
+    statistics: dict[str, Callable[[Array], Array]] = {
         "SROCC": lambda counts: _weighted_pearson(ranks_x(counts), ranks_y(counts), counts),
         "PLCC": lambda counts: _weighted_pearson(x, y, counts),
-        "KRCC": pairs,
+        "KRCC": _Pairs(x, y),
     }
     unfit = caveat = ""
     if fit:
@@ -94,23 +89,22 @@ def correlations(
         except ValueError as error:
             unfit = str(error)
         if not unfit:
-            values |= {"PLCC fitted": plcc(fitted, y), "RMSE fitted": _rmse(fitted - y, np.ones((1, len(x))))[0]}
-            of_counts["PLCC fitted"] = lambda counts: _weighted_pearson(fitted, y, counts)
-            of_counts["RMSE fitted"] = lambda counts: _rmse(fitted - y, counts)
-    drawn: dict[str, list[Array]] = {name: [] for name in values}
+            statistics["PLCC fitted"] = lambda counts: _weighted_pearson(fitted, y, counts)
+            statistics["RMSE fitted"] = lambda counts: np.sqrt(counts @ (fitted - y) ** 2 / counts.sum(1))
+    drawn = {name: [np.empty(0)] for name in statistics}
     for counts in resamples(len(x), bootstrap, seed):
-        for name, found in drawn.items():
-            found.append(of_counts[name](counts))
-    return {
-        name: Estimate(float(values[name]), *interval(np.concatenate(drawn[name] or [np.empty(0)])), "", said)
-        if name in values
-        else Estimate(math.nan, reason=unfit)
-        for name, said in zip(names, ["", "", "", caveat, caveat], strict=False)
-    }
+        for name, statistic in statistics.items():
+            drawn[name].append(statistic(counts))
+    found = {name: Estimate(math.nan, reason=unfit) for name in fitted_names}
+    for name, statistic in statistics.items():
+        value = float(statistic(np.ones((1, len(x))))[0])
+        ends = interval(np.concatenate(drawn[name]))
+        found[name] = Estimate(value, *ends, caveat=caveat if name in fitted_names else "")
+    return {name: found[name] for name in ("SROCC", "PLCC", "KRCC", *fitted_names)}
 
 
 def srocc_with(mos: ArrayLike) -> Statistic:
-    """SROCC with opinion ``(N,)``, as a statistic to resample: :func:`~.bootstrap.paired_differences`."""
+    """Return SROCC with human scores ``(N,)`` as a statistic for :func:`~.bootstrap.paired_differences`."""
     opinion = _Ranks(np.asarray(mos, np.float64))
     mean = (len(opinion.group) + 1) / 2  # of the ranks of every resample
 
@@ -135,37 +129,28 @@ def srocc_with(mos: ArrayLike) -> Statistic:
 
 
 def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0) -> list[Estimate]:
-    """The ``SROCC`` of :func:`correlations` for each column of scores ``(N, P)``; the opinion is resampled once."""
+    """Return the ``SROCC`` of :func:`correlations` for each column of scores ``(N, P)``, in less time."""
     columns = np.asarray(scores, np.float64).T
     reasons = [undefined(column, mos) for column in columns]
-    defined = [place for place, reason in enumerate(reasons) if not reason]
-    found: dict[int, tuple[float, float]] = {}
-    at_once = max(1, _DRAWN // max(1, bootstrap))
-    for start in range(0, len(defined), at_once):
-        places = defined[start : start + at_once]
-        _, drawn = resampled(columns[places], srocc_with(mos), bootstrap, seed)
-        found |= {place: interval(row) for place, row in zip(places, drawn, strict=True)}
+    _, drawn = resampled(columns, srocc_with(mos), bootstrap, seed)
     return [
-        Estimate(srocc(column, mos), *found.get(place, (math.nan, math.nan)), reason)
-        for place, (column, reason) in enumerate(zip(columns, reasons, strict=True))
+        Estimate(math.nan, reason=reason) if reason else Estimate(srocc(column, mos), *interval(row))
+        for column, row, reason in zip(columns, drawn, reasons, strict=True)
     ]
 
 
 def _arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(f"scores and opinion must be two lists of one length, but have shapes {x.shape} and {y.shape}")
+        raise ValueError(f"scores and human scores must be lists of one length; got shapes {x.shape} and {y.shape}.")
     return x, y
 
 
 def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
-    """Pearson's correlation of each resample, ``(b,)``; ``x`` and ``y`` are ``(N,)`` or ``(b, N)``."""
+    """Return Pearson's correlation of each resample, ``(b,)``; ``x`` and ``y`` are ``(N,)`` or ``(b, N)``."""
     total = counts.sum(1)
 
     def centred(values: Array) -> Array:
-        if values.ndim == 1:  # not ranks, whose squares are harmless
-            values = _near_one(values)
-            values = _near_one(values - values.mean())
         values = np.broadcast_to(values - values.mean(-1, keepdims=True), counts.shape)
         return values - (np.einsum("bn,bn->b", counts, values) / total)[:, None]
 
@@ -176,19 +161,8 @@ def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
     return np.where(defined, np.clip(quotient, -1, 1), np.nan)
 
 
-def _rmse(errors: Array, counts: Array) -> Array:
-    """Root of the mean squared error of each resample, ``(b,)``."""
-    largest = float(np.max(np.abs(errors))) or 1.0  # so that no square leaves its range
-    return largest * np.sqrt(counts @ (errors / largest) ** 2 / counts.sum(1))
-
-
-def _near_one(values: Array) -> Array:
-    """Times a power of two, which changes no digit, so that the largest is about 1 and no square leaves its range."""
-    return np.ldexp(values, -np.frexp(np.max(np.abs(values)))[1])
-
-
 class _Ranks:
-    """Ranks within a resample without sorting it: values are sorted once, then counts are summed up."""
+    """Ranks within resamples: values are sorted once, then counts are summed up."""
 
     def __init__(self, values: Array) -> None:
         _, self.group, self.sizes = np.unique(values, return_inverse=True, return_counts=True)
@@ -196,19 +170,19 @@ class _Ranks:
         self.starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
 
     def tied(self, counts: Array) -> Array:
-        """How often each distinct value was drawn, ``(b, G)``."""
+        """Return how often each distinct value was drawn, ``(b, G)``."""
         return np.add.reduceat(counts[:, self.order], self.starts, axis=1)
 
     def __call__(self, counts: Array) -> Array:
         tied = self.tied(counts)
-        return (np.cumsum(tied, 1) - (tied - 1) / 2)[:, self.group]  # the mean rank of those that tie
+        return (np.cumsum(tied, 1) - (tied - 1) / 2)[:, self.group]  # ties have their mean rank
 
 
 class _Pairs:
     """Kendall's tau-b of each resample.
 
     With ``S`` the concordance (-1, 0, 1) of each two images, a resample with counts ``c`` has ``c S c / 2`` concordant
-    less discordant pairs: for all resamples at once a matrix product, exact in fp32, since its sums stay under 2^24.
+    less discordant pairs. The matrix product is exact in fp32, since its sums stay under 2^24.
     """
 
     def __init__(self, x: Array, y: Array) -> None:
@@ -235,6 +209,6 @@ class _Pairs:
 
 
 def _signs(values: Array, rows: slice) -> NDArray[np.int8]:
-    """-1, 0 or 1 for each value of the rows against every value."""
+    """Return -1, 0 or 1 for each value of the rows against every value."""
     these = values[rows, None]
     return (these > values).astype(np.int8) - (these < values).astype(np.int8)

@@ -1,4 +1,4 @@
-"""The mean of paired differences: an interval and a p-value that hold for few cases, and the test by signs."""
+"""The mean of paired differences, with an interval and a p-value that hold for few cases; the sign test."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ from numpy.typing import ArrayLike
 from .bootstrap import Array, Difference
 
 FEWEST = 6
-"""Cases: of fewer, chance alone gives all differences one sign in more than 5 % of samples (2 / 2^5)."""
+"""With fewer cases, all differences have one sign by chance in more than 5 % of samples (2 / 2^5)."""
 FEW = 20
-"""Cases: of fewer, a command warns that skewed differences are less certain."""
+"""With fewer cases, a command warns that skewed differences are less certain."""
 _LEVEL = 0.05
 _CUBIC = 1 / 20
-"""The coefficient of the correction's third power. With Hall's 1/27 the corrected t is flat at one point, and misses
-that 18 of 20 cases fall by 1 and two rise by 1; with 1/20 it always rises with t, and the levels hold as well."""
+"""Coefficient of the cubic term: with Hall's 1/27 the corrected t is flat at one point, with 1/20 it always rises."""
 
 
 def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
     """Return the mean of paired differences, ``a`` less ``b``, with its 95 % interval and its p-value.
 
-    Two intervals are computed, and each end is the one further out: Student's t is too sure of skewed differences, and
-    Student's t corrected for skewness is too sure of heavy tails. The p-value is the larger of the two, and at least
-    2 / 2^n, that of ``n`` differences of one sign. It is below 0.05 exactly where the interval excludes 0.
+    The interval covers Student's interval and that of Student's t corrected for skewness. The p-value is the larger of
+    theirs, and at least 2 / 2^n for ``n`` cases. It is below 0.05 exactly where the interval excludes 0.
 
     Hall, *On the removal of skewness by transformation*, Journal of the Royal Statistical Society B 1992.
 
@@ -33,10 +31,10 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
         b: ``(N,)``, of the same cases in the same order.
 
     Returns:
-        The difference; interval and p are NaN for one case, and for values that are not finite.
+        The difference; interval and p are NaN for one case and for values that are not finite.
 
     Raises:
-        ValueError: The two differ in length, or are empty.
+        ValueError: ``a`` and ``b`` differ in length or are empty.
 
     Example:
         >>> round(mean_difference([3.0, 4.0, 6.0], [2.0, 3.0, 5.0]).value, 6)
@@ -61,7 +59,7 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
 
 
 def _student(value: float, apart: Array, deviation: float) -> tuple[float, float, float]:
-    """Return low, high and p: Student's t or the corrected t, whichever is less sure."""
+    """Return low, high and p: the wider of both intervals, and the larger p-value."""
     from scipy.optimize import brentq
     from scipy.special import stdtr, stdtrit
 
@@ -84,7 +82,7 @@ def _student(value: float, apart: Array, deviation: float) -> tuple[float, float
 
 
 def sign_test(first: int, second: int) -> float:
-    """Return the two-sided p-value of so many cases of one sign and of the other; 1 without cases."""
+    """Return the two-sided p-value of the sign test for ``first`` cases of one sign and ``second`` of the other."""
     from scipy.special import bdtr
 
     return min(1.0, 2 * float(bdtr(min(first, second), first + second, 0.5)))

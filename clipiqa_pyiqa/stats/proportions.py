@@ -1,4 +1,4 @@
-"""Shares with 95 % intervals: how often a metric was right."""
+"""Shares with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .bootstrap import Estimate, interval, resamples
 
 
 def share(right: int, count: int) -> Estimate:
-    """Return a share of independent cases with Wilson's score interval, which holds near 0 and 1 and for few cases.
+    """Return a share of independent cases with Wilson's score interval.
 
     Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 1927.
     """
@@ -24,16 +24,16 @@ def share(right: int, count: int) -> Estimate:
 
 
 def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_000, seed: int = 0) -> Estimate:
-    """Return a share of cases that come in groups, such as the votes on one pair of images.
+    """Return a share of cases in groups, such as the votes on pairs of images.
 
-    One group says nothing of how much groups differ, so it has no interval; where all cases of all groups agree, no
-    resample differs either, and Wilson's interval of that many groups stands in.
+    The interval comes from resampled groups. One group has no interval; where all cases agree, the interval is
+    Wilson's for the number of groups.
 
     Args:
-        right: ``(G,)``, cases that were right, of each group.
-        count: ``(G,)``, cases of each group.
-        bootstrap: Resamples of whole groups for the percentile interval.
-        seed: Of the resamples.
+        right: ``(G,)``, right cases per group.
+        count: ``(G,)``, cases per group.
+        bootstrap: Number of resamples.
+        seed: Seed of the resamples.
     """
     rights, counts = np.asarray(right, np.float64), np.asarray(count, np.float64)
     if counts.sum() == 0:

@@ -17,7 +17,6 @@ import yaml
 
 PAGE = (Path(__file__).parents[2] / "docs/loss.md").read_text(encoding="utf-8")
 PYTHON, YAML = (re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.M | re.S) for language in ("python", "yaml"))
-FRAMEWORKS = ("lightning", "basicsr", "flow_factory")
 
 
 def block(containing: str) -> str:
@@ -42,9 +41,8 @@ def run(seeded_weights: Callable[[str], Path], tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_page_has_its_blocks() -> None:
-    assert len(PYTHON) == 9 and len(YAML) == 2
-    counts = {name: sum(name in code for code in PYTHON) for name in FRAMEWORKS}
-    assert counts == {"lightning": 1, "basicsr": 2, "flow_factory": 1}
+    assert len(PYTHON) == 7 and len(YAML) == 2
+    assert sum("basicsr" in code for code in PYTHON) == 2
 
 
 def test_yaml_says_what_is_built(run: Callable[..., Any]) -> None:
@@ -73,31 +71,6 @@ def test_validation_metric_of_basicsr(run: Callable[..., Any], monkeypatch: pyte
     score = found["calculate_clipiqa"](img=bgr, img2=bgr, crop_border=0)
     rgb = torch.from_numpy(np.ascontiguousarray(bgr[:, :, ::-1])).permute(2, 0, 1)[None] / 255
     assert isinstance(score, float) and score == names["metric"]()(rgb).item()
-
-
-def test_reward_of_flow_factory(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    class PointwiseRewardModel:
-        def __init__(self, config: Any, accelerator: Any) -> None:
-            self.config, self.device = config, accelerator.device
-
-    pretend(
-        monkeypatch,
-        "flow_factory.rewards",
-        PointwiseRewardModel=PointwiseRewardModel,
-        RewardModelOutput=SimpleNamespace,
-    )
-    kind = run(block("flow_factory"))["CLIPIQA"]
-    model = kind(SimpleNamespace(batch_size=2), SimpleNamespace(device=torch.device("cpu")))
-    images = list(torch.rand(3, 3, 64, 64))
-    assert torch.equal(model(prompt=[""] * 3, image=images, condition_images=None).rewards, model.reward(images))
-
-
-@pytest.mark.skipif(find_spec("lightning") is None, reason="lightning is not installed")
-def test_lightning(run: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
-    trainer = run(block("lightning"))["trainer"]
-    assert trainer.global_step == 2
-    assert set(trainer.logged_metrics) == {"pixel", "quality"}
-    assert list(trainer.model.state_dict()) == ["net.weight", "net.bias"]
 
 
 @pytest.mark.skipif(find_spec("basicsr") is None, reason="basicsr is not installed")

@@ -15,8 +15,8 @@ from scipy import stats
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.experiments.experiment import records
-from clipiqa_pyiqa.experiments.image_pairs import ImagePairs, PairingError, join_pairs, match_pairs, pairs
+from clipiqa_pyiqa.experiments.image_pairs import ImagePairs, PairingError, PairScores, join_pairs, match_pairs, pairs
+from clipiqa_pyiqa.experiments.scores import Scores
 
 
 class TestMatching:
@@ -60,8 +60,7 @@ class TestMatching:
         [
             ("low", "gone", r"'gone' is no folder: name a folder, or a quoted pattern"),
             ("low", "empty", r"the folder 'empty' holds no image files"),
-            ("low", "low", r"'1', '2' would be compared with itself"),
-            ("low", "other", r"no image of 'low' has a namesake in 'other' \('1', '2' against 'a'\)"),
+            ("low", "other", r"3 images without a partner \(only low has '1', '2'; only high has 'a'\)"),
             ("twins", "low", r"'twins/1.jpg' and 'twins/1.png' have the same name, '1'"),
             ("low", "other/*_x.png", r"nothing matches 'other/\*_x.png'"),
         ],
@@ -77,54 +76,49 @@ class TestMatching:
             match_pairs(low, high)
 
 
+def joined(low: np.ndarray, high: np.ndarray, question: str = "quality") -> PairScores:
+    files = {f"{n}": (f"l{n}", f"h{n}") for n in range(len(low))}
+    paths = [*(f"l{n}" for n in range(len(low))), *(f"h{n}" for n in range(len(low)))]
+    scores = Scores(pd.DataFrame({question: np.concatenate([low, high])}, index=paths), {}, {})
+    return join_pairs(scores, ImagePairs(files), 100)
+
+
 class TestStatistics:
     @pytest.fixture
-    def random(self) -> tuple[pd.DataFrame, ImagePairs]:
+    def versions(self) -> tuple[np.ndarray, np.ndarray]:
         generator = np.random.default_rng(1)
-        pairs = ImagePairs({f"{n}": (f"l{n}", f"h{n}") for n in range(30)})
         low, high = generator.random(30), generator.random(30) + 0.2
         high[3] = low[3]
-        paths = [f"l{n}" for n in range(30)] + [f"h{n}" for n in range(30)]
-        return pd.DataFrame({"quality": np.concatenate([low, high])}, index=paths), pairs
+        return low, high
 
-    def test_equal_scipys(self, random: tuple[pd.DataFrame, ImagePairs]) -> None:
-        scores, pairs = random
-        low, high = scores["quality"].to_numpy()[:30], scores["quality"].to_numpy()[30:]
-        row = join_pairs(scores, pairs).summary().iloc[0]
+    def test_equal_scipys(self, versions: tuple[np.ndarray, np.ndarray]) -> None:
+        low, high = versions
+        found = joined(low, high)
+        row = found.summary().iloc[0]
         assert row["right"] == np.count_nonzero(high > low) and row["equal"] == 1 and row["pairs"] == 30
         assert row["mean difference"] == pytest.approx(high.mean() - low.mean())
         interval = stats.ttest_rel(high, low).confidence_interval(0.95)
         assert (row["difference low"], row["difference high"]) == pytest.approx((interval.low, interval.high))
         assert row["p"] == pytest.approx(stats.wilcoxon(high, low).pvalue)
+        worst = found.failures("quality")["quality difference"]
+        assert worst.is_monotonic_increasing and (worst <= 0).all() and len(worst) == 30 - row["right"]
 
-    def test_the_worst_failures_come_first(self, random: tuple[pd.DataFrame, ImagePairs]) -> None:
-        found = join_pairs(*random)
-        worst = found.failures("quality", 100)["quality difference"]
-        assert worst.is_monotonic_increasing and (worst <= 0).all()
-        assert len(worst) == 30 - found.summary()["right"].iloc[0]
+    def test_a_tiny_p_is_written_as_it_is(self, tmp_path: Path) -> None:
+        found = joined(np.arange(80) / 100, np.arange(80) / 99 + 0.5)
+        found.save(tmp_path)
+        (row,) = json.loads((tmp_path / "summary.json").read_text())["summary"]
+        assert 0 < row["p"] == found.summary()["p"][0] < 1e-13
 
-    def test_a_tiny_p_is_written_as_it_is(self) -> None:
-        names = {f"{n}": (f"l{n}", f"h{n}") for n in range(80)}
-        paths = [path for pair in names.values() for path in pair]
-        scores = pd.DataFrame({"quality": [n % 2 * 0.5 + n / 1000 for n in range(160)]}, index=paths)
-        summary = join_pairs(scores, ImagePairs(names)).summary()
-        assert 0 < summary["p"][0] < 1e-13
-        (row,) = json.loads(json.dumps(records(summary)))
-        assert row["p"] == summary["p"][0] and row["pairs"] == 80
-        assert records(pd.DataFrame({"n": [1], "x": [np.nan]})) == [{"n": 1, "x": None}]
-
-    def test_a_long_question_fits_above_its_panel(self, random: tuple[pd.DataFrame, ImagePairs]) -> None:
-        scores, pairs = random
-        words = "A rather long positive prompt, with commas and much else.|A bad one."
-        figure = join_pairs(scores.assign(**{words: scores["quality"]}), pairs).figure()
+    def test_a_long_question_fits_above_its_panel(self, versions: tuple[np.ndarray, np.ndarray]) -> None:
+        figure = joined(*versions, "A rather long positive prompt, with commas and much else.|A bad one.").figure()
         FigureCanvasAgg(figure).draw()
-        for axes in figure.axes:
-            (title,) = {text for text in (axes.title, axes._left_title) if text.get_text()}
-            assert title.get_text().endswith("%)") and title.get_window_extent().x1 <= axes.get_window_extent().x1 + 9
+        (axes,) = figure.axes
+        (title,) = {text for text in (axes.title, axes._left_title) if text.get_text()}
+        assert title.get_text().endswith("%)") and title.get_window_extent().x1 <= axes.get_window_extent().x1 + 9
 
-    def test_one_pair_and_equal_scores_have_no_test_and_no_interval(self) -> None:
-        pairs = ImagePairs({"1": ("l", "h")})
-        row = join_pairs(pd.DataFrame({"quality": [0.5, 0.5]}, index=["l", "h"]), pairs).summary().iloc[0]
+    def test_one_pair_and_equal_scores_have_no_test_and_no_interval(self, tmp_path: Path) -> None:
+        found = joined(np.array([0.5]), np.array([0.5]))
+        row = found.summary().iloc[0]
         assert (row["right"], row["equal"]) == (0, 1) and np.isnan(row["p"]) and np.isnan(row["difference low"])
 
 
@@ -136,9 +130,8 @@ def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_pa
     metric = Brightness()
     found = pairs(metric, tmp_path / "low", tmp_path / "high", ["brightness", "happy"])
     assert sum(batch[0] for batch in metric.batches) == 5
-    assert list(found.frame.index) == ["0", "2"] and found.left_out == ("1",)
-    np.testing.assert_allclose(found.differences("brightness"), 0.2, atol=1e-6)
-    np.testing.assert_allclose(found.differences("happy"), 0.1, atol=1e-6)
+    assert list(found.frame.index) == ["0", "2"]
+    np.testing.assert_allclose(found.frame[["brightness difference", "happy difference"]], [[0.2, 0.1]] * 2, atol=1e-6)
     assert found.failure_sheet("happy") is None
     with pytest.raises(PairingError, match=r"nothing to compare: .*1\.png' is truncated or damaged"):
         pairs(metric, f"{tmp_path}/low/1*", f"{tmp_path}/high/1*")

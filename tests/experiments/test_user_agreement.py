@@ -17,8 +17,7 @@ from standin import Brightness
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.datasets.votes import read_votes
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.experiments.scores import score_images
-from clipiqa_pyiqa.experiments.user_agreement import agreement, compare_choices
+from clipiqa_pyiqa.experiments.user_agreement import agreement
 
 LEVELS = {"a.png": 50, "b.png": 100, "c.png": 150, "d.png": 200}
 
@@ -107,11 +106,6 @@ class TestAgreement:
         assert row["vote low"] < row["vote accuracy"] < row["vote high"]
         assert [Path(file).name for file in found.contradictions()["first"]] == ["a.png"]
         assert found.contradiction_sheet() is not None
-
-    def test_scores_of_other_questions(self, folder: Path) -> None:
-        votes = read_votes(write(folder, "happy,a.png,b.png,first"))
-        with pytest.raises(CLIPIQAError, match="the votes are about happy, of which there are no scores"):
-            compare_choices(score_images(Brightness(), [folder / "a.png"], "new").frame, votes)
 
     def test_equal_scores_side_with_nobody(self, folder: Path) -> None:
         save_grey(folder / "b.png", LEVELS["a.png"])

@@ -1,4 +1,4 @@
-"""What a score costs by backbone and metric, for docs/choosing.md: calls in turns, one thread, medians and ratios.
+"""What a score costs by backbone and metric, for docs/performance.md: calls in turns, one thread, medians and ratios.
 
     python tests/measure/choosing_costs.py [name=FILE ...]   # parameters of metrics that would be downloaded
 

@@ -1,4 +1,4 @@
-"""How often a mean difference is called worse where there is none, for docs/table.md: 2,000 samples a cell.
+"""How often a mean difference is called worse where there is none, for docs/performance.md: 2,000 samples a cell.
 
 python tests/measure/levels.py
 """

@@ -25,7 +25,7 @@ from clipiqa_pyiqa.experiments.experiment import file_names
 from clipiqa_pyiqa.experiments.scores import Record, score_images
 from clipiqa_pyiqa.metric import CLIPIQA
 from clipiqa_pyiqa.ranking.folder_ranking import best_and_worst, rank_sheet, ranking
-from clipiqa_pyiqa.scoring.result_files import read_results
+from clipiqa_pyiqa.scoring.result_files import Output, read_results
 from clipiqa_pyiqa.stats.proportions import clustered_share, share
 
 
@@ -66,11 +66,13 @@ class TestScores:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            score_images(Brightness(), greys, "happy", batch_size=1, workers=1, record=Record(kept, progress=stop))
+            score_images(
+                Brightness(), greys, "happy", batch_size=1, workers=1, record=Record(Output(kept, "csv"), stop)
+            )
         done = [row.path for row in read_results(tmp_path / "scores.csv.part.jsonl")[1]]
         assert done == [str(path) for path in greys[:3]]  # a row is kept before it is told
         metric = Brightness()
-        scores = score_images(metric, greys, "happy", record=Record(kept, resume=True))
+        scores = score_images(metric, greys, "happy", record=Record(Output(kept, "csv", resume=True)))
         assert sum(batch[0] for batch in metric.batches) == 2
         np.testing.assert_allclose(scores.frame["happy"], [0.4, 0, 0.8, 0.2, 0.6], atol=1e-6)
 

@@ -72,7 +72,7 @@ def test_errs_as_often_as_the_documentation_says(row: int) -> None:
     levels = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(levels)
     name = list(levels.DIFFERENCES)[row]
-    (line,) = re.findall(rf"^\| {re.escape(name)} \|(.*)\|$", (ROOT / "docs/table.md").read_text(), re.M)
+    (line,) = re.findall(rf"^\| {re.escape(name)} \|(.*)\|$", (ROOT / "docs/performance.md").read_text(), re.M)
     said = dict(zip(levels.CASES, ([float(x) for x in cell.split("/")] for cell in line.split("|")), strict=True))
     for n in (8, 20):
         assert said[n] == pytest.approx(levels.rates(name, n), abs=6e-4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +14,10 @@ INPUTS = Path("../../in")
 
 
 def show(name: str, value: Any) -> None:
-    """Print a value; of a tensor every bit, as a hash, and the first few numbers."""
+    """Print a value; of a tensor up to a thousand numbers, evenly spread."""
     if isinstance(value, torch.Tensor):
-        value = value.detach().contiguous()
-        digest = hashlib.sha256(value.flatten().view(torch.uint8).numpy().tobytes()).hexdigest()[:16]
-        value = f"{tuple(value.shape)} {value.dtype} {digest} {[f'{v:.9g}' for v in value.flatten()[:4].tolist()]}"
+        shape, value = tuple(value.shape), value.detach().flatten()
+        value = f"{shape} {value.dtype} {[f'{v:.9g}' for v in value[:: 1 + len(value) // 1000].tolist()]}"
     print(f"{name}: {value}")
 
 
@@ -50,7 +48,7 @@ def reading() -> None:
         try:
             show(path.name, _pixels(read_image(str(path))))
         except ValueError as error:
-            show(path.name, f"{type(error).__name__}: {error}")
+            show(path.name, type(error).__name__)
 
 
 def scores() -> None:
@@ -58,11 +56,9 @@ def scores() -> None:
         x = photos(side=side)
         for options in (
             {}, {"prompts": "pyiqa"}, {"prompts": ["quality", ("Crisp photo.", "Hazy photo.")], "aggregate": None},
-            {"template": "A photo of {}."}, {"precision": "bf16"},
-            {"pos_embedding": "interpolate"} if backbone == "RN50" else {"precision": "fp16"},
+            {"template": "A photo of {}."}, *[{"pos_embedding": "interpolate"}] * (backbone == "RN50"),
         ):  # fmt: skip
             metric = pyiqa.create_metric("clipiqa", device="cpu", backbone=backbone, **options)
-            print(metric.net)
             show(f"{backbone} {options}", metric(x))
         net = pyiqa.create_metric("clipiqa", device="cpu", backbone=backbone).net
         features = net.encode_image(x)
@@ -95,7 +91,6 @@ def gradients() -> None:
                 backbone=backbone, prompts=["quality", "sharpness"], prompt_weights=[3, 1], reduction="none"
             )
             gradient(f"{backbone} {dtype} weighted", loss, x.to(dtype))
-        gradient(f"{backbone} bf16", CLIPIQALoss(backbone=backbone, precision="bf16", loss_weight=0.1), x)
         gradient(f"{backbone} out of range", CLIPIQALoss(backbone=backbone, input_range=(-1, 1)), x * 2.2 - 1.1)
         gradient(
             f"{backbone} as_loss", pyiqa.create_metric("clipiqa", as_loss=True, backbone=backbone, device="cpu"), x
@@ -104,8 +99,14 @@ def gradients() -> None:
         gradient(f"{backbone} features", lambda x, net=metric: net.encode_image(x), x)
 
 
+def precisions() -> None:
+    for backbone, precision in (("mini", "bf16"), ("mini", "fp16"), ("RN50", "bf16")):
+        metric = pyiqa.create_metric("clipiqa", device="cpu", backbone=backbone, precision=precision)
+        show(f"{backbone} {precision}", metric(photos(side=(96, 128))))
+
+
 def learned() -> None:
-    from clipiqa_pyiqa.prompt_files import save_prompt_file
+    from clipiqa_pyiqa.prompts.files import save_prompt_file
 
     torch.manual_seed(0)
     metric = pyiqa.create_metric("clipiqa+", backbone="mini", pretrained=False, device="cpu").net
@@ -114,15 +115,12 @@ def learned() -> None:
     for name in ("mine.pth", "mine.safetensors"):
         save_prompt_file(metric.prompt_learner, name)
         loaded = pyiqa.create_metric("clipiqa+", backbone="mini", pretrained_model_path=name, device="cpu")
-        print(loaded.net)
         show(name, loaded(photos()))
         metric.load_prompts(name)
     show("state", sorted(metric.state_dict()))
 
 
 def folders() -> None:
-    from clipiqa_pyiqa.result_files import read_results
-
     from clipiqa_pyiqa.scoring.score import score_paths
 
     metric = pyiqa.create_metric(
@@ -130,11 +128,7 @@ def folders() -> None:
     )
     paths = [str(path) for path in sorted((INPUTS / "few").iterdir())] + ["nowhere.jpg"]
     for row in score_paths(metric, paths, max_side=200):
-        show(row.path, row.error or (*row.scores, row.width, row.height, row.scored_width, row.scored_height))
-    for path in sorted(Path("..").glob("score-*/scores.*")):
-        if path.suffix in (".csv", ".jsonl", ".parquet"):
-            header, rows = read_results(path)
-            show(str(path), (header.columns, len(rows), rows[0]))
+        show(row.path, bool(row.error) or (*row.scores, row.width, row.height, row.scored_width, row.scored_height))
 
 
 def mistakes() -> None:
@@ -156,8 +150,8 @@ def mistakes() -> None:
     }.items():
         try:
             show(name, call())
-        except Exception as error:  # what any of them raises is what is compared
-            show(name, f"{[kind.__name__ for kind in type(error).__mro__]}: {error}")
+        except Exception as error:  # its kind is compared
+            show(name, [kind.__name__ for kind in type(error).__mro__])
 
 
 if __name__ == "__main__":

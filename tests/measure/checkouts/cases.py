@@ -14,7 +14,7 @@ COMMANDS = (
     *("score", "compare", "prompts", "prompts search", "train", "radar", "sweep", "pairs", "rank", "agreement", "demo"),
     *("weights", "verify", ""),
 )
-CALLS = ("reading", "scores", "gradients", "learned", "folders", "mistakes")
+CALLS = ("reading", "scores", "gradients", "precisions", "learned", "folders", "mistakes")
 """Functions of ``api.py``."""
 
 

@@ -1,7 +1,7 @@
 """Any result file as lines of text: equal lines, equal results. What must differ from run to run is hidden first.
 
-Of score files, rows count: where provenance stands (in comments and first lines, or beside the file) is left
-out, and so are format and checksum of a file of learned prompts.
+Of score files, rows count: provenance, the columns of ``NOT_COMPARED`` and the words of errors are left out, and so are
+format, checksum and provenance of a file of learned prompts.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ TINY = re.compile(r"\b\d\.\d+e-(0[7-9]|1\d)\b")
 """Durations by that clock in full precision, where a script prints them."""
 DURATIONS = {"seconds per image", "seconds"}
 """Columns of durations."""
+NOT_COMPARED = {"metric", "flag", "kind", "scale", "provenance", "conditions", "versions"}
+"""Columns and keys that say how scores were made, and that grew from version to version."""
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 class Hide:
@@ -56,6 +59,8 @@ def lines_of(path: Path, hide: Hide) -> list[str]:
         return _jsonl([hide(line) for line in path.read_text(errors="backslashreplace").splitlines()])
     if kind == ".csv":
         return _csv([hide(line) for line in path.read_text(errors="backslashreplace").splitlines()])
+    if kind == ".json":
+        return [hide(line) for line in _json(path.read_text())]
     if kind in TEXT:
         return [hide(line) for line in path.read_text(errors="backslashreplace").splitlines()]
     read = {".parquet": _parquet, ".safetensors": _safetensors, ".pt": _pickled, ".png": _picture}.get(kind)
@@ -65,16 +70,19 @@ def lines_of(path: Path, hide: Hide) -> list[str]:
 
 
 def tensor_line(value: Any) -> str:
-    """Shape, type, a hash of every bit, and the first values for people."""
-    value = value.detach().cpu().contiguous()
-    first = ", ".join(f"{number:.9g}" for number in value.flatten()[:4].double().tolist())
-    return f"{tuple(value.shape)} {value.dtype} {_hash(value.flatten().view(_bytes()).numpy().tobytes())} [{first}, …]"
+    """Shape, type and every value."""
+    return f"{tuple(value.shape)} {value.dtype} {[float(f'{each:.9g}') for each in value.flatten().double().tolist()]}"
 
 
-def first_difference(a: list[str], b: list[str]) -> str:
-    """Where two lists of lines part, in one line; empty if they do not."""
+def first_difference(a: list[str], b: list[str], tolerance: float = 0) -> str:
+    """Where two lists of lines part, in one line; empty if they do not.
+
+    Args:
+        a, b: The lines.
+        tolerance: By how much their numbers may differ.
+    """
     for number, (one, other) in enumerate(zip(a, b, strict=False), 1):
-        if one != other:
+        if one != other and not (tolerance and _are_close(one, other, tolerance)):
             at = next(
                 (n for n, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), min(map(len, (one, other)))
             )
@@ -83,14 +91,16 @@ def first_difference(a: list[str], b: list[str]) -> str:
     return f"{len(a)} lines ≠ {len(b)} lines: {(a + b)[min(len(a), len(b))][:100]!r}" if len(a) != len(b) else ""
 
 
+def _are_close(one: str, other: str, tolerance: float) -> bool:
+    """Whether two lines have the same words, and numbers that differ by at most the tolerance."""
+    if NUMBER.split(one) != NUMBER.split(other):
+        return False
+    pairs = zip(NUMBER.findall(one), NUMBER.findall(other), strict=True)
+    return all(abs(float(x) - float(y)) <= tolerance for x, y in pairs)
+
+
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _bytes() -> Any:
-    import torch
-
-    return torch.uint8
 
 
 def _without_frames(lines: list[str]) -> list[str]:
@@ -105,18 +115,17 @@ def _without_frames(lines: list[str]) -> list[str]:
 
 
 def _csv(lines: list[str]) -> list[str]:
-    comments = [line for line in lines if line.startswith("#")]
     rows = [row for row in csv.reader(line for line in lines if not line.startswith("#")) if row]
-    if not rows:
+    if not rows or len(rows[0]) < 2:
         return lines
-    if any(line.startswith("# metric: ") for line in comments):  # provenance of a score file of the first version
-        comments = []
-    clocks = {number for number, name in enumerate(rows[0]) if name in DURATIONS}
-    said = len(rows[0]) - 1 if (rows[0][0], rows[0][-1]) == ("path", "metric") else None
-    for row in rows[1:]:
-        for number in clocks & set(range(len(row))):
-            row[number] = row[number] and "…"
-    return comments + [",".join(cell for number, cell in enumerate(row) if number != said) for row in rows]
+    names = dict(enumerate(rows[0]))
+    found = [rows[0], *([_hidden(names.get(n, ""), cell) for n, cell in enumerate(row)] for row in rows[1:])]
+    return [",".join(cell for n, cell in enumerate(row) if names.get(n) not in NOT_COMPARED) for row in found]
+
+
+def _hidden(name: str, cell: Any) -> Any:
+    """A cell, without the words of an error or a duration."""
+    return "…" if cell and name in {*DURATIONS, "error"} else cell
 
 
 def _jsonl(lines: list[str]) -> list[str]:
@@ -129,25 +138,29 @@ def _jsonl(lines: list[str]) -> list[str]:
             row = {}
         if row.keys() >= {"columns", "provenance"}:
             continue
-        found.append(json.dumps({key: value for key, value in row.items() if key != "metric"}) if row else line)
+        row = {key: _hidden(key, value) for key, value in row.items() if key not in NOT_COMPARED}
+        found.append(json.dumps(row) if row else line)
     return found
+
+
+def _json(text: str) -> list[str]:
+    """A JSON file's values, one a line, without what says how they were made."""
+    return list(_values("", json.loads(text)))
 
 
 def _parquet(path: Path) -> Iterator[str]:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
-        yield from (f"{field.name}: {field.type}" for field in file.schema_arrow if field.name != "metric")
+        yield from (f"{field.name}: {field.type}" for field in file.schema_arrow if field.name not in NOT_COMPARED)
         for row in file.read().to_pylist():
-            yield repr({key: "…" if key in DURATIONS else value for key, value in row.items() if key != "metric"})
+            yield repr({key: _hidden(key, value) for key, value in row.items() if key not in NOT_COMPARED})
 
 
 def _safetensors(path: Path) -> Iterator[str]:
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
-        said = {key: value for key, value in (file.metadata() or {}).items() if key not in ("format", "sha256")}
-        yield from (f"{key}: {value}" for key, value in sorted(said.items()))
         yield from (f"{name}: {tensor_line(file.get_tensor(name))}" for name in sorted(file.keys()))
 
 
@@ -161,7 +174,7 @@ def _values(name: str, value: Any) -> Iterator[str]:
     if hasattr(value, "dtype"):
         yield f"{name}: {tensor_line(value)}"
     elif isinstance(value, dict):
-        for key in value:
+        for key in sorted(value.keys() - NOT_COMPARED):
             yield from _values(f"{name}.{key}", value[key])
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
