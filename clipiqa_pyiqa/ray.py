@@ -1,4 +1,4 @@
-"""CLIP-IQA on Ray: a class for pipelines of Ray Data, and the engine that scores shards."""
+"""CLIP-IQA on Ray: a class for Ray Data, and the engine that scores shards."""
 
 from __future__ import annotations
 
@@ -62,11 +62,7 @@ class Scorer:
         self._columns, self._name_column = _BYTES if column is None else (column,), name_column
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return a batch of Ray Data, column -> values, with a column of scores for each question, and ``error``.
-
-        Raises:
-            CLIPIQAError: There is no column of images.
-        """
+        """Return a batch, column -> values, with scores and ``error``."""
         column = next((name for name in self._columns if name in batch), None)
         if column is None:
             names = ", ".join(self._columns)

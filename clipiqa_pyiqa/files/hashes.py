@@ -25,7 +25,7 @@ def sha256_of(path: str | Path) -> str:
 
 
 def hashes_of(paths: Sequence[str | Path]) -> list[str]:
-    """Return the SHA-256 of files in hex; a file whose size or time has changed is hashed again."""
+    """Return the SHA-256 of files in hex; a changed file is hashed again."""
     known, new = _read_cache(), dict[str, str]()
     found = []
     for path in map(str, paths):

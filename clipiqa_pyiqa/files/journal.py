@@ -1,6 +1,6 @@
 """Journals: append-only files of rows; a killed run loses no row that it has written.
 
-A line is ``["CRC32", {…}]``. A kill may cut the last line, which is then left out.
+A line is ``["CRC32", {…}]``; a kill may cut the last.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def is_journal(path: Path) -> bool:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return each field that differs between two records, with both values; inner fields are ``'outer inner'``."""
+    """Return each field that differs between two records, with both values."""
     found: list[tuple[str, Any, Any]] = []
     for name in {**before, **now}:
         was, is_now = before.get(name), now.get(name)
@@ -112,11 +112,11 @@ class JournalFolder(Generic[E]):
     Args:
         folder: The folder; None keeps rows in memory only.
         make: The dataclass of the rows.
-        process: What the names of this process's files begin with.
+        process: What this process's file names begin with.
 
     Attributes:
         entries: Group -> name -> row.
-        damaged: Lines with wrong checksums, such as ``"line 7 of 'rank0-1.jsonl'"``.
+        damaged: Lines with wrong checksums.
     """
 
     def __init__(self, folder: Path | None, make: Callable[..., E], process: str = "rank0") -> None:

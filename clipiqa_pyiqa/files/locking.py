@@ -1,7 +1,4 @@
-"""One run at a time: a lock beside every output that is appended or resumed.
-
-The system releases it (``flock``) when the process ends. Without ``flock``, ``filelock`` cannot say who holds it.
-"""
+"""One run at a time: a lock beside every output, which the system releases when the process ends."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ def locked(output: str | os.PathLike[str]) -> Iterator[None]:
     """Keep other runs from a file, or a folder that exists, in a context.
 
     Raises:
-        LockedError: Another run holds the lock; the message says which.
+        LockedError: Another run holds the lock.
         OutputError: The lock cannot be written.
     """
     path = lock_file(output)

@@ -63,7 +63,7 @@ def file_name(name: str) -> str:
 
 
 def free_name(name: str, taken: set[str]) -> str:
-    """Return the name, with a number if it is taken in any case; then it is taken, too."""
+    """Return the name, numbered if it is taken, and take it."""
     names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
     free = next(name for name in names if name.lower() not in taken)
     taken.add(free.lower())
@@ -71,7 +71,7 @@ def free_name(name: str, taken: set[str]) -> str:
 
 
 def csv_line(values: Iterable[Any]) -> str:
-    """Return one line of a CSV file; text with a ``#`` is quoted, as readers may take it for a comment."""
+    """Return one line of a CSV file; ``#`` is quoted, as it may begin a comment."""
     cells = ("" if value is None else printable(str(value)) for value in values)
     quoted = (
         '"' + cell.replace('"', '""') + '"' if any(c in cell for c in '",#\r\n') or cell != cell.strip() else cell

@@ -1,4 +1,4 @@
-"""Files written whole or not at all. A link's target is replaced, and keeps its mode."""
+"""Files written whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,11 +20,7 @@ _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a new path beside ``path`` to write to; it replaces ``path`` if the block succeeds.
-
-    Raises:
-        OutputError: The file cannot be written, or is not a regular file.
-    """
+    """Yield a new path beside ``path``, which it replaces if the block succeeds. Raises ``OutputError``."""
     target = resolved(path)
     _check_kind(path)
     suffix = target.suffix if len(os.fsencode(target.suffix)) < 16 else ""
@@ -73,7 +69,7 @@ def check_output(
     Args:
         path: The file; its folder must exist.
         overwrite: Replace an existing file.
-        ours: Returns whether an existing file may be replaced without ``overwrite``.
+        ours: Returns whether an existing file may be replaced all the same.
         inputs: Files that are never replaced.
         way_out: What to do about an existing file.
 
@@ -103,16 +99,7 @@ def check_folder(
     ours: Callable[[Path], bool] | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
 ) -> Path:
-    """Make a folder and return its path, if files in it can and may be written.
-
-    Args:
-        folder: The folder.
-        names: Names of the files.
-        overwrite, ours, inputs: As for :func:`check_output`.
-
-    Raises:
-        OutputError: As for :func:`check_output`.
-    """
+    """Make a folder and return its path, if files in it can and may be written; see :func:`check_output`."""
     target, inputs = resolved(folder), list(inputs)
     if target.exists() and not target.is_dir():
         raise OutputError(f"{os.fspath(folder)!r} is not a folder: name another one.")

@@ -58,11 +58,7 @@ _Loader.add_implicit_resolver(  # YAML 1.1, which PyYAML reads, has 1e-6 as text
 
 
 def parse_yaml(text: str, what: str) -> Any:
-    """Return the value of a YAML text, called ``what`` in messages.
-
-    Raises:
-        ConfigError: The text is not YAML, has a key twice, or would exhaust memory or the stack.
-    """
+    """Return the value of a YAML text, called ``what`` in messages. Raises ``ConfigError``."""
     try:
         return yaml.load(text, _Loader)
     # constructors of explicit tags, such as !!int x or !!timestamp x, raise almost anything
@@ -105,7 +101,7 @@ def read_yaml(path: str | Path) -> Any:
 
 
 def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:
-    """Return the keys and values of a YAML file, without null values. Raises ``ConfigError`` for an unknown key."""
+    """Return the keys and values of a YAML file, without null values. Raises ``ConfigError``."""
     shown, config = str(Path(path).expanduser()), read_yaml(path)
     if not isinstance(config, Mapping):
         raise ConfigError(f"{shown!r} must be a mapping with the keys {', '.join(known)}.")

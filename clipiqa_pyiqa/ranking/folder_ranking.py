@@ -1,4 +1,4 @@
-"""The best and the worst images of a folder by any question (the paper's Fig. 3, 6, 8 and 9)."""
+"""The best and the worst images of a folder by any question."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def ranking(scores: Scores, question: str | None = None) -> pandas.DataFrame:
 def best_and_worst(
     scores: Scores, question: str | None = None, count: int = 10
 ) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-    """Return the highest and the lowest ``count`` rows of :func:`ranking`, the extreme ones first, no image in both."""
+    """Return the first and the last ``count`` rows of :func:`ranking`, the extreme ones first, no image in both."""
     order = ranking(scores, question)
     worst = min(count, len(order) // 2)
     best = min(count, len(order) - worst)

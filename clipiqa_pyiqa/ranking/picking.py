@@ -1,4 +1,4 @@
-"""Which photos: the worst, the best, or those below a score, by any column of any score file."""
+"""The worst and the best photos of a score file."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Photos:
 
     Attributes:
         by: The column that orders the photos.
-        lower_better: Whether a low value is good; None is as the file or the column's name says.
-        root: Folder to which relative names are; None is the current one.
-        direction: Whether a low value is good, and how that is known.
+        lower_better: Whether a low value is good; None is as file or name say.
+        root: Folder to which names are relative; None is the current one.
+        direction: Which values are good.
 
     Raises:
         PickError: There is no such column.
-        ScoresError: The file contradicts ``lower_better``, or does not say which values are good.
+        ScoresError: ``lower_better`` contradicts the file, or is missing.
     """
 
     scores: AnyScores

@@ -38,16 +38,13 @@ def thumbnails(
     workers: int | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[str]:
-    """Make the thumbnails that are missing in a folder.
+    """Make missing thumbnails in a folder; return each photo's name there, empty if the photo cannot be read.
 
     Args:
         paths: Photos, or images in shards by their names in results.
         folder: The folder.
         workers: Threads.
         progress: Called with the numbers of thumbnails that are done, and of all.
-
-    Returns:
-        A name in the folder for each photo; empty if the photo cannot be read.
     """
     names = {path: _name(path) for path in paths}
     missing = [path for path, name in names.items() if name and not (folder / name).exists()]

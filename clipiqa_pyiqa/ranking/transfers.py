@@ -36,10 +36,10 @@ def transfer(paths: Iterable[str], folder: str | os.PathLike[str], action: str) 
         action: ``'copy'``, ``'move'`` or ``'link'``.
 
     Returns:
-        The photos' new paths, and the list for :func:`undo`.
+        The new paths, and the list for :func:`undo`.
 
     Raises:
-        PickError: A photo is missing, and nothing was taken; or a photo could not be taken.
+        PickError: A photo is missing, and nothing was taken; or one could not be taken.
         OutputError: The folder cannot be written.
     """
     if action not in ACTIONS:

@@ -10,11 +10,7 @@ from ..errors import CLIPIQAError
 
 
 def value_of(cut: float | str, scores: Any, what: str) -> float:
-    """Return the value of a cut: a number, or for ``'10%'`` the value below which 10 % of the scores lie.
-
-    Raises:
-        CLIPIQAError: The cut, called ``what``, is neither a number nor a percentage.
-    """
+    """Return a number, or for ``'10%'`` the value below which 10 % of the scores lie. Raises ``CLIPIQAError``."""
     text = str(cut).strip()
     try:
         value = float(text.removesuffix("%"))

@@ -24,13 +24,7 @@ _COMMON = {
 
 @dataclass(frozen=True)
 class Direction:
-    """Which way the scores of a column point.
-
-    Attributes:
-        lower_better: Whether a low score is good.
-        known_by: ``'file'``: the file's scale; ``'option'``; ``'name'``: the column's name; ``'assumed'``.
-        because: ``known_by`` in words.
-    """
+    """Which way scores point; ``known_by`` says how that is known, ``because`` says it in words."""
 
     lower_better: bool
     known_by: Literal["file", "option", "name", "assumed"]
@@ -41,12 +35,7 @@ class Direction:
 
 
 def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = None) -> Direction:
-    """Return which way a column points.
-
-    Args:
-        runs: Score files.
-        column: Name of the scores.
-        given: Whether low is good, as an option says; None without the option.
+    """Return which way a column points; ``given`` is whether an option says that low is good.
 
     Raises:
         ScoresError: Files or option contradict each other, or a file of ``clipiqa score`` has lost its scale.
@@ -82,7 +71,7 @@ def _is_question(run: AnyScores, column: str) -> bool:
 
 
 def _direction_of_name(column: str) -> Direction | None:
-    """Return the direction by an arrow or a known metric in a name, such as 'LPIPS (alex) ↓'."""
+    """Return the direction by an arrow or a known metric in a name."""
     for arrow, lower_better in _ARROWS.items():
         if arrow in column:
             return Direction(lower_better, "name", f"by its arrow, {arrow}")

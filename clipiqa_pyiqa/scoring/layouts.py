@@ -19,40 +19,32 @@ def json_line(cells: Mapping[str, Any]) -> str:
     return json.dumps(cells, ensure_ascii=False, default=str) + "\n"
 
 
-class Jsonl:
-    """One JSON object per image."""
+class Lines:
+    """Lines of CSV, after a line of names, or of JSON objects; one per image."""
 
-    def __init__(self, header: Header, paths: Collection[str] = ()) -> None:
-        self.header, self.ends = header, header.ends
+    def __init__(self, format: str, header: Header) -> None:
+        self._format, self.header, self._ends = format, header, header.ends
 
     def head(self) -> str:
-        return ""
+        return csv_line(self.header.names) if self._format == "csv" else ""
 
     def row(self, row: Row) -> str:
-        return json_line(self.cells(row))
+        return self.line(row.as_dict(self.header.columns))
+
+    def line(self, values: Mapping[str, Any]) -> str:
+        """Return the line of :meth:`Row.as_dict`."""
+        cells = {**values, **self._ends}
+        return csv_line(cells.values()) if self._format == "csv" else json_line(cells)
 
     def foot(self) -> str:
         return ""
 
-    def cells(self, row: Row) -> dict[str, Any]:
-        return row.as_dict(self.header.columns) | self.ends
 
-
-class Csv(Jsonl):
-    """A line of names, then one line per image."""
-
-    def head(self) -> str:
-        return csv_line(self.header.names)
-
-    def row(self, row: Row) -> str:
-        return csv_line(self.cells(row).values())
-
-
-class AlignedText(Jsonl):
+class AlignedText(Lines):
     """Aligned columns for people, with the mean at the end."""
 
     def __init__(self, header: Header, paths: Collection[str] = ()) -> None:
-        super().__init__(header)
+        super().__init__("table", header)
         self.widths = [max(len(name), 6) for name in header.columns]
         self.path_width = max(len("mean of 1000"), min(60, max(map(len, paths), default=0)))
         self._scores: list[tuple[float, ...]] = []
@@ -79,15 +71,13 @@ class AlignedText(Jsonl):
         return one_line(f"{path:<{self.path_width}}  {scores}  {note}".rstrip()) + "\n"
 
 
-LAYOUTS: dict[str, type[Jsonl]] = {"table": AlignedText, "csv": Csv, "jsonl": Jsonl}
-
-
-def write_parquet(file: IO[bytes], header: Header, rows: Iterable[Row]) -> None:
-    """Write a Parquet file with the header in its metadata, which pandas shows as ``DataFrame.attrs``."""
+def write_parquet(file: IO[bytes], header: Header, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a Parquet file of :meth:`Row.as_dict`, with the header in its metadata."""
     import pyarrow
     from pyarrow import parquet
 
-    schema, cells = header.schema, map(Jsonl(header).cells, rows)
+    schema, ends = header.schema, header.ends
+    cells = ({**row, **ends} for row in rows)
     with parquet.ParquetWriter(file, schema, write_page_checksum=True) as writer:
         while group := list(itertools.islice(cells, _PARQUET_GROUP)):
             writer.write_table(pyarrow.Table.from_pylist(group, schema))

@@ -28,7 +28,7 @@ def with_map_stats(provenance: Mapping[str, Any], net: Any, columns: Columns | N
 
 
 def scores_with_map(net: Any, x: Tensor, columns: Columns | None) -> Tensor:
-    """Return scores and map statistics ``(N, 4 P)`` of images ``(N, 3, H, W)``, from one forward pass."""
+    """Return scores and map statistics ``(N, 4 P)`` of images ``(N, 3, H, W)``."""
     features, cells = net.encode_with_map(x)
     questions = () if columns is None else (columns,)
     score, maps = net.score(features, *questions), smoothed(net.score(cells, *questions))

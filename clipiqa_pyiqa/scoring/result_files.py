@@ -1,8 +1,4 @@
-"""Result files of ``clipiqa score``, which can be resumed.
-
-During a run, rows are in the journal ``NAME.part.jsonl``. At the end they become the file, with its provenance in
-``NAME.provenance.json`` or in the metadata of a Parquet file.
-"""
+"""Result files of ``clipiqa score``: the journal ``NAME.part.jsonl`` until the run ends, then file and provenance."""
 
 from __future__ import annotations
 
@@ -22,12 +18,12 @@ from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.locking import locked
 from ..files.writing import check_output, replacing, write_text
-from .layouts import LAYOUTS, write_parquet
+from .layouts import AlignedText, Lines, write_parquet
 from .rows import ENDS, FIELDS, PARQUET_KEY, Header, ResultsError, Row, header_changes
 
-FORMATS = (*LAYOUTS, "parquet")
+FORMATS = ("csv", "jsonl", "parquet")
 logger = logging.getLogger("clipiqa_pyiqa")
-_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "table"}
+_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
 def format_of(path: Path) -> str:
@@ -40,7 +36,7 @@ def format_of(path: Path) -> str:
 
 @dataclass
 class Output:
-    """Where results go, checked before anything is scored.
+    """The file that results go to, checked before anything is scored.
 
     Args:
         path: The file.
@@ -49,7 +45,7 @@ class Output:
         overwrite: Replace the file.
 
     Raises:
-        OutputError: The file cannot be written, or exists without ``resume`` or ``overwrite``.
+        OutputError: The file cannot be written, or exists.
     """
 
     path: Path
@@ -61,8 +57,8 @@ class Output:
         self.path = check_output(self.path, overwrite=True)
         self.journal = journal_of(self.path)
         self.provenance = self.path.with_name(f"{self.path.name}.provenance.json")
-        if self.resume and self.format == "table":
-            raise ResultsError("only csv, jsonl and parquet files can be resumed.")
+        if self.format not in FORMATS:
+            raise ResultsError(f"format must be one of {', '.join(FORMATS)} for a file; got {self.format}.")
         for beside in (self.journal, self.provenance):
             check_output(beside, overwrite=True)
         if self.journal.exists():
@@ -92,22 +88,13 @@ def unfinished(path: Path) -> str:
 
 
 class ResultWriter:
-    """Writes rows to a binary stream, which stays open.
-
-    Args:
-        stream: Such as standard output.
-        format: ``'table'``, ``'csv'`` or ``'jsonl'``.
-        header: Of the rows.
-        paths: Of all rows, for the width of a table.
-
-    Attributes:
-        done: Paths that an earlier run has scored.
-    """
+    """Writes rows to a binary stream; ``paths`` set a table's width, ``done`` are paths of an earlier run."""
 
     done: frozenset[str] = frozenset()
 
     def __init__(self, stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> None:
-        self._layout, self._stream = LAYOUTS[format](header, paths), stream
+        self._layout = AlignedText(header, paths) if format == "table" else Lines(format, header)
+        self._stream = stream
         self._append(self._layout.head())
 
     def write(self, row: Row) -> None:
@@ -136,11 +123,9 @@ class ResultWriter:
 class _FileWriter(ResultWriter):
     """Appends rows to a journal, which becomes the file at the end."""
 
-    def __init__(
-        self, output: Output, header: Header, kept: list[Row], paths: Collection[str], lock: contextlib.ExitStack
-    ) -> None:
+    def __init__(self, output: Output, header: Header, kept: list[Row], lock: contextlib.ExitStack) -> None:
         self.done = frozenset(row.path for row in kept if row.kind is None)
-        self._output, self._header, self._paths, self._lock = output, header, paths, lock
+        self._output, self._header, self._lock = output, header, lock
         head = {"columns": header.columns, "provenance": header.provenance}
         rows = (row.as_dict(header.columns) for row in kept)
         self._journal = Journal.create(output.journal, [{"head": head}, *rows])
@@ -152,25 +137,19 @@ class _FileWriter(ResultWriter):
         with self._lock:
             self._journal.close()
             if kind is None:
-                _publish(self._output, self._header, self._paths)
+                _publish(self._output, self._header)
 
 
 def open_results(output: Output, header: Header, paths: Collection[str] = ()) -> ResultWriter:
-    """Return a writer to a file, which is locked until the writer's context ends.
+    """Return a writer to a file, locked until its context ends; a resumed file must have the same header.
 
-    Args:
-        output: The file.
-        header: Of the rows; a file that is resumed must have the same one.
-        paths: Paths of the rows to come; failures of an earlier run among them are tried again.
-
-    Raises:
-        OutputError: The file cannot be written, is being written, or was made with other options.
+    ``paths`` are the rows to come; an earlier run's failures among them are tried again. Raises ``OutputError``.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
         output.check_free()  # again, as another run may have ended meanwhile
         kept = _kept_rows(output, header, frozenset(paths)) if output.resume else []
-        return _FileWriter(output, header, kept, paths, stack.pop_all())
+        return _FileWriter(output, header, kept, stack.pop_all())
 
 
 def is_named(name: str, names: Collection[str]) -> bool:
@@ -179,14 +158,14 @@ def is_named(name: str, names: Collection[str]) -> bool:
     return any("::".join(parts[:end]) in names for end in range(len(parts), 0, -1))
 
 
-def _publish(output: Output, header: Header, paths: Collection[str]) -> None:
-    def rows() -> Iterator[Row]:
+def _publish(output: Output, header: Header) -> None:
+    def rows() -> Iterator[dict[str, Any]]:
         damage: list[str] = []
         with _explained(output.journal):
             records = read_journal(output.journal, damage)
             if "head" not in next(records, {}):
                 damage.append("line 1")
-            yield from (Row.from_dict(record, header.columns) for record in records)
+            yield from records
         if damage:
             raise ResultsError(f"{str(output.journal)!r} was damaged during the run ({damage[0]}): pass resume.")
 
@@ -195,12 +174,11 @@ def _publish(output: Output, header: Header, paths: Collection[str]) -> None:
             if output.format == "parquet":
                 write_parquet(file, header, rows())
             else:
-                layout = LAYOUTS[output.format](header, paths)
+                layout = Lines(output.format, header)
                 file.write(layout.head().encode())
-                file.writelines(layout.row(row).encode() for row in rows())
-                file.write(layout.foot().encode())
+                file.writelines(layout.line(row).encode() for row in rows())
         digest = hash_file(partial)
-    if output.format in ("csv", "jsonl"):
+    if output.format != "parquet":
         record: dict[str, Any] = {"file": output.path.name, "sha256": digest}
         record |= {"columns": header.columns, "provenance": header.provenance}
         write_text(output.provenance, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
@@ -256,11 +234,7 @@ def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
 
 
 def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]], list[str]]:
-    """Return a file's ``columns`` and ``provenance`` or None, its rows, and the damaged lines of a journal.
-
-    Raises:
-        OSError, ValueError: The file cannot be read, or does not match its hash.
-    """
+    """Return a file's columns and provenance or None, its rows, and the damaged lines of a journal."""
     damage: list[str] = []
     if format == "parquet":
         from pyarrow import parquet

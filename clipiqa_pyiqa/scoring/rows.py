@@ -32,7 +32,7 @@ class ResultsError(OutputError):
 
 @dataclass(frozen=True)
 class Row:
-    r"""The result of one image.
+    r"""The result of one image, with the columns of a result file.
 
     Attributes:
         path: The file, as given; bytes that are not UTF-8 are ``\\xNN``.
@@ -40,10 +40,9 @@ class Row:
         width, height: In pixels, upright, before shrinking; None if the file could not be read.
         scored_width, scored_height: In pixels, as scored.
         exif_orientation: Of the file, 1 to 8.
-        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``; else empty.
-        flag: ``'almost uniform'`` if there is nothing to judge; else empty.
-        kind: Why there are no scores, for code.
-        error: Why there are no scores, as a sentence; else empty.
+        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``.
+        flag: ``'almost uniform'`` if there is nothing to judge.
+        kind, error: Why there are no scores: for code, and as a sentence.
     """
 
     path: str
@@ -78,12 +77,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Header:
-    """What all rows of a result file share.
-
-    Attributes:
-        columns: Names of the score columns.
-        provenance: Which CLIP-IQA, options and versions made the scores, as JSON values.
-    """
+    """What all rows of a result file share."""
 
     columns: tuple[str, ...]
     provenance: Mapping[str, Any]

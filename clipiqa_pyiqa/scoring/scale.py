@@ -1,7 +1,4 @@
-"""The column ``scale`` of results: ``{"quality":[0,1,"3f2a9c01"]}``, the same in every row.
-
-It holds the worst value, the best value, and a hash of everything that the scores depend on.
-"""
+"""The column ``scale``, ``{"quality":[0,1,"3f2a9c01"]}``: worst value, best value, hash of what scores depend on."""
 
 from __future__ import annotations
 
@@ -52,11 +49,7 @@ def scale_text(provenance: Mapping[str, Any]) -> str:
 
 
 def read_scales(cells: Iterable[Any]) -> dict[str, Scale]:
-    """Return the scales in cells of the column ``scale``; other cells are skipped.
-
-    Raises:
-        ValueError: The rows come from several runs.
-    """
+    """Return the scales in cells of the column; ``ValueError`` if they differ."""
     found: dict[str, Scale] = {}
     for cell in dict.fromkeys(cell for cell in cells if isinstance(cell, str)):
         try:
@@ -72,7 +65,7 @@ def read_scales(cells: Iterable[Any]) -> dict[str, Scale]:
 
 
 def alike(provenance: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """Return the fields that must be equal where scores are compared, with hashes of heads and learned prompts."""
+    """Return the fields that must be equal where scores are compared."""
     fields = {key: value for key, value in provenance.items() if key not in _NOT_OF_SCORES}
     fields["scores"] = {name: _hashed(record) for name, record in provenance["scores"].items() if name in names}
     return fields

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -32,32 +32,15 @@ from .rows import Header, Row, printable
 UNIFORM = "almost uniform"
 _LIMITS = ("apply_exif", "max_side", "max_pixels", "damaged")
 Item = TypeVar("Item")
+Questions = Prompts | Mapping[str, Sequence[PromptPair]]
 Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
-
-
-class Scorable(Protocol):
-    """What scoring needs of a ``CLIPIQA``."""
-
-    template: str | None
-
-    @property
-    def columns(self) -> tuple[str, ...]: ...
-    def encode_image(self, x: torch.Tensor) -> torch.Tensor: ...
-    def score(self, features: torch.Tensor, prompts: Any = None) -> torch.Tensor: ...
-    def provenance(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
 class Work:
-    """How images are scored.
+    """How images are scored; ``questions`` None asks the metric's own."""
 
-    Attributes:
-        net: The metric.
-        questions: What to ask; None asks the metric's own questions.
-        limits: Arguments of ``read_image``.
-    """
-
-    net: Scorable
+    net: Any
     questions: Columns | None
     device: torch.device
     batch_size: int
@@ -69,16 +52,16 @@ class Work:
     def of(
         cls,
         metric: Any,
-        prompts: Prompts | Mapping[str, Sequence[PromptPair]],
+        prompts: Questions,
         device: str | torch.device | None,
         batch_size: int,
         workers: int | None,
         limits: Mapping[str, Any],
         map_stats: bool = False,
     ) -> Work:
-        """Return the work of arguments as for :func:`score_paths`, after checking them."""
+        """Return the work of checked arguments of :func:`score_paths`."""
         check_limits(limits["max_side"], limits["max_pixels"], limits["damaged"])
-        net: Scorable = net_of(metric)
+        net = net_of(metric)
         questions = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
         return cls(net, questions, find_device(device), batch_size, workers, limits, map_stats)
 
@@ -96,8 +79,8 @@ class Work:
 
     def on(self, device: torch.device) -> Work:
         """Return the work with the metric on a device."""
-        net: Any = self.net
-        return replace(self, device=device, net=net.to(device).eval() if hasattr(net, "to") else net)
+        net = self.net.to(device).eval() if hasattr(self.net, "to") else self.net
+        return replace(self, device=device, net=net)
 
     def rows(self, sources: Iterable[ImageSource]) -> Generator[Row, None, None]:
         cost = scoring_bytes(self.net, self.device, "maps" if self.map_stats else "score")
@@ -115,10 +98,9 @@ class Work:
 
 @dataclass(frozen=True)
 class ScoringRun(Iterator[Row]):
-    """An iterator of rows; each is written to the file, if there is one, before it is yielded.
+    """An iterator of rows, each in the file before it is yielded.
 
     Attributes:
-        header: Score columns and provenance.
         names: Names of the rows to come; None without a file, or with shards.
         kept: Rows of an earlier run in the file.
     """
@@ -140,7 +122,7 @@ class ScoringRun(Iterator[Row]):
 def score_paths(
     metric: Any,
     paths: Paths,
-    prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None,
+    prompts: Questions = None,
     *,
     device: str | torch.device | None = SharedOptions.device,
     batch_size: int = SharedOptions.batch_size,
@@ -163,13 +145,11 @@ def score_paths(
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
         paths: Files, folders, globs, shards and addresses, as for
             :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with a ``name`` and a ``read()``.
-        prompts: Names, presets and pairs, one score column each, as for
-            :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`. None asks the metric's own questions.
-        map_stats: Add to each score the lowest place, the 10th percentile and the share of places below 0.5 of its map
-            (:mod:`clipiqa_pyiqa.maps`).
+        prompts: What to ask, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None is the metric's own.
+        map_stats: Add three statistics of each score's map (:mod:`clipiqa_pyiqa.maps`).
         out: A file to write the rows to.
-        format: ``'csv'``, ``'jsonl'``, ``'parquet'`` or ``'table'``; None is by the file's suffix.
-        resume: Continue with the rows of an interrupted run; its failures are tried again.
+        format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None is by the file's suffix.
+        resume: Continue an interrupted run, and try its failures again.
         overwrite: Replace the file.
 
     Returns:
@@ -179,7 +159,7 @@ def score_paths(
         ImageError: ``max_side`` or ``max_pixels`` is too small.
         PromptError: A question cannot be asked.
         OutputError: The file cannot be written, exists, or is one of the images.
-        CLIPIQAError: ``map_stats`` is set for a metric without maps.
+        CLIPIQAError: The metric has no maps.
     """
     limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
     work = Work.of(metric, prompts, device, batch_size, workers, limits, map_stats)
@@ -202,7 +182,7 @@ def score_paths(
 
 
 def rows_of_images(
-    net: Scorable,
+    net: Any,
     images: Generator[tuple[Item, ImageRecord | ImageError], None, None],
     name_of: Callable[[Item], str],
     columns: Columns | None,
@@ -211,12 +191,10 @@ def rows_of_images(
     apart: Callable[[Item], Hashable] | None = None,
     map_stats: bool = False,
 ) -> Generator[Row, None, None]:
-    """Yield the rows of images in order.
+    """Yield the rows of images, called ``name_of(item)``, in order.
 
     Args:
-        images: Items with their images, from :func:`~clipiqa_pyiqa.images.batches.prefetch`.
-        name_of: Returns the name of an item's row.
-        columns: What to ask; None asks the metric's own questions.
+        images: Items with images, from :func:`~clipiqa_pyiqa.images.batches.prefetch`.
         apart: As for :func:`~clipiqa_pyiqa.images.batches.in_batches`.
     """
 
@@ -241,7 +219,7 @@ def rounded(scores: torch.Tensor) -> list[tuple[float, ...]]:
 
 
 def is_almost_uniform(x: torch.Tensor) -> bool:
-    """Return whether an image ``(3, H, W)`` in [0, 1] has nothing to judge, as with a lens cap on.
+    """Return whether an image ``(3, H, W)`` in [0, 1] has nothing to judge.
 
     In each channel, means of 16×16 blocks lie within 8 of 255 levels, and the standard deviation is below 16 levels.
     """

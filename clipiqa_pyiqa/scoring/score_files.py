@@ -30,7 +30,6 @@ class AnyScores:
     """The content of a score file.
 
     Attributes:
-        file: Its path.
         frame: One column per score, by image name; missing scores are NaN, and names may repeat.
         provenance: How the scores were made; empty if unknown.
         errors: Image -> why it has no scores.
@@ -147,10 +146,7 @@ def _holds_numbers(values: pandas.Series) -> bool:
 
 
 def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str]]:
-    """Return the paths of two runs below their common folders, with ``/`` and without suffix, so that images match.
-
-    If one run holds only some folders of the other, the folders are cut off under which most paths match.
-    """
+    """Return the paths of two runs below their common folders, without suffix, so that most images match."""
     runs = [[name.replace("\\", "/").split("/") for name in names] for names in (first, second)]
     for run in runs:
         stems = [(*parts[:-1], os.path.splitext(parts[-1])[0]) for parts in run]

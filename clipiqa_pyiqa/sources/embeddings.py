@@ -26,7 +26,7 @@ _DATACOMP = {"ViT-B/32": "b32_img", "ViT-L/14": "l14_img"}  # backbone -> array 
 
 @dataclass
 class EmbeddingsShard:
-    """A file of features, one row per image; ``metadata`` is a Parquet file with ``keep`` in the same rows."""
+    """A file of features; ``metadata`` is a Parquet file with ``keep`` in the same rows."""
 
     name: str
     metadata: str | None = None

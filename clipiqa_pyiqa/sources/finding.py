@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import glob
-import itertools
-import math
 import os
 import re
 import sys
@@ -32,7 +30,7 @@ class Found:
 
     Attributes:
         items: Images and shards; a ``NoImage`` for a path that names neither.
-        problems: Path -> why there is nothing to score in it.
+        problems: Path -> why it names nothing.
         skipped: Suffix -> photos in formats that are not read.
     """
 
@@ -243,24 +241,19 @@ def has_braces(name: str) -> bool:
 
 
 def expanded(pattern: str) -> list[str]:
-    """Return the names of a pattern: ``{000..099}`` counts with as many digits, ``{a,b}`` lists.
-
-    Raises:
-        ImageError: There are more than a million names.
-    """
-    error = ImageError(f"{shown(pattern)} must stand for at most {MOST:,} names.")
-    parts = []
-    for place, text in enumerate(_BRACES.split(pattern)):  # text, content of braces, text, …
-        if place % 2 == 0 or "," in text:
-            parts.append(text.split(",") if place % 2 else [text])
-            continue
-        first, last = text.split("..")
-        width = max(len(first), len(last)) if first.startswith("0") or last.startswith("0") else 0
-        step = 1 if int(first) <= int(last) else -1
-        numbers = range(int(first), int(last) + step, step)
-        if len(numbers) > MOST:
-            raise error
-        parts.append([f"{number:0{width}d}" for number in numbers])
-    if math.prod(map(len, parts)) > MOST:
-        raise error
-    return ["".join(names) for names in itertools.product(*parts)]
+    """Return the names of a pattern: ``{000..099}`` counts, ``{a,b}`` lists. Raises ``ImageError`` beyond a million."""
+    names = [""]
+    for place, text in reversed(list(enumerate(_BRACES.split(pattern)))):  # text, content of braces, text, …
+        choices: Sequence[Any] = [text]
+        width = 0
+        if place % 2 and "," in text:
+            choices = text.split(",")
+        elif place % 2:
+            first, last = text.split("..")
+            width = max(len(first), len(last)) if "0" in (first[0], last[0]) else 0
+            step = 1 if int(first) <= int(last) else -1
+            choices = range(int(first), int(last) + step, step)
+        if len(choices) * len(names) > MOST:
+            raise ImageError(f"{shown(pattern)} must stand for at most {MOST:,} names.")
+        names = [f"{str(choice).zfill(width)}{name}" for choice in choices for name in names]
+    return names

@@ -16,12 +16,12 @@ def images_in(
     unreadable: list[ImageError] | None = None,
     skipped: Counter[str] | None = None,
 ) -> Iterator[str]:
-    """Yield the image files in a folder and its sub-folders, by suffix, sorted, without hidden ones.
+    """Yield the image files in a folder and its sub-folders, sorted, without hidden ones.
 
     Args:
         folder: The folder.
         unreadable: Receives an error for each folder that cannot be read; None raises it.
-        skipped: Counts, by suffix, photos in formats that are not read.
+        skipped: Counts photos in formats that are not read, by suffix.
     """
     suffixes, others = image_suffixes(), unreadable_suffixes()
 

@@ -21,7 +21,7 @@ _LEAST = 16 << 10  # bytes that an image counts as, so that small images are bou
 
 @checked
 def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found:
-    """Find the image files on this machine that paths stand for: ``paths`` of the result.
+    """Return the image files on this machine, ``paths``, as :func:`~.finding.find_shards` finds them.
 
     Args:
         arguments: Files, folders, globs, or ``-`` for a list on standard input.
@@ -42,7 +42,7 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found
 
 
 def sources_of(given: Any) -> Iterator[ImageSource]:
-    """Yield the images of sources as for :func:`~.finding.find_shards`, in order, those of a shard one by one."""
+    """Yield the images that :func:`~.finding.find_shards` finds, those of a shard one by one."""
     for one in each_of(given):
         for item in find_shards([one]).items:
             if not isinstance(item, Shard):
@@ -56,11 +56,7 @@ def sources_of(given: Any) -> Iterator[ImageSource]:
 
 
 def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSource, None, None]:
-    """Yield a shard's images in order, while a thread reads up to ``most_bytes`` ahead.
-
-    Raises:
-        ShardError: The shard cannot be read, or nothing has come for ``CLIPIQA_STORE_TIMEOUT`` seconds.
-    """
+    """Yield a shard's images, while a thread reads up to ``most_bytes`` ahead. Raises ``ShardError``."""
     room, coming = Room(most_bytes), queue.SimpleQueue[ImageSource | Exception | None]()
 
     def fill() -> None:

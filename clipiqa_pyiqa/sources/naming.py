@@ -1,4 +1,4 @@
-"""Images that belong together by name, in several folders or patterns."""
+"""Images of several folders that belong together by name."""
 
 from __future__ import annotations
 

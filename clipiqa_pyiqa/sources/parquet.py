@@ -1,4 +1,4 @@
-"""Parquet files of images: bytes, Hugging Face's structs of bytes and path, or paths."""
+"""Parquet files of images, as bytes, structs of bytes and path, or paths."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _MEMBER = re.compile(r"(.+?\.(?:tar(?:\.gz|\.bz2|\.xz)?|tgz|parquet|pq))::(.+)",
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Return the shard and the member in a name; of a file, an empty text and its path."""
+    """Return shard and member; of a file, an empty text and its path."""
     found = _MEMBER.fullmatch(name)
     return (found[1], found[2]) if found else ("", name)
 

@@ -1,4 +1,4 @@
-"""Files on disk or in a store that fsspec knows: ``s3://``, ``gs://``, ``hf://``, ``https://``."""
+"""Files on disk or in a store that fsspec knows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def is_remote(name: str) -> bool:
 
 
 def address_of(place: str | os.PathLike[str]) -> str:
-    """Return a path or address as a text: ``file:///x`` as ``/x``, ``Path('s3://x')`` with both slashes."""
+    """Return a path or address as a text; ``Path('s3://x')`` has lost a slash."""
     path = re.sub(r"^(file|local):/+", "/", os.fspath(place))
     return re.sub(r"^(\w\w+):/(?!/)", r"\1://", path)
 

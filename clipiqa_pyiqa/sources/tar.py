@@ -26,7 +26,7 @@ DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
 
 @dataclass
 class TarShard:
-    """A tar archive of images; ``keep`` names keys of ``.json`` sidecars, suffixes of other sidecars, or ``key``."""
+    """A tar archive; ``keep`` names keys of ``.json`` sidecars, suffixes of others, or ``key``."""
 
     name: str
     keep: Sequence[str] = ()

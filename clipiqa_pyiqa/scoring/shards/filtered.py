@@ -32,15 +32,7 @@ STATS = ".stats.json"
 
 @dataclass(frozen=True)
 class FilteredSet:
-    """The result of :func:`filter_shards`.
-
-    Attributes:
-        shards: New shards, those of an earlier run included.
-        kept: Images in them.
-        images: Images in the results.
-        not_copied: Kept images in no tar archive or Parquet file.
-        problems: Shard -> why it was not copied.
-    """
+    """Numbers of new shards, of kept and all images, of kept images in no shard; and shards that cannot be copied."""
 
     shards: int
     kept: int
@@ -79,7 +71,7 @@ def filter_shards(
         above: Keep values of at least this; ``'10%'`` is the value that 10 % of all images do not reach.
         below: Keep values of at most this, likewise.
         drop_worst: ``'10%'`` leaves out the worst tenth of the images.
-        worst: Keep only this many of the worst images, and images with equal scores.
+        worst: Keep only this many of the worst images.
         column: The score or other column of numbers to compare; None is the first score.
         progress: Called with the numbers of results that are done, and of all.
 

@@ -29,10 +29,10 @@ class RayEngine:
     """Scores shards on a Ray cluster: an ``engine`` of :func:`clipiqa_pyiqa.score_sources`.
 
     Args:
-        actors: Processes that score; None is as many as fit into the cluster.
+        actors: Processes that score; None is as many as fit.
         cpus_per_actor: CPUs of each, which are its threads.
-        gpus_per_actor: GPUs of each, also a fraction; None is 1 if the cluster has any, else 0.
-        address: Of the cluster; None is ``RAY_ADDRESS``, or a new cluster on this machine.
+        gpus_per_actor: GPUs of each; None is 1 if the cluster has any, else 0.
+        address: Of the cluster; None is ``RAY_ADDRESS``, or a new one on this machine.
         retries: How often a shard starts again after its actor was lost.
     """
 

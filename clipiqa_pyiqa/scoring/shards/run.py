@@ -1,4 +1,4 @@
-"""Scoring of shards: which are to be scored, where their results go, and the loop that scores them."""
+"""Scoring of shards: the shards to score, the places of their results, and the loop."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 
-from ...errors import CLIPIQAError, ImageError, Kind
+from ...errors import CLIPIQAError, Kind
 from ...errors.arguments import SharedOptions, checked
 from ...files.locking import LockedError, locked
 from ...files.names import printable
 from ...files.writing import check_folder
 from ...images.reader import Damaged
-from ...prompts.pairs import PromptPair, Prompts
 from ...sources.embeddings import EmbeddingsShard
 from ...sources.finding import Found, find_shards
 from ...sources.inputs import read_ahead
@@ -32,7 +31,7 @@ from ...sources.members import FilesShard, Shard, ShardError
 from ...sources.parquet import ParquetShard
 from ...sources.stores import address_of, is_remote, joined
 from ..rows import Header, ResultsError, Row
-from ..score import Work, rounded
+from ..score import Questions, Work, rounded
 from .summary import (
     Rows,
     ShardedResult,
@@ -55,14 +54,7 @@ _ADVICE = (
 
 @dataclass
 class Job:
-    """A shard to be scored.
-
-    Attributes:
-        of: Number of shards in all parts.
-        replaces: Whether an existing result is to be replaced.
-        problem: Why there is no result, as a sentence.
-        is_elsewhere: Whether another run is scoring the shard.
-    """
+    """A shard to be scored; ``of`` counts all shards, ``problem`` says why there is no result."""
 
     shard: Shard
     path: str
@@ -73,7 +65,7 @@ class Job:
     is_elsewhere: bool = False
 
     def begin(self) -> contextlib.ExitStack | None:
-        """Return a lock of the result; None if another run is scoring the shard or has finished it."""
+        """Return a lock of the result; None if another run is scoring the shard, or has."""
         lock = contextlib.ExitStack()
         if not is_remote(self.path):
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
@@ -93,25 +85,18 @@ class Job:
         save_shard(self.path, rows, skipped, self.header, about)
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """Scores shards: ``score_locally``, or :class:`~clipiqa_pyiqa.ray.RayEngine`."""
-
-    def __call__(self, work: Work, jobs: Sequence[Job], report: Report) -> None: ...
-
-
 @checked
 def score_sources(
     metric: Any,
     sources: Any,
-    prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None,
+    prompts: Questions = None,
     *,
     out: str | Path,
     part: str | None = None,
     keep: Sequence[str] = (),
     image_column: str | None = None,
     embeddings: bool = False,
-    engine: Engine | None = None,
+    engine: Callable[[Work, Sequence[Job], Report], object] | None = None,
     device: str | torch.device | None = SharedOptions.device,
     batch_size: int = SharedOptions.batch_size,
     workers: int | None = SharedOptions.workers,
@@ -130,11 +115,9 @@ def score_sources(
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
         sources: Files, folders, globs, shards and addresses, as for
-            :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with a ``name`` and ``entries()``, which
-            yields objects with a ``name`` and a ``read()``.
+            :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with a ``name`` and ``entries()``.
         prompts: What to ask, as for :func:`~clipiqa_pyiqa.score_paths`.
-        out: Folder, on disk or in a store: ``a/000.tar`` and ``b/000.tar`` become ``a/000.parquet`` and
-            ``b/000.parquet``, other files ``files-00000.parquet``, 10,000 each.
+        out: Folder of results, on disk or in a store.
         part: ``'3/8'`` scores the third of eight parts; None is the part of a SLURM array's task, or all shards.
         keep: Columns of Parquet files, keys of ``.json`` sidecars, or suffixes of other sidecars, kept in columns.
         image_column: Of Parquet files; None finds it.
@@ -207,7 +190,7 @@ def plan(
     """Return a part's shards to score, and the number of its finished shards.
 
     Raises:
-        ResultsError: A result in the folder was made another way, or belongs to other shards.
+        ResultsError: A result in the folder was made another way, or is another shard's.
     """
     jobs = {}
     for shard, name in zip(shards, result_names(shards), strict=True):
@@ -246,11 +229,11 @@ def _is_done(job: Job, found: ShardResult) -> bool:
 
 def result_names(shards: Sequence[Shard]) -> list[str]:
     """Return the shards' paths without suffix, below the folder that they share."""
-    is_path = [hasattr(shard, "kind") and not isinstance(shard, FilesShard) for shard in shards]
-    paths = [_full_path(shard.name) if path else shard.name for shard, path in zip(shards, is_path, strict=True)]
-    folders = [posixpath.dirname(name) for name, path in zip(paths, is_path, strict=True) if path]
+    files = [hasattr(shard, "kind") and not isinstance(shard, FilesShard) for shard in shards]
+    names = [_full_path(shard.name) if is_file else shard.name for shard, is_file in zip(shards, files, strict=True)]
+    folders = [posixpath.dirname(name) for name in names if name.startswith("/")]
     common = len(posixpath.commonpath(folders).rstrip("/")) + 1 if folders else 0
-    names = [name[common:] if path else name for name, path in zip(paths, is_path, strict=True)]
+    names = [name[common:] if name.startswith("/") else name for name in names]
     short = [re.sub(r"(?<=[^/])(\.tar\.\w+|\.[^./]*)$", "", name) for name in names]
     count = Counter(name.lower() for name in short)  # some file systems take A and a for the same
     return [stem if count[stem.lower()] == 1 else name for stem, name in zip(short, names, strict=True)]
@@ -260,7 +243,7 @@ def _full_path(name: str) -> str:
     """Return an absolute path with ``/``; an address begins with its scheme."""
     if is_remote(name):
         return posixpath.normpath("/" + name.replace("://", "/"))
-    return os.path.abspath(name).replace(os.sep, "/")
+    return posixpath.join("/", os.path.abspath(name).replace(os.sep, "/"))
 
 
 def _names_of(shard: Shard) -> str:
@@ -289,7 +272,7 @@ def _image_rows(work: Work, shard: Shard) -> Iterator[tuple[Row, Mapping[str, An
 
 
 def _feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[tuple[Row, Mapping[str, Any]]]:
-    net: Any = work.net
+    net = work.net
     questions = () if work.questions is None else (work.questions,)
     width = net.encode_prompts("quality").shape[-1]
     for first, features, kept in shard.blocks(width, net.clip.weights.backbone):
@@ -297,12 +280,11 @@ def _feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[tuple[Row, Map
         with torch.no_grad():
             scores = rounded(net.score(units, *questions))
         for number, (values, beside) in enumerate(zip(scores, kept, strict=True), first):
-            name = f"{shard.name}::{number}"
-            if all(map(math.isfinite, values)):
-                yield Row(name, values), beside
-            else:
-                error = ImageError("cannot be scored: its features are zero or not finite", Kind.NOT_FINITE, name)
-                yield Row(name, kind=error.kind, error=str(error)), beside
+            row = Row(f"{shard.name}::{number}", values)
+            if not all(map(math.isfinite, values)):
+                error = f"{row.path!r} cannot be scored: its features are zero or not finite."
+                row = Row(row.path, kind=Kind.NOT_FINITE, error=error)
+            yield row, beside
 
 
 def score_locally(work: Work, jobs: Sequence[Job], report: Report) -> None:

@@ -1,4 +1,4 @@
-"""The Parquet files of scored shards: rows and counts of each, the sum of a folder, and one file of all."""
+"""The Parquet files of scored shards, the sum of a folder of them, and one file of all."""
 
 from __future__ import annotations
 
@@ -38,15 +38,7 @@ Rows = Sequence[tuple[Row, Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of images.
-
-    Attributes:
-        images: Rows.
-        failures: :class:`~clipiqa_pyiqa.errors.Kind` of failure -> rows.
-        skipped: Suffix -> photos in formats that are not read.
-        histograms: Column -> scores in each of ``BINS`` equal parts of ``range``.
-        range: The lowest and the highest possible score.
-    """
+    """Numbers of images; ``histograms`` count each column's scores in ``BINS`` equal parts of ``range``."""
 
     images: int = 0
     failures: Counter[str] = field(default_factory=Counter)
@@ -73,14 +65,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """The metadata of a scored shard's file.
-
-    Attributes:
-        shard: Name of the shard.
-        kind: ``'tar'``, ``'parquet'``, ``'embeddings'``, ``'files'`` or ``'own'``.
-        of: Number of shards in all parts.
-        names: Hash of the names in a numbered shard of files.
-    """
+    """The metadata of a scored shard's file; ``of`` counts all shards, ``names`` is a hash of loose files' names."""
 
     path: str
     header: Header
@@ -96,10 +81,8 @@ class ShardedResult:
     """The content of a folder of results by shard.
 
     Attributes:
-        header: Score columns and provenance.
         shards: Shards with a result.
         of: All shards.
-        counts: Images, failures by kind, and skipped photos.
         unread: Shards that cannot be read -> why.
         elsewhere: Shards that another run is scoring.
     """
