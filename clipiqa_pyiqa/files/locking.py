@@ -72,7 +72,8 @@ def lock_file(output: str | os.PathLike[str]) -> Path:
 def _acquire(path: Path, output: str | os.PathLike[str]) -> int:
     while True:
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(os.close, number)
             try:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -81,21 +82,16 @@ def _acquire(path: Path, output: str | os.PathLike[str]) -> int:
                 if error.errno not in _UNSUPPORTED:
                     raise
                 logger.warning("%s cannot be locked on this file system: let no other run write to it.", output)
+                on_failure.pop_all()
                 return number
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError):  # the run before has removed the file in the meantime
                 if os.path.samestat(os.fstat(number), os.stat(path)):
                     holder = [os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S")]
-                    try:
+                    with contextlib.suppress(OSError):  # a full disk
                         os.ftruncate(number, 0)
                         os.pwrite(number, json.dumps(holder).encode(), 0)
-                    except OSError:  # a full disk
-                        path.unlink()
-                        raise
+                    on_failure.pop_all()
                     return number
-        except BaseException:
-            os.close(number)
-            raise
-        os.close(number)  # the run before has removed the file in the meantime
 
 
 def _refusal(output: str | os.PathLike[str], holder: str) -> LockedError:

@@ -29,14 +29,20 @@ class Found:
     """What paths stand for, without duplicates, in input order.
 
     Attributes:
+        keep, image_column, features: As for :func:`find_shards`.
         items: Images and shards; a ``NoImage`` for a path that names neither.
         problems: Path -> why it names nothing.
         skipped: Suffix -> photos in formats that are not read.
     """
 
+    keep: Sequence[str] = ()
+    image_column: str | None = None
+    features: bool = False
     items: list[Item] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
+    _seen: set[str] = field(default_factory=set)
+    _count: int = 0  # files and shards, duplicates included
 
     @property
     def problem(self) -> str:
@@ -72,6 +78,88 @@ class Found:
         """Return the image files on this machine."""
         return [item.name for item in self.items if isinstance(item, FileSource)]
 
+    def note(self, missing: NoImage) -> None:
+        """Note why there is nothing to score in a path."""
+        if missing.name not in self.problems:
+            self.problems[missing.name] = missing.problem
+            if missing.kind == Kind.MISSING and _has_shard_suffix(missing.name) and not _is_pattern(missing.name):
+                self._add(missing.name)  # reading the shard fails, and is tried again by the next run
+            else:
+                self.items.append(missing)
+
+    def find(self, name: str, patterns: bool = True) -> None:
+        before, why, kind = self._count, "does not exist", Kind.MISSING
+        if not is_remote(name) and os.path.isdir(name):
+            why, kind = "is a folder without image files", Kind.EMPTY
+            self._find_in_folder(name)
+        elif not is_remote(name) and os.path.lexists(name):
+            self._add(name)
+        elif patterns and has_braces(name):
+            why, names = "matches nothing", expanded(name)
+            if any(is_remote(each) or glob.has_magic(each) or os.path.lexists(each) for each in names):
+                for each in names:
+                    self.find(each)
+                return
+        elif patterns and glob.has_magic(name) and not name.startswith(("http://", "https://")):
+            why = "matches nothing"
+            for match in _matches(name):
+                self.find(match, patterns=False)
+        elif is_remote(name):
+            self._find_in_store(name)
+        if self._count == before:
+            self.note(NoImage(name, why, kind))
+
+    def _find_in_folder(self, name: str) -> None:
+        before, unreadable = self._count, list[ImageError]()
+        if not self.features:
+            for image in images_in(name, unreadable, self.skipped):
+                self._add(image)
+            for error in unreadable:
+                self.note(NoImage(error.name, error.reason, error.kind))
+        if self._count == before:
+            self._add_shards(files_below(name))
+
+    def _find_in_store(self, name: str) -> None:
+        answered(lambda: store(name), name)  # raises if the store's package is missing
+        if name.startswith(("http://", "https://")) or _has_shard_suffix(name) or _suffix(name) in image_suffixes():
+            self._add(name)  # whether it exists is known when it is read
+            return
+        files, readable, unreadable = files_below(name), image_suffixes(), unreadable_suffixes()
+        images = [] if self.features else [each for each in files if _suffix(each) in readable]
+        self.skipped.update(_suffix(each) for each in files if _suffix(each) in unreadable)
+        for image in images or [each for each in files if each == name]:
+            self._add(image)
+        if not images:
+            self._add_shards(files)
+
+    def _add_shards(self, files: Sequence[str]) -> None:
+        if self.features:
+            for shard in embeddings.pair(files, self.keep):
+                self._add(shard.name, shard)
+            return
+        archives = [name for name in files if name.lower().endswith(tar.SUFFIXES)]
+        for name in archives or [name for name in files if name.lower().endswith(parquet.SUFFIXES)]:
+            self._add(name)
+
+    def _add(self, name: str, shard: Shard | None = None) -> None:
+        self._count += 1
+        identity = name if is_remote(name) else os.path.abspath(name)
+        if identity not in self._seen:
+            self._seen.add(identity)
+            self.items.append(shard or self._item(name))
+
+    def _item(self, name: str) -> Item:
+        lower = name.lower()
+        if self.features:
+            if not lower.endswith(embeddings.SUFFIXES):
+                raise ShardError(f"{name!r} must be a .npy or .npz file of features, or a folder of them.")
+            return embeddings.pair([name], self.keep)[0]
+        if lower.endswith(tar.SUFFIXES):
+            return tar.TarShard(name, self.keep)
+        if lower.endswith(parquet.SUFFIXES):
+            return parquet.ParquetShard(name, self.keep, self.image_column)
+        return embeddings.EmbeddingsShard(name) if lower.endswith(embeddings.SUFFIXES) else source_at(name)
+
 
 def _is_file(item: ImageSource) -> bool:
     return not isinstance(item, NoImage) or (item.kind == Kind.MISSING and not _is_pattern(item.name))
@@ -105,115 +193,25 @@ def find_shards(
     Raises:
         ShardError: A store refuses, does not answer, or its package is missing.
     """
-    finder = _Finder(tuple(keep), image_column, features)
+    found = Found(tuple(keep), image_column, features)
     for item in each_of(given):
         if not isinstance(item, str | os.PathLike):
-            finder.found.items.append(item)
+            found.items.append(item)
         elif os.fspath(item) == "-":
             names = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
             if not any(map(bytes.strip, names)):
-                finder.note(NoImage("-", "is a list on standard input, which is empty", Kind.EMPTY))
+                found.note(NoImage("-", "is a list on standard input, which is empty", Kind.EMPTY))
             for name in names:
                 if name.strip():
-                    finder.find(os.fsdecode(name.rstrip(b"\r")), patterns=False)
+                    found.find(os.fsdecode(name.rstrip(b"\r")), patterns=False)
         else:
-            finder.find(address_of(item))
-    return finder.found
+            found.find(address_of(item))
+    return found
 
 
 def each_of(given: Any) -> Iterable[Any]:
     """Return one or several things as several."""
     return [given] if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable) else given
-
-
-class _Finder:
-    def __init__(self, keep: Sequence[str], image_column: str | None, features: bool) -> None:
-        self.found = Found()
-        self._keep, self._image_column, self._features = keep, image_column, features
-        self._seen: set[str] = set()
-        self._count = 0  # files and shards, duplicates included
-
-    def note(self, missing: NoImage) -> None:
-        """Note why there is nothing to score in a path."""
-        if missing.name not in self.found.problems:
-            self.found.problems[missing.name] = missing.problem
-            if missing.kind == Kind.MISSING and _has_shard_suffix(missing.name) and not _is_pattern(missing.name):
-                self._add(missing.name)  # reading the shard fails, and is tried again by the next run
-            else:
-                self.found.items.append(missing)
-
-    def find(self, name: str, patterns: bool = True) -> None:
-        before, why, kind = self._count, "does not exist", Kind.MISSING
-        if not is_remote(name) and os.path.isdir(name):
-            why, kind = "is a folder without image files", Kind.EMPTY
-            self._find_in_folder(name)
-        elif not is_remote(name) and os.path.lexists(name):
-            self._add(name)
-        elif patterns and has_braces(name):
-            why, names = "matches nothing", expanded(name)
-            if any(is_remote(each) or glob.has_magic(each) or os.path.lexists(each) for each in names):
-                for each in names:
-                    self.find(each)
-                return
-        elif patterns and glob.has_magic(name) and not name.startswith(("http://", "https://")):
-            why = "matches nothing"
-            for match in _matches(name):
-                self.find(match, patterns=False)
-        elif is_remote(name):
-            self._find_in_store(name)
-        if self._count == before:
-            self.note(NoImage(name, why, kind))
-
-    def _find_in_folder(self, name: str) -> None:
-        before, unreadable = self._count, list[ImageError]()
-        if not self._features:
-            for image in images_in(name, unreadable, self.found.skipped):
-                self._add(image)
-            for error in unreadable:
-                self.note(NoImage(error.name, error.reason, error.kind))
-        if self._count == before:
-            self._add_shards(files_below(name))
-
-    def _find_in_store(self, name: str) -> None:
-        answered(lambda: store(name), name)  # raises if the store's package is missing
-        if name.startswith(("http://", "https://")) or _has_shard_suffix(name) or _suffix(name) in image_suffixes():
-            self._add(name)  # whether it exists is known when it is read
-            return
-        files = files_below(name)
-        images = [] if self._features else [each for each in files if _suffix(each) in image_suffixes()]
-        self.found.skipped.update(_suffix(each) for each in files if _suffix(each) in unreadable_suffixes())
-        for image in images or [each for each in files if each == name]:
-            self._add(image)
-        if not images:
-            self._add_shards(files)
-
-    def _add_shards(self, files: Sequence[str]) -> None:
-        if self._features:
-            for shard in embeddings.pair(files, self._keep):
-                self._add(shard.name, shard)
-            return
-        archives = [name for name in files if name.lower().endswith(tar.SUFFIXES)]
-        for name in archives or [name for name in files if name.lower().endswith(parquet.SUFFIXES)]:
-            self._add(name)
-
-    def _add(self, name: str, shard: Shard | None = None) -> None:
-        self._count += 1
-        identity = name if is_remote(name) else os.path.abspath(name)
-        if identity not in self._seen:
-            self._seen.add(identity)
-            self.found.items.append(shard or self._item(name))
-
-    def _item(self, name: str) -> Item:
-        lower = name.lower()
-        if self._features:
-            if not lower.endswith(embeddings.SUFFIXES):
-                raise ShardError(f"{name!r} must be a .npy or .npz file of features, or a folder of them.")
-            return embeddings.pair([name], self._keep)[0]
-        if lower.endswith(tar.SUFFIXES):
-            return tar.TarShard(name, self._keep)
-        if lower.endswith(parquet.SUFFIXES):
-            return parquet.ParquetShard(name, self._keep, self._image_column)
-        return embeddings.EmbeddingsShard(name) if lower.endswith(embeddings.SUFFIXES) else source_at(name)
 
 
 def _matches(name: str) -> list[str]:

@@ -49,10 +49,6 @@ class ParquetShard:
                     if rows is None or number in rows:
                         yield self._entry(f"{self.name}::{number}", row[column], {name: row[name] for name in keep})
 
-    def check_keep(self) -> None:
-        with opened_table(self.name) as table:
-            check_columns(self.name, table.schema_arrow, self.keep)
-
     def _entry(self, name: str, cell: Any, kept: dict[str, Any]) -> ImageSource:
         if isinstance(cell, dict):  # Hugging Face's bytes and path
             cell = cell.get("path") if cell.get("bytes") is None else cell["bytes"]
@@ -102,10 +98,10 @@ def image_column(name: str, schema: pyarrow.Schema, column: str | None) -> str:
     """Return the given column, or find the column of images. Raises ``ShardError``."""
     kinds = {field.name: field.type for field in schema}
     if column is not None:
-        if column not in kinds:
-            raise ShardError(f"{name!r} has no column {column!r}: its columns are {_listed(schema)}.")
-        if not (_is_text(kinds[column]) or _is_bytes(kinds[column])):
-            raise ShardError(f"the column {column!r} of {name!r} must hold images or paths; it holds {kinds[column]}.")
+        if column not in kinds or not (_is_text(kinds[column]) or _is_bytes(kinds[column])):
+            raise ShardError(
+                f"{name!r} has no column {column!r} of images or paths: its columns are {_listed(schema)}."
+            )
         return column
     found = [each for each, kind in kinds.items() if _is_bytes(kind)]
     if len(found) > 1 and not set(found).intersection(_BYTES):

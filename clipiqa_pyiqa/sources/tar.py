@@ -36,6 +36,7 @@ class TarShard:
     def entries(self) -> Iterator[ImageSource]:
         """Yield the images in order. Raises ``ShardError``."""
         self.skipped.clear()
+        readable, unreadable = image_suffixes(), unreadable_suffixes()
         for key, sample in itertools.groupby(members(self.name), lambda member: getattr(member, "key", None)):
             images: list[Entry | NoImage] = []
             sidecars: dict[str, bytes] = {}
@@ -44,8 +45,16 @@ class TarShard:
                 for member in sample:
                     if isinstance(member, NoImage):
                         yield member
-                    else:
-                        self._read(member, images, sidecars)
+                        continue
+                    stem, suffix = posixpath.splitext(posixpath.basename(member.name.lower()))
+                    if stem.startswith("."):
+                        continue
+                    if suffix in readable:
+                        images.append(member.image(f"{self.name}::{member.name}"))
+                    elif suffix in unreadable:
+                        self.skipped[suffix] += 1
+                    elif self.keep and member.info.isreg() and member.suffix in ("json", *self.keep):
+                        sidecars[member.suffix] = member.read()
             except DAMAGE as error:
                 why = f"is truncated or damaged within {member.name!r} ({reason(error)}); what came before was read"
                 damage = NoImage(self.name, why, Kind.DAMAGED_ARCHIVE)
@@ -56,17 +65,6 @@ class TarShard:
             if damage is not None:
                 yield damage
                 return
-
-    def _read(self, member: Member, images: list[Entry | NoImage], sidecars: dict[str, bytes]) -> None:
-        stem, suffix = posixpath.splitext(posixpath.basename(member.name.lower()))
-        if stem.startswith("."):
-            return
-        if suffix in image_suffixes():
-            images.append(member.image(f"{self.name}::{member.name}"))
-        elif suffix in unreadable_suffixes():
-            self.skipped[suffix] += 1
-        elif self.keep and member.info.isreg() and member.suffix in ("json", *self.keep):
-            sidecars[member.suffix] = member.read()
 
     def _kept(self, key: str, sidecars: dict[str, bytes]) -> dict[str, Any]:
         try:

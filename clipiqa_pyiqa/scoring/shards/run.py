@@ -28,7 +28,7 @@ from ...sources.embeddings import EmbeddingsShard
 from ...sources.finding import Found, find_shards
 from ...sources.inputs import read_ahead
 from ...sources.members import FilesShard, Shard, ShardError
-from ...sources.parquet import ParquetShard
+from ...sources.parquet import ParquetShard, check_columns, opened_table
 from ...sources.stores import address_of, is_remote, joined
 from ..rows import Header, ResultsError, Row
 from ..score import Questions, Work, rounded
@@ -148,8 +148,10 @@ def score_sources(
         header = Header(header.columns, {**header.provenance, **views})
     if not is_remote(folder):
         folder = str(check_folder(folder, []))
-    if tables := [shard for shard in shards if isinstance(shard, ParquetShard) and shard.name not in found.problems]:
-        tables[0].check_keep()
+    names = [shard.name for shard in shards if isinstance(shard, ParquetShard) and shard.name not in found.problems]
+    if keep and names:
+        with opened_table(names[0]) as table:
+            check_columns(names[0], table.schema_arrow, keep)
     todo, done = plan(shards, folder, header, numbers, overwrite)
     images, of = 0, done + len(todo)
 
