@@ -57,7 +57,7 @@ class Scorer:
         damaged: Damaged = SharedOptions.damaged,
     ) -> None:
         limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
-        work = Work.of(metric, prompts, device, batch_size, workers, limits)
+        work = Work(metric, prompts, device, batch_size, workers, limits)
         self._work = work.on(work.device)
         self._columns, self._name_column = _BYTES if column is None else (column,), name_column
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -36,21 +37,11 @@ Questions = Prompts | Mapping[str, Sequence[PromptPair]]
 Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
 
 
-@dataclass(frozen=True)
 class Work:
-    """How images are scored; ``questions`` None asks the metric's own."""
+    """How images are scored: checked arguments of :func:`score_paths`."""
 
-    net: Any
-    questions: Columns | None
-    device: torch.device
-    batch_size: int
-    workers: int | None
-    limits: Mapping[str, Any]
-    map_stats: bool = False
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         metric: Any,
         prompts: Questions,
         device: str | torch.device | None,
@@ -58,12 +49,12 @@ class Work:
         workers: int | None,
         limits: Mapping[str, Any],
         map_stats: bool = False,
-    ) -> Work:
-        """Return the work of checked arguments of :func:`score_paths`."""
+    ) -> None:
         check_limits(limits["max_side"], limits["max_pixels"], limits["damaged"])
-        net = net_of(metric)
-        questions = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
-        return cls(net, questions, find_device(device), batch_size, workers, limits, map_stats)
+        self.net = net_of(metric)
+        self.questions = None if prompts is None else parse_columns(prompts, getattr(self.net, "template", None))
+        self.device, self._limits, self._map_stats = find_device(device), limits, map_stats
+        self._batch_size, self._workers = batch_size, workers
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -71,28 +62,31 @@ class Work:
 
     @property
     def header(self) -> Header:
-        record = provenance(self.net, self.questions, self.device, **self.limits)
-        if not self.map_stats:
+        record = provenance(self.net, self.questions, self.device, **self._limits)
+        if not self._map_stats:
             return Header(self.columns, record)
         record = with_map_stats(record, self.net, self.questions)
         return Header(tuple(record["scores"]), record)
 
     def on(self, device: torch.device) -> Work:
         """Return the work with the metric on a device."""
-        net = self.net.to(device).eval() if hasattr(self.net, "to") else self.net
-        return replace(self, device=device, net=net)
+        work = copy.copy(self)
+        work.device = device
+        if hasattr(self.net, "to"):
+            work.net = self.net.to(device).eval()
+        return work
 
     def rows(self, sources: Iterable[ImageSource]) -> Generator[Row, None, None]:
-        cost = scoring_bytes(self.net, self.device, "maps" if self.map_stats else "score")
-        images = prefetch(lambda source: read_image(source, **self.limits), sources, self.workers, scoring=cost)
+        cost = scoring_bytes(self.net, self.device, "maps" if self._map_stats else "score")
+        images = prefetch(lambda source: read_image(source, **self._limits), sources, self._workers, scoring=cost)
         return rows_of_images(
             self.net,
             images,
             lambda source: source.name,
             self.questions,
             self.device,
-            self.batch_size,
-            map_stats=self.map_stats,
+            self._batch_size,
+            map_stats=self._map_stats,
         )
 
 
@@ -162,7 +156,7 @@ def score_paths(
         CLIPIQAError: The metric has no maps.
     """
     limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
-    work = Work.of(metric, prompts, device, batch_size, workers, limits, map_stats)
+    work = Work(metric, prompts, device, batch_size, workers, limits, map_stats)
     header = work.header
     if out is None:
         return ScoringRun(header, None, 0, work.rows(sources_of(paths)))

@@ -161,17 +161,18 @@ class TestResuming:
         score(f"{lake}/{{a,b}}/*.tar", out, overwrite=True, progress=lambda *numbers: told.append(numbers))
         assert told[-1] == (7, 3, 3)
 
-    def test_a_shard_that_cannot_be_read_is_tried_again(self, lake: Path, tmp_path: Path) -> None:
-        (lake / "a/002.tar").write_bytes(b"none")
-        done = score(f"{lake}/a/*.tar", tmp_path / "out")
-        assert (
-            (done.shards, done.of) == (2, 3)
-            and not done.is_whole
-            and "is not a tar archive" in done.unread[f"{lake}/a/002.tar"]
-        )
-        assert not (tmp_path / "out/002.parquet").exists()
+    @pytest.mark.parametrize("content", [b"none", None])
+    def test_a_shard_that_cannot_be_read_is_tried_again(
+        self, lake: Path, tmp_path: Path, content: bytes | None
+    ) -> None:
+        if content is not None:
+            (lake / "a/002.tar").write_bytes(content)
+        done = score(f"{lake}/a/{{000..002}}.tar", tmp_path / "out")
+        assert (done.shards, done.of, done.is_whole) == (2, 3, False)
+        why = "does not exist" if content is None else "is not a tar archive"
+        assert why in done.unread[f"{lake}/a/002.tar"] and not (tmp_path / "out/002.parquet").exists()
         save_tar(lake / "a/002.tar", samples([1]))
-        assert score(f"{lake}/a/*.tar", tmp_path / "out").is_whole
+        assert score(f"{lake}/a/{{000..002}}.tar", tmp_path / "out").is_whole
 
     def test_numbered_shards_whose_files_changed_are_scored_again(self, tmp_path: Path) -> None:
         (tmp_path / "photos").mkdir()
@@ -379,6 +380,12 @@ class TestFiltering:
         (lake / "a/000.tar").unlink()
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0)
         assert done.shards == 1 and done.problems == {f"{lake}/a/000.tar": f"'{lake}/a/000.tar' does not exist."}
+
+    def test_compressed_archives_stay_compressed(self, tmp_path: Path) -> None:
+        score(save_tar(tmp_path / "0.tar.gz", samples([0, 255]), "w:gz"), tmp_path / "out")
+        assert filter_shards(tmp_path / "out", tmp_path / "kept", above=0.5).kept == 1
+        with tarfile.open(tmp_path / "kept/0.tar.gz", "r:gz") as archive:
+            assert archive.getnames() == ["0001.png", "0001.json", "0001.txt"]
 
     def test_loose_files_are_counted(self, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_bytes(picture(51))

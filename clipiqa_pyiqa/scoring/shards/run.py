@@ -134,7 +134,7 @@ def score_sources(
             written or was made with another metric.
     """
     limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
-    work = Work.of(metric, prompts, device, batch_size, workers, limits)
+    work = Work(metric, prompts, device, batch_size, workers, limits)
     numbers, found = part_of(part), sources
     if not isinstance(found, Found):
         found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings)
