@@ -39,7 +39,6 @@ class Journal:
         return cls(path)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add a row, whole or not at all."""
         rest = memoryview(_line(row))
         end = self._end + len(rest)
         try:
@@ -77,7 +76,6 @@ def read_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def is_journal(path: Path) -> bool:
-    """Return whether a file begins as journals do."""
     with open(path, "rb") as file:
         return file.read(2) == b'["'
 
@@ -129,7 +127,6 @@ class JournalFolder(Generic[E]):
         return self.entries.get(group, {}).get(name)
 
     def is_done(self, group: str, name: str) -> bool:
-        """Return whether there is a row without ``error``."""
         entry = self.get(group, name)
         return entry is not None and not entry.error
 
@@ -160,7 +157,6 @@ class JournalFolder(Generic[E]):
             self.damaged |= dict.fromkeys(f"{line} of {str(file)!r}" for line in damage)
 
     def clear(self) -> None:
-        """Delete all files."""
         for file in self._files():
             file.unlink()
 

@@ -62,7 +62,6 @@ def locked(output: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def lock_file(output: str | os.PathLike[str]) -> Path:
-    """Return the path of an output's lock."""
     target = resolved(output)
     if target.is_dir():
         return target / ".clipiqa.lock"

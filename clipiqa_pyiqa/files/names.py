@@ -51,7 +51,6 @@ logging.getLogger("clipiqa_pyiqa").addFilter(PlainRecords("clipiqa_pyiqa"))
 
 
 def below_common(paths: Sequence[str]) -> dict[str, str]:
-    """Return paths -> names below the folder that they share."""
     folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
     common = os.path.commonpath(folders) if folders else ""
     return {path: os.path.relpath(os.path.abspath(path), common).replace(os.sep, "/") for path in paths}

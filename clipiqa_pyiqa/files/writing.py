@@ -112,7 +112,6 @@ def check_folder(
 
 
 def resolved(path: str | os.PathLike[str]) -> Path:
-    """Return the file behind links, with ``~`` expanded."""
     try:
         found = Path(os.path.realpath(os.path.expanduser(path)))
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):

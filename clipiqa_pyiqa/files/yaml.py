@@ -110,7 +110,6 @@ def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:
 
 
 def check_keys(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    """Raise ``ConfigError`` for the first unknown key."""
     known = list(known)
     for key in options:
         if key not in known:

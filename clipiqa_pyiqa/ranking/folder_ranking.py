@@ -84,7 +84,6 @@ def rank(
 
 
 def ranking_files(questions: Iterable[str]) -> list[str]:
-    """Return the names of the files that a ranking saves."""
     return ["ranking.csv", "summary.json", *_sheets(questions).values()]
 
 
@@ -109,7 +108,6 @@ def best_and_worst(
 def rank_sheet(
     scores: Scores, question: str | None = None, count: int = 10, *, columns: int = 5, side: int = 256
 ) -> Image.Image:
-    """Return a picture of the best and the worst images with their scores."""
     question = question or scores.questions[0]
     sheets, names = {}, below_common(list(scores.frame.index))
     for title, chosen in zip(("Highest", "Lowest"), best_and_worst(scores, question, count), strict=True):

@@ -77,7 +77,6 @@ def write_browser(
 
 
 def _attributes(photos: Photos) -> dict[str, list[Any]]:
-    """Return the file's first other columns that are not empty."""
     other = photos.scores.other
     columns = (
         {} if other is None else {str(name): list(map(_plain, other[name])) for name in other.columns[:_ATTRIBUTES]}

@@ -90,7 +90,6 @@ def _name(path: str) -> str:
 
 
 def _thumbnail(source: ImageSource) -> Image.Image:
-    """Return the thumbnail; a JPEG is decoded at a fraction of its size."""
     content = source.read()
     with Image.open(io.BytesIO(content)) as image:
         if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):

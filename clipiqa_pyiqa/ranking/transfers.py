@@ -134,7 +134,6 @@ def _put_back(action: str, source: str, place: str, sha256: str | None) -> str:
 
 
 def _steps(sources: list[str], action: str) -> Iterator[tuple[str, str, bytes | None]]:
-    """Yield each photo, its name, and its content if it is to be copied."""
     if action != "copy":
         yield from ((source, source, None) for source in sources)
         return

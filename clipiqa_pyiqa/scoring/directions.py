@@ -71,7 +71,6 @@ def _is_question(run: AnyScores, column: str) -> bool:
 
 
 def _direction_of_name(column: str) -> Direction | None:
-    """Return the direction by an arrow or a known metric in a name."""
     for arrow, lower_better in _ARROWS.items():
         if arrow in column:
             return Direction(lower_better, "name", f"by its arrow, {arrow}")

@@ -15,7 +15,6 @@ _PARQUET_GROUP = 50_000  # rows held in memory at a time
 
 
 def json_line(cells: Mapping[str, Any]) -> str:
-    """Return one line of a JSON lines file."""
     return json.dumps(cells, ensure_ascii=False, default=str) + "\n"
 
 

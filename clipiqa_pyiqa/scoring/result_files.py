@@ -27,7 +27,6 @@ _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "
 
 
 def format_of(path: Path) -> str:
-    """Return the format of a file by its suffix."""
     if path.suffix.lower() not in _SUFFIXES:
         known = ", ".join(_SUFFIXES)
         raise ResultsError(f"the suffix of {str(path)!r} names no format: use one of {known}, or format.")
@@ -67,7 +66,6 @@ class Output:
         self.check_free()
 
     def earlier(self) -> Path | None:
-        """Return the file with the rows of an earlier run, if any."""
         return next((path for path in (self.journal, self.path) if path.is_file() and path.stat().st_size), None)
 
     def check_free(self) -> None:
@@ -121,8 +119,6 @@ class ResultWriter:
 
 
 class _FileWriter(ResultWriter):
-    """Appends rows to a journal, which becomes the file at the end."""
-
     def __init__(self, output: Output, header: Header, kept: list[Row], lock: contextlib.ExitStack) -> None:
         self.done = frozenset(row.path for row in kept if row.kind is None)
         self._output, self._header, self._lock = output, header, lock

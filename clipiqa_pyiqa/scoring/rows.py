@@ -100,7 +100,6 @@ class Header:
 
     @property
     def ends(self) -> dict[str, str]:
-        """Return the cells that all rows share."""
         return {SCALE: scale_text(self.provenance), METRIC: self.metric}
 
     @property

@@ -30,7 +30,6 @@ class Scale:
 
 
 def scales_of(provenance: Mapping[str, Any]) -> dict[str, Scale]:
-    """Return the scale of each score column."""
     found = {}
     for name, record in provenance.get("scores", {}).items():
         worst, best = reversed(record["range"]) if record["lower_better"] else record["range"]
@@ -40,7 +39,6 @@ def scales_of(provenance: Mapping[str, Any]) -> dict[str, Scale]:
 
 
 def scale_text(provenance: Mapping[str, Any]) -> str:
-    """Return the cell of the column ``scale``, or an empty text."""
     scales = {
         name: [int(end) if float(end).is_integer() else end for end in (scale.worst, scale.best)] + [scale.made]
         for name, scale in scales_of(provenance).items()

@@ -69,7 +69,6 @@ class Work:
         return Header(tuple(record["scores"]), record)
 
     def on(self, device: torch.device) -> Work:
-        """Return the work with the metric on a device."""
         work = copy.copy(self)
         work.device = device
         if hasattr(self.net, "to"):

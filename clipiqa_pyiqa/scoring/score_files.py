@@ -48,7 +48,6 @@ class AnyScores:
 
     @property
     def flags(self) -> dict[str, str]:
-        """Return image -> flag of ``clipiqa score``."""
         return _filled(self.other["flag"]) if self.ours and self.other is not None and "flag" in self.other else {}
 
     @property
@@ -57,7 +56,6 @@ class AnyScores:
 
 
 def is_score_file(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path has the suffix of a score file."""
     return Path(path).suffix.lower() in SUFFIXES and not os.path.isdir(path)
 
 
@@ -136,7 +134,6 @@ def _filled(texts: pandas.Series) -> dict[str, str]:
 
 
 def _holds_numbers(values: pandas.Series) -> bool:
-    """Return whether all cells that are not empty are numbers."""
     import pandas
 
     if pandas.api.types.is_bool_dtype(values):
@@ -164,6 +161,5 @@ def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str
 
 
 def _common_depth(run: Sequence[list[str]]) -> int:
-    """Return the number of folders that all paths begin with."""
     first, last = min(run)[:-1], max(run)[:-1]
     return next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))

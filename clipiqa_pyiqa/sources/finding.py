@@ -51,7 +51,6 @@ class Found:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether there is nothing to score."""
         return all(isinstance(item, NoImage) or item.name in self.problems for item in self.items)
 
     @property
@@ -75,7 +74,6 @@ class Found:
 
     @property
     def paths(self) -> list[str]:
-        """Return the image files on this machine."""
         return [item.name for item in self.items if isinstance(item, FileSource)]
 
     def note(self, missing: NoImage) -> None:
@@ -234,7 +232,6 @@ def _suffix(name: str) -> str:
 
 
 def has_braces(name: str) -> bool:
-    """Return whether a name is a pattern with braces."""
     return _BRACES.search(name) is not None
 
 

@@ -55,7 +55,6 @@ def _wildcards(pattern: re.Pattern[str], path: str) -> str:
 
 
 def _expression(pattern: str) -> str:
-    """Return a glob as a regular expression whose groups are the wildcards."""
     wildcards = {"**/": "(?:(.*)/)?", "**": "(.*)", "*": "([^/]*)", "?": "([^/])"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])", pattern)
     return "".join(

@@ -24,8 +24,6 @@ _PATHS = ("path", "image_path", "img_path", "file_path", "filepath", "file_name"
 
 @dataclass
 class ParquetShard:
-    """A Parquet file with an image in each row."""
-
     name: str
     keep: Sequence[str] = ()
     image_column: str | None = None
@@ -62,8 +60,6 @@ class ParquetShard:
 
 @dataclass
 class _LinkedImage:
-    """An image that a row names by its path."""
-
     name: str
     path: str
     kept: dict[str, Any]
@@ -89,7 +85,6 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
 
 
 def check_columns(name: str, schema: pyarrow.Schema, keep: Sequence[str]) -> None:
-    """Raise ``ShardError`` if a column that is to be kept is missing."""
     if missing := [column for column in keep if column not in schema.names]:
         raise ShardError(f"{name!r} has no column {missing[0]!r} to keep: its columns are {_listed(schema)}.")
 

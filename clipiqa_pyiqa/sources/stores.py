@@ -26,7 +26,6 @@ def timeout() -> float:
 
 
 def is_remote(name: str) -> bool:
-    """Return whether a name is an address in a store."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+(::.*)?://", name) is not None
 
 
@@ -66,7 +65,6 @@ def stalled(name: str) -> ShardError:
 
 
 def store_error(name: str, error: BaseException) -> ShardError:
-    """Return a store's exception as an error about a file."""
     if isinstance(error, ShardError):
         return error
     if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, ConnectionError | OSError):
@@ -78,8 +76,6 @@ def store_error(name: str, error: BaseException) -> ShardError:
 
 @contextlib.contextmanager
 def opened(name: str) -> Iterator[IO[bytes]]:
-    """Open a file for reading. Raises ``ShardError``."""
-
     def open_file() -> IO[bytes]:
         if not is_remote(name):
             return open(name, "rb")
@@ -130,8 +126,6 @@ def joined(folder: str, name: str) -> str:
 
 
 class StoreSource:
-    """An image file in a store, named by its address."""
-
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -150,5 +144,4 @@ class StoreSource:
 
 
 def source_at(name: str) -> ImageSource:
-    """Return the image file at a path or an address."""
     return StoreSource(name) if is_remote(name) else FileSource(name)

@@ -85,7 +85,6 @@ class Member:
 
     @property
     def is_outside(self) -> bool:
-        """Return whether the name leads out of the archive's folder."""
         name = self.name.replace("\\", "/")
         return name.startswith("/") or ".." in name.split("/") or name[1:3] == ":/"
 
@@ -101,7 +100,6 @@ class Member:
         return file
 
     def image(self, name: str) -> Entry | NoImage:
-        """Return the image under the name of its row, or why it is not read."""
         if self.is_outside:
             return NoImage(name, "is not scored: its name points outside of its archive", Kind.OUTSIDE)
         if not self.info.isreg():

@@ -41,7 +41,6 @@ class FilteredSet:
     problems: dict[str, str]
 
     def sentences(self) -> list[str]:
-        """Return the counts as clauses."""
         clauses = [f"{self.kept:,} of {counted(self.images, 'image')} kept, in {counted(self.shards, 'new shard')}"]
         if self.not_copied:
             clauses.append(f"not copied: {counted(self.not_copied, 'kept image')} in no tar archive or Parquet file")
@@ -114,7 +113,6 @@ def filter_shards(
 def _condition(
     found: Sequence[ShardResult], column: str, cuts: Mapping[str, Any]
 ) -> Callable[[NDArray[np.float64]], NDArray[np.bool_]]:
-    """Return a function that says which values are kept."""
     is_relative = any(isinstance(value, str) or name == "worst" for name, value in cuts.items())
     values = np.concatenate([_values(result, column)[1] for result in found]) if is_relative else np.empty(0)
     low = value_of(cuts.get("above", -np.inf), values, "above")

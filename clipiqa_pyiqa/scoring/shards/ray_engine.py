@@ -92,7 +92,6 @@ class RayEngine:
 
 
 def _finish(job: Job, found: Any) -> int:
-    """Write a job's result, or note its problem; return the number of images."""
     if isinstance(found, str):
         job.problem = found
         return 0
@@ -103,8 +102,6 @@ def _finish(job: Job, found: Any) -> int:
 
 
 class Actor:
-    """A process with one frozen CLIP that scores shards."""
-
     def __init__(self, work: Work, gpu: bool) -> None:
         keep_memory()
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nothing writes to it
@@ -149,7 +146,6 @@ def connected(address: str | None) -> Any:
 
 
 def _room(ray: Any, actors: int | None, cpus: float, gpus: float | None) -> tuple[int, float, float]:
-    """Return the number of actors, and the CPUs and GPUs of each."""
     resources = ray.cluster_resources()
     all_cpus, all_gpus = float(resources.get("CPU", 0)), float(resources.get("GPU", 0))
     gpus = float(all_gpus > 0) if gpus is None else gpus

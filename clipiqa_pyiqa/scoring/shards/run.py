@@ -217,7 +217,6 @@ def plan(
 
 
 def _is_done(job: Job, found: ShardResult) -> bool:
-    """Return whether a result is the shard's; files that have changed are scored again."""
     check_same(found, job.header)
     if _identity(found.shard) != _identity(printable(job.shard.name)):
         raise ResultsError(f"{job.path!r} is the result of {found.shard!r} and not of {job.shard.name!r}: {_ADVICE}")
@@ -290,7 +289,6 @@ def _feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[tuple[Row, Map
 
 
 def score_locally(work: Work, jobs: Sequence[Job], report: Report) -> None:
-    """Score shards one after the other, in this process."""
     for job in jobs:
         if (lock := job.begin()) is not None:
             with lock:

@@ -96,7 +96,6 @@ class ShardedResult:
 
     @property
     def is_whole(self) -> bool:
-        """Return whether every shard has a result."""
         return self.shards >= self.of and not self.unread
 
     def quantiles(self, at: Sequence[float] = QUANTILES) -> pandas.DataFrame:
@@ -121,7 +120,6 @@ class ShardedResult:
         return self.counts.histograms.get(column, [0] * BINS)
 
     def sentences(self) -> list[str]:
-        """Return the counts as clauses."""
         counts = self.counts
         kinds = ", ".join(f"{count} {kind}" for kind, count in counts.failures.most_common())
         clauses = [
@@ -213,7 +211,6 @@ def _array(values: list[Any]) -> pyarrow.Array:
 
 
 def results_in(out: str) -> list[str]:
-    """Return the files of scored shards in a folder, sorted."""
     return [path for path in files_below(out) if path.endswith(".parquet")]
 
 
@@ -227,7 +224,6 @@ def check_same(found: ShardResult, header: Header) -> None:
 
 
 def summary_of(out: str | Path) -> ShardedResult:
-    """Return the sum of the results in a folder."""
     counts, shards, of, header = Counts(), 0, 0, Header((), {})
     for result in shard_results(out):
         counts, shards, of, header = counts + result.counts, shards + 1, max(of, result.of), result.header
@@ -298,7 +294,6 @@ def _common_schema(paths: Iterable[str]) -> pyarrow.Schema:
 
 
 def _with_schema(table: pyarrow.Table, schema: pyarrow.Schema) -> pyarrow.Table:
-    """Return a table with the columns of a schema; missing cells are null."""
     import pyarrow
 
     columns = [
