@@ -73,7 +73,7 @@ def pick(
         PickError: Nothing is picked.
     """
     if worst is None and best is None and below is None:
-        raise PickError("nothing is picked: say which with worst, best or below (--worst, --best, --below).")
+        raise PickError("nothing is picked: say which with worst, best or below.")
     order = photos.order
     if below is not None:
         order = order[order > below] if photos.direction.lower_better else order[order < below]

@@ -64,7 +64,7 @@ def read_any_scores(
     *,
     columns: Sequence[str] | None = None,
     key: str | None = None,
-    option: str = "--columns",
+    option: str = "columns",
 ) -> AnyScores:
     """Return the scores in a file of any tool.
 

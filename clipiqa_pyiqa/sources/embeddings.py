@@ -70,20 +70,15 @@ class EmbeddingsShard:
 
 def pair(files: Sequence[str], keep: Sequence[str]) -> list[EmbeddingsShard]:
     """Return the files of features, each with the Parquet file of its name or number."""
-    tables = [name for name in files if name.endswith(".parquet")]
-    by_stem = {name.rsplit(".", 1)[0]: name for name in tables}
-    by_number = {_number(name): name for name in reversed(tables)}
-    shards = []
-    for name in files:
-        if name.endswith(SUFFIXES) and "text_emb" not in name.split("/"):
-            table = by_stem.get(name.rsplit(".", 1)[0]) or (by_number.get(_number(name)) if _number(name) else None)
-            shards.append(EmbeddingsShard(name, table, keep))
-    return shards
+    tables = {_key(name): name for name in reversed(files) if name.endswith(".parquet")}
+    features = [name for name in files if name.endswith(SUFFIXES) and "text_emb" not in name.split("/")]
+    return [EmbeddingsShard(name, tables.get(_key(name)), keep) for name in features]
 
 
-def _number(name: str) -> str:
-    found = re.search(r"0*(\d+)\.\w+$", name)
-    return found[1] if found else ""
+def _key(name: str) -> str:
+    """Return the number in a name of clip-retrieval, or else the name without suffix."""
+    found = re.search(r"_0*(\d+)\.\w+$", name)
+    return found[1] if found else name.rsplit(".", 1)[0]
 
 
 def _features(name: str, file: IO[bytes], backbone: str) -> NDArray[Any]:

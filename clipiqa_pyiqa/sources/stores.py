@@ -32,7 +32,7 @@ def is_remote(name: str) -> bool:
 def address_of(place: str | os.PathLike[str]) -> str:
     """Return a path or address as a text; ``Path('s3://x')`` has lost a slash."""
     path = re.sub(r"^(file|local):/+", "/", os.fspath(place))
-    return re.sub(r"^(\w\w+):/(?!/)", r"\1://", path)
+    return os.path.expanduser(re.sub(r"^(\w\w+):/(?!/)", r"\1://", path))
 
 
 def store(name: str) -> tuple[Any, str]:
