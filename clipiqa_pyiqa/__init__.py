@@ -1,4 +1,4 @@
-"""CLIP-IQA (Wang, Chan, Loy, AAAI 2023) for pyiqa: exact, fast, and clear about which CLIP-IQA it is."""
+"""CLIP-IQA (Wang, Chan, Loy, AAAI 2023) for pyiqa: exact and fast."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ __all__ = [
     "weights_at_hand",
 ]
 
-_MODULES = {  # imported when first used, so that this package's import does not wait for torch
+_MODULES = {  # imported when first used, since torch takes long
     "CLIPIQA": "metric",
     "CLIPIQALoss": "loss",
     "agreement": "experiments.user_agreement",
@@ -96,10 +96,9 @@ if not TYPE_CHECKING:  # keeps type checkers from accepting unknown attributes
 
 
 def is_active() -> bool:
-    """Whether ``pyiqa.create_metric('clipiqa')`` builds this package's class, asked of pyiqa's registry.
+    """Return whether ``pyiqa.create_metric('clipiqa')`` builds this package's class.
 
-    False where the environment variable ``CLIPIQA_PYIQA_BUILTIN`` keeps pyiqa's own class, and where the package is not
-    installed (only importable), so that pyiqa finds no entry point.
+    It does not if ``CLIPIQA_PYIQA_BUILTIN`` is set, or if the package is importable but not installed.
     """
     from pyiqa.utils.registry import ARCH_REGISTRY
 

@@ -8,21 +8,20 @@ from torch import Tensor, nn
 
 from . import metric
 from .errors import CLIPIQAError
+from .errors.arguments import checked
 
 
 class CLIPIQA(nn.Module):
-    """``piq.CLIPIQA``: the paper's score of a batch, for images of any size.
+    """``piq.CLIPIQA``: the paper's score of a batch, for images of any size, with a gradient, unlike piq's.
 
-    piq's detaches its result, so that a loss made of it teaches nothing; this one has a gradient with respect to the
-    images where one is asked for. As there, high is good: to minimise it, use ``1 - score``, or
-    :class:`~clipiqa_pyiqa.CLIPIQALoss`.
+    As in piq, high is good: to minimise it, use ``1 - score`` or :class:`~clipiqa_pyiqa.CLIPIQALoss`.
 
     Args:
-        data_range: what stands for white: 1 or 255.
-        **options: those of :class:`clipiqa_pyiqa.CLIPIQA`, such as ``backbone='mini'``, ``clip_weights``, ``prompts``.
+        data_range: value of white: 1 or 255.
+        **options: of :class:`clipiqa_pyiqa.CLIPIQA`, such as ``backbone='mini'``, ``clip_weights``, ``prompts``.
 
     Raises:
-        CLIPIQAError: a ``ValueError``, for any option that cannot be honoured.
+        CLIPIQAError: an option has a value that cannot be used.
 
     Example:
         >>> import torch
@@ -31,10 +30,11 @@ class CLIPIQA(nn.Module):
         torch.Size([2, 1])
     """
 
+    @checked
     def __init__(self, data_range: float = 1.0, **options: Any) -> None:
         super().__init__()
-        if isinstance(data_range, bool) or not isinstance(data_range, int | float) or not data_range > 0:
-            raise CLIPIQAError(f"data_range={data_range!r} is no range: pass what stands for white, such as 1 or 255.")
+        if not data_range > 0:
+            raise CLIPIQAError(f"data_range must be positive, such as 1 or 255; got {data_range!r}.")
         self.data_range = float(data_range)
         self.metric = metric.CLIPIQA(**options).eval()
 
@@ -42,12 +42,12 @@ class CLIPIQA(nn.Module):
         """Score images.
 
         Args:
-            x_input: ``(N, 3, H, W)`` RGB from 0 to ``data_range``, of any dtype; integers count as floats, as in piq.
+            x_input: ``(N, 3, H, W)`` RGB from 0 to ``data_range``, of any dtype.
 
         Returns:
             Scores ``(N, 1)`` in [0, 1], higher is better.
 
         Raises:
-            ImageError: images that cannot be scored.
+            ImageError: the images cannot be scored.
         """
         return self.metric((x_input if x_input.is_floating_point() else x_input.float()) / self.data_range)

@@ -1,8 +1,6 @@
-"""What pyiqa builds under our names: all that touches its registries.
+"""Registration of our classes in pyiqa.
 
-pyiqa ships a class of its own under the same name, which registers itself when its module is imported: early, late, or
-never, since it needs openai's ``clip``, which a fresh installation cannot import. Nothing here imports it: ours takes
-the name, and a registration of the built-in that comes later leaves ours in place.
+pyiqa registers a class of the same name when its module is imported. Nothing here imports it; ours stays registered.
 """
 
 from __future__ import annotations
@@ -19,10 +17,9 @@ from pyiqa.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 if TYPE_CHECKING:
     from torch import nn
 
-    from .loss import CLIPIQALoss
     from .metric import CLIPIQA, ModelType
 
-NAME = "CLIPIQA"  # what pyiqa's configurations of clipiqa, clipiqa+, … ask for
+NAME = "CLIPIQA"  # in pyiqa's configurations of clipiqa, clipiqa+, …
 LOSS_NAME = "CLIPIQALoss"
 BUILTIN_MODULES = {  # pyiqa's class -> its module
     NAME: "pyiqa.archs.clipiqa_arch",
@@ -38,10 +35,10 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 
 def register() -> None:
-    """Make pyiqa build our classes as ``CLIPIQA``, ``LIQE``, …, and keep its own as ``CLIPIQA_builtin``, ….
+    """Register our classes as ``CLIPIQA``, ``LIQE``, …, and pyiqa's as ``CLIPIQA_builtin``, ….
 
-    pyiqa calls this once, when its registry is first used. With the environment variable ``CLIPIQA_PYIQA_BUILTIN`` set
-    (to anything but ``0`` or nothing), the names stay pyiqa's.
+    pyiqa calls this once. With the environment variable ``CLIPIQA_PYIQA_BUILTIN`` set (not to ``0``), the names stay
+    pyiqa's.
     """
     for name in BUILTIN_MODULES:
         ARCH_REGISTRY.register(functools.partial(build_builtin, name), name=f"{name}_builtin", override=True)
@@ -49,21 +46,19 @@ def register() -> None:
         return
     ARCH_REGISTRY.register = _keeping_ours(ARCH_REGISTRY.register)
     for name in BUILTIN_MODULES:
-        build = build_clipiqa if name == NAME else functools.partial(build_member, name)
-        ARCH_REGISTRY.register(build, name=name, override=True)
+        builder = build_clipiqa if name == NAME else functools.partial(build, ".family", name)
+        ARCH_REGISTRY.register(builder, name=name, override=True)
 
 
 def register_losses() -> None:
-    """Make ``pyiqa.losses.build_loss({'type': 'CLIPIQALoss', …})`` build ours. pyiqa calls it as :func:`register`."""
-    LOSS_REGISTRY.register(build_loss, name=LOSS_NAME, override=True)
+    """Register our loss for ``pyiqa.losses.build_loss({'type': 'CLIPIQALoss', …})``."""
+    LOSS_REGISTRY.register(functools.partial(build, ".loss", LOSS_NAME), name=LOSS_NAME, override=True)
 
 
 def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> CLIPIQA:
     """Build our :class:`~clipiqa_pyiqa.CLIPIQA`, as pyiqa does for ``clipiqa`` and ``clipiqa+``.
 
-    It stands in the registry for the class, so that pyiqa's other metrics need not wait for our imports. The first
-    plain ``clipiqa`` of a process is announced, since it does not mean what it means in pyiqa alone; with
-    ``backbone='mini'`` it is not the paper's either.
+    The first plain ``clipiqa`` of a process is announced, since it differs from pyiqa's own.
     """
     from .metric import CLIPIQA
 
@@ -73,43 +68,32 @@ def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = 
     return net
 
 
-def build_loss(*args: Any, **options: Any) -> CLIPIQALoss:
-    """Build our :class:`~clipiqa_pyiqa.CLIPIQALoss`; it stands in the registry for the class, to be imported late."""
-    from .loss import CLIPIQALoss
-
-    return CLIPIQALoss(*args, **options)
-
-
-def build_member(kind: str, *args: Any, **options: Any) -> nn.Module:
-    """Build our class of the family that stands for pyiqa's class ``kind``."""
-    from . import family
-
-    return getattr(family, kind)(*args, **options)
+def build(module: str, name: str, *args: Any, **options: Any) -> nn.Module:
+    """Build a class of one of our modules, imported when it is needed."""
+    return getattr(importlib.import_module(module, __package__), name)(*args, **options)
 
 
 def build_builtin(kind: str = NAME, **options: Any) -> nn.Module:
-    """Build pyiqa's own class, for comparison: ``pyiqa.create_metric('clipiqa', type='CLIPIQA_builtin')``.
-
-    To fine-tune a tower under pyiqa's trainer needs pyiqa's own class, too.
+    """Build pyiqa's own class for ``pyiqa.create_metric('clipiqa', type='CLIPIQA_builtin')``.
 
     Raises:
-        ImportError: where it cannot be imported, with the reason.
+        ImportError: it cannot be imported.
     """
     try:
         return getattr(importlib.import_module(BUILTIN_MODULES[kind]), kind)(**options)
     except ImportError as error:
         raise ImportError(
-            f"pyiqa's built-in {kind} cannot be imported here ({error}): it needs openai's clip, which needs "
-            "pkg_resources; `pip install openai-clip 'setuptools<82'` brings both."
+            f"pyiqa's built-in {kind} cannot be imported ({error}): it needs openai's clip and pkg_resources; "
+            "`pip install openai-clip 'setuptools<82'` installs both."
         ) from error
 
 
 def _keeping_ours(register: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the registry's ``register`` so that importing the built-in's module neither fails nor replaces ours."""
+    """Return the registry's ``register``, changed so that pyiqa's modules do not replace our classes."""
 
     @functools.wraps(register)
     def wrapped(obj: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if obj is None:  # called with options, to be used as a decorator
+        if obj is None:  # a decorator with options
             return lambda decorated: wrapped(decorated, *args, **kwargs)
         if getattr(obj, "__module__", None) in BUILTIN_MODULES.values() and not args and not kwargs:
             return obj
@@ -120,9 +104,9 @@ def _keeping_ours(register: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.cache
 def _announce() -> None:
-    """Say once per process which CLIP-IQA this is; a warning, since logging shows nothing below it by default."""
+    """Warn once per process, since logging does not show lower levels by default."""
     logger.warning(
-        "clipiqa-pyiqa: 'clipiqa' is now the paper's CLIP-IQA (one prompt pair), not pyiqa's average of five; "
-        "for that one pass prompts='pyiqa', or set %s=1 to keep pyiqa's own class.",
+        "clipiqa-pyiqa: 'clipiqa' is the paper's CLIP-IQA (one prompt pair), not pyiqa's average of five pairs; "
+        "for that pass prompts='pyiqa', or set %s=1 to keep pyiqa's own class.",
         BUILTIN_VARIABLE,
     )

@@ -1,4 +1,4 @@
-"""A reward for reinforcement learning: the margin of CLIP-IQA, which goes on growing where the score saturates."""
+"""A reward for reinforcement learning: CLIP-IQA's margin, which grows where the score saturates."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .prompts.antonym import margins
 
 
 class CLIPIQAReward:
-    """Generated images to rewards, one for each, higher is better; without gradient.
+    """Rewards of generated images, higher is better; without gradient.
 
-    The reward is the mean of the prompt pairs' margins: the logit of the positive prompt minus that of the negative
-    one, the score's logit. Within a group of samples it is what a policy's advantage is made of, so its unit is free.
+    A reward is the mean of the prompt pairs' margins, the logit of the positive minus that of the negative prompt; its
+    unit has no meaning.
 
     Args:
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`.
         batch_size: how many images are encoded at once.
-        device: where to; None leaves them where they are.
-        **options: the other options of :class:`~clipiqa_pyiqa.CLIPIQA`, such as ``backbone`` and ``precision``.
+        device: where to encode; default the images' own.
+        **options: other options of :class:`~clipiqa_pyiqa.CLIPIQA`, such as ``backbone`` and ``precision``.
 
     Example:
         >>> reward = CLIPIQAReward(backbone="mini")
@@ -42,20 +42,19 @@ class CLIPIQAReward:
 
     @torch.no_grad()
     def __call__(self, images: Tensor | Sequence[Tensor]) -> Tensor:
-        """Rewards ``(N,)`` in fp32 on the CPU.
+        """Return rewards ``(N,)`` in fp32 on the CPU.
 
         Args:
-            images: ``(N, 3, H, W)`` RGB in [0, 1], or a list of ``(3, H, W)`` of any sizes. Values outside are clamped
-                to the picture that would be saved.
+            images: ``(N, 3, H, W)`` RGB in [0, 1], or a list of ``(3, H, W)`` of any sizes; values outside are clamped.
 
         Raises:
-            ImageError: images that cannot be scored.
+            ImageError: the images cannot be scored.
         """
         if not isinstance(images, Tensor):
             if not isinstance(images, Sequence) or not all(isinstance(x, Tensor) and x.dim() == 3 for x in images):
-                raise ImageError(f"expected images (N, 3, H, W) or a list of (3, H, W), but {shown(images)} came.")
+                raise ImageError(f"images must be (N, 3, H, W) or a list of (3, H, W); got {shown(images)}.")
             if len({image.shape for image in images}) == 1:
-                images = torch.stack(list(images))  # of one size, as generators make them: they share passes
+                images = torch.stack(list(images))  # of one size: they share passes
         if isinstance(images, Tensor):
             check_images(images, overshoot=None)
             batches: Sequence[Tensor] = images.split(self.batch_size)

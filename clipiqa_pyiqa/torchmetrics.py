@@ -1,4 +1,4 @@
-"""CLIP-IQA with torchmetrics' interface: its arguments, results and errors, with our scores and gradient."""
+"""CLIP-IQA with torchmetrics' arguments, results and errors, and our scores and gradient."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["CLIPImageQualityAssessment", "clip_image_quality_assessment"]
 
 TorchmetricsPrompts = tuple[str | tuple[str, str], ...]
 
-_VIT = {"pos_embedding": "fixed"}  # torchmetrics resizes and crops the image for these
+_VIT = {"pos_embedding": "fixed"}  # torchmetrics resizes and crops images
 MODELS: dict[str, dict[str, Any]] = {
     "clip_iqa": {"backbone": "RN50"},
     "openai/clip-vit-base-patch16": {"backbone": "ViT-B/16", **_VIT},
@@ -44,24 +44,21 @@ def clip_image_quality_assessment(
     prompts: TorchmetricsPrompts = ("quality",),
     **options: Any,
 ) -> Tensor | dict[str, Tensor]:
-    """Score images as ``torchmetrics.functional.multimodal.clip_image_quality_assessment`` does.
-
-    Unlike torchmetrics' own, the scores have a gradient with respect to ``images`` where one is asked for.
+    """Score images as ``torchmetrics.functional.multimodal.clip_image_quality_assessment`` does, with a gradient.
 
     Args:
         images: ``(N, 3, H, W)`` RGB.
         model_name_or_path: a key of ``MODELS``.
-        data_range: what stands for white, such as 255.
+        data_range: value of white, such as 255.
         prompts: a tuple of names and of pairs of texts, positive first.
-        **options: those of :class:`~clipiqa_pyiqa.CLIPIQA`, such as ``backbone='mini'``, ``clip_weights``,
-            ``pos_embedding`` and ``precision``; they win over what the model's name says.
+        **options: of :class:`~clipiqa_pyiqa.CLIPIQA`, such as ``backbone='mini'``; they override the model's.
 
     Returns:
-        Scores ``(N,)`` for one prompt (a scalar for one image), or a dict of them by prompt, where pairs of texts are
-        called ``user_defined_0``, ``user_defined_1`` and so on.
+        Scores ``(N,)`` for one prompt (a scalar for one image), or a dict of them by prompt; pairs of texts are called
+        ``user_defined_0``, ``user_defined_1`` and so on.
 
     Raises:
-        ValueError: an argument is not what torchmetrics allows; or what :class:`~clipiqa_pyiqa.CLIPIQA` raises.
+        ValueError: an argument that torchmetrics or :class:`~clipiqa_pyiqa.CLIPIQA` does not allow.
     """
     check_data_range(data_range)
     names, pairs = parse(prompts)
@@ -70,17 +67,17 @@ def clip_image_quality_assessment(
 
 
 def build(model_name_or_path: str, options: dict[str, Any]) -> CLIPIQA:
-    """Our metric for torchmetrics' name of a model, frozen CLIP shared between all that use it."""
+    """Return our metric for torchmetrics' name of a model."""
     if model_name_or_path not in MODELS:
         raise ValueError(
-            f"model_name_or_path={model_name_or_path!r} is not available: use one of {', '.join(map(repr, MODELS))}, "
-            "or an option of clipiqa_pyiqa.CLIPIQA such as backbone='RN50x4' beside the default."
+            f"model_name_or_path must be one of {', '.join(map(repr, MODELS))}; got {model_name_or_path!r}: for other "
+            "models pass backbone."
         )
     return CLIPIQA(**{**MODELS[model_name_or_path], **options}).eval()
 
 
 def parse(prompts: TorchmetricsPrompts) -> tuple[tuple[str, ...], tuple[PromptPair, ...]]:
-    """torchmetrics' prompts: their names in results, and our pairs."""
+    """Return the names of torchmetrics' prompts in results, and our pairs."""
     if not isinstance(prompts, tuple) or not all(isinstance(prompt, str | tuple) for prompt in prompts):
         raise ValueError("Argument `prompts` must be a tuple containing strings or tuples of strings")
     names: list[str] = []
@@ -102,26 +99,23 @@ def parse(prompts: TorchmetricsPrompts) -> tuple[tuple[str, ...], tuple[PromptPa
 
 
 def by_prompt(scores: Tensor, names: tuple[str, ...]) -> Tensor | dict[str, Tensor]:
-    """Scores ``(N, P)`` as torchmetrics returns them."""
     return scores.squeeze() if len(names) == 1 else dict(zip(names, scores.unbind(1), strict=True))
 
 
 def check_data_range(data_range: Any) -> None:
-    """Raise unless it is a positive number."""
     if isinstance(data_range, bool) or not isinstance(data_range, int | float) or not data_range > 0:
         raise ValueError("Argument `data_range` should be a positive number.")
 
 
 class CLIPImageQualityAssessment(Metric):
-    """CLIP-IQA as ``torchmetrics.multimodal.CLIPImageQualityAssessment``: accumulates one score per image and prompt.
+    """``torchmetrics.multimodal.CLIPImageQualityAssessment``: collects one score per image and prompt.
 
     Args:
-        model_name_or_path, data_range, prompts: as for
-            :func:`~clipiqa_pyiqa.torchmetrics.clip_image_quality_assessment`.
-        **kwargs: options of :class:`~clipiqa_pyiqa.CLIPIQA`, and torchmetrics' own of every metric.
+        model_name_or_path, data_range, prompts: as for :func:`clip_image_quality_assessment`.
+        **kwargs: options of :class:`~clipiqa_pyiqa.CLIPIQA` and of torchmetrics' metrics.
 
     Raises:
-        ValueError: an argument that torchmetrics does not allow, or that :class:`~clipiqa_pyiqa.CLIPIQA` refuses.
+        ValueError: an argument that torchmetrics or :class:`~clipiqa_pyiqa.CLIPIQA` does not allow.
 
     Example:
         >>> import torch
@@ -156,13 +150,13 @@ class CLIPImageQualityAssessment(Metric):
     def update(self, images: Tensor) -> None:
         """Score images ``(N, 3, H, W)`` and keep the scores."""
         scores = self.model(images / float(self.data_range), list(self.prompt_pairs), None)
-        # of one dimension, as torchmetrics' own empty tensor is for a process that has no images
+        # one dimension, as torchmetrics' empty tensor of a process without images
         self.scores.append(scores.flatten())
 
     def compute(self) -> Tensor | dict[str, Tensor]:
-        """Every score since the last reset: ``(N,)``, or a dict of them by prompt."""
+        """Return every score since the last reset: ``(N,)``, or a dict of them by prompt."""
         return by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.prompt_names))), self.prompt_names)
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
-        """Figure and axes with a result, or several; by default those of :meth:`compute`."""
+        """Return figure and axes with results, by default those of :meth:`compute`."""
         return self._plot(val, ax)

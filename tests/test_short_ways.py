@@ -36,7 +36,7 @@ class TestScoreFiles:
     def test_other_questions_and_nothing(self, net: CLIPIQA, tmp_path: Path) -> None:
         (path,) = list(PHOTOS.glob("canyon*"))
         assert list(net.score_files(path, ["brightness"], max_side=64)) == ["brightness", "error"]
-        with pytest.raises(ImageError, match="there are no images to score"):
+        with pytest.raises(ImageError, match="paths must name images"):
             net.score_files([])
 
 

@@ -30,6 +30,7 @@ def run(
     kept: Kept,
     paths: Sequence[str] = (),
     *,
+    metrics: list[str] | None = None,
     null: bool = False,
     all_attributes: bool = False,
     map_stats: bool = False,
@@ -46,6 +47,7 @@ def run(
       clipiqa score photos/ holiday.jpg
       clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
       find . -name '*.png' -print0 | clipiqa score -0 - --out scores.parquet --resume
+      clipiqa score photos/ --metrics clipiqa laion_aes maclip --out scores.csv
       clipiqa score 'shards/{000..099}.tar' --keep caption --out results/
       clipiqa score --merge results/ --out scores.parquet
 
@@ -57,6 +59,7 @@ def run(
         kept: results
         paths (PATH): file, folder (with its sub-folders), quoted glob or pattern of shards, Parquet file, s3://…, or -
             for a list on stdin
+        metrics (-m METRIC): CLIP-based metrics of pyiqa, one column each: [COLUMN=]NAME[:KEY=VALUE,…]
         null (-0): names on stdin end with a NUL byte (find -print0), not with the line
         all_attributes: one column for every named pair whose words the CLIP knows
         map_stats: beside each score, of its map: worst place, 10th percentile, share of places below 0.5
@@ -72,6 +75,11 @@ def run(
         raise ImageError("no PATH given: name files or folders (before --prompts, or behind a --).")
     kept.check()
     questions.check(all_attributes)
+    if metrics and (questions != LearnedQuestions() or model.given() or all_attributes or map_stats):
+        raise OptionError(
+            "metrics have options of their own, such as clipiqa:prompts=sharpness: leave out those of the model, the "
+            "questions and map_stats."
+        )
     shards.check(by_shard)
     output = None
     if kept.out and not by_shard:
@@ -92,9 +100,11 @@ def run(
     from ..scoring.score import score_paths
 
     check_limits(images.max_side, images.max_pixels, images.damaged)
-    columns = None if questions.learned_prompts is not None or all_attributes else questions.columns()
+    columns = None if questions.learned_prompts is not None or all_attributes or metrics else questions.columns()
     metric: Any
-    if questions.learned_prompts is not None:
+    if metrics:
+        metric = models.build_metrics(metrics, device)
+    elif questions.learned_prompts is not None:
         metric = models.build_learned(model, questions.learned_prompts, device)
     else:
         columns = columns or questions.columns(models.attributes(model, questions.template))

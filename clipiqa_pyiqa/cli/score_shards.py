@@ -28,8 +28,8 @@ class Shards:
 
     Args:
         keep: columns of Parquet files, keys of .json sidecars, or suffixes of other sidecars, to keep in columns
-        image_column: of Parquet files, where it is not found by itself
-        embeddings: score image features of clip-retrieval or DataComp, decode nothing
+        image_column: of images or features in Parquet files, where it is not found by itself
+        embeddings: score stored image features (.npy, .npz, Parquet's lists), decode nothing
         part (I/N): only the I-th of N parts of the shards; by default a SLURM array's task, or all
         merge (DIR): make one file, --out, of the results in a folder, and score nothing
         engine: this process, or a Ray cluster

@@ -1,1 +1,1 @@
-"""The frozen towers of CLIP: pixels and texts to unit features. Nothing in here knows what image quality is."""
+"""The frozen towers of CLIP: pixels and texts to unit features."""

@@ -1,38 +1,31 @@
-"""CLIP's attention pooling, in closed form.
-
-The pool attends from the mean of all positions to all positions and keeps only that one answer. With a single query,
-keys and values need not be projected at every position: the key projection moves onto the query (its bias shifts all
-scores alike and cancels in the softmax), and the value projection moves behind the weighted sum (weights add up to
-one, so its bias stays). This is exact, and its cost no longer grows with positions times channels squared.
-"""
+"""CLIP's attention pooling, in closed form."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .device import FrozenTensors
 from .gradient import is_traced, untraced
 
 HEAD_WIDTH = 64
 
 
 class AttentionPool:
-    """``(N, C, h, w)`` to ``(N, D)``. Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., Sec. 3.1, Table 2.
+    """``(N, C, h, w)`` to ``(N, D)``, in fp32 or wider. Source: Radford et al., ICML 2021, Sec. 2.4.
 
-    Computed in fp32 at least, whatever the trunk's dtype: softmax is where fp16 goes wrong. On a CPU the number of
-    images decides in which order a product is summed; scoring takes them one by one there, so that a batch scores like
-    them.
+    The only query is the mean of all positions. So keys and values are not projected at each position, which is exact:
+    the key projection is applied to the query, the value projection to the weighted sum.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
-        self.dtype = torch.float64 if dtype == torch.float64 else torch.float32
+    def __init__(self, tensors: FrozenTensors):
+        self.dtype = tensors.wide
 
         def load(name: str) -> Tensor:
-            return tensors[f"visual.attnpool.{name}"].to(device, self.dtype)
+            return tensors.widened(f"visual.attnpool.{name}")
 
         self.positional_embedding = load("positional_embedding")
         self.channels = self.positional_embedding.shape[1]
@@ -49,25 +42,24 @@ class AttentionPool:
         return self._pool(x, pos_embedding)
 
     def dense(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        """What each position would answer if it attended to itself alone: ``(N, C, h, w)`` to ``(N, D, h, w)``.
+        """Return the output of each position if it attended only to itself, ``(N, D, h, w)``.
 
-        That is the value projection, as MaskCLIP uses it (Zhou, Loy, Dai, ECCV 2022), and linear in ``x``.
+        That is the value projection, as in MaskCLIP (Zhou, Loy, Dai, ECCV 2022).
         """
         x = x.to(self.dtype)
         rows, columns = x.shape[2:]
         if pos_embedding == "interpolate":
-            positions = resize_rows(self.positional_embedding, rows * columns + 1)[1:]  # the first is the mean's
+            positions = resize_rows(self.positional_embedding, rows * columns + 1)[1:]  # the first belongs to the mean
             x = x + positions.T.unflatten(1, (rows, columns))
         weight, bias = self._value_of_itself
         return F.conv2d(x, weight[:, :, None, None], bias)
 
     @cached_property
     def _value_of_itself(self) -> tuple[Tensor, Tensor]:
-        """Value and output projection in one: weight ``(D, C)`` and bias ``(D,)``."""
         with untraced():
             tensors = self.v_weight.flatten(0, 1), self.v_bias, self.c_weight, self.c_bias
-            values, shift, out, own = (tensor.cpu().double() for tensor in tensors)  # not every device has float64
-            return (out @ values).to(self.v_bias), (out @ shift + own).to(self.v_bias)
+            values, shift, out, bias = (tensor.cpu().double() for tensor in tensors)  # not every device has float64
+            return (out @ values).to(self.v_bias), (out @ shift + bias).to(self.v_bias)
 
     def _pool(self, x: Tensor, pos_embedding: str) -> Tensor:
         tokens = x.flatten(2).transpose(1, 2).to(self.dtype)  # (N, C, h, w) -> (N, hw, C)
@@ -76,7 +68,7 @@ class AttentionPool:
             tokens = tokens + resize_rows(self.positional_embedding, tokens.shape[1])
         query = F.linear(tokens[:, 0], self.q_weight, self.q_bias) * HEAD_WIDTH**-0.5
         query = query.view(-1, self.heads, HEAD_WIDTH)
-        query = torch.einsum("nhd,hdc->nhc", query, self.k_weight)  # the query as seen from unprojected tokens
+        query = torch.einsum("nhd,hdc->nhc", query, self.k_weight)  # for tokens without key projection
         weights = (query @ tokens.transpose(1, 2)).softmax(dim=-1)  # (N, heads, hw + 1)
         pooled = weights @ tokens  # (N, heads, C)
         values = torch.einsum("nhc,hdc->nhd", pooled, self.v_weight).flatten(1) + self.v_bias
@@ -84,10 +76,9 @@ class AttentionPool:
 
 
 def resize_rows(embedding: Tensor, rows: int) -> Tensor:
-    """Positional embedding ``(L, C)`` for another number of positions, as the official code resizes it: ``(rows, C)``.
+    """Return a positional embedding ``(L, C)`` resized to ``(rows, C)``.
 
-    It is one bicubic resize of the flattened matrix, class row included, not a resize of the 2-D grid; the published
-    ``_512`` prompts were learned with it. With the embedding's own number of rows it changes nothing.
+    As in the official code it is one bicubic resize of the whole matrix, not of the 2-D grid.
     """
     if not is_traced() and rows == embedding.shape[0]:
         return embedding

@@ -1,8 +1,4 @@
-"""Image encoding as one operation for ``torch.compile``, which then need not look inside: ``fullgraph=True`` works.
-
-Nothing in a tower gains from being traced, and finding a tower cannot be. The operation names its CLIP by a number that
-holds in this process; what ``torch.export`` writes for others is traced through instead.
-"""
+"""Image encoding as one operation for ``torch.compile``, so that ``fullgraph=True`` works."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,48 +6,43 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .gradient import groups
-from .model import FrozenCLIP, check_size, numbered
+from .model import FrozenCLIP, by_number, check_size
 
 
 def is_compiled() -> bool:
-    """Whether ``torch.compile`` follows this, not ``torch.export``."""
+    """Return whether ``torch.compile``, not ``torch.export``, traces the call."""
     is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
     return torch.compiler.is_dynamo_compiling() and not is_exporting()
 
 
 def encode(x: Tensor, clip: FrozenCLIP, dtype: torch.dtype, pos_embedding: str) -> Tensor:
-    """What ``clip``'s tower of that dtype makes of images ``(N, 3, H, W)``: ``(N, D)``, differentiable once."""
-    return _encode(x, clip.number, clip.features, dtype, pos_embedding)
+    """Return the unit features ``(N, D)`` of images ``(N, 3, H, W)``; differentiable once."""
+    return _encode(x, clip.number, clip.width, dtype, pos_embedding)
 
 
 @torch.library.custom_op("clipiqa_pyiqa::encode", mutates_args=())
-def _encode(x: Tensor, number: int, features: int, dtype: torch.dtype, pos_embedding: str) -> Tensor:
-    tower = numbered(number).image_tower(x.device, dtype)
+def _encode(x: Tensor, number: int, width: int, dtype: torch.dtype, pos_embedding: str) -> Tensor:
+    tower = by_number[number].image_tower(x.device, dtype)
     check_size(x, tower, pos_embedding)
     with torch.no_grad():
         return tower(x, pos_embedding)
 
 
 @_encode.register_fake
-def _(x: Tensor, number: int, features: int, dtype: torch.dtype, pos_embedding: str) -> Tensor:
-    return x.new_empty((x.shape[0], features), dtype=torch.promote_types(dtype, torch.float32))
+def _(x: Tensor, number: int, width: int, dtype: torch.dtype, pos_embedding: str) -> Tensor:
+    return x.new_empty((x.shape[0], width), dtype=torch.promote_types(dtype, torch.float32))
 
 
 @torch.library.custom_op("clipiqa_pyiqa::encode_backward", mutates_args=())
 def _encode_backward(x: Tensor, upstream: Tensor, number: int, dtype: torch.dtype, pos_embedding: str) -> Tensor:
-    tower = numbered(number).image_tower(x.device, dtype)
+    tower = by_number[number].image_tower(x.device, dtype)
 
     def gradient() -> Tensor:
-        gradients, done = [], 0
-        for part in x.split([len(group) for group in groups(x.detach().requires_grad_())]):  # flat in memory
-            leaf = part.detach().requires_grad_()
-            own = upstream[done : (done := done + len(part))]
-            gradients.append(torch.autograd.grad(tower(leaf, pos_embedding), leaf, own)[0])
-        return torch.cat(gradients).contiguous()
+        leaf = x.detach().requires_grad_()
+        return torch.autograd.grad(tower(leaf, pos_embedding), leaf, upstream)[0].contiguous()
 
-    with ThreadPoolExecutor(1) as other:  # in this thread the inside of an operation runs below autograd
-        return other.submit(gradient).result()
+    with ThreadPoolExecutor(1) as thread:  # here, inside an operation, autograd is off
+        return thread.submit(gradient).result()
 
 
 @_encode_backward.register_fake

@@ -1,20 +1,18 @@
-"""The dtype that a device is fast in, and errors of operations that a device lacks."""
+"""The dtype in which a device computes, and the error for operations that it lacks."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ..errors import CLIPIQAError
-
-
-def working_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
-    """Return the dtype that a tower of ``dtype`` computes in on a device: fp32 on a CPU that is slow in its own."""
-    return torch.float32 if device.type == "cpu" and is_slow_on_cpu(dtype) else dtype
+from ..weights.checkpoint import Checkpoint
 
 
 def is_slow_on_cpu(dtype: torch.dtype) -> bool:
-    """Return whether convolutions in ``dtype`` take longer than those in fp32 on this machine's processor."""
     if dtype == torch.bfloat16:
         if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return True
@@ -23,15 +21,37 @@ def is_slow_on_cpu(dtype: torch.dtype) -> bool:
     return dtype == torch.float16  # 0.9 to 1.5 times where torch supports it, 11 to 15 elsewhere
 
 
-def rounded(x: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return ``x`` rounded to ``dtype`` and moved to a device, in the dtype that a tower computes in there."""
-    return x.to(dtype).to(device).to(working_dtype(dtype, device))
+Part = Literal["image", "places"]
+"""What an image tower encodes: the whole image, or each of its places."""
+
+
+@dataclass(frozen=True)
+class FrozenTensors:
+    """The tensors of a checkpoint with OpenAI's names, the device of a tower, and the dtype to which it rounds."""
+
+    raw: Checkpoint
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def working(self) -> torch.dtype:
+        """The dtype of computations: fp32 on a CPU that is slow in ``dtype``."""
+        return torch.float32 if self.device.type == "cpu" and is_slow_on_cpu(self.dtype) else self.dtype
+
+    @property
+    def wide(self) -> torch.dtype:
+        """fp32, or float64 in a float64 tower."""
+        return torch.promote_types(self.dtype, torch.float32)
+
+    def rounded(self, x: Tensor) -> Tensor:
+        return x.to(self.dtype).to(self.device).to(self.working)
+
+    def widened(self, name: str) -> Tensor:
+        return self.raw[name].to(self.device, self.wide)
 
 
 def missing_on_mps(error: NotImplementedError) -> CLIPIQAError:
-    """A sentence with the ways out, in place of torch's words about an operation that it has not on mps."""
-    said = str(error).split(". ")[0].splitlines()[0].rstrip(".")
     return CLIPIQAError(
-        f"this cannot be computed on device 'mps' ({said}): use the cpu, or set PYTORCH_ENABLE_MPS_FALLBACK=1 before "
-        "Python starts, so that torch computes there what is missing."
+        f"this cannot be computed on device 'mps' ({str(error).partition('. ')[0]}): use the cpu, or set "
+        "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the cpu computes what mps lacks."
     )

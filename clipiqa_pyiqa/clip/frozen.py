@@ -1,84 +1,53 @@
-"""Frozen convolutions: BatchNorm folded into the convolution before it, and a gradient that needs only signs.
+"""Frozen convolutions with folded BatchNorm, and a gradient that needs only the signs of ReLUs.
 
-A frozen network with ReLUs is piecewise linear. Once the sign of every ReLU's output is known, its Jacobian is known,
-so the gradient with respect to the *input* needs no activations and no weight gradients. The layers below therefore
-come as pairs: a forward that may record signs on a tape, and a ``pull_back`` that maps an output gradient to the input
-gradient, in the reverse order, from that tape.
+A frozen network with ReLUs is piecewise linear: their signs determine its Jacobian. Forwards record them on a tape, and
+each ``pull_back`` turns the gradient of an output into that of the input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .device import rounded
+from .device import FrozenTensors
 from .gradient import is_traced
 
 Tape = list[Tensor]
-"""Signs of ReLU outputs, packed by :func:`pack_signs`, in the order in which the forward met them."""
+"""Signs of ReLU outputs, packed by :func:`pack_signs`, in the order of the forward."""
 
-_GATHER = 0x0102040810204080  # multiplied with eight bytes of 0 or 1, it leaves those eight bits in the highest byte
+_GATHER = 0x0102040810204080  # times eight bytes of 0 or 1, it gives these eight bits in the highest byte
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 _HAS_ONEDNN = torch.backends.mkldnn.is_available()
-_ONEDNN_FROM = 20480  # numbers in one image's map: torch gives smaller ones to no library
+_ONEDNN_FROM = 20480  # numbers in one image's map; torch itself computes smaller ones
 
 BATCH_NORM_EPS = 1e-5  # torch's default, with which every CLIP ResNet was trained
 
 
 class FrozenConv:
-    """A convolution without trainable weights, its BatchNorm (if any) folded in.
+    """A frozen convolution with its BatchNorm folded in, in float64, and rounded."""
 
-    Args:
-        tensors: state dict with ``{conv}.weight`` and, where ``norm`` is given, that BatchNorm's four tensors.
-        conv: name of the convolution.
-        norm: name of the BatchNorm that follows it, or ``None``.
-        device: where the folded weights live.
-        dtype: what they are rounded to; folding itself is done in float64, so that it adds no rounding of its own.
-        stride: of the convolution.
-    """
-
-    def __init__(
-        self,
-        tensors: Mapping[str, Tensor],
-        conv: str,
-        norm: str | None,
-        device: torch.device,
-        dtype: torch.dtype,
-        stride: int = 1,
-    ):
-        weight = tensors[f"{conv}.weight"]
-        self.bias: Tensor | None = None
-        if norm:  # folded where the tensors lie, since not every device has float64
-            gamma, beta, mean, variance = (
-                tensors[f"{norm}.{name}"].double() for name in ("weight", "bias", "running_mean", "running_var")
-            )
-            scale = gamma / (variance + BATCH_NORM_EPS).sqrt()
-            weight = weight.double() * scale[:, None, None, None]
-            self.bias = rounded(beta - mean * scale, dtype, device)
-        self.weight = rounded(weight, dtype, device).contiguous(memory_format=torch.channels_last)
+    def __init__(self, tensors: FrozenTensors, conv: str, norm: str, stride: int = 1):
+        gamma, beta, mean, variance = (  # folded on the CPU, since not every device has float64
+            tensors.raw[f"{norm}.{name}"].double() for name in ("weight", "bias", "running_mean", "running_var")
+        )
+        scale = gamma / (variance + BATCH_NORM_EPS).sqrt()
+        weight = tensors.raw[f"{conv}.weight"].double() * scale[:, None, None, None]
+        self.bias = tensors.rounded(beta - mean * scale)
+        self.weight = tensors.rounded(weight).contiguous(memory_format=torch.channels_last)
+        self.out_channels, self.in_channels = weight.shape[:2]
         self.stride = stride
         self.padding = self.weight.shape[-1] // 2 if stride < self.weight.shape[-1] else 0
 
-    @property
-    def in_channels(self) -> int:
-        return self.weight.shape[1]
-
-    @property
-    def out_channels(self) -> int:
-        return self.weight.shape[0]
-
     def __call__(self, x: Tensor, pad_rows: bool = True) -> Tensor:
-        """Convolve. With ``pad_rows=False`` the caller has supplied the rows above and below."""
         padding = (self.padding if pad_rows else 0, self.padding)
         return F.conv2d(x, self.weight, self.bias, self.stride, padding, idle_dilation(x, self.weight))
 
     def pull_back(self, grad: Tensor, size: tuple[int, int]) -> Tensor:
-        """Gradient with respect to the input, whose height and width were ``size``."""
+        """Return the gradient of the input of height and width ``size``."""
         kernel = self.weight.shape[-1]
         surplus = [
             full - ((part - 1) * self.stride - 2 * self.padding + kernel)
@@ -89,9 +58,9 @@ class FrozenConv:
 
 
 def idle_dilation(x: Tensor, weight: Tensor) -> int:
-    """Dilation to convolve with: 2 for a 1×1 kernel where that leads to a faster library; the result is the same.
+    """Return 2 for a 1×1 kernel where that dilation is faster, else 1; the result is the same.
 
-    On one thread torch keeps fp32 1×1 convolutions from oneDNN, which is up to twice as fast, unless they are dilated.
+    On one thread torch gives fp32 1×1 convolutions to oneDNN, up to twice as fast, only if they are dilated.
     """
     if weight.shape[-1] > 1 or x.dtype != torch.float32 or x.device.type != "cpu" or torch.get_num_threads() > 1:
         return 1
@@ -99,12 +68,10 @@ def idle_dilation(x: Tensor, weight: Tensor) -> int:
 
 
 def avg_pool(x: Tensor, stride: int) -> Tensor:
-    """Average over ``stride`` × ``stride`` pixels; rows and columns left over are dropped, as CLIP does."""
     return F.avg_pool2d(x, stride) if stride > 1 else x
 
 
 def pull_back_avg_pool(grad: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
-    """Gradient of :func:`avg_pool` with respect to its input, whose height and width were ``size``."""
     if stride == 1:
         return grad
     grad = F.interpolate(grad / stride**2, scale_factor=stride, mode="nearest")
@@ -113,29 +80,29 @@ def pull_back_avg_pool(grad: Tensor, stride: int, size: tuple[int, int]) -> Tens
 
 
 def pack_signs(y: Tensor) -> Tensor:
-    """Where a ReLU's output is positive, one bit per element: ``(N, C, H, W)`` to uint8 ``(N, C / 8, H, W)``."""
-    flags = y.bool().permute(0, 2, 3, 1).contiguous()  # nonzero is positive here, and found much faster than y > 0
+    """Return where a ReLU's output is positive, one bit each: ``(N, C, H, W)`` to uint8 ``(N, C / 8, H, W)``."""
+    flags = y.bool().permute(0, 2, 3, 1).contiguous()  # outputs of a ReLU are positive or 0; much faster than y > 0
     return _gather_bits(flags).permute(0, 3, 1, 2)
 
 
 def keep_positive(grad: Tensor, signs: Tensor) -> Tensor:
-    """Zero ``grad`` in place where the ReLU's output, whose packed signs are given, was not positive."""
+    """Set ``grad`` to zero in place where the ReLU's output was not positive."""
     packed = signs.permute(0, 2, 3, 1)  # (N, H, W, C / 8)
     masks = _spread_table(grad.device).index_select(0, packed.reshape(-1).int()).view(torch.int8)
     masks = masks.view(*packed.shape[:3], -1).permute(0, 3, 1, 2)  # 0, or -1: all bits set
-    grad.view(_INTEGERS[grad.element_size()]).bitwise_and_(masks)  # faster than to multiply, most of all in bf16
+    grad.view(_INTEGERS[grad.element_size()]).bitwise_and_(masks)  # faster than multiplication, above all in bf16
     return grad
 
 
 def _gather_bits(flags: Tensor) -> Tensor:
-    """Bools ``(…, C)`` to uint8 ``(…, C / 8)``."""
-    bits = flags.reshape(-1).view(torch.int64) * _GATHER >> 56  # flat: sides of one pixel may have any stride
+    """Return bools ``(…, C)`` as uint8 ``(…, C / 8)``."""
+    bits = flags.reshape(-1).view(torch.int64) * _GATHER >> 56  # flat, since axes of length 1 may have any stride
     return bits.to(torch.uint8).view(*flags.shape[:-1], -1)
 
 
 @cache
 def _spread_table(device: torch.device) -> Tensor:
-    """For each byte that :func:`_gather_bits` makes, its eight bits as eight int8 of 0 or -1, held in one int64."""
+    """Return for each byte its eight bits as int8 of 0 or -1, in one int64."""
     with torch.inference_mode(False):
         numbers = torch.arange(256, device=device)
         flags = (numbers[:, None] >> torch.arange(8, device=device)).bitwise_and(1).bool()  # (256, 8)

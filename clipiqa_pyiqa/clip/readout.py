@@ -1,36 +1,30 @@
-"""From a network's maps to features: mean and log deviation of every channel, asked by one to three layers.
-
-Taken over a whole map they describe the image; taken over cells of 32 px with their eight neighbours they describe each
-place of it, and the same layers turn either into a feature. Variances are averages of squared differences, never the
-difference of two averages, so that nearly constant places lose nothing in fp32.
-"""
+"""Features from the statistics of every channel of a network's maps, by one to three linear layers."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .device import FrozenTensors
 from .gradient import recomputed
 
 Moments = tuple[Tensor, Tensor]
-"""Mean and variance of every channel: ``(N, C)`` each of images, ``(N, C, h, w)`` of places; fp32 or wider."""
+"""Mean and variance of every channel: ``(N, C)`` of images, ``(N, C, h, w)`` of places; fp32 or wider."""
 
 
 def of_image(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
-    """Moments of maps ``(N, C, H, W)``; ``side`` and ``grid`` are for places."""
+    """Return the moments of maps ``(N, C, H, W)``; ``side`` and ``grid`` are not used."""
     return _moments(wide(x), (2, 3))
 
 
 def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
-    """Moments of each cell with its eight neighbours, at the border with those that there are.
+    """Return the moments of each cell of maps ``(N, C, H, W)`` with its neighbours, up to eight.
 
     Args:
-        x: maps ``(N, C, H, W)``.
-        side: of a cell on these maps.
-        grid: rows and columns of cells.
+        x: the maps.
+        side: of a cell, in pixels of the maps.
+        grid: number of rows and columns of cells.
     """
     x = wide(x[:, :, : grid[0] * side, : grid[1] * side])
     if side > 1:
@@ -43,9 +37,9 @@ def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
 
 
 def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:
-    """Means over two axes, and means of squared differences from them."""
+    """Return means and variances over two axes."""
     mean = x.mean(axes, keepdim=True)
-    centre = mean.detach()  # about any constant, the average square less the squared average is the variance
+    centre = mean.detach()  # a constant, from which differences are taken
     square = F.mse_loss(x, centre.expand_as(x), reduction="none").mean(axes)
     mean = mean.squeeze(axes)
     return mean, square - (mean - mean.detach()).square()
@@ -56,7 +50,7 @@ def wide(x: Tensor) -> Tensor:
 
 
 def _with_next(mean: Tensor, variance: Tensor, axis: int) -> Moments:
-    """Moments of each place of ``(N, C, h, w)`` together with the one before and the one behind it along an axis."""
+    """Return the moments of each place of ``(N, C, h, w)`` together with its two neighbours along an axis."""
     size, around = mean.shape[axis], (1, 1) if axis == 3 else (0, 0, 1, 1)
     padded, there = F.pad(mean, around), F.pad(torch.ones_like(mean[:1, :1]), around)
     before, after = (
@@ -71,30 +65,26 @@ def _with_next(mean: Tensor, variance: Tensor, axis: int) -> Moments:
 
 
 class Readout:
-    """From statistics to features: standardised, one to three layers, the first of which takes the standardising in.
+    """Statistics to features by one to three linear layers, the first with the standardising.
 
-    Args:
-        tensors: with ``visual.statistics.{mean,scale}`` (S,), ``visual.proj.{weight,bias}`` (D, S) and, for two layers
-            with a ReLU between, ``visual.hidden.{weight,bias}`` (K, S); S holds all means, then all log deviations.
-            Where the hidden units ask little of so many statistics, ``visual.answers.{weight,bias}`` (R, S) come before
-            them, with nothing between, and hidden is (K, R).
-        device: where to compute.
-        dtype: fp32 or float64.
+    ``visual.statistics.{mean,scale}`` (S,) are all means, then all log deviations; layers are ``visual.answers`` (R,
+    S), ``visual.hidden`` (K, R), then a ReLU, and ``visual.proj`` (D, K). The first two may be missing.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
+    def __init__(self, tensors: FrozenTensors):
         self.layers: list[tuple[Tensor, Tensor, bool]] = []  # weight, bias, whether a ReLU comes before
         for name in ("answers", "hidden", "proj"):
-            if f"visual.{name}.weight" not in tensors:
+            if f"visual.{name}.weight" not in tensors.raw:
                 continue
-            weight, bias = (tensors[f"visual.{name}.{part}"].double() for part in ("weight", "bias"))
+            weight, bias = (tensors.raw[f"visual.{name}.{part}"].double() for part in ("weight", "bias"))
             if not self.layers:
-                weight = weight / tensors["visual.statistics.scale"].double()
-                bias = bias - weight @ tensors["visual.statistics.mean"].double()
-            self.layers.append((weight.to(device, dtype), bias.to(device, dtype), bool(self.layers) and name == "proj"))
+                weight = weight / tensors.raw["visual.statistics.scale"].double()
+                bias = bias - weight @ tensors.raw["visual.statistics.mean"].double()
+            weight, bias = (layer.to(tensors.device, tensors.wide) for layer in (weight, bias))
+            self.layers.append((weight, bias, bool(self.layers) and name == "proj"))
 
     def __call__(self, statistics: Tensor) -> Tensor:
-        """Statistics ``(N, S)`` to features ``(N, D)``, or those of places, ``(N, S, h, w)`` to ``(N, D, h, w)``."""
+        """Return the features ``(N, D, …)`` of statistics ``(N, S, …)``."""
         x = statistics.movedim(1, -1)
         for weight, bias, after_relu in self.layers:
             x = F.linear(x.relu() if after_relu else x, weight, bias)

@@ -1,13 +1,11 @@
 """CLIP's ModifiedResNet for images of any size: the image tower of RN50, RN101, RN50x4, RN50x16 and RN50x64.
 
-Source: Radford et al., ICML 2021, Sec. 2.4 (architecture); Wang et al., AAAI 2023, Sec. 3.1 (positional embedding
-removed, so that images go in unresized). Everything after the last ReLU is in :mod:`.attention_pool`.
+Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Sec. 3.1 (no positional embedding).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -15,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_pool import AttentionPool
-from .device import working_dtype
+from .device import FrozenTensors, Part
 from .frozen import FrozenConv, Tape, avg_pool, keep_positive, pack_signs, pull_back_avg_pool
 from .gradient import anchor_of, is_general, is_traced, only_once
 from .strips import RowMap, cut, take_rows
@@ -25,42 +23,22 @@ MIN_SIDE = 32
 
 
 class ModifiedResNet:
-    """Frozen image tower: pixels to features, ``(N, 3, H, W)`` to ``(N, D)``, for any H, W of at least 32.
-
-    Args:
-        tensors: CLIP state dict with OpenAI's names (``visual.…``); only the image tower's tensors are read.
-        device: where to compute.
-        dtype: to which the convolutions' weights and the pixels are rounded.
-    """
+    """Frozen image tower: normalised pixels ``(N, 3, H, W)`` to features, for any H, W of at least 32."""
 
     min_side = MIN_SIDE
 
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
-        self.device, self.dtype, self.working = device, dtype, working_dtype(dtype, device)
-        self.trunk = ResNetTrunk(tensors, device, dtype)
-        self.pool = AttentionPool(tensors, device, dtype)
+    def __init__(self, tensors: FrozenTensors):
+        self.device, self.dtype, self.working = tensors.device, tensors.dtype, tensors.working
+        self.trunk, self.pool = ResNetTrunk(tensors), AttentionPool(tensors)
 
-    def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        """Encode normalised pixels ``(N, 3, H, W)``; returns features ``(N, D)``, not normalised.
+    def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
+        """Return parts of the encoding, from one pass: ``'image'`` is ``(N, D)``, ``'places'`` ``(N, D, h, w)``.
 
-        Args:
-            x: normalised pixels, fp32 or float64; so is their gradient, whatever the tower's dtype.
-            pos_embedding: ``'none'``, or ``'interpolate'`` (the official code's resize); for CLIP's own 224 px input
-                ``'interpolate'`` leaves the embedding as it is.
-        """
-        return self.pool(self._last_map(x), pos_embedding)
-
-    def with_map(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        """The features ``(N, D)`` and, from the same pass, those of each place, ``(N, D, h, w)``; not normalised.
-
-        A place is a position of the last map: h = ((H + 1) // 2) // 16, and w likewise.
+        They are not normalised. A place is a position of the last map: h = ((H + 1) // 2) // 16, and w likewise.
+        ``pos_embedding`` is ``'none'`` or ``'interpolate'``, resized as in the official code.
         """
         y = self._last_map(x)
-        return self.pool(y, pos_embedding), self.pool.dense(y, pos_embedding)
-
-    def encode_map(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        """The latter of :meth:`with_map` alone."""
-        return self.pool.dense(self._last_map(x), pos_embedding)
+        return [(self.pool if part == "image" else self.pool.dense)(y, pos_embedding) for part in parts]
 
     def _last_map(self, x: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and x.requires_grad) and not is_traced():
@@ -73,36 +51,36 @@ class ModifiedResNet:
         return pixels.to(self.dtype).to(self.working)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        """The features, and from the same pass mean and deviation of the channels after the stem and each stage.
-
-        Returns:
-            ``(N, D)`` and ``(N, K)``; a gradient keeps every activation.
-        """
+        """Return the features ``(N, D)``, and the channels' moments after the stem and each stage, ``(N, K)``."""
         wants_gradient = torch.is_grad_enabled() and x.requires_grad
         moments = []
-        for y in self.trunk.stages(self._rounded(x), wants_gradient or is_traced()):
+        for y in self.trunk.maps(self._rounded(x), wants_gradient or is_traced()):
             moments.append(channel_moments(y.flatten(2).to(self.pool.dtype)))
         return self.pool(y, pos_embedding), torch.cat(moments, dim=1)
 
 
 def channel_moments(x: Tensor) -> Tensor:
-    """Mean and standard deviation over the places of maps ``(N, C, L)``: ``(N, 2 C)``."""
+    """Return mean and standard deviation over the places of ``(N, C, L)``: ``(N, 2 C)``."""
     mean = x.mean(2)
-    deviation = ((x - mean[..., None]).square().mean(2) + 1e-12).sqrt()  # of a constant map, too, a finite gradient
+    deviation = ((x - mean[..., None]).square().mean(2) + 1e-12).sqrt()  # 1e-12: a finite gradient for constant maps
     return torch.cat([mean, deviation], dim=1)
 
 
 class ResNetTrunk:
     """Stem and residual stages: ``(N, 3, H, W)`` to ``(N, C, H // 32, W // 32)``, piecewise linear."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
-        self.stem = Stem(tensors, device, dtype)
-        self.blocks = [
-            Bottleneck(tensors, f"visual.layer{stage}.{index}", 2 if index == 0 and stage > 1 else 1, device, dtype)
-            for stage in (1, 2, 3, 4)
-            for index in range(_count_blocks(tensors, stage))
+    def __init__(self, tensors: FrozenTensors):
+        self.stem = Stem(tensors)
+        names = {".".join(key.split(".")[1:3]) for key in tensors.raw if key.startswith("visual.layer")}
+        counts = [sum(name.startswith(f"layer{stage}.") for name in names) for stage in (1, 2, 3, 4)]
+        self.stages = [
+            [
+                Bottleneck(tensors, f"visual.layer{stage}.{index}", 2 if index == 0 and stage > 1 else 1)
+                for index in range(count)
+            ]
+            for stage, count in enumerate(counts, 1)
         ]
-        self._starts = set(accumulate((_count_blocks(tensors, stage) for stage in (1, 2, 3)), initial=0))
+        self.blocks = [block for stage in self.stages for block in stage]
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
         x = self.stem(x.contiguous(memory_format=torch.channels_last), tape)
@@ -110,24 +88,21 @@ class ResNetTrunk:
             x = block(x, tape)
         return x
 
-    def stages(self, x: Tensor, plain: bool) -> Iterator[Tensor]:
-        """The maps after the stem and each stage, the last of them what a call returns; of no use after the next."""
+    def maps(self, x: Tensor, plain: bool) -> Iterator[Tensor]:
+        """Yield the maps after the stem and each stage; each is valid until the next one is made."""
         x = self.stem.plain(x) if plain else self.stem(x.contiguous(memory_format=torch.channels_last))
-        for index, block in enumerate(self.blocks):
-            if index in self._starts:
-                yield x
-            x = block.plain(x) if plain else block(x)
         yield x
+        for stage in self.stages:
+            for block in stage:
+                x = block.plain(x) if plain else block(x)
+            yield x
 
     def plain(self, x: Tensor) -> Tensor:
-        """The same by plain differentiable operations, for second derivatives and torch.func's transforms."""
-        x = self.stem.plain(x)
-        for block in self.blocks:
-            x = block.plain(x)
-        return x
+        *_, last = self.maps(x, plain=True)
+        return last
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
-        """Gradient with respect to pixels of height and width ``size``; consumes the tape."""
+        """Return the gradient of pixels of height and width ``size``; it consumes the tape."""
         sizes = [self.stem.out_size(size)]
         for block in self.blocks[:-1]:
             sizes.append(block.out_size(sizes[-1]))
@@ -138,12 +113,11 @@ class ResNetTrunk:
 
 
 class Stem:
-    """Three 3×3 convolutions, the first of stride 2, and a 2×2 average: a quarter of the height and width."""
+    """Three 3×3 convolutions, the first of stride 2, and a 2×2 average."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype):
+    def __init__(self, tensors: FrozenTensors):
         self.convs = [
-            FrozenConv(tensors, f"visual.conv{i}", f"visual.bn{i}", device, dtype, stride=2 if i == 1 else 1)
-            for i in (1, 2, 3)
+            FrozenConv(tensors, f"visual.conv{i}", f"visual.bn{i}", stride=2 if i == 1 else 1) for i in (1, 2, 3)
         ]
 
     @staticmethod
@@ -166,11 +140,10 @@ class Stem:
         return F.avg_pool2d(x, 2)
 
     def _strip(self, x: Tensor, start: int, stop: int, signs: list[RowMap] | None) -> Tensor:
-        """Output rows ``start`` to ``stop``: each convolution must first make one more row on either side of them."""
         half = (x.shape[-2] + 1) // 2
         is_whole = start == 0 and stop == half // 2
         first, last = 2 * start, half if stop == half // 2 else 2 * stop
-        low = 0  # which row of the current map is the first that x holds
+        low = 0  # the row of the current map that is the first in x
         for index, (conv, halo) in enumerate(zip(self.convs, (2, 1, 0), strict=True)):
             if not is_whole:
                 top, bottom = max(first - halo, 0), min(last + halo, half)
@@ -193,11 +166,10 @@ class Stem:
     def _pull_back_strip(
         self, grad: Tensor, signs: list[Tensor], start: int, stop: int, half: int, size: tuple[int, int]
     ) -> Tensor:
-        """What output rows ``start`` to ``stop`` lie over; like the forward, with rows around them that are cut off."""
         rows = grad.shape[-2]
         first, last = 2 * start, half if stop == rows else 2 * stop
         above, below = max(start - 1, 0), min(stop + 2, rows)
-        low, high = 2 * above, half if below == rows else 2 * below  # which rows of the current map grad holds
+        low, high = 2 * above, half if below == rows else 2 * below  # the rows of the current map that are in grad
         columns = (size[1] + 1) // 2
         grad = pull_back_avg_pool(grad[:, :, above:below], 2, (high - low, columns))
         for conv, sign, halo in zip(reversed(self.convs), signs, (2, 1, 0), strict=True):
@@ -213,13 +185,13 @@ class Stem:
 class Bottleneck:
     """1×1, 3×3 and 1×1 convolutions around a shortcut; a stride is an average pool after the 3×3 one."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], name: str, stride: int, device: torch.device, dtype: torch.dtype):
+    def __init__(self, tensors: FrozenTensors, name: str, stride: int):
         self.reduce, self.spatial, self.expand = (
-            FrozenConv(tensors, f"{name}.conv{i}", f"{name}.bn{i}", device, dtype) for i in (1, 2, 3)
+            FrozenConv(tensors, f"{name}.conv{i}", f"{name}.bn{i}") for i in (1, 2, 3)
         )
         self.shortcut = (
-            FrozenConv(tensors, f"{name}.downsample.0", f"{name}.downsample.1", device, dtype)
-            if f"{name}.downsample.0.weight" in tensors
+            FrozenConv(tensors, f"{name}.downsample.0", f"{name}.downsample.1")
+            if f"{name}.downsample.0.weight" in tensors.raw
             else None
         )
         self.stride = stride
@@ -234,7 +206,7 @@ class Bottleneck:
         row_bytes = self.stride * width * max(x.shape[1], self.expand.out_channels) * x.element_size()
         out, signs = RowMap(rows), [RowMap(height), RowMap(height), RowMap(rows)]
         strips = cut(x, rows, row_bytes)
-        done, above = 0, None  # how many rows of x are reduced, and the last two of them
+        done, above = 0, None  # number of rows of x that are reduced, and the last two of them
         for start, stop in strips:
             first, last = start * self.stride, height if stop == rows else stop * self.stride
             reduced = self.reduce(x[:, :, done : last + 1]).relu_()
@@ -275,7 +247,7 @@ class Bottleneck:
         row_bytes = self.stride * width * max(self.reduce.in_channels, grad.shape[1]) * grad.element_size()
         out_signs, spatial_signs, reduce_signs = tape.pop(), tape.pop(), tape.pop()
         out = RowMap(height)
-        done, above = 0, grad[:, :0, :0]  # how many rows of grad are through `expand`, and the last of them after it
+        done, above = 0, grad[:, :0, :0]  # number of rows of grad that passed `expand`, and the last of them after it
         for start, stop in cut(grad, rows, row_bytes):
             first, last = start * self.stride, height if stop == rows else stop * self.stride
             ahead = min(stop + 1, rows)
@@ -301,7 +273,7 @@ class Bottleneck:
 
 
 class _PiecewiseLinear(torch.autograd.Function):
-    """The trunk with a gradient that keeps the signs of its ReLUs instead of their outputs."""
+    """The trunk with a gradient that keeps the signs of ReLUs instead of their outputs."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, anchor: Tensor, trunk: ResNetTrunk, prepare: Callable[[Tensor], Tensor]) -> Tensor:
@@ -315,14 +287,9 @@ class _PiecewiseLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         anchor, *tape = ctx.saved_tensors
         with torch.no_grad():
-            # Pulling back is linear, so each image's gradient may go through in the middle of its dtype's range: a
-            # score's own would be lost in fp16, and a caller's GradScaler does not reach in here.
+            # Pulling back is linear, so each image's gradient is scaled to the middle of its dtype's range: unscaled it
+            # would be lost in fp16, and a caller's GradScaler does not reach in here.
             largest = grad.abs().amax(dim=(1, 2, 3), keepdim=True)
             scale = torch.where(largest > 0, largest.log2().floor().exp2(), 1.0)
             pulled = ctx.trunk.pull_back((grad / scale).to(ctx.dtype), tape, ctx.size).to(grad.dtype) * scale
         return only_once(pulled, anchor), None, None, None
-
-
-def _count_blocks(tensors: Mapping[str, Tensor], stage: int) -> int:
-    prefix = f"visual.layer{stage}."
-    return len({key.split(".")[2] for key in tensors if key.startswith(prefix)})

@@ -1,4 +1,4 @@
-"""One large image worked on in strips of rows, which stay in a CPU's cache. Exact: strips overlap where they must."""
+"""Strips of rows in which one large image is computed, so that each stays in a CPU's cache."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CPU_STRIP_BYTES = 8 << 20
-"""About how large a strip of the widest map is."""
+"""Size of a strip of the widest map, roughly."""
 
 
 class RowMap:
-    """A map of ``rows`` rows that arrives strip by strip, from the top."""
+    """A map of ``rows`` rows that is filled strip by strip, from the top."""
 
     def __init__(self, rows: int):
         self.rows, self.filled = rows, 0
@@ -32,16 +32,15 @@ class RowMap:
 
 
 def cut(x: Tensor, rows: int, row_bytes: int) -> list[tuple[int, int]]:
-    """Cut ``rows`` output rows into ``(start, stop)`` runs of at least two; only one large image on a CPU is cut."""
+    """Return the ``(start, stop)`` of strips of at least two rows; only a single large image on a CPU is cut."""
     count = 1
     if x.device.type == "cpu" and x.shape[0] == 1:
         count = max(1, min(rows // 2, round(rows * row_bytes / CPU_STRIP_BYTES)))
-    edges = [rows * i // count for i in range(count + 1)]
-    return list(pairwise(edges))
+    return list(pairwise(rows * i // count for i in range(count + 1)))
 
 
 def take_rows(x: Tensor, start: int, stop: int) -> Tensor:
-    """Rows ``start`` to ``stop`` of a map that is zero outside itself."""
+    """Return rows ``start`` to ``stop`` of a map, with zeros outside."""
     height = x.shape[-2]
     inside = x[:, :, max(start, 0) : min(stop, height)]
     return F.pad(inside, (0, 0, max(-start, 0), max(stop - height, 0))) if start < 0 or stop > height else inside

@@ -1,4 +1,4 @@
-"""CLIP's tokenizer, open_clip's, read once."""
+"""CLIP's tokenizer, which is open_clip's."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
 @cache
 def tokenizer() -> SimpleTokenizer:
-    """The tokenizer that every text of this process goes through."""
     package = find_spec("open_clip")
     assert package is not None and package.origin is not None
-    # from its file: the package around it imports transformers and timm, which takes seconds
+    # importing the whole package would import transformers and timm, which takes seconds
     spec = spec_from_file_location("open_clip.tokenizer", Path(package.origin).with_name("tokenizer.py"))
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)

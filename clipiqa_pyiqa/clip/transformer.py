@@ -1,31 +1,29 @@
-"""The pre-norm transformer that CLIP's text tower and its vision transformers share."""
+"""The pre-norm transformer of CLIP's text tower and vision transformers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .device import rounded
+from .device import FrozenTensors
 
 HEAD_WIDTH = 64
 LAYER_NORM_EPS = 1e-5
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """OpenAI's approximation of GELU; weights trained with one of the two are wrong with the other."""
     return x * torch.sigmoid(1.702 * x)
 
 
 class LayerNorm:
-    """Layer normalisation over the last axis, in fp32 or wider."""
+    """Layer normalisation in fp32 or wider."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], name: str, device: torch.device, dtype: torch.dtype):
-        self.dtype = torch.float64 if dtype == torch.float64 else torch.float32
-        self.weight = tensors[f"{name}.weight"].to(device, self.dtype)
-        self.bias = tensors[f"{name}.bias"].to(device, self.dtype)
+    def __init__(self, tensors: FrozenTensors, name: str):
+        self.dtype = tensors.wide
+        self.weight, self.bias = tensors.widened(f"{name}.weight"), tensors.widened(f"{name}.bias")
 
     def __call__(self, x: Tensor) -> Tensor:
         normed = F.layer_norm(x.to(self.dtype), self.weight.shape, self.weight, self.bias, LAYER_NORM_EPS)
@@ -33,10 +31,8 @@ class LayerNorm:
 
 
 class Linear:
-    """A frozen linear layer."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, device: torch.device, dtype: torch.dtype):
-        self.weight, self.bias = rounded(weight, dtype, device), rounded(bias, dtype, device)
+    def __init__(self, tensors: FrozenTensors, name: str):
+        self.weight, self.bias = (tensors.rounded(tensors.raw[f"{name}{part}"]) for part in ("weight", "bias"))
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
@@ -45,26 +41,14 @@ class Linear:
 class AttentionBlock:
     """Residual attention block: ``x + attention(norm(x))``, then ``x + mlp(norm(x))``; x is ``(N, L, width)``."""
 
-    def __init__(
-        self,
-        tensors: Mapping[str, Tensor],
-        name: str,
-        activation: Callable[[Tensor], Tensor],
-        device: torch.device,
-        dtype: torch.dtype,
-    ):
-        def linear(layer: str, infix: str = ".") -> Linear:
-            weight, bias = (tensors[f"{name}.{layer}{infix}{kind}"] for kind in ("weight", "bias"))
-            return Linear(weight, bias, device, dtype)
-
+    def __init__(self, tensors: FrozenTensors, name: str, activation: Callable[[Tensor], Tensor]):
         self.activation = activation
-        self.norm_1 = LayerNorm(tensors, f"{name}.ln_1", device, dtype)
-        self.norm_2 = LayerNorm(tensors, f"{name}.ln_2", device, dtype)
-        self.qkv, self.out = linear("attn.in_proj", "_"), linear("attn.out_proj")
-        self.widen, self.narrow = linear("mlp.c_fc"), linear("mlp.c_proj")
+        self.norm_1, self.norm_2 = LayerNorm(tensors, f"{name}.ln_1"), LayerNorm(tensors, f"{name}.ln_2")
+        self.qkv, self.out = Linear(tensors, f"{name}.attn.in_proj_"), Linear(tensors, f"{name}.attn.out_proj.")
+        self.widen, self.narrow = Linear(tensors, f"{name}.mlp.c_fc."), Linear(tensors, f"{name}.mlp.c_proj.")
 
     def __call__(self, x: Tensor, is_causal: bool = False, queries: int | None = None) -> Tensor:
-        """Apply the block; with ``queries=k`` only the first k positions ask and are returned (all are attended to)."""
+        """Return the output; with ``queries=k`` only that of the first k positions, which attend to all."""
         normed = self.norm_1(x)
         q, k, v = (_split_heads(part) for part in self.qkv(normed).chunk(3, dim=-1))
         x = x[:, :queries]
@@ -73,7 +57,7 @@ class AttentionBlock:
         return self._perceptron(x)
 
     def alone(self, x: Tensor) -> Tensor:
-        """Apply the block with each position attending to itself alone, so that it takes its own value."""
+        """Return the output where each position attends only to itself."""
         width = x.shape[-1]
         values = F.linear(self.norm_1(x), self.qkv.weight[2 * width :], self.qkv.bias[2 * width :])
         return self._perceptron(x + self.out(values))
@@ -83,23 +67,13 @@ class AttentionBlock:
 
 
 class Transformer:
-    """A stack of :class:`AttentionBlock`: ``(N, L, width)`` to ``(N, L, width)``."""
-
-    def __init__(
-        self,
-        tensors: Mapping[str, Tensor],
-        prefix: str,
-        uses_quick_gelu: bool,
-        device: torch.device,
-        dtype: torch.dtype,
-    ):
+    def __init__(self, tensors: FrozenTensors, prefix: str, uses_quick_gelu: bool):
         activation = quick_gelu if uses_quick_gelu else F.gelu
         start = f"{prefix}.resblocks."
-        count = len({key[len(start) :].split(".")[0] for key in tensors if key.startswith(start)})
-        self.blocks = [AttentionBlock(tensors, f"{start}{i}", activation, device, dtype) for i in range(count)]
+        count = len({key[len(start) :].split(".")[0] for key in tensors.raw if key.startswith(start)})
+        self.blocks = [AttentionBlock(tensors, f"{start}{i}", activation) for i in range(count)]
 
     def __call__(self, x: Tensor, is_causal: bool = False, queries: int | None = None) -> Tensor:
-        """With ``queries=k`` only the first k positions are returned: the last block computes no others."""
         for block in self.blocks[:-1]:
             x = block(x, is_causal)
         return self.blocks[-1](x, is_causal, queries)

@@ -1,84 +1,52 @@
 """CLIP's vision transformer for images of any size: the image tower of ViT-B/32, ViT-B/16 and ViT-L/14.
 
-Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Sec. 4.2 and Table 2 (ViT-B/32, three ways).
+Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Table 2.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_pool import resize_rows
-from .device import rounded, working_dtype
+from .device import FrozenTensors, Part
 from .resnet import channel_moments
 from .transformer import LayerNorm, Transformer
 
 
 class VisionTransformer:
-    """Frozen image tower: pixels to features, ``(N, 3, H, W)`` to ``(N, D)``, for any H, W of at least one patch.
+    """Frozen image tower: normalised pixels ``(N, 3, H, W)`` to features, for any H, W of at least one patch.
 
-    Rows and columns that do not fill a patch are dropped, as a strided convolution does.
-
-    Args:
-        tensors: CLIP state dict with OpenAI's names; only the image tower's tensors are read.
-        device: where to compute.
-        dtype: to which the layers' weights and the pixels are rounded; normalisation is in fp32 or wider.
-        quick_gelu: whether the weights were trained with QuickGELU.
+    Rows and columns that do not fill a patch are dropped. Results are as of :class:`.resnet.ModifiedResNet`; a place is
+    a patch, which attends only to itself in the last block, as in MaskCLIP.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, quick_gelu: bool):
-        self.device, self.dtype, self.working = device, dtype, working_dtype(dtype, device)
+    def __init__(self, tensors: FrozenTensors, quick_gelu: bool):
+        self.device, self.dtype, self.working = tensors.device, tensors.dtype, tensors.working
 
         def load(name: str) -> Tensor:
-            return rounded(tensors[f"visual.{name}"], dtype, device)
+            return tensors.rounded(tensors.raw[f"visual.{name}"])
 
         self.patch_weight = load("conv1.weight")
         self.class_embedding, self.positional_embedding = load("class_embedding"), load("positional_embedding")
-        self.norm_before = LayerNorm(tensors, "visual.ln_pre", device, dtype)
-        self.norm_after = LayerNorm(tensors, "visual.ln_post", device, dtype)
-        self.transformer = Transformer(tensors, "visual.transformer", quick_gelu, device, dtype)
+        self.norm_before = LayerNorm(tensors, "visual.ln_pre")
+        self.norm_after = LayerNorm(tensors, "visual.ln_post")
+        self.transformer = Transformer(tensors, "visual.transformer", quick_gelu)
         self.projection = load("proj")
         self.min_side = self.patch_weight.shape[-1]
 
-    def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        """Encode normalised pixels ``(N, 3, H, W)``; returns features ``(N, D)``, not normalised."""
-        x = self.transformer(self._tokens(x, pos_embedding), queries=1)
-        return self.norm_after(x[:, 0]) @ self.projection
-
-    def with_map(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        """The features ``(N, D)`` and, from the same pass, those of each patch, ``(N, D, h, w)``; not normalised.
-
-        In the last block each patch attends to itself alone, which gives its value as MaskCLIP takes it.
-        """
-        tokens, last = self._before_last(x, pos_embedding), self.transformer.blocks[-1]
-        return self.norm_after(last(tokens, queries=1)[:, 0]) @ self.projection, self._patches(tokens, x)
-
-    def encode_map(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        """The latter of :meth:`with_map` alone."""
-        return self._patches(self._before_last(x, pos_embedding), x)
-
-    def _before_last(self, x: Tensor, pos_embedding: str) -> Tensor:
-        """Tokens before the last block, ``(N, hw + 1, width)``."""
-        x = self._tokens(x, pos_embedding)
+    def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
+        tokens, last = self._tokens(x, pos_embedding), self.transformer.blocks[-1]
         for block in self.transformer.blocks[:-1]:
-            x = block(x)
-        return x
-
-    def _patches(self, tokens: Tensor, x: Tensor) -> Tensor:
-        """Features of the patches of pixels ``x``, ``(N, D, h, w)``."""
-        rows, columns = x.shape[2] // self.min_side, x.shape[3] // self.min_side
-        patches = self.norm_after(self.transformer.blocks[-1].alone(tokens[:, 1:])) @ self.projection  # (N, hw, D)
-        return patches.transpose(1, 2).unflatten(2, (rows, columns))
+            tokens = block(tokens)
+        outputs = {"image": lambda: last(tokens, queries=1)[:, 0], "places": lambda: last.alone(tokens[:, 1:])}
+        features = [self.norm_after(outputs[part]()) @ self.projection for part in parts]
+        grid = x.shape[2] // self.min_side, x.shape[3] // self.min_side
+        return [y if y.dim() == 2 else y.transpose(1, 2).unflatten(2, grid) for y in features]  # (N, hw, D)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        """The features, and from the same pass mean and deviation of the channels after each quarter of the blocks.
-
-        Returns:
-            ``(N, D)`` and ``(N, K)``, over the patches, without the class token.
-        """
+        """Return the features, and the patches' moments after each quarter of the blocks, ``(N, K)``."""
         x, moments = self._tokens(x, pos_embedding), []
         blocks = self.transformer.blocks
         ends = {len(blocks) * quarter // 4 - 1 for quarter in (1, 2, 3, 4)}

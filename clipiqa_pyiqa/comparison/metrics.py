@@ -79,14 +79,14 @@ class BuiltMetric:
     Attributes:
         spec: What was asked for.
         score: Images ``(N, 3, H, W)`` in [0, 1], and of a full-reference metric their references -> scores.
-        net: Ours, whose encoder can be shared; else None.
+        net: Ours, a ``CLIPIQA`` or a metric of the family, whose encoding can be shared; else None.
         provenance: Which metric exactly.
         published_as: Its name in :mod:`.published`, or empty.
     """
 
     spec: MetricSpec
     score: Callable[..., Any]
-    net: CLIPIQA | None
+    net: Any
     provenance: Mapping[str, Any]
     published_as: str
 
@@ -162,6 +162,10 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
     net = getattr(score, "net", score)
     if isinstance(net, CLIPIQA):
         return BuiltMetric(spec, score, net, net.provenance(), _our_published_name(spec, net))
+    if getattr(net, "takes_captions", False):
+        raise CompareError(f"{spec.label!r} needs a caption for each image and cannot be compared here")
+    if hasattr(net, "encoding"):  # of the family
+        return BuiltMetric(spec, score, net, net.provenance(), "" if spec.options else spec.name)
     files = {
         key: Path(value) for key, value in spec.options.items() if isinstance(value, str) and os.path.isfile(value)
     }

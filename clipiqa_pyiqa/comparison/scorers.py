@@ -1,4 +1,4 @@
-"""Scoring a batch with every metric: CLIP-IQA variants share one pass of their encoder, the others score singly."""
+"""Scoring a batch with every metric: those of equal encoding share one pass of it, the others score singly."""
 
 from __future__ import annotations
 
@@ -45,15 +45,10 @@ ScoreStore: TypeAlias = JournalFolder[StoredScore]
 
 
 def group_metrics(metrics: Sequence[BuiltMetric]) -> list[list[BuiltMetric]]:
-    """Group metrics that look at an image the same way: CLIP-IQAs with one encoder, or any other metric alone."""
+    """Group metrics that look at an image the same way: ours with one encoding, or any other metric alone."""
     groups: dict[Any, list[BuiltMetric]] = {}
     for metric in metrics:
-        net = metric.net
-        encoder: tuple[Any, ...] = (id(metric),)
-        if net is not None:
-            weights, on_stages = net.clip.weights, net.head is not None and net.head.on_stages
-            encoder = (weights.sha256, weights.quick_gelu, net.pos_embedding, net.precision, on_stages)
-        groups.setdefault(encoder, []).append(metric)
+        groups.setdefault(id(metric) if metric.net is None else metric.net.encoding, []).append(metric)
     return list(groups.values())
 
 

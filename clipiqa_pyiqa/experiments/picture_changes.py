@@ -53,7 +53,7 @@ def read_scaled(path: str, scale: float, cost: int = 0, **limits: Any) -> Image.
     record = read_image(path, **limits)
     picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
     width, height = (max(1, round(side * scale)) for side in record.size)
-    check_memory(path, width, height, DECODING * width * height, cost * width * height, scale > 1)
+    check_memory(path, width, height, DECODING * width * height, cost * width * height)
     return picture if scale == 1 else picture.resize((width, height), Image.Resampling.LANCZOS)
 
 

@@ -1,4 +1,4 @@
-"""CLIP-IQA for where there is no PyTorch: as an ONNX file."""
+"""CLIP-IQA without PyTorch: as an ONNX file."""
 
 from .onnx_file import OnnxFile, export_onnx
 

@@ -1,4 +1,4 @@
-"""What goes into the file: pixels to scores, and to their map, as one network with the questions baked in."""
+"""The exported network: pixels to scores and maps, with the text features inside."""
 
 from __future__ import annotations
 
@@ -20,25 +20,19 @@ if TYPE_CHECKING:
     import onnx
 
 SOLVABLE_SIDE = 64
-"""The tracer cannot prove what holds below, where a map has one place a side; the file holds there too (a test)."""
+"""Smallest side for which the tracer can solve its constraints; the file is tested with smaller sides, too."""
 
 EXAMPLE = (2, 3, 96, 160)
-"""Shape of the images that are traced. A batch of one would make its number a constant, without a word."""
+"""Shape of the images that are traced; a batch of one would make N a constant."""
 
 
 class Network(nn.Module):
-    """Scores of images, ``(N, 3, H, W)`` to ``(N, C)``, and with a map their places', ``(N, C, h, w)``.
-
-    Args:
-        metric: any that can be exported, see :func:`check_fit`.
-        prompts: as for the metric; default what it asks of its own accord.
-        with_map: whether the places are scored as well.
-    """
+    """Scores ``(N, C)`` of images ``(N, 3, H, W)``, and with a map those of places, ``(N, C, h, w)``."""
 
     def __init__(self, metric: CLIPIQA, prompts: Prompts | Columns = None, with_map: bool = False):
         super().__init__()
         self.metric, self.with_map = copy.deepcopy(metric).cpu().eval(), with_map
-        self.columns = asked(self.metric, prompts)
+        self.columns = questions_of(self.metric, prompts)
         self.names = self.metric.columns if self.columns is None else tuple(self.columns)
         self.head = self.metric.head if self.columns is None else None
         self.sizes = (1,) * len(self.names) if self.columns is None else self.columns.sizes
@@ -47,37 +41,37 @@ class Network(nn.Module):
                 self.register_buffer("pairs", self.metric.encode_prompts(self.columns).detach().clone())
         self.tower = self.metric.clip.image_tower(torch.device("cpu"), torch.float32)
         if with_map:
-            self.tower.with_map(torch.zeros(1, 3, 64, 64), self.metric.pos_embedding)  # makes what it keeps
+            self.tower.encode(
+                torch.zeros(1, 3, 64, 64), self.metric.pos_embedding, "places"
+            )  # before tracing: it keeps tensors
 
     pairs: Tensor
 
     @property
     def scale(self) -> float:
-        """By how much the range of scores is longer than from 0 to 1."""
         return 1.0 if self.head is None else self.head.score_range[1] - self.head.score_range[0]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         if self.with_map:
-            features, places = self.tower.with_map(x, self.metric.pos_embedding)
-            of_places = self._answers(places.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # (N, h, w, P) -> (N, P, h, w)
-            return column_means(self._answers(features), self.sizes), column_means(of_places, self.sizes)
+            features, places = self.tower.encode(x, self.metric.pos_embedding, "image", "places")
+            maps = self._answers(places.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # (N, h, w, P) -> (N, P, h, w)
+            return column_means(self._answers(features), self.sizes), column_means(maps, self.sizes)
         features = self.metric.encode_unchecked(x)
         if self.head is not None:
             return (self.head.scores(features, interval=len(self.names) > 1),)
         return (column_means(self._answers(features), self.sizes),)
 
     def reference(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The same by the metric itself."""
         scores = self.metric(x) if self.columns is None else self.metric(x, self.columns)
         return (scores, self.metric.score_map(x, self.columns)) if self.with_map else (scores,)
 
     def _answers(self, features: Tensor) -> Tensor:
-        dim = self.pairs.shape[-1]  # behind the features of a fitted head are statistics
+        dim = self.pairs.shape[-1]  # without the statistics of a fitted head
         return antonym_scores(features[..., :dim], self.pairs, self.metric.clip.logit_scale)
 
 
-def asked(metric: CLIPIQA, prompts: Prompts | Columns = None) -> Columns | None:
-    """The questions by column: those given, or the metric's own; None for learned prompts and for heads."""
+def questions_of(metric: CLIPIQA, prompts: Prompts | Columns = None) -> Columns | None:
+    """Return the questions by column, those given or the metric's own; None for learned prompts and heads."""
     if prompts is not None:
         return parse_columns(prompts, metric.template)
     if metric.head is not None or metric.prompt_learner is not None:
@@ -88,32 +82,30 @@ def asked(metric: CLIPIQA, prompts: Prompts | Columns = None) -> Columns | None:
 
 
 def check_fit(metric: CLIPIQA, prompts: Prompts | Columns, with_map: bool) -> None:
-    """Raise ``CLIPIQAError`` for a metric that cannot be exported."""
+    """Raise ``CLIPIQAError`` if a metric cannot be exported."""
     if metric.pos_embedding == "fixed":
         raise CLIPIQAError(
-            "pos_embedding='fixed' resizes and crops the image, which is not exported: export with "
-            "pos_embedding='interpolate', and give the file CLIP's own square of pixels, which is the same."
+            "pos_embedding must be 'none' or 'interpolate'; got 'fixed', whose resizing is not exported: 'interpolate' "
+            "gives equal scores for images of CLIP's own size."
         )
     if metric.precision != "fp32":
-        raise CLIPIQAError(f"precision must be 'fp32' to be exported; got {metric.precision!r}.")
+        raise CLIPIQAError(f"precision must be 'fp32'; got {metric.precision!r}.")
     if with_map and metric.head is not None and prompts is None:
-        raise CLIPIQAError("a fitted head scores whole images, not places: export it without a map, or name prompts.")
+        raise CLIPIQAError("with_map must be False for a fitted head, or pass prompts.")
 
 
 def traced(network: Network, opset: int) -> onnx.ModelProto:
-    """The network as ONNX, with free N, H and W.
+    """Return the network as ONNX, with free N, H and W.
 
     Raises:
-        CLIPIQAError: torch is too old, or the opset is not one that it writes.
+        CLIPIQAError: torch is too old, or does not write the opset.
     """
     if "prefer_deferred_runtime_asserts_over_guards" not in inspect.signature(torch.export.export).parameters:
-        raise CLIPIQAError(
-            f"torch {torch.__version__} cannot export for images of any size: install 2.9 or a newer one."
-        )
+        raise CLIPIQAError(f"torch must be 2.9 or newer; got {torch.__version__}.")
     side = {name: torch.export.Dim(name, min=SOLVABLE_SIDE) for name in ("H", "W")}
     free: Any = ({0: torch.export.Dim("N"), 2: side["H"], 3: side["W"]},)
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        warnings.simplefilter("ignore")
         program = torch.export.export(
             network, (torch.rand(EXAMPLE),), dynamic_shapes=free, strict=False,
             prefer_deferred_runtime_asserts_over_guards=True,
@@ -126,5 +118,5 @@ def traced(network: Network, opset: int) -> onnx.ModelProto:
     model = exported.model_proto
     written = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
     if written != opset:
-        raise CLIPIQAError(f"opset {opset} came out as {written}: export with opset {written}.")
+        raise CLIPIQAError(f"opset must be {written} with this torch; got {opset}.")
     return model

@@ -1,4 +1,4 @@
-"""``export_onnx``: a metric as one ONNX file, checked against the metric that it was made of."""
+"""Export a metric as an ONNX file, checked in onnxruntime."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ..errors import CLIPIQAError
 from ..errors.arguments import checked
 from ..files.writing import check_output, replacing
-from ..metric import CLIPIQA
+from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import Columns, Prompts
 from ..prompts.provenance import column_records, in_words
-from .agreement import difference, runtime_version
 from .network import Network, check_fit, traced
 
 if TYPE_CHECKING:
     import onnx
 
 OPSETS = range(18, 24)
-"""Those that torch's exporter writes; onnxruntime reads the first from its release 1.14 on."""
+"""The opsets that torch's exporter writes."""
 
 TOLERANCE = 1e-4
-"""By what share of the range of scores a file may differ from its metric: a wrong graph differs by far more."""
+"""Largest difference between file and metric, as a share of the range of scores."""
+
+SHAPES = ((1, 97, 131), (2, 64, 96), (3, 75, 65))
+"""N, H, W of the images of the comparison, odd and even; the network was traced with another shape."""
 
 INPUT = (
     "image: float32 (N, 3, H, W), RGB in [0, 1], as decoded (8-bit values divided by 255), upright by its EXIF "
@@ -41,15 +45,14 @@ class OnnxFile:
     """An exported file.
 
     Attributes:
-        path: where it is.
+        path: of the file.
         columns: names of the columns of ``scores``, and of the maps of ``map``.
         with_map: whether there is a ``map``.
         opset: of ONNX.
         size: in bytes.
-        metadata: what the file says about itself.
-        difference: the largest difference from the metric on a few images, as a share of the range of scores, or None
-            where it was not checked.
-        runtime: the version of onnxruntime that it was checked with, or None.
+        metadata: of the file.
+        difference: largest difference from the metric, as a share of the range of scores; None if not checked.
+        runtime: the version of onnxruntime that checked it, or None.
     """
 
     path: Path
@@ -62,12 +65,12 @@ class OnnxFile:
     runtime: str | None
 
     def describe(self) -> str:
-        """In one sentence."""
-        what = f"{', '.join(self.columns)}{', with maps' if self.with_map else ''}"
-        checked = "not checked"
+        """Return the file's properties in one sentence."""
+        columns = f"{', '.join(self.columns)}{', with maps' if self.with_map else ''}"
+        check = "not checked"
         if self.runtime:
-            checked = f"agrees within {self.difference:.1e} in onnxruntime {self.runtime}"
-        return f"{self.path}: {what}; {self.size / 1e6:.1f} MB, opset {self.opset}, {checked}."
+            check = f"agrees within {self.difference:.1e} in onnxruntime {self.runtime}"
+        return f"{self.path}: {columns}; {self.size / 1e6:.1f} MB, opset {self.opset}, {check}."
 
 
 @checked
@@ -82,31 +85,28 @@ def export_onnx(
     overwrite: bool = False,
     progress: Callable[[str], object] = lambda step: None,
 ) -> OnnxFile:
-    """Write a metric as an ONNX file, which needs no PyTorch: for onnxruntime, in any language, or in a browser.
+    """Write a metric as an ONNX file, for onnxruntime in any language or in a browser.
 
-    Pixels go in as they are, ``image`` ``(N, 3, H, W)`` in [0, 1], any N, H and W from the backbone's smallest on;
-    ``scores`` ``(N, C)`` come out, one for each column, and ``map`` ``(N, C, h, w)`` if asked. The prompts are
-    baked in, so that there is no text tower. What the file is made of, the columns' names and the input convention are
-    in its metadata.
+    The input ``image`` is ``(N, 3, H, W)`` in [0, 1]; outputs are ``scores`` ``(N, C)`` and with a map ``map``
+    ``(N, C, h, w)``, a column for each question. Metadata hold provenance, columns and input convention.
 
     Args:
-        metric: a :class:`~clipiqa_pyiqa.CLIPIQA`, or what ``pyiqa.create_metric`` made of it: with named or free pairs,
-            with learned prompts, or with a fitted head.
-        path: of the file to be written.
-        prompts: as for the metric's call, one column each; default the metric's own.
-        with_map: score each place as well, as :meth:`~clipiqa_pyiqa.CLIPIQA.score_map` does; a map for each column.
-        opset: of ONNX, 18 to 23. The lowest is read by the most runtimes.
-        check: compare with the metric in onnxruntime, if it is installed, before the file gets its name.
+        metric: a :class:`~clipiqa_pyiqa.CLIPIQA` or pyiqa's metric around one.
+        path: of the file to write.
+        prompts: one column each; default the metric's own.
+        with_map: score places, too.
+        opset: of ONNX, 18 to 23; most runtimes read the lowest.
+        check: compare with the metric in onnxruntime, if it is installed.
         overwrite: replace an existing file.
-        progress: called before each step with what it does, such as ``'tracing the network'``.
+        progress: called before each step with its name.
 
     Returns:
-        What was written; see :class:`OnnxFile`.
+        The file's properties.
 
     Raises:
-        CLIPIQAError: a metric that cannot be exported, an opset, torch or onnxruntime that is too old, a package that
-            is missing, or a file that does not agree with its metric.
-        PromptError: prompts that cannot be used.
+        CLIPIQAError: the metric or opset cannot be exported, a package is missing or too old, or the file does not
+            agree with its metric.
+        PromptError: the prompts cannot be used.
         OutputError: the file cannot be written.
 
     Example:
@@ -114,9 +114,9 @@ def export_onnx(
         >>> export_onnx(CLIPIQA(backbone="mini"), "mini.onnx", ["quality", "sharpness"])  # doctest: +SKIP
         OnnxFile(path=PosixPath('mini.onnx'), columns=('quality', 'sharpness'), ...)
     """
-    metric = getattr(metric, "net", metric)
+    metric = net_of(metric)
     if not isinstance(metric, CLIPIQA):
-        raise CLIPIQAError(f"metric must be a CLIP-IQA of clipiqa_pyiqa; got a {type(metric).__name__}.")
+        raise CLIPIQAError(f"metric must be a CLIPIQA; got a {type(metric).__name__}.")
     if opset not in OPSETS:
         raise CLIPIQAError(f"opset must be from {OPSETS[0]} to {OPSETS[-1]}; got {opset!r}.")
     check_fit(metric, prompts, with_map)
@@ -124,7 +124,7 @@ def export_onnx(
     if missing:
         raise CLIPIQAError(f"exporting needs {' and '.join(missing)}: pip install 'clipiqa-pyiqa[onnx]'.")
     target = check_output(path, overwrite=overwrite)
-    runtime = runtime_version() if check else None
+    runtime = _runtime_version() if check else None
 
     progress("tracing the network, which takes a while")
     network = Network(metric, prompts, with_map)
@@ -139,39 +139,71 @@ def export_onnx(
         partial.write_bytes(content)
         if runtime is not None:
             progress(f"comparing it with the metric in onnxruntime {runtime}")
-        apart = None if runtime is None else difference(network, partial)
+        apart = None if runtime is None else _difference(network, partial)
         if apart is not None and not apart <= TOLERANCE:
             raise CLIPIQAError(
-                f"the exported file differs from its metric by {apart:.2g} in onnxruntime {runtime}, more than "
-                f"{TOLERANCE:g}, so it was not kept: try another release of torch, onnxscript or onnxruntime."
+                f"the file differs from its metric by {apart:.2g} in onnxruntime {runtime} and was not kept: try other "
+                "releases of torch, onnxscript or onnxruntime."
             )
     if check and runtime is None:
         logger.warning("%s was not checked: onnxruntime is not installed.", path)
     return OnnxFile(target, network.names, with_map, opset, len(content), metadata, apart, runtime)
 
 
+def _runtime_version() -> str | None:
+    if find_spec("onnxruntime") is None:
+        return None
+    import onnxruntime
+
+    return onnxruntime.__version__
+
+
+def _difference(network: Network, path: Path) -> float:
+    """Return the largest difference, as a share of the range of scores; infinite for other shapes."""
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's kinds of errors are not public
+        raise CLIPIQAError(
+            f"onnxruntime {onnxruntime.__version__} cannot read the file: install a newer one, or export with a lower "
+            f"opset ({str(error).splitlines()[0]})."
+        ) from error
+    largest = 0.0
+    generator = torch.Generator().manual_seed(0)
+    for count, height, width in SHAPES:
+        x = torch.rand((count, 3, height, width), generator=generator)
+        with torch.no_grad():
+            expected = network.reference(x)
+        for ours, theirs in zip(expected, session.run(None, {"image": x.numpy()}), strict=True):
+            if ours.shape != theirs.shape:
+                return float("inf")
+            largest = max(largest, (ours - torch.from_numpy(theirs)).abs().max().item() / network.scale)
+    return largest
+
+
 def described_by(network: Network) -> dict[str, str]:
-    """The file's metadata: provenance as in result files, the columns, and what goes in and comes out."""
+    """Return the file's metadata."""
     metric, columns = network.metric, network.columns
     low, high = (0.0, 1.0) if network.head is None else network.head.score_range
     known = metric.provenance()
     if columns is not None:
         known["scores"] = column_records(columns)
-    said = {**in_words(known), "input": INPUT, "min_side": str(network.tower.min_side)}
+    metadata = {**in_words(known), "input": INPUT, "min_side": str(network.tower.encoder.min_side)}
     if columns is not None:
-        pairs = {name: [[pair.positive, pair.negative] for pair in asked] for name, asked in columns.items()}
-        said["pairs"] = json.dumps(pairs, ensure_ascii=False)
-    said["columns"] = json.dumps(network.names, ensure_ascii=False)
-    said["score_range"] = json.dumps([low, high])
-    said["lower_better"] = json.dumps(network.head is not None and network.head.lower_better)
-    said["aggregate"] = "mean of the pairs of each column"
+        pairs = {name: [[pair.positive, pair.negative] for pair in column] for name, column in columns.items()}
+        metadata["pairs"] = json.dumps(pairs, ensure_ascii=False)
+    metadata["columns"] = json.dumps(network.names, ensure_ascii=False)
+    metadata["score_range"] = json.dumps([low, high])
+    metadata["lower_better"] = json.dumps(network.head is not None and network.head.lower_better)
+    metadata["aggregate"] = "mean of the pairs of each column"
     if network.with_map:
-        said["map"] = f"a score for each cell of {metric.clip.cell} px, from the upper left corner on"
-    return said
+        metadata["map"] = f"a score for each cell of {metric.clip.cell} px, from the upper left corner on"
+    return metadata
 
 
 def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Leave out what the tracer says of this machine, name the axes, and write down what the file is."""
+    """Remove the tracer's notes, name the axes, and add the metadata."""
     import onnx
 
     graph = model.graph

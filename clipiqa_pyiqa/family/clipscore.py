@@ -28,6 +28,7 @@ class CLIPScore(Member):
     backbone = "ViT-B/32"
     view = CROP
     score_range = (0.0, 2.5)
+    takes_captions = True
 
     def __init__(
         self, model_type: str = "clipscore", *args: Any, w: float = 2.5, prefix: str = "A photo depicts", **options: Any

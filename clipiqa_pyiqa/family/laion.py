@@ -31,8 +31,8 @@ class LAIONAes(Member):
     def load(self, path: str | Path | None) -> None:
         name = "v2" if path is None else str(path)
         self.head_path = find_file(head_file(name)).path if name in LAION_HEADS else Path(name).expanduser()
-        self._head_sha256 = sha256_of(self.head_path) if self.head_path.is_file() else ""
         self.weight, self.bias = _row(open_checkpoint(self.head_path))
+        self.file = f"{self.head_path.name} {sha256_of(self.head_path)[:8]}"
         if len(self.weight) != self.clip.width:
             raise WeightsError(
                 f"{self.head_path} is for features of {len(self.weight)} numbers, but {self.clip.weights.backbone} "
@@ -41,9 +41,6 @@ class LAIONAes(Member):
 
     def answer(self, features: Tensor) -> Tensor:
         return heads.linear(features, self.weight, self.bias)
-
-    def own_file(self) -> dict[str, str]:
-        return {"head": f"{self.head_path.name} {self._head_sha256[:8]}"}
 
 
 def _row(file: Checkpoint) -> tuple[Tensor, Tensor]:

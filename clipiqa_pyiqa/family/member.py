@@ -17,7 +17,7 @@ from ..metric import PRECISIONS, Precision, choice
 from ..prompts.provenance import in_words, tower_record
 from ..weights.published import pyiqa_file
 from ..weights.selection import Weights, find_file, find_weights, weights_in
-from .views import View
+from .views import WHOLE, View
 
 CHUNK = 16  # patches that are encoded at once
 
@@ -42,6 +42,8 @@ class Member(nn.Module):
     view: ClassVar[View]
     score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     lower_better = False
+    takes_captions: ClassVar[bool] = False  # whether it compares each image with a text of its own
+    file = ""  # name and hash of the metric's own file
     tower_file = ""  # pyiqa's file with a tower of the metric's own
 
     def __init__(
@@ -75,12 +77,23 @@ class Member(nn.Module):
 
     def answer(self, features: Tensor) -> Tensor:
         """Return scores ``(N,)`` of unit features; the member's head."""
-        raise CLIPIQAError(f"{self.model_type} asks with a text for each image: call the metric with it.")
+        raise CLIPIQAError(f"{self.model_type} needs a caption for each image: call it with caption_list=[TEXT, ...].")
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the score columns."""
         return (self.model_type,)
+
+    @property
+    def pos_embedding(self) -> str:
+        """``'none'`` where the tower sees the whole image, else ``'fixed'``: 224 px of it."""
+        return "none" if self.view is WHOLE else "fixed"
+
+    @property
+    def encoding(self) -> tuple[Any, ...]:
+        """What features depend on, as :attr:`CLIPIQA.encoding <clipiqa_pyiqa.CLIPIQA.encoding>`."""
+        seen = "none" if self.view is WHOLE else self.view.name
+        return self.clip.weights.sha256, self.clip.weights.quick_gelu, self.precision, seen, False
 
     def forward(self, x: Tensor) -> Tensor:
         """Score images ``(N, 3, H, W)``, RGB in [0, 1]: ``(N, 1)`` within :attr:`score_range`, high is good.
@@ -112,7 +125,7 @@ class Member(nn.Module):
         """:meth:`encode_image` for images that passed :meth:`check` already; patches go in chunks."""
         tower = self._image_tower(x)
         views = self.view.take(x.expand(-1, 3, -1, -1).to(tower.mean.dtype))
-        if len(views) == 1:
+        if self.view.dims == 2:
             return tower(views[0], self.view.pos_embedding)
         step = max(1, CHUNK // len(x))
         keeps_signs = self.clip.weights.backbone.startswith("RN")  # a vision transformer keeps activations
@@ -124,18 +137,21 @@ class Member(nn.Module):
             parts.append(found.unflatten(0, (-1, len(x))))
         return torch.cat(parts).transpose(0, 1)
 
-    def score(self, features: Tensor) -> Tensor:
+    def score(self, features: Tensor, prompts: None = None) -> Tensor:
         """Score features of the member's tower, of any length and floating dtype: as :meth:`encode_image` gives them.
 
         Args:
             features: ``(N, D)``, or ``(N, K, D)`` of K patches where the view is patches.
+            prompts: must be None, as the member has its own texts.
 
         Returns:
             ``(N, 1)``.
 
         Raises:
-            CLIPIQAError: features of another tower.
+            CLIPIQAError: features of another tower, or prompts.
         """
+        if prompts is not None:
+            raise CLIPIQAError(f"{self.model_type} has its own texts: leave out prompts.")
         if features.ndim != self.view.dims:
             shape = "(N, D)" if self.view.dims == 2 else "(N, K, D), K patches of each image"
             raise CLIPIQAError(f"{self.model_type} scores features of shape {shape}; got {tuple(features.shape)}.")
@@ -157,17 +173,13 @@ class Member(nn.Module):
             "metric": self.model_type,
             **tower_record(self.clip.weights, self.precision, self.dtype),
             "view": self.view.name,
-            **self.own_file(),
+            **({"file": self.file} if self.file else {}),
             "scores": {self.model_type: {"range": list(self.score_range), "lower_better": False}},
         }
 
-    def own_file(self) -> dict[str, str]:
-        """Return what provenance says of the metric's own file."""
-        return {}
-
     def extra_repr(self) -> str:
         told = in_words(self.provenance())
-        return ", ".join(f"{key}={value!r}" for key, value in told.items() if value and key != "weights_sha256")
+        return ", ".join(f"{key}={value!r}" for key, value in told.items() if key != "weights_sha256")
 
     clip: FrozenCLIP
 

@@ -58,7 +58,6 @@ class QualiCLIP(Member):
         return super()._find(backbone, clip_weights, True if quick_gelu is None else quick_gelu)
 
     def load(self, path: str | Path | None) -> None:
-        self._own: dict[str, str] = {}
         if self.model_type not in LEARNED:
             super().load(path)
             found = self.clip.checkpoint
@@ -68,14 +67,11 @@ class QualiCLIP(Member):
         else:
             file = find_file(pyiqa_file(LEARNED[self.model_type])).path if path is None else Path(path).expanduser()
             texts = self._encode_learned(file)
-            self._own = {"learned": f"{file.name} {sha256_of(file)[:8]}"}
-        self._texts = F.normalize(texts, dim=-1).unflatten(0, (-1, 2))
+            self.file = f"{file.name} {sha256_of(file)[:8]}"
+        self._texts = F.normalize(texts.double(), dim=-1).unflatten(0, (-1, 2))
 
     def answer(self, features: Tensor) -> Tensor:
         return heads.pairs(features, self._texts.to(features), self.clip.logit_scale / TEMPERATURE)
-
-    def own_file(self) -> dict[str, str]:
-        return self._own
 
     def _encode_learned(self, path: Path) -> Tensor:
         """Return features of the learned prompts: each text's words stand in the middle of its context."""

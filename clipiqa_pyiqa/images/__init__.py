@@ -1,1 +1,1 @@
-"""One image file to 8-bit RGB, and many of them to batches of equal size."""
+"""Image files to 8-bit RGB, and to batches of equal size."""

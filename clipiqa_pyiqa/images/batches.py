@@ -1,9 +1,6 @@
-"""The one path from images to results: read ahead by threads, grouped by size, worked on in bounded batches, in order.
+"""Images read ahead by threads and worked on in batches of equal size, in their order.
 
-Whatever works on many images is :func:`in_batches` around :func:`prefetch`. Threads read ahead while the caller's work
-runs (PIL lets go of Python's lock while it decodes, and threads hand over pixels without copying them, which processes
-cannot). Images of equal size wait for each other until their batch is full, the oldest has waited for ``WAIT`` batches
-of others, or too many pixels wait. Results leave in the order in which the images came.
+An image waits until its batch is full, ``WAIT`` batches have passed, or too many pixels wait.
 """
 
 from __future__ import annotations
@@ -24,12 +21,12 @@ from ..errors import ImageError, Kind, is_out_of_memory
 from .memory import Budget, Ticket
 
 BATCH_PIXELS = 8 * 1024 * 1024  # in one batch, unless a single image has more
-WAITING_PIXELS = 64 * 1024 * 1024  # decoded and waiting for others of their size: 192 MiB
-WAIT = 8  # batches of other sizes that an image waits for its own to fill up
+WAITING_PIXELS = 64 * 1024 * 1024  # decoded and waiting for images of their size: 192 MiB
+WAIT = 8  # batches of other sizes that an image waits for its own batch to fill
 
 
 class Shaped(Protocol):
-    """A picture with its shape ``(3, H, W)``: a tensor of pixels or an ``ImageRecord``."""
+    """A picture ``(3, H, W)``: a tensor of pixels or an ``ImageRecord``."""
 
     @property
     def shape(self) -> Sequence[int]: ...
@@ -41,7 +38,7 @@ Result = TypeVar("Result")
 
 
 def default_workers() -> int:
-    """Reading threads that keep a metric busy: one per core, up to eight."""
+    """Return one thread per core, up to eight."""
     return min(8, os.cpu_count() or 1)
 
 
@@ -51,18 +48,15 @@ def prefetch(
     workers: int | None = None,
     ahead: int | None = None,
     scoring: int = 0,
-    enlarged: bool = False,
 ) -> Generator[tuple[Item, Picture | ImageError], None, None]:
-    """Items in their order, each with its picture or the ``ImageError`` that says why there is none, read by threads.
+    """Yield items in their order, each with its picture, or with the ``ImageError`` that reading raised.
 
     Args:
-        read: Item -> picture; what it raises besides ``ImageError`` is raised in its item's turn, and ends the reading.
-        items: Taken no further ahead than asked; a generator is closed at the end.
-        workers: Threads; None is one per core, up to eight.
-        ahead: Items that may be under way or waiting beyond the one that is handed out; default two per thread.
-        scoring: Bytes that scoring will take for each pixel of a picture: with decoding, they are bounded by
-            :func:`~clipiqa_pyiqa.images.memory.memory_limit`.
-        enlarged: Whether pictures are enlarged before they are scored, which ``scoring`` then accounts for.
+        read: Item -> picture, called in a thread; other errors are raised here.
+        items: Taken as needed; a generator is closed at the end.
+        workers: Threads; default one per core, up to eight.
+        ahead: Items that are read beyond the one that is handed out, at most; default two per thread.
+        scoring: Bytes that scoring takes for each pixel, for the limit of memory.
     """
     workers = workers or default_workers()
     most = 2 * workers if ahead is None else ahead
@@ -70,24 +64,21 @@ def prefetch(
     def attempt(item: Item, ticket: Ticket) -> tuple[Item, Picture | ImageError]:
         try:
             with ticket:
-                picture = read(item)
-                if ticket.size:
-                    ticket.keep(math.prod(picture.shape))
-            return item, picture
+                return item, read(item)
         except ImageError as error:
             return item, error
         except MemoryError:
-            return item, ImageError("it does not fit in memory: shrink it with max_side or max_pixels.")
+            return item, ImageError("it does not fit in memory: set max_side or max_pixels.")
 
-    pool, budget = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"), Budget(scoring, enlarged)
+    pool, budget = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"), Budget(scoring)
     coming: deque[tuple[Future[tuple[Item, Picture | ImageError]], Ticket]] = deque()
     try:
         for item in items:
             coming.append((pool.submit(attempt, item, ticket := Ticket(budget)), ticket))
             if len(coming) > most:
-                yield from _handed_out(*coming.popleft())
+                yield from _hand_out(*coming.popleft())
         while coming:
-            yield from _handed_out(*coming.popleft())
+            yield from _hand_out(*coming.popleft())
     finally:
         budget.close()
         pool.shutdown(cancel_futures=True)
@@ -95,10 +86,9 @@ def prefetch(
             items.close()
 
 
-def _handed_out(future: Future[Result], ticket: Ticket) -> Iterator[Result]:
-    """What was read, whose memory is the receiver's as soon as he asks for more."""
+def _hand_out(future: Future[Result], ticket: Ticket) -> Iterator[Result]:
     yield future.result()
-    ticket.keep(0)
+    ticket.give_back()
 
 
 def in_batches(
@@ -109,17 +99,17 @@ def in_batches(
     batch_size: int = 8,
     apart: Callable[[Item], Hashable] | None = None,
 ) -> Generator[Result, None, None]:
-    """Results of work on images, in the order of the images.
+    """Yield the results of work on images, in the order of the images.
 
-    A batch that ``work`` refuses with an ``ImageError``, or that does not fit in memory, is tried again one by one, in
-    the latter case with smaller batches from then on.
+    A batch that fails with ``ImageError`` or for lack of memory is tried again one by one; in the latter case batches
+    get smaller.
 
     Args:
-        images: Items with pictures or errors, as :func:`prefetch` makes them; closed at the end.
-        work: Items and their pictures of equal size -> one result for each, in their order.
-        failed: Item, its picture if there is one, and why there is no result -> what stands for it; may raise.
-        batch_size: Images of equal size that are worked on at once, at most.
-        apart: Item -> key; a batch holds neighbours of equal key only. None lets all share batches.
+        images: Items with pictures or errors, as from :func:`prefetch`; closed at the end.
+        work: Items and their pictures of equal size -> a result for each.
+        failed: Item, its picture or None, and the error -> the result of an item without one; may raise.
+        batch_size: Images of equal size in a batch, at most.
+        apart: Item -> key; a batch holds only neighbours of equal key.
     """
     queue = _Queue(work, failed, batch_size)
     last: Hashable = None
@@ -134,23 +124,20 @@ def in_batches(
 
 
 def stacked(pixels: Sequence[Tensor], device: str | torch.device) -> Tensor:
-    """A batch ``(N, 3, H, W)`` in [0, 1], fp32 on that device, of N uint8 pictures ``(3, H, W)`` of equal size."""
-    # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, which the encoders work in
+    """Return uint8 pictures ``(3, H, W)`` as a batch ``(N, 3, H, W)`` in [0, 1], fp32 on a device."""
+    # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, as encoders need it
     x = torch.stack([picture.permute(1, 2, 0) for picture in pixels]).permute(0, 3, 1, 2)
     return x.to(device).float().div_(255)
 
 
 @dataclass
-class _Place(Generic[Item, Picture, Result]):
-    """A place in the queue: a picture until it is worked on, then a result."""
-
-    item: Item
-    picture: Picture | None = None
+class _Place(Generic[Result]):
+    shape: tuple[int, ...] = ()
     result: tuple[Result] | None = None
 
 
 class _Queue(Generic[Item, Picture, Result]):
-    """Images in the order given: the front leaves as results, while images behind it wait for others of their size."""
+    """Images in their order; those behind the front wait for images of their size."""
 
     def __init__(
         self,
@@ -160,44 +147,42 @@ class _Queue(Generic[Item, Picture, Result]):
     ) -> None:
         self._work, self._failed, self._batch_size = work, failed, batch_size
         self._batch_pixels = BATCH_PIXELS
-        self._places: deque[_Place[Item, Picture, Result]] = deque()
-        self._waiting: dict[tuple[int, ...], list[_Place[Item, Picture, Result]]] = {}  # by shape
+        self._places: deque[_Place[Result]] = deque()
+        self._waiting: dict[tuple[int, ...], list[tuple[_Place[Result], Item, Picture]]] = {}  # by shape
         self._pixels = 0  # in them
 
     def append(self, item: Item, image: Picture | ImageError) -> None:
         if isinstance(image, ImageError):
-            self._places.append(_Place(item, None, (self._failed(item, None, image),)))
+            self._places.append(_Place(result=(self._failed(item, None, image),)))
             return
-        place: _Place[Item, Picture, Result] = _Place(item, image)
         shape = tuple(image.shape)
-        self._places.append(place)
-        self._waiting.setdefault(shape, []).append(place)
-        self._pixels += math.prod(shape[1:])
-        if len(self._waiting[shape]) >= max(1, min(self._batch_size, self._batch_pixels // math.prod(shape[1:]))):
+        pixels = math.prod(shape[1:])
+        self._places.append(_Place(shape))
+        batch = self._waiting.setdefault(shape, [])
+        batch.append((self._places[-1], item, image))
+        self._pixels += pixels
+        if len(batch) >= max(1, min(self._batch_size, self._batch_pixels // pixels)):
             self._finish(shape)
 
     def leave(self, everything: bool = False) -> Iterator[Result]:
-        """The results that are ready; the front image is worked on when it has waited long enough."""
+        """Yield the results that are ready; the front is worked on when it has waited long enough."""
         while self._places:
             first = self._places[0]
             if first.result is not None:
                 self._places.popleft()
                 yield first.result[0]
             elif everything or len(self._places) > WAIT * self._batch_size or self._pixels > WAITING_PIXELS:
-                assert first.picture is not None
-                self._finish(tuple(first.picture.shape))
+                self._finish(first.shape)
             else:
                 return
 
     def _finish(self, shape: tuple[int, ...]) -> None:
-        places = self._waiting.pop(shape)
+        places, items, pictures = zip(*self._waiting.pop(shape), strict=True)
         self._pixels -= math.prod(shape[1:]) * len(places)
-        pictures = [place.picture for place in places if place.picture is not None]
-        for place, result in zip(places, self._results([place.item for place in places], pictures), strict=True):
-            place.picture, place.result = None, (result,)
+        for place, result in zip(places, self._results(list(items), list(pictures)), strict=True):
+            place.result = (result,)
 
     def _results(self, items: list[Item], pictures: list[Picture]) -> list[Result]:
-        """One result for each, in their order."""
         try:
             return list(self._work(items, pictures))
         except ImageError as error:
@@ -207,10 +192,10 @@ class _Queue(Generic[Item, Picture, Result]):
                 raise
             self._batch_pixels = min(self._batch_pixels, math.prod(pictures[0].shape[1:]) * len(pictures) // 2)
             problem = ImageError(
-                "it does not fit in memory: shrink it with max_side or max_pixels, or score on another device.",
+                "it does not fit in memory: set max_side or max_pixels, or use another device.",
                 Kind.OUT_OF_MEMORY,
             )
-        # Out of the except block, whose error keeps the failed call's tensors alive.
+        # Outside the except block, since the error keeps the failed call's tensors alive.
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         if len(items) == 1:

@@ -1,4 +1,4 @@
-"""Which kinds of image files are read, and the suffixes by which a folder's images are found."""
+"""The formats of image files that are read, and their suffixes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from PIL import Image
 
-# PIL knows more, but some of it runs other programs (EPS) or holds no photos. HEIF: where pillow-heif is installed.
+# PIL reads more formats; some run other programs (EPS) or hold no photos. HEIF needs pillow-heif.
 _FORMATS = (
     *("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "JPEG2000", "BMP", "DIB", "GIF", "PPM", "TGA"),
     *("QOI", "ICO", "PCX", "SGI"),
@@ -21,33 +21,32 @@ _OTHERS = (".psd", ".exr", ".hdr", ".jxl", ".jxr", ".wdp", ".svg", ".xcf", ".eps
 
 
 def readable_formats() -> list[str]:
-    """PIL's names of the file formats that ``read_image`` takes and this PIL can decode."""
+    """Return PIL's names of the formats that ``read_image`` reads with this PIL."""
     _register_heif()
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def image_suffixes() -> frozenset[str]:
-    """Suffixes, lower case with the dot, of the files in a folder that count as images."""
+    """Return the suffixes of image files, in lower case with the dot."""
     formats = readable_formats()
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
 
 
 def unreadable_suffixes() -> frozenset[str]:
-    """Suffixes of photos that are not read: RAW files and the like, and HEIC where pillow-heif is missing."""
+    """Return the suffixes of photos that are not read: RAW, and HEIC without pillow-heif."""
     return frozenset((*_HEIF, *_RAW, *_OTHERS)) - image_suffixes()
 
 
 def skipped_note(skipped: Mapping[str, int]) -> str:
-    """How many photos were passed over and what to do about them, as a clause; empty if there are none."""
+    """Return how many photos were skipped and what to do, as a clause."""
     if not skipped:
         return ""
-    advice = []
-    if any(suffix in _HEIF for suffix in skipped):
-        advice.append("install pillow-heif for HEIC, HEIF and AVIF")
-    if any(suffix not in _HEIF for suffix in skipped):
-        advice.append("convert the others to PNG or TIFF first" if advice else "convert them to PNG or TIFF first")
-    return f"{sum(skipped.values())} skipped: {', '.join(sorted(skipped))}; {', '.join(advice)}"
+    has_heif = any(suffix in _HEIF for suffix in skipped)
+    advice = (
+        "install pillow-heif for HEIC, or convert them to PNG or TIFF" if has_heif else "convert them to PNG or TIFF"
+    )
+    return f"{sum(skipped.values())} skipped: {', '.join(sorted(skipped))}; {advice}"
 
 
 @functools.cache

@@ -1,8 +1,4 @@
-"""Our own image reader: every kind of photo file to 8-bit RGB, with a record of what was done to it.
-
-On plain 8-bit RGB files it returns exactly what pyiqa's ``m(path)`` reads. Beyond that it applies the EXIF orientation,
-converts grey, palette, alpha, CMYK and 16-bit files in a stated way, and refuses what it cannot read whole.
-"""
+"""Our own image reader: every kind of photo file to 8-bit RGB, on plain files equal to pyiqa's ``m(path)``."""
 
 from __future__ import annotations
 
@@ -13,8 +9,7 @@ import math
 import os
 import threading
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -57,18 +52,17 @@ log = logging.getLogger("clipiqa_pyiqa")
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image as it is scored, and what was done to the file to get there.
+    """One image as it is scored, and how it was read.
 
     Attributes:
         path: The file, or the name of another source.
-        pixels: (3, H, W) uint8, RGB, 0-255; a view of (H, W, 3) memory, which is what channels_last wants.
-        width: Width before any resizing, after orientation, in pixels.
-        height: Height, likewise.
-        orientation: The EXIF orientation in the file, 1 to 8; 1 is upright, and what a file without one counts as.
+        pixels: (3, H, W) uint8, RGB; a view of (H, W, 3) memory.
+        width, height: After orientation and before resizing, in pixels.
+        orientation: The EXIF orientation in the file; 1 is upright or missing.
         oriented: Whether that orientation was applied.
-        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``; empty for a plain 8-bit RGB file.
-        damage: What is damaged in a JPEG that was read with ``damaged='keep'``; empty if nothing was noticed.
-        sha256: Of the bytes that were decoded, in hexadecimal; empty unless asked for.
+        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``, or ``''``.
+        damage: The damage of a JPEG that was read with ``damaged='keep'``.
+        sha256: Of the file's bytes, if requested.
     """
 
     path: str
@@ -83,12 +77,11 @@ class ImageRecord:
 
     @property
     def shape(self) -> torch.Size:
-        """(3, H, W), as scored."""
         return self.pixels.shape
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height as scored, in pixels."""
+        """Width and height as scored."""
         return self.pixels.shape[2], self.pixels.shape[1]
 
     @property
@@ -98,31 +91,28 @@ class ImageRecord:
 
 
 class _StrictDecoding:
-    """While any of our reads runs, PIL refuses truncated files, whatever ``LOAD_TRUNCATED_IMAGES`` says.
+    """While any of our reads runs, PIL refuses truncated files.
 
-    Building any of pyiqa's data sets switches that flag on for the whole process, and half a JPEG then loads in
-    silence. PIL offers no other switch, so the flag is lowered while we read, and put back by the last reader to leave.
+    pyiqa's data sets set ``LOAD_TRUNCATED_IMAGES`` for the whole process; half a JPEG then loads without an error.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._readers = 0
-        self._outside = False
+        self._is_set_outside = False
 
     def __enter__(self) -> None:
         with self._lock:
             self._readers += 1
             if self._readers == 1 or ImageFile.LOAD_TRUNCATED_IMAGES:
-                self._outside = ImageFile.LOAD_TRUNCATED_IMAGES
+                self._is_set_outside = ImageFile.LOAD_TRUNCATED_IMAGES
             ImageFile.LOAD_TRUNCATED_IMAGES = False
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._readers -= 1
-            if self._readers == 0 and self._outside:
-                ImageFile.LOAD_TRUNCATED_IMAGES = True
+            if not self._readers:
+                ImageFile.LOAD_TRUNCATED_IMAGES = self._is_set_outside
 
 
 strict_decoding = _StrictDecoding()
@@ -139,24 +129,22 @@ def read_image(
     damaged: Damaged = SharedOptions.damaged,
     sha256: bool = False,
 ) -> ImageRecord:
-    """Read an image as 8-bit RGB. Its bytes are read once: what is hashed is what is decoded.
+    """Read an image as 8-bit RGB.
 
-    Conversions, each named in the record's ``converted``: grey is repeated over the channels; a palette is looked up;
-    anything with transparency is laid over white; CMYK and the like go through PIL's plain formula; of 16-bit samples
-    the high byte is kept, which undoes both usual ways of making them (times 257, times 256); of an animation or a
-    multi-page file the first picture is read. Colour profiles are not applied: pyiqa does not apply them either.
+    Grey is repeated over the channels; transparent pictures are laid over white; CMYK goes through PIL's plain formula;
+    of 16-bit samples the high byte is kept; of several frames the first is read. Colour profiles are not applied.
 
     Args:
-        source: The file's path, or whatever else has a name and bytes.
-        min_side: Pixels that both sides must have: by default what CLIP needs.
-        sha256: Say in the record which bytes were decoded.
+        source: The file's path, or a source with a name and bytes.
+        min_side: Pixels that both sides must have; default what CLIP needs.
+        sha256: Add the hash of the file's bytes to the record.
 
     Returns:
-        The picture and what was done to it.
+        The pixels, and how they were read.
 
     Raises:
-        ImageError: The file is missing, unreadable, empty, truncated, damaged, not an image, of unclear scale (float or
-            32-bit), too small, or above PIL's decompression-bomb limit (``2 * PIL.Image.MAX_IMAGE_PIXELS``).
+        ImageError: The file is missing, damaged, not an image, of unclear scale (float or 32-bit), too small, or above
+            PIL's limit against decompression bombs (``2 * PIL.Image.MAX_IMAGE_PIXELS``).
         OptionError: ``damaged`` is neither ``'refuse'`` nor ``'keep'``.
     """
     check_limits(max_side, max_pixels, damaged)
@@ -165,37 +153,33 @@ def read_image(
     try:
         data = source.read()
         digest = hashlib.sha256(data).hexdigest() if sha256 else ""
-        opened = _decode(path, data, min_side, max_side, max_pixels)
+        rgb, stored, left, converted, damage = _decode(path, data, min_side, max_side, max_pixels)
+        del data
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        why = "is not an image in a format that can be read, or its beginning is damaged"
-        raise ImageError(why, Kind.NOT_AN_IMAGE, path) from error
+        problem = "is not an image in a format that can be read, or its beginning is damaged"
+        raise ImageError(problem, Kind.NOT_AN_IMAGE, path) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise ImageError(
-            f"has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, pass "
-            "--huge (PIL.Image.MAX_IMAGE_PIXELS = None)",
+            f"has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, set huge "
+            "(in Python PIL.Image.MAX_IMAGE_PIXELS = None)",
             *(Kind.TOO_LARGE, path),
         ) from error
     except MemoryError as error:
         raise ImageError("does not fit in memory when decoded", Kind.OUT_OF_MEMORY, path) from error
     except Exception as error:  # on damaged files PIL raises almost anything, from SyntaxError to struct.error
         raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
-    rgb, stored, left, converted, damage = opened
-    del data, opened
     if damage and damaged != "keep":
-        raise ImageError(
-            f"is a damaged JPEG with {damage}; damaged='keep' (`clipiqa score --damaged keep`) scores it as it is",
-            *(Kind.DAMAGED, path),
-        )
+        raise ImageError(f"is a damaged JPEG with {damage}; damaged='keep' scores it as it is", Kind.DAMAGED, path)
     turn = _turn(stored, left, apply_exif)
     if turn is not None:
         rgb = np.array(Image.fromarray(rgb).transpose(turn))
     height, width = rgb.shape[:2]
     scored = _limited(width, height, max_side, max_pixels)
     if scored != (width, height):
-        _check_size(path, scored[0], scored[1], min_side, f"shrunk from {width}×{height} it")
+        _check_size(path, *scored, min_side, f"shrunk from {width}×{height} it")
         rgb = np.array(Image.fromarray(rgb).resize(scored, Image.Resampling.LANCZOS))
     pixels = torch.from_numpy(rgb).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted, damage, digest)
@@ -204,41 +188,35 @@ def read_image(
 def _decode(
     path: str, data: bytes, min_side: int, max_side: int | None, max_pixels: int | None
 ) -> tuple[Pixels, int, int, str, str]:
-    """The pixels (H, W, 3), the orientation stored and what loading left of it, how they were converted, the damage."""
+    """Return pixels (H, W, 3), the orientation in the file and after loading, conversion and damage."""
     with strict_decoding, Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _check_size(path, image.width, image.height, min_side)
-        width, height = image.size
-        set_aside(path, width, height, _limited(width, height, max_side, max_pixels))
-        depth, several = _depth(image), _several_frames(image)  # loading forgets the first
-        before = _orientation(path, image) if image.format == "TIFF" else None  # PIL turns these when it loads them
+        set_aside(path, image.width, image.height, _limited(image.width, image.height, max_side, max_pixels))
+        # loading an image loses its depth, and applies a TIFF's orientation; an MPO's other frames are no animation
+        depth, is_animated = _depth(image), image.format != "MPO" and getattr(image, "is_animated", False)
+        stored = _orientation(path, image) if image.format == "TIFF" else None
         pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, "")
         if pixels is None:
             image.load()
         left = _orientation(path, image)
-        if pixels is None:
-            rgb, converted = _rgb_pixels(path, image, depth)
-        elif pixels.shape[2] == 3:
+        if pixels is not None and pixels.shape[2] == 3:
             rgb, converted = pixels, ""
         else:
-            rgb, converted = _rgb_pixels(path, Image.fromarray(pixels[..., 0]), depth)
-        if several:
+            loaded = image if pixels is None else Image.fromarray(pixels[..., 0])
+            rgb, converted = _rgb_pixels(path, loaded, depth)
+        if is_animated:
             converted = f"{converted}; first frame".lstrip("; ")
-        return rgb, left if before is None else before, left, converted, damage
+        return rgb, left if stored is None else stored, left, converted, damage
 
 
 def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged = "refuse") -> None:
-    """Raise unless both limits leave room for a picture of the smallest size, and ``damaged`` has a value of its kind.
-
-    Raises:
-        ImageError: ``max_side`` or ``max_pixels`` is too small.
-        OptionError: ``damaged`` is neither ``'refuse'`` nor ``'keep'``.
-    """
-    if not isinstance(damaged, str) or damaged not in ("refuse", "keep"):
+    """Raise ``ImageError`` or ``OptionError`` if an option has a value that cannot be used."""
+    if damaged not in get_args(Damaged):
         raise OptionError(f"damaged must be 'refuse' or 'keep'; got {shown(damaged)}.")
     if max_side is not None and max_side < MIN_SIDE:
-        raise ImageError(f"max_side must be at least {MIN_SIDE} pixels, but is {max_side}.")
+        raise ImageError(f"max_side must be at least {MIN_SIDE}; got {max_side}.")
     if max_pixels is not None and max_pixels < MIN_SIDE**2:
-        raise ImageError(f"max_pixels must be at least {MIN_SIDE**2} ({MIN_SIDE}×{MIN_SIDE}), but is {max_pixels}.")
+        raise ImageError(f"max_pixels must be at least {MIN_SIDE**2}; got {max_pixels}.")
 
 
 def _check_size(path: str, width: int, height: int, min_side: int, cause: str = "it") -> None:
@@ -250,46 +228,34 @@ def _check_size(path: str, width: int, height: int, min_side: int, cause: str = 
 
 
 def _orientation(path: str, image: Image.Image) -> int:
-    """The EXIF orientation, 1 if there is none or if it is damaged: viewers show such a picture all the same.
-
-    For a loaded image, or a TIFF: of a PNG, ``getexif`` loads the pixels too, whose damage must not pass for EXIF's.
-    """
+    """Return the EXIF orientation, 1 if there is none or if it is damaged, of a loaded image or a TIFF."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception as error:  # damaged EXIF, too, raises almost anything
+    except Exception as error:  # damaged EXIF data raises almost anything
         log.warning("%r has damaged EXIF data (%s): taken as upright", path, reason(error))
         return 1
     return value if value in _UPRIGHT else 1
 
 
 def _turn(stored: int, left: int, apply: bool) -> Image.Transpose | None:
-    """The turn still to make, given the orientation in the file and what PIL's loading left of it."""
+    """Return the turn still to make, by the orientation in the file and after PIL's loading."""
     if apply:
         return _UPRIGHT.get(left)
-    undo = {6: 8, 8: 6}.get(stored, stored)  # the others are their own inverse
+    undo = {6: 8, 8: 6}.get(stored, stored)  # the other turns are their own inverse
     return _UPRIGHT.get(undo) if left != stored else None
 
 
-def _several_frames(image: Image.Image) -> bool:
-    # An MPO file is a phone's photo with a depth or gain map behind it, no animation.
-    return image.format != "MPO" and getattr(image, "is_animated", False)
-
-
 def _depth(image: Image.Image) -> int:
-    """Bits per sample in the file, as far as PIL's name for its raw layout, such as 'RGB;16B', tells."""
+    """Return the bits per sample in the file, by PIL's raw layout such as 'RGB;16B'."""
     layouts = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
     return 16 if ";16" in layouts else 12 if ";12" in layouts else 8
 
 
 def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
-    """The loaded image's pixels (H, W, 3), and how they were converted: a part of a large one after the other."""
+    """Return the loaded image's pixels (H, W, 3), converted strip by strip, and the conversion."""
     width, height = image.size
-    rows = max(1, _STRIP // width)
-    if rows >= height:
-        rgb, converted = _to_rgb(path, image, depth)
-        return np.array(rgb), converted
+    rows, converted = max(1, _STRIP // width), ""
     pixels = np.empty((height, width, 3), np.uint8)
-    converted = ""
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         strip, converted = _to_rgb(path, image.crop((0, top, width, bottom)), depth)
@@ -298,7 +264,7 @@ def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]
 
 
 def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str]:
-    """The loaded image as 'RGB', and how that was done ('' if it was 8-bit RGB already)."""
+    """Return the loaded image as 'RGB', and the conversion, '' for 8-bit RGB."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _from_deep_grey(path, image, shift=4 if depth == 12 else 8), f"{12 if depth == 12 else 16}-bit grey->rgb"
     kind = f"{depth}-bit " * (depth > 8) + _KINDS.get(image.mode, image.mode)
@@ -314,14 +280,14 @@ def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str
 def _from_deep_grey(path: str, image: Image.Image, shift: int) -> Image.Image:
     samples = np.asarray(image)
     if image.mode == "F" or samples.min() < 0 or samples.max() > 65535:
-        what = "floating-point" if image.mode == "F" else "32-bit"
-        why = f"has {what} samples, which do not say what white is; save it with 8 or 16 bits per channel"
-        raise ImageError(why, Kind.UNCLEAR_SCALE, path)
+        samples_kind = "floating-point" if image.mode == "F" else "32-bit"
+        problem = f"has {samples_kind} samples, whose white is unknown; save it with 8 or 16 bits per channel"
+        raise ImageError(problem, Kind.UNCLEAR_SCALE, path)
     return Image.fromarray((samples >> shift).astype(np.uint8)).convert("RGB")
 
 
 def _limited(width: int, height: int, max_side: int | None, max_pixels: int | None) -> tuple[int, int]:
-    """The size within both limits."""
+    """Return the size within both limits."""
     scale = 1.0
     if max_side is not None:
         scale = min(scale, max_side / max(width, height))

@@ -1,4 +1,4 @@
-"""One image before it is read: a file, a member of an archive, or a name without an image."""
+"""One image before it is read: a file, a member of an archive, or a missing image."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..errors import ImageError, Kind
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """One image before it is read: a file, a member of an archive, a cell of a table."""
+    """One image before it is read."""
 
     @property
     def name(self) -> str:
-        """What rows and messages call it."""
+        """The name in rows and messages."""
 
     def read(self) -> bytes:
-        """All its bytes, as they are. Raises ``ImageError``."""
+        """Return all its bytes, or raise ``ImageError``."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,8 @@ class FileSource:
         path = self.name
         try:
             status = os.stat(path)  # before opening: a pipe would block
-            if stat.S_ISDIR(status.st_mode):
-                raise ImageError("is a folder, but an image file was expected", Kind.NOT_A_FILE, path)
             if not stat.S_ISREG(status.st_mode):
-                raise ImageError("is a pipe or a device, but an image file was expected", Kind.NOT_A_FILE, path)
+                raise ImageError("is a folder, a pipe or a device, not an image file", Kind.NOT_A_FILE, path)
             if status.st_size == 0:
                 raise ImageError("is empty (0 bytes)", Kind.EMPTY, path)
             with open(path, "rb") as file:
@@ -51,13 +49,13 @@ class FileSource:
 
 @dataclass
 class NoImage:
-    """A source that cannot be read: it stands for an image that is missing or lost.
+    """A source for an image that is missing or cannot be read.
 
     Attributes:
         name: As of any source.
-        reason: Why there is no image, as what follows the name in a sentence.
-        kind: Likewise, for code.
-        kept: What is kept beside its scores, of an image in a shard.
+        reason: Why there is no image, to follow the name in a sentence.
+        kind: The same, for code.
+        kept: Metadata of an image in a shard.
     """
 
     name: str
@@ -67,7 +65,7 @@ class NoImage:
 
     @property
     def problem(self) -> str:
-        """Name and reason, as the beginning of a sentence."""
+        """Name and reason."""
         return f"{self.name!r} {self.reason}"
 
     def read(self) -> bytes:
@@ -75,6 +73,6 @@ class NoImage:
 
 
 def reason(error: BaseException) -> str:
-    """An exception's message as part of a sentence."""
+    """Return an exception's message as part of a sentence."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()).rstrip(".") or type(error).__name__

@@ -1,4 +1,4 @@
-"""Where in an image: the scores of its places, finer ones, and maps of photos as pictures, numbers and a page."""
+"""Maps: the scores of an image's places, as tensors, pictures, numbers and a page."""
 
 from .finer import window_map
 from .photo_map import PhotoMap

@@ -1,4 +1,4 @@
-"""Maps finer than a place of the image tower: of an enlarged image, or of windows scored as images of their own."""
+"""Finer maps: of enlarged images, or of windows scored as images of their own."""
 
 from __future__ import annotations
 
@@ -21,23 +21,17 @@ MAX_SCALE = 8
 
 
 def check_finer(scale: float = 1.0, window: int | None = None, stride: int | None = None) -> int:
-    """Return the stride, 0 without a window.
-
-    Raises:
-        CLIPIQAError: A scale, window or stride that cannot be used, or a scale and a window.
-    """
+    """Return the stride, 0 without a window; raise ``CLIPIQAError`` for options that cannot be used."""
     if not 1 <= scale <= MAX_SCALE:
         raise CLIPIQAError(f"scale must be from 1 to {MAX_SCALE}; got {scale!r}.")
     if window is None:
         if stride is not None:
-            raise CLIPIQAError("stride is the step from window to window: give window, too.")
+            raise CLIPIQAError("stride is the step from window to window: pass window, too.")
         return 0
     if scale != 1:
-        raise CLIPIQAError("scale and window are two ways to a finer map: give one of them.")
+        raise CLIPIQAError("scale and window are two ways to a finer map: pass one of them.")
     if window < MIN_WINDOW:
-        raise CLIPIQAError(
-            f"window must be at least {MIN_WINDOW} px, the smallest image that is scored; got {window!r}."
-        )
+        raise CLIPIQAError(f"window must be at least {MIN_WINDOW} px; got {window!r}.")
     stride = window // 2 if stride is None else stride
     if stride < 1:
         raise CLIPIQAError(f"stride must be at least 1; got {stride!r}.")
@@ -45,7 +39,7 @@ def check_finer(scale: float = 1.0, window: int | None = None, stride: int | Non
 
 
 def enlarged(x: Tensor, scale: float) -> Tensor:
-    """Return images ``(N, 3, H, W)`` enlarged by a factor (bicubic, kept within [0, 1]); with 1 as they are."""
+    """Return images ``(N, 3, H, W)`` enlarged by a factor (bicubic, within [0, 1])."""
     if scale == 1:
         return x
     size = [round(side * scale) for side in x.shape[2:]]
@@ -62,24 +56,24 @@ def window_map(
     batch_size: int = 16,
     progress: Callable[[int, int], Any] | None = None,
 ) -> Tensor:
-    """Scores of square windows of images, each scored as an image of its own: exact, and as slow as it sounds.
+    """Score square windows of images, each as an image of its own: exact and slow.
 
     Args:
-        metric: which asks.
+        metric: to score with.
         x: ``(N, 3, H, W)``, RGB in [0, 1].
-        prompts: as for the metric; None asks what it asks of its own accord.
-        window: height and width in pixels, at least 32 and at most the image's.
+        prompts: as for the metric.
+        window: side in pixels, at least 32.
         stride: pixels from window to window; default half the window.
-        batch_size: windows that are scored at once, at most.
-        progress: called after each batch with how many windows are done, and of how many.
+        batch_size: windows that are scored at once.
+        progress: called with the numbers of scored windows and of all.
 
     Returns:
-        ``(N, P, h, w)`` with ``h = (H - window) // stride + 1``: place (i, j) is the score of the window whose upper
-        left pixel is ``(i * stride, j * stride)``. Less than a stride may be left over on the right and below.
+        ``(N, P, h, w)`` with ``h = (H - window) // stride + 1``: place (i, j) begins at pixel ``(i * stride, j *
+        stride)``.
 
     Raises:
-        ImageError: a window larger than the image, or images that cannot be scored.
-        CLIPIQAError: a window below 32 px, or a stride below 1.
+        ImageError: the window is larger than the image, or images cannot be scored.
+        CLIPIQAError: the window is below 32 px, or the stride below 1.
     """
     from ..prompts.pairs import Columns
 
@@ -87,8 +81,7 @@ def window_map(
     metric.check(x)
     if window > min(x.shape[2:]):
         size = f"{x.shape[3]}×{x.shape[2]} px"
-        said = f"the window of {window} px is larger than the image of {size}: use a smaller window."
-        raise ImageError(said, Kind.TOO_SMALL)
+        raise ImageError(f"window must fit into the image of {size}; got {window} px.", Kind.TOO_SMALL)
     aggregate = {} if isinstance(prompts, Columns) else {"aggregate": None}
     views = x.unfold(2, window, stride).unfold(3, window, stride)  # (N, 3, h, w, window, window), of x's memory
     n, _, h, w = views.shape[:4]

@@ -1,4 +1,4 @@
-"""All maps on one self-contained HTML page, on which places can be pointed at and the worst ones marked."""
+"""One self-contained HTML page of all maps, which shows the scores of places."""
 
 from __future__ import annotations
 
@@ -18,11 +18,7 @@ from .picture import COLOURS, STRENGTH, caption, picture_of
 
 
 def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str], provenance: Mapping[str, Any]) -> str:
-    """Return the page: every photo with its maps laid over it, the numbers beside it, and the provenance.
-
-    Moving over a photo, or the arrow keys, tell the local scores; a slider sets how strong the colours are, and another
-    the score below which places are outlined. Without JavaScript the photos and their numbers are still there.
-    """
+    """Return the page: photos with their maps laid over them, numbers, and provenance."""
     questions = maps[0].questions
     scale = matplotlib.colormaps[COLOURS](np.linspace(0, 1, 64))
     return render(
@@ -46,19 +42,13 @@ def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str], provenance: Ma
         data={
             "questions": [{"name": one.name, "low": one.low, "high": one.high} for one in questions],
             "colours": [to_hex(colour) for colour in scale],
-            "photos": [_numbers(one) for one in maps],
+            "photos": [
+                {
+                    **{name: getattr(one, name) for name in ("height", "width", "offset", "step")},
+                    **dict(zip(("rows", "columns"), one.scores.shape[1:], strict=True)),
+                    "scores": [[round(value, 4) for value in places.ravel().tolist()] for places in one.scores],
+                }
+                for one in maps
+            ],
         },
     )
-
-
-def _numbers(one: PhotoMap) -> dict[str, Any]:
-    """Return what the page's script needs to know of a photo."""
-    return {
-        "height": one.height,
-        "width": one.width,
-        "offset": one.offset,
-        "step": one.step,
-        "rows": one.scores.shape[1],
-        "columns": one.scores.shape[2],
-        "scores": [[round(value, 4) for value in places.ravel().tolist()] for places in one.scores],
-    }

@@ -1,4 +1,4 @@
-"""The map of one photo: what was asked, and the local scores."""
+"""The map of one photo: its questions and local scores."""
 
 from __future__ import annotations
 
@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of every place.
-
-    Attributes:
-        name: of its column.
-        low, high: what places resemble at the two ends of the scale, such as ``'Blurry photo.'``.
-    """
+    """A question about every place: its column, and the texts at both ends of the scale."""
 
     name: str
     low: str = "low"
@@ -33,7 +28,7 @@ class Question:
 
     @classmethod
     def of(cls, name: str, pairs: Sequence[PromptPair]) -> Question:
-        """Return a column's question; the words of a single pair stand at its ends."""
+        """Return a column's question; a single pair gives the texts."""
         return cls(name, pairs[0].negative, pairs[0].positive) if len(pairs) == 1 else cls(name)
 
 
@@ -43,12 +38,11 @@ class PhotoMap:
 
     Attributes:
         path: of the photo.
-        questions: what was asked, in the order of the first axis below.
+        questions: in the order of the first axis below.
         score: the whole photo's scores, ``(P,)``.
-        scores: its maps as they are shown, ``(P, h, w)``.
-        places: its maps before smoothing, likewise.
-        height, width: of the photo as it was mapped, in pixels.
-        offset, step: from its upper left corner to that of the first place, and from each place to the next, in pixels.
+        scores, places: its maps as shown and before smoothing, ``(P, h, w)``.
+        height, width: of the photo as mapped, in pixels.
+        offset, step: pixels from the edge to the first place, and from each place to the next.
     """
 
     path: str
@@ -63,11 +57,11 @@ class PhotoMap:
 
     @property
     def statistics(self) -> NDArray[np.float32]:
-        """``(P, 3)``: lowest place, 10th percentile, share of places below 0.5, of the map as it is shown."""
+        """``(P, 3)``: lowest place, 10th percentile, share of places below 0.5, as shown."""
         return map_statistics(torch.from_numpy(self.scores)[None])[0].numpy()
 
     def arrays(self, provenance: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-        """Return what its ``.npz`` file holds, by key: see ``docs/maps.md``."""
+        """Return the content of its ``.npz`` file, see ``docs/maps.md``."""
         rows, columns = (self.offset + self.step * (np.arange(count) + 0.5) for count in self.scores.shape[1:])
         return {
             "questions": np.array([question.name for question in self.questions]),

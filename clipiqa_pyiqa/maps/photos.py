@@ -1,17 +1,16 @@
-"""Maps of photos: made in one pass beside the scores, and kept as pictures, numbers and one page."""
+"""Maps of photos: scored, and written as pictures, numbers and a page."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError, first_of
 from ..errors.arguments import SharedOptions, checked
@@ -56,55 +55,52 @@ def draw_maps(
     max_side: int | None = SharedOptions.max_side,
     max_pixels: int | None = SharedOptions.max_pixels,
 ) -> PhotoMaps:
-    """Where photos look good and where they do not: maps of local scores, each photo encoded once.
+    """Score the places of photos; each photo is encoded once.
 
     Args:
-        metric: A ``CLIPIQA``, what ``pyiqa.create_metric('clipiqa')`` returns, or a function that makes one, which is
-            called once everything cheap is known to be right.
-        paths: Photos, folders or globs, each photo once. Pictures that lie in ``out`` come from an earlier run and do
-            not count, unless named.
-        prompts: What to ask, a map each, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None asks what the
-            metric was made to ask, such as learned prompts.
-        template: Re-words the questions.
-        smooth, scale, window, stride: As for :func:`~clipiqa_pyiqa.maps.places.quality_map`.
-        out: Folder for the pictures and numbers, each written as soon as it is known; by default none.
+        metric: A ``CLIPIQA``, pyiqa's metric around one, or a function that makes one of the two.
+        paths: Photos, folders or globs. Pictures in ``out`` are left out unless they are named.
+        prompts: A map for each; None are the metric's own.
+        template: Wording of the questions.
+        smooth, scale, window, stride: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
+        out: Folder for pictures and numbers, written photo by photo.
         format: Of the pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
-        html: Also make one page of all maps, to be looked at in a browser: ``maps.html``.
-        overwrite: Replace what is in the folder.
-        progress: Called with how many photos are done, in part too where windows are scored, and how many there are.
+        html: Also write ``maps.html``, one page of all maps.
+        overwrite: Replace files in the folder.
+        progress: Called with the numbers of photos that are done, in fractions for windows, and of all.
 
     Returns:
-        The maps, and why photos have none.
+        The maps; photos that cannot be mapped are in ``failed``.
 
     Raises:
-        CLIPIQAError: Bad input; what it was and what to do. A bad photo is none: it is in ``failed``.
+        CLIPIQAError: The input cannot be used.
     """
     step = check_finer(scale, window, stride)
     limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
     check_limits(max_side, max_pixels)
     if format not in FORMATS:
-        raise CLIPIQAError(f"format={format!r} is no format of pictures: choose one of {', '.join(FORMATS)}.")
+        raise CLIPIQAError(f"format must be one of {', '.join(FORMATS)}; got {format!r}.")
     if html and out is None:
-        raise CLIPIQAError("a page needs a folder: pass --out DIR (out=DIR) with it.")
+        raise CLIPIQAError("html needs a folder: pass out, too.")
     columns = None if prompts is None else parse_columns(prompts, template)
     sources = _photos(paths, out)
     output = None if out is None else MapFolder(out, [each.name for each in sources], format, html, overwrite)
     net: CLIPIQA = net_of(metric)
-    net.encode_prompts(columns)  # a bad question, and a head that has none, fail before any photo is read
+    net.encode_prompts(columns)  # raises for prompts that cannot be used, before any photo is read
     if window is None:
         net.check_map()
     device = find_device(device)
     if columns is None and net.prompt_learner is None:
-        columns = parse_columns(list(net.prompts))  # a map each, also where the metric's score is their mean
-    asked = tuple(map(Question, net.columns) if columns is None else map(Question.of, columns, columns.values()))
+        columns = parse_columns(list(net.prompts))  # a map each, even if the metric averages them
+    questions = tuple(map(Question, net.columns) if columns is None else map(Question.of, columns, columns.values()))
     smooth = window is None if smooth is None else smooth
     offset, spacing = layout(net.clip.cell, scale, window, step)
-    what = f"windows of {window} px every {step} px" if window else f"places of {net.clip.cell} px"
+    kind = f"windows of {window} px every {step} px" if window else f"places of {net.clip.cell} px"
     found = PhotoMaps(
         {
             **net.provenance(),
             **({} if columns is None else {"scores": column_records(columns)}),
-            "map": what + (", each the mean of 3×3" if smooth else ""),
+            "map": kind + (", each the mean of 3×3" if smooth else ""),
             "scale": scale,
             **limits,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -115,7 +111,7 @@ def draw_maps(
 
     def tell(done: float) -> None:
         nonlocal reached
-        if progress is not None and done > reached:  # photos are worked on in another order than they leave in
+        if progress is not None and done > reached:  # photos are scored in another order than they come out
             reached = done
             progress(done, len(sources))
 
@@ -123,18 +119,22 @@ def draw_maps(
         done = len(found.maps) + len(found.failed)
         with torch.no_grad():
             x = stacked([record.pixels for record in records], device)
-            if window is None:
-                score, places = _places(net, x, scale, columns)
-            else:
+            if window is None and scale == 1:
+                score, places = (net.score(features, columns) for features in net.encode_with_map(x))
+            else:  # the score is that of the photo as it is
                 score = net.score(net.encode_image(x), columns)
-                places = window_map(
-                    net, x, columns, window, step, batch_size=batch_size,
-                    progress=lambda now, of: tell(done + len(items) * now / of),
-                )  # fmt: skip
-            shown = (smoothed(places) if smooth else places).float().cpu().numpy()
+                if window is None:
+                    places = net.score(net.encode_map(enlarged(x, scale)), columns)
+                else:
+
+                    def count(now: int, of: int) -> None:
+                        tell(done + len(items) * now / of)
+
+                    places = window_map(net, x, columns, window, step, batch_size=batch_size, progress=count)
+            shown = smoothed(places) if smooth else places
         one = partial(PhotoMap, height=x.shape[2], width=x.shape[3], offset=offset, step=spacing)
-        parts = zip(items, score.float().cpu().numpy(), shown, places.float().cpu().numpy(), strict=True)
-        return [one(item.name, asked, *maps) for item, *maps in parts]
+        parts = zip(items, *(part.float().cpu().numpy() for part in (score, shown, places)), strict=True)
+        return [one(item.name, questions, *maps) for item, *maps in parts]
 
     def failed(item: ImageSource, record: ImageRecord | None, error: ImageError) -> PhotoMap | tuple[str, str]:
         return item.name, str(error) if record is None else f"{item.name!r} cannot be mapped: {error}"
@@ -142,10 +142,8 @@ def draw_maps(
     cost = scoring_bytes(net, device)
     if window is None:
         cost = max(cost, math.ceil(scale**2 * scoring_bytes(net, device, "maps")))
-    images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost, enlarged=scale > 1)
-    results: Generator[PhotoMap | tuple[str, str], None, None]
-    results = in_batches(images, scored, failed, batch_size=batch_size)
-    with closing(results):
+    images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost)
+    with closing(in_batches(images, scored, failed, batch_size=batch_size)) as results:
         for result in results:
             if isinstance(result, PhotoMap):
                 found.maps.append(result)
@@ -160,25 +158,15 @@ def draw_maps(
 
 
 def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSource]:
-    """What paths stand for, each photo once, without what an earlier run left in the folder for results."""
+    """Return each photo once, without pictures of an earlier run in the folder for results."""
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found = {each.name: each for each in sources_of(given)}
     if out is not None:
-        named, ours = {os.fspath(each) for each in given}, os.path.join(os.path.abspath(out), "")
+        named, folder = {os.fspath(each) for each in given}, os.path.join(os.path.abspath(out), "")
         found = {
-            name: each for name, each in found.items() if name in named or not os.path.abspath(name).startswith(ours)
+            name: each for name, each in found.items() if name in named or not os.path.abspath(name).startswith(folder)
         }
     problems = [each.problem for each in found.values() if isinstance(each, NoImage)]
     if len(problems) == len(found):
-        said = first_of(problems) if problems else "no photo came"
-        raise ImageError(f"{said}: there is nothing to map.")
+        raise ImageError(f"{first_of(problems or ['paths has no photos'])}: there is nothing to map.")
     return list(found.values())
-
-
-def _places(net: CLIPIQA, x: Tensor, scale: float, columns: Any) -> tuple[Tensor, Tensor]:
-    """Scores of images, and of their places; from one pass, unless the places are those of enlarged images."""
-    if scale == 1:
-        features, cells = net.encode_with_map(x)
-    else:  # the score stays that of the photo as it is
-        features, cells = net.encode_image(x), net.encode_map(enlarged(x, scale))
-    return net.score(features, columns), net.score(cells, columns)

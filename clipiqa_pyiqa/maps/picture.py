@@ -1,4 +1,4 @@
-"""One picture of a photo's maps: the photo, and an overlay for each question with its colour bar and score."""
+"""One picture of a photo's maps: the photo, and local scores in colour over it for each question."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import textwrap
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
 
     from .photo_map import PhotoMap, Question
 
-COLOURS = "viridis"  # perceptually uniform, and told apart by every kind of colour vision
+COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
 STRENGTH = 0.62  # of the colours over the photo in grey
 _SIDE = 1000  # pixels of a photo in a picture, at most
 _PANEL = 3.5  # inches
-_ENDS: dict[Literal["left", "right"], str] = {"left": "low", "right": "high"}
+_USUAL = {"pos_embedding": "none", "precision": "fp32", "scale": "1", "max_side": "none"}
 
 
 def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
-    """The photo, each question's scores in colour over the photo in grey, and which CLIP-IQA made them."""
+    """Return the photo, and each question's scores in colour over it."""
     photo = picture_of(one, provenance)
     ratio = photo.width / one.width
     panels = 1 + len(one.questions)
-    columns = panels if panels <= 4 else min((4, 3), key=lambda count: -panels % count)  # with few empty fields
+    columns = panels if panels <= 4 else min((4, 3), key=lambda count: -panels % count)  # fewest empty fields
     rows = math.ceil(panels / columns)
     shape = min(max(one.height / one.width, 0.3), 2.0)
-    said = textwrap.fill(caption(provenance), round(columns * _PANEL * 17), break_on_hyphens=False)
-    height = rows * (_PANEL * shape + 0.95) + 0.35 + 0.16 * (said.count("\n") + 1)
+    below = textwrap.fill(caption(provenance), round(columns * _PANEL * 17), break_on_hyphens=False)
+    height = rows * (_PANEL * shape + 0.95) + 0.35 + 0.16 * (below.count("\n") + 1)
     with matplotlib.rc_context(STYLE):
         room = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.08)
         figure = Figure(figsize=(columns * _PANEL + 0.2, height), layout=room)
@@ -62,20 +62,20 @@ def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
             axes.imshow(overlay(photo, scores, one.step * ratio, one.offset * ratio))
             axes.set_title(wrapped(f"{question.name} {score:.2f}", 40, 2), **WORDS)
             _bar(figure, axes, question)
-        figure.supxlabel(said, fontsize=8, color="#5b6069", x=0.01, ha="left", **WORDS)
+        figure.supxlabel(below, fontsize=8, color="#5b6069", x=0.01, ha="left", **WORDS)
     return figure
 
 
 def _bar(figure: Figure, axes: Axes, question: Question | None) -> None:
-    """The colour bar below a panel; below the photo, room for one, so that all panels are alike."""
+    """Draw the colour bar of a panel; an invisible one keeps the photo's panel of equal size."""
     colours = ScalarMappable(Normalize(0, 1), _mixed())
     bar = figure.colorbar(colours, ax=axes, location="bottom", fraction=0.05, pad=0.02, aspect=32)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2, labelsize=8)
     bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "", "0.5", "", "1"])
     if question is not None:
-        for side, words in _ENDS.items():
-            bar.ax.set_title(one_line(wrapped(getattr(question, words), 22, 1)), loc=side, fontsize=8, pad=3, **WORDS)
+        for side, text in (("left", question.low), ("right", question.high)):
+            bar.ax.set_title(one_line(wrapped(text, 22, 1)), loc=side, fontsize=8, pad=3, **WORDS)  # type: ignore[arg-type]
     else:
         bar.solids.set_visible(False)  # type: ignore[union-attr]
         bar.ax.tick_params(length=0, labelcolor="none")
@@ -83,7 +83,7 @@ def _bar(figure: Figure, axes: Axes, question: Question | None) -> None:
 
 
 def save_figure(figure: Figure, path: Path, format: str) -> None:
-    """Write a figure, the same bytes each time."""
+    """Write a figure, with equal bytes each time."""
     undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "clipiqa", "pdf.fonttype": 42}):
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as boxes
@@ -91,22 +91,15 @@ def save_figure(figure: Figure, path: Path, format: str) -> None:
 
 
 def caption(provenance: Mapping[str, Any]) -> str:
-    """Which CLIP-IQA, on which weights, and what a place is."""
-    names = ("metric", "backbone", "weights", "pos_embedding", "precision", "map", "scale", "max_side", "version")
-    usual = {"pos_embedding": "none", "precision": "fp32", "scale": "1", "max_side": "none"}
-    labels = {"weights": "weights ", "pos_embedding": "positions ", "scale": "enlarged ", "max_side": "at most "}
-    units = {"scale": " times", "max_side": " px"}
+    """Return which CLIP-IQA made the map, and its unusual options."""
     known = in_words(provenance)
-    said = [
-        f"{labels.get(name, '')}{known[name]}{units.get(name, '')}"
-        for name in names
-        if known.get(name, usual.get(name)) != usual.get(name)
-    ]
-    return ", ".join(said[:-1]) + f"; clipiqa-pyiqa {said[-1]}"
+    words = [known["metric"], known["backbone"], f"weights {known['weights']}", known["map"]]
+    words += [f"{name} {known[name]}" for name, usual in _USUAL.items() if known.get(name, usual) != usual]
+    return f"{', '.join(words)}; clipiqa-pyiqa {known['version']}"
 
 
 def picture_of(one: PhotoMap, provenance: Mapping[str, Any]) -> Image.Image:
-    """The photo, turned as it was for its map; an empty field if it cannot be read any more."""
+    """Return the photo as mapped, or an empty field."""
     try:
         return thumbnail(one.path, _SIDE, provenance.get("apply_exif") is not False)
     except ImageError:
@@ -115,12 +108,9 @@ def picture_of(one: PhotoMap, provenance: Mapping[str, Any]) -> Image.Image:
 
 
 def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float, offset: float = 0.0) -> Image.Image:
-    """Local scores in colour over a photo in grey: 0 is dark violet, 1 is yellow (viridis).
+    """Return local scores ``(h, w)`` in colour over a photo in grey: 0 is dark violet, 1 is yellow (viridis).
 
-    Args:
-        photo: of any size.
-        scores: ``(h, w)`` in [0, 1].
-        step, offset: of the places in the photo, in pixels, as for :func:`~clipiqa_pyiqa.maps.places.upsampled`.
+    ``step`` and ``offset`` are ``cell`` and ``offset`` of :func:`~clipiqa_pyiqa.maps.places.upsampled`.
     """
     grey = np.asarray(photo.convert("L"), float)[..., None] / 255
     maps = torch.from_numpy(np.asarray(scores, float))[None, None]
@@ -130,6 +120,6 @@ def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float, offset
 
 
 def _mixed() -> ListedColormap:
-    """The colours as they look over a middle grey."""
+    """Return the colours over a middle grey."""
     colours = matplotlib.colormaps[COLOURS](np.linspace(0, 1, 256))[:, :3]
     return ListedColormap((1 - STRENGTH) * 0.5 + STRENGTH * colours)

@@ -1,4 +1,4 @@
-"""Maps of local scores: the scores of an image's places, smoothed, and laid over its pixels."""
+"""Local scores for viewing: smoothed, and enlarged to the image's size."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def quality_map(
     window: int | None = None,
     stride: int | None = None,
 ) -> Tensor:
-    """The local scores of images: :meth:`~clipiqa_pyiqa.CLIPIQA.score_map` for people to look at.
+    """Score the places of images, smoothed for viewing.
 
     Args:
-        metric: which asks; of ``pyiqa.create_metric``, its ``.net``.
+        metric: to score with; of ``pyiqa.create_metric``, its ``.net``.
         x: ``(N, 3, H, W)``, RGB in [0, 1].
         prompts: as for the metric.
-        smooth: average each place with its eight neighbours; None does so with places, and not with windows.
+        smooth: average each place with its eight neighbours; default only without windows.
         upsample: enlarge the map to the image's size.
-        scale: enlarge the images by this factor first, 1 to 8, so that a place is that much smaller in the image.
-        window: score squares of this many pixels as images of their own instead, see :func:`window_map`.
+        scale: enlarge the images by this factor first, 1 to 8, so that places are smaller.
+        window: score squares of this side in pixels, see :func:`~clipiqa_pyiqa.maps.window_map`.
         stride: pixels from window to window; default half the window.
 
     Returns:
         ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
 
     Raises:
-        CLIPIQAError: as ``score_map``; a scale, window or stride that cannot be.
+        CLIPIQAError: as ``score_map``; or an option has a value that cannot be used.
 
     Example:
         >>> import torch
@@ -66,26 +66,23 @@ def quality_map(
 
 
 def layout(cell: int, scale: float, window: int | None, stride: int) -> tuple[float, float]:
-    """Where a map's places lie: pixels from the image's edge to the first one, and from each to the next.
-
-    Windows are squares of ``stride`` around their middles here, so that they lie side by side as other places do.
-    """
+    """Return the pixels from the image's edge to the first place, and from each place to the next."""
     return (0.0, cell / scale) if window is None else ((window - stride) / 2, float(stride))
 
 
 def smoothed(scores: Tensor) -> Tensor:
-    """Each place of ``(N, P, h, w)`` averaged with its eight neighbours; at the border, with those that there are."""
+    """Return each place of ``(N, P, h, w)`` averaged with its neighbours, up to eight."""
     return F.avg_pool2d(scores, 3, 1, 1, count_include_pad=False)
 
 
 def upsampled(scores: Tensor, size: tuple[int, int], cell: float, offset: float = 0.0) -> Tensor:
-    """Maps ``(N, P, h, w)`` at the image's size, ``(N, P, H, W)``: bilinear between the middles of the places.
+    """Return maps ``(N, P, h, w)`` at the image's size, bilinear between the middles of places.
 
     Args:
-        scores: of places that lie side by side.
-        size: H and W in pixels. Beyond the outermost middles, the outermost values are repeated.
-        cell: height and width of a place in pixels.
-        offset: from the image's upper and left edge to that of the first places, in pixels.
+        scores: of places side by side.
+        size: H and W in pixels; at the border the outer values are repeated.
+        cell: side of a place in pixels.
+        offset: from the image's edge to the first place, in pixels.
     """
     for dim, side in zip((2, 3), size, strict=True):
         last = scores.shape[dim] - 1
@@ -99,19 +96,12 @@ def upsampled(scores: Tensor, size: tuple[int, int], cell: float, offset: float 
 
 
 def map_statistics(scores: Tensor) -> Tensor:
-    """What a map comes to in three numbers a question, where its mean would hide local damage.
-
-    Args:
-        scores: maps ``(N, P, h, w)``.
-
-    Returns:
-        ``(N, P, 3)``: the lowest place, the 10th percentile (linear between places), and the share of places below 0.5.
-    """
+    """Return the lowest place, the 10th percentile and the share below 0.5 of ``(N, P, h, w)``: ``(N, P, 3)``."""
     places = scores.flatten(2).float()
     return torch.stack([places.amin(2), places.quantile(0.1, dim=2), (places < 0.5).float().mean(2)], dim=2)
 
 
 STATISTICS = ("worst", "p10", "below_half")
-"""Names of what :func:`map_statistics` gives, as they follow a question's name in columns."""
+"""Names of :func:`map_statistics` in columns, after the question's name."""
 SHARES_OF_BAD = ("below_half",)
-"""Those of them of which a low value is good, where a high score is."""
+"""The statistics of which a low value is good."""

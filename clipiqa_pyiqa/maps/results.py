@@ -1,4 +1,4 @@
-"""Maps of photos as a result, kept as pictures, numbers and one page."""
+"""Maps of photos as a result, and their folder of pictures, numbers and a page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -15,11 +15,8 @@ from ..files.names import file_name, free_name, printable
 from ..files.writing import check_folder, replacing, write_bytes, write_text
 from .photo_map import PhotoMap
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 Format = Literal["png", "svg", "pdf"]
-FORMATS: tuple[Format, ...] = ("png", "svg", "pdf")
+FORMATS: tuple[Format, ...] = get_args(Format)
 PAGE = "maps.html"
 
 
@@ -29,33 +26,21 @@ class PhotoMaps:
 
     Attributes:
         maps: one for each photo, in their order.
-        failed: photos that have none -> why, as a sentence.
-        provenance: which CLIP-IQA, and everything else that the maps depend on.
+        failed: photo without a map -> reason, as a sentence.
+        provenance: which CLIP-IQA, and the options.
     """
 
     provenance: Mapping[str, Any]
     maps: list[PhotoMap] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
-    def figure(self, one: PhotoMap) -> Figure:
-        """Draw the picture of one photo's maps."""
-        from .picture import map_figure
-
-        return map_figure(one, self.provenance)
-
-    def page(self) -> str:
-        """Return all maps as one HTML page that needs nothing else."""
-        from .page import map_page
-
-        return map_page(self.maps, self.failed, self.provenance)
-
     def save(
         self, folder: str | os.PathLike[str], format: Format = "png", html: bool = False, overwrite: bool = False
     ) -> None:
-        """Write a picture and a ``.npz`` of every photo, and the page if asked for; makes the folder.
+        """Write a picture and a ``.npz`` of every photo, and the page with ``html``.
 
         Raises:
-            CLIPIQAError: The folder cannot be written, or holds such files already and ``overwrite`` is not given.
+            CLIPIQAError: The folder cannot be written, or has these files.
         """
         output = MapFolder(folder, [one.path for one in self.maps], format, html, overwrite)
         for one in self.maps:
@@ -64,7 +49,7 @@ class PhotoMaps:
 
 
 class MapFolder:
-    """The folder for pictures, numbers and the page; made and looked through before any work."""
+    """The folder for pictures, numbers and the page; made and checked before any work."""
 
     def __init__(
         self, folder: str | os.PathLike[str], paths: Iterable[str], format: Format, html: bool, overwrite: bool
@@ -76,15 +61,17 @@ class MapFolder:
         self.path = check_folder(folder, [*names, *[PAGE] * html], overwrite=overwrite, inputs=paths)
 
     def write(self, found: PhotoMaps, one: PhotoMap) -> None:
-        from .picture import save_figure
+        from .picture import map_figure, save_figure
 
         name, buffer = self.names[one.path], io.BytesIO()
         arrays: dict[str, Any] = one.arrays(found.provenance)
         np.savez_compressed(buffer, **arrays)
         with replacing(self.path / f"{name}.{self.format}") as partial_file:
-            save_figure(found.figure(one), partial_file, self.format)
+            save_figure(map_figure(one, found.provenance), partial_file, self.format)
         write_bytes(self.path / f"{name}.npz", buffer.getvalue())
 
     def finish(self, found: PhotoMaps) -> None:
         if self.html and found.maps:
-            write_text(self.path / PAGE, found.page())
+            from .page import map_page
+
+            write_text(self.path / PAGE, map_page(found.maps, found.failed, found.provenance))

@@ -3,6 +3,7 @@
 Provenance is a mapping of JSON values. Its ``scores`` maps each score column to its record: ``range``, the lowest and
 the highest score; ``lower_better``; and what was asked: ``questions``, pairs of texts whose scores are averaged, or a
 fitted ``head``. ``learned`` describes learned prompts, ``statistic`` what of the score or of its map a column holds.
+Where a run has several metrics, a record also says which ``metric`` it is, and its tower.
 """
 
 from __future__ import annotations
@@ -51,6 +52,10 @@ def column_records(columns: Mapping[str, Iterable[PromptPair]]) -> dict[str, dic
 
 def record_in_words(record: Mapping[str, Any]) -> str:
     """Return what a score column asks."""
+    if "metric" in record:  # one of several metrics of a run
+        rest = record_in_words({key: value for key, value in record.items() if key != "metric"})
+        told = [record["metric"], record["backbone"], record["weights"], record.get("file"), rest]
+        return ", ".join(filter(None, told))
     if head := record.get("head"):
         low, high = record["range"]
         said = f"{head['method']} head {head['sha256'][:8]} on {head['fit_on']}, fitted to {head['rated_photos']} "
@@ -71,7 +76,10 @@ def in_words(provenance: Mapping[str, Any]) -> dict[str, str]:
     said: dict[str, str] = {}
     for key, value in provenance.items():
         if key == "scores":
-            said["prompts"] = "; ".join(dict.fromkeys(filter(None, map(record_in_words, value.values()))))
+            if any("metric" in record for record in value.values()):
+                said["metric"] = ", ".join(value)
+            if prompts := "; ".join(dict.fromkeys(filter(None, map(record_in_words, value.values())))):
+                said["prompts"] = prompts
         elif isinstance(value, Mapping):
             said |= {name: str(each) for name, each in value.items()}
         else:

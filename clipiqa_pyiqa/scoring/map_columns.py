@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..errors import CLIPIQAError
 from ..maps.places import SHARES_OF_BAD, STATISTICS, map_statistics, smoothed
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 def with_map_stats(provenance: Mapping[str, Any], net: Any, columns: Columns | None) -> dict[str, Any]:
     """Return provenance with a record for each statistic of each score's map, such as ``sharpness_worst``."""
+    if not hasattr(net, "check_map"):
+        raise CLIPIQAError("map_stats need a map of local scores, which only clipiqa has: leave them out.")
     net.check_map()
     net.encode_prompts(columns)  # raises for a fitted head, which has no prompts to ask of a place
     scores = {}

@@ -83,7 +83,8 @@ def differences(
 
 
 def _hashed(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value["sha256"] if isinstance(value, dict) else value for key, value in record.items()}
+    fields = {key: value for key, value in record.items() if key not in _NOT_OF_SCORES}
+    return {key: value["sha256"] if isinstance(value, dict) else value for key, value in fields.items()}
 
 
 def _in_words(key: str, value: Any) -> str:

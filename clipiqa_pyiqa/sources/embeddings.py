@@ -1,4 +1,4 @@
-"""Stored image features: clip-retrieval's ``img_emb/*.npy`` and DataComp's ``*.npz``."""
+"""Stored image features: clip-retrieval's ``img_emb/*.npy``, DataComp's ``*.npz``, Parquet's columns of lists."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import Kind
 from ..images.source import ImageSource, reason
 from .members import ShardError
+from .parquet import SUFFIXES as TABLES
 from .parquet import check_columns, opened_table
 from .stores import is_remote, opened
 
@@ -26,11 +27,15 @@ _DATACOMP = {"ViT-B/32": "b32_img", "ViT-L/14": "l14_img"}  # backbone -> array 
 
 @dataclass
 class EmbeddingsShard:
-    """A file of features; ``metadata`` is a Parquet file with ``keep`` in the same rows."""
+    """A file of features; ``metadata`` is a Parquet file with ``keep`` in the same rows.
+
+    ``column`` names the features in a Parquet file; None finds the only column of lists.
+    """
 
     name: str
     metadata: str | None = None
     keep: Sequence[str] = ()
+    column: str | None = None
     kind: ClassVar[str] = "embeddings"
 
     def entries(self) -> Iterator[ImageSource]:
@@ -38,15 +43,15 @@ class EmbeddingsShard:
 
     def blocks(self, width: int, backbone: str) -> Iterator[tuple[int, NDArray[np.float32], list[dict[str, Any]]]]:
         """Yield each block's first row, features ``(N, width)``, and kept columns. Raises ``ShardError``."""
+        if self.name.lower().endswith(TABLES):
+            yield from self._table_blocks(width, backbone)
+            return
         metadata = self._metadata()
         try:
             with opened(self.name) as file:
                 features = _features(self.name, file, backbone)
                 if features.ndim != 2 or features.shape[1] != width or features.dtype.kind != "f":
-                    raise ShardError(
-                        f"{self.name!r} holds {features.dtype} features of shape {features.shape}, but {backbone} has "
-                        f"{width} floats per image: backbone must be the one that made them."
-                    )
+                    raise self._misfit(f"{features.dtype} features of shape {features.shape}", width, backbone)
                 if self.keep and len(metadata) != len(features):
                     raise ShardError(f"{self.metadata!r} must have as many rows as {self.name!r}, {len(features)}.")
                 for first in range(0, len(features), _ROWS):
@@ -58,6 +63,39 @@ class EmbeddingsShard:
             why = f"is not a file of features, or it is damaged: {reason(error)}"
             raise ShardError(why, Kind.DAMAGED_ARCHIVE, self.name) from error
 
+    def _table_blocks(
+        self, width: int, backbone: str
+    ) -> Iterator[tuple[int, NDArray[np.float32], list[dict[str, Any]]]]:
+        """Yield the :meth:`blocks` of a Parquet file; a row without features has NaN."""
+        first = 0
+        with opened_table(self.name) as table:
+            schema = table.schema_arrow
+            check_columns(self.name, schema, self.keep)
+            lists = [each.name for each in schema if "list<" in str(each.type)]
+            found = [self.column] if self.column else lists
+            if len(found) != 1 or found[0] not in lists:
+                raise ShardError(
+                    f"{self.name!r} must have one column of lists, or image_column must name one; "
+                    f"got {', '.join(lists) or 'none'}."
+                )
+            for batch in table.iter_batches(_ROWS, columns=[*found, *self.keep]):
+                column = batch.column(found[0])
+                is_valid = column.is_valid().to_numpy(zero_copy_only=False)
+                values = column.flatten().to_numpy(zero_copy_only=False)
+                lengths = set(column.value_lengths().drop_null().to_pylist())
+                if values.dtype.kind != "f" or lengths - {width}:
+                    raise self._misfit(f"lists of {', '.join(map(str, lengths))} {values.dtype}", width, backbone)
+                rows = np.full((len(batch), width), np.nan, np.float32)
+                rows[is_valid] = values.reshape(-1, width)
+                yield first, rows, batch.select(list(self.keep)).to_pylist()
+                first += len(batch)
+
+    def _misfit(self, content: str, width: int, backbone: str) -> ShardError:
+        return ShardError(
+            f"{self.name!r} holds {content}, but {backbone} has {width} floats per image: backbone must be the one "
+            "that made them."
+        )
+
     def _metadata(self) -> list[dict[str, Any]]:
         if not self.keep:
             return []
@@ -68,10 +106,12 @@ class EmbeddingsShard:
             return table.read(columns=list(self.keep)).to_pylist()
 
 
-def pair(files: Sequence[str], keep: Sequence[str]) -> list[EmbeddingsShard]:
-    """Return the files of features, each with the Parquet file of its name or number."""
-    tables = {_key(name): name for name in reversed(files) if name.endswith(".parquet")}
+def pair(files: Sequence[str], keep: Sequence[str], column: str | None = None) -> list[EmbeddingsShard]:
+    """Return the files of features, each with the Parquet file of its name or number; or else Parquet files alone."""
     features = [name for name in files if name.endswith(SUFFIXES) and "text_emb" not in name.split("/")]
+    if not features:
+        return [EmbeddingsShard(name, None, keep, column) for name in files if name.endswith(TABLES)]
+    tables = {_key(name): name for name in reversed(files) if name.endswith(TABLES)}
     return [EmbeddingsShard(name, tables.get(_key(name)), keep) for name in features]
 
 

@@ -132,7 +132,7 @@ class Found:
 
     def _add_shards(self, files: Sequence[str]) -> None:
         if self.features:
-            for shard in embeddings.pair(files, self.keep):
+            for shard in embeddings.pair(files, self.keep, self.image_column):
                 self._add(shard.name, shard)
             return
         archives = [name for name in files if name.lower().endswith(tar.SUFFIXES)]
@@ -149,9 +149,9 @@ class Found:
     def _item(self, name: str) -> Item:
         lower = name.lower()
         if self.features:
-            if not lower.endswith(embeddings.SUFFIXES):
-                raise ShardError(f"{name!r} must be a .npy or .npz file of features, or a folder of them.")
-            return embeddings.pair([name], self.keep)[0]
+            if not lower.endswith((*embeddings.SUFFIXES, *parquet.SUFFIXES)):
+                raise ShardError(f"{name!r} must be a .npy, .npz or .parquet file of features, or a folder of them.")
+            return embeddings.pair([name], self.keep, self.image_column)[0]
         if lower.endswith(tar.SUFFIXES):
             return tar.TarShard(name, self.keep)
         if lower.endswith(parquet.SUFFIXES):

@@ -205,7 +205,9 @@ def _not_found(file: PublishedFile, failures: list[str]) -> str:
         )
     address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
     ways_out = "pretrained_model_path=PATH names another file"
-    if file.backbone:
+    if file.backbone and file.tag == file.title:  # a metric's own tower
+        ways_out = "clip_weights=PATH names another file"
+    elif file.backbone:
         ways_out = (
             "clip_weights=PATH (--clip-weights PATH) names another file; to try things out, use backbone='mini' "
             "(--backbone mini), the small CLIP in this package"

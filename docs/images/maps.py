@@ -16,7 +16,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA, draw_maps
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
-from clipiqa_pyiqa.maps.picture import overlay
+from clipiqa_pyiqa.maps.picture import map_figure, overlay
 from clipiqa_pyiqa.maps.places import quality_map
 
 HERE = Path(__file__).parent
@@ -65,7 +65,7 @@ def main() -> None:
         path = Path(folder, "left half blurred by 4 px.png")
         half_blurred(photo).save(path)
         found = draw_maps(metric, path, ["sharpness", "noisiness", "quality"], device="cpu")
-        found.figure(found.maps[0]).savefig(HERE / "maps.jpg", dpi=90, pil_kwargs=JPEG)
+        map_figure(found.maps[0], found.provenance).savefig(HERE / "maps.jpg", dpi=90, pil_kwargs=JPEG)
     finer(metric, with_a_noisy_square(photo))
 
 

@@ -26,10 +26,10 @@ QUESTIONS = {  # on the page -> as the metric is asked
 
 
 def npm_packages() -> Path | None:
-    """The folder of npm's packages, fetched if need be; None where there is no npm.
+    """Return the folder of npm's packages, which npm fills if it is empty; None on a machine without npm.
 
     Raises:
-        CalledProcessError: npm is here, and fails.
+        CalledProcessError: npm failed.
     """
     folder = WEB / "node_modules"
     if not (folder / "onnxruntime-web/dist" / RUNTIME[0]).is_file():
@@ -42,12 +42,12 @@ def npm_packages() -> Path | None:
 
 
 def exported(path: Path) -> OnnxFile:
-    """mini with the page's questions and their maps."""
+    """Return mini, exported with the page's questions and their maps."""
     return export_onnx(CLIPIQA(backbone="mini"), path, list(QUESTIONS.values()), with_map=True, overwrite=True)
 
 
 def build(out: Path, file: OnnxFile | None = None) -> bool:
-    """Make the page, around a file of :func:`exported` if given; False, and nothing made, where there is no npm."""
+    """Write the page with a file of :func:`exported`; return False without npm, and write nothing."""
     packages = npm_packages()
     if packages is None:
         return False
@@ -79,4 +79,6 @@ def build(out: Path, file: OnnxFile | None = None) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if build(Path(sys.argv[1])) else "there is no npm, which brings onnxruntime-web: no page was made.")
+    sys.exit(
+        0 if build(Path(sys.argv[1])) else "npm is not installed, so onnxruntime-web is missing: no page was made."
+    )

@@ -24,7 +24,7 @@ import clipiqa_pyiqa
 SITE = Path(__file__).parent
 DOCS, ROOT = SITE.parent, SITE.parents[1]
 
-NAVIGATION = {  # menu: pages that exist stand in this order, pages that are not named come under "More"
+NAVIGATION = {  # the menu's order; pages that are not named here come under "More"
     "Use it": ["install", "scoring", "prompts", "maps", "scale"],
     "Choose and compare": ["choosing", "clip-family", "compare", "table", "published-numbers", "mini"],
     "Weights": ["weights"],
@@ -43,14 +43,17 @@ def main() -> int:
     args = parser.parse_args()
     out: Path = args.out.resolve()
     if out.exists() and any(out.iterdir()) and not (out / "objects.inv").is_file() and not (out / "score").is_dir():
-        print(f"{out} holds something else than a site: name another folder.", file=sys.stderr)
+        print(f"{out} is not empty and holds no site: name another folder.", file=sys.stderr)
         return 2
     shutil.rmtree(out, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder)
         has_page = not args.no_page and browser_page.build(out / "score")
         if not args.no_page and not has_page:
-            print("there is no npm, which brings onnxruntime-web: the site has no page that scores.", file=sys.stderr)
+            print(
+                "npm is not installed, so onnxruntime-web is missing: the site has no page that scores.",
+                file=sys.stderr,
+            )
         copy_pages(source)
         if not has_page:
             for page in (source / "index.md", source / "export.md"):
@@ -69,7 +72,7 @@ def main() -> int:
 
 
 def copy_pages(source: Path) -> None:
-    """The pages, with files that they name outside of docs/ laid beside them, so that no link leaves the site."""
+    """Copy the pages, and the files outside of docs/ that they link to, so that no link leaves the site."""
     for path in [
         *DOCS.glob("*.md"),
         *DOCS.glob("images/*.png"),
@@ -88,7 +91,7 @@ def copy_pages(source: Path) -> None:
 
 
 def _beside(link: str, page: Path, source: Path) -> str:
-    """A link from a page as it is, if it stays among the pages; else to a copy of the file."""
+    """Return a link that stays among the pages as it is; copy any other file and return a link to the copy."""
     original = (DOCS / page.relative_to(source)).parent / link
     if original.resolve().is_relative_to(DOCS) or not original.is_file():
         return link
@@ -100,7 +103,7 @@ def _beside(link: str, page: Path, source: Path) -> str:
     return os.path.relpath(copied, page.parent)
 
 
-REPAIRS = {  # what Sphinx and Furo leave that a screen reader or a keyboard trips over
+REPAIRS = {  # output of Sphinx and Furo that screen readers and keyboards cannot use
     '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
     '<th class="head"><p></p></th>': "<td></td>",
     '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
@@ -121,12 +124,12 @@ def repair(out: Path) -> None:
 
 
 def reference() -> str:
-    """The API: what the front door offers, functions first."""
+    """Return the page of the API: metric and loss, functions, errors."""
     offered = {name: getattr(clipiqa_pyiqa, name) for name in clipiqa_pyiqa.__all__ if not name.startswith("_")}
     errors = [name for name, value in offered.items() if isinstance(value, type) and issubclass(value, Exception)]
     classes = [name for name, value in offered.items() if isinstance(value, type) and name not in errors]
     functions = [name for name in offered if name not in (*errors, *classes)]
-    lines = [_title("Reference", "="), "What ``import clipiqa_pyiqa`` offers, imported when it is asked for.\n"]
+    lines = [_title("Reference", "="), "The public names of ``clipiqa_pyiqa``.\n"]
     for title, names, directive in (
         ("Metric and loss", classes, "autoclass"),
         ("Functions", functions, "autofunction"),
@@ -147,7 +150,7 @@ def _title(text: str, line: str) -> str:
 
 
 def menu(source: Path) -> str:
-    """The menu, as toctrees for the end of the first page."""
+    """Return the menu, as toctrees for the end of the first page."""
     found = [path.relative_to(source).with_suffix("") for kind in ("*.md", "*.rst") for path in source.rglob(kind)]
     pages = {path.as_posix() for path in found}
     named = [page for names in NAVIGATION.values() for page in names]

@@ -13,7 +13,6 @@ from typing import NamedTuple
 from PIL import Image, ImageFilter
 
 import clipiqa_pyiqa
-from clipiqa_pyiqa.cli import COMMANDS
 
 PHOTOS = Path(clipiqa_pyiqa.__file__).parent / "data/photos"
 
@@ -21,7 +20,7 @@ PHOTOS = Path(clipiqa_pyiqa.__file__).parent / "data/photos"
 class Picture(NamedTuple):
     title: str
     command: str
-    """As a user types it, but for ``clipiqa``, in a folder with the bundled photos and blurred copies of them."""
+    """What a user types after ``clipiqa``, in a folder with the bundled photos and blurred copies of them."""
     files: tuple[str, ...]
     says: str
 
@@ -31,7 +30,7 @@ GALLERY = (
         "The demonstration",
         "demo --out demo.png",
         ("demo.png",),
-        "Bundled photos, degraded in four ways, and what mini says of them beside PIQE.",
+        "Bundled photos, degraded in four ways, with mini's scores and PIQE's.",
     ),
     Picture(
         "Look and feel",
@@ -43,7 +42,7 @@ GALLERY = (
         "Attributes changed in steps",
         "sweep photos --backbone mini --max-side 192 --scales 1 --out sweep",
         ("sweep/sweep.png",),
-        "The paper's Fig. 4: does each score follow its own change, and which others does it follow?",
+        "The paper's Fig. 4: whether each score follows its own change, and which other changes it follows.",
     ),
     Picture(
         "The better of two versions",
@@ -82,8 +81,9 @@ DRAWN = (  # title, script in docs/images, what the picture shows, text
 
 
 def build(source: Path) -> None:
-    """Run the commands and write ``gallery.md`` with their pictures; commands that this version lacks are left out."""
+    """Run the commands, write ``gallery.md`` with their pictures, and show these on ``index.md``."""
     lines = [f"# Gallery\n\n{INTRODUCTION}\n"]
+    shown = ["\n## What it draws\n\n[Every picture with its command](gallery.md).\n"]
     (source / "gallery").mkdir()
     with tempfile.TemporaryDirectory() as folder:
         room = Path(folder)
@@ -92,8 +92,6 @@ def build(source: Path) -> None:
         for path in (room / "photos").glob("*.jpg"):
             Image.open(path).filter(ImageFilter.GaussianBlur(1.5)).save(room / "blurred" / path.name, quality=95)
         for picture in GALLERY:
-            if picture.command.split()[0] not in COMMANDS:
-                continue
             run(picture.command, room)
             found = [path for pattern in picture.files for path in sorted(room.glob(pattern))]
             if not found:
@@ -103,15 +101,19 @@ def build(source: Path) -> None:
                 name = f"{picture.command.split()[0]}-{path.name}"
                 shutil.copy(path, source / "gallery" / name)
                 lines.append(f"![{picture.title}](gallery/{name})\n")
+                options = f":alt: {picture.title}\n:target: gallery.html\n:width: 48%"
+                shown.append(f"```{{image}} gallery/{name}\n{options}\n```\n")
     for title, script, alt, says in DRAWN:
         lines.append(
             f"## {title}\n\n{says}\n\n```sh\npython docs/images/{script}.py\n```\n\n![{alt}](images/{script}.png)\n"
         )
     (source / "gallery.md").write_text("\n".join(lines), encoding="utf-8")
+    with open(source / "index.md", "a", encoding="utf-8") as index:
+        index.write("\n".join(shown))
 
 
 def run(command: str, room: Path) -> None:
-    """One of the package's commands, in a folder."""
+    """Run one of the package's commands in a folder."""
     path = os.pathsep.join(filter(None, (str(Path(clipiqa_pyiqa.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
     said = subprocess.run(
         ["bash", "-c", f'exec "$0" {command}', str(Path(sys.executable).with_name("clipiqa"))],

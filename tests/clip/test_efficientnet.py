@@ -81,7 +81,7 @@ def test_equals_plain_operations(metric, tensors, in_strips, size, strips):
     generator = torch.Generator().manual_seed(1)
     directions = [torch.randn(part.shape, generator=generator, dtype=x.dtype) for part in expected]
     with torch.no_grad():
-        found = *net.with_map(x, "none"), net(x, "none"), net.encode_map(x, "none")
+        found = *net.encode(x, "none", "image", "places"), net(x, "none"), net.encode(x, "none", "places")[0]
         for ours, theirs in zip(found, (*expected, *expected), strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0)
 
@@ -89,20 +89,23 @@ def test_equals_plain_operations(metric, tensors, in_strips, size, strips):
         return torch.autograd.grad(sum((p * d).sum() for p, d in zip(parts, directions, strict=True)), x)[0]
 
     theirs = slope(expected)
-    assert distance(slope(net.with_map(x, "none")), theirs) < 1e-8
+    assert distance(slope(net.encode(x, "none", "image", "places")), theirs) < 1e-8
     with general_path():
-        assert distance(slope(net.with_map(x, "none")), theirs) < 1e-8
+        assert distance(slope(net.encode(x, "none", "image", "places")), theirs) < 1e-8
     of_map = torch.autograd.grad((reference(tensors, x)[1] * directions[1]).sum(), x)[0]
     for path in (nullcontext(), general_path()):
         with path:
-            found = torch.autograd.grad((net.encode_map(x, "none") * directions[1]).sum(), x)[0]
+            found = torch.autograd.grad((net.encode(x, "none", "places")[0] * directions[1]).sum(), x)[0]
             assert distance(found, of_map) < 1e-8
 
 
 def test_equals_in_fp32(metric, tensors):
     x = photo_like(250, 333)
     with torch.no_grad():
-        (ours, cells), (theirs, local) = tower(metric, torch.float32).with_map(x, "none"), reference(tensors, x)
+        (ours, cells), (theirs, local) = (
+            tower(metric, torch.float32).encode(x, "none", "image", "places"),
+            reference(tensors, x),
+        )
         torch.testing.assert_close(ours, theirs, atol=5e-5, rtol=0)  # fp32 sums of squares of fifty layers: 3e-5 seen
         torch.testing.assert_close(cells, local, atol=5e-5, rtol=0)
 
@@ -151,7 +154,9 @@ def test_several_layers(tmp_path, answers):
     path = save_compact(tmp_path / "hidden.safetensors", hidden=48, answers=answers)
     metric, x = CLIPIQA(backbone="mini", clip_weights=path, quick_gelu=True), photo_like(64, 96, dtype=torch.float64)
     with torch.no_grad():
-        for ours, theirs in zip(tower(metric, x.dtype).with_map(x, "none"), reference(load_file(path), x), strict=True):
+        for ours, theirs in zip(
+            tower(metric, x.dtype).encode(x, "none", "image", "places"), reference(load_file(path), x), strict=True
+        ):
             torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0)
 
 
@@ -225,7 +230,10 @@ def test_the_map_moves_with_the_image(metric):
     x = photo_like(96, 1024, dtype=torch.float64)
     net = tower(metric, torch.float64)
     with torch.no_grad():
-        one, other = net.with_map(x, "none")[1], net.with_map(x.roll(32, 3), "none")[1]
+        one, other = (
+            net.encode(x, "none", "image", "places")[1],
+            net.encode(x.roll(32, 3), "none", "image", "places")[1],
+        )
     middle = slice(15, 17)
     torch.testing.assert_close(other[..., 16:18], one[..., middle], atol=1e-5, rtol=0)
     assert (other[..., middle] - one[..., middle]).abs().max() > 1e-3
@@ -233,7 +241,7 @@ def test_the_map_moves_with_the_image(metric):
 
 @pytest.mark.parametrize("size", [(32, 32), (62, 63), (95, 96), (127, 160)])
 def test_the_maps_size(metric, size):
-    features, cells = tower(metric, torch.float32).with_map(photo_like(*size, n=2), "none")
+    features, cells = tower(metric, torch.float32).encode(photo_like(*size, n=2), "none", "image", "places")
     assert cells.shape[2:] == tuple((side + 1) // 2 // 16 for side in size)
     torch.testing.assert_close(cells.norm(dim=1), torch.ones_like(cells[:, 0]))
     torch.testing.assert_close(features, metric.encode_image(photo_like(*size, n=2)), atol=1e-6, rtol=0)

@@ -286,7 +286,7 @@ class TestBadInput:
                 {"f": {"folder": str(ROOT / "tests" / "data"), "max_side": "big"}},
                 "max_side of data set 'f' must be a whole number; got 'big'",
             ),
-            ({"f": {"folder": str(ROOT / "tests" / "data"), "max_side": 8}}, "max_side must be at least 32 pixels"),
+            ({"f": {"folder": str(ROOT / "tests" / "data"), "max_side": 8}}, "max_side must be at least 32"),
             ("livec:subset=0.5,subset_seed=x", "subset_seed of data set 'livec' must be a whole number; got 'x'"),
         ],
     )

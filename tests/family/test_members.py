@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import importlib
+import re
 
-import numpy as np
 import pyiqa
 import pytest
 import torch
-from torch import Tensor
+from pyiqa.utils.registry import Registry
 
-from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss
+from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, plugin
 from clipiqa_pyiqa.family import MEMBERS, LAIONAes
-from clipiqa_pyiqa.weights.architecture import shapes_of
 
 V2 = [1.655, 2.359, 3.070, 3.672, 4.238, 4.701, 5.073, 5.365, 5.577, 5.747]
 
-
-@pytest.fixture(scope="module")
-def empty_tower(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ViT-L/14 of zeros, in a file of a few kB."""
-    path = tmp_path_factory.mktemp("weights") / "zeros.pt"
-    torch.save({name: torch.zeros(()).expand(shape) for name, shape in shapes_of("ViT-L/14").items()}, path)
-    return path
-
-
-def vectors(shared: Path, kind: str) -> Tensor:
-    files = [shared / f"data/laion/{kind}_rating{number}.npy" for number in range(10)]
-    return torch.from_numpy(np.stack([np.load(file).reshape(-1) for file in files]).astype("float64"))
+TOWERS = {  # what is looked for first
+    "maclip": "RN50.safetensors",
+    "qualiclip": "QualiCLIP.pth",
+    "liqe": "liqe_koniq.pt",
+    "laion_aes": "ViT-L-14.safetensors",
+    "clipscore": "ViT-B-32.safetensors",
+}
 
 
-def test_published_values(empty_tower, shared):
-    options = {"clip_weights": empty_tower, "quick_gelu": True}
+def test_published_values(empty_tower, vectors, shared):
+    options = {"clip_weights": empty_tower("ViT-L/14"), "quick_gelu": True}
     metric = LAIONAes("laion_aes", pretrained_model_path=shared / "data/laion/laion_v2_l14_linearMSE.pth", **options)
-    features = vectors(shared, "vit_l_14")
+    features = torch.from_numpy(vectors("vit_l_14"))
     assert metric.score(features)[:, 0].tolist() == pytest.approx(V2, abs=6e-4)
     half = metric.score((3 * features).half())  # as stores keep them
     assert half[:, 0].tolist() == pytest.approx(V2, abs=0.02)
@@ -52,15 +46,39 @@ def test_pyiqa_builds_ours_or_says_what_to_fetch(name, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(CLIPIQAError, match="is not on this machine") as caught:
+    with pytest.raises(CLIPIQAError) as caught:
         pyiqa.create_metric(name, device="cpu")
-    assert str(caught.value).count("\n") == 1
+    file = TOWERS.get(name.partition("+")[0], f"{name}.pt")
+    expected = (
+        rf"not on this machine.*fetch https://\S+ and save it as {tmp_path}/\S*/{re.escape(file)}, or under .*\n.*"
+    )
+    assert re.fullmatch(f".*{expected}", str(caught.value))
 
 
-@pytest.mark.parametrize("name", ["maclip", "clipscore"])
-def test_registered(name, seeded_weights):
+@pytest.mark.parametrize("kind", [kind for kind in plugin.BUILTIN_MODULES if kind != plugin.NAME])
+def test_pyiqas_own_by_type_and_by_variable(kind, monkeypatch):
+    pytest.importorskip("clip", reason="pyiqa's classes need openai's clip and 'setuptools<82'")
+    module = importlib.import_module(plugin.BUILTIN_MODULES[kind])
+    monkeypatch.setattr(module, kind, lambda **_: torch.nn.Identity())
+    (name, *_) = [name for name, ours in MEMBERS.items() if ours.__name__ == kind]
+    assert isinstance(pyiqa.create_metric(name, device="cpu", type=f"{kind}_builtin").net, torch.nn.Identity)
+    for value, ours in (("1", False), ("0", True)):
+        registry = Registry("test")
+        monkeypatch.setattr(plugin, "ARCH_REGISTRY", registry)
+        monkeypatch.setenv(plugin.BUILTIN_VARIABLE, value)
+        plugin.register()
+        assert (kind in registry) == ours and f"{kind}_builtin" in registry
+
+
+@pytest.mark.parametrize("name", ["maclip", "liqe", "laion_aes", "clipscore"])
+def test_as_loss_in_pyiqa(name, seeded_weights, tmp_path):
     weights = seeded_weights("RN50" if name == "maclip" else "ViT-B/32")
-    metric = pyiqa.create_metric(name, device="cpu", as_loss=True, clip_weights=weights, quick_gelu=True)
+    options = {"pretrained_model_path": weights} if name == "liqe" else {"clip_weights": weights, "quick_gelu": True}
+    if name == "laion_aes":
+        options |= {"backbone": "ViT-B/32", "pretrained_model_path": tmp_path / "head.pth"}
+        head = {"weight": torch.randn(1, 512, generator=torch.Generator().manual_seed(0)), "bias": torch.zeros(1)}
+        torch.save(head, options["pretrained_model_path"])
+    metric = pyiqa.create_metric(name, device="cpu", as_loss=True, **options)
     assert isinstance(metric.net, MEMBERS[name])
     x = torch.rand(1, 3, 224, 230, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1).requires_grad_()
     captions = {}
@@ -69,13 +87,24 @@ def test_registered(name, seeded_weights):
         with torch.no_grad():
             found = metric.net(x[:1].expand(len(words), -1, -1, -1), caption_list=words)
         captions["caption_list"] = [words[found.argmax()]] * 2
-    metric(x, **captions).sum().backward()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.nbytes) or tensor, lambda t: t):
+        loss = metric(x, **captions)
+    assert sum(kept) < 1.1 * x.nbytes  # between forward and backward; however many images there are
+    loss.sum().backward()
     assert x.grad is not None and x.grad.abs().sum() > 0
     if name == "clipscore":
         with pytest.raises(CLIPIQAError, match="needs a caption for each image"):
             metric.net(x, caption_list=["one"])
+        with pytest.raises(CLIPIQAError, match="clipscore needs captions"):
+            CLIPIQALoss(criterion=metric.net)
         return
-    with pytest.raises(CLIPIQAError, match="230×200 px, but maclip needs at least 224 px"):
-        metric.net(x[:, :, :200])
-    loss = CLIPIQALoss(criterion=metric.net)
-    torch.testing.assert_close(loss(x), 1 - metric.net(x).mean())
+    low, high = metric.net.score_range
+    expected = (high - metric.net(x).mean()) / (high - low)
+    torch.testing.assert_close(CLIPIQALoss(criterion=metric.net)(x), expected)
+    small = x[:, :, :200]
+    if name == "laion_aes":
+        assert metric.net(small).shape == (2, 1)
+    else:
+        with pytest.raises(CLIPIQAError, match=f"230×200 px, but {name} needs at least 224 px"):
+            metric.net(small)

@@ -307,7 +307,7 @@ class TestLimits:
 
     @pytest.mark.parametrize("limits", [{"max_side": 31}, {"max_pixels": 1023}, {"max_side": -1}, {"max_pixels": 0}])
     def test_limits_that_leave_nothing(self, limits: dict[str, int]) -> None:
-        with pytest.raises(ImageError, match=f"{next(iter(limits))} must be at least .*, but is"):
+        with pytest.raises(ImageError, match=f"{next(iter(limits))} must be at least .*; got"):
             read_image(DATA / "canyon-wren.jpg", **limits)
 
 
@@ -378,7 +378,7 @@ class TestDamage:
             read_image(tmp_path / "nothing.jpg")
         with pytest.raises(ImageError, match="is a folder"):
             read_image(tmp_path)
-        with pytest.raises(ImageError, match="is a pipe or a device"):
+        with pytest.raises(ImageError, match="a pipe or a device"):
             read_image("/dev/null")
 
     @pytest.mark.parametrize("size", [(31, 400), (400, 31), (1, 1)])
@@ -391,7 +391,7 @@ class TestDamage:
         path = saved(photo, "bomb.png")
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256 * 144 // 3)
         with pytest.raises(
-            ImageError, match=r"more than 24,576 pixels.*--huge \(PIL\.Image\.MAX_IMAGE_PIXELS = None\)"
+            ImageError, match=r"more than 24,576 pixels.*set huge \(in Python PIL\.Image\.MAX_IMAGE_PIXELS = None\)"
         ):
             read_image(path)
 

@@ -100,8 +100,8 @@ def test_pixels_are_left_to_pil_without_its_decoder(monkeypatch: pytest.MonkeyPa
             return real(*args, **options) ^ 1
 
     monkeypatch.setattr(jpeg_damage, "simplejpeg", decoder and Other)
-    jpeg_damage.same_pixels_as_pil.cache_clear()
+    jpeg_damage.decodes_like_pil.cache_clear()
     try:
         assert decode_jpeg(PHOTOS[0].read_bytes(), "RGB") == (None, "")
     finally:
-        jpeg_damage.same_pixels_as_pil.cache_clear()
+        jpeg_damage.decodes_like_pil.cache_clear()

@@ -101,7 +101,7 @@ def test_leaving_early_ends_the_threads(photos: list[str]) -> None:
 
 def test_what_needs_more_than_there_is_is_refused(photos: list[str], tmp_path: Path) -> None:
     limit_memory(NEED - 1)
-    with pytest.raises(ImageError, match=r"40×40 pixels.* GB may be taken: allow more with --memory"):
+    with pytest.raises(ImageError, match=r"40×40 pixels.* GB: raise it by memory=SIZE"):
         read_image(photos[0])
     out = tmp_path / "large.png"
     Image.new("1", (12_000, 12_000)).save(out)  # 18 MB of black, 1.3 GB to decode
@@ -120,25 +120,21 @@ def test_what_scoring_takes_counts_before_anything_is_decoded(
     assert isinstance(shrunk, reader.ImageRecord) and shrunk.size == (1000, 1000)
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("it was decoded"))
     ((_, error),) = prefetch(read_image, [str(out)], scoring=60)
-    assert re.search(
-        r"8000×8000 pixels, which take about 3.8 GB to decode and score, and only 1.0 GB may be taken: set "
-        r"max_side to make it smaller, or allow more with --memory SIZE",
-        str(error),
-    )
+    assert re.search(r"8000×8000 pixels, which take about 3.8 GB to score; .* 1.0 GB: set max_side", str(error))
 
 
-def test_an_enlarged_picture_has_four_gigabytes_unless_more_is_allowed(
+def test_a_small_file_cannot_ask_for_any_size(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file of a few kB could ask for any size by --scale or --scales."""
+    """By --scale or --scales."""
     path = str(tmp_path / "photo.png")
     Image.new("1", (4000, 3000)).save(path)
-    monkeypatch.setattr(memory, "_half", lambda: 64_000_000_000)
+    monkeypatch.setattr(memory, "_half_of_memory", lambda: 16_000_000_000)
     monkeypatch.setattr(Image.Image, "resize", lambda *_, **__: pytest.fail("it was enlarged"))
     assert main(["map", path, "--scale", "4", *MINI]) == 1
-    assert "about 20.0 GB to enlarge and score, and only 4.0 GB may be taken" in capsys.readouterr().err
+    assert "about 20.0 GB to score" in capsys.readouterr().err
     assert main(["sweep", path, "--scales", "8", *MINI]) == 2
-    assert "about 72.2 GB to enlarge and score, and only 4.0 GB may be taken" in capsys.readouterr().err
+    assert "about 72.2 GB to score" in capsys.readouterr().err
     assert main(["sweep", path, "--scales", "40", *MINI]) == 2
     assert "scales must be positive factors up to 8" in capsys.readouterr().err
 
@@ -265,7 +261,7 @@ def test_every_command_that_decodes_is_bounded(
         assert code == 0 and not list(Path("page").rglob("*.jpg"))
         return
     assert code in (1, 2)
-    assert "GB may be taken: " in capsys.readouterr().err + caplog.text
+    assert "the limit of memory is" in capsys.readouterr().err + caplog.text
 
 
 PEAK = """

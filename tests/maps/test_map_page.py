@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clipiqa_pyiqa.maps.page import map_page
 from clipiqa_pyiqa.maps.photo_map import PhotoMap, Question
-from clipiqa_pyiqa.maps.results import PhotoMaps
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -31,7 +31,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         score = np.array([0.75, 0.25], np.float32)
         maps.append(PhotoMap(str(folder / name), questions, score, scores, scores, 110, 128, 0, 32))
     provenance = {"metric": "clipiqa", "backbone": "mini", "weights": "x", "version": "1", "map": "places of 32 px"}
-    return PhotoMaps(provenance, maps, {"b.png": f"'{EVIL}' does not exist."}).page()
+    return map_page(maps, {"b.png": f"'{EVIL}' does not exist."}, provenance)
 
 
 def test_it_needs_nothing_else_and_escapes_names(page: str) -> None:

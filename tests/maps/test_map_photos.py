@@ -20,7 +20,7 @@ from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, draw_maps
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 from clipiqa_pyiqa.images.reader import read_image
-from clipiqa_pyiqa.maps.picture import overlay
+from clipiqa_pyiqa.maps.picture import map_figure, overlay
 from clipiqa_pyiqa.maps.places import smoothed
 from clipiqa_pyiqa.maps.results import PhotoMaps
 from clipiqa_pyiqa.prompts.learned import PromptLearner
@@ -92,7 +92,7 @@ def test_bad_photos_are_named_and_cost_only_their_picture(photos: Path, maps: tu
 def test_the_picture(maps: tuple[PhotoMaps, Path]) -> None:
     """A panel for the photo and each question, with scores and words; nothing is read as mathematics."""
     found, out = maps
-    figure = found.figure(found.maps[0])
+    figure = map_figure(found.maps[0], found.provenance)
     figure.draw_without_rendering()
     said = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
     first = found.maps[0]
@@ -199,15 +199,15 @@ def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_
     [
         (["--window", "31"], "window must be at least 32 px"),
         (["--window", "64", "--stride", "0"], "stride must be between 1 and"),
-        (["--stride", "8"], "is the step from window to window: give"),
+        (["--stride", "8"], "is the step from window to window: pass"),
         (["--scale", "0.5"], "scale must be from 1 to 8; got 0.5"),
         (["--scale", "2", "--window", "64"], "are two ways to a finer map"),
         (
             ["--pos-embedding", "fixed"],
-            "'fixed' sees the middle of the image at 224 px, so there is no map",
+            "got 'fixed', which crops images",
         ),
         (["-p", "sharp"], "unknown prompt pair 'sharp'"),
-        (["--html"], "a page needs a folder"),
+        (["--html"], "html needs a folder"),
         (["--max-side", "8"], "max_side must be at least 32"),
         (["--learned-prompts", "clipiqa+", "-p", "quality"], "is a question of its own"),
     ],
@@ -222,4 +222,4 @@ def test_nothing_to_map(clipiqa: Callable[..., SimpleNamespace], tmp_path: Path,
     done = clipiqa(photos / "broken.jpg", "-b", "mini", "-q", "-o", tmp_path / "maps", "--html")
     assert done.code == 1 and not done.out and not list((tmp_path / "maps").iterdir())
     done = clipiqa(photos / "half.png", "-b", "mini", "-q", "--window", "145")
-    assert done.code == 1 and "the window of 145 px is larger than the image of 256×144 px" in done.err
+    assert done.code == 1 and "window must fit into the image of 256×144 px; got 145" in done.err

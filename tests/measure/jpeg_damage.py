@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clipiqa_pyiqa.images.jpeg_damage import _END, _start_of_scan, decode_jpeg, same_pixels_as_pil
+from clipiqa_pyiqa.images.jpeg_damage import decode_jpeg, decodes_like_pil
 
 Damage = Callable[[bytes, int, int, random.Random], bytes]
 
@@ -81,12 +81,25 @@ def outcome(data: bytes, check: bool, good: np.ndarray) -> str:
     return "silent, same pixels" if np.array_equal(pixels, good) else "silent"
 
 
+def _start_of_scan(data: bytes) -> int:
+    """Where the compressed picture begins, behind the headers, which may hold a thumbnail with markers."""
+    at = 2
+    while at < len(data) - 4:
+        if data[at] != 0xFF or data[at + 1] == 0xFF:  # bytes between headers
+            at += 1
+        elif data[at + 1] == 0xDA:
+            return at
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return 0
+
+
 def span(data: bytes, kind: str) -> tuple[int, int]:
     """Where the picture's data lie: a JPEG's scans; of other formats, all but the first 64 bytes."""
     if kind != "jpeg":
         return 64, len(data)
     scan = _start_of_scan(data)
-    end = data.find(_END, scan)
+    end = data.find(b"\xff\xd9", scan)
     return scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big"), end if end > 0 else len(data)
 
 
@@ -104,7 +117,7 @@ def main() -> None:
     )
     rng = random.Random(args.seed)
     if args.kind == "jpeg" and not args.recode:
-        print("pixels of simplejpeg taken for PIL's:", same_pixels_as_pil())
+        print("pixels of simplejpeg taken for PIL's:", decodes_like_pil())
         print("good files:", dict(Counter(_good(path) for path in files)))
     counts = {name: Counter[str]() for name in DAMAGES}
     for path in rng.sample(files, min(args.damaged, len(files))):

@@ -86,9 +86,9 @@ class TestScores:
     @pytest.mark.parametrize(
         ("metric", "message"),
         [
-            (SimpleNamespace(net=torch.nn.Linear(1, 1)), "a CLIP-IQA metric is needed; got a Linear"),
-            (torch.nn.Linear(1, 1), "a CLIP-IQA metric is needed; got a Linear"),
-            (lambda: torch.nn.Linear(1, 1), "a CLIP-IQA metric is needed; got a Linear"),
+            (SimpleNamespace(net=torch.nn.Linear(1, 1)), "metric must be a CLIP-IQA metric; got a Linear"),
+            (torch.nn.Linear(1, 1), "metric must be a CLIP-IQA metric; got a Linear"),
+            (lambda: torch.nn.Linear(1, 1), "metric must be a CLIP-IQA metric; got a Linear"),
             ("clipiqa", "metric must be a CLIP-IQA metric or a function that makes one; got 'clipiqa'"),
         ],
     )

@@ -165,8 +165,8 @@ def test_bad_files_are_one_sentence(page, tmp_path):
     whole = PHOTOS[0].read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     for name, said in {
-        "cut.jpg": "cut.jpg is truncated: the end of the picture is missing. Choose the whole file.",
-        "text.jpg": "text.jpg is no picture that this browser can read: choose a JPEG, PNG or WebP file.",
+        "cut.jpg": "cut.jpg is truncated: the end of the image is missing. Choose the whole file.",
+        "text.jpg": "text.jpg is not an image that this browser can read: choose a JPEG, PNG or WebP file.",
         "huge.png": "huge.png has 200.0 megapixels (20000 × 10000), and this page takes up to 100: shrink it first.",
         "thin.png": "thin.png is 300 × 20 px, and each side must have 32 px: choose a larger one.",
     }.items():

@@ -70,7 +70,7 @@ class TestFinding:
     def test_raw_files_are_counted_and_named(self, lake: Path) -> None:
         found = find_shards(f"{lake}/photos")
         assert found.skipped == {".cr2": 2, ".nef": 1}
-        assert skipped_note(found.skipped) == "3 skipped: .cr2, .nef; convert them to PNG or TIFF first"
+        assert skipped_note(found.skipped) == "3 skipped: .cr2, .nef; convert them to PNG or TIFF"
         assert "install pillow-heif" in skipped_note({".heic": 1})
 
     def test_a_folder_without_images_means_its_shards(self, lake: Path) -> None:

@@ -92,7 +92,7 @@ def test_gradient_reaches_the_pixels() -> None:
         ({"prompts": (("one", "two", "three"),)}, "it must be of length 2"),
         ({"data_range": 0}, "should be a positive number"),
         ({"data_range": "255"}, "should be a positive number"),
-        ({"model_name_or_path": "openai/clip-vit-large-patch14-336"}, "is not available: use one of 'clip_iqa'"),
+        ({"model_name_or_path": "openai/clip-vit-large-patch14-336"}, "must be one of 'clip_iqa'"),
     ],
 )
 def test_errors(options: dict[str, Any], message: str) -> None:

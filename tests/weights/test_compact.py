@@ -47,10 +47,10 @@ def changed(compact: Path, path: Path, change: Callable[[dict, dict], None]) -> 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t, m: t.pop("visual.blocks.3.expand.bias"), "lacks visual.blocks.3.expand.bias of shape"),
-        (lambda t, m: t.update({"visual.proj.bias": torch.ones(3)}), "lacks visual.proj.bias of shape .64,."),
-        (lambda t, m: m.update(architecture="{}"), "lacks 'stages'"),
-        (lambda t, m: m.update(format="clipiqa-mini/3"), "lacks the format 'clipiqa-mini/2' .it has 'clipiqa-mini/3'"),
+        (lambda t, m: t.pop("visual.blocks.3.expand.bias"), "has no tensor visual.blocks.3.expand.bias"),
+        (lambda t, m: t.update({"visual.proj.bias": torch.ones(3)}), "not a complete mini checkpoint"),
+        (lambda t, m: m.update(architecture="{}"), "not a complete mini checkpoint .'stages'."),
+        (lambda t, m: m.update(format="clipiqa-mini/3"), "its format is not 'clipiqa-mini/2'"),
         (lambda t, m: t.pop("ln_final.weight"), "has no tensor ln_final.weight"),
     ],
 )
@@ -66,7 +66,7 @@ def test_it_is_no_other_backbone(compact: Path) -> None:
 
 
 def test_positional_embedding(compact: Path) -> None:
-    with pytest.raises(CLIPIQAError, match=r"mini has none: use 'none', or 'fixed' for its own 224 px"):
+    with pytest.raises(CLIPIQAError, match="pos_embedding must be 'none' or 'fixed' for mini"):
         CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True, pos_embedding="interpolate")
     fixed = CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True, pos_embedding="fixed")
     free = CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True)
@@ -108,7 +108,6 @@ def test_unknown_words_in_one_message(metric: CLIPIQA, caplog: pytest.LogCapture
         metric(x, prompts=["happy", ("Scary photo.", "Good photo.")])
     (said,) = [record.getMessage() for record in caplog.records]
     assert "mini never saw 'scary', 'peaceful', 'zygomorphic', 'happy', 'sad', so scores of texts with these" in said
-    assert "'Good photo.|Bad photo.'" in said and "such as RN50" in said
 
 
 def test_knows(metric: CLIPIQA, seeded_weights: Callable[[str], Path]) -> None:
@@ -141,4 +140,4 @@ def test_commands_leave_out_what_it_does_not_know(
     assert {line.split()[0] for line in captured.out.splitlines()[1:]} == set(PROMPTS)
     assert said().count("left out") == 1
     assert main(["radar", PHOTO, "--feel", *options]) == 2
-    assert "fewer than three questions: use another, such as RN50" in capsys.readouterr().err
+    assert "at least three questions" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from .progress import note
 if TYPE_CHECKING:
     import torch
 
+    from ...family.together import Together
     from ...metric import CLIPIQA
     from ...prompts.pairs import Columns, PromptPair, Prompts
 
@@ -182,6 +183,15 @@ def build_metric(
 
     prompts = None if columns is None else list(itertools.chain(*columns.values()))
     return CLIPIQA(**model.given(), template=template, prompts=prompts, aggregate=None).to(device).eval()
+
+
+def build_metrics(given: Sequence[str], device: torch.device) -> Together:
+    """Return metrics as typed, ``[COLUMN=]NAME[:KEY=VALUE,...]``, as one metric with a column each."""
+    from ...datasets.specification import parse_specifications
+    from ...family.together import create_metrics
+
+    asked = parse_specifications(list(given), "metric")
+    return create_metrics([(each.label or each.target, each.target, each.options) for each in asked], device)
 
 
 def attributes(model: Model, template: str | None) -> list[str]:

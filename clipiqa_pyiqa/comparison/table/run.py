@@ -222,7 +222,8 @@ def _notes(
             "Metrics of whole sets are one value for each set, so without a deviation; they depend on how many images "
             "there are."
         )
-    nets = {label: metric.net for label, metric in built.items() if isinstance(metric, BuiltMetric) and metric.net}
+    nets = {label: metric.net for label, metric in built.items() if isinstance(metric, BuiltMetric)}
+    nets = {label: net for label, net in nets.items() if hasattr(net, "prompts")}
     single = [n for n, net in nets.items() if len(net.prompts) == 1 and net.prompt_learner is None and net.head is None]
     if single:
         yield (

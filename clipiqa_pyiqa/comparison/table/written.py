@@ -134,7 +134,7 @@ def metrics_exactly(found: MethodScores) -> list[str]:
         if column.metric.error and set(provenance) <= {"metric"}:
             continue  # it could not be built
         if "scores" in provenance:
-            lines.append(f"{label} is the CLIP-IQA {in_short(provenance)}")
+            lines.append(f"{label} is {in_short(provenance)}")
         else:
             lines.append(f"{label} is {', '.join(key_lines(in_words(provenance))) or 'not known any closer'}")
     return lines
@@ -226,6 +226,7 @@ def _described(label: str, column: MetricColumn) -> str:
         pairs = len(record.get("questions", ()))
         asked = {0: "a fitted head", 1: "one prompt pair", 5: "five prompt pairs"}.get(pairs, f"{pairs} prompt pairs")
         asked = "learned prompts" if record.get("learned") else asked
+        asked = provenance.get("view", asked)  # of the other metrics of CLIP
         parts = [f"clipiqa-pyiqa {said['version']} {said['metric']}", asked, f"{said['backbone']} {said['weights']}"]
     else:
         shown = [f"{key} {value}" for key, value in said.items() if key not in ("metric", "pyiqa", *_VIEWED)]

@@ -121,7 +121,7 @@ def score_sources(
         part: ``'3/8'`` scores the third of eight parts; None is the part of a SLURM array's task, or all shards.
         keep: Columns of Parquet files, keys of ``.json`` sidecars, or suffixes of other sidecars, kept in columns.
         image_column: Of Parquet files; None finds it.
-        embeddings: Score files of image features, of clip-retrieval or DataComp.
+        embeddings: Score files of image features: ``.npy``, ``.npz`` or Parquet's columns of lists.
         engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None is this process.
         overwrite: Score finished shards again.
         progress: Called with the numbers of images scored, of finished shards, and of shards in this part.
@@ -142,8 +142,7 @@ def score_sources(
         raise CLIPIQAError(f"{found.problem if found.problems else 'no source was given'}: there is nothing to score.")
     header, shards, folder = work.header, found.shards(), address_of(out)
     if embeddings:
-        if not hasattr(work.net, "clip") or getattr(getattr(work.net, "head", None), "on_stages", False):
-            raise CLIPIQAError("embeddings hold CLIP's last features only, but this metric looks at more.")
+        _check_features(work.net)
         views = {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed", "apply_exif": None}
         header = Header(header.columns, {**header.provenance, **views})
     if not is_remote(folder):
@@ -168,6 +167,17 @@ def score_sources(
     summary.counts.skipped.update(found.skipped)
     elsewhere = sum(job.is_elsewhere for job in todo)
     return dataclasses.replace(summary, of=max(summary.of, len(shards)), unread=unread, elsewhere=elsewhere)
+
+
+def _check_features(net: Any) -> None:
+    """Raise ``CLIPIQAError`` unless a metric, or several, can score the same stored features."""
+    nets = list(getattr(net, "nets", {"": net}).values())
+    for each in nets:
+        on_stages = getattr(getattr(each, "head", None), "on_stages", False)
+        if not hasattr(each, "clip") or on_stages or getattr(getattr(each, "view", None), "dims", 2) != 2:
+            raise CLIPIQAError("embeddings are one of CLIP's last features an image, but this metric looks at more.")
+    if len(backbones := {each.clip.weights.backbone for each in nets}) > 1:
+        raise CLIPIQAError(f"embeddings are of one backbone; got metrics of {', '.join(sorted(backbones))}.")
 
 
 def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
@@ -275,8 +285,7 @@ def _image_rows(work: Work, shard: Shard) -> Iterator[tuple[Row, Mapping[str, An
 def _feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[tuple[Row, Mapping[str, Any]]]:
     net = work.net
     questions = () if work.questions is None else (work.questions,)
-    width = net.encode_prompts("quality").shape[-1]
-    for first, features, kept in shard.blocks(width, net.clip.weights.backbone):
+    for first, features, kept in shard.blocks(net.clip.width, net.clip.weights.backbone):
         units = torch.nn.functional.normalize(torch.from_numpy(features), dim=1).to(work.device)
         with torch.no_grad():
             scores = rounded(net.score(units, *questions))

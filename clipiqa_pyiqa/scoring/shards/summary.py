@@ -141,7 +141,8 @@ def save_shard(path: str, rows: Rows, skipped: Counter[str], header: Header, abo
 
     ends = header.ends
     table = pyarrow.Table.from_pylist([row.as_dict(header.columns) | ends for row, _ in rows], header.schema)
-    low, high = map(float, next(iter(header.provenance["scores"].values()))["range"])
+    bounds = [float(bound) for record in header.provenance["scores"].values() for bound in record["range"]]
+    low, high = min(bounds), max(bounds)
     scores = {column: table[column].drop_null().to_numpy().clip(low, high) for column in header.columns}
     histograms = {column: np.histogram(values, BINS, (low, high))[0].tolist() for column, values in scores.items()}
     failures = Counter(str(row.kind) for row, _ in rows if row.kind)

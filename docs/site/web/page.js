@@ -41,7 +41,7 @@ addEventListener('drop', (event) => {
   event.preventDefault();
   document.body.classList.remove('over');
   const [dropped] = event.dataTransfer.files;
-  if (dropped) take(dropped, dropped.name); else fail('What was dropped is no file: drop a photo from a folder, or choose one.');
+  if (dropped) take(dropped, dropped.name); else fail('Only files can be dropped here: drop a photo from a folder, or choose one.');
 });
 addEventListener('paste', (event) => {
   const [pasted] = event.clipboardData.files;
@@ -80,7 +80,7 @@ async function take(chosen, name) {
     await new Promise((resolve, reject) => { image.onload = resolve; image.onerror = reject; }); // not decoded yet
     const cut = isTruncated(new Uint8Array(await chosen.arrayBuffer()));
     if (turn !== taken) return;
-    if (cut) return fail(`${name} is truncated: the end of the picture is missing. Choose the whole file.`);
+    if (cut) return fail(`${name} is truncated: the end of the image is missing. Choose the whole file.`);
     const width = image.naturalWidth, height = image.naturalHeight, size = `${width} × ${height}`;
     if (width * height > TAKEN)
       return fail(`${name} has ${mega(width * height)} megapixels (${size}), and this page takes up to ${TAKEN / 1e6}: shrink it first.`);
@@ -108,7 +108,7 @@ async function take(chosen, name) {
     worker.postMessage({ kind: 'photo', width: w, height: h, data }, [data.buffer]);
     ask();
   } catch {
-    if (turn === taken) fail(`${name} is no picture that this browser can read: choose a JPEG, PNG or WebP file.`);
+    if (turn === taken) fail(`${name} is not an image that this browser can read: choose a JPEG, PNG or WebP file.`);
   } finally {
     URL.revokeObjectURL(address);
   }
