@@ -92,7 +92,7 @@ def read_any_scores(
         scales = scales_of(provenance) or read_scales(table.get(SCALE, ()))
     except ValueError as error:
         raise ScoresError(f"{str(path)!r} holds several runs ({error}): use the file of one.") from error
-    name = find_column(path, list(table.columns), key, PATH_COLUMNS, "path", say=ScoresError, option=option)
+    name = find_column(path, list(table.columns), key, PATH_COLUMNS, "path", error=ScoresError, option=option)
     names = pandas.Index(table[name].map(str), name="path", dtype=object)
     for column in columns or ():
         if column not in table:
