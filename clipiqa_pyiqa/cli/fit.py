@@ -21,30 +21,27 @@ def run(
     fit_on: str = "features",
     prompts: str | None = None,
     own_scale: bool = False,
-    conformal: float | None = None,
     without_mini_photos: bool = False,
     seed: int = 123,
 ) -> int:
     """Fit a metric to a few rated photos of your own, in seconds.
 
     A head on stored features is fitted to the scores. Methods: affine (a line through the zero-shot score), ridge (that
-    line and a linear function of all features), cache (that line and scores of similar rated photos), auto (by
-    cross-validation, the simplest that is not clearly beaten).
+    line and a linear function of all features), auto (by cross-validation, ridge where it is clearly better).
 
     examples:
       clipiqa fit scores.csv --out head.safetensors
-      clipiqa fit scores.csv --out head.safetensors --range 1 5 --own-scale --conformal 0.9
+      clipiqa fit scores.csv --out head.safetensors --range 1 5 --own-scale
       clipiqa score photos/ --learned-prompts head.safetensors
 
     Args:
         scores (CSV|NAME): a CSV file of paths and scores, or a data set of pyiqa's
         out (-o FILE): write the head here, as .safetensors
         overwrite: replace --out if it exists
-        method: auto, affine, ridge or cache
+        method: auto, affine or ridge
         fit_on (WHAT): features, or stages (statistics of every stage)
         prompts (-p PAIR): the question to begin from; by default quality
         own_scale: predict scores as in the table, instead of 0 to 1
-        conformal: add intervals that hold a share X of true scores, such as 0.9
         without_mini_photos: on mini, leave out the photos that mini was trained on
         seed: of folds and held-out photos
     """
@@ -64,7 +61,6 @@ def run(
         method=method,
         fit_on=fit_on,
         own_scale=own_scale,
-        conformal=conformal,
         device=device,
         metric=CLIPIQA(prompts=question, **model.given()),
         seed=seed,
@@ -72,19 +68,15 @@ def run(
         **store.keywords(),
     )
     result.save(out)
-    head, (low, high) = result.head, table.score_range
+    head = result.head
     print(f"{table.name}: fitted to {head.metadata['rated_photos']} rated photos, on {fit_on}")
     print("cross-validation  SROCC   PLCC    RMSE, of a range of 1")
     for name, found in result.cross_validation.items():
         print(f"{name:<16}  {found.srocc:.4f}  {found.plcc:.4f}  {found.rmse:.4f}")
-    print(result.why)
-    if head.half_width is not None:
-        width = head.half_width * (high - low)
-        print(f"intervals: ± {width:.4g} on a scale of {low:g} to {high:g}, for {conformal:g} of true scores")
+    print(f"{head.method} is chosen" + ": ridge must be clearly better than affine" * (method == "auto"))
     for split, found in result.held_out.items():
-        covered = f", {result.coverage[split]:.3f} of them in their interval" if split in result.coverage else ""
         agreement = f"SROCC {found.srocc:.4f}, PLCC {found.plcc:.4f}, RMSE {found.rmse:.4f}"
-        print(f"{split}, {counted(len(table.rows(split)), 'image')}: {agreement}{covered}")
+        print(f"{split}, {counted(len(table.rows(split)), 'image')}: {agreement}")
     options = {key: value for key, value in model.given().items() if key not in ("backbone", "pos_embedding")}
     path = str(out.expanduser().resolve())
     print(f"load it with:\n{creation('clipiqa+', options, pretrained_model_path=path)}")

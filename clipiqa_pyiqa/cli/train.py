@@ -13,7 +13,7 @@ from .options.scored_images import Scored, Store, creation
 from .options.signals import on_interrupt
 
 if TYPE_CHECKING:
-    from ..learning.trainer import Progress, Scores
+    from ..learning.training import Progress, Scores
 
 
 def run(
@@ -36,7 +36,6 @@ def run(
     lr: float | None = None,
     crop: int | None = None,
     crops: int | None = None,
-    exact: bool = False,
     seed: int | None = None,
     without_mini_photos: bool = False,
 ) -> int:
@@ -66,7 +65,6 @@ def run(
         lr (RATE): learning rate
         crop (PX): train on random square crops of this side; 0: on whole images
         crops (K): cached crops per image, in place of random ones; by default 4
-        exact: encode images at every step, with fresh random crops: slow
         seed: of the start, the order and the split; by default 123
         without_mini_photos: on mini, leave out the photos that mini was trained on
     """
@@ -93,7 +91,6 @@ def run(
             scored.table(scores, stated.seed, stated.data),
             out,
             recipe=stated,
-            exact=exact,
             device=device,
             resume=resume,
             overwrite=overwrite,

@@ -97,7 +97,7 @@ def read_any_scores(
         scales = scales_of(provenance) or read_scales(whole.get(SCALE, ()))
     except ValueError as error:
         raise ScoresError(f"{str(path)!r} holds several runs ({error}): use the file of one.") from error
-    name = find_column(path, list(whole.columns), key, PATH_COLUMNS, "path", say=ScoresError, option=option)
+    name = find_column(path, list(whole.columns), key, PATH_COLUMNS, "path", error=ScoresError, option=option)
     names = pandas.Index(whole[name].map(str), name="path", dtype=object)
     if columns is None:
         numbers = [c for c in whole if c != name and str(c).lower().strip() not in _NO_SCORES and _is_number(whole[c])]

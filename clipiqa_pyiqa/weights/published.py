@@ -1,4 +1,4 @@
-"""The published files, one row each: CLIP weights as open_clip's table has them, mini, and files of pyiqa's."""
+"""The published files: CLIP weights, mini, and files of pyiqa's."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # o
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A published file: what is in it, its names and hashes, where it is kept and where it comes from."""
+    """A published file: its content, names, hashes, places and sources."""
 
     title: str  # such as 'RN50 (openai)'
     names: tuple[str, ...]  # in a folder of weights and in caches, best first
@@ -80,7 +80,7 @@ class PublishedFile:
 
     @property
     def hashes(self) -> tuple[str, ...]:
-        """Every hash that is known of it."""
+        """All its known hashes."""
         return tuple(filter(None, (self.sha256, self.hub_sha256)))
 
 
@@ -94,7 +94,7 @@ def tags(backbone: str) -> tuple[str, ...]:
 
 
 def release(backbone: str, tag: str = "") -> PublishedFile:
-    """Return the file with a backbone's weights under a tag, OpenAI's by default; raise WeightsError for others."""
+    """Return the file with a backbone's weights under a tag, by default OpenAI's."""
     if backbone == "mini" and tag in ("", BUNDLED):
         return PublishedFile(
             title="mini (bundled)",
@@ -140,7 +140,7 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
 
 
 def pyiqa_file(name: str) -> PublishedFile:
-    """Return one of ``PYIQA_FILES``; pyiqa itself keeps it under its name as an address quotes it."""
+    """Return one of ``PYIQA_FILES``."""
     return PublishedFile(
         title=name,
         names=tuple(dict.fromkeys((name, quote(name)))),
@@ -170,7 +170,7 @@ def head_file(name: str) -> PublishedFile:
 
 
 def recognise(path: Path, sha256: str) -> PublishedFile | None:
-    """Return the release that a file is, by its hash or because it lies in that release's part of the hub cache."""
+    """Return the published file with this hash, or at this place in the hub cache; None if unknown."""
     for known in (release(backbone, tag) for backbone in BACKBONES for tag in tags(backbone)):
         in_cache = f"models--{known.hub.replace('/', '--')}" in path.absolute().parts
         if in_cache or (known.hashes and sha256.startswith(known.hashes)):
@@ -179,6 +179,6 @@ def recognise(path: Path, sha256: str) -> PublishedFile | None:
 
 
 def hash_in(name: str) -> str:
-    """Return the SHA-256, or its first eight digits, that publishers put into a URL or a file's name."""
+    """Return the SHA-256, or its first eight digits, in a URL; empty if there is none."""
     found = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", name)
     return (found[1] or found[2]) if found else ""

@@ -56,6 +56,6 @@ def values() -> dict[str, list[str]]:
         "pictures": ["png", "svg", "pdf"],
         "protocol": list(shipped(protocols=True)),
         "recipe": ["plain", "official", "pyiqa"],
-        "method": ["auto", "affine", "ridge", "cache"],
+        "method": ["auto", "affine", "ridge"],
         "fit_on": ["features", "stages"],
     }
