@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import counted
 from .options.model import Model, start
-from .options.scored_images import Scored, Store, loading
+from .options.scored_images import Scored, Store, creation
 
 
 def run(
@@ -26,9 +26,8 @@ def run(
 ) -> int:
     """Fit a metric to a few rated photos of your own, in seconds.
 
-    The image tower stays frozen; a head on its stored features is fitted to the scores. Methods: affine (a line through
-    the zero-shot score), ridge (that line and a linear function of all features), auto (by cross-validation, ridge
-    where it is clearly better). The prompts that `clipiqa train` learns are another way.
+    A head on stored features is fitted to the scores. Methods: affine (a line through the zero-shot score), ridge (that
+    line and a linear function of all features), auto (by cross-validation, ridge where it is clearly better).
 
     examples:
       clipiqa fit scores.csv --out head.safetensors
@@ -37,17 +36,14 @@ def run(
 
     Args:
         scores (CSV|NAME): a CSV file of paths and scores, or a data set of pyiqa's
-        scored: what people said of the photos
-        model: which CLIP
-        store: stored features
         out (-o FILE): write the head here, as .safetensors
         overwrite: replace --out if it exists
         method: auto, affine or ridge
-        fit_on (WHAT): features, or stages: statistics of every stage
+        fit_on (WHAT): features, or stages (statistics of every stage)
         prompts (-p PAIR): the question to begin from; by default quality
-        own_scale: score as in the table, in place of shares of its range, high is good
+        own_scale: predict scores as in the table, instead of 0 to 1
         without_mini_photos: on mini, leave out the photos that mini was trained on
-        seed: of folds
+        seed: of folds and held-out photos
     """
     from ..files.writing import check_output
     from ..prompts.pairs import parse_prompt_argument
@@ -58,7 +54,7 @@ def run(
     from ..metric import CLIPIQA
 
     # cross-validation needs no split
-    table = scored.table(scores, {}, seed, needed=("train",), val_fraction=0.0)
+    table = scored.table(scores, seed, needed=("train",), val_fraction=0.0)
     question = None if prompts is None else parse_prompt_argument(prompts)
     result = fit(
         table,
@@ -67,11 +63,9 @@ def run(
         own_scale=own_scale,
         device=device,
         metric=CLIPIQA(prompts=question, **model.given()),
-        features=store.features,
-        workers=store.workers,
         seed=seed,
-        say=store.say(),
         without_mini_photos=without_mini_photos,
+        **store.keywords(),
     )
     result.save(out)
     head = result.head
@@ -85,5 +79,5 @@ def run(
         print(f"{split}, {counted(len(table.rows(split)), 'image')}: {agreement}")
     options = {key: value for key, value in model.given().items() if key not in ("backbone", "pos_embedding")}
     path = str(out.expanduser().resolve())
-    print(f"load it with:\n{loading('clipiqa+', options, pretrained_model_path=path)}")
+    print(f"load it with:\n{creation('clipiqa+', options, pretrained_model_path=path)}")
     return 0

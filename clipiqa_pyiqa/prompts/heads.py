@@ -53,7 +53,7 @@ class OpinionHead(nn.Module):
     weight: Tensor
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return shares of the score range, ``(N, 1)``, high is good, for ``(N, D)``, or of stages ``(N, D + K)``."""
+        """Return shares of the score range, ``(N, 1)``, for features ``(N, D)``, or ``(N, D + K)`` of stages."""
         dim = len(self.direction)
         direction, slope, offset = self.direction.to(features), *self.prior.to(features)
         line = slope * sigmoid(features[:, :dim] @ direction) + offset
