@@ -145,14 +145,11 @@ class CLIPIQALoss(nn.Module):
 
     @untraceable  # the gradient in the forward pass cannot be traced
     def forward(self, pred: Tensor, target: Any = None, weight: Any = None) -> Tensor:
-        """Return the loss of a batch.
+        """Return the loss of a batch, a scalar or ``(N,)``, in fp32 (float64 for float64 images).
 
         Args:
             pred: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` images in ``input_range``, at least 32 px on each side.
             target, weight: not used; trainers pass them to every loss.
-
-        Returns:
-            The loss, fp32 (float64 for float64 images): a scalar, or ``(N,)`` with ``reduction='none'``.
 
         Raises:
             ImageError: the prediction cannot be scored.

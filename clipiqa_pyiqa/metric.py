@@ -97,7 +97,7 @@ class CLIPIQA(nn.Module):
             CLIP's own input (Table 2). Default as at ``pretrained_model_path``, or ``'none'``.
         prompts: a name, a preset, a pair of texts or a list of them; default the paper's ``'quality'``. Prompts are
             learned around the words of a single pair.
-        aggregate: ``'mean'`` averages the pairs' scores; ``None`` keeps a column per pair, and a fitted head's bounds.
+        aggregate: ``'mean'`` averages the pairs' scores; ``None`` keeps a column per pair.
         template: wording of the pairs, such as ``'A photo of {}.'`` (Table 2).
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, the dtype of the image tower's convolutions; where a CPU is
             slow in it, weights and pixels are rounded to it and computed in fp32.
@@ -189,9 +189,7 @@ class CLIPIQA(nn.Module):
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the score columns of a plain call; learned prompts have the name of their file or model."""
-        if self.head is not None:
-            return self.head.columns(self._learned_name, self.aggregate is None)
-        if self.prompt_learner is not None:
+        if self.head is not None or self.prompt_learner is not None:
             return (self._learned_name,)
         names = tuple(pair.name for pair in self._prompts)
         return names if self.aggregate is None or len(names) == 1 else ("score",)
@@ -402,7 +400,7 @@ class CLIPIQA(nn.Module):
     def provenance(self) -> dict[str, Any]:
         """Return what scores of a plain call depend on, see :mod:`clipiqa_pyiqa.prompts.provenance`."""
         if self.head is not None:
-            scores = self.head.records(self.columns)
+            scores = {self._learned_name: self.head.record()}
         elif self.prompt_learner is not None:
             scores = {self.columns[0]: self.prompt_learner.record()}
         elif len(self.columns) == len(self._prompts):
@@ -432,7 +430,7 @@ class CLIPIQA(nn.Module):
         pairs = self.prompts if prompts is None else parse_prompts(prompts, self.template)
         aggregate = choice("aggregate", aggregate, {"mean": "mean", None: None, "default": self.aggregate})
         if prompts is None and self.head is not None:
-            return None, (1,) * len(self.head.columns("", aggregate is None))
+            return None, (1,)
         sizes = (1,) * len(pairs) if aggregate is None else (len(pairs),)
         return None if prompts is None and self.prompt_learner is not None else pairs, sizes
 
@@ -446,7 +444,7 @@ class CLIPIQA(nn.Module):
         if self.head is not None:
             if pairs is None:
                 with torch.autocast(features.device.type, enabled=False):
-                    return self.head.scores(features, interval=len(sizes) > 1)
+                    return self.head.scores(features)
             features = features[:, : len(self.head.direction)]  # without statistics
         texts = self._encode(pairs, features.dtype).to(features.device)
         with torch.autocast(features.device.type, enabled=False):

@@ -14,11 +14,11 @@ from .errors.arguments import checked
 class CLIPIQA(nn.Module):
     """``piq.CLIPIQA``: the paper's score of a batch, for images of any size, with a gradient, unlike piq's.
 
-    As in piq, high is good: to minimise it, use ``1 - score`` or :class:`~clipiqa_pyiqa.CLIPIQALoss`.
+    High is good: to minimise it, use ``1 - score`` or :class:`~clipiqa_pyiqa.CLIPIQALoss`.
 
     Args:
         data_range: value of white: 1 or 255.
-        **options: of :class:`clipiqa_pyiqa.CLIPIQA`, such as ``backbone='mini'``, ``clip_weights``, ``prompts``.
+        **options: of :class:`clipiqa_pyiqa.CLIPIQA`.
 
     Raises:
         CLIPIQAError: an option has a value that cannot be used.
@@ -39,13 +39,10 @@ class CLIPIQA(nn.Module):
         self.metric = metric.CLIPIQA(**options).eval()
 
     def forward(self, x_input: Tensor) -> Tensor:
-        """Score images.
+        """Return scores ``(N, 1)`` in [0, 1], higher is better.
 
         Args:
             x_input: ``(N, 3, H, W)`` RGB from 0 to ``data_range``, of any dtype.
-
-        Returns:
-            Scores ``(N, 1)`` in [0, 1], higher is better.
 
         Raises:
             ImageError: the images cannot be scored.

@@ -37,8 +37,7 @@ logger = logging.getLogger("clipiqa_pyiqa")
 def register() -> None:
     """Register our classes as ``CLIPIQA``, ``LIQE``, …, and pyiqa's as ``CLIPIQA_builtin``, ….
 
-    pyiqa calls this once. With the environment variable ``CLIPIQA_PYIQA_BUILTIN`` set (not to ``0``), the names stay
-    pyiqa's.
+    pyiqa calls this once. With ``CLIPIQA_PYIQA_BUILTIN=1`` in the environment, the names stay pyiqa's.
     """
     for name in BUILTIN_MODULES:
         ARCH_REGISTRY.register(functools.partial(build_builtin, name), name=f"{name}_builtin", override=True)
@@ -56,10 +55,7 @@ def register_losses() -> None:
 
 
 def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> CLIPIQA:
-    """Build our :class:`~clipiqa_pyiqa.CLIPIQA`, as pyiqa does for ``clipiqa`` and ``clipiqa+``.
-
-    The first plain ``clipiqa`` of a process is announced, since it differs from pyiqa's own.
-    """
+    """Build our :class:`~clipiqa_pyiqa.CLIPIQA`; the first plain ``clipiqa`` of a process is announced."""
     from .metric import CLIPIQA
 
     net = CLIPIQA(model_type, *args, prompts=prompts, **options)
@@ -69,7 +65,7 @@ def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = 
 
 
 def build(module: str, name: str, *args: Any, **options: Any) -> nn.Module:
-    """Build a class of one of our modules, imported when it is needed."""
+    """Build a class of one of our modules."""
     return getattr(importlib.import_module(module, __package__), name)(*args, **options)
 
 

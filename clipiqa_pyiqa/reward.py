@@ -18,14 +18,13 @@ from .prompts.antonym import margins
 class CLIPIQAReward:
     """Rewards of generated images, higher is better; without gradient.
 
-    A reward is the mean of the prompt pairs' margins, the logit of the positive minus that of the negative prompt; its
-    unit has no meaning.
+    A reward is the mean of the prompt pairs' margins, the logit of the positive minus that of the negative prompt.
 
     Args:
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`.
-        batch_size: how many images are encoded at once.
+        batch_size: images that are encoded at once.
         device: where to encode; default the images' own.
-        **options: other options of :class:`~clipiqa_pyiqa.CLIPIQA`, such as ``backbone`` and ``precision``.
+        **options: other options of :class:`~clipiqa_pyiqa.CLIPIQA`.
 
     Example:
         >>> reward = CLIPIQAReward(backbone="mini")

@@ -51,11 +51,11 @@ def clip_image_quality_assessment(
         model_name_or_path: a key of ``MODELS``.
         data_range: value of white, such as 255.
         prompts: a tuple of names and of pairs of texts, positive first.
-        **options: of :class:`~clipiqa_pyiqa.CLIPIQA`, such as ``backbone='mini'``; they override the model's.
+        **options: of :class:`~clipiqa_pyiqa.CLIPIQA`; they override the model's.
 
     Returns:
         Scores ``(N,)`` for one prompt (a scalar for one image), or a dict of them by prompt; pairs of texts are called
-        ``user_defined_0``, ``user_defined_1`` and so on.
+        ``user_defined_0`` and so on.
 
     Raises:
         ValueError: an argument that torchmetrics or :class:`~clipiqa_pyiqa.CLIPIQA` does not allow.

@@ -1,4 +1,4 @@
-"""The ``clipiqa`` command: one thin module per sub-command, imported only when it is the one called.
+"""The ``clipiqa`` command: one module per sub-command, imported when it is called.
 
 A command's module has one function, ``run``, whose signature and docstring are the command's options and help; see
 :mod:`.options.parser`. It imports torch inside, so that ``clipiqa --help`` answers at once. Results go to standard
@@ -19,7 +19,7 @@ from ..errors import CLIPIQAError, is_out_of_memory
 from ..files.names import plain_lines
 from .options.model import memory_limited
 from .options.parser import Parser, call
-from .options.progress import Messages, let_go, speaking
+from .options.progress import Messages, drop, speaking
 from .options.signals import Terminated, sigterm_as_interrupt
 
 COMMANDS = {
@@ -46,11 +46,11 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the ``clipiqa`` command.
+    """Run the ``clipiqa`` command, and return its exit code.
 
     Returns:
-        Its exit code: 0 fine, 1 some inputs failed or the reader of the output left, 2 bad input or a full disk,
-        130 interrupted, 143 terminated.
+        0 success, 1 some inputs failed or the reader of the output left, 2 bad input or a full disk, 130 interrupted,
+        143 terminated.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif hasattr(stream, "reconfigure"):  # what ASCII or a code page of Windows cannot show becomes \\xNN
             stream.reconfigure(errors="backslashreplace")
     argv, args = list(sys.argv[1:] if argv is None else argv), argparse.Namespace(command=None)
-    code, said = 2, ""
+    code, message = 2, ""
     with sigterm_as_interrupt(), contextlib.redirect_stderr(cast(TextIO, Messages(sys.stderr))):
         try:
             try:
@@ -67,78 +67,78 @@ def main(argv: Sequence[str] | None = None) -> int:
             finally:
                 sys.stdout.flush()
         except CLIPIQAError as error:
-            said = f"error: {error}"
+            message = f"error: {error}"
         except KeyboardInterrupt as error:
             code = 143 if isinstance(error, Terminated) else 130
-            said = ": ".join(filter(None, ("interrupted", "; ".join([str(each) for each in error.args]))))
-        except BrokenPipeError:  # `clipiqa score … | head`: the reader has what it wanted
+            message = ": ".join(filter(None, ("interrupted", "; ".join(map(str, error.args)))))
+        except BrokenPipeError:  # `clipiqa score … | head`
             code = 1
-            let_go(sys.stdout)
+            drop(sys.stdout)
         except OSError as error:
-            code, said = 2, f"error: cannot write to {error.filename or 'standard output'}: {error.strerror or error}."
-            let_go(sys.stdout)
+            code, message = (
+                2,
+                f"error: cannot write to {error.filename or 'standard output'}: {error.strerror or error}.",
+            )
+            drop(sys.stdout)
         except OverflowError as error:
-            said = f"error: a number is too large ({error}): use a smaller one."
+            message = f"error: a number is too large ({error}): use a smaller one."
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            said = "error: the memory does not suffice: use smaller images, fewer at once, or fewer workers."
-        if said:
-            print(" ".join(filter(None, ("clipiqa", args.command))) + f": {plain_lines(said)}", file=sys.stderr)
+            message = "error: the memory does not suffice: use smaller images, fewer at once, or fewer workers."
+        if message:
+            print(" ".join(filter(None, ("clipiqa", args.command))) + f": {plain_lines(message)}", file=sys.stderr)
     return code
 
 
 def _run(argv: list[str], args: argparse.Namespace) -> int:
-    """Parse a command line into ``args``, and do what it says."""
+    """Parse a command line into ``args``, and run its command."""
     if " ".join(argv[:2]) in COMMANDS:  # a command of two words
         argv[:2] = [" ".join(argv[:2])]
     parser, commands = parsers()
     if argv[:1] and argv[0] in commands:
         args.command = argv[0]  # for messages about what cannot be parsed
         commands[argv[0]].declare(function_of(argv[0]))
-
-    def parse() -> None:
+    for is_final in (False, True):  # a second time after options from files
         given, unknown = parser.parse_known_args(argv)
-        if unknown:  # refused by the command, which knows what it has
-            commands.get(given.command, parser).refuse(unknown)
         vars(args).update(vars(given))
-
-    parse()
+        if unknown:  # refused by the command, which knows its options
+            commands.get(args.command, parser).refuse(unknown)
+        if is_final or not getattr(args, "config_file", None):
+            break
+        commands[args.command].take_defaults(args.config_file)
     if args.print_completion:
         from .options.completion import completion
 
         print(completion(args.print_completion))
-        return 0
-    if args.version:
+    elif args.version:
         from ..version import __version__
 
         print(f"clipiqa-pyiqa {__version__}")
-        return 0
-    if args.command is None:
+    elif args.command is None:
         parser.print_help()
         return 2
-    if files := getattr(args, "config_file", None):
-        commands[args.command].take_defaults(files)
-        parse()
-    with memory_limited(getattr(args, "memory", None)), speaking(args.command, getattr(args, "quiet", False)):
-        return call(function_of(args.command), args)
+    else:
+        with memory_limited(getattr(args, "memory", None)), speaking(args.command, getattr(args, "quiet", False)):
+            return call(function_of(args.command), args)
+    return 0
 
 
 def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]:
-    """Return the parser of the command line and, by name, those of its commands, whose options are not declared yet."""
+    """Return the parser of the command line, and command -> parser, whose options are not declared yet."""
     parser = Parser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     parser.add_argument(
         "--print-completion",
         choices=("bash", "zsh", "fish"),
         metavar="SHELL",
-        help="print what makes a shell complete this command's words, and exit: bash, zsh or fish",
+        help="print a completion script for bash, zsh or fish, and exit",
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     return parser, {name: subparsers.add_parser(name, help=COMMANDS[name]) for name in names}
 
 
 def function_of(command: str) -> Callable[..., int]:
-    """Return the function that does a command, such as ``'prompts search'``."""
+    """Return the function of a command, such as ``'prompts search'``."""
     run: Callable[..., int] = importlib.import_module(f".{command.replace(' ', '_')}", __package__).run
     return run

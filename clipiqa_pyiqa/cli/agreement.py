@@ -17,11 +17,10 @@ def run(
 ) -> int:
     """Whether the metric chooses between two images as people do (the paper's Fig. 7).
 
-    VOTES is a CSV file with the columns attribute,first,second,choice, one row per vote, where the choice is first,
-    second, one of the two files, or tie; or attribute,first,second,votes_first,votes_second, one row per pair. The
-    table says per attribute how often the metric sides with the majority, with Wilson's 95 % interval, and with single
-    votes, with an interval from resampled pairs; ceiling is what always siding with the majority would reach. --out DIR
-    receives agreement.csv (every pair), summary.json, agreement.png and contradictions.png.
+    VOTES is a CSV file with the columns attribute,first,second,choice, one row per vote (choice: first, second, one of
+    the two files, or tie), or attribute,first,second,votes_first,votes_second, one row per pair. The table has the
+    shares of majorities and of votes that agree with the metric, with 95 % intervals; ceiling is the highest possible
+    share of votes. --out DIR receives agreement.csv (every pair), agreement.png and contradictions.png.
 
     examples:
       clipiqa agreement votes.csv --out agreement/
@@ -29,7 +28,6 @@ def run(
 
     Args:
         votes (VOTES): a CSV file: attribute,first,second,choice
-        run: how images are scored
         root (DIR): folder of the images; by default that of the CSV file
         attribute (PROMPT): what was asked, where the file has no such column
         skip_missing: leave out pairs whose images are missing

@@ -10,14 +10,14 @@ from ..errors.arguments import Machine
 from .options.model import start
 from .options.progress import Bar
 
-SAID = """\
+EXPLANATION = """\
 Higher is better, from 0 to 1; of piqe, lower is better. (noisiness: high means clean, as in the paper.)
 
 Used: the small CLIP that comes with the package (backbone='mini', {size:.0f} MB). It has seen ImageNet,
 4,023 photos with human scores (BIQ2021) and photos degraded by known amounts. For the paper's CLIP-IQA, whose CLIP
 RN50 (about 400 MB) is fetched once:  clipiqa score YOUR_PHOTOS   or, in Python,  pyiqa.create_metric('clipiqa')
 """
-DEFAULT = "clipiqa-demo.png"  # a name that is ours, and so replaced
+DEFAULT = "clipiqa-demo.png"  # replaced without --overwrite
 
 
 def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
@@ -37,8 +37,8 @@ def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
 
     with Bar(unit="picture") as bar:
         found = demo(progress=partial(bar.show, ""))
-    print(f"{found.table()}\n\n{SAID.format(size=MINI_FILE.stat().st_size / 1e6)}", end="")
-    sys.stdout.flush()  # the picture may fail to be written, the scores are out
+    print(f"{found.table()}\n\n{EXPLANATION.format(size=MINI_FILE.stat().st_size / 1e6)}", end="")
+    sys.stdout.flush()  # before the picture, which may fail
     found.save(out)
     print(f"\nPicture: {one_line(str(out.resolve()))}")
     return 0

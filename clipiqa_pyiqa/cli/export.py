@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ..errors import OptionError
 from ..errors.arguments import Machine
-from .options import model as models
-from .options.model import LearnedQuestions, Model
+from .options.model import LearnedQuestions, Model, start
 from .options.progress import note
 
 
@@ -25,9 +25,9 @@ def run(
 ) -> int:
     """Write a metric as an ONNX file, for where there is no PyTorch.
 
-    Pixels go in as they are, `image` (N, 3, H, W), RGB in [0, 1], of any size; `scores` (N, C) come out, and with --map
-    `map` (N, C, h, w). Prompts are baked in. The file is compared with the metric in onnxruntime, if that is installed,
-    before it gets its name. Needs pip install 'clipiqa-pyiqa[onnx]'.
+    The input is `image` (N, 3, H, W), RGB in [0, 1], of any size; outputs are `scores` (N, C) and, with --map, `map`
+    (N, C, h, w). The prompts are fixed. If onnxruntime is installed, the file is first compared with the metric. Needs
+    pip install 'clipiqa-pyiqa[onnx]'.
 
     examples:
       clipiqa export model.onnx
@@ -36,32 +36,24 @@ def run(
 
     Args:
         path (FILE): write the model here, such as model.onnx; or --out FILE
-        model: which CLIP
-        questions: what to ask
         out (-o FILE): the same as FILE
         map: also the scores of each place
-        opset: of ONNX, from 18, read by the most, to 23
+        opset: version of ONNX's operators, 18 to 23
         check: compare the file with the metric in onnxruntime
         overwrite: replace FILE if it exists
         device (DEVICE): cpu, cuda, cuda:N or mps
     """
     from ..files.writing import check_output
 
-    if (path is None) == (out is None):
+    target = path or out
+    if target is None or (path and out):
         raise OptionError("export writes one file: name it, such as model.onnx.")
-    written_to = path or out
-    assert written_to is not None
-    check_output(written_to, overwrite=overwrite)
-    questions.check()
-    found = models.start(Machine(device=device), model.backbone or "the model")
+    check_output(target, overwrite=overwrite)
+    columns = questions.columns()
+    found = start(Machine(device=device), model.backbone)
     from ..export.onnx_file import export_onnx
 
-    columns = None
-    if questions.learned_prompts is not None:
-        metric = models.build_learned(model, questions.learned_prompts, found)
-    else:
-        columns = questions.columns()
-        metric = models.build_metric(model, questions.template, columns, found)
-    options = {"with_map": map, "opset": opset, "check": check, "overwrite": overwrite, "progress": note}
-    print(export_onnx(metric, written_to, columns, **options).describe())  # type: ignore[arg-type]
+    metric = questions.metric(model, found)
+    options: dict[str, Any] = {"with_map": map, "opset": opset, "check": check, "overwrite": overwrite}
+    print(export_onnx(metric, target, columns, progress=note, **options).describe())
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import counted
 from .options.model import Model, start
-from .options.scored_images import Scored, Store, loading
+from .options.scored_images import Scored, Store, creation
 
 
 def run(
@@ -21,36 +21,29 @@ def run(
     fit_on: str = "features",
     prompts: str | None = None,
     own_scale: bool = False,
-    conformal: float | None = None,
     without_mini_photos: bool = False,
     seed: int = 123,
 ) -> int:
     """Fit a metric to a few rated photos of your own, in seconds.
 
-    The image tower stays frozen; a head on its stored features is fitted to the scores. Methods: affine (a line through
-    the zero-shot score), ridge (that line and a linear function of all features), cache (scores of similar rated
-    photos, mixed with the line), auto (by cross-validation, the simplest that is not clearly beaten). The prompts that
-    `clipiqa train` learns are a fourth way.
+    A head on stored features is fitted to the scores. Methods: affine (a line through the zero-shot score), ridge (that
+    line and a linear function of all features), auto (by cross-validation, ridge where it is clearly better).
 
     examples:
       clipiqa fit scores.csv --out head.safetensors
-      clipiqa fit scores.csv --out head.safetensors --range 1 5 --own-scale --conformal 0.9
+      clipiqa fit scores.csv --out head.safetensors --range 1 5 --own-scale
       clipiqa score photos/ --learned-prompts head.safetensors
 
     Args:
         scores (CSV|NAME): a CSV file of paths and scores, or a data set of pyiqa's
-        scored: what people said of the photos
-        model: which CLIP
-        store: stored features
         out (-o FILE): write the head here, as .safetensors
         overwrite: replace --out if it exists
-        method: auto, affine, ridge or cache
-        fit_on (WHAT): features, or stages: statistics of every stage
+        method: auto, affine or ridge
+        fit_on (WHAT): features, or stages (statistics of every stage)
         prompts (-p PAIR): the question to begin from; by default quality
-        own_scale: score as in the table, in place of shares of its range, high is good
-        conformal: add bounds between which a share X of true scores lies, as 0.9
+        own_scale: predict scores as in the table, instead of 0 to 1
         without_mini_photos: on mini, leave out the photos that mini was trained on
-        seed: of folds, and of photos that are held out
+        seed: of folds and held-out photos
     """
     from ..files.writing import check_output
     from ..prompts.pairs import parse_prompt_argument
@@ -61,37 +54,30 @@ def run(
     from ..metric import CLIPIQA
 
     # cross-validation needs no split
-    table = scored.table(scores, {}, seed, needed=("train",), val_fraction=0.0)
+    table = scored.table(scores, seed, needed=("train",), val_fraction=0.0)
     question = None if prompts is None else parse_prompt_argument(prompts)
     result = fit(
         table,
         method=method,
         fit_on=fit_on,
         own_scale=own_scale,
-        conformal=conformal,
         device=device,
         metric=CLIPIQA(prompts=question, **model.given()),
-        features=store.features,
-        workers=store.workers,
         seed=seed,
-        say=store.say(),
         without_mini_photos=without_mini_photos,
+        **store.keywords(),
     )
     result.save(out)
-    head, (low, high) = result.head, table.score_range
+    head = result.head
     print(f"{table.name}: fitted to {head.metadata['rated_photos']} rated photos, on {fit_on}")
     print("cross-validation  SROCC   PLCC    RMSE, of a range of 1")
     for name, found in result.cross_validation.items():
         print(f"{name:<16}  {found.srocc:.4f}  {found.plcc:.4f}  {found.rmse:.4f}")
-    print(result.why)
-    if head.half_width is not None:
-        width = head.half_width * (high - low)
-        print(f"intervals: ± {width:.4g} on a scale of {low:g} to {high:g}, for {conformal:g} of true scores")
+    print(f"{head.method} is chosen" + ": ridge must be clearly better than affine" * (method == "auto"))
     for split, found in result.held_out.items():
-        covered = f", {result.coverage[split]:.3f} of them in their interval" if split in result.coverage else ""
         agreement = f"SROCC {found.srocc:.4f}, PLCC {found.plcc:.4f}, RMSE {found.rmse:.4f}"
-        print(f"{split}, {counted(len(table.rows(split)), 'image')}: {agreement}{covered}")
+        print(f"{split}, {counted(len(table.rows(split)), 'image')}: {agreement}")
     options = {key: value for key, value in model.given().items() if key not in ("backbone", "pos_embedding")}
     path = str(out.expanduser().resolve())
-    print(f"load it with:\n{loading('clipiqa+', options, pretrained_model_path=path)}")
+    print(f"load it with:\n{creation('clipiqa+', options, pretrained_model_path=path)}")
     return 0

@@ -23,11 +23,10 @@ def run(
 ) -> int:
     """Whether a second run over the same inputs got worse, for CI.
 
-    Two score files over the same inputs: csv, jsonl or parquet, of `clipiqa score` or any other tool. Rows belong
-    together by their path below each run's common folder, without suffix, or by --key COLUMN. One line per question;
-    with --out DIR also gate.json, gate.xml (JUnit) and rows.csv. Exit code: 0 nothing got worse, 1 a mean is worse by
-    more than --min-delta and its 95 % interval excludes 0, or more rows lost an infinite score than chance allows, 2
-    bad input.
+    Compares two score files (csv, jsonl or parquet, of `clipiqa score` or any other tool). Rows belong together by
+    their path below each run's common folder, without suffix, or by --key COLUMN. Exit code: 0 nothing got worse, 1 a
+    mean is worse by more than --min-delta and its 95 % interval excludes 0, or more rows lost an infinite score than
+    chance allows, 2 bad input.
 
     examples:
       clipiqa gate base.parquet new.parquet
@@ -38,12 +37,12 @@ def run(
         new (NEW): scores of the other run
         by: questions to compare; by default all that both have
         key (COLUMN): column by which rows belong together; by default the paths
-        lower_better ([NAME]): a low value of these is good (no name: of all compared)
-        higher_better ([NAME]): a high value of these is good (no name: of all compared)
+        lower_better ([NAME]): questions whose low values are good (without a name: all)
+        higher_better ([NAME]): questions whose high values are good (without a name: all)
         min_delta: a mean difference up to this is no change
-        skip_missing: leave out rows that only one run has a score of
+        skip_missing: leave out rows with a score in one run only
         out (-o DIR): folder for gate.json, gate.xml (JUnit) and rows.csv
-        overwrite: replace files of these names in --out that no gate made
+        overwrite: also replace files of these names that no gate made
         quiet (-q): print only what got worse
     """
     from ..comparison.gating import gate

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors.arguments import Images
-from .options import model as models
-from .options.model import LearnedQuestions, Model
+from .options.model import LearnedQuestions, Model, start
 from .options.progress import Bar, note, tell
 from .options.tables import aligned
 
@@ -34,10 +33,10 @@ def run(
 ) -> int:
     """Where photos look good and where they do not.
 
-    For each photo, --out DIR receives a picture (the photo, and each question's local scores in colour over it) and
-    PHOTO.npz with the numbers; --html adds maps.html, one page to look around in. A place is a square of 32 px (a patch
-    on vision transformers) that is asked what the whole photo is asked; docs/maps.md says what that means, and what
-    not. Exit code: 0 all mapped, 1 some photos failed, 2 bad input, 130 interrupted.
+    For each photo, --out DIR receives a picture (the photo under each question's local scores) and PHOTO.npz with the
+    numbers; --html adds maps.html, a page of all maps. A place is a square of 32 px (a patch on vision transformers);
+    docs/maps.md says how to read its score. Exit code: 0 all mapped, 1 some photos failed, 2 bad input, 130
+    interrupted.
 
     examples:
       clipiqa map photos/ --prompts sharpness noisiness quality --out maps/ --html
@@ -45,34 +44,25 @@ def run(
 
     Args:
         paths (PHOTO): files, folders or quoted globs
-        questions: what to ask
-        model: which CLIP
-        images: how files become pixels
         smooth: replace each place by the mean of 3×3 places
         scale: enlarge photos by this factor first, 1 to 8
         window (PX): score squares of this side as photos of their own: exact, slow
-        stride (PX): from window to window; by default half the window
+        stride (PX): distance of windows; by default half the window
         out (-o DIR): folder for pictures and numbers; by default there is only a table
-        pictures: of the pictures
-        html: also write maps.html, a page that shows the scores of every place
+        pictures: format of the pictures
+        html: also write maps.html, which shows the scores of every place
         overwrite: replace what is in --out
         quiet (-q): no progress bar and no summary
     """
-    questions.check()
-    device = models.start(images, model.backbone or "the model")
+    columns = questions.columns()
+    device = start(images, model.backbone)
     from ..maps.photos import draw_maps
 
-    learned = questions.learned_prompts
     with Bar(unit="photo") as bar:
         found = draw_maps(
-            lambda: (
-                models.build_learned(model, learned, device)
-                if learned is not None
-                else models.build_metric(model, None, None, device)
-            ),
+            lambda: questions.metric(model, device),
             paths,
-            None if learned is not None else questions.asked(),
-            template=questions.template,
+            columns,
             smooth=None if smooth else False,
             scale=scale,
             window=window,
@@ -87,15 +77,14 @@ def run(
         )
     if found.maps:
         print(_table(found))
-    for words in found.failed.values():
-        tell(words)
+    for reason in found.failed.values():
+        tell(reason)
     if out is not None and found.maps:
         note(f"results are in {out}")
     return 1 if found.failed else 0
 
 
 def _table(found: PhotoMaps) -> str:
-    """Return a row for each photo and question."""
     from ..files.names import one_line, printable
 
     rows = [["photo", "question", "score", "worst place", "10th percentile", "below 0.5"]]

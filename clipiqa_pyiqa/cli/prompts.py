@@ -12,8 +12,8 @@ def run(prompts: Sequence[str] = (), *, template: str | None = None) -> int:
     """List the named prompt pairs, or show how CLIP would read given ones.
 
     Args:
-        prompts (PROMPT): a name, a preset or 'Positive text.|Negative text.': check these instead of listing the names
-        template (TEXT): re-word the pairs, for example 'A photo of {}.'
+        prompts (PROMPT): a name, a preset or 'Positive text.|Negative text.'; by default all names are listed
+        template (TEXT): wording of the pairs, such as 'A photo of {}.'
     """
     rows: list[tuple[str, ...]]
     if prompts or template is not None:

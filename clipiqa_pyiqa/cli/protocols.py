@@ -9,7 +9,7 @@ def run(name: str | None = None) -> int:
     """List how others compute their tables, or show one protocol with its source.
 
     Args:
-        name: show this one, or a file of your own; by default a list
+        name: a protocol, or a file of your own; by default all are listed
     """
     from ..comparison.table.protocols import CERTAINTY, read_protocol
     from ..files.yaml import shipped

@@ -9,11 +9,10 @@ from .options.experiment import AskingRun
 def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = False) -> int:
     """The look and feel of images on radar charts (the paper's Fig. 1).
 
-    Two charts, as in the paper's Fig. 1: look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and
-    feel (aesthetic, happy, natural, new, scary, complex); what the CLIP never saw the words of, as --backbone mini all
-    of the feel, is left out. With --prompts, one chart of those. --out DIR receives radar.png, radar.svg and
-    radar.html, a page on which images can be switched on and off; --out NAME.png (.svg, .pdf, .html) only that, and
-    NAME.png.csv and .json.
+    Two charts: look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and feel (aesthetic, happy,
+    natural, new, scary, complex), without questions whose words the CLIP does not know (mini: the whole feel); or one
+    chart of --prompts. --out DIR receives radar.png, radar.svg and radar.html, a page on which images can be switched
+    on and off; --out NAME.png (.svg, .pdf, .html) receives one chart.
 
     examples:
       clipiqa radar a.jpg b.jpg --out radar/
@@ -22,12 +21,11 @@ def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = Fa
 
     Args:
         paths (IMAGE): images, up to 8
-        run: how images are scored
         look: only the look (quality perception)
         feel: only the feel (abstract perception)
     """
     from ..experiments.radar_chart import radar
 
     if bool(run.prompts) + look + feel > 1:
-        raise OptionError("look and feel name prompts, and so does prompts: give one of them.")
-    return run.report(radar, paths, run.asked(None), kind="look" if look else "feel" if feel else None)
+        raise OptionError("look, feel and prompts name the questions: give one of them.")
+    return run.report(radar, paths, run.parsed(None), kind="look" if look else "feel" if feel else None)

@@ -10,10 +10,9 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, OptionError
 from ..errors.arguments import SharedOptions
-from ..scoring.result_files import Output, ResultWriter, format_of, write_to
+from ..scoring.result_files import Output, ResultWriter, format_of
 from . import score_shards
-from .options import model as models
-from .options.model import Kept, LearnedQuestions, Model
+from .options.model import Kept, LearnedQuestions, Model, build_metrics, start
 from .options.progress import Bar, note, tell
 from .options.signals import on_interrupt
 from .score_shards import Shards
@@ -39,9 +38,8 @@ def run(
 ) -> int:
     """Score photos: files, folders, globs or a list on standard input.
 
-    One score in [0, 1] per image and prompt, high is good, in the order of the paths. A file that cannot be scored is
-    reported, gets a row that says why, and the rest is scored. Exit code: 0 all scored, 1 some files failed, 2 bad
-    usage or nothing to score, 130 interrupted.
+    One score in [0, 1] per image and prompt, high is good. A file that cannot be scored gets a row with the reason.
+    Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score, 130 interrupted.
 
     examples:
       clipiqa score photos/ holiday.jpg
@@ -52,17 +50,12 @@ def run(
       clipiqa score --merge results/ --out scores.parquet
 
     Args:
-        questions: what to ask
-        model: which CLIP
-        images: how files become pixels
-        shards: results by shard
-        kept: results
         paths (PATH): file, folder (with its sub-folders), quoted glob or pattern of shards, Parquet file, s3://…, or -
             for a list on stdin
         metrics (-m METRIC): CLIP-based metrics of pyiqa, one column each: [COLUMN=]NAME[:KEY=VALUE,…]
         null (-0): names on stdin end with a NUL byte (find -print0), not with the line
         all_attributes: one column for every named pair whose words the CLIP knows
-        map_stats: beside each score, of its map: worst place, 10th percentile, share of places below 0.5
+        map_stats: further columns from the map of local scores: lowest, 10th percentile, share below 0.5
         format: by default by the suffix of --out, or a table on standard output
         progress: show the progress bar even if standard error is no terminal
     """
@@ -72,14 +65,16 @@ def run(
         return score_shards.merge(shards.merge, paths, kept)
     by_shard = score_shards.is_folder(kept.out, format)
     if not paths:
-        raise ImageError("no PATH given: name files or folders (before --prompts, or behind a --).")
+        raise ImageError("no PATH given: name files or folders (before --prompts, or after a --).")
     kept.check()
-    questions.check(all_attributes)
     if metrics and (questions != LearnedQuestions() or model.given() or all_attributes or map_stats):
         raise OptionError(
             "metrics have options of their own, such as clipiqa:prompts=sharpness: leave out those of the model, the "
             "questions and map_stats."
         )
+    columns = None if metrics else questions.columns()
+    if all_attributes and columns is None:
+        raise OptionError("learned_prompts excludes all_attributes: leave out prompts and all_attributes.")
     shards.check(by_shard)
     output = None
     if kept.out and not by_shard:
@@ -92,79 +87,63 @@ def run(
     if found.is_empty:
         raise ImageError(f"{found.problem}: there is nothing to score.")
 
-    # Here and below what imports torch, once everything cheap is known to be right.
-    device = models.start(images, model.backbone or "the model")
+    # torch is loaded from here on, after all cheap checks
+    device = start(images, model.backbone)
     from ..images.formats import skipped_note
     from ..images.reader import check_limits
+    from ..prompts.pairs import NAMED_PAIRS, known_names, parse_columns, parse_prompt_argument
     from ..scoring.rows import printable
     from ..scoring.score import score_paths
 
     check_limits(images.max_side, images.max_pixels, images.damaged)
-    columns = None if questions.learned_prompts is not None or all_attributes or metrics else questions.columns()
-    metric: Any
-    if metrics:
-        metric = models.build_metrics(metrics, device)
-    elif questions.learned_prompts is not None:
-        metric = models.build_learned(model, questions.learned_prompts, device)
-    else:
-        columns = columns or questions.columns(models.attributes(model, questions.template))
-        metric = models.build_metric(model, questions.template, columns, device)
-    hint = on_interrupt("--resume goes on from here") if output else contextlib.nullcontext()
+    metric: Any = build_metrics(metrics, device) if metrics else questions.metric(model, device)
+    if all_attributes:
+        names = known_names(metric.clip, NAMED_PAIRS, questions.template)
+        columns = parse_columns([*map(parse_prompt_argument, questions.prompts), *names], questions.template)
+    hint = on_interrupt("--resume continues from here") if output else contextlib.nullcontext()
     with hint, Bar(shown=progress or None) as bar:
         if by_shard:
             return shards.score(found, metric, columns, device, images, kept, bar)
         run = score_paths(
-            metric,
-            found.items,
-            columns,
-            device=device,
-            map_stats=map_stats,
-            out=output,
-            **images.keywords(),
+            metric, found.items, columns, device=device, map_stats=map_stats, out=output, **images.keywords()
         )
-        names = [printable(item.name) for item in found.items] if run.names is None else run.names
+        todo = [printable(item.name) for item in found.items] if run.names is None else run.names
         if run.kept:
-            note(f"{run.kept:,} done before{'' if found.has_shards else f', {len(names):,} to go'}")
-        writer = None if output else write_to(_raw_stdout(), format or "table", run.header, names)
-        code = _follow(run, writer, None if found.has_shards else len(names), bar)
+            note(f"{run.kept:,} done before{'' if found.has_shards else f', {len(todo):,} to go'}")
+        writer = None if output else ResultWriter(_raw_stdout(), format or "table", run.header, todo)
+        code = _follow(run, writer, None if found.has_shards else len(todo), bar)
     if skipped := skipped_note(found.all_skipped):
         note(skipped)
     return code
 
 
 def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar: Bar) -> int:
-    """Tell of rows as they come, and write them to standard output if they go there; returns the exit code.
-
-    Args:
-        run: Yields the rows.
-        writer: Of standard output.
-        total: Rows that come; None where there are shards, which are read once.
-        bar: Shows how many came.
-    """
-    counts = {True: 0, False: 0}  # is it scored -> rows
-    start = time.monotonic()
+    """Report rows as they come, write them to standard output if there is a writer, and return the exit code."""
+    scored, failed, start_time = 0, 0, time.monotonic()
 
     def summary() -> str:
-        seconds = time.monotonic() - start
-        speed = f" in {seconds:.1f} s ({counts[True] / seconds:.2f} images/s)" if counts[True] else ""
+        seconds = time.monotonic() - start_time
+        speed = f" in {seconds:.1f} s ({scored / seconds:.2f} images/s)" if scored else ""
         earlier = f", {run.kept} done before" if run.kept else ""
-        return f"{counts[True]} scored, {counts[False]} failed{speed}{earlier}"
+        return f"{scored} scored, {failed} failed{speed}{earlier}"
 
     try:
         with writer or contextlib.nullcontext(), contextlib.closing(run):
             for row in run:
                 if writer is not None:
                     writer.write(row)
-                if row.kind is not None:
+                if row.kind is None:
+                    scored += 1
+                else:
+                    failed += 1
                     tell(row.error)
-                counts[row.kind is None] += 1
-                bar.show("", sum(counts.values()), total)
+                bar.show("", scored + failed, total)
     except KeyboardInterrupt as error:
-        rest = "some" if total is None else total - sum(counts.values())
-        hint = () if writer is not None else ("--resume goes on from here",)
+        rest = "some" if total is None else total - scored - failed
+        hint = () if writer is not None else ("--resume continues from here",)
         raise type(error)(f"{summary()}, {rest} left", *hint) from error
     note(summary())
-    return 1 if counts[False] else 0
+    return 1 if failed else 0
 
 
 def _raw_stdout() -> IO[bytes]:

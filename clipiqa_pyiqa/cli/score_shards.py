@@ -1,7 +1,8 @@
-"""What ``clipiqa score`` does where ``--out`` is a folder: results by shard, here or on Ray; and ``--merge``."""
+"""``clipiqa score --out DIR``: results by shard, here or on Ray; and ``--merge``."""
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -27,13 +28,13 @@ class Shards:
     """Shards (--out DIR: one Parquet of results for each).
 
     Args:
-        keep: columns of Parquet files, keys of .json sidecars, or suffixes of other sidecars, to keep in columns
+        keep: columns of Parquet files, keys of .json sidecars, or suffixes of other sidecars, to copy into columns
         image_column: of images or features in Parquet files, where it is not found by itself
         embeddings: score stored image features (.npy, .npz, Parquet's lists), decode nothing
         part (I/N): only the I-th of N parts of the shards; by default a SLURM array's task, or all
         merge (DIR): make one file, --out, of the results in a folder, and score nothing
         engine: this process, or a Ray cluster
-        actors: ray: processes that score; by default as many as there is room
+        actors: ray: processes that score; by default as many as possible
         gpus_per_actor: ray: by default 1 where there are GPUs, else 0
         cpus_per_actor: ray: by default 1
     """
@@ -49,16 +50,9 @@ class Shards:
     cpus_per_actor: float | None = None
 
     def check(self, by_shard: bool) -> None:
-        """Raise unless the options go together."""
+        """Raise if options for results by shard are given without a folder."""
         if not by_shard and (self.keep or self.embeddings or self.part or self.engine == "ray"):
-            raise OptionError(
-                "keep, embeddings, part and the engine ray are for results by shard: give out a folder, DIR/."
-            )
-        shares = (self.gpus_per_actor, self.cpus_per_actor)
-        if self.engine == "local" and any(each is not None for each in (self.actors, *shares)):
-            raise OptionError("actors, gpus_per_actor and cpus_per_actor are Ray's: add --engine ray.")
-        if any(share is not None and not 0 <= share < 10_000 for share in shares):
-            raise OptionError("gpus_per_actor and cpus_per_actor must be from 0 to 10,000.")
+            raise OptionError("keep, embeddings, part and engine need results by shard: give out a folder, DIR/.")
 
     def score(
         self,
@@ -70,7 +64,7 @@ class Shards:
         kept: Kept,
         bar: Bar,
     ) -> int:
-        """Score shards into a folder, tell how far it is and what it came to; returns the exit code."""
+        """Score shards into a folder, and return the exit code."""
         from ..scoring.shards.run import score_sources
 
         assert kept.out is not None
@@ -80,7 +74,18 @@ class Shards:
 
             cpus = 1.0 if self.cpus_per_actor is None else self.cpus_per_actor
             engine = RayEngine(self.actors, cpus_per_actor=cpus, gpus_per_actor=self.gpus_per_actor)
-        with on_interrupt("the same command goes on with the shards that have no result"):
+        start, at_start = time.monotonic(), math.nan  # the shards that were done at the start
+
+        def show(images: int, shards: float, of: int) -> None:
+            nonlocal at_start
+            at_start = shards if math.isnan(at_start) else at_start
+            rest = ""
+            if shards > at_start:
+                seconds = (time.monotonic() - start) * (of - shards) / (shards - at_start)
+                rest = f", {seconds / 60:.0f} min left" if seconds > 60 else f", {seconds:.0f} s left"
+            bar.show("", round(shards, 1), of, f"{counted(images, 'image')}, {shards / max(of, 1):.0%}{rest}")
+
+        with on_interrupt("the same command continues with the shards that have no result"):
             done = score_sources(
                 metric,
                 found,
@@ -93,38 +98,38 @@ class Shards:
                 engine=engine,
                 device=device,
                 overwrite=kept.overwrite,
-                progress=_Progress(bar).show,
+                progress=show,
                 **images.keywords(),
             )
         if kept.quiet:
-            for why in done.unread.values():
-                tell(why)
+            for reason in done.unread.values():
+                tell(reason)
         else:
-            _tell_all(done)
+            _report(done)
         return 1 if done.counts.failed or done.unread else 0
 
 
 def is_folder(out: Path | None, format: str | None) -> bool:
-    """Return whether ``--out`` names a folder: one that exists, or a name without a suffix that is no file's."""
-    # os.path says False of names that no file can have, and writing will say why
+    """Return whether ``--out`` names a folder: one that exists, or a new name without a suffix."""
+    # os.path returns False for invalid names; writing will say why
     return out is not None and format is None and (os.path.isdir(out) or (not out.suffix and not os.path.exists(out)))
 
 
 def merge(folder: Path, paths: Sequence[str], kept: Kept) -> int:
-    """Make one file of the results in a folder; returns the exit code."""
+    """Make one file of the results in a folder, and return the exit code."""
     from ..scoring.shards.summary import merge_shards
 
     if paths:
         raise OptionError("merge takes results and scores nothing: leave out the paths.")
     found = merge_shards(folder, kept.out, overwrite=kept.overwrite)
     if not kept.quiet:
-        _tell_all(found)
+        _report(found)
     return 0 if found.is_whole else 1
 
 
-def _tell_all(found: ShardedResult) -> None:
-    for said in found.sentences():
-        note(said)
+def _report(found: ShardedResult) -> None:
+    for sentence in found.sentences():
+        note(sentence)
     if found.counts.scored:
         frame = found.quantiles()
         low, high = found.counts.range
@@ -132,18 +137,3 @@ def _tell_all(found: ShardedResult) -> None:
         for name, row in zip(frame.index, frame.to_numpy(), strict=True):
             rows.append([name, *(f"{value:.3f}" for value in row), found.histogram_line(name)])
         print("\n".join(aligned(rows)), file=sys.stderr)
-
-
-class _Progress:
-    """How far a run is, and how long it still takes."""
-
-    def __init__(self, bar: Bar) -> None:
-        self._bar, self._start = bar, time.monotonic()
-        self._first: float | None = None  # the shards that were done at the start
-
-    def show(self, images: int, shards: float, of: int) -> None:
-        """Show how many images of this run, and shards of all runs, are done."""
-        first = self._first = shards if self._first is None else self._first
-        left = (time.monotonic() - self._start) * (of - shards) / (shards - first) if shards > first else None
-        rest = "" if left is None else f", {left / 60:.0f} min left" if left > 60 else f", {left:.0f} s left"
-        self._bar.show("", round(shards, 1), of, f"{counted(images, 'image')}, {shards / max(of, 1):.0%}{rest}")

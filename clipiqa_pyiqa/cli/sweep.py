@@ -19,11 +19,10 @@ def run(
 ) -> int:
     """Whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps (the paper's Fig. 4).
 
-    Every picture is changed with PIL in steps, at each input scale, and every version is scored once. The table holds,
-    per change and scale, Spearman's correlation of score with step, over pictures. --out DIR receives sweep.csv (every
-    score), spearman.csv (every picture), crosstalk.csv (which question answers which change), sweep.png (the curves,
-    with the middle 80 % of the pictures as a band) and example.png (one picture in all steps). Each change asks its own
-    question besides --prompts.
+    Every picture is changed with PIL in steps, at each input scale. The table has Spearman's correlation of score with
+    step per change and scale. --out DIR receives sweep.csv (every score), spearman.csv (every picture), crosstalk.csv
+    (every question with every change), sweep.png (curves) and example.png (one picture in all steps). Each change asks
+    the question of its name; --prompts asks further ones.
 
     examples:
       clipiqa sweep koniq10k/1024x768 --sample 200 --out sweep/
@@ -31,14 +30,13 @@ def run(
 
     Args:
         paths (IMAGE): images, folders or quoted globs
-        run: how images are scored
         changes: by default brightness noisiness colorfulness sharpness contrast
         steps: from least to most of the attribute
         scales: input scales
-        sample: only that many of the images, chosen at random
-        seed: of the choice and of the noise
+        sample: number of images to draw at random; by default all
+        seed: of the sample and of the noise
     """
     from ..experiments.attribute_sweep import sweep
 
-    options = {"steps": steps, "scales": scales, "sample": sample, "seed": seed, "prompts": run.asked()}
+    options = {"steps": steps, "scales": scales, "sample": sample, "seed": seed, "prompts": run.parsed()}
     return run.report(sweep, paths, **options, **({"changes": changes} if changes else {}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import OptionError
@@ -14,111 +15,98 @@ from .options.progress import Bar, note, tell
 from .options.signals import on_interrupt
 
 
+@dataclass(frozen=True)
+class Methods:
+    """Table.
+
+    Args:
+        methods (NAME=FOLDER): methods, as above
+        metrics (-m METRIC): metrics, as above
+        reference (FOLDER): the true pictures, for psnr-y, ssim-y, lpips, dists, fid, …
+        baseline: the method that the others are compared with; by default the first
+        protocol: metrics that others compute, and how; see `clipiqa protocols`
+        crop_border (PX): cut off each side before full-reference metrics; by default 0
+        expect (PAPER): published numbers to compare with: a CSV file (a row per method, columns named by label), or
+            'METHOD: LABEL=NUMBER LABEL=NUMBER'
+        explain: try what may explain a published number that differs
+        lock (FILE): a file to write, with all that the numbers depend on
+        locked (FILE): such a file, to compute its numbers again; prints what differs
+        skip_missing: leave out pictures that are not in every folder
+        seed: of metrics that draw at random
+        trust_weights: load files and URLs of metrics even if they could run code
+        strict: stop before anything is scored where a metric cannot be built
+    """
+
+    methods: list[str] | None = None
+    metrics: list[str] | None = None
+    reference: str | None = None
+    baseline: str | None = None
+    protocol: str | None = None
+    crop_border: int | None = None
+    expect: list[str] | None = None
+    explain: bool = False
+    lock: str | None = None
+    locked: str | None = None
+    skip_missing: bool = False
+    seed: int = 0
+    trust_weights: bool = False
+    strict: bool = False
+
+
 def run(
     batches: Batches,
     kept: Kept,
+    methods: Methods,
     *,
-    methods: list[str] | None = None,
-    metrics: list[str] | None = None,
-    reference: str | None = None,
-    baseline: str | None = None,
-    protocol: str | None = None,
     value: Sequence[str] = (),
-    crop_border: int | None = None,
-    expect: Sequence[str] = (),
-    explain: bool = False,
-    lock: str | None = None,
-    locked: str | None = None,
-    skip_missing: bool = False,
     one_set: bool = False,
-    seed: int = 0,
-    trust_weights: bool = False,
-    strict: bool = False,
     format: Literal["table", "csv", "markdown", "latex"] = "table",
     describe: bool = False,
     report: bool = True,
 ) -> int:
     """Several methods in one table, as papers print it: means, best and second best, paired differences.
 
-    A method is NAME=FOLDER; files belong together by their path within the folder, without suffix. Where names differ,
-    give quoted patterns, which pair by what * matches. If every file lies in a sub-folder, the sub-folders are test
-    sets, each with columns of its own. A metric is a name of pyiqa's or NAME:KEY=VALUE,… as for `clipiqa compare`;
-    psnr-y and ssim-y are those of super-resolution papers, psnr-rgb and ssim-rgb are on RGB. clipiqa asks the paper's
-    one prompt pair; to compare with papers that took CLIPIQA from pyiqa, ask its five (clipiqa=clipiqa:prompts=pyiqa),
-    or name a --protocol (`clipiqa protocols` lists them; a metric of the same label takes the place of the
-    protocol's). With --out, scores are kept as they come, and --resume goes on with them; table.md, table.tex,
-    table.csv, images.csv and report.html are written at the end. Exit code: 0 all scored, 1 a metric failed,
-    images were left out, or a published number or a lock differs, 2 bad usage, 130 interrupted. --expect takes a CSV
-    file (a row per method, columns named by label) or 'METHOD: LABEL=NUMBER LABEL=NUMBER'.
+    A method is NAME=FOLDER; files belong together by their path within the folder, without suffix, or by the text that
+    the * of quoted patterns matches. If every file lies in a sub-folder, the sub-folders are test sets. A metric is as
+    for `clipiqa compare`, or psnr-y, ssim-y (those of super-resolution papers), psnr-rgb or ssim-rgb. Papers that took
+    CLIPIQA from pyiqa asked five prompt pairs (clipiqa=clipiqa:prompts=pyiqa). A metric replaces the protocol's of the
+    same label. --out receives table.md, table.tex, table.csv, images.csv and report.html. Exit code: 0 all scored, 1 a
+    metric failed, images were left out, or a published number or a lock differs, 2 bad usage, 130 interrupted.
 
     examples:
       clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y niqe clipiqa --out table/
       clipiqa table --methods bm3d='out/*_bm3d.png' ours='out/*_ours.png' -m piqe clipiqa:backbone=mini
-      clipiqa table --methods ours=out/ours hat=out/hat --reference gt/ --protocol ntire --format latex
       clipiqa table --methods ours=out/ours --reference gt/ --protocol osediff --expect 'ours: psnr=27.92' --explain
 
     Args:
-        batches: where it runs
-        kept: results
-        methods (NAME=FOLDER): methods, as above
-        metrics (-m METRIC): metrics, as above
-        reference (FOLDER): the true pictures, for psnr-y, ssim-y, lpips, dists, fid, …
-        baseline: the method that the others are compared with; by default the first
-        protocol: metrics that others compute, and how; see `clipiqa protocols`
         value (NAME=NUMBER): a number for the protocol's formula
-        crop_border (PX): cut off each side before full-reference metrics; by default 0
-        expect (PAPER): published numbers, to be set beside those computed here
-        explain: try what may explain a published number that differs
-        lock (FILE): a file to write, with all that the numbers depend on
-        locked (FILE): such a file, whose numbers are computed again; what differs is said
-        skip_missing: leave out pictures that are not in every folder
-        one_set: all pictures are one test set, also where they lie in sub-folders
-        seed: of metrics that draw at random
-        trust_weights: load files and URLs of metrics even if they could run code
-        strict: stop before anything is scored where a metric cannot be built
-        format: of standard output
+        one_set: all pictures are one test set, even if they lie in sub-folders
+        format: format of the table on standard output
         describe: print a sentence per metric for a paper's appendix instead
         report: with --out, write an HTML page
     """
-    if not methods:
-        raise OptionError("no method is given: name some with --methods NAME=FOLDER, or in a --config file.")
+    if not methods.methods:
+        raise OptionError("no method is named: use --methods NAME=FOLDER or a --config file.")
     kept.check()
-    if kept.overwrite and not kept.out:
-        raise OptionError("overwrite needs out, the folder with the scores.")
     device = start(batches, "metrics")
     from ..comparison.table.run import table
 
     out = kept.out
-    hint = f"--out {out} --resume goes on from here" if out else "nothing was kept, as there is no --out"
+    hint = f"--out {out} --resume continues from here" if out else "nothing was kept, as there is no --out"
     with on_interrupt(hint), Bar() as bar:
         found = table(
-            methods,
-            metrics,
-            reference=reference,
-            baseline=baseline,
-            protocol=protocol,
+            **vars(methods),
             values=_numbers(value),
-            crop_border=crop_border,
-            expect=expect or None,
-            explain=explain,
-            lock=lock,
-            locked=locked,
-            skip_missing=skip_missing,
             by_folder=not one_set,
-            out=out,
             device=device,
             batch_size=batches.batch_size,
             workers=batches.workers,
-            seed=seed,
-            resume=kept.resume,
-            overwrite=kept.overwrite,
-            trust_weights=trust_weights,
-            strict=strict,
             progress=bar.show,
             settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
+            **kept.storage(),
         )
     if out:
-        found.save(out, report=report)  # first, as whoever reads the table may leave
+        found.save(out, report=report)  # first: the reader of the table may leave
     print(found.describe(format) if describe else found.table(format), end="")
     for row in [] if found.changed is None else found.changed.itertuples():
         tell(f"{row.what}: {row.was} in the lock, {row.now} here" + f" ({row.why})" * bool(row.why))
@@ -127,12 +115,9 @@ def run(
     return 0 if found.complete and found.agrees else 1
 
 
-def _numbers(given: Sequence[str]) -> dict[str, float]:
-    found = {}
-    for text in given:
-        name, _, value = text.partition("=")
-        try:
-            found[name.strip()] = float(value)
-        except ValueError:
-            raise OptionError(f"value must be NAME=NUMBER; got {text!r}.") from None
-    return found
+def _numbers(texts: Sequence[str]) -> dict[str, float]:
+    try:
+        pairs = [text.split("=") for text in texts]
+        return {name.strip(): float(number) for name, number in pairs}
+    except ValueError:
+        raise OptionError(f"value must be NAME=NUMBER; got {' '.join(texts)!r}.") from None

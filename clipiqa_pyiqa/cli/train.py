@@ -9,11 +9,11 @@ from ..errors import OptionError, counted
 from ..files.names import one_line
 from .options.model import Model, start
 from .options.progress import note
-from .options.scored_images import Scored, Store, loading
+from .options.scored_images import Scored, Store, creation
 from .options.signals import on_interrupt
 
 if TYPE_CHECKING:
-    from ..learning.trainer import Progress, Scores
+    from ..learning.training import Progress, Scores
 
 
 def run(
@@ -36,30 +36,25 @@ def run(
     lr: float | None = None,
     crop: int | None = None,
     crops: int | None = None,
-    exact: bool = False,
     seed: int | None = None,
     without_mini_photos: bool = False,
 ) -> int:
     """Learn the prompts of CLIP-IQA+ from scores that people gave.
 
-    Each image is encoded once into a feature store; an epoch over stored features takes seconds. Recipes: plain (whole
-    images, our default), official (the authors'), pyiqa (its trainer's). A run that was stopped goes on with --resume.
+    Each image is encoded once; an epoch over stored features takes seconds. Recipes: plain (whole images, our default),
+    official (the authors'), pyiqa (its trainer's). --resume continues a run that was stopped.
 
     examples:
       clipiqa train scores.csv --out runs/mine
       clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
       clipiqa train koniq10k --data-root datasets --out runs/koniq --recipe pyiqa
-      clipiqa train --config my.yml --out runs/koniq
 
     Args:
         scores (CSV|NAME): a CSV file of paths and scores, or a data set of pyiqa's
-        scored: what people said of the images
-        model: which CLIP
-        store: stored features
         out (-o DIR): folder for best.safetensors, last.safetensors and the log
-        resume: go on with the run in --out
+        resume: continue the run in --out
         overwrite: replace the run in --out
-        config (-c FILE): a YAML file in the format of pyiqa's trainer; the options here change it
+        config (-c FILE): a YAML file of pyiqa's trainer; options given here win
         recipe: plain (default), official or pyiqa
         prompts (-p PAIR): words to learn around: a name or 'positive|negative'; by default quality
         n_ctx: context vectors; by default 16
@@ -70,7 +65,6 @@ def run(
         lr (RATE): learning rate
         crop (PX): train on random square crops of this side; 0: on whole images
         crops (K): cached crops per image, in place of random ones; by default 4
-        exact: encode images at every step, with fresh random crops: slow
         seed: of the start, the order and the split; by default 123
         without_mini_photos: on mini, leave out the photos that mini was trained on
     """
@@ -78,41 +72,31 @@ def run(
 
     if config and recipe:
         raise OptionError("config and recipe both state a recipe: give one of the two.")
-    device = start(store, model.backbone or "the model")
+    device = start(store, model.backbone)
     from ..learning.recipe import find_recipe, with_options
     from ..learning.training import train
 
-    changes: dict[str, Any] = {
-        "batch_size": batch_size,
-        "epochs": epochs,
-        "lr": lr,
-        "crop": crop,
-        "crops": crops,
-        "seed": seed,
-    }
-    changes |= {"n_ctx": n_ctx, "shared": shared, "init": init, **model.given()}
+    changes: dict[str, Any] = {"batch_size": batch_size, "epochs": epochs, "lr": lr, "crop": crop, "crops": crops}
+    changes |= {"seed": seed, "n_ctx": n_ctx, "shared": shared, "init": init, **model.given()}
     changes["prompts"] = None if prompts is None else parse_prompt_argument(prompts)
     stated = with_options(find_recipe(Path(config) if config else recipe or "plain"), **changes)
 
     def report(progress: Progress, epochs: int) -> None:
         best = "  best so far" if progress.is_best else ""
-        said = f"loss {progress.loss:.5f}, validation {_text(progress.scores)}{best}"
-        note(f"epoch {progress.epoch}/{epochs}: {said}")
+        scores = f"loss {progress.loss:.5f}, validation {_text(progress.scores)}{best}"
+        note(f"epoch {progress.epoch}/{epochs}: {scores}")
 
-    with on_interrupt("--resume goes on after the last whole epoch"):
+    with on_interrupt("--resume continues after the last whole epoch"):
         result = train(
-            scored.table(scores, stated.data, stated.seed),
+            scored.table(scores, stated.seed, stated.data),
             out,
             recipe=stated,
-            exact=exact,
             device=device,
-            features=store.features,
-            workers=store.workers,
             resume=resume,
             overwrite=overwrite,
             report=report,
-            say=store.say(),
             without_mini_photos=without_mini_photos,
+            **store.keywords(),
         )
     images = {split: len(result.table.rows(split)) for split in ("train", "val", "test")}
     print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {counted(result.epochs, 'epoch')}")
@@ -121,7 +105,7 @@ def run(
         print(f"best epoch, {counted(images[split], f'{what} image')}: {_text(found)}")
     print(f"log: tensorboard --logdir {one_line(str(result.folder / 'tensorboard'))}")
     network = {**stated.network, "pos_embedding": result.metric.pos_embedding}
-    print(f"load it with:\n{loading('clipiqa+', network, pretrained_model_path=str(result.best.resolve()))}")
+    print(f"load it with:\n{creation('clipiqa+', network, pretrained_model_path=str(result.best.resolve()))}")
     return 0
 
 

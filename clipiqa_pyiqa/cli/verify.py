@@ -22,14 +22,12 @@ def run(
 ) -> int:
     """Check the weights at hand against published scores.
 
-    Score what others published scores of, and compare. The scores hold for OpenAI's RN50 only. Exit code: 0 all that
-    ran is ok, 1 any FAIL, 2 nothing was shown.
+    Published scores hold for OpenAI's RN50 only. Exit code: 0 all that ran is ok, 1 any FAIL, 2 nothing was shown.
 
     Args:
         images (PATH): I01.BMP, i01_01_5.bmp, or folders to search, such as a checkout of piq, TID2013 or OSEDiff
-        plus: check the published prompts of CLIP-IQA+ instead: the files, and correlations on data sets that are here
-        data_root (DIR): with --plus: the folder of pyiqa's data sets, of which livec, koniq10k, koniq10k-1024 and
-            tid2013 count
+        plus: check the published prompts of CLIP-IQA+ instead: their files, and correlations on data sets
+        data_root (DIR): with --plus: the folder of pyiqa's data sets livec, koniq10k, koniq10k-1024 and tid2013
         backbone (-b): which CLIP
         clip_weights (PATH|TAG): a checkpoint file, or an open_clip tag
         device (DEVICE): cpu, cuda, cuda:N or mps
@@ -54,7 +52,7 @@ def run(
     print(found)
     if not found.binding:
         tell(
-            "the published scores hold for OpenAI's RN50 (RN50.pt, SHA-256 afeb0e10…) alone; these weights are others, "
-            "so a difference is no failure."
+            "the published scores hold for OpenAI's RN50 (RN50.pt, SHA-256 afeb0e10…) only; these weights are "
+            "others, so a difference is no FAIL."
         )
     return found.exit_code

@@ -18,8 +18,8 @@ _HEADER = ("FILE", "STATE", "SIZE", "SHA-256", "WHERE")
 def run(*, download_to: Path | None = None, backbone: Sequence[str] = (), prompt_files: bool = False) -> int:
     """Show where every checkpoint would come from, or fill a folder with them.
 
-    For every backbone and prompt file: where it would come from, its size, hash and state; nothing is downloaded. With
-    --download-to, fill a folder for CLIPIQA_WEIGHTS_DIR.
+    The table has source, size, hash and state of every backbone and prompt file. Nothing is downloaded without
+    --download-to, which fills a folder for CLIPIQA_WEIGHTS_DIR.
 
     Args:
         download_to (DIR): put the files into this folder
@@ -28,7 +28,7 @@ def run(*, download_to: Path | None = None, backbone: Sequence[str] = (), prompt
     """
     from ..weights.inventory import weights_at_hand
 
-    report = _say if download_to is not None else lambda file: None
+    report = _report if download_to is not None else lambda file: None
     found = weights_at_hand(backbone, prompts=prompt_files, download_to=download_to, report=report)
     if download_to is None:
         print("\n".join(aligned([_HEADER, *map(_row, found.files)])))
@@ -40,7 +40,7 @@ def _row(file: FileAtHand) -> tuple[str, ...]:
     return file.title, file.state, size, file.sha256[:12] or "-", file.where
 
 
-def _say(file: FileAtHand) -> None:
+def _report(file: FileAtHand) -> None:
     if file.state == "failed":
         tell(f"{file.title}: {file.where}")
     else:

@@ -17,7 +17,7 @@ import pandas
 import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
-from ..datasets.mini_photos import said_of_seen, seen_by_mini
+from ..datasets.mini_photos import seen_by_mini, seen_warning
 from ..datasets.published_correlations import SOURCES
 from ..datasets.specification import CompareError
 from ..errors import counted, first_of
@@ -130,7 +130,7 @@ def _mark_mini_photos(data: DataSet, leave_out: bool) -> DataSet:
     if not any(seen):
         return data
     if not leave_out:
-        return replace(data, note=f"{data.note}; {said_of_seen(sum(seen), len(seen))}")
+        return replace(data, note=f"{data.note}; {seen_warning(sum(seen), len(seen))}")
     rows = [index for index, was_seen in enumerate(seen) if not was_seen]
     if not rows or data.mos is None:
         raise CompareError(f"mini was trained on all images of data set {data.name!r}: keep them, or use other photos.")

@@ -1,16 +1,20 @@
-"""CSV files of images and scores: lines, columns by their usual names, and numbers, checked and named in messages."""
+"""CSV files of images and scores."""
 
 from __future__ import annotations
 
 import csv
+import logging
 import math
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, counted
+from ..sources.naming import few
 from .split_file import SPLITS
 
+logger = logging.getLogger("clipiqa_pyiqa")
 PATH_COLUMNS = (
     *("path", "image", "image_path", "image_name", "img_name", "filename", "file_name", "file", "name", "img"),
     *("images", "img_path", "image_file", "photo", "picture", "image_id", "img_id", "dist_img", "dist_image"),
@@ -29,7 +33,7 @@ class TableError(CLIPIQAError):
 
 
 class NamedScore(NamedTuple):
-    """What a line of a CSV file says: the number of the line, an image, which may not exist, its score and split."""
+    """An image in a CSV file, which may not exist, with the number of its line, its score and its split."""
 
     line: int
     file: Path
@@ -42,20 +46,16 @@ def read_scores(
     *,
     root: str | Path | None = None,
     columns: Columns = (None, None, None),
-    option: str = "columns",
     with_splits: bool = True,
 ) -> list[NamedScore]:
-    """Read the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`.
-
-    ``option`` is how one says which columns are meant, for messages; a column of splits is read only ``with_splits``.
-    """
+    """Return the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`."""
     path = Path(path).expanduser()
     rows, header = read_rows(path)
-    name = find_column(path, header, columns[0], PATH_COLUMNS, "path", option=option)
-    score = find_column(path, header, columns[1], SCORE_COLUMNS, "score", option=option)
+    name = find_column(path, header, columns[0], PATH_COLUMNS, "path")
+    score = find_column(path, header, columns[1], SCORE_COLUMNS, "score")
     split = None
     if with_splits and (columns[2] is not None or "split" in header):
-        split = find_column(path, header, columns[2], ("split",), "split", option=option)
+        split = find_column(path, header, columns[2], ("split",), "split")
     folder = Path(root).expanduser() if root is not None else path.parent
     found = []
     for line, row in rows:
@@ -65,29 +65,29 @@ def read_scores(
             value = math.nan
         if not math.isfinite(value):
             raise TableError(f"{path}, line {line}: the score {row[score]!r} is not a number.")
-        part = None if split is None else _SPLITS.get(row[split].strip().lower(), "")
-        if part == "":
-            raise TableError(f"{path}, line {line}: the split {row[split or '']!r} is none of {', '.join(SPLITS)}.")
-        found.append(NamedScore(line, folder / row[name], value, part))
+        part = None if split is None else row[split].strip().lower()
+        if part is not None and part not in _SPLITS:
+            raise TableError(f"{path}, line {line}: the split {part!r} must be one of {', '.join(SPLITS)}.")
+        found.append(NamedScore(line, folder / row[name], value, part and _SPLITS[part]))
     return found
 
 
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """Return line numbers and rows of a CSV file, and the names of its columns.
 
-    Lines that start with ``#`` are comments before the header. Behind it they are rows, of images whose names begin
-    so, unless they start with ``# `` and have another number of columns.
+    Lines that start with ``#`` before the header are comments; later ones if they have another number of columns.
 
     Raises:
-        TableError: It cannot be read, has no rows, or one has too few or too many columns.
+        TableError: The file cannot be read or has no rows, or a row has too few or too many columns.
     """
+    cells: list[tuple[int, list[str]]] = []
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             lines = file.readlines()
         first = next((number for number, line in enumerate(lines) if line.strip() and line[0] != "#"), len(lines))
         reader = csv.reader(lines[first:])
         header = next(reader, [])
-        cells, start = [], first + 1 + reader.line_num
+        start = first + 1 + reader.line_num
         for row in reader:
             if row and (len(row) == len(header) or (not row[0].startswith("# ") and row[0] != "#")):
                 cells.append((start, row))
@@ -106,8 +106,23 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     return [(number, dict(zip(header, row, strict=True))) for number, row in cells], header
 
 
+def missing_images(
+    path: Path, files: Collection[str], skip_missing: bool, error: type[CLIPIQAError] = TableError
+) -> set[str]:
+    """Return the files that are missing, and log their number; raise ``error`` unless they may be skipped."""
+    missing = sorted({file for file in files if not os.path.isfile(file)})
+    if missing and not skip_missing:
+        raise error(
+            f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
+            f"({few(missing)}): correct the paths or root, or leave them out (skip_missing)."
+        )
+    if missing:
+        logger.warning("left out: %s", counted(len(missing), "missing image"))
+    return set(missing)
+
+
 def usual_column(header: Sequence[str], usual: Iterable[str]) -> str | None:
-    """Return the first column that is called as usual, or None; case, spaces, ``_`` and ``-`` do not count."""
+    """Return the column with the first usual name, or None; case and punctuation do not count."""
     known = {_plain(name): name for name in reversed(header)}
     return next((known[_plain(name)] for name in usual if _plain(name) in known), None)
 
@@ -115,31 +130,21 @@ def usual_column(header: Sequence[str], usual: Iterable[str]) -> str | None:
 def find_column(
     path: Path,
     header: Sequence[str],
-    asked: str | int | None,
+    given: str | int | None,
     usual: Sequence[str],
-    what: str,
+    content: str,
     *,
-    say: type[CLIPIQAError] = TableError,
+    error: type[CLIPIQAError] = TableError,
     option: str = "columns",
 ) -> str:
-    """Return the column that was asked for, or else the :func:`usual_column`.
-
-    Args:
-        path: The file, for messages.
-        header: Names of its columns.
-        asked: A name or a number.
-        usual: Names that tell, the most telling first.
-        what: What the column holds, for messages.
-        say: The error to raise.
-        option: How to say which column.
-    """
-    if isinstance(asked, int):
-        asked = header[asked] if asked < len(header) else str(asked)
-    found = usual_column(header, usual) if asked is None else asked
+    """Return the given column (a name or number), or else the :func:`usual_column`; raise ``error`` if absent."""
+    if isinstance(given, int):
+        given = header[given] if given < len(header) else str(given)
+    found = usual_column(header, usual) if given is None else given
     if found in header:
         return str(found)
-    wanted = f"called {asked!r}" if asked is not None else f"of {what}s (such as {usual[0]!r})"
-    raise say(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with {option}.")
+    wanted = f"called {given!r}" if given is not None else f"of {content}s (such as {usual[0]!r})"
+    raise error(f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with {option}.")
 
 
 def _plain(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Images with opinion scores: pyiqa's data sets through its own loaders, a CSV file, or a folder without scores."""
+"""Images with opinion scores: data sets of pyiqa, CSV files, and folders without scores."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ from .published_correlations import published_set
 from .score_table import seeded_split
 from .specification import CompareError, Specification, check_kinds, parse_specifications
 
+Kinds = dict[str, tuple[type, ...]]
 _PATH, _FLAG, _WHOLE = (str, Path), (bool,), (int,)
-_SUBSET: dict[str, tuple[type, ...]] = {"subset": (float, int), "subset_seed": _WHOLE}  # a share drawn by a seed
-_OURS = {"max_side": _WHOLE, "max_pixels": _WHOLE, **_SUBSET}
-_CSV = {"csv": _PATH, "root": _PATH, "columns": (list, tuple), "lower_better": _FLAG, **_OURS}
-_FOLDER = {"folder": _PATH, **_OURS}
+_SUBSET: Kinds = {"subset": (float, int), "subset_seed": _WHOLE}  # a share drawn by a seed
+_LIMITS: Kinds = {"max_side": _WHOLE, "max_pixels": _WHOLE}
+_CSV: Kinds = {"csv": _PATH, "root": _PATH, "columns": (list, tuple), "lower_better": _FLAG, **_LIMITS, **_SUBSET}
+_FOLDER: Kinds = {"folder": _PATH, **_LIMITS, **_SUBSET}
 _ROOTS = ("meta_info_file", "dataroot_target", "dataroot_ref")
 _IDLE = (  # keys of pyiqa's trainer, without meaning here
     *("use_shuffle", "num_worker_per_gpu", "batch_size_per_gpu", "dataset_enlarge_ratio", "prefetch_mode"),
-    *("num_prefetch_queue", "pin_memory", "persistent_workers"),
+    *("num_prefetch_queue", "pin_memory", "persistent_workers", "img_range"),
 )
-_PYIQA: dict[str, tuple[type, ...]] = {
+_PYIQA: Kinds = {
     **dict.fromkeys(("dataset", "name", "type", "mos_range", "split_index", "split_ratio", "split_file"), (object,)),
-    **dict.fromkeys(("phase", "override_phase", "img_range", "val_num", "attribute", *_IDLE), (object,)),
+    **dict.fromkeys(("phase", "override_phase", "val_num", "attribute", *_IDLE), (object,)),
     **dict.fromkeys(_ROOTS, (str,)),
     **dict.fromkeys(("lower_better", "mos_normalize"), _FLAG),
     **{"augment": (Mapping,), **_SUBSET},
@@ -50,20 +51,19 @@ _STEADY = ("resize", "center_crop", "adaptive_resize", "ada_pad", "totensor")  #
 
 @dataclass(frozen=True)
 class DataSet:
-    """Images to be scored, and what people said of them.
+    """Images to be scored, and people's scores of them.
 
     Attributes:
-        name: As shown, unique in a comparison.
+        name: The name in tables, unique in a comparison.
         paths: The images, absolute, each once.
-        mos: Opinion scores in the data set's own scale, or None.
-        load: Index -> ``(3, H, W)``, RGB: uint8, or floats in [0, 1]; with its reference behind it, ``(6, H, W)``.
-            Raises :class:`ImageError`.
+        mos: Opinion scores on the data set's own scale, or None.
+        load: Index -> ``(3, H, W)``, RGB: uint8, or floats in [0, 1]; with the reference behind it, ``(6, H, W)``.
         lower_better: Whether a lower opinion score means a better image (DMOS).
-        note: What it is: split, size, subset.
-        published_as: Its name in :mod:`.published`, or empty.
-        identity: Hash of everything that the pixels depend on but the files.
-        table: The file that names the images and their scores, or empty.
-        no_reference: Index -> why an image came without its reference.
+        note: Split, size and subset.
+        published_as: The name in ``published_correlations.csv``, or empty.
+        identity: Hash of the options that pixels depend on.
+        table: The file with the scores, or empty.
+        no_reference: Index -> the reason why an image has no reference.
     """
 
     name: str
@@ -79,23 +79,21 @@ class DataSet:
 
 
 def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[DataSet]:
-    """Find the data sets that were asked for; no image is read.
+    """Return the data sets that a user names; no image is read.
 
     Args:
-        given: a name of pyiqa's, a CSV file, a folder, any of them with options (``'spaq:subset=0.2'``), a mapping of
-            label -> None or options as in pyiqa's ``default_dataset_configs.yml``, a :class:`DataSet`, or a list of
-            these. CSV files and folders are read by our own reader, pyiqa's data sets as pyiqa reads them.
-        data_root: the folder that pyiqa's configurations call ``./datasets``.
+        given: A name of pyiqa's, a CSV file or a folder, also with options (``'spaq:subset=0.2'``); a mapping of label
+            to None or options as in pyiqa's ``default_dataset_configs.yml``; a :class:`DataSet`; or a list of these.
+        data_root: The folder that pyiqa's configurations call ``./datasets``.
 
     Raises:
-        CompareError: an unknown name or key, missing files (with what is expected where), or a label used twice.
-        TableError: a CSV file that cannot be used.
+        CompareError: A name or key is unknown, files are missing, or a label is used twice.
+        TableError: A CSV file cannot be used.
     """
     found = [_find(specification, data_root) for specification in parse_specifications(given, "data set")]
-    names = [data.name for data in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise CompareError(f"two data sets are called {name!r}: give one a label of its own, as in 'mine={name}'.")
+    name, times = Counter(data.name for data in found).most_common(1)[0]
+    if times > 1:
+        raise CompareError(f"two data sets are called {name!r}: give one a label, as in 'mine={name}'.")
     return found
 
 
@@ -106,7 +104,7 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
     if isinstance(target, DataSet):
         return target
     if not isinstance(target, str | Path):
-        raise CompareError(f"a data set is a name, a CSV file, a folder or options; got {shown(target)}.")
+        raise CompareError(f"a data set must be a name, a CSV file, a folder or options; got {shown(target)}.")
     label, name = printable(specification.label), str(options.pop("dataset", "") or specification.label)
     if target:
         check_path("a data set", target)
@@ -118,63 +116,65 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
             options["folder" if is_folder else "csv"] = path
             label = label or printable(path.resolve().name if is_folder else path.stem)
         label = label or name
-    where = f"data set {label!r}"
-    for kind, keys, find in (("csv", _CSV, _csv_set), ("folder", _FOLDER, _folder_set)):
+    for kind, kinds in (("csv", _CSV), ("folder", _FOLDER)):
         if kind in options:
-            check_keys(options, keys, where)
-            check_kinds(options, keys, where)
-            return find(label, options)
+            check_keys(options, kinds, f"data set {label!r}")
+            check_kinds(options, kinds, f"data set {label!r}")
+            return _our_set(label, options)
     return _pyiqa_set(label, name, options, data_root)
 
 
-def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
-    columns = options.get("columns") or (None, None)
-    if len(columns) != 2:
-        raise CompareError(f"columns of data set {label!r} must be two, of paths and scores; got {columns!r}.")
-    option = f"columns, as in -d {label}={options['csv']}:columns=[PATH, SCORE]"
-    rows = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None), option=option)
-    paths = [os.path.abspath(row.file) for row in rows]
-    if not any(map(os.path.isfile, paths)):
-        raise CompareError(
-            f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} is there, such as {paths[0]!r}: "
-            "say where they are with root=DIR."
-        )
-    found = _ours(label, paths, [row.score for row in rows], options)
-    return replace(found, table=os.path.abspath(Path(options["csv"]).expanduser()))
-
-
-def _folder_set(label: str, options: dict[str, Any]) -> DataSet:
-    folder = Path(options["folder"]).expanduser()
-    found = find_inputs([str(folder)])
-    if not found.paths:
-        missing = not os.path.exists(folder) and not glob.has_magic(str(folder))
-        raise CompareError(f"the folder {str(folder)!r} is missing." if missing else f"{found.problem}.")
-    return _ours(label, list(map(os.path.abspath, found.paths)), None, options)
-
-
-def _ours(label: str, paths: list[str], mos: list[float] | None, options: Mapping[str, Any]) -> DataSet:
-    """Return a data set that our own reader reads."""
-    limits = {key: options[key] for key in ("max_side", "max_pixels") if options.get(key) is not None}
+def _our_set(label: str, options: dict[str, Any]) -> DataSet:
+    """Return a data set that our own reader reads: the images that a CSV file names, or a folder's."""
+    limits = {key: options[key] for key in _LIMITS if options.get(key) is not None}
     check_limits(limits.get("max_side"), limits.get("max_pixels"))
+    table, mos = "", None
+    if "csv" in options:
+        columns, table = options.get("columns") or (None, None), os.path.abspath(Path(options["csv"]).expanduser())
+        if len(columns) != 2:
+            raise CompareError(f"columns of data set {label!r} must be two, of paths and scores; got {columns!r}.")
+        rows = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None), with_splits=False)
+        paths, mos = tuple(os.path.abspath(row.file) for row in rows), tuple(row.score for row in rows)
+        if not any(map(os.path.isfile, paths)):
+            raise CompareError(
+                f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} is there, such as "
+                f"{paths[0]!r}: say where they are with root=DIR."
+            )
+    else:
+        folder = Path(options["folder"]).expanduser()
+        found = find_inputs([str(folder)])
+        paths = tuple(map(os.path.abspath, found.paths))
+        if not paths:
+            is_missing = not os.path.exists(folder) and not glob.has_magic(str(folder))
+            raise CompareError(f"the folder {str(folder)!r} is missing." if is_missing else f"{found.problem}.")
 
-    def load(path: str) -> Tensor:
-        return read_image(path, **limits, min_side=1).pixels  # how small is too small, each metric says itself
+    def load(index: int) -> Tensor:
+        return read_image(paths[index], **limits, min_side=1).pixels  # each metric says how small is too small
 
     note = [f"{key.replace('_', ' ')} {value}" for key, value in limits.items()]
-    return _subset(label, paths, mos, load, options, bool(options.get("lower_better")), note)
+    return _finish(DataSet(label, paths, mos, load, table=table), note, options)
 
 
 def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | Path | None) -> DataSet:
     from pyiqa import get_dataset_info
 
-    known = get_dataset_info()
+    known, where = get_dataset_info(), f"data set {label!r}"
     merged = {"phase": "test", "name": label, **known.get(name, {}), **options}
     if "type" not in merged:
         raise CompareError(
             f"{name!r} is no data set of pyiqa's, no CSV file and no folder: {nearest(name, known)} "
             "Options of your own data set need pyiqa's 'type', such as GeneralNRDataset, or 'csv' or 'folder'."
         )
-    _check_options(label, merged, {info["type"] for info in known.values()})
+    if merged["type"] in {"PIQDataset", *(info["type"] for info in known.values())}:  # others may have own options
+        check_keys(merged, _PYIQA, where)
+    check_kinds(merged, _PYIQA, where)
+    if merged["type"] in ("PieAPPDataset", "BAPPSDataset"):
+        raise CompareError(f"{where} holds judgements of pairs, no score for each image.")
+    if lacking := [key for key in _ROOTS[:2] if not merged.get(key)]:
+        raise CompareError(f"{where} needs {lacking[0]}, a path.")
+    augment = merged.get("augment") or {}
+    if drawn := [each for each in augment if each not in _STEADY]:
+        raise CompareError(f"augment of {where} must be of {', '.join(_STEADY[:4])}; got {drawn[0]!r}.")
     for key in _ROOTS:
         parts = Path(merged.get(key) or "").parts
         if data_root is not None and parts[:1] == ("datasets",):  # Path drops the './'
@@ -183,80 +183,53 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
             merged[key] = str(Path(merged[key]).expanduser())
     table, images = merged["meta_info_file"], merged["dataroot_target"]
     if missing := [path for path in (table, images) if not os.path.exists(path)]:
-        how = "correct meta_info_file and dataroot_target, or data_root"
+        way_out = "correct meta_info_file and dataroot_target, or data_root"
         if name in known:
-            how = (
-                f"`pyiqa.load_dataset({name!r}, data_root=DIR)` downloads both (chaofengc/IQA-PyTorch-Datasets and "
-                "-metainfo on the Hugging Face hub), and data_root says where they are"
-            )
+            way_out = f"`pyiqa.load_dataset({name!r}, data_root=DIR)` downloads both, and data_root says where they are"
         raise CompareError(
-            f"data set {label!r} needs pyiqa's table {table!r} and the images in {images!r}, but there is no "
-            f"{' and no '.join(map(repr, missing))}: {how}."
+            f"{where} needs pyiqa's table {table!r} and the images in {images!r}, but there is no "
+            f"{' and no '.join(map(repr, missing))}: {way_out}."
         )
-    meant = {key: value for key, value in merged.items() if key not in _IDLE}
-    dataset = _build(label, {key: value for key, value in meant.items() if key not in _SUBSET})
-    first = int(_has_references(dataset))
+    used = {key: value for key, value in merged.items() if key not in _IDLE}
+    dataset = _build(label, {key: value for key, value in used.items() if key not in _SUBSET})
+    first = int(hasattr(dataset, "paired_trans"))  # in a row, behind the reference of a full-reference set
     folder = getattr(dataset, "dataroot", "")  # AVA's table has names alone
-    paths = [os.path.abspath(os.path.join(folder, row[first])) for row in dataset.paths_mos]
-    loads = {path: partial(_pyiqa_pixels, dataset, index) for index, path in enumerate(paths)}
     note = [f"{merged['phase']} part of {merged['split_index']}"] if merged.get("split_index") is not None else []
-    note += [f"{key.replace('_', ' ')} {value}" for key, value in (merged.get("augment") or {}).items()]
-    found = _subset(
+    note += [f"{key.replace('_', ' ')} {value}" for key, value in augment.items()]
+    found = DataSet(
         label,
-        paths,
-        [float(row[first + 1]) for row in dataset.paths_mos],
-        lambda path: loads[path](),
-        merged,
-        bool(merged.get("lower_better")) and not merged.get("mos_normalize"),
-        note,
+        tuple(os.path.abspath(os.path.join(folder, row[first])) for row in dataset.paths_mos),
+        tuple(float(row[first + 1]) for row in dataset.paths_mos),
+        partial(_pyiqa_pixels, dataset, first),
+        published_as=published_set(name, used, known),
+        table=table,
     )
-    return replace(found, table=table, published_as=published_set(name, meant, known))
-
-
-def _check_options(label: str, options: Mapping[str, Any], types: set[str]) -> None:
-    where = f"data set {label!r}"
-    if options["type"] in types | {"PIQDataset"}:  # other classes may have options of their own
-        check_keys(options, _PYIQA, where)
-    check_kinds(options, _PYIQA, where)
-    if options["type"] in ("PieAPPDataset", "BAPPSDataset"):
-        raise CompareError(f"{where} holds judgements of pairs, no score for each image.")
-    if lacking := [key for key in _ROOTS[:2] if not options.get(key)]:
-        raise CompareError(f"{where} needs {lacking[0]}, a path.")
-    if odd := [name for name in options.get("augment") or {} if name not in _STEADY]:
-        raise CompareError(
-            f"{where}: {odd[0]!r} is drawn at random or unknown; of pyiqa's augmentations, a comparison takes "
-            f"{', '.join(_STEADY[:4])}."
-        )
-    if options.get("img_range", 1.0) != 1.0:
-        raise CompareError(f"{where}: img_range must be 1, as metrics take pixels in [0, 1].")
+    return _finish(
+        found, note, {**merged, "lower_better": merged.get("lower_better") and not used.get("mos_normalize")}
+    )
 
 
 def _build(label: str, options: dict[str, Any]) -> Any:
-    """Return pyiqa's own data set, without the tolerance of truncated files that building one leaves behind."""
+    """Return pyiqa's data set, with PIL as strict about truncated files as before."""
     from pyiqa.data import build_dataset
 
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         return build_dataset(options)
     except Exception as error:  # whatever pyiqa meets in a table or an option: assertions, KeyError, ValueError, …
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise CompareError(f"pyiqa cannot build data set {label!r}: {said}.") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CompareError(f"pyiqa cannot build data set {label!r}: {reason}.") from error
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _has_references(dataset: Any) -> bool:
-    return hasattr(dataset, "paired_trans")
-
-
-def _pyiqa_pixels(dataset: Any, index: int) -> Tensor:
+def _pyiqa_pixels(dataset: Any, first: int, index: int) -> Tensor:
     """Return ``dataset[index]['img']``; of a full-reference set, without reading the reference."""
-    paired = _has_references(dataset)
-    path = str(dataset.paths_mos[index][int(paired)])
+    path = str(dataset.paths_mos[index][first])
     try:
         with strict_decoding, Image.open(path) as file:
             set_aside(path, file.width, file.height)
-            if not paired:
+            if not first:
                 return dataset[index]["img"]
             image = file.convert("RGB")
             return dataset.common_trans(dataset.paired_trans([image, image])[0])
@@ -265,40 +238,31 @@ def _pyiqa_pixels(dataset: Any, index: int) -> Tensor:
     except ImageError:
         raise
     except Exception as error:  # on damaged files PIL raises almost anything
-        said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise ImageError(f"is truncated or damaged: {said}", Kind.DAMAGED, path) from error
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise ImageError(f"is truncated or damaged: {reason}", Kind.DAMAGED, path) from error
 
 
-def _subset(
-    label: str,
-    paths: list[str],
-    mos: list[float] | None,
-    load: Callable[[str], Tensor],
-    options: Mapping[str, Any],
-    lower_better: bool,
-    note: list[str],
-) -> DataSet:
-    """Return the data set, or the share of it that was asked for."""
+def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataSet:
     share, seed = options.get("subset"), options.get("subset_seed", 0)
-    kept = list(range(len(paths)))
+    rows = list(range(len(data.paths)))
     if share is not None:
         if not 0 < share < 1:
-            raise CompareError(f"subset of data set {label!r} must be a share between 0 and 1; got {share!r}.")
-        kept = [index for index, part in enumerate(seeded_split(len(paths), share, seed)) if part == "val"]
+            raise CompareError(f"subset of data set {data.name!r} must be a share between 0 and 1; got {share!r}.")
+        rows = [row for row, part in enumerate(seeded_split(len(rows), share, seed)) if part == "val"]
         note = [*note, f"{share:.0%} of the images, seed {seed}"]
-    if not kept:
-        raise CompareError(f"data set {label!r} has no images.")
-    chosen = tuple(paths[index] for index in kept)
-    twice, times = Counter(chosen).most_common(1)[0]
+    if not rows:
+        raise CompareError(f"data set {data.name!r} has no images.")
+    paths, lower_better = [data.paths[row] for row in rows], bool(options.get("lower_better"))
+    path, times = Counter(paths).most_common(1)[0]
     if times > 1:
-        raise CompareError(f"data set {label!r} names an image more than once, such as {twice!r}.")
-    said = {key: str(options[key]) for key in sorted(options) if key not in _IDLE}
-    return DataSet(
-        label,
-        tuple(map(printable, chosen)),
-        None if mos is None else tuple(mos[index] for index in kept),
-        lambda index: load(chosen[index]),
-        lower_better,
-        "; ".join([counted(len(chosen), "image"), *note, *["lower opinion score is better"] * lower_better]),
-        identity=hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12],
+        raise CompareError(f"data set {data.name!r} names an image more than once, such as {path!r}.")
+    texts = {key: str(options[key]) for key in sorted(options) if key not in _IDLE}
+    return replace(
+        data,
+        paths=tuple(map(printable, paths)),
+        mos=data.mos and tuple(data.mos[row] for row in rows),
+        load=lambda index: data.load(rows[index]),
+        lower_better=lower_better,
+        note="; ".join([counted(len(rows), "image"), *note, *["lower opinion score is better"] * lower_better]),
+        identity=hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:12],
     )

@@ -1,4 +1,4 @@
-"""The photos that the bundled ``mini`` was trained on: which of them are among a user's."""
+"""The photos that the bundled ``mini`` was trained on."""
 
 from __future__ import annotations
 
@@ -18,48 +18,32 @@ BYTES = 5  # of each file's SHA-256: one foreign photo in 270 million is taken f
 
 
 def seen_by_mini(paths: Sequence[str | Path]) -> list[bool]:
-    """Return for each image file whether ``mini`` was trained on it and on its human score.
-
-    Files are compared byte by byte: a photo that was saved again is not recognised. A file that cannot be read counts
-    as not seen.
-    """
-    return [_starts_like(path) in _known() for path in paths]
+    """Return for each image file whether ``mini`` was trained on it; a photo that was saved again is not recognised."""
+    return [_digest(path) in _known() for path in paths]
 
 
-def said_of_seen(count: int, images: int) -> str:
-    """Return what to tell people whose images ``mini`` has seen."""
+def seen_warning(count: int, images: int) -> str:
+    """Return the warning for images that ``mini`` has seen."""
     return (
         f"mini was trained on {count:,} of these {images:,} images and their scores, so its agreement with them says "
         "little about other photos: without_mini_photos leaves them out."
     )
 
 
-def look_for_mini_photos(
-    table: ScoreTable, backbone: str, leave_out: bool, needed: Sequence[str]
-) -> tuple[ScoreTable, int]:
-    """Return the table to learn from on a backbone, and how many of its images ``mini`` was trained on.
-
-    On other backbones than ``mini`` the table stays as it is. A line is logged where there are photos of ``mini``.
-
-    Args:
-        table: Images with scores.
-        backbone: On which is learned.
-        leave_out: Whether photos of ``mini`` are left out.
-        needed: Splits in which two images must be left.
+def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, needed: Sequence[str]) -> ScoreTable:
+    """Return the table to learn from, without ``mini``'s photos if they are left out; log their number.
 
     Raises:
-        TableError: Fewer are left.
+        TableError: A needed split has fewer than two images left.
     """
     seen = seen_by_mini(table.paths) if backbone == "mini" else []
     count = sum(seen)
-    if count and leave_out:
-        kept = [row for row, known in enumerate(seen) if not known]
-        table = replace(
-            table,
-            paths=tuple(table.paths[row] for row in kept),
-            targets=tuple(table.targets[row] for row in kept),
-            splits=tuple(table.splits[row] for row in kept),
-        )
+    if count and not leave_out:
+        logger.warning("%s", seen_warning(count, len(seen)))
+    elif count:
+        rows = [row for row, is_seen in enumerate(seen) if not is_seen]
+        parts = {name: tuple(getattr(table, name)[row] for row in rows) for name in ("paths", "targets", "splits")}
+        table = replace(table, **parts)  # type: ignore[arg-type]
         for split in needed:
             if (left := len(table.rows(split))) < 2:
                 raise TableError(
@@ -67,9 +51,7 @@ def look_for_mini_photos(
                     f"{split!r} are left, but two are needed: use other photos."
                 )
         logger.warning("left out: %s images that mini was trained on", f"{count:,}")
-    elif count:
-        logger.warning("%s", said_of_seen(count, len(seen)))
-    return table, count
+    return table
 
 
 @cache
@@ -78,7 +60,7 @@ def _known() -> frozenset[bytes]:
     return frozenset(content[start : start + BYTES] for start in range(0, len(content), BYTES))
 
 
-def _starts_like(path: str | Path) -> bytes:
+def _digest(path: str | Path) -> bytes:
     try:
         return bytes.fromhex(hash_file(Path(path)))[:BYTES]
     except OSError:

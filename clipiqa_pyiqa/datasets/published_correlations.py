@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,19 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .csv_files import read_rows
+
 SOURCES = ("paper", "pyiqa")
 
 
 @dataclass(frozen=True)
 class PublishedCorrelations:
-    """One published result.
-
-    Attributes:
-        srocc: As published, in [-1, 1], positive for a good metric.
-        plcc: Likewise, without a fit.
-        source: Where, such as ``'paper, Table 1'``.
-        krcc: Likewise; NaN where it is not given, as in the paper.
-    """
+    """Published correlations in [-1, 1], positive for a good metric, PLCC without a fit; KRCC may be NaN."""
 
     srocc: float
     plcc: float
@@ -38,10 +32,9 @@ def find_published(metric: str, data_set: str, prefer: str = "") -> PublishedCor
     """Return the published result of a metric on a data set, or None.
 
     Args:
-        metric: pyiqa's name, or a variant of CLIP-IQA as :func:`variant` writes it.
-        data_set: pyiqa's name, for the images that are published: KonIQ-10k's test set, all of LIVE-itW, …
-        prefer: ``'paper'`` or ``'pyiqa'``, where both publish one; by default the paper for CLIP-IQA, else pyiqa,
-            whose own code and weights are what is run here.
+        metric: pyiqa's name, or the name that :func:`variant` returns.
+        data_set: pyiqa's name, for the published images.
+        prefer: ``'paper'`` or ``'pyiqa'``; default the paper for CLIP-IQA, else pyiqa.
     """
     found = _table().get((metric, data_set), [])
     prefer = prefer or ("paper" if metric.startswith("clipiqa") else "pyiqa")
@@ -58,18 +51,12 @@ ENSEMBLE = "clipiqa, pyiqa's five pairs"
 
 
 def published_set(name: str, options: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the name, in the table, of a data set of pyiqa's; empty unless its images are the published ones.
-
-    Args:
-        name: pyiqa's name of it.
-        options: All of its options, and of ours ``subset``.
-        known: pyiqa's data sets: name -> options.
-    """
+    """Return the name of a data set in the table; empty unless its images are the published ones."""
     if name not in known:
         return ""
     usual = {"phase": "test", **known[name]}
-    aside = ("meta_info_file", "dataroot_target", "dataroot_ref", "name", "subset_seed")  # not which images are meant
-    changed = {key: value for key, value in options.items() if key not in aside and value != usual.get(key)}
+    places = ("meta_info_file", "dataroot_target", "dataroot_ref", "name", "subset_seed")  # not which images are meant
+    changed = {key: value for key, value in options.items() if key not in places and value != usual.get(key)}
     table, folder = (Path(options[key]).name for key in ("meta_info_file", "dataroot_target"))
     twins = [info for info in known.values() if info["meta_info_file"] == usual["meta_info_file"]]  # at another size
     others = {Path(info["dataroot_target"]).name for info in twins} - {Path(usual["dataroot_target"]).name}
@@ -83,10 +70,7 @@ def published_set(name: str, options: Mapping[str, Any], known: Mapping[str, Map
 @cache
 def _table() -> dict[tuple[str, str], list[PublishedCorrelations]]:
     found: dict[tuple[str, str], list[PublishedCorrelations]] = {}
-    with Path(__file__).with_suffix(".csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(line for line in file if not line.startswith("#")):
-            entry = PublishedCorrelations(
-                float(row["SROCC"]), float(row["PLCC"]), row["source"], float(row["KRCC"] or math.nan)
-            )
-            found.setdefault((row["metric"], row["data_set"]), []).append(entry)
+    for _, row in read_rows(Path(__file__).with_suffix(".csv"))[0]:
+        values = float(row["SROCC"]), float(row["PLCC"]), row["source"], float(row["KRCC"] or math.nan)
+        found.setdefault((row["metric"], row["data_set"]), []).append(PublishedCorrelations(*values))
     return found

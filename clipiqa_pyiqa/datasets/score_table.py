@@ -1,33 +1,31 @@
-"""Images with scores that people gave: from a CSV file, or from the tables of a data set that pyiqa knows."""
+"""Images with people's scores, from a CSV file or a data set that pyiqa knows."""
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import counted, nearest
-from ..sources.naming import few
-from .csv_files import Columns, NamedScore, TableError, read_scores
-from .same_photos import groups_of_copies
+from ..files.hashes import hashes_of
+from .csv_files import Columns, NamedScore, TableError, missing_images, read_scores
 from .split_file import read_split_file
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Images and their scores.
+    """Image files, which exist, and their scores.
 
     Attributes:
-        name: of the data set.
-        paths: image files, all of which exist.
-        targets: the scores, in [0, 1], high is good.
-        splits: of each image, one of ``SPLITS``.
-        score_range: what was mapped to [0, 1], lowest first.
-        lower_better: whether low scores were good.
-        skipped: files that were named and are missing.
+        name: Name of the data set.
+        paths: Image files.
+        targets: The scores, in [0, 1], high is good.
+        splits: ``'train'``, ``'val'`` or ``'test'`` for each image.
+        score_range: Lowest and highest possible score, as given.
+        lower_better: Whether low scores were good.
     """
 
     name: str
@@ -36,11 +34,10 @@ class ScoreTable:
     splits: tuple[str, ...]
     score_range: tuple[float, float]
     lower_better: bool = False
-    skipped: tuple[str, ...] = ()
 
     def rows(self, split: str) -> list[int]:
-        """Indices of the images in a split."""
-        return [index for index, own in enumerate(self.splits) if own == split]
+        """Return the indices of the images in a split."""
+        return [row for row, part in enumerate(self.splits) if part == split]
 
 
 def read_score_table(
@@ -57,81 +54,60 @@ def read_score_table(
     needed: Sequence[str] = ("train", "val"),
     split_file: str | Path | None = None,
     split_index: int = 1,
-    unsplit: str | None = None,
-    validation: Mapping[str, Any] | None = None,
 ) -> ScoreTable:
-    """Read a CSV file of images and scores, and check everything that can be checked before an image is read.
+    """Read a CSV file of images and scores; no image is decoded.
 
     Args:
-        path: the CSV file, with a header line.
-        root: folder to which the paths in it are relative; default the CSV file's own.
-        columns: names or numbers of the columns of paths, scores and splits; by default they are found by their usual
-            names, and without a column ``split`` the rows are split by ``seed``.
-        score_range: what the lowest and the highest possible score are; default the lowest and highest in the table.
-        lower_better: whether a low score is good, as a DMOS is.
-        val_fraction: share of the rows to validate on, if no column splits them; copies of a photo stay together.
-        seed: of that split.
-        skip_missing: leave out files that are missing, in place of an error.
-        name: of the data set; default the file's.
-        needed: splits that must hold two images at least.
-        split_file: pyiqa's pickle of splits, in place of a column; see :func:`~.split_file.read_split_file`. Rows in no
-            split are left out.
-        split_index: which of the splits in that file.
-        unsplit: the split of every row, if nothing splits them; None draws by ``seed``.
-        validation: another table to validate on, as arguments of this function: its rows of the split ``'val'`` (all,
-            if nothing splits them) take the place of this one's, and of this one the rows of ``'train'`` count.
+        path: The CSV file, with a header line.
+        root: Folder to which the paths in it are relative; default the CSV file's own.
+        columns: Names or numbers of the columns of paths, scores and splits; default their usual names.
+        score_range: Lowest and highest possible score; default those in the table.
+        lower_better: Whether a low score is good, as a DMOS is.
+        val_fraction: Share of the rows to validate on, if no column splits them.
+        seed: Seed of that split.
+        skip_missing: Leave out files that are missing; otherwise they are an error.
+        name: Name of the data set; default the file's.
+        needed: Splits that must hold two images at least.
+        split_file: pyiqa's pickle of splits, in place of a column.
+        split_index: Number of the split in that file.
 
     Raises:
-        TableError: the file or a column is missing; a score is no number, out of range, or all are equal; an image is
-            missing; or there is nothing to train or to validate on.
+        TableError: The file, a column or an image is missing; a score is no number, out of range, or all are equal;
+            copies of a photo are in two splits; or a split has too few images.
+        SplitFileError: ``split_file`` cannot be used.
     """
     path = Path(path).expanduser()
     rows = read_scores(path, root=root, columns=columns, with_splits=split_file is None)
     scores = [row.score for row in rows]
     low, high = score_range or (min(scores), max(scores))
     if not low < high or min(scores) == max(scores):
-        what = (
-            f"every score in {path} is {scores[0]:g}"
-            if low < high or not score_range
-            else f"score_range is {low:g} to {high:g}"
+        is_odd = score_range is not None and not low < high
+        found = f"score_range is {low:g} to {high:g}" if is_odd else f"every score in {path} is {scores[0]:g}"
+        raise TableError(f"{found}: there is nothing to learn without a range of scores.")
+    if outside := [row for row in rows if not low <= row.score <= high]:
+        raise TableError(
+            f"{path}, line {outside[0].line}: the score {outside[0].score:g} is outside the range of {low:g} to "
+            f"{high:g}."
         )
-        raise TableError(f"{what}: there is nothing to learn without a range of scores.")
-    for row in rows:
-        if not low <= row.score <= high:
-            raise TableError(
-                f"{path}, line {row.line}: the score {row.score:g} is outside the range of {low:g} to {high:g}."
-            )
-    unsplit = "train" if validation is not None else unsplit
-    given = split_file is not None or rows[0].split is not None
-    splits: Sequence[str | None]
+    is_split = split_file is not None or rows[0].split is not None
+    splits: Sequence[str | None] = [row.split for row in rows]
     if split_file is not None:
         splits = read_split_file(split_file, split_index, len(rows))
-    elif given:
-        splits = [row.split for row in rows]
-    else:
-        splits = [unsplit] * len(rows) if unsplit else seeded_split(len(rows), val_fraction, seed)
-    splits = _with_copies_together(path, rows, splits, given)
+    elif not is_split:
+        splits = seeded_split(len(rows), val_fraction, seed)
+    splits = _with_copies_together(path, rows, splits, is_split)
     used = [(row, split) for row, split in zip(rows, splits, strict=True) if split is not None]
-    missing = [str(row.file) for row, _ in used if not row.file.is_file()]
-    if missing and not skip_missing:
-        raise TableError(
-            f"{len(missing)} of {counted(len(used), 'image')} named in {path} cannot be found ({few(missing)}): "
-            "correct the paths or root, or leave them out (skip_missing)."
-        )
-    kept = [(row, split) for row, split in used if str(row.file) not in set(missing)]
-    targets = [(row.score - low) / (high - low) for row, _ in kept]
+    missing = missing_images(path, [str(row.file) for row, _ in used], skip_missing)
+    there = [(row, split) for row, split in used if str(row.file) not in missing]
+    targets = [(row.score - low) / (high - low) for row, _ in there]
     table = ScoreTable(
         name or path.stem,
-        tuple(row.file for row, _ in kept),
+        tuple(row.file for row, _ in there),
         tuple(1 - target if lower_better else target for target in targets),
-        tuple(split for _, split in kept),
+        tuple(split for _, split in there),
         (low, high),
         lower_better,
-        tuple(missing),
     )
-    if validation is not None:
-        own = {"skip_missing": skip_missing, "unsplit": "val", "needed": ("val",)}
-        table = _validated_on(table, read_score_table(**{**validation, **own}))
     for split in needed:
         if (left := len(table.rows(split))) < 2:
             raise TableError(
@@ -142,57 +118,53 @@ def read_score_table(
 
 
 def _with_copies_together(
-    path: Path, rows: Sequence[NamedScore], splits: Sequence[str | None], given: bool
+    path: Path, rows: Sequence[NamedScore], splits: Sequence[str | None], is_split: bool
 ) -> list[str | None]:
-    """Return the splits with copies of a photo in one; raise where they were given and are not."""
+    """Return the splits with copies of a photo in one; raise if a given split separates copies."""
     together = list(splits)
-    for first, *others in groups_of_copies([row.file for row in rows]):
+    there = [index for index, row in enumerate(rows) if row.file.is_file()]
+    copies: dict[str, list[int]] = {}
+    try:
+        for index, sha256 in zip(there, hashes_of([rows[index].file for index in there]), strict=True):
+            copies.setdefault(sha256, []).append(index)
+    except OSError as error:
+        raise TableError(f"{path} names {error.filename!r}, which cannot be read: {error.strerror}.") from error
+    for first, *others in copies.values():
         for other in others:
-            if not given:
+            if not is_split:
                 together[other] = together[first]
             elif None not in (splits[first], splits[other]) and splits[other] != splits[first]:
                 one, two = rows[first], rows[other]
                 raise TableError(
                     f"{path}, lines {one.line} ({splits[first]}) and {two.line} ({splits[other]}): {one.file.name!r} "
-                    f"and {two.file.name!r} are the same photo, which cannot be learned from and reported on: put its "
-                    "copies into one split."
+                    f"and {two.file.name!r} are the same photo: put copies into one split."
                 )
     return together
 
 
-def _validated_on(table: ScoreTable, other: ScoreTable) -> ScoreTable:
-    """The rows to train on of one table and those to validate on of another; each keeps its own range."""
-    parts = [
-        (part.paths[row], part.targets[row], split)
-        for part, split in ((table, "train"), (other, "val"))
-        for row in part.rows(split)
-    ]
-    paths, targets, splits = zip(*parts, strict=True) if parts else ((), (), ())
-    return replace(table, paths=paths, targets=targets, splits=splits, skipped=table.skipped + other.skipped)
-
-
 def seeded_split(count: int, val_fraction: float, seed: int) -> list[str]:
-    """``'train'`` or ``'val'`` for each row, by a seed alone, the same on every machine."""
+    """Return ``'train'`` or ``'val'`` for each row, drawn by a seed, the same on every machine."""
     if not 0 <= val_fraction < 1:
-        raise TableError(f"val_fraction must be between 0 and 1; got {val_fraction:g}.")
+        raise TableError(f"val_fraction must be at least 0 and below 1; got {val_fraction:g}.")
     order = list(range(count))
     random.Random(seed).shuffle(order)
     held_out = set(order[: round(count * val_fraction)])
-    return ["val" if index in held_out else "train" for index in range(count)]
+    return ["val" if row in held_out else "train" for row in range(count)]
 
 
 def find_score_table(
     scores: str | Path, *, data_root: str | Path = "datasets", seed: int = 0, **options: Any
 ) -> ScoreTable:
-    """Read the scores in a CSV file (what exists or has a suffix), or else those of a data set of pyiqa's.
+    """Read the scores in a CSV file (a path that exists or has a suffix), or of a data set of pyiqa.
 
     Args:
-        scores: The file, or pyiqa's name of the data set, such as ``'koniq10k'``.
+        scores: The file, or pyiqa's name, such as ``'koniq10k'``.
         data_root: The folder that holds pyiqa's ``meta_info`` and the images; nothing is downloaded.
-        seed: As for :func:`read_score_table`, as are all other options; those that are None are left to it.
+        seed: As for :func:`read_score_table`.
+        **options: Other arguments of :func:`read_score_table`; None means its default.
 
     Raises:
-        TableError: pyiqa does not know the data set, or its table is not there; or as for ``read_score_table``.
+        TableError: The data set is unknown, or its table is not there; or as :func:`read_score_table`.
     """
     found: dict[str, Any] = {"path": scores}
     if not (isinstance(scores, Path) or Path(scores).suffix or os.path.exists(scores)):

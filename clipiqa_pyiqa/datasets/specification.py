@@ -1,4 +1,4 @@
-"""What a user asks to be compared, as typed on a command line or written in YAML, before anything is looked up."""
+"""Metrics and data sets to compare, as typed or written in YAML."""
 
 from __future__ import annotations
 
@@ -12,28 +12,20 @@ from ..errors import CLIPIQAError, ConfigError, shown
 from ..files.yaml import parse_yaml, read_mapping
 from ..prompts.pairs import parse_prompt_argument
 
-CONFIG_KEYS: dict[str, tuple[type, ...]] = {  # of a benchmark configuration -> what its value may be
-    **dict.fromkeys(("metrics", "datasets"), (Mapping, list, str)),
-    **dict.fromkeys(("data_root", "out", "published", "device"), (str,)),
-    **dict.fromkeys(("bootstrap", "seed", "fit_parameters", "batch_size", "workers"), (int,)),
-    **dict.fromkeys(("plcc_fit", "without_mini_photos"), (bool,)),
-}
+CONFIG_KEYS = (  # of a benchmark configuration
+    *("metrics", "datasets", "data_root", "out", "published", "device", "bootstrap", "seed", "fit_parameters"),
+    *("batch_size", "workers", "plcc_fit", "without_mini_photos"),
+)
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", list: "a list", str: "a text"}
 
 
 class CompareError(CLIPIQAError):
-    """A comparison that cannot be made as asked."""
+    """A comparison that cannot be made."""
 
 
 @dataclass(frozen=True)
 class Specification:
-    """A metric or a data set as asked for.
-
-    Attributes:
-        label: How it shall be called; empty to derive it.
-        target: A name, a path, or an object that is one already; empty if the options say what it is.
-        options: What changes it.
-    """
+    """A metric or a data set that a user names: label or empty, a name, path or object, and options."""
 
     label: str
     target: Any
@@ -41,65 +33,47 @@ class Specification:
 
 
 def parse_argument(text: str) -> Specification:
-    """Read ``[LABEL=]TARGET[:KEY=VALUE,...]``, whose values are YAML.
+    """Return the specification in ``[LABEL=]TARGET[:KEY=VALUE,...]``; raise CompareError if it cannot be read.
 
-    A comma ends a value only where another ``KEY=`` follows, and ``prompts=Crisp photo.|Hazy photo.`` is a free pair.
-
-    Raises:
-        CompareError: a part of it is missing or is no YAML.
+    Values are YAML, or a free pair, as in ``prompts=Crisp photo.|Hazy photo.``.
 
     Example:
         >>> parse_argument("mine=niqe:pretrained_model_path=niqe.mat,test_y_channel=false").options
         {'pretrained_model_path': 'niqe.mat', 'test_y_channel': False}
     """
-    head, options = text, ""
-    if found := re.search(r":(?=[A-Za-z_]\w*=)", text):
-        head, options = text[: found.start()], text[found.end() :]
+    head, *rest = re.split(r":(?=[A-Za-z_]\w*=)", text, maxsplit=1)
     label, _, target = head.rpartition("=")
     if not target.strip():
         raise CompareError(f"{text!r} names nothing: expected [LABEL=]NAME[:KEY=VALUE,...].")
-    parsed = {}
-    for part in re.split(r",(?=[A-Za-z_]\w*=)", options) if options else []:
+    options = {}
+    for part in re.split(r",(?=[A-Za-z_]\w*=)", rest[0]) if rest else []:
         key, _, value = part.partition("=")
-        if key == "prompts" and "|" in value:
-            parsed[key] = parse_prompt_argument(value)
-            continue
         try:
-            parsed[key] = parse_yaml(value, "")
+            is_pair = key == "prompts" and "|" in value
+            options[key] = parse_prompt_argument(value) if is_pair else parse_yaml(value, "")
         except ConfigError as error:
             raise CompareError(f"the value of {key!r} in {text!r} is no YAML: quote it.") from error
-    return Specification(label.strip(), target.strip(), parsed)
+    return Specification(label.strip(), target.strip(), options)
 
 
-def parse_specifications(given: Any, what: str) -> list[Specification]:
-    """Read one or several specifications: texts, (label, options) mappings, or objects.
-
-    Args:
-        given: A text, a mapping of label -> None, options or object, a specification, or a sequence of these.
-        what: 'metric' or 'data set', for messages.
+def parse_specifications(given: Any, kind: str) -> list[Specification]:
+    """Return the specifications in a text, a mapping of label -> None, options or object, an object, or a list.
 
     Raises:
-        CompareError: nothing is asked for, or options are no mapping.
+        CompareError: There is none, or options are no mapping.
     """
-    if not (found := list(_specifications(given, what))):
-        raise CompareError(f"no {what} is asked for: name at least one.")
+    if not (found := list(_specifications(given, kind))):
+        raise CompareError(f"no {kind} is asked for: name at least one.")
     return found
 
 
 def read_benchmark(path: str | Path) -> dict[str, Any]:
-    """Read a benchmark configuration.
-
-    Raises:
-        ConfigError: It is missing, no YAML, or has unknown keys.
-        CompareError: A value is not as ``CONFIG_KEYS`` says.
-    """
-    given = read_mapping(path, CONFIG_KEYS)
-    check_kinds(given, CONFIG_KEYS, repr(str(path)))
-    return given
+    """Return the options in a benchmark configuration; raise ConfigError if it cannot be used."""
+    return read_mapping(path, CONFIG_KEYS)
 
 
 def check_kinds(options: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], where: str) -> None:
-    """Raise ``CompareError`` for the first option that is not None and of none of its kinds; True is no number."""
+    """Raise ``CompareError`` for an option of a wrong kind; None passes, and True is no number."""
     for key, value in options.items():
         kind = kinds.get(key, (object,))
         if value is not None and (not isinstance(value, kind) or (type(value) is bool and int in kind)):
@@ -107,7 +81,7 @@ def check_kinds(options: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]
             raise CompareError(f"{key} of {where} must be {wanted}; got {shown(value)}.")
 
 
-def _specifications(given: Any, what: str) -> Iterable[Specification]:
+def _specifications(given: Any, kind: str) -> Iterable[Specification]:
     if isinstance(given, str):
         yield parse_argument(given)
     elif isinstance(given, Specification):
@@ -115,7 +89,7 @@ def _specifications(given: Any, what: str) -> Iterable[Specification]:
     elif isinstance(given, Mapping):
         for label, value in given.items():
             if isinstance(value, bool | int | float | list | tuple):
-                raise CompareError(f"the options of {what} {label!r} must be a mapping; got {shown(value)}.")
+                raise CompareError(f"the options of {kind} {label!r} must be a mapping; got {shown(value)}.")
             if isinstance(value, Mapping):
                 yield Specification(str(label), "", value)
             elif isinstance(value, str):
@@ -124,6 +98,6 @@ def _specifications(given: Any, what: str) -> Iterable[Specification]:
                 yield Specification("", label) if value is None else Specification(str(label), value)
     elif isinstance(given, list | tuple):
         for item in given:
-            yield from _specifications(item, what)
+            yield from _specifications(item, kind)
     elif given is not None:
         yield Specification("", given)

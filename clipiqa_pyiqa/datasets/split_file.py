@@ -1,4 +1,4 @@
-"""pyiqa's files of splits: pickles that say which rows of a table are to train, to validate and to test on."""
+"""pyiqa's files of splits: pickles with row numbers."""
 
 from __future__ import annotations
 
@@ -17,26 +17,19 @@ class SplitFileError(CLIPIQAError):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows what pickles have opcodes for (dict, list, int, str) and no class or function: nothing can run."""
+    """Builds dict, list, int and str only, so that nothing can run."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it holds {module}.{name}, which could run code")
 
 
 def read_split_file(path: str | Path, index: int, rows: int) -> list[str | None]:
-    """Which split each row of a table is in, by a file in pyiqa's format, ``{1: {'train': [0, 2], 'val': [1]}, …}``.
+    """Return the split of each of the table's ``rows``, None for rows in no split.
 
-    Args:
-        path: The file; no pickled object is built but dict, list, int and str.
-        index: Which of the splits in it.
-        rows: How many the table has.
-
-    Returns:
-        One of ``'train'``, ``'val'`` and ``'test'`` for each row, None for those in none.
+    The file is in pyiqa's format, ``{1: {'train': [0, 2], 'val': [1]}, …}``; nothing in it is run.
 
     Raises:
-        SplitFileError: It cannot be read or holds something else, has no such split, or names a row twice or one that
-            the table has not.
+        SplitFileError: The file cannot be read or used, or belongs to another table.
     """
     path = Path(path).expanduser()
     try:
@@ -49,8 +42,7 @@ def read_split_file(path: str | Path, index: int, rows: int) -> list[str | None]
         raise SplitFileError(f"{str(path)!r} is no file of splits that can be used ({reason}): {_FORM}.") from error
     splits = content.get(index) if isinstance(content, dict) else None
     if not isinstance(splits, dict):
-        there = f"the splits {', '.join(map(str, list(content)[:8]))}" if isinstance(content, dict) else "no splits"
-        raise SplitFileError(f"{path} has {there}, but split_index is {index}: {_FORM}.")
+        raise SplitFileError(f"{path} has no split with the split_index {index}: {_FORM}.")
     found: list[str | None] = [None] * rows
     for split in SPLITS:
         numbers = splits.get(split) or ()

@@ -1,4 +1,4 @@
-"""The errors a user can meet. Each message is one sentence: what came, what was expected, what to do."""
+"""Errors that users can meet; each message is one sentence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 
 class Kind(str, Enum):
-    """What is wrong with an input; each is a text, as it stands in the column ``kind`` of results."""
+    """What is wrong with an input, as in the column ``kind`` of results."""
 
     MISSING = "missing"
     EMPTY = "empty"
@@ -33,15 +33,10 @@ class Kind(str, Enum):
 class CLIPIQAError(ValueError):
     """Base of every error that this package raises on bad input.
 
-    It is a ``ValueError``, so that ``except ValueError`` catches them all.
-
-    Args:
-        reason: What is wrong and what to do: a sentence, or of an input with a ``name`` what follows that name.
-        kind: What is wrong with the input, for code.
-        name: The input: a file, a member of an archive. The message is made of it and the reason.
-
     Attributes:
-        reason, kind, name: As given.
+        reason: What is wrong and what to do: a sentence, or with a ``name`` the words after the name.
+        kind: What is wrong with the input.
+        name: The input, such as a file or a member of an archive; it begins the message.
     """
 
     def __init__(self, reason: str = "", kind: Kind = Kind.OTHER, name: str = "") -> None:
@@ -50,49 +45,49 @@ class CLIPIQAError(ValueError):
 
 
 class PromptError(CLIPIQAError):
-    """A prompt, a named pair or a template that cannot be used."""
+    """A prompt, a named pair or a template cannot be used."""
 
 
 class ImageError(CLIPIQAError):
-    """An image file or an image tensor that cannot be scored."""
+    """An image cannot be scored."""
 
 
 class WeightsError(CLIPIQAError):
-    """A checkpoint that cannot be found, trusted or used."""
+    """A checkpoint cannot be found, trusted or used."""
 
 
 class OutputError(CLIPIQAError, OSError):
-    """A file that cannot be written, or must not be replaced. An ``OSError``, too, for those who catch that."""
+    """A file cannot be written, or must not be replaced."""
 
 
 class ConfigError(CLIPIQAError):
-    """A configuration file that cannot be read or followed."""
+    """A configuration file cannot be used."""
 
 
 class OptionError(CLIPIQAError, TypeError):
-    """An argument of a wrong kind. A ``TypeError``, too, for those who catch that."""
+    """An argument has a wrong kind or value."""
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """A value as a message quotes it: its repr on one line, cut to a readable length."""
+    """Return a value's repr for a message, on one line and at most ``limit`` long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def first_of(messages: Iterable[str]) -> str:
-    """The first of one or more messages and how many more there are, as the beginning of a sentence."""
+    """Return the first message and the number of others, as the beginning of a sentence."""
     first, *others = messages
     return first.rstrip(".") + (f" (and {len(others)} more like it)" if others else "")
 
 
-def counted(count: int, what: str) -> str:
-    """``'1 image'``, ``'2 images'``."""
-    return f"{count:,} {what}{'s' * (count != 1)}"
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, such as ``'2 images'``."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the known one of which it is a slip, or some like it, or else all."""
-    import difflib  # where it is needed: this module is imported with the package, which must not take long
+    """Return the end of a message about an unknown name: similar known names, or else all."""
+    import difflib  # not at the top: this module is imported with the package
 
     known = list(known)
     lower = {entry.lower(): entry for entry in known}
@@ -102,6 +97,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether Python or torch ran out of memory; torch's CPU allocator says so only in words."""
+    """Return whether Python or torch ran out of memory."""
+    # torch's CPU allocator has no error of its own
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))

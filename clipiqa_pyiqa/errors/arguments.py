@@ -142,7 +142,7 @@ def checked(function: Function) -> Function:
 
 
 def _with_shared_options(docstring: str | None, signature: inspect.Signature) -> str | None:
-    """Return a docstring whose ``Args:`` end with the shared options of the signature that they left out."""
+    """Return a docstring with the signature's shared options added to its ``Args:``, unless they stand there."""
     head, args, rest = inspect.cleandoc(docstring or "").partition("\nArgs:\n")
     if not args:
         return docstring
@@ -154,14 +154,14 @@ def _with_shared_options(docstring: str | None, signature: inspect.Signature) ->
 
 
 def check_bounds(name: str, value: int) -> None:
-    """Raise ``OptionError`` for a whole number beyond :data:`BOUNDS`, or else beyond 1 to a billion."""
+    """Raise ``OptionError`` for a whole number outside its :data:`BOUNDS`; by default they are 1 and a billion."""
     least, most = BOUNDS.get(name, (1, 1_000_000_000))
     if not least <= value <= most:
         raise OptionError(f"{name} must be between {least:,} and {most:,}; got {value:,}.")
 
 
 def check_path(name: str, value: str | os.PathLike[str]) -> None:
-    """Raise ``OptionError`` for a text that can be no file's name, whether or not there is a file."""
+    """Raise ``OptionError`` for a text that no file can have as its name; the file need not exist."""
     try:
         os.stat(Path(value).expanduser())
         return
@@ -185,7 +185,7 @@ def _check(name: str, value: Any, wanted: tuple[Any, ...]) -> None:
 
 
 def _is(value: Any, hint: Any) -> bool:
-    """Return whether a value is what one hint says; True is no number, and a text is no list."""
+    """Return whether a value fits a type hint. True is not a number, and a text is not a list."""
     from beartype.door import is_bearable  # not at the top: `import clipiqa_pyiqa` does not wait for it
 
     if hint in _NUMBERS.values():
@@ -197,7 +197,7 @@ def _is(value: Any, hint: Any) -> bool:
 
 
 def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, tuple[Any, ...]]:
-    """Return what each parameter may be; ``**options: Unpack[X]`` stands for the keys of the ``TypedDict`` X."""
+    """Return each parameter's type hints; ``**options: Unpack[X]`` stands for the keys of the ``TypedDict`` X."""
     names = _names(sys.modules[function.__module__])
     found: dict[str, Any] = {}
     for name, parameter in signature.parameters.items():
@@ -212,13 +212,13 @@ def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[s
 
 
 def _names(module: types.ModuleType) -> dict[str, Any]:
-    """Return what annotations of a module may name, what it imports for type checkers only included."""
+    """Return the names that a module's annotations may use, including imports for type checkers."""
     return {**vars(module), **_NUMBERS, **_for_type_checkers(module)}
 
 
 @functools.cache
 def _for_type_checkers(module: types.ModuleType) -> dict[str, Any]:
-    """Return what a module imports for type checkers only; names that cannot be imported here are left out."""
+    """Return a module's imports for type checkers, without those that fail."""
     with _PARSING:
         tree = ast.parse(inspect.getsource(module))
     names: dict[str, Any] = {}
@@ -232,7 +232,7 @@ def _for_type_checkers(module: types.ModuleType) -> dict[str, Any]:
 
 
 def _imported(node: ast.stmt, alias: ast.alias, package: str | None) -> dict[str, Any]:
-    """Return one name of an import statement of a package, and what it stands for."""
+    """Return one name of an import statement and its object."""
     if isinstance(node, ast.ImportFrom):
         source = importlib.import_module("." * node.level + (node.module or ""), package)
         return {alias.asname or alias.name: getattr(source, alias.name)}

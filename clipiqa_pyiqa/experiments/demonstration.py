@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -67,8 +67,11 @@ class Demonstration:
         from .radar_drawing import draw_chart
 
         photos = self.scores.groupby(level="photo", sort=False)
-        figure = Figure(figsize=(2.5 * len(VERSIONS) + 3.8, 2.7 * len(photos)), layout="constrained")
-        grid = figure.add_gridspec(len(photos), len(VERSIONS) + 1, width_ratios=[1.0] * len(VERSIONS) + [1.35])
+        figure = Figure(figsize=(2.5 * len(VERSIONS) + 3.8, 2.7 * len(photos)))
+        # fixed margins: matplotlib's layouts draw everything twice
+        margins = {"left": 0.005, "right": 0.94, "bottom": 0.06, "top": 0.94, "wspace": 0.04, "hspace": 0.35}
+        widths = [1.0] * len(VERSIONS) + [0.3, 1.0]
+        grid = figure.add_gridspec(len(photos), len(widths), width_ratios=widths, **margins)
         for row, (_, scores) in enumerate(photos):
             for column, (key, quality) in enumerate(scores["quality"].items()):
                 axes = figure.add_subplot(grid[row, column])
@@ -97,7 +100,8 @@ class Demonstration:
         """
         try:
             with replacing(path) as partial:
-                plain_texts(self.figure()).savefig(partial, dpi=110)
+                options: dict[str, Any] = {"pil_kwargs": {"compress_level": 1}} if partial.suffix == ".png" else {}
+                plain_texts(self.figure()).savefig(partial, dpi=110, **options)
         except (OSError, ValueError) as error:
             raise ImageError(f"the picture cannot be written to {os.fspath(path)!r}: {error}") from error
 

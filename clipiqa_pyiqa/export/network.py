@@ -58,7 +58,7 @@ class Network(nn.Module):
             return column_means(self._answers(features), self.sizes), column_means(maps, self.sizes)
         features = self.metric.encode_unchecked(x)
         if self.head is not None:
-            return (self.head.scores(features, interval=len(self.names) > 1),)
+            return (self.head.scores(features),)
         return (column_means(self._answers(features), self.sizes),)
 
     def reference(self, x: Tensor) -> tuple[Tensor, ...]:

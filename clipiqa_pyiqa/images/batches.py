@@ -52,10 +52,10 @@ def prefetch(
     """Yield items in their order, each with its picture, or with the ``ImageError`` that reading raised.
 
     Args:
-        read: Item -> picture, called in a thread; other errors are raised here.
+        read: Called in a thread with an item; returns its picture. Errors other than ``ImageError`` are raised here.
         items: Taken as needed; a generator is closed at the end.
         workers: Threads; default one per core, up to eight.
-        ahead: Items that are read beyond the one that is handed out, at most; default two per thread.
+        ahead: Largest number of items that are read ahead; default two per thread.
         scoring: Bytes that scoring takes for each pixel, for the limit of memory.
     """
     workers = workers or default_workers()
@@ -106,10 +106,10 @@ def in_batches(
 
     Args:
         images: Items with pictures or errors, as from :func:`prefetch`; closed at the end.
-        work: Items and their pictures of equal size -> a result for each.
-        failed: Item, its picture or None, and the error -> the result of an item without one; may raise.
-        batch_size: Images of equal size in a batch, at most.
-        apart: Item -> key; a batch holds only neighbours of equal key.
+        work: Called with items and their pictures of equal size; returns a result for each.
+        failed: Called with an item, its picture or None, and the error; returns the item's result, or raises.
+        batch_size: Largest number of images in a batch.
+        apart: Called with an item; neighbours with different results are in different batches.
     """
     queue = _Queue(work, failed, batch_size)
     last: Hashable = None
@@ -137,7 +137,7 @@ class _Place(Generic[Result]):
 
 
 class _Queue(Generic[Item, Picture, Result]):
-    """Images in their order; those behind the front wait for images of their size."""
+    """Images in order, which wait for others of their size."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class _Queue(Generic[Item, Picture, Result]):
             self._finish(shape)
 
     def leave(self, everything: bool = False) -> Iterator[Result]:
-        """Yield the results that are ready; the front is worked on when it has waited long enough."""
+        """Yield the results that are ready; work on the first image if it has waited long enough."""
         while self._places:
             first = self._places[0]
             if first.result is not None:

@@ -1,4 +1,4 @@
-"""The memory that decoding and scoring may take, and its use by threads that read ahead."""
+"""The limit of memory for decoding and scoring, shared by threads that read ahead."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def parse_size(text: str, name: str) -> int:
 
 
 class Room:
-    """A semaphore of bytes; a single taker may have more than ``most``."""
+    """A semaphore of ``most`` bytes; while no bytes are taken, one request may be larger."""
 
     def __init__(self, most: int) -> None:
         self.most, self.used = most, 0
@@ -165,13 +165,13 @@ def keep_memory() -> None:
 def set_aside(
     name: str, width: int, height: int, scored: tuple[int, int] | None = None, decoding: int = DECODING
 ) -> None:
-    """Wait until an image may be decoded, where :func:`~clipiqa_pyiqa.images.batches.prefetch` reads it.
+    """Wait until there is memory for an image that :func:`~clipiqa_pyiqa.images.batches.prefetch` reads.
 
     Args:
         name: Of the image.
         width, height: In pixels.
         scored: Width and height after shrinking.
-        decoding: Bytes that making the image takes for each pixel.
+        decoding: Bytes that decoding takes for each pixel.
 
     Raises:
         ImageError: Decoding or scoring it takes more than the limit.

@@ -238,7 +238,7 @@ def _orientation(path: str, image: Image.Image) -> int:
 
 
 def _turn(stored: int, left: int, apply: bool) -> Image.Transpose | None:
-    """Return the turn still to make, by the orientation in the file and after PIL's loading."""
+    """Return the rotation that is left to do after PIL has loaded the image."""
     if apply:
         return _UPRIGHT.get(left)
     undo = {6: 8, 8: 6}.get(stored, stored)  # the other turns are their own inverse

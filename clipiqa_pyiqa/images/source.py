@@ -52,9 +52,9 @@ class NoImage:
     """A source for an image that is missing or cannot be read.
 
     Attributes:
-        name: As of any source.
+        name: Name of the source.
         reason: Why there is no image, to follow the name in a sentence.
-        kind: The same, for code.
+        kind: Kind of the problem, for code.
         kept: Metadata of an image in a shard.
     """
 

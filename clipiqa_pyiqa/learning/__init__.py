@@ -1,1 +1,1 @@
-"""Learning from people's scores: prompts, words and heads, each by one function, on image features that are stored."""
+"""Learning from people's scores: prompts, words and heads, on stored image features."""

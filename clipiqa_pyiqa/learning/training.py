@@ -1,40 +1,55 @@
-"""Training the prompts of CLIP-IQA+ on people's scores, from a table of scores to a file of prompts."""
+"""Train the prompts of CLIP-IQA+ on people's scores; a run that was killed and resumed reaches the same result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..datasets.csv_files import TableError
 from ..datasets.mini_photos import look_for_mini_photos
 from ..datasets.score_table import ScoreTable, find_score_table, read_score_table
-from ..errors import ConfigError, counted
+from ..errors import CLIPIQAError, ConfigError, OutputError, counted, nearest
 from ..errors.arguments import SharedOptions, checked
+from ..files.locking import locked
+from ..files.writing import check_folder, write_bytes
 from ..images.memory import memory_limit
 from ..metric import CLIPIQA, find_device
+from ..prompts.files import pickled, save_prompt_file
+from ..weights.checkpoint import load_pickled
 from .feature_store import FeatureStore, Say
 from .recipe import TrainConfig, find_recipe, with_options
-from .trainer import BEST, Progress, Scores, evaluate, prepare_folder, train_context
-from .views import Views, image_features, stored_features, whole_views
+from .views import Features, drawn_features, mixed_seed, views_of
+
+BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.pt"
+Scores = dict[str, float]
+"""``srocc``, ``plcc`` and ``krcc`` of predicted against given scores."""
+
+
+class TrainingError(CLIPIQAError):
+    """A run that cannot be started or resumed."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A finished epoch: its number from 1, mean loss, validation scores, and whether its SROCC is the best so far."""
+
+    epoch: int
+    loss: float
+    scores: Scores
+    is_best: bool
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training run came to.
-
-    Attributes:
-        metric: The metric with the best epoch's prompts.
-        config: What it was trained by.
-        table: The images and their scores.
-        folder: Where the prompts, the state and the log lie.
-        epochs: Passes made over the training images.
-        scores: SROCC, PLCC and KRCC of the best epoch, on the splits ``'val'`` and, if there are images, ``'test'``.
-        seen_by_mini: How many of the images ``mini``, if it is the backbone, was trained on.
-    """
+    """A finished training run: the metric with the best epoch's prompts, and its scores on ``'val'`` and ``'test'``."""
 
     metric: CLIPIQA
     config: TrainConfig
@@ -42,7 +57,6 @@ class TrainingResult:
     folder: Path
     epochs: int
     scores: dict[str, Scores]
-    seen_by_mini: int
 
     @property
     def best(self) -> Path:
@@ -56,7 +70,6 @@ def train(
     out: str | Path,
     *,
     recipe: TrainConfig | str | Path = "plain",
-    exact: bool = False,
     without_mini_photos: bool = False,
     device: str | torch.device | None = SharedOptions.device,
     features: str | Path | None = None,
@@ -67,78 +80,207 @@ def train(
     say: Say | None = None,
     **changes: Any,
 ) -> TrainingResult:
-    """Learn the prompts of CLIP-IQA+ from scores that people gave; each image is encoded once, into a store.
+    """Learn the prompts of CLIP-IQA+ from people's scores; each image is encoded once, into a store.
 
     Args:
-        scores: Images and their scores: a table, a CSV file, or the name of a data set of pyiqa's; None takes the data
-            that the recipe's file names.
+        scores: Images and scores: a table, a CSV file, or a data set of pyiqa; None takes those that ``recipe`` names.
         out: Folder for ``best.safetensors``, ``last.safetensors``, the state to resume from and TensorBoard's log.
         recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, a YAML file of pyiqa's trainer, or a configuration.
-        exact: Encode images at every step, with fresh random crops, in place of stored features; slow.
-        without_mini_photos: On ``backbone='mini'``, leave out the photos that ``mini`` was trained on.
+        without_mini_photos: With ``backbone='mini'``, leave out photos that ``mini`` was trained on.
         features: Folder of the feature store; default ``~/.cache/clipiqa/features``.
-        resume: Go on with the run in ``out``.
+        resume: Continue the run in ``out``.
         overwrite: Replace the run in ``out``.
-        report: Called after each epoch with what it came to and the number of epochs in all.
-        say: Told, in sentences, how the preparation goes.
-        **changes: Changes of the recipe, such as ``epochs``, ``lr`` or ``backbone``; see
-            :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
+        report: Receives each epoch's progress and the number of epochs.
+        say: Receives progress messages.
+        **changes: Of the recipe, see :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
+
+    Returns:
+        The metric with the best prompts, and their scores.
 
     Raises:
-        CLIPIQAError: A ``ValueError``, for scores, images, a recipe or a folder that cannot be used.
+        CLIPIQAError: Scores, images, a recipe or a folder cannot be used.
 
     Example:
         >>> train("scores.csv", "runs/mine", backbone="mini", epochs=10).scores["val"]  # doctest: +SKIP
     """
     config = with_options(find_recipe(recipe), **changes)
-    table = _table(scores, config)  # what can be wrong with the data, before anything takes time
+    table = _table(scores, config)  # errors in the data come first, before anything takes time
     with prepare_folder(out, resume, overwrite) as folder:
         device = find_device(device)
-        torch.manual_seed(config.seed)  # a random context
+        torch.manual_seed(config.seed)  # of a random context
         metric = CLIPIQA(**config.network).to(device)
-        table, seen = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train", "val"))
-        if table.skipped and say is not None:
-            say(f"left out: {counted(len(table.skipped), 'missing image')}")
-        store, views = FeatureStore(metric, features), Views(config.recipe, config.seed, exact)
+        table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train", "val"))
+        store = FeatureStore(metric, features)
         paths = {split: [table.paths[row] for row in table.rows(split)] for split in ("train", "val", "test")}
         targets = {split: torch.tensor([[table.targets[row]] for row in table.rows(split)]) for split in paths}
         options: dict[str, Any] = {"device": device, "workers": workers, "say": say}
-        whole = {
-            split: store.features(paths[split], whole_views(len(paths[split])), what=split, **options)[:, 0]
-            for split in ("val", "test")
-        }
-        if exact:
-            drawn = image_features(metric, paths["train"], views, device)
-        else:
-            if config.recipe.crop and say is not None:
-                say(f"{counted(config.recipe.crops, 'seeded crop')} per image in place of random ones")
-            all_views = [views.of(row) for row in range(len(paths["train"]))]
-            _check_room(sum(map(len, all_views)), store.dim)
-            drawn = stored_features(store.features(paths["train"], all_views, what="train", **options), views)
+        whole = {split: store.features(paths[split], name=split, **options)[:, 0] for split in ("val", "test")}
+        views = [views_of(config.recipe, config.seed, row) for row in range(len(paths["train"]))]
+        size, limit = sum(map(len, views)) * (12 * store.dim + 1000), memory_limit()  # three copies while they are read
+        if size > limit:
+            raise ConfigError(
+                f"features of crops take about {size / 1e9:.1f} GB, but memory is {limit / 1e9:.1f} GB: use fewer "
+                "crops, or more memory."
+            )
+        drawn = drawn_features(store.features(paths["train"], views, name="train", **options), config.recipe)
         metadata = {
             **{"data_set": table.name, "score_range": table.score_range, "lower_better": table.lower_better},
             **{"training_images": len(paths["train"]), "validation_images": len(paths["val"])},
         }
-        given = metric, config, drawn, targets["train"], whole["val"], targets["val"], folder
-
-        def tell(progress: Progress) -> None:
-            report(progress, config.recipe.epochs)
-
-        found = {"val": train_context(*given, metadata=metadata, resume=resume, report=tell)}
+        epochs = config.recipe.epochs
+        data = drawn, targets["train"], whole["val"], targets["val"]
+        best = train_context(
+            *(metric, config, *data, folder),
+            metadata=metadata,
+            resume=resume,
+            report=lambda progress: report(progress, epochs),
+        )
         metric.load_prompts(folder / BEST)
+        found = {"val": best}
         if len(paths["test"]) > 1:
             found["test"] = evaluate(metric, whole["test"].to(device), targets["test"])
-        return TrainingResult(metric.eval(), config, table, folder, config.recipe.epochs, found, seen)
+        return TrainingResult(metric.eval(), config, table, folder, epochs, found)
 
 
-def _check_room(count: int, width: int) -> None:
-    """Raise unless so many features, and the lists of their views, fit in memory."""
-    size, limit = count * (12 * width + 1000), memory_limit()  # features in three copies while they are read
-    if size > limit:
-        raise ConfigError(
-            f"{count:,} features of crops take about {size / 1e9:.1f} GB of the {limit / 1e9:.1f} GB that may be "
-            "taken: use fewer crops, or allow more memory."
+def train_context(
+    metric: CLIPIQA,
+    config: TrainConfig,
+    features: Features,
+    targets: Tensor,
+    val_features: Tensor,
+    val_targets: Tensor,
+    folder: Path,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    report: Callable[[Progress], object] = lambda progress: None,
+) -> Scores:
+    """Train learned prompts in place and return the scores of the best epoch; its files go into ``folder``.
+
+    ``features`` draws from N training images; ``targets`` ``(N, 1)`` are in [0, 1]; ``val_features`` are ``(M, D)``.
+
+    Raises:
+        ConfigError: The recipe names an optimiser, scheduler, loss or option that does not exist.
+        TrainingError: There are fewer images than a batch, or the state in ``folder`` belongs to another run.
+    """
+    import pyiqa.losses  # noqa: F401 (fills the registry)
+    from pyiqa.utils.registry import LOSS_REGISTRY
+    from torch.utils.tensorboard import SummaryWriter  # imports tensorboard, which only training needs
+
+    learner, recipe = metric.prompt_learner, config.recipe
+    if learner is None:
+        raise TrainingError("'clipiqa' has no prompts to train: use model_type 'clipiqa+'.")
+    if len(targets) < recipe.batch_size:
+        images = counted(len(targets), "training image")
+        raise TrainingError(f"{images} cannot fill a batch of {recipe.batch_size}: use a smaller batch_size.")
+    if not recipe.losses:
+        raise ConfigError("the recipe names no loss: set mos_loss_opt, metric_loss_opt or both.")
+    targets, val_features = targets.float().to(learner.ctx.device), val_features.to(learner.ctx.device)
+    losses = [_build(dict(iter(LOSS_REGISTRY)), loss) for loss in recipe.losses]
+    optimizer = _build(vars(torch.optim), recipe.optim, [learner.ctx])
+    scheduler = _build(
+        vars(torch.optim.lr_scheduler), recipe.scheduler or {"type": "ConstantLR", "factor": 1.0}, optimizer
+    )
+    run = _fingerprint(metric, config, learner.initial_ctx, learner.token_suffix, targets, val_features)
+    epoch, best = 0, Scores()
+    if resume and (folder / STATE).is_file():
+        state = _read_state(folder / STATE, run)
+        with torch.no_grad():
+            learner.ctx.copy_(state["ctx"])
+        optimizer.load_state_dict(state["optimizer"])
+        scheduler.load_state_dict(state["scheduler"])
+        epoch, best = state["epoch"], state["best"]
+    with SummaryWriter(folder / "tensorboard", purge_step=epoch + 1) as board:
+        while epoch < recipe.epochs:
+            generator = torch.Generator().manual_seed(mixed_seed(config.seed, "epoch", epoch))
+            epoch += 1
+            order = torch.randperm(len(targets), generator=generator)
+            steps = []
+            for rows in order[: len(order) // recipe.batch_size * recipe.batch_size].split(recipe.batch_size):
+                scores = metric.train().score(features(rows.tolist(), generator).to(targets.device), aggregate="mean")
+                loss = torch.stack([criterion(scores, targets[rows]) for criterion in losses]).sum()
+                if not loss.isfinite():
+                    raise TrainingError(f"the loss of epoch {epoch} is not finite: lower the learning rate.")
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                steps.append(loss.item())
+            scheduler.step()
+            mean_loss, found = sum(steps) / len(steps), evaluate(metric, val_features, val_targets)
+            is_best = not best or found["srocc"] > best["srocc"]
+            best = found if is_best else best
+            for name, value in {"train/loss": mean_loss, **{f"val/{name}": found[name] for name in found}}.items():
+                board.add_scalar(name, value, epoch)
+            file_metadata = {
+                **{"pos_embedding": metric.pos_embedding, "precision": metric.precision, "recipe": asdict(recipe)},
+                **{"seed": config.seed, **(metadata or {}), "epoch": epoch, "scores": found},
+            }
+            for name in (LAST, BEST) if is_best else (LAST,):
+                save_prompt_file(learner, folder / name, file_metadata)
+            state = {
+                **{"run": run, "epoch": epoch, "best": best, "ctx": learner.ctx.detach()},
+                **{"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()},
+            }
+            write_bytes(folder / STATE, pickled(state))
+            report(Progress(epoch, mean_loss, found, is_best))
+    return best
+
+
+def _fingerprint(metric: CLIPIQA, config: TrainConfig, *tensors: Tensor) -> str:
+    """Return a hash of everything that a run's result depends on."""
+    setup = [asdict(config.recipe), config.seed, metric.clip.weights.sha256, metric.pos_embedding, metric.precision]
+    digest = hashlib.sha256(json.dumps(setup, default=str).encode())
+    for tensor in tensors:
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read_state(path: Path, run: str) -> Any:
+    state = load_pickled(path)
+    if state["run"] != run:
+        raise TrainingError(
+            f"{path} was left by another run: use its images, scores, weights, recipe, epochs and seed, or another "
+            "folder."
         )
+    return state
+
+
+@contextlib.contextmanager
+def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
+    """Make and lock the folder of a run; raise TrainingError if files of an earlier run may not be used."""
+    found = check_folder(folder, ())
+    with locked(found):
+        try:
+            check_folder(found, (STATE, LAST, BEST), overwrite=resume or overwrite)
+        except OutputError as error:
+            raise TrainingError(f"{error} Set resume to continue the run in it.") from error
+        if not resume:
+            for name in (STATE, LAST, BEST):
+                (found / name).unlink(missing_ok=True)
+        yield found
+
+
+def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor) -> Scores:
+    """Return SROCC, PLCC and KRCC of a metric's scores for features ``(M, D)`` with targets ``(M, 1)``."""
+    from pyiqa.metrics.correlation_coefficient import calculate_krcc, calculate_plcc, calculate_srcc
+
+    with torch.no_grad():
+        scores = metric.eval().score(features, aggregate="mean")
+    a, b = (each.squeeze(1).double().cpu().numpy() for each in (scores, targets))
+    calculate = {"srocc": calculate_srcc, "plcc": calculate_plcc, "krcc": calculate_krcc}
+    return {name: float(function(a, b)) for name, function in calculate.items()}
+
+
+def _build(classes: Mapping[str, Any], options: Mapping[str, Any], *args: Any) -> Any:
+    options = dict(options)
+    name = str(options.pop("type", None))
+    classes = {each: value for each, value in classes.items() if isinstance(value, type)}
+    if name not in classes:
+        raise ConfigError(f"unknown type {name!r} in the recipe: {nearest(name, classes)}")
+    try:
+        return classes[name](*args, **options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} does not take these options: {error}.") from error
 
 
 def _table(scores: ScoreTable | str | Path | None, config: TrainConfig) -> ScoreTable:

@@ -1,8 +1,4 @@
-"""Which words ask best? Candidate prompt pairs on stored features: chosen on some images, reported on others.
-
-The best of a thousand pairs on some images owes much to luck on these. So ranks, and the ensemble, come from the images
-to choose on, and what is reported comes from other images.
-"""
+"""Search for the words that agree best with people: chosen on some images, reported on others."""
 
 from __future__ import annotations
 
@@ -26,9 +22,8 @@ from ..files.writing import check_output, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..prompts.provenance import in_words
-from ..stats.correlation import Estimate, plcc, srocc_of_many
+from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
 from .feature_store import FeatureStore, Say
-from .views import whole_views
 from .words import AS_IS, Words, our_pairs
 
 MIN_GAIN = 1e-3  # of SROCC on the images to choose on, for a pair to join the ensemble
@@ -46,7 +41,7 @@ class SearchError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A pair to try, and how it was made: ``template`` with each of the words in it."""
+    """A pair to try, and the words and the template of it."""
 
     pair: PromptPair
     words: Words
@@ -55,14 +50,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Finding:
-    """How the mean score of one or more pairs agrees with people.
-
-    Attributes:
-        candidates: The pairs.
-        chosen_by: SROCC on the images to choose on.
-        srocc: On the held-out images; with an interval for the best ones.
-        plcc: On the held-out images, of the scores as they are.
-    """
+    """Agreement with people of the mean score of pairs, on the images to choose on (SROCC) and on the others."""
 
     candidates: tuple[Candidate, ...]
     chosen_by: float
@@ -72,17 +60,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """A search's result.
+    """The result of a search: every candidate, best first, the paper's pair, and the best ensemble.
 
-    Attributes:
-        ranked: Every candidate, best first, as chosen.
-        paper: The paper's pair, "Good photo." against "Bad photo.", on the same images.
-        ensemble: The pairs whose mean score was chosen, in the order in which they joined; at least one.
-        chosen_on: Number of images to choose on.
-        held_out: Number of images to report on.
-        unknown: Number of pairs left out, since the backbone never saw their words.
-        metadata: What the search was made with: the data set, its splits, which CLIP-IQA, the seed.
-        inputs: Files that were read, which ``save`` never replaces.
+    ``unknown`` counts pairs with words that the backbone never saw; ``save`` never replaces ``inputs``.
     """
 
     ranked: tuple[Finding, ...]
@@ -95,7 +75,7 @@ class Findings:
     inputs: tuple[str | Path, ...] = ()
 
     def save(self, path: str | Path) -> None:
-        """Write a line per candidate as CSV, best first, after ``# key: value`` lines with the metadata.
+        """Write ``# key: value`` lines with the metadata and a CSV line per candidate, best first.
 
         Raises:
             OutputError: The file cannot be written, or is one of the inputs.
@@ -129,23 +109,26 @@ def search_prompts(
     seed: int = 123,
     say: Say | None = None,
 ) -> Findings:
-    """Find the prompt pairs that agree best with scores that people gave; each image is encoded once, into a store.
+    """Find the prompt pairs that agree best with people's scores; each image is encoded once, into a store.
 
     Pairs are chosen on the split ``'train'`` and reported on ``'test'``, or on ``'val'`` if there is no ``'test'``.
-    Pairs with words that the backbone never saw are left out.
 
     Args:
-        scores: Images and their scores: a table, a CSV file, or the name of a data set of pyiqa's.
-        words: Pairs of words, positive first; default our list of antonyms.
-        templates: Wordings to put the words in; default those in which our words make sentences, or, with ``words``,
-            the words as they are.
-        ensemble, intervals, bootstrap: As for :func:`search`.
-        metric: Whose scores these are; default CLIP-IQA on RN50.
-        device, features, workers, say: As for :func:`clipiqa_pyiqa.train`.
-        seed: Of the resamples, and of the split where the scores have none.
+        scores, features, say: As for :func:`clipiqa_pyiqa.train`.
+        words: Pairs of words, positive first; default our list of antonyms. Pairs with words that the backbone never
+            saw are left out.
+        templates: Texts with ``{}`` for the words; default those in which our words make sentences, or ``'{}'``.
+        ensemble: Most pairs that the ensemble may have.
+        intervals: Number of best pairs that get a 95 % bootstrap interval.
+        bootstrap: Resamples per interval, at most a million.
+        metric: The metric that scores; default CLIP-IQA on RN50.
+        seed: Seed of the resamples, and of the split where the scores have none.
+
+    Returns:
+        All pairs, ranked, and the best ensemble.
 
     Raises:
-        CLIPIQAError: A ``ValueError``, for scores, images, words or templates that cannot be used.
+        CLIPIQAError: Scores, images, words or templates cannot be used.
 
     Example:
         >>> search_prompts("scores.csv", words=[("Crisp photo.", "Hazy photo.")]).save("pairs.csv")  # doctest: +SKIP
@@ -156,15 +139,18 @@ def search_prompts(
     device = find_device(device)
     metric = (CLIPIQA() if metric is None else metric).to(device).eval()
     known = [each for each in candidates if metric.clip.knows(each.pair.positive, each.pair.negative)]
-    if not known:
+    if candidates and not known:
         raise SearchError(f"{metric.clip.weights.backbone} never saw the words of any pair: use another backbone.")
-    if table.skipped and say is not None:
-        say(f"left out: {counted(len(table.skipped), 'missing image')}")
-    store, views = FeatureStore(metric, features), whole_views(len(table.paths))
-    encoded = store.features(table.paths, views, what="all splits", device=device, workers=workers, say=say)
-    given = metric, encoded[:, 0].to(device), torch.tensor(table.targets), table.rows(split), known
-    options: dict[str, Any] = {"ensemble": ensemble, "intervals": intervals, "bootstrap": bootstrap, "seed": seed}
-    findings = search(*given, **options, quiet=say is None)
+    store = FeatureStore(metric, features)
+    encoded = store.features(table.paths, name="all splits", device=device, workers=workers, say=say)
+    findings = search(
+        *(metric, encoded[:, 0].to(device), torch.tensor(table.targets), table.rows(split), known),
+        ensemble=ensemble,
+        intervals=intervals,
+        bootstrap=bootstrap,
+        seed=seed,
+        quiet=say is None,
+    )
     best = findings.ensemble.srocc
     metadata = {
         **{"data_set": table.name, "chosen_on": counted(findings.chosen_on, "image")},
@@ -173,30 +159,19 @@ def search_prompts(
         **in_words({key: value for key, value in metric.provenance().items() if key not in ("metric", "scores")}),
         **{"seed": seed, "ensemble_srocc_held_out": f"{best.value:.4f} [{best.low:.4f}, {best.high:.4f}]"},
     }
-    read = () if isinstance(scores, ScoreTable) else (scores,)
-    unknown = len(candidates) - len(known)
-    return replace(findings, unknown=unknown, metadata=metadata, inputs=(*read, *table.paths))
+    inputs = (*(() if isinstance(scores, ScoreTable) else (scores,)), *table.paths)
+    return replace(findings, unknown=len(candidates) - len(known), metadata=metadata, inputs=inputs)
 
 
 def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[str] | None = None) -> list[Candidate]:
-    """Return each pair of words in each template, once, by what CLIP would read.
-
-    Args:
-        words: Pairs; None takes our list, in the templates in which its words make sentences.
-        templates: To put the words in; None leaves given words as they are.
-
-    Raises:
-        PromptError: A template or a pair cannot be used.
-    """
-    if templates is not None and not len(templates):
-        raise PromptError("there is no template: pass at least one, such as '{} photo.'.")
-    asked = our_pairs(templates) if words is None else itertools.product(words, templates or (AS_IS,))
+    """Return each pair of words in each template; candidates that CLIP reads alike come once."""
+    combined = our_pairs(templates) if words is None else itertools.product(words, templates or (AS_IS,))
     found: dict[tuple[str, str], Candidate] = {}
-    for pair, template in asked:
+    for pair, template in combined:
         if not isinstance(pair, list | tuple):
-            raise PromptError(f"words come in pairs, positive first; got {shown(pair)}.")
-        (read,) = parse_prompts(tuple(pair), template)
-        found.setdefault((read.positive.lower(), read.negative.lower()), Candidate(read, pair, template))
+            raise PromptError(f"words must be pairs, positive first; got {shown(pair)}.")
+        (prompt,) = parse_prompts(tuple(pair), template)
+        found.setdefault((prompt.positive.lower(), prompt.negative.lower()), Candidate(prompt, pair, template))
     return list(found.values())
 
 
@@ -213,37 +188,21 @@ def search(
     seed: int = 0,
     quiet: bool = True,
 ) -> Findings:
-    """Try every candidate on images that are encoded already.
-
-    Args:
-        metric: Whose scores these are; its own prompts do not matter.
-        features: Unit image features, ``(N, D)``.
-        targets: What people said of the images, ``(N,)``, high is good.
-        held_out: Rows to report on; the others are there to choose on.
-        candidates: Pairs to try, at least one.
-        ensemble: Most pairs that the ensemble may have.
-        intervals: How many of the best get a 95 % bootstrap interval.
-        bootstrap: Resamples per interval, at most a million.
-        seed: Of the resamples.
-        quiet: Whether to show no progress bar.
+    """Try candidates on unit features ``(N, D)`` with people's scores ``(N,)``; rows ``held_out`` are only reported on.
 
     Raises:
-        SearchError: There are no candidates, or fewer than three images on either side, or their scores are all equal.
+        SearchError: There are no candidates, or the scores on one side allow no correlation.
     """
     from tqdm import tqdm
 
     if not candidates:
         raise SearchError("there are no candidates to search: name a file of pairs, or use our list.")
-    out = np.zeros(len(targets), dtype=bool)
-    out[list(held_out)] = True
+    is_out = np.zeros(len(targets), dtype=bool)
+    is_out[list(held_out)] = True
     opinion = targets.double().cpu().numpy()
-    for rows, what in ((~out, "to choose on"), (out, "held out")):
-        if len(set(opinion[rows])) < 2 or rows.sum() < 3:
-            raise SearchError(
-                f"{counted(int(rows.sum()), 'image')} {what} with "
-                f"{counted(len(set(opinion[rows])), 'different score')}: a search "
-                "needs at least three images with different scores to choose on, and as many held out."
-            )
+    for rows, side in ((~is_out, "to choose on"), (is_out, "held out")):
+        if reason := undefined(opinion[rows], opinion[rows]):
+            raise SearchError(f"the images {side} cannot be used: {reason}.")
     paper = Candidate(NAMED_PAIRS[DEFAULT_PAIR], ("Good", "Bad"), "{} photo.")
     tried = [paper, *candidates]
     parts = []
@@ -253,31 +212,32 @@ def search(
             parts.append(metric.score(features, prompts=pairs, aggregate=None).cpu().numpy())
             bar.update(len(pairs))
     scores = np.concatenate(parts, axis=1)
-    chosen_by = _srocc(scores[~out], opinion[~out])
+    chosen_by = _srocc(scores[~is_out], opinion[~is_out])
     order = [0, *(1 + np.argsort(-_nan_last(chosen_by[1:]), kind="stable"))]  # the paper's, then the others by rank
-    picked, by = _greedy(scores[~out, 1:], opinion[~out], chosen_by[1:], ensemble)
-    mean = scores[out][:, [1 + index for index in picked]].mean(axis=1)
+    picked, ensemble_srocc = _grow_ensemble(scores[~is_out, 1:], opinion[~is_out], chosen_by[1:], ensemble)
+    mean = scores[is_out][:, [1 + index for index in picked]].mean(axis=1)
     best, others = order[: 1 + intervals], order[1 + intervals :]
     *estimates, of_mean = srocc_of_many(
-        np.column_stack([scores[out][:, best], mean]), opinion[out], bootstrap=bootstrap, seed=seed
+        np.column_stack([scores[is_out][:, best], mean]), opinion[is_out], bootstrap=bootstrap, seed=seed
     )
-    estimates += map(Estimate, _srocc(scores[out][:, others], opinion[out]).tolist())
+    estimates += map(Estimate, _srocc(scores[is_out][:, others], opinion[is_out]).tolist())
     first, *ranked = (
-        Finding((tried[index],), float(chosen_by[index]), estimate, plcc(scores[out, index], opinion[out]))
+        Finding((tried[index],), float(chosen_by[index]), estimate, plcc(scores[is_out, index], opinion[is_out]))
         for index, estimate in zip(order, estimates, strict=True)
     )
-    chosen = Finding(tuple(candidates[index] for index in picked), by, of_mean, plcc(mean, opinion[out]))
-    return Findings(tuple(ranked), first, chosen, int((~out).sum()), int(out.sum()))
+    members = tuple(candidates[index] for index in picked)
+    chosen = Finding(members, ensemble_srocc, of_mean, plcc(mean, opinion[is_out]))
+    return Findings(tuple(ranked), first, chosen, int((~is_out).sum()), int(is_out.sum()))
 
 
 def as_prompts(candidates: Sequence[Candidate]) -> str:
-    """Return Python (and YAML) that asks these pairs: what follows ``prompts=``."""
+    """Return the pairs as Python and YAML write them after ``prompts=``."""
     pairs = [(candidate.pair.positive, candidate.pair.negative) for candidate in candidates]
     return json.dumps(pairs, ensure_ascii=False)  # a list of lists of two texts, in either language
 
 
-def _greedy(scores: NDArray[np.float32], opinion: Array, alone: Array, most: int) -> tuple[list[int], float]:
-    """Return the pairs whose mean ranks images best: first the best, then the one that helps most, while one helps."""
+def _grow_ensemble(scores: NDArray[np.float32], opinion: Array, alone: Array, most: int) -> tuple[list[int], float]:
+    """Return the pairs of the ensemble and its SROCC; a pair joins while it helps."""
     picked = [int(np.argmax(_nan_last(alone)))]
     best = float(alone[picked[0]])
     while len(picked) < min(most, scores.shape[1]):
@@ -293,7 +253,7 @@ def _greedy(scores: NDArray[np.float32], opinion: Array, alone: Array, most: int
 
 
 def _srocc(scores: NDArray[np.float32], opinion: Array, added: NDArray[np.float32] | float = 0.0) -> Array:
-    """Return SROCC of each column of scores ``(N, P)``, with ``added`` to it; NaN where a column is constant."""
+    """Return the SROCC of each column of scores ``(N, P)`` plus ``added``; NaN where it is constant."""
     from scipy.stats import rankdata
 
     def centred(values: NDArray[Any]) -> Array:

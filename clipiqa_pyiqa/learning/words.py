@@ -1,7 +1,4 @@
-"""Words to try: antonyms of image quality, and templates, for ``clipiqa prompts search``.
-
-The paper names its sensitivity to wording as its first limitation (Sec. 4.3) and leaves a systematic choice open.
-"""
+"""Words to try: antonyms of image quality, and templates, for ``clipiqa prompts search``."""
 
 from __future__ import annotations
 
@@ -69,13 +66,7 @@ MOST_BYTES = 16 << 20  # of a list of pairs
 
 
 def our_pairs(templates: Sequence[str] | None = None) -> Iterator[tuple[Words, str]]:
-    """Yield every pair of our list, positive word first, with every template in which the two make sentences.
-
-    The paper's named pairs come as they are.
-
-    Args:
-        templates: To use in place of ours. One of ours is used only with the words that suit it.
-    """
+    """Yield each pair of our list with each template in which its words make sentences."""
     for pair in NAMED_PAIRS.values() if templates is None else ():
         yield (pair.positive, pair.negative), AS_IS
     ours = {*ADJECTIVES, *QUALITIES, *THINGS}
@@ -89,10 +80,10 @@ def our_pairs(templates: Sequence[str] | None = None) -> Iterator[tuple[Words, s
 
 
 def read_words(path: str | Path) -> tuple[Words, ...]:
-    """Read pairs from a text file: one ``positive|negative`` a line; empty lines and comments (``#``) are skipped.
+    """Return the pairs in a text file: one ``positive|negative`` a line; ``#`` begins a comment.
 
     Raises:
-        PromptError: The file cannot be read, holds no pair, or a line is no pair; the message names the line.
+        PromptError: The file cannot be read, or a line is no pair.
     """
     try:
         with open(os.path.expanduser(path), "rb") as file:
@@ -109,10 +100,10 @@ def read_words(path: str | Path) -> tuple[Words, ...]:
         if line.strip() and not line.lstrip().startswith("#"):
             try:
                 pair = parse_prompt_argument(line.strip())
+                if isinstance(pair, str):
+                    raise PromptError(f"{pair!r} is no pair: write 'positive|negative'.")
             except PromptError as error:
                 raise PromptError(f"{path}, line {number}: {error}") from error
-            if isinstance(pair, str):
-                raise PromptError(f"{path}, line {number}: {pair!r} is no pair: write 'positive|negative'.")
             pairs.append(pair)
     if not pairs:
         raise PromptError(f"{str(path)!r} holds no pairs: write one a line, as 'Crisp photo.|Hazy photo.'.")

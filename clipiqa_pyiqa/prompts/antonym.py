@@ -1,8 +1,4 @@
-"""The antonym softmax: image features and prompt pairs to scores. Pure functions, no state.
-
-Source: Wang et al., AAAI 2023, Sec. 3.1, Eqs. 2 and 3, with CLIP's logit scale (100), which the paper's Eq. 3 leaves
-out and every implementation has.
-"""
+"""The antonym softmax: Wang et al., AAAI 2023, Sec. 3.1, Eqs. 2 and 3, times CLIP's logit scale (100)."""
 
 from __future__ import annotations
 
@@ -13,37 +9,31 @@ from torch import Tensor
 
 
 def margins(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
-    """How much closer each image is to the positive than to the negative prompt, in logits.
+    """Return by how many logits each image is closer to the positive than to the negative prompt, ``(N, P)``.
 
     Args:
-        features: unit image features ``(N, D)``.
-        pairs: unit text features ``(P, 2, D)``, positive first.
-        logit_scale: by what cosine similarities are multiplied.
-
-    Returns:
-        ``(N, P)``, unbounded; 0 is undecided.
+        features: Unit image features ``(N, D)``.
+        pairs: Unit text features ``(P, 2, D)``, positive first.
+        logit_scale: CLIP's factor of cosine similarities.
     """
     return logit_scale * features @ (pairs[:, 0] - pairs[:, 1]).T
 
 
 def antonym_scores(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
-    """Probability of the positive prompt, ``(N, P)`` in [0, 1]: the softmax over each pair's two logits.
-
-    Arguments as for :func:`margins`. A softmax over two logits is the sigmoid of their difference.
-    """
+    """Return the softmax probability of the positive prompt, ``(N, P)`` in [0, 1]; arguments as for :func:`margins`."""
     return sigmoid(margins(features, pairs, logit_scale))
 
 
 def column_means(scores: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Means of neighbouring pairs, ``(N, P) -> (N, C)``: column c is the mean of the next ``sizes[c]`` pairs."""
+    """Return means of neighbouring columns, ``(N, P) -> (N, C)``: the next ``sizes[c]`` columns for each c."""
     if len(sizes) == scores.shape[1]:
         return scores
     return torch.cat([column.mean(dim=1, keepdim=True) for column in scores.split(list(sizes), dim=1)], dim=1)
 
 
 def sigmoid(margin: Tensor) -> Tensor:
-    """``1 / (1 + exp(-margin))``, with a derivative that does not vanish where the value rounds to 1.
+    """Return the sigmoid, with a derivative that does not vanish where the value rounds to 1.
 
-    torch computes the derivative from the value, y (1 - y); so take the side whose value is small.
+    torch computes it from the value y as y (1 - y), so the side with the small value is taken.
     """
     return torch.where(margin > 0, 1 - (-margin).sigmoid(), margin.sigmoid())

@@ -1,8 +1,4 @@
-"""Learned prompts (CLIP-IQA+): context vectors around a prompt pair's words, as in CoOp (Sec. 3.3 of the paper).
-
-A text is its start token, half of the context, the words, the other half, and its end token. Only the context is
-trained. The tensors and their names are those of the published checkpoints, so that these load strictly.
-"""
+"""Learned prompts (CLIP-IQA+): context vectors around a pair's words, as in CoOp (Sec. 3.3 of the paper)."""
 
 from __future__ import annotations
 
@@ -33,9 +29,8 @@ class Context:
 
     Attributes:
         n_ctx: Context vectors per text.
-        shared: Whether both texts share one context, ``(n_ctx, dim)``, as in the official code; else each has its own,
-            ``(2, n_ctx, dim)``, as in pyiqa's variants.
-        init: ``'x'`` starts from the embedding of the letter X, ``'random'`` from N(0, 0.02), by torch's generator.
+        shared: Whether both texts share one context, ``(n_ctx, dim)``; otherwise ``(2, n_ctx, dim)``.
+        init: ``'x'``, the embedding of the letter X, or ``'random'``, N(0, 0.02).
     """
 
     n_ctx: int = 16
@@ -49,7 +44,7 @@ class Context:
 
     @classmethod
     def parse(cls, options: Context | Mapping[str, Any] | None) -> Context:
-        """Return the context that a user or a YAML file describes: a mapping of the attributes above, or nothing."""
+        """Return the context that a mapping of the attributes describes; None means the default."""
         if isinstance(options, Context):
             return options
         check_keys(options or {}, [field.name for field in fields(cls)], "context")
@@ -57,19 +52,18 @@ class Context:
 
 
 class PromptLearner(nn.Module):
-    """Context vectors around the words of a prompt pair.
+    """Context vectors around the words of a pair: start token, half of the context, words, other half, end token.
 
-    ``state_dict`` holds ``ctx``, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, the only parameter; ``token_prefix``,
-    ``(2, 1, dim)``, the start token's embedding; ``token_suffix``, ``(2, 76 - n_ctx, dim)``, those of words, end token
-    and padding. A state dict of any ``n_ctx``, of either shape of ``ctx`` and with other words loads.
+    ``state_dict`` holds ``ctx``, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, the only parameter; ``token_prefix``
+    ``(2, 1, dim)``, the start token's embedding; ``token_suffix`` ``(2, 76 - n_ctx, dim)``, words, end and padding.
 
     Args:
-        clip: whose text tower encodes the prompts; it is frozen and no submodule.
-        pair: the words; a full stop is added to each text, as in the official code: "Good photo..".
-        context: the context's shape and start.
+        clip: The CLIP whose text tower encodes the prompts; it is frozen and no submodule.
+        pair: The words; each gets a full stop, as in the official code: "Good photo..".
+        context: The context's shape and start.
 
     Raises:
-        PromptError: words and context do not fit into CLIP's 77 tokens.
+        PromptError: Words and context do not fit into CLIP's 77 tokens.
     """
 
     token_prefix: Tensor
@@ -102,11 +96,11 @@ class PromptLearner(nn.Module):
 
     @property
     def is_learned(self) -> bool:
-        """Whether the context has been loaded or trained: whether it differs from where this object started."""
+        """Whether the context was loaded or trained."""
         return not torch.equal(self.ctx, self.initial_ctx)
 
     def embeddings(self) -> Tensor:
-        """The two texts as far as their last end token: ``(2, L, dim)``."""
+        """Return the two texts, cut after the last end token: ``(2, L, dim)``."""
         ctx = self.ctx.expand(2, -1, -1)
         half, length = self.n_ctx // 2, max(self.words) + 1
         texts = [
@@ -116,13 +110,10 @@ class PromptLearner(nn.Module):
         return torch.stack(texts)
 
     def forward(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Unit text features of the learned pair, ``(1, 2, D)``, positive first, in ``dtype``.
-
-        In training the texts are encoded anew, in evaluation only if any of their tensors has changed; gradients
-        reach ``ctx`` in both.
+        """Return unit text features of the learned pair, ``(1, 2, D)``, positive first, remembered in evaluation.
 
         Raises:
-            PromptError: in evaluation, if nothing was ever loaded or trained.
+            PromptError: In evaluation, if the prompts were never loaded or trained.
         """
         embeddings = self.embeddings().to(dtype)
         if self.training:
@@ -141,27 +132,27 @@ class PromptLearner(nn.Module):
         return _Remembered.apply(embeddings, known[1], self._encode)
 
     def content_hash(self) -> str:
-        """SHA-256 of the two texts as they are encoded."""
+        """Return the SHA-256 of the two texts as they are encoded."""
         texts = self.embeddings().detach().cpu().float().contiguous()
         return hashlib.sha256(texts.numpy().tobytes()).hexdigest()
 
     def record(self) -> dict[str, Any]:
-        """Return which prompts these are, as provenance has it: words, shape of the context, origin and hash."""
+        """Return the record of the prompts' score column in provenance."""
         content = self.content_hash()
         source, loaded = self.source or (None, None)
         trained = self.is_learned if source is None else content != loaded
-        asked = PromptPair(self.pair.name, f"{self.pair.positive}.", f"{self.pair.negative}.")  # as CLIP reads it
+        as_read = PromptPair(self.pair.name, f"{self.pair.positive}.", f"{self.pair.negative}.")
         learned = {"sha256": content, "from": source, "trained": trained, "shape": list(self.ctx.shape)}
-        return {**question_record([asked]), "learned": learned}
+        return {**question_record([as_read]), "learned": learned}
 
     def load_context(self, ctx: Tensor) -> None:
-        """Take a context alone, of any ``n_ctx`` and either shape, and keep the words."""
+        """Load a context alone, of any ``n_ctx`` and either shape, and keep the words."""
         self._check_context(ctx)
         prefix, suffix, _ = self._embed(ctx.shape[-2])
         self.load_state_dict(dict(zip(STATE_KEYS, (ctx, prefix, suffix), strict=True)))
 
     def _embed(self, n_ctx: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
-        """Return embeddings of the start token and of what follows the context, and the words' numbers of tokens."""
+        """Return embeddings of the start token and of what follows the context, and numbers of tokens of the words."""
         length = self.clip.checkpoint.shapes["positional_embedding"][0]
         self.clip.warn_of_unknown([self.pair.positive, self.pair.negative])
         tokens = tokenize([f"{self.pair.positive}.", f"{self.pair.negative}."], length)  # start, words, end, padding
@@ -183,7 +174,6 @@ class PromptLearner(nn.Module):
             return F.normalize(self._tower.encode(embeddings, ends), dim=-1)[None]  # (2, D) -> (1, 2, D)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Take the shapes and the words of what is loaded, if it belongs to this CLIP."""
         new = {name: state_dict[prefix + name] for name in STATE_KEYS if prefix + name in state_dict}
         if len(new) == len(STATE_KEYS):
             self._check_context(new["ctx"])
@@ -222,17 +212,18 @@ class PromptLearner(nn.Module):
         ends = _equal_rows(token_suffix, self.token_suffix[0, self.words[0]])  # (2, L)
         if not _equal_rows(token_prefix, self.token_prefix[0, 0]).all() or not ends.any(dim=1).all():
             raise PromptError(
-                f"the learned prompts belong to another CLIP than {self._clip_name}: their start and end tokens are "
-                "not embedded as there; build the metric with the backbone and weights that they were learned on."
+                f"the learned prompts belong to another CLIP than {self._clip_name}, by their start and end tokens: "
+                "build the metric with the backbone and weights that they were learned on."
             )
         positive, negative = ends.int().argmax(dim=1).tolist()
-        words = (positive, negative)
-        sides = [rows[:count] for rows, count in zip(token_suffix, words, strict=True)]
-        own = [rows[:count] for rows, count in zip(self.token_suffix, words, strict=True)]
-        if words == self.words and all(_equal_rows(*rows).all() for rows in zip(sides, own, strict=True)):
+        words = positive, negative
+        longest = max(words)
+        if words == self.words and _equal_rows(token_suffix[:, :longest], self.token_suffix[:, :longest]).all():
             return self.pair, words
-        texts = [decode_tokens([self.clip.vocabulary.nearest(row) for row in rows.float().cpu()]) for rows in sides]
-        first, second = (text.removesuffix(".") for text in texts)
+        first, second = (
+            decode_tokens([self.clip.vocabulary.nearest(row) for row in rows[:count].float().cpu()]).removesuffix(".")
+            for rows, count in zip(token_suffix, words, strict=True)
+        )
         return PromptPair(f"{first}|{second}", first, second), words
 
     @property
@@ -244,7 +235,7 @@ class PromptLearner(nn.Module):
 
 
 class _Remembered(torch.autograd.Function):
-    """Text features that are known already; their backward encodes again, since it may never be asked for."""
+    """Text features that are known already; backward encodes the texts again."""
 
     @staticmethod
     def forward(ctx: Any, embeddings: Tensor, features: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:

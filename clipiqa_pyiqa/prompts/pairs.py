@@ -1,12 +1,7 @@
-"""The words of CLIP-IQA: antonym prompt pairs, the paper's named ones, and parsing what a user passes.
-
-A pair is a question put to an image: is it closer to the positive text or to the negative one? The named pairs are the
-paper's (https://arxiv.org/abs/2207.12396, Sec. 3.2 and Tables 3, 4 and 6) and the official demo's.
-"""
+"""Antonym prompt pairs: the paper's (https://arxiv.org/abs/2207.12396), the official demo's, and a user's."""
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..clip.tokenizer import tokenizer
-from ..errors import PromptError, shown
+from ..errors import PromptError, nearest, shown
 
 if TYPE_CHECKING:
     from ..clip.model import FrozenCLIP
@@ -28,13 +23,7 @@ DEFAULT_TEMPLATE = "{} photo."  # the paper's template (1), Sec. 4.1
 
 @dataclass(frozen=True)
 class PromptPair:
-    """An antonym pair, worded as CLIP reads it.
-
-    Attributes:
-        name: its name ('sharpness'), or ``positive|negative`` for a free pair.
-        positive: the text that an image with a high score resembles.
-        negative: its antonym.
-    """
+    """An antonym pair as CLIP reads it; the name of a free pair is ``positive|negative``."""
 
     name: str
     positive: str
@@ -42,7 +31,7 @@ class PromptPair:
 
 
 class Columns(dict[str, tuple[PromptPair, ...]]):
-    """Questions by score column: name -> the pairs whose scores are averaged in it, parsed and checked."""
+    """Questions by score column: name -> the pairs whose scores are averaged."""
 
     @property
     def pairs(self) -> tuple[PromptPair, ...]:
@@ -51,7 +40,7 @@ class Columns(dict[str, tuple[PromptPair, ...]]):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many pairs each column averages."""
+        """Number of pairs of each column."""
         return tuple(map(len, self.values()))
 
 
@@ -116,22 +105,16 @@ PRESETS: dict[str, tuple[PromptPair, ...]] = {
 
 
 def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple[PromptPair, ...]:
-    """Turn what a user passes as ``prompts`` into pairs, checked against CLIP's tokenizer.
+    """Return the pairs that a user passes as ``prompts``, at least one, checked against CLIP's tokenizer.
 
     Args:
         prompts: A string names a pair or a preset; a tuple of two strings is a free pair, positive first; a list is
-            several of either. *Inside* a list, a list of two strings is a pair too, since YAML has no tuples:
-            ``['happy', 'scary']`` asks two named pairs, ``[['Crisp photo.', 'Hazy photo.']]`` one free pair. A
-            :class:`PromptPair` is taken as it is. ``None`` is the paper's pair, ``'quality'``.
-        template: Re-words the pairs, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2): named pairs contribute their
-            bare words ('Good', 'Bad'), free pairs are inserted as they are. ``None`` leaves the wording alone.
-
-    Returns:
-        The pairs in the order given, at least one.
+            several of either, where a list of two strings is a pair, too. ``None`` is the paper's pair, ``'quality'``.
+        template: A new wording, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2), for the bare words of named pairs
+            ('Good', 'Bad') and the texts of free pairs.
 
     Raises:
-        PromptError: For an unknown name, an empty or one-sided pair, equal sides, more than 77 tokens, a template that
-            does not hold exactly one ``{}``, or anything of another type.
+        PromptError: A name is unknown, CLIP cannot read or tell apart a pair, or a value is of another type.
 
     Example:
         >>> [pair.positive for pair in parse_prompts(["sharpness", ("Crisp photo.", "Hazy photo.")])]
@@ -145,11 +128,7 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
 
 
 def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, template: str | None = None) -> Columns:
-    """Turn what a user passes as ``prompts`` into score columns.
-
-    Each item is a column of its own, a preset one column of several pairs; a mapping of names to pairs is taken as it
-    is. Otherwise as :func:`parse_prompts`.
-    """
+    """Return score columns: one for each item of ``prompts`` (as in :func:`parse_prompts`) or each named list."""
     if not isinstance(prompts, Mapping):
         columns = Columns()
         for item in _items(prompts):
@@ -158,42 +137,48 @@ def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, 
         return columns
     if isinstance(prompts, Columns) and prompts:
         return Columns(prompts)
-    if not prompts or not all(
-        isinstance(name, str) and isinstance(pairs, list | tuple) and pairs for name, pairs in prompts.items()
-    ):
+    if not prompts or not all(isinstance(name, str) and pairs and _is_list(pairs) for name, pairs in prompts.items()):
         raise PromptError(f"columns must be names with lists of prompt pairs; got {shown(dict(prompts))}.")
     return Columns({name: parse_prompts(list(pairs), template) for name, pairs in prompts.items()})
 
 
 def parse_prompt_argument(text: str) -> str | tuple[str, str]:
-    """Read one command-line prompt: ``'Crisp photo.|Hazy photo.'`` is a free pair, anything else a name."""
-    if "|" not in text:
-        return text
+    """Return a prompt of the command line: a name, or a free pair as in ``'Crisp photo.|Hazy photo.'``."""
     sides = text.split("|")
-    if len(sides) != 2:
+    if len(sides) > 2:
         raise PromptError(f"{shown(text)} has {len(sides)} parts: write a pair as 'positive|negative'.")
-    return sides[0], sides[1]
+    return (sides[0], sides[1]) if len(sides) == 2 else text
 
 
 def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = None) -> list[str]:
-    """Return the named pairs whose words a CLIP was trained on, as far as it says; log the others in one line."""
-    pairs = {name: parse_prompts(name, template)[0] for name in names}
-    known = [name for name, pair in pairs.items() if clip.knows(pair.positive, pair.negative)]
-    if unknown := [name for name in pairs if name not in known]:
+    """Return the named pairs whose words a CLIP was trained on; log the others in one line."""
+    unknown = []
+    for name in (names := list(names)):
+        (pair,) = parse_prompts(name, template)
+        unknown += [name] * (not clip.knows(pair.positive, pair.negative))
+    if unknown:
         logger.warning("left out, since %s never saw their words: %s", clip.weights.backbone, ", ".join(unknown))
-    return known
+    return [name for name in names if name not in unknown]
 
 
 def count_tokens(text: str) -> int:
-    """Return how many of its 77 tokens CLIP spends on a text, start and end marks included."""
+    """Return the number of CLIP's tokens of a text, start and end marks included."""
     return len(_tokens(text)) + 2
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _are_texts(value: Any) -> bool:
+    return _is_list(value) and all(isinstance(side, str) for side in value)
 
 
 def _items(prompts: Any) -> list[Any]:
     """Return what was passed as a list of names and pairs."""
     if prompts is None:
         return [DEFAULT_PAIR]
-    if not isinstance(prompts, list) and (not isinstance(prompts, tuple) or _all_strings(prompts)):
+    if not _is_list(prompts) or (isinstance(prompts, tuple) and _are_texts(prompts)):
         return [prompts]
     if not prompts:
         raise PromptError("the list of prompts is empty: pass at least one pair, such as ['quality'].")
@@ -201,12 +186,11 @@ def _items(prompts: Any) -> list[Any]:
 
 
 def _parse_item(item: Any, template: str | None) -> Iterable[PromptPair]:
-    """Return the pairs of one element of the list: a name, a preset, a free pair or a ready PromptPair."""
     if isinstance(item, PromptPair):
         return [_checked(item)]
     if isinstance(item, str):
         return _look_up(item, template)
-    if not isinstance(item, list | tuple) or len(item) != 2 or not _all_strings(item):
+    if not _are_texts(item) or len(item) != 2:
         raise PromptError(
             f"a prompt must be a name or a pair of two texts, as 'sharpness' or ('Crisp photo.', 'Hazy photo.'); got "
             f"{shown(item)} ({type(item).__name__})."
@@ -216,9 +200,7 @@ def _parse_item(item: Any, template: str | None) -> Iterable[PromptPair]:
             f"{shown(item)} names two pairs, but a tuple is one pair of texts: use a list, {shown(list(item))}."
         )
     sides = [" ".join(side.split()) for side in item]
-    if not all(sides):
-        raise PromptError(f"one text of {shown(item)} is empty: a pair needs two texts.")
-    return [_checked(_free(*((template or "{}").replace("{}", side) for side in sides)))]
+    return [_checked(_free(*((template or "{}").replace("{}", side) if side else "" for side in sides)))]
 
 
 def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
@@ -227,32 +209,29 @@ def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
     if key in NAMED_PAIRS:
         words = (template or DEFAULT_TEMPLATE).replace
         return [_checked(PromptPair(key, *(words("{}", word) for word in _BARE[key])))]
-    if key in PRESETS and template is not None:
-        raise PromptError(f"the preset {key!r} has a wording of its own: pass it without a template.")
-    if key in PRESETS:
-        return PRESETS[key]
-    near = difflib.get_close_matches(key, [*NAMED_PAIRS, *PRESETS, *ALIASES], n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise PromptError(
-        f"unknown prompt pair {shown(name)}: {hint}`clipiqa prompts` lists the names; "
-        "words of your own are a pair, ('Crisp photo.', 'Hazy photo.'), in YAML [['Crisp photo.', 'Hazy photo.']]."
-    )
+    if key not in PRESETS:
+        raise PromptError(
+            f"unknown prompt pair {shown(name)}: {nearest(key, [*NAMED_PAIRS, *PRESETS])} Words of your own are a "
+            "pair, ('Crisp photo.', 'Hazy photo.'), in YAML [['Crisp photo.', 'Hazy photo.']]."
+        )
+    if template is not None:
+        raise PromptError(f"the preset {key!r} has its own wording: pass it without a template.")
+    return PRESETS[key]
 
 
 def _checked(pair: PromptPair) -> PromptPair:
-    """Return the pair, once CLIP's tokenizer has seen two different texts that fit into the context."""
     for text in (pair.positive, pair.negative):
         if not _tokens(text):
             raise PromptError(f"CLIP reads nothing in {shown(text)}: a pair needs two texts with words in them.")
         if count_tokens(text) > CONTEXT_LENGTH:
             raise PromptError(
-                f"the prompt {shown(text)} has {count_tokens(text)} tokens with its start and end marks, "
-                f"but CLIP reads {CONTEXT_LENGTH}: shorten it."
+                f"the prompt {shown(text)} has {count_tokens(text)} tokens with its start and end marks, but CLIP "
+                f"reads {CONTEXT_LENGTH}: shorten it."
             )
     if _tokens(pair.positive) == _tokens(pair.negative):
         raise PromptError(
-            f"both sides of the pair read the same to CLIP ({shown(pair.positive)}, {shown(pair.negative)}), "
-            "so that every image would score 0.5: pass a text and its antonym."
+            f"both sides of the pair read the same to CLIP ({shown(pair.positive)}, {shown(pair.negative)}): pass a "
+            "text and its antonym."
         )
     return pair
 
@@ -268,7 +247,3 @@ def _tokens(text: str) -> tuple[int, ...]:
     if not {tokenizer().sot_token_id, tokenizer().eot_token_id}.isdisjoint(tokens):
         raise PromptError(f"the prompt {shown(text)} holds CLIP's own start or end mark: leave it out.")
     return tokens
-
-
-def _all_strings(items: Iterable[Any]) -> bool:
-    return all(isinstance(item, str) for item in items)

@@ -1,9 +1,8 @@
-"""What made a score, as fields, and the words for people that are made of these fields.
+"""Provenance: what made a score, as fields of JSON, and texts made of these fields.
 
-Provenance is a mapping of JSON values. Its ``scores`` maps each score column to its record: ``range``, the lowest and
-the highest score; ``lower_better``; and what was asked: ``questions``, pairs of texts whose scores are averaged, or a
-fitted ``head``. ``learned`` describes learned prompts, ``statistic`` what of the score or of its map a column holds.
-Where a run has several metrics, a record also says which ``metric`` it is, and its tower.
+``scores`` maps each score column to its record: ``range``, ``lower_better``, and ``questions`` (pairs of texts whose
+scores are averaged) or a fitted ``head``; ``learned`` describes learned prompts, and in a run of several metrics
+``metric`` names the column's.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _SHORT = 60  # characters of prompts that `in_short` names in full
 
 
 def tower_record(weights: Weights, precision: str, dtype: torch.dtype) -> dict[str, Any]:
-    """Return what provenance says of a tower: its weights, its precision, and the version of this package."""
+    """Return the provenance of a tower."""
     from ..clip.device import is_slow_on_cpu  # not at the top: `clipiqa score --help` does not wait for torch
 
     return {
@@ -46,7 +45,7 @@ def question_record(pairs: Iterable[PromptPair]) -> dict[str, Any]:
 
 
 def column_records(columns: Mapping[str, Iterable[PromptPair]]) -> dict[str, dict[str, Any]]:
-    """Return the ``scores`` of provenance where columns of prompt pairs are asked."""
+    """Return the ``scores`` of provenance for columns of prompt pairs."""
     return {name: question_record(pairs) for name, pairs in columns.items()}
 
 
@@ -54,37 +53,35 @@ def record_in_words(record: Mapping[str, Any]) -> str:
     """Return what a score column asks."""
     if "metric" in record:  # one of several metrics of a run
         rest = record_in_words({key: value for key, value in record.items() if key != "metric"})
-        told = [record["metric"], record["backbone"], record["weights"], record.get("file"), rest]
-        return ", ".join(filter(None, told))
+        return ", ".join(filter(None, [*map(record.get, ("metric", "backbone", "weights", "file")), rest]))
     if head := record.get("head"):
         low, high = record["range"]
-        said = f"{head['method']} head {head['sha256'][:8]} on {head['fit_on']}, fitted to {head['rated_photos']} "
-        said += f"rated photos; scores from {low:g} to {high:g}{', low is good' if record['lower_better'] else ''}"
-        return said if head["interval"] is None else f"{said}; intervals {head['interval']}"
+        text = f"{head['method']} head {head['sha256'][:8]} on {head['fit_on']}, fitted to {head['rated_photos']} "
+        return f"{text}rated photos; scores from {low:g} to {high:g}{', low is good' if record['lower_better'] else ''}"
     pairs = ["|".join(pair) for pair in record.get("questions", ())]
-    asked = pairs[0] if len(pairs) == 1 else f"mean of {', '.join(pairs)}" if pairs else ""
+    question = pairs[0] if len(pairs) == 1 else f"mean of {', '.join(pairs)}" if pairs else ""
     if not (learned := record.get("learned")):
-        return asked
+        return question
     origin = "trained here" if learned["trained"] else "not trained"
     if learned["from"] is not None:
         origin = f"{'trained on ' if learned['trained'] else ''}from {learned['from']}"
-    return f"learned {learned['sha256'][:8]} ({origin}; ctx {'×'.join(map(str, learned['shape']))} around {asked})"
+    return f"learned {learned['sha256'][:8]} ({origin}; ctx {'×'.join(map(str, learned['shape']))} around {question})"
 
 
 def in_words(provenance: Mapping[str, Any]) -> dict[str, str]:
     """Return provenance as texts: ``scores`` become ``prompts``."""
-    said: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for key, value in provenance.items():
         if key == "scores":
             if any("metric" in record for record in value.values()):
-                said["metric"] = ", ".join(value)
+                texts["metric"] = ", ".join(value)
             if prompts := "; ".join(dict.fromkeys(filter(None, map(record_in_words, value.values())))):
-                said["prompts"] = prompts
+                texts["prompts"] = prompts
         elif isinstance(value, Mapping):
-            said |= {name: str(each) for name, each in value.items()}
+            texts |= {name: str(each) for name, each in value.items()}
         else:
-            said[key] = in_a_word(value)
-    return said
+            texts[key] = in_a_word(value)
+    return texts
 
 
 def in_a_word(value: Any) -> str:
@@ -95,9 +92,9 @@ def in_a_word(value: Any) -> str:
 
 
 def in_short(provenance: Mapping[str, Any]) -> str:
-    """Return backbone, weights with their hash, prompts (a hash of long ones) and version on one line."""
-    said = in_words(provenance)
-    if len(prompts := said.get("prompts", "")) > _SHORT:
-        said["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"
+    """Return metric, backbone, weights, prompts (a hash of long ones) and version on one line."""
+    texts = in_words(provenance)
+    if len(prompts := texts.get("prompts", "")) > _SHORT:
+        texts["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"
     names = ("metric", "backbone", "weights", "prompts", "version")
-    return " ".join(", ".join(said[name] for name in names if said.get(name)).split())
+    return " ".join(", ".join(texts[name] for name in names if texts.get(name)).split())

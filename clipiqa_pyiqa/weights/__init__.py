@@ -1,1 +1,1 @@
-"""Which checkpoint belongs to a backbone, where it comes from, and how it is opened safely."""
+"""Checkpoints of backbones: found, downloaded and opened safely."""

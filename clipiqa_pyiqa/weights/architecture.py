@@ -1,4 +1,4 @@
-"""Which CLIP a checkpoint holds, by the names and shapes of its tensors, as open_clip's models have them."""
+"""Which CLIP a checkpoint holds, by the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -12,35 +12,26 @@ from .checkpoint import Checkpoint
 
 BACKBONES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14", "mini")
 
-# Last components of names that some checkpoints hold and some do not; no number of theirs enters a feature.
+# Last components of names that some checkpoints hold and some do not; their numbers enter no feature.
 _BOOKKEEPING = {
-    "input_resolution",
-    "context_length",
-    "vocab_size",
-    "num_batches_tracked",
-    "attn_mask",
-    "prompts_features",
+    *("input_resolution", "context_length", "vocab_size", "num_batches_tracked", "attn_mask", "prompts_features"),
 }
 
 
 def canonical_backbone(name: str) -> str:
-    """Return a backbone's name as this package writes it, ``'ViT-B/32'`` for ``'vit-b-32'``; raise if there is none."""
+    """Return a backbone's name as this package writes it, ``'ViT-B/32'`` for ``'vit-b-32'``; raise if unknown."""
     plain = str(name).lower().replace("_", "-").replace("/", "-")
-    for backbone in BACKBONES:
-        if plain == backbone.lower().replace("/", "-"):
-            return backbone
-    if str(name).endswith((".pt", ".pth", ".bin", ".safetensors")):
-        raise WeightsError(
-            f"backbone={str(name)!r} is a file: pass clip_weights={str(name)!r}, and its backbone's name."
-        )
+    if plain in (known := {backbone.lower().replace("/", "-"): backbone for backbone in BACKBONES}):
+        return known[plain]
     raise WeightsError(
-        f"Unknown backbone {name!r}: expected one of {', '.join(BACKBONES)}; {nearest(str(name), BACKBONES)}"
+        f"backbone must be one of {', '.join(BACKBONES)}; got {str(name)!r}: {nearest(str(name), BACKBONES)} A file is "
+        "passed as clip_weights."
     )
 
 
 @functools.cache
 def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
-    """Return the shape of every tensor in a complete state dict of a backbone other than mini."""
+    """Return the shape of every tensor of a backbone other than mini."""
     import open_clip  # which takes seconds
 
     with torch.device("meta"):
@@ -49,27 +40,25 @@ def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
 
 
 def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
-    """Raise WeightsError if a checkpoint is not a complete CLIP of a backbone; mini's tower checks mini's shapes."""
+    """Raise WeightsError if a checkpoint is not a complete CLIP of a backbone."""
     found = _without_bookkeeping(checkpoint.shapes)
-    if backbone != "mini" and found == shapes_of(backbone):
-        return
-    others = (name for name in BACKBONES if name != "mini" and shapes_of(name) == found)
-    held = "mini" if is_compact(found) else next(others, backbone)
-    if held != backbone:
+    if is_compact(found):
+        held = "mini"
+    elif backbone != "mini" and found == shapes_of(backbone):
+        held = backbone
+    else:
+        held = next((name for name in BACKBONES if name != "mini" and shapes_of(name) == found), "")
+    if held and held != backbone:
         raise WeightsError(
             f"{checkpoint.path} holds {held} weights, not {backbone}: pass backbone={held!r} or another file."
         )
-    if is_compact(found):
-        return
-    if backbone == "mini":
-        raise WeightsError(f"{checkpoint.path} does not hold mini weights: leave it out; mini is in the package.")
-    expected = shapes_of(backbone)
-    wrong = [name for name in expected if found.get(name) != expected[name]] + sorted(found.keys() - expected.keys())
-    more = f" (and {len(wrong) - 1} more tensors differ)" if len(wrong) > 1 else ""
-    raise WeightsError(
-        f"{checkpoint.path} is no complete {backbone} checkpoint: {wrong[0]} has shape {found.get(wrong[0], 'none')}, "
-        f"expected {expected.get(wrong[0], 'none')}{more}; get a complete file."
-    )
+    if not held:
+        different = found.items() ^ ({} if backbone == "mini" else shapes_of(backbone)).items()
+        names = sorted({name for name, _ in different})
+        raise WeightsError(
+            f"{checkpoint.path} is no complete {backbone} checkpoint: {len(names)} tensors are missing, surplus or of "
+            f"another shape, such as {names[0]}; get a complete file."
+        )
 
 
 def is_compact(names: Mapping[str, object]) -> bool:
@@ -78,5 +67,7 @@ def is_compact(names: Mapping[str, object]) -> bool:
 
 
 def _without_bookkeeping(shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
-    kept = {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in _BOOKKEEPING}
-    return {**kept, "logit_scale": ()} if kept.get("logit_scale") == (1,) else kept  # some write the number as a vector
+    tensors = {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in _BOOKKEEPING}
+    if tensors.get("logit_scale") == (1,):  # some write the number as a vector
+        tensors["logit_scale"] = ()
+    return tensors

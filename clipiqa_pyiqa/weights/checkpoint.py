@@ -1,4 +1,4 @@
-"""Open a checkpoint safely: nothing in the file is executed, and a tensor is read only when it is asked for."""
+"""Open checkpoints without executing anything in them."""
 
 from __future__ import annotations
 
@@ -28,15 +28,12 @@ _NUMPY_SCALARS: list[Any] = [
 
 @dataclass(eq=False, repr=False)
 class Checkpoint(Mapping[str, torch.Tensor]):
-    """A state dict on disk.
-
-    ``checkpoint[key]`` reads one tensor, in the file's dtype and on the CPU. It may be mapped: clone it to write to it.
-    """
+    """A state dict on disk; ``checkpoint[key]`` reads one tensor, perhaps mapped, in the file's dtype on the CPU."""
 
     path: Path
-    shapes: Mapping[str, tuple[int, ...]]  # known without reading any tensor
+    shapes: Mapping[str, tuple[int, ...]]
     read: Callable[[str], torch.Tensor]
-    metadata: Mapping[str, str] = field(default_factory=dict)  # what a .safetensors file says about itself
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def __contains__(self, key: object) -> bool:
         return key in self.shapes
@@ -60,10 +57,12 @@ class Checkpoint(Mapping[str, torch.Tensor]):
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Open a checkpoint, by its content and not its name, or raise WeightsError.
+    """Open OpenAI's TorchScript archive, a state dict by ``torch.save`` or a ``.safetensors`` file, by its content.
 
-    It is OpenAI's TorchScript archive; a state dict by ``torch.save``, bare or under ``state_dict``, ``model`` or
-    ``params``, its keys with or without ``module.`` or ``clip_model.``; or a ``.safetensors`` file.
+    ``module.`` and ``clip_model.`` are cut off the keys of a state dict.
+
+    Raises:
+        WeightsError: The file is missing, damaged, no checkpoint, or a pickle with code in it.
     """
     path = Path(path)
     head = first_bytes(path)
@@ -78,7 +77,20 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     except Exception as error:  # a damaged file makes zipfile and pickle raise almost anything
         raise _refusal(path, error) from error
     if head.startswith((b"PK", b"\x80")):  # \x80: torch.save before 1.6, which cannot be mapped
-        return _open_state_dict(path, mmap=head.startswith(b"PK"))
+        content = load_pickled(path, mmap=head.startswith(b"PK"))
+        if isinstance(content, torch.Tensor):
+            content = {"ctx": content}  # published prompts of pyiqa's
+        for name in ("state_dict", "model", "params"):
+            if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+                content = content[name]
+        if not isinstance(content, Mapping):
+            raise WeightsError(f"{path} holds a {type(content).__name__}: expected a state dict, names with tensors.")
+        tensors = {
+            str(name).removeprefix("module.").removeprefix("clip_model."): value
+            for name, value in content.items()
+            if isinstance(value, torch.Tensor)
+        }
+        return Checkpoint(path, {key: tuple(tensor.shape) for key, tensor in tensors.items()}, tensors.__getitem__)
     raise WeightsError(
         f"{path} is not a checkpoint: expected a TorchScript archive, a state dict by torch.save or a .safetensors "
         f"file, but it starts with {head!r}."
@@ -86,7 +98,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return how a file begins, which tells its format; raise WeightsError if it cannot be read or is empty."""
+    """Return the beginning of a file; raise WeightsError if it cannot be read or is empty."""
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -98,7 +110,7 @@ def first_bytes(path: Path) -> bytes:
 
 
 def load_pickled(path: Path, mmap: bool = False) -> Any:
-    """Return what ``torch.save`` wrote, if it is tensors and plain values; raise WeightsError for anything else."""
+    """Return the tensors and plain values that ``torch.save`` wrote; raise WeightsError for code."""
     try:
         if zipfile.is_zipfile(path):
             check_archive(path)
@@ -109,21 +121,6 @@ def load_pickled(path: Path, mmap: bool = False) -> Any:
                 return torch.load(path if mmap else file, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # a damaged file makes torch.load raise almost anything
         raise _refusal(path, error) from error
-
-
-def _open_state_dict(path: Path, mmap: bool) -> Checkpoint:
-    content = load_pickled(path, mmap)
-    for name in ("state_dict", "model", "params"):
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            content = content[name]
-    if not isinstance(content, Mapping):
-        raise WeightsError(f"{path} holds a {type(content).__name__}: expected a state dict, names with tensors.")
-    tensors = {
-        str(name).removeprefix("module.").removeprefix("clip_model."): value
-        for name, value in content.items()
-        if isinstance(value, torch.Tensor)
-    }
-    return Checkpoint(path, {key: tuple(tensor.shape) for key, tensor in tensors.items()}, tensors.__getitem__)
 
 
 def _refusal(path: Path, error: Exception) -> WeightsError:

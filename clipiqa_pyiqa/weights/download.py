@@ -1,4 +1,4 @@
-"""Downloads: whole and checked, or not kept. Each one ends: by silence, by slowness or by too many bytes."""
+"""Downloads with a known hash, bounded in time, silence and size."""
 
 from __future__ import annotations
 
@@ -32,11 +32,8 @@ _PIECE = 1 << 18
 
 
 def from_hub(file: PublishedFile) -> tuple[Path, str]:
-    """Download a file from the hub, or from ``HF_ENDPOINT``'s mirror, into the hub's cache.
-
-    ``hf_hub_download`` alone would wait for ever for a server that trickles. So the content is put into its cache
-    before, within bounds, under the ETag by which it knows contents. Returns the file and the hash that it must have.
-    """
+    """Download a file from the hub, or ``HF_ENDPOINT``'s mirror, into the hub's cache; return its path and hash."""
+    # hf_hub_download waits without end for a slow server: the content is put into its cache first, by its ETag
     for name in file.hub_names:
         url = hf_hub_url(file.hub, name, revision=file.revision or None)
         try:
@@ -53,11 +50,7 @@ def from_hub(file: PublishedFile) -> tuple[Path, str]:
 
 
 def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | None = None) -> Path:
-    """Download a URL to ``target``: written beside it, checked by its hash or the beginning of it, then renamed.
-
-    A good file that is there is kept: of two processes that start at once, one downloads and the other waits. A failed
-    download raises OSError or HTTPException and changes nothing.
-    """
+    """Download a URL to ``target``, checked by its hash or the beginning of it; a failed download changes nothing."""
     if not sha256:
         raise OSError(f"no SHA-256 is known for {target.name}, so it is not downloaded")
     request = urllib.request.Request(url, headers={"User-Agent": "clipiqa-pyiqa"})
@@ -75,7 +68,7 @@ def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | N
 
 
 def _stream(request: urllib.request.Request, path: Path) -> None:
-    """Write what an address gives; go on where a connection broke off."""
+    """Write the content of a URL to a file, in several tries."""
     start, title = time.monotonic(), request.full_url.rpartition("/")[2]
     with path.open("wb") as file, tqdm(desc=title, unit="B", unit_scale=True) as progress:
         for tries_left in reversed(range(_TRIES)):
@@ -101,7 +94,7 @@ def _stream(request: urllib.request.Request, path: Path) -> None:
 
 
 def _soon(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """Return what a call returns within a minute; one that a server keeps waiting ends with the process."""
+    """Return the result of a call, or raise after a minute; its thread ends with the process."""
     answer: Future[Any] = Future()
 
     def ask() -> None:

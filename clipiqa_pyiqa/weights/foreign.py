@@ -1,4 +1,4 @@
-"""Files that pyiqa's metrics will open: looked at first, since pyiqa unpickles whatever its metrics are given."""
+"""Files that pyiqa's metrics will unpickle, checked first."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from ..errors import WeightsError
 from .checkpoint import first_bytes, load_pickled
 
 _NO_PICKLE = (b"MATLAB 5.0", b"MATLAB 7.3", b"\x89HDF")  # scipy and h5py execute nothing
-_WAY_OUT = "pass --trust-weights (trust_weights=True) if you trust whoever made it"
+_WAY_OUT = "pass --trust-weights (trust_weights=True) if you trust its author"
 
 
 def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> None:
-    """Raise WeightsError if a metric's options name files or URLs, at any depth, that could run code in pyiqa."""
+    """Raise WeightsError if a metric's options name files or URLs that could run code in pyiqa."""
     from pyiqa.archs.arch_util import get_url_from_name
 
     for value in () if trust_weights else _texts(options):
+        path = Path(value).expanduser()
         if "://" in value:
             name = value.rsplit("/", 1)[-1]
             if value not in {get_url_from_name(name, store) for store in ("hugging_face", "github")}:
@@ -27,22 +28,19 @@ def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> No
                     f"{value[:200]!r} is none of the files that pyiqa publishes, and loading it could run code: "
                     f"download it and pass the file, or {_WAY_OUT}."
                 )
-        elif Path(value).expanduser().is_file():
-            _check_file(Path(value).expanduser())
+        elif path.is_file() and not first_bytes(path).startswith(_NO_PICKLE) and not _is_safetensors(path):
+            try:
+                load_pickled(path)
+            except WeightsError as error:
+                raise WeightsError(f"{str(error).rstrip('.')}; or {_WAY_OUT}.") from error
 
 
-def _check_file(path: Path) -> None:
-    if first_bytes(path).startswith(_NO_PICKLE):
-        return
+def _is_safetensors(path: Path) -> bool:
     try:
-        with safe_open(path, "pt"):  # the whole header: the first bytes of a pickle may look like it
-            return
+        with safe_open(path, "pt"):  # reads the whole header: the first bytes of a pickle may look like it
+            return True
     except (SafetensorError, OSError):
-        pass
-    try:
-        load_pickled(path)
-    except WeightsError as error:
-        raise WeightsError(f"{str(error).rstrip('.')}; or {_WAY_OUT}.") from error
+        return False
 
 
 def _texts(value: Any) -> Iterator[str]:

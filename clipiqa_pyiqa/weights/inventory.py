@@ -1,9 +1,7 @@
-"""Which published weights and prompts this machine has, where the others would come from, and folders of them."""
+"""The published weights and prompts that this machine has, and folders of them."""
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,17 +19,13 @@ from .selection import VARIABLE, Copy, copies, copies_in_folder, download_places
 
 @dataclass(frozen=True)
 class FileAtHand:
-    """A published file and what this machine has of it.
-
-    ``state`` is ``'found'``, ``'damaged'``, ``'would be downloaded'`` or ``'missing (offline)'``; of a folder that is
-    filled ``'copied'``, ``'already there'``, ``'not copied'`` (since every installation has it) or ``'failed'``.
-    """
+    """A published file and its state on this machine, or in a folder that is filled."""
 
     title: str  # such as 'RN50 (openai)'
     state: str
-    where: str  # the place and the path, or where it would be downloaded, or what is wrong
+    where: str  # the place and the path, the address to download from, or what is wrong
     size: int | None = None  # in bytes; None if it is not here
-    sha256: str = ""  # of what is here; or else what is known of the published file's, which may be its beginning
+    sha256: str = ""  # of the file here, or the known beginning of the published file's
 
 
 @dataclass(frozen=True)
@@ -42,16 +36,8 @@ class WeightsAtHand:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is damaged, and nothing failed to come into the folder."""
+        """Whether no file is damaged, and none failed to come into the folder."""
         return not any(file.state in ("damaged", "failed") for file in self.files)
-
-    def save(self, path: str | Path, overwrite: bool = False) -> Path:
-        """Write a CSV file of ``file``, ``state``, ``size`` (in bytes), ``sha256`` and ``where``."""
-        target, text = check_output(path, overwrite=overwrite), io.StringIO()
-        rows = [(file.title, file.state, file.size, file.sha256, file.where) for file in self.files]
-        csv.writer(text, lineterminator="\n").writerows([("file", "state", "size", "sha256", "where"), *rows])
-        write_text(target, text.getvalue())
-        return target
 
 
 @checked
@@ -62,37 +48,33 @@ def weights_at_hand(
     download_to: str | Path | None = None,
     report: Callable[[FileAtHand], object] = lambda file: None,
 ) -> WeightsAtHand:
-    """Return what this machine has of the published files, or fill a folder with them, as ``clipiqa weights`` does.
+    """Return the state of the published files on this machine, or fill a folder with them.
 
     Args:
-        backbones: ``'RN50'``, or ``'ViT-B/32:laion2b_s34b_b79k'`` with a tag of open_clip; one or several. Without any,
-            and without ``prompts``, every file.
-        prompts: The published prompts of CLIP-IQA+: only these, or beside the backbones that are named.
-        download_to: Put the files into this folder, for ``CLIPIQA_WEIGHTS_DIR``: what is on this machine is copied, the
-            rest downloaded. Without it nothing is downloaded.
-        report: Called with each file as soon as it is known what became of it.
+        backbones: ``'RN50'``, or ``'ViT-B/32:laion2b_s34b_b79k'`` with a tag of open_clip; one or several; default all.
+        prompts: Add the published prompts of CLIP-IQA+.
+        download_to: A folder for ``CLIPIQA_WEIGHTS_DIR`` that gets the files. Without it nothing is downloaded.
+        report: Receives each file as soon as its state is known.
 
     Raises:
-        WeightsError: There is no such backbone or tag. What goes wrong with a file is its state.
+        WeightsError: There is no such backbone or tag. A problem with a file is its state.
 
     Example:
         >>> [file.state for file in weights_at_hand("mini").files]
         ['found']
     """
     named = [backbones] if isinstance(backbones, str) else list(backbones)
-    everything, wanted, found = not named and not prompts, [], []
-    for backbone, _, tag in (name.partition(":") for name in (BACKBONES if everything else named)):
-        wanted.append(release(canonical_backbone(backbone), tag))
-    if everything or prompts:
-        wanted += map(pyiqa_file, PYIQA_FILES)
-    for file in wanted:
+    everything, found = not named and not prompts, []
+    parts = [name.partition(":") for name in (BACKBONES if everything else named)]
+    wanted = [release(canonical_backbone(backbone), tag) for backbone, _, tag in parts]
+    for file in [*wanted, *map(pyiqa_file, PYIQA_FILES if everything or prompts else ())]:
         found.append(_look(file) if download_to is None else _fetch(Path(download_to), file))
         report(found[-1])
     return WeightsAtHand(tuple(found))
 
 
 def _look(file: PublishedFile) -> FileAtHand:
-    """The copy that would be used; or else the first damaged one; or else where it would be downloaded."""
+    """Return the copy that would be used, or a damaged one, or the places to download from."""
     damaged = None
     for copy in copies(file):
         where, size, problem = f"{copy.source}: {copy.path}", copy.path.stat().st_size, _problem(copy, file)
@@ -106,7 +88,7 @@ def _look(file: PublishedFile) -> FileAtHand:
 
 
 def _problem(copy: Copy, file: PublishedFile) -> str:
-    """Why a copy cannot be used, in words; empty if it can."""
+    """Return why a copy cannot be used; empty if it can."""
     try:
         if not copy.problem and file.backbone:
             weights_in(copy, file)
@@ -116,29 +98,26 @@ def _problem(copy: Copy, file: PublishedFile) -> str:
 
 
 def _fetch(folder: Path, file: PublishedFile) -> FileAtHand:
-    """A file in the folder of weights, put there unless it was already."""
+    """Put a file into the folder of weights, unless it is there."""
     if not download_places(file):
         return FileAtHand(file.title, "not copied", "every installation of this package has it")
     try:
-        there = next((copy for copy in copies_in_folder(folder, file) if not _problem(copy, file)), None)
-        copy = there or find_file(file)
-        if problem := _problem(copy, file):
-            raise WeightsError(problem)
-        path = copy.path if there else _add_to_folder(folder, copy, file)
-        state = "already there" if there else "copied"
+        state = "already there"
+        copy = next((copy for copy in copies_in_folder(folder, file) if not _problem(copy, file)), None)
+        path = copy.path if copy else folder
+        if copy is None:
+            state, copy = "copied", find_file(file)
+            if problem := _problem(copy, file):
+                raise WeightsError(problem)
+            name = next((name for name in file.names if Path(name).suffix == copy.path.suffix), file.names[-1])
+            folder.mkdir(parents=True, exist_ok=True)
+            sums = read_sums(folder)
+            way_out = "move it away, or name another folder"
+            path = check_output(folder / name, overwrite=name in sums, way_out=way_out)
+            with replacing(path) as partial:
+                shutil.copyfile(copy.path, partial)
+            sums[name] = copy.sha256
+            write_text(folder / "SHA256SUMS", "".join(f"{sums[key]}  {key}\n" for key in sorted(sums)))
         return FileAtHand(file.title, state, str(path), path.stat().st_size, copy.sha256)
     except (WeightsError, OSError) as error:
         return FileAtHand(file.title, "failed", str(error).splitlines()[0])
-
-
-def _add_to_folder(folder: Path, copy: Copy, file: PublishedFile) -> Path:
-    """Copy a file into the folder, list its hash in ``SHA256SUMS``, and return its path there."""
-    name = next((name for name in file.names if Path(name).suffix == copy.path.suffix), file.names[-1])
-    folder.mkdir(parents=True, exist_ok=True)
-    sums = read_sums(folder)
-    target = check_output(folder / name, overwrite=name in sums, way_out="move it away, or name another folder")
-    with replacing(target) as partial:
-        shutil.copyfile(copy.path, partial)
-    sums[name] = copy.sha256
-    write_text(folder / "SHA256SUMS", "".join(f"{sums[key]}  {key}\n" for key in sorted(sums)))
-    return target

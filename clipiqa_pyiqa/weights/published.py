@@ -1,4 +1,4 @@
-"""The published files, one row each: CLIP weights as open_clip's table has them, mini, and files of pyiqa's."""
+"""The published files: CLIP weights, mini, and files of pyiqa's."""
 
 from __future__ import annotations
 
@@ -52,7 +52,6 @@ PYIQA_FILES = {  # name in pyiqa's repository -> SHA-256, or its first eight dig
     "sac+logos+ava1-l14-linearMSE.pth": "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0",
 }
 _TOWERS = {"QualiCLIP.pth": "RN50", "liqe_koniq.pt": "ViT-B/32", "liqe_mix.pt": "ViT-B/32"}  # files that hold a CLIP
-SA_0_4_SHA256 = "2cd4e60f4f24ae3bcd57b847b13c1f3ba27edc28cc1a7f9ce74ee9f421243cba"
 LAION_HEADS = ("v2", "sa_0_4")
 _PYIQA_HUB = "chaofengc/IQA-PyTorch-Weights"
 _PYIQA_RELEASE = "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights"
@@ -61,7 +60,7 @@ _HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # o
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A published file: what is in it, its names and hashes, where it is kept and where it comes from."""
+    """A published file: its content, names, hashes, places and sources."""
 
     title: str  # such as 'RN50 (openai)'
     names: tuple[str, ...]  # in a folder of weights and in caches, best first
@@ -80,7 +79,7 @@ class PublishedFile:
 
     @property
     def hashes(self) -> tuple[str, ...]:
-        """Every hash that is known of it."""
+        """All its known hashes."""
         return tuple(filter(None, (self.sha256, self.hub_sha256)))
 
 
@@ -94,7 +93,7 @@ def tags(backbone: str) -> tuple[str, ...]:
 
 
 def release(backbone: str, tag: str = "") -> PublishedFile:
-    """Return the file with a backbone's weights under a tag, OpenAI's by default; raise WeightsError for others."""
+    """Return the file with a backbone's weights under a tag, by default OpenAI's."""
     if backbone == "mini" and tag in ("", BUNDLED):
         return PublishedFile(
             title="mini (bundled)",
@@ -120,12 +119,13 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
     title, stem = f"{backbone} ({tag})", model if tag == OPENAI else f"{model}-{tag}"
     url, hub = config.get("url", ""), config.get("hf_hub", "").removesuffix("/")
     revision, hub_sha256 = PINNED.get(hub, ("", ""))
+    found = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", url)  # publishers put a hash, or its start, into URLs
     return PublishedFile(
         title,
         names=tuple(dict.fromkeys((f"{stem}.safetensors", f"{stem}.pt", PurePosixPath(url).name or f"{stem}.pt"))),
         caches=(Path(torch.hub.get_dir(), "clip"), Path("~/.cache/clip").expanduser()),
         urls=tuple(filter(None, (url, MIRRORS.get(title)))),
-        sha256=hash_in(url),
+        sha256=(found[1] or found[2]) if found else "",
         hub=hub,
         hub_names=_HUB_NAMES if hub else (),
         revision=revision,
@@ -140,7 +140,7 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
 
 
 def pyiqa_file(name: str) -> PublishedFile:
-    """Return one of ``PYIQA_FILES``; pyiqa itself keeps it under its name as an address quotes it."""
+    """Return one of ``PYIQA_FILES``."""
     return PublishedFile(
         title=name,
         names=tuple(dict.fromkeys((name, quote(name)))),
@@ -165,20 +165,14 @@ def head_file(name: str) -> PublishedFile:
         names=(file,),
         caches=(Path(torch.hub.get_dir(), "checkpoints"),),
         urls=(f"https://github.com/LAION-AI/aesthetic-predictor/raw/main/{file}",),
-        sha256=SA_0_4_SHA256,
+        sha256="2cd4e60f4f24ae3bcd57b847b13c1f3ba27edc28cc1a7f9ce74ee9f421243cba",
     )
 
 
 def recognise(path: Path, sha256: str) -> PublishedFile | None:
-    """Return the release that a file is, by its hash or because it lies in that release's part of the hub cache."""
+    """Return the published file with this hash, or at this place in the hub cache; None if unknown."""
     for known in (release(backbone, tag) for backbone in BACKBONES for tag in tags(backbone)):
         in_cache = f"models--{known.hub.replace('/', '--')}" in path.absolute().parts
         if in_cache or (known.hashes and sha256.startswith(known.hashes)):
             return known
     return None
-
-
-def hash_in(name: str) -> str:
-    """Return the SHA-256, or its first eight digits, that publishers put into a URL or a file's name."""
-    found = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", name)
-    return (found[1] or found[2]) if found else ""

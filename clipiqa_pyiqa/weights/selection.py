@@ -1,4 +1,4 @@
-"""Find a published file, or the weights of a backbone: on this machine, or by download; and check what was found."""
+"""Find a published file, or the weights of a backbone, here or by download."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Weights:
     quick_gelu: bool  # whether its transformers use QuickGELU, x * sigmoid(1.702 x), in place of GELU
     mean: tuple[float, float, float]  # per channel, of the pixels in [0, 1] that it was trained with
     std: tuple[float, float, float]
-    source: str  # where it was found, in words
+    source: str  # the place where it was found
 
     @property
     def short(self) -> str:
@@ -50,7 +50,7 @@ class Copy:
     """A copy of a published file on this machine."""
 
     path: Path
-    source: str  # where it was found, in words
+    source: str  # the place where it was found
     expected: tuple[str, ...]  # hashes, or their beginnings, of which it must have one; empty if any will do
 
     @functools.cached_property
@@ -73,65 +73,60 @@ def find_weights(
     """Find a backbone's weights and check their hash and architecture; no tensor is read.
 
     Args:
-        backbone: One of ``BACKBONES``, however it is written (``'vit-b-32'``).
-        clip_weights: A file, which never touches the network, or a tag of open_clip (``'laion2b_s34b_b79k'``), whose
-            file :func:`find_file` finds; OpenAI's by default.
-        quick_gelu: Only for a file that nobody published: whether it was trained with QuickGELU; None means yes.
+        backbone: One of ``BACKBONES``, also as ``'vit-b-32'``.
+        clip_weights: A file, which never touches the network, or a tag of open_clip; default OpenAI's.
+        quick_gelu: For a file that nobody published: whether it was trained with QuickGELU; None means yes.
 
     Raises:
-        WeightsError: Nothing is found, or it is damaged, unsafe, incomplete, another architecture, or ``quick_gelu``
-            contradicts what is known of it.
+        WeightsError: Nothing is found, or it is damaged, unsafe, another architecture or contradicts ``quick_gelu``.
     """
     backbone = canonical_backbone(backbone)
-    if clip_weights is None or _is_tag(clip_weights, backbone):
+    is_name = isinstance(clip_weights, str) and "/" not in clip_weights and not Path(clip_weights).suffix
+    if clip_weights is None or (is_name and (clip_weights in tags(backbone) or not Path(clip_weights).exists())):
         known = release(backbone, str(clip_weights or ""))
         return weights_in(find_file(known), known, quick_gelu)
     copy = Copy(Path(clip_weights).expanduser(), "given path", ())
     if not copy.path.is_file():
-        what = "is a folder" if copy.path.is_dir() else "does not exist"
-        raise WeightsError(f"clip_weights={str(clip_weights)!r} {what}: pass a checkpoint file or a tag of open_clip.")
+        state = "is a folder" if copy.path.is_dir() else "does not exist"
+        raise WeightsError(f"clip_weights={str(clip_weights)!r} {state}: pass a checkpoint file or a tag of open_clip.")
     recognised = recognise(copy.path, copy.sha256)
     if recognised is None or recognised.backbone != backbone:
         recognised = replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False)
     weights = weights_in(copy, recognised, quick_gelu)
     if weights.tag == "file" and quick_gelu is None:
-        logger.warning(
-            "%s is no published file: it is taken to use QuickGELU, as OpenAI's weights do. "
-            "Pass quick_gelu=False if it was trained without, or True to say that this is right.",
-            copy.path,
-        )
+        warning = "%s is no published file: it is taken to use QuickGELU; quick_gelu=False says that it does not."
+        logger.warning(warning, copy.path)
     return weights
 
 
 def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None) -> Weights:
-    """Check the architecture of a copy and return its weights, or raise as :func:`find_weights` does."""
+    """Return the weights in a copy; raise as :func:`find_weights` does."""
     if quick_gelu is not None and quick_gelu != known.quick_gelu:
         raise WeightsError(
             f"quick_gelu={quick_gelu} contradicts {known.title} ({copy.path}), which was trained "
             f"{'with' if known.quick_gelu else 'without'} QuickGELU: leave quick_gelu out."
         )
     check_architecture(open_checkpoint(copy.path), known.backbone)
-    kept = (known.tag, known.quick_gelu, known.mean, known.std)
-    return Weights(known.backbone, copy.path, copy.sha256, *kept, copy.source)
+    facts = (known.tag, known.quick_gelu, known.mean, known.std)
+    return Weights(known.backbone, copy.path, copy.sha256, *facts, copy.source)
 
 
 def found_again(weights: Weights) -> Weights:
-    """Return weights that another process found, by their hash: at their path, or wherever this machine has them."""
+    """Return weights that another process found, from their path or another place, by their hash."""
     paths = [weights.path, Path(os.environ.get(VARIABLE) or ".").expanduser() / weights.path.name]
     if weights.tag in tags(weights.backbone):
         paths += [copy.path for copy in copies(release(weights.backbone, weights.tag))]
     for path in paths:
         if path.is_file() and sha256_of(path) == weights.sha256:
             return replace(weights, path=path)
-    other = ", which is another file by now" if weights.path.is_file() else ""
     raise WeightsError(
-        f"this metric was pickled with {weights.backbone}, {weights.short} ({weights.path}{other}), and no file with "
-        f"that SHA-256 is on this machine: put it there, or into the folder that {VARIABLE} names."
+        f"this metric was pickled with {weights.backbone}, {weights.short} ({weights.path}), and no file with that "
+        f"SHA-256 is on this machine: put it there, or into the folder that {VARIABLE} names."
     )
 
 
 def find_file(file: PublishedFile) -> Copy:
-    """Return the first good copy of a published file, downloaded if this machine has none, or raise WeightsError."""
+    """Return the first good copy of a published file, downloaded if need be, or raise WeightsError."""
     for copy in copies(file):
         if not copy.problem:
             return copy
@@ -150,11 +145,30 @@ def find_file(file: PublishedFile) -> Copy:
             return Copy(target, "download", (sha256,))
         except Exception as error:  # whatever the hub's client raises: the user reads it below, beside the others
             failures.append(f"{urlsplit(place).netloc}: {' '.join((str(error) or repr(error)).split())[:200]}")
-    raise WeightsError(_not_found(file, failures))
+    target = file.caches[-1] / file.names[0]
+    if not download_places(file):
+        raise WeightsError(
+            f"{target}, which is part of clipiqa-pyiqa, is missing or damaged: install the package again with "
+            "`pip install --force-reinstall --no-deps clipiqa-pyiqa`."
+        )
+    address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
+    ways_out = "pretrained_model_path=PATH names another file"
+    if file.backbone and file.tag == file.title:  # a metric's own tower
+        ways_out = "clip_weights=PATH names another file"
+    elif file.backbone:
+        ways_out = (
+            "clip_weights=PATH (--clip-weights PATH) names another file; to try things out, use backbone='mini' "
+            "(--backbone mini), the small CLIP in this package"
+        )
+    raise WeightsError(
+        f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}): fetch {address} and "
+        f"save it as {target}, or under that name in the folder that {VARIABLE} names.\n"
+        f"Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com; {ways_out}."
+    )
 
 
 def copies(file: PublishedFile) -> Iterator[Copy]:
-    """Yield every copy of a published file on this machine, good or damaged, in the order of preference."""
+    """Yield every copy of a published file on this machine, good or damaged, best first."""
     if folder := os.environ.get(VARIABLE):
         yield from copies_in_folder(Path(folder).expanduser(), file)
     repository = Path(constants.HF_HUB_CACHE, f"models--{file.hub.replace('/', '--')}")
@@ -172,19 +186,16 @@ def copies(file: PublishedFile) -> Iterator[Copy]:
 
 
 def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
-    """Yield the copies of a published file in a folder of weights, whose ``SHA256SUMS`` is binding."""
+    """Yield the copies in a folder of weights, whose ``SHA256SUMS`` is binding."""
     sums = read_sums(folder)
     for path in (folder / name for name in file.names if download_places(file)):  # no other version's mini
         if path.is_file():
             known = () if path.suffix == ".safetensors" else file.hashes  # users convert weights to .safetensors
             yield Copy(path, VARIABLE, (sums[path.name],) if path.name in sums else known)
-    for path in (folder / name for name in file.hub_names[:1] if name not in file.names):
-        if path.is_file() and file.hub_sha256 == sha256_of(path):  # every backbone's file has this name on the hub
-            yield Copy(path, VARIABLE, (file.hub_sha256,))
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file that the folder's ``SHA256SUMS`` lists; empty if there is none."""
+    """Return the SHA-256 of each file in the folder's ``SHA256SUMS``."""
     path = folder / "SHA256SUMS"
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     entries = (line.split(maxsplit=1) for line in lines)
@@ -192,34 +203,5 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def download_places(file: PublishedFile) -> list[str]:
-    """Return where a file would be downloaded from, best first; empty for what is in this package."""
+    """Return the places to download a file from, best first; empty for mini."""
     return [*([f"{constants.ENDPOINT}/{file.hub}"] if file.hub else []), *file.urls]
-
-
-def _not_found(file: PublishedFile, failures: list[str]) -> str:
-    target = file.caches[-1] / file.names[0]
-    if not download_places(file):
-        return (
-            f"{target}, which is part of clipiqa-pyiqa, is missing or damaged: install the package again with "
-            "`pip install --force-reinstall --no-deps clipiqa-pyiqa`."
-        )
-    address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
-    ways_out = "pretrained_model_path=PATH names another file"
-    if file.backbone and file.tag == file.title:  # a metric's own tower
-        ways_out = "clip_weights=PATH names another file"
-    elif file.backbone:
-        ways_out = (
-            "clip_weights=PATH (--clip-weights PATH) names another file; to try things out, use backbone='mini' "
-            "(--backbone mini), the small CLIP in this package"
-        )
-    return (
-        f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}): fetch {address} and "
-        f"save it as {target}, or under that name in the folder that {VARIABLE} names.\n"
-        f"Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com; {ways_out}."
-    )
-
-
-def _is_tag(clip_weights: str | Path, backbone: str) -> bool:
-    """Return whether this is a tag: a path has a suffix or a slash, or names what exists."""
-    may_be = isinstance(clip_weights, str) and "/" not in clip_weights and not Path(clip_weights).suffix
-    return may_be and (clip_weights in tags(backbone) or not Path(clip_weights).exists())

@@ -1,7 +1,6 @@
-"""Read TorchScript archives, the form of OpenAI's checkpoints, without compiling or running anything in them.
+"""Read TorchScript archives, the form of OpenAI's checkpoints, without running anything in them.
 
-In the zip file, ``data.pkl`` describes the modules, and ``data/0``, ``data/1``, ... are the bytes of the tensors. The
-description is unpickled with a few harmless names; the bytes are mapped, and checked when they are read.
+In the zip file, ``data.pkl`` describes the modules; ``data/0``, ``data/1``, ... are the tensors.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _MODULES = 20_000  # a shared module counts once per name: about 300 in CLIP
 
 
 def check_archive(path: Path) -> None:
-    """Raise ValueError or BadZipFile if a zip archive declares too much or if a CRC is wrong, which torch ignores."""
+    """Raise ValueError or BadZipFile if a zip archive declares too much or a CRC is wrong."""
     with zipfile.ZipFile(path) as archive:
         _check_declared(archive, path)
         for member in archive.infolist():
@@ -37,7 +36,7 @@ def check_archive(path: Path) -> None:
 
 
 def is_torchscript(path: Path) -> bool:
-    """Return whether a file is a TorchScript archive, not a state dict by ``torch.save``, which is a zip file too."""
+    """Return whether a file is a TorchScript archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
@@ -46,7 +45,7 @@ def is_torchscript(path: Path) -> bool:
 
 
 def read_torchscript(path: Path) -> dict[str, LazyTensor]:
-    """Return the parameters and buffers of a TorchScript archive by their dotted names; raises anything for damage."""
+    """Return the tensors of an archive by dotted names; damage raises any exception."""
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         _check_declared(archive, path)
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -69,7 +68,7 @@ def read_torchscript(path: Path) -> dict[str, LazyTensor]:
 
 
 class LazyTensor(NamedTuple):
-    """A tensor that is still on disk, made of the arguments of torch's ``_rebuild_tensor_v2``."""
+    """A tensor on disk, made of the arguments of torch's ``_rebuild_tensor_v2``."""
 
     storage: tuple[mmap.mmap, int, zipfile.ZipInfo, torch.dtype]  # the mapped file, where in it, the member, the dtype
     offset: int
@@ -79,7 +78,7 @@ class LazyTensor(NamedTuple):
     hooks: Any
 
     def read(self) -> torch.Tensor:
-        """Return the tensor, mapped into memory. The mapping is private: writing does not change the file."""
+        """Return the tensor, mapped into memory; writing to it does not change the file."""
         mapped, start, member, dtype = self.storage
         if math.prod(self.shape) == 0:
             return torch.empty(self.shape, dtype=dtype)
@@ -92,7 +91,7 @@ class LazyTensor(NamedTuple):
 
 
 class _Module:
-    """Stands for a module of the archive: holds attributes, does nothing."""
+    """A module of the archive: holds attributes, does nothing."""
 
     attributes: dict[str, Any]
 

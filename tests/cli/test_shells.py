@@ -73,7 +73,7 @@ def test_help_waits_for_nothing() -> None:
     [
         (["compare", "-m", "clipiqa", "--backbone", "mini"], "as in -m clipiqa:backbone=mini"),
         (["table", "-m", "clipiqa", "-b", "mini"], "as in -m clipiqa:backbone=mini"),
-        (["compare", "--clip-weights=RN50.pt"], "as in -m clipiqa:clip_weights=RN50.pt"),
+        (["compare", "--clip-weights=RN50.pt"], "as in -m clipiqa:backbone=mini"),
         (["rank", "photos", "--wurst", "3"], "did you mean --worst?"),
         (["demo", "--xyz"], "unrecognized arguments: --xyz\n"),
     ],

@@ -262,12 +262,11 @@ class TestBadInput:
         [
             ("koniq", "'koniq' is no data set of pyiqa's, no CSV file and no folder: did you mean 'koniq10k'"),
             ("tid2008", r"needs pyiqa's table '.*meta_info_TID2008Dataset.csv' and the images in '.*distorted_images'"),
-            ("tid2008", r"pyiqa.load_dataset\('tid2008', data_root=DIR\)` downloads both .*data_root says"),
+            ("tid2008", r"pyiqa.load_dataset\('tid2008', data_root=DIR\)` downloads both, .*data_root says"),
             ("bapps:mode=jnd", "unknown key 'mode'"),
             ("pieapp", "judgements of pairs"),
             ("livec:split_index=fold_7", r"cannot build data set 'livec': The given split \[fold_7\] is not available"),
-            ("livec:augment={random_crop: 32}", "'random_crop' is drawn at random"),
-            ("livec:img_range=255", "img_range must be 1"),
+            ("livec:augment={random_crop: 32}", "augment of data set 'livec' must be of resize, .*; got 'random_crop'"),
             ("livec:subset=2", "a share between 0 and 1; got 2"),
             ("livec:mos_rage=[0, 1]", "unknown key 'mos_rage' in data set 'livec': did you mean 'mos_range'"),
             (["livec", "livec"], "two data sets are called 'livec'"),
@@ -279,7 +278,7 @@ class TestBadInput:
             ({"ours": {"folder": "nowhere"}}, "the folder 'nowhere' is missing"),
             ("nowhere/*.png", r"'nowhere/\*.png' matches nothing"),
             ({"t": {"csv": "nowhere.csv"}}, "'nowhere.csv' cannot be read"),
-            (3, "a data set is a name, a CSV file, a folder or options; got 3"),
+            (3, "a data set must be a name, a CSV file, a folder or options; got 3"),
             ({"t": {"csv": 5}}, "csv of data set 't' must be a text or a path; got 5"),
             ({"t": {"csv": "s.csv", "columns": 3}}, "columns of data set 't' must be a list or a tuple; got 3"),
             (
@@ -310,8 +309,6 @@ class TestBadInput:
         path = tmp_path / "c.yml"
         for text, message in {
             "metric: [niqe]": "unknown key 'metric' in .*c.yml: did you mean 'metrics'",
-            "bootstrap: many": "bootstrap of .*c.yml' must be a whole number; got 'many'",
-            "seed: true": "seed .* must be a whole number",
             "[1": "is no YAML",
             "- niqe": "must be a mapping with the keys metrics",
         }.items():
@@ -366,10 +363,10 @@ class TestCommand:
 
     def test_says_what_is_wrong(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for given, message in [
-            ([], "no metric is asked for"),
-            (["-m", "niqe"], "no data set is asked for"),
+            ([], "no metric is named"),
+            (["-m", "niqe"], "no data set is named"),
             (["-m", "nique", "-d", "livec"], "or 'niqe'"),
-            (["-m", "niqe", "-d", "livec", "--resume"], "need out"),
+            (["-m", "niqe", "-d", "livec", "--resume"], "needs out"),
             (["-m", "niqe", "-d", "livec", "--data-root", str(tmp_path)], "meta_info_LIVEChallengeDataset.csv"),
             (["-m", "entropy", "-d", str(tmp_path)], "is a folder without image files"),
             (["-c", str(tmp_path / "no.yml")], "cannot be read"),

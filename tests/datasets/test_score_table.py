@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from clipiqa_pyiqa.datasets.csv_files import TableError, read_rows, read_scores
-from clipiqa_pyiqa.datasets.same_photos import groups_of_copies
 from clipiqa_pyiqa.datasets.score_table import find_score_table, read_score_table
 
 
@@ -57,8 +56,6 @@ def test_headers_of_real_data_sets(tmp_path, header):
 def test_a_dmos_is_not_taken_for_an_opinion_where_high_is_good(tmp_path):
     with pytest.raises(TableError, match=r"no column of scores .*: its columns are image, dmos; say which with col"):
         read_scores(written(tmp_path, "image,dmos\na.png,3\n"))
-    with pytest.raises(TableError, match=r"say which with columns=\[PATH, SCORE\]"):
-        read_scores(written(tmp_path, "image,dmos\na.png,3\n"), option="columns=[PATH, SCORE]")
 
 
 @pytest.fixture
@@ -72,9 +69,6 @@ def photos(tmp_path):
 
 
 def test_copies_of_a_photo_stay_together(photos):
-    files = [photos / f"{number}.png" for number in range(12)]
-    assert groups_of_copies(files) == [[1, 5, 9], [2, 3]]
-    assert groups_of_copies([*files[:2], photos / "gone.png", photos]) == []
     path = written(photos, "path,score\n" + "".join(f"{number}.png,{number}\n" for number in range(12)))
     for seed in range(20):
         splits = read_score_table(path, val_fraction=0.4, seed=seed, needed=()).splits

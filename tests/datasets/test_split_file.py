@@ -1,4 +1,4 @@
-"""pyiqa's pickles of splits: read as data, never run; and tables that are validated on other images."""
+"""pyiqa's pickles of splits: read as data, never run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from clipiqa_pyiqa.datasets.csv_files import TableError
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.datasets.split_file import SplitFileError, read_split_file
 
@@ -54,8 +53,8 @@ class Trap:
         ({1: {"train": [0], "val": [0]}}, "has row 0 in 'train' and in 'val'"),
         ({1: {"train": [True]}}, "'train' of split 1 in .* must be a list of row numbers"),
         ({1: {"train": "01"}}, "must be a list of row numbers"),
-        ({2: {}, 3: {}}, "has the splits 2, 3, but split_index is 1"),
-        ([0, 1], "has no splits, but split_index is 1"),
+        ({2: {}, 3: {}}, "has no split with the split_index 1"),
+        ([0, 1], "has no split with the split_index 1"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: Any, message: str) -> None:
@@ -92,18 +91,3 @@ def test_a_column_of_splits_gives_way_to_the_file(tmp_path: Path) -> None:
     scores.write_text("\n".join([f"{lines[0]},split", *(f"{line},training" for line in lines[1:])]) + "\n")
     splits = pickled(tmp_path / "splits.pkl", {1: {"train": [0, 1], "val": [2, 3]}})
     assert read_score_table(scores, split_file=splits).splits == ("train", "train", "val", "val")
-
-
-def test_validation_on_another_table(tmp_path: Path) -> None:
-    first, second = table(tmp_path / "a", 3), table(tmp_path / "b", 4)
-    validation = {"path": second, "score_range": (0, 50), "lower_better": True}
-    found = read_score_table(first, score_range=(0, 20), validation=validation)
-    assert found.splits == ("train",) * 3 + ("val",) * 4
-    assert found.paths[3] == tmp_path / "b" / "0.jpg"
-    assert found.targets == pytest.approx((0, 0.5, 1, 1, 0.8, 0.6, 0.4))
-    with pytest.raises(TableError, match=r"cannot be read: No such file"):
-        read_score_table(first, validation={**validation, "path": tmp_path / "gone.csv"})
-    (tmp_path / "b" / "3.jpg").unlink()
-    with pytest.raises(TableError, match=r"1 of 4 images named in .* cannot be found"):
-        read_score_table(first, validation=validation)
-    assert read_score_table(first, validation=validation, skip_missing=True).splits[3:] == ("val",) * 3

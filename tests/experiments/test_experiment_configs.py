@@ -120,9 +120,9 @@ def test_results_are_those_of_the_options(tmp_path: Path, capsys: pytest.Capture
         ("steps: true", "steps in .* must be a value"),
         ("seed: false", "seed in .* must be a value"),
         ("no_exif: 1", "no_exif in .* must be true or false"),
-        ("changes: []", "changes in .* must be values"),
-        ("scales: [1, null]", "scales in .* must be values"),
-        ("prompts: [[Good photo., Bad photo., Ugly photo.]]", "prompts in .* must be values"),
+        ("changes: []", "changes in .* must be a list of values"),
+        ("scales: [1, null]", "scales in .* must be a list of values"),
+        ("prompts: [[Good photo., Bad photo., Ugly photo.]]", "prompts in .* must be a list of values"),
     ],
 )
 def test_mistakes(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -163,7 +163,7 @@ class TestOtherMetrics:
             torch.testing.assert_close(run(path, x)[0], metric(x), rtol=0, atol=CLOSE)
 
     def test_head(self, small, tmp_path):
-        """A cache on the statistics of the stages, with bounds, on a scale of its own: all that a head can have."""
+        """Ridge on the statistics of the stages, on a scale of its own: all that a head can have."""
         options = {"backbone": "mini", "clip_weights": small, "quick_gelu": True}
         metric = CLIPIQA("clipiqa+", pretrained=False, aggregate=None, **options).eval()
         metric.prompt_learner, metric.head = None, seeded_head(metric)
@@ -188,14 +188,12 @@ def seeded_head(metric: CLIPIQA) -> OpinionHead:
         "direction": 100 * (pair[0] - pair[1]),
         "prior": torch.tensor([0.6, 0.2]),
         "mean": 0.01 * torch.randn(width, generator=random),
-        "scale": 1 + torch.rand(width, generator=random),
-        "points": torch.nn.functional.normalize(torch.randn(7, width, generator=random), dim=1),
-        "shares": torch.rand(7, generator=random),
+        "weight": 0.01 * torch.randn(width, generator=random),
     }
     said = {
-        **{"format": FORMAT, "method": "cache", "fit_on": "stages", "scale": "own", "score_range": "[1, 5]"},
-        **{"lower_better": "true", "base_positive": "Good photo.", "base_negative": "Bad photo.", "content": "seeded"},
-        **{"options": '{"sharpness": 5.0, "trust": 1.0}', "rated_photos": "7", "conformal": '{"half_width": 0.1}'},
+        **{"format": FORMAT, "method": "ridge", "fit_on": "stages", "scale": "own", "score_range": "[1, 5]"},
+        **{"lower_better": "true", "base_positive": "Good photo.", "base_negative": "Bad photo."},
+        "rated_photos": "7",
     }
     return OpinionHead(tensors, said)
 

@@ -155,4 +155,6 @@ def test_an_image_too_small_for_one_of_them(seeded_weights):
     both = create_metrics(asked, CPU)
     with pytest.raises(CLIPIQAError, match="224×200 px, but maclip needs at least 224 px"):
         both.encode_image(x)
+    assert scoring_bytes(both.nets["maclip"], CPU) == PICTURE  # patches go in chunks, whatever the size of the photo
+    assert scoring_bytes(both, CPU) == scoring_bytes(both.nets["clipiqa"], CPU) > PICTURE
     assert create_metrics(asked[:1], CPU).encode_image(x)

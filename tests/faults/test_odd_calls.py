@@ -188,7 +188,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[
         ),
         "fit": (
             clipiqa_pyiqa.fit,
-            {"scores": folder / "text.csv", "method": "auto", "conformal": None, "seed": 1, "device": "cpu"},
+            {"scores": folder / "text.csv", "method": "auto", "fit_on": "features", "seed": 1, "device": "cpu"},
         ),
         "train": (
             clipiqa_pyiqa.train,

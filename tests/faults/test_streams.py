@@ -128,7 +128,7 @@ def test_signals_say_the_same_in_every_command(
             job.kill(number)
             outcomes[job.wait()] += 1
             assert job.code == code and "Traceback" not in job.err, job.err
-            assert job.err.count("interrupted: ") == 1 and "--resume goes on from here" in job.err
+            assert job.err.count("interrupted: ") == 1 and "--resume continues from here" in job.err
     print(f"\n{command}: signals {dict(outcomes)}")
 
 

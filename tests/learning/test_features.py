@@ -27,7 +27,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def filled(metric: FakeMetric, folder: Path, paths: list[Path]) -> Tensor:
-    return FeatureStore(metric, folder).features(paths, [VIEWS] * len(paths), batch_size=4)
+    return FeatureStore(metric, folder).features(paths, [VIEWS] * len(paths))
 
 
 def test_each_image_is_encoded_once(photos, tmp_path):

@@ -17,12 +17,14 @@ from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.files.locking import LockedError
+from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.recipe import PLAIN, ConfigError, with_options
-from clipiqa_pyiqa.learning.trainer import Progress, TrainingError, prepare_folder, train_context
-from clipiqa_pyiqa.learning.views import Features, Views, image_features, stored_features
+from clipiqa_pyiqa.learning.recipe import ConfigError, find_recipe, with_options
+from clipiqa_pyiqa.learning.training import Progress, TrainingError, prepare_folder, train_context
+from clipiqa_pyiqa.learning.views import Features, drawn_features, views_of
 from clipiqa_pyiqa.stats.correlation import srocc
 
+PLAIN = find_recipe("plain")
 SMALL = with_options(PLAIN, batch_size=3, epochs=10)
 
 
@@ -58,9 +60,17 @@ def trained(metric: CLIPIQA, features: Features, folder: Path, config=SMALL) -> 
 def test_twenty_steps_cached_equal_twenty_steps_on_images(fresh, photos, tmp_path):
     """Encoded separately, in other batches: loss and ctx within 1e-4."""
     config = with_options(SMALL, crop=32, crops=2)  # with flips, as every recipe has
-    views = Views(config.recipe, config.seed)
-    stored = FeatureStore(fresh, tmp_path).features(photos, [views.of(row) for row in range(6)])
-    both = (stored_features(stored, views), image_features(fresh, photos, views))
+    views = [views_of(config.recipe, config.seed, row) for row in range(6)]
+    stored = FeatureStore(fresh, tmp_path).features(photos, views)
+    columns = drawn_features(torch.arange(4).expand(6, 4), config.recipe)
+
+    def encoded(rows: list[int], generator: torch.Generator) -> Tensor:
+        drawn = zip(rows, columns(rows, generator).tolist(), strict=True)
+        pixels = [views[row][column](read_image(photos[row]).pixels, photos[row]) for row, column in drawn]
+        with torch.no_grad():
+            return fresh.encode_image(torch.stack(pixels) / 255)
+
+    both = drawn_features(stored, config.recipe), encoded
     losses, contexts = zip(*(trained(fresh, features, tmp_path, config) for features in both), strict=True)
     torch.testing.assert_close(*map(torch.tensor, losses), atol=1e-4, rtol=0)
     torch.testing.assert_close(*contexts, atol=1e-4, rtol=0)
@@ -190,5 +200,5 @@ def test_one_training_at_a_time_in_a_folder(tmp_path):
         with pytest.raises(LockedError, match="is being written by process"), again:
             pass
     assert (folder / "best.safetensors").read_text() == "mine"
-    with pytest.raises(TrainingError, match="is left from an earlier run"), prepare_folder(folder):
+    with pytest.raises(TrainingError, match="Set resume to continue"), prepare_folder(folder):
         pass

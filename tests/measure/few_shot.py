@@ -39,10 +39,9 @@ def subset(table: ScoreTable, count: int, seed: int) -> ScoreTable:
 def zero_shot(metric: CLIPIQA, table: ScoreTable, store: str | None) -> float:
     """SROCC of the metric as it is, on the split 'val'."""
     from clipiqa_pyiqa.learning.feature_store import FeatureStore
-    from clipiqa_pyiqa.learning.views import whole_views
 
     rows = table.rows("val")
-    features = FeatureStore(metric, store).features([table.paths[row] for row in rows], whole_views(len(rows)))[:, 0]
+    features = FeatureStore(metric, store).features([table.paths[row] for row in rows])[:, 0]
     with torch.no_grad():
         return srocc(metric.score(features)[:, 0].numpy(), [table.targets[row] for row in rows])
 

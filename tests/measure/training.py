@@ -34,9 +34,9 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.text import TextTower, tokenize
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
-from clipiqa_pyiqa.learning.recipe import PYIQA, with_options
-from clipiqa_pyiqa.learning.trainer import train_context
-from clipiqa_pyiqa.learning.views import WHOLE, View, Views
+from clipiqa_pyiqa.learning.recipe import find_recipe, with_options
+from clipiqa_pyiqa.learning.training import train_context
+from clipiqa_pyiqa.learning.views import WHOLE, View, views_of
 from clipiqa_pyiqa.learning.word_search import make_candidates, search
 from clipiqa_pyiqa.learning.words import our_pairs
 from clipiqa_pyiqa.prompts.learned import PromptLearner
@@ -115,7 +115,7 @@ def our_metric(weights: Path) -> CLIPIQA:
 def our_epoch(metric: CLIPIQA, folder: Path, batch_size: int) -> float:
     """Seconds per batch of the second epoch of 40 batches."""
     features, targets, ends = some_features(40 * batch_size), torch.rand(40 * batch_size, 1), []
-    config = with_options(PYIQA, batch_size=batch_size, epochs=2)
+    config = with_options(find_recipe("pyiqa"), batch_size=batch_size, epochs=2)
     given = metric, config, lambda rows, generator: features[rows], targets, some_features(8), torch.rand(8, 1), folder
     train_context(*given, report=lambda progress: ends.append(time.perf_counter()))
     return (ends[1] - ends[0]) / 40
@@ -229,7 +229,7 @@ def main() -> None:
         what = f"epoch of {KONIQ:,} images, batch {batch_size}: cached / pyiqa's trainer with its built-in"
         row(what, ours * steps, theirs * steps, f"{ours:.3g} s / {theirs:.3g} s per batch, times {steps}")
     store = FeatureStore(our_metric(weights), folder / "store")
-    views = [Views(PYIQA.recipe, 0).of(index)[:2] for index in range(16)]
+    views = [views_of(find_recipe("pyiqa").recipe, 0, index)[:2] for index in range(16)]
     for name, asked in {"whole, flipped": [(WHOLE, View(flip=True))] * 16, "crops of 384": views}.items():
         start, count = time.perf_counter(), sum(map(len, asked))
         store.features(paths[:16], asked)

@@ -148,8 +148,8 @@ def test_tokens_are_counted_as_clip_counts_them() -> None:
         ([["a", "b", "c"]], "pair of two texts"),
         ([[CRISP]], "pair of two texts"),
         ([("Good photo.", None)], "pair of two texts"),
-        (("Good photo.", " \n"), "one text of .* is empty"),
-        (("", "Bad photo."), "one text of .* is empty"),
+        (("Good photo.", " \n"), "CLIP reads nothing in ''"),
+        (("", "Bad photo."), "CLIP reads nothing in ''"),
         (("Good photo.", "&nbsp;"), "CLIP reads nothing in '&nbsp;'"),
         (("Good photo.", "GOOD  photo."), "both sides of the pair read the same"),
         (("photo " * 76, "Bad photo."), "has 78 tokens .* CLIP reads 77"),
@@ -165,7 +165,7 @@ def test_mistakes_are_explained(prompts: object, message: str) -> None:
     with pytest.raises(PromptError, match=message) as caught:
         parse_prompts(prompts)
     assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 300
+    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_bad_templates_are_explained(template: object) -> None:
 
 
 def test_what_a_template_cannot_reword() -> None:
-    with pytest.raises(PromptError, match="'pyiqa' has a wording of its own"):
+    with pytest.raises(PromptError, match="'pyiqa' has its own wording"):
         parse_prompts(["quality", "pyiqa"], template="A photo of {}.")
     with pytest.raises(PromptError, match="tokens"):
         parse_prompts("quality", template="A photo of {}. " + "photo " * 76)

@@ -167,16 +167,6 @@ def test_names_in_the_folder(home: Path, folder: Path, tag: str, name: str) -> N
     assert weights.quick_gelu is (tag == "openai")
 
 
-def test_the_hubs_file_is_known_by_its_hash(home: Path, folder: Path, pinned: Path, tmp_path: Path) -> None:
-    """Every backbone's file has this name on the hub: another one in the folder is not taken for it."""
-    assert find_weights(VIT, pinned).tag == "openai"
-    save_state_dict(folder / pinned.name, "ViT-B/16")
-    with pytest.raises(WeightsError, match="not on this machine"):
-        find_weights(VIT)
-    path = place(pinned, folder / pinned.name)
-    assert (find_weights(VIT).path, find_weights(VIT).tag) == (path, "openai")
-
-
 @pytest.mark.parametrize("revision", [REVISION, "e" * 40])
 def test_any_revision_in_the_hub_cache_is_found_offline(
     home: Path, pinned: Path, monkeypatch: pytest.MonkeyPatch, revision: str
@@ -273,7 +263,7 @@ def test_pickled_weights_are_found_again_by_hash(home: Path, folder: Path, tmp_p
     damage(path)
     assert pickle.loads(pickled).weights.path == elsewhere
     damage(elsewhere)
-    with pytest.raises(WeightsError, match=r"mine\.pt, which is another file by now\), and no file with that SHA-256"):
+    with pytest.raises(WeightsError, match=r"mine\.pt\), and no file with that SHA-256"):
         pickle.loads(pickled)
     pickled = pickle.dumps(frozen_clip(find_weights(VIT, openai_file)))
     cached = place(openai_file, home / ".cache" / "clip" / "ViT-B-32.pt")

@@ -227,9 +227,15 @@ def without(backbone: str, part: str) -> Tensors:
     ("content", "said"),
     [
         (lambda: fake_state_dict(VIT), "holds ViT-B/32 weights, not RN50: pass backbone='ViT-B/32'"),
-        (lambda: without("RN50", "visual.bn1."), r"visual.bn1.weight has shape none, expected \(32,\) \(and 3 more"),
-        (lambda: {**fake_state_dict(), "surplus": torch.zeros(1)}, r"surplus has shape \(1,\), expected none; get a"),
-        (lambda: {**fake_state_dict(), "visual.bn3.bias": torch.zeros(5)}, r"has shape \(5,\), expected \(64,\); get"),
+        (
+            lambda: without("RN50", "visual.bn1."),
+            "4 tensors are missing, surplus or of another shape, such as visual.bn1",
+        ),
+        (lambda: {**fake_state_dict(), "surplus": torch.zeros(1)}, "1 tensors are missing, .* such as surplus; get a"),
+        (
+            lambda: {**fake_state_dict(), "visual.bn3.bias": torch.zeros(5)},
+            "1 tensors are missing, .* such as visual.bn3.bias; get",
+        ),
         (lambda: {"conv.weight": torch.zeros(3)}, "no complete RN50 checkpoint"),
         (dict, "no complete RN50 checkpoint"),
     ],
@@ -257,7 +263,7 @@ def test_names_of_backbones(written: str, meant: str) -> None:
     [
         ("RN51", "did you mean 'RN50'"),
         ("ViT-L/14@336px", "did you mean 'ViT-L/14'"),
-        ("a/x.pt", "pass clip_weights='a/x"),
+        ("a/x.pt", "passed as clip_weights"),
     ],
 )
 def test_unknown_backbone(name: str, said: str) -> None:

@@ -1,17 +1,14 @@
-"""What makes bash, zsh and fish complete the words of a command line."""
+"""Shell completion for bash, zsh and fish."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 from ...files.yaml import shipped
 from ...prompts.pairs import NAMED_PAIRS, PRESETS
-from .parser import FILES, FOLDERS, Parser
+from .parser import FILES, FOLDERS, Parser, words_of
 
 
 def completion(shell: str) -> str:
-    """Return a script for a shell, by shtab: ``'bash'``, ``'zsh'`` or ``'fish'``."""
+    """Return a completion script for ``'bash'``, ``'zsh'`` or ``'fish'``."""
     import shtab
 
     from .. import COMMANDS, function_of, parsers
@@ -20,35 +17,36 @@ def completion(shell: str) -> str:
     for name, command in commands.items():
         command.declare(function_of(name))
         command.description = COMMANDS[name]
-    below = _make_searchable(commands["prompts"], COMMANDS["prompts search"])
+    below = _split_prompts(commands["prompts"], COMMANDS["prompts search"])
+    known = values()
     for action in (action for command in [parser, *commands.values(), *below] for action in command._actions):
-        words = set(re.split(r"\W", str(action.metavar)))
-        if words & {*FILES, *FOLDERS}:
-            action.complete = shtab.FILE if words & {*FILES} else shtab.DIRECTORY
+        if words_of(action) & FILES:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+        elif words_of(action) & FOLDERS:
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
         elif action.choices is None:
-            action.choices = values().get(action.dest)
+            action.choices = known.get(action.dest)
     return str(shtab.complete(parser, shell=shell))
 
 
-def _make_searchable(prompts: Parser, told: str) -> list[Any]:
-    """Shells complete a word at a time: after ``prompts`` come the names of pairs, or ``search``."""
+def _split_prompts(prompts: Parser, description: str) -> list[Parser]:
+    """Return parsers for the words after ``prompts``: ``search``, and names of pairs."""
     from .. import function_of
 
     prompts._actions[:] = [action for action in prompts._actions if action.option_strings]
     words = prompts.add_subparsers(dest="first", metavar="PROMPT")
-    found = [words.add_parser("search", help=told)]
-    found[0].declare(function_of("prompts search"))
-    named = {name: (pair,) for name, pair in NAMED_PAIRS.items()}
-    for name, pairs in (named | PRESETS).items():
-        found.append(words.add_parser(name, help=", ".join(f"{pair.positive}|{pair.negative}" for pair in pairs)))
-        found[-1].declare(function_of("prompts"))
-    for parser in found:
-        parser.description = told
+    pairs = {**{name: (pair,) for name, pair in NAMED_PAIRS.items()}, **PRESETS}
+    texts = {name: ", ".join(f"{pair.positive}|{pair.negative}" for pair in found) for name, found in pairs.items()}
+    found = []
+    for name, text in {"search": description, **texts}.items():
+        found.append(words.add_parser(name, help=text))
+        found[-1].declare(function_of("prompts search" if name == "search" else "prompts"))
+        found[-1].description = description
     return found
 
 
 def values() -> dict[str, list[str]]:
-    """Return values of options that have names, where others are taken too, so that no parser knows them."""
+    """Return option -> its usual values, for options that take other values, too."""
     return {
         "backbone": ["mini", "RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14"],
         "prompts": [*NAMED_PAIRS, *PRESETS],
@@ -58,6 +56,6 @@ def values() -> dict[str, list[str]]:
         "pictures": ["png", "svg", "pdf"],
         "protocol": list(shipped(protocols=True)),
         "recipe": ["plain", "official", "pyiqa"],
-        "method": ["auto", "affine", "ridge", "cache"],
+        "method": ["auto", "affine", "ridge"],
         "fit_on": ["features", "stages"],
     }

@@ -1,4 +1,4 @@
-"""What the commands for the paper's experiments share: their options, a bar of progress, and the printed table."""
+"""What the commands for the paper's experiments share: options, a progress bar, and the printed table."""
 
 from __future__ import annotations
 
@@ -28,60 +28,57 @@ class Run(Kept, Images, Model, Wording):
     """Pictures.
 
     Args:
-        pictures (KIND): png, svg or pdf; sheets of photos are no svg
+        pictures (KIND): png, svg or pdf; sheets of photos are never svg
     """
 
     pictures: str = "png"
 
-    def made(self, experiment: Callable[..., Result], *inputs: Any, **options: Any) -> Result:
-        """Run an experiment as the shared options say; ``inputs`` follow the metric, ``options`` are its own."""
+    def result(self, experiment: Callable[..., Result], *inputs: Any, **options: Any) -> Result:
+        """Run an experiment with the shared options; ``inputs`` follow the metric, ``options`` are its own."""
         self.check()
         device = model.start(self, self.backbone or "RN50")
-        resumed = contextlib.nullcontext() if self.out is None else on_interrupt("--resume goes on from here")
-        with resumed, Bar() as bar:
+        hint = contextlib.nullcontext() if self.out is None else on_interrupt("--resume continues from here")
+        with hint, Bar() as bar:
             return experiment(
-                lambda: model.build_metric(self, self.template, None, device),
+                lambda: model.build_metric(self, device),
                 *inputs,
                 template=self.template,
-                out=self.out,
-                resume=self.resume,
-                overwrite=self.overwrite,
                 pictures=self.pictures,
                 progress=partial(bar.show, ""),
                 device=device,
+                **self.storage(),
                 **self.keywords(),
                 **options,
             )
 
     def report(self, experiment: Callable[..., ExperimentResult], *inputs: Any, **options: Any) -> int:
-        """Run an experiment and print its summary; returns the exit code."""
-        found = self.made(experiment, *inputs, **options)
-        print(frame_as_text(found.summary(), found.intervals))
-        return self.told(found)
-
-    def told(self, found: ExperimentResult) -> int:
-        """Say what was left out and where results are; returns the exit code."""
-        for reason in found.failed.values():
+        """Run an experiment, print its summary, and return the exit code."""
+        result = self.result(experiment, *inputs, **options)
+        print(frame_as_text(result.summary(), result.intervals))
+        for reason in result.failed.values():
             tell(f"left out: {reason}")
+        self.conclude(result)
+        return 1 if result.failed else 0
+
+    def conclude(self, result: ExperimentResult) -> None:
+        """Print where the results are, and the notes."""
         if self.out is not None:
             note(f"results are in {self.out}")
-        for words in found.notes():
-            tell(words)
-        return 1 if found.failed else 0
+        for remark in result.notes():
+            tell(remark)
 
 
 @dataclass(frozen=True)
 class AskingRun(Run, Questions):
-    """Options of an experiment that asks what one likes."""
+    """Options of an experiment that asks any questions."""
 
 
 def frame_as_text(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:
-    """Return a frame for people: four digits, but small numbers as they are; a dash for none; intervals in brackets."""
-    from ...files.names import one_line
+    """Return a frame as text: numbers with four digits, a dash for NaN, intervals in brackets."""
 
     def text(value: Any) -> str:
         if not isinstance(value, float):
-            return one_line(str(value))  # a line break in a file's name must not break the table
+            return str(value)
         if value != value:
             return "–"
         return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
@@ -90,6 +87,6 @@ def frame_as_text(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, st
     for name, (low, high) in intervals.items():
         ranges = zip(frame[name], frame.pop(low), frame.pop(high), strict=True)
         frame[name] = [f"{text(value)} [{text(least)}, {text(most)}]" for value, least, most in ranges]
-    cells = [list(map(text, frame.columns)), *([text(value) for value in row] for row in frame.itertuples(index=False))]
-    words = [all(isinstance(value, str) for value in frame.iloc[:, place]) for place in range(frame.shape[1])]
-    return "\n".join(aligned(cells, words))
+    cells = [list(frame.columns), *(list(map(text, row)) for row in frame.itertuples(index=False))]
+    are_words = [all(isinstance(value, str) for value in frame.iloc[:, place]) for place in range(frame.shape[1])]
+    return "\n".join(aligned(cells, are_words))

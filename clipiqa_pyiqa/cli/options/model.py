@@ -1,13 +1,12 @@
-"""What the options of a command that scores images come to: a metric, and the machine made ready for it."""
+"""Options of the commands that score images: which CLIP, what to ask, where results go."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
 
     from ...family.together import Together
     from ...metric import CLIPIQA
-    from ...prompts.pairs import Columns, PromptPair, Prompts
+    from ...prompts.pairs import Columns, Prompts
 
-_QUOTA = "/sys/fs/cgroup/cpu.max"  # of a container: microseconds of CPU in a period, and the period's length
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU in a period, and the period's length
 
 
 @dataclass(frozen=True)
@@ -31,11 +30,11 @@ class Model:
     """Which CLIP.
 
     Args:
-        backbone (-b): RN50 (default), ViT-B/32, …: see `clipiqa weights`; of learned prompts, what they were learned on
+        backbone (-b): RN50 (default), ViT-B/32, …: see `clipiqa weights`; by default that of the learned prompts
         clip_weights (FILE|TAG): a checkpoint file, or an open_clip tag; by default OpenAI's
         pos_embedding (MODE): none (default), interpolate, or fixed (CLIP's 224 px)
         precision (KIND): fp32 (default), bf16 or fp16
-        quick_gelu: whether a checkpoint file that is no published one was trained with QuickGELU; by default it was
+        quick_gelu: whether an unpublished checkpoint was trained with QuickGELU; by default yes
     """
 
     backbone: str | None = None
@@ -45,7 +44,7 @@ class Model:
     quick_gelu: bool | None = None
 
     def given(self) -> dict[str, Any]:
-        """Return what was given, as arguments of :class:`~clipiqa_pyiqa.CLIPIQA`."""
+        """Return the options that were given, as arguments of :class:`~clipiqa_pyiqa.CLIPIQA`."""
         values = {name: getattr(self, name) for name in Model.__dataclass_fields__}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -71,17 +70,11 @@ class Questions(Wording):
 
     prompts: Sequence[str] = ()
 
-    def asked(self, default: Any = "quality") -> Prompts:
-        """Return the prompts as functions take them."""
+    def parsed(self, default: Any = "quality") -> Prompts:
+        """Return the prompts as public functions take them."""
         from ...prompts.pairs import parse_prompt_argument
 
         return list(map(parse_prompt_argument, self.prompts)) or default
-
-    def columns(self, more: Sequence[str] = ()) -> Columns:
-        """Return the prompts, and the names of more, as columns."""
-        from ...prompts.pairs import parse_columns, parse_prompt_argument
-
-        return parse_columns([*map(parse_prompt_argument, self.prompts), *more] or None, self.template)
 
 
 @dataclass(frozen=True)
@@ -95,12 +88,35 @@ class LearnedQuestions(Questions):
 
     learned_prompts: str | None = None
 
-    def check(self, *others: Any) -> None:
-        """Raise if learned prompts, which are a question of their own, are given with others."""
-        if self.learned_prompts is not None and (self.prompts or self.template or any(others)):
-            raise OptionError(
-                "learned_prompts is a question of its own: leave out prompts, template and all_attributes."
-            )
+    def columns(self) -> Columns | None:
+        """Return the prompts as columns; None with learned prompts.
+
+        Raises:
+            OptionError: Learned prompts are given together with other prompts.
+        """
+        from ...prompts.pairs import parse_columns
+
+        if self.learned_prompts is None:
+            return parse_columns(self.parsed(), self.template)
+        if self.prompts or self.template:
+            raise OptionError("learned_prompts excludes prompts and template: leave out prompts and template.")
+        return None
+
+    def metric(self, model: Model, device: torch.device) -> CLIPIQA:
+        """Return the metric that the options name."""
+        from ...metric import CLIPIQA
+        from ...prompts.files import PUBLISHED
+
+        if self.learned_prompts is None:
+            return build_metric(model, device)
+        if self.learned_prompts in PUBLISHED:
+            published = PUBLISHED[self.learned_prompts]
+            learned_on = {"backbone": published.backbone, "pos_embedding": published.pos_embedding}
+            return CLIPIQA(self.learned_prompts, **{**learned_on, **model.given()}).to(device).eval()
+        metric = CLIPIQA("clipiqa+", **model.given(), pretrained_model_path=self.learned_prompts).to(device).eval()
+        if metric.head is not None:
+            metric.aggregate = None  # with the interval, if the head has one
+        return metric
 
 
 @dataclass(frozen=True)
@@ -108,8 +124,8 @@ class Kept:
     """Results.
 
     Args:
-        out (-o FILE|DIR): folder for the results, of `clipiqa score` also a file; by default only a table is printed
-        resume: go on with the scores that an earlier run left in --out
+        out (-o FILE|DIR): folder for the results; for `clipiqa score` also a file; by default only a table is printed
+        resume: continue with the scores that an earlier run left in --out
         overwrite: replace what is in --out
         quiet (-q): no progress bar and no summary
     """
@@ -120,17 +136,21 @@ class Kept:
     quiet: bool = False
 
     def check(self) -> None:
-        """Raise unless the options go together."""
+        """Raise if the options contradict each other."""
         if self.resume and self.overwrite:
             raise OptionError("resume keeps the results in out and overwrite drops them: give one of the two.")
         if self.resume and self.out is None:
-            raise OptionError("resume needs out, the results to go on with.")
+            raise OptionError("resume needs out, the results to continue with.")
+
+    def storage(self) -> dict[str, Any]:
+        """Return the options as keywords of public functions."""
+        return {"out": self.out, "resume": self.resume, "overwrite": self.overwrite}
 
 
-def start(machine: Machine, loading: str = "the model") -> torch.device:
-    """Say what is loading, load torch as the options say, and return the device."""
+def start(machine: Machine, loading: str | None = None) -> torch.device:
+    """Load torch, set it up for the machine, and return the device."""
     if "torch" not in sys.modules:  # which takes seconds
-        note(f"loading {loading} …")
+        note(f"loading {loading or 'the model'} …")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine, threads that spin keep others from work
     import torch
     from PIL import Image
@@ -141,7 +161,9 @@ def start(machine: Machine, loading: str = "the model") -> torch.device:
     if machine.threads is not None:
         torch.set_num_threads(machine.threads)
     elif "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(min(cores(), torch.get_num_threads()))
+        with contextlib.suppress(OSError, ValueError):  # without a quota: no file, or 'max'
+            quota, period = map(int, _QUOTA.read_text().split())
+            torch.set_num_threads(min(max(1, quota // period), torch.get_num_threads()))
     keep_memory()
     warnings.filterwarnings("ignore", module="PIL")  # damage is reported as an error, and odd metadata is no news
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # 89 to 179 megapixels are just photos
@@ -150,61 +172,26 @@ def start(machine: Machine, loading: str = "the model") -> torch.device:
     return find_device(machine.device)
 
 
-def cores() -> int:
-    """Return how many cores this process may use, by its affinity and its container's quota."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):  # ValueError: 'max'
-        quota, period = map(int, Path(_QUOTA).read_text().split())
-        found = min(found, max(1, quota // period))
-    return found
-
-
-def build_learned(model: Model, learned_prompts: str, device: torch.device) -> CLIPIQA:
-    """Return the metric with learned prompts; what these were learned on counts unless the options say otherwise."""
-    from ...metric import CLIPIQA
-    from ...prompts.files import PUBLISHED
-
-    if learned_prompts in PUBLISHED:
-        published = PUBLISHED[learned_prompts]
-        learned_on = {"backbone": published.backbone, "pos_embedding": published.pos_embedding}
-        return CLIPIQA(learned_prompts, **{**learned_on, **model.given()}).to(device).eval()
-    metric = CLIPIQA("clipiqa+", **model.given(), pretrained_model_path=learned_prompts).to(device).eval()
-    if metric.head is not None:
-        metric.aggregate = None  # with the interval, if it has one
-    return metric
-
-
-def build_metric(
-    model: Model, template: str | None, columns: Mapping[str, tuple[PromptPair, ...]] | None, device: torch.device
-) -> CLIPIQA:
-    """Return the metric that the options name; ``columns`` is what it asks of its own accord."""
+def build_metric(model: Model, device: torch.device) -> CLIPIQA:
+    """Return a metric without learned prompts."""
     # Not through pyiqa.create_metric: that builds the same class, but importing pyiqa takes seconds.
     from ...metric import CLIPIQA
 
-    prompts = None if columns is None else list(itertools.chain(*columns.values()))
-    return CLIPIQA(**model.given(), template=template, prompts=prompts, aggregate=None).to(device).eval()
+    return CLIPIQA(**model.given()).to(device).eval()
 
 
-def build_metrics(given: Sequence[str], device: torch.device) -> Together:
-    """Return metrics as typed, ``[COLUMN=]NAME[:KEY=VALUE,...]``, as one metric with a column each."""
+def build_metrics(texts: Sequence[str], device: torch.device) -> Together:
+    """Return metrics, given as ``[COLUMN=]NAME[:KEY=VALUE,...]``, as one metric with a column each."""
     from ...datasets.specification import parse_specifications
     from ...family.together import create_metrics
 
-    asked = parse_specifications(list(given), "metric")
-    return create_metrics([(each.label or each.target, each.target, each.options) for each in asked], device)
-
-
-def attributes(model: Model, template: str | None) -> list[str]:
-    """Return the named pairs whose words the CLIP knows."""
-    from ...metric import CLIPIQA
-    from ...prompts.pairs import NAMED_PAIRS, known_names
-
-    return known_names(CLIPIQA(**model.given()).clip, NAMED_PAIRS, template)
+    metrics = parse_specifications(list(texts), "metric")
+    return create_metrics([(each.label or each.target, each.target, each.options) for each in metrics], device)
 
 
 @contextlib.contextmanager
 def memory_limited(size: str | None) -> Iterator[None]:
-    """Bound the memory of decoding in a context; None leaves it as it is."""
+    """Limit the memory of decoding in a context; None sets no limit."""
     if size is None:
         yield
         return

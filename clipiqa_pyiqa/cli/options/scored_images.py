@@ -1,4 +1,4 @@
-"""Images with scores that people gave, and their stored features, for every command that learns from them."""
+"""Options of the commands that learn from images with human scores."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Scored:
     Args:
         root (DIR): folder of the images; by default that of the CSV file
         data_root (DIR): folder of pyiqa's data sets
-        columns: columns of paths and scores, and of splits if there is one
+        columns: columns of paths, of scores and, if there are splits, of splits
         range (LOW HIGH): lowest and highest possible score
         lower_better: low scores are good
         val_fraction: share to hold out without a split column; by default 0.2
-        skip_missing: go on without the images that are missing
+        skip_missing: leave out images that are missing
     """
 
     root: str | None = None
@@ -36,24 +36,24 @@ class Scored:
     val_fraction: float | None = None
     skip_missing: bool = False
 
-    def table(self, scores: str | None, data: Mapping[str, Any], seed: int, **more: Any) -> ScoreTable:
-        """Return the table that was asked for, or else the one in ``data``, with what the options say otherwise."""
+    def table(self, scores: str | None, seed: int, data: Mapping[str, Any] | None = None, **more: Any) -> ScoreTable:
+        """Return the table of ``scores``, or else the one that a recipe's ``data`` names."""
         from ...datasets.score_table import find_score_table, read_score_table
 
         if self.columns is not None and len(self.columns) not in (2, 3):
             raise OptionError(f"columns must be two or three names; got {len(self.columns)}.")
         given: dict[str, Any] = {
             "root": self.root,
+            "score_range": tuple(self.range) if self.range else None,
             "lower_better": self.lower_better or None,
             "val_fraction": self.val_fraction,
+            "columns": (*self.columns, None)[:3] if self.columns else None,
         }
-        given["score_range"] = tuple(self.range) if self.range else None
-        given["columns"] = (*self.columns, None)[:3] if self.columns else None
-        options = {name: value for name, value in given.items() if value is not None}
-        options = {**more, **options, "skip_missing": self.skip_missing, "seed": seed}
+        options = {**more, **{name: value for name, value in given.items() if value is not None}}
+        options |= {"skip_missing": self.skip_missing, "seed": seed}
         if scores is not None:
             return find_score_table(scores, data_root=self.data_root, **options)
-        if not data.get("path"):
+        if not data or not data.get("path"):
             raise OptionError("no scores given: name a CSV file, or a data set of pyiqa's.")
         return read_score_table(**{**data, **options})
 
@@ -70,16 +70,17 @@ class Store(Machine):
     features: str | None = None
     quiet: bool = False
 
-    def say(self) -> Callable[[str], None] | None:
-        """Return what tells how a run goes; None to be quiet."""
-        return None if self.quiet else note
+    def keywords(self) -> dict[str, Any]:
+        """Return the options as keywords of public functions."""
+        say: Callable[[str], None] | None = None if self.quiet else note
+        return {"features": self.features, "workers": self.workers, "say": say}
 
 
-def loading(name: str, network: Mapping[str, Any], **options: Any) -> str:
-    """Return the line of Python that builds a metric on the same CLIP, with these options."""
+def creation(name: str, network: Mapping[str, Any], **options: Any) -> str:
+    """Return the line of Python that builds a metric of this name and network."""
     usual = {"backbone": ("RN50",), "clip_weights": (), "quick_gelu": (), "pos_embedding": (False, "none")}
     for option, values in {**usual, "precision": ("fp32",)}.items():
         if network.get(option) not in (None, *values):
             options[option] = network[option]
-    said = "".join(f", {option}={value if option == 'prompts' else repr(value)}" for option, value in options.items())
-    return f"pyiqa.create_metric({name!r}{said})"
+    texts = (f", {option}={value if option == 'prompts' else repr(value)}" for option, value in options.items())
+    return f"pyiqa.create_metric({name!r}{''.join(texts)})"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as an orderly end of every command."""
+"""Ctrl-C and SIGTERM end a command in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Raise :class:`Terminated` at SIGTERM in a context of the main thread, which alone gets signals."""
+    """Raise :class:`Terminated` at SIGTERM, in a context of the main thread."""
 
     def interrupt(*_: Any) -> None:
         raise Terminated
@@ -32,7 +32,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def on_interrupt(hint: str) -> Iterator[None]:
-    """Make a hint the last words of a command that is interrupted in a context, unless it has some already."""
+    """Add a hint to an interrupt that has no message yet."""
     try:
         yield
     except KeyboardInterrupt as error:

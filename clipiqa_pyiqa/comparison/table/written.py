@@ -63,7 +63,7 @@ def expected_table(found: MethodScores) -> Table | None:
     methods = [m for m in found.methods if any((s, n, m) in known for s, n in keys)]
     rows = [(Cell(m), *(cells.get((s, n, m), Cell("")) for s, n in keys)) for m in methods]
     count = len(known) - len(found.wrong)
-    text = f"{count} of {len(known)} published numbers agree, within one unit of their last digit (✓); units are those of that digit."
+    text = f"{count} of {len(known)} published numbers agree, within one unit of their last digit (✓)."
     columns = (Column("method"), *(Column(label, "", test_set) for test_set, label in keys))
     after = () if found.explained is None else tuple(summarize(found.explained, found.wrong))
     return Table("Beside published numbers", columns, tuple(rows), left_out=after, reading=(text,), before=(text,))
