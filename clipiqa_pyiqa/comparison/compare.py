@@ -189,7 +189,6 @@ def _metric_result(
 
 
 def _open_stores(folder: Path | None, sets: Sequence[DataSet], overwrite: bool) -> list[ScoreStore]:
-    """Return the store of each data set, with the scores of an earlier run."""
     if folder is None:
         return [JournalFolder(None, StoredScore) for _ in sets]
     names = [file_name(data.name) for data in sets]

@@ -288,7 +288,6 @@ def _directions(
 def _pair_rows(
     files: Sequence[str], frames: Sequence[pandas.DataFrame], skip_missing: bool
 ) -> tuple[pandas.DataFrame, list[str]]:
-    """Return both runs' scores of shared rows, and a sentence on the rows that a run lacks."""
     for file, frame in zip(files, frames, strict=True):
         if frame.index.has_duplicates:
             twice = frame.index[frame.index.duplicated()][0]
@@ -355,7 +354,6 @@ def _as_text(cell: str) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    """Return whether a file is, or lies beside, a ``gate.json`` of ours."""
     try:
         return bool(json.loads((path.parent / "gate.json").read_text(encoding="utf-8"))["made_by"] == _MADE_BY)
     except (OSError, ValueError, KeyError, TypeError):

@@ -283,7 +283,6 @@ def _ready_made(specification: Specification) -> MetricSpec:
 
 
 def _label(name: str, options: Mapping[str, Any]) -> str:
-    """Return the name and the options, without those that name a file."""
     texts = [
         f"{key}={value if isinstance(value, str) else json.dumps(value)}"
         for key, value in options.items()

@@ -51,7 +51,6 @@ def report_page(results: Sequence[DataSetResult], settings: Mapping[str, str]) -
 
 
 def _finding(data: DataSetResult) -> Markup:
-    """Return the main result on a data set, in one or two sentences."""
     if data.mos is None:
         return _html("No human scores for <b>{}</b>: {} images with scores of metrics.", data.name, len(data.scores))
     found = {label: estimates["SROCC"] for label, estimates in data.estimates.items()}
@@ -85,7 +84,6 @@ def _html(text: str, *values: object) -> Markup:
 
 
 def _section(data: DataSetResult) -> dict[str, Any]:
-    """Return what the template shows of a data set."""
     summaries, plots = [], []
     if data.scored and data.mos is not None:
         summaries.append(plot(pictures.bars([data]), f"Bars: SROCC of each metric with opinion on {data.name}"))

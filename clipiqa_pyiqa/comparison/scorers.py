@@ -196,7 +196,6 @@ def _score_alone(
 
 
 def _entries(count: int, score: Callable[[], Any], seconds_before: float = 0.0) -> list[StoredScore]:
-    """Return an entry per image from what a metric returns or raises."""
     start = time.perf_counter()
     try:
         with torch.no_grad():

@@ -116,7 +116,6 @@ def _chance(cell: Expected, tried: pandas.DataFrame) -> float:
 
 
 def _changes(metric: TableMetric, has_alpha: bool) -> Iterator[tuple[str, TableMetric | str]]:
-    """Yield each change of a metric, with the changed metric or why it is not tried."""
     spec, view = metric.spec, metric.view
     weights = {key: value for key, value in spec.options.items() if key in _WEIGHTS}
     for change, (name, options) in next((each for names, each in _VARIANTS if spec.name in names), {}).items():

@@ -94,7 +94,6 @@ def _why(differing: Mapping[tuple[str, ...], None], label: str, method: str, pic
 
 
 def _entries(lock: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
-    """Return what can differ between locks: kind and names -> value."""
     found: dict[tuple[str, ...], Any]
     found = {(kind, n): value for kind in ("versions", "metrics", "weights") for n, value in lock[kind].items()}
     found |= {("picture", who, n): sha256[:12] for who, each in lock["pictures"].items() for n, sha256 in each.items()}

@@ -146,7 +146,6 @@ def _test_sets(names: list[str], by_folder: bool) -> dict[str, tuple[str, ...]]:
 
 
 def _weights(names: list[str], average: str | Mapping[str, float]) -> dict[str, float]:
-    """Return each picture's share of its sub-folder's weight."""
     folders = {name: name.partition("/")[0] if "/" in name else "" for name in names}
     counts = Counter(folders.values())
     weights = dict.fromkeys(counts, 1.0) if isinstance(average, str) else average

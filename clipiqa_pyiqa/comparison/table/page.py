@@ -55,7 +55,6 @@ def _finding(found: MethodScores, test_set: str) -> Markup | None:
 
 
 def _picture(found: MethodScores, rows: pandas.DataFrame, test_set: str, name: str) -> dict[str, Any]:
-    """Return a whole picture, and the crop and scores of each version."""
     files = {method: found.pictures.files[method][name] for method in found.methods}
     if name in found.pictures.references:
         files = {"reference": found.pictures.references[name], **files}
@@ -69,7 +68,6 @@ def _picture(found: MethodScores, rows: pandas.DataFrame, test_set: str, name: s
 
 
 def _section(found: MethodScores, rows: pandas.DataFrame, test_set: str) -> dict[str, Any]:
-    """Return a row per picture of a test set: metrics across, methods within each."""
     lines = []
     for name in found.pictures.test_sets[test_set]:
         cells = []

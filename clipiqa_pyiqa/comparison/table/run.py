@@ -170,7 +170,6 @@ def _notes(
     scored: Scored,
     device: torch.device,
 ) -> Iterable[str]:
-    """Yield what to know about the numbers, a sentence each."""
     if protocol:
         yield f"Protocol {protocol.name}: {protocol.title}; {CERTAINTY[protocol.certainty]} ({protocol.cited})."
         if changed:
@@ -209,7 +208,6 @@ def _notes(
 
 
 def _texts(metrics: Any, lock: str | Path | None) -> list[Any]:
-    """Return metrics as a lock keeps them."""
     given = [metrics] if isinstance(metrics, str) else list(metrics or ())
     if lock is not None and (isinstance(metrics, Mapping) or not all(isinstance(each, str) for each in given)):
         raise CompareError("a lock needs metrics by their names: ready metrics cannot be made again.")

@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -114,7 +113,6 @@ def has_alpha(path: str) -> bool:
 
 
 def _data_set(pictures: Pictures, with_references: bool, unequal: str, drop_alpha: bool) -> DataSet:
-    """Return every file of every method, picture by picture, with references behind them where needed."""
     items = [(pictures.files[method][name], name) for name in pictures.names for method in pictures.methods]
     reasons: dict[int, str] = {}  # why a picture has no reference
 
@@ -197,9 +195,5 @@ def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[s
 def _folder(files: Sequence[str]) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         for number, path in enumerate(files):
-            link = Path(folder, f"{number:06}{Path(path).suffix}")
-            try:
-                link.symlink_to(os.path.abspath(path))
-            except OSError:  # a system without links
-                shutil.copyfile(path, link)
+            Path(folder, f"{number:06}{Path(path).suffix}").symlink_to(os.path.abspath(path))
         yield folder

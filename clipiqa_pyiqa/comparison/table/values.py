@@ -143,7 +143,6 @@ class MethodScores:
         return frame[[*_ORDER, "p Holm", "significant"]].set_index(["test_set", "metric", "method"])
 
     def _summaries(self, test_set: str, label: str) -> dict[str, dict[str, Any]]:
-        """Return method -> ``n`` and numbers; a method without scores has none."""
         found: dict[str, dict[str, Any]] = {method: {} for method in self.methods}
         if self.columns[label].of_sets:
             rows = self.sets[self.sets["test_set"] == test_set]

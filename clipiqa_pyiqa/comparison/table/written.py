@@ -180,7 +180,6 @@ def _describe(label: str, column: MetricColumn) -> str:
 
 
 def _reasons(found: MethodScores) -> dict[str, str]:
-    """Return why cells are empty, by label."""
     protocol, columns = found.protocol, found.columns
     not_computed = protocol.not_computed if protocol else {}
     reasons = {label: f"not computed here: {why}" for label, why in not_computed.items() if label not in columns}
