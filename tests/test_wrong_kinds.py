@@ -26,7 +26,7 @@ PUBLIC |= {
 METHODS = ("encode_image", "encode_prompts", "load_prompts", "score", "score_map")
 RIGHT = {"x": torch.zeros(1, 3, 64, 64), "features": torch.zeros(1, 1024), "methods": ["a=b"], "metrics": "niqe"}
 MESSAGES = {
-    "x": "a tensor of shape",
+    "x": "tensor of shape",
     "metrics": "metric",
     "data_sets": "data set",
     "prompts": "prompt",

@@ -34,15 +34,14 @@ _FILES = (".png", ".svg", ".html", ".csv", ".json", ".jpg", ".pdf")
 
 
 class RunOptions(TypedDict, total=False):
-    """Options of every experiment.
+    """Options of every experiment; those of images are as for :func:`~.scores.score_images`.
 
     Attributes:
         out: Folder for scores and results; by default no file is written.
-        resume: Continue with the scores that an earlier run left in ``out``.
+        resume: Continue with the scores of an earlier run in ``out``.
         overwrite: Replace the files in ``out``.
-        progress: Called after each score with the number of new scores and the number of all.
-        pictures: Format of the figures: ``'png'``, ``'svg'`` or ``'pdf'``; sheets of photos are PNG instead of SVG.
-        device, batch_size, workers, apply_exif, max_side, max_pixels: As for :func:`~.scores.score_images`.
+        progress: Called after each score with the numbers of new scores and of all.
+        pictures: Format of figures: ``'png'``, ``'svg'`` or ``'pdf'``; sheets of photos are never SVG.
     """
 
     out: str | os.PathLike[str] | None
@@ -88,11 +87,7 @@ class ExperimentResult(ABC):
         return []
 
     def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
-        """Write tables, pictures and ``summary.json``.
-
-        Args:
-            folder: Made if it does not exist.
-            pictures: ``'png'``, ``'svg'`` or ``'pdf'``; sheets of photos are PNG instead of SVG.
+        """Write tables, pictures (``'png'``, ``'svg'`` or ``'pdf'``) and ``summary.json``.
 
         Raises:
             CLIPIQAError: The folder cannot be written.
@@ -106,21 +101,20 @@ Result = TypeVar("Result", bound=ExperimentResult)
 def prepare(
     options: RunOptions, names: Iterable[str], inputs: Iterable[str], total: int, scores: str = "scores.csv"
 ) -> tuple[Record, dict[str, Any]]:
-    """Check the options of a run and make its folder.
+    """Check the options of a run, and make its folder.
 
     Args:
-        options: The options of the experiment.
-        names: Names of the files that the run will write.
+        options: The options.
+        names: Files that the run will write.
         inputs: Files that must not be replaced.
         total: Number of scores.
-        scores: Name of the file of scores.
+        scores: File of scores.
 
     Returns:
         The record that writes the scores, and the options for scoring.
 
     Raises:
-        CLIPIQAError: The folder cannot be written, or holds files of these names and neither ``resume`` nor
-            ``overwrite`` is given; or ``resume`` is given without ``out``, or with ``overwrite``.
+        CLIPIQAError: The folder cannot be written, holds results of another run, or options contradict each other.
     """
     scoring: dict[str, Any] = {**_STORAGE, **options}
     out, resume, overwrite, progress, pictures = map(scoring.pop, _STORAGE)
@@ -194,7 +188,7 @@ def find_images(
 
 
 def file_names(questions: Iterable[str], form: str) -> dict[str, str]:
-    """Return question -> a file name of its own, ``form`` filled with the words of the question."""
+    """Return question -> its file name, ``form`` filled with its words."""
     taken: set[str] = set()
     words = {question: re.sub(r"[\W-]+", "-", question).strip("-")[:60] or "question" for question in questions}
     return {question: form.format(free_name(name, taken)) for question, name in words.items()}

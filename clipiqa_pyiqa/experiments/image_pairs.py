@@ -56,7 +56,7 @@ class PairScores(ExperimentResult):
         frame: Index ``name``; columns ``low`` and ``high`` (the files), then per question ``<question> low``,
             ``<question> high`` and ``<question> difference`` (high less low).
         questions: The names of the questions.
-        failed: Path of an image without scores -> the reason; its pair is left out.
+        failed: Path of an image without scores -> the reason.
         provenance: Which CLIP-IQA made the scores, and how.
         pairs: All pairs, and the images without a partner.
         count: Number of failures to show.
@@ -76,9 +76,8 @@ class PairScores(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per question.
 
-        Columns: question; pairs; right (the high-quality image scores higher); equal; share right with Wilson's 95 %
-        interval; mean low, mean high; mean difference with Student's 95 % interval; p of Wilcoxon's two-sided
-        signed-rank test that differences are symmetric around zero, NaN if all are zero.
+        ``right`` counts pairs whose high-quality image scores higher; intervals (95 %) are Wilson's for the share and
+        Student's for the mean difference; ``p`` is of Wilcoxon's two-sided signed-rank test.
         """
         import pandas
 
@@ -119,12 +118,12 @@ class PairScores(ExperimentResult):
         return [f"{counted(unpaired, 'image')} left out, without a partner"] if unpaired else []
 
     def failures(self, question: str) -> pandas.DataFrame:
-        """Return the ``count`` worst pairs in the wrong order or of equal scores, the worst first."""
+        """Return the ``count`` worst pairs in the wrong order or of equal scores."""
         order = self.frame.sort_values(f"{question} difference", kind="stable")
         return order[order[f"{question} difference"] <= 0].head(self.count)
 
     def failure_sheet(self, question: str, side: int = 256) -> Image.Image | None:
-        """Draw the failures, low-quality and high-quality images side by side; return None if there are none."""
+        """Draw the failures side by side; return None without failures."""
         worst, needs_crops = self.failures(question), needs_detail(question)
         if worst.empty:
             return None
@@ -143,7 +142,7 @@ class PairScores(ExperimentResult):
         return headed({f"{question}: {counted(len(worst), 'pair')} in the wrong order, the worst first": sheet})
 
     def figure(self) -> Figure:
-        """Draw a panel per question: each pair is a point, its low-quality score across, its high-quality score up."""
+        """Draw a panel per question, with the low-quality score of each pair across and its high-quality score up."""
         import matplotlib
         from matplotlib.figure import Figure
 
@@ -183,7 +182,7 @@ class PairScores(ExperimentResult):
 
 
 def needs_detail(question: str) -> bool:
-    """Return whether a question is about details that show at 100 % only, such as noise."""
+    """Return whether a question is about details, such as noise."""
     return any(word in question.lower() for word in _DETAIL)
 
 
@@ -204,10 +203,10 @@ def pairs(
     Args:
         metric: As for :func:`~.ranking.rank`.
         low: Folder, or pattern, of the low-quality images.
-        high: Folder, or pattern, of the high-quality images, such as ground truth.
-        prompts: The questions, such as ``'brightness'`` for LOL's pictures, ``'noisiness'`` for PolyU's.
+        high: Folder, or pattern, of the high-quality images.
+        prompts: The questions.
         template, options: As for :func:`~.ranking.rank`.
-        skip_unpaired: Leave out images without a partner instead of raising an error.
+        skip_unpaired: Leave out images without a partner.
         count: Number of failures to show.
 
     Returns:
@@ -252,14 +251,13 @@ def match_pairs(
 ) -> ImagePairs:
     """Pair the images of two folders by name.
 
-    The name of a folder's image is its path within the folder, without suffix: ``low/a/1.png`` pairs with
-    ``high/a/1.jpg``. The name of a pattern's image is the text that its wildcards match: ``'PolyU/*_Real.JPG'`` pairs
-    with ``'PolyU/*_mean.JPG'``, and ``'RealBlur/*/blur/blur_*.png'`` with ``'RealBlur/*/gt/gt_*.png'``.
+    The name is the path within a folder, without suffix, or the text that the wildcards of a pattern match, such as
+    ``'PolyU/*_Real.JPG'`` and ``'PolyU/*_mean.JPG'``.
 
     Args:
-        low: Folder, or quoted pattern, of the low-quality images.
-        high: Folder, or quoted pattern, of the high-quality images.
-        skip_unpaired: Leave out images without a partner instead of raising an error.
+        low: Folder, or pattern, of the low-quality images.
+        high: Folder, or pattern, of the high-quality images.
+        skip_unpaired: Leave out images without a partner.
 
     Raises:
         PairingError: A folder is missing or empty, names are not unique, or images have no partner.

@@ -64,10 +64,10 @@ class Sweep(ExperimentResult):
         return pandas.DataFrame(rows)
 
     def summary(self) -> pandas.DataFrame:
-        """Return one row per change and scale, with the scores of the question of the same name.
+        """Return one row per change and scale, about the question of the same name.
 
-        Columns: change; scale; images (whose score changes); constant (images whose score does not change); mean
-        Spearman, its standard deviation over images and the lowest; mean score at the first and at the last step.
+        ``images`` counts images whose score changes, ``constant`` the others; ``spread`` is the standard deviation of
+        Spearman's correlation over images; steps have mean scores.
         """
         import pandas
 
@@ -92,10 +92,7 @@ class Sweep(ExperimentResult):
 
     @matplotlib.rc_context(STYLE)
     def curves(self) -> Figure:
-        """Draw score against amount: a panel per change, a curve per scale; then the crosstalk.
-
-        A curve is the mean over pictures, its band their 10 % and 90 % quantiles.
-        """
+        """Draw a panel per change, with mean score and 10 to 90 % band against amount per scale; then the crosstalk."""
         changes = self.frame.groupby("change", sort=False)
         panels = len(changes) + 1
         columns = min(3, panels)
@@ -115,7 +112,7 @@ class Sweep(ExperimentResult):
         return figure
 
     def example(self) -> Image.Image:
-        """Draw the first picture in all steps of all changes, with score and amount, as in the paper's Fig. 4."""
+        """Draw the first picture in all steps of all changes, with score and amount."""
         path, scale = self.frame["path"].iloc[0], self.frame["scale"].iloc[0]
         rows = self.frame[(self.frame["path"] == path) & (self.frame["scale"] == scale)]
         picture = read_scaled(path, scale, **self.limits)

@@ -38,7 +38,7 @@ class Agreement(ExperimentResult):
             ``majority`` and ``metric`` (``'first'``, ``'second'``, or ``''`` for a tie); ``right``, whether the two
             are equal (None where there is no majority); ``votes``, and ``votes_right``, the votes that the metric
             agrees with.
-        failed: Path of an image without scores -> the reason; its pairs are left out.
+        failed: Path of an image without scores -> the reason.
         provenance: Which CLIP-IQA made the scores, and how.
         votes: The votes that were compared.
         seed: Seed of the bootstrap.
@@ -59,10 +59,9 @@ class Agreement(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per attribute, and one for all attributes together if there are several.
 
-        Columns: attribute; pairs (with a majority); tied (without a majority); majority accuracy, the share of pairs in
-        which the metric chooses as the majority, with Wilson's 95 % interval; votes; vote accuracy, the share of votes
-        that agree with the metric, with a 95 % interval from resampled pairs (NaN for one pair); ceiling, the vote
-        accuracy of choosing as the majority, which is the highest possible.
+        ``majority accuracy`` is the share of pairs in which the metric chooses as the majority, with Wilson's 95 %
+        interval; ``vote accuracy`` the share of votes that agree with the metric, with a 95 % interval from resampled
+        pairs; ``ceiling`` the highest possible vote accuracy.
         """
         import pandas
 
@@ -111,7 +110,7 @@ class Agreement(ExperimentResult):
         return wrong.loc[certainty.sort_values(ascending=False, kind="stable").index]
 
     def contradiction_sheet(self) -> Image.Image | None:
-        """Draw the first ``count`` contradictions, two images side by side; return None if there are none."""
+        """Draw the first ``count`` contradictions; return None without contradictions."""
         wrong = self.contradictions().head(self.count)
         if wrong.empty:
             return None

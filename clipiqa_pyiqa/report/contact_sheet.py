@@ -27,9 +27,7 @@ def contact_sheet(
     side: int = 256,
     apply_exif: bool = True,
 ) -> Image.Image:
-    """Return a grid of images, row by row, each above its caption.
-
-    Images are shrunk to fit, never enlarged or cropped. A file that cannot be read leaves an empty field that says so.
+    """Return a grid of images with captions. Images are never enlarged or cropped; unreadable files leave a grey field.
 
     Args:
         images: Files or pictures; at least one.

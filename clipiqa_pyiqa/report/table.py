@@ -82,9 +82,9 @@ class Table:
         columns: Heads; the first column holds the names of the rows.
         rows: One cell per column each.
         before: Lines above the table.
-        reasons: Name of a row or column -> a note, such as why its cells hold no number.
-        left_out: Lines on images or metrics that were left out.
-        reading: Sentences on how to read the numbers, for the caption in LaTeX.
+        reasons: Name of a row or column -> a note.
+        left_out: Lines on inputs that were left out.
+        reading: How to read the numbers, for LaTeX.
     """
 
     title: str
@@ -133,7 +133,7 @@ def p_value(p: float, at_floor: bool = False) -> str:
 
 
 def console_table(table: Table) -> str:
-    """Return a table for a console, marks as signs after the numbers; no line end."""
+    """Return a table for a console, without line end."""
     columns = [_aligned(*column) for column in zip(table.heads, table.wordy, *table.rows, strict=True)]
     lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
     lines.insert(1, "  ".join("-" * _width(column[0]) for column in columns))
@@ -142,7 +142,7 @@ def console_table(table: Table) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """Return a table in GitHub's Markdown; no line end."""
+    """Return a table in GitHub's Markdown, without line end."""
     lines = [f"## {markdown(table.title)}", ""]
     lines += [line for text in table.before for line in (markdown(text), "")]
     lines.append("| " + " | ".join(map(markdown, table.heads)) + " |")
@@ -167,10 +167,7 @@ def latex_document(tables: Iterable[Table], comments: Iterable[str]) -> str:
 
 
 def latex_table(table: Table) -> str:
-    """Return a table in LaTeX that needs ``PACKAGES`` and is at most as wide as the page; no line end.
-
-    Notes are comments below the table.
-    """
+    """Return a table in LaTeX that needs ``PACKAGES``, without line end."""
     caption = " ".join(_sentence(line) for line in (table.title, *table.before, *table.reading))
     lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{latex(caption)}}}"]
     lines.append(r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%")
@@ -205,7 +202,7 @@ def _width(text: str) -> int:
 
 
 def _aligned(head: str, words: bool, *cells: Cell) -> list[str]:
-    """Return head and cells in one width: words at the left, numbers at the right with room for the sign."""
+    """Return head and cells in one width: words at the left, numbers at the right."""
     room = 2 * any(cell.mark for cell in cells)
     signs = (f" {_CONSOLE[cell.mark]}" if cell.mark else " " * room for cell in cells)
     texts = (one_line(f"{cell.text} {cell.detail}".rstrip()) for cell in cells)

@@ -24,10 +24,10 @@ class Estimate:
 
     Attributes:
         value: NaN where it is undefined.
-        low: The 2.5 % percentile over resampled cases; NaN without an interval.
+        low: The 2.5 % percentile of resamples; NaN without an interval.
         high: The 97.5 % percentile.
-        reason: Why the value is undefined, as a clause; else empty.
-        caveat: Why a defined value must not be called the best, as a clause; else empty.
+        reason: Why the value is undefined, as a clause.
+        caveat: Why a defined value must not be called the best, as a clause.
     """
 
     value: float
@@ -53,12 +53,11 @@ def paired_differences(
 ) -> dict[tuple[int, int], Difference]:
     """Return the differences of a statistic between rows of values: (i, j), i < j -> row i less row j.
 
-    All rows are resampled together. The p-value is twice the share of resamples on the other side of zero, by the rule
-    (k + 1) / (resamples + 1), and so at least 2 / (resamples + 1).
+    All rows are resampled together. The p-value is twice the share of resamples beyond zero, (k + 1) / (resamples + 1).
 
     Args:
         values: ``(P, N)``, a value per case in each row.
-        statistic: Such as :func:`~.correlation.srocc_with`; for means use :func:`~.paired_means.mean_difference`.
+        statistic: Such as :func:`~.correlation.srocc_with`.
         bootstrap: Number of resamples; 0 for no interval.
         seed: Seed of the resamples.
     """

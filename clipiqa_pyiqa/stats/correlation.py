@@ -62,8 +62,8 @@ def correlations(
         mos: ``(N,)``, human scores.
         bootstrap: Number of resamples; 0 for no intervals.
         seed: Seed of the resamples.
-        fit: Number of parameters, 4 or 5, of a logistic fit on all images (:func:`~.logistic.fit_logistic`); 0 for no
-            fit. The curve is not fitted again to the resamples.
+        fit: Number of parameters, 4 or 5, of a logistic fit (:func:`~.logistic.fit_logistic`) on all images, which
+            the resamples share; 0 for no fit.
 
     Returns:
         ``SROCC``, ``PLCC``, ``KRCC`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``, in units of the human

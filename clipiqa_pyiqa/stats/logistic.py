@@ -54,8 +54,8 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> Logi
     ``+ b5 s``: Sheikh, Sabir, Bovik, *A statistical evaluation of recent full reference image quality assessment
     algorithms*, IEEE TIP 2006, Eq. 10.
 
-    Only slope ``b2`` (at most 10 per standard deviation) and centre ``b3`` are searched, by a grid and a descent from
-    its deepest valleys: for given ``b2`` and ``b3``, the others are a linear least-squares problem.
+    Slope ``b2`` (at most 10 per standard deviation) and centre ``b3`` are searched from the best points of a grid; the
+    other parameters are a linear least-squares problem.
 
     Args:
         scores: ``(N,)``, scores of a metric.

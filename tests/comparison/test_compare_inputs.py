@@ -369,10 +369,10 @@ class TestCommand:
 
     def test_says_what_is_wrong(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for given, message in [
-            ([], "no metric is asked for"),
-            (["-m", "niqe"], "no data set is asked for"),
+            ([], "no metric is named"),
+            (["-m", "niqe"], "no data set is named"),
             (["-m", "nique", "-d", "livec"], "or 'niqe'"),
-            (["-m", "niqe", "-d", "livec", "--resume"], "need out"),
+            (["-m", "niqe", "-d", "livec", "--resume"], "needs out"),
             (["-m", "niqe", "-d", "livec", "--data-root", str(tmp_path)], "meta_info_LIVEChallengeDataset.csv"),
             (["-m", "entropy", "-d", str(tmp_path)], "is a folder without image files"),
             (["-c", str(tmp_path / "no.yml")], "cannot be read"),

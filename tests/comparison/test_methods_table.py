@@ -372,9 +372,8 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ([], "no method is given"),
+            ([], "no method is named"),
             (["--methods", "a=nowhere", "-m", "piqe"], "'nowhere' is no folder"),
-            (["--methods", "a=b", "--overwrite"], "overwrite needs out"),
         ],
     )
     def test_bad_usage(self, options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -209,7 +209,7 @@ def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_
         (["-p", "sharp"], "unknown prompt pair 'sharp'"),
         (["--html"], "html needs a folder"),
         (["--max-side", "8"], "max_side must be at least 32"),
-        (["--learned-prompts", "clipiqa+", "-p", "quality"], "is a question of its own"),
+        (["--learned-prompts", "clipiqa+", "-p", "quality"], "learned_prompts excludes"),
     ],
 )
 def test_bad_input(clipiqa: Callable[..., SimpleNamespace], photos: Path, arguments: list[str], said: str) -> None:
