@@ -28,7 +28,6 @@ from .sweep_results import TABLES, Sweep
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-_LIMITS = ("apply_exif", "max_side", "max_pixels")
 _MOST_STEPS = 1000  # finer than any picture of 8 bits can be changed
 _MOST_SCALE = 8
 _CHANGING = 20  # bytes that changing a picture takes for each pixel: of noise, three of fp32, and copies of 8 bits
@@ -103,16 +102,33 @@ def sweep(
         for step, amount in enumerate(CHANGES[name].amounts(steps))
     ]
     versions = {version.name: version for version in planned}
-    record, scoring = prepare(options, (*TABLES, "sweep.png", "example.png", "summary.json"), files, len(versions))
-    device, limits = (
-        find_device(scoring.pop("device", None)),
-        {key: scoring.pop(key) for key in _LIMITS if key in scoring},
-    )
+    record, limits = prepare(options, (*TABLES, "sweep.png", "example.png", "summary.json"), files, len(versions))
+    device, workers = find_device(limits.pop("device", None)), limits.pop("workers", None)
+    batch_size = limits.pop("batch_size", SharedOptions.batch_size)
     net = net_of(metric)
+    cost = scoring_bytes(net, device)
     made_by = {**provenance(net, columns, device, **limits), "noise_seed": seed}
 
+    def read(item: tuple[_Version, Image.Image | ImageError]) -> ImageRecord:
+        version, picture = item
+        if isinstance(picture, ImageError):
+            raise picture
+        set_aside(version.path, picture.width, picture.height, decoding=_CHANGING)
+        picture = version.change.apply(picture, version.amount, seed)
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+        return ImageRecord(version.name, pixels, picture.width, picture.height, 1, False, "")
+
     def score(todo: Collection[str]) -> Iterator[Row]:
-        return _score(net, [versions[name] for name in todo], columns, device, seed, limits, **scoring)
+        pictures = _with_pictures([versions[name] for name in todo], cost, limits)
+        return rows_of_images(
+            net,
+            prefetch(read, pictures, workers, scoring=cost),
+            lambda item: item[0].name,
+            columns,
+            device,
+            batch_size,
+            apart=lambda item: item[0][1:3],  # path and scale, so that a resumed sweep has the same batches
+        )
 
     rows = dict(zip(versions, record.rows(Header(tuple(columns), made_by), list(versions), score), strict=True))
     failed: dict[str, str] = {}
@@ -136,38 +152,6 @@ def sweep(
 def _version(path: str, scale: float, change: Change, step: int, amount: float) -> _Version:
     words = "as it is" if amount == change.plain else f"{change.question} {amount:g}"
     return _Version(f"{path} [scale {scale:g}, {words}]", path, scale, change, step, amount)
-
-
-def _score(
-    net: Any,
-    versions: Iterable[_Version],
-    columns: Columns,
-    device: torch.device,
-    seed: int,
-    limits: Mapping[str, Any],
-    batch_size: int = SharedOptions.batch_size,
-    workers: int | None = SharedOptions.workers,
-) -> Iterator[Row]:
-    cost = scoring_bytes(net, device)
-
-    def read(item: tuple[_Version, Image.Image | ImageError]) -> ImageRecord:
-        version, picture = item
-        if isinstance(picture, ImageError):
-            raise picture
-        set_aside(version.path, picture.width, picture.height, decoding=_CHANGING)
-        picture = version.change.apply(picture, version.amount, seed)
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-        return ImageRecord(version.name, pixels, picture.width, picture.height, 1, False, "")
-
-    return rows_of_images(
-        net,
-        prefetch(read, _with_pictures(versions, cost, limits), workers, scoring=cost),
-        lambda item: item[0].name,
-        columns,
-        device,
-        batch_size,
-        apart=lambda item: item[0][1:3],  # path and scale, so that a resumed sweep has the same batches
-    )
 
 
 def _with_pictures(
