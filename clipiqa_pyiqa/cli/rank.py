@@ -152,7 +152,7 @@ def run(
 
 def _photos(run: AskingRun, paths: Sequence[str], count: int, order: Order) -> tuple[Photos, Ranking | None]:
     """Return the photos with their scores, and the ranking if they were scored or have an ``--out``."""
-    from ..ranking.picking import Photos, default_column
+    from ..ranking.picking import Photos
     from ..scoring.scale import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
     from ..scoring.shards.summary import merge_shards
@@ -169,7 +169,7 @@ def _photos(run: AskingRun, paths: Sequence[str], count: int, order: Order) -> t
                 merge_shards(paths[0], file)
             scores = read_any_scores(file, key=key, columns=columns or None)
         scores = replace(scores, file=paths[0])
-        photos = Photos(scores, default_column(scores, order.by), lower_better, order.root)
+        photos = Photos(scores, order.by or scores.columns[0], lower_better, order.root)
         return photos, None if run.out is None else _extremes(run, photos, count)
     if order.columns or order.root is not None:
         raise OptionError(f"columns and root need a score file; got {paths[0]!r}.")
@@ -178,7 +178,7 @@ def _photos(run: AskingRun, paths: Sequence[str], count: int, order: Order) -> t
     ranking = run.result(rank, paths, run.parsed(), count=count)
     scales = scales_of(ranking.provenance)
     scores = AnyScores("", ranking.frame, ranking.provenance, ranking.failed, scales=scales, ours=True)
-    return Photos(scores, default_column(scores, order.by), lower_better), ranking
+    return Photos(scores, order.by or scores.columns[0], lower_better), ranking
 
 
 def _extremes(run: AskingRun, photos: Photos, count: int) -> Ranking:

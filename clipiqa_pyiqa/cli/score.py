@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, OptionError
 from ..errors.arguments import SharedOptions
-from ..scoring.result_files import Output, ResultWriter, format_of, write_to
+from ..scoring.result_files import Output, ResultWriter, format_of
 from . import score_shards
 from .options.model import Kept, LearnedQuestions, Model, build_metrics, start
 from .options.progress import Bar, note, tell
@@ -110,7 +110,7 @@ def run(
         todo = [printable(item.name) for item in found.items] if run.names is None else run.names
         if run.kept:
             note(f"{run.kept:,} done before{'' if found.has_shards else f', {len(todo):,} to go'}")
-        writer = None if output else write_to(_raw_stdout(), format or "table", run.header, todo)
+        writer = None if output else ResultWriter(_raw_stdout(), format or "table", run.header, todo)
         code = _follow(run, writer, None if found.has_shards else len(todo), bar)
     if skipped := skipped_note(found.all_skipped):
         note(skipped)

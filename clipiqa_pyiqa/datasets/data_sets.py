@@ -116,48 +116,43 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
             options["folder" if is_folder else "csv"] = path
             label = label or printable(path.resolve().name if is_folder else path.stem)
         label = label or name
-    for kind, kinds, find in (("csv", _CSV, _csv_set), ("folder", _FOLDER, _folder_set)):
+    for kind, kinds in (("csv", _CSV), ("folder", _FOLDER)):
         if kind in options:
             check_keys(options, kinds, f"data set {label!r}")
             check_kinds(options, kinds, f"data set {label!r}")
-            return find(label, options)
+            return _our_set(label, options)
     return _pyiqa_set(label, name, options, data_root)
 
 
-def _csv_set(label: str, options: dict[str, Any]) -> DataSet:
-    columns = options.get("columns") or (None, None)
-    if len(columns) != 2:
-        raise CompareError(f"columns of data set {label!r} must be two, of paths and scores; got {columns!r}.")
-    rows = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None), with_splits=False)
-    paths = [os.path.abspath(row.file) for row in rows]
-    if not any(map(os.path.isfile, paths)):
-        raise CompareError(
-            f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} is there, such as {paths[0]!r}: "
-            "say where they are with root=DIR."
-        )
-    found = _readable(label, paths, [row.score for row in rows], options)
-    return replace(found, table=os.path.abspath(Path(options["csv"]).expanduser()))
-
-
-def _folder_set(label: str, options: dict[str, Any]) -> DataSet:
-    folder = Path(options["folder"]).expanduser()
-    found = find_inputs([str(folder)])
-    if not found.paths:
-        is_missing = not os.path.exists(folder) and not glob.has_magic(str(folder))
-        raise CompareError(f"the folder {str(folder)!r} is missing." if is_missing else f"{found.problem}.")
-    return _readable(label, list(map(os.path.abspath, found.paths)), None, options)
-
-
-def _readable(label: str, paths: list[str], mos: list[float] | None, options: Mapping[str, Any]) -> DataSet:
-    """Return a data set that our own reader reads."""
+def _our_set(label: str, options: dict[str, Any]) -> DataSet:
+    """Return a data set that our own reader reads: the images that a CSV file names, or a folder's."""
     limits = {key: options[key] for key in _LIMITS if options.get(key) is not None}
     check_limits(limits.get("max_side"), limits.get("max_pixels"))
+    table, mos = "", None
+    if "csv" in options:
+        columns, table = options.get("columns") or (None, None), os.path.abspath(Path(options["csv"]).expanduser())
+        if len(columns) != 2:
+            raise CompareError(f"columns of data set {label!r} must be two, of paths and scores; got {columns!r}.")
+        rows = read_scores(options["csv"], root=options.get("root"), columns=(*columns, None), with_splits=False)
+        paths, mos = tuple(os.path.abspath(row.file) for row in rows), tuple(row.score for row in rows)
+        if not any(map(os.path.isfile, paths)):
+            raise CompareError(
+                f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} is there, such as "
+                f"{paths[0]!r}: say where they are with root=DIR."
+            )
+    else:
+        folder = Path(options["folder"]).expanduser()
+        found = find_inputs([str(folder)])
+        paths = tuple(map(os.path.abspath, found.paths))
+        if not paths:
+            is_missing = not os.path.exists(folder) and not glob.has_magic(str(folder))
+            raise CompareError(f"the folder {str(folder)!r} is missing." if is_missing else f"{found.problem}.")
 
     def load(index: int) -> Tensor:
         return read_image(paths[index], **limits, min_side=1).pixels  # each metric says how small is too small
 
     note = [f"{key.replace('_', ' ')} {value}" for key, value in limits.items()]
-    return _finish(DataSet(label, tuple(paths), None if mos is None else tuple(mos), load), note, options)
+    return _finish(DataSet(label, paths, mos, load, table=table), note, options)
 
 
 def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | Path | None) -> DataSet:

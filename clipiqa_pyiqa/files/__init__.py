@@ -1,1 +1,1 @@
-"""Files of our own: written whole or not at all, one run at a time, and known by their hashes."""
+"""Files of the package: written whole, by one run at a time, and known by their hashes."""

@@ -1,15 +1,6 @@
-"""Journals: append-only files of results under way, with a checksum per row; a killed run loses no row it has written.
+"""Journals: append-only files of rows; a killed run loses no row that it has written.
 
-    journal = Journal.create(path, [head, *kept])       # whole or not at all, replaces what was there
-    with journal: journal.append(row, ...)              # a row is in the file in full or not at all
-    rows = list(read_journal(path, damage := []))       # damaged lines are left out and named in `damage`
-
-    store = JournalFolder(folder, Entry)                # rows of several processes, each with a file of its own
-    store.load(); store.add("maniqa", "a.png", Entry(...)); store.close()
-
-A line is ``["CRC32", {…}]``, which is JSON. A kill may tear the last line: it is left out and does not count as damage.
-A head, ``{"head": {…}}``, says what the rows depend on; ``changes`` compares two heads field by field. Other runs are
-kept out by the lock in ``locking``.
+A line is ``["CRC32", {…}]``; a kill may cut the last.
 """
 
 from __future__ import annotations
@@ -27,18 +18,11 @@ from typing import Any, Generic, Protocol, TypeVar
 from ..errors import OutputError
 from .writing import replacing
 
-SYNC_SECONDS = 5.0  # work that a power cut may cost; a killed process costs none
+SYNC_SECONDS = 5.0  # of rows that a power cut may cost; a killed process costs none
 
 
 class Journal:
-    """A journal that is open for appending; a context manager that closes it.
-
-    Args:
-        path: A file of whole lines, as ``create`` makes it.
-
-    Raises:
-        OutputError: The file cannot be written, for example because the disk is full; rows written before are kept.
-    """
+    """A journal that is open for appending. Raises ``OutputError`` if the disk is full."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -49,14 +33,13 @@ class Journal:
 
     @classmethod
     def create(cls, path: Path, rows: Iterable[Mapping[str, Any]] = ()) -> Journal:
-        """Begin a journal with some rows; it replaces the file at ``path``."""
+        """Return a new journal in place of the file at ``path``."""
         with replacing(path) as partial, open(partial, "wb") as file:
             file.writelines(map(_line, rows))
         return cls(path)
 
-    def append(self, *rows: Mapping[str, Any]) -> None:
-        """Add rows: all of them or, on an error, none."""
-        rest = memoryview(b"".join(map(_line, rows)))
+    def append(self, row: Mapping[str, Any]) -> None:
+        rest = memoryview(_line(row))
         end = self._end + len(rest)
         try:
             with _explained(self.path):
@@ -65,20 +48,14 @@ class Journal:
                 self._end = end
                 if time.monotonic() - self._synced > SYNC_SECONDS:
                     self._sync()
-        except BaseException:  # also Ctrl-C between two parts of a row
+        except BaseException:  # also Ctrl-C within a row
             os.ftruncate(self._file.fileno(), self._end)
             raise
 
     def close(self) -> None:
-        """Have everything on the disk, and close the file."""
+        """Close the file, with all rows on the disk."""
         with self._file, _explained(self.path):
             self._sync()
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _sync(self) -> None:
         os.fsync(self._file.fileno())
@@ -86,19 +63,11 @@ class Journal:
 
 
 def read_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
-    """Return the rows of a journal in order.
-
-    Args:
-        path: The file.
-        damage: Receives the name of each line that is left out because its checksum is wrong, such as ``'line 7'``.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
+    """Yield the rows of a journal; ``damage`` receives lines with wrong checksums, such as ``'line 7'``."""
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
-                return  # torn by a kill
+                return  # cut by a kill
             text = line[13:-2]
             if line == _checked(text):
                 yield json.loads(text)
@@ -107,13 +76,12 @@ def read_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def is_journal(path: Path) -> bool:
-    """Return whether a file begins as journals do."""
     with open(path, "rb") as file:
         return file.read(2) == b'["'
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return each field of which two heads differ, with both values; a field in a field is called ``'outer inner'``."""
+    """Return each field that differs between two records, with both values."""
     found: list[tuple[str, Any, Any]] = []
     for name in {**before, **now}:
         was, is_now = before.get(name), now.get(name)
@@ -125,7 +93,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str
 
 
 class Entry(Protocol):
-    """A row of a :class:`JournalFolder`: a dataclass. One with an ``error`` is tried again by a run that resumes."""
+    """A dataclass with an ``error``, which is empty if the row is done."""
 
     @property
     def error(self) -> str: ...
@@ -135,18 +103,12 @@ E = TypeVar("E", bound=Entry)
 
 
 class JournalFolder(Generic[E]):
-    """Rows by group and name, in memory and in a folder of journals: each process that adds rows writes its own file.
-
-    A row without ``error`` wins over one with.
+    """Rows by group and name, in a folder where each process writes a journal of its own.
 
     Args:
-        folder: Where the rows are kept; None for memory alone.
-        make: Makes an entry of its fields: a dataclass.
-        process: What the names of this process's files begin with.
-
-    Attributes:
-        entries: Group -> name -> entry.
-        damaged: What ``load`` left out because its checksum is wrong, such as ``"line 7 of 'rank0-1.jsonl'"``.
+        folder: The folder; None keeps rows in memory only.
+        make: The dataclass of the rows; a row without ``error`` replaces one with ``error``.
+        process: What this process's file names begin with.
     """
 
     def __init__(self, folder: Path | None, make: Callable[..., E], process: str = "rank0") -> None:
@@ -156,21 +118,15 @@ class JournalFolder(Generic[E]):
         self._journal: Journal | None = None
 
     def get(self, group: str, name: str) -> E | None:
-        """Return the entry of that group and name, if there is one."""
         return self.entries.get(group, {}).get(name)
 
     def is_done(self, group: str, name: str) -> bool:
-        """Return whether there is an entry without ``error``."""
         entry = self.get(group, name)
         return entry is not None and not entry.error
 
     def add(self, group: str, name: str, entry: E) -> None:
-        """Keep an entry, on disk at once.
-
-        Raises:
-            OutputError: The disk is full, or the like; what was written before is kept.
-        """
-        self._note(group, name, entry)
+        """Keep a row, on disk at once. Raises ``OutputError`` if the disk is full."""
+        self._keep(group, name, entry)
         if self.folder is not None:
             if self._journal is None:
                 with _explained(self.folder):
@@ -179,27 +135,26 @@ class JournalFolder(Generic[E]):
             self._journal.append({"group": group, "name": name, **vars(entry)})
 
     def close(self) -> None:
-        """Close the file that this process writes; adding more begins another."""
+        """Close this process's journal."""
         if self._journal is not None:
             self._journal.close()
         self._journal = None
 
     def load(self, wanted: Callable[[str], bool] = lambda group: True) -> None:
-        """Read what all processes have written of the groups that are wanted."""
+        """Read the rows of all processes in the wanted groups."""
         for file in self._files():
             damage: list[str] = []
             with _explained(file, "read"):
                 for row in read_journal(file, damage):
                     if wanted(group := row.pop("group")):
-                        self._note(group, row.pop("name"), self._make(**row))
+                        self._keep(group, row.pop("name"), self._make(**row))
             self.damaged |= dict.fromkeys(f"{line} of {str(file)!r}" for line in damage)
 
     def clear(self) -> None:
-        """Delete all files."""
         for file in self._files():
             file.unlink()
 
-    def _note(self, group: str, name: str, entry: E) -> None:
+    def _keep(self, group: str, name: str, entry: E) -> None:
         known = self.entries.setdefault(group, {})
         if not entry.error or name not in known or known[name].error:
             known[name] = entry
@@ -209,7 +164,7 @@ class JournalFolder(Generic[E]):
 
 
 def _existing(path: str, flags: int) -> int:
-    return os.open(path, flags & ~os.O_CREAT)  # a journal that was deleted is not begun anew without its head
+    return os.open(path, flags & ~os.O_CREAT)  # a deleted journal is an error, not begun again without its head
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
@@ -221,9 +176,9 @@ def _checked(text: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def _explained(path: Path, doing: str = "write to") -> Iterator[None]:
+def _explained(path: Path, action: str = "write to") -> Iterator[None]:
     try:
         yield
     except OSError as error:
         reason = f"{error.strerror or error}; what was written before is kept"
-        raise OutputError(f"cannot {doing} {str(path)!r}: {reason}.") from error
+        raise OutputError(f"cannot {action} {str(path)!r}: {reason}.") from error

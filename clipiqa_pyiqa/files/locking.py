@@ -1,12 +1,4 @@
-"""One run at a time: a lock beside every output that is appended or resumed.
-
-    with locked(output):        # a file, or a folder that exists; a second run gets a LockedError, and exits with 2
-        ...
-
-The operating system holds the lock (``flock``) and lets go of it when the process ends, however it ends: what a killed
-one leaves never blocks. ``filelock`` does the same, but some of its versions empty the file, so that nobody could say
-who holds it; it serves where there is no ``flock``.
-"""
+"""One run at a time: a lock beside every output, which the system releases when the process ends."""
 
 from __future__ import annotations
 
@@ -38,15 +30,7 @@ class LockedError(OutputError):
 
 @contextlib.contextmanager
 def locked(output: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep other runs from an output, in a context.
-
-    Args:
-        output: A file, which need not exist yet, or a folder that does.
-
-    Raises:
-        LockedError: Another run holds it; the message says which.
-        OutputError: The lock cannot be written beside it.
-    """
+    """Keep other runs from a file, or a folder that exists, in a context. Raises ``LockedError``."""
     path = lock_file(output)
     try:
         if fcntl is None:
@@ -67,24 +51,23 @@ def locked(output: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # while it is held, so that nobody removes a successor's
+        with contextlib.suppress(OSError):  # while it is held, so that it is not the next run's
             path.unlink()
         os.close(number)
 
 
 def lock_file(output: str | os.PathLike[str]) -> Path:
-    """Where the lock of an output lies: in a folder, or beside a file."""
     target = resolved(output)
     if target.is_dir():
         return target / ".clipiqa.lock"
-    name = os.fsencode(target.name)
-    return target.with_name(f".{os.fsdecode(name[:200])}.lock")
+    return target.with_name(f".{os.fsdecode(os.fsencode(target.name)[:200])}.lock")
 
 
 def _acquire(path: Path, output: str | os.PathLike[str]) -> int:
     while True:
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(os.close, number)
             try:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -93,27 +76,22 @@ def _acquire(path: Path, output: str | os.PathLike[str]) -> int:
                 if error.errno not in _UNSUPPORTED:
                     raise
                 logger.warning("%s cannot be locked on this file system: let no other run write to it.", output)
+                on_failure.pop_all()
                 return number
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError):  # the run before has removed the file in the meantime
                 if os.path.samestat(os.fstat(number), os.stat(path)):
                     holder = [os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S")]
-                    try:
+                    with contextlib.suppress(OSError):  # a full disk
                         os.ftruncate(number, 0)
                         os.pwrite(number, json.dumps(holder).encode(), 0)
-                    except OSError:  # a full disk
-                        path.unlink()
-                        raise
+                    on_failure.pop_all()
                     return number
-        except BaseException:
-            os.close(number)
-            raise
-        os.close(number)  # its holder removed it just before we had it: it locks nothing any more
 
 
-def _refusal(output: str | os.PathLike[str], said: str) -> LockedError:
+def _refusal(output: str | os.PathLike[str], holder: str) -> LockedError:
     try:
-        pid, host, since = json.loads(said)
-        who = f"process {int(pid)} on {str(host)[:80]!r}, since {str(since)[:20]}"
+        pid, host, since = json.loads(holder)
+        run = f"process {int(pid)} on {str(host)[:80]!r}, since {str(since)[:20]}"
     except (ValueError, TypeError):
-        who = "another run"
-    return LockedError(f"{str(output)!r} is being written by {who}: wait until it has ended, or name another output.")
+        run = "another run"
+    return LockedError(f"{str(output)!r} is being written by {run}: wait until it has ended, or name another output.")

@@ -1,4 +1,4 @@
-"""Names for files that are made, and names of files that are shown."""
+"""Names of files that are made, and names and texts that are shown."""
 
 from __future__ import annotations
 
@@ -11,68 +11,58 @@ from typing import Any
 
 
 def printable(path: str) -> str:
-    r"""A path that every format can hold: bytes in it that are not UTF-8 become ``\xNN``."""
-    try:
-        return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:
-        return "".join(c if not 0xD800 <= ord(c) < 0xE000 else _spelt(c) for c in path)
+    r"""Return a path as Unicode text; other bytes become ``\xNN``."""
+    return path if path.isascii() else "".join(_escaped(c) if 0xD800 <= ord(c) < 0xE000 else c for c in path)
 
 
 def one_line(text: str) -> str:
-    r"""Text on one line that cannot steer a terminal or turn a reader's view: what could is spelt, as ``\x1b``.
-
-    Whatever comes from outside passes this before a terminal, a log, SVG or HTML.
-    """
-    return text if text.isprintable() else "".join(c if c.isprintable() else _spelt(c) for c in text)
+    r"""Return text on one line; control characters are escaped, as ``\x1b``."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
 def plain_lines(text: str, longest: int = 1000) -> str:
-    """Text whose line breaks are meant, each line as :func:`one_line` has it; of a very long one, both ends."""
+    """Return each line as :func:`one_line` does; the middle of a long line is left out."""
     lines = map(one_line, text.split("\n"))
     return "\n".join(line if len(line) <= longest else f"{line[: longest - 301]}…{line[-300:]}" for line in lines)
 
 
 def harmless(text: str) -> str:
-    """What is written to a terminal, progress bars included: nothing in it steers more than they do."""
-    if text.isprintable() or not text.strip("\x1b[A"):  # tqdm's way to the line above
+    """Return a text for a terminal without control characters but line breaks and tabs."""
+    if not text.strip("\x1b[A"):  # tqdm's way to the line above
         return text
-    return "".join(c if c.isprintable() or c in "\n\r\t" else _spelt(c) for c in text)
+    return "".join(c if c.isprintable() or c in "\n\r\t" else _escaped(c) for c in text)
 
 
-def _spelt(c: str) -> str:
-    if 0xDC80 <= ord(c) <= 0xDCFF:  # a byte that is no UTF-8, as Python has it in names of files
+def _escaped(c: str) -> str:
+    if 0xDC80 <= ord(c) <= 0xDCFF:  # Python's form of a byte that is not UTF-8
         return f"\\x{ord(c) - 0xDC00:02x}"
     return c.encode("unicode_escape", "surrogatepass").decode()
 
 
 class PlainRecords(logging.Filter):
-    """Has what is logged pass :func:`plain_lines`."""
+    """Passes log messages through :func:`plain_lines`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = plain_lines(record.getMessage()), ()
         return True
 
 
-logging.getLogger("clipiqa_pyiqa").addFilter(PlainRecords("clipiqa_pyiqa"))  # that one logger is all of the package's
+logging.getLogger("clipiqa_pyiqa").addFilter(PlainRecords("clipiqa_pyiqa"))
 
 
 def below_common(paths: Sequence[str]) -> dict[str, str]:
-    """Paths -> what they are called below the folder that holds them all, with ``/``."""
     folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
-    try:
-        common = os.path.commonpath(folders) if folders else ""
-    except ValueError:  # on several drives
-        return {path: path for path in paths}
+    common = os.path.commonpath(folders) if folders else ""
     return {path: os.path.relpath(os.path.abspath(path), common).replace(os.sep, "/") for path in paths}
 
 
 def file_name(name: str) -> str:
-    """A label as part of a file's name."""
+    """Return a label as a part of a file's name."""
     return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "data"
 
 
 def free_name(name: str, taken: set[str]) -> str:
-    """The name, numbered if it is taken already, also where case does not count; it is taken from now on."""
+    """Return the name, numbered if it is taken, and take it."""
     names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
     free = next(name for name in names if name.lower() not in taken)
     taken.add(free.lower())
@@ -80,7 +70,7 @@ def free_name(name: str, taken: set[str]) -> str:
 
 
 def csv_line(values: Iterable[Any]) -> str:
-    """Return one line of a CSV file; text that holds a ``#`` is quoted, so that ``comment='#'`` does not cut it."""
+    """Return one line of a CSV file; ``#`` is quoted, as it may begin a comment."""
     cells = ("" if value is None else printable(str(value)) for value in values)
     quoted = (
         '"' + cell.replace('"', '""') + '"' if any(c in cell for c in '",#\r\n') or cell != cell.strip() else cell

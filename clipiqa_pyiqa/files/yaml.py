@@ -1,4 +1,4 @@
-"""Reading YAML that others wrote: plain values only, of bounded size, depth and repetition."""
+"""YAML files: plain values only, of bounded size, depth and repetition, with unique keys."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import yaml
 from ..errors import ConfigError, nearest
 
 MOST_BYTES = 1 << 20
-MOST_ALIASES = 20  # a few lines with more can stand for millions of values
-MOST_LEVELS = 20  # of lists and mappings inside each other
-MOST_DIGITS = 100  # Python itself refuses whole numbers beyond some thousand digits
+MOST_ALIASES = 20  # a few lines with more aliases can stand for millions of values
+MOST_LEVELS = 20  # of nested lists and mappings
+MOST_DIGITS = 100  # of whole numbers, also in base 60
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader that gives up on files which are made to exhaust memory or the stack."""
+    """A SafeLoader that refuses what would exhaust memory or the stack, and keys that stand twice."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -45,15 +45,6 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError(f"it has a whole number of {len(event.value):,} digits")
         return event
 
-
-_Loader.add_implicit_resolver(  # YAML 1.1, which PyYAML reads, has 1e-6 as text
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
-class _UniqueKeys(_Loader):
-    """A loader that refuses a key which stands twice in a mapping."""
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         for key, count in Counter(key.value for key, _ in node.value if isinstance(key.value, str)).items():
             if count > 1:
@@ -61,30 +52,22 @@ class _UniqueKeys(_Loader):
         return super().construct_mapping(node, deep)
 
 
-def parse_yaml(text: str, what: str, unique_keys: bool = False) -> Any:
-    """Return the value that a YAML text of one document stands for.
+_Loader.add_implicit_resolver(  # YAML 1.1, which PyYAML reads, has 1e-6 as text
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
-    Args:
-        text: The document.
-        what: What the text is, for messages.
-        unique_keys: Refuse a key that stands twice in a mapping; otherwise the last one counts.
 
-    Raises:
-        ConfigError: It is no YAML, or is made to exhaust memory or the stack.
-    """
+def parse_yaml(text: str, what: str) -> Any:
+    """Return the value of a YAML text, called ``what`` in messages. Raises ``ConfigError``."""
     try:
-        return yaml.load(text, _UniqueKeys if unique_keys else _Loader)
-    # an explicit tag, such as !!int x or !!timestamp x, reaches constructors with what they do not expect
+        return yaml.load(text, _Loader)
+    # constructors of explicit tags, such as !!int x or !!timestamp x, raise almost anything
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as problem:
         raise ConfigError(f"{what} is no YAML that can be used: {' '.join(str(problem).split())[:300]}.") from problem
 
 
 def shipped(protocols: bool = False) -> dict[str, Path]:
-    """Return our configurations by their names, such as ``'table1'`` for ``configs/benchmark/table1.yml``.
-
-    Args:
-        protocols: Return the protocols of tables instead.
-    """
+    """Return the package's configurations, or protocols of tables, by name."""
     package = Path(__file__).parents[1]
     places = (package / "configs", package.parent / "configs")  # of an installation; of a clone
     folder = next((place for place in places if place.is_dir()), places[0])
@@ -93,30 +76,17 @@ def shipped(protocols: bool = False) -> dict[str, Path]:
     }
 
 
-def _find(path: str | Path) -> Path:
-    """Return the file of that path, or our configuration of that name."""
-    found = Path(os.path.expanduser(path))  # which leaves ~nobody as it is
-    if os.path.exists(found) or found.suffix or len(found.parts) != 1:  # Path.exists raises for a name that is too long
-        return found
-    if found.name not in (known := shipped()):
-        raise ConfigError(
-            f"{str(path)!r} is neither a file nor one of the configurations of this package: "
-            f"{nearest(found.name, known)}"
-        )
-    return known[found.name]
-
-
-def read_yaml(path: str | Path, unique_keys: bool = False) -> Any:
-    """Return the value in a YAML file.
-
-    Args:
-        path: The file, or the name of one of the package's own: see :func:`shipped`.
-        unique_keys: As for :func:`parse_yaml`.
-
-    Raises:
-        ConfigError: It cannot be read, is too large, or as for :func:`parse_yaml`.
-    """
-    path = _find(path)
+def read_yaml(path: str | Path) -> Any:
+    """Return the value in a YAML file, or in one of :func:`shipped` by its name. Raises ``ConfigError``."""
+    path = Path(os.path.expanduser(path))
+    if not (os.path.exists(path) or path.suffix or len(path.parts) != 1):
+        known = shipped()
+        if path.name not in known:
+            raise ConfigError(
+                f"{str(path)!r} is neither a file nor one of the configurations of this package: "
+                f"{nearest(path.name, known)}"
+            )
+        path = known[path.name]
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -127,16 +97,12 @@ def read_yaml(path: str | Path, unique_keys: bool = False) -> Any:
         raise ConfigError(f"{str(path)!r} is no YAML: {problem}.") from problem
     if len(content) > MOST_BYTES:
         raise ConfigError(f"{str(path)!r} is no configuration: it has more than {MOST_BYTES >> 20} MiB.")
-    return parse_yaml(text, repr(str(path)), unique_keys)
+    return parse_yaml(text, repr(str(path)))
 
 
 def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:
-    """Return the keys and values of a YAML file, without those that are null.
-
-    Raises:
-        ConfigError: As for :func:`read_yaml`; it is no mapping, or has a key that is not known, or one twice.
-    """
-    shown, config = str(Path(path).expanduser()), read_yaml(path, unique_keys=True)
+    """Return the keys and values of a YAML file, without null values. Raises ``ConfigError``."""
+    shown, config = str(Path(path).expanduser()), read_yaml(path)
     if not isinstance(config, Mapping):
         raise ConfigError(f"{shown!r} must be a mapping with the keys {', '.join(known)}.")
     check_keys(config, known, shown)
@@ -144,7 +110,6 @@ def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:
 
 
 def check_keys(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    """Raise ``ConfigError`` for the first key that is not known."""
     known = list(known)
     for key in options:
         if key not in known:

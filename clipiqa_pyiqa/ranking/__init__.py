@@ -1,4 +1,4 @@
-"""The best and the worst photos: on a sheet and a page, and copied, moved or linked elsewhere."""
+"""The best and the worst photos."""
 
 from .page import write_browser
 from .picking import Photos, pick

@@ -1,4 +1,4 @@
-"""The best and the worst images of a folder, by any question: the paper's Fig. 3, 6, 8 and 9."""
+"""The best and the worst images of a folder by any question."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ranking(Scores, ExperimentResult):
-    """Scores whose best and worst images are of interest: ``count`` of each, for every question."""
+    """Scores, and the number of best and worst images that are shown for each question."""
 
     count: int = 10
 
     def summary(self) -> pandas.DataFrame:
-        """The best and the worst images: question, rank, score, path."""
+        """Return the best and the worst images: question, rank, score, path."""
         import pandas
 
         rows: list[dict[str, Any]] = []
@@ -48,7 +48,6 @@ class Ranking(Scores, ExperimentResult):
         return {"images": len(self.frame), "flags": dict(self.flags)}
 
     def notes(self) -> list[str]:
-        """Return what is said of images with nothing to judge."""
         names = list(map(printable, self.flags))
         more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
         return [f"almost uniform, with nothing to judge: {', '.join(names[:3])}{more}"] if names else []
@@ -64,19 +63,18 @@ def rank(
     count: int = 10,
     **options: Unpack[RunOptions],
 ) -> Ranking:
-    """Find the best and the worst images by any question, each image encoded once.
+    """Return the scores of images, ranked by each question.
 
     Args:
-        metric: A ``CLIPIQA``, what ``pyiqa.create_metric('clipiqa')`` returns, or a function that makes one, which is
-            called once everything cheap is known to be right.
+        metric: A ``CLIPIQA``, what ``pyiqa.create_metric('clipiqa')`` returns, or a function that makes one.
         paths: Images, folders or globs.
-        prompts: What to ask, one column each, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
-        template: Re-words the questions.
-        count: How many of the best and of the worst to show.
-        options: Of :class:`~.experiment.RunOptions`: where results go, and how images are scored.
+        prompts: What to ask, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
+        template: Words around each attribute.
+        count: Number of best and of worst images to show.
+        options: Of :class:`~.experiment.RunOptions`.
 
     Raises:
-        CLIPIQAError: Bad input; what it was and what to do.
+        CLIPIQAError: There are no images, or an argument cannot be used.
     """
     files = find_images(paths, options.get("out"))
     columns = parse_columns(prompts, template)
@@ -86,20 +84,11 @@ def rank(
 
 
 def ranking_files(questions: Iterable[str]) -> list[str]:
-    """Names of the files that a ranking saves."""
     return ["ranking.csv", "summary.json", *_sheets(questions).values()]
 
 
 def ranking(scores: Scores, question: str | None = None) -> pandas.DataFrame:
-    """All images from the highest to the lowest score.
-
-    Args:
-        scores: From :func:`~.scores.score_images`.
-        question: By which to order; default the first that was asked.
-
-    Returns:
-        Index ``path``; ``rank``, 1 for the highest, equal scores sharing the smaller number; a column per question.
-    """
+    """Return all images from the highest to the lowest score of a question, with their ``rank``."""
     question = question or scores.questions[0]
     frame = scores.frame.sort_values(question, ascending=False, kind="stable")
     frame.insert(0, "rank", frame[question].rank(method="min", ascending=False).astype(int))
@@ -109,10 +98,7 @@ def ranking(scores: Scores, question: str | None = None) -> pandas.DataFrame:
 def best_and_worst(
     scores: Scores, question: str | None = None, count: int = 10
 ) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-    """The highest and the lowest rows of :func:`ranking`, the extreme ones first, no image in both.
-
-    Fewer than twice ``count`` images are shared out evenly, the odd one to the best.
-    """
+    """Return the first and the last ``count`` rows of :func:`ranking`, the extreme ones first, no image in both."""
     order = ranking(scores, question)
     worst = min(count, len(order) // 2)
     best = min(count, len(order) - worst)
@@ -122,7 +108,6 @@ def best_and_worst(
 def rank_sheet(
     scores: Scores, question: str | None = None, count: int = 10, *, columns: int = 5, side: int = 256
 ) -> Image.Image:
-    """The best and the worst images with their scores as one picture."""
     question = question or scores.questions[0]
     sheets, names = {}, below_common(list(scores.frame.index))
     for title, chosen in zip(("Highest", "Lowest"), best_and_worst(scores, question, count), strict=True):

@@ -1,4 +1,4 @@
-"""A page on which the photos of a score file can be browsed: sorted, filtered, looked at, and chosen from."""
+"""A page to browse the photos of a score file: sort, filter, look, and choose."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .thumbnails import file_of, thumbnails
 
 PAGE, THUMBNAILS = "browse.html", "thumbnails"
 _MARK = '<meta name="generator" content="clipiqa rank">'
-_ATTRIBUTES = 12  # of the file's other columns, shown with the full photo
+_ATTRIBUTES = 12  # other columns of the file that are shown with a photo
 
 
 def write_browser(
@@ -33,22 +33,16 @@ def write_browser(
     workers: int | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Path:
-    """Write ``browse.html`` and the thumbnails beside it; the page shows the photos where they lie.
-
-    Of images in shards it shows the thumbnails only.
+    """Write ``browse.html`` and thumbnails into a folder, and return the page.
 
     Args:
-        photos: All of them, and the column to begin with.
-        folder: Made if need be. Thumbnails of an earlier page there are used again.
-        overwrite: Replace a ``browse.html`` that is not ours.
+        photos: The photos, and the column to begin with.
+        folder: The folder, which is made if it does not exist.
+        overwrite: Replace a ``browse.html`` of another tool.
         workers, progress: As for :func:`~.thumbnails.thumbnails`.
 
-    Returns:
-        The page.
-
     Raises:
-        PickError: None of the photos is there.
-        OutputError: The folder cannot be written.
+        PickError: None of the photos exists.
     """
     folder = check_folder(folder, [PAGE], overwrite=overwrite, ours=_is_ours)
     paths = [photos.path(str(name)) for name in photos.scores.frame.index]
@@ -82,7 +76,6 @@ def write_browser(
 
 
 def _attributes(photos: Photos) -> dict[str, list[Any]]:
-    """Return the file's first other columns, as far as they hold anything."""
     other = photos.scores.other
     columns = (
         {} if other is None else {str(name): list(map(_plain, other[name])) for name in other.columns[:_ATTRIBUTES]}
@@ -91,7 +84,6 @@ def _attributes(photos: Photos) -> dict[str, list[Any]]:
 
 
 def _low_is_good(photos: Photos) -> list[str]:
-    """Return the columns of which a low value is good, as far as that is known."""
     found = {}
     for name in photos.scores.columns:
         with contextlib.suppress(ScoresError):
@@ -100,7 +92,7 @@ def _low_is_good(photos: Photos) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value for JSON: six digits are all that the page shows; a missing value is null."""
+    """Return a value for JSON, with six digits; a missing value is null."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     if value is None or value == "" or value != value:
@@ -109,8 +101,8 @@ def _plain(value: Any) -> Any:
 
 
 def _link(path: str, folder: Path, small: str) -> str:
-    """Return the way from the page to the photo: relative, so that both can move together, unless drives differ."""
-    if file_of(path) != path or "://" in path:  # in a shard, gone, or in a store
+    """Return the link from the page to the photo, relative unless drives differ."""
+    if file_of(path) != path or "://" in path:  # in a shard, missing, or in a store
         return f"{THUMBNAILS}/{small}"
     try:
         relative = os.path.relpath(os.path.realpath(path), folder)

@@ -1,9 +1,8 @@
-"""Which photos: the worst, the best, those below a score, by any column of any score file."""
+"""The worst and the best photos of a score file."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PickError(CLIPIQAError):
-    """Photos that cannot be picked, or not be taken elsewhere, as asked."""
+    """Photos that cannot be picked, or not be taken elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +24,13 @@ class Photos:
     """Photos and their scores.
 
     Attributes:
-        scores: What is known of them.
-        by: The column that orders them.
-        lower_better: Whether a low value of it is good; None is as the file says, or the column's name.
-        root: Folder to which relative names are; None is the current one.
-        direction: Whether a low or a high value of it is good, and how that is known.
+        by: The column that orders the photos.
+        lower_better: Whether a low value is good; None is as file or name say.
+        root: Folder to which names are relative; None is the current one.
+        direction: Which values are good.
 
     Raises:
         PickError: There is no such column.
-        ScoresError: The file is one of ours that has lost which way its scores point, or contradicts ``lower_better``.
     """
 
     scores: AnyScores
@@ -50,46 +47,37 @@ class Photos:
 
     @property
     def order(self) -> pandas.Series:
-        """The scores of ``by`` from the worst to the best, without photos that have none."""
+        """Return the scores of ``by`` from the worst to the best, without missing scores."""
         found = self.scores.frame[self.by].dropna()
         return found.sort_values(ascending=not self.direction.lower_better, kind="stable")
 
     def path(self, name: str) -> str:
-        """Where a photo lies."""
+        """Return the path of a photo."""
         name = os.path.expanduser(name)
-        return name if self.root is None or os.path.isabs(name) else os.path.join(self.root, name)
+        return name if self.root is None else os.path.join(self.root, name)
 
 
 def pick(
     photos: Photos, *, worst: int | None = None, best: int | None = None, below: float | None = None
 ) -> pandas.Series:
-    """The photos asked for, and their scores: the worst first, or, of the best alone, the best first.
+    """Return the picked photos' scores by name: the worst first, then the best.
 
     Args:
-        photos: All of them.
-        worst: So many from the bad end.
-        best: So many from the good end; with ``worst``, behind them, and no photo twice.
-        below: Only those worse than this value.
+        photos: All photos.
+        worst: Number of the worst photos.
+        best: Number of the best photos.
+        below: Only photos worse than this value.
 
     Raises:
-        PickError: Nothing is asked for.
+        PickError: Nothing is picked.
     """
     if worst is None and best is None and below is None:
-        raise PickError("nothing is picked: say which with worst, best or below (--worst, --best, --below).")
+        raise PickError("nothing is picked: say which with worst, best or below.")
     order = photos.order
     if below is not None:
         order = order[order > below] if photos.direction.lower_better else order[order < below]
     if worst is None and best is None:
         return order
-    rows: Sequence[int] = []
-    if worst is not None:
-        rows = range(min(worst, len(order)))
-    if best is not None:
-        taken = set(rows)
-        rows = [*rows, *(n for n in reversed(range(max(0, len(order) - best), len(order))) if n not in taken)]
-    return order.iloc[list(rows)]
-
-
-def default_column(scores: AnyScores, asked: str | None) -> str:
-    """The column to order by: the one asked for, or the only one, or the first."""
-    return scores.columns[0] if asked is None else asked
+    first = min(worst or 0, len(order))
+    last = max(first, len(order) - (best or 0))
+    return order.iloc[[*range(first), *reversed(range(last, len(order)))]]

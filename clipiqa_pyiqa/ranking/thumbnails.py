@@ -1,4 +1,4 @@
-"""Thumbnails of many photos, each made once and kept in a folder."""
+"""Thumbnails of many photos, made once and kept in a folder."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ SIDE = 220  # pixels
 _QUALITY = 72
 
 
-class _Made(str):
-    """Name of a thumbnail that was made; in place of a picture, of which it takes no memory."""
+class _Name(str):
+    """The name of a thumbnail, with the shape that ``prefetch`` asks of a picture."""
 
     shape = (0,)
 
@@ -38,24 +38,21 @@ def thumbnails(
     workers: int | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[str]:
-    """Make the thumbnails that are missing.
+    """Make missing thumbnails in a folder; return each photo's name there, empty if the photo cannot be read.
 
     Args:
-        paths: The photos; also images in shards, as results name them.
-        folder: Where thumbnails are kept; one made by an earlier run of the same file is used again.
+        paths: Photos, or images in shards by their names in results.
+        folder: The folder.
         workers: Threads.
-        progress: Called with how many are done, of how many.
-
-    Returns:
-        A name in the folder for each photo; empty where it cannot be read.
+        progress: Called with the numbers of thumbnails that are done, and of all.
     """
     names = {path: _name(path) for path in paths}
-    found = {path: name if name and (folder / name).exists() else "" for path, name in names.items()}
+    missing = [path for path, name in names.items() if name and not (folder / name).exists()]
 
-    def made(source: ImageSource) -> _Made:
+    def make(source: ImageSource) -> _Name:
         place = folder / names[source.name]
         try:
-            picture = _small(source)
+            picture = _thumbnail(source)
             place.parent.mkdir(parents=True, exist_ok=True)
             with replacing(place) as partial:
                 picture.save(partial, "JPEG", quality=_QUALITY)
@@ -63,38 +60,36 @@ def thumbnails(
             raise
         except (OSError, ValueError, CLIPIQAError) as error:
             raise ImageError(str(error)) from error
-        return _Made(names[source.name])
+        return _Name(names[source.name])
 
-    missing = [path for path, name in found.items() if names[path] and not name]
-    done = len(found) - len(missing)
-    progress(done, len(found))
-    with contextlib.closing(prefetch(made, images_named(missing), workers)) as results:
+    done = len(names) - len(missing)
+    progress(done, len(names))
+    with contextlib.closing(prefetch(make, images_named(missing), workers)) as results:
         for number, (source, name) in enumerate(results, done + 1):
-            found[source.name] = "" if isinstance(name, ImageError) else name
-            progress(number, len(found))
-    return [found[path] for path in paths]
+            names[source.name] = "" if isinstance(name, ImageError) else name
+            progress(number, len(names))
+    return [names[path] for path in paths]
 
 
 def file_of(path: str) -> str:
-    """Return the file of a photo, which for an image in a shard is the shard; empty if there is none."""
+    """Return the file or shard of a photo; empty if it does not exist."""
     file = split_name(path)[0] or path
     return file if "://" in file or os.path.isfile(file) else ""
 
 
 def _name(path: str) -> str:
-    """Return a name by path, size and time, so that a photo that has changed gets a new one; empty if it is gone."""
-    file, said = file_of(path), os.path.abspath(path)
+    """Return a thumbnail's name by the photo's path, size and time, or an empty text."""
+    file, identity = file_of(path), os.path.abspath(path)
     if not file:
         return ""
     if "://" not in file:
         status = os.stat(file)
-        said += f"\0{status.st_size}\0{status.st_mtime_ns}"
-    digest = hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()
+        identity += f"\0{status.st_size}\0{status.st_mtime_ns}"
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()
     return f"{digest[:2]}/{digest[2:22]}.jpg"
 
 
-def _small(source: ImageSource) -> Image.Image:
-    """Return the small picture; JPEGs are decoded at a fraction of their size, which is several times faster."""
+def _thumbnail(source: ImageSource) -> Image.Image:
     content = source.read()
     with Image.open(io.BytesIO(content)) as image:
         if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):

@@ -1,7 +1,4 @@
-"""Photos copied, moved or linked into a folder: nothing is ever overwritten, and a written list undoes it.
-
-The list holds a line for each photo, as JSON, written before the photo is taken.
-"""
+"""Photos copied, moved or linked into a folder; nothing is overwritten, and a list undoes it."""
 
 from __future__ import annotations
 
@@ -31,38 +28,38 @@ LIST = "clipiqa-undo"
 
 
 def transfer(paths: Iterable[str], folder: str | os.PathLike[str], action: str) -> tuple[list[str], Path]:
-    """Copy, move or link photos into a folder under their own names; a name that is taken there gets a number.
+    """Copy, move or link photos into a folder; a name that is taken there gets a number.
 
     Args:
-        paths: The photos. Images in shards, as results name them, can be copied only.
-        folder: Made if need be.
-        action: ``'copy'``, ``'move'`` or ``'link'`` (symbolic links).
+        paths: The photos. Images in shards can only be copied.
+        folder: The folder, which is made if it does not exist.
+        action: ``'copy'``, ``'move'`` or ``'link'``.
 
     Returns:
-        Where they are now, and the list that :func:`undo` takes.
+        The new paths, and the list for :func:`undo`.
 
     Raises:
-        PickError: A photo is missing, and then nothing is done; or one could not be taken, and the list says what was.
-        OutputError: The folder cannot be written.
+        PickError: A photo is missing, and nothing was taken; or one could not be taken.
     """
     if action not in ACTIONS:
         raise PickError(f"action must be one of {', '.join(ACTIONS)}; got {action!r}.")
     sources = list(dict.fromkeys(path if "://" in path else os.path.abspath(path) for path in paths))
     if missing := [path for path in sources if not file_of(path)]:
-        what = first_of(f"{path!r} does not exist" for path in missing)
-        raise PickError(f"{what}: nothing was taken; if the photos have moved, name their folder as root.")
+        problem = first_of(f"{path!r} does not exist" for path in missing)
+        raise PickError(f"{problem}: nothing was taken; if the photos have moved, name their folder as root.")
     if action != "copy" and (inner := [path for path in sources if file_of(path) != path or "://" in path]):
         raise PickError(f"{inner[0]!r} is in a shard or a store, so it can only be copied.")
     target = check_folder(folder, ())
     if inside := [path for path in sources if os.path.dirname(os.path.realpath(path)) == os.path.realpath(target)]:
         raise PickError(f"{inside[0]!r} is in {str(target)!r} already: name another folder.")
+    done: list[str] = []
     with locked(target):
         taken = {name.lower() for name in os.listdir(target)}
-        number = free_name(f"{LIST}-{time.strftime('%Y%m%d-%H%M%S')}", {Path(name).stem for name in taken})
-        undo_list, done = target / f"{number}.jsonl", list[str]()
+        undo_list = target / _free(f"{LIST}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl", taken)
         with open(undo_list, "x", encoding="utf-8") as lines:
             try:
-                for source, place, content in _steps(sources, target, taken, action):
+                for source, name, content in _steps(sources, action):
+                    place = target / _free(name, taken)
                     step = {"action": action, "from": source, "to": str(place)}
                     if content is not None:
                         step["sha256"] = hashlib.sha256(content).hexdigest()
@@ -79,43 +76,41 @@ def transfer(paths: Iterable[str], folder: str | os.PathLike[str], action: str) 
 
 
 def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
-    """Put back what a list says was taken: moved photos go back, copies and links are removed.
-
-    Nothing is overwritten or lost: a file that has changed since, or whose old place is taken, stays as it is.
+    """Put back the photos of a list. A file that has changed, or whose old place is taken, stays.
 
     Args:
-        undo_list: The list.
+        undo_list: The list of :func:`transfer`.
 
     Returns:
-        How many photos were put back, and why others were not, a sentence each.
+        The number of photos that were put back, and a sentence for each other photo.
 
     Raises:
-        PickError: It is no such list.
+        PickError: The file is another one.
     """
     undo_list = Path(undo_list).expanduser()
     try:
         lines = undo_list.read_text(encoding="utf-8").splitlines(keepends=True)
-        steps = [json.loads(line) for line in lines if line.endswith("\n")]  # a torn line was not acted on
+        steps = [json.loads(line) for line in lines if line.endswith("\n")]  # the step of a cut line was not taken
         steps = [(step["action"], step["from"], step["to"], step.get("sha256")) for step in steps]
     except OSError as error:
         raise PickError(f"{str(undo_list)!r} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PickError(f"{str(undo_list)!r} is no list of photos that were taken: nothing was undone.") from error
-    back, left = 0, []
+    back, problems = 0, []
     for action, source, place, sha256 in reversed(steps):
         if not os.path.lexists(place) and os.path.lexists(file_of(source)):
-            continue  # the step was written down but not made
+            continue  # the step was not taken
         try:
             why = _put_back(action, source, place, sha256)
         except OSError as error:
             why = f"cannot be put back: {error.strerror or error}"
         if why:
-            left.append(f"{place!r} {why}.")
+            problems.append(f"{place!r} {why}.")
         else:
             back += 1
-    if steps and not left:
+    if steps and not problems:
         undo_list.unlink()
-    return back, left
+    return back, problems
 
 
 def _put_back(action: str, source: str, place: str, sha256: str | None) -> str:
@@ -129,34 +124,30 @@ def _put_back(action: str, source: str, place: str, sha256: str | None) -> str:
         _move(place, source)
         return ""
     if action == "link":
-        same = os.path.islink(place) and os.readlink(place) == source
+        is_same = os.path.islink(place) and os.readlink(place) == source
     else:
-        same = os.path.isfile(place) and hash_file(Path(place)) == sha256 and bool(file_of(source))
-    if same:
+        is_same = os.path.isfile(place) and hash_file(Path(place)) == sha256 and bool(file_of(source))
+    if is_same:
         os.unlink(place)
-    return "" if same else f"stays, since it is not the same as {source!r}"
+    return "" if is_same else f"stays, since it is not the same as {source!r}"
 
 
-def _steps(sources: list[str], target: Path, taken: set[str], action: str) -> Iterator[tuple[str, Path, bytes | None]]:
-    """Yield each photo, its place, and its content if it is to be copied."""
-    if action == "copy":
-        for image in images_named(sources):
-            content, (shard, name) = image.read(), split_name(image.name)
-            if name.isdecimal() and shard:  # a row of a table, whose name has no suffix
-                with Image.open(io.BytesIO(content)) as picture:
-                    name = f"{Path(shard).stem}-{name}.{(picture.format or 'image').lower()}"
-            yield image.name, target / _free(name, taken), content
-    else:
-        yield from ((source, target / _free(source, taken), None) for source in sources)
+def _steps(sources: list[str], action: str) -> Iterator[tuple[str, str, bytes | None]]:
+    if action != "copy":
+        yield from ((source, source, None) for source in sources)
+        return
+    for image in images_named(sources):
+        content, (shard, name) = image.read(), split_name(image.name)
+        if name.isdecimal() and shard:  # a row of a table has no suffix
+            with Image.open(io.BytesIO(content)) as picture:
+                name = f"{Path(shard).stem}-{name}.{(picture.format or 'image').lower()}"
+        yield image.name, name, content
 
 
 def _free(path: str, taken: set[str]) -> str:
-    """Return the photo's name, with a number if it is taken; from now on it is."""
     stem, suffix = os.path.splitext(os.path.basename(path))
-    number, name = 1, f"{stem}{suffix}"
-    while name.lower() in taken:
-        number += 1
-        name = f"{stem}-{number}{suffix}"
+    stems = {os.path.splitext(name)[0] for name in taken if name.endswith(suffix.lower())}
+    name = free_name(stem, stems) + suffix
     taken.add(name.lower())
     return name
 
@@ -164,7 +155,7 @@ def _free(path: str, taken: set[str]) -> str:
 def _take(source: str, place: Path, action: str, content: bytes | None) -> None:
     if content is not None:
         write_bytes(place, content)
-        with contextlib.suppress(OSError):  # an image in a shard has no times of its own
+        with contextlib.suppress(OSError):  # an image in a shard has no times
             shutil.copystat(source, place)
     elif action == "link":
         os.symlink(source, place)

@@ -1,1 +1,1 @@
-"""Scores of images: one row each, and the files that rows are kept in."""
+"""Scores of images, and the files that hold them."""

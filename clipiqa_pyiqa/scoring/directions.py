@@ -1,4 +1,4 @@
-"""Whether a low or a high score is good: as its file says, or the user, or the name of its column."""
+"""Whether low or high scores are good."""
 
 from __future__ import annotations
 
@@ -19,19 +19,12 @@ _COMMON = {
     **dict.fromkeys(("dmos", "kid", "fvd", "deltae", "ciede2000", "ergas", "flip"), True),
     **dict.fromkeys(("mos", "vmaf"), False),
 }
-"""What is no metric of pyiqa's, and well known -> whether low is good."""
+"""Well-known scores that pyiqa does not have -> whether low is good."""
 
 
 @dataclass(frozen=True)
 class Direction:
-    """Which way the scores of a column point.
-
-    Attributes:
-        lower_better: Whether a low score is good.
-        known_by: ``'file'``: a file of ours says it; ``'option'``: the user does; ``'name'``: the column is called like
-            a known metric; ``'assumed'``: nothing says it.
-        because: The same in words.
-    """
+    """Which way scores point; ``known_by`` says how that is known, ``because`` says it in words."""
 
     lower_better: bool
     known_by: Literal["file", "option", "name", "assumed"]
@@ -42,16 +35,7 @@ class Direction:
 
 
 def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = None) -> Direction:
-    """Return which way a column points, the same in all runs.
-
-    Args:
-        runs: The files.
-        column: Name of the scores.
-        given: Whether low is good, as the user says; None if the user says nothing.
-
-    Raises:
-        ScoresError: The files contradict each other or the user, or one of ours has lost its direction.
-    """
+    """Return which way a column points; ``given`` says whether low is good, if an option does."""
     telling = [run for run in runs if column in run.scales]
     if len({run.scales[column].lower_better for run in telling}) > 1:
         low, high = sorted(telling, key=lambda run: not run.scales[column].lower_better)
@@ -70,20 +54,19 @@ def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = 
     for run in runs:
         if run.ours and not (known and run.scales):
             raise ScoresError(
-                f"{run.file!r} is a file of clipiqa score whose column 'scale', which says whether a low or a high "
-                f"{column!r} is good, is missing or does not name it: pass lower_better or higher_better."
+                f"{run.file!r} is a file of clipiqa score, but its column 'scale' does not say whether a low or a high "
+                f"{column!r} is good: pass lower_better or higher_better."
             )
     return known or Direction(False, "assumed", "assumed, as its name is unknown; if not, pass lower_better")
 
 
 def _is_question(run: AnyScores, column: str) -> bool:
-    """Whether prompts were asked, of which a user may find either answer good, unlike of a head fitted to opinions."""
+    """Return whether a column is a question, whose answers may be good either way."""
     record = run.provenance.get("scores", {}).get(column, {})
     return "questions" in record and "learned" not in record
 
 
 def _direction_of_name(column: str) -> Direction | None:
-    """Return what a column's name tells: an arrow, or a known metric in it, as in 'LPIPS (alex) ↓'."""
     for arrow, lower_better in _ARROWS.items():
         if arrow in column:
             return Direction(lower_better, "name", f"by its arrow, {arrow}")
@@ -101,7 +84,7 @@ def _words(name: str) -> list[str]:
 
 @cache
 def _known_metrics() -> dict[str, bool]:
-    """Return the name of each known metric, without separators -> whether low is good."""
+    """Return known metrics' names without separators -> whether low is good."""
     found = dict(_COMMON)
     package = importlib.util.find_spec("pyiqa")
     for folder in (package.submodule_search_locations or ()) if package else ():  # importing pyiqa takes seconds

@@ -1,99 +1,82 @@
-"""How rows are written: as lines of CSV or JSON, as an aligned table for people, or as a Parquet file."""
+"""How rows are written: lines of CSV or JSON, an aligned table, or a Parquet file."""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import IO, Any
 
 from ..files.names import csv_line, one_line
 from ..prompts.provenance import in_words
-from .rows import PARQUET_KEY, Header, Row
+from .rows import Header, Row
 
 _PARQUET_GROUP = 50_000  # rows held in memory at a time
 
 
-class Jsonl:
-    """One JSON object per image; every text ends with a line break.
+def json_line(cells: Mapping[str, Any]) -> str:
+    return json.dumps(cells, ensure_ascii=False, default=str) + "\n"
 
-    Args:
-        header: What the rows have in common.
-        paths: The paths to come, for layouts that are as wide as they are.
-    """
 
-    def __init__(self, header: Header, paths: Collection[str] = ()) -> None:
-        self.header, self.ends = header, header.ends
+class Lines:
+    """Lines of CSV, after a line of names, or of JSON objects; one per image."""
+
+    def __init__(self, format: str, header: Header) -> None:
+        self._format, self.header, self._ends = format, header, header.ends
 
     def head(self) -> str:
-        return ""
+        return csv_line(self.header.names) if self._format == "csv" else ""
 
     def row(self, row: Row) -> str:
-        return json.dumps(self.cells(row), ensure_ascii=False) + "\n"
+        return self.line(row.as_dict(self.header.columns))
+
+    def line(self, values: Mapping[str, Any]) -> str:
+        """Return the line of :meth:`Row.as_dict`."""
+        cells = {**values, **self._ends}
+        return csv_line(cells.values()) if self._format == "csv" else json_line(cells)
 
     def foot(self) -> str:
         return ""
 
-    def cells(self, row: Row) -> dict[str, Any]:
-        """Return column -> value."""
-        return row.as_dict(self.header.columns) | self.ends
 
-
-class Csv(Jsonl):
-    """A line of names, then one line per image."""
-
-    def head(self) -> str:
-        return csv_line(self.header.names)
-
-    def row(self, row: Row) -> str:
-        return csv_line(self.cells(row).values())
-
-
-class AlignedText(Jsonl):
-    """Aligned columns for people; not meant to be read back."""
+class AlignedText(Lines):
+    """Aligned columns for people, with the mean at the end."""
 
     def __init__(self, header: Header, paths: Collection[str] = ()) -> None:
-        super().__init__(header)
+        super().__init__("table", header)
         self.widths = [max(len(name), 6) for name in header.columns]
         self.path_width = max(len("mean of 1000"), min(60, max(map(len, paths), default=0)))
-        self._sums = [0.0] * len(header.columns)
-        self._count = 0
+        self._scores: list[tuple[float, ...]] = []
 
     def head(self) -> str:
-        said = ", ".join(f"{key} {value}" for key, value in in_words(self.header.provenance).items())
-        return f"# {one_line(said)}\n" + self._line("path", self.header.columns, "size")
+        provenance = ", ".join(f"{key} {value}" for key, value in in_words(self.header.provenance).items())
+        return f"# {one_line(provenance)}\n" + self._line("path", self.header.columns, "size")
 
     def row(self, row: Row) -> str:
         if row.scores is None:
             return self._line(row.path, ["-"] * len(self.widths), "not scored")
-        self._count += 1
-        self._sums = [total + score for total, score in zip(self._sums, row.scores, strict=True)]
+        self._scores.append(row.scores)
         size, scored = f"{row.width}×{row.height}", f"{row.scored_width}×{row.scored_height}"
         notes = [size if size == scored else f"{size} as {scored}", row.converted, row.flag]
         return self._line(row.path, [f"{score:.4f}" for score in row.scores], ", ".join(filter(None, notes)))
 
     def foot(self) -> str:
-        if self._count < 2:
-            return ""
-        return self._line(f"mean of {self._count}", [f"{total / self._count:.4f}" for total in self._sums], "")
+        count = len(self._scores)
+        means = [f"{sum(scores) / count:.4f}" for scores in zip(*self._scores, strict=True)]
+        return self._line(f"mean of {count}", means, "") if count > 1 else ""
 
     def _line(self, path: str, cells: Sequence[str], note: str) -> str:
         scores = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, self.widths, strict=True))
         return one_line(f"{path:<{self.path_width}}  {scores}  {note}".rstrip()) + "\n"
 
 
-LAYOUTS: dict[str, type[Jsonl]] = {"table": AlignedText, "csv": Csv, "jsonl": Jsonl}
-
-
-def write_parquet(file: IO[bytes], header: Header, rows: Iterable[Row]) -> None:
-    """Write a Parquet file; its metadata holds the header, which pandas shows as ``DataFrame.attrs``."""
+def write_parquet(file: IO[bytes], header: Header, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a Parquet file of :meth:`Row.as_dict`, with the header in its metadata."""
     import pyarrow
     from pyarrow import parquet
 
-    provenance = dict(header.provenance)
-    said = {PARQUET_KEY: json.dumps({"columns": header.columns, "provenance": provenance})}
-    schema = header.schema.with_metadata(said | {b"PANDAS_ATTRS": json.dumps(provenance)})
-    cells = map(Jsonl(header).cells, rows)
+    schema, ends = header.schema, header.ends
+    cells = ({**row, **ends} for row in rows)
     with parquet.ParquetWriter(file, schema, write_page_checksum=True) as writer:
         while group := list(itertools.islice(cells, _PARQUET_GROUP)):
             writer.write_table(pyarrow.Table.from_pylist(group, schema))

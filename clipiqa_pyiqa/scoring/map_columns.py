@@ -1,4 +1,4 @@
-"""Columns that say what a photo's map comes to, beside the photo's score: a score alone hides local damage."""
+"""Columns of map statistics beside each score."""
 
 from __future__ import annotations
 
@@ -16,15 +16,11 @@ if TYPE_CHECKING:
 
 
 def with_map_stats(provenance: Mapping[str, Any], net: Any, columns: Columns | None) -> dict[str, Any]:
-    """Return provenance with ``sharpness_worst``, ``sharpness_p10`` and ``sharpness_below_half`` beside ``sharpness``.
-
-    Raises:
-        CLIPIQAError: The metric has no maps.
-    """
+    """Return provenance with a record for each statistic of each score's map, such as ``sharpness_worst``."""
     if not hasattr(net, "check_map"):
         raise CLIPIQAError("map_stats need a map of local scores, which only clipiqa has: leave them out.")
     net.check_map()
-    net.encode_prompts(columns)  # a fitted head has no prompts that a place can be asked
+    net.encode_prompts(columns)  # raises for a fitted head, which has no prompts to ask of a place
     scores = {}
     for name, record in provenance["scores"].items():
         scores[name] = record
@@ -35,8 +31,8 @@ def with_map_stats(provenance: Mapping[str, Any], net: Any, columns: Columns | N
 
 
 def scores_with_map(net: Any, x: Tensor, columns: Columns | None) -> Tensor:
-    """Scores of images ``(N, 3, H, W)`` and statistics of their smoothed maps from one pass, ``(N, 4 P)``."""
+    """Return scores and map statistics ``(N, 4 P)`` of images ``(N, 3, H, W)``."""
     features, cells = net.encode_with_map(x)
-    asked = () if columns is None else (columns,)
-    score, maps = net.score(features, *asked), smoothed(net.score(cells, *asked))
+    questions = () if columns is None else (columns,)
+    score, maps = net.score(features, *questions), smoothed(net.score(cells, *questions))
     return torch.cat([score[..., None], map_statistics(maps)], dim=2).flatten(1)

@@ -1,8 +1,4 @@
-"""Result files of ``clipiqa score``: rows are written as they come, and a run that was broken off can be resumed.
-
-While a run lasts, its rows are in a journal beside the file, ``NAME.part.jsonl``. At the end they become plain rows,
-and ``NAME.provenance.json`` says how they were made, with the file's hash; in Parquet, the file's own metadata does.
-"""
+"""Result files of ``clipiqa score``: the journal ``NAME.part.jsonl`` until the run ends, then file and provenance."""
 
 from __future__ import annotations
 
@@ -13,7 +9,6 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from ..datasets.csv_files import read_rows
@@ -23,36 +18,24 @@ from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.locking import locked
 from ..files.writing import check_output, replacing, write_text
-from .layouts import LAYOUTS, Jsonl, write_parquet
+from .layouts import AlignedText, Lines, write_parquet
 from .rows import ENDS, FIELDS, PARQUET_KEY, Header, ResultsError, Row, header_changes
 
-FORMATS = (*LAYOUTS, "parquet")
+FORMATS = ("csv", "jsonl", "parquet")
 logger = logging.getLogger("clipiqa_pyiqa")
-_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "table"}
+_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
 def format_of(path: Path) -> str:
-    """Return the format that a file's suffix means."""
-    try:
-        return _SUFFIXES[path.suffix.lower()]
-    except KeyError:
+    if path.suffix.lower() not in _SUFFIXES:
         known = ", ".join(_SUFFIXES)
-        raise ResultsError(f"the suffix of {str(path)!r} names no format: use one of {known}, or format.") from None
+        raise ResultsError(f"the suffix of {str(path)!r} names no format: use one of {known}, or format.")
+    return _SUFFIXES[path.suffix.lower()]
 
 
 @dataclass
 class Output:
-    """Where results go, checked before anything is scored.
-
-    Args:
-        path: The file.
-        format: One of ``FORMATS``.
-        resume: Go on with what an earlier run left at ``path``.
-        overwrite: Replace what is at ``path``.
-
-    Raises:
-        OutputError: The path cannot be written, or is taken and neither ``resume`` nor ``overwrite`` is given.
-    """
+    """The file that results go to, checked before anything is scored. Raises ``OutputError``."""
 
     path: Path
     format: str
@@ -63,21 +46,20 @@ class Output:
         self.path = check_output(self.path, overwrite=True)
         self.journal = journal_of(self.path)
         self.provenance = self.path.with_name(f"{self.path.name}.provenance.json")
-        if self.resume and self.format == "table":
-            raise ResultsError("only csv, jsonl and parquet files can be resumed.")
+        if self.format not in FORMATS:
+            raise ResultsError(f"format must be one of {', '.join(FORMATS)} for a file; got {self.format}.")
         for beside in (self.journal, self.provenance):
             check_output(beside, overwrite=True)
         if self.journal.exists():
-            with locked(self.path):  # or who holds it is said
+            with locked(self.path):  # raises if another run is writing
                 pass
         self.check_free()
 
     def earlier(self) -> Path | None:
-        """Return the file that an earlier run left its rows in, if there is one."""
         return next((path for path in (self.journal, self.path) if path.is_file() and path.stat().st_size), None)
 
     def check_free(self) -> None:
-        """Raise if there are results which are neither to be resumed nor replaced."""
+        """Raise if there are results that are neither to be resumed nor replaced."""
         found = None if self.resume or self.overwrite else self.earlier()
         if found == self.journal:
             raise ResultsError(f"{unfinished(self.path)} or pass overwrite to begin anew.")
@@ -86,42 +68,31 @@ class Output:
 
 
 def journal_of(path: Path) -> Path:
-    """Return where the rows of a run are that is under way, or was broken off."""
     return path.with_name(f"{path.name}.part.jsonl")
 
 
 def unfinished(path: Path) -> str:
-    """Return the beginning of a message about a file of which there is only the journal."""
     return f"{str(path)!r} is not finished, its run was interrupted: pass resume to go on with it,"
 
 
 class ResultWriter:
-    """Writes rows to a stream as they come; a context manager.
-
-    Attributes:
-        done: Paths whose scores an earlier run left there.
-    """
+    """Writes rows to a binary stream; ``paths`` set a table's width, ``done`` are paths of an earlier run."""
 
     done: frozenset[str] = frozenset()
 
-    def __init__(self, layout: Jsonl, stream: IO[bytes]) -> None:
-        self._layout, self._stream = layout, stream
-        self._append(layout.head())
+    def __init__(self, stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> None:
+        self._layout = AlignedText(header, paths) if format == "table" else Lines(format, header)
+        self._stream = stream
+        self._append(self._layout.head())
 
     def write(self, row: Row) -> None:
-        """Write one row.
-
-        Raises:
-            OutputError: The disk is full, or the like; the rows written before are kept.
-        """
+        """Write one row; raise ``OutputError`` if the disk is full."""
         self._append(self._layout.row(row))
 
     def __enter__(self) -> ResultWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._append(self._layout.foot())
 
@@ -131,20 +102,16 @@ class ResultWriter:
             while rest:
                 rest = rest[self._stream.write(rest) :]
             self._stream.flush()
-        except BrokenPipeError:  # the reader of a pipe has gone: no error of ours
+        except BrokenPipeError:  # the reader of a pipe has left, which is no error
             raise
         except OSError as error:
             raise ResultsError(f"cannot write to standard output: {error.strerror or error}.") from error
 
 
 class _FileWriter(ResultWriter):
-    """Appends rows to a file's journal, and makes the file of it at the end."""
-
-    def __init__(
-        self, output: Output, header: Header, kept: list[Row], paths: Collection[str], lock: contextlib.ExitStack
-    ) -> None:
+    def __init__(self, output: Output, header: Header, kept: list[Row], lock: contextlib.ExitStack) -> None:
         self.done = frozenset(row.path for row in kept if row.kind is None)
-        self._output, self._header, self._paths, self._lock = output, header, paths, lock
+        self._output, self._header, self._lock = output, header, lock
         head = {"columns": header.columns, "provenance": header.provenance}
         rows = (row.as_dict(header.columns) for row in kept)
         self._journal = Journal.create(output.journal, [{"head": head}, *rows])
@@ -152,61 +119,39 @@ class _FileWriter(ResultWriter):
     def write(self, row: Row) -> None:
         self._journal.append(row.as_dict(self._header.columns))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._lock:
             self._journal.close()
             if kind is None:
-                _publish(self._output, self._header, self._paths)
-
-
-def write_to(stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> ResultWriter:
-    """Return a writer to an open binary stream, such as standard output, which it leaves open.
-
-    Args:
-        stream: Where to write.
-        format: ``'table'``, ``'csv'`` or ``'jsonl'``.
-        header: What the rows have in common.
-        paths: All the paths to come, for the width of a table.
-    """
-    return ResultWriter(LAYOUTS[format](header, paths), stream)
+                _publish(self._output, self._header)
 
 
 def open_results(output: Output, header: Header, paths: Collection[str] = ()) -> ResultWriter:
-    """Return a writer to a file, which nobody else writes to until its context ends.
+    """Return a writer to a file, locked until its context ends. Raises ``OutputError``.
 
-    Args:
-        output: The file.
-        header: What the rows have in common; a file that is resumed must say the same.
-        paths: All the paths to come. Those among them that failed in an earlier run are tried again.
-
-    Raises:
-        OutputError: The file cannot be written, is being written, or was made by another setup.
+    An earlier run's failures among ``paths``, the rows to come, are tried again.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
-        output.check_free()  # again, now that nobody else can finish one
+        output.check_free()  # again, as another run may have ended meanwhile
         kept = _kept_rows(output, header, frozenset(paths)) if output.resume else []
-        return _FileWriter(output, header, kept, paths, stack.pop_all())
+        return _FileWriter(output, header, kept, stack.pop_all())
 
 
 def is_named(name: str, names: Collection[str]) -> bool:
-    """Return whether an image is among names, or in a shard among them: ``SHARD::MEMBER``."""
+    """Return whether an image, or the shard of ``SHARD::MEMBER``, is among names."""
     parts = name.split("::")
     return any("::".join(parts[:end]) in names for end in range(len(parts), 0, -1))
 
 
-def _publish(output: Output, header: Header, paths: Collection[str]) -> None:
-    """Turn a finished journal into the result file and what says how it was made."""
-
-    def rows() -> Iterator[Row]:
+def _publish(output: Output, header: Header) -> None:
+    def rows() -> Iterator[dict[str, Any]]:
         damage: list[str] = []
-        with reading(output.journal):
+        with _explained(output.journal):
             records = read_journal(output.journal, damage)
             if "head" not in next(records, {}):
                 damage.append("line 1")
-            yield from (Row.from_dict(record, header.columns) for record in records)
+            yield from records
         if damage:
             raise ResultsError(f"{str(output.journal)!r} was damaged during the run ({damage[0]}): pass resume.")
 
@@ -215,27 +160,27 @@ def _publish(output: Output, header: Header, paths: Collection[str]) -> None:
             if output.format == "parquet":
                 write_parquet(file, header, rows())
             else:
-                layout = LAYOUTS[output.format](header, paths)
+                layout = Lines(output.format, header)
                 file.write(layout.head().encode())
-                file.writelines(layout.row(row).encode() for row in rows())
-                file.write(layout.foot().encode())
+                file.writelines(layout.line(row).encode() for row in rows())
         digest = hash_file(partial)
-    if output.format in ("csv", "jsonl"):
-        said = {"file": output.path.name, "sha256": digest, "columns": header.columns, "provenance": header.provenance}
-        write_text(output.provenance, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+    if output.format != "parquet":
+        record: dict[str, Any] = {"file": output.path.name, "sha256": digest}
+        record |= {"columns": header.columns, "provenance": header.provenance}
+        write_text(output.provenance, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     output.journal.unlink()
 
 
 def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[Row]:
-    """Return an earlier run's rows, without the failures that this run tries again and what is damaged."""
+    """Return an earlier run's rows, without damaged rows and failures to try again."""
     path = output.earlier()
     if path is None:
         return []
     before, rows, damage = _read(path, "jsonl" if path == output.journal else output.format)
     if not before.provenance:
         raise ResultsError(
-            f"{str(path)!r} cannot be resumed, as {output.provenance.name!r} is not beside it, which says how its "
-            "scores were made: pass overwrite, or name another file."
+            f"{str(path)!r} cannot be resumed, as {output.provenance.name!r} with its provenance is not beside it: "
+            "pass overwrite, or name another file."
         )
     if changes := header_changes(before, header):
         raise ResultsError(
@@ -249,12 +194,13 @@ def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[R
 
 @checked
 def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
-    """Read a csv, jsonl or parquet file that ``clipiqa score`` wrote, or what is left of an interrupted run.
+    """Return the header and the rows of a result file or its journal.
 
-    Of a copy without its ``NAME.provenance.json``, the header's provenance is empty.
+    Args:
+        path: Csv, jsonl or parquet. Without ``NAME.provenance.json``, provenance is empty.
 
     Raises:
-        ResultsError: It is missing, damaged, or no such file.
+        ResultsError: The file is missing, damaged, or another one.
     """
     header, rows, damage = _read(Path(path), format_of(Path(path)))
     if damage:
@@ -263,7 +209,7 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
 
 
 def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
-    with reading(path):
+    with _explained(path):
         head, rows, damage = read_rows_of(path, format)
         names = list(rows[0]) if rows else []
         columns = tuple(head["columns"] if head else names[1 : -len(FIELDS) - len(ENDS)])
@@ -274,24 +220,17 @@ def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
 
 
 def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]], list[str]]:
-    """Return the rows of any csv, jsonl or parquet file, with ``columns`` and ``provenance`` if it is a file of ours.
-
-    Returns:
-        What the file, or the one beside it, says of all rows, or None; the rows; and of a journal the damaged lines.
-
-    Raises:
-        OSError, ValueError: It cannot be read, or is not as it was written.
-    """
+    """Return a file's columns and provenance or None, its rows, and the damaged lines of a journal."""
     damage: list[str] = []
     if format == "parquet":
         from pyarrow import parquet
 
         with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             count, size = file.metadata.num_rows, path.stat().st_size
-            if count > size:  # equal rows cost the file nothing, and us memory
+            if count > size:  # a small file with many equal rows would take all memory
                 raise ValueError(f"it has {count:,} rows in {size:,} bytes, which names of images cannot have")
-            said = (file.schema_arrow.metadata or {}).get(PARQUET_KEY)
-            return json.loads(said) if said else None, file.read().to_pylist(), damage
+            metadata = (file.schema_arrow.metadata or {}).get(PARQUET_KEY)
+            return json.loads(metadata) if metadata else None, file.read().to_pylist(), damage
     if is_journal(path):
         records = list(read_journal(path, damage))
         return records[0]["head"], records[1:], damage
@@ -311,8 +250,7 @@ def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[d
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn any way in which a result file can be unreadable into a sentence."""
+def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OutputError:
@@ -320,7 +258,7 @@ def reading(path: Path) -> Iterator[None]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         if isinstance(error, FileNotFoundError) and journal_of(path).exists():
             raise ResultsError(f"{unfinished(path)}.") from error
-        if isinstance(error, OSError) and error.errno:  # pyarrow's errors about damage have none
+        if isinstance(error, OSError) and error.errno:  # pyarrow's errors about damage have no errno
             raise ResultsError(f"cannot read {str(path)!r}: {error.strerror}.") from error
         raise ResultsError(
             f"{str(path)!r} is not a result file of clipiqa score, or it is damaged ({error})."

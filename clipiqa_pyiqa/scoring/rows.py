@@ -1,4 +1,4 @@
-"""Rows of results: what one image came to, which columns say it, and what all rows of a file have in common."""
+"""Rows of results, and the header that they share."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
     import pyarrow
 
 NUMBERS = ("width", "height", "scored_width", "scored_height", "exif_orientation")
-"""Columns of whole numbers; empty where the image could not be read."""
 FIELDS = (*NUMBERS, "converted", "flag", "kind", "error")
-"""Columns between the scores and the ends, as the attributes of ``Row``."""
+"""Columns between the scores and the ends: attributes of ``Row``."""
 METRIC = "metric"
 ENDS = (SCALE, METRIC)
-"""The last columns, the same in every row: what the scores mean, and which CLIP-IQA made them, in short."""
+"""The last columns, the same in every row: what the scores mean, and which CLIP-IQA made them."""
 PARQUET_KEY = b"clipiqa_pyiqa"
-"""Where the metadata of a Parquet file says ``columns`` and ``provenance`` as JSON."""
+"""The key of columns and provenance, as JSON, in the metadata of a Parquet file."""
 
 
 class ResultsError(OutputError):
@@ -33,20 +32,17 @@ class ResultsError(OutputError):
 
 @dataclass(frozen=True)
 class Row:
-    """What one image file came to.
+    r"""The result of one image, with the columns of a result file.
 
     Attributes:
-        path: The file, as given; bytes that are not UTF-8 are written as ``\\xNN``.
-        scores: One score per column, or None if the file could not be scored.
-        width: Width before any resizing, after orientation, in pixels; None if the file could not be read.
-        height: Height, likewise.
-        scored_width: Width as scored, in pixels.
-        scored_height: Height, likewise.
-        exif_orientation: The EXIF orientation in the file, 1 to 8.
-        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``; empty for a plain 8-bit RGB file.
-        flag: ``'almost uniform'`` if there is nothing in the image to judge; else empty.
-        kind: Why there are no scores, for code; None if there are.
-        error: Likewise, as a sentence; empty if there are.
+        path: The file, as given; bytes that are not UTF-8 are ``\\xNN``.
+        scores: One score per column; None if the image could not be scored.
+        width, height: In pixels, upright, before shrinking.
+        scored_width, scored_height: In pixels, as scored.
+        exif_orientation: Of the file, 1 to 8.
+        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``.
+        flag: ``'almost uniform'`` if there is nothing to judge.
+        kind, error: Why there are no scores: for code, and as a sentence.
     """
 
     path: str
@@ -65,13 +61,13 @@ class Row:
         object.__setattr__(self, "path", printable(self.path))
 
     def as_dict(self, columns: Sequence[str]) -> dict[str, Any]:
-        """Return column -> value, in the order of the files' columns but for the ends."""
+        """Return column -> value, without the ends."""
         scores = self.scores or (None,) * len(columns)
         return {"path": self.path, **dict(zip(columns, scores, strict=True))} | {f: getattr(self, f) for f in FIELDS}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], columns: Sequence[str]) -> Row:
-        """Return the row of such a dictionary, in which values may be texts."""
+        """Return the row of :meth:`as_dict`; values may be texts."""
         fields: dict[str, Any] = {field: values[field] or "" for field in FIELDS}
         fields |= {field: int(fields[field]) if fields[field] else None for field in NUMBERS}
         fields["kind"] = Kind(fields["kind"]) if fields["kind"] else None
@@ -81,19 +77,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Header:
-    """What all rows of a result file have in common.
-
-    Attributes:
-        columns: Names of the score columns.
-        provenance: Which CLIP-IQA, which options and which versions made the scores, as JSON values; see
-            :mod:`clipiqa_pyiqa.prompts.provenance`.
-    """
+    """What all rows of a result file share."""
 
     columns: tuple[str, ...]
     provenance: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        # As it will be read again, with lists for tuples.
+        # as it is read from a file, with lists for tuples
         object.__setattr__(self, "provenance", json.loads(json.dumps(self.provenance)))
         names = self.names
         if doubled := next((name for name in names if names.count(name) > 1), None):
@@ -101,37 +91,36 @@ class Header:
 
     @property
     def names(self) -> list[str]:
-        """The names of all columns."""
         return ["path", *self.columns, *FIELDS, *ENDS]
 
     @property
     def metric(self) -> str:
-        """Which CLIP-IQA in short: backbone, weights with their hash, prompts (or their hash) and version."""
+        """Return the CLIP-IQA in short."""
         return in_short(self.provenance)
 
     @property
     def ends(self) -> dict[str, str]:
-        """The cells that all rows share, by column."""
         return {SCALE: scale_text(self.provenance), METRIC: self.metric}
 
     @property
     def schema(self) -> pyarrow.Schema:
-        """The columns of a Parquet file."""
         import pyarrow
 
-        text = pyarrow.string()
-        types = {name: text for name in self.names} | dict.fromkeys(self.columns, pyarrow.float64())
-        return pyarrow.schema(types | dict.fromkeys(NUMBERS, pyarrow.int32()))
+        types = dict.fromkeys(self.names, pyarrow.string()) | dict.fromkeys(self.columns, pyarrow.float64())
+        provenance = dict(self.provenance)
+        record = {"columns": self.columns, "provenance": provenance}
+        metadata = {PARQUET_KEY: json.dumps(record), b"PANDAS_ATTRS": json.dumps(provenance)}
+        return pyarrow.schema(types | dict.fromkeys(NUMBERS, pyarrow.int32()), metadata)
 
 
 def header_changes(before: Header, now: Header, but: Collection[str] = ()) -> str:
-    """Return in which fields two headers differ, as a clause; empty if they do not."""
+    """Return the fields that differ between two headers, as a clause."""
     old, new = ({**header.provenance, "columns": ", ".join(header.columns)} for header in (before, now))
     return "; ".join(f"{key} was {was} and is now {is_now}" for key, was, is_now in differences(old, new, but))
 
 
 def frame_csv(frame: pandas.DataFrame) -> str:
-    """Return a frame as CSV, with its index if that has a name; NaN is left empty, as pandas leaves it."""
+    """Return a frame as CSV, with its index if that has a name."""
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
     if frame.index.name is None:
         return "".join(map(csv_line, [frame.columns, *cells]))

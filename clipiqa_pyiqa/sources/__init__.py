@@ -1,1 +1,1 @@
-"""Where images come from: files, folders, tar archives, Parquet files, embeddings; on disk or in object stores."""
+"""Where images come from."""

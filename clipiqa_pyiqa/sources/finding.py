@@ -1,88 +1,169 @@
-"""What arguments stand for: files, folders, globs, brace patterns, shards, lists and addresses in stores."""
+"""What paths stand for: files, folders, globs, brace patterns, shards, lists and addresses in stores."""
 
 from __future__ import annotations
 
 import glob
 import os
-import posixpath
+import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import Kind, first_of
+from ..errors import ImageError, Kind, first_of, shown
 from ..images.formats import image_suffixes, unreadable_suffixes
-from ..images.source import ImageSource, NoImage
+from ..images.source import FileSource, ImageSource, NoImage
 from . import embeddings, parquet, tar
 from .folders import images_in
 from .members import LOOSE, FilesShard, Shard, ShardError
-from .patterns import expanded, has_braces
-from .stores import answered, files_below, local_path, scheme, source_at, store
+from .stores import address_of, answered, files_below, is_remote, source_at, store
 
 Item = ImageSource | Shard
+_BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
+MOST = 1_000_000  # names of one pattern
 
 
 @dataclass
 class Found:
-    """What was found, without duplicates and in the order given.
+    """What paths stand for, without duplicates, in input order.
 
     Attributes:
-        items: Files and shards; what is neither keeps its place as a ``NoImage``.
-        problems: What was given -> why there is nothing to score in it.
-        skipped: Suffix -> photos in folders in formats that are not read.
+        items: Images and shards; a ``NoImage`` for a path that names neither.
+        problems: Path -> why it names nothing.
+        skipped: Suffix -> photos in formats that are not read.
     """
 
+    keep: Sequence[str] = ()
+    image_column: str | None = None
+    features: bool = False
     items: list[Item] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
+    _seen: set[str] = field(default_factory=set)
+    _count: int = 0  # files and shards, duplicates included
 
     @property
     def problem(self) -> str:
-        """The first problem and how many more there are, as the beginning of a sentence."""
+        """Return the first problem and the number of other ones."""
         return first_of(self.problems.values())
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to score."""
-        return all(isinstance(item, NoImage) for item in self.items)
+        return all(isinstance(item, NoImage) or item.name in self.problems for item in self.items)
 
     @property
     def has_shards(self) -> bool:
-        return any(is_shard(item) for item in self.items)
+        return any(isinstance(item, Shard) for item in self.items)
 
     @property
     def all_skipped(self) -> Counter[str]:
-        """:attr:`skipped`, and what was skipped in shards that have been read."""
-        shards = [item.skipped for item in self.items if isinstance(item, tar.TarShard)]
-        return sum(shards, self.skipped)
+        return sum((item.skipped for item in self.items if isinstance(item, tar.TarShard)), self.skipped)
 
     @property
     def missing(self) -> dict[str, str]:
-        """What was given as more than a file -> why there is nothing in it."""
-        return {name: problem for name, problem in self.problems.items() if _is_several(name)}
+        """Return folders and patterns without images, and why."""
+        return {item.name: item.problem for item in self.items if isinstance(item, NoImage) and not _is_file(item)}
 
     def shards(self) -> list[Shard]:
-        """The shards, and behind them the files in numbered ones; missing files are among them, missing shards not."""
-        files: list[ImageSource] = [
-            item
-            for item in self.items
-            if not isinstance(item, Shard) and not (isinstance(item, NoImage) and _is_several(item.name))
-        ]
-        numbered = [FilesShard(first // LOOSE, files[first : first + LOOSE]) for first in range(0, len(files), LOOSE)]
-        return [*(item for item in self.items if isinstance(item, Shard)), *numbered]
+        """Return the shards, and numbered shards of the files."""
+        shards = [item for item in self.items if isinstance(item, Shard)]
+        files = [item for item in self.items if not isinstance(item, Shard) and _is_file(item)]
+        return [*shards, *(FilesShard(n // LOOSE, files[n : n + LOOSE]) for n in range(0, len(files), LOOSE))]
 
-    def check_keep(self) -> None:
-        """Raise ``ShardError`` if a Parquet file, the first of each folder, lacks a column that is to be kept."""
-        first = {os.path.dirname(item.name): item for item in reversed(self.items)
-                 if isinstance(item, parquet.ParquetShard) and item.keep}  # fmt: skip
-        for shard in first.values():
-            shard.check_keep()
+    @property
+    def paths(self) -> list[str]:
+        return [item.name for item in self.items if isinstance(item, FileSource)]
+
+    def note(self, missing: NoImage) -> None:
+        """Note why there is nothing to score in a path."""
+        if missing.name not in self.problems:
+            self.problems[missing.name] = missing.problem
+            if missing.kind == Kind.MISSING and _has_shard_suffix(missing.name) and not _is_pattern(missing.name):
+                self._add(missing.name)  # reading the shard fails, and is tried again by the next run
+            else:
+                self.items.append(missing)
+
+    def find(self, name: str, patterns: bool = True) -> None:
+        before, why, kind = self._count, "does not exist", Kind.MISSING
+        if not is_remote(name) and os.path.isdir(name):
+            why, kind = "is a folder without image files", Kind.EMPTY
+            self._find_in_folder(name)
+        elif not is_remote(name) and os.path.lexists(name):
+            self._add(name)
+        elif patterns and has_braces(name):
+            why, names = "matches nothing", expanded(name)
+            if any(is_remote(each) or glob.has_magic(each) or os.path.lexists(each) for each in names):
+                for each in names:
+                    self.find(each)
+                return
+        elif patterns and glob.has_magic(name) and not name.startswith(("http://", "https://")):
+            why = "matches nothing"
+            for match in _matches(name):
+                self.find(match, patterns=False)
+        elif is_remote(name):
+            self._find_in_store(name)
+        if self._count == before:
+            self.note(NoImage(name, why, kind))
+
+    def _find_in_folder(self, name: str) -> None:
+        before, unreadable = self._count, list[ImageError]()
+        if not self.features:
+            for image in images_in(name, unreadable, self.skipped):
+                self._add(image)
+            for error in unreadable:
+                self.note(NoImage(error.name, error.reason, error.kind))
+        if self._count == before:
+            self._add_shards(files_below(name))
+
+    def _find_in_store(self, name: str) -> None:
+        answered(lambda: store(name), name)  # raises if the store's package is missing
+        if name.startswith(("http://", "https://")) or _has_shard_suffix(name) or _suffix(name) in image_suffixes():
+            self._add(name)  # whether it exists is known when it is read
+            return
+        files, readable, unreadable = files_below(name), image_suffixes(), unreadable_suffixes()
+        images = [] if self.features else [each for each in files if _suffix(each) in readable]
+        self.skipped.update(_suffix(each) for each in files if _suffix(each) in unreadable)
+        for image in images or [each for each in files if each == name]:
+            self._add(image)
+        if not images:
+            self._add_shards(files)
+
+    def _add_shards(self, files: Sequence[str]) -> None:
+        if self.features:
+            for shard in embeddings.pair(files, self.keep, self.image_column):
+                self._add(shard.name, shard)
+            return
+        archives = [name for name in files if name.lower().endswith(tar.SUFFIXES)]
+        for name in archives or [name for name in files if name.lower().endswith(parquet.SUFFIXES)]:
+            self._add(name)
+
+    def _add(self, name: str, shard: Shard | None = None) -> None:
+        self._count += 1
+        identity = name if is_remote(name) else os.path.abspath(name)
+        if identity not in self._seen:
+            self._seen.add(identity)
+            self.items.append(shard or self._item(name))
+
+    def _item(self, name: str) -> Item:
+        lower = name.lower()
+        if self.features:
+            if not lower.endswith((*embeddings.SUFFIXES, *parquet.SUFFIXES)):
+                raise ShardError(f"{name!r} must be a .npy, .npz or .parquet file of features, or a folder of them.")
+            return embeddings.pair([name], self.keep, self.image_column)[0]
+        if lower.endswith(tar.SUFFIXES):
+            return tar.TarShard(name, self.keep)
+        if lower.endswith(parquet.SUFFIXES):
+            return parquet.ParquetShard(name, self.keep, self.image_column)
+        return embeddings.EmbeddingsShard(name) if lower.endswith(embeddings.SUFFIXES) else source_at(name)
 
 
-def is_shard(item: Any) -> bool:
-    """Whether an item is many images, not one."""
-    return isinstance(item, Shard)
+def _is_file(item: ImageSource) -> bool:
+    return not isinstance(item, NoImage) or (item.kind == Kind.MISSING and not _is_pattern(item.name))
+
+
+def _is_pattern(name: str) -> bool:
+    return has_braces(name) or glob.has_magic(name)
 
 
 def find_shards(
@@ -93,202 +174,80 @@ def find_shards(
     image_column: str | None = None,
     features: bool = False,
 ) -> Found:
-    """Find out what was given.
+    """Return the images and shards that paths stand for.
 
-    A file counts whatever its name; ``.tar`` (also compressed) and ``.parquet`` are shards. A folder stands for the
-    images in it and its sub-folders; one without images for its tar archives, or else its Parquet files. What does not
-    exist may be a pattern with braces, ``{000..099}`` or ``{a,b}``, or a glob. ``-`` reads names from standard input.
+    ``.tar`` (also compressed) and ``.parquet`` are shards. A folder stands for its images, or else its tar archives, or
+    else its Parquet files. Other paths may be globs or brace patterns, ``{000..099}`` or ``{a,b}``; ``-`` reads names
+    from standard input.
 
     Args:
         given: A path, an address, a source of images, a shard, or several of these.
         null_separated: Names on standard input end with a NUL byte.
         keep: Columns and sidecars to keep beside the scores.
         image_column: Of Parquet files; None finds it.
-        features: Files of image features are meant, not images.
+        features: Find stored features instead of images.
 
     Raises:
-        ShardError: A store refuses, does not answer, or its package is missing.
+        ShardError: A store cannot be used.
     """
-    finder = Finder(keep, image_column, features)
-    items = list(finder.items(given, null_separated))
-    return Found(items, finder.problems, finder.skipped)
+    found = Found(tuple(keep), image_column, features)
+    for item in each_of(given):
+        if not isinstance(item, str | os.PathLike):
+            found.items.append(item)
+        elif os.fspath(item) == "-":
+            names = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
+            if not any(map(bytes.strip, names)):
+                found.note(NoImage("-", "is a list on standard input, which is empty", Kind.EMPTY))
+            for name in names:
+                if name.strip():
+                    found.find(os.fsdecode(name.rstrip(b"\r")), patterns=False)
+        else:
+            found.find(address_of(item))
+    return found
 
 
 def each_of(given: Any) -> Iterable[Any]:
-    """One or several things, as several."""
+    """Return one or several things as several."""
     return [given] if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable) else given
 
 
-class Finder:
-    """Finds what names stand for, without duplicates; arguments as for :func:`find_shards`.
+def _matches(name: str) -> list[str]:
+    if not is_remote(name):
+        return sorted(glob.glob(name, recursive=True))
 
-    Attributes:
-        problems, skipped: As of :class:`Found`, as far as has been looked.
-    """
-
-    def __init__(self, keep: Sequence[str] = (), image_column: str | None = None, features: bool = False) -> None:
-        self.problems: dict[str, str] = {}
-        self.skipped: Counter[str] = Counter()
-        self._keep, self._image_column, self._features = tuple(keep), image_column, features
-        self._seen: set[str] = set()
-        self._met = 0  # files and shards, also those that were there already
-        self._listed: dict[str, list[str]] = {}  # folder in a store -> what is in it
-
-    def items(self, given: Any, null_separated: bool = False) -> Iterator[Item]:
-        """Files and shards; what is neither keeps its place as a ``NoImage``."""
-        for item in each_of(given):
-            if not isinstance(item, str | os.PathLike):
-                yield item
-            elif (name := os.fspath(item)) == "-":
-                names = _stdin_names(null_separated)
-                if not names:
-                    yield from self._nothing(NoImage("-", "is a list on standard input, which is empty", Kind.EMPTY))
-                for listed in names:
-                    yield from self._named(listed, patterns=False)
-            else:
-                yield from self._named(name)
-
-    def _named(self, name: str, patterns: bool = True) -> Iterator[Item]:
-        before, path = self._met, local_path(name)
-        why, kind = "does not exist", Kind.MISSING
-        if path is not None and os.path.isdir(path):
-            why, kind = "is a folder without image files", Kind.EMPTY
-            yield from self._folder(name, path)
-        elif path is not None and os.path.lexists(path):
-            yield from self._file(name)
-        elif patterns and has_braces(name):
-            yield from self._alternatives(name)
-            return
-        elif patterns and glob.has_magic(path or name) and scheme(name) not in ("http", "https"):
-            why = "matches nothing"
-            for match in self._matches(name):
-                yield from self._named(match, patterns=False)
-        elif path is None:
-            yield from self._remote(name)
-        if self._met == before:
-            yield from self._nothing(NoImage(name, why, kind))
-
-    def _nothing(self, found: NoImage) -> Iterator[Item]:
-        """Note why there is nothing to score in what was given."""
-        if found.name not in self.problems:
-            self.problems[found.name] = found.problem
-            yield found
-
-    def _alternatives(self, name: str) -> Iterator[Item]:
-        """What a pattern with braces stands for."""
-        names = list(expanded(name))
-        there = set(filter(self._is_there, names))
-        if not there:
-            yield from self._nothing(NoImage(name, "matches nothing"))
-            return
-        for each in names:
-            yield from self._named(each) if each in there else self._nothing(NoImage(each, "does not exist"))
-
-    def _is_there(self, name: str) -> bool:
-        """Whether a name may exist; of a store, each folder is listed once."""
-        path = local_path(name)
-        if glob.has_magic(name) or scheme(name) in ("http", "https"):
-            return True
-        if path is not None:
-            return os.path.lexists(path)
-        folder = posixpath.dirname(name)
-        if folder not in self._listed:
-            self._listed[folder] = _files_of(folder, maxdepth=1)
-        return name in self._listed[folder]
-
-    def _matches(self, name: str) -> list[str]:
-        path = local_path(name)
-        if path is not None:
-            return [name[: len(name) - len(path)] + match for match in sorted(glob.glob(path, recursive=True))]
+    def ask() -> list[str]:
         fs, path = store(name)
-        return [fs.unstrip_protocol(match) for match in sorted(answered(lambda: fs.glob(path), name))]
+        return [fs.unstrip_protocol(match) for match in sorted(fs.glob(path))]
 
-    def _folder(self, name: str, path: str) -> Iterator[Item]:
-        """The images in a folder on disk, or else the shards in it."""
-        if self._features:
-            yield from self._feature_files(files_below(name))
-            return
-        prefix, unreadable = name[: len(name) - len(path)], list[NoImage]()
-        before = self._met
-        for image in images_in(path, unreadable, self.skipped):
-            yield from self._file(prefix + image)
-        for folder in unreadable:
-            yield from self._nothing(replace(folder, name=prefix + folder.name))
-        if self._met == before:
-            for each in _shards_among(files_below(name)):
-                yield from self._file(each)
-
-    def _remote(self, name: str) -> Iterator[Item]:
-        """A file in a store, or the images in a folder there, or else the shards in it."""
-        store(name)  # which says that its package is missing
-        suffix = posixpath.splitext(name)[1].lower()
-        if scheme(name) in ("http", "https") or _is_known(name) or suffix in image_suffixes():
-            yield from self._file(name)  # asked for when its turn comes
-            return
-        files = _files_of(name)
-        if self._features:
-            yield from self._feature_files(files)
-            return
-        suffixes = {each: posixpath.splitext(each)[1].lower() for each in files}
-        self.skipped.update(suffix for suffix in suffixes.values() if suffix in unreadable_suffixes())
-        images = [each for each in files if suffixes[each] in image_suffixes()]
-        for each in images or _shards_among(files) or [each for each in files if each == name]:
-            yield from self._file(each)
-
-    def _feature_files(self, files: list[str]) -> Iterator[Item]:
-        for shard in embeddings.pair(files, self._keep, self._image_column):
-            if self._is_new(shard.name):
-                yield shard
-
-    def _file(self, name: str) -> Iterator[Item]:
-        if not self._is_new(name):
-            return
-        lower = name.lower()
-        if self._features:
-            if not lower.endswith((*embeddings.SUFFIXES, *parquet.SUFFIXES)):
-                raise ShardError(f"{name!r} must be a .npy, .npz or .parquet file of features, or a folder of them.")
-            yield from embeddings.pair([name], self._keep, self._image_column)
-        elif lower.endswith(tar.SUFFIXES):
-            yield tar.TarShard(name, self._keep)
-        elif lower.endswith(parquet.SUFFIXES):
-            yield parquet.ParquetShard(name, self._keep, self._image_column)
-        elif lower.endswith(embeddings.SUFFIXES):
-            yield embeddings.EmbeddingsShard(name)  # which says what to do
-        else:
-            yield source_at(name)
-
-    def _is_new(self, name: str) -> bool:
-        path = local_path(name)
-        identity = name if path is None else os.path.abspath(path)
-        new = identity not in self._seen
-        self._seen.add(identity)
-        self._met += 1
-        return new
+    return answered(ask, name)
 
 
-def _files_of(folder: str, **options: Any) -> list[str]:
-    """The files of a folder in a store; none if it does not exist."""
-    try:
-        return files_below(folder, **options)
-    except ShardError as error:
-        if error.kind != Kind.MISSING:
-            raise
-        return []
-
-
-def _stdin_names(null_separated: bool) -> list[str]:
-    names = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
-    return [os.fsdecode(name.rstrip(b"\r")) for name in names if name.strip()]
-
-
-def _shards_among(files: Sequence[str]) -> list[str]:
-    archives = [name for name in files if name.lower().endswith(tar.SUFFIXES)]
-    return archives or [name for name in files if name.lower().endswith(parquet.SUFFIXES)]
-
-
-def _is_known(name: str) -> bool:
+def _has_shard_suffix(name: str) -> bool:
     return name.lower().endswith((*tar.SUFFIXES, *parquet.SUFFIXES, *embeddings.SUFFIXES))
 
 
-def _is_several(name: str) -> bool:
-    return name == "-" or _is_known(name) or has_braces(name) or glob.has_magic(name) or os.path.isdir(name)
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def has_braces(name: str) -> bool:
+    return _BRACES.search(name) is not None
+
+
+def expanded(pattern: str) -> list[str]:
+    """Return the names of a pattern: ``{000..099}`` counts, ``{a,b}`` lists. Raises ``ImageError`` beyond a million."""
+    names = [""]
+    for place, text in reversed(list(enumerate(_BRACES.split(pattern)))):  # text, content of braces, text, …
+        choices: Sequence[Any] = [text]
+        width = 0
+        if place % 2 and "," in text:
+            choices = text.split(",")
+        elif place % 2:
+            first, last = text.split("..")
+            width = max(len(first), len(last)) if "0" in (first[0], last[0]) else 0
+            step = 1 if int(first) <= int(last) else -1
+            choices = range(int(first), int(last) + step, step)
+        if len(choices) * len(names) > MOST:
+            raise ImageError(f"{shown(pattern)} must stand for at most {MOST:,} names.")
+        names = [f"{str(choice).zfill(width)}{name}" for choice in choices for name in names]
+    return names

@@ -6,39 +6,33 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-from ..errors import Kind
+from ..errors import ImageError, Kind
 from ..images.formats import image_suffixes, unreadable_suffixes
-from ..images.source import NoImage, reason
+from ..images.source import reason
 
 
 def images_in(
-    folder: str | os.PathLike[str], unreadable: list[NoImage] | None = None, skipped: Counter[str] | None = None
+    folder: str | os.PathLike[str],
+    unreadable: list[ImageError] | None = None,
+    skipped: Counter[str] | None = None,
 ) -> Iterator[str]:
-    """The image files in a folder and its sub-folders, by suffix, sorted; hidden ones are skipped.
+    """Yield the image files in a folder and its sub-folders, sorted, without hidden ones.
 
-    Args:
-        folder: The folder.
-        unreadable: Receives the folders that cannot be read.
-        skipped: Counts, by suffix, the photos in formats that are not read.
-
-    Raises:
-        ImageError: A folder cannot be read, and ``unreadable`` is None.
+    ``unreadable`` receives errors of folders, which are else raised; ``skipped`` counts photos that are not read.
     """
     suffixes, others = image_suffixes(), unreadable_suffixes()
 
     def note(error: OSError) -> None:
-        found = NoImage(error.filename, f"is a folder that cannot be read: {reason(error)}", Kind.UNREADABLE)
+        why = f"is a folder that cannot be read: {reason(error)}"
+        problem = ImageError(why, Kind.UNREADABLE, str(error.filename))
         if unreadable is None:
-            found.read()
-        else:
-            unreadable.append(found)
+            raise problem
+        unreadable.append(problem)
 
     for parent, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
+        for name in sorted(name for name in files if not name.startswith(".")):
             suffix = os.path.splitext(name)[1].lower()
-            if name.startswith("."):
-                continue
             if suffix in suffixes:
                 yield os.path.join(parent, name)
             elif skipped is not None and suffix in others:

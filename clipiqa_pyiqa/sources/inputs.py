@@ -1,65 +1,88 @@
-"""The image files that paths stand for, and the images of all sources one after the other."""
+"""Images of many sources one after the other, and the image files that paths stand for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import queue
+import threading
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
-from ..errors import ImageError, first_of, shown
+from ..errors import ImageError, shown
 from ..errors.arguments import checked
-from ..images.source import FileSource, ImageSource
-from .ahead import images_of
-from .finding import Finder, each_of, find_shards, is_shard
-from .members import Shard
+from ..images.memory import Room
+from ..images.source import FileSource, ImageSource, NoImage
+from .finding import Found, each_of, find_shards
+from .members import Shard, ShardError
+from .stores import stalled, store_error, timeout
 
-
-@dataclass
-class Inputs:
-    """The files to score, without duplicates and in input order, and the inputs that are not files.
-
-    Attributes:
-        paths: Files that exist.
-        problems: What was given -> why there is nothing to score in it.
-    """
-
-    paths: list[str] = field(default_factory=list)
-    problems: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def problem(self) -> str:
-        """The first problem and how many more there are, as the beginning of a sentence."""
-        return first_of(self.problems.values())
+AHEAD_BYTES = 64 << 20
+_LEAST = 16 << 10  # bytes that an image counts as, so that small images are bounded in number
 
 
 @checked
-def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Inputs:
-    """Resolve paths as typed, as :func:`~.finding.find_shards` does, to image files on this machine.
+def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found:
+    """Return the image files on this machine, ``paths``, as :func:`~.finding.find_shards` finds them.
 
     Args:
-        arguments: The paths.
-        null_separated: The names on standard input end with a NUL byte, as from ``find -print0``, not with the line.
+        arguments: Files, folders, globs, or ``-`` for a list on standard input.
+        null_separated: Names on standard input end with a NUL byte.
     """
     arguments = list(arguments)
     if wrong := [argument for argument in arguments if not isinstance(argument, str)]:
         raise ImageError(f"arguments must be paths as texts; got {shown(wrong[0])} ({type(wrong[0]).__name__}).")
     found = find_shards(arguments, null_separated=null_separated)
-    inputs = Inputs(problems=found.problems)
     for item in found.items:
-        if isinstance(item, FileSource):
-            inputs.paths.append(item.name)
-        elif item.name not in found.problems:
-            what = "a shard" if is_shard(item) else "not on this machine"
-            inputs.problems[item.name] = f"{item.name!r} is {what}, but image files or folders of them were expected"
-    return inputs
+        if not isinstance(item, FileSource) and item.name not in found.problems:
+            what = "a shard" if isinstance(item, Shard) else "not on this machine"
+            found.problems[item.name] = f"{item.name!r} is {what}, but image files or folders of them were expected"
+    return found
 
 
 def sources_of(given: Any) -> Iterator[ImageSource]:
-    """Yield images one after the other, with those of shards in their places.
-
-    Args:
-        given: As for :func:`~.finding.find_shards`; what is given twice comes twice.
-    """
+    """Yield the images that :func:`~.finding.find_shards` finds, those of a shard one by one."""
     for one in each_of(given):
-        for item in Finder().items(one):
-            yield from images_of(item) if isinstance(item, Shard) else [item]
+        for item in find_shards([one]).items:
+            if not isinstance(item, Shard):
+                yield item
+                continue
+            try:
+                yield from read_ahead(item)
+            except ShardError as error:
+                why = error.reason if error.name == item.name else f"cannot be read: {str(error).rstrip('.')}"
+                yield NoImage(item.name, why, error.kind)
+
+
+def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSource, None, None]:
+    """Yield a shard's images, while a thread reads up to ``most_bytes`` ahead. Raises ``ShardError``."""
+    room, coming = Room(most_bytes), queue.SimpleQueue[ImageSource | Exception | None]()
+
+    def fill() -> None:
+        end = None
+        try:
+            for source in shard.entries():
+                if not room.take(_size(source)):
+                    break
+                coming.put(source)
+        except Exception as error:
+            end = error
+        coming.put(end)
+
+    threading.Thread(target=fill, daemon=True, name="clipiqa-read").start()
+    try:
+        while True:
+            try:
+                source = coming.get(timeout=timeout())
+            except queue.Empty:
+                raise stalled(shard.name) from None
+            if isinstance(source, Exception):
+                raise store_error(shard.name, source) from source
+            if source is None:
+                return
+            room.give(_size(source))
+            yield source
+    finally:
+        room.close()
+
+
+def _size(source: ImageSource) -> int:
+    return max(_LEAST, getattr(source, "size", 0))

@@ -1,4 +1,4 @@
-"""What a shard is, and what comes out of one: images with their bytes, in order, and columns that are kept."""
+"""Shards: many images under one name, which are read one after the other."""
 
 from __future__ import annotations
 
@@ -10,43 +10,33 @@ from ..errors import CLIPIQAError, ImageError, Kind
 from ..images.source import ImageSource
 
 LOOSE = 10_000  # files in a numbered shard of files
-MOST_BYTES = 1 << 30  # of one image or one sidecar, however much an archive claims
+MOST_BYTES = 1 << 30  # of one image in an archive
 
 
 class ShardError(CLIPIQAError):
-    """A shard that cannot be read: it has no result, and the next run tries it again."""
+    """A shard that cannot be read."""
 
 
 @runtime_checkable
 class Shard(Protocol):
-    """Images that are read one after the other; anything with a name and ``entries`` is one.
-
-    Attributes:
-        name: Its path or address; an image in it is called ``NAME::MEMBER``.
-    """
+    """Anything with a name and images; an image in it is called ``NAME::MEMBER``."""
 
     @property
     def name(self) -> str: ...
 
     def entries(self) -> Iterator[ImageSource]:
-        """The images in their order, read as they are asked for. Raises ``ShardError``."""
+        """Yield the images in order. Raises ``ShardError``."""
 
 
 class Entry:
-    """An image out of a shard: its bytes until they are read, once, and its kept columns.
-
-    Args:
-        name: ``SHARD::MEMBER``.
-        data: The bytes.
-        kept: Name -> value of what is kept beside the scores.
-    """
+    """An image in a shard: its bytes, which can be read once, and its kept columns."""
 
     def __init__(self, name: str, data: bytes, kept: Mapping[str, Any] | None = None) -> None:
         self.name, self._data, self.kept = name, data, kept or {}
         self.size = len(data)
 
     def read(self) -> bytes:
-        """Return the bytes, and let go of them."""
+        """Return the bytes, and release them."""
         data, self._data = self._data, b""
         if not data:
             raise ImageError("is empty (0 bytes)", Kind.EMPTY, self.name)
@@ -55,24 +45,15 @@ class Entry:
 
 @dataclass
 class FilesShard:
-    """Files that belong to no shard, up to ``LOOSE`` of them.
-
-    Attributes:
-        number: Which of the numbered shards.
-        sources: The files.
-    """
+    """Up to ``LOOSE`` files that are in no shard."""
 
     number: int
     sources: Sequence[ImageSource]
     kind: ClassVar[str] = "files"
-    fraction: float = 0.0
 
     @property
     def name(self) -> str:
         return f"files-{self.number:05d}"
 
     def entries(self) -> Iterator[ImageSource]:
-        """The files; ``fraction`` of them are read."""
-        for count, source in enumerate(self.sources):
-            self.fraction = count / len(self.sources)
-            yield source
+        return iter(self.sources)

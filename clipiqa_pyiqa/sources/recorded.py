@@ -1,37 +1,28 @@
-"""Images by the names that results give them: files, ``SHARD::MEMBER`` of a tar archive, ``TABLE::ROW``."""
+"""Images by their names in results: files, ``SHARD::MEMBER``, ``TABLE::ROW``."""
 
 from __future__ import annotations
 
 import re
-import tarfile
 from collections.abc import Collection, Iterable, Iterator
 
 from ..errors import CLIPIQAError
 from ..files.names import printable
 from ..images.source import ImageSource, NoImage, reason
-from .members import Entry
 from .parquet import SUFFIXES, ParquetShard
-from .stores import opened, source_at
-from .tar import DAMAGE
+from .stores import source_at
+from .tar import DAMAGE, Member, members
 
 _MEMBER = re.compile(r"(.+?\.(?:tar(?:\.gz|\.bz2|\.xz)?|tgz|parquet|pq))::(.+)", re.IGNORECASE | re.DOTALL)
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Return the shard and the member that a recorded name consists of; of a loose file, ``''`` and its path."""
+    """Return shard and member; of a file, an empty text and its path."""
     found = _MEMBER.fullmatch(name)
     return (found[1], found[2]) if found else ("", name)
 
 
 def images_named(names: Iterable[str]) -> Iterator[ImageSource]:
-    """Yield the image of each recorded name, reading each shard once.
-
-    Images come shard by shard, so in another order than the names; each has the name that was given. An image that is
-    gone is a ``NoImage`` with the reason.
-
-    Args:
-        names: As they stand in the column ``path`` of results.
-    """
+    """Yield the image of each name in results, shard by shard; a missing image is a ``NoImage``."""
     shards: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
         shards.setdefault(split_name(name)[0], []).append(name)
@@ -39,29 +30,25 @@ def images_named(names: Iterable[str]) -> Iterator[ImageSource]:
         if not shard:
             yield from map(source_at, wanted)
             continue
-        found, why = set(), "is not in its shard"
+        missing, why = dict.fromkeys(wanted), "is not in its shard"
         try:
             for source in _images_of(shard, wanted):
-                found.add(source.name)
+                missing.pop(source.name, None)
                 yield source
         except (CLIPIQAError, OSError, *DAMAGE) as error:
             why = f"cannot be read from its shard: {getattr(error, 'reason', '') or reason(error)}"
-        for name in wanted:
-            if name not in found:
-                yield NoImage(name, why)
+        yield from (NoImage(name, why) for name in missing)
 
 
 def _images_of(shard: str, wanted: Collection[str]) -> Iterator[ImageSource]:
     if shard.lower().endswith(SUFFIXES):
-        rows = {int(row) for _, row in map(split_name, wanted) if row.isdecimal()}
-        yield from ParquetShard(shard).entries(rows)
+        yield from ParquetShard(shard).entries({int(row) for _, row in map(split_name, wanted) if row.isdecimal()})
         return
-    left = set(wanted)
-    with opened(shard) as file, tarfile.open(fileobj=file) as archive:
-        for info in archive:
-            name = f"{shard}::{printable(info.name)}"
-            if name in left and info.isreg() and (content := archive.extractfile(info)) is not None:
-                left.remove(name)
-                yield Entry(name, content.read())
-            if not left:
-                return
+    missing = set(wanted)
+    for member in members(shard):
+        name = f"{shard}::{printable(member.name)}"
+        if isinstance(member, Member) and name in missing:
+            missing.remove(name)
+            yield member.image(name)
+        if not missing:
+            return

@@ -28,10 +28,7 @@ _NUMPY_SCALARS: list[Any] = [
 
 @dataclass(eq=False, repr=False)
 class Checkpoint(Mapping[str, torch.Tensor]):
-    """A state dict on disk; ``checkpoint[key]`` reads one tensor, in the file's dtype and on the CPU.
-
-    A tensor may be mapped: clone it before writing to it.
-    """
+    """A state dict on disk; ``checkpoint[key]`` reads one tensor, perhaps mapped, in the file's dtype on the CPU."""
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]

@@ -50,10 +50,7 @@ def from_hub(file: PublishedFile) -> tuple[Path, str]:
 
 
 def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | None = None) -> Path:
-    """Download a URL to ``target``, checked by its hash or the beginning of it; a good file that is there stays.
-
-    A failed download raises OSError or HTTPException and changes nothing.
-    """
+    """Download a URL to ``target``, checked by its hash or the beginning of it; a failed download changes nothing."""
     if not sha256:
         raise OSError(f"no SHA-256 is known for {target.name}, so it is not downloaded")
     request = urllib.request.Request(url, headers={"User-Agent": "clipiqa-pyiqa"})

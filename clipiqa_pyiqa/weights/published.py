@@ -52,7 +52,6 @@ PYIQA_FILES = {  # name in pyiqa's repository -> SHA-256, or its first eight dig
     "sac+logos+ava1-l14-linearMSE.pth": "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0",
 }
 _TOWERS = {"QualiCLIP.pth": "RN50", "liqe_koniq.pt": "ViT-B/32", "liqe_mix.pt": "ViT-B/32"}  # files that hold a CLIP
-SA_0_4_SHA256 = "2cd4e60f4f24ae3bcd57b847b13c1f3ba27edc28cc1a7f9ce74ee9f421243cba"
 LAION_HEADS = ("v2", "sa_0_4")
 _PYIQA_HUB = "chaofengc/IQA-PyTorch-Weights"
 _PYIQA_RELEASE = "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights"
@@ -120,12 +119,13 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
     title, stem = f"{backbone} ({tag})", model if tag == OPENAI else f"{model}-{tag}"
     url, hub = config.get("url", ""), config.get("hf_hub", "").removesuffix("/")
     revision, hub_sha256 = PINNED.get(hub, ("", ""))
+    found = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", url)  # publishers put a hash, or its start, into URLs
     return PublishedFile(
         title,
         names=tuple(dict.fromkeys((f"{stem}.safetensors", f"{stem}.pt", PurePosixPath(url).name or f"{stem}.pt"))),
         caches=(Path(torch.hub.get_dir(), "clip"), Path("~/.cache/clip").expanduser()),
         urls=tuple(filter(None, (url, MIRRORS.get(title)))),
-        sha256=hash_in(url),
+        sha256=(found[1] or found[2]) if found else "",
         hub=hub,
         hub_names=_HUB_NAMES if hub else (),
         revision=revision,
@@ -165,7 +165,7 @@ def head_file(name: str) -> PublishedFile:
         names=(file,),
         caches=(Path(torch.hub.get_dir(), "checkpoints"),),
         urls=(f"https://github.com/LAION-AI/aesthetic-predictor/raw/main/{file}",),
-        sha256=SA_0_4_SHA256,
+        sha256="2cd4e60f4f24ae3bcd57b847b13c1f3ba27edc28cc1a7f9ce74ee9f421243cba",
     )
 
 
@@ -176,9 +176,3 @@ def recognise(path: Path, sha256: str) -> PublishedFile | None:
         if in_cache or (known.hashes and sha256.startswith(known.hashes)):
             return known
     return None
-
-
-def hash_in(name: str) -> str:
-    """Return the SHA-256, or its first eight digits, in a URL; empty if there is none."""
-    found = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", name)
-    return (found[1] or found[2]) if found else ""

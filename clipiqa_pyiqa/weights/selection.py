@@ -78,11 +78,11 @@ def find_weights(
         quick_gelu: For a file that nobody published: whether it was trained with QuickGELU; None means yes.
 
     Raises:
-        WeightsError: Nothing is found, or it is damaged, unsafe, incomplete or another architecture, or ``quick_gelu``
-            contradicts what is known of it.
+        WeightsError: Nothing is found, or it is damaged, unsafe, another architecture or contradicts ``quick_gelu``.
     """
     backbone = canonical_backbone(backbone)
-    if clip_weights is None or _is_tag(clip_weights, backbone):
+    is_name = isinstance(clip_weights, str) and "/" not in clip_weights and not Path(clip_weights).suffix
+    if clip_weights is None or (is_name and (clip_weights in tags(backbone) or not Path(clip_weights).exists())):
         known = release(backbone, str(clip_weights or ""))
         return weights_in(find_file(known), known, quick_gelu)
     copy = Copy(Path(clip_weights).expanduser(), "given path", ())
@@ -94,11 +94,8 @@ def find_weights(
         recognised = replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False)
     weights = weights_in(copy, recognised, quick_gelu)
     if weights.tag == "file" and quick_gelu is None:
-        logger.warning(
-            "%s is no published file: it is taken to use QuickGELU, as OpenAI's weights do. "
-            "Pass quick_gelu=False if it was trained without, or True to say that this is right.",
-            copy.path,
-        )
+        warning = "%s is no published file: it is taken to use QuickGELU; quick_gelu=False says that it does not."
+        logger.warning(warning, copy.path)
     return weights
 
 
@@ -208,9 +205,3 @@ def read_sums(folder: Path) -> dict[str, str]:
 def download_places(file: PublishedFile) -> list[str]:
     """Return the places to download a file from, best first; empty for mini."""
     return [*([f"{constants.ENDPOINT}/{file.hub}"] if file.hub else []), *file.urls]
-
-
-def _is_tag(clip_weights: str | Path, backbone: str) -> bool:
-    """Return whether this is a tag and no path."""
-    may_be = isinstance(clip_weights, str) and "/" not in clip_weights and not Path(clip_weights).suffix
-    return may_be and (clip_weights in tags(backbone) or not Path(clip_weights).exists())

@@ -200,7 +200,7 @@ class TestFailures:
             ([], "no PATH given"),
             (["--prompts", "quality", "PHOTOS"], "no PATH given: .*before --prompts"),
             (["PHOTOS", "--prompts", "sharpnes"], "sharpness"),
-            (["PHOTOS", "--prompts", "Good photo.|"], "is empty"),
+            (["PHOTOS", "--prompts", "Good photo.|"], "two texts"),
             (["PHOTOS", "--template", "no slot"], "{}"),
             (["PHOTOS", "--max-side", "5"], "max_side must be at least 32"),
             (["PHOTOS", "--format", "parquet"], "parquet results are not text: name a file with --out"),

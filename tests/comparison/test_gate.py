@@ -234,7 +234,7 @@ class TestBadInput:
         ("name", "content", "message"),
         [
             ("none.csv", None, "is no file"),
-            ("a.txt", "x", "is no csv, jsonl or parquet"),
+            ("a.txt", "x", "must be a csv, jsonl or parquet"),
             ("a.csv", "image,mos\n", "no rows"),
             ("a.csv", "a,b\n1,2\n", "no column of paths"),
             ("a.csv", "image,b\nx,y\n", "no column of numbers: its columns are image, b"),

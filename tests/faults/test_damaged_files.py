@@ -38,8 +38,8 @@ from clipiqa_pyiqa.learning.recipe import read_recipe
 from clipiqa_pyiqa.learning.words import read_words
 from clipiqa_pyiqa.metric import CLIPIQA
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
-from clipiqa_pyiqa.scoring.shards.files import read_shard_result, read_table
 from clipiqa_pyiqa.scoring.shards.run import score_sources
+from clipiqa_pyiqa.scoring.shards.summary import read_shard_result, read_table
 from clipiqa_pyiqa.sources.finding import find_shards
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.weights.published import MINI_FILE

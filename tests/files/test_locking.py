@@ -85,13 +85,6 @@ def test_nowhere(tmp_path: Path) -> None:
         pass
 
 
-def test_a_full_disk_leaves_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OutputError, match="No space left on device"), locked(tmp_path / "out"):
-        pass
-    assert os.listdir(tmp_path) == []
-
-
 def test_stopped_by_a_signal(tmp_path: Path) -> None:
     with holder(tmp_path / "out") as process:
         process.send_signal(signal.SIGINT)

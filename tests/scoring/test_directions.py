@@ -91,7 +91,7 @@ def test_where_the_direction_is_lost_it_is_asked_for(tmp_path: Path, capsys: Any
         assert main([*given, *option]) == (1 if command == "gate" else 0)
         assert main([*given, "--higher-better", *option[1:]]) == 0
     pandas.read_csv(files[0]).rename(columns={"boss": "chief"}).to_csv(lost[0], index=False)
-    with pytest.raises(ScoresError, match="is missing or does not name it"):
+    with pytest.raises(ScoresError, match="does not say whether"):
         Photos(read_any_scores(lost[0]), "chief")
 
 

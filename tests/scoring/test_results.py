@@ -16,9 +16,8 @@ import pytest
 from pyarrow import parquet
 
 from clipiqa_pyiqa.errors import CLIPIQAError, Kind, OutputError
-from clipiqa_pyiqa.files import writing
 from clipiqa_pyiqa.files.locking import LockedError
-from clipiqa_pyiqa.scoring.result_files import FORMATS, Output, format_of, open_results, read_results, write_to
+from clipiqa_pyiqa.scoring.result_files import FORMATS, Output, ResultWriter, format_of, open_results, read_results
 from clipiqa_pyiqa.scoring.rows import Header, ResultsError, Row, printable
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
@@ -139,7 +138,7 @@ class TestContents:
 class TestTable:
     def text(self, rows: list[Row]) -> list[str]:
         stream = io.BytesIO()
-        with write_to(stream, "table", HEADER, [row.path for row in rows]) as writer:
+        with ResultWriter(stream, "table", HEADER, [row.path for row in rows]) as writer:
             for row in rows:
                 writer.write(row)
         return stream.getvalue().decode().splitlines()
@@ -165,14 +164,14 @@ class TestTable:
 class TestStream:
     def test_each_row_is_out_at_once(self) -> None:
         stream = io.BytesIO()
-        with write_to(stream, "csv", HEADER) as writer:
+        with ResultWriter(stream, "csv", HEADER) as writer:
             for number, row in enumerate(ROWS, 1):
                 writer.write(row)
                 assert len(list(csv.reader(stream.getvalue().decode().splitlines(keepends=True)[1:]))) == number
 
     def test_full(self) -> None:
         with open("/dev/full", "wb", buffering=0) as full, pytest.raises(ResultsError, match="No space left on device"):
-            write_to(full, "csv", HEADER)
+            ResultWriter(full, "csv", HEADER)
 
 
 class TestResume:
@@ -217,7 +216,7 @@ class TestResume:
             write(path)
             path.with_name(path.name + ".provenance.json").unlink()
             assert read_results(path) == (Header(HEADER.columns, {}), ROWS)
-            with pytest.raises(ResultsError, match=r"as 'scores\..*\.provenance\.json' is not beside it"):
+            with pytest.raises(ResultsError, match="is not beside it"):
                 write(path, resume=True)
 
     @pytest.mark.parametrize(
@@ -297,24 +296,9 @@ class TestOutput:
         with pytest.raises(ResultsError, match=r"scores.parquet' is not finished.*: pass resume"):
             Output(tmp_path / "scores.parquet", "parquet")
 
-    def test_unwritable(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        with pytest.raises(OutputError, match="which is a folder: name a file"):
-            Output(tmp_path, "csv")
-        with pytest.raises(OutputError, match=r"there is no folder '.*nowhere'"):
-            Output(tmp_path / "nowhere/scores.csv", "csv")
-        monkeypatch.setattr(writing.os, "access", lambda *_: False)  # as root, everything can be written
-        with pytest.raises(OutputError, match="permission denied"):
-            Output(tmp_path / "scores.csv", "csv")
-
-    @pytest.mark.parametrize("name", ["/dev/null", "fifo"])
-    def test_devices_and_pipes_are_refused(self, tmp_path: Path, name: str) -> None:
-        os.mkfifo(tmp_path / "fifo")
-        with pytest.raises(OutputError, match="which is a pipe, a socket or a device: name a file"):
-            Output(tmp_path / name, "csv", overwrite=True)
-
-    def test_table_cannot_be_resumed(self, tmp_path: Path) -> None:
-        with pytest.raises(ResultsError, match="only csv, jsonl and parquet files can be resumed"):
-            Output(tmp_path / "scores.txt", "table", resume=True)
+    def test_no_table(self, tmp_path: Path) -> None:
+        with pytest.raises(ResultsError, match="format must be one of csv, jsonl, parquet for a file; got table"):
+            Output(tmp_path / "scores.txt", "table")
 
     def test_a_link_stays_a_link(self, tmp_path: Path) -> None:
         (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")

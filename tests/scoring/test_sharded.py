@@ -29,9 +29,10 @@ from clipiqa_pyiqa.files.locking import locked
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.images.source import FileSource
 from clipiqa_pyiqa.scoring.result_files import read_results
-from clipiqa_pyiqa.scoring.shards.jobs import part_of
-from clipiqa_pyiqa.scoring.shards.work import score_locally
+from clipiqa_pyiqa.scoring.shards.run import part_of, result_names
 from clipiqa_pyiqa.sources.inputs import sources_of
+from clipiqa_pyiqa.sources.members import FilesShard
+from clipiqa_pyiqa.sources.tar import TarShard
 
 LEVELS = {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}
 
@@ -160,17 +161,18 @@ class TestResuming:
         score(f"{lake}/{{a,b}}/*.tar", out, overwrite=True, progress=lambda *numbers: told.append(numbers))
         assert told[-1] == (7, 3, 3)
 
-    def test_a_shard_that_cannot_be_read_is_tried_again(self, lake: Path, tmp_path: Path) -> None:
-        (lake / "a/002.tar").write_bytes(b"none")
-        done = score(f"{lake}/a/*.tar", tmp_path / "out")
-        assert (
-            (done.shards, done.of) == (2, 3)
-            and not done.is_whole
-            and "is not a tar archive" in done.unread[f"{lake}/a/002.tar"]
-        )
-        assert not (tmp_path / "out/002.parquet").exists()
+    @pytest.mark.parametrize("content", [b"none", None])
+    def test_a_shard_that_cannot_be_read_is_tried_again(
+        self, lake: Path, tmp_path: Path, content: bytes | None
+    ) -> None:
+        if content is not None:
+            (lake / "a/002.tar").write_bytes(content)
+        done = score(f"{lake}/a/{{000..002}}.tar", tmp_path / "out")
+        assert (done.shards, done.of, done.is_whole) == (2, 3, False)
+        why = "does not exist" if content is None else "is not a tar archive"
+        assert why in done.unread[f"{lake}/a/002.tar"] and not (tmp_path / "out/002.parquet").exists()
         save_tar(lake / "a/002.tar", samples([1]))
-        assert score(f"{lake}/a/*.tar", tmp_path / "out").is_whole
+        assert score(f"{lake}/a/{{000..002}}.tar", tmp_path / "out").is_whole
 
     def test_numbered_shards_whose_files_changed_are_scored_again(self, tmp_path: Path) -> None:
         (tmp_path / "photos").mkdir()
@@ -311,7 +313,7 @@ class TestFiltering:
     def test_members_byte_for_byte_with_their_sidecars(self, lake: Path, tmp_path: Path) -> None:
         score(f"{lake}/{{a,b}}/*.tar", tmp_path / "out")
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0.39, below=0.9)
-        assert (done.kept, done.images, done.members, done.shards) == (3, 7, 9, 2)
+        assert (done.kept, done.images, done.shards) == (3, 7, 2)
         for name, wanted in (("a/000", ["0002"]), ("a/001", ["0000", "0001"])):
             with tarfile.open(lake / f"{name}.tar") as old, tarfile.open(tmp_path / f"kept/{name}.tar") as new:
                 members = new.getmembers()
@@ -320,7 +322,7 @@ class TestFiltering:
                     content = [archive.extractfile(member.name).read() for archive in (old, new)]  # type: ignore[union-attr]
                     assert content[0] == content[1]
         again = filter_shards(tmp_path / "out", tmp_path / "kept", above=0.39, below=0.9)
-        assert (again.kept, again.earlier) == (3, 2)
+        assert (again.kept, again.shards) == (3, 2)
         with pytest.raises(CLIPIQAError, match="chosen another way"):
             filter_shards(tmp_path / "out", tmp_path / "kept", above=0.5)
 
@@ -333,7 +335,7 @@ class TestFiltering:
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=3, column="id")
         table = parquet.read_table(tmp_path / "kept/t.parquet")
         assert (
-            done.rows == 2 and table["id"].to_pylist() == [3, 4] and table.schema.equals(schema, check_metadata=False)
+            done.kept == 2 and table["id"].to_pylist() == [3, 4] and table.schema.equals(schema, check_metadata=False)
         )
         assert table.schema.metadata[b"huggingface"] == b"{}" and table["image"][0].as_py() == picture(150)
 
@@ -379,6 +381,12 @@ class TestFiltering:
         done = filter_shards(tmp_path / "out", tmp_path / "kept", above=0)
         assert done.shards == 1 and done.problems == {f"{lake}/a/000.tar": f"'{lake}/a/000.tar' does not exist."}
 
+    def test_compressed_archives_stay_compressed(self, tmp_path: Path) -> None:
+        score(save_tar(tmp_path / "0.tar.gz", samples([0, 255]), "w:gz"), tmp_path / "out")
+        assert filter_shards(tmp_path / "out", tmp_path / "kept", above=0.5).kept == 1
+        with tarfile.open(tmp_path / "kept/0.tar.gz", "r:gz") as archive:
+            assert archive.getnames() == ["0001.png", "0001.json", "0001.txt"]
+
     def test_loose_files_are_counted(self, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_bytes(picture(51))
         score(tmp_path / "a.png", tmp_path / "out")
@@ -403,8 +411,6 @@ class TestEmbeddings:
         np.save(tmp_path / "cr/img_emb/img_emb_0.npy", features[:, :32])
         done = score_sources(metric, tmp_path / "cr", out=tmp_path / "other", **options)
         assert "features of shape (6, 32), but mini has 64 floats" in next(iter(done.unread.values()))
-        with pytest.raises(CLIPIQAError, match="scored in this process"):
-            score_sources(metric, tmp_path / "cr", out=tmp_path / "third", engine=score_locally, **options)
 
 
 class TestCommand:
@@ -475,3 +481,14 @@ class TestCommand:
 
 def test_offered_by_the_front_door() -> None:
     assert {"score_sources", "merge_shards", "filter_shards"} <= set(clipiqa_pyiqa.__all__)
+
+
+def test_names_of_results_do_not_meet() -> None:
+    def names(*shards: str) -> list[str]:
+        return result_names([FilesShard(0, []) if shard == "files" else TarShard(shard) for shard in shards])
+
+    assert names("/d/a/000.tar", "/d/b/000.tar", "/d/b/000.parquet", "/d/b/x.tar.gz", "files") == [
+        *("a/000", "b/000.tar", "b/000.parquet", "b/x", "files-00000")
+    ]
+    assert names("s3://bucket/x/0.tar", "s3://bucket/y/0.tar") == ["x/0", "y/0"]
+    assert names("/d/../e/0.tar") == ["0"]

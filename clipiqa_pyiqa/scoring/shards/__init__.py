@@ -1,1 +1,1 @@
-"""Results by shard: a Parquet file for each shard of images, whoever scores it, and what is made of them."""
+"""Results by shard: one Parquet file for each shard of images."""

@@ -1,49 +1,102 @@
-"""Scoring of shards as one documented function: found, scored by an engine, and summed up."""
+"""Scoring of shards: the shards to score, the places of their results, and the loop."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import itertools
+import math
+import os
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, Kind
 from ...errors.arguments import SharedOptions, checked
+from ...files.locking import LockedError, locked
+from ...files.names import printable
 from ...files.writing import check_folder
-from ...images.reader import Damaged, check_limits
-from ...metric import find_device, net_of
-from ...prompts.pairs import PromptPair, Prompts, parse_columns
+from ...images.reader import Damaged
 from ...sources.embeddings import EmbeddingsShard
 from ...sources.finding import Found, find_shards
-from ...sources.stores import address_of, local_path
-from ..rows import Header
-from ..score import Scorable, provenance
-from .jobs import Job, part_of, plan
-from .summary import ShardedResult, summary_of
-from .work import Work, score_locally
+from ...sources.inputs import read_ahead
+from ...sources.members import FilesShard, Shard, ShardError
+from ...sources.parquet import ParquetShard, check_columns, opened_table
+from ...sources.stores import address_of, is_remote, joined
+from ..rows import Header, ResultsError, Row
+from ..score import Questions, Work, rounded
+from .summary import (
+    Rows,
+    ShardedResult,
+    ShardResult,
+    check_same,
+    read_shard_result,
+    read_table,
+    results_in,
+    save_shard,
+    summary_of,
+)
+
+Report = Callable[[int, int], object]
+"""Called with the numbers of images and of shards that are done since the last call."""
+_ADVICE = (
+    "name all shards and files in every run, as results are named by what paths have in common, or use another "
+    "output folder."
+)
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """Scores shards: ``score_locally``, or :class:`~clipiqa_pyiqa.ray.RayEngine`."""
+@dataclass
+class Job:
+    """A shard to be scored; ``of`` counts all shards, ``problem`` says why there is no result."""
 
-    def __call__(self, work: Work, jobs: Sequence[Job], report: Callable[[int, float], object]) -> None: ...
+    shard: Shard
+    path: str
+    of: int
+    header: Header
+    replaces: bool = False
+    problem: str | None = None
+    is_elsewhere: bool = False
+
+    def begin(self) -> contextlib.ExitStack | None:
+        """Return a lock of the result; None if another run is scoring the shard, or has."""
+        lock = contextlib.ExitStack()
+        if not is_remote(self.path):
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            try:
+                lock.enter_context(locked(self.path))
+            except LockedError:
+                self.is_elsewhere = True
+                return None
+            if os.path.exists(self.path) and not self.replaces:
+                lock.close()
+                return None
+        return lock
+
+    def save(self, rows: Rows, skipped: Counter[str]) -> None:
+        kind = getattr(self.shard, "kind", "own")
+        about = {"shard": printable(self.shard.name), "kind": kind, "of": self.of, "names": _names_of(self.shard)}
+        save_shard(self.path, rows, skipped, self.header, about)
 
 
 @checked
 def score_sources(
     metric: Any,
     sources: Any,
-    prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None,
+    prompts: Questions = None,
     *,
     out: str | Path,
     part: str | None = None,
     keep: Sequence[str] = (),
     image_column: str | None = None,
     embeddings: bool = False,
-    engine: Engine | None = None,
+    engine: Callable[[Work, Sequence[Job], Report], object] | None = None,
     device: str | torch.device | None = SharedOptions.device,
     batch_size: int = SharedOptions.batch_size,
     workers: int | None = SharedOptions.workers,
@@ -52,72 +105,59 @@ def score_sources(
     max_pixels: int | None = SharedOptions.max_pixels,
     damaged: Damaged = SharedOptions.damaged,
     overwrite: bool = False,
-    progress: Callable[[int, float, int], object] | None = None,
+    progress: Callable[[int, int, int], object] | None = None,
 ) -> ShardedResult:
-    """Score images wherever they are, one Parquet file of results for each shard: ``clipiqa score … --out DIR``.
+    """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
 
-    A shard that has its result is not scored again, so a run that was broken off goes on where it was. An image that
-    cannot be scored has a row whose ``error`` says why. A shard that cannot be read has no result, is named, and is
-    tried again by the next run.
+    The same call continues an interrupted run. An image that cannot be scored has a row with an ``error``; a shard that
+    cannot be read has no result, and is tried again.
 
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        sources: Files, folders, globs, tar shards (``'shards/{000..099}.tar'``), Parquet files and addresses
-            (``'s3://…'``), one or several, as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or shards of your
-            own, with a ``name`` and a method ``entries()`` that gives objects with a ``name`` and a ``read()``.
+        sources: As for :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with ``name`` and ``entries()``.
         prompts: What to ask, as for :func:`~clipiqa_pyiqa.score_paths`.
-        out: Folder of results, on disk or in a store: ``a/000.tar`` and ``b/000.tar`` become ``a/000.parquet`` and
-            ``b/000.parquet`` in it, files of no shard ``files-00000.parquet``, 10,000 each.
-        part: ``'3/8'`` scores the third of eight parts of the shards; None is the task's of a SLURM array, or all.
-        keep: Columns of Parquet files, keys of ``.json`` sidecars, or suffixes of others (``'txt'``), kept in columns.
+        out: Folder of results, on disk or in a store.
+        part: ``'3/8'`` scores the third of eight parts; None is a SLURM array's part, or all shards.
+        keep: Columns of Parquet files, keys of ``.json`` sidecars, or suffixes of other sidecars, kept in columns.
         image_column: Of Parquet files; None finds it.
-        embeddings: The sources are files of image features: ``.npy``, ``.npz`` or Parquet's columns of lists.
-        engine: Who scores; None is this process. With :class:`~clipiqa_pyiqa.ray.RayEngine`, a Ray cluster.
-        device, batch_size, workers, apply_exif, max_side, max_pixels, damaged: As for
-            :func:`~clipiqa_pyiqa.score_paths`.
+        embeddings: Score stored features: ``.npy``, ``.npz`` or Parquet's columns of lists.
+        engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None is this process.
         overwrite: Score finished shards again.
-        progress: Called as results come with the numbers of images that this run has scored, of shards that are done
-            (2.5 where the third is half read), and of shards in this part.
+        progress: Called with the numbers of images scored, of finished shards, and of shards in this part.
 
     Returns:
-        Counts, failures and quantiles of everything in ``out``, other parts and earlier runs included.
+        Counts, failures and quantiles of all results in ``out``.
 
     Raises:
-        CLIPIQAError: There is nothing to score, a store refuses, a Parquet file lacks a column to keep, the folder
-            cannot be written or was made with another metric; what it was and what to do.
+        CLIPIQAError: There is nothing to score, a source cannot be used, or ``out`` cannot be written or was made with
+            another metric.
     """
-    check_limits(max_side, max_pixels, damaged)
-    numbers = part_of(part)
-    found = sources if isinstance(sources, Found) else find_shards(
-        sources, keep=keep, image_column=image_column, features=embeddings
-    )  # fmt: skip
+    limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
+    work = Work(metric, prompts, device, batch_size, workers, limits)
+    numbers, found = part_of(part), sources
+    if not isinstance(found, Found):
+        found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings)
     if found.is_empty:
         raise CLIPIQAError(f"{found.problem if found.problems else 'no source was given'}: there is nothing to score.")
-    net: Scorable = net_of(metric)
-    questions = None if prompts is None else parse_columns(prompts, getattr(net, "template", None))
-    device = find_device(device)
-    limits: dict[str, Any] = dict(apply_exif=apply_exif, max_side=max_side, max_pixels=max_pixels, damaged=damaged)
-    said = provenance(net, questions, device, **limits)
+    header, shards, folder = work.header, found.shards(), address_of(out)
     if embeddings:
-        _check_features(found, net, engine)
-        said |= {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed", "apply_exif": None}
-    work = Work(net, questions, device, batch_size, workers, limits)
-    folder = address_of(out)
-    if (path := local_path(folder)) is not None:
-        folder = str(check_folder(path, []))
-    found.check_keep()
-    shards = found.shards()
-    ends = [end for record in said["scores"].values() for end in record["range"]]
-    todo, done = plan(
-        shards, folder, Header(tuple(work.columns), said), numbers, overwrite, (float(min(ends)), float(max(ends)))
-    )
-    images, finished, of = 0, float(done), done + len(todo)
+        _check_features(work.net)
+        views = {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed", "apply_exif": None}
+        header = Header(header.columns, {**header.provenance, **views})
+    if not is_remote(folder):
+        folder = str(check_folder(folder, []))
+    names = [shard.name for shard in shards if isinstance(shard, ParquetShard) and shard.name not in found.problems]
+    if keep and names:
+        with opened_table(names[0]) as table:
+            check_columns(names[0], table.schema_arrow, keep)
+    todo, done = plan(shards, folder, header, numbers, overwrite)
+    images, of = 0, done + len(todo)
 
-    def report(more: int, shards: float) -> None:
-        nonlocal images, finished
-        images, finished = images + more, finished + shards
+    def report(more: int, finished: int) -> None:
+        nonlocal images, done
+        images, done = images + more, done + finished
         if progress is not None:
-            progress(images, round(finished, 6), of)
+            progress(images, done, of)
 
     (engine or score_locally)(work, todo, report)
     summary = summary_of(folder)
@@ -128,9 +168,8 @@ def score_sources(
     return dataclasses.replace(summary, of=max(summary.of, len(shards)), unread=unread, elsewhere=elsewhere)
 
 
-def _check_features(found: Found, net: Any, engine: Engine | None) -> None:
-    if engine is not None:
-        raise CLIPIQAError("embeddings are scored in this process: leave out engine.")
+def _check_features(net: Any) -> None:
+    """Raise ``CLIPIQAError`` unless a metric, or several, can score the same stored features."""
     nets = list(getattr(net, "nets", {"": net}).values())
     for each in nets:
         on_stages = getattr(getattr(each, "head", None), "on_stages", False)
@@ -138,6 +177,127 @@ def _check_features(found: Found, net: Any, engine: Engine | None) -> None:
             raise CLIPIQAError("embeddings are one of CLIP's last features an image, but this metric looks at more.")
     if len(backbones := {each.clip.weights.backbone for each in nets}) > 1:
         raise CLIPIQAError(f"embeddings are of one backbone; got metrics of {', '.join(sorted(backbones))}.")
-    for item in found.items:
-        if not isinstance(item, EmbeddingsShard) and hasattr(item, "entries"):
-            raise CLIPIQAError(f"{item.name!r} holds images and not features: score it without embeddings.")
+
+
+def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
+    """Return ``(3, 8)`` for ``'3/8'``; for None the part of a SLURM array's task, or ``(1, 1)``."""
+    if text is None and "SLURM_ARRAY_TASK_ID" in environment:
+        task, tasks, least, step = (
+            int(environment.get(f"SLURM_ARRAY_TASK_{name}") or default)
+            for name, default in (("ID", 0), ("COUNT", 1), ("MIN", 0), ("STEP", 1))
+        )
+        text = f"{(task - least) // step + 1}/{tasks}"
+    text = "1/1" if text is None else text
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    number, count = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise CLIPIQAError(f"part must be I/N with I from 1 to N, such as 3/8 for the third of eight; got {text}.")
+    return number, count
+
+
+def plan(
+    shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int], overwrite: bool
+) -> tuple[list[Job], int]:
+    """Return a part's shards to score, and the number of its finished shards. Raises ``ResultsError``."""
+    jobs = {}
+    for shard, name in zip(shards, result_names(shards), strict=True):
+        path = joined(out, f"{printable(name)}.parquet")
+        jobs[path] = Job(shard, path, len(shards), header)
+    paths = {_identity(job.shard.name): path for path, job in jobs.items()}
+    has_files = any(isinstance(shard, FilesShard) for shard in shards)
+    done = set()
+    for found in map(read_shard_result, results_in(out)):
+        if found.path in jobs:
+            jobs[found.path].replaces = True
+            if not overwrite and _is_done(jobs[found.path], found):
+                done.add(found.path)
+        elif (now := paths.get(_identity(found.shard))) or (found.kind == FilesShard.kind and has_files):
+            raise ResultsError(
+                f"{found.shard!r} has its result in {found.path!r} and would have it in {now or 'other results'!r}: "
+                f"{_ADVICE}"
+            )
+    mine = list(jobs.values())[part[0] - 1 :: part[1]]
+    todo = [job for job in mine if job.path not in done]
+    return todo, len(mine) - len(todo)
+
+
+def _is_done(job: Job, found: ShardResult) -> bool:
+    check_same(found, job.header)
+    if _identity(found.shard) != _identity(printable(job.shard.name)):
+        raise ResultsError(f"{job.path!r} is the result of {found.shard!r} and not of {job.shard.name!r}: {_ADVICE}")
+    if not isinstance(job.shard, FilesShard) or found.names == _names_of(job.shard):
+        return True
+    before = set(read_table(job.path, ["path"])["path"].to_pylist())
+    if before and before.isdisjoint(printable(source.name) for source in job.shard.sources):
+        raise ResultsError(f"{job.path!r} holds the results of other files, such as {min(before)!r}: {_ADVICE}")
+    return False
+
+
+def result_names(shards: Sequence[Shard]) -> list[str]:
+    """Return the shards' paths without suffix, below the folder that they share."""
+    files = [hasattr(shard, "kind") and not isinstance(shard, FilesShard) for shard in shards]
+    names = [_full_path(shard.name) if is_file else shard.name for shard, is_file in zip(shards, files, strict=True)]
+    folders = [posixpath.dirname(name) for name in names if name.startswith("/")]
+    common = len(posixpath.commonpath(folders).rstrip("/")) + 1 if folders else 0
+    names = [name[common:] if name.startswith("/") else name for name in names]
+    short = [re.sub(r"(?<=[^/])(\.tar\.\w+|\.[^./]*)$", "", name) for name in names]
+    count = Counter(name.lower() for name in short)  # some file systems take A and a for the same
+    return [stem if count[stem.lower()] == 1 else name for stem, name in zip(short, names, strict=True)]
+
+
+def _full_path(name: str) -> str:
+    """Return an absolute path with ``/``; an address begins with its scheme."""
+    if is_remote(name):
+        return posixpath.normpath("/" + name.replace("://", "/"))
+    return posixpath.join("/", os.path.abspath(name).replace(os.sep, "/"))
+
+
+def _names_of(shard: Shard) -> str:
+    if not isinstance(shard, FilesShard):
+        return ""
+    return hashlib.sha256("\0".join(printable(source.name) for source in shard.sources).encode()).hexdigest()
+
+
+def _identity(name: str) -> str:
+    return name if is_remote(name) else os.path.abspath(name)
+
+
+def score_shard(work: Work, shard: Shard, report: Report = lambda images, shards: None) -> tuple[Rows, Counter[str]]:
+    """Return a shard's rows with their kept values, and its skipped photos. Raises ``ShardError``."""
+    rows = []
+    for row in _feature_rows(work, shard) if isinstance(shard, EmbeddingsShard) else _image_rows(work, shard):
+        rows.append(row)
+        report(1, 0)
+    return rows, Counter(getattr(shard, "skipped", {}))
+
+
+def _image_rows(work: Work, shard: Shard) -> Iterator[tuple[Row, Mapping[str, Any]]]:
+    sources, passed = itertools.tee(read_ahead(shard))
+    for row, source in zip(work.rows(sources), passed, strict=False):
+        yield row, getattr(source, "kept", {})
+
+
+def _feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[tuple[Row, Mapping[str, Any]]]:
+    net = work.net
+    questions = () if work.questions is None else (work.questions,)
+    for first, features, kept in shard.blocks(net.clip.width, net.clip.weights.backbone):
+        units = torch.nn.functional.normalize(torch.from_numpy(features), dim=1).to(work.device)
+        with torch.no_grad():
+            scores = rounded(net.score(units, *questions))
+        for number, (values, beside) in enumerate(zip(scores, kept, strict=True), first):
+            row = Row(f"{shard.name}::{number}", values)
+            if not all(map(math.isfinite, values)):
+                error = f"{row.path!r} cannot be scored: its features are zero or not finite."
+                row = Row(row.path, kind=Kind.NOT_FINITE, error=error)
+            yield row, beside
+
+
+def score_locally(work: Work, jobs: Sequence[Job], report: Report) -> None:
+    for job in jobs:
+        if (lock := job.begin()) is not None:
+            with lock:
+                try:
+                    job.save(*score_shard(work, job.shard, report))
+                except ShardError as error:
+                    job.problem = str(error)
+        report(0, 1)
