@@ -61,8 +61,7 @@ def sweep(
     Args:
         metric: As for :func:`~.ranking.rank`.
         paths: Images, folders or globs.
-        changes: Names in :data:`~.picture_changes.CHANGES`. The score of the question of the same name should grow
-            with the steps.
+        changes: Names in :data:`~.picture_changes.CHANGES`; each is also a question.
         prompts: Further questions, one column each.
         template: As for :func:`~.ranking.rank`.
         steps: Number of steps, 3 to 1000.
@@ -157,7 +156,6 @@ def _version(path: str, scale: float, change: Change, step: int, amount: float) 
 def _with_pictures(
     versions: Iterable[_Version], cost: int, limits: Mapping[str, Any]
 ) -> Iterator[tuple[_Version, Image.Image | ImageError]]:
-    """Yield each version with its picture at its scale, or with the reason why the picture cannot be read."""
     for (path, scale), group in itertools.groupby(versions, key=lambda version: (version.path, version.scale)):
         picture: Image.Image | ImageError
         try:

@@ -35,9 +35,8 @@ class Agreement(ExperimentResult):
 
     Attributes:
         frame: One row per attribute and pair: the columns of the votes; ``score_first`` and ``score_second``;
-            ``majority`` and ``metric`` (``'first'``, ``'second'``, or ``''`` for a tie); ``right``, whether the two
-            are equal (None where there is no majority); ``votes``, and ``votes_right``, the votes that the metric
-            agrees with.
+            ``majority`` and ``metric`` (``'first'``, ``'second'``, or ``''``); ``right``, whether the two are equal
+            (None without a majority); ``votes``, and ``votes_right``, those that agree with the metric.
         failed: Path of an image without scores -> the reason.
         provenance: Which CLIP-IQA made the scores, and how.
         votes: The votes that were compared.
