@@ -59,16 +59,13 @@ def sweep(
     """Change pictures in steps, and score every version once.
 
     Args:
-        metric: As for :func:`~.ranking.rank`.
-        paths: Images, folders or globs.
+        metric, paths, template, options: As for :func:`~.ranking.rank`.
         changes: Names in :data:`~.picture_changes.CHANGES`; each is also a question.
         prompts: Further questions, one column each.
-        template: As for :func:`~.ranking.rank`.
         steps: Number of steps, 3 to 1000.
         scales: Factors for width and height (Lanczos), up to 8, applied before the change.
         sample: Number of images to draw at random; by default all images are used.
         seed: Seed of the sample and of the noise.
-        options: As for :func:`~.ranking.rank`.
 
     Returns:
         The scores of every version.

@@ -173,12 +173,11 @@ def agreement(
     """Score the images that people voted on, and compare the choices.
 
     Args:
-        metric: As for :func:`~.ranking.rank`.
+        metric, options: As for :func:`~.ranking.rank`.
         votes: A CSV file, or the result of :func:`~.votes.read_votes`.
-        root, attribute, template, skip_missing: As for :func:`~.votes.read_votes`, which reads the file.
+        root, attribute, template, skip_missing: As for :func:`~.votes.read_votes`.
         seed: Seed of the bootstrap.
         count: Number of contradictions to show.
-        options: As for :func:`~.ranking.rank`.
 
     Returns:
         The choices of the metric beside those of people.
