@@ -192,8 +192,10 @@ def find_shards(
     """
     found = Found(tuple(keep), image_column, features)
     for item in each_of(given):
-        if not isinstance(item, str | os.PathLike):
+        if isinstance(item, ImageSource | Shard):
             found.items.append(item)
+        elif not isinstance(item, str | os.PathLike):
+            raise ImageError(f"sources must be paths, images or shards; got {shown(item)}.")
         elif os.fspath(item) == "-":
             names = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
             if not any(map(bytes.strip, names)):
