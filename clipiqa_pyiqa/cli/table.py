@@ -108,8 +108,8 @@ def run(
     if out:
         found.save(out, report=report)  # first: the reader of the table may leave
     print(found.describe(format) if describe else found.table(format), end="")
-    for change in found.changed or ():
-        tell(str(change))
+    for row in [] if found.changed is None else found.changed.itertuples():
+        tell(f"{row.what}: {row.was} in the lock, {row.now} here" + f" ({row.why})" * bool(row.why))
     if out:
         note(f"results are in {out}")
     return 0 if found.complete and found.agrees else 1
