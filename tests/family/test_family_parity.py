@@ -85,6 +85,7 @@ def rounded_normalize(*constants: tuple[float, ...]) -> Normalize:
     return Normalize(*(torch.tensor(values).tolist() for values in constants))
 
 
+@torch.no_grad()
 def in_float64(theirs: nn.Module) -> nn.Module:
     """Turn pyiqa's metric, with what it keeps in lists and of texts, into float64."""
     theirs.double()
@@ -95,5 +96,5 @@ def in_float64(theirs: nn.Module) -> nn.Module:
     if isinstance(theirs, maclip_arch.MACLIP):  # which adds 1e-6 to the deviation of features of any length
         theirs.box_cox = functools.partial(theirs.box_cox, epsilon=0)
     if isinstance(theirs, liqe_arch.LIQE):
-        theirs.text_features = theirs.get_text_features(theirs.joint_texts).detach()
+        theirs.text_features = theirs.get_text_features(theirs.joint_texts)
     return theirs
