@@ -1,1 +1,1 @@
-"""Comparisons: metrics on data sets, methods in one table, two runs (the gate), and weights with published scores."""
+"""Comparisons of metrics, methods, two runs (the gate), and published scores."""

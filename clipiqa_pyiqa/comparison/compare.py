@@ -58,23 +58,23 @@ def compare(
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Comparison:
-    """Score every image of every data set with every metric, and correlate the scores with opinion.
+    """Return scores of metrics on data sets, and their correlations with opinion.
 
     Args:
         metrics: See :func:`~clipiqa_pyiqa.comparison.metrics.parse_metrics`.
         data_sets: See :func:`~clipiqa_pyiqa.datasets.data_sets.parse_data_sets`.
-        out: A folder that stores scores as they come; None stores nothing.
-        data_root: The folder that pyiqa's data set configurations call ``./datasets``.
-        bootstrap: Resamples for the intervals, at most a million; 0 for none.
-        seed: Of the resamples and of random draws in metrics.
-        plcc_fit: Also PLCC and RMSE after a logistic fit.
-        fit_parameters: Of the logistic curve: 4, which is monotonic, or VQEG's 5.
-        published: ``'paper'`` or ``'pyiqa'``: whose values to show where both publish one.
-        resume: Go on with the scores in ``out``.
+        out: Folder for scores; None stores nothing.
+        data_root: Folder that pyiqa's data set configurations call ``./datasets``.
+        bootstrap: Resamples for intervals, 0 (no intervals) to a million.
+        seed: Seed of resamples and of metrics that draw at random.
+        plcc_fit: Add PLCC and RMSE after a logistic fit.
+        fit_parameters: Parameters of the logistic curve: 4 (monotonic) or 5 (VQEG).
+        published: Preferred published values: ``'paper'`` or ``'pyiqa'``.
+        resume: Keep the scores in ``out`` and go on.
         overwrite: Delete the scores in ``out``.
-        trust_weights: Let pyiqa load any file or URL that options name, though it could run code.
-        strict: Raise before anything is scored if a metric cannot be built.
-        without_mini_photos: Leave out the photos that ``mini`` was trained on, if it is one of the metrics.
+        trust_weights: Let pyiqa load any file or URL in options; a file can run code.
+        strict: Raise before scoring if a metric cannot be built.
+        without_mini_photos: If ``mini`` is a metric, leave out its training photos.
         progress: See :data:`~clipiqa_pyiqa.comparison.scorers.Progress`.
         settings: Further settings to record.
 
@@ -125,7 +125,7 @@ def compare(
 
 
 def _mark_mini_photos(data: DataSet, leave_out: bool) -> DataSet:
-    """Return the data set with a note on the photos that ``mini`` was trained on, or without these photos."""
+    """Return the data set with a note on ``mini``'s training photos, or without these photos."""
     seen = seen_by_mini(data.paths)
     if not any(seen):
         return data
@@ -147,7 +147,7 @@ def _mark_mini_photos(data: DataSet, leave_out: bool) -> DataSet:
 def stored_scores(
     specs: Sequence[MetricSpec], built: Mapping[str, BuiltMetric | str], store: ScoreStore, keys: Sequence[str]
 ) -> tuple[pandas.DataFrame, dict[str, MetricResult]]:
-    """Return the scores in a store, a row per key and a column per metric, and what is known of each metric."""
+    """Return stored scores (a row per key, a column per metric) and a result per metric."""
     scores, results = {}, {}
     for spec in specs:
         metric = built[spec.label]
@@ -159,7 +159,7 @@ def stored_scores(
 
 
 def unreadable(store: ScoreStore, keys: Sequence[str]) -> dict[str, str]:
-    """Return which images could not be read, and why."""
+    """Return unreadable image -> reason."""
     entries = store.entries.get(UNREADABLE, {})
     return {key: entries[key].error for key in keys if key in entries and entries[key].error}
 
@@ -210,7 +210,6 @@ def _open_stores(folder: Path | None, sets: Sequence[DataSet], overwrite: bool) 
 
 
 def run_settings(options: Options) -> dict[str, str]:
-    """Return versions, machine and options of a run."""
     device = options.device
     return {
         **versions(),
@@ -223,7 +222,6 @@ def run_settings(options: Options) -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of software and machine that scores depend on."""
     return {name: version(name) for name in _PACKAGES} | {
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -1,4 +1,4 @@
-"""Results of metrics on one data set: scores, correlations with opinion, and differences between metrics."""
+"""Results of metrics on one data set."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ class MetricResult:
     """One metric on one data set.
 
     Attributes:
-        score_range: As pyiqa states it, such as ``'0, 1'`` or ``'~0, ~100'``; empty if unknown.
+        score_range: pyiqa's words, such as ``'0, 1'`` or ``'~0, ~100'``, or empty.
         provenance: Everything that a score depends on.
-        seconds_per_image: Time in the metric, without decoding; NaN if unknown.
-        error: Why there are no scores, as a sentence; empty if there are some.
-        published_as: Its name among the published correlations, or empty.
-        note: Further remarks, such as images that this metric alone could not score.
+        seconds_per_image: Time in the metric, without decoding, or NaN.
+        error: Why all scores are missing, or empty.
+        published_as: Name among the published correlations, or empty.
     """
 
     label: str
@@ -56,16 +55,16 @@ class DataSetResult:
     """All metrics on one data set.
 
     Attributes:
-        scores: As the metrics gave them, NaN where one failed; index ``path``, a column per label.
-        mos: Opinion scores in the data set's scale, with the same index; None without opinion.
-        mos_lower_better: Whether a low opinion score is good (DMOS).
+        scores: Index ``path``, a column per label, NaN for a failure.
+        mos: Opinion scores on the data set's scale, same index.
+        mos_lower_better: Whether low opinion scores are good (DMOS).
         metrics: Label -> metric, in the order of the columns.
-        skipped: Images left out of all metrics -> why.
+        skipped: Image left out of all metrics -> reason.
         note: Split, size, crop, seed.
-        published_as: Its name among the published correlations; empty if its images are others.
-        bootstrap, seed: Resamples for the intervals, and their seed.
-        plcc_fit, fit_parameters: Whether there is a logistic fit, and of how many parameters.
-        prefer: Whose published value to show; see :func:`~.published_correlations.find_published`.
+        published_as: Name among the published correlations, or empty.
+        bootstrap, seed: Resamples for intervals, and their seed.
+        plcc_fit, fit_parameters: Whether a logistic curve is fitted, and its parameters.
+        prefer: Preferred published values: ``'paper'`` or ``'pyiqa'``.
     """
 
     name: str
@@ -99,19 +98,18 @@ class DataSetResult:
 
     @cached_property
     def pairs(self) -> list[MetricPair]:
-        """Every two metrics that have an SROCC, in their order; empty without opinion."""
+        """Pairs of metrics that have an SROCC; empty without opinion."""
         if self.oriented_mos is None:
             return []
         defined = [label for label, found in self.estimates.items() if not found["SROCC"].reason]
         return metric_pairs(self.oriented_scores[defined], self.oriented_mos, self.bootstrap, self.seed)
 
     def disagreements(self, count: int = 10) -> list[Disagreement]:
-        """Return the images on which metrics disagree most; see :func:`~.differences.disagreements`."""
+        """Return the images on which metrics disagree most."""
         return disagreements(self.oriented_scores, self.oriented_mos, count)
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """The names of each metric's estimates."""
         return CORRELATIONS + FITTED * self.plcc_fit
 
     @property
@@ -121,27 +119,27 @@ class DataSetResult:
 
     @property
     def oriented_mos(self) -> pandas.Series | None:
-        """The opinion scores, high is good; None without opinion."""
+        """The opinion scores; high is good."""
         return -self.mos if self.mos is not None and self.mos_lower_better else self.mos
 
     @property
     def oriented_scores(self) -> pandas.DataFrame:
-        """The scores, high is good."""
+        """The scores; high is good."""
         return self.scores[list(self.metrics)] * [-1.0 if m.lower_better else 1.0 for m in self.metrics.values()]
 
     def published(self, label: str) -> PublishedCorrelations | None:
-        """Return the published correlations of exactly this metric on exactly these images, or None."""
+        """Return the published correlations of this metric on exactly these images."""
         return find_published(self.metrics[label].published_as, self.published_as, self.prefer)
 
     def reason(self, label: str) -> str:
-        """Return why a metric's cells are empty, and further remarks."""
+        """Return why a metric's cells are empty, and remarks."""
         metric = self.metrics[label]
         estimates = self.estimates.get(label, {}).values()
         texts = (metric.error, metric.note, *(text for e in estimates for text in (e.reason, e.caveat)))
         return "; ".join(dict.fromkeys(filter(None, texts)))
 
     def save_scores(self, folder: Path) -> None:
-        """Write path, opinion and scores of each image as ``NAME.parquet``, with their provenance in ``attrs``."""
+        """Write path, opinion and scores as ``NAME.parquet``, with the provenance in ``attrs``."""
         frame = self.scores.copy()
         if self.mos is not None:
             frame.insert(0, "mos", self.mos)

@@ -1,4 +1,4 @@
-"""Which metrics differ in SROCC by more than chance, and the images on which metrics disagree most."""
+"""Pairs of metrics whose SROCC differs, and images on which metrics disagree most."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _GOOD_PER_PAIR, _MOST = 400, 10_000  # resamples with which it is 0.005, while t
 
 @dataclass(frozen=True)
 class MetricPair:
-    """Two metrics on the ``n`` images that both have scored.
+    """Two metrics on the ``n`` images that both scored.
 
     Attributes:
-        srocc: SROCC of the first less that of the second, by a paired bootstrap.
-        p_holm: Its p-value, corrected by Holm's rule for all pairs of the data set.
+        srocc: SROCC of the first less that of the second.
+        p_holm: p-value, corrected by Holm's rule for all pairs.
     """
 
     first: str
@@ -37,13 +37,10 @@ class MetricPair:
 
 
 def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, seed: int) -> list[MetricPair]:
-    """Return every two metrics, in the order of their columns, compared in SROCC.
+    """Return every two metrics, compared in SROCC; high is good in scores and opinion.
 
     Args:
-        scores: A column per metric, high is good, NaN where there is no score.
-        mos: Opinion scores of the same images, high is good.
-        bootstrap: Resamples, at least; correcting many pairs needs more. 0 for none.
-        seed: Of the resamples.
+        bootstrap: Least number of resamples (many pairs get more); 0 gives no intervals.
     """
     pairs = list(itertools.combinations(scores, 2))
     needed = max(_ENOUGH_PER_PAIR * len(pairs), min(_GOOD_PER_PAIR * len(pairs), _MOST))
@@ -68,11 +65,11 @@ def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, s
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Where each metric places one image among all images of its data set.
+    """The places of one image among all images of its data set.
 
     Attributes:
-        places: Label -> share of the images, in [0, 1], that the metric rates lower; the highest first.
-        opinion: That share by the opinion scores; None without opinion.
+        places: Label -> share of images that the metric rates lower, in [0, 1]; highest first.
+        opinion: The same share by opinion scores.
     """
 
     path: str
@@ -81,22 +78,13 @@ class Disagreement:
 
 
 def disagreements(scores: pandas.DataFrame, mos: pandas.Series | None, count: int = 10) -> list[Disagreement]:
-    """Return the images whose places differ most between two metrics, the most first.
-
-    Metrics have different scales, so places are compared. Metrics that failed, or gave all images one score, are left
-    out.
-
-    Args:
-        scores: A column per metric, high is good, NaN where there is no score.
-        mos: Opinion scores of the same images, high is good, or None.
-        count: The number of images, at most.
-    """
+    """Return the images whose places differ most between two metrics; high is good in scores and opinion."""
     telling = scores.loc[:, scores.nunique() > 1]
     if telling.shape[1] < 2:
         return []
     places = (telling.rank() - 0.5) / telling.notna().sum()
     spread = places.max(axis=1) - places.min(axis=1)
-    spread = spread[spread > 1e-9]  # less is rounding
+    spread = spread[spread > 1e-9]  # a smaller spread is rounding
     opinion = None if mos is None or mos.nunique() < 2 else (mos.rank() - 0.5) / len(mos)
     found = []
     for path in spread.sort_values(ascending=False, kind="stable").index[:count]:

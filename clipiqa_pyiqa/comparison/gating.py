@@ -39,12 +39,12 @@ class ColumnPair:
     """One column of both runs.
 
     Attributes:
-        direction: Whether a low or a high value is good, and how that is known.
-        n, base, new: Rows with a finite score in both runs, and their means; NaN with too few rows.
-        difference: New less base, with its 95 % interval and p; with too few rows NaN, and p of the sign test.
-        min_delta: A mean difference up to this is no change.
+        direction: Whether low or high is good, and the source of this.
+        n, base, new: Rows with finite scores in both runs, and their means; NaN with too few rows.
+        difference: New less base, with 95 % interval and p; with too few rows NaN, and p of the sign test.
+        min_delta: Largest mean difference that counts as no change.
         infinite_equal, infinite_worse, infinite_better: Rows with infinite scores: equal in both runs, worse, better.
-        p_holm: The p-value, corrected by Holm's rule for all columns.
+        p_holm: p-value, corrected by Holm's rule for all columns.
     """
 
     name: str
@@ -61,15 +61,14 @@ class ColumnPair:
 
     @property
     def lower_better(self) -> bool:
-        """Whether a low value is good."""
         return self.direction.lower_better
 
     @property
     def verdict(self) -> str:
         """``'worse'``, ``'better'`` or ``'no change'``.
 
-        A change is a mean difference beyond ``min_delta`` whose interval excludes 0, or more rows with an infinite
-        score that went one way than chance allows.
+        A change is a mean difference above ``min_delta`` whose interval excludes 0, or more rows with infinite scores
+        in one direction than chance allows.
         """
         apart, sign = self.difference, -1.0 if self.lower_better else 1.0
         mean = sign * apart.value
@@ -83,7 +82,6 @@ class ColumnPair:
 
     @property
     def line(self) -> str:
-        """Name, verdict and numbers on a line."""
         apart, parts = self.difference, [f"n = {self.n}", str(self.direction)]
         if not math.isnan(apart.value):
             mean = f"{apart.value:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}]"
@@ -102,9 +100,9 @@ class Gate:
     """Two runs, column by column.
 
     Attributes:
-        rows: A row per shared row: ``NAME base``, ``NAME new`` and ``NAME difference`` (new less base) per column.
+        rows: ``NAME base``, ``NAME new``, ``NAME difference`` (new less base) per column.
         left_out: Rows that one run lacks, a sentence per run.
-        settings: What else the verdict depends on.
+        settings: Further settings that the verdict depends on.
     """
 
     questions: tuple[ColumnPair, ...]
@@ -121,7 +119,7 @@ class Gate:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What makes verdicts less certain, a sentence each."""
+        """Sentences on less certain verdicts."""
         return tuple(
             f"{q.name} was compared on {counted(q.n, 'row')}: with fewer than {FEW}, the verdict is less certain where "
             "differences are skewed; compare more rows."
@@ -136,7 +134,7 @@ class Gate:
         return apart.sort_values(ascending=not found.lower_better, kind="stable").head(count)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the content of ``gate.json``; NaN is null and infinity a text, which JSON lacks."""
+        """Return the content of ``gate.json``; NaN is null, infinity is text."""
         questions = []
         for pair in self.questions:
             apart = pair.difference
@@ -162,7 +160,7 @@ class Gate:
         return {**about, "questions": questions, **more}
 
     def junit(self) -> bytes:
-        """Return a JUnit XML file: a test case per column, a failure where it got worse."""
+        """Return a JUnit XML file: a test case per column."""
         failed = sum(q.verdict == "worse" for q in self.questions)
         counts = {"tests": str(len(self.questions)), "failures": str(failed), "errors": "0"}
         suites = ElementTree.Element("testsuites", {"name": _MADE_BY, **counts})
@@ -179,10 +177,10 @@ class Gate:
         return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites) + b"\n"
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row), replacing those of an earlier gate.
+        """Write ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row), and replace files of an earlier gate.
 
         Raises:
-            OutputError: A file cannot be written, or is there already and no gate's.
+            OutputError: A file cannot be written, or exists and was not written by a gate.
         """
         folder = Path(folder).expanduser()
         names = [name for name in _FILES if os.path.lexists(folder / name)]
@@ -205,25 +203,24 @@ def gate(
     min_delta: float = 0.0,
     skip_missing: bool = False,
 ) -> Gate:
-    """Compare two runs over the same inputs, such as two releases of a generator.
+    """Return the comparison of two runs over the same inputs.
 
     Args:
-        base: The score file of the first run: csv, jsonl or parquet, of ``clipiqa score`` or another tool.
-        new: The score file of the second run.
-        columns: What to compare; default every column of numbers.
-        key: The column by which rows belong together; default their paths below each run's common folder.
-        lower_better: Columns of which a low value is good, or True for all; default as the file or the column's name
-            says.
-        higher_better: Columns of which a high value is good, or True for all.
-        min_delta: A mean difference up to this is no change, in the column's units.
-        skip_missing: Leave out rows that one run lacks, in place of an error.
+        base: Score file of the first run: csv, jsonl or parquet, by ``clipiqa score`` or another tool.
+        new: Score file of the second run.
+        columns: Columns to compare; default all columns of numbers.
+        key: Column that pairs rows; default the paths below each run's common folder.
+        lower_better: Columns of which low is good, or True for all; default as the file or the column's name says.
+        higher_better: Columns of which high is good, or True for all.
+        min_delta: Largest mean difference that counts as no change, in the column's units.
+        skip_missing: Leave out rows that one run lacks; otherwise raise.
 
     Returns:
         The verdicts; see :attr:`ColumnPair.verdict`.
 
     Raises:
-        GateError: The runs share no rows, too few, or no columns, or were scored in different ways.
-        ScoresError: A file cannot be read, or it is unknown or contradictory which way its scores point.
+        GateError: The runs share no columns or too few rows, or were scored in different ways.
+        ScoresError: A file cannot be read, or the good direction is unknown or contradictory.
     """
     if min_delta < 0:
         raise GateError(f"min_delta must be at least 0; got {min_delta!r}.")
@@ -256,7 +253,7 @@ def _shared_columns(runs: Sequence[AnyScores], columns: Sequence[str] | None) ->
 
 
 def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
-    """Raise if the runs were scored in different ways; other tools' files do not say how."""
+    """Raise if the runs were scored in different ways, as far as the files say."""
     base, new = runs
     if all("scores" in run.provenance for run in runs):
         found = differences(*(alike(run.provenance, names) for run in runs))
@@ -317,7 +314,6 @@ def _pair_rows(
 
 
 def _pair_column(name: str, rows: pandas.DataFrame, direction: Direction, min_delta: float) -> ColumnPair:
-    """Compare a column's finite scores, and count the infinite ones; raise without a verdict."""
     scores = rows[[f"{name} base", f"{name} new"]].dropna().to_numpy(float)
     finite = np.isfinite(scores).all(axis=1)
     before, after = scores[finite].T
@@ -349,7 +345,7 @@ def _json_number(value: float) -> float | str | None:
 
 
 def _as_text(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
+    """Return a cell that no spreadsheet runs as a formula."""
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
 
 

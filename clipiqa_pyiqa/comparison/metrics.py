@@ -1,4 +1,4 @@
-"""Metrics of a comparison: any of pyiqa's by its name, by a configuration as pyiqa's own, or ready made."""
+"""Metrics of a comparison: pyiqa's by name or configuration, or ready objects."""
 
 from __future__ import annotations
 
@@ -43,15 +43,14 @@ log = logging.getLogger("clipiqa_pyiqa")
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """A metric that is known but not built yet.
+    """A metric before it is built.
 
     Attributes:
         name: pyiqa's name; empty if ``options['type']`` names the class.
-        options: What changes pyiqa's ``metric_opts`` of that name.
-        score_range: As pyiqa states it.
-        made: The metric, if it was passed ready made.
-        mode: ``'NR'``, or ``'FR'`` if it compares an image with a reference.
-        of_sets: Whether it rates a set of images.
+        options: Changes to pyiqa's ``metric_opts``.
+        made: The metric, if the caller passed an object.
+        mode: ``'NR'``, or ``'FR'`` for a metric that needs a reference.
+        of_sets: Whether the metric rates a set of images.
     """
 
     label: str
@@ -70,7 +69,6 @@ class MetricSpec:
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Name and options as texts."""
         return {"metric": self.name or self.kind, **{key: str(value) for key, value in self.options.items()}}
 
 
@@ -79,10 +77,8 @@ class BuiltMetric:
     """A metric that is ready to score.
 
     Attributes:
-        score: Function of images ``(N, 3, H, W)`` in [0, 1], and of references in ``'FR'`` mode, that returns scores.
-        net: Our metric of CLIP, whose encoding can be shared; None for other metrics.
-        provenance: Everything that a score depends on.
-        published_as: Its name among the published correlations, or empty.
+        score: Function of images ``(N, 3, H, W)`` in [0, 1] and, in ``'FR'`` mode, references.
+        net: CLIP metric of this package, which can share its encoding.
     """
 
     spec: MetricSpec
@@ -93,21 +89,21 @@ class BuiltMetric:
 
     @property
     def key(self) -> str:
-        """Name and hash of the provenance, under which scores are stored."""
+        """Name and hash of the provenance."""
         provenance = json.dumps(dict(self.provenance), sort_keys=True)
         return f"{self.provenance['metric']}-{hashlib.sha256(provenance.encode()).hexdigest()[:16]}"
 
 
 def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
-    """Return the metrics that were asked for.
+    """Return the metrics of a request.
 
     Args:
         given: ``'niqe'``, ``'mine=niqe:pretrained_model_path=FILE'``, a mapping of label -> None, pyiqa's options or
-            a ready metric, or a list of these.
-        every: Take metrics that need a reference or rate sets, too.
+            a metric object, or a list of these.
+        every: Accept metrics that need a reference or rate sets.
 
     Raises:
-        CompareError: A name or key is unknown, a label is used twice, or a metric is of another kind.
+        CompareError: A name or key is unknown, a label is used twice, or the kind of a metric is not accepted.
     """
     specs = [_find(specification) for specification in parse_specifications(given, "metric")]
     labels = [spec.label for spec in specs]
@@ -123,10 +119,7 @@ def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
 
 
 def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> None:
-    """Raise ``CompareError`` if options name files or URLs that could run code when pyiqa loads them.
-
-    Our class loads files safely. ``trust_weights`` checks nothing.
-    """
+    """Raise if options name files or URLs that can run code when pyiqa loads them."""
     for spec in specs:
         if spec.options and not _is_ours(spec.kind):
             try:
@@ -136,11 +129,7 @@ def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> N
 
 
 def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, strict: bool = False) -> BuiltMetric | str:
-    """Return the metric, or why it cannot be built.
-
-    Raises:
-        CompareError: It cannot be built, and ``strict`` is set.
-    """
+    """Return the metric, or why it cannot be built; raise instead if ``strict``."""
     try:
         return build_metric(spec, device, seed)
     except Exception as error:
@@ -155,10 +144,7 @@ def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, stri
 
 
 def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> BuiltMetric:
-    """Return the metric on a device; an error of the metric is not caught.
-
-    Other metrics than ours may draw at random, so their provenance has the ``seed``.
-    """
+    """Return the metric; its provenance has the ``seed`` if the metric may draw at random."""
     score: Any = spec.made
     with contextlib.redirect_stdout(sys.stderr):  # pyiqa prints what it loads
         if isinstance(score, torch.nn.Module):
@@ -189,7 +175,6 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
 
 
 def describe_error(error: BaseException) -> str:
-    """Return an error on one line, with its type unless it is ours."""
     text = " ".join(str(error).split())
     if isinstance(error, CLIPIQAError):
         return text.rstrip(".")
@@ -198,7 +183,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def _missing_file(error: BaseException) -> str:
-    """Return which file to fetch by hand, if a download of pyiqa or torchvision failed."""
+    """Return which file to fetch by hand after a failed download."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     names = [frame.f_code.co_name for frame in frames]
     if "download_url_to_file" not in names:  # torch's, which both use
@@ -210,7 +195,7 @@ def _missing_file(error: BaseException) -> str:
 
 
 def _is_ours(kind: str) -> bool:
-    """Return whether pyiqa builds our class; with CLIPIQA_PYIQA_BUILTIN set, it builds its own."""
+    """Return whether pyiqa builds our class; it builds its own if CLIPIQA_PYIQA_BUILTIN is set."""
     from pyiqa.utils.registry import ARCH_REGISTRY
 
     return kind == "CLIPIQA" and ARCH_REGISTRY.get(kind).__module__.startswith("clipiqa_pyiqa.")
@@ -292,7 +277,7 @@ def _label(name: str, options: Mapping[str, Any]) -> str:
 
 
 def _published_name(spec: MetricSpec, net: CLIPIQA) -> str:
-    """Return the name of a CLIP-IQA among the published correlations, which are of OpenAI's weights."""
+    """Return the name among the published correlations, which used OpenAI's weights."""
     weights = net.clip.weights
     if weights.tag != "openai":
         return ""

@@ -1,4 +1,4 @@
-"""What ``compare`` and ``table`` write: tables as texts, and the folder of results."""
+"""Output of ``compare`` and ``table``: tables as text, and the folder of results."""
 
 from __future__ import annotations
 
@@ -26,15 +26,7 @@ def tables_as_text(
     metrics: Sequence[str],
     settings: Mapping[str, str],
 ) -> str:
-    """Return tables as a text.
-
-    Args:
-        format: ``'table'`` for a console, ``'csv'``, ``'markdown'`` or ``'latex'``.
-        frame: Function that returns all numbers, for CSV.
-        reading: How to read the numbers, a sentence each.
-        marks: What the signs on a console mean.
-        metrics: Which metric each label is, a line each.
-    """
+    """Return tables as text; ``reading`` are sentences, ``marks`` explain the console's signs."""
     run = key_lines(settings)
     if format == "csv":
         return csv_table(frame(), [*reading, *metrics, *run])
@@ -51,25 +43,18 @@ def tables_as_text(
 
 
 def key_lines(values: Mapping[str, str]) -> list[str]:
-    """Return ``key: value`` of each."""
     return [f"{key}: {value}" for key, value in values.items()]
 
 
 def check_result_folder(
     folder: str | os.PathLike[str], names: Iterable[str], inputs: Iterable[str], *, overwrite: bool, resume: bool
 ) -> Path:
-    """Return the folder of results, made if need be, and raise if files of others would be replaced.
+    """Return the folder of results; raise if a file would be replaced without permission.
 
     Args:
-        folder: The folder; if its ``parts/`` hold scores, an earlier run made it, and its results may be replaced.
-        names: The files that will be written.
-        inputs: Files that are read and so never replaced.
-        overwrite: Replace files of others, too.
-        resume: Go on with the scores of the earlier run.
-
-    Raises:
-        CompareError: ``resume`` and ``overwrite`` are both set, or neither, and there are scores.
-        OutputError: A file cannot be written, or is there already.
+        folder: Results beside scores in its ``parts/`` come from an earlier run and may be replaced.
+        names: Files to write.
+        inputs: Files that are never replaced.
     """
     folder = Path(folder).expanduser()
     if resume and overwrite:

@@ -1,4 +1,4 @@
-"""The page of a comparison: one HTML file with its tables and pictures."""
+"""HTML page of a comparison."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ from .summary import (
 
 _SHOWN = 12  # pictures of each kind that are not folded away
 _PLACES = 6  # metrics under an image; of more, the highest and the lowest
-_LISTED = 500  # skipped images by name
+_LISTED = 500  # skipped images that the page names
 
 
 def report_page(results: Sequence[DataSetResult], settings: Mapping[str, str]) -> str:
-    """Return a comparison as a self-contained HTML page."""
     metrics = len({label for data in results for label in data.metrics})
     where = results[0].name if len(results) == 1 else f"{len(results)} data sets"
     return render(
@@ -79,7 +78,7 @@ def _value(estimate: Estimate) -> Markup:
 
 
 def _html(text: str, *values: object) -> Markup:
-    """Return HTML with values, which are escaped and kept on one line."""
+    """Return HTML with values that are escaped and kept on one line."""
     return Markup(text).format(*(one_line(value) if type(value) is str else value for value in values))
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a comparison: scores against opinion, and correlations as bars and as a heat map."""
+"""Pictures of a comparison: scores against opinion, correlations as bars and as a heat map."""
 
 from __future__ import annotations
 
@@ -26,11 +26,7 @@ _SIGNED = fading("signed", (ORANGE, 0.75), (ORANGE, 0.0), (BLUE, 0.0), (BLUE, 0.
 
 @matplotlib.rc_context(STYLE)
 def scatter(data: DataSetResult, label: str) -> Figure:
-    """Draw a metric's scores (across) against opinion (up), with a logistic fit.
-
-    Raises:
-        CLIPIQAError: The data set has no opinion scores, or the metric no scores.
-    """
+    """Return a plot of a metric's scores against opinion, with a logistic fit."""
     if data.mos is None:
         raise CLIPIQAError(f"{data.name!r} has no opinion scores to set scores against.")
     scores = _scores(data, label)
@@ -58,11 +54,7 @@ def scatter(data: DataSetResult, label: str) -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def bars(results: Sequence[DataSetResult]) -> Figure:
-    """Draw SROCC with its interval and published value, a panel per data set with opinion, the best metric on top.
-
-    Raises:
-        CLIPIQAError: No data set has opinion scores.
-    """
+    """Return bars of SROCC with interval and published value, a panel per data set."""
     rated = [data for data in results if data.mos is not None]
     if not rated:
         raise CLIPIQAError("No data set has opinion scores, so there are no correlations to draw.")
@@ -100,11 +92,7 @@ def _draw_bars(axes: Axes, data: DataSetResult) -> None:
 
 @matplotlib.rc_context(STYLE)
 def correlation_heatmap(data: DataSetResult) -> Figure:
-    """Draw SROCC between every two metrics, and opinion, all turned so that high is good; a dash where undefined.
-
-    Raises:
-        CLIPIQAError: No metric has scores.
-    """
+    """Return a heat map of SROCC between metrics and opinion; high is good for all of them."""
     table, names = data.oriented_scores[data.scored], list(map(_short, data.scored))
     if not names:
         raise CLIPIQAError(f"No metric has scores on {data.name!r}.")
@@ -141,7 +129,6 @@ def _score_axis(data: DataSetResult, label: str) -> str:
 
 
 def _short(label: str) -> str:
-    """Return a label on one line; of a very long one, its two ends."""
     text = one_line(label)
     return text if len(text) <= _LONG else f"{text[: _LONG // 2 - 1]}…{text[-_LONG // 2 :]}"
 
@@ -151,5 +138,5 @@ def _wrapped(text: str) -> str:
 
 
 def _room(labels: Sequence[str]) -> float:
-    """Return the inches that the longest label needs beyond a picture's usual width."""
+    """Return the extra width in inches that the longest label needs."""
     return max(0.0, width_in_inches([_short(label) for label in labels]) - 0.8)

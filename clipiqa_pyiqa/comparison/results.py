@@ -1,4 +1,4 @@
-"""The result of ``compare``: metrics on data sets, as tables, files and a page."""
+"""The result of ``compare``, as tables, files and a page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ class Comparison:
     """Metrics side by side on data sets.
 
     Attributes:
-        data_sets: In the order given.
         settings: Versions, machine, seeds, command.
     """
 
@@ -47,8 +46,8 @@ class Comparison:
     def frame(self) -> pandas.DataFrame:
         """Return a row per data set and metric.
 
-        Columns: data_set, metric, n, direction, range; SROCC, SROCC low, SROCC high and so for each statistic; seconds
-        per image; published SROCC, SROCC difference (ours less published) and so for each; source; note.
+        Columns: data_set, metric, n, direction, range; SROCC, SROCC low, SROCC high (likewise each statistic); seconds
+        per image; published SROCC, SROCC difference (ours less published, likewise each statistic); source; note.
         """
         return pandas.DataFrame([_row(data, label) for data in self.data_sets for label in data.metrics])
 
@@ -64,7 +63,7 @@ class Comparison:
         return pandas.DataFrame(rows, columns=list(heads))
 
     def table(self, format: str = "table") -> str:
-        """Return all tables as a text.
+        """Return all tables as text.
 
         Args:
             format: ``'table'`` for a console, ``'csv'`` (:meth:`frame` in full precision, for
@@ -81,15 +80,15 @@ class Comparison:
         return tables_as_text(format, tables, self.frame, marks=_MARKS, **about)
 
     def save(self, folder: str | Path, *, report: bool = True, overwrite: bool = False) -> None:
-        """Write the tables, ``differences.csv``, ``scores/NAME.parquet`` and the page ``report.html``.
+        """Write the tables, ``differences.csv``, ``scores/NAME.parquet`` and ``report.html``.
 
         Args:
-            folder: Made if need be.
-            report: Whether to write the page.
-            overwrite: Replace such files; those of the run that made ``folder`` are always replaced.
+            folder: Folder, created if missing.
+            report: Whether to write ``report.html``.
+            overwrite: Replace existing files; results of the run that made ``folder`` are always replaced.
 
         Raises:
-            OutputError: A file cannot be written, or is there already.
+            OutputError: A file cannot be written, or exists.
         """
         folder = check_results(folder, self.data_sets, overwrite=overwrite, resume=not overwrite)
         with locked(folder):
@@ -106,10 +105,7 @@ class Comparison:
 def check_results(
     folder: str | Path, data_sets: Iterable[DataSet | DataSetResult], *, overwrite: bool, resume: bool
 ) -> Path:
-    """Return the folder of a comparison; see :func:`~.outputs.check_result_folder`.
-
-    Images and tables of the data sets are never replaced.
-    """
+    """Return the folder of a comparison; files of the data sets are never replaced."""
     data_sets = list(data_sets)
     names = [*_FILES, "differences.csv", "report.html"]
     names += [f"scores/{file_name(data.name)}.parquet" for data in data_sets]

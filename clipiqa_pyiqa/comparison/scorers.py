@@ -1,4 +1,4 @@
-"""Scores of a data set's images, stored at once; metrics with one encoding share its pass over a batch."""
+"""Scores of a data set's images; metrics with one encoding share its pass over a batch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ log = logging.getLogger("clipiqa_pyiqa")
 
 @dataclass(frozen=True)
 class StoredScore:
-    """The score of one metric for one image, or None and an error."""
+    """One score, or None and an error."""
 
     score: float | None
     seconds: float
@@ -45,8 +45,6 @@ ScoreStore: TypeAlias = JournalFolder[StoredScore]
 
 @dataclass(frozen=True)
 class Options:
-    """Options of scoring; see :func:`~clipiqa_pyiqa.comparison.compare.compare`."""
-
     device: torch.device
     batch_size: int
     workers: int
@@ -56,7 +54,7 @@ class Options:
 
 
 def score_data_set(data: DataSet, metrics: Sequence[BuiltMetric], store: ScoreStore, options: Options) -> None:
-    """Score every image with each metric that has no score of it in the store."""
+    """Write the scores that the store lacks."""
     groups, step, count = group_metrics(metrics), options.batch_size, len(data.paths)
 
     def is_done(path: str) -> bool:
@@ -92,13 +90,12 @@ def score_data_set(data: DataSet, metrics: Sequence[BuiltMetric], store: ScoreSt
 def score_group(
     group: Sequence[BuiltMetric], x: Tensor, seed: int = 0, reference: Tensor | Sequence[str] = ()
 ) -> Iterator[tuple[BuiltMetric, int, StoredScore]]:
-    """Yield metric, number of the image in the batch, and score; a failure becomes a score with an error.
+    """Yield metric, number of the image in the batch, and score or error.
 
     Args:
-        group: Metrics with one encoding, or one other metric.
-        x: Images ``(N, 3, H, W)`` in [0, 1], on the device of the metrics.
-        seed: Of random draws, set anew for each image.
-        reference: For full-reference metrics: references of the shape of ``x``, or why each image has none.
+        group: Metrics with one encoding, or a single metric.
+        x: Images ``(N, 3, H, W)`` in [0, 1].
+        reference: References of the shape of ``x``, or a reason per missing reference.
     """
     net = group[0].net
     if net is None:
@@ -130,7 +127,7 @@ def score_group(
 
 @contextlib.contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Restore the caller's random generators at the end of a block, since metrics are seeded."""
+    """Restore the caller's random generators afterwards."""
     pythons, numpys = random.getstate(), np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
@@ -142,14 +139,13 @@ def kept_random_state() -> Iterator[None]:
 
 
 def set_seeds(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's generators."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
 def group_metrics(metrics: Sequence[BuiltMetric]) -> list[list[BuiltMetric]]:
-    """Return metrics with one encoding together, and each other metric alone."""
+    """Return metrics with one encoding together."""
     groups: dict[Any, list[BuiltMetric]] = {}
     for metric in metrics:
         groups.setdefault(id(metric) if metric.net is None else metric.net.encoding, []).append(metric)
@@ -164,7 +160,7 @@ def _score_batch(
     store: ScoreStore,
     options: Options,
 ) -> None:
-    """Score images ``(N, 3 or 6, H, W)``, the last three channels being the reference, with metrics that lack them."""
+    """Write scores of images ``(N, 3 or 6, H, W)``; channels 4 to 6 are the reference."""
     x = x.to(options.device)
     x = x.float().div_(255) if x.dtype == torch.uint8 else x
     paths = [data.paths[index] for index in indices]

@@ -1,4 +1,4 @@
-"""The tables of a comparison and the sentences around them, for the texts and the page."""
+"""Tables of a comparison and the sentences around them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ _PUBLISHED = (
 
 
 def legend(results: Sequence[DataSetResult]) -> list[str]:
-    """Return how to read the correlations, a sentence each; empty without opinion."""
     rated = [data for data in results if data.mos is not None]
     if not rated:
         return []
@@ -46,7 +45,6 @@ def _intervals(data: DataSetResult) -> str:
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
-    """Return every table of a comparison: an overview of several data sets, then each data set's tables."""
     tables = [overview_table(results)]
     for data in results:
         tables += [data_set_table(data), difference_table(data), published_table(data)]
@@ -54,7 +52,7 @@ def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
 
 
 def overview_table(results: Sequence[DataSetResult]) -> Table | None:
-    """Return SROCC and PLCC, metrics down, data sets across; None for fewer than two data sets with opinion."""
+    """Return SROCC and PLCC on all data sets."""
     rated = [data for data in results if data.mos is not None]
     if len(rated) < 2:
         return None
@@ -75,7 +73,7 @@ def overview_table(results: Sequence[DataSetResult]) -> Table | None:
 
 
 def data_set_table(data: DataSetResult) -> Table:
-    """Return the metrics' correlations on one data set; without opinion, their lowest, median and highest score."""
+    """Return the metrics' correlations; without opinion, their lowest, median and highest score."""
     labels, metrics = list(data.metrics), data.metrics.values()
     columns = {"metric": list(map(Cell, labels)), "better": [Cell(metric.direction) for metric in metrics]}
     before, reading = [data.note] * bool(data.note), (_SIGN, _intervals(data))[: 1 + bool(data.bootstrap)]
@@ -101,7 +99,6 @@ def data_set_table(data: DataSetResult) -> Table:
 
 
 def difference_table(data: DataSetResult) -> Table | None:
-    """Return each metric's SROCC less that of each other, the best first; None for fewer than two metrics."""
     if not data.pairs or not data.bootstrap:
         return None
     cells = {}
@@ -122,7 +119,6 @@ def difference_table(data: DataSetResult) -> Table | None:
 
 
 def published_table(data: DataSetResult) -> Table | None:
-    """Return our correlations beside published ones; None if there are none."""
     known = {label: value for label in data.metrics if data.mos is not None and (value := data.published(label))}
     if not known:
         return None
@@ -140,7 +136,6 @@ def published_table(data: DataSetResult) -> Table | None:
 
 
 def provenances(results: Sequence[DataSetResult]) -> dict[str, Mapping[str, str]]:
-    """Return which metric each label is: label -> provenance as texts."""
     found: dict[str, Mapping[str, str]] = {}
     for data in results:
         for label, metric in data.metrics.items():
@@ -149,13 +144,11 @@ def provenances(results: Sequence[DataSetResult]) -> dict[str, Mapping[str, str]
 
 
 def metric_lines(results: Sequence[DataSetResult]) -> list[str]:
-    """Return which metric each label is, a line each."""
     known = provenances(results)
     return [f"{label} = {', '.join(key_lines(provenance)) or 'unknown'}" for label, provenance in known.items()]
 
 
 def skipped_lines(skipped: Mapping[str, str], listed: int = _LISTED) -> list[str]:
-    """Return how many images were left out, and why the first few were; empty if none were."""
     if not skipped:
         return []
     lines = [why if path in why else f"{path}: {why}" for path, why in list(skipped.items())[:listed]]
@@ -164,7 +157,6 @@ def skipped_lines(skipped: Mapping[str, str], listed: int = _LISTED) -> list[str
 
 
 def in_brackets(estimate: Estimate) -> str:
-    """Return the interval as ``[low, high]``; empty if there is none."""
     return "" if math.isnan(estimate.low) else f"[{number(estimate.low)}, {number(estimate.high)}]"
 
 
@@ -188,7 +180,7 @@ def _why_empty(data: DataSetResult, label: str) -> str:
 
 
 def _best_marked(cells: Sequence[Cell], caveats: Sequence[str] = (), lowest: bool = False) -> list[Cell]:
-    """Return a column with its best value marked, unless it is alone, has a caveat, or is not above zero."""
+    """Return a column with its best value marked, unless the value is alone, has a caveat or is not above 0."""
     values = [-cell.value if lowest else cell.value for cell in cells]
     numbers = [value for value in values if not math.isnan(value)]
     best = max(numbers, default=math.nan)

@@ -1,4 +1,4 @@
-"""``clipiqa verify``: whether weights and learned prompts give the scores that others published."""
+"""``clipiqa verify``: whether weights and learned prompts give the published scores."""
 
 from __future__ import annotations
 
@@ -51,11 +51,8 @@ class Check:
     """A published number and the measured one.
 
     Attributes:
-        subject, prompts: What was scored and asked; or correlation and data set, and the metric.
-        tolerance: The largest difference of a right number.
-        source: Who published it, and how it was made.
-        got: The measured number; NaN if there is none.
-        reason: Why there is none, or empty.
+        subject, prompts: Image and prompts; or correlation and data set, and the metric.
+        tolerance: Largest accepted difference.
         binding: Whether the published number holds for these weights.
     """
 
@@ -70,7 +67,7 @@ class Check:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict; ``'FAIL'`` only with the weights that the number was published for, else ``'differs'``."""
+        """The verdict; a difference is ``'FAIL'`` if ``binding``, else ``'differs'``."""
         if self.reason:
             return "not run"
         if abs(self.got - self.expected) <= self.tolerance:
@@ -83,10 +80,8 @@ class Verification:
     """Published numbers beside measured ones.
 
     Attributes:
-        heading: The weights that were scored with.
-        binding: Whether the published scores hold for these weights.
-        files: Each published file of learned prompts: pyiqa's name, verdict, and what it is or what is wrong.
-        missing: Data sets that are not on this machine.
+        files: Published prompt files: pyiqa's name, verdict, and description or fault.
+        missing: Data sets that this machine lacks.
     """
 
     checks: tuple[Check, ...] = ()
@@ -97,7 +92,7 @@ class Verification:
 
     @property
     def exit_code(self) -> int:
-        """0 if all that ran is ok, 1 if any failed, 2 if nothing ran, or other weights gave other scores."""
+        """0 if everything that ran agrees, 1 if a check fails, 2 otherwise."""
         files = {verdict for _, verdict, _ in self.files} - {"not run"}
         checks = {check.verdict for check in self.checks} - {"not run"}
         if "FAIL" in files | checks:
@@ -114,15 +109,11 @@ class Verification:
 def verify(
     metric: CLIPIQA | Callable[[], CLIPIQA], images: Sequence[Path] = (), *, device: str | torch.device = "cpu"
 ) -> Verification:
-    """Score images that others published scores of, and compare.
+    """Return published scores of images beside measured ones.
 
     Args:
-        metric: A CLIP-IQA, or a function that makes one once the images are found.
-        images: Files, folders and globs where the pictures are looked for; default the working directory.
-        device: Where the metric is.
-
-    Raises:
-        ImageError: One of ``images`` does not exist.
+        metric: CLIP-IQA, or a function that makes one after the images are found.
+        images: Files, folders and globs; default the working directory.
     """
     places: list[Path] = []
     for place in images:
@@ -160,13 +151,7 @@ def verify(
 
 
 def check_osediff(score: Callable[[torch.Tensor], float], files: Iterable[Path], binding: bool = True) -> list[Check]:
-    """Return checks of median and largest distance from the scores that OSEDiff's authors published for 93 pictures.
-
-    Args:
-        score: Function of an image ``(1, 3, H, W)`` in [0, 1] that returns the score of pyiqa's five prompt pairs.
-        files: Any files; the pictures among them are known by their SHA-256.
-        binding: Whether the published scores hold for the weights.
-    """
+    """Return checks of OSEDiff's published scores against ``score``, which asks five prompt pairs."""
     with _OSEDIFF_FILE.open(encoding="utf-8", newline="") as file:
         published = {row["sha256"]: float(row["clipiqa"]) for row in csv.DictReader(file)}
     found = {hash_file(path): path for path in files if path.suffix.lower() == ".png"}
@@ -181,16 +166,7 @@ def check_osediff(score: Callable[[torch.Tensor], float], files: Iterable[Path],
 def verify_learned_prompts(
     data_root: Path | None = None, *, device: str | torch.device = "cpu", progress: Progress | None = None
 ) -> Verification:
-    """Load the published prompt files on this machine, and correlate their scores on the data sets on this machine.
-
-    Args:
-        data_root: The folder of pyiqa's data sets; None checks the files alone.
-        device: Where to score.
-        progress: See :data:`~clipiqa_pyiqa.comparison.scorers.Progress`.
-
-    Raises:
-        CLIPIQAError: There is no such folder, or a data set in it cannot be read.
-    """
+    """Return checks of published prompt files and, in ``data_root``, of their correlations."""
     from pyiqa import get_dataset_info
 
     if data_root is not None and not data_root.is_dir():
@@ -219,7 +195,7 @@ def verify_learned_prompts(
 
 
 def _check_file(name: LearnedType) -> tuple[Verdict, str]:
-    """Load a published prompt file, which checks its hash, on its CLIP; nothing is downloaded."""
+    """Return the verdict on a published prompt file, without a download."""
     published = PUBLISHED[name]
     needed = {published.file: pyiqa_file(published.file)}
     needed[f"OpenAI's {published.backbone}"] = release(published.backbone, OPENAI)
@@ -236,7 +212,6 @@ def _check_file(name: LearnedType) -> tuple[Verdict, str]:
 
 
 def checks_table(checks: Sequence[Check]) -> str:
-    """Return the checks as aligned columns, and their sources."""
     sources = list(dict.fromkeys(check.source for check in checks))
     heads = ("input", "prompts", "expected", "got", "difference", "tolerance", "verdict", "source")
     rows = []
