@@ -1,1 +1,1 @@
-"""Several methods in one table, as restoration papers print it: means, best and second best, paired differences."""
+"""Several methods in one table: means, best and second best, paired differences."""

@@ -15,7 +15,7 @@ _NOTHING = ("", "-", "–", "—", "n/a", "nan")
 
 
 class Expected(NamedTuple):
-    """A published number; ``text`` is as printed, and ``test_set`` is ``''`` if there is one only."""
+    """A published number as printed."""
 
     test_set: str
     method: str
@@ -24,27 +24,26 @@ class Expected(NamedTuple):
 
     @property
     def unit(self) -> float:
-        """One unit of the last printed digit."""
         return float(10.0 ** -len(self.text.partition(".")[2]))
 
     def units(self, value: float) -> float:
-        """Return how many units a value is above the number; NaN for NaN."""
+        """Return the units by which a value is above the number."""
         return (value - float(self.text)) / self.unit
 
     def agrees(self, value: float) -> bool:
-        """Return whether a value is within one unit, so that both rounding and cutting off agree."""
+        """Return whether a value is within one unit."""
         return abs(self.units(value)) <= 1 + 1e-6
 
 
 def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Expected]:
-    """Return published numbers, with names as their source has them.
+    """Return published numbers, with the names of their source.
 
     Args:
-        given: CSV files (a row per method, columns named by label, ``test_set`` if there are several) and texts such as
+        given: CSV files (a row per method, a column per label, optional ``test_set``) and texts such as
             ``'ours: psnr=27.92 ssim=0.7835'``.
 
     Raises:
-        CompareError: A file cannot be read, or a value is no number.
+        CompareError: A file cannot be read, or a value is not a number.
     """
     found = []
     for each in [given] if isinstance(given, str | os.PathLike) else given:
@@ -63,11 +62,7 @@ def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str
 def match_expected(
     given: Iterable[Expected], test_sets: Sequence[str], methods: Sequence[str], labels: Sequence[str]
 ) -> tuple[list[Expected], list[str]]:
-    """Return the numbers that a table has, under its names, and the names that it has not; case does not count.
-
-    Raises:
-        CompareError: The table has none of the numbers.
-    """
+    """Return the numbers that match the table, and the names that do not; case is ignored."""
     known = {"method": methods, "metric": labels, "test set": test_sets}
     lower = {what: {name.lower(): name for name in names} for what, names in known.items()}
     matched, unknown = [], dict[str, str]()

@@ -1,4 +1,4 @@
-"""Why published numbers may differ: each change of a metric that is cheap to try, tried."""
+"""Trials of changed metrics that may explain why published numbers differ."""
 
 from __future__ import annotations
 
@@ -53,17 +53,14 @@ def explain(
     score: Callable[[list[TableMetric], bool], MethodScores],
     has_alpha: bool,
 ) -> pandas.DataFrame:
-    """Try every change on the metrics whose published numbers differ.
+    """Return the trials of all changes to metrics whose published numbers differ.
 
     Args:
-        wrong: Published numbers that differ from the computed ones.
-        metrics: The metrics of the table.
-        score: Function that scores the same pictures with other metrics, and with their alpha dropped or not.
-        has_alpha: Whether pictures have transparency.
+        score: Function that scores the pictures with given metrics, and drops alpha if told.
 
     Returns:
-        A row per number and change: ``test_set``, ``method``, ``metric``, ``change``, ``value``, ``units`` above the
-        published number, ``verdict`` (``'fits'``, ``'refuted'``, ``'not tried'``), ``reason``.
+        ``test_set``, ``method``, ``metric``, ``change``, ``value``, ``units`` above the published number, ``verdict``
+        (``'fits'``, ``'refuted'``, ``'not tried'``), ``reason``.
     """
     of_wrong = {each.metric for each in wrong}
     tried = {m.spec.label: dict(_changes(m, has_alpha)) for m in metrics if m.spec.label in of_wrong}
@@ -92,7 +89,7 @@ def explain(
 
 
 def summarize(explained: pandas.DataFrame, wrong: Sequence[Expected]) -> list[str]:
-    """Return a line per metric: the changes that fit, how many were tried, and how many would fit by chance."""
+    """Return a line per metric: changes that fit, number of trials, and fits expected by chance."""
     lines = []
     for metric, rows in explained.groupby("metric", sort=False):
         tried = rows[rows["verdict"] != "not tried"]
@@ -109,7 +106,7 @@ def summarize(explained: pandas.DataFrame, wrong: Sequence[Expected]) -> list[st
 
 
 def _chance(cell: Expected, tried: pandas.DataFrame) -> float:
-    """Return the probability that a value within the span of those tried agrees with the published one."""
+    """Return the probability that a value within the span of the trials agrees."""
     values = [float(cell.text), *tried.loc[tried["method"] == cell.method, "value"]]
     span = max(values) - min(values)
     return min(1.0, 2 * cell.unit / span) if span else 1.0

@@ -1,4 +1,4 @@
-"""Locks: all that the numbers of a table depend on, and what differs when it is computed again."""
+"""Locks: everything that the numbers of a table depend on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ _REFERENCE = "the reference"
 def make_lock(
     found: MethodScores, arguments: Mapping[str, Any], built: Mapping[str, BuiltMetric | str]
 ) -> dict[str, Any]:
-    """Return all that the numbers of a table depend on, as JSON values."""
     files = {**({_REFERENCE: found.pictures.references} if found.pictures.references else {}), **found.pictures.files}
     scores = found.scores[found.of_images].set_axis(found.scores["method"] + "/" + found.scores["image"])
     means = {f"{label} of {f'{s} {method}'.strip()}": mean for (s, label, method), mean in found.cells["mean"].items()}
@@ -48,11 +47,6 @@ def make_lock(
 
 
 def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return a lock.
-
-    Raises:
-        CompareError: The file cannot be read, is damaged, or has another schema.
-    """
     try:
         lock = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -67,7 +61,7 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas.DataFrame:
-    """Return what differs between two locks: ``what``, ``was``, ``now``, and ``why`` a score may have changed."""
+    """Return the differences: ``what``, ``was``, ``now``, and ``why`` a score may have changed."""
     was, now = _entries(before), _entries(after)
     differing = {key: None for key in {**was, **now} if was.get(key) != now.get(key)}
     rows = []
@@ -84,7 +78,6 @@ def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas
 
 
 def _why(differing: Mapping[tuple[str, ...], None], label: str, method: str, picture: str) -> str:
-    """Return what may have changed a score: its pictures, or else its metric, or else the versions."""
     pictures = [
         f"the picture of {who} changed" for who in (method, _REFERENCE) if ("picture", who, picture) in differing
     ]
@@ -102,7 +95,7 @@ def _entries(lock: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
 
 
 def _weights_sha256(metric: BuiltMetric) -> str:
-    """Return the hash of all tensors and arrays of a metric's network; empty if it has none."""
+    """Return the hash of a metric's tensors and arrays."""
     score = inspect.unwrap(metric.score)
     net = getattr(score, "net", score)
     if not isinstance(net, torch.nn.Module):
@@ -115,7 +108,6 @@ def _weights_sha256(metric: BuiltMetric) -> str:
 
 
 def _numbers(values: Any) -> dict[str, float | None]:
-    """Return numbers by name, None for NaN, which JSON lacks."""
     return {name: None if math.isnan(value) else float(value) for name, value in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""Which files of several methods show the same picture: by name, within test sets, with their references."""
+"""Pictures of several methods, matched by name within test sets."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Pictures:
     """The same pictures of several methods.
 
     Attributes:
-        files: Method -> name of the picture -> file.
-        references: Name of the picture -> reference; empty without references.
-        test_sets: Test set -> names of its pictures; one test set is called ``''``.
-        left_out: What is not in the table, a sentence each.
-        weights: Name of the picture -> weight in means; empty if all weigh the same.
+        files: Method -> picture -> file.
+        references: Picture -> reference.
+        test_sets: Test set -> pictures; a single test set is called ``''``.
+        left_out: Sentences on pictures that are left out.
+        weights: Picture -> weight in means; empty for equal weights.
     """
 
     methods: tuple[str, ...]
@@ -35,24 +35,15 @@ class Pictures:
 
     @property
     def names(self) -> list[str]:
-        """The names of all pictures, test set by test set."""
         return [name for names in self.test_sets.values() for name in names]
 
     @property
     def inputs(self) -> list[str]:
-        """All files."""
         return [*self.references.values(), *(path for files in self.files.values() for path in files.values())]
 
 
 def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
-    """Return methods as name -> folder or pattern.
-
-    Args:
-        given: Such a mapping, or texts: ``NAME=FOLDER``, or a folder, whose name is then the method's.
-
-    Raises:
-        CompareError: No method is given, a part is empty, or a name comes twice.
-    """
+    """Return method -> folder or pattern, of a mapping or ``NAME=FOLDER`` or ``FOLDER`` texts."""
     if isinstance(given, str | os.PathLike):
         given = [os.fspath(given)]
     pairs = list(given.items()) if isinstance(given, Mapping) else [_split(os.fspath(text)) for text in given]
@@ -77,20 +68,7 @@ def match_pictures(
     removed: str = "",
     average: str | Mapping[str, float] = "images",
 ) -> Pictures:
-    """Match the files of several methods, and their references, by name.
-
-    Args:
-        methods: Name -> folder or pattern.
-        reference: Folder or pattern of the references.
-        skip_missing: Leave out pictures that some method or the reference lacks, in place of an error.
-        by_folder: Take the first sub-folder for the test set, if every picture lies in one.
-        removed: Text that is removed from the names of the methods' pictures, such as ``'x4'``.
-        average: As in :class:`~.protocols.Protocol`.
-
-    Raises:
-        CompareError: No picture is shared, one is missing somewhere, or a sub-folder has no weight.
-        PairingError: A folder is missing or empty, or two of its images have one name.
-    """
+    """Return the pictures of several methods, matched by name; options as in ``table`` and ``Protocol``."""
     files = {method: _without(removed, named_images(place)) for method, place in methods.items()}
     references = {} if reference is None else named_images(os.path.expanduser(os.fspath(reference)))
     everywhere = {**files, **({"the reference": references} if reference is not None else {})}

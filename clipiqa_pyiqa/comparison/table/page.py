@@ -1,4 +1,4 @@
-"""The page of a table: one HTML file with the tables, crops where methods differ most, and every picture."""
+"""HTML page of a table, with crops where methods differ most."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ _THUMBNAILS = 500  # pictures above which there are no thumbnails, as browsers w
 
 
 def report_page(found: MethodScores) -> str:
-    """Return a table of methods as a self-contained HTML page."""
     main = method_table(found)
     rows = found.scores.set_index(["test_set", "image", "method"])
     return render(
@@ -42,7 +41,6 @@ def report_page(found: MethodScores) -> str:
 
 
 def _finding(found: MethodScores, test_set: str) -> Markup | None:
-    """Return which methods are best on a test set; None for a single method."""
     if len(found.methods) < 2:
         return None
     cells = found.cells.loc[test_set].reset_index()

@@ -1,4 +1,4 @@
-"""Protocols: how others compute their tables, one YAML file each, and the formulas in them."""
+"""Protocols: how published tables are computed, one YAML file each."""
 
 from __future__ import annotations
 
@@ -47,18 +47,19 @@ _AVERAGES = ("images", "sequences")
 
 @dataclass(frozen=True)
 class Protocol:
-    """Metrics as others compute them; docs/published-numbers.md shows a file.
+    """Metrics as a published table computes them; docs/published-numbers.md shows a file.
 
     Attributes:
         certainty, unequal: Keys of ``CERTAINTY`` and ``UNEQUAL``.
         source: ``repository``, ``commit``, ``files``, ``pyiqa``'s version, ``licence``, ``said`` (in a discussion).
-        metrics: Label -> metric as typed behind ``-m``.
-        not_computed: Label -> why pyiqa cannot compute it.
-        view, views: What every metric of single images sees; label -> what this one sees instead.
-        removed: Text that is removed from the names of the methods' pictures.
+        metrics: Label -> metric as typed after ``-m``.
+        not_computed: Label -> why pyiqa cannot compute the metric.
+        view, views: View for all metrics; label -> changes to this view.
+        removed: Text to remove from names of the methods' pictures.
         average: ``'images'``, ``'sequences'``, or sub-folder -> weight.
-        score, formula: A score that combines labels and ``values``; of each picture's scores if ``per_picture``.
-        values: Name of a number that the user gives -> what it is.
+        score, formula: Name and formula of a score.
+        per_picture: Whether the formula takes each picture's scores, not the means.
+        values: Name of a number that the user gives -> its meaning.
     """
 
     name: str
@@ -80,28 +81,24 @@ class Protocol:
 
     @property
     def sha256(self) -> str:
-        """Hash of everything in the protocol."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def view_of(self, label: str) -> View:
-        """Return what a metric sees."""
         return View(**{**self.view, **self.views.get(label, {})})
 
     def combine(self, scores: Mapping[str, float], values: Mapping[str, float]) -> float:
-        """Return the score of means, or of a picture's scores; NaN if a part is missing."""
+        """Return the formula's value; NaN if a part is missing."""
         missing = dict.fromkeys([*self.values, *self.not_computed, *self.metrics], math.nan)
         return evaluate(self.formula, {**missing, **values, **scores})
 
     @property
     def averaging(self) -> str:
-        """How means are taken, in words."""
         if isinstance(self.average, str):
             return f"over {self.average}"
         return f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in self.average.items())}"
 
     @property
     def rows(self) -> list[tuple[str, str]]:
-        """All of it, as pairs of texts."""
         rows = [("name", self.name), ("whose", self.title), ("known", CERTAINTY[self.certainty]), *self.source.items()]
         for label, metric in self.metrics.items():
             view = self.view_of(label)
@@ -116,18 +113,12 @@ class Protocol:
 
     @property
     def cited(self) -> str:
-        """Its source on one line."""
         where = " ".join(self.source[key] for key in ("repository", "commit", "files") if key in self.source)
         return ", ".join(filter(None, [where, self.source.get("said", "")]))
 
 
 def read_protocol(name: str | Path) -> Protocol:
-    """Return a protocol of this package by its name, or the user's by the path of its file.
-
-    Raises:
-        CompareError: The name is unknown, or a value is not as :class:`Protocol` says.
-        ConfigError: The file cannot be read, or has unknown or duplicate keys.
-    """
+    """Return a protocol, by the name of a shipped one or the path of a file."""
     known = shipped(protocols=True)
     path = known.get(str(name).lower()) or Path(name).expanduser()
     if path.suffix not in (".yml", ".yaml"):
@@ -136,11 +127,6 @@ def read_protocol(name: str | Path) -> Protocol:
 
 
 def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
-    """Return the protocol with the values of a file.
-
-    Raises:
-        CompareError: A value is not as :class:`Protocol` says.
-    """
     where = f"protocol {name!r}"
     check_keys(values, _KINDS, where)
     if lacking := [key for key in ("title", "certainty", "source", "metrics") if key not in values]:
@@ -176,11 +162,7 @@ def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
 
 
 def formula_names(formula: str) -> list[str]:
-    """Return the labels in a formula; a label that is no identifier stands in quotes there: ``'clipiqa+'``.
-
-    Raises:
-        CompareError: The formula is more than arithmetic.
-    """
+    """Return the labels in a formula, with or without quotes."""
     nodes = list(ast.walk(_parse(formula)))
     names = [node.id for node in nodes if isinstance(node, ast.Name) and node.id not in _FUNCTIONS]
     names += [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
@@ -189,11 +171,7 @@ def formula_names(formula: str) -> list[str]:
 
 
 def evaluate(formula: str, values: Mapping[str, float]) -> float:
-    """Return the value of a formula of + − × / ``**``, ``min``, ``max``, numbers and labels; NaN if undefined.
-
-    Raises:
-        CompareError: The formula is more than that, or has a label that is not in ``values``.
-    """
+    """Return the value of a formula; NaN if undefined."""
     tree = _parse(formula)
     try:
         return _value(tree.body, values)

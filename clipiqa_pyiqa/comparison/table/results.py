@@ -1,4 +1,4 @@
-"""The result of ``table``: numbers that can be written as texts, files and a page."""
+"""The result of ``table``, as texts, files and a page."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ WRITTEN = (*_FILES, "images.csv", "expect.csv", "explain.csv", "report.html")
 
 
 class MethodTable(MethodScores):
-    """Methods × metrics on one or several test sets; for its fields see :class:`~.values.MethodScores`."""
+    """Methods × metrics; for its fields see :class:`~.values.MethodScores`."""
 
     def table(self, format: str = "table") -> str:
-        """Return the tables as a text: ``'table'`` for a console, ``'csv'``, ``'markdown'`` or ``'latex'``."""
+        """Return the tables as text: ``'table'`` for a console, ``'csv'``, ``'markdown'`` or ``'latex'``."""
         return table_as_text(self, format)
 
     def describe(self, format: str = "table") -> str:
-        """Return a sentence per metric, for a paper's appendix; as LaTeX for ``'latex'``."""
+        """Return a sentence per metric for a paper's appendix; ``'latex'`` gives a LaTeX list."""
         return describe_metrics(self, format)
 
     def save(self, folder: str | os.PathLike[str], *, report: bool = True, overwrite: bool = False) -> None:
-        """Write the tables, ``images.csv`` (every score), ``expect.csv``, ``explain.csv`` and the page ``report.html``.
+        """Write the tables, ``images.csv`` (every score), ``expect.csv``, ``explain.csv`` and ``report.html``.
 
         Args:
-            folder: Made if need be.
-            report: Whether to write the page.
-            overwrite: Replace such files; those of the run that made ``folder`` are always replaced.
+            folder: Folder, created if missing.
+            report: Whether to write ``report.html``.
+            overwrite: Replace existing files; results of the run that made ``folder`` are always replaced.
 
         Raises:
-            OutputError: A file cannot be written, or is there already.
+            OutputError: A file cannot be written, or exists.
         """
         folder = check_result_folder(folder, WRITTEN, self.pictures.inputs, overwrite=overwrite, resume=not overwrite)
         with locked(folder):

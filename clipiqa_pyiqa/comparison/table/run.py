@@ -64,26 +64,26 @@ def table(
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> MethodTable:
-    """Score the same pictures of several methods, and set the methods side by side.
+    """Return scores of several methods on the same pictures, side by side.
 
     Args:
-        methods: Name -> folder or pattern, or ``'NAME=FOLDER'`` texts; see
-            :func:`~clipiqa_pyiqa.sources.naming.named_images` for which files belong together.
-        metrics: Any of pyiqa's, as for :func:`~clipiqa_pyiqa.comparison.compare.compare`; also ``psnr-y``,
+        methods: Name -> folder or pattern, or ``'NAME=FOLDER'`` texts; for matching files see
+            :func:`~clipiqa_pyiqa.sources.naming.named_images`.
+        metrics: Any of pyiqa's, as for :func:`~clipiqa_pyiqa.comparison.compare.compare`, and ``psnr-y``,
             ``psnr-rgb``, ``ssim-y``, ``ssim-rgb``.
         reference: Folder or pattern of the references.
-        baseline: The method that the others are compared with; default the first.
-        protocol: Name or file of a protocol, which ``metrics`` add to, or replace by their label.
+        baseline: Method to compare with; default the first.
+        protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace them by label.
         values: Numbers for the protocol's formula, such as ``{'speedup': 113.85}``.
         crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
         expect: Published numbers; see :func:`~.expected.read_expected`.
-        explain: Try changes that may explain published numbers that differ.
-        lock: A file to write, with all that the numbers depend on.
-        locked: A lock to compute again; ``changed`` of the result has what differs.
-        skip_missing: Leave out pictures that some method or the reference lacks, in place of an error.
-        by_folder: Take the first sub-folder for the test set, if every picture lies in one.
-        out: A folder that stores scores as they come; None stores nothing.
-        resume: Go on with the scores in ``out``; changed files are scored again.
+        explain: Try changes that may explain differences from published numbers.
+        lock: File to write, with everything that the numbers depend on.
+        locked: Lock to compute again; ``changed`` of the result lists differences.
+        skip_missing: Leave out pictures that a method or the reference lacks; otherwise raise.
+        by_folder: Take first sub-folders as test sets, if every picture lies in one.
+        out: Folder for scores; None stores nothing.
+        resume: Keep the scores in ``out`` and go on; changed files are scored again.
         overwrite: Delete the scores in ``out``.
         seed, trust_weights, strict, progress, settings: As for ``compare``.
 

@@ -1,4 +1,4 @@
-"""The scores of a table's pictures: read with their references, scored by every metric, and made into frames."""
+"""Scores of a table's pictures and sets."""
 
 from __future__ import annotations
 
@@ -38,10 +38,7 @@ _REFERENCES_KEPT = 8  # decoded references that wait for the other methods' pict
 
 
 class Scored(NamedTuple):
-    """Scores of pictures, of sets, and the metrics, as :class:`~.values.MethodScores` has them.
-
-    ``unread`` has why pictures cannot be read, a sentence each.
-    """
+    """Scores and metrics as in :class:`~.values.MethodScores`."""
 
     scores: pandas.DataFrame
     sets: pandas.DataFrame
@@ -58,16 +55,7 @@ def score_pictures(
     unequal: str = "",
     drop_alpha: bool = False,
 ) -> Scored:
-    """Score every picture with every metric that has no score of it in the store.
-
-    Args:
-        metrics: The metrics.
-        pictures: Which files show the same picture.
-        store: The scores.
-        options: Options of scoring.
-        unequal: What happens to a picture that has not its reference's size; a key of :data:`~.protocols.UNEQUAL`.
-        drop_alpha: Take the stored colours of transparent pictures; otherwise they are laid over white.
-    """
+    """Return the scores of every picture; ``drop_alpha`` ignores transparency."""
     data = _data_set(pictures, any(each.spec.mode == "FR" for each in metrics), unequal, drop_alpha)
     built = {
         each.spec.label: with_view(build_or_explain(each.spec, options.device, options.seed, options.strict), each.view)
@@ -104,7 +92,6 @@ def score_pictures(
 
 
 def has_alpha(path: str) -> bool:
-    """Return whether a picture has transparency; False if it cannot be read."""
     try:
         with Image.open(path) as image:
             return image.has_transparency_data
@@ -151,7 +138,7 @@ def _read(path: str, drop_alpha: bool) -> Tensor:
 
 
 def _key(path: str, reference: str = "", how: Sequence[Any] = ()) -> str:
-    """Return a key of a file's scores, which changes with the file, its reference, and how they are read."""
+    """Return a key that changes with the file, the reference and the way of reading."""
     stamps = list(how)
     for file in filter(None, (path, reference)):
         status = os.stat(file)
@@ -164,7 +151,6 @@ def _hash(values: Sequence[Any]) -> str:
 
 
 def _sets(pictures: Pictures) -> pandas.DataFrame:
-    """Return test set, method, files and references of each test set of each method, by the key of its scores."""
     rows = {}
     for test_set, names in pictures.test_sets.items():
         references = [pictures.references[name] for name in names] if pictures.references else []
@@ -176,7 +162,6 @@ def _sets(pictures: Pictures) -> pandas.DataFrame:
 
 
 def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int = 0) -> StoredScore:
-    """Return a metric's value for a set of images in folders that hold these files alone, or why it fails."""
     set_seeds(seed)
     start = time.perf_counter()
     try:

@@ -1,4 +1,4 @@
-"""The metrics of a table: those of a protocol and those asked for, with the channel of psnr and ssim."""
+"""The metrics of a table, with the channel of psnr and ssim."""
 
 from __future__ import annotations
 
@@ -28,14 +28,11 @@ _CHANNELS = {  # of pyiqa's names
 
 @dataclass(frozen=True)
 class TableMetric:
-    """A metric of a table, and what it sees."""
-
     spec: MetricSpec
     view: View = WHOLE
 
     @property
     def computed_on(self) -> str:
-        """The channel of psnr or ssim; empty for other metrics."""
         name, options = self.spec.name, dict(self.spec.options)
         if name == "psnr" and options.pop("test_y_channel", False):
             name = "psnry"
@@ -45,26 +42,13 @@ class TableMetric:
 
     @property
     def needs_reference(self) -> bool:
-        """Whether the metric compares images, or a set of images, with references."""
         return self.spec.mode == "FR" or (self.spec.of_sets and self.spec.name != "inception_score")
 
 
 def parse_table_metrics(
     given: Any, protocol: Protocol | None = None, crop_border: int | None = None
 ) -> tuple[list[TableMetric], list[str]]:
-    """Return the metrics of a protocol, replaced by given ones of the same label, and then the other given ones.
-
-    Args:
-        given: As for :func:`~clipiqa_pyiqa.comparison.metrics.parse_metrics`, of any kind and case, and our own names.
-        protocol: The protocol.
-        crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
-
-    Returns:
-        The metrics, and what differs from the protocol.
-
-    Raises:
-        CompareError: As for ``parse_metrics``; or no metric is asked for.
-    """
+    """Return the metrics of a protocol and of ``given``, which replaces equal labels, and the labels that changed."""
     if not given and protocol is None:
         raise CompareError("no metric is asked for: name some in metrics (-m), or a protocol.")
     added = {spec.label.lower(): spec for spec in (_parse(given) if given else [])}

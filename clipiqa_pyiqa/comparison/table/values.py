@@ -23,7 +23,7 @@ _ORDER = ["test_set", "method", "metric", "better", "n", "mean", "sd", "rank", "
 
 @dataclass(frozen=True)
 class Column:
-    """A metric of the table; ``computed_on`` is the channel of psnr and ssim, ``view`` what it sees, in words."""
+    """A metric of the table; ``computed_on`` is the channel of psnr or ssim."""
 
     metric: MetricResult
     of_sets: bool = False
@@ -36,15 +36,15 @@ class MethodScores:
     """Methods × metrics on one or several test sets.
 
     Attributes:
-        scores: Columns ``test_set``, ``image``, ``method``, ``path``, and one per metric, NaN where it failed.
+        scores: Columns ``test_set``, ``image``, ``method``, ``path``, and one per metric; NaN for a failure.
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
         columns: Label -> metric, in order.
-        pictures: Which files show the same picture.
-        inputs: The numbers given for the protocol's formula.
-        notes: What to know about the numbers, a sentence each.
-        expected: Published numbers of its cells.
-        explained: What :func:`~.explain.explain` tried; None if nothing.
-        changed: What :func:`~.lock.compare_locks` found; None without a lock.
+        pictures: Files that show the same picture.
+        inputs: Numbers given for the protocol's formula.
+        notes: Sentences on the numbers.
+        expected: Published numbers of the table's cells.
+        explained: Result of :func:`~.explain.explain`, or None.
+        changed: Result of :func:`~.lock.compare_locks`; None without a lock.
     """
 
     scores: pandas.DataFrame
@@ -62,22 +62,20 @@ class MethodScores:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods, in order."""
         return self.pictures.methods
 
     @property
     def test_sets(self) -> tuple[str, ...]:
-        """The test sets, in order; ``('',)`` if there is one."""
+        """The test sets; ``('',)`` for a single one."""
         return tuple(self.pictures.test_sets)
 
     @property
     def score(self) -> str:
-        """The name of the protocol's score, or empty."""
         return self.protocol.score if self.protocol else ""
 
     @property
     def labels(self) -> list[str]:
-        """The metrics and the protocol's score, in order."""
+        """The metrics and the protocol's score."""
         return list(dict.fromkeys([*self.columns, *[self.score] * bool(self.score)]))
 
     @property
@@ -98,7 +96,7 @@ class MethodScores:
 
     @property
     def agrees(self) -> bool:
-        """Whether all published numbers, and everything in a lock, are as computed here."""
+        """Whether all published numbers and the lock agree with the computed numbers."""
         return not self.wrong and (self.changed is None or self.changed.empty)
 
     def mean(self, test_set: str, label: str, method: str) -> float:
@@ -106,15 +104,13 @@ class MethodScores:
         return float(self.cells.at[(test_set, label, method), "mean"])
 
     def computed(self, expected: Expected) -> float:
-        """Return the computed number beside a published one."""
         return self.mean(expected.test_set, expected.metric, expected.method)
 
     def lower_better(self, label: str) -> bool:
-        """Return whether a low value is good."""
         return label in self.columns and self.columns[label].metric.lower_better
 
     def pictures_scored(self, test_set: str, label: str) -> pandas.DataFrame:
-        """Return a metric's scores, a row per picture that all methods have a score of, a column per method."""
+        """Return a metric's scores of pictures with scores for every method, a column per method."""
         rows = self.scores[self.scores["test_set"] == test_set]
         wide = rows.pivot(index="image", columns="method", values=label)
         wide = wide.reindex(index=list(self.pictures.test_sets[test_set]), columns=list(self.methods))
@@ -122,7 +118,7 @@ class MethodScores:
 
     @cached_property
     def cells(self) -> pandas.DataFrame:
-        """The columns of :meth:`frame` by test set, metric and method."""
+        """The rows of :meth:`frame` by test set, metric and method."""
         rows = []
         for test_set in self.test_sets:
             found = {label: self._summaries(test_set, label) for label in self.columns}
@@ -164,7 +160,7 @@ class MethodScores:
     def frame(self) -> pandas.DataFrame:
         """Return a row per test set, metric and method, in full precision.
 
-        Columns: test_set, method, metric, better, n (pictures that all methods have a score of; 0 of a set), mean, sd,
+        Columns: test_set, method, metric, better, n (pictures with scores of all methods; 0 for a whole set), mean, sd,
         rank (1, 2, else 0); and of the paired difference from the baseline: difference, low, high, p, p Holm,
         significant.
         """
@@ -172,9 +168,9 @@ class MethodScores:
         return frame[[*_ORDER, "p Holm", "significant"]]
 
     def spread(self) -> pandas.Series:
-        """Return how much the methods differ on each picture, the most first; index test_set, image.
+        """Return the difference of the methods on each picture, largest first; index test_set, image.
 
-        It is the mean over metrics of the highest less the lowest score, in standard deviations over the test set.
+        The value is the mean over metrics of highest less lowest score, in standard deviations over the test set.
         """
         parts = []
         for test_set in self.test_sets:
@@ -190,10 +186,9 @@ class MethodScores:
         return pandas.concat(parts, axis=1).mean(axis=1).sort_values(ascending=False, kind="stable")
 
     def digits(self, label: str) -> int:
-        """Return the digits of a metric's means: two from 10 on, such as decibels, else four."""
+        """Return the digits of means: two from 10 upwards, else four."""
         means = self.cells.xs(label, level="metric")["mean"].abs()
         return 2 if means.max() >= 10 else 4
 
     def lacks_values(self, label: str) -> bool:
-        """Return whether a method has no mean of a metric."""
         return label in self.columns and bool(self.cells.xs(label, level="metric")["mean"].isna().any())

@@ -1,4 +1,4 @@
-"""What a metric sees of a picture: all of it, without a border, resized, or its middle."""
+"""The view of a picture that a metric gets: whole, without border, resized, or the middle."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from ..metrics import BuiltMetric
 
 @dataclass(frozen=True)
 class View:
-    """How a picture is changed before a metric sees it, in this order; 0 is for not at all.
+    """Changes to a picture before a metric sees it, in this order; 0 makes no change.
 
     Attributes:
         crop: Pixels cut off each side.
-        square: Pixels to which both sides are squashed, by PIL's bicubic filter.
-        longest: Pixels to which a longer side is shrunk, bilinearly and without antialiasing.
-        center: Side in pixels of the square that is cut out of the middle.
-        autocast: Whether the metric runs in fp16 on CUDA.
+        square: Both sides in pixels after PIL's bicubic resize.
+        longest: Largest side in pixels; longer ones are shrunk bilinearly, without antialiasing.
+        center: Side in pixels of the middle square.
     """
 
     crop: int = 0
@@ -34,7 +33,6 @@ class View:
 
     @property
     def words(self) -> str:
-        """The view in words."""
         words = {
             f"a border of {self.crop} px left out": self.crop,
             f"squashed to {self.square}×{self.square} px": self.square,
@@ -44,11 +42,7 @@ class View:
         return ", ".join(text for text, pixels in words.items() if pixels) or "whole images"
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return what is seen of images ``(N, 3, H, W)`` in [0, 1].
-
-        Raises:
-            ImageError: Nothing is left.
-        """
+        """Return the view of images ``(N, 3, H, W)`` in [0, 1]."""
         height, width = x.shape[-2:]
         if min(height, width) <= 2 * self.crop:
             raise ImageError(f"nothing is left of {width}×{height} px without a border of {self.crop} px")
@@ -70,7 +64,7 @@ WHOLE = View()
 
 
 def with_view(metric: BuiltMetric | str, view: View) -> BuiltMetric | str:
-    """Return the metric with a view in front; metrics of whole sets read files and have none."""
+    """Return the metric with a view in front; metrics of whole sets stay unchanged."""
     if isinstance(metric, str) or metric.spec.of_sets or view == WHOLE:
         return metric
     score = metric.score
@@ -88,13 +82,7 @@ def with_view(metric: BuiltMetric | str, view: View) -> BuiltMetric | str:
 
 
 def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tensor]:
-    """Return a picture and its reference, ``(3, H, W)`` uint8, in one size, as a protocol has it.
-
-    Args:
-        x: The picture.
-        reference: Its reference.
-        unequal: A key of :data:`~.protocols.UNEQUAL`; ``'resize'`` returns floats in [0, 1].
-    """
+    """Return a picture and its reference, ``(3, H, W)`` uint8, in one size; ``'resize'`` gives floats in [0, 1]."""
     height, width = (min(sides) for sides in zip(x.shape[1:], reference.shape[1:], strict=True))
     if unequal == "cut":
         return x[:, :height, :width], reference[:, :height, :width]

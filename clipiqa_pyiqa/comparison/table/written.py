@@ -1,4 +1,4 @@
-"""The tables of methods and the sentences around them, for the texts and the page."""
+"""Tables of methods and the sentences around them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ Keys = Sequence[tuple[str, str]]
 
 
 def table_as_text(found: MethodScores, format: str) -> str:
-    """Return the tables as a text; see :func:`~..outputs.tables_as_text`."""
     tables = [method_table(found), difference_table(found), expected_table(found)]
     marks = _MARKS if len(found.methods) > 1 else ""
     about: dict[str, Any] = {"metrics": metric_lines(found), "settings": found.settings, "marks": marks}
@@ -34,7 +33,6 @@ def table_as_text(found: MethodScores, format: str) -> str:
 
 
 def method_table(found: MethodScores) -> Table:
-    """Return means and standard deviations, methods down, metrics across, test set by test set."""
     pictures = sum(map(len, found.pictures.test_sets.values()))
     title = f"{counted(len(found.methods), 'method')} on {counted(pictures, 'picture')}"
     title += f" of {len(found.test_sets)} test sets" * (len(found.test_sets) > 1)
@@ -43,7 +41,6 @@ def method_table(found: MethodScores) -> Table:
 
 
 def difference_table(found: MethodScores) -> Table | None:
-    """Return the differences from the baseline; None if there are none."""
     differs = found.cells["difference"].notna().groupby(level=["test_set", "metric"]).any()
     keys = [(s, label) for s in found.test_sets for label in found.labels if differs.get((s, label), False)]
     if not keys:
@@ -54,7 +51,6 @@ def difference_table(found: MethodScores) -> Table | None:
 
 
 def expected_table(found: MethodScores) -> Table | None:
-    """Return computed numbers beside published ones; None if there are none."""
     if not found.expected:
         return None
     known = {(each.test_set, each.metric, each.method): each for each in found.expected}
@@ -70,7 +66,6 @@ def expected_table(found: MethodScores) -> Table | None:
 
 
 def expected_frame(found: MethodScores) -> pandas.DataFrame:
-    """Return a row per published number, with the computed one and how many units that is above it."""
     rows = []
     for each in found.expected:
         value = found.computed(each)
@@ -80,7 +75,7 @@ def expected_frame(found: MethodScores) -> pandas.DataFrame:
 
 
 def describe_metrics(found: MethodScores, format: str = "table") -> str:
-    """Return a sentence per metric for a paper's appendix; for ``'latex'`` as a list in LaTeX."""
+    """Return a sentence per metric for a paper's appendix."""
     lines = [_describe(label, column) for label, column in found.columns.items()]
     if format == "latex":
         lines = [r"\begin{itemize}", *(rf"\item {latex(line)}" for line in lines), r"\end{itemize}"]
@@ -88,7 +83,7 @@ def describe_metrics(found: MethodScores, format: str = "table") -> str:
 
 
 def legend(found: MethodScores, alone: bool = False) -> list[str]:
-    """Return how to read the tables, or the table of means ``alone``, a sentence each."""
+    """Return sentences that explain the tables, or only the table of means if ``alone``."""
     sizes = {test_set: len(names) for test_set, names in found.pictures.test_sets.items()}
     counts = found.cells["n"][found.cells["n"] > 0]
     is_lost = any(n < sizes[test_set] for (test_set, *_), n in counts.items())
@@ -101,7 +96,6 @@ def legend(found: MethodScores, alone: bool = False) -> list[str]:
 
 
 def metric_lines(found: MethodScores) -> list[str]:
-    """Return which metric each label is, a line each."""
     lines = []
     for label, column in found.columns.items():
         provenance = column.metric.provenance
@@ -143,7 +137,7 @@ def _difference(found: MethodScores, label: str, value: pandas.Series) -> Cell:
     text = signed(apart, digits) if round(apart, digits) else number(apart, digits)
     detail = ""
     if not math.isnan(value["p"]):
-        is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # that so few pictures can give
+        is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n pictures
         interval = f"[{number(value['low'], digits)}, {number(value['high'], digits)}]"
         detail = f"{interval} {p_value(value['p Holm'], is_lowest)}"
     is_better = (apart < 0) == found.lower_better(label)
