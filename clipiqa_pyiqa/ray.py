@@ -26,9 +26,9 @@ class Scorer:
     An image that cannot be scored has NaN as its scores, and an ``error``.
 
     Args:
-        metric: A ``CLIPIQA``, or a function that makes one, called where images are scored.
-        prompts: What to ask, one column each, as for :func:`~clipiqa_pyiqa.score_paths`.
-        column: The column of bytes, or of dicts with ``bytes``; None finds ``bytes``, ``image``, ``jpg`` or the like.
+        metric: A ``CLIPIQA``, or a function that makes one where images are scored.
+        prompts: What to ask, as for :func:`~clipiqa_pyiqa.score_paths`.
+        column: The column of bytes, or of dicts with ``bytes``; None finds it.
         name_column: The column of image names, for messages.
 
     Example:

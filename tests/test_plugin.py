@@ -171,7 +171,7 @@ answer(errors=errors, built=built)
     result, _ = in_process(code)
     assert result["built"] == [OURS, OURS, OURS, BUILTIN]
     assert result["errors"][:2] == ["No module named 'pkg_resources'"] * 2
-    assert "built-in CLIPIQA cannot be imported here (No module named 'pkg_resources')" in result["errors"][2]
+    assert "built-in CLIPIQA cannot be imported (No module named 'pkg_resources')" in result["errors"][2]
     assert "setuptools<82" in result["errors"][2]
 
 

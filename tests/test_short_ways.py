@@ -51,17 +51,15 @@ class TestHints:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             loss(x * 1.4 - 0.2)  # a network's overshoot is no news
-        with pytest.warns(UserWarning, match=r"to 2\d\d.*: 99\.\d% of them are clipped.*input_range=\(0, 255\) meant"):
+        with pytest.warns(UserWarning, match=r"to 2\d\d.*: 99\.\d% are clipped.*input_range"):
             loss(x * 255)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             loss(x * 255)
             CLIPIQALoss(backbone="mini", input_range=(0, 255))(x * 255)
             CLIPIQALoss(backbone="mini", out_of_range="pass")(x * 255)
-        with pytest.warns(UserWarning, match=r"reach from -.*input_range=\(-1, 1\) meant"):
+        with pytest.warns(UserWarning, match=r"got -.*input_range"):
             CLIPIQALoss(backbone="mini")(x * 2 - 1)
-        with pytest.warns(UserWarning, match="Pass the network's range as input_range"):
-            CLIPIQALoss(backbone="mini")(x * 6 - 3)
 
     def test_two_full_stops_are_explained(self, seeded_weights, net: CLIPIQA) -> None:
         said = repr(learned(seeded_weights("RN50")))

@@ -125,7 +125,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
 
 
 def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]:
-    """Return the parser of the command line, and command -> parser, whose options are not declared yet."""
+    """Return the parser of the command line, and command -> parser without options."""
     parser = Parser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     parser.add_argument(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import CLIPIQAError, OptionError
+from ..errors import OptionError
 from ..errors.arguments import Machine
 from .options.model import Kept, start
 from .options.progress import Bar, note
@@ -54,7 +53,6 @@ def run(
     trust_weights: bool = False,
     strict: bool = False,
     format: Literal["table", "csv", "markdown", "latex"] = "table",
-    pictures: Literal["png", "svg", "pdf"] = "png",
     report: bool = True,
 ) -> int:
     """Compare metrics on data sets, with correlations, intervals and published values.
@@ -67,15 +65,14 @@ def run(
       clipiqa compare -m clipiqa clipiqa+ niqe brisque musiq -d koniq10k-1024 livec --data-root DIR --out runs/1
       clipiqa compare -m clipiqa 'dslr=clipiqa:prompts=[quality, sharpness]' -d mine=scores.csv
       clipiqa compare -m niqe:pretrained_model_path=niqe_modelparameters.mat piqe -d photos/
-      torchrun --nproc-per-node 4 --no-python clipiqa compare -c table1 --data-root DIR --out runs/table1
+      clipiqa compare -c table1 --data-root DIR --out runs/table1
 
     Args:
         config (-c FILE): a YAML file, or table1, table2, table5; options given here win
         trust_weights: load files and URLs of metrics even if they could run code
         strict: stop before anything is scored where a metric cannot be built
         format: format of the table on standard output
-        pictures: format of the pictures in --out
-        report: with --out, draw pictures and write an HTML report
+        report: with --out, write an HTML page
     """
     from ..datasets.specification import read_benchmark
 
@@ -89,31 +86,23 @@ def run(
     out = options.pop("out", None)
     kept = replace(kept, out=None if out is None else Path(out))
     kept.check()
-    is_main = os.environ.get("RANK", "0") == "0"  # the process that prints
     hint = f"--out {out} --resume continues from here" if out else "nothing was kept, as there is no --out"
-    try:
-        options["device"] = start(replace(machine, device=options.get("device")), "metrics")
-        from ..comparison.compare import compare
+    options["device"] = start(replace(machine, device=options.get("device")), "metrics")
+    from ..comparison.compare import compare
 
-        with on_interrupt(hint), Bar(shown=None if is_main else False) as bar:
-            comparison = compare(
-                metrics,
-                data,
-                **options,
-                **kept.storage(),
-                progress=bar.show,
-                trust_weights=trust_weights,
-                strict=strict,
-                settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
-            )
-    except CLIPIQAError:
-        if is_main:
-            raise
-        return 2  # the main process prints the error
-    if not is_main:
-        return 0
+    with on_interrupt(hint), Bar() as bar:
+        comparison = compare(
+            metrics,
+            data,
+            **options,
+            **kept.storage(),
+            progress=bar.show,
+            trust_weights=trust_weights,
+            strict=strict,
+            settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
+        )
     if out:
-        comparison.save(out, report=report, pictures=pictures)  # first: the reader of the table may leave
+        comparison.save(out, report=report)  # first: the reader of the table may leave
     print(comparison.table(format), end="")
     if out:
         note(f"results are in {out}")

@@ -37,8 +37,8 @@ def run(
         new (NEW): scores of the other run
         by: questions to compare; by default all that both have
         key (COLUMN): column by which rows belong together; by default the paths
-        lower_better ([NAME]): questions whose low values are good (without a name: all)
-        higher_better ([NAME]): questions whose high values are good (without a name: all)
+        lower_better ([NAME]): questions whose low values are good; without a name all
+        higher_better ([NAME]): questions whose high values are good; without a name all
         min_delta: a mean difference up to this is no change
         skip_missing: leave out rows with a score in one run only
         out (-o DIR): folder for gate.json, gate.xml (JUnit) and rows.csv

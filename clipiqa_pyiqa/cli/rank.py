@@ -151,7 +151,7 @@ def run(
 
 
 def _photos(run: AskingRun, paths: Sequence[str], count: int, order: Order) -> tuple[Photos, Ranking | None]:
-    """Return the photos with their scores, and the ranking if they were scored or have an ``--out``."""
+    """Return the photos, and their ranking if there is one already."""
     from ..ranking.picking import Photos
     from ..scoring.scale import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
@@ -182,7 +182,7 @@ def _photos(run: AskingRun, paths: Sequence[str], count: int, order: Order) -> t
 
 
 def _extremes(run: AskingRun, photos: Photos, count: int) -> Ranking:
-    """Return the ranking of a score file, and write it to ``--out``."""
+    """Return the ranking of a score file, written to ``--out``."""
     from ..experiments.experiment import RunOptions, prepare, saved
     from ..ranking.folder_ranking import Ranking, ranking_files
 
@@ -198,7 +198,6 @@ def _extremes(run: AskingRun, photos: Photos, count: int) -> Ranking:
 
 
 def _conclude(run: AskingRun, ranking: Ranking, photos: Photos) -> int:
-    """Print what was left out and where the results are, and return the exit code."""
     if ranking.failed and photos.scores.file:
         tell(f"{counted(len(ranking.failed), 'image')} left out (see `error` in {photos.scores.file})")
     else:
@@ -209,7 +208,7 @@ def _conclude(run: AskingRun, ranking: Ranking, photos: Photos) -> int:
 
 
 def _with_rules(table: str, ranking: Ranking) -> str:
-    """Return the table with a rule between the best and the worst of each question."""
+    """Return the table with a rule between best and worst."""
     from ..ranking.folder_ranking import best_and_worst
 
     best, worst = map(len, best_and_worst(ranking, count=ranking.count))
@@ -255,7 +254,6 @@ def _undo(list_of_changes: Path) -> int:
 
 
 def _write_shards(paths: Sequence[str], into: Path, by: str | None, picked: Picked, quiet: bool) -> int:
-    """Copy the shards of the picked images into a folder, and return the exit code."""
     from ..scoring.shards.filtered import filter_shards
 
     if len(paths) != 1:

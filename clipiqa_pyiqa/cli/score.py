@@ -118,7 +118,7 @@ def run(
 
 
 def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar: Bar) -> int:
-    """Report rows as they come, write them to standard output if there is a writer, and return the exit code."""
+    """Report and write rows, and return the exit code."""
     scored, failed, start_time = 0, 0, time.monotonic()
 
     def summary() -> str:
@@ -147,7 +147,7 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
 
 
 def _raw_stdout() -> IO[bytes]:
-    """Return standard output without Python's buffer, so that a row is out when it is written."""
+    """Return standard output without a buffer."""
     try:
         return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
     except OSError:  # standard output was replaced by something without a file descriptor

@@ -26,11 +26,11 @@ class Methods:
         baseline: the method that the others are compared with; by default the first
         protocol: metrics that others compute, and how; see `clipiqa protocols`
         crop_border (PX): cut off each side before full-reference metrics; by default 0
-        expect (PAPER): published numbers to compare with: a CSV file (a row per method, columns named by label), or
-            'METHOD: LABEL=NUMBER LABEL=NUMBER'
-        explain: try what may explain a published number that differs
-        lock (FILE): a file to write, with all that the numbers depend on
-        locked (FILE): such a file, to compute its numbers again; prints what differs
+        expect (PAPER): published numbers: a CSV file (a row per method, columns named by label), or 'METHOD:
+            LABEL=NUMBER LABEL=NUMBER'
+        explain: try to explain published numbers that differ
+        lock (FILE): write what the numbers depend on to this file
+        locked (FILE): compute the numbers of such a file again; prints what differs
         skip_missing: leave out pictures that are not in every folder
         seed: of metrics that draw at random
         trust_weights: load files and URLs of metrics even if they could run code
@@ -108,8 +108,8 @@ def run(
     if out:
         found.save(out, report=report)  # first: the reader of the table may leave
     print(found.describe(format) if describe else found.table(format), end="")
-    for change in found.changed or ():
-        tell(str(change))
+    for row in [] if found.changed is None else found.changed.itertuples():
+        tell(f"{row.what}: {row.was} in the lock, {row.now} here" + f" ({row.why})" * bool(row.why))
     if out:
         note(f"results are in {out}")
     return 0 if found.complete and found.agrees else 1

@@ -40,14 +40,9 @@ def run(
 
         with Bar() as bar:
             learned = verify_learned_prompts(data_root, device=place, progress=bar.show)
-        for file in learned.files:
-            print(f"{file.name}: {file.verdict}: {file.said}")
+        print(learned)
         if data_root is None:
             print("\nno correlations: pass --data-root DIR, the folder of pyiqa's data sets")
-        if learned.missing:
-            print(f"\nnot run, as they are not below {data_root}: {', '.join(learned.missing)} (see docs/weights.md)")
-        if learned.checks:
-            print(f"\n{learned}")
         return learned.exit_code
 
     from ..comparison.verification import verify
@@ -57,7 +52,7 @@ def run(
     print(found)
     if not found.binding:
         tell(
-            "the published scores hold for OpenAI's RN50 (RN50.pt, SHA-256 afeb0e10…) only: with these weights, a "
-            "difference is no FAIL."
+            "the published scores hold for OpenAI's RN50 (RN50.pt, SHA-256 afeb0e10…) only; these weights are "
+            "others, so a difference is no FAIL."
         )
     return found.exit_code

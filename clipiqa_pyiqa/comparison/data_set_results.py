@@ -1,4 +1,4 @@
-"""Results of metrics on one data set: scores, correlations with opinion, and how the metrics differ."""
+"""Results of metrics on one data set: scores, correlations with opinion, and differences between metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas
 
@@ -27,14 +27,12 @@ class MetricResult:
     """One metric on one data set.
 
     Attributes:
-        label: As shown, such as ``'niqe'``; the name of its column in the scores.
-        lower_better: Whether a lower score means a better image.
         score_range: As pyiqa states it, such as ``'0, 1'`` or ``'~0, ~100'``; empty if unknown.
-        provenance: Which metric exactly: name, options, weights.
+        provenance: Everything that a score depends on.
         seconds_per_image: Time in the metric, without decoding; NaN if unknown.
-        error: Why there are no scores, one sentence; empty if there are some.
-        published_as: The name under which :mod:`.published` knows exactly this metric; empty if it is none of those.
-        note: What else to know, such as images that only this metric could not score.
+        error: Why there are no scores, as a sentence; empty if there are some.
+        published_as: Its name among the published correlations, or empty.
+        note: Further remarks, such as images that this metric alone could not score.
     """
 
     label: str
@@ -48,8 +46,8 @@ class MetricResult:
     note: str = ""
 
     @property
-    def direction(self) -> str:
-        """``'higher'`` or ``'lower'`` is better."""
+    def direction(self) -> Literal["higher", "lower"]:
+        """Which scores are good."""
         return "lower" if self.lower_better else "higher"
 
 
@@ -58,19 +56,16 @@ class DataSetResult:
     """All metrics on one data set.
 
     Attributes:
-        name: As shown, such as ``'koniq10k-1024'``.
-        scores: Index ``path`` (absolute); one column per metric label, as the metric gave them; NaN where it failed.
-        mos: Opinion scores, same index, in the data set's own scale; None for a folder without scores.
-        mos_lower_better: Whether a lower opinion score means a better image (DMOS).
-        metrics: Label -> what is known of the metric here, in the order of the columns.
+        scores: As the metrics gave them, NaN where one failed; index ``path``, a column per label.
+        mos: Opinion scores in the data set's scale, with the same index; None without opinion.
+        mos_lower_better: Whether a low opinion score is good (DMOS).
+        metrics: Label -> metric, in the order of the columns.
         skipped: Images left out of all metrics -> why.
-        note: What was evaluated: split, size, crop, seed.
-        published_as: The name under which :mod:`.published` knows exactly these images; empty if it is none of those.
-        bootstrap: Resamples for the intervals.
-        seed: Of the resamples.
-        plcc_fit: Whether PLCC and RMSE after the logistic fit were asked for.
-        fit_parameters: Of the logistic curve, 4 or 5.
-        prefer: ``'paper'`` or ``'pyiqa'``: whose value to show where both publish one; empty for the usual.
+        note: Split, size, crop, seed.
+        published_as: Its name among the published correlations; empty if its images are others.
+        bootstrap, seed: Resamples for the intervals, and their seed.
+        plcc_fit, fit_parameters: Whether there is a logistic fit, and of how many parameters.
+        prefer: Whose published value to show; see :func:`~.published_correlations.find_published`.
     """
 
     name: str
@@ -90,37 +85,33 @@ class DataSetResult:
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
-        """Label -> statistic -> its estimate, signed so that a good metric's correlation is positive.
-
-        Scores of lower-better metrics, and DMOS, are negated first. Empty where there is no opinion.
-        """
+        """Label -> statistic -> estimate, positive for a good metric; empty without opinion."""
         return {} if self.mos is None else {label: self._estimates(label) for label in self.metrics}
 
     def _estimates(self, label: str) -> dict[str, Estimate]:
         assert self.mos is not None and self.oriented_mos is not None
-        raw, error = self.scores[label].dropna(), self.metrics[label].error
-        # Of the scores as they are, so that the reason does not speak of negated ones.
-        if why := error if error and raw.empty else undefined(raw, self.mos.loc[raw.index]):
-            return dict.fromkeys(self.statistics, Estimate(math.nan, reason=why))
-        oriented, mos = self.oriented_scores[label].loc[raw.index], self.oriented_mos.loc[raw.index]
+        scores, error = self.scores[label].dropna(), self.metrics[label].error
+        if reason := error if error and scores.empty else undefined(scores, self.mos.loc[scores.index]):
+            return dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
+        oriented, mos = self.oriented_scores[label].loc[scores.index], self.oriented_mos.loc[scores.index]
         fit = self.fit_parameters if self.plcc_fit else 0
         return correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=fit)
 
     @cached_property
     def pairs(self) -> list[MetricPair]:
-        """Every two metrics that have an SROCC, in their order; none where there is no opinion."""
+        """Every two metrics that have an SROCC, in their order; empty without opinion."""
         if self.oriented_mos is None:
             return []
         defined = [label for label, found in self.estimates.items() if not found["SROCC"].reason]
         return metric_pairs(self.oriented_scores[defined], self.oriented_mos, self.bootstrap, self.seed)
 
     def disagreements(self, count: int = 10) -> list[Disagreement]:
-        """The images about which metrics disagree most; see :func:`~.differences.disagreements`."""
+        """Return the images on which metrics disagree most; see :func:`~.differences.disagreements`."""
         return disagreements(self.oriented_scores, self.oriented_mos, count)
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """The keys of each metric's estimates."""
+        """The names of each metric's estimates."""
         return CORRELATIONS + FITTED * self.plcc_fit
 
     @property
@@ -130,7 +121,7 @@ class DataSetResult:
 
     @property
     def oriented_mos(self) -> pandas.Series | None:
-        """The opinion, high is good; None where there is none."""
+        """The opinion scores, high is good; None without opinion."""
         return -self.mos if self.mos is not None and self.mos_lower_better else self.mos
 
     @property
@@ -139,18 +130,18 @@ class DataSetResult:
         return self.scores[list(self.metrics)] * [-1.0 if m.lower_better else 1.0 for m in self.metrics.values()]
 
     def published(self, label: str) -> PublishedCorrelations | None:
-        """The published value for exactly this metric on exactly these images, if there is one."""
+        """Return the published correlations of exactly this metric on exactly these images, or None."""
         return find_published(self.metrics[label].published_as, self.published_as, self.prefer)
 
     def reason(self, label: str) -> str:
-        """Why a metric's cells are empty, and what else to know; empty if there is nothing."""
+        """Return why a metric's cells are empty, and further remarks."""
         metric = self.metrics[label]
         estimates = self.estimates.get(label, {}).values()
-        said = (metric.error, metric.note, *(line for e in estimates for line in (e.reason, e.caveat)))
-        return "; ".join(dict.fromkeys(filter(None, said)))
+        texts = (metric.error, metric.note, *(text for e in estimates for text in (e.reason, e.caveat)))
+        return "; ".join(dict.fromkeys(filter(None, texts)))
 
     def save_scores(self, folder: Path) -> None:
-        """Write path, opinion and scores of each image as a Parquet file; its ``attrs`` say what they are."""
+        """Write path, opinion and scores of each image as ``NAME.parquet``, with their provenance in ``attrs``."""
         frame = self.scores.copy()
         if self.mos is not None:
             frame.insert(0, "mos", self.mos)

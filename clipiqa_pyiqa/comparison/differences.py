@@ -1,28 +1,25 @@
-"""Which metrics differ, and the images about which they do most."""
+"""Which metrics differ in SROCC by more than chance, and the images on which metrics disagree most."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
-import numpy as np
 import pandas
 
 from ..stats.bootstrap import Difference, holm, paired_differences
 from ..stats.correlation import srocc_with, undefined
 
-SIGNIFICANT = 0.05  # what a corrected p-value must be below
-_ENOUGH_PER_PAIR = 80  # resamples: the lowest p-value, times the number of pairs, is then below half of SIGNIFICANT
-_GOOD_PER_PAIR, _MOST = 400, 10_000  # then it is 0.005; as far as that costs little
+SIGNIFICANT = 0.05  # corrected p-values below it
+_ENOUGH_PER_PAIR = 80  # resamples with which the lowest p-value, times the number of pairs, is below half of that
+_GOOD_PER_PAIR, _MOST = 400, 10_000  # resamples with which it is 0.005, while they cost little
 
 
 @dataclass(frozen=True)
 class MetricPair:
-    """Two metrics on the images that both have scored.
+    """Two metrics on the ``n`` images that both have scored.
 
     Attributes:
-        first: A label.
-        second: Another.
-        n: Images.
         srocc: SROCC of the first less that of the second, by a paired bootstrap.
         p_holm: Its p-value, corrected by Holm's rule for all pairs of the data set.
     """
@@ -40,34 +37,33 @@ class MetricPair:
 
 
 def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, seed: int) -> list[MetricPair]:
-    """Compare every two metrics in SROCC, in the order of their columns.
+    """Return every two metrics, in the order of their columns, compared in SROCC.
 
     Args:
-        scores: One column per metric, high is good, NaN where there is no score.
+        scores: A column per metric, high is good, NaN where there is no score.
         mos: Opinion scores of the same images, high is good.
-        bootstrap: Resamples; more are drawn if correcting for so many pairs needs them. 0 for none.
+        bootstrap: Resamples, at least; correcting many pairs needs more. 0 for none.
         seed: Of the resamples.
     """
-    labels = list(scores)
-    wanted = [(a, b) for place, a in enumerate(labels) for b in labels[place + 1 :]]
-    needed = max(_ENOUGH_PER_PAIR * len(wanted), min(_GOOD_PER_PAIR * len(wanted), _MOST))
+    pairs = list(itertools.combinations(scores, 2))
+    needed = max(_ENOUGH_PER_PAIR * len(pairs), min(_GOOD_PER_PAIR * len(pairs), _MOST))
+    resamples = max(bootstrap, needed) if bootstrap else 0
     there = scores.notna()
-    on_images: dict[bytes, list[tuple[str, str]]] = {}
-    for a, b in wanted:
-        on_images.setdefault((there[a] & there[b]).to_numpy().tobytes(), []).append((a, b))
+    by_images: dict[bytes, list[tuple[str, str]]] = {}  # pairs that share their images share the resamples
+    for pair in pairs:
+        by_images.setdefault(there[list(pair)].all(axis=1).to_numpy().tobytes(), []).append(pair)
     found: dict[tuple[str, str], tuple[int, Difference]] = {}
-    for key, pairs in on_images.items():
-        images = np.frombuffer(key, dtype=bool)
-        own = scores.loc[images, [label for label in labels if any(label in pair for pair in pairs)]]
-        if any(undefined(own[label], mos[images]) for label in own):
+    for together in by_images.values():
+        images = there[list(together[0])].all(axis=1)
+        shared = scores.loc[images, [label for label in scores if any(label in pair for pair in together)]]
+        if any(undefined(shared[label], mos[images]) for label in shared):
             continue
-        resamples = max(bootstrap, needed) if bootstrap else 0
-        apart = paired_differences(own.to_numpy().T, srocc_with(mos[images]), bootstrap=resamples, seed=seed)
-        places = {label: place for place, label in enumerate(own)}
-        found |= {(a, b): (int(images.sum()), apart[places[a], places[b]]) for a, b in pairs}
-    kept = [pair for pair in wanted if pair in found]
-    p_holm = holm([found[pair][1].p for pair in kept])
-    return [MetricPair(*pair, *found[pair], float(p)) for pair, p in zip(kept, p_holm, strict=True)]
+        apart = paired_differences(shared.to_numpy().T, srocc_with(mos[images]), bootstrap=resamples, seed=seed)
+        place = shared.columns.get_loc
+        found |= {(a, b): (len(shared), apart[place(a), place(b)]) for a, b in together}
+    defined = [pair for pair in pairs if pair in found]
+    p_holm = holm([found[pair][1].p for pair in defined])
+    return [MetricPair(*pair, *found[pair], float(p)) for pair, p in zip(defined, p_holm, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -75,46 +71,36 @@ class Disagreement:
     """Where each metric places one image among all images of its data set.
 
     Attributes:
-        path: The image.
-        places: Metric label -> share of the images, in [0, 1], that the metric holds to be worse; best placed first.
-        opinion: That share for the opinion scores; None where there are none.
+        places: Label -> share of the images, in [0, 1], that the metric rates lower; the highest first.
+        opinion: That share by the opinion scores; None without opinion.
     """
 
     path: str
     places: dict[str, float]
     opinion: float | None = None
 
-    @property
-    def spread(self) -> float:
-        """The highest place less the lowest, in [0, 1]."""
-        return max(self.places.values()) - min(self.places.values())
-
 
 def disagreements(scores: pandas.DataFrame, mos: pandas.Series | None, count: int = 10) -> list[Disagreement]:
-    """Return the images whose places differ most between two metrics, most disagreed first.
+    """Return the images whose places differ most between two metrics, the most first.
 
-    Scores of different metrics have different scales, so that places are compared: an image that one metric puts above
-    90 % of the images and another above 10 % of them has a spread of 0.8. Images that tie share their middle place.
-    Metrics that failed, or that tell no images apart, have no say.
+    Metrics have different scales, so places are compared. Metrics that failed, or gave all images one score, are left
+    out.
 
     Args:
-        scores: One column per metric, high is good, NaN where there is no score.
+        scores: A column per metric, high is good, NaN where there is no score.
         mos: Opinion scores of the same images, high is good, or None.
-        count: How many images at most.
-
-    Returns:
-        At most ``count`` images, none about which all agree; so none at all if fewer than two metrics have a say.
+        count: The number of images, at most.
     """
-    voting = scores.loc[:, scores.nunique() > 1]
-    if voting.shape[1] < 2:
+    telling = scores.loc[:, scores.nunique() > 1]
+    if telling.shape[1] < 2:
         return []
-    places = (voting.rank() - 0.5) / voting.notna().sum()
+    places = (telling.rank() - 0.5) / telling.notna().sum()
     spread = places.max(axis=1) - places.min(axis=1)
-    spread = spread[spread > 1e-9]  # rounding is no disagreement
+    spread = spread[spread > 1e-9]  # less is rounding
     opinion = None if mos is None or mos.nunique() < 2 else (mos.rank() - 0.5) / len(mos)
     found = []
     for path in spread.sort_values(ascending=False, kind="stable").index[:count]:
-        own = places.loc[path].dropna().sort_values(ascending=False)
+        of_image = places.loc[path].dropna().sort_values(ascending=False)
         share = None if opinion is None else float(opinion.loc[path])
-        found.append(Disagreement(str(path), {str(label): float(own[label]) for label in own.index}, share))
+        found.append(Disagreement(str(path), {str(label): float(of_image[label]) for label in of_image.index}, share))
     return found

@@ -1,4 +1,4 @@
-"""``gate``: two runs over the same inputs, and whether the second got worse by more than chance."""
+"""``gate``: whether a second run over the same inputs got worse by more than chance."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas
 
 from ..errors import CLIPIQAError, counted, nearest
 from ..errors.arguments import checked
@@ -25,10 +26,8 @@ from ..stats.bootstrap import Difference, holm
 from ..stats.paired_means import FEW, FEWEST, mean_difference, sign_test
 from .differences import SIGNIFICANT
 
-if TYPE_CHECKING:
-    import pandas
-
 _MADE_BY = "clipiqa gate"
+_FILES = ("gate.json", "gate.xml", "rows.csv")
 
 
 class GateError(CLIPIQAError):
@@ -40,17 +39,11 @@ class ColumnPair:
     """One column of both runs.
 
     Attributes:
-        name: Of the column.
         direction: Whether a low or a high value is good, and how that is known.
-        n: Rows with a finite score in both runs; the means and the interval are theirs.
-        base: Mean of the first run; NaN where there are too few finite scores.
-        new: Mean of the second, likewise.
-        difference: New less base, of the rows' pairs, with its 95 % interval and p; where there are too few finite
-            scores, value and interval are NaN, and p is the sign test's of ``infinite_worse`` and ``infinite_better``.
-        min_delta: What the mean must be worse by to count.
-        infinite_equal: Rows with the same infinite score in both runs.
-        infinite_worse: Rows with an infinite score in one run, or opposite ones, which got worse.
-        infinite_better: Likewise, which got better.
+        n, base, new: Rows with a finite score in both runs, and their means; NaN with too few rows.
+        difference: New less base, with its 95 % interval and p; with too few rows NaN, and p of the sign test.
+        min_delta: A mean difference up to this is no change.
+        infinite_equal, infinite_worse, infinite_better: Rows with infinite scores: equal in both runs, worse, better.
         p_holm: The p-value, corrected by Holm's rule for all columns.
     """
 
@@ -73,13 +66,14 @@ class ColumnPair:
 
     @property
     def verdict(self) -> str:
-        """``'worse'`` or ``'better'``: by more than ``min_delta``, 0 outside the interval; else ``'no change'``.
+        """``'worse'``, ``'better'`` or ``'no change'``.
 
-        Rows with an infinite score in one run decide, too, where more of them go one way than chance allows.
+        A change is a mean difference beyond ``min_delta`` whose interval excludes 0, or more rows with an infinite
+        score that went one way than chance allows.
         """
-        sign = -1.0 if self.lower_better else 1.0
-        mean = sign * self.difference.value
-        low, high = sorted((sign * self.difference.low, sign * self.difference.high))
+        apart, sign = self.difference, -1.0 if self.lower_better else 1.0
+        mean = sign * apart.value
+        low, high = sorted((sign * apart.low, sign * apart.high))
         gained = self.infinite_better - self.infinite_worse
         if sign_test(self.infinite_worse, self.infinite_better) >= SIGNIFICANT:
             gained = 0
@@ -89,7 +83,7 @@ class ColumnPair:
 
     @property
     def line(self) -> str:
-        """All of it in a line."""
+        """Name, verdict and numbers on a line."""
         apart, parts = self.difference, [f"n = {self.n}", str(self.direction)]
         if not math.isnan(apart.value):
             mean = f"{apart.value:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}]"
@@ -102,33 +96,14 @@ class ColumnPair:
             parts.append("the mean is of the finite scores")
         return f"{self.name}: {self.verdict}: {', '.join(parts)}"
 
-    def as_dict(self) -> dict[str, Any]:
-        """What ``gate.json`` holds of it, but for the rows: NaN is null and infinity a text, as JSON has neither."""
-        apart, kept = self.difference, ("min_delta", "infinite_equal", "infinite_worse", "infinite_better")
-        numbers = {"base": self.base, "new": self.new, "difference": apart.value, "low": apart.low, "high": apart.high}
-        numbers |= {"p": apart.p, "p_holm": self.p_holm}
-        return {
-            "name": self.name,
-            "verdict": self.verdict,
-            "n": self.n,
-            "better": "lower" if self.lower_better else "higher",
-            "known_by": self.direction.known_by,
-            "because": self.direction.because,
-            **{key: _number(value) for key, value in numbers.items()},
-            **{key: getattr(self, key) for key in kept},
-        }
-
 
 @dataclass(frozen=True)
 class Gate:
-    """Two runs, question by question.
+    """Two runs, column by column.
 
     Attributes:
-        questions: What came out.
-        rows: Index: the rows' names; per question ``NAME base``, ``NAME new`` and ``NAME difference`` (new less base).
-        base: The first file.
-        new: The second.
-        left_out: Rows that only one of them has, a sentence each.
+        rows: A row per shared row: ``NAME base``, ``NAME new`` and ``NAME difference`` (new less base) per column.
+        left_out: Rows that one run lacks, a sentence per run.
         settings: What else the verdict depends on.
     """
 
@@ -141,12 +116,12 @@ class Gate:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing got worse."""
+        """Whether no column got worse."""
         return not any(question.verdict == "worse" for question in self.questions)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What makes a verdict less certain, a sentence each."""
+        """What makes verdicts less certain, a sentence each."""
         return tuple(
             f"{q.name} was compared on {counted(q.n, 'row')}: with fewer than {FEW}, the verdict is less certain where "
             "differences are skewed; compare more rows."
@@ -155,21 +130,39 @@ class Gate:
         )
 
     def worst(self, question: str, count: int = 10) -> pandas.Series:
-        """The rows that lost most, by name: the difference, new less base."""
+        """Return the rows that lost most: name -> difference, new less base."""
         found = next(q for q in self.questions if q.name == question)
         apart = self.rows[f"{question} difference"].dropna()
         return apart.sort_values(ascending=not found.lower_better, kind="stable").head(count)
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``gate.json`` holds."""
-        worst = [{str(name): _number(apart) for name, apart in self.worst(q.name).items()} for q in self.questions]
-        questions = [q.as_dict() | {"worst": rows} for q, rows in zip(self.questions, worst, strict=True)]
+        """Return the content of ``gate.json``; NaN is null and infinity a text, which JSON lacks."""
+        questions = []
+        for pair in self.questions:
+            apart = pair.difference
+            numbers = {"base": pair.base, "new": pair.new, "difference": apart.value, "low": apart.low}
+            numbers |= {"high": apart.high, "p": apart.p, "p_holm": pair.p_holm}
+            question = {
+                "name": pair.name,
+                "verdict": pair.verdict,
+                "n": pair.n,
+                "better": "lower" if pair.lower_better else "higher",
+                "known_by": pair.direction.known_by,
+                "because": pair.direction.because,
+                **{key: _json_number(value) for key, value in numbers.items()},
+                "min_delta": pair.min_delta,
+                "infinite_equal": pair.infinite_equal,
+                "infinite_worse": pair.infinite_worse,
+                "infinite_better": pair.infinite_better,
+                "worst": {str(name): _json_number(value) for name, value in self.worst(pair.name).items()},
+            }
+            questions.append(question)
         about = {"made_by": _MADE_BY, "passed": self.passed, "base": self.base, "new": self.new}
         more = {"notes": list(self.notes), "left_out": list(self.left_out), "settings": dict(self.settings)}
-        return about | {"questions": questions} | more
+        return {**about, "questions": questions, **more}
 
     def junit(self) -> bytes:
-        """A JUnit XML file: one test case per question, a failure where it got worse."""
+        """Return a JUnit XML file: a test case per column, a failure where it got worse."""
         failed = sum(q.verdict == "worse" for q in self.questions)
         counts = {"tests": str(len(self.questions)), "failures": str(failed), "errors": "0"}
         suites = ElementTree.Element("testsuites", {"name": _MADE_BY, **counts})
@@ -186,16 +179,16 @@ class Gate:
         return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites) + b"\n"
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row), in place of an earlier gate's.
+        """Write ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row), replacing those of an earlier gate.
 
         Raises:
             OutputError: A file cannot be written, or is there already and no gate's.
         """
         folder = Path(folder).expanduser()
-        names = [name for name in ("gate.json", "gate.xml", "rows.csv") if os.path.lexists(folder / name)]
+        names = [name for name in _FILES if os.path.lexists(folder / name)]
         folder = check_folder(folder, names, overwrite=overwrite, ours=_is_ours, inputs=(self.base, self.new))
-        found = json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(folder / "gate.json", found + "\n")
+        content = json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(folder / "gate.json", content + "\n")
         write_bytes(folder / "gate.xml", self.junit())
         write_text(folder / "rows.csv", self.rows.rename(index=_as_text, columns=_as_text).to_csv())
 
@@ -212,62 +205,58 @@ def gate(
     min_delta: float = 0.0,
     skip_missing: bool = False,
 ) -> Gate:
-    """Compare two runs over the same inputs: two releases of a generator, a quantised model against the original.
+    """Compare two runs over the same inputs, such as two releases of a generator.
 
     Args:
-        base: The score file of the run to compare with: csv, jsonl or parquet, of ``clipiqa score`` or another tool.
-        new: The score file of the other run.
-        columns: What to compare; default every column of numbers that both have.
-        key: The column by which rows belong together; default their paths below each run's common folder, without
-            suffix.
-        lower_better: Columns of which a low value is good, or True for all. Files of ``clipiqa score`` say it, and of
-            other files' columns the names of pyiqa's and other common metrics; of an unknown name, high is good.
-        higher_better: Likewise, of which a high value is good.
+        base: The score file of the first run: csv, jsonl or parquet, of ``clipiqa score`` or another tool.
+        new: The score file of the second run.
+        columns: What to compare; default every column of numbers.
+        key: The column by which rows belong together; default their paths below each run's common folder.
+        lower_better: Columns of which a low value is good, or True for all; default as the file or the column's name
+            says.
+        higher_better: Columns of which a high value is good, or True for all.
         min_delta: A mean difference up to this is no change, in the column's units.
-        skip_missing: Leave rows that only one run has, or has a score of, out, in place of an error.
+        skip_missing: Leave out rows that one run lacks, in place of an error.
 
     Returns:
-        The verdicts; ``passed`` is False where a mean is worse by more than ``min_delta`` and its interval excludes 0,
-        or where more rows with an infinite score in one run got worse than chance allows.
+        The verdicts; see :attr:`ColumnPair.verdict`.
 
     Raises:
-        GateError: The runs share no rows, too few, or no columns, or were scored in different ways; or something is
-            missing.
-        ScoresError: A file cannot be read, or is one of ours that has lost which way its scores point, or contradicts
-            ``lower_better`` or ``higher_better``.
+        GateError: The runs share no rows, too few, or no columns, or were scored in different ways.
+        ScoresError: A file cannot be read, or it is unknown or contradictory which way its scores point.
     """
-    if not 0 <= min_delta < math.inf:
-        raise GateError(f"min_delta must be a number from 0 on; got {min_delta!r}.")
+    if min_delta < 0:
+        raise GateError(f"min_delta must be at least 0; got {min_delta!r}.")
     runs = [read_any_scores(path, columns=columns, key=key, option="key") for path in (base, new)]
     names = _shared_columns(runs, columns)
     _check_alike(runs, names)
     directions = _directions(runs, names, lower_better, higher_better)
-    rows = [list(map(str, run.frame.index)) for run in runs]
+    indices = [list(map(str, run.frame.index)) for run in runs]
     if key is None:
-        rows = matching_names(*rows)
-    frames = [run.frame.set_axis(own)[names] for run, own in zip(runs, rows, strict=True)]
-    paired, left_out = _paired([run.file for run in runs], frames, skip_missing)
-    found = [_column_pair(name, paired, directions[name], min_delta) for name in names]
+        indices = matching_names(*indices)
+    frames = [run.frame.set_axis(index)[names] for run, index in zip(runs, indices, strict=True)]
+    rows, left_out = _pair_rows([run.file for run in runs], frames, skip_missing)
+    found = [_pair_column(name, rows, directions[name], min_delta) for name in names]
     corrected = holm([pair.difference.p for pair in found])
     questions = tuple(replace(pair, p_holm=float(p)) for pair, p in zip(found, corrected, strict=True))
     settings = {"min_delta": f"{min_delta:g}", "interval": "95 %"}
-    return Gate(questions, paired, str(base), str(new), tuple(left_out), settings)
+    return Gate(questions, rows, str(base), str(new), tuple(left_out), settings)
 
 
-def _shared_columns(runs: Sequence[AnyScores], asked: Sequence[str] | None) -> list[str]:
+def _shared_columns(runs: Sequence[AnyScores], columns: Sequence[str] | None) -> list[str]:
     base, new = (run.columns for run in runs)
     shared = [name for name in base if name in new]
-    odd = dict.fromkeys(name for name in (*base, *new) if name not in shared)
-    if not shared or (odd and asked is None):
+    others = dict.fromkeys(name for name in (*base, *new) if name not in shared)
+    if not shared or (others and columns is None):
         raise GateError(
-            f"only one of the runs has {few(odd)}: score both with the same questions, or name columns that both have "
-            f"({', '.join(shared) or 'there are none'})."
+            f"only one of the runs has {few(others)}: score both with the same questions, or name columns that both "
+            f"have ({', '.join(shared) or 'there are none'})."
         )
     return shared
 
 
 def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
-    """Refuse scores that were made in different ways; of files that do not say how, nothing is known."""
+    """Raise if the runs were scored in different ways; other tools' files do not say how."""
     base, new = runs
     if all("scores" in run.provenance for run in runs):
         found = differences(*(alike(run.provenance, names) for run in runs))
@@ -278,16 +267,16 @@ def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
             if name in base.scales and name in new.scales and base.scales[name] != new.scales[name]
         ]
     if found:
-        told = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
-        raise GateError(f"the runs were scored in different ways: {told}; score both alike.")
+        text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
+        raise GateError(f"the runs were scored in different ways: {text}; score both alike.")
 
 
 def _directions(
     runs: Sequence[AnyScores], names: Sequence[str], low: Iterable[str] | bool, high: Iterable[str] | bool
 ) -> dict[str, Direction]:
     given: dict[str, bool] = {}
-    for option, asked in (("lower_better", low), ("higher_better", high)):
-        for name in (names if asked else ()) if isinstance(asked, bool) else asked:
+    for option, columns in (("lower_better", low), ("higher_better", high)):
+        for name in (names if columns else ()) if isinstance(columns, bool) else columns:
             if name not in names:
                 raise GateError(f"{option} names {name!r}, which is not compared: {nearest(name, names)}")
             if name in given:
@@ -296,16 +285,13 @@ def _directions(
     return {name: find_direction(runs, name, given.get(name)) for name in names}
 
 
-def _paired(
+def _pair_rows(
     files: Sequence[str], frames: Sequence[pandas.DataFrame], skip_missing: bool
 ) -> tuple[pandas.DataFrame, list[str]]:
-    """Return both runs' scores of the rows that they share, and a sentence on the rows that one lacks."""
-    import pandas
-
     for file, frame in zip(files, frames, strict=True):
         if frame.index.has_duplicates:
             twice = frame.index[frame.index.duplicated()][0]
-            raise GateError(f"{file!r} has two rows for {twice!r}: rows must be told apart by path or by a key column.")
+            raise GateError(f"{file!r} has two rows for {twice!r}: name a column that tells rows apart (key).")
     base, new = frames
     shared = base.index.intersection(new.index, sort=False)
     if not len(shared):
@@ -314,13 +300,13 @@ def _paired(
             "together by their path below each run's common folder, or by a key column."
         )
     union = base.index.union(new.index, sort=False)
-    there = [frame.reindex(union).notna() for frame in frames]
-    lost = [(other & ~own).any(axis=1) for own, other in (there, there[::-1])]
-    named = [(file, union[rows]) for file, rows in zip(files, lost, strict=True)]
+    has_score = [frame.reindex(union).notna() for frame in frames]
+    lacking = [(other & ~own).any(axis=1) for own, other in (has_score, has_score[::-1])]
+    named = [(file, union[rows]) for file, rows in zip(files, lacking, strict=True)]
     left_out = [f"{file!r} has no score of {few(map(str, rows))}" for file, rows in named if len(rows)]
     if left_out and not skip_missing:
         raise GateError(
-            f"the runs are not over the same inputs: {'; '.join(left_out)}; complete them, or compare the others "
+            f"the runs are not over the same inputs: {'; '.join(left_out)}; complete them, or leave these rows out "
             "(skip_missing)."
         )
     paired: dict[str, pandas.Series] = {}
@@ -330,27 +316,23 @@ def _paired(
     return pandas.DataFrame(paired, index=shared.rename("row")), left_out
 
 
-def _column_pair(name: str, paired: pandas.DataFrame, direction: Direction, min_delta: float) -> ColumnPair:
-    """Compare a column's finite scores, and count the infinite ones.
-
-    Raises:
-        GateError: There are too few scores for a verdict, or the interval is not a number.
-    """
-    scores = paired[[f"{name} base", f"{name} new"]].dropna().to_numpy(float)
+def _pair_column(name: str, rows: pandas.DataFrame, direction: Direction, min_delta: float) -> ColumnPair:
+    """Compare a column's finite scores, and count the infinite ones; raise without a verdict."""
+    scores = rows[[f"{name} base", f"{name} new"]].dropna().to_numpy(float)
     finite = np.isfinite(scores).all(axis=1)
     before, after = scores[finite].T
     was, now = scores[~finite].T
     rose, fell = int(np.sum(now > was)), int(np.sum(now < was))
     worse, better = (rose, fell) if direction.lower_better else (fell, rose)
-    by_sign = sign_test(worse, better)
+    p_by_sign = sign_test(worse, better)
     if len(before) >= FEWEST:
         apart, means = mean_difference(after, before), (float(before.mean()), float(after.mean()))
         if math.isnan(apart.p):
             raise GateError(
                 f"{name!r} has no interval: its scores are too large, up to {np.abs(scores[finite]).max()}."
             )
-    elif by_sign < SIGNIFICANT:
-        apart, means = Difference(math.nan, p=by_sign), (math.nan, math.nan)
+    elif p_by_sign < SIGNIFICANT:
+        apart, means = Difference(math.nan, p=p_by_sign), (math.nan, math.nan)
     else:
         raise GateError(
             f"{name!r} has finite scores of {counted(len(before), 'row')} in both runs, but {FEWEST} or more are "
@@ -360,7 +342,7 @@ def _column_pair(name: str, paired: pandas.DataFrame, direction: Direction, min_
     return ColumnPair(name, direction, len(before), *means, apart, min_delta, *infinite)
 
 
-def _number(value: float) -> float | str | None:
+def _json_number(value: float) -> float | str | None:
     if math.isnan(value):
         return None
     return str(value) if math.isinf(value) else float(value)
@@ -372,7 +354,6 @@ def _as_text(cell: str) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    """Return whether a file lies beside a ``gate.json`` of ours, or is it."""
     try:
         return bool(json.loads((path.parent / "gate.json").read_text(encoding="utf-8"))["made_by"] == _MADE_BY)
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""A comparison as one HTML file that a person reads, with every picture inside."""
+"""The page of a comparison: one HTML file with its tables and pictures."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from .summary import (
     skipped_lines,
 )
 
-_SHOWN = 12  # pictures of each kind that are seen without unfolding more
+_SHOWN = 12  # pictures of each kind that are not folded away
 _PLACES = 6  # metrics under an image; of more, the highest and the lowest
 _LISTED = 500  # skipped images by name
 
 
 def report_page(results: Sequence[DataSetResult], settings: Mapping[str, str]) -> str:
-    """Return a comparison as one self-contained HTML page."""
+    """Return a comparison as a self-contained HTML page."""
     metrics = len({label for data in results for label in data.metrics})
     where = results[0].name if len(results) == 1 else f"{len(results)} data sets"
     return render(
@@ -51,31 +51,26 @@ def report_page(results: Sequence[DataSetResult], settings: Mapping[str, str]) -
 
 
 def _finding(data: DataSetResult) -> Markup:
-    """Return what came out on a data set, in one or two sentences."""
     if data.mos is None:
         return _html("No human scores for <b>{}</b>: {} images with scores of metrics.", data.name, len(data.scores))
     found = {label: estimates["SROCC"] for label, estimates in data.estimates.items()}
     ranked = sorted((label for label in found if not found[label].reason), key=lambda label: -found[label].value)
     if not ranked:
-        said = "On <b>{}</b> no metric could be correlated with opinion; the reasons are in its table."
-        return _html(said, data.name)
+        return _html("On <b>{}</b> no metric has a correlation with opinion; its table says why.", data.name)
     best, *others = ranked
-    start = _html("On <b>{}</b> ({} images) ", data.name, data.scores[best].notna().sum())
+    text = _html("On <b>{}</b> ({} images) ", data.name, data.scores[best].notna().sum())
     if found[best].value <= 0:
-        said = "no metric ranks as people do: the highest SROCC is that of <b>{}</b>, {}. "
-        return start + _html(said, best, _value(found[best])) + "Is a low opinion score good there?"
-    start += _html("<b>{}</b> ranks most as people do: SROCC {}", best, _value(found[best]))
+        words = "no metric ranks as people do: the highest SROCC is that of <b>{}</b>, {}. "
+        return text + _html(words, best, _value(found[best])) + "Is a low opinion score good there?"
+    text += _html("<b>{}</b> ranks most as people do: SROCC {}", best, _value(found[best]))
     if not others:
-        return start + "."
-    start += _html(", then <b>{}</b> with {}.", others[0], _value(found[others[0]]))
+        return text + "."
+    text += _html(", then <b>{}</b> with {}.", others[0], _value(found[others[0]]))
     pair = next((pair for pair in data.pairs if {pair.first, pair.second} == {best, others[0]}), None)
     if pair is None or not data.bootstrap:
-        return start
-    apart: Estimate = pair.srocc
-    if pair.first != best:
-        apart = Estimate(-apart.value, -apart.high, -apart.low)
-    verdict = "more than chance" if pair.significant else "chance alone may do that, so that their order is not certain"
-    return start + _html(" On the same images the first is ahead by {}: {}.", _value(apart), verdict)
+        return text
+    verdict = "more than chance" if pair.significant else "not more than chance, so the order is not certain"
+    return text + _html(" On the same images they differ by {:.3f}: {}.", abs(pair.srocc.value), verdict)
 
 
 def _value(estimate: Estimate) -> Markup:
@@ -84,24 +79,19 @@ def _value(estimate: Estimate) -> Markup:
 
 
 def _html(text: str, *values: object) -> Markup:
-    """Return HTML with values, which are escaped and stay on their line."""
+    """Return HTML with values, which are escaped and kept on one line."""
     return Markup(text).format(*(one_line(value) if type(value) is str else value for value in values))
 
 
 def _section(data: DataSetResult) -> dict[str, Any]:
-    """Return what the template shows of a data set."""
-    summaries = []
+    summaries, plots = [], []
     if data.scored and data.mos is not None:
         summaries.append(plot(pictures.bars([data]), f"Bars: SROCC of each metric with opinion on {data.name}"))
+        values = {label: data.estimates[label]["SROCC"].value for label in data.scored}
+        for label in sorted(values, key=lambda label: math.inf if math.isnan(values[label]) else -values[label]):
+            plots.append(plot(pictures.scatter(data, label), f"Scores against opinion: {label} on {data.name}"))
     if len(data.scored) > 1:
         summaries.append(plot(pictures.correlation_heatmap(data), f"Heat map: SROCC between metrics on {data.name}"))
-    if data.mos is None:
-        plots = [plot(pictures.histogram(data, label), f"Histogram of {label} on {data.name}") for label in data.scored]
-    else:
-        values = {label: data.estimates[label]["SROCC"].value for label in data.scored}
-        order = sorted(values, key=lambda label: math.inf if math.isnan(values[label]) else -values[label])
-        said = "Scores against opinion"
-        plots = [plot(pictures.scatter(data, label), f"{said}: {label} on {data.name}") for label in order]
     return {
         "name": data.name,
         "table": data_set_table(data),
@@ -109,7 +99,6 @@ def _section(data: DataSetResult) -> dict[str, Any]:
         "differences": difference_table(data),
         "published": published_table(data),
         "summaries": summaries,
-        "plots_title": "Scores" if data.mos is None else "Scores against opinion",
         "plots": plots,
         "disagreements": data.disagreements(_SHOWN),
     }

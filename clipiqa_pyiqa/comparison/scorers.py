@@ -1,12 +1,12 @@
-"""Scoring a batch with every metric: those of equal encoding share one pass of it, the others score singly."""
+"""Scores of a data set's images, stored at once; metrics with one encoding share its pass over a batch."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import random
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,24 +16,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..datasets.data_sets import DataSet
 from ..datasets.specification import CompareError
-from ..errors import CLIPIQAError, counted
+from ..errors import ImageError, counted
 from ..files.journal import JournalFolder
-from .metrics import BuiltMetric
+from ..images.batches import in_batches, prefetch
+from ..metric import scoring_bytes
+from .metrics import BuiltMetric, describe_error
 
-_LONGEST = 300  # characters of somebody else's error message
-UNREADABLE = ""  # in place of a metric: the image itself could not be read
+UNREADABLE = ""  # the key, in place of a metric's, of images that cannot be read
+Progress = Callable[[str, int, int], object]
+"""Function of a data set's name, the images that are done, and all images."""
+log = logging.getLogger("clipiqa_pyiqa")
 
 
 @dataclass(frozen=True)
 class StoredScore:
-    """One metric on one image.
-
-    Attributes:
-        score: None if there is none.
-        seconds: Time in the metric.
-        error: Why there is no score; empty if there is one.
-    """
+    """The score of one metric for one image, or None and an error."""
 
     score: float | None
     seconds: float
@@ -41,38 +40,72 @@ class StoredScore:
 
 
 ScoreStore: TypeAlias = JournalFolder[StoredScore]
-"""The scores of one data set: entries by metric and by path."""
+"""The scores of one data set by the metric's key and the image's path."""
 
 
-def group_metrics(metrics: Sequence[BuiltMetric]) -> list[list[BuiltMetric]]:
-    """Group metrics that look at an image the same way: ours with one encoding, or any other metric alone."""
-    groups: dict[Any, list[BuiltMetric]] = {}
-    for metric in metrics:
-        groups.setdefault(id(metric) if metric.net is None else metric.net.encoding, []).append(metric)
-    return list(groups.values())
+@dataclass(frozen=True)
+class Options:
+    """Options of scoring; see :func:`~clipiqa_pyiqa.comparison.compare.compare`."""
+
+    device: torch.device
+    batch_size: int
+    workers: int
+    seed: int
+    progress: Progress
+    strict: bool = False
+
+
+def score_data_set(data: DataSet, metrics: Sequence[BuiltMetric], store: ScoreStore, options: Options) -> None:
+    """Score every image with each metric that has no score of it in the store."""
+    groups, step, count = group_metrics(metrics), options.batch_size, len(data.paths)
+
+    def is_done(path: str) -> bool:
+        unread = store.get(UNREADABLE, path)
+        return not (unread and unread.error) and all(store.is_done(metric.key, path) for metric in metrics)
+
+    work = [index for index, path in enumerate(data.paths) if metrics and not is_done(path)]
+    options.progress(data.name, count - len(work), count)
+
+    def score(indices: list[int], images: list[Tensor]) -> list[int]:
+        for path in (data.paths[index] for index in indices):
+            if store.get(UNREADABLE, path):
+                store.add(UNREADABLE, path, StoredScore(None, math.nan))
+        _score_batch(data, indices, torch.stack(images), groups, store, options)
+        return indices
+
+    def skip(index: int, image: Tensor | None, error: ImageError) -> int:
+        log.warning("%s: left out of all metrics: %s", data.name, error)
+        store.add(UNREADABLE, data.paths[index], StoredScore(None, math.nan, str(error)))
+        return index
+
+    cost = max((scoring_bytes(metric.net, options.device) for metric in metrics), default=0)
+    images = prefetch(data.load, iter(work), options.workers, max(2 * options.workers, step), scoring=cost)
+    try:
+        # images of different blocks of the data set never share a batch, so that a score does not depend on resuming
+        results = in_batches(images, score, skip, batch_size=step, apart=lambda index: index // step)
+        for done, _ in enumerate(results, count - len(work) + 1):
+            options.progress(data.name, done, count)
+    finally:
+        store.close()
 
 
 def score_group(
     group: Sequence[BuiltMetric], x: Tensor, seed: int = 0, reference: Tensor | Sequence[str] = ()
 ) -> Iterator[tuple[BuiltMetric, int, StoredScore]]:
-    """Yield what each member makes of each image; whatever fails becomes an entry that says why.
+    """Yield metric, number of the image in the batch, and score; a failure becomes a score with an error.
 
     Args:
-        group: Of :func:`group_metrics`.
+        group: Metrics with one encoding, or one other metric.
         x: Images ``(N, 3, H, W)`` in [0, 1], on the device of the metrics.
-        seed: Of whatever a metric draws, for each image anew, so that its score depends on the image alone.
-        reference: For full-reference metrics, of the shape of ``x``; or why there is none, of each image.
-
-    Yields:
-        The metric, the number of the image in the batch, and the entry. The time of a shared pass counts for each
-        member, as if it were alone.
+        seed: Of random draws, set anew for each image.
+        reference: For full-reference metrics: references of the shape of ``x``, or why each image has none.
     """
     net = group[0].net
     if net is None:
         for number in range(len(x)):
             yield group[0], number, _score_alone(group[0], x, number, seed, reference)
         return
-    why = ""
+    error_text = ""
     try:
         start = time.perf_counter()
         with torch.no_grad():
@@ -80,87 +113,102 @@ def score_group(
         if x.device.type == "cuda":
             torch.cuda.synchronize(x.device)
         encoding = (time.perf_counter() - start) / len(x)
-    except Exception as error:  # only its words are kept, as the error itself keeps the failed pass's tensors alive
-        why = failure(error)
-    if why and len(x) > 1:  # one image may spoil a batch, or the batch be too large
+    except Exception as error:  # the error itself would keep the tensors of the failed pass
+        error_text = describe_error(error)
+    if error_text and len(x) > 1:  # one image may spoil a batch, or the batch may be too large
         for number in range(len(x)):
             for metric, _, entry in score_group(group, x[number : number + 1], seed):
                 yield metric, number, entry
         return
     for metric in group:
-        entries = [StoredScore(None, math.nan, why)]
-        if not why and metric.net is not None:
+        entries = [StoredScore(None, math.nan, error_text)]
+        if not error_text and metric.net is not None:
             entries = _entries(len(x), partial(metric.net.score, features), encoding)
         for number, entry in enumerate(entries):
             yield metric, number, entry
 
 
-def failure(error: BaseException) -> str:
-    """An exception in a few words: its own message if it is ours, else with its type, without line breaks."""
-    text = " ".join(str(error).split())
-    if isinstance(error, CLIPIQAError):
-        return text.rstrip(".")
-    text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-    return f"{type(error).__name__}: {text}".rstrip(": .")
-
-
-def missing_file(error: BaseException) -> str:
-    """Return what to fetch by hand where pyiqa or torchvision could not; empty if nothing was being fetched."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    names = [frame.f_code.co_name for frame in frames]
-    if "download_url_to_file" not in names:  # torch's, through which both fetch
-        return ""
-    asked = frames[names.index("download_url_to_file")].f_locals
-    said = f"; fetch {asked['url']} and save it as {asked['dst']}"
-    takes_it = "load_file_from_url" in names  # pyiqa's; torchvision's towers are no option
-    return f"{said}, or name a copy (pretrained_model_path=FILE)" if takes_it else said
-
-
 @contextlib.contextmanager
-def own_random_state() -> Iterator[None]:
-    """Keeps the seeding of metrics from the generators of whoever calls."""
-    ours = random.getstate()
-    numpys = np.random.get_state()
+def kept_random_state() -> Iterator[None]:
+    """Restore the caller's random generators at the end of a block, since metrics are seeded."""
+    pythons, numpys = random.getstate(), np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
         with torch.random.fork_rng(devices):
             yield
     finally:
-        random.setstate(ours)
+        random.setstate(pythons)
         np.random.set_state(numpys)
+
+
+def set_seeds(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's generators."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def group_metrics(metrics: Sequence[BuiltMetric]) -> list[list[BuiltMetric]]:
+    """Return metrics with one encoding together, and each other metric alone."""
+    groups: dict[Any, list[BuiltMetric]] = {}
+    for metric in metrics:
+        groups.setdefault(id(metric) if metric.net is None else metric.net.encoding, []).append(metric)
+    return list(groups.values())
+
+
+def _score_batch(
+    data: DataSet,
+    indices: Sequence[int],
+    x: Tensor,
+    groups: Sequence[Sequence[BuiltMetric]],
+    store: ScoreStore,
+    options: Options,
+) -> None:
+    """Score images ``(N, 3 or 6, H, W)``, the last three channels being the reference, with metrics that lack them."""
+    x = x.to(options.device)
+    x = x.float().div_(255) if x.dtype == torch.uint8 else x
+    paths = [data.paths[index] for index in indices]
+    for group in groups:
+        lacking = [n for n, path in enumerate(paths) if not all(store.is_done(metric.key, path) for metric in group)]
+        if not lacking:
+            continue
+        images = x if len(lacking) == len(x) else x[lacking]
+        reference: Tensor | list[str] = [data.no_reference(indices[n]) for n in lacking]
+        if x.shape[1] == 6:
+            images, reference = images[:, :3].contiguous(), images[:, 3:].contiguous()
+        for metric, number, entry in score_group(group, images, options.seed, reference):
+            if not store.is_done(metric.key, path := paths[lacking[number]]):
+                store.add(metric.key, path, entry)
 
 
 def _score_alone(
     metric: BuiltMetric, x: Tensor, number: int, seed: int, reference: Tensor | Sequence[str]
 ) -> StoredScore:
-    given = [x[number : number + 1]]
+    images = [x[number : number + 1]]
     if metric.spec.mode == "FR":
         if not isinstance(reference, Tensor):
             return StoredScore(None, math.nan, reference[number])
-        given.append(reference[number : number + 1])
-    if metric.spec.made is not None:  # a stranger may work in place on what others get next
-        given = [each.clone() for each in given]
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-    return _entries(1, partial(metric.score, *given))[0]
+        images.append(reference[number : number + 1])
+    if metric.spec.made is not None:  # it may change its input, which other metrics get next
+        images = [each.clone() for each in images]
+    set_seeds(seed)
+    return _entries(1, partial(metric.score, *images))[0]
 
 
 def _entries(count: int, score: Callable[[], Any], seconds_before: float = 0.0) -> list[StoredScore]:
-    """Return an entry per image of what a metric scores, or of why it does not."""
     start = time.perf_counter()
     try:
         with torch.no_grad():
             output = score()
             output = output[0] if isinstance(output, tuple | list) else output
-            values = torch.as_tensor(output).detach().double().flatten().tolist()  # which waits for the device
+            values = torch.as_tensor(output).detach().double().flatten().tolist()  # waits for the device
         if len(values) != count:
             raise CompareError(
                 f"{counted(len(values), 'score')} came for {counted(count, 'image')}, but a comparison needs one each "
                 "(of several prompt pairs the mean: aggregate=mean)"
             )
     except Exception as error:
-        return [StoredScore(None, math.nan, failure(error))] * count
+        return [StoredScore(None, math.nan, describe_error(error))] * count
     seconds = seconds_before + (time.perf_counter() - start) / count
     return [
         StoredScore(value, seconds) if math.isfinite(value) else StoredScore(None, seconds, f"its score is {value}")

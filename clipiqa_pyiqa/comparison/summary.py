@@ -1,4 +1,4 @@
-"""What the tables of a comparison say, decided once for the console, files and the report: heads, cells, words."""
+"""The tables of a comparison and the sentences around them, for the texts and the page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from ..report.table import Cell, Column, Mark, Table, number, p_value, signed
 from ..stats.bootstrap import Estimate
 from .data_set_results import CORRELATIONS, DataSetResult
 from .differences import SIGNIFICANT
+from .outputs import key_lines
 
-_LISTED = 5  # skipped images that a text table names
+_LISTED = 5  # skipped images that a text names
 _SIGN = (
     "A positive correlation is good, whatever the metric's direction: scores of lower-better metrics, and DMOS, "
     "are negated before they are correlated."
@@ -29,17 +30,13 @@ _PUBLISHED = (
 
 
 def legend(results: Sequence[DataSetResult]) -> list[str]:
-    """Return how to read the numbers, one sentence each; nothing where there are no correlations to read."""
+    """Return how to read the correlations, a sentence each; empty without opinion."""
     rated = [data for data in results if data.mos is not None]
     if not rated:
         return []
-    published = any(data.published(label) for data in rated for label in data.metrics)
-    return [
-        _SIGN,
-        _intervals(rated[0]),
-        f"{_RAW}{_FIT.format(rated[0].fit_parameters) * rated[0].plcc_fit}.",
-        *[_PUBLISHED] * published,
-    ]
+    fit = _FIT.format(rated[0].fit_parameters) * rated[0].plcc_fit
+    is_published = any(data.published(label) for data in rated for label in data.metrics)
+    return [_SIGN, _intervals(rated[0]), f"{_RAW}{fit}.", *[_PUBLISHED] * is_published]
 
 
 def _intervals(data: DataSetResult) -> str:
@@ -49,7 +46,7 @@ def _intervals(data: DataSetResult) -> str:
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
-    """Return every table of a comparison: an overview of several data sets, then each data set's own."""
+    """Return every table of a comparison: an overview of several data sets, then each data set's tables."""
     tables = [overview_table(results)]
     for data in results:
         tables += [data_set_table(data), difference_table(data), published_table(data)]
@@ -57,7 +54,7 @@ def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
 
 
 def overview_table(results: Sequence[DataSetResult]) -> Table | None:
-    """Metrics down, data sets across, SROCC and PLCC in each cell; None for less than two data sets with opinion."""
+    """Return SROCC and PLCC, metrics down, data sets across; None for fewer than two data sets with opinion."""
     rated = [data for data in results if data.mos is not None]
     if len(rated) < 2:
         return None
@@ -78,7 +75,7 @@ def overview_table(results: Sequence[DataSetResult]) -> Table | None:
 
 
 def data_set_table(data: DataSetResult) -> Table:
-    """Everything about the metrics on one data set, but for published values and which of them differ."""
+    """Return the metrics' correlations on one data set; without opinion, their lowest, median and highest score."""
     labels, metrics = list(data.metrics), data.metrics.values()
     columns = {"metric": list(map(Cell, labels)), "better": [Cell(metric.direction) for metric in metrics]}
     before, reading = [data.note] * bool(data.note), (_SIGN, _intervals(data))[: 1 + bool(data.bootstrap)]
@@ -104,28 +101,28 @@ def data_set_table(data: DataSetResult) -> Table:
 
 
 def difference_table(data: DataSetResult) -> Table | None:
-    """Which metrics differ in SROCC, the best first: each row's less each column's; None for less than two metrics."""
+    """Return each metric's SROCC less that of each other, the best first; None for fewer than two metrics."""
     if not data.pairs or not data.bootstrap:
         return None
-    found = {}
+    cells = {}
     for pair in data.pairs:
         for (row, column), sign in (((pair.first, pair.second), 1), ((pair.second, pair.first), -1)):
             value = sign * pair.srocc.value
             mark: Mark = "" if not pair.significant else "gain" if value > 0 else "loss"
-            found[row, column] = Cell(signed(value), p_value(pair.p_holm), value, mark)
-    labels = sorted({row for row, _ in found}, key=lambda label: -data.estimates[label]["SROCC"].value)
+            cells[row, column] = Cell(signed(value), p_value(pair.p_holm), value, mark)
+    labels = sorted({row for row, _ in cells}, key=lambda label: -data.estimates[label]["SROCC"].value)
     columns = {"metric": list(map(Cell, labels))}
-    columns |= {column: [found.get((row, column), Cell("–")) for row in labels] for column in labels}
+    columns |= {column: [cells.get((row, column), Cell("–")) for row in labels] for column in labels}
     reading = (
         "Each cell is the row's SROCC less the column's, on the images that both have, and the p-value of no "
-        f"difference, by a paired bootstrap, corrected by Holm's rule for {counted(len(data.pairs), 'pair')}. What "
-        f"stands out (p < {SIGNIFICANT}) is more than chance."
+        f"difference, by a paired bootstrap, corrected by Holm's rule for {counted(len(data.pairs), 'pair')}. Marked "
+        f"differences (p < {SIGNIFICANT}) are more than chance."
     )
     return _table(f"{data.name}: which differ in SROCC", columns, before=(reading,))
 
 
 def published_table(data: DataSetResult) -> Table | None:
-    """Ours beside what was published, for the metrics of which something was; None if nothing was."""
+    """Return our correlations beside published ones; None if there are none."""
     known = {label: value for label in data.metrics if data.mos is not None and (value := data.published(label))}
     if not known:
         return None
@@ -134,7 +131,7 @@ def published_table(data: DataSetResult) -> Table | None:
         theirs = [value[statistic] for value in known.values()]
         if all(map(math.isnan, theirs)):
             continue
-        ours = [replace(_estimate(data, label, statistic), detail="") for label in known]  # the interval stands above
+        ours = [replace(_estimate(data, label, statistic), detail="") for label in known]
         apart = [cell.value - value for cell, value in zip(ours, theirs, strict=True)]
         columns[f"{statistic} here"] = ours
         columns[f"{statistic} published"] = [_cell(number(value), value, "not given") for value in theirs]
@@ -142,27 +139,23 @@ def published_table(data: DataSetResult) -> Table | None:
     return _table(f"{data.name}: beside published values", columns, reading=(_SIGN,))
 
 
-def provenances(results: Sequence[DataSetResult]) -> list[tuple[str, Mapping[str, str], list[str]]]:
-    """Return which metric each label was exactly: label, provenance, and the data sets on which it was that."""
-    found: dict[tuple[str, str], tuple[str, Mapping[str, str], list[str]]] = {}
+def provenances(results: Sequence[DataSetResult]) -> dict[str, Mapping[str, str]]:
+    """Return which metric each label is: label -> provenance as texts."""
+    found: dict[str, Mapping[str, str]] = {}
     for data in results:
         for label, metric in data.metrics.items():
-            said = in_words(metric.provenance)
-            found.setdefault((label, repr(said)), (label, said, []))[2].append(data.name)
-    return list(found.values())
+            found.setdefault(label, in_words(metric.provenance))
+    return found
 
 
-def provenance_lines(results: Sequence[DataSetResult]) -> list[str]:
-    """Return which metric each label was exactly, one line per metric."""
-    lines = []
-    for label, provenance, names in provenances(results):
-        where = f" on {', '.join(names)}" if len(names) < len(results) else ""
-        lines.append(f"{label}{where} = {', '.join(key_lines(provenance)) or 'nothing more is known of it'}")
-    return lines
+def metric_lines(results: Sequence[DataSetResult]) -> list[str]:
+    """Return which metric each label is, a line each."""
+    known = provenances(results)
+    return [f"{label} = {', '.join(key_lines(provenance)) or 'unknown'}" for label, provenance in known.items()]
 
 
 def skipped_lines(skipped: Mapping[str, str], listed: int = _LISTED) -> list[str]:
-    """Return how many images were left out, and why the first few were; no lines if none were."""
+    """Return how many images were left out, and why the first few were; empty if none were."""
     if not skipped:
         return []
     lines = [why if path in why else f"{path}: {why}" for path, why in list(skipped.items())[:listed]]
@@ -170,13 +163,8 @@ def skipped_lines(skipped: Mapping[str, str], listed: int = _LISTED) -> list[str
     return [f"{counted(len(skipped), 'image')} left out of all metrics:", *(f"  {line}" for line in lines)]
 
 
-def key_lines(values: Mapping[str, str]) -> list[str]:
-    """Return ``key: value`` of each."""
-    return [f"{key}: {value}" for key, value in values.items()]
-
-
 def in_brackets(estimate: Estimate) -> str:
-    """Return ``[low, high]``; empty where there is none."""
+    """Return the interval as ``[low, high]``; empty if there is none."""
     return "" if math.isnan(estimate.low) else f"[{number(estimate.low)}, {number(estimate.high)}]"
 
 
@@ -200,14 +188,11 @@ def _why_empty(data: DataSetResult, label: str) -> str:
 
 
 def _best_marked(cells: Sequence[Cell], caveats: Sequence[str] = (), lowest: bool = False) -> list[Cell]:
-    """Mark the best of a column, if there is something that it is better than, and no caveat against it.
-
-    The highest must also be good at all, above zero.
-    """
+    """Return a column with its best value marked, unless it is alone, has a caveat, or is not above zero."""
     values = [-cell.value if lowest else cell.value for cell in cells]
     numbers = [value for value in values if not math.isnan(value)]
     best = max(numbers, default=math.nan)
-    doubted = any(caveat for caveat, value in zip(caveats, values, strict=False) if value == best)
-    if len(numbers) < 2 or doubted or (best <= 0 and not lowest):
+    is_doubted = any(caveat for caveat, value in zip(caveats, values, strict=False) if value == best)
+    if len(numbers) < 2 or is_doubted or (best <= 0 and not lowest):
         return list(cells)
     return [replace(cell, mark="best") if value == best else cell for cell, value in zip(cells, values, strict=True)]

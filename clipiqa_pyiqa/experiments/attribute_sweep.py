@@ -28,7 +28,6 @@ from .sweep_results import TABLES, Sweep
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-_LIMITS = ("apply_exif", "max_side", "max_pixels")
 _MOST_STEPS = 1000  # finer than any picture of 8 bits can be changed
 _MOST_SCALE = 8
 _CHANGING = 20  # bytes that changing a picture takes for each pixel: of noise, three of fp32, and copies of 8 bits
@@ -60,17 +59,13 @@ def sweep(
     """Change pictures in steps, and score every version once.
 
     Args:
-        metric: As for :func:`~.ranking.rank`.
-        paths: Images, folders or globs.
-        changes: Names in :data:`~.picture_changes.CHANGES`. The score of the question of the same name should grow
-            with the steps.
+        metric, paths, template, options: As for :func:`~.ranking.rank`.
+        changes: Names in :data:`~.picture_changes.CHANGES`; each is also a question.
         prompts: Further questions, one column each.
-        template: As for :func:`~.ranking.rank`.
         steps: Number of steps, 3 to 1000.
         scales: Factors for width and height (Lanczos), up to 8, applied before the change.
         sample: Number of images to draw at random; by default all images are used.
         seed: Seed of the sample and of the noise.
-        options: As for :func:`~.ranking.rank`.
 
     Returns:
         The scores of every version.
@@ -103,16 +98,33 @@ def sweep(
         for step, amount in enumerate(CHANGES[name].amounts(steps))
     ]
     versions = {version.name: version for version in planned}
-    record, scoring = prepare(options, (*TABLES, "sweep.png", "example.png", "summary.json"), files, len(versions))
-    device, limits = (
-        find_device(scoring.pop("device", None)),
-        {key: scoring.pop(key) for key in _LIMITS if key in scoring},
-    )
+    record, limits = prepare(options, (*TABLES, "sweep.png", "example.png", "summary.json"), files, len(versions))
+    device, workers = find_device(limits.pop("device", None)), limits.pop("workers", None)
+    batch_size = limits.pop("batch_size", SharedOptions.batch_size)
     net = net_of(metric)
+    cost = scoring_bytes(net, device)
     made_by = {**provenance(net, columns, device, **limits), "noise_seed": seed}
 
+    def read(item: tuple[_Version, Image.Image | ImageError]) -> ImageRecord:
+        version, picture = item
+        if isinstance(picture, ImageError):
+            raise picture
+        set_aside(version.path, picture.width, picture.height, decoding=_CHANGING)
+        picture = version.change.apply(picture, version.amount, seed)
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+        return ImageRecord(version.name, pixels, picture.width, picture.height, 1, False, "")
+
     def score(todo: Collection[str]) -> Iterator[Row]:
-        return _score(net, [versions[name] for name in todo], columns, device, seed, limits, **scoring)
+        pictures = _with_pictures([versions[name] for name in todo], cost, limits)
+        return rows_of_images(
+            net,
+            prefetch(read, pictures, workers, scoring=cost),
+            lambda item: item[0].name,
+            columns,
+            device,
+            batch_size,
+            apart=lambda item: item[0][1:3],  # path and scale, so that a resumed sweep has the same batches
+        )
 
     rows = dict(zip(versions, record.rows(Header(tuple(columns), made_by), list(versions), score), strict=True))
     failed: dict[str, str] = {}
@@ -138,42 +150,9 @@ def _version(path: str, scale: float, change: Change, step: int, amount: float) 
     return _Version(f"{path} [scale {scale:g}, {words}]", path, scale, change, step, amount)
 
 
-def _score(
-    net: Any,
-    versions: Iterable[_Version],
-    columns: Columns,
-    device: torch.device,
-    seed: int,
-    limits: Mapping[str, Any],
-    batch_size: int = SharedOptions.batch_size,
-    workers: int | None = SharedOptions.workers,
-) -> Iterator[Row]:
-    cost = scoring_bytes(net, device)
-
-    def read(item: tuple[_Version, Image.Image | ImageError]) -> ImageRecord:
-        version, picture = item
-        if isinstance(picture, ImageError):
-            raise picture
-        set_aside(version.path, picture.width, picture.height, decoding=_CHANGING)
-        picture = version.change.apply(picture, version.amount, seed)
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-        return ImageRecord(version.name, pixels, picture.width, picture.height, 1, False, "")
-
-    return rows_of_images(
-        net,
-        prefetch(read, _with_pictures(versions, cost, limits), workers, scoring=cost),
-        lambda item: item[0].name,
-        columns,
-        device,
-        batch_size,
-        apart=lambda item: item[0][1:3],  # path and scale, so that a resumed sweep has the same batches
-    )
-
-
 def _with_pictures(
     versions: Iterable[_Version], cost: int, limits: Mapping[str, Any]
 ) -> Iterator[tuple[_Version, Image.Image | ImageError]]:
-    """Yield each version with its picture at its scale, or with the reason why the picture cannot be read."""
     for (path, scale), group in itertools.groupby(versions, key=lambda version: (version.path, version.scale)):
         picture: Image.Image | ImageError
         try:

@@ -53,15 +53,15 @@ class Demonstration:
 
     Attributes:
         images: (photo, version) -> picture.
-        scores: One row per picture, indexed by photo and version; one column per attribute of ``ATTRIBUTES``, in
-            [0, 1], and one of ``OTHER``, 0 to 100, where lower is better.
+        scores: One row per picture; one column per attribute of ``ATTRIBUTES``, in [0, 1], and one of ``OTHER``,
+            0 to 100, where lower is better.
     """
 
     images: dict[tuple[str, str], Image.Image]
     scores: pd.DataFrame
 
     def figure(self) -> Figure:
-        """Draw a row per photo: its versions with their quality, and a radar chart of their attributes."""
+        """Draw a row per photo: its versions, and a radar chart."""
         from matplotlib.figure import Figure
 
         from .radar_drawing import draw_chart
@@ -110,7 +110,7 @@ class Demonstration:
 def demo(
     out: str | os.PathLike[str] | None = None, progress: Callable[[int, int], object] | None = None
 ) -> Demonstration:
-    """Score bundled photos and degraded versions of them with the bundled small CLIP, without any download.
+    """Score bundled photos and degraded versions of them, without any download.
 
     Args:
         out: File of the picture; by default no file is written.

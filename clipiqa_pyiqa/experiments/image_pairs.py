@@ -39,8 +39,7 @@ class ImagePairs:
 
     Attributes:
         files: Name -> the low-quality file and the high-quality file.
-        only_low: Names in the low-quality folder only.
-        only_high: Names in the high-quality folder only.
+        only_low, only_high: Names in one folder only.
     """
 
     files: Mapping[str, tuple[str, str]]
@@ -198,15 +197,11 @@ def pairs(
     count: int = 10,
     **options: Unpack[RunOptions],
 ) -> PairScores:
-    """Score two versions of each picture, paired by name as by :func:`match_pairs`, and compare.
+    """Score two versions of each picture, and compare.
 
     Args:
-        metric: As for :func:`~.ranking.rank`.
-        low: Folder, or pattern, of the low-quality images.
-        high: Folder, or pattern, of the high-quality images.
-        prompts: The questions.
-        template, options: As for :func:`~.ranking.rank`.
-        skip_unpaired: Leave out images without a partner.
+        metric, prompts, template, options: As for :func:`~.ranking.rank`.
+        low, high, skip_unpaired: As for :func:`match_pairs`.
         count: Number of failures to show.
 
     Returns:

@@ -39,16 +39,10 @@ class Change:
 
 
 def read_scaled(path: str, scale: float, cost: int = 0, **limits: Any) -> Image.Image:
-    """Return a picture whose sides are multiplied by ``scale`` (Lanczos).
-
-    Args:
-        path: The file.
-        scale: The factor.
-        cost: Bytes that scoring takes per pixel.
-        limits: As for :func:`~clipiqa_pyiqa.images.reader.read_image`.
+    """Return a picture whose sides are multiplied by ``scale`` (Lanczos); scoring takes ``cost`` bytes a pixel.
 
     Raises:
-        ImageError: The file cannot be read, or the memory does not suffice to scale or score the picture.
+        ImageError: The file cannot be read, or the memory does not suffice.
     """
     record = read_image(path, **limits)
     picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)

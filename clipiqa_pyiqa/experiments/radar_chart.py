@@ -41,10 +41,6 @@ class RadarCharts(Scores, ExperimentResult):
     def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
         """Write the chart as PNG (or PDF), SVG and HTML, and ``summary.json``; or one chart, if a file is named.
 
-        Args:
-            folder: Folder, or one chart (``.png``, ``.svg``, ``.pdf``, ``.html``).
-            pictures: ``'pdf'`` for PDF instead of PNG.
-
         Raises:
             CLIPIQAError: A file cannot be written.
         """
@@ -74,8 +70,7 @@ def radar(
     Args:
         metric: As for :func:`~.ranking.rank`.
         paths: Images, folders or globs; up to 8 images.
-        prompts: At least three questions; by default the paper's look and feel, without the questions whose words the
-            metric's CLIP does not know.
+        prompts: At least three questions; by default those of the paper whose words the metric's CLIP knows.
         kind: Only the look, or only the feel.
         template, options: As for :func:`~.ranking.rank`. ``out`` may also name one chart (``.png``, ``.svg``, ``.pdf``,
             ``.html``); its scores are written beside it.

@@ -101,7 +101,7 @@ def radar_page(scores: Scores) -> str:
 
 
 def named(scores: Scores) -> dict[str, str]:
-    """Return path -> file name, or the path itself where two images have the same file name."""
+    """Return path -> file name, or the path where two file names are equal."""
     names = {path: printable(Path(path).name) for path in scores.frame.index}
     taken = list(names.values())
     return {path: name if taken.count(name) == 1 else printable(str(path)) for path, name in names.items()}

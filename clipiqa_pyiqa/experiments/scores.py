@@ -46,7 +46,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Record:
-    """Writes rows to a file while they are made, so that an interrupted run loses none.
+    """Writes rows to a file while they are made.
 
     Attributes:
         output: A CSV file; None writes nothing.
@@ -82,7 +82,7 @@ def exif_applied(provenance: Mapping[str, Any]) -> bool:
 
 
 def because(failed: Mapping[str, str]) -> str:
-    """Return the end of a sentence: the first reason why images have no scores, and how many more there are."""
+    """Return the end of a sentence: the first reason, and the number of others."""
     return f": {first_of(failed.values())}." if failed else "."
 
 

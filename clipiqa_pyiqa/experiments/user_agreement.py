@@ -35,9 +35,8 @@ class Agreement(ExperimentResult):
 
     Attributes:
         frame: One row per attribute and pair: the columns of the votes; ``score_first`` and ``score_second``;
-            ``majority`` and ``metric`` (``'first'``, ``'second'``, or ``''`` for a tie); ``right``, whether the two
-            are equal (None where there is no majority); ``votes``, and ``votes_right``, the votes that the metric
-            agrees with.
+            ``majority`` and ``metric`` (``'first'``, ``'second'``, or ``''``); ``right``, whether the two are equal
+            (None without a majority); ``votes``, and ``votes_right``, those that agree with the metric.
         failed: Path of an image without scores -> the reason.
         provenance: Which CLIP-IQA made the scores, and how.
         votes: The votes that were compared.
@@ -174,12 +173,11 @@ def agreement(
     """Score the images that people voted on, and compare the choices.
 
     Args:
-        metric: As for :func:`~.ranking.rank`.
+        metric, options: As for :func:`~.ranking.rank`.
         votes: A CSV file, or the result of :func:`~.votes.read_votes`.
-        root, attribute, template, skip_missing: As for :func:`~.votes.read_votes`, which reads the file.
+        root, attribute, template, skip_missing: As for :func:`~.votes.read_votes`.
         seed: Seed of the bootstrap.
         count: Number of contradictions to show.
-        options: As for :func:`~.ranking.rank`.
 
     Returns:
         The choices of the metric beside those of people.

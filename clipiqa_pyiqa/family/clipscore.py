@@ -20,8 +20,8 @@ class CLIPScore(Member):
 
     Args:
         model_type: ``'clipscore'``.
-        w: by what cosine similarities are multiplied.
-        prefix: stands before each caption.
+        w: factor of the cosine similarities.
+        prefix: text before each caption.
         **options: of :class:`~clipiqa_pyiqa.family.member.Member`.
     """
 

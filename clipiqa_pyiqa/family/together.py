@@ -16,7 +16,7 @@ from . import MEMBERS, create_member
 
 
 class Together:
-    """Metrics of one run, which scoring takes for one metric.
+    """Several metrics that scoring uses as one metric, a column each.
 
     Args:
         nets: column -> a :class:`~clipiqa_pyiqa.CLIPIQA` or a metric of the family; each gives one score an image.

@@ -105,16 +105,10 @@ E = TypeVar("E", bound=Entry)
 class JournalFolder(Generic[E]):
     """Rows by group and name, in a folder where each process writes a journal of its own.
 
-    A row without ``error`` replaces one with ``error``.
-
     Args:
         folder: The folder; None keeps rows in memory only.
-        make: The dataclass of the rows.
+        make: The dataclass of the rows; a row without ``error`` replaces one with ``error``.
         process: What this process's file names begin with.
-
-    Attributes:
-        entries: Group -> name -> row.
-        damaged: Lines with wrong checksums.
     """
 
     def __init__(self, folder: Path | None, make: Callable[..., E], process: str = "rank0") -> None:

@@ -30,12 +30,7 @@ class LockedError(OutputError):
 
 @contextlib.contextmanager
 def locked(output: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep other runs from a file, or a folder that exists, in a context.
-
-    Raises:
-        LockedError: Another run holds the lock.
-        OutputError: The lock cannot be written.
-    """
+    """Keep other runs from a file, or a folder that exists, in a context. Raises ``LockedError``."""
     path = lock_file(output)
     try:
         if fcntl is None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-from PIL import Image
-
 # PIL reads more formats; some run other programs (EPS) or hold no photos. HEIF needs pillow-heif.
 _FORMATS = (
     *("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "JPEG2000", "BMP", "DIB", "GIF", "PPM", "TGA"),
@@ -22,6 +20,8 @@ _OTHERS = (".psd", ".exr", ".hdr", ".jxl", ".jxr", ".wdp", ".svg", ".xcf", ".eps
 
 def readable_formats() -> list[str]:
     """Return PIL's names of the formats that ``read_image`` reads with this PIL."""
+    from PIL import Image  # not at the top: a command's help does not wait for it
+
     _register_heif()
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]
@@ -29,6 +29,8 @@ def readable_formats() -> list[str]:
 
 def image_suffixes() -> frozenset[str]:
     """Return the suffixes of image files, in lower case with the dot."""
+    from PIL import Image
+
     formats = readable_formats()
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
 

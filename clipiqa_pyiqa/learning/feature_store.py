@@ -99,12 +99,10 @@ class FeatureStore:
             raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
         store = JournalFolder(self.folder, Feature, f"{socket.gethostname()}-{os.getpid()}")
         store.load(set(contents).__contains__)
-        stored = {(content, view) for content, known in store.entries.items() for view in known}
-        missing: dict[str, tuple[str, tuple[View, ...]]] = {}
+        missing: dict[str, tuple[str, dict[View, None]]] = {}  # by content, as equal files are encoded once
         for path, content, wanted in zip(paths, contents, views, strict=True):
-            if new := tuple(view for view in wanted if (content, view.name) not in stored):
-                missing[os.fspath(path)] = content, new
-                stored.update((content, view.name) for view in new)  # equal files are encoded once
+            if new := [view for view in wanted if not store.is_done(content, view.name)]:
+                missing.setdefault(content, (os.fspath(path), {}))[1].update(dict.fromkeys(new))
         count = sum(len(new) for _, new in missing.values())
         if missing and store.damaged:
             logger.warning("damaged features are made again: %s.", first_of(store.damaged))
@@ -135,17 +133,16 @@ class FeatureStore:
         return torch.from_numpy(np.frombuffer(data, np.float32).copy()).view(len(paths), -1, self.dim)
 
     def _read_views(
-        self, missing: Mapping[str, tuple[str, tuple[View, ...]]], workers: int | None, device: torch.device
+        self, missing: Mapping[str, tuple[str, Mapping[View, None]]], workers: int | None, device: torch.device
     ) -> Generator[tuple[tuple[str, str, str], Tensor | ImageError], None, None]:
         """Yield path, content hash and name of each missing view, and its pixels."""
         is_whole = any(view.crop is None for _, views in missing.values() for view in views)
         cost = scoring_bytes(self.metric, device, "stages" if self.stages else "score") if is_whole else 0
-        read = prefetch(lambda path: read_image(path, sha256=True), missing, workers, scoring=cost)
+        read = prefetch(lambda item: read_image(item[1][0], sha256=True), missing.items(), workers, scoring=cost)
         with contextlib.closing(read) as images:
-            for path, record in images:
+            for (content, (path, views)), record in images:
                 if isinstance(record, ImageError):
                     raise record
-                content, views = missing[path]
                 if record.sha256 != content:  # the file changed after it was hashed
                     remember({path: str(record.sha256)})
                     raise FeatureError(f"{path!r} was changed while features were made: run this again.")

@@ -68,13 +68,13 @@ def rank(
     Args:
         metric: A ``CLIPIQA``, what ``pyiqa.create_metric('clipiqa')`` returns, or a function that makes one.
         paths: Images, folders or globs.
-        prompts: What to ask, one column each, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
+        prompts: What to ask, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
         template: Words around each attribute.
         count: Number of best and of worst images to show.
         options: Of :class:`~.experiment.RunOptions`.
 
     Raises:
-        CLIPIQAError: There are no images, a question cannot be asked, or ``out`` cannot be written.
+        CLIPIQAError: There are no images, or an argument cannot be used.
     """
     files = find_images(paths, options.get("out"))
     columns = parse_columns(prompts, template)

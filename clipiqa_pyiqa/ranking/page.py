@@ -43,7 +43,6 @@ def write_browser(
 
     Raises:
         PickError: None of the photos exists.
-        OutputError: The folder cannot be written.
     """
     folder = check_folder(folder, [PAGE], overwrite=overwrite, ours=_is_ours)
     paths = [photos.path(str(name)) for name in photos.scores.frame.index]

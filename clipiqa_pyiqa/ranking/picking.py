@@ -31,7 +31,6 @@ class Photos:
 
     Raises:
         PickError: There is no such column.
-        ScoresError: ``lower_better`` contradicts the file, or is missing.
     """
 
     scores: AnyScores

@@ -40,7 +40,6 @@ def transfer(paths: Iterable[str], folder: str | os.PathLike[str], action: str) 
 
     Raises:
         PickError: A photo is missing, and nothing was taken; or one could not be taken.
-        OutputError: The folder cannot be written.
     """
     if action not in ACTIONS:
         raise PickError(f"action must be one of {', '.join(ACTIONS)}; got {action!r}.")
@@ -80,13 +79,13 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
     """Put back the photos of a list. A file that has changed, or whose old place is taken, stays.
 
     Args:
-        undo_list: The list that :func:`transfer` wrote.
+        undo_list: The list of :func:`transfer`.
 
     Returns:
         The number of photos that were put back, and a sentence for each other photo.
 
     Raises:
-        PickError: The file is not a list of photos.
+        PickError: The file is another one.
     """
     undo_list = Path(undo_list).expanduser()
     try:

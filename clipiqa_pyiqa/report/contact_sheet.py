@@ -34,10 +34,10 @@ def contact_sheet(
         captions: One text per image; a line that is too long is shortened in its middle.
         columns: Images per row.
         side: Width and height, in pixels, into which each image is fitted.
-        apply_exif: Whether files are turned upright by their EXIF orientation.
+        apply_exif: Whether files are turned upright.
 
     Returns:
-        The sheet, 'RGB'. Each row is as high as its highest image.
+        The sheet, 'RGB'.
     """
     gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))
     tiles = [_tile(image, side, size, apply_exif) for image in images]

@@ -17,12 +17,12 @@ def differing_crops(files: Sequence[str], side: int = 176, apply_exif: bool = Tr
     """Return the same square of several versions of a picture, where they differ most.
 
     Args:
-        files: The versions; a reference may be among them.
-        side: Width and height of the square in pixels, at most those of the picture.
-        apply_exif: Whether files are turned upright by their EXIF orientation.
+        files: The versions.
+        side: Width and height of the square in pixels.
+        apply_exif: Whether files are turned upright.
 
     Returns:
-        A crop of each version; None for a version that cannot be read, or whose size is not that of the first.
+        A crop of each; None for a version that cannot be read, or of another size than the first.
     """
     pictures = [_picture(path, apply_exif) for path in files]
     size = next((picture.size for picture in pictures if picture is not None), None)
@@ -36,12 +36,7 @@ def differing_crops(files: Sequence[str], side: int = 176, apply_exif: bool = Tr
 
 
 def most_different(versions: Sequence[NDArray[np.uint8]], side: int) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of the square with the largest variance over versions.
-
-    Args:
-        versions: Pictures ``(H, W, 3)`` of equal size.
-        side: Side of the square in pixels.
-    """
+    """Return left, top, width and height of the square with the largest variance over versions ``(H, W, 3)``."""
     height, width = versions[0].shape[:2]
     high, wide = min(side, height), min(side, width)
     mean = sum(version.astype(np.float64) for version in versions) / len(versions)

@@ -35,11 +35,7 @@ class Direction:
 
 
 def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = None) -> Direction:
-    """Return which way a column points; ``given`` is whether an option says that low is good.
-
-    Raises:
-        ScoresError: Files or option contradict each other, or a file of ``clipiqa score`` has lost its scale.
-    """
+    """Return which way a column points; ``given`` says whether low is good, if an option does."""
     telling = [run for run in runs if column in run.scales]
     if len({run.scales[column].lower_better for run in telling}) > 1:
         low, high = sorted(telling, key=lambda run: not run.scales[column].lower_better)

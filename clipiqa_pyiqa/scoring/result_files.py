@@ -35,17 +35,7 @@ def format_of(path: Path) -> str:
 
 @dataclass
 class Output:
-    """The file that results go to, checked before anything is scored.
-
-    Args:
-        path: The file.
-        format: One of ``FORMATS``.
-        resume: Continue with the rows of an earlier run.
-        overwrite: Replace the file.
-
-    Raises:
-        OutputError: The file cannot be written, or exists.
-    """
+    """The file that results go to, checked before anything is scored. Raises ``OutputError``."""
 
     path: Path
     format: str
@@ -137,9 +127,9 @@ class _FileWriter(ResultWriter):
 
 
 def open_results(output: Output, header: Header, paths: Collection[str] = ()) -> ResultWriter:
-    """Return a writer to a file, locked until its context ends; a resumed file must have the same header.
+    """Return a writer to a file, locked until its context ends. Raises ``OutputError``.
 
-    ``paths`` are the rows to come; an earlier run's failures among them are tried again. Raises ``OutputError``.
+    An earlier run's failures among ``paths``, the rows to come, are tried again.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
@@ -207,10 +197,10 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
     """Return the header and the rows of a result file or its journal.
 
     Args:
-        path: Csv, jsonl or parquet. Without ``NAME.provenance.json``, the header's provenance is empty.
+        path: Csv, jsonl or parquet. Without ``NAME.provenance.json``, provenance is empty.
 
     Raises:
-        ResultsError: The file is missing, damaged, or not a result file.
+        ResultsError: The file is missing, damaged, or another one.
     """
     header, rows, damage = _read(Path(path), format_of(Path(path)))
     if damage:

@@ -37,7 +37,7 @@ class Row:
     Attributes:
         path: The file, as given; bytes that are not UTF-8 are ``\\xNN``.
         scores: One score per column; None if the image could not be scored.
-        width, height: In pixels, upright, before shrinking; None if the file could not be read.
+        width, height: In pixels, upright, before shrinking.
         scored_width, scored_height: In pixels, as scored.
         exif_orientation: Of the file, 1 to 8.
         converted: How the file became 8-bit RGB, such as ``'grey->rgb'``.

@@ -91,12 +91,7 @@ class Work:
 
 @dataclass(frozen=True)
 class ScoringRun(Iterator[Row]):
-    """An iterator of rows, each in the file before it is yielded.
-
-    Attributes:
-        names: Names of the rows to come; None without a file, or with shards.
-        kept: Rows of an earlier run in the file.
-    """
+    """An iterator of rows, each in the file before it is yielded; ``kept`` counts rows of an earlier run."""
 
     header: Header
     names: tuple[str, ...] | None
@@ -136,8 +131,7 @@ def score_paths(
 
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        paths: Files, folders, globs, shards and addresses, as for
-            :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with a ``name`` and a ``read()``.
+        paths: As for :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with a ``name`` and a ``read()``.
         prompts: What to ask, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None is the metric's own.
         map_stats: Add three statistics of each score's map (:mod:`clipiqa_pyiqa.maps`).
         out: A file to write the rows to.
@@ -149,10 +143,7 @@ def score_paths(
         An iterator of rows, which are scored as they are asked for.
 
     Raises:
-        ImageError: ``max_side`` or ``max_pixels`` is too small.
-        PromptError: A question cannot be asked.
-        OutputError: The file cannot be written, exists, or is one of the images.
-        CLIPIQAError: The metric has no maps.
+        CLIPIQAError: An argument cannot be used, or the file cannot be written, exists, or is one of the images.
     """
     limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
     work = Work(metric, prompts, device, batch_size, workers, limits, map_stats)
@@ -184,12 +175,7 @@ def rows_of_images(
     apart: Callable[[Item], Hashable] | None = None,
     map_stats: bool = False,
 ) -> Generator[Row, None, None]:
-    """Yield the rows of images, called ``name_of(item)``, in order.
-
-    Args:
-        images: Items with images, from :func:`~clipiqa_pyiqa.images.batches.prefetch`.
-        apart: As for :func:`~clipiqa_pyiqa.images.batches.in_batches`.
-    """
+    """Yield the rows of images, called ``name_of(item)``, in order; ``apart`` is as for ``in_batches``."""
 
     def scored(items: list[Item], records: list[ImageRecord]) -> list[Row]:
         with torch.no_grad():  # not inference_mode: a later backward may need the text features that the metric keeps
@@ -212,10 +198,7 @@ def rounded(scores: torch.Tensor) -> list[tuple[float, ...]]:
 
 
 def is_almost_uniform(x: torch.Tensor) -> bool:
-    """Return whether an image ``(3, H, W)`` in [0, 1] has nothing to judge.
-
-    In each channel, means of 16×16 blocks lie within 8 of 255 levels, and the standard deviation is below 16 levels.
-    """
+    """Return whether an image ``(3, H, W)`` in [0, 1] has nothing to judge: see docs/scoring.md."""
     if x[:, ::8, ::8].flatten(1).std(1).max() > 24 / 255:  # some pixels suffice for nearly every photo
         return False
     blocks = torch.nn.functional.avg_pool2d(x, 16).flatten(1)

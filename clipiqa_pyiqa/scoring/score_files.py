@@ -31,7 +31,7 @@ class AnyScores:
 
     Attributes:
         frame: One column per score, by image name; missing scores are NaN, and names may repeat.
-        provenance: How the scores were made; empty if unknown.
+        provenance: How the scores were made, if known.
         errors: Image -> why it has no scores.
         other: The other columns, by image name.
         scales: Score column -> what its values mean.
@@ -70,8 +70,8 @@ def read_any_scores(
 
     Args:
         path: A CSV, JSON lines or Parquet file, one row per image.
-        columns: The columns of scores; None takes all columns of numbers, or the scores of ``clipiqa score``.
-        key: The column of image names; None finds ``path``, ``image``, ``file`` or the like.
+        columns: The columns of scores; None finds them.
+        key: The column of image names; None finds it.
         option: The name of ``key`` in messages.
 
     Raises:

@@ -27,10 +27,7 @@ _DATACOMP = {"ViT-B/32": "b32_img", "ViT-L/14": "l14_img"}  # backbone -> array 
 
 @dataclass
 class EmbeddingsShard:
-    """A file of features; ``metadata`` is a Parquet file with ``keep`` in the same rows.
-
-    ``column`` names the features in a Parquet file; None finds the only column of lists.
-    """
+    """A file of features; ``metadata`` is a Parquet file with the columns ``keep`` in the same rows."""
 
     name: str
     metadata: str | None = None

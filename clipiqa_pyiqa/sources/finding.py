@@ -29,7 +29,6 @@ class Found:
     """What paths stand for, without duplicates, in input order.
 
     Attributes:
-        keep, image_column, features: As for :func:`find_shards`.
         items: Images and shards; a ``NoImage`` for a path that names neither.
         problems: Path -> why it names nothing.
         skipped: Suffix -> photos in formats that are not read.
@@ -177,24 +176,26 @@ def find_shards(
 ) -> Found:
     """Return the images and shards that paths stand for.
 
-    ``.tar`` (also compressed) and ``.parquet`` are shards; any other file is an image. A folder stands for its images,
-    or else its tar archives, or else its Parquet files. Other paths may be globs or brace patterns, ``{000..099}`` or
-    ``{a,b}``; ``-`` reads names from standard input.
+    ``.tar`` (also compressed) and ``.parquet`` are shards. A folder stands for its images, or else its tar archives, or
+    else its Parquet files. Other paths may be globs or brace patterns, ``{000..099}`` or ``{a,b}``; ``-`` reads names
+    from standard input.
 
     Args:
         given: A path, an address, a source of images, a shard, or several of these.
         null_separated: Names on standard input end with a NUL byte.
         keep: Columns and sidecars to keep beside the scores.
         image_column: Of Parquet files; None finds it.
-        features: Find files of image features instead of images.
+        features: Find stored features instead of images.
 
     Raises:
-        ShardError: A store refuses, does not answer, or its package is missing.
+        ShardError: A store cannot be used.
     """
     found = Found(tuple(keep), image_column, features)
     for item in each_of(given):
-        if not isinstance(item, str | os.PathLike):
+        if isinstance(item, ImageSource | Shard):
             found.items.append(item)
+        elif not isinstance(item, str | os.PathLike):
+            raise ImageError(f"sources must be paths, images or shards; got {shown(item)}.")
         elif os.fspath(item) == "-":
             names = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
             if not any(map(bytes.strip, names)):

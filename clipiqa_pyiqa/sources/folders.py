@@ -18,10 +18,7 @@ def images_in(
 ) -> Iterator[str]:
     """Yield the image files in a folder and its sub-folders, sorted, without hidden ones.
 
-    Args:
-        folder: The folder.
-        unreadable: Receives an error for each folder that cannot be read; None raises it.
-        skipped: Counts photos in formats that are not read, by suffix.
+    ``unreadable`` receives errors of folders, which are else raised; ``skipped`` counts photos that are not read.
     """
     suffixes, others = image_suffixes(), unreadable_suffixes()
 

@@ -26,9 +26,6 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found
     Args:
         arguments: Files, folders, globs, or ``-`` for a list on standard input.
         null_separated: Names on standard input end with a NUL byte.
-
-    Raises:
-        ImageError: An argument is not a text.
     """
     arguments = list(arguments)
     if wrong := [argument for argument in arguments if not isinstance(argument, str)]:

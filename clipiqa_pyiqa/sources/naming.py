@@ -23,7 +23,7 @@ def named_images(place: str) -> dict[str, str]:
     A folder's image is named by its path in the folder, without suffix; a pattern's by what the wildcards match.
 
     Args:
-        place: Folder, or pattern with ``*``, ``?`` or ``[``; ``**`` crosses folders.
+        place: Folder, or pattern with ``*``, ``?``, ``[`` or ``**``.
 
     Raises:
         PairingError: There is no image, or two have the same name.

@@ -162,7 +162,7 @@ def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
 
 
 class _Ranks:
-    """Ranks within resamples: values are sorted once, then counts are summed up."""
+    """Ranks within resamples; values are sorted once."""
 
     def __init__(self, values: Array) -> None:
         _, self.group, self.sizes = np.unique(values, return_inverse=True, return_counts=True)

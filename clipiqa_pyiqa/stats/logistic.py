@@ -21,10 +21,9 @@ class LogisticFit:
 
     Attributes:
         nonlinear: Slope and centre for standardised scores.
-        linear: Factor of the sigmoid, constant, and with five parameters the factor of the standardised score.
-        centre: Mean of the scores.
-        spread: Standard deviation of the scores.
-        ends: The lowest and the highest score of the fit.
+        linear: Factors of the sigmoid, of one and, with five parameters, of the standardised score.
+        centre, spread: Mean and standard deviation of the scores.
+        ends: The lowest and the highest score.
     """
 
     nonlinear: tuple[float, float]

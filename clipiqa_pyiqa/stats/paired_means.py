@@ -15,7 +15,7 @@ FEW = 20
 """With fewer cases, a command warns that skewed differences are less certain."""
 _LEVEL = 0.05
 _CUBIC = 1 / 20
-"""Coefficient of the cubic term: with Hall's 1/27 the corrected t is flat at one point, with 1/20 it always rises."""
+"""With Hall's 1/27 the corrected t is flat at one point, with 1/20 it always rises."""
 
 
 def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
@@ -27,8 +27,7 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
     Hall, *On the removal of skewness by transformation*, Journal of the Royal Statistical Society B 1992.
 
     Args:
-        a: ``(N,)``, a value per case.
-        b: ``(N,)``, of the same cases in the same order.
+        a, b: ``(N,)``, values of the same cases.
 
     Returns:
         The difference; interval and p are NaN for one case and for values that are not finite.

@@ -26,8 +26,7 @@ def share(right: int, count: int) -> Estimate:
 def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_000, seed: int = 0) -> Estimate:
     """Return a share of cases in groups, such as the votes on pairs of images.
 
-    The interval comes from resampled groups. One group has no interval; where all cases agree, the interval is
-    Wilson's for the number of groups.
+    The interval comes from resampled groups; where all cases agree, it is Wilson's for the number of groups.
 
     Args:
         right: ``(G,)``, right cases per group.

@@ -37,7 +37,7 @@ TABS = {
     "clipiqa rank --copy-to p": "place/",  # no file
     "clipiqa prompts sea": "search",
     "clipiqa prompts search --cand": "--candidates",
-    "clipiqa prompts quality sharp": "sharpness",
+    "clipiqa prompts sharp": "sharpness",
 }
 
 

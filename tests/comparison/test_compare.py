@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 import os
 import signal
-import socket
-import subprocess
-import sys
 import textwrap
 import time
 from collections import Counter
@@ -26,12 +23,9 @@ from pyiqa.data import build_dataset
 from scipy import stats
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.compare import compare
-from clipiqa_pyiqa.comparison.distributed import Processes
 from clipiqa_pyiqa.comparison.scorers import StoredScore
 from clipiqa_pyiqa.datasets.data_sets import DataSet
-from clipiqa_pyiqa.datasets.specification import CompareError
 from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.files.journal import JournalFolder
 from clipiqa_pyiqa.files.locking import LockedError
@@ -406,7 +400,7 @@ class TestResuming:
         compare({"m": work}, data, out=tmp_path / "new").save(tmp_path / "new", report=False)
         assert ran and not (tmp_path / "new" / ".clipiqa.lock").exists()
         compare({"m": Spread()}, data, out=tmp_path / "new", resume=True).save(tmp_path / "new", report=False)
-        for name in ("comparison.md", "scores/made.parquet", "pictures/made-m.png"):
+        for name in ("comparison.md", "scores/made.parquet"):
             theirs = tmp_path / name.partition(".")[0] / name
             theirs.parent.mkdir(parents=True)
             theirs.write_text("theirs")
@@ -462,66 +456,6 @@ class TestPyiqasLoaders:
         live, ava = parse_data_sets(given, root)
         assert [Path(path).name for path in live.paths] == names[7:] and live.mos == (7, 8)
         assert [Path(path).name for path in ava.paths] == names and all(map(os.path.isfile, ava.paths))
-
-
-class TestTeam:
-    def test_where_one_process_ends_the_others_do_so_quietly(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        def gone() -> None:
-            raise RuntimeError("Connection reset by peer")
-
-        monkeypatch.setattr(torch.distributed, "barrier", gone)
-        with pytest.raises(CompareError, match="another process of this run has ended early"):
-            Processes(0, 2).wait()
-        monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-        monkeypatch.setenv("WORLD_SIZE", "2")
-        monkeypatch.setenv("RANK", "1")
-        assert main(["compare", "-m", "entropy", "-d", str(BUNDLED), "--out", str(tmp_path), "-q"]) == 2
-        assert capsys.readouterr().err == ""  # the leading process speaks for all
-
-    @pytest.mark.parametrize("torchrun", [False, pytest.param(True, marks=pytest.mark.long)])
-    def test_two_processes_give_the_numbers_of_one(
-        self, graded: tuple[Path, dict[str, Any]], forked: Forked, tmp_path: Path, torchrun: bool
-    ) -> None:
-        root, options = graded
-        config = tmp_path / "config.yml"
-        import yaml
-
-        metrics = {"mini": MINI, "piqe": None}
-        config.write_text(yaml.safe_dump({"metrics": metrics, "datasets": {"graded": options}}))
-        torn = root / "graded" / "images" / "canyon-wren_jpeg_3.png"
-        whole = torn.read_bytes()
-        torn.write_bytes(whole[:3000])
-        arguments = ["compare", "-c", str(config), "--data-root", str(root), "--no-report"]
-        arguments += ["--batch-size", "4", "--format", "csv", "--bootstrap", "50", "--out"]
-        try:  # all in processes of one thread, as torchrun has them: the last digits of fp32 depend on it
-            one = forked.run([*arguments, "one"], tmp_path)
-            if torchrun:
-                command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-                command += ["--no-python", "clipiqa", *arguments, "two"]
-                ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-                code, out, err = ran.returncode, ran.stdout, ran.stderr
-            else:
-                with socket.socket() as free:
-                    free.bind(("127.0.0.1", 0))
-                    said = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
-                others = [
-                    forked.start([*arguments, "two"], tmp_path, out=f"out{rank}", err=f"err{rank}",
-                                 variables=said | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-                    for rank in range(2)
-                ]  # fmt: skip
-                assert [other.wait() for other in others] == [1, 0] and others[1].out == ""
-                code, out, err = others[0].code, others[0].out, others[0].err
-        finally:
-            torn.write_bytes(whole)
-        assert (one.code, code) == (1, 1), one.err + err  # as one image was left out
-        found = [pandas.read_parquet(tmp_path / name / "scores" / "graded.parquet") for name in ("one", "two")]
-        pandas.testing.assert_frame_equal(*found, check_exact=True)
-        assert len(found[0]) == 41
-        tables = [pandas.read_csv(tmp_path / name / "comparison.csv", comment="#") for name in ("one", "two")]
-        pandas.testing.assert_frame_equal(*(table.drop(columns="seconds per image") for table in tables))
-        assert out == (tmp_path / "two" / "comparison.csv").read_text()
 
 
 def pixels(path: str) -> torch.Tensor:

@@ -138,7 +138,6 @@ class TestContent:
             *(f"Scores against opinion: {label} on graded" for label in ("niqe", "sharp", "flat")),  # best first
             "Bars: SROCC of each metric with opinion on dmos_<b>&%",
             "Scores against opinion: niqe on dmos_<b>&%",
-            "Histogram of sharp on holiday",
         ]
 
     def test_the_disagreeing_images_with_where_each_metric_places_them(

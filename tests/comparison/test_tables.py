@@ -140,7 +140,7 @@ class TestCsv:
         comments = [line[2:] for line in comparison.table("csv").splitlines() if line.startswith("# ")]
         assert legend(comparison.data_sets)[0] in comments
         assert "command: clipiqa compare -m <x>" in comments
-        assert "sharp on graded = metric: CLIP-IQA <RN50>, weights: seeded" in comments
+        assert "sharp = metric: CLIP-IQA <RN50>, weights: seeded" in comments
 
 
 class TestLatex:
@@ -263,18 +263,17 @@ def test_save_writes_all_that_the_command_does(comparison: Comparison, tmp_path:
     comparison.save(tmp_path / "a" / "b")
     names = sorted(path.name for path in (tmp_path / "a" / "b").iterdir())
     assert names == [
-        *("comparison.csv", "comparison.md", "comparison.tex", "differences.csv", "pictures", "report.html", "scores"),
+        *("comparison.csv", "comparison.md", "comparison.tex", "differences.csv", "report.html", "scores"),
     ]
     assert (tmp_path / "a" / "b" / "comparison.md").read_text(encoding="utf-8") == comparison.table("markdown")
     read = pandas.read_csv(tmp_path / "a" / "b" / "differences.csv", comment="#")
     pandas.testing.assert_frame_equal(read, comparison.differences(), rtol=1e-15, check_dtype=False)
     kept = pandas.read_parquet(tmp_path / "a" / "b" / "scores" / "graded.parquet")
     pandas.testing.assert_frame_equal(kept.drop(columns="mos"), comparison.data_sets[0].scores)
-    assert len(list((tmp_path / "a" / "b" / "pictures").iterdir())) == 3 + 1 + 1 + 1 + 1 + 1
     with pytest.raises(CLIPIQAError, match="exists already"):
         comparison.save(tmp_path / "a" / "b")
     comparison.save(tmp_path / "a" / "b", overwrite=True)
     comparison.save(tmp_path / "c", report=False)
-    assert not (tmp_path / "c" / "report.html").exists() and not (tmp_path / "c" / "pictures").exists()
+    assert not (tmp_path / "c" / "report.html").exists()
     with pytest.raises(CLIPIQAError, match="is not a folder"):
         comparison.save(tmp_path / "c" / "comparison.csv")

@@ -241,7 +241,7 @@ def test_published_files_that_are_not_there(rn50, monkeypatch, tmp_path):
         ({"context": {"n_ctx": 74}}, "CLIP reads 77"),
         ({"context": {"init": "zeros"}}, "'x' or 'random'"),
         ({"context": 16}, "must be a Context or a Mapping"),
-        ({"prompts": ["sharpness", "quality"]}, "around one pair"),
+        ({"prompts": ["sharpness", "quality"]}, "must be one pair of texts"),
     ],
 )
 def test_options_that_cannot_be(rn50, options, message):

@@ -270,7 +270,7 @@ class TestCommand:
             (["{photo}", "--out", "ranks.png"], r"out must be a folder; got the file 'ranks\.png'"),
             (["{photo}", "-p", "hapy"], r"unknown prompt pair 'hapy': did you mean 'happy'\?"),
             (["{photo}", "--resume"], r"resume needs out"),
-            (["{photo}", "--backbone", "RN51"], r"Unknown backbone 'RN51'"),
+            (["{photo}", "--backbone", "RN51"], r"backbone must be one of .*; got 'RN51'"),
         ],
     )
     def test_bad_input_is_one_sentence(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...files.yaml import shipped
 from ...prompts.pairs import NAMED_PAIRS, PRESETS
-from .parser import FILES, FOLDERS, Parser, words_of
+from .parser import FILES, FOLDERS, words_of
 
 
 def completion(shell: str) -> str:
@@ -17,32 +17,20 @@ def completion(shell: str) -> str:
     for name, command in commands.items():
         command.declare(function_of(name))
         command.description = COMMANDS[name]
-    below = _split_prompts(commands["prompts"], COMMANDS["prompts search"])
-    known = values()
-    for action in (action for command in [parser, *commands.values(), *below] for action in command._actions):
+    prompts, known = commands["prompts"], values()
+    prompts.declare(function_of("prompts search"))  # a shell completes word by word, for both commands
+    prompts.description = COMMANDS["prompts"]
+    for action in (action for command in [parser, *commands.values()] for action in command._actions):
         if words_of(action) & FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif words_of(action) & FOLDERS:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
         elif action.choices is None:
             action.choices = known.get(action.dest)
+    (names,) = (action for action in prompts._actions if action.dest == "prompts")
+    names.choices = ["search", *known["prompts"]]
+    prompts._actions[:] = [action for action in prompts._actions if action.option_strings or action is names]
     return str(shtab.complete(parser, shell=shell))
-
-
-def _split_prompts(prompts: Parser, description: str) -> list[Parser]:
-    """Return parsers for the words after ``prompts``: ``search``, and names of pairs."""
-    from .. import function_of
-
-    prompts._actions[:] = [action for action in prompts._actions if action.option_strings]
-    words = prompts.add_subparsers(dest="first", metavar="PROMPT")
-    pairs = {**{name: (pair,) for name, pair in NAMED_PAIRS.items()}, **PRESETS}
-    texts = {name: ", ".join(f"{pair.positive}|{pair.negative}" for pair in found) for name, found in pairs.items()}
-    found = []
-    for name, text in {"search": description, **texts}.items():
-        found.append(words.add_parser(name, help=text))
-        found[-1].declare(function_of("prompts search" if name == "search" else "prompts"))
-        found[-1].description = description
-    return found
 
 
 def values() -> dict[str, list[str]]:

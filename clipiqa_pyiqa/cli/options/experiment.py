@@ -34,7 +34,7 @@ class Run(Kept, Images, Model, Wording):
     pictures: str = "png"
 
     def result(self, experiment: Callable[..., Result], *inputs: Any, **options: Any) -> Result:
-        """Run an experiment with the shared options; ``inputs`` follow the metric, ``options`` are its own."""
+        """Run an experiment; ``inputs`` follow the metric."""
         self.check()
         device = model.start(self, self.backbone or "RN50")
         hint = contextlib.nullcontext() if self.out is None else on_interrupt("--resume continues from here")
@@ -74,7 +74,7 @@ class AskingRun(Run, Questions):
 
 
 def frame_as_text(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:
-    """Return a frame as text: numbers with four digits, a dash for NaN, intervals in brackets."""
+    """Return a frame as text, with intervals in brackets."""
 
     def text(value: Any) -> str:
         if not isinstance(value, float):

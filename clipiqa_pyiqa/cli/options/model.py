@@ -44,7 +44,7 @@ class Model:
     quick_gelu: bool | None = None
 
     def given(self) -> dict[str, Any]:
-        """Return the options that were given, as arguments of :class:`~clipiqa_pyiqa.CLIPIQA`."""
+        """Return the given options as arguments of :class:`~clipiqa_pyiqa.CLIPIQA`."""
         values = {name: getattr(self, name) for name in Model.__dataclass_fields__}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -89,11 +89,7 @@ class LearnedQuestions(Questions):
     learned_prompts: str | None = None
 
     def columns(self) -> Columns | None:
-        """Return the prompts as columns; None with learned prompts.
-
-        Raises:
-            OptionError: Learned prompts are given together with other prompts.
-        """
+        """Return the prompts as columns; None with learned prompts."""
         from ...prompts.pairs import parse_columns
 
         if self.learned_prompts is None:
@@ -148,7 +144,7 @@ class Kept:
 
 
 def start(machine: Machine, loading: str | None = None) -> torch.device:
-    """Load torch, set it up for the machine, and return the device."""
+    """Load torch, set it up, and return the device."""
     if "torch" not in sys.modules:  # which takes seconds
         note(f"loading {loading or 'the model'} …")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine, threads that spin keep others from work
@@ -181,7 +177,7 @@ def build_metric(model: Model, device: torch.device) -> CLIPIQA:
 
 
 def build_metrics(texts: Sequence[str], device: torch.device) -> Together:
-    """Return metrics, given as ``[COLUMN=]NAME[:KEY=VALUE,...]``, as one metric with a column each."""
+    """Return metrics, ``[COLUMN=]NAME[:KEY=VALUE,...]``, as one metric with a column each."""
     from ...datasets.specification import parse_specifications
     from ...family.together import create_metrics
 
@@ -191,7 +187,7 @@ def build_metrics(texts: Sequence[str], device: torch.device) -> Together:
 
 @contextlib.contextmanager
 def memory_limited(size: str | None) -> Iterator[None]:
-    """Limit the memory of decoding in a context; None sets no limit."""
+    """Limit the memory of decoding in a context."""
     if size is None:
         yield
         return

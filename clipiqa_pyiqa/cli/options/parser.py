@@ -128,7 +128,7 @@ class Parser(argparse.ArgumentParser):
         return value
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
-        """End with a sentence about arguments that this command does not have."""
+        """Exit with a message about unknown arguments."""
         flag, message = unknown[0].partition("=")[0], f"unrecognized arguments: {' '.join(unknown)}"
         if flag in OF_A_METRIC and "metrics" in self.options:
             message += ": give options of a metric in its name, as in -m clipiqa:backbone=mini"
@@ -137,11 +137,7 @@ class Parser(argparse.ArgumentParser):
         self.error(message)
 
     def take_defaults(self, files: Sequence[str]) -> None:
-        """Make the values in YAML files the defaults; a later file wins.
-
-        Raises:
-            ConfigError: A file cannot be read, or has unknown keys or values of a wrong kind.
-        """
+        """Make the values in YAML files the defaults; a later file wins."""
         from ...files.yaml import read_mapping
 
         for path in files:
@@ -170,7 +166,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def words_of(action: argparse.Action) -> set[str]:
-    """Return the words for an option's values in the help, such as FILE."""
+    """Return the words for an option's values, such as FILE."""
     return set(re.split(r"\W", str(action.metavar)))
 
 
@@ -186,7 +182,7 @@ def call(function: Callable[..., int], given: argparse.Namespace) -> int:
 
 
 class _Extend(argparse.Action):
-    """Adds values to those given before; the first values replace the default."""
+    """Adds values to earlier ones, not to the default."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         earlier = getattr(namespace, self.dest)
@@ -194,7 +190,7 @@ class _Extend(argparse.Action):
 
 
 def _text(value: Any, name: str) -> str | None:
-    """Return a value as text, or None for a value that is not single; of prompts, two texts in a list are a pair."""
+    """Return a single value as text, else None; of prompts, two texts in a list are a pair."""
     if name == "prompts" and isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value):
         return "|".join(value)
     return None if value is None or isinstance(value, bool | list | dict) else str(value)

@@ -23,7 +23,7 @@ class _Lines(logging.Handler):
 
 @contextlib.contextmanager
 def speaking(command: str, quiet: bool) -> Iterator[None]:
-    """Print messages and the package's log in the name of a command."""
+    """Print messages and the log in the name of a command."""
     handler, logger, before = _Lines(), logging.getLogger("clipiqa_pyiqa"), {**_speaker}
     _speaker.update(command=command, quiet=quiet)
     logger.addHandler(handler)
@@ -55,7 +55,7 @@ class Messages:
 
 
 def drop(stream: TextIO) -> None:
-    """Send what a stream still holds to nowhere; otherwise Python fails on it at its end."""
+    """Drop what a stream still holds, on which Python would fail at its end."""
     with contextlib.suppress(OSError, ValueError):  # ValueError: the stream has no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -82,14 +82,7 @@ class Bar:
         self._name, self._reported = "", time.monotonic()
 
     def show(self, name: str, done: float, total: int | None, line: str = "") -> None:
-        """Show progress.
-
-        Args:
-            name: Stands before the bar; a new name begins a new bar.
-            done: Number of units that are done.
-            total: Number of all units, if known.
-            line: Text to print where there is no bar; by default the numbers.
-        """
+        """Show how many units of a name are done; ``line`` is printed where there is no bar."""
         from tqdm import tqdm
 
         if self._bar is None or self._name != name:

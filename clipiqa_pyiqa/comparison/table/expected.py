@@ -1,91 +1,106 @@
-"""Published numbers beside those computed here, in units of the published rounding."""
+"""Published numbers beside those of a table, in units of their last printed digit."""
 
 from __future__ import annotations
 
-import csv
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ...datasets.specification import CompareError
 from ...errors import nearest
-from .values import Expected, MethodScores
 
 _NOTHING = ("", "-", "–", "—", "n/a", "nan")
-_LARGEST = 1 << 20  # bytes of a file
 
 
-def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[tuple[str, str, str, str]]:
-    """Return test set, method, metric and number as texts, as somebody published them.
+class Expected(NamedTuple):
+    """A published number; ``text`` is as printed, and ``test_set`` is ``''`` if there is one only."""
+
+    test_set: str
+    method: str
+    metric: str
+    text: str
+
+    @property
+    def unit(self) -> float:
+        """One unit of the last printed digit."""
+        return float(10.0 ** -len(self.text.partition(".")[2]))
+
+    def units(self, value: float) -> float:
+        """Return how many units a value is above the number; NaN for NaN."""
+        return (value - float(self.text)) / self.unit
+
+    def agrees(self, value: float) -> bool:
+        """Return whether a value is within one unit, so that both rounding and cutting off agree."""
+        return abs(self.units(value)) <= 1 + 1e-6
+
+
+def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Expected]:
+    """Return published numbers, with names as their source has them.
 
     Args:
-        given: CSV files (a row per method, columns named by label, ``test_set`` where there are several) and texts
-            such as ``'ours: psnr=27.92 ssim=0.7835'``.
+        given: CSV files (a row per method, columns named by label, ``test_set`` if there are several) and texts such as
+            ``'ours: psnr=27.92 ssim=0.7835'``.
 
     Raises:
-        CompareError: A file cannot be read, or something is no number.
+        CompareError: A file cannot be read, or a value is no number.
     """
     found = []
     for each in [given] if isinstance(given, str | os.PathLike) else given:
-        method, colon, rest = str(each).partition(":")
-        pairs = [part.partition("=") for part in rest.split()]
-        if colon and pairs and all(equals for _, equals, _ in pairs) and not os.path.exists(str(each)):
-            found += [("", method.strip(), label, text) for label, _, text in pairs]
+        line = re.fullmatch(r"([^:]+):((\s*[^\s=]+=\S+)+)\s*", str(each))
+        if line and not os.path.exists(each):
+            pairs = [pair.split("=", 1) for pair in line[2].split()]
+            found += [Expected("", line[1].strip(), label, text) for label, text in pairs]
         else:
-            found += _rows(Path(each).expanduser())
-    for _, method, label, text in found:
-        if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", text):
-            raise CompareError(f"{label} of {method!r} must be a number as printed; got {text!r:.80}.")
+            found += _read_csv(Path(each).expanduser())
+    for number in found:
+        if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", number.text):
+            raise CompareError(f"{number.metric} of {number.method!r} must be a number; got {number.text!r:.80}.")
     return found
 
 
-def match_expected(given: list[tuple[str, str, str, str]], found: MethodScores) -> tuple[list[Expected], list[str]]:
-    """Match published numbers with a table, without regard to case.
-
-    Returns:
-        The numbers that have a cell, and the names that have none.
+def match_expected(
+    given: Iterable[Expected], test_sets: Sequence[str], methods: Sequence[str], labels: Sequence[str]
+) -> tuple[list[Expected], list[str]]:
+    """Return the numbers that a table has, under its names, and the names that it has not; case does not count.
 
     Raises:
-        CompareError: No method, no metric or no test set is the table's.
+        CompareError: The table has none of the numbers.
     """
-    known = {
-        "method": {name.lower(): name for name in found.methods},
-        "metric": {name.lower(): name for name in found.labels},
-        "test set": {name.lower(): name for name in found.test_sets},
-    }
-    matched, lost = [], []
-    for test_set, *names, text in given:
-        if not test_set and len(found.test_sets) == 1:
-            test_set = found.test_sets[0]
-        keys = dict(zip(("method", "metric", "test set"), (*names, test_set), strict=True))
-        unknown = [f"{what} {name!r}" for what, name in keys.items() if name.lower() not in known[what]]
-        lost += unknown
-        if not unknown:
-            method, metric, in_set = (known[what][name.lower()] for what, name in keys.items())
-            matched.append(Expected(in_set, method, metric, text))
+    known = {"method": methods, "metric": labels, "test set": test_sets}
+    lower = {what: {name.lower(): name for name in names} for what, names in known.items()}
+    matched, unknown = [], dict[str, str]()
+    for each in given:
+        only_set = test_sets[0] if len(test_sets) == 1 else ""
+        names = {"method": each.method, "metric": each.metric, "test set": each.test_set or only_set}
+        if lost := [what for what, name in names.items() if name.lower() not in lower[what]]:
+            unknown |= {f"{what} {names[what]!r}": nearest(names[what], known[what]) for what in lost}
+        else:
+            method, label, test_set = (lower[what][name.lower()] for what, name in names.items())
+            matched.append(Expected(test_set, method, label, each.text))
     if not matched:
-        what, _, name = (lost[0] if lost else "method ''").rpartition(" ")
-        raise CompareError(
-            f"no published number matches the table: {what} {name}: {nearest(name, known[what].values())}"
-        )
-    return matched, list(dict.fromkeys(lost))
+        first, hint = next(iter(unknown.items()), ("method ''", ""))
+        raise CompareError(f"no published number matches the table: {first}: {hint}")
+    return matched, list(unknown)
 
 
-def _rows(path: Path) -> list[tuple[str, str, str, str]]:
+def _read_csv(path: Path) -> list[Expected]:
+    import pandas
+
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            head, *rows = [row for row in csv.reader(file.read(_LARGEST).splitlines()) if row]
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is no CSV file with a head and rows"
+        rows = pandas.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False).fillna("")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no CSV file with a head and rows"
         raise CompareError(
-            f"the published numbers {str(path)!r} cannot be read: {why}. Give a CSV file, or 'METHOD: LABEL=NUMBER …'."
+            f"the published numbers {str(path)!r} cannot be read: {reason}. Give a CSV file, or "
+            "'METHOD: LABEL=NUMBER …'."
         ) from error
-    head = [name.strip() for name in head]
-    by, sets = "method" if "method" in head else head[0], "test_set"
+    rows.columns = rows.columns.str.strip()
+    by = "method" if "method" in rows else rows.columns[0]
     found = []
-    for row in rows:
-        cells = {name: cell.strip() for name, cell in zip(head, row, strict=False)}
-        labels = [name for name, cell in cells.items() if name not in (by, sets) and cell.lower() not in _NOTHING]
-        found += [(cells.get(sets, ""), cells[by], label, cells[label]) for label in labels]
+    for row in rows.to_dict("records"):
+        texts = {label: text.strip() for label, text in row.items() if label not in (by, "test_set")}
+        names = (row.get("test_set", "").strip(), row[by].strip())
+        found += [Expected(*names, label, text) for label, text in texts.items() if text.lower() not in _NOTHING]
     return found

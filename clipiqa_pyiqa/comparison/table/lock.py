@@ -1,4 +1,4 @@
-"""What the numbers of a table depend on, written down, and what changed when they are computed again."""
+"""Locks: all that the numbers of a table depend on, and what differs when it is computed again."""
 
 from __future__ import annotations
 
@@ -7,49 +7,41 @@ import inspect
 import json
 import math
 import os
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import torch
 
 from ...datasets.specification import CompareError
 from ...files.hashes import hash_file
+from ..compare import versions
 from ..metrics import BuiltMetric
-from .values import Changed, MethodScores
+from .values import MethodScores
 
 SCHEMA = 1
-_PACKAGES = ("clipiqa-pyiqa", "pyiqa", "torch", "torchvision", "pillow", "numpy")
-_LARGEST = 1 << 28  # bytes of a file
+_PARTS = ("asked", "protocol", "versions", "metrics", "weights", "pictures", "scores", "means")
+_REFERENCE = "the reference"
 
 
-def make_lock(found: MethodScores, asked: Mapping[str, Any], built: Mapping[str, BuiltMetric | str]) -> dict[str, Any]:
-    """Return all that the numbers of a table depend on, as JSON values.
-
-    Args:
-        found: The table.
-        asked: The arguments of ``table`` that change numbers.
-        built: The metrics by label.
-    """
-    files = {"the reference": found.pictures.references} if found.pictures.references else {}
+def make_lock(
+    found: MethodScores, arguments: Mapping[str, Any], built: Mapping[str, BuiltMetric | str]
+) -> dict[str, Any]:
+    """Return all that the numbers of a table depend on, as JSON values."""
+    files = {**({_REFERENCE: found.pictures.references} if found.pictures.references else {}), **found.pictures.files}
     scores = found.scores[found.of_images].set_axis(found.scores["method"] + "/" + found.scores["image"])
-    means = {
-        f"{label} of {f'{test_set} {method}'.strip()}": value.mean
-        for (test_set, label), cells in found.values.items()
-        for method, value in cells.items()
-    }
+    means = {f"{label} of {f'{s} {method}'.strip()}": mean for (s, label, method), mean in found.cells["mean"].items()}
     return {
         "schema": SCHEMA,
-        "asked": dict(asked),
-        "protocol": asdict(found.protocol) | {"sha256": found.protocol.sha256} if found.protocol else None,
+        "asked": dict(arguments),
+        "protocol": asdict(found.protocol) | {"sha256": found.protocol.sha256} if found.protocol else {},
         "versions": versions(),
-        "metrics": {n: dict(c.metric.provenance) for n, c in found.columns.items() if n in built},
-        "weights": {n: weights_sha256(metric) for n, metric in built.items() if isinstance(metric, BuiltMetric)},
-        "pictures": {who: _hashes(names) for who, names in {**files, **found.pictures.files}.items()},
+        "metrics": {n: dict(column.metric.provenance) for n, column in found.columns.items() if n in built},
+        "weights": {n: _weights_sha256(metric) for n, metric in built.items() if isinstance(metric, BuiltMetric)},
+        "pictures": {who: {name: hash_file(Path(p)) for name, p in paths.items()} for who, paths in files.items()},
         "scores": {label: _numbers(column) for label, column in scores.items()},
         "means": _numbers(means),
     }
@@ -59,61 +51,58 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return a lock.
 
     Raises:
-        CompareError: The file cannot be read, or is of another schema.
+        CompareError: The file cannot be read, is damaged, or has another schema.
     """
     try:
-        with Path(path).expanduser().open(encoding="utf-8") as file:
-            lock = json.loads(file.read(_LARGEST))
+        lock = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        why = getattr(error, "strerror", None) or "it is no JSON"
-        raise CompareError(f"the lock {str(path)!r} cannot be read: {why}.") from error
+        reason = getattr(error, "strerror", None) or "it is no JSON"
+        raise CompareError(f"the lock {str(path)!r} cannot be read: {reason}.") from error
     schema = lock.get("schema") if isinstance(lock, dict) else None
     if schema != SCHEMA:
         raise CompareError(f"the lock {str(path)!r} has the schema {schema!r}; this version reads schema {SCHEMA}.")
-    parts = ("asked", "versions", "metrics", "weights", "pictures", "scores", "means")
-    if wrong := [part for part in parts if not isinstance(lock.get(part), dict)]:
-        raise CompareError(f"the lock {str(path)!r} is damaged: {wrong[0]!r} is missing.")
-    return lock
+    if missing := [part for part in _PARTS if not isinstance(lock.get(part), dict)]:
+        raise CompareError(f"the lock {str(path)!r} is damaged: {missing[0]!r} is missing.")
+    return dict(lock)
 
 
-def compare_locks(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[Changed]:
-    """Return what differs between two locks: first what all depends on, then pictures, then cells."""
-    general = {kind: _different(was[kind], now[kind]) for kind in ("versions", "metrics", "weights")}
-    pictures = {
-        who: _different(was["pictures"].get(who, {}), now["pictures"].get(who, {}))
-        for who in {**was["pictures"], **now["pictures"]}
-    }
-    found = [Changed(f"{kind} {name}", *pair) for kind, each in general.items() for name, pair in each.items()]
-    found += [
-        Changed(f"picture {name} of {who}", before[:12], after[:12])
-        for who, each in pictures.items()
-        for name, (before, after) in each.items()
+def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas.DataFrame:
+    """Return what differs between two locks: ``what``, ``was``, ``now``, and ``why`` a score may have changed."""
+    was, now = _entries(before), _entries(after)
+    differing = {key: None for key in {**was, **now} if was.get(key) != now.get(key)}
+    rows = []
+    for key in differing:
+        what, why, (kind, *names) = " ".join(key), "", key
+        if kind == "picture":
+            what = f"picture {names[1]} of {names[0]}"
+        elif kind == "score":
+            label, (method, _, picture) = names[0], names[1].partition("/")
+            what = f"{label} of {names[1]}"
+            why = _why(differing, label, method, picture)
+        rows.append((what, _text(was.get(key)), _text(now.get(key)), why))
+    return pandas.DataFrame(rows, columns=["what", "was", "now", "why"])
+
+
+def _why(differing: Mapping[tuple[str, ...], None], label: str, method: str, picture: str) -> str:
+    """Return what may have changed a score: its pictures, or else its metric, or else the versions."""
+    pictures = [
+        f"the picture of {who} changed" for who in (method, _REFERENCE) if ("picture", who, picture) in differing
     ]
-    for label in {**was["scores"], **now["scores"]}:
-        own = [f"{kind} {label} changed" for kind in ("metrics", "weights") if label in general[kind]]
-        why = own or [f"versions {name} changed" for name in general["versions"]]
-        for cell, pair in _different(was["scores"].get(label, {}), now["scores"].get(label, {})).items():
-            method, _, name = cell.partition("/")
-            seen = [
-                f"the picture of {who} changed" for who in (method, "the reference") if name in pictures.get(who, ())
-            ]
-            said = seen or why or ["another machine, device or number of threads"]
-            found.append(Changed(f"{label} of {cell}", *pair, ", ".join(said)))
-    return found + [Changed(f"mean {cell}", *pair) for cell, pair in _different(was["means"], now["means"]).items()]
+    metric = [f"{kind} {label} changed" for kind in ("metrics", "weights") if (kind, label) in differing]
+    versions = [f"versions {key[1]} changed" for key in differing if key[0] == "versions"]
+    return ", ".join(pictures or metric or versions or ["another machine, device or number of threads"])
 
 
-def versions() -> dict[str, str]:
-    """Return the versions and the machine that scores may depend on."""
-    return {name: version(name) for name in _PACKAGES} | {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-    }
+def _entries(lock: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    found: dict[tuple[str, ...], Any]
+    found = {(kind, n): value for kind in ("versions", "metrics", "weights") for n, value in lock[kind].items()}
+    found |= {("picture", who, n): sha256[:12] for who, each in lock["pictures"].items() for n, sha256 in each.items()}
+    found |= {("score", label, cell): value for label, each in lock["scores"].items() for cell, value in each.items()}
+    return found | {("mean", cell): value for cell, value in lock["means"].items()}
 
 
-def weights_sha256(metric: BuiltMetric) -> str:
-    """Return a hash of all tensors and arrays of a metric's network; empty if it has none."""
+def _weights_sha256(metric: BuiltMetric) -> str:
+    """Return the hash of all tensors and arrays of a metric's network; empty if it has none."""
     score = inspect.unwrap(metric.score)
     net = getattr(score, "net", score)
     if not isinstance(net, torch.nn.Module):
@@ -125,19 +114,10 @@ def weights_sha256(metric: BuiltMetric) -> str:
     return digest.hexdigest() if known else ""
 
 
-def _hashes(files: Mapping[str, str]) -> dict[str, str]:
-    return {name: hash_file(Path(path)) for name, path in files.items()}
-
-
 def _numbers(values: Any) -> dict[str, float | None]:
-    """Numbers by name, None for NaN, which JSON lacks."""
+    """Return numbers by name, None for NaN, which JSON lacks."""
     return {name: None if math.isnan(value) else float(value) for name, value in values.items()}
 
 
-def _different(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    said = {key: (_spelt(was.get(key)), _spelt(now.get(key))) for key in {**was, **now}}
-    return {key: pair for key, pair in said.items() if pair[0] != pair[1]}
-
-
-def _spelt(value: Any) -> str:
+def _text(value: Any) -> str:
     return "nothing" if value is None else value if isinstance(value, str) else json.dumps(value, sort_keys=True)

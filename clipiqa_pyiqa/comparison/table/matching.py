@@ -16,15 +16,14 @@ Place = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Pictures:
-    """The same pictures as several methods made them.
+    """The same pictures of several methods.
 
     Attributes:
-        methods: Their names, in the order given.
         files: Method -> name of the picture -> file.
-        references: Name of the picture -> its reference; empty if none were given.
-        test_sets: Name of a test set -> the names of its pictures, in order; ``''`` if there is but one.
-        left_out: What was there and is not in the table, a sentence each.
-        weights: Name of the picture -> its weight in means; empty if all weigh the same.
+        references: Name of the picture -> reference; empty without references.
+        test_sets: Test set -> names of its pictures; one test set is called ``''``.
+        left_out: What is not in the table, a sentence each.
+        weights: Name of the picture -> weight in means; empty if all weigh the same.
     """
 
     methods: tuple[str, ...]
@@ -36,20 +35,23 @@ class Pictures:
 
     @property
     def names(self) -> list[str]:
-        """Names of all pictures, test set by test set."""
+        """The names of all pictures, test set by test set."""
         return [name for names in self.test_sets.values() for name in names]
 
     @property
     def inputs(self) -> list[str]:
-        """Every file."""
+        """All files."""
         return [*self.references.values(), *(path for files in self.files.values() for path in files.values())]
 
 
 def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
-    """Return methods as name -> folder, from ``NAME=FOLDER`` or a folder alone, whose name is then the method's.
+    """Return methods as name -> folder or pattern.
+
+    Args:
+        given: Such a mapping, or texts: ``NAME=FOLDER``, or a folder, whose name is then the method's.
 
     Raises:
-        CompareError: None are given, a part is empty, or a name or a folder comes twice.
+        CompareError: No method is given, a part is empty, or a name comes twice.
     """
     if isinstance(given, str | os.PathLike):
         given = [os.fspath(given)]
@@ -58,15 +60,11 @@ def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
         raise CompareError("no method is given: name some, as in --methods bicubic=out/bicubic ours=out/ours.")
     methods: dict[str, str] = {}
     for name, place in pairs:
-        place = os.path.expanduser(os.fspath(place))
-        if not str(name).strip() or not place:
+        if not str(name).strip() or not os.fspath(place):
             raise CompareError(f"a method must be NAME=FOLDER; got {f'{name}={place}'!r}.")
         if name in methods:
-            raise CompareError(f"two methods are called {name!r}: give each a name of its own, as in 'ours2={place}'.")
-        for other, there in methods.items():
-            if os.path.realpath(there) == os.path.realpath(place):
-                raise CompareError(f"{other!r} and {name!r} are the same folder, {place!r}: leave one of them out.")
-        methods[str(name)] = place
+            raise CompareError(f"two methods are called {name!r}: rename one, as in 'ours2={place}'.")
+        methods[str(name)] = os.path.expanduser(os.fspath(place))
     return methods
 
 
@@ -81,19 +79,16 @@ def match_pictures(
 ) -> Pictures:
     """Match the files of several methods, and their references, by name.
 
-    A picture is called by its path within the folder, without suffix; where names differ, patterns pair by what their
-    wildcards match (:func:`~clipiqa_pyiqa.sources.naming.named_images`).
-
     Args:
         methods: Name -> folder or pattern.
         reference: Folder or pattern of the references.
-        skip_missing: Leave pictures that not all methods and the references have out of all, in place of an error.
+        skip_missing: Leave out pictures that some method or the reference lacks, in place of an error.
         by_folder: Take the first sub-folder for the test set, if every picture lies in one.
         removed: Text that is removed from the names of the methods' pictures, such as ``'x4'``.
-        average: ``'images'``; ``'sequences'``, the mean of the sub-folders' means; or sub-folder -> weight.
+        average: As in :class:`~.protocols.Protocol`.
 
     Raises:
-        CompareError: Nothing is shared, something is missing somewhere, or a sub-folder has no weight.
+        CompareError: No picture is shared, one is missing somewhere, or a sub-folder has no weight.
         PairingError: A folder is missing or empty, or two of its images have one name.
     """
     files = {method: _without(removed, named_images(place)) for method, place in methods.items()}
@@ -102,29 +97,21 @@ def match_pictures(
     union = list(dict.fromkeys(name for found in files.values() for name in found))
     shared = [name for name in union if all(name in found for found in everywhere.values())]
     if not shared:
-        said = "; ".join(f"{who} has {few(list(found)[:3])}" for who, found in everywhere.items())
+        examples = "; ".join(f"{who} has {few(list(found)[:3])}" for who, found in everywhere.items())
         raise CompareError(
-            f"no picture is in all of them ({said}): give folders whose files have the same names, or patterns such as "
-            "'out/*_ours.png', which pair by what * matches."
+            f"no picture is in all of them ({examples}): give folders whose files have the same names, or patterns "
+            "such as 'out/*_ours.png', which pair by what * matches."
         )
-    lines = [
-        f"{w} lacks {few(lost)}" for w, found in everywhere.items() if (lost := [n for n in union if n not in found])
-    ]
+    missing = {who: [name for name in union if name not in found] for who, found in everywhere.items()}
+    lines = [f"{who} lacks {few(names)}" for who, names in missing.items() if names]
     if lines and not skip_missing:
-        count = len(union) - len(shared)
         raise CompareError(
-            f"{count} of {counted(len(union), 'picture')} {'is' if count == 1 else 'are'} not everywhere "
-            f"({'; '.join(lines)}): complete the folders, or pass --skip-missing (skip_missing=True) to leave them out "
-            "of all methods."
+            f"{len(union) - len(shared)} of {counted(len(union), 'picture')} are not everywhere ({'; '.join(lines)}): "
+            "complete the folders, or leave these pictures out (skip_missing)."
         )
     left_out = [f"{line}: left out of all methods" for line in lines]
     if extra := [name for name in references if name not in union]:
-        left_out.append(f"of the reference, {few(extra)} {'is' if len(extra) == 1 else 'are'} in no method's folder")
-    for name in shared:
-        known: dict[str, str] = {}
-        for who, found in everywhere.items():
-            if (other := known.setdefault(os.path.realpath(found[name]), who)) != who:
-                raise CompareError(f"{name!r} of {who} and of {other} is one file: give different folders.")
+        left_out.append(f"no method has {few(extra)} of the reference")
     return Pictures(
         tuple(methods),
         {method: {name: found[name] for name in shared} for method, found in files.items()},
@@ -143,9 +130,7 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _without(removed: str, found: Mapping[str, str]) -> dict[str, str]:
-    if not removed:
-        return dict(found)
-    names = {name.replace(removed, ""): path for name, path in found.items()}
+    names = {name.replace(removed, "") if removed else name: path for name, path in found.items()}
     if len(names) < len(found):
         raise CompareError(f"two pictures have one name without {removed!r}: rename one of them.")
     return names
@@ -161,10 +146,9 @@ def _test_sets(names: list[str], by_folder: bool) -> dict[str, tuple[str, ...]]:
 
 
 def _weights(names: list[str], average: str | Mapping[str, float]) -> dict[str, float]:
-    """Each picture's share of its sub-folder's weight."""
     folders = {name: name.partition("/")[0] if "/" in name else "" for name in names}
     counts = Counter(folders.values())
     weights = dict.fromkeys(counts, 1.0) if isinstance(average, str) else average
-    if lacking := [folder for folder in counts if folder not in weights]:
-        raise CompareError(f"the sub-folder {lacking[0]!r} has no weight: name it one of {', '.join(weights)}.")
+    if unknown := [folder for folder in counts if folder not in weights]:
+        raise CompareError(f"the sub-folder {unknown[0]!r} has no weight: name it one of {', '.join(weights)}.")
     return {name: weights[folder] / counts[folder] for name, folder in folders.items()}

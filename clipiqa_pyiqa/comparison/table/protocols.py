@@ -1,11 +1,13 @@
-"""How others compute their tables: protocols, one YAML file each."""
+"""Protocols: how others compute their tables, one YAML file each, and the formulas in them."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,77 +15,72 @@ from typing import Any
 from ...datasets.specification import CompareError
 from ...errors import nearest
 from ...files.yaml import check_keys, read_mapping, shipped
-from .formula import evaluate, formula_names
 from .views import View
 
+_LONGEST = 500  # characters
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
+    **{ast.Pow: math.pow, ast.USub: operator.neg, ast.UAdd: operator.pos},
+}
+_FUNCTIONS: dict[str, Callable[..., float]] = {"min": min, "max": max}
 CERTAINTY = {
     "code": "read in the source's code",
     "author": "as far as its author said",
     "user": "as its users reconstructed it",
 }
-OF = {False: "the means", True: "each picture, then averaged"}
-_SOURCE = ("repository", "commit", "files", "pyiqa", "licence", "said")
-_VIEW = ("crop", "square", "longest", "center", "autocast")
-_AVERAGES = ("images", "sequences")
+FORMULA_OF = {False: "the means", True: "each picture, then averaged"}
 UNEQUAL = {
     "": "refused",
     "cut": "both cut at the bottom and the right to the smaller height and width",
     "resize": "both resized to the smaller height and width, bilinearly with antialiasing",
     "reference": "resized to the reference's size, by PIL's bilinear filter",
 }
-_REQUIRED = ("title", "certainty", "source", "metrics")
-_KINDS: dict[str, tuple[Any, Any]] = {  # key of a file -> kind of its value, and of what that holds
-    **dict.fromkeys(("title", "certainty", "unequal", "removed", "score", "formula"), (str, object)),
-    **dict.fromkeys(("source", "metrics", "not_computed", "values"), (Mapping, str)),
-    **{"view": (Mapping, int), "views": (Mapping, Mapping), "average": ((str, Mapping), (int, float))},
-    **{"per_picture": (bool, object), "notes": (list, str)},
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("title", "certainty", "unequal", "removed", "score", "formula"), str),
+    **dict.fromkeys(("source", "metrics", "not_computed", "values", "view", "views"), dict),
+    **{"average": (str, dict), "per_picture": bool, "notes": list},
 }
+_TEXTS = ("source", "metrics", "not_computed", "values")  # mappings of texts
+_SOURCE = ("repository", "commit", "files", "pyiqa", "licence", "said")
+_AVERAGES = ("images", "sequences")
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Metrics that somebody else computes, and how.
+    """Metrics as others compute them; docs/published-numbers.md shows a file.
 
     Attributes:
-        name: Of its file.
-        title: Whose it is.
-        certainty: How it is known; a key of ``CERTAINTY``.
-        source: Where it is said: ``repository``, ``commit``, ``files`` with lines, ``pyiqa``'s version, ``licence``;
-            ``said``: where its author or users said it.
-        metrics: Label -> the metric as it is typed behind ``-m``.
+        certainty, unequal: Keys of ``CERTAINTY`` and ``UNEQUAL``.
+        source: ``repository``, ``commit``, ``files``, ``pyiqa``'s version, ``licence``, ``said`` (in a discussion).
+        metrics: Label -> metric as typed behind ``-m``.
         not_computed: Label -> why pyiqa cannot compute it.
-        view: What every metric of single images sees.
-        views: Label -> what this metric sees instead.
-        unequal: What becomes of a picture that is not of its reference's size; a key of ``UNEQUAL``.
+        view, views: What every metric of single images sees; label -> what this one sees instead.
         removed: Text that is removed from the names of the methods' pictures.
         average: ``'images'``, ``'sequences'``, or sub-folder -> weight.
-        score: Name of a score that combines the others, or empty.
-        formula: Of the score, over labels and ``values``; see :mod:`.formula`.
-        per_picture: Whether the formula is of each picture's scores, else of the means.
-        values: Name of a number that the user gives for the formula -> what it is.
-        notes: What else to know, a sentence each.
+        score, formula: A score that combines labels and ``values``; of each picture's scores if ``per_picture``.
+        values: Name of a number that the user gives -> what it is.
     """
 
     name: str
     title: str
     certainty: str
-    source: Mapping[str, str]
-    metrics: Mapping[str, str]
-    not_computed: Mapping[str, str] = field(default_factory=dict)
-    view: Mapping[str, Any] = field(default_factory=dict)
-    views: Mapping[str, Any] = field(default_factory=dict)
+    source: dict[str, str]
+    metrics: dict[str, str]
+    not_computed: dict[str, str] = field(default_factory=dict)
+    view: dict[str, Any] = field(default_factory=dict)
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)
     unequal: str = ""
     removed: str = ""
-    average: str | Mapping[str, float] = "images"
+    average: str | dict[str, float] = "images"
     score: str = ""
     formula: str = ""
     per_picture: bool = False
-    values: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    values: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def sha256(self) -> str:
-        """Hash of everything in it."""
+        """Hash of everything in the protocol."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def view_of(self, label: str) -> View:
@@ -91,13 +88,20 @@ class Protocol:
         return View(**{**self.view, **self.views.get(label, {})})
 
     def combine(self, scores: Mapping[str, float], values: Mapping[str, float]) -> float:
-        """Return the score of some means, or of a picture's scores; NaN where a part is missing."""
+        """Return the score of means, or of a picture's scores; NaN if a part is missing."""
         missing = dict.fromkeys([*self.values, *self.not_computed, *self.metrics], math.nan)
         return evaluate(self.formula, {**missing, **values, **scores})
 
     @property
+    def averaging(self) -> str:
+        """How means are taken, in words."""
+        if isinstance(self.average, str):
+            return f"over {self.average}"
+        return f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in self.average.items())}"
+
+    @property
     def rows(self) -> list[tuple[str, str]]:
-        """What it says, as pairs of texts."""
+        """All of it, as pairs of texts."""
         rows = [("name", self.name), ("whose", self.title), ("known", CERTAINTY[self.certainty]), *self.source.items()]
         for label, metric in self.metrics.items():
             view = self.view_of(label)
@@ -105,75 +109,127 @@ class Protocol:
         rows += [(label, f"not computed here: {why}") for label, why in self.not_computed.items()]
         rows += [("unequal sizes", UNEQUAL[self.unequal])] * bool(self.unequal)
         rows += [("removed from names", self.removed)] * bool(self.removed)
-        rows.append(("means", f"over {self.average}" if isinstance(self.average, str) else weighted(self.average)))
-        if self.score:
-            rows.append((self.score, f"{self.formula}, of {OF[self.per_picture]}"))
+        rows.append(("means", self.averaging))
+        rows += [(self.score, f"{self.formula}, of {FORMULA_OF[self.per_picture]}")] * bool(self.score)
         rows += [(f"--value {name}", what) for name, what in self.values.items()]
         return [*rows, *(("note", note) for note in self.notes)]
 
     @property
     def cited(self) -> str:
         """Its source on one line."""
-        said = [self.source.get(key, "") for key in ("repository", "commit", "files")]
-        return ", ".join(filter(None, [" ".join(filter(None, said)), self.source.get("said", "")]))
-
-
-def weighted(weights: Mapping[str, float]) -> str:
-    """Return weights of sub-folders in words."""
-    return f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in weights.items())}"
+        where = " ".join(self.source[key] for key in ("repository", "commit", "files") if key in self.source)
+        return ", ".join(filter(None, [where, self.source.get("said", "")]))
 
 
 def read_protocol(name: str | Path) -> Protocol:
-    """Return a protocol of this package by its name, or one's own by the path of its file.
+    """Return a protocol of this package by its name, or the user's by the path of its file.
 
     Raises:
-        CompareError: There is none of that name, or the file's values are not as :class:`Protocol` says.
+        CompareError: The name is unknown, or a value is not as :class:`Protocol` says.
         ConfigError: The file cannot be read, or has unknown or duplicate keys.
     """
     known = shipped(protocols=True)
     path = known.get(str(name).lower()) or Path(name).expanduser()
     if path.suffix not in (".yml", ".yaml"):
         raise CompareError(f"unknown protocol {str(name)!r}: {nearest(str(name), known)}")
-    return make_protocol(path.stem, read_mapping(path, _KINDS))
+    return make_protocol(path.stem, **read_mapping(path, _KINDS))
 
 
-def make_protocol(name: str, values: Mapping[str, Any]) -> Protocol:
-    """Return a protocol of the values of a file.
+def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
+    """Return the protocol with the values of a file.
 
     Raises:
-        CompareError: They are not as :class:`Protocol` says.
+        CompareError: A value is not as :class:`Protocol` says.
     """
-    given, where = dict(values), f"protocol {name!r}"
-    check_keys(given, _KINDS, where)
-    if lacking := [key for key in _REQUIRED if key not in given]:
+    where = f"protocol {name!r}"
+    check_keys(values, _KINDS, where)
+    if lacking := [key for key in ("title", "certainty", "source", "metrics") if key not in values]:
         raise CompareError(f"{where} needs the key {lacking[0]!r}.")
-    for key, value in given.items():
-        kind, inner = _KINDS[key]
-        parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-        named = not isinstance(value, Mapping) or all(isinstance(name, str) for name in value)
-        if not (isinstance(value, kind) and named and all(isinstance(part, inner) for part in parts)):
+    for key, value in values.items():
+        if not isinstance(value, _KINDS[key]):
             raise CompareError(f"{key} of {where} is of a wrong kind: got {value!r:.80}.")
-    given["notes"] = tuple(given.get("notes", ()))
-    protocol = Protocol(name, **given)
-    _check_choice(f"certainty of {where}", protocol.certainty, CERTAINTY)
-    _check_choice(f"unequal of {where}", protocol.unequal, UNEQUAL)
-    for key in protocol.source:
-        _check_choice(f"a key of source of {where}", key, _SOURCE)
-    if isinstance(protocol.average, str):
-        _check_choice(f"average of {where}", protocol.average, _AVERAGES)
-    for label in protocol.views:
-        _check_choice(f"a key of views of {where}", label, protocol.metrics)
+        if key in _TEXTS:
+            values[key] = {str(label): str(text) for label, text in value.items()}
+    protocol = Protocol(name, **values)
+    labels = [*protocol.metrics, *protocol.not_computed, *protocol.values]
+    averages = [protocol.average] if isinstance(protocol.average, str) else []
+    names = formula_names(protocol.formula) if protocol.formula else []
+    for what, found, known in (
+        ("certainty", [protocol.certainty], CERTAINTY),
+        ("unequal", [protocol.unequal], UNEQUAL),
+        ("source", protocol.source, _SOURCE),
+        ("average", averages, _AVERAGES),
+        ("views", protocol.views, protocol.metrics),
+        ("formula", names, labels),
+    ):
+        for each in found:
+            if each not in known:
+                raise CompareError(f"{what} of {where} has {each!r}: {nearest(each, known)}")
+    sizes = vars(View())
     for view in (protocol.view, *protocol.views.values()):
         for key, value in view.items():
-            _check_choice(f"a key of a view of {where}", key, _VIEW)
-            if type(value) is not (bool if key == "autocast" else int) or value < 0:
-                raise CompareError(f"{key} of a view of {where} must be a whole number of pixels; got {value!r:.80}.")
-    labels = [*protocol.metrics, *protocol.not_computed, *protocol.values]
-    for label in formula_names(protocol.formula) if protocol.formula else ():
-        _check_choice(f"a name in the formula of {where}", label, labels)
+            if key not in sizes or type(value) is not type(sizes[key]) or value < 0:
+                raise CompareError(
+                    f"a view of {where} must be of {', '.join(sizes)}, in pixels; got {key}: {value!r:.80}."
+                )
     return protocol
 
 
-def _check_choice(what: str, value: str, known: Any) -> None:
-    if value not in known:
-        raise CompareError(f"{what} is {value!r}: {nearest(str(value), known)}")
+def formula_names(formula: str) -> list[str]:
+    """Return the labels in a formula; a label that is no identifier stands in quotes there: ``'clipiqa+'``.
+
+    Raises:
+        CompareError: The formula is more than arithmetic.
+    """
+    nodes = list(ast.walk(_parse(formula)))
+    names = [node.id for node in nodes if isinstance(node, ast.Name) and node.id not in _FUNCTIONS]
+    names += [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    evaluate(formula, dict.fromkeys(names, 1.0))
+    return sorted(set(names))
+
+
+def evaluate(formula: str, values: Mapping[str, float]) -> float:
+    """Return the value of a formula of + − × / ``**``, ``min``, ``max``, numbers and labels; NaN if undefined.
+
+    Raises:
+        CompareError: The formula is more than that, or has a label that is not in ``values``.
+    """
+    tree = _parse(formula)
+    try:
+        return _value(tree.body, values)
+    except (SyntaxError, NameError, RecursionError) as error:
+        raise _unreadable(formula, error) from error
+    except (ArithmeticError, ValueError):  # also the root of a negative number
+        return math.nan
+
+
+def _parse(formula: str) -> ast.Expression:
+    try:
+        if len(formula) > _LONGEST:
+            raise SyntaxError(f"it has more than {_LONGEST} characters")
+        return ast.parse(formula.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise _unreadable(formula, error) from error
+
+
+def _unreadable(formula: str, error: Exception) -> CompareError:
+    return CompareError(f"the formula {formula!r:.200} cannot be read: {error}.")
+
+
+def _value(node: ast.expr, values: Mapping[str, float]) -> float:
+    match node:
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return float(value)
+        case ast.Name(id=name) | ast.Constant(value=str() as name):
+            if name not in values:
+                raise NameError(f"{name!r} is no label: {nearest(name, values)}")
+            if math.isnan(values[name]):
+                raise ArithmeticError("a part is missing")
+            return values[name]
+        case ast.BinOp(op=op, left=left, right=right) if type(op) in _OPERATORS:
+            return float(_OPERATORS[type(op)](_value(left, values), _value(right, values)))
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
+            return float(_OPERATORS[type(op)](_value(operand, values)))
+        case ast.Call(func=ast.Name(id="min" | "max" as name), args=[_, *_] as given, keywords=[]):
+            return _FUNCTIONS[name](_value(each, values) for each in given)
+    raise SyntaxError(f"{ast.unparse(node)!r:.80} is no arithmetic")

@@ -1,14 +1,19 @@
-"""Pictures through the metrics of a table: what is read together, kept as it comes, and made into frames."""
+"""The scores of a table's pictures: read with their references, scored by every metric, and made into frames."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
-from typing import Any
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas
@@ -20,74 +25,82 @@ from ...datasets.data_sets import DataSet
 from ...errors import ImageError
 from ...files.names import printable
 from ...images.reader import read_image
-from ..compare import build_or_reason, metric_result
-from ..distributed import Processes
-from ..metrics import BuiltMetric
-from ..pipeline import Options, score_data_set
-from ..scorers import UNREADABLE, ScoreStore, group_metrics, own_random_state
-from .asked import Asked
+from ..compare import stored_scores, unreadable
+from ..data_set_results import MetricResult
+from ..metrics import BuiltMetric, build_or_explain, describe_error
+from ..scorers import Options, ScoreStore, StoredScore, kept_random_state, score_data_set, set_seeds
 from .matching import Pictures
+from .table_metrics import TableMetric
 from .values import Column
-from .views import fitted, viewed
-from .whole_sets import score_set
+from .views import fit_sizes, with_view
 
-_REFERENCES_KEPT = 8  # decoded references that wait for the other methods' images
+_REFERENCES_KEPT = 8  # decoded references that wait for the other methods' pictures
+
+
+class Scored(NamedTuple):
+    """Scores of pictures, of sets, and the metrics, as :class:`~.values.MethodScores` has them.
+
+    ``unread`` has why pictures cannot be read, a sentence each.
+    """
+
+    scores: pandas.DataFrame
+    sets: pandas.DataFrame
+    columns: dict[str, Column]
+    built: dict[str, BuiltMetric | str]
+    unread: list[str]
 
 
 def score_pictures(
-    data: DataSet, asked: Sequence[Asked], pictures: Pictures, store: ScoreStore, options: Options
-) -> tuple[pandas.DataFrame, pandas.DataFrame, dict[str, Column], dict[str, BuiltMetric | str]]:
-    """Score every picture with every metric that lacks its score in the store.
+    metrics: Sequence[TableMetric],
+    pictures: Pictures,
+    store: ScoreStore,
+    options: Options,
+    unequal: str = "",
+    drop_alpha: bool = False,
+) -> Scored:
+    """Score every picture with every metric that has no score of it in the store.
 
     Args:
-        data: The pictures, as :func:`data_set` has them.
-        asked: The metrics.
-        pictures: Which files belong together.
-        store: Of scores.
-        options: How to work.
-
-    Returns:
-        Scores of pictures, scores of sets, columns, and the metrics or why they cannot be built, as
-        :class:`~.values.MethodScores` has them.
+        metrics: The metrics.
+        pictures: Which files show the same picture.
+        store: The scores.
+        options: Options of scoring.
+        unequal: What happens to a picture that has not its reference's size; a key of :data:`~.protocols.UNEQUAL`.
+        drop_alpha: Take the stored colours of transparent pictures; otherwise they are laid over white.
     """
-    built = {each.spec.label: viewed(build_or_reason(each.spec, options), each.view) for each in asked}
-    sets = _sets(pictures) if any(each.spec.of_sets for each in asked) else []
-    singly = [m for m in built.values() if isinstance(m, BuiltMetric) and not m.spec.of_sets]
-    with own_random_state():
-        score_data_set(data, group_metrics(singly), store, Processes(), options)
-        for metric in built.values():
-            if isinstance(metric, BuiltMetric) and metric.spec.of_sets:
-                for key, _, _, files, references in sets:
-                    if not store.is_done(metric.key, key):
-                        store.add(metric.key, key, score_set(metric, files, references, options.seed))
-                store.close()
-    unread = store.entries.get(UNREADABLE, {})
-    readable = [key for key in data.paths if key not in unread or not unread[key].error]
-    columns: dict[str, Column] = {}
-    scores: dict[str, list[float]] = {}
-    of_sets: dict[str, list[float]] = {}
-    for each in asked:
-        spec, metric = each.spec, built[each.spec.label]
-        entries = store.entries.get(metric.key, {}) if isinstance(metric, BuiltMetric) else {}
-        keys = [key for key, *_ in sets] if spec.of_sets else readable
-        found = {key.rpartition("#")[0]: entries[key] for key in keys if key in entries}
-        result = metric_result(spec, metric, found, len(keys))
-        columns[spec.label] = Column(result, spec.mode, spec.of_sets, each.computed_on, each.view.words)
-        known = {key: entry.score for key, entry in entries.items() if entry.score is not None}
-        rows = [known.get(key, math.nan) for key in (keys if spec.of_sets else data.paths)]
-        (of_sets if spec.of_sets else scores)[spec.label] = rows
-    where = {name: test_set for test_set, names in pictures.test_sets.items() for name in names}
-    items = [(name, method) for name in pictures.names for method in pictures.methods]
-    head = {"test_set": [where[name] for name, _ in items], "image": [name for name, _ in items]}
-    head |= {"method": [m for _, m in items], "path": [pictures.files[m][name] for name, m in items]}
-    in_sets = {"test_set": [s for _, s, *_ in sets], "method": [method for _, _, method, *_ in sets]}
-    return pandas.DataFrame(head | scores), pandas.DataFrame(in_sets | of_sets), columns, built
-
-
-def unread_pictures(data: DataSet, store: ScoreStore) -> list[str]:
-    """Return why pictures could not be read, a sentence each."""
-    unread = store.entries.get(UNREADABLE, {})
-    return [unread[key].error for key in data.paths if key in unread and unread[key].error]
+    data = _data_set(pictures, any(each.spec.mode == "FR" for each in metrics), unequal, drop_alpha)
+    built = {
+        each.spec.label: with_view(build_or_explain(each.spec, options.device, options.seed, options.strict), each.view)
+        for each in metrics
+    }
+    sets = _sets(pictures) if any(each.spec.of_sets for each in metrics) else pandas.DataFrame(columns=["test_set"])
+    ready = [metric for metric in built.values() if isinstance(metric, BuiltMetric)]
+    with kept_random_state():
+        score_data_set(data, [metric for metric in ready if not metric.spec.of_sets], store, options)
+        for metric in ready:
+            for key, row in sets.iterrows() if metric.spec.of_sets else ():
+                if not store.is_done(metric.key, str(key)):
+                    store.add(metric.key, str(key), _score_set(metric, row["files"], row["references"], options.seed))
+        store.close()
+    rows = [
+        {"test_set": test_set, "image": name, "method": method, "path": pictures.files[method][name]}
+        for test_set, names in pictures.test_sets.items()
+        for name in names
+        for method in pictures.methods
+    ]
+    images = pandas.DataFrame(rows, data.paths)
+    results: dict[str, MetricResult] = {}
+    frames = []
+    for of_sets, head in ((False, images), (True, sets.filter(["test_set", "method"]))):
+        specs = [each.spec for each in metrics if each.spec.of_sets == of_sets]
+        scores, found = stored_scores(specs, built, store, list(head.index))
+        frames.append(pandas.concat([head, scores], axis=1).reset_index(drop=True))
+        results |= found
+    columns = {}
+    for each in metrics:
+        spec, view = each.spec, "" if each.spec.of_sets else each.view.words
+        columns[spec.label] = Column(results[spec.label], spec.of_sets, each.computed_on, view)
+    return Scored(frames[0], frames[1], columns, built, list(unreadable(store, data.paths).values()))
 
 
 def has_alpha(path: str) -> bool:
@@ -99,47 +112,36 @@ def has_alpha(path: str) -> bool:
         return False
 
 
-def data_set(pictures: Pictures, fidelity: bool, unequal: str = "", drop_alpha: bool = False) -> DataSet:
-    """Return every file of every method, picture by picture, with its reference behind it where one is needed.
-
-    Args:
-        pictures: Which files belong together.
-        fidelity: Whether references are needed.
-        unequal: What becomes of pictures that are not of their references' size, as a protocol has it.
-        drop_alpha: Take the colours of transparent pictures as they are stored, in place of laying them over white.
-    """
+def _data_set(pictures: Pictures, with_references: bool, unequal: str, drop_alpha: bool) -> DataSet:
     items = [(pictures.files[method][name], name) for name in pictures.names for method in pictures.methods]
-    why: dict[int, str] = {}
+    reasons: dict[int, str] = {}  # why a picture has no reference
 
     @functools.lru_cache(_REFERENCES_KEPT)
     def reference(name: str) -> Tensor:
-        return _pixels(pictures.references[name], drop_alpha)
+        return _read(pictures.references[name], drop_alpha)
 
     def load(index: int) -> Tensor:
         path, name = items[index]
-        pixels = _pixels(path, drop_alpha)
-        if not fidelity:
+        pixels = _read(path, drop_alpha)
+        if not with_references:
             return pixels
         try:
-            pixels, theirs = fitted(pixels, reference(name), unequal)
+            pixels, theirs = fit_sizes(pixels, reference(name), unequal)
         except ImageError as error:
-            why[index] = str(error)
+            reasons[index] = str(error)
             return pixels
         if theirs.shape != pixels.shape:
             sizes = [f"{found.shape[2]}×{found.shape[1]}" for found in (pixels, theirs)]
-            why[index] = f"it is {sizes[0]} px, but its reference {sizes[1]} px: they must be of one size"
+            reasons[index] = f"it is {sizes[0]} px, but its reference {sizes[1]} px: they must be of one size"
             return pixels
         return torch.cat([pixels, theirs])  # (6, H, W)
 
-    def no_reference(index: int) -> str:
-        return why.get(index, "there are no reference images")
-
-    how = (unequal * fidelity, drop_alpha)
-    keys = tuple(_key(path, pictures.references.get(name) if fidelity else None, *how) for path, name in items)
-    return DataSet("methods", keys, None, load, identity="methods", no_reference=no_reference)
+    how = [each for each in (unequal * with_references, drop_alpha) if each]
+    keys = [_key(path, pictures.references.get(name, "") if with_references else "", how) for path, name in items]
+    return DataSet("methods", tuple(keys), None, load, identity="methods", no_reference=lambda i: reasons.get(i, ""))
 
 
-def _pixels(path: str, drop_alpha: bool) -> Tensor:
+def _read(path: str, drop_alpha: bool) -> Tensor:
     pixels = read_image(path, min_side=1).pixels
     if drop_alpha and has_alpha(path):
         with Image.open(path) as image:
@@ -148,29 +150,50 @@ def _pixels(path: str, drop_alpha: bool) -> Tensor:
     return pixels
 
 
-def _key(path: str, reference: str | None, *how: Any) -> str:
-    """A file by which its scores are known: of another file of that name, or another reference, there are none yet."""
-    stamps: list[Any] = [each for each in how if each]
+def _key(path: str, reference: str = "", how: Sequence[Any] = ()) -> str:
+    """Return a key of a file's scores, which changes with the file, its reference, and how they are read."""
+    stamps = list(how)
     for file in filter(None, (path, reference)):
-        try:
-            status = os.stat(file)
-            stamps.append((os.path.abspath(file), status.st_size, status.st_mtime_ns))
-        except OSError:
-            stamps.append((file, 0, 0))
-    return f"{printable(os.path.abspath(path))}#{_hash(stamps)}"
+        status = os.stat(file)
+        stamps.append((os.path.abspath(file), status.st_size, status.st_mtime_ns))
+    return f"{_hash(stamps)}#{printable(os.path.abspath(path))}"
 
 
 def _hash(values: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]
 
 
-def _sets(pictures: Pictures) -> list[tuple[str, str, str, list[str], list[str]]]:
-    """Key, test set, method, files and references of each test set of each method."""
-    found = []
+def _sets(pictures: Pictures) -> pandas.DataFrame:
+    """Return test set, method, files and references of each test set of each method, by the key of its scores."""
+    rows = {}
     for test_set, names in pictures.test_sets.items():
         references = [pictures.references[name] for name in names] if pictures.references else []
         for method in pictures.methods:
             files = [pictures.files[method][name] for name in names]
-            stamps = [_key(path, None) for path in [*files, *references]]
-            found.append((f"{test_set}/{method}#{_hash(stamps)}", test_set, method, files, references))
-    return found
+            key = f"{_hash([_key(path) for path in [*files, *references]])}#{test_set}/{method}"
+            rows[key] = {"test_set": test_set, "method": method, "files": files, "references": references}
+    return pandas.DataFrame.from_dict(rows, orient="index")
+
+
+def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int = 0) -> StoredScore:
+    """Return a metric's value for a set of images in folders that hold these files alone, or why it fails."""
+    set_seeds(seed)
+    start = time.perf_counter()
+    try:
+        with _folder(files) as ours, _folder(references) as theirs, contextlib.redirect_stdout(sys.stderr):
+            folders = [ours] if metric.spec.name == "inception_score" or not references else [ours, theirs]
+            output = metric.score(*folders, **({} if metric.spec.made is not None else {"verbose": False}))
+    except Exception as error:
+        return StoredScore(None, math.nan, describe_error(error))
+    value = float(next(iter(output.values())) if isinstance(output, Mapping) else output)  # inception_score's mean
+    if not math.isfinite(value):
+        return StoredScore(None, math.nan, f"its value is {value}")
+    return StoredScore(value, time.perf_counter() - start)
+
+
+@contextlib.contextmanager
+def _folder(files: Sequence[str]) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        for number, path in enumerate(files):
+            Path(folder, f"{number:06}{Path(path).suffix}").symlink_to(os.path.abspath(path))
+        yield folder

@@ -1,133 +1,107 @@
-"""A table of methods for the console, and as CSV, Markdown and LaTeX."""
+"""The tables of methods and the sentences around them, for the texts and the page."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas
 
 from ...errors import counted
-from ...files.names import one_line
 from ...prompts.provenance import in_short, in_words
-from ...report.table import (
-    Cell,
-    Column,
-    Mark,
-    Table,
-    console_table,
-    csv_table,
-    latex,
-    latex_document,
-    markdown_list,
-    markdown_table,
-    number,
-    p_value,
-    signed,
-)
+from ...report.table import Cell, Column, Mark, Table, latex, number, p_value, signed
 from ...stats.paired_means import FEW, FEWEST
 from ..differences import SIGNIFICANT
-from ..summary import key_lines
-from .explain import said_of
+from ..outputs import key_lines, tables_as_text
+from .expected import Expected
+from .explain import summarize
 from .values import Column as MetricColumn
-from .values import Expected, Explained, MethodScores, Value
+from .values import MethodScores
 
-_SIGNS = "* best of its column, ° second best; of the differences, * better and ▼ worse, by more than chance"
+_MARKS = "* best of its column, ° second best; of the differences, * better and ▼ worse, by more than chance"
 _VIEWED = ("crop_border", "square", "longest", "center", "autocast")
 _RANKS: tuple[Mark, ...] = ("", "best", "second")
+Keys = Sequence[tuple[str, str]]
+
+
+def table_as_text(found: MethodScores, format: str) -> str:
+    """Return the tables as a text; see :func:`~..outputs.tables_as_text`."""
+    tables = [method_table(found), difference_table(found), expected_table(found)]
+    marks = _MARKS if len(found.methods) > 1 else ""
+    about: dict[str, Any] = {"metrics": metric_lines(found), "settings": found.settings, "marks": marks}
+    return tables_as_text(format, [t for t in tables if t is not None], found.frame, reading=legend(found), **about)
 
 
 def method_table(found: MethodScores) -> Table:
-    """Return methods down, metrics across, test set by test set: mean and standard deviation, the two best marked."""
+    """Return means and standard deviations, methods down, metrics across, test set by test set."""
     pictures = sum(map(len, found.pictures.test_sets.values()))
     title = f"{counted(len(found.methods), 'method')} on {counted(pictures, 'picture')}"
     title += f" of {len(found.test_sets)} test sets" * (len(found.test_sets) > 1)
-    return _table(
-        found, title, [(s, n) for s in found.test_sets for n in found.labels], found.methods, _mean, legend(found),
-        reasons=_reasons(found),
-    )  # fmt: skip
+    keys = [(test_set, label) for test_set in found.test_sets for label in found.labels]
+    return _table(found, title, keys, found.methods, _mean, legend(found, alone=True), _reasons(found))
 
 
 def difference_table(found: MethodScores) -> Table | None:
-    """Return what the methods differ from the baseline by; None if there is nothing to compare."""
-    keys = [
-        (s, n) for s in found.test_sets for n in found.labels if any(v.difference for v in found.values[s, n].values())
-    ]
+    """Return the differences from the baseline; None if there are none."""
+    differs = found.cells["difference"].notna().groupby(level=["test_set", "metric"]).any()
+    keys = [(s, label) for s in found.test_sets for label in found.labels if differs.get((s, label), False)]
     if not keys:
         return None
     others = [method for method in found.methods if method != found.baseline]
     title = f"Differences from {found.baseline}, on the same pictures"
-    return _table(found, title, keys, others, _difference, [_differences_are(found)])
+    return _table(found, title, keys, others, _difference, [_about_differences(found)])
 
 
 def expected_table(found: MethodScores) -> Table | None:
-    """Return published numbers beside computed ones; None if there are none."""
+    """Return computed numbers beside published ones; None if there are none."""
     if not found.expected:
         return None
-    known = {(e.test_set, e.metric, e.method): e for e in found.expected}
+    known = {(each.test_set, each.metric, each.method): each for each in found.expected}
+    cells = {key: _beside(found, each) for key, each in known.items()}
     keys = [(s, n) for s in found.test_sets for n in found.labels if any((s, n, m) in known for m in found.methods)]
     methods = [m for m in found.methods if any((s, n, m) in known for s, n in keys)]
-    rows = [(Cell(m), *(_beside(found, known.get((s, n, m))) for s, n in keys)) for m in methods]
-    count = len(found.expected) - len(found.wrong)
-    said = f"{count} of {len(found.expected)} published numbers agree, within one unit of their last digit (✓)."
-    columns = (Column("method"), *(Column(n, "", s) for s, n in keys))
-    after = tuple(said_of(found.explained, found.wrong)) if found.explained else ()
-    return Table("Beside published numbers", columns, tuple(rows), left_out=after, reading=(said,), before=(said,))
+    rows = [(Cell(m), *(cells.get((s, n, m), Cell("")) for s, n in keys)) for m in methods]
+    count = len(known) - len(found.wrong)
+    text = f"{count} of {len(known)} published numbers agree, within one unit of their last digit (✓)."
+    columns = (Column("method"), *(Column(label, "", test_set) for test_set, label in keys))
+    after = () if found.explained is None else tuple(summarize(found.explained, found.wrong))
+    return Table("Beside published numbers", columns, tuple(rows), left_out=after, reading=(text,), before=(text,))
 
 
-def expected_csv(found: MethodScores) -> str:
-    """Return a row per published number: what was computed, how many units of its last digit that is above it."""
-    import pandas
-
-    rows = [
-        {"test_set": e.test_set, "method": e.method, "metric": e.metric, "published": e.text}
-        | {"computed": found.computed(e), "units": e.units(found.computed(e)), "agrees": e.agrees(found.computed(e))}
-        for e in found.expected
-    ]
-    return csv_table(pandas.DataFrame(rows))
+def expected_frame(found: MethodScores) -> pandas.DataFrame:
+    """Return a row per published number, with the computed one and how many units that is above it."""
+    rows = []
+    for each in found.expected:
+        value = found.computed(each)
+        names = {"test_set": each.test_set, "method": each.method, "metric": each.metric, "published": each.text}
+        rows.append({**names, "computed": value, "units": each.units(value), "agrees": each.agrees(value)})
+    return pandas.DataFrame(rows)
 
 
-def explained_csv(found: MethodScores) -> str:
-    """Return a row per published number that differs and change that was tried."""
-    import pandas
-
-    names = [each.name for each in fields(Explained)]
-    return csv_table(pandas.DataFrame([vars(row) for row in found.explained], columns=names))
-
-
-def described(found: MethodScores, format: str = "table") -> str:
-    """Return a sentence per metric for a paper's appendix; for ``format='latex'`` as a list in LaTeX."""
-    lines = [_described(label, column) for label, column in found.columns.items()]
+def describe_metrics(found: MethodScores, format: str = "table") -> str:
+    """Return a sentence per metric for a paper's appendix; for ``'latex'`` as a list in LaTeX."""
+    lines = [_describe(label, column) for label, column in found.columns.items()]
     if format == "latex":
-        return "\n".join([r"\begin{itemize}", *(rf"\item {latex(line)}" for line in lines), r"\end{itemize}"]) + "\n"
+        lines = [r"\begin{itemize}", *(rf"\item {latex(line)}" for line in lines), r"\end{itemize}"]
     return "".join(f"{line}\n" for line in lines)
 
 
-def tables(found: MethodScores) -> list[Table]:
-    """Return every table."""
-    return [
-        table for table in (method_table(found), difference_table(found), expected_table(found)) if table is not None
-    ]
+def legend(found: MethodScores, alone: bool = False) -> list[str]:
+    """Return how to read the tables, or the table of means ``alone``, a sentence each."""
+    sizes = {test_set: len(names) for test_set, names in found.pictures.test_sets.items()}
+    counts = found.cells["n"][found.cells["n"] > 0]
+    is_lost = any(n < sizes[test_set] for (test_set, *_), n in counts.items())
+    of = "the pictures of each test set" if len(sizes) > 1 else counted(sum(sizes.values()), "picture")
+    text = f"Mean{' ± standard deviation' * bool(len(counts))} over {of}"
+    text += " (fewer where a metric failed on one; it is then left out of every method)" * is_lost
+    best = "the best is bold, the second best underlined, " * (len(found.methods) > 1)
+    differences = [_about_differences(found)] if not alone and difference_table(found) else []
+    return [f"{text}; {best}↑ higher and ↓ lower is better.", *differences, *found.notes]
 
 
-def legend(found: MethodScores) -> list[str]:
-    """Return how to read the means and what they are, a sentence each."""
-    counts = [{v.n for v in cells.values() if v.n} for cells in found.values.values()]
-    sizes = [len(found.pictures.test_sets[s]) for s, _ in found.values]
-    lost = any(n and max(n) < size for n, size in zip(counts, sizes, strict=True))
-    of = "the pictures of each test set" if len(found.test_sets) > 1 else counted(sum(set(sizes)), "picture")
-    said = f"Mean{' ± standard deviation' * any(counts)} over {of}"
-    said += " (fewer where a metric failed on one; it is then left out of every method)" * lost
-    return [f"{said}; the best is bold, the second best underlined, ↑ higher and ↓ lower is better.", *found.notes]
-
-
-def reading(found: MethodScores) -> list[str]:
-    """Return how to read all tables, a sentence each."""
-    means, *notes = legend(found)
-    return [means, *[_differences_are(found)] * (difference_table(found) is not None), *notes]
-
-
-def metrics_exactly(found: MethodScores) -> list[str]:
-    """Return which metric each column is, a line each; of CLIP-IQA, which of them."""
+def metric_lines(found: MethodScores) -> list[str]:
+    """Return which metric each label is, a line each."""
     lines = []
     for label, column in found.columns.items():
         provenance = column.metric.provenance
@@ -136,131 +110,98 @@ def metrics_exactly(found: MethodScores) -> list[str]:
         if "scores" in provenance:
             lines.append(f"{label} is {in_short(provenance)}")
         else:
-            lines.append(f"{label} is {', '.join(key_lines(in_words(provenance))) or 'not known any closer'}")
+            lines.append(f"{label} is {', '.join(key_lines(in_words(provenance))) or 'unknown'}")
     return lines
-
-
-def to_text(found: MethodScores) -> str:
-    """Return the tables for a console."""
-    head = "\n".join(f"# {one_line(line)}" for line in [*reading(found), *metrics_exactly(found), _SIGNS])
-    return "\n\n".join([head, *map(console_table, tables(found))]) + "\n"
-
-
-def to_csv(found: MethodScores) -> str:
-    """Return ``frame()`` in full precision, after ``# …`` lines; ``pandas.read_csv(file, comment='#')``."""
-    return csv_table(found.frame(), [*reading(found), *metrics_exactly(found), *key_lines(found.settings)])
-
-
-def to_markdown(found: MethodScores) -> str:
-    """Return GitHub's Markdown."""
-    blocks = [*map(markdown_table, tables(found)), markdown_list(reading(found))]
-    blocks += ["## Which metrics exactly", markdown_list(metrics_exactly(found))]
-    if found.settings:
-        blocks += ["## Settings", markdown_list(key_lines(found.settings))]
-    return "\n\n".join(blocks) + "\n"
-
-
-def to_latex(found: MethodScores) -> str:
-    """Return LaTeX; which packages it needs is said in its first line."""
-    return latex_document(tables(found), [*metrics_exactly(found), *key_lines(found.settings)])
-
-
-FORMATS: dict[str, Callable[[MethodScores], str]] = {
-    "table": to_text,
-    "csv": to_csv,
-    "markdown": to_markdown,
-    "latex": to_latex,
-}
 
 
 def _table(
     found: MethodScores,
     title: str,
-    keys: list[tuple[str, str]],
-    methods: list[str] | tuple[str, ...],
-    cell: Callable[[MethodScores, str, Value], Cell],
-    read: list[str],
+    keys: Keys,
+    methods: Sequence[str],
+    cell: Callable[[MethodScores, str, pandas.Series], Cell],
+    reading: Sequence[str],
     reasons: dict[str, str] | None = None,
 ) -> Table:
-    columns = [Column(n, "lower" if found.lower_better(n) else "higher", s) for s, n in keys]
-    rows = [(Cell(m), *(cell(found, n, found.values[s, n][m]) for s, n in keys)) for m in methods]
-    return Table(title, (Column("method"), *columns), tuple(rows), reasons=reasons or {}, reading=tuple(read))
+    columns = [Column(label, "lower" if found.lower_better(label) else "higher", s) for s, label in keys]
+    rows = [(Cell(m), *(cell(found, label, found.cells.loc[(s, label, m)]) for s, label in keys)) for m in methods]
+    return Table(title, (Column("method"), *columns), tuple(rows), reasons=reasons or {}, reading=tuple(reading))
 
 
-def _mean(found: MethodScores, label: str, value: Value) -> Cell:
-    if math.isnan(value.mean):
+def _mean(found: MethodScores, label: str, value: pandas.Series) -> Cell:
+    if math.isnan(value["mean"]):
         return Cell("–")
     digits = found.digits(label)
-    detail = "" if math.isnan(value.deviation) else f"± {number(value.deviation, digits)}"
-    return Cell(number(value.mean, digits), detail, value.mean, _RANKS[value.rank])
+    detail = "" if math.isnan(value["sd"]) else f"± {number(value['sd'], digits)}"
+    return Cell(number(value["mean"], digits), detail, value["mean"], _RANKS[value["rank"]])
 
 
-def _difference(found: MethodScores, label: str, value: Value) -> Cell:
-    apart, digits = value.difference, found.digits(label)
-    if apart is None or math.isnan(apart.value):
+def _difference(found: MethodScores, label: str, value: pandas.Series) -> Cell:
+    apart, digits = value["difference"], found.digits(label)
+    if math.isnan(apart):
         return Cell("–")
-    text = signed(apart.value, digits) if round(apart.value, digits) else number(apart.value, digits)
-    interval = f"[{number(apart.low, digits)}, {number(apart.high, digits)}]"
-    detail = "" if math.isnan(apart.p) else f"{interval} {p_value(value.p_holm, value.p_at_floor)}"
-    gained = (apart.value < 0) == found.lower_better(label)
-    mark: Mark = ("gain" if gained else "loss") if value.significant else ""
-    return Cell(text, detail, apart.value, mark)
+    text = signed(apart, digits) if round(apart, digits) else number(apart, digits)
+    detail = ""
+    if not math.isnan(value["p"]):
+        is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # that so few pictures can give
+        interval = f"[{number(value['low'], digits)}, {number(value['high'], digits)}]"
+        detail = f"{interval} {p_value(value['p Holm'], is_lowest)}"
+    is_better = (apart < 0) == found.lower_better(label)
+    mark: Mark = ("gain" if is_better else "loss") if value["significant"] else ""
+    return Cell(text, detail, apart, mark)
 
 
-def _beside(found: MethodScores, expected: Expected | None) -> Cell:
-    if expected is None:
-        return Cell("")
+def _beside(found: MethodScores, expected: Expected) -> Cell:
     value = found.computed(expected)
     if math.isnan(value):
-        return Cell("–", f"{expected.text} published ✗")
+        return Cell("–", f"✗ published {expected.text}")
     sign = "✓" if expected.agrees(value) else "✗"
     text = number(value, len(expected.text.partition(".")[2]))
-    return Cell(text, f"{expected.text} published, {expected.units(value):+.1f} {sign}", value)
+    return Cell(text, f"{sign} published {expected.text}, {expected.units(value):+.1f} units", value)
 
 
-def _described(label: str, column: MetricColumn) -> str:
+def _describe(label: str, column: MetricColumn) -> str:
     provenance = column.metric.provenance
-    said = in_words(provenance)
+    words = in_words(provenance)
     if "scores" in provenance:
         (record, *_) = provenance["scores"].values()
         pairs = len(record.get("questions", ()))
-        asked = {0: "a fitted head", 1: "one prompt pair", 5: "five prompt pairs"}.get(pairs, f"{pairs} prompt pairs")
-        asked = "learned prompts" if record.get("learned") else asked
-        asked = provenance.get("view", asked)  # of the other metrics of CLIP
-        parts = [f"clipiqa-pyiqa {said['version']} {said['metric']}", asked, f"{said['backbone']} {said['weights']}"]
+        prompts = {0: "a fitted head", 1: "one prompt pair", 5: "five prompt pairs"}.get(pairs, f"{pairs} prompt pairs")
+        prompts = "learned prompts" if record.get("learned") else prompts
+        prompts = provenance.get("view", prompts)  # of the other metrics of CLIP
+        weights = f"{words['backbone']} {words['weights']}"
+        parts = [f"clipiqa-pyiqa {words['version']} {words['metric']}", prompts, weights]
     else:
-        shown = [f"{key} {value}" for key, value in said.items() if key not in ("metric", "pyiqa", *_VIEWED)]
-        parts = [f"pyiqa {said['pyiqa']} {said['metric']}" if "pyiqa" in said else said.get("metric", label), *shown]
-    parts += [column.computed_on.partition(",")[0], column.view, said.get("precision", "fp32")]
+        options = [f"{key} {value}" for key, value in words.items() if key not in ("metric", "pyiqa", *_VIEWED)]
+        name = words.get("metric", label)
+        parts = [f"pyiqa {words['pyiqa']} {name}" if "pyiqa" in words else name, *options]
+    parts += [column.computed_on.partition(",")[0], column.view, words.get("precision", "fp32")]
     return f"{label}: {', '.join(filter(None, parts))}."
 
 
 def _reasons(found: MethodScores) -> dict[str, str]:
-    """Why cells of metrics are empty."""
-    said = dict(found.protocol.not_computed) if found.protocol else {}
-    said = {label: f"not computed here: {why}" for label, why in said.items() if label not in found.columns}
-    for label, column in found.columns.items():
+    protocol, columns = found.protocol, found.columns
+    not_computed = protocol.not_computed if protocol else {}
+    reasons = {label: f"not computed here: {why}" for label, why in not_computed.items() if label not in columns}
+    for label, column in columns.items():
         if why := "; ".join(filter(None, (column.metric.error, column.metric.note))):
-            said[label] = why
-    if found.protocol and found.score and any(math.isnan(value.mean) for value in found.cells(found.score)):
-        parts = [n for n in found.columns if n != found.score and any(math.isnan(v.mean) for v in found.cells(n))]
-        parts += [n for n in found.protocol.not_computed if n not in found.columns]
-        parts += [name for name in found.protocol.values if name not in found.inputs]
-        said[found.score] = f"needs all of its parts; missing: {', '.join(parts) or 'none, but they have no score'}."
-    return said
+            reasons[label] = why
+    if protocol and found.score and found.cells.xs(found.score, level="metric")["mean"].isna().any():
+        missing = [label for label in columns if label != found.score and found.lacks_values(label)]
+        missing += [label for label in not_computed if label not in columns]
+        missing += [name for name in protocol.values if name not in found.inputs]
+        reasons[found.score] = f"needs all of its parts; missing: {', '.join(missing) or 'none, but it is undefined'}."
+    return reasons
 
 
-def _differences_are(found: MethodScores) -> str:
-    cells = [v for each in found.values.values() for v in each.values()]
-    counts = [v.n for v in cells if v.n]
-    family = counted(sum(v.difference is not None for v in cells), "difference")
-    said = (
+def _about_differences(found: MethodScores) -> str:
+    fewest = int(found.cells["n"][found.cells["n"] > 0].min())
+    text = (
         f"Differences are each method less {found.baseline}, picture by picture, with a 95 % interval (Student's t, "
-        f"widened for skewed differences) and p by Holm's rule for {family}; p ≤ stands where so few pictures allow no "
-        f"lower one. More than chance (p < {SIGNIFICANT}): bold is better, ▼ is worse."
+        "widened for skewed differences) and p by Holm's rule for "
+        f"{counted(int(found.cells['difference'].notna().sum()), 'difference')}; p ≤ stands where so few pictures "
+        f"allow no lower one. More than chance (p < {SIGNIFICANT}): bold is better, ▼ is worse."
     )
-    if counts and min(counts) < FEWEST:
-        said += f" {counted(min(counts), 'picture')} cannot show a difference: {FEWEST} are needed."
-    elif counts and min(counts) < FEW:
-        said += f" With fewer than {FEW} pictures, skewed differences are less certain."
-    return said
+    if fewest < FEWEST:
+        return f"{text} {counted(fewest, 'picture')} cannot show a difference: {FEWEST} are needed."
+    return text + f" With fewer than {FEW} pictures, skewed differences are less certain." * (fewest < FEW)

@@ -32,7 +32,7 @@ STATS = ".stats.json"
 
 @dataclass(frozen=True)
 class FilteredSet:
-    """Numbers of new shards, of kept and all images, of kept images in no shard; and shards that cannot be copied."""
+    """Numbers of new shards, of kept and all images, and of kept images in no shard."""
 
     shards: int
     kept: int
@@ -61,7 +61,7 @@ def filter_shards(
 ) -> FilteredSet:
     """Copy images out of scored shards by their scores, as ``clipiqa rank OUT --above 0.6 --write-shards DIR`` does.
 
-    Of a tar archive, whole samples are copied byte for byte; of a Parquet file, rows with all columns. A new shard with
+    Of tar archives, whole samples are copied byte for byte; of Parquet files, rows with all columns. A new shard with
     ``NAME.stats.json`` is whole, and not copied again.
 
     Args:
@@ -69,9 +69,9 @@ def filter_shards(
         into: Folder of the new shards.
         above: Keep values of at least this; ``'10%'`` is the value that 10 % of all images do not reach.
         below: Keep values of at most this, likewise.
-        drop_worst: ``'10%'`` leaves out the worst tenth of the images.
+        drop_worst: ``'10%'`` leaves out the worst tenth.
         worst: Keep only this many of the worst images.
-        column: The score or other column of numbers to compare; None is the first score.
+        column: The column to compare; None is the first score.
         progress: Called with the numbers of results that are done, and of all.
 
     Returns:
@@ -146,7 +146,7 @@ def _values(result: ShardResult, column: str) -> tuple[NDArray[Any], NDArray[np.
 
 
 def _copy(result: ShardResult, path: Path, choice: Mapping[str, Any], kept: list[str]) -> bool:
-    """Copy a shard's kept images to a path without suffix, unless they have been; return whether there are any."""
+    """Copy a shard's kept images, unless they have been; return whether there are any."""
     suffix = "".join(Path(result.shard).suffixes[-2 if result.shard.endswith((".gz", ".bz2", ".xz")) else -1 :])
     path = path.with_name(f"{path.name.removesuffix(suffix)}{suffix}")
     stats = path.with_name(path.name + STATS)

@@ -31,7 +31,7 @@ class RayEngine:
     Args:
         actors: Processes that score; None is as many as fit.
         cpus_per_actor: CPUs of each, which are its threads.
-        gpus_per_actor: GPUs of each; None is 1 if the cluster has any, else 0.
+        gpus_per_actor: GPUs of each; None is 1 if there are any.
         address: Of the cluster; None is ``RAY_ADDRESS``, or a new one on this machine.
         retries: How often a shard starts again after its actor was lost.
     """

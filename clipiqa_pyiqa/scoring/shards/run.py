@@ -114,14 +114,13 @@ def score_sources(
 
     Args:
         metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        sources: Files, folders, globs, shards and addresses, as for
-            :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with a ``name`` and ``entries()``.
+        sources: As for :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with ``name`` and ``entries()``.
         prompts: What to ask, as for :func:`~clipiqa_pyiqa.score_paths`.
         out: Folder of results, on disk or in a store.
-        part: ``'3/8'`` scores the third of eight parts; None is the part of a SLURM array's task, or all shards.
+        part: ``'3/8'`` scores the third of eight parts; None is a SLURM array's part, or all shards.
         keep: Columns of Parquet files, keys of ``.json`` sidecars, or suffixes of other sidecars, kept in columns.
         image_column: Of Parquet files; None finds it.
-        embeddings: Score files of image features: ``.npy``, ``.npz`` or Parquet's columns of lists.
+        embeddings: Score stored features: ``.npy``, ``.npz`` or Parquet's columns of lists.
         engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None is this process.
         overwrite: Score finished shards again.
         progress: Called with the numbers of images scored, of finished shards, and of shards in this part.
@@ -130,8 +129,8 @@ def score_sources(
         Counts, failures and quantiles of all results in ``out``.
 
     Raises:
-        CLIPIQAError: There is nothing to score, a store refuses, a column to keep is missing, or ``out`` cannot be
-            written or was made with another metric.
+        CLIPIQAError: There is nothing to score, a source cannot be used, or ``out`` cannot be written or was made with
+            another metric.
     """
     limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
     work = Work(metric, prompts, device, batch_size, workers, limits)
@@ -199,11 +198,7 @@ def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tu
 def plan(
     shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int], overwrite: bool
 ) -> tuple[list[Job], int]:
-    """Return a part's shards to score, and the number of its finished shards.
-
-    Raises:
-        ResultsError: A result in the folder was made another way, or is another shard's.
-    """
+    """Return a part's shards to score, and the number of its finished shards. Raises ``ResultsError``."""
     jobs = {}
     for shard, name in zip(shards, result_names(shards), strict=True):
         path = joined(out, f"{printable(name)}.parquet")

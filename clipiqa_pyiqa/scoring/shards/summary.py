@@ -78,14 +78,7 @@ class ShardResult:
 
 @dataclass(frozen=True)
 class ShardedResult:
-    """The content of a folder of results by shard.
-
-    Attributes:
-        shards: Shards with a result.
-        of: All shards.
-        unread: Shards that cannot be read -> why.
-        elsewhere: Shards that another run is scoring.
-    """
+    """The content of a folder of results by shard; ``unread`` and ``elsewhere`` are shards without a result."""
 
     header: Header
     shards: int
@@ -254,7 +247,7 @@ def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: 
         What is in the file.
 
     Raises:
-        ResultsError: There are no results, or results of different metrics, or the file cannot be written.
+        ResultsError: There are no results, or of different metrics, or the file cannot be written.
     """
     address = address_of(out)
     folder = Path(address.rpartition("/")[2] if is_remote(address) else address).absolute()

@@ -1,0 +1,83 @@
+"""What ``compare`` and ``table`` write: tables as texts, and the folder of results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..datasets.specification import CompareError
+from ..files.names import one_line
+from ..files.writing import check_folder
+from ..report.table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def tables_as_text(
+    format: str,
+    tables: Sequence[Table],
+    frame: Callable[[], pandas.DataFrame],
+    *,
+    reading: Sequence[str],
+    marks: str,
+    metrics: Sequence[str],
+    settings: Mapping[str, str],
+) -> str:
+    """Return tables as a text.
+
+    Args:
+        format: ``'table'`` for a console, ``'csv'``, ``'markdown'`` or ``'latex'``.
+        frame: Function that returns all numbers, for CSV.
+        reading: How to read the numbers, a sentence each.
+        marks: What the signs on a console mean.
+        metrics: Which metric each label is, a line each.
+    """
+    run = key_lines(settings)
+    if format == "csv":
+        return csv_table(frame(), [*reading, *metrics, *run])
+    if format == "latex":
+        return latex_document(tables, [*metrics, *run])
+    if format == "markdown":
+        blocks = [*map(markdown_table, tables), markdown_list(reading)]
+        blocks += ["## Which metrics exactly", markdown_list(metrics)]
+        blocks += ["## Settings", markdown_list(run)] * bool(run)
+    else:
+        head = "\n".join(f"# {one_line(line)}" for line in [*reading, *metrics, marks] if line)
+        blocks = [head, *map(console_table, tables)]
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def key_lines(values: Mapping[str, str]) -> list[str]:
+    """Return ``key: value`` of each."""
+    return [f"{key}: {value}" for key, value in values.items()]
+
+
+def check_result_folder(
+    folder: str | os.PathLike[str], names: Iterable[str], inputs: Iterable[str], *, overwrite: bool, resume: bool
+) -> Path:
+    """Return the folder of results, made if need be, and raise if files of others would be replaced.
+
+    Args:
+        folder: The folder; if its ``parts/`` hold scores, an earlier run made it, and its results may be replaced.
+        names: The files that will be written.
+        inputs: Files that are read and so never replaced.
+        overwrite: Replace files of others, too.
+        resume: Go on with the scores of the earlier run.
+
+    Raises:
+        CompareError: ``resume`` and ``overwrite`` are both set, or neither, and there are scores.
+        OutputError: A file cannot be written, or is there already.
+    """
+    folder = Path(folder).expanduser()
+    if resume and overwrite:
+        raise CompareError("resume keeps the scores in out and overwrite drops them: give one of the two.")
+    is_ours = any(folder.glob("parts/*/*.jsonl"))
+    if is_ours and not (resume or overwrite):
+        raise CompareError(
+            f"{str(folder)!r} holds the scores of an earlier run: go on with it (resume) or drop it (overwrite)."
+        )
+    existing = [name for name in names if os.path.lexists(folder / name)]
+    return check_folder(folder, existing, overwrite=overwrite, ours=lambda _: is_ours, inputs=inputs)
