@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .gradient import groups
 from .model import FrozenCLIP, by_number, check_size
 
 
@@ -38,8 +39,12 @@ def _encode_backward(x: Tensor, upstream: Tensor, number: int, dtype: torch.dtyp
     tower = by_number[number].image_tower(x.device, dtype)
 
     def gradient() -> Tensor:
-        leaf = x.detach().requires_grad_()
-        return torch.autograd.grad(tower(leaf, pos_embedding), leaf, upstream)[0].contiguous()
+        gradients, done = [], 0
+        for group in groups(x.detach().requires_grad_()):  # memory is flat in the batch
+            leaf = group.detach().requires_grad_()
+            part = upstream[done : (done := done + len(leaf))]
+            gradients.append(torch.autograd.grad(tower(leaf, pos_embedding), leaf, part)[0])
+        return torch.cat(gradients).contiguous()
 
     with ThreadPoolExecutor(1) as thread:  # here, inside an operation, autograd is off
         return thread.submit(gradient).result()

@@ -105,7 +105,7 @@ class Member(nn.Module):
         return per_image(lambda images: self.answer(self.encode_unchecked(images))[:, None], x)
 
     def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
-        """Raise :class:`ImageError` for images that cannot be scored, or whose pixels lie further outside [0, 1]."""
+        """Raise :class:`ImageError` for images that cannot be scored, or with pixels beyond ``overshoot``."""
         check_images(x, overshoot)
         if not self.view.min_side:
             check_size(x, self._image_tower(x), "none")

@@ -58,23 +58,29 @@ class QualiCLIP(Member):
         return super()._find(backbone, clip_weights, True if quick_gelu is None else quick_gelu)
 
     def load(self, path: str | Path | None) -> None:
+        self._texts: dict[torch.dtype, Tensor] = {}  # features of the texts, by the dtype of the image's
         if self.model_type not in LEARNED:
             super().load(path)
             found = self.clip.checkpoint
             if found.shapes.get("prompts_features") != (len(TEXTS), self.clip.width):
                 raise WeightsError(f"{found.path} has no prompts_features, so it is not QualiCLIP.pth: pass that file.")
-            texts = found["prompts_features"].float()
+            texts = found["prompts_features"].double()
+            self._texts = dict.fromkeys((torch.float32, torch.float64), texts)
         else:
             file = find_file(pyiqa_file(LEARNED[self.model_type])).path if path is None else Path(path).expanduser()
-            texts = self._encode_learned(file)
+            self._prompts, self._ends = self._read_learned(file)
             self.file = f"{file.name} {sha256_of(file)[:8]}"
-        self._texts = F.normalize(texts.double(), dim=-1).unflatten(0, (-1, 2))
 
     def answer(self, features: Tensor) -> Tensor:
-        return heads.pairs(features, self._texts.to(features), self.clip.logit_scale / TEMPERATURE)
+        if features.dtype not in self._texts:
+            with untraced():
+                tower = self.clip.text_tower(torch.device("cpu"), features.dtype)
+                self._texts[features.dtype] = tower.encode(self._prompts.to(features.dtype), self._ends)
+        texts = F.normalize(self._texts[features.dtype], dim=-1).unflatten(0, (-1, 2))
+        return heads.pairs(features, texts.to(features), self.clip.logit_scale / TEMPERATURE)
 
-    def _encode_learned(self, path: Path) -> Tensor:
-        """Return features of the learned prompts: each text's words stand in the middle of its context."""
+    def _read_learned(self, path: Path) -> tuple[Tensor, Tensor]:
+        """Return learned prompts and where they end: each text's words stand in the middle of its context."""
         file = open_checkpoint(path)
         length, width = self.clip.checkpoint.shapes["positional_embedding"]
         shape = file.shapes.get("prompt_learner.ctx", ())
@@ -89,6 +95,4 @@ class QualiCLIP(Member):
             torch.cat([prefix[i], context[i, :half], suffix[i, : end - 1], context[i, half:], suffix[i, end - 1 :]])
             for i, end in enumerate(ends.tolist())
         ]
-        with untraced():
-            tower = self.clip.text_tower(torch.device("cpu"), torch.float32)
-            return tower.encode(torch.stack(rows), ends + shape[1])
+        return torch.stack(rows), ends + shape[1]
