@@ -1,1 +1,1 @@
-"""Learning from people's scores: prompts, words and heads, on stored image features."""
+"""Learning from people's scores: prompts, words and heads."""

@@ -1,4 +1,4 @@
-"""Fits of heads by least squares and ridge regression, with leave-one-out predictions."""
+"""Least squares and ridge regression, with leave-one-out predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 
 class RatedPhotos(NamedTuple):
-    """Features ``(n, D + K)``, inputs of a head ``(n, K)``, zero-shot scores ``(n,)`` and scores in [0, 1] ``(n,)``."""
+    """Features ``(n, D + K)``, a head's inputs ``(n, K)``, zero-shot scores and scores in [0, 1] ``(n,)``."""
 
     features: Tensor
     x: Array
@@ -23,12 +23,11 @@ class RatedPhotos(NamedTuple):
     shares: Array
 
     def at(self, rows: NDArray[Any]) -> RatedPhotos:
-        """Return the photos in some rows."""
         return RatedPhotos(self.features[rows], self.x[rows], self.zero_shot[rows], self.shares[rows])
 
 
 class Fitted(NamedTuple):
-    """A head's tensors, the leave-one-out prediction of each photo, and ridge regression's penalty."""
+    """A head's tensors, leave-one-out predictions, and ridge regression's penalty."""
 
     tensors: Mapping[str, NDArray[np.floating[Any]]]
     left_out: Array
@@ -36,7 +35,7 @@ class Fitted(NamedTuple):
 
 
 def fit_affine(photos: RatedPhotos) -> Fitted:
-    """Fit a line to the zero-shot scores by least squares."""
+    """Return a line through the zero-shot scores."""
     basis, q = _line(photos)
     prior, *_ = np.linalg.lstsq(basis, photos.shares, rcond=None)
     residuals = _left_out(photos.shares - basis @ prior, (q * q).sum(1))
@@ -44,7 +43,7 @@ def fit_affine(photos: RatedPhotos) -> Fitted:
 
 
 def fit_ridge(photos: RatedPhotos) -> Fitted:
-    """Fit a line and a penalised linear function of all inputs; leave-one-out errors choose the penalty."""
+    """Return a line plus a penalised linear function of all inputs."""
     mean, scale = _moments(photos.x)
     x = (photos.x - mean) / scale
     basis, q = _line(photos)  # the line is not penalised: fit what it leaves over
@@ -73,7 +72,7 @@ FITS = {"affine": fit_affine, "ridge": fit_ridge}
 
 
 def _line(photos: RatedPhotos) -> tuple[Array, Array]:
-    """Return zero-shot scores and ones ``(n, 2)``, and an orthonormal basis of these two columns."""
+    """Return a line's columns ``(n, 2)``, and an orthonormal basis."""
     basis = np.column_stack([photos.zero_shot, np.ones_like(photos.zero_shot)])
     return basis, np.linalg.qr(basis)[0]
 
@@ -84,5 +83,4 @@ def _moments(x: Array) -> tuple[Array, Array]:
 
 
 def _left_out(residuals: Array, leverage: Array) -> Array:
-    """Return leave-one-out residuals; large where a photo alone decides its prediction."""
     return residuals / np.maximum(1 - leverage, 1e-9)

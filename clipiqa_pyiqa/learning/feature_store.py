@@ -1,8 +1,4 @@
-"""Image features of a data set on disk, each encoded once.
-
-A store is a folder of journals for one backbone, weights, positional embedding and precision; the hash of the image
-file and the view find a feature.
-"""
+"""Image features of a data set on disk, each encoded once."""
 
 from __future__ import annotations
 
@@ -47,17 +43,14 @@ class FeatureError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature as it is kept: its fp32 numbers in base64."""
+    """A feature's fp32 numbers in base64."""
 
     data: str
     error: str = ""
 
 
 class FeatureStore:
-    """Features of one metric's image tower in ``folder``, by default ``$XDG_CACHE_HOME/clipiqa/features``.
-
-    With ``stages``, the statistics of every stage of the tower follow each feature, as in ``encode_stages``.
-    """
+    """Features of a metric's image tower on disk; ``stages`` adds the statistics of ``encode_stages``."""
 
     def __init__(self, metric: CLIPIQA, folder: str | Path | None = None, stages: bool = False):
         self.metric, self.stages = metric, stages
@@ -83,13 +76,7 @@ class FeatureStore:
         workers: int | None = None,
         say: Say | None = None,
     ) -> Tensor:
-        """Return features of views (default the whole image) of images, fp32 ``(N, V, D)``; encode what is missing.
-
-        Raises:
-            ImageError: An image cannot be read or encoded, or is too small for a view.
-            FeatureError: The disk has not enough room, or an image changed meanwhile.
-            OutputError: The store cannot be written or read.
-        """
+        """Return features of views (default the whole image), fp32 ``(N, V, D)``; encode missing ones."""
         if not paths:
             return torch.empty(0, 1, self.dim)
         views = [(WHOLE,)] * len(paths) if views is None else views
@@ -135,7 +122,7 @@ class FeatureStore:
     def _read_views(
         self, missing: Mapping[str, tuple[str, Mapping[View, None]]], workers: int | None, device: torch.device
     ) -> Generator[tuple[tuple[str, str, str], Tensor | ImageError], None, None]:
-        """Yield path, content hash and name of each missing view, and its pixels."""
+        """Yield path, content hash, name and pixels of missing views."""
         is_whole = any(view.crop is None for _, views in missing.values() for view in views)
         cost = scoring_bytes(self.metric, device, "stages" if self.stages else "score") if is_whole else 0
         read = prefetch(lambda item: read_image(item[1][0], sha256=True), missing.items(), workers, scoring=cost)

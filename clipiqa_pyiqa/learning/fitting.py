@@ -1,4 +1,4 @@
-"""Fit a metric to a few rated photos, in seconds: heads on stored features."""
+"""Fit heads to a few rated photos, in seconds, on stored features."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FitError(CLIPIQAError):
 
 
 class FitAgreement(NamedTuple):
-    """Agreement of predicted scores with given ones; ``rmse`` is a share of the range of scores."""
+    """Agreement of predicted with given scores; ``rmse`` is a share of the score range."""
 
     srocc: float
     plcc: float
@@ -45,7 +45,7 @@ class FitAgreement(NamedTuple):
 
 @dataclass(frozen=True)
 class FitResult:
-    """A fitted head, and its agreement with scores: by method in cross-validation, by split on held-out images."""
+    """A fitted head, and its agreement by method in cross-validation and by split on held-out images."""
 
     head: OpinionHead
     table: ScoreTable
@@ -53,7 +53,7 @@ class FitResult:
     held_out: dict[str, FitAgreement]
 
     def save(self, path: str | Path) -> None:
-        """Write the head to a ``.safetensors`` file, which loads like learned prompts."""
+        """Write the head as ``.safetensors``."""
         self.head.save(path)
 
 
@@ -72,20 +72,20 @@ def fit(
     seed: int = 123,
     say: Say | None = None,
 ) -> FitResult:
-    """Fit a head to rated photos, so that a metric scores as people did; the image tower stays frozen.
+    """Fit a head to rated photos; the image tower stays frozen.
 
     Args:
-        scores: As for :func:`clipiqa_pyiqa.train`; with a column of splits, ``'train'`` is fitted to.
+        scores: As for :func:`clipiqa_pyiqa.train`; of a column of splits, ``'train'``.
         method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`), or ``'auto'``: ridge
-            where it is clearly better in cross-validation.
-        fit_on: ``'features'``, the image feature, or ``'stages'``, means and deviations of every stage of the tower.
+            if clearly better in cross-validation.
+        fit_on: ``'features'`` of the image, or ``'stages'``, means and deviations of all stages of the tower.
         own_scale: Predict scores as given; otherwise shares of their range, high is good.
         without_mini_photos, features, say: As for :func:`clipiqa_pyiqa.train`.
-        metric: The metric whose image tower and question to use; default CLIP-IQA on RN50.
+        metric: Gives image tower and prompt pair; default CLIP-IQA on RN50.
         seed: Seed of the folds.
 
     Returns:
-        The head and how well its predictions agree with the scores.
+        The head and its agreement with the scores.
 
     Raises:
         CLIPIQAError: An option, scores or images cannot be used.
@@ -146,7 +146,7 @@ def _make_head(name: str, fitted: Fitted, direction: Tensor, metadata: Mapping[s
 def _out_of_fold(
     name: str, photos: RatedPhotos, fitted: Fitted, direction: Tensor, metadata: Mapping[str, str], seed: int
 ) -> Array:
-    """Return predictions of each photo by a fit to other photos."""
+    """Return predictions by cross-validation."""
     count = len(photos.shares)
     if count > _MOST_FOLDED or count - math.ceil(count / FOLDS) < NEEDED[name]:
         return fitted.left_out
@@ -158,7 +158,7 @@ def _out_of_fold(
 
 
 def _choose(squares: Mapping[str, Array]) -> str:
-    """Return the first method, unless the next is better by more than a standard error of the squared errors."""
+    """Return the first method, unless the next is better by a standard error."""
     best, *others = squares
     for name in others:
         gain = squares[best] - squares[name]

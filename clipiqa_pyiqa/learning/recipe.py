@@ -1,4 +1,4 @@
-"""Recipes for training, by name or in a YAML file in the format of pyiqa's trainer."""
+"""Recipes for training, by name or in YAML files of pyiqa's trainer."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _DATA_SET_KEYS = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the context is trained.
+    """Options of training.
 
     Attributes:
-        optim, scheduler: ``type``, a class of torch, and its options; a scheduler counts epochs.
-        losses: ``type``, one of pyiqa's losses, and its options, for each; their sum is minimised.
-        batch_size: Images per step; an incomplete last batch is left out.
-        epochs: Passes over the training images.
-        hflip: Whether images are flipped at random.
-        crop: Side in pixels of a random square crop; None trains on whole images.
-        crops: Seeded crops of each image that stand in for random ones.
+        optim, scheduler: ``type``, a class of torch, and its options; schedulers count epochs.
+        losses: ``type``, a loss of pyiqa, and its options; the sum is minimised.
+        batch_size: Images per step; an incomplete batch is left out.
+        epochs: Passes over the images.
+        hflip: Flip at random.
+        crop: Side of random square crops in pixels; None means whole images.
+        crops: Seeded crops to draw from, per image.
     """
 
     optim: Mapping[str, Any]
@@ -58,7 +58,7 @@ class TrainConfig:
 
 
 def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:
-    """Return the configuration of a recipe's name or a YAML file, which has a suffix; raise ConfigError if unknown."""
+    """Return the configuration of a named recipe, or of a YAML file (a name with a suffix)."""
     if isinstance(recipe, TrainConfig):
         return recipe
     if isinstance(recipe, Path) or Path(recipe).suffix:
@@ -74,7 +74,7 @@ def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:
 
 
 def read_recipe(path: str | Path) -> TrainConfig:
-    """Read a YAML file of pyiqa's trainer; raise ConfigError if it cannot be followed."""
+    """Return the configuration in a YAML file of pyiqa's trainer."""
     options = read_yaml(path)
     try:
         return _read(_config, options, "the configuration", _TOP_KEYS)
@@ -83,12 +83,12 @@ def read_recipe(path: str | Path) -> TrainConfig:
 
 
 def with_options(config: TrainConfig, **changes: Any) -> TrainConfig:
-    """Return a configuration with some options changed; None leaves an option as it is.
+    """Return a configuration with changed options; None changes nothing.
 
     Args:
         config: The configuration.
-        **changes: Attributes of :class:`Recipe` (``epochs`` keeps the shape of a cosine; a ``crop`` of 0 means whole
-            images), ``lr``, ``seed``, or arguments of ``Context`` and :class:`clipiqa_pyiqa.CLIPIQA`.
+        **changes: Attributes of :class:`Recipe` (``epochs`` keeps a cosine's shape; ``crop`` 0 means whole images),
+            ``lr``, ``seed``, or arguments of ``Context`` and :class:`clipiqa_pyiqa.CLIPIQA`.
 
     Raises:
         OptionError: A value is of a wrong kind or out of bounds.
@@ -118,7 +118,7 @@ def _config(
 
 
 def _data_sets(train: Mapping[str, Any], val: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return arguments of ``read_score_table``, and the recipe's options of images."""
+    """Return arguments of ``read_score_table`` and of :class:`Recipe`."""
     table, images = _read(_data_set, train, "datasets: train", _DATA_SET_KEYS)
     if val is not None:
         validation, _ = _read(_data_set, val, "datasets: val", _DATA_SET_KEYS)
@@ -176,7 +176,6 @@ def _schedule(
 
 
 def _read(block: Callable[..., Result], options: Any, where: str, ignored: Sequence[str] = ()) -> Result:
-    """Call a function with a block's keys, once names and kinds are checked."""
     if not isinstance(options, Mapping):
         raise ConfigError(f"{where} must be a mapping of names to values; got {shown(options)}.")
     known = signature(block).parameters

@@ -1,4 +1,4 @@
-"""Train the prompts of CLIP-IQA+ on people's scores; a run that was killed and resumed reaches the same result."""
+"""Train the prompts of CLIP-IQA+ on people's scores, resumable."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TrainingError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Progress:
-    """A finished epoch: its number from 1, mean loss, validation scores, and whether its SROCC is the best so far."""
+    """A finished epoch: number from 1, mean loss, validation scores, whether SROCC is the best so far."""
 
     epoch: int
     loss: float
@@ -49,7 +49,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished training run: the metric with the best epoch's prompts, and its scores on ``'val'`` and ``'test'``."""
+    """A finished run: the metric with the best epoch's prompts, and its scores on ``'val'`` and ``'test'``."""
 
     metric: CLIPIQA
     config: TrainConfig
@@ -80,22 +80,22 @@ def train(
     say: Say | None = None,
     **changes: Any,
 ) -> TrainingResult:
-    """Learn the prompts of CLIP-IQA+ from people's scores; each image is encoded once, into a store.
+    """Train the prompts of CLIP-IQA+ on people's scores (Sec. 3.3).
 
     Args:
-        scores: Images and scores: a table, a CSV file, or a data set of pyiqa; None takes those that ``recipe`` names.
-        out: Folder for ``best.safetensors``, ``last.safetensors``, the state to resume from and TensorBoard's log.
+        scores: A table, a CSV file, or a data set of pyiqa; None means those in ``recipe``.
+        out: Folder for ``best.safetensors``, ``last.safetensors``, the state to resume and TensorBoard's log.
         recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, a YAML file of pyiqa's trainer, or a configuration.
         without_mini_photos: With ``backbone='mini'``, leave out photos that ``mini`` was trained on.
-        features: Folder of the feature store; default ``~/.cache/clipiqa/features``.
+        features: Folder of image features; default ``~/.cache/clipiqa/features``.
         resume: Continue the run in ``out``.
         overwrite: Replace the run in ``out``.
         report: Receives each epoch's progress and the number of epochs.
         say: Receives progress messages.
-        **changes: Of the recipe, see :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
+        **changes: See :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
 
     Returns:
-        The metric with the best prompts, and their scores.
+        The metric with the best prompts, and its scores.
 
     Raises:
         CLIPIQAError: Scores, images, a recipe or a folder cannot be used.
@@ -155,14 +155,7 @@ def train_context(
     resume: bool = False,
     report: Callable[[Progress], object] = lambda progress: None,
 ) -> Scores:
-    """Train learned prompts in place and return the scores of the best epoch; its files go into ``folder``.
-
-    ``features`` draws from N training images; ``targets`` ``(N, 1)`` are in [0, 1]; ``val_features`` are ``(M, D)``.
-
-    Raises:
-        ConfigError: The recipe names an optimiser, scheduler, loss or option that does not exist.
-        TrainingError: There are fewer images than a batch, or the state in ``folder`` belongs to another run.
-    """
+    """Train prompts in place and return the best epoch's scores; targets ``(N, 1)``, validation features ``(M, D)``."""
     import pyiqa.losses  # noqa: F401 (fills the registry)
     from pyiqa.utils.registry import LOSS_REGISTRY
     from torch.utils.tensorboard import SummaryWriter  # imports tensorboard, which only training needs
@@ -227,7 +220,7 @@ def train_context(
 
 
 def _fingerprint(metric: CLIPIQA, config: TrainConfig, *tensors: Tensor) -> str:
-    """Return a hash of everything that a run's result depends on."""
+    """Return a hash of all that decides the result."""
     setup = [asdict(config.recipe), config.seed, metric.clip.weights.sha256, metric.pos_embedding, metric.precision]
     digest = hashlib.sha256(json.dumps(setup, default=str).encode())
     for tensor in tensors:
@@ -247,7 +240,7 @@ def _read_state(path: Path, run: str) -> Any:
 
 @contextlib.contextmanager
 def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
-    """Make and lock the folder of a run; raise TrainingError if files of an earlier run may not be used."""
+    """Make and lock the folder of a run; raise if it holds another run's files."""
     found = check_folder(folder, ())
     with locked(found):
         try:
@@ -261,7 +254,7 @@ def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = F
 
 
 def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor) -> Scores:
-    """Return SROCC, PLCC and KRCC of a metric's scores for features ``(M, D)`` with targets ``(M, 1)``."""
+    """Return SROCC, PLCC and KRCC for features ``(M, D)`` and targets ``(M, 1)``."""
     from pyiqa.metrics.correlation_coefficient import calculate_krcc, calculate_plcc, calculate_srcc
 
     with torch.no_grad():

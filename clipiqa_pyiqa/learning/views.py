@@ -1,4 +1,4 @@
-"""Views of images (whole, flipped, cropped) and what a recipe draws from their features."""
+"""Views of images: whole, flipped, cropped."""
 
 from __future__ import annotations
 
@@ -20,22 +20,19 @@ Features = Callable[[list[int], torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class View:
-    """A part of an image, flipped or not.
-
-    ``crop`` is the side in pixels of a square, and its place: two numbers in [0, 1), down and right.
-    """
+    """A whole image or square crop (side in pixels; place in [0, 1), down and right), flipped or not."""
 
     crop: tuple[int, float, float] | None = None
     flip: bool = False
 
     @property
     def name(self) -> str:
-        """The key of this view in a feature store."""
+        """The key in a feature store."""
         crop = "whole" if self.crop is None else f"crop {self.crop[0]} at {self.crop[1]:.6f} {self.crop[2]:.6f}"
         return f"{crop} flipped" if self.flip else crop
 
     def __call__(self, pixels: Tensor, path: str | os.PathLike[str]) -> Tensor:
-        """Return this view of ``(3, H, W)`` pixels; raise ImageError if the image is too small."""
+        """Return the view of ``(3, H, W)`` pixels."""
         if self.crop is not None:
             side, down, right = self.crop
             height, width = pixels.shape[1:]
@@ -51,7 +48,7 @@ WHOLE = View()
 
 
 def views_of(recipe: Recipe, seed: int, row: int) -> list[View]:
-    """Return the views of an image from which a recipe draws: its seeded crops, each plain and flipped."""
+    """Return an image's views for a recipe: seeded crops, plain and flipped."""
     crops: list[tuple[int, float, float] | None] = [None]
     if recipe.crop is not None:
         generator = torch.Generator().manual_seed(mixed_seed(seed, "crops", row))
@@ -61,7 +58,7 @@ def views_of(recipe: Recipe, seed: int, row: int) -> list[View]:
 
 
 def drawn_features(features: Tensor, recipe: Recipe) -> Features:
-    """Return a function that draws from features ``(N, V, D)`` of the views that :func:`views_of` returns."""
+    """Return a function that draws from features ``(N, V, D)`` of :func:`views_of`."""
 
     def draw(rows: list[int], generator: torch.Generator) -> Tensor:
         columns = []
@@ -75,5 +72,4 @@ def drawn_features(features: Tensor, recipe: Recipe) -> Features:
 
 
 def mixed_seed(*parts: Any) -> int:
-    """Return a seed that differs for each combination of its parts."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1

@@ -1,4 +1,4 @@
-"""Search for the words that agree best with people: chosen on some images, reported on others."""
+"""Search for the words that agree best with people."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SearchError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A pair to try, and the words and the template of it."""
+    """A pair, its words and its template."""
 
     pair: PromptPair
     words: Words
@@ -50,7 +50,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Finding:
-    """Agreement with people of the mean score of pairs, on the images to choose on (SROCC) and on the others."""
+    """Agreement of a mean score of pairs, on images to choose on and held-out images."""
 
     candidates: tuple[Candidate, ...]
     chosen_by: float
@@ -60,9 +60,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """The result of a search: every candidate, best first, the paper's pair, and the best ensemble.
+    """All candidates, best first, the paper's pair, and the best ensemble.
 
-    ``unknown`` counts pairs with words that the backbone never saw; ``save`` never replaces ``inputs``.
+    ``unknown`` counts pairs with words that the backbone never saw.
     """
 
     ranked: tuple[Finding, ...]
@@ -75,11 +75,7 @@ class Findings:
     inputs: tuple[str | Path, ...] = ()
 
     def save(self, path: str | Path) -> None:
-        """Write ``# key: value`` lines with the metadata and a CSV line per candidate, best first.
-
-        Raises:
-            OutputError: The file cannot be written, or is one of the inputs.
-        """
+        """Write metadata as ``# key: value`` and a CSV line per candidate; never replace an input."""
         check_output(path, overwrite=True, inputs=self.inputs)
         place = {candidate: number for number, candidate in enumerate(self.ensemble.candidates, start=1)}
         lines = [f"# {key}: {' '.join(str(value).split())}\n" for key, value in self.metadata.items()]
@@ -109,20 +105,19 @@ def search_prompts(
     seed: int = 123,
     say: Say | None = None,
 ) -> Findings:
-    """Find the prompt pairs that agree best with people's scores; each image is encoded once, into a store.
+    """Return the prompt pairs that agree best with people's scores.
 
-    Pairs are chosen on the split ``'train'`` and reported on ``'test'``, or on ``'val'`` if there is no ``'test'``.
+    Pairs are chosen on the split ``'train'`` and reported on ``'test'``, or else ``'val'``.
 
     Args:
         scores, features, say: As for :func:`clipiqa_pyiqa.train`.
-        words: Pairs of words, positive first; default our list of antonyms. Pairs with words that the backbone never
-            saw are left out.
-        templates: Texts with ``{}`` for the words; default those in which our words make sentences, or ``'{}'``.
-        ensemble: Most pairs that the ensemble may have.
-        intervals: Number of best pairs that get a 95 % bootstrap interval.
+        words: Pairs of words, positive first; default a list of antonyms. Words unknown to the backbone are left out.
+        templates: Texts with ``{}`` for the words; default those that fit the list, ``'{}'`` for your words.
+        ensemble: Most pairs in the ensemble.
+        intervals: Best pairs that get a 95 % bootstrap interval.
         bootstrap: Resamples per interval, at most a million.
-        metric: The metric that scores; default CLIP-IQA on RN50.
-        seed: Seed of the resamples, and of the split where the scores have none.
+        metric: The metric; default CLIP-IQA on RN50.
+        seed: Seed of resamples, and of a missing split.
 
     Returns:
         All pairs, ranked, and the best ensemble.
@@ -164,7 +159,7 @@ def search_prompts(
 
 
 def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[str] | None = None) -> list[Candidate]:
-    """Return each pair of words in each template; candidates that CLIP reads alike come once."""
+    """Return each pair of words in each template; no two read alike to CLIP."""
     combined = our_pairs(templates) if words is None else itertools.product(words, templates or (AS_IS,))
     found: dict[tuple[str, str], Candidate] = {}
     for pair, template in combined:
@@ -188,11 +183,7 @@ def search(
     seed: int = 0,
     quiet: bool = True,
 ) -> Findings:
-    """Try candidates on unit features ``(N, D)`` with people's scores ``(N,)``; rows ``held_out`` are only reported on.
-
-    Raises:
-        SearchError: There are no candidates, or the scores on one side allow no correlation.
-    """
+    """Return the findings for unit features ``(N, D)`` and scores ``(N,)``; rows ``held_out`` are only reported on."""
     from tqdm import tqdm
 
     if not candidates:
@@ -231,13 +222,12 @@ def search(
 
 
 def as_prompts(candidates: Sequence[Candidate]) -> str:
-    """Return the pairs as Python and YAML write them after ``prompts=``."""
     pairs = [(candidate.pair.positive, candidate.pair.negative) for candidate in candidates]
     return json.dumps(pairs, ensure_ascii=False)  # a list of lists of two texts, in either language
 
 
 def _grow_ensemble(scores: NDArray[np.float32], opinion: Array, alone: Array, most: int) -> tuple[list[int], float]:
-    """Return the pairs of the ensemble and its SROCC; a pair joins while it helps."""
+    """Return the pairs that raise the ensemble's SROCC, and this SROCC."""
     picked = [int(np.argmax(_nan_last(alone)))]
     best = float(alone[picked[0]])
     while len(picked) < min(most, scores.shape[1]):
@@ -253,7 +243,7 @@ def _grow_ensemble(scores: NDArray[np.float32], opinion: Array, alone: Array, mo
 
 
 def _srocc(scores: NDArray[np.float32], opinion: Array, added: NDArray[np.float32] | float = 0.0) -> Array:
-    """Return the SROCC of each column of scores ``(N, P)`` plus ``added``; NaN where it is constant."""
+    """Return the SROCC of each column ``(N, P)``; NaN for a constant one."""
     from scipy.stats import rankdata
 
     def centred(values: NDArray[Any]) -> Array:

@@ -1,4 +1,4 @@
-"""Words to try: antonyms of image quality, and templates, for ``clipiqa prompts search``."""
+"""Words to try for ``clipiqa prompts search``: antonyms and templates."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ MOST_BYTES = 16 << 20  # of a list of pairs
 
 
 def our_pairs(templates: Sequence[str] | None = None) -> Iterator[tuple[Words, str]]:
-    """Yield each pair of our list with each template in which its words make sentences."""
+    """Yield our pairs of words with fitting templates."""
     for pair in NAMED_PAIRS.values() if templates is None else ():
         yield (pair.positive, pair.negative), AS_IS
     ours = {*ADJECTIVES, *QUALITIES, *THINGS}
@@ -80,11 +80,7 @@ def our_pairs(templates: Sequence[str] | None = None) -> Iterator[tuple[Words, s
 
 
 def read_words(path: str | Path) -> tuple[Words, ...]:
-    """Return the pairs in a text file: one ``positive|negative`` a line; ``#`` begins a comment.
-
-    Raises:
-        PromptError: The file cannot be read, or a line is no pair.
-    """
+    """Return the pairs in a text file: one ``positive|negative`` a line; ``#`` begins a comment."""
     try:
         with open(os.path.expanduser(path), "rb") as file:
             content = file.read(MOST_BYTES + 1)
