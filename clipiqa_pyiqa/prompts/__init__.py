@@ -1,1 +1,1 @@
-"""Prompt pairs: words, learned context vectors, and the files that hold them."""
+"""Prompt pairs: words, learned context vectors and their files."""

@@ -9,31 +9,29 @@ from torch import Tensor
 
 
 def margins(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
-    """Return by how many logits each image is closer to the positive than to the negative prompt, ``(N, P)``.
+    """Return logits of the positive minus the negative prompt, ``(N, P)``.
 
     Args:
         features: Unit image features ``(N, D)``.
         pairs: Unit text features ``(P, 2, D)``, positive first.
-        logit_scale: CLIP's factor of cosine similarities.
+        logit_scale: CLIP's factor.
     """
     return logit_scale * features @ (pairs[:, 0] - pairs[:, 1]).T
 
 
 def antonym_scores(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
-    """Return the softmax probability of the positive prompt, ``(N, P)`` in [0, 1]; arguments as for :func:`margins`."""
+    """Return the positive prompt's probability, ``(N, P)``, from arguments of :func:`margins`."""
     return sigmoid(margins(features, pairs, logit_scale))
 
 
 def column_means(scores: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return means of neighbouring columns, ``(N, P) -> (N, C)``: the next ``sizes[c]`` columns for each c."""
+    """Return means of ``sizes[c]`` neighbouring columns each, ``(N, P) -> (N, C)``."""
     if len(sizes) == scores.shape[1]:
         return scores
     return torch.cat([column.mean(dim=1, keepdim=True) for column in scores.split(list(sizes), dim=1)], dim=1)
 
 
 def sigmoid(margin: Tensor) -> Tensor:
-    """Return the sigmoid, with a derivative that does not vanish where the value rounds to 1.
-
-    torch computes it from the value y as y (1 - y), so the side with the small value is taken.
-    """
+    """Return the sigmoid, with a gradient even where the value rounds to 1."""
+    # torch computes the gradient from the value y as y (1 - y): take the side with the small value
     return torch.where(margin > 0, 1 - (-margin).sigmoid(), margin.sigmoid())

@@ -23,7 +23,7 @@ from .learned import STATE_KEYS, PromptLearner
 
 
 class PublishedPrompts(NamedTuple):
-    """The file of published prompts, and their backbone and positional embedding."""
+    """Published prompts: file, backbone and positional embedding."""
 
     file: str
     backbone: str
@@ -52,12 +52,7 @@ class PromptFile(NamedTuple):
 
 
 def read_prompt_file(path: str | Path) -> PromptFile:
-    """Read our ``.safetensors``, or a checkpoint of pyiqa or the official repository.
-
-    Raises:
-        WeightsError: The file is missing, damaged, or a pickle with code in it.
-        PromptError: The file holds no learned prompts, or several.
-    """
+    """Return the content of our ``.safetensors``, or a checkpoint of pyiqa or the official repository."""
     path = Path(path).expanduser()
     checkpoint = open_checkpoint(path)
     if checkpoint.metadata.get("format") == FORMAT:
@@ -76,12 +71,7 @@ def read_prompt_file(path: str | Path) -> PromptFile:
 
 
 def published_prompt_file(model_type: LearnedType, backbone: str) -> Path:
-    """Return the file of published prompts, from this machine or by download.
-
-    Raises:
-        PromptError: The prompts were learned on another backbone.
-        WeightsError: The file is not found, or damaged.
-    """
+    """Return the path of published prompts, downloaded if needed; raise PromptError for another backbone."""
     name, made_for, _ = PUBLISHED[model_type]
     if made_for != backbone:
         raise PromptError(
@@ -92,11 +82,7 @@ def published_prompt_file(model_type: LearnedType, backbone: str) -> Path:
 
 
 def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: str) -> None:
-    """Load a file of learned prompts, with its words, ``n_ctx`` and shape, into a learner.
-
-    Raises:
-        WeightsError, PromptError: As :func:`read_prompt_file`, and for another backbone or width.
-    """
+    """Load a file's words and context into a learner; raise PromptError for another backbone or width."""
     file = read_prompt_file(path)
     check_origin(path, file.metadata, learner.clip.weights.backbone, pos_embedding)
     try:
@@ -110,7 +96,7 @@ def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: st
 
 
 def check_origin(path: str | Path, metadata: Mapping[str, str], backbone: str, pos_embedding: str) -> None:
-    """Raise if a file was made on another backbone; log a warning if with another positional embedding."""
+    """Raise if a file was made for another backbone; warn of another positional embedding."""
     made_for = metadata.get("backbone", backbone)
     if made_for != backbone:
         raise PromptError(
@@ -126,9 +112,9 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
     """Write learned prompts, without CLIP.
 
     Args:
-        learner: A learner whose context was loaded or trained.
+        learner: A learner with a loaded or trained context.
         path: ``.safetensors``; or ``.pth`` for pyiqa's ``load_weights``, without metadata.
-        metadata: More metadata; values that are no strings are written as JSON.
+        metadata: More metadata, as JSON unless strings.
 
     Raises:
         PromptError: The prompts are not learned, or the suffix is another one.
@@ -150,14 +136,14 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
 
 
 def pickled(content: Any) -> bytes:
-    """Return the bytes that ``torch.save`` writes; on a full disk it raises no OSError."""
-    file = io.BytesIO()
+    """Return the bytes that ``torch.save`` writes."""
+    file = io.BytesIO()  # to memory: on a full disk torch.save raises no OSError
     torch.save(content, file)
     return file.getvalue()
 
 
 def describe(learner: PromptLearner) -> dict[str, str]:
-    """Return the metadata that a learner knows of its prompts."""
+    """Return a learner's metadata for its prompt file."""
     weights = learner.clip.weights
     return {
         "format": FORMAT,
@@ -174,7 +160,7 @@ def describe(learner: PromptLearner) -> dict[str, str]:
 
 
 def content_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """Return the SHA-256 in hex of tensors and metadata, except their ``sha256``."""
+    """Return the SHA-256 in hex of tensors and metadata without ``sha256``."""
     fields = {key: value for key, value in metadata.items() if key != "sha256"}
     shapes = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
     sha256 = hashlib.sha256(json.dumps([fields, shapes], sort_keys=True).encode())
@@ -184,6 +170,6 @@ def content_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str])
 
 
 def check_checksum(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Raise if a file of ours is damaged."""
+    """Raise if our file is damaged."""
     if metadata.get("sha256") != content_checksum(tensors, metadata):
         raise PromptError(f"{path} is damaged: its checksum does not match its content; copy or make it again.")

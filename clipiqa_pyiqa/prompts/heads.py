@@ -24,14 +24,14 @@ _TENSORS = {"affine": ("direction", "prior"), "ridge": ("direction", "prior", "m
 
 
 class OpinionHead(nn.Module):
-    """Scores of images from their features, fitted to people's scores of other images.
+    """Scores of images from their features, fitted to people's scores.
 
     ``'affine'`` is a line through the zero-shot score; ``'ridge'`` adds a linear function of all features.
 
     Args:
         tensors: ``direction`` ``(D,)``, whose product with a unit feature is the zero-shot logit; ``prior`` ``(2,)``,
-            slope and offset of the line; for ridge ``mean`` and ``weight`` ``(K,)``; K is D or the count of statistics.
-        metadata: The metadata of the file.
+            slope and offset of the line; for ridge ``mean`` and ``weight`` ``(K,)``, K inputs.
+        metadata: The file's metadata.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]):
@@ -53,7 +53,7 @@ class OpinionHead(nn.Module):
     weight: Tensor
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return shares of the score range, ``(N, 1)``, for features ``(N, D)``, or ``(N, D + K)`` of stages."""
+        """Return shares of the score range ``(N, 1)`` for features ``(N, D)``, of stages ``(N, D + K)``."""
         dim = len(self.direction)
         direction, slope, offset = self.direction.to(features), *self.prior.to(features)
         line = slope * sigmoid(features[:, :dim] @ direction) + offset
@@ -68,7 +68,7 @@ class OpinionHead(nn.Module):
         return low + (high - low) * (1 - share if self.lower_better else share)
 
     def record(self) -> dict[str, Any]:
-        """Return the record of the score column in provenance."""
+        """Return the score column's record in provenance."""
         head = {
             "sha256": self.content_hash(),
             "method": self.method,
@@ -78,11 +78,11 @@ class OpinionHead(nn.Module):
         return {"range": list(self.score_range), "lower_better": self.lower_better, "head": head}
 
     def content_hash(self) -> str:
-        """Return the SHA-256 of everything that scores depend on except their range."""
+        """Return the SHA-256 of method and tensors."""
         return content_checksum(self._tensors(), {"method": self.method})
 
     def save(self, path: str | Path) -> None:
-        """Write a ``.safetensors`` file; raise PromptError for another suffix, OutputError if it cannot be written."""
+        """Write a ``.safetensors`` file; raise PromptError for another suffix."""
         if Path(path).suffix != ".safetensors":
             raise PromptError(f"the file of a head must end in .safetensors; got {str(path)!r}.")
         tensors = self._tensors()
@@ -93,18 +93,18 @@ class OpinionHead(nn.Module):
 
 
 def is_head(metadata: Mapping[str, str]) -> bool:
-    """Return whether a file with this metadata holds a head, of any version."""
+    """Return whether a file with this metadata holds a head."""
     return metadata.get("format", "").startswith(FORMAT[:-1])
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """Return the metadata of a .safetensors file, empty for other files; raise WeightsError if it is damaged."""
+    """Return a ``.safetensors`` file's metadata; empty for other files."""
     path = Path(path).expanduser()
     return dict(open_checkpoint(path).metadata) if first_bytes(path)[8:9] == b"{" else {}
 
 
 def read_head(path: str | Path) -> OpinionHead:
-    """Read the file of a head; raise WeightsError or PromptError if it is damaged or another file."""
+    """Return the head in a file; raise PromptError for another file."""
     checkpoint = open_checkpoint(Path(path).expanduser())
     tensors, metadata = dict(checkpoint), dict(checkpoint.metadata)
     if metadata.get("format") != FORMAT:
@@ -118,11 +118,7 @@ def read_head(path: str | Path) -> OpinionHead:
 
 
 def load_head(path: str | Path, clip: FrozenCLIP, pos_embedding: str) -> OpinionHead:
-    """Read a head for a metric.
-
-    Raises:
-        WeightsError, PromptError: As :func:`read_head`, and for another backbone or other weights.
-    """
+    """Return the head in a file; raise PromptError unless fitted on the metric's weights."""
     head, weights = read_head(path), clip.weights
     check_origin(path, head.metadata, weights.backbone, pos_embedding)
     if head.metadata.get("weights_sha256") != weights.sha256:

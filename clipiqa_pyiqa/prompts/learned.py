@@ -1,4 +1,4 @@
-"""Learned prompts (CLIP-IQA+): context vectors around a pair's words, as in CoOp (Sec. 3.3 of the paper)."""
+"""Learned prompts (CLIP-IQA+): context vectors around a pair's words (Sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ STATE_KEYS = ("ctx", "token_prefix", "token_suffix")
 
 @dataclass(frozen=True)
 class Context:
-    """The shape and the start of the learned context; defaults as in pyiqa's CLIP-IQA+.
+    """The learned context's shape and start; defaults as in pyiqa's CLIP-IQA+.
 
     Attributes:
         n_ctx: Context vectors per text.
-        shared: Whether both texts share one context, ``(n_ctx, dim)``; otherwise ``(2, n_ctx, dim)``.
+        shared: One context for both texts, ``(n_ctx, dim)``; otherwise ``(2, n_ctx, dim)``.
         init: ``'x'``, the embedding of the letter X, or ``'random'``, N(0, 0.02).
     """
 
@@ -44,7 +44,7 @@ class Context:
 
     @classmethod
     def parse(cls, options: Context | Mapping[str, Any] | None) -> Context:
-        """Return the context that a mapping of the attributes describes; None means the default."""
+        """Return the context with the given attributes."""
         if isinstance(options, Context):
             return options
         check_keys(options or {}, [field.name for field in fields(cls)], "context")
@@ -52,18 +52,18 @@ class Context:
 
 
 class PromptLearner(nn.Module):
-    """Context vectors around the words of a pair: start token, half of the context, words, other half, end token.
+    """A pair's texts: start token, half of the learned context, words, other half, end token.
 
     ``state_dict`` holds ``ctx``, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, the only parameter; ``token_prefix``
-    ``(2, 1, dim)``, the start token's embedding; ``token_suffix`` ``(2, 76 - n_ctx, dim)``, words, end and padding.
+    ``(2, 1, dim)``, the start token; ``token_suffix`` ``(2, 76 - n_ctx, dim)``, words, end and padding.
 
     Args:
-        clip: The CLIP whose text tower encodes the prompts; it is frozen and no submodule.
-        pair: The words; each gets a full stop, as in the official code: "Good photo..".
+        clip: The frozen CLIP; not a submodule.
+        pair: The words; a full stop is added, as in the official code: "Good photo..".
         context: The context's shape and start.
 
     Raises:
-        PromptError: Words and context do not fit into CLIP's 77 tokens.
+        PromptError: Words and context exceed CLIP's 77 tokens.
     """
 
     token_prefix: Tensor
@@ -91,7 +91,6 @@ class PromptLearner(nn.Module):
 
     @property
     def n_ctx(self) -> int:
-        """Context vectors per text."""
         return self.ctx.shape[-2]
 
     @property
@@ -100,7 +99,7 @@ class PromptLearner(nn.Module):
         return not torch.equal(self.ctx, self.initial_ctx)
 
     def embeddings(self) -> Tensor:
-        """Return the two texts, cut after the last end token: ``(2, L, dim)``."""
+        """Return both texts, cut after the last end token, ``(2, L, dim)``."""
         ctx = self.ctx.expand(2, -1, -1)
         half, length = self.n_ctx // 2, max(self.words) + 1
         texts = [
@@ -110,11 +109,7 @@ class PromptLearner(nn.Module):
         return torch.stack(texts)
 
     def forward(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return unit text features of the learned pair, ``(1, 2, D)``, positive first, remembered in evaluation.
-
-        Raises:
-            PromptError: In evaluation, if the prompts were never loaded or trained.
-        """
+        """Return unit text features ``(1, 2, D)``, positive first; in evaluation, raise if not learned."""
         embeddings = self.embeddings().to(dtype)
         if self.training:
             return self._encode(embeddings)
@@ -132,12 +127,12 @@ class PromptLearner(nn.Module):
         return _Remembered.apply(embeddings, known[1], self._encode)
 
     def content_hash(self) -> str:
-        """Return the SHA-256 of the two texts as they are encoded."""
+        """Return the SHA-256 of the texts' embeddings."""
         texts = self.embeddings().detach().cpu().float().contiguous()
         return hashlib.sha256(texts.numpy().tobytes()).hexdigest()
 
     def record(self) -> dict[str, Any]:
-        """Return the record of the prompts' score column in provenance."""
+        """Return the score column's record in provenance."""
         content = self.content_hash()
         source, loaded = self.source or (None, None)
         trained = self.is_learned if source is None else content != loaded
@@ -146,13 +141,13 @@ class PromptLearner(nn.Module):
         return {**question_record([as_read]), "learned": learned}
 
     def load_context(self, ctx: Tensor) -> None:
-        """Load a context alone, of any ``n_ctx`` and either shape, and keep the words."""
+        """Load a context of any ``n_ctx``; keep the words."""
         self._check_context(ctx)
         prefix, suffix, _ = self._embed(ctx.shape[-2])
         self.load_state_dict(dict(zip(STATE_KEYS, (ctx, prefix, suffix), strict=True)))
 
     def _embed(self, n_ctx: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
-        """Return embeddings of the start token and of what follows the context, and numbers of tokens of the words."""
+        """Return embeddings before and after the context, and the words' token counts."""
         length = self.clip.checkpoint.shapes["positional_embedding"][0]
         self.clip.warn_of_unknown([self.pair.positive, self.pair.negative])
         tokens = tokenize([f"{self.pair.positive}.", f"{self.pair.negative}."], length)  # start, words, end, padding
@@ -201,7 +196,7 @@ class PromptLearner(nn.Module):
     def _find_words(
         self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor
     ) -> tuple[PromptPair, tuple[int, int]]:
-        """Return the words of a state dict, and their numbers of tokens, if it belongs to this CLIP."""
+        """Return a state dict's words and their token counts; raise for another CLIP."""
         length, dim = self.clip.checkpoint.shapes["positional_embedding"]
         expected = (2, 1, dim), (2, length - 1 - ctx.shape[-2], dim)
         if (got := (tuple(token_prefix.shape), tuple(token_suffix.shape))) != expected:
@@ -235,7 +230,7 @@ class PromptLearner(nn.Module):
 
 
 class _Remembered(torch.autograd.Function):
-    """Text features that are known already; backward encodes the texts again."""
+    """Known text features; backward encodes the texts again."""
 
     @staticmethod
     def forward(ctx: Any, embeddings: Tensor, features: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
@@ -253,7 +248,7 @@ class _Remembered(torch.autograd.Function):
 
 
 def _equal_rows(rows: Tensor, row: Tensor) -> Tensor:
-    """Return which of the rows ``(..., dim)`` equal ``row`` up to rounding to half precision."""
+    """Return which rows ``(..., dim)`` equal ``row`` up to half precision."""
     rows, row = rows.detach().cpu().float(), row.detach().cpu().float()
     return (rows - row).norm(dim=-1) <= 1e-2 * row.norm(dim=-1)
 

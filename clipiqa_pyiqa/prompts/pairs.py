@@ -1,4 +1,4 @@
-"""Antonym prompt pairs: the paper's (https://arxiv.org/abs/2207.12396), the official demo's, and a user's."""
+"""Antonym prompt pairs of the paper (https://arxiv.org/abs/2207.12396), the official demo, and users."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_TEMPLATE = "{} photo."  # the paper's template (1), Sec. 4.1
 
 @dataclass(frozen=True)
 class PromptPair:
-    """An antonym pair as CLIP reads it; the name of a free pair is ``positive|negative``."""
+    """An antonym pair as CLIP reads it; a free pair's name is ``positive|negative``."""
 
     name: str
     positive: str
@@ -31,16 +31,15 @@ class PromptPair:
 
 
 class Columns(dict[str, tuple[PromptPair, ...]]):
-    """Questions by score column: name -> the pairs whose scores are averaged."""
+    """Score columns: name -> pairs whose scores are averaged."""
 
     @property
     def pairs(self) -> tuple[PromptPair, ...]:
-        """All the pairs, column by column."""
+        """All pairs, column by column."""
         return tuple(chain.from_iterable(self.values()))
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Number of pairs of each column."""
         return tuple(map(len, self.values()))
 
 
@@ -105,12 +104,12 @@ PRESETS: dict[str, tuple[PromptPair, ...]] = {
 
 
 def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple[PromptPair, ...]:
-    """Return the pairs that a user passes as ``prompts``, at least one, checked against CLIP's tokenizer.
+    """Return the pairs that a user passes as ``prompts``, at least one.
 
     Args:
-        prompts: A string names a pair or a preset; a tuple of two strings is a free pair, positive first; a list is
-            several of either, where a list of two strings is a pair, too. ``None`` is the paper's pair, ``'quality'``.
-        template: A new wording, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2), for the bare words of named pairs
+        prompts: A string names a pair or preset; a tuple of two strings is a free pair, positive first; a list holds
+            several, where a list of two strings is a pair, too. ``None`` is the paper's pair, ``'quality'``.
+        template: A wording, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2), for the words of named pairs
             ('Good', 'Bad') and the texts of free pairs.
 
     Raises:
@@ -128,7 +127,7 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
 
 
 def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, template: str | None = None) -> Columns:
-    """Return score columns: one for each item of ``prompts`` (as in :func:`parse_prompts`) or each named list."""
+    """Return score columns: one per item of ``prompts`` (as in :func:`parse_prompts`) or per named list."""
     if not isinstance(prompts, Mapping):
         columns = Columns()
         for item in _items(prompts):
@@ -143,7 +142,7 @@ def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, 
 
 
 def parse_prompt_argument(text: str) -> str | tuple[str, str]:
-    """Return a prompt of the command line: a name, or a free pair as in ``'Crisp photo.|Hazy photo.'``."""
+    """Return a prompt of the command line: a name, or a free pair ``'Crisp photo.|Hazy photo.'``."""
     sides = text.split("|")
     if len(sides) > 2:
         raise PromptError(f"{shown(text)} has {len(sides)} parts: write a pair as 'positive|negative'.")
@@ -151,7 +150,7 @@ def parse_prompt_argument(text: str) -> str | tuple[str, str]:
 
 
 def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = None) -> list[str]:
-    """Return the named pairs whose words a CLIP was trained on; log the others in one line."""
+    """Return the named pairs whose words a CLIP knows; log the others."""
     unknown = []
     for name in (names := list(names)):
         (pair,) = parse_prompts(name, template)
@@ -162,7 +161,7 @@ def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = N
 
 
 def count_tokens(text: str) -> int:
-    """Return the number of CLIP's tokens of a text, start and end marks included."""
+    """Return the number of CLIP's tokens, start and end marks included."""
     return len(_tokens(text)) + 2
 
 
@@ -175,7 +174,6 @@ def _are_texts(value: Any) -> bool:
 
 
 def _items(prompts: Any) -> list[Any]:
-    """Return what was passed as a list of names and pairs."""
     if prompts is None:
         return [DEFAULT_PAIR]
     if not _is_list(prompts) or (isinstance(prompts, tuple) and _are_texts(prompts)):
@@ -238,7 +236,7 @@ def _checked(pair: PromptPair) -> PromptPair:
 
 @lru_cache(maxsize=4096)
 def _tokens(text: str) -> tuple[int, ...]:
-    """Return token ids without the start and end marks."""
+    """Return token ids without start and end marks."""
     try:
         text.encode()
     except UnicodeEncodeError:

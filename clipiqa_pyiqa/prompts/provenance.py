@@ -1,9 +1,4 @@
-"""Provenance: what made a score, as fields of JSON, and texts made of these fields.
-
-``scores`` maps each score column to its record: ``range``, ``lower_better``, and ``questions`` (pairs of texts whose
-scores are averaged) or a fitted ``head``; ``learned`` describes learned prompts, and in a run of several metrics
-``metric`` names the column's.
-"""
+"""Provenance: what made a score, as fields of JSON and as texts."""
 
 from __future__ import annotations
 
@@ -24,7 +19,6 @@ _SHORT = 60  # characters of prompts that `in_short` names in full
 
 
 def tower_record(weights: Weights, precision: str, dtype: torch.dtype) -> dict[str, Any]:
-    """Return the provenance of a tower."""
     from ..clip.device import is_slow_on_cpu  # not at the top: `clipiqa score --help` does not wait for torch
 
     return {
@@ -39,18 +33,18 @@ def tower_record(weights: Weights, precision: str, dtype: torch.dtype) -> dict[s
 
 
 def question_record(pairs: Iterable[PromptPair]) -> dict[str, Any]:
-    """Return the record of a column that holds the mean of prompt pairs."""
+    """Return the record of a column of prompt pairs."""
     questions = [[pair.positive, pair.negative] for pair in pairs]
     return {"range": [0.0, 1.0], "lower_better": False, "questions": questions}
 
 
 def column_records(columns: Mapping[str, Iterable[PromptPair]]) -> dict[str, dict[str, Any]]:
-    """Return the ``scores`` of provenance for columns of prompt pairs."""
+    """Return each column's record: ``scores`` of provenance."""
     return {name: question_record(pairs) for name, pairs in columns.items()}
 
 
 def record_in_words(record: Mapping[str, Any]) -> str:
-    """Return what a score column asks."""
+    """Return a score column's record as text."""
     if "metric" in record:  # one of several metrics of a run
         rest = record_in_words({key: value for key, value in record.items() if key != "metric"})
         return ", ".join(filter(None, [*map(record.get, ("metric", "backbone", "weights", "file")), rest]))
@@ -69,7 +63,7 @@ def record_in_words(record: Mapping[str, Any]) -> str:
 
 
 def in_words(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """Return provenance as texts: ``scores`` become ``prompts``."""
+    """Return provenance as texts; ``scores`` become ``prompts``."""
     texts: dict[str, str] = {}
     for key, value in provenance.items():
         if key == "scores":
@@ -85,14 +79,14 @@ def in_words(provenance: Mapping[str, Any]) -> dict[str, str]:
 
 
 def in_a_word(value: Any) -> str:
-    """Return a field of provenance as text."""
+    """Return a field as text."""
     if isinstance(value, float):
         return f"{value:g}"
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def in_short(provenance: Mapping[str, Any]) -> str:
-    """Return metric, backbone, weights, prompts (a hash of long ones) and version on one line."""
+    """Return metric, backbone, weights, prompts (long ones as a hash) and version on one line."""
     texts = in_words(provenance)
     if len(prompts := texts.get("prompts", "")) > _SHORT:
         texts["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"
