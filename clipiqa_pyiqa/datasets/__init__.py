@@ -1,1 +1,1 @@
-"""Images with scores or votes that people gave, from files and from pyiqa's data sets."""
+"""Images with people's scores or votes, from files and from pyiqa's data sets."""

@@ -33,7 +33,7 @@ class TableError(CLIPIQAError):
 
 
 class NamedScore(NamedTuple):
-    """An image in a CSV file, which may not exist, with the number of its line, its score and its split."""
+    """An image in a CSV file: line number, file, score and split."""
 
     line: int
     file: Path
@@ -48,7 +48,7 @@ def read_scores(
     columns: Columns = (None, None, None),
     with_splits: bool = True,
 ) -> list[NamedScore]:
-    """Return the images and scores that a CSV file names; arguments and errors as for :func:`read_score_table`."""
+    """Return a CSV file's images and scores; arguments as for :func:`read_score_table`."""
     path = Path(path).expanduser()
     rows, header = read_rows(path)
     name = find_column(path, header, columns[0], PATH_COLUMNS, "path")
@@ -73,13 +73,7 @@ def read_scores(
 
 
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
-    """Return line numbers and rows of a CSV file, and the names of its columns.
-
-    Lines that start with ``#`` before the header are comments; later ones if they have another number of columns.
-
-    Raises:
-        TableError: The file cannot be read or has no rows, or a row has too few or too many columns.
-    """
+    """Return line numbers and rows of a CSV file, without comments (``#``), and its column names."""
     cells: list[tuple[int, list[str]]] = []
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -109,7 +103,7 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
 def missing_images(
     path: Path, files: Collection[str], skip_missing: bool, error: type[CLIPIQAError] = TableError
 ) -> set[str]:
-    """Return the files that are missing, and log their number; raise ``error`` unless they may be skipped."""
+    """Return the missing files, and log their number; raise ``error`` unless they may be skipped."""
     missing = sorted({file for file in files if not os.path.isfile(file)})
     if missing and not skip_missing:
         raise error(
@@ -122,7 +116,7 @@ def missing_images(
 
 
 def usual_column(header: Sequence[str], usual: Iterable[str]) -> str | None:
-    """Return the column with the first usual name, or None; case and punctuation do not count."""
+    """Return the first column with a usual name; case and punctuation do not count."""
     known = {_plain(name): name for name in reversed(header)}
     return next((known[_plain(name)] for name in usual if _plain(name) in known), None)
 
@@ -137,7 +131,7 @@ def find_column(
     error: type[CLIPIQAError] = TableError,
     option: str = "columns",
 ) -> str:
-    """Return the given column (a name or number), or else the :func:`usual_column`; raise ``error`` if absent."""
+    """Return the given column (a name or number), or the :func:`usual_column`."""
     if isinstance(given, int):
         given = header[given] if given < len(header) else str(given)
     found = usual_column(header, usual) if given is None else given

@@ -1,4 +1,4 @@
-"""Images with opinion scores: data sets of pyiqa, CSV files, and folders without scores."""
+"""Data sets to compare on: pyiqa's, CSV files, and folders without scores."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ _STEADY = ("resize", "center_crop", "adaptive_resize", "ada_pad", "totensor")  #
 
 @dataclass(frozen=True)
 class DataSet:
-    """Images to be scored, and people's scores of them.
+    """Images to be scored, and people's scores.
 
     Attributes:
-        name: The name in tables, unique in a comparison.
-        paths: The images, absolute, each once.
-        mos: Opinion scores on the data set's own scale, or None.
+        name: Unique name in a comparison.
+        paths: Absolute paths, each once.
+        mos: Opinion scores on their own scale, or None.
         load: Index -> ``(3, H, W)``, RGB: uint8, or floats in [0, 1]; with the reference behind it, ``(6, H, W)``.
-        lower_better: Whether a lower opinion score means a better image (DMOS).
+        lower_better: Whether low opinion scores are good (DMOS).
         note: Split, size and subset.
-        published_as: The name in ``published_correlations.csv``, or empty.
-        identity: Hash of the options that pixels depend on.
-        table: The file with the scores, or empty.
-        no_reference: Index -> the reason why an image has no reference.
+        published_as: Name in ``published_correlations.csv``, or empty.
+        identity: Hash of options that change pixels.
+        table: File of scores, or empty.
+        no_reference: Index -> why an image has no reference.
     """
 
     name: str
@@ -83,12 +83,8 @@ def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[Dat
 
     Args:
         given: A name of pyiqa's, a CSV file or a folder, also with options (``'spaq:subset=0.2'``); a mapping of label
-            to None or options as in pyiqa's ``default_dataset_configs.yml``; a :class:`DataSet`; or a list of these.
-        data_root: The folder that pyiqa's configurations call ``./datasets``.
-
-    Raises:
-        CompareError: A name or key is unknown, files are missing, or a label is used twice.
-        TableError: A CSV file cannot be used.
+            to None or pyiqa's options; a :class:`DataSet`; or a list of these.
+        data_root: The folder for pyiqa's ``./datasets``.
     """
     found = [_find(specification, data_root) for specification in parse_specifications(given, "data set")]
     name, times = Counter(data.name for data in found).most_common(1)[0]
@@ -125,7 +121,6 @@ def _find(specification: Specification, data_root: str | Path | None) -> DataSet
 
 
 def _our_set(label: str, options: dict[str, Any]) -> DataSet:
-    """Return a data set that our own reader reads: the images that a CSV file names, or a folder's."""
     limits = {key: options[key] for key in _LIMITS if options.get(key) is not None}
     check_limits(limits.get("max_side"), limits.get("max_pixels"))
     table, mos = "", None
@@ -210,7 +205,7 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
 
 
 def _build(label: str, options: dict[str, Any]) -> Any:
-    """Return pyiqa's data set, with PIL as strict about truncated files as before."""
+    """Return pyiqa's data set; PIL stays strict."""
     from pyiqa.data import build_dataset
 
     before = ImageFile.LOAD_TRUNCATED_IMAGES
@@ -224,7 +219,7 @@ def _build(label: str, options: dict[str, Any]) -> Any:
 
 
 def _pyiqa_pixels(dataset: Any, first: int, index: int) -> Tensor:
-    """Return ``dataset[index]['img']``; of a full-reference set, without reading the reference."""
+    """Return ``dataset[index]['img']``, without reading a reference."""
     path = str(dataset.paths_mos[index][first])
     try:
         with strict_decoding, Image.open(path) as file:

@@ -18,12 +18,11 @@ BYTES = 5  # of each file's SHA-256: one foreign photo in 270 million is taken f
 
 
 def seen_by_mini(paths: Sequence[str | Path]) -> list[bool]:
-    """Return for each image file whether ``mini`` was trained on it; a photo that was saved again is not recognised."""
+    """Return for each file whether ``mini`` was trained on it, by its hash."""
     return [_digest(path) in _known() for path in paths]
 
 
 def seen_warning(count: int, images: int) -> str:
-    """Return the warning for images that ``mini`` has seen."""
     return (
         f"mini was trained on {count:,} of these {images:,} images and their scores, so its agreement with them says "
         "little about other photos: without_mini_photos leaves them out."
@@ -31,11 +30,7 @@ def seen_warning(count: int, images: int) -> str:
 
 
 def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, needed: Sequence[str]) -> ScoreTable:
-    """Return the table to learn from, without ``mini``'s photos if they are left out; log their number.
-
-    Raises:
-        TableError: A needed split has fewer than two images left.
-    """
+    """Return the table, perhaps without ``mini``'s photos; log their number."""
     seen = seen_by_mini(table.paths) if backbone == "mini" else []
     count = sum(seen)
     if count and not leave_out:

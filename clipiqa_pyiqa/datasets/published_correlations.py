@@ -1,4 +1,4 @@
-"""Published correlations, each with its source, from ``published_correlations.csv``."""
+"""Published correlations with their sources, from ``published_correlations.csv``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCES = ("paper", "pyiqa")
 
 @dataclass(frozen=True)
 class PublishedCorrelations:
-    """Published correlations in [-1, 1], positive for a good metric, PLCC without a fit; KRCC may be NaN."""
+    """Published correlations in [-1, 1], high is good, PLCC without a fit; KRCC may be NaN."""
 
     srocc: float
     plcc: float
@@ -24,7 +24,7 @@ class PublishedCorrelations:
     krcc: float = math.nan
 
     def __getitem__(self, statistic: str) -> float:
-        """Return the value of ``'SROCC'``, ``'PLCC'`` or ``'KRCC'``; NaN of any other statistic."""
+        """Return ``'SROCC'``, ``'PLCC'`` or ``'KRCC'``, else NaN."""
         return float(getattr(self, statistic.lower(), math.nan))
 
 
@@ -32,9 +32,9 @@ def find_published(metric: str, data_set: str, prefer: str = "") -> PublishedCor
     """Return the published result of a metric on a data set, or None.
 
     Args:
-        metric: pyiqa's name, or the name that :func:`variant` returns.
-        data_set: pyiqa's name, for the published images.
-        prefer: ``'paper'`` or ``'pyiqa'``; default the paper for CLIP-IQA, else pyiqa.
+        metric: pyiqa's name, or that of :func:`variant`.
+        data_set: pyiqa's name.
+        prefer: ``'paper'`` (default for CLIP-IQA) or ``'pyiqa'``.
     """
     found = _table().get((metric, data_set), [])
     prefer = prefer or ("paper" if metric.startswith("clipiqa") else "pyiqa")
@@ -42,7 +42,7 @@ def find_published(metric: str, data_set: str, prefer: str = "") -> PublishedCor
 
 
 def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:
-    """Return the name, in the table, of CLIP-IQA with one prompt pair and OpenAI's weights."""
+    """Return the table's name of CLIP-IQA with a prompt pair."""
     return f"clipiqa {backbone} {pos_embedding} {positive}|{negative}"
 
 
@@ -51,7 +51,7 @@ ENSEMBLE = "clipiqa, pyiqa's five pairs"
 
 
 def published_set(name: str, options: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the name of a data set in the table; empty unless its images are the published ones."""
+    """Return the table's name of a data set; empty if its images are not the published ones."""
     if name not in known:
         return ""
     usual = {"phase": "test", **known[name]}

@@ -1,4 +1,4 @@
-"""Images with people's scores, from a CSV file or a data set that pyiqa knows."""
+"""Images with people's scores, from CSV files and pyiqa's data sets."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .split_file import read_split_file
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Image files, which exist, and their scores.
+    """Image files and their scores.
 
     Attributes:
         name: Name of the data set.
-        paths: Image files.
-        targets: The scores, in [0, 1], high is good.
+        paths: Existing image files.
+        targets: Scores in [0, 1], high is good.
         splits: ``'train'``, ``'val'`` or ``'test'`` for each image.
-        score_range: Lowest and highest possible score, as given.
+        score_range: Lowest and highest score, as given.
         lower_better: Whether low scores were good.
     """
 
@@ -36,7 +36,7 @@ class ScoreTable:
     lower_better: bool = False
 
     def rows(self, split: str) -> list[int]:
-        """Return the indices of the images in a split."""
+        """Return the indices of a split's images."""
         return [row for row, part in enumerate(self.splits) if part == split]
 
 
@@ -55,26 +55,18 @@ def read_score_table(
     split_file: str | Path | None = None,
     split_index: int = 1,
 ) -> ScoreTable:
-    """Read a CSV file of images and scores; no image is decoded.
+    """Return the images and scores in a CSV file; no image is decoded.
 
     Args:
-        path: The CSV file, with a header line.
-        root: Folder to which the paths in it are relative; default the CSV file's own.
-        columns: Names or numbers of the columns of paths, scores and splits; default their usual names.
+        root: Folder of the paths in it; default its own.
+        columns: Names or numbers of the columns of paths, scores and splits; default usual names.
         score_range: Lowest and highest possible score; default those in the table.
-        lower_better: Whether a low score is good, as a DMOS is.
-        val_fraction: Share of the rows to validate on, if no column splits them.
+        lower_better: Whether low scores are good (DMOS).
+        val_fraction: Share of rows to validate on, without a column of splits.
         seed: Seed of that split.
-        skip_missing: Leave out files that are missing; otherwise they are an error.
-        name: Name of the data set; default the file's.
-        needed: Splits that must hold two images at least.
+        needed: Splits that need two images.
         split_file: pyiqa's pickle of splits, in place of a column.
         split_index: Number of the split in that file.
-
-    Raises:
-        TableError: The file, a column or an image is missing; a score is no number, out of range, or all are equal;
-            copies of a photo are in two splits; or a split has too few images.
-        SplitFileError: ``split_file`` cannot be used.
     """
     path = Path(path).expanduser()
     rows = read_scores(path, root=root, columns=columns, with_splits=split_file is None)
@@ -120,7 +112,7 @@ def read_score_table(
 def _with_copies_together(
     path: Path, rows: Sequence[NamedScore], splits: Sequence[str | None], is_split: bool
 ) -> list[str | None]:
-    """Return the splits with copies of a photo in one; raise if a given split separates copies."""
+    """Return the splits with copies of a photo in one; raise if given ones differ."""
     together = list(splits)
     there = [index for index, row in enumerate(rows) if row.file.is_file()]
     copies: dict[str, list[int]] = {}
@@ -143,7 +135,7 @@ def _with_copies_together(
 
 
 def seeded_split(count: int, val_fraction: float, seed: int) -> list[str]:
-    """Return ``'train'`` or ``'val'`` for each row, drawn by a seed, the same on every machine."""
+    """Return ``'train'`` or ``'val'`` for each row, by a seed."""
     if not 0 <= val_fraction < 1:
         raise TableError(f"val_fraction must be at least 0 and below 1; got {val_fraction:g}.")
     order = list(range(count))
@@ -155,16 +147,11 @@ def seeded_split(count: int, val_fraction: float, seed: int) -> list[str]:
 def find_score_table(
     scores: str | Path, *, data_root: str | Path = "datasets", seed: int = 0, **options: Any
 ) -> ScoreTable:
-    """Read the scores in a CSV file (a path that exists or has a suffix), or of a data set of pyiqa.
+    """Return the scores of a CSV file (a path that exists or has a suffix) or of a data set of pyiqa.
 
     Args:
-        scores: The file, or pyiqa's name, such as ``'koniq10k'``.
-        data_root: The folder that holds pyiqa's ``meta_info`` and the images; nothing is downloaded.
-        seed: As for :func:`read_score_table`.
-        **options: Other arguments of :func:`read_score_table`; None means its default.
-
-    Raises:
-        TableError: The data set is unknown, or its table is not there; or as :func:`read_score_table`.
+        data_root: Folder of pyiqa's ``meta_info`` and the images.
+        **options: As for :func:`read_score_table`.
     """
     found: dict[str, Any] = {"path": scores}
     if not (isinstance(scores, Path) or Path(scores).suffix or os.path.exists(scores)):

@@ -1,4 +1,4 @@
-"""Metrics and data sets to compare, as typed or written in YAML."""
+"""Metrics and data sets to compare, as typed or in YAML."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CompareError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Specification:
-    """A metric or a data set that a user names: label or empty, a name, path or object, and options."""
+    """A metric or data set that a user names: label or empty, a name, path or object, and options."""
 
     label: str
     target: Any
@@ -33,9 +33,7 @@ class Specification:
 
 
 def parse_argument(text: str) -> Specification:
-    """Return the specification in ``[LABEL=]TARGET[:KEY=VALUE,...]``; raise CompareError if it cannot be read.
-
-    Values are YAML, or a free pair, as in ``prompts=Crisp photo.|Hazy photo.``.
+    """Return the specification in ``[LABEL=]TARGET[:KEY=VALUE,...]``; values are YAML or a free pair.
 
     Example:
         >>> parse_argument("mine=niqe:pretrained_model_path=niqe.mat,test_y_channel=false").options
@@ -57,23 +55,19 @@ def parse_argument(text: str) -> Specification:
 
 
 def parse_specifications(given: Any, kind: str) -> list[Specification]:
-    """Return the specifications in a text, a mapping of label -> None, options or object, an object, or a list.
-
-    Raises:
-        CompareError: There is none, or options are no mapping.
-    """
+    """Return the specifications in a text, a mapping of label -> None, options or object, an object, or a list."""
     if not (found := list(_specifications(given, kind))):
         raise CompareError(f"no {kind} is asked for: name at least one.")
     return found
 
 
 def read_benchmark(path: str | Path) -> dict[str, Any]:
-    """Return the options in a benchmark configuration; raise ConfigError if it cannot be used."""
+    """Return the options in a benchmark configuration."""
     return read_mapping(path, CONFIG_KEYS)
 
 
 def check_kinds(options: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], where: str) -> None:
-    """Raise ``CompareError`` for an option of a wrong kind; None passes, and True is no number."""
+    """Raise if an option is of a wrong kind; None passes."""
     for key, value in options.items():
         kind = kinds.get(key, (object,))
         if value is not None and (not isinstance(value, kind) or (type(value) is bool and int in kind)):

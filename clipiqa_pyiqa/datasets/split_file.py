@@ -17,20 +17,14 @@ class SplitFileError(CLIPIQAError):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds dict, list, int and str only, so that nothing can run."""
+    """Builds dict, list, int and str only: nothing can run."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it holds {module}.{name}, which could run code")
 
 
 def read_split_file(path: str | Path, index: int, rows: int) -> list[str | None]:
-    """Return the split of each of the table's ``rows``, None for rows in no split.
-
-    The file is in pyiqa's format, ``{1: {'train': [0, 2], 'val': [1]}, …}``; nothing in it is run.
-
-    Raises:
-        SplitFileError: The file cannot be read or used, or belongs to another table.
-    """
+    """Return each row's split in pyiqa's file, or None; nothing in the file is run."""
     path = Path(path).expanduser()
     try:
         with path.open("rb") as file:

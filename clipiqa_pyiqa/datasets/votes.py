@@ -1,4 +1,4 @@
-"""Votes of people on pairs of images, read from a CSV file."""
+"""People's votes on pairs of images, from CSV files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class VotesError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Votes:
-    """Votes on pairs of images: a row per attribute and pair, the attributes' prompts, and images that are missing."""
+    """A row per attribute and pair of images, the attributes' prompts, and missing images."""
 
     frame: pandas.DataFrame
     columns: dict[str, tuple[PromptPair, ...]]
@@ -47,21 +47,17 @@ def read_votes(
     template: str | None = None,
     skip_missing: bool = False,
 ) -> Votes:
-    """Read votes: one row per vote, or one row per pair with the numbers of votes.
+    """Return the votes in a CSV file, a row per vote or per pair.
 
-    The columns are ``attribute,first,second,choice``, where the choice is ``first``, ``second``, a file name or
-    ``tie``, or ``attribute,first,second,votes_first,votes_second``.
+    Columns: ``attribute,first,second,choice``, where the choice is ``first``, ``second``, a file name or ``tie``; or
+    ``attribute,first,second,votes_first,votes_second``.
 
     Args:
         path: The CSV file, with a header line.
         root: Folder of the images; default the CSV file's own.
-        attribute: The question, where the file has no such column: a named pair, or ``'positive|negative'``.
+        attribute: A named pair or ``'positive|negative'``, if the file has no such column.
         template: A new wording of the attributes.
-        skip_missing: Leave out pairs whose files are missing; otherwise they are an error.
-
-    Raises:
-        VotesError: The file, a column or images are missing, or a choice or a number cannot be read.
-        PromptError: An attribute is unknown.
+        skip_missing: Leave out pairs with missing files; otherwise they are an error.
     """
     import pandas
 
