@@ -112,7 +112,7 @@ def read_score_table(
 def _with_copies_together(
     path: Path, rows: Sequence[NamedScore], splits: Sequence[str | None], is_split: bool
 ) -> list[str | None]:
-    """Return the splits with copies of a photo in one; raise if given ones differ."""
+    """Return the splits with copies of a photo in one."""
     together = list(splits)
     there = [index for index, row in enumerate(rows) if row.file.is_file()]
     copies: dict[str, list[int]] = {}

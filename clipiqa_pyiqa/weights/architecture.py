@@ -1,4 +1,4 @@
-"""Which CLIP a checkpoint holds, by the names and shapes of its tensors."""
+"""Which CLIP a checkpoint holds, by its tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BOOKKEEPING = {
 
 
 def canonical_backbone(name: str) -> str:
-    """Return a backbone's name as this package writes it, ``'ViT-B/32'`` for ``'vit-b-32'``; raise if unknown."""
+    """Return a backbone's name as in ``BACKBONES``."""
     plain = str(name).lower().replace("_", "-").replace("/", "-")
     if plain in (known := {backbone.lower().replace("/", "-"): backbone for backbone in BACKBONES}):
         return known[plain]
@@ -31,7 +31,7 @@ def canonical_backbone(name: str) -> str:
 
 @functools.cache
 def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
-    """Return the shape of every tensor of a backbone other than mini."""
+    """Return the shapes of a backbone's tensors."""
     import open_clip  # which takes seconds
 
     with torch.device("meta"):
@@ -40,7 +40,7 @@ def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
 
 
 def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
-    """Raise WeightsError if a checkpoint is not a complete CLIP of a backbone."""
+    """Raise if a checkpoint is no complete CLIP of the backbone."""
     found = _without_bookkeeping(checkpoint.shapes)
     if is_compact(found):
         held = "mini"
@@ -62,7 +62,7 @@ def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
 
 
 def is_compact(names: Mapping[str, object]) -> bool:
-    """Return whether a state dict's names are those of mini's format."""
+    """Return whether these are mini's tensor names."""
     return "visual.stem.weight" in names
 
 

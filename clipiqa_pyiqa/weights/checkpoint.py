@@ -1,4 +1,4 @@
-"""Open checkpoints without executing anything in them."""
+"""Open checkpoints without executing anything."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NUMPY_SCALARS: list[Any] = [
 
 @dataclass(eq=False, repr=False)
 class Checkpoint(Mapping[str, torch.Tensor]):
-    """A state dict on disk; ``checkpoint[key]`` reads one tensor, perhaps mapped, in the file's dtype on the CPU."""
+    """A state dict on disk; ``checkpoint[key]`` reads one tensor, in the file's dtype, on the CPU."""
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]
@@ -57,13 +57,7 @@ class Checkpoint(Mapping[str, torch.Tensor]):
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Open OpenAI's TorchScript archive, a state dict by ``torch.save`` or a ``.safetensors`` file, by its content.
-
-    ``module.`` and ``clip_model.`` are cut off the keys of a state dict.
-
-    Raises:
-        WeightsError: The file is missing, damaged, no checkpoint, or a pickle with code in it.
-    """
+    """Return the checkpoint in a TorchScript archive, a ``torch.save`` file or a ``.safetensors`` file."""
     path = Path(path)
     head = first_bytes(path)
     try:
@@ -98,7 +92,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return the beginning of a file; raise WeightsError if it cannot be read or is empty."""
+    """Return a file's first bytes; raise if there are none."""
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -110,7 +104,7 @@ def first_bytes(path: Path) -> bytes:
 
 
 def load_pickled(path: Path, mmap: bool = False) -> Any:
-    """Return the tensors and plain values that ``torch.save`` wrote; raise WeightsError for code."""
+    """Return the tensors and plain values in a ``torch.save`` file; raise for code."""
     try:
         if zipfile.is_zipfile(path):
             check_archive(path)

@@ -32,7 +32,7 @@ _PIECE = 1 << 18
 
 
 def from_hub(file: PublishedFile) -> tuple[Path, str]:
-    """Download a file from the hub, or ``HF_ENDPOINT``'s mirror, into the hub's cache; return its path and hash."""
+    """Return path and hash of a file, downloaded into the hub's cache."""
     # hf_hub_download waits without end for a slow server: the content is put into its cache first, by its ETag
     for name in file.hub_names:
         url = hf_hub_url(file.hub, name, revision=file.revision or None)
@@ -50,7 +50,7 @@ def from_hub(file: PublishedFile) -> tuple[Path, str]:
 
 
 def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | None = None) -> Path:
-    """Download a URL to ``target``, checked by its hash or the beginning of it; a failed download changes nothing."""
+    """Download a URL to ``target``, checked by its hash."""
     if not sha256:
         raise OSError(f"no SHA-256 is known for {target.name}, so it is not downloaded")
     request = urllib.request.Request(url, headers={"User-Agent": "clipiqa-pyiqa"})
@@ -68,7 +68,7 @@ def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | N
 
 
 def _stream(request: urllib.request.Request, path: Path) -> None:
-    """Write the content of a URL to a file, in several tries."""
+    """Write a URL's content to a file, in several tries."""
     start, title = time.monotonic(), request.full_url.rpartition("/")[2]
     with path.open("wb") as file, tqdm(desc=title, unit="B", unit_scale=True) as progress:
         for tries_left in reversed(range(_TRIES)):
@@ -94,7 +94,7 @@ def _stream(request: urllib.request.Request, path: Path) -> None:
 
 
 def _soon(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """Return the result of a call, or raise after a minute; its thread ends with the process."""
+    """Return the result of a call, or raise after a minute."""
     answer: Future[Any] = Future()
 
     def ask() -> None:

@@ -1,4 +1,4 @@
-"""The published weights and prompts that this machine has, and folders of them."""
+"""The published weights and prompts on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .selection import VARIABLE, Copy, copies, copies_in_folder, download_places
 
 @dataclass(frozen=True)
 class FileAtHand:
-    """A published file and its state on this machine, or in a folder that is filled."""
+    """A published file and its state, here or in a filled folder."""
 
     title: str  # such as 'RN50 (openai)'
     state: str
@@ -30,13 +30,13 @@ class FileAtHand:
 
 @dataclass(frozen=True)
 class WeightsAtHand:
-    """Published files, one after another."""
+    """Published files."""
 
     files: tuple[FileAtHand, ...]
 
     @property
     def complete(self) -> bool:
-        """Whether no file is damaged, and none failed to come into the folder."""
+        """Whether no file is damaged or failed."""
         return not any(file.state in ("damaged", "failed") for file in self.files)
 
 
@@ -53,8 +53,8 @@ def weights_at_hand(
     Args:
         backbones: ``'RN50'``, or ``'ViT-B/32:laion2b_s34b_b79k'`` with a tag of open_clip; one or several; default all.
         prompts: Add the published prompts of CLIP-IQA+.
-        download_to: A folder for ``CLIPIQA_WEIGHTS_DIR`` that gets the files. Without it nothing is downloaded.
-        report: Receives each file as soon as its state is known.
+        download_to: A folder for ``CLIPIQA_WEIGHTS_DIR`` that gets the files; without it nothing is downloaded.
+        report: Receives each file with its state.
 
     Raises:
         WeightsError: There is no such backbone or tag. A problem with a file is its state.
@@ -74,7 +74,7 @@ def weights_at_hand(
 
 
 def _look(file: PublishedFile) -> FileAtHand:
-    """Return the copy that would be used, or a damaged one, or the places to download from."""
+    """Return the copy to use, a damaged one, or places to download from."""
     damaged = None
     for copy in copies(file):
         where, size, problem = f"{copy.source}: {copy.path}", copy.path.stat().st_size, _problem(copy, file)
@@ -88,7 +88,7 @@ def _look(file: PublishedFile) -> FileAtHand:
 
 
 def _problem(copy: Copy, file: PublishedFile) -> str:
-    """Return why a copy cannot be used; empty if it can."""
+    """Return why a copy cannot be used, or an empty text."""
     try:
         if not copy.problem and file.backbone:
             weights_in(copy, file)
@@ -98,7 +98,7 @@ def _problem(copy: Copy, file: PublishedFile) -> str:
 
 
 def _fetch(folder: Path, file: PublishedFile) -> FileAtHand:
-    """Put a file into the folder of weights, unless it is there."""
+    """Put a file into the folder, unless it is there."""
     if not download_places(file):
         return FileAtHand(file.title, "not copied", "every installation of this package has it")
     try:

@@ -1,4 +1,4 @@
-"""The published files: CLIP weights, mini, and files of pyiqa's."""
+"""The published files: CLIP weights, mini, and pyiqa's."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # o
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A published file: its content, names, hashes, places and sources."""
+    """A published file: content, names, hashes, places and sources."""
 
     title: str  # such as 'RN50 (openai)'
     names: tuple[str, ...]  # in a folder of weights and in caches, best first
@@ -79,12 +79,11 @@ class PublishedFile:
 
     @property
     def hashes(self) -> tuple[str, ...]:
-        """All its known hashes."""
         return tuple(filter(None, (self.sha256, self.hub_sha256)))
 
 
 def tags(backbone: str) -> tuple[str, ...]:
-    """Return the tags under which weights of a backbone are published."""
+    """Return the tags of a backbone's published weights."""
     if backbone == "mini":
         return (BUNDLED,)
     import open_clip  # which takes seconds, and mini does not need it
@@ -93,7 +92,7 @@ def tags(backbone: str) -> tuple[str, ...]:
 
 
 def release(backbone: str, tag: str = "") -> PublishedFile:
-    """Return the file with a backbone's weights under a tag, by default OpenAI's."""
+    """Return the file with a backbone's weights, by default OpenAI's."""
     if backbone == "mini" and tag in ("", BUNDLED):
         return PublishedFile(
             title="mini (bundled)",
@@ -140,7 +139,6 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
 
 
 def pyiqa_file(name: str) -> PublishedFile:
-    """Return one of ``PYIQA_FILES``."""
     return PublishedFile(
         title=name,
         names=tuple(dict.fromkeys((name, quote(name)))),
@@ -156,7 +154,7 @@ def pyiqa_file(name: str) -> PublishedFile:
 
 
 def head_file(name: str) -> PublishedFile:
-    """Return the file of one of ``LAION_HEADS``, for features of ViT-L/14."""
+    """Return one of ``LAION_HEADS``, for features of ViT-L/14."""
     if name == "v2":
         return pyiqa_file("sac+logos+ava1-l14-linearMSE.pth")
     file = "sa_0_4_vit_l_14_linear.pth"
@@ -170,7 +168,7 @@ def head_file(name: str) -> PublishedFile:
 
 
 def recognise(path: Path, sha256: str) -> PublishedFile | None:
-    """Return the published file with this hash, or at this place in the hub cache; None if unknown."""
+    """Return the published file with this hash or place in the hub cache, or None."""
     for known in (release(backbone, tag) for backbone in BACKBONES for tag in tags(backbone)):
         in_cache = f"models--{known.hub.replace('/', '--')}" in path.absolute().parts
         if in_cache or (known.hashes and sha256.startswith(known.hashes)):

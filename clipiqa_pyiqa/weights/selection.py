@@ -1,4 +1,4 @@
-"""Find a published file, or the weights of a backbone, here or by download."""
+"""Find published files here or by download."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 @dataclass(frozen=True)
 class Weights:
-    """A checkpoint that was found and checked: small, hashable, picklable."""
+    """A found and checked checkpoint."""
 
     backbone: str  # one of ``BACKBONES``
     path: Path
@@ -59,7 +59,7 @@ class Copy:
 
     @property
     def problem(self) -> str:
-        """What is wrong with it; empty if nothing is."""
+        """Why it cannot be used, or an empty text."""
         if not self.expected or self.sha256.startswith(self.expected):
             return ""
         expected = " or ".join(each[:8] for each in self.expected)
@@ -70,12 +70,12 @@ class Copy:
 def find_weights(
     backbone: str = "RN50", clip_weights: str | Path | None = None, quick_gelu: bool | None = None
 ) -> Weights:
-    """Find a backbone's weights and check their hash and architecture; no tensor is read.
+    """Return a backbone's weights, with checked hash and architecture; no tensor is read.
 
     Args:
         backbone: One of ``BACKBONES``, also as ``'vit-b-32'``.
-        clip_weights: A file, which never touches the network, or a tag of open_clip; default OpenAI's.
-        quick_gelu: For a file that nobody published: whether it was trained with QuickGELU; None means yes.
+        clip_weights: A file, or a tag of open_clip; default OpenAI's.
+        quick_gelu: Whether an unpublished file was trained with QuickGELU; None means yes.
 
     Raises:
         WeightsError: Nothing is found, or it is damaged, unsafe, another architecture or contradicts ``quick_gelu``.
@@ -100,7 +100,7 @@ def find_weights(
 
 
 def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None) -> Weights:
-    """Return the weights in a copy; raise as :func:`find_weights` does."""
+    """Return the weights in a copy."""
     if quick_gelu is not None and quick_gelu != known.quick_gelu:
         raise WeightsError(
             f"quick_gelu={quick_gelu} contradicts {known.title} ({copy.path}), which was trained "
@@ -112,7 +112,7 @@ def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None)
 
 
 def found_again(weights: Weights) -> Weights:
-    """Return weights that another process found, from their path or another place, by their hash."""
+    """Return weights that another process found, by their hash."""
     paths = [weights.path, Path(os.environ.get(VARIABLE) or ".").expanduser() / weights.path.name]
     if weights.tag in tags(weights.backbone):
         paths += [copy.path for copy in copies(release(weights.backbone, weights.tag))]
@@ -126,7 +126,7 @@ def found_again(weights: Weights) -> Weights:
 
 
 def find_file(file: PublishedFile) -> Copy:
-    """Return the first good copy of a published file, downloaded if need be, or raise WeightsError."""
+    """Return the first good copy of a published file, downloaded if needed."""
     for copy in copies(file):
         if not copy.problem:
             return copy
@@ -168,7 +168,7 @@ def find_file(file: PublishedFile) -> Copy:
 
 
 def copies(file: PublishedFile) -> Iterator[Copy]:
-    """Yield every copy of a published file on this machine, good or damaged, best first."""
+    """Yield the copies of a published file on this machine, best first."""
     if folder := os.environ.get(VARIABLE):
         yield from copies_in_folder(Path(folder).expanduser(), file)
     repository = Path(constants.HF_HUB_CACHE, f"models--{file.hub.replace('/', '--')}")
@@ -186,7 +186,7 @@ def copies(file: PublishedFile) -> Iterator[Copy]:
 
 
 def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
-    """Yield the copies in a folder of weights, whose ``SHA256SUMS`` is binding."""
+    """Yield the copies in a folder with ``SHA256SUMS``."""
     sums = read_sums(folder)
     for path in (folder / name for name in file.names if download_places(file)):  # no other version's mini
         if path.is_file():
@@ -195,7 +195,7 @@ def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file in the folder's ``SHA256SUMS``."""
+    """Return each file's SHA-256 in the folder's ``SHA256SUMS``."""
     path = folder / "SHA256SUMS"
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     entries = (line.split(maxsplit=1) for line in lines)
@@ -203,5 +203,5 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def download_places(file: PublishedFile) -> list[str]:
-    """Return the places to download a file from, best first; empty for mini."""
+    """Return the places to download from, best first."""
     return [*([f"{constants.ENDPOINT}/{file.hub}"] if file.hub else []), *file.urls]

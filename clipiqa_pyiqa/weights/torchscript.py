@@ -1,7 +1,4 @@
-"""Read TorchScript archives, the form of OpenAI's checkpoints, without running anything in them.
-
-In the zip file, ``data.pkl`` describes the modules; ``data/0``, ``data/1``, ... are the tensors.
-"""
+"""Read TorchScript archives (OpenAI's checkpoints) without running anything in them."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ _MODULES = 20_000  # a shared module counts once per name: about 300 in CLIP
 
 
 def check_archive(path: Path) -> None:
-    """Raise ValueError or BadZipFile if a zip archive declares too much or a CRC is wrong."""
+    """Raise if a zip archive declares too much or a CRC is wrong."""
     with zipfile.ZipFile(path) as archive:
         _check_declared(archive, path)
         for member in archive.infolist():
@@ -36,7 +33,6 @@ def check_archive(path: Path) -> None:
 
 
 def is_torchscript(path: Path) -> bool:
-    """Return whether a file is a TorchScript archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
@@ -45,7 +41,7 @@ def is_torchscript(path: Path) -> bool:
 
 
 def read_torchscript(path: Path) -> dict[str, LazyTensor]:
-    """Return the tensors of an archive by dotted names; damage raises any exception."""
+    """Return an archive's tensors by dotted names; damage raises any exception."""
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         _check_declared(archive, path)
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -68,7 +64,7 @@ def read_torchscript(path: Path) -> dict[str, LazyTensor]:
 
 
 class LazyTensor(NamedTuple):
-    """A tensor on disk, made of the arguments of torch's ``_rebuild_tensor_v2``."""
+    """A tensor on disk: arguments of torch's ``_rebuild_tensor_v2``."""
 
     storage: tuple[mmap.mmap, int, zipfile.ZipInfo, torch.dtype]  # the mapped file, where in it, the member, the dtype
     offset: int
@@ -78,7 +74,7 @@ class LazyTensor(NamedTuple):
     hooks: Any
 
     def read(self) -> torch.Tensor:
-        """Return the tensor, mapped into memory; writing to it does not change the file."""
+        """Return the tensor, mapped into memory; writing does not change the file."""
         mapped, start, member, dtype = self.storage
         if math.prod(self.shape) == 0:
             return torch.empty(self.shape, dtype=dtype)
@@ -109,7 +105,7 @@ _KNOWN = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows modules, tensors and containers, and refuses every other name."""
+    """Knows modules, tensors and containers, refuses the rest."""
 
     def __init__(self, file: Any, archive: zipfile.ZipFile, folder: str, mapped: mmap.mmap) -> None:
         super().__init__(file)
