@@ -72,7 +72,7 @@ FITS = {"affine": fit_affine, "ridge": fit_ridge}
 
 
 def _line(photos: RatedPhotos) -> tuple[Array, Array]:
-    """Return a line's columns ``(n, 2)``, and an orthonormal basis."""
+    """Return zero-shot scores and ones ``(n, 2)``, and an orthonormal basis."""
     basis = np.column_stack([photos.zero_shot, np.ones_like(photos.zero_shot)])
     return basis, np.linalg.qr(basis)[0]
 

@@ -75,10 +75,10 @@ def fit(
     """Fit a head to rated photos; the image tower stays frozen.
 
     Args:
-        scores: As for :func:`clipiqa_pyiqa.train`; of a column of splits, ``'train'``.
+        scores: As for :func:`clipiqa_pyiqa.train`; with a column of splits, only ``'train'``.
         method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`), or ``'auto'``: ridge
             if clearly better in cross-validation.
-        fit_on: ``'features'`` of the image, or ``'stages'``, means and deviations of all stages of the tower.
+        fit_on: ``'features'`` (of the image) or ``'stages'`` (means and deviations of all stages of the tower).
         own_scale: Predict scores as given; otherwise shares of their range, high is good.
         without_mini_photos, features, say: As for :func:`clipiqa_pyiqa.train`.
         metric: Gives image tower and prompt pair; default CLIP-IQA on RN50.

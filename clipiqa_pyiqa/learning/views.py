@@ -27,7 +27,6 @@ class View:
 
     @property
     def name(self) -> str:
-        """The key in a feature store."""
         crop = "whole" if self.crop is None else f"crop {self.crop[0]} at {self.crop[1]:.6f} {self.crop[2]:.6f}"
         return f"{crop} flipped" if self.flip else crop
 

@@ -117,7 +117,7 @@ def search_prompts(
         intervals: Best pairs that get a 95 % bootstrap interval.
         bootstrap: Resamples per interval, at most a million.
         metric: The metric; default CLIP-IQA on RN50.
-        seed: Seed of resamples, and of a missing split.
+        seed: Seed of resamples, and of the split if scores have none.
 
     Returns:
         All pairs, ranked, and the best ensemble.

@@ -186,7 +186,7 @@ def copies(file: PublishedFile) -> Iterator[Copy]:
 
 
 def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
-    """Yield the copies in a folder with ``SHA256SUMS``."""
+    """Yield a folder's copies, checked by its ``SHA256SUMS``."""
     sums = read_sums(folder)
     for path in (folder / name for name in file.names if download_places(file)):  # no other version's mini
         if path.is_file():
