@@ -1,4 +1,4 @@
-"""CLIP-IQA on Ray: a class for Ray Data."""
+"""CLIP-IQA on Ray: a class for Ray Data, and the engine for shards."""
 
 from __future__ import annotations
 

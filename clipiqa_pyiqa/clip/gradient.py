@@ -51,7 +51,7 @@ def general_path() -> Iterator[None]:
 
 
 def is_general() -> bool:
-    """Return whether to compute by plain operations, as in :func:`general_path`."""
+    """Return whether to compute by plain operations: in :func:`general_path`, or where torch traces."""
     return is_traced() or _general.get()
 
 
@@ -89,7 +89,7 @@ def clamped(x: Tensor, low: float, high: float) -> Tensor:
 def groups(x: Tensor) -> tuple[Tensor, ...]:
     """Return a batch split into groups, one for each pass.
 
-    On a CPU without a gradient a group is one image, since its size changes the order of sums.
+    On a CPU without a gradient a group is one image, so that a batch scores like its single images.
     """
     if is_traced():
         return (x,)
@@ -150,7 +150,7 @@ def anchor_of(x: Tensor) -> Tensor:
 
 
 def only_once(gradient: Tensor, anchor: Tensor) -> Tensor:
-    """Return a gradient whose derivative raises, also for constants; ``anchor`` is from :func:`anchor_of`."""
+    """Return a gradient whose derivative raises; ``anchor``, by :func:`anchor_of`, is for constant gradients."""
     return _OnlyOnce.apply(gradient, anchor) if torch.is_grad_enabled() else gradient
 
 

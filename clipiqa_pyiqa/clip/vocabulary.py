@@ -17,7 +17,7 @@ from .tokenizer import tokenizer
 class Vocabulary:
     """A checkpoint's token table, read at first use.
 
-    Tokens missing from the metadata's ``token_ids`` read as zeros.
+    A cut table holds only the metadata's ``token_ids``; other tokens read as zeros.
     """
 
     def __init__(self, checkpoint: Checkpoint):

@@ -132,7 +132,7 @@ class _Place(Generic[Result]):
 
 
 class _Queue(Generic[Item, Picture, Result]):
-    """Images in order, each until its batch is full, ``WAIT`` batches have passed, or too many pixels wait."""
+    """Images that wait until a batch is full, ``WAIT`` batches have passed, or too many pixels wait."""
 
     def __init__(
         self,

@@ -63,7 +63,7 @@ def parse_size(text: str, name: str) -> int:
 
 
 class Room:
-    """A semaphore of ``most`` bytes; a sole request may be larger."""
+    """A semaphore of ``most`` bytes; if none are taken, one request may be larger."""
 
     def __init__(self, most: int) -> None:
         self.most, self.used = most, 0
@@ -143,7 +143,7 @@ def give_back_memory() -> None:
 
 
 def keep_memory() -> None:
-    """Let this process keep freed memory, for speed; not for a library."""
+    """Let this process keep freed memory, for speed; a library must not decide this."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
         for parameter, size in ((_M_MMAP_THRESHOLD, _KEPT_BLOCK), (_M_TRIM_THRESHOLD, _KEPT)):
             ctypes.CDLL(None).mallopt(parameter, size)

@@ -139,8 +139,8 @@ def read_image(
         The pixels, and how they were read.
 
     Raises:
-        ImageError: The file is missing, damaged, no image, float, 32-bit, too small, or above ``2 *
-            PIL.Image.MAX_IMAGE_PIXELS``.
+        ImageError: The file is missing, damaged, no image, float, 32-bit, too small, or above twice
+            ``PIL.Image.MAX_IMAGE_PIXELS``.
         OptionError: ``damaged`` is neither ``'refuse'`` nor ``'keep'``.
     """
     check_limits(max_side, max_pixels, damaged)

@@ -41,7 +41,7 @@ class PhotoMap:
         score: of the whole photo, ``(P,)``.
         scores, places: as shown and before smoothing, ``(P, h, w)``.
         height, width: in pixels, as mapped.
-        offset, step: pixels to the first place, and between places.
+        offset, step: pixels from the edge to the first place, and between places.
     """
 
     path: str
