@@ -98,7 +98,7 @@ if not TYPE_CHECKING:  # keeps type checkers from accepting unknown attributes
 def is_active() -> bool:
     """Return whether ``pyiqa.create_metric('clipiqa')`` builds this package's class.
 
-    It does not if ``CLIPIQA_PYIQA_BUILTIN`` is set, or if the package is importable but not installed.
+    It does not with ``CLIPIQA_PYIQA_BUILTIN`` set, or if the package is importable but not installed.
     """
     from pyiqa.utils.registry import ARCH_REGISTRY
 

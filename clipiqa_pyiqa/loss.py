@@ -1,7 +1,4 @@
-"""CLIP-IQA as a training loss: lower is better, and memory does not grow with the batch.
-
-``pyiqa.create_metric('clipiqa', as_loss=True)`` returns the mean score instead, where higher is better.
-"""
+"""CLIP-IQA as a training loss: lower is better."""
 
 from __future__ import annotations
 
@@ -49,35 +46,33 @@ _CHECKED_BATCHES = 20  # whose range is checked: a wrong range is wrong from the
 class CLIPIQALoss(nn.Module):
     """Loss of images that should look like their positive prompts.
 
-    Source: scores of Wang et al., AAAI 2023 (https://arxiv.org/abs/2207.12396), Eqs. 2 and 3. With s the score of a
-    prompt pair, ``'linear'`` is ``1 - s``, ``'nll'`` is ``-log s``, and ``'margin'`` is ``-logit(s)``. Local scores:
-    Zhou, Loy, Dai, ECCV 2022 (https://arxiv.org/abs/2112.01071).
+    Source: Wang et al., AAAI 2023 (https://arxiv.org/abs/2207.12396), Eqs. 2 and 3; local scores: Zhou, Loy, Dai, ECCV
+    2022 (https://arxiv.org/abs/2112.01071).
 
-    The loss has no parameters and an empty ``state_dict``, and follows the device of its input. It computes in fp32
-    (convolutions in ``precision``), also under autocast.
+    It has no parameters, an empty ``state_dict``, and its input's device; it computes in fp32 (convolutions in
+    ``precision``), also under autocast.
 
     Args:
-        prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`; the loss is the mean of the pairs' losses.
-        form: ``'linear'``, ``'nll'`` or ``'margin'``.
+        prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`; the loss is the mean over pairs.
+        form: of a pair's score s: ``'linear'`` is ``1 - s``, ``'nll'`` ``-log s``, ``'margin'`` ``-logit(s)``.
         loss_weight: factor of the loss, at least 0.
-        reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: one loss per image, ``(N,)``.
-        local: average the losses of an image's places (:meth:`~clipiqa_pyiqa.CLIPIQA.score_map`), so that damage in one
-            corner counts.
-        prompt_weights: weights of the prompt pairs, at least 0.
-        input_range: lowest and highest value of the prediction, such as ``(0, 1)``, ``(-1, 1)`` or ``(0, 255)``.
-        out_of_range: ``'clamp'`` clamps values outside, which get no gradient; ``'pass'`` scores them as they are, as
-            pyiqa does, which a network can exploit; ``'raise'`` raises.
-        crop: score a random square of this side in pixels of each image.
-        nan: ``'raise'`` raises for a prediction with NaN or infinity; with ``'propagate'`` that image's loss and
-            gradient become NaN, for a ``GradScaler``.
-        double_backward: allow second derivatives, which takes the memory of every activation.
+        reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: ``(N,)``.
+        local: average the losses of places (:meth:`~clipiqa_pyiqa.CLIPIQA.score_map`), so that local damage counts.
+        prompt_weights: weights of the pairs, at least 0.
+        input_range: lowest and highest value of the prediction, such as ``(0, 1)``, ``(-1, 1)``.
+        out_of_range: ``'clamp'`` clamps values outside, without gradient; ``'pass'`` scores them as pyiqa does, which a
+            network can exploit; ``'raise'`` raises.
+        crop: side in pixels of a random square to score.
+        nan: ``'raise'`` raises for NaN or infinity; ``'propagate'`` makes that image's loss and gradient NaN, for a
+            ``GradScaler``.
+        double_backward: allow second derivatives, with every activation in memory.
         metric: a :class:`~clipiqa_pyiqa.CLIPIQA` to use.
-        criterion: a metric of :mod:`clipiqa_pyiqa.family` to use: the loss is the distance of its score from the top of
-            its range, as a share of the range. Only with ``form='linear'``.
-        **options: other options of :class:`~clipiqa_pyiqa.CLIPIQA`, such as ``model_type='clipiqa+'``, ``backbone``.
+        criterion: a metric of :mod:`clipiqa_pyiqa.family`, only with ``form='linear'``: the loss is the distance from
+            the top of its range, as a share.
+        **options: of :class:`~clipiqa_pyiqa.CLIPIQA`.
 
     Raises:
-        CLIPIQAError: an option has a value that cannot be used.
+        CLIPIQAError: an option cannot be used.
 
     Example:
         >>> loss = CLIPIQALoss(form="nll", loss_weight=0.1, backbone="mini")  # without a backbone: the paper's RN50
@@ -145,11 +140,11 @@ class CLIPIQALoss(nn.Module):
 
     @untraceable  # the gradient in the forward pass cannot be traced
     def forward(self, pred: Tensor, target: Any = None, weight: Any = None) -> Tensor:
-        """Return the loss of a batch, a scalar or ``(N,)``, in fp32 (float64 for float64 images).
+        """Return the loss, a scalar or ``(N,)``, in fp32 (float64 for float64 images).
 
         Args:
-            pred: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` images in ``input_range``, at least 32 px on each side.
-            target, weight: not used; trainers pass them to every loss.
+            pred: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` in ``input_range``, both sides at least 32 px.
+            target, weight: not used; trainers pass them.
 
         Raises:
             ImageError: the prediction cannot be scored.
@@ -185,7 +180,7 @@ class CLIPIQALoss(nn.Module):
             return self.loss_weight * REDUCTIONS[self.reduction](per_image(losses, images))
 
     def _warn_far_outside(self, pred: Tensor) -> None:
-        """Warn once if values far outside the range are clipped, such as 0 to 255 in a range from 0 to 1."""
+        """Warn once if clipped values lie far outside the range."""
         (low, high), (lowest, highest) = self.input_range, map(float, pred.aminmax())
         margin = OVERSHOOT * (high - low)
         if lowest < low - margin or highest > high + margin:
@@ -202,7 +197,6 @@ class CLIPIQALoss(nn.Module):
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names) + f", {self.metric.extra_repr()}"
 
     def _prepare(self, pred: Tensor) -> Tensor:
-        """Return pixels in [0, 1], cropped."""
         low, high = self.input_range
         if self.out_of_range == "clamp" and self._checks_left:
             self._checks_left -= 1
@@ -235,7 +229,7 @@ def _range(input_range: Sequence[float]) -> tuple[float, float]:
 
 
 def _weights(weights: Sequence[float] | None, count: int) -> Tensor:
-    """Return the weights of prompt pairs, which add up to one; float64 on the CPU."""
+    """Return weights of prompt pairs with sum one, in float64."""
     try:
         values = torch.tensor([1.0] * count if weights is None else weights, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError):

@@ -49,7 +49,7 @@ CallAggregate = Aggregate | Literal["default"]
 
 
 def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
-    """Return the choice of an option's value, or raise ``CLIPIQAError``."""
+    """Return the option's choice; raise ``CLIPIQAError`` if unknown."""
     try:
         return choices[value]
     except (KeyError, TypeError):
@@ -59,14 +59,7 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
 
 
 def net_of(metric: Any) -> Any:
-    """Return the scoring module of a metric.
-
-    Args:
-        metric: A :class:`CLIPIQA`, pyiqa's metric around one, or a function that makes one of the two.
-
-    Raises:
-        CLIPIQAError: It is not a CLIP-IQA.
-    """
+    """Return the scoring module of a metric, or of a function that makes one; raise ``CLIPIQAError`` without one."""
     is_made = isinstance(metric, nn.Module) or hasattr(metric, "encode_image") or hasattr(metric, "net")
     if not is_made and callable(metric):
         metric = metric()
@@ -82,33 +75,33 @@ class CLIPIQA(nn.Module):
     Source: Wang, Chan, Loy, *Exploring CLIP for Assessing the Look and Feel of Images*, AAAI 2023,
     https://arxiv.org/abs/2207.12396; official code https://github.com/IceClear/CLIP-IQA.
 
-    The frozen CLIP is shared by all metrics on the same weights, follows the images' device, and is in no
-    ``state_dict``, pickle or optimiser; only learned prompts (CLIP-IQA+) are. Images in float64 are scored in float64;
-    otherwise ``precision`` decides, also under autocast.
+    Metrics on the same weights share the frozen CLIP, which follows the images' device and is in no ``state_dict``,
+    pickle or optimiser; only learned prompts (CLIP-IQA+) are. Images in float64 are scored in float64, others in
+    ``precision``, also under autocast.
 
     Args:
         model_type: ``'clipiqa'``; with learned prompts ``'clipiqa+'``, ``'clipiqa+_rn50_512'``,
             ``'clipiqa+_vitL14_512'``.
         backbone: ``'RN50'`` (the paper's), ``'RN101'``, ``'RN50x4'``, ``'RN50x16'``, ``'RN50x64'``, ``'ViT-B/32'``,
             ``'ViT-B/16'``, ``'ViT-L/14'``, or the bundled ``'mini'``. Default as at ``pretrained_model_path``, or RN50.
-        pretrained: load the published prompts of a name with ``+``. If false, prompts must be trained or loaded.
-        pos_embedding: ``False``/``'none'`` removes CLIP's positional embedding, for images of any size (Sec. 3.1);
-            ``True``/``'interpolate'`` resizes it as the official code does; ``'fixed'`` resizes and crops the image to
+        pretrained: load the published prompts of a name with ``+``.
+        pos_embedding: ``False``/``'none'`` removes CLIP's positional embedding, for any image size (Sec. 3.1);
+            ``True``/``'interpolate'`` resizes it as the official code does; ``'fixed'`` resizes and crops images to
             CLIP's own input (Table 2). Default as at ``pretrained_model_path``, or ``'none'``.
-        prompts: a name, a preset, a pair of texts or a list of them; default the paper's ``'quality'``. Prompts are
-            learned around the words of a single pair.
+        prompts: a name, preset, pair of texts or list of them; default the paper's ``'quality'``. Prompts are learned
+            around a single pair.
         aggregate: ``'mean'`` averages the pairs' scores; ``None`` keeps a column per pair.
         template: wording of the pairs, such as ``'A photo of {}.'`` (Table 2).
-        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, the dtype of the image tower's convolutions; where a CPU is
-            slow in it, weights and pixels are rounded to it and computed in fp32.
+        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, the dtype of the image tower's convolutions; CPUs slow in it
+            round to it and compute in fp32.
         clip_weights: a checkpoint file or an open_clip tag; default OpenAI's.
         quick_gelu: whether an unknown checkpoint file was trained with QuickGELU.
-        pretrained_model_path: a file of learned prompts or of a fitted head, see :meth:`load_prompts`.
+        pretrained_model_path: a file for :meth:`load_prompts`.
         context: of prompts to train, such as ``{'n_ctx': 16, 'shared': True, 'init': 'random'}``; see
             :class:`~clipiqa_pyiqa.prompts.learned.Context`.
 
     Raises:
-        CLIPIQAError: an option has a value that cannot be used.
+        CLIPIQAError: an option cannot be used.
 
     Example:
         >>> metric = CLIPIQA(backbone="mini")  # without a backbone: CLIP's RN50, the paper's
@@ -167,40 +160,40 @@ class CLIPIQA(nn.Module):
 
     @property
     def prompts(self) -> tuple[PromptPair, ...]:
-        """The metric's own pairs; with learned prompts, the pair around which they were learned."""
+        """The metric's own pairs, or the pair around which prompts were learned."""
         return self._prompts if self.prompt_learner is None else (self.prompt_learner.pair,)
 
     @property
     def score_range(self) -> tuple[float, float]:
-        """The lowest and the highest score of a plain call."""
+        """Lowest and highest score of a plain call."""
         return (0.0, 1.0) if self.head is None else self.head.score_range
 
     @property
     def encoding(self) -> tuple[Any, ...]:
-        """What an image's features depend on: metrics whose ``encoding`` is equal share them."""
+        """What features depend on: metrics with equal ``encoding`` share them."""
         weights, on_stages = self.clip.weights, self.head is not None and self.head.on_stages
         return weights.sha256, weights.quick_gelu, self.precision, self.pos_embedding, on_stages
 
     @property
     def lower_better(self) -> bool:
-        """Whether a low score of a plain call means a good photo."""
+        """Whether a low score means a good photo."""
         return self.head is not None and self.head.lower_better
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the score columns of a plain call; learned prompts have the name of their file or model."""
+        """Names of score columns; learned prompts have their file's or model's name."""
         if self.head is not None or self.prompt_learner is not None:
             return (self._learned_name,)
         names = tuple(pair.name for pair in self._prompts)
         return names if self.aggregate is None or len(names) == 1 else ("score",)
 
     def score_files(self, paths: Any, prompts: Any = None, **options: Any) -> pandas.DataFrame:
-        """Score image files.
+        """Return scores of image files.
 
         Args:
             paths: files, folders and globs, one or several.
             prompts: one column each; default the metric's own.
-            **options: of :func:`~clipiqa_pyiqa.score_paths`; the device is the metric's own by default.
+            **options: of :func:`~clipiqa_pyiqa.score_paths`; default device is the metric's.
 
         Returns:
             Index ``path``, in order; a column for each question, and ``error``: why a file has no score.
@@ -231,8 +224,8 @@ class CLIPIQA(nn.Module):
         """Load learned prompts or a fitted head.
 
         Args:
-            path: a head of :func:`clipiqa_pyiqa.fit`, our own ``.safetensors``, or a checkpoint of pyiqa or the
-                official repository. No pickle is run.
+            path: a head of :func:`clipiqa_pyiqa.fit`, our ``.safetensors``, or a checkpoint of pyiqa or the official
+                repository; no pickle is run.
 
         Raises:
             PromptError: this metric learns no prompts, or the file has none for its backbone and width.
@@ -255,20 +248,19 @@ class CLIPIQA(nn.Module):
         return next((tensor.device for tensor in (*self.parameters(), *self.buffers())), None)
 
     def forward(self, x: Tensor, prompts: Prompts | Columns = None, aggregate: CallAggregate = "default") -> Tensor:
-        """Score images.
+        """Return scores of images.
 
         Args:
             x: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` in [0, 1], exceeded by 0.5 at most.
-            prompts: for this call; default the metric's own.
-            aggregate: for this call, not with :class:`~clipiqa_pyiqa.prompts.pairs.Columns`; default the metric's own.
+            prompts: default the metric's own.
+            aggregate: default the metric's own; not with :class:`~clipiqa_pyiqa.prompts.pairs.Columns`.
 
         Returns:
-            Scores in [0, 1], high where the positive prompts fit: ``(N, 1)``, or ``(N, P)`` with ``aggregate=None`` or
-            ``Columns``.
+            ``(N, 1)`` in [0, 1], high where positive prompts fit; ``(N, P)`` with ``aggregate=None`` or ``Columns``.
 
         Raises:
-            ImageError: wrong shape or dtype, too small images, pixels far outside [0, 1], NaN or infinity; where torch
-                traces, pixels are not checked.
+            ImageError: wrong shape or dtype, too small images, and, unless torch traces, pixels far outside [0, 1], NaN
+                or infinity.
             PromptError: the prompts cannot be used.
         """
         pairs, sizes = self._question(prompts, aggregate)  # before images are encoded, since it may raise
@@ -281,27 +273,23 @@ class CLIPIQA(nn.Module):
         return ask(x) if len(sizes) > 1 or (pairs is None and self.training) else per_image(ask, x)
 
     def encode_image(self, x: Tensor) -> Tensor:
-        """Encode images once, to :meth:`score` them often.
+        """Return unit features ``(N, D)`` for :meth:`score`, or :meth:`encode_stages` for a head on stages.
+
+        They are differentiable, in fp32 (float64 for float64 images).
 
         Args:
             x: as for :meth:`forward`.
-
-        Returns:
-            Unit features ``(N, D)``, fp32 (float64 for float64 images), differentiable; as :meth:`encode_stages` for a
-            head on stages.
         """
         self.check(x)
         return self.encode_unchecked(x)
 
     def encode_map(self, x: Tensor) -> Tensor:
-        """Encode the places of images once, to :meth:`score` them often.
+        """Return unit features ``(N, D, h, w)`` of places, for :meth:`score`.
+
+        A place is a position of a ResNet's last map, a 32 px cell with neighbours on ``mini``, or a ViT's patch.
 
         Args:
             x: as for :meth:`forward`.
-
-        Returns:
-            Unit features ``(N, D, h, w)``. A place is a position of a ResNet's last map, a cell of 32 px with its
-            neighbours on ``mini``, or a patch of a ViT.
 
         Raises:
             ImageError: as :meth:`forward`.
@@ -315,7 +303,7 @@ class CLIPIQA(nn.Module):
         return self._image_tower(x).encode(x, self.pos_embedding, "places")[0]
 
     def encode_with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return :meth:`encode_image`, without statistics of stages, and :meth:`encode_map` from one pass."""
+        """Return :meth:`encode_image` (without stages) and :meth:`encode_map` from one pass."""
         self.check_map()
         self.check(x)
         features, maps = self._image_tower(x).encode(x, self.pos_embedding, "image", "places")
@@ -330,13 +318,10 @@ class CLIPIQA(nn.Module):
             )
 
     def score_map(self, x: Tensor, prompts: Prompts | Columns = None) -> Tensor:
-        """Score each place of images; :func:`clipiqa_pyiqa.maps.quality_map` also smooths and enlarges.
+        """Return scores of places ``(N, P, h, w)`` in [0, 1], a map for each pair or column.
 
         Args:
             x, prompts: as for :meth:`forward`.
-
-        Returns:
-            ``(N, P, h, w)`` in [0, 1], a map for each pair or for each of ``Columns``.
 
         Raises:
             ImageError, PromptError: as :meth:`forward`.
@@ -346,12 +331,11 @@ class CLIPIQA(nn.Module):
         return self._answer_places(self.encode_map(x), *question)
 
     def encode_stages(self, x: Tensor) -> Tensor:
-        """Return :meth:`encode_image` and statistics of every stage's channels: ``(N, D + K)``."""
+        """Return features and channel statistics of every stage, ``(N, D + K)``."""
         self.check(x)
         return self._image_tower(x).encode_stages(x, self.pos_embedding)
 
     def encode_unchecked(self, x: Tensor) -> Tensor:
-        """Return :meth:`encode_image` without its checks."""
         on_stages = self.head is not None and self.head.on_stages
         if is_compiled() and not on_stages:
             self._hold_tower(x.device, self._dtype_for(x))
@@ -360,7 +344,7 @@ class CLIPIQA(nn.Module):
         return (tower.encode_stages if on_stages else tower)(x, self.pos_embedding)
 
     def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
-        """Raise :class:`ImageError` if images cannot be scored; with ``overshoot=None`` pixels may have any value."""
+        """Raise :class:`ImageError` if images cannot be scored; ``overshoot=None`` accepts every pixel value."""
         check_images(x, overshoot)
         if not is_compiled():
             check_size(x, self._image_tower(x), self.pos_embedding)
@@ -368,14 +352,11 @@ class CLIPIQA(nn.Module):
     def score(
         self, features: Tensor, prompts: Prompts | Columns = None, aggregate: CallAggregate = "default"
     ) -> Tensor:
-        """Score encoded images.
+        """Return scores of features, or maps ``(N, P, h, w)``.
 
         Args:
             features: ``(N, D)`` of :meth:`encode_image`, or ``(N, D, h, w)`` of :meth:`encode_map`.
             prompts, aggregate: as for :meth:`forward`.
-
-        Returns:
-            Scores as of :meth:`forward`, or maps ``(N, P, h, w)``.
         """
         question = self._question(prompts, aggregate)
         check_features(features, self.clip.width, more=self.head is not None)
@@ -383,10 +364,7 @@ class CLIPIQA(nn.Module):
 
     @checked
     def encode_prompts(self, prompts: Prompts | Columns = None, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return unit text features of prompt pairs, ``(P, 2, D)``, positive first.
-
-        They are on the CPU, but those of learned prompts on the prompts' device.
-        """
+        """Return unit text features ``(P, 2, D)`` of pairs, positive first, on the CPU or learned prompts' device."""
         return self._encode(self._question(prompts)[0], dtype)
 
     def _encode(self, pairs: tuple[PromptPair, ...] | None, dtype: torch.dtype) -> Tensor:
@@ -398,7 +376,7 @@ class CLIPIQA(nn.Module):
         return self.clip.encode_texts(texts, dtype).unflatten(0, (-1, 2))
 
     def provenance(self) -> dict[str, Any]:
-        """Return what scores of a plain call depend on, see :mod:`clipiqa_pyiqa.prompts.provenance`."""
+        """Return what plain scores depend on (:mod:`clipiqa_pyiqa.prompts.provenance`)."""
         if self.head is not None:
             scores = {self._learned_name: self.head.record()}
         elif self.prompt_learner is not None:
@@ -423,7 +401,7 @@ class CLIPIQA(nn.Module):
     def _question(
         self, prompts: Prompts | Columns, aggregate: CallAggregate = "default"
     ) -> tuple[tuple[PromptPair, ...] | None, tuple[int, ...]]:
-        """Return the pairs, or None for learned prompts, and the number of pairs that each column averages."""
+        """Return the pairs, None for learned prompts, and the number of pairs per column."""
         if isinstance(prompts, Columns):
             choice("aggregate", aggregate, {"default": None})
             return prompts.pairs, prompts.sizes
@@ -470,11 +448,7 @@ class CLIPIQA(nn.Module):
 
 
 def find_device(name: str | torch.device | None) -> torch.device:
-    """Return the device of that name; without a name, cuda if there is one, else cpu.
-
-    Raises:
-        CLIPIQAError: the device is unknown or not on this machine.
-    """
+    """Return the device of that name, by default cuda if there is one, else cpu; raise ``CLIPIQAError`` without it."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -496,10 +470,10 @@ _VIT, _VIT_TOKENS = 45, 70  # of normalised pixels; for each number in a patch's
 
 
 def scoring_bytes(net: Any, device: torch.device, work: Work = "score") -> int:
-    """Return roughly the bytes of main memory that scoring takes for each pixel of a picture.
+    """Return roughly the bytes of main memory that scoring takes per pixel.
 
-    ``net`` is a ``CLIPIQA``, a metric of the family, or several with ``nets``; ``work`` is ``'maps'`` with scores of
-    places, ``'stages'`` with statistics of the tower's stages.
+    Args:
+        work: ``'maps'`` with places, ``'stages'`` with stages.
     """
     if nets := getattr(net, "nets", None):
         return max(scoring_bytes(each, device, work) for each in nets.values())

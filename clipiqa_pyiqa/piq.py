@@ -1,4 +1,4 @@
-"""piq's layer for CLIP-IQA, with our scores and a gradient."""
+"""piq's layer for CLIP-IQA."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from .errors.arguments import checked
 
 
 class CLIPIQA(nn.Module):
-    """``piq.CLIPIQA``: the paper's score of a batch, for images of any size, with a gradient, unlike piq's.
-
-    High is good: to minimise it, use ``1 - score`` or :class:`~clipiqa_pyiqa.CLIPIQALoss`.
+    """``piq.CLIPIQA`` for images of any size, with the paper's scores and a gradient; high is good.
 
     Args:
         data_range: value of white: 1 or 255.
         **options: of :class:`clipiqa_pyiqa.CLIPIQA`.
 
     Raises:
-        CLIPIQAError: an option has a value that cannot be used.
+        CLIPIQAError: an option cannot be used.
 
     Example:
         >>> import torch
@@ -42,7 +40,7 @@ class CLIPIQA(nn.Module):
         """Return scores ``(N, 1)`` in [0, 1], higher is better.
 
         Args:
-            x_input: ``(N, 3, H, W)`` RGB from 0 to ``data_range``, of any dtype.
+            x_input: RGB ``(N, 3, H, W)`` from 0 to ``data_range``, of any dtype.
 
         Raises:
             ImageError: the images cannot be scored.

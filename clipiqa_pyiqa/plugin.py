@@ -1,7 +1,4 @@
-"""Registration of our classes in pyiqa.
-
-pyiqa registers a class of the same name when its module is imported. Nothing here imports it; ours stays registered.
-"""
+"""Registration of our classes in pyiqa."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ logger = logging.getLogger("clipiqa_pyiqa")
 def register() -> None:
     """Register our classes as ``CLIPIQA``, ``LIQE``, …, and pyiqa's as ``CLIPIQA_builtin``, ….
 
-    pyiqa calls this once. With ``CLIPIQA_PYIQA_BUILTIN=1`` in the environment, the names stay pyiqa's.
+    With ``CLIPIQA_PYIQA_BUILTIN=1``, the names stay pyiqa's.
     """
     for name in BUILTIN_MODULES:
         ARCH_REGISTRY.register(functools.partial(build_builtin, name), name=f"{name}_builtin", override=True)
@@ -50,12 +47,12 @@ def register() -> None:
 
 
 def register_losses() -> None:
-    """Register our loss for ``pyiqa.losses.build_loss({'type': 'CLIPIQALoss', …})``."""
+    """Register our loss for ``pyiqa.losses.build_loss``."""
     LOSS_REGISTRY.register(functools.partial(build, ".loss", LOSS_NAME), name=LOSS_NAME, override=True)
 
 
 def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> CLIPIQA:
-    """Build our :class:`~clipiqa_pyiqa.CLIPIQA`; the first plain ``clipiqa`` of a process is announced."""
+    """Return our :class:`~clipiqa_pyiqa.CLIPIQA`; announce a process's first plain ``clipiqa``."""
     from .metric import CLIPIQA
 
     net = CLIPIQA(model_type, *args, prompts=prompts, **options)
@@ -65,16 +62,11 @@ def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = 
 
 
 def build(module: str, name: str, *args: Any, **options: Any) -> nn.Module:
-    """Build a class of one of our modules."""
     return getattr(importlib.import_module(module, __package__), name)(*args, **options)
 
 
 def build_builtin(kind: str = NAME, **options: Any) -> nn.Module:
-    """Build pyiqa's own class for ``pyiqa.create_metric('clipiqa', type='CLIPIQA_builtin')``.
-
-    Raises:
-        ImportError: it cannot be imported.
-    """
+    """Return pyiqa's class for ``pyiqa.create_metric('clipiqa', type='CLIPIQA_builtin')``."""
     try:
         return getattr(importlib.import_module(BUILTIN_MODULES[kind]), kind)(**options)
     except ImportError as error:
@@ -85,7 +77,7 @@ def build_builtin(kind: str = NAME, **options: Any) -> nn.Module:
 
 
 def _keeping_ours(register: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the registry's ``register``, changed so that pyiqa's modules do not replace our classes."""
+    """Return ``register``, changed so that pyiqa's modules do not replace our classes."""
 
     @functools.wraps(register)
     def wrapped(obj: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -100,7 +92,7 @@ def _keeping_ours(register: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.cache
 def _announce() -> None:
-    """Warn once per process, since logging does not show lower levels by default."""
+    """Warn once per process, since logging hides lower levels."""
     logger.warning(
         "clipiqa-pyiqa: 'clipiqa' is the paper's CLIP-IQA (one prompt pair), not pyiqa's average of five pairs; "
         "for that pass prompts='pyiqa', or set %s=1 to keep pyiqa's own class.",

@@ -1,4 +1,4 @@
-"""CLIP-IQA on Ray: a class for Ray Data, and the engine that scores shards."""
+"""CLIP-IQA on Ray: a class for Ray Data, and the engine for shards."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _BYTES = ("bytes", "image", "jpg", "jpeg", "png", "webp", "img")
 
 
 class Scorer:
-    """Adds scores to batches of encoded images: a class for ``ray.data.Dataset.map_batches``.
+    """Scores of encoded images: a class for ``ray.data.Dataset.map_batches``.
 
-    An image that cannot be scored has NaN as its scores, and an ``error``.
+    An image that cannot be scored has NaN scores and an ``error``.
 
     Args:
-        metric: A ``CLIPIQA``, or a function that makes one where images are scored.
-        prompts: What to ask, as for :func:`~clipiqa_pyiqa.score_paths`.
-        column: The column of bytes, or of dicts with ``bytes``; None finds it.
-        name_column: The column of image names, for messages.
+        metric: A ``CLIPIQA``, or a function that makes one.
+        prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
+        column: Column of bytes, or of dicts with ``bytes``; None finds it.
+        name_column: Column of image names, for messages.
 
     Example:
         >>> from importlib.resources import files
@@ -62,7 +62,7 @@ class Scorer:
         self._columns, self._name_column = _BYTES if column is None else (column,), name_column
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return a batch, column -> values, with scores and ``error``."""
+        """Return the batch with scores and ``error``."""
         column = next((name for name in self._columns if name in batch), None)
         if column is None:
             names = ", ".join(self._columns)

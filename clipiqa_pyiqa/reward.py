@@ -1,4 +1,4 @@
-"""A reward for reinforcement learning: CLIP-IQA's margin, which grows where the score saturates."""
+"""A reward for reinforcement learning: CLIP-IQA's margin."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .prompts.antonym import margins
 class CLIPIQAReward:
     """Rewards of generated images, higher is better; without gradient.
 
-    A reward is the mean of the prompt pairs' margins, the logit of the positive minus that of the negative prompt.
+    A reward is the mean of the pairs' margins: positive minus negative logit.
 
     Args:
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`.
-        batch_size: images that are encoded at once.
-        device: where to encode; default the images' own.
-        **options: other options of :class:`~clipiqa_pyiqa.CLIPIQA`.
+        batch_size: images encoded at once.
+        device: where to encode; default the images'.
+        **options: of :class:`~clipiqa_pyiqa.CLIPIQA`.
 
     Example:
         >>> reward = CLIPIQAReward(backbone="mini")
@@ -44,7 +44,7 @@ class CLIPIQAReward:
         """Return rewards ``(N,)`` in fp32 on the CPU.
 
         Args:
-            images: ``(N, 3, H, W)`` RGB in [0, 1], or a list of ``(3, H, W)`` of any sizes; values outside are clamped.
+            images: RGB ``(N, 3, H, W)``, or a list of ``(3, H, W)`` of any sizes, clamped to [0, 1].
 
         Raises:
             ImageError: the images cannot be scored.

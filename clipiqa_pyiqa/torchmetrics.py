@@ -1,4 +1,4 @@
-"""CLIP-IQA with torchmetrics' arguments, results and errors, and our scores and gradient."""
+"""CLIP-IQA with torchmetrics' interface, and our scores and gradient."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ def clip_image_quality_assessment(
     prompts: TorchmetricsPrompts = ("quality",),
     **options: Any,
 ) -> Tensor | dict[str, Tensor]:
-    """Score images as ``torchmetrics.functional.multimodal.clip_image_quality_assessment`` does, with a gradient.
+    """Return scores as ``torchmetrics.functional.multimodal.clip_image_quality_assessment`` does, with a gradient.
 
     Args:
-        images: ``(N, 3, H, W)`` RGB.
+        images: RGB ``(N, 3, H, W)``.
         model_name_or_path: a key of ``MODELS``.
         data_range: value of white, such as 255.
-        prompts: a tuple of names and of pairs of texts, positive first.
+        prompts: names, and pairs of texts, positive first.
         **options: of :class:`~clipiqa_pyiqa.CLIPIQA`; they override the model's.
 
     Returns:
-        Scores ``(N,)`` for one prompt (a scalar for one image), or a dict of them by prompt; pairs of texts are called
-        ``user_defined_0`` and so on.
+        ``(N,)`` for one prompt (a scalar for one image), or a dict by prompt; pairs of texts are ``user_defined_0`` and
+        so on.
 
     Raises:
-        ValueError: an argument that torchmetrics or :class:`~clipiqa_pyiqa.CLIPIQA` does not allow.
+        ValueError: an argument cannot be used.
     """
     check_data_range(data_range)
     names, pairs = parse(prompts)
@@ -67,7 +67,6 @@ def clip_image_quality_assessment(
 
 
 def build(model_name_or_path: str, options: dict[str, Any]) -> CLIPIQA:
-    """Return our metric for torchmetrics' name of a model."""
     if model_name_or_path not in MODELS:
         raise ValueError(
             f"model_name_or_path must be one of {', '.join(map(repr, MODELS))}; got {model_name_or_path!r}: for other "
@@ -77,7 +76,6 @@ def build(model_name_or_path: str, options: dict[str, Any]) -> CLIPIQA:
 
 
 def parse(prompts: TorchmetricsPrompts) -> tuple[tuple[str, ...], tuple[PromptPair, ...]]:
-    """Return the names of torchmetrics' prompts in results, and our pairs."""
     if not isinstance(prompts, tuple) or not all(isinstance(prompt, str | tuple) for prompt in prompts):
         raise ValueError("Argument `prompts` must be a tuple containing strings or tuples of strings")
     names: list[str] = []
@@ -108,14 +106,14 @@ def check_data_range(data_range: Any) -> None:
 
 
 class CLIPImageQualityAssessment(Metric):
-    """``torchmetrics.multimodal.CLIPImageQualityAssessment``: collects one score per image and prompt.
+    """``torchmetrics.multimodal.CLIPImageQualityAssessment``: one score per image and prompt.
 
     Args:
         model_name_or_path, data_range, prompts: as for :func:`clip_image_quality_assessment`.
         **kwargs: options of :class:`~clipiqa_pyiqa.CLIPIQA` and of torchmetrics' metrics.
 
     Raises:
-        ValueError: an argument that torchmetrics or :class:`~clipiqa_pyiqa.CLIPIQA` does not allow.
+        ValueError: an argument cannot be used.
 
     Example:
         >>> import torch
@@ -148,15 +146,15 @@ class CLIPImageQualityAssessment(Metric):
         self.add_state("scores", [], dist_reduce_fx="cat")
 
     def update(self, images: Tensor) -> None:
-        """Score images ``(N, 3, H, W)`` and keep the scores."""
+        """Keep scores of images ``(N, 3, H, W)``."""
         scores = self.model(images / float(self.data_range), list(self.prompt_pairs), None)
         # one dimension, as torchmetrics' empty tensor of a process without images
         self.scores.append(scores.flatten())
 
     def compute(self) -> Tensor | dict[str, Tensor]:
-        """Return every score since the last reset: ``(N,)``, or a dict of them by prompt."""
+        """Return all scores since the last reset: ``(N,)``, or a dict by prompt."""
         return by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.prompt_names))), self.prompt_names)
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
-        """Return figure and axes with results, by default those of :meth:`compute`."""
+        """Return figure and axes, by default of :meth:`compute`."""
         return self._plot(val, ax)

@@ -15,10 +15,9 @@ HEAD_WIDTH = 64
 
 
 class AttentionPool:
-    """``(N, C, h, w)`` to ``(N, D)``, in fp32 or wider. Source: Radford et al., ICML 2021, Sec. 2.4.
+    """CLIP's pooling of ``(N, C, h, w)`` to ``(N, D)``, in fp32 or wider (Radford et al., ICML 2021, Sec. 2.4).
 
-    The only query is the mean of all positions. So keys and values are not projected at each position, which is exact:
-    the key projection is applied to the query, the value projection to the weighted sum.
+    The mean is the only query, so keys and values need no projection at each position.
     """
 
     def __init__(self, tensors: FrozenTensors):
@@ -42,10 +41,7 @@ class AttentionPool:
         return self._pool(x, pos_embedding)
 
     def dense(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        """Return the output of each position if it attended only to itself, ``(N, D, h, w)``.
-
-        That is the value projection, as in MaskCLIP (Zhou, Loy, Dai, ECCV 2022).
-        """
+        """Return each position's value projection, ``(N, D, h, w)`` (MaskCLIP: Zhou, Loy, Dai, ECCV 2022)."""
         x = x.to(self.dtype)
         rows, columns = x.shape[2:]
         if pos_embedding == "interpolate":
@@ -76,10 +72,7 @@ class AttentionPool:
 
 
 def resize_rows(embedding: Tensor, rows: int) -> Tensor:
-    """Return a positional embedding ``(L, C)`` resized to ``(rows, C)``.
-
-    As in the official code it is one bicubic resize of the whole matrix, not of the 2-D grid.
-    """
+    """Return ``(L, C)`` resized to ``(rows, C)``, bicubic over the whole matrix as in the official code."""
     if not is_traced() and rows == embedding.shape[0]:
         return embedding
     return F.interpolate(embedding[None, None], size=(rows, embedding.shape[1]), mode="bicubic")[0, 0]

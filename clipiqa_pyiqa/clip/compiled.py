@@ -1,4 +1,4 @@
-"""Image encoding as one operation for ``torch.compile``, so that ``fullgraph=True`` works."""
+"""Image encoding as one operation, so that ``torch.compile`` works with ``fullgraph=True``."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,7 +17,7 @@ def is_compiled() -> bool:
 
 
 def encode(x: Tensor, clip: FrozenCLIP, dtype: torch.dtype, pos_embedding: str) -> Tensor:
-    """Return the unit features ``(N, D)`` of images ``(N, 3, H, W)``; differentiable once."""
+    """Return unit features ``(N, D)``, differentiable once."""
     return _encode(x, clip.number, clip.width, dtype, pos_embedding)
 
 

@@ -27,7 +27,7 @@ Part = Literal["image", "places"]
 
 @dataclass(frozen=True)
 class FrozenTensors:
-    """The tensors of a checkpoint with OpenAI's names, the device of a tower, and the dtype to which it rounds."""
+    """A checkpoint's tensors by OpenAI's names, the tower's device, and the rounding dtype."""
 
     raw: Checkpoint
     device: torch.device
@@ -35,12 +35,11 @@ class FrozenTensors:
 
     @property
     def working(self) -> torch.dtype:
-        """The dtype of computations: fp32 on a CPU that is slow in ``dtype``."""
+        """Dtype of computations: fp32 on a CPU slow in ``dtype``."""
         return torch.float32 if self.device.type == "cpu" and is_slow_on_cpu(self.dtype) else self.dtype
 
     @property
     def wide(self) -> torch.dtype:
-        """fp32, or float64 in a float64 tower."""
         return torch.promote_types(self.dtype, torch.float32)
 
     def rounded(self, x: Tensor) -> Tensor:

@@ -1,7 +1,4 @@
-"""mini's image tower: an EfficientNet-Lite for images of any size, whose feature is made of its maps' statistics.
-
-Source: Tan and Le, ICML 2019; blocks: Sandler et al., CVPR 2018; Google's Lite variants.
-"""
+"""mini's image tower: an EfficientNet-Lite with features from statistics of its maps."""
 
 from __future__ import annotations
 
@@ -31,13 +28,10 @@ RESOLUTION = 224
 
 
 class EfficientNet:
-    """Frozen image tower: pixels ``(N, 3, H, W)`` in [0, 1] to features, for any H, W of at least 32.
+    """Frozen image tower: pixels ``(N, 3, H, W)`` in [0, 1] to features, for H and W of at least 32.
 
-    Results are as of :class:`.resnet.ModifiedResNet`; a place is a cell of 32 px with its eight neighbours.
-    ``pos_embedding`` is not used.
-
-    Raises:
-        WeightsError: the file is of another format or incomplete.
+    A place is a cell of 32 px with its eight neighbours; ``pos_embedding`` is not used. Source: Tan and Le, ICML 2019;
+    blocks: Sandler et al., CVPR 2018; Google's Lite variants.
     """
 
     min_side = MIN_SIDE
@@ -95,15 +89,15 @@ class EfficientNet:
         return [self.readout(statistics) for statistics in self._statistics(x, *measures)]
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        """Return the features ``(N, D)``, and mean and log deviation of every channel, ``(N, S)``.
+        """Return features ``(N, D)``, and each channel's mean and log deviation, ``(N, S)``.
 
-        Means of all maps but the head's are differences from those in the file.
+        Means, except the head's, are differences from those in the file.
         """
         (statistics,) = self._statistics(x, of_image)
         return self.readout(statistics), statistics - self.centres
 
     def _statistics(self, x: Tensor, *measures: Callable[..., Moments]) -> list[Tensor]:
-        """Return for each measure the mean and log deviation of every channel, ``(N, S, …)``."""
+        """Return each measure's means and log deviations, ``(N, S, …)``."""
         if not is_traced() and len(x) > 1 and x.device.type == "cpu" and x.shape[2] * x.shape[3] >= CPU_SHARED_PIXELS:
             singles = [self._statistics(image, *measures) for image in x.split(1)]
             return [torch.cat(images) for images in zip(*singles, strict=True)]
@@ -127,10 +121,9 @@ class EfficientNet:
 
 
 class Convolution:
-    """A frozen convolution; depthwise if its weight has one input channel.
+    """A frozen convolution, padded as in TensorFlow; depthwise if its weight has one input channel.
 
-    n rows give ``ceil(n / stride)``, padded as in TensorFlow. With stride 2 the caller drops ``surplus`` rows and
-    columns at the start of the output.
+    With stride 2 the caller drops the first ``surplus`` rows and columns.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int):
@@ -145,13 +138,12 @@ class Convolution:
 
 
 class InvertedBottleneck:
-    """Expansion (1×1), ReLU6, k×k convolution, ReLU6, projection (1×1); the input is added where shapes allow."""
+    """1×1 expansion, ReLU6, k×k convolution, ReLU6, 1×1 projection, and a shortcut where shapes allow."""
 
     def __init__(self, expand: Convolution | None, spatial: Convolution, project: Convolution | None):
         self.expand, self.spatial, self.project = expand, spatial, project
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the output; a large image is computed in bands of rows, to save memory."""
         stride = self.spatial.stride
         bands: list[tuple[int, int | None]] = [(0, None)]
         if not is_traced():
@@ -163,7 +155,6 @@ class InvertedBottleneck:
         return torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0]
 
     def _rows(self, x: Tensor, start: int, stop: int | None) -> Tensor:
-        """Return rows ``start`` to ``stop`` of the output; None is its end."""
         spatial = self.spatial
         first = max(start - spatial.before, 0)
         skip = start - first + spatial.surplus
@@ -182,7 +173,7 @@ def relu6(x: Tensor) -> Tensor:
 
 
 def crop(x: Tensor, start: int, stop: int | None, left: int = 0) -> Tensor:
-    """Return ``x[:, :, start:stop, left:]``, whose gradient is channels-last if ``x`` is; a slice's is not."""
+    """Return ``x[:, :, start:stop, left:]``, with a gradient in the memory format of ``x``."""
     if not x.requires_grad or is_traced() or (start, stop, left) == (0, None, 0):
         return x[:, :, start:stop, left:]
     return F.pad(x, (-left, 0, -start, 0 if stop is None else stop - x.shape[2]))

@@ -1,8 +1,4 @@
-"""Frozen convolutions with folded BatchNorm, and a gradient that needs only the signs of ReLUs.
-
-A frozen network with ReLUs is piecewise linear: their signs determine its Jacobian. Forwards record them on a tape, and
-each ``pull_back`` turns the gradient of an output into that of the input.
-"""
+"""Frozen convolutions, and a gradient from the signs of ReLUs."""
 
 from __future__ import annotations
 
@@ -28,7 +24,7 @@ BATCH_NORM_EPS = 1e-5  # torch's default, with which every CLIP ResNet was train
 
 
 class FrozenConv:
-    """A frozen convolution with its BatchNorm folded in, in float64, and rounded."""
+    """A frozen convolution, rounded after BatchNorm is folded in, in float64."""
 
     def __init__(self, tensors: FrozenTensors, conv: str, norm: str, stride: int = 1):
         gamma, beta, mean, variance = (  # folded on the CPU, since not every device has float64
@@ -47,7 +43,6 @@ class FrozenConv:
         return F.conv2d(x, self.weight, self.bias, self.stride, padding, idle_dilation(x, self.weight))
 
     def pull_back(self, grad: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return the gradient of the input of height and width ``size``."""
         kernel = self.weight.shape[-1]
         surplus = [
             full - ((part - 1) * self.stride - 2 * self.padding + kernel)
@@ -58,10 +53,7 @@ class FrozenConv:
 
 
 def idle_dilation(x: Tensor, weight: Tensor) -> int:
-    """Return 2 for a 1×1 kernel where that dilation is faster, else 1; the result is the same.
-
-    On one thread torch gives fp32 1×1 convolutions to oneDNN, up to twice as fast, only if they are dilated.
-    """
+    """Return 2 for a 1×1 kernel that torch computes faster if dilated, else 1."""
     if weight.shape[-1] > 1 or x.dtype != torch.float32 or x.device.type != "cpu" or torch.get_num_threads() > 1:
         return 1
     return 2 if _HAS_ONEDNN and not is_traced() and (len(x) > 1 or x.numel() > _ONEDNN_FROM) else 1
@@ -80,13 +72,13 @@ def pull_back_avg_pool(grad: Tensor, stride: int, size: tuple[int, int]) -> Tens
 
 
 def pack_signs(y: Tensor) -> Tensor:
-    """Return where a ReLU's output is positive, one bit each: ``(N, C, H, W)`` to uint8 ``(N, C / 8, H, W)``."""
+    """Return where ``(N, C, H, W)`` is positive, as bits ``(N, C / 8, H, W)``."""
     flags = y.bool().permute(0, 2, 3, 1).contiguous()  # outputs of a ReLU are positive or 0; much faster than y > 0
     return _gather_bits(flags).permute(0, 3, 1, 2)
 
 
 def keep_positive(grad: Tensor, signs: Tensor) -> Tensor:
-    """Set ``grad`` to zero in place where the ReLU's output was not positive."""
+    """Set ``grad`` to zero in place where the ReLU was not positive."""
     packed = signs.permute(0, 2, 3, 1)  # (N, H, W, C / 8)
     masks = _spread_table(grad.device).index_select(0, packed.reshape(-1).int()).view(torch.int8)
     masks = masks.view(*packed.shape[:3], -1).permute(0, 3, 1, 2)  # 0, or -1: all bits set
@@ -95,14 +87,13 @@ def keep_positive(grad: Tensor, signs: Tensor) -> Tensor:
 
 
 def _gather_bits(flags: Tensor) -> Tensor:
-    """Return bools ``(…, C)`` as uint8 ``(…, C / 8)``."""
     bits = flags.reshape(-1).view(torch.int64) * _GATHER >> 56  # flat, since axes of length 1 may have any stride
     return bits.to(torch.uint8).view(*flags.shape[:-1], -1)
 
 
 @cache
 def _spread_table(device: torch.device) -> Tensor:
-    """Return for each byte its eight bits as int8 of 0 or -1, in one int64."""
+    """Return each byte's bits as eight int8 of 0 or -1, in one int64."""
     with torch.inference_mode(False):
         numbers = torch.arange(256, device=device)
         flags = (numbers[:, None] >> torch.arange(8, device=device)).bitwise_and(1).bool()  # (256, 8)

@@ -1,8 +1,4 @@
-"""The gradient of one value per image, computed in the forward pass, and general paths for other uses.
-
-Each image's gradient is computed with its value, a few images at a time, and backward only scales it: peak memory does
-not grow with the batch.
-"""
+"""The gradient of one value per image, computed in the forward pass."""
 
 from __future__ import annotations
 
@@ -35,12 +31,12 @@ _general = ContextVar("general_path", default=False)
 
 
 def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Return a function at which ``torch.compile`` breaks its graph, with its signature."""
+    """Return the function, at which ``torch.compile`` breaks its graph."""
     return torch.compiler.disable(function)
 
 
 def constant(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Return a function that ``torch.compile`` calls once, while it traces."""
+    """Return a function that ``torch.compile`` calls once, while tracing."""
     return torch.compiler.assume_constant_result(function)
 
 
@@ -60,16 +56,13 @@ def is_general() -> bool:
 
 
 def is_traced() -> bool:
-    """Return whether torch traces operations: in torch.func's transforms, compile, export or jit.trace.
-
-    Then no branch may depend on a tensor's values, and none should depend on its shape.
-    """
+    """Return whether torch traces operations, so that no branch may depend on a tensor's values."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
 
 
 @contextmanager
 def untraced() -> Iterator[None]:
-    """Compute in this context without tracing, inference mode and gradients, on the CPU by default."""
+    """Compute here without tracing, inference mode and gradients, on the CPU by default."""
     state = torch._C._get_tracing_state()
     if state is not None:  # inside a custom operation there is none, and it must not be set
         torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
@@ -89,18 +82,14 @@ def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Resu
 
 
 def clamped(x: Tensor, low: float, high: float) -> Tensor:
-    """Return ``x.clamp(low, high)``, with a gradient also at the limits: black and white pixels.
-
-    In some releases of torch (2.15) its own gradient is 0 there.
-    """
+    """Return ``x.clamp(low, high)`` with a gradient also at the limits, unlike torch 2.15."""
     return x.masked_fill(x < low, low).masked_fill(x > high, high)
 
 
 def groups(x: Tensor) -> tuple[Tensor, ...]:
-    """Return a batch split into groups of images, each for one pass.
+    """Return a batch split into groups, one for each pass.
 
-    On a CPU the size of the group changes the order of sums in small images: without a gradient they are passed singly,
-    so that a batch scores like its single images.
+    On a CPU without a gradient a group is one image, so that a batch scores like its single images.
     """
     if is_traced():
         return (x,)
@@ -112,11 +101,10 @@ def groups(x: Tensor) -> tuple[Tensor, ...]:
 
 
 def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return ``function(x)``; if a gradient is wanted, it is computed in the forward pass, in fp32 or wider.
+    """Return ``function(x)``; a gradient is computed in the forward pass, in fp32 or wider.
 
     Args:
-        function: images ``(n, 3, H, W)`` to one value each, ``(n,)`` or ``(n, 1)``, which depends only on that image.
-        x: images ``(N, 3, H, W)`` of any floating dtype.
+        function: returns one value for each image, ``(n,)`` or ``(n, 1)``.
     """
     if not (torch.is_grad_enabled() and x.requires_grad) or is_general():
         return function(x)
@@ -157,15 +145,12 @@ class _Ahead(torch.autograd.Function):
 
 
 def anchor_of(x: Tensor) -> Tensor:
-    """Return an empty tensor through which a second derivative reaches ``x``, without keeping ``x``."""
+    """Return an empty tensor that passes second derivatives to ``x`` without keeping ``x``."""
     return x[:0].clone()
 
 
 def only_once(gradient: Tensor, anchor: Tensor) -> Tensor:
-    """Return a gradient whose own derivative raises, since it would be wrong.
-
-    ``anchor`` is the input's :func:`anchor_of`: the derivative also raises if ``gradient`` is a constant.
-    """
+    """Return a gradient whose derivative raises; ``anchor``, by :func:`anchor_of`, is for constant gradients."""
     return _OnlyOnce.apply(gradient, anchor) if torch.is_grad_enabled() else gradient
 
 

@@ -22,8 +22,7 @@ def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
     """Raise :class:`ImageError` unless ``x`` is a batch of RGB images in a floating dtype.
 
     Args:
-        x: the images.
-        overshoot: how far outside [0, 1] pixels may lie; None accepts every value, including NaN and infinity.
+        overshoot: largest distance of pixels from [0, 1]; None accepts every value, also NaN.
     """
     if not isinstance(x, Tensor) or x.layout != torch.strided or x.is_nested or x.is_quantized or x.is_meta:
         raise ImageError(f"images must be a dense tensor of shape (N, 3, H, W); got a {type(x).__name__}: convert it.")
@@ -54,7 +53,7 @@ def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
 
 
 def _reach(x: Tensor) -> float:
-    """Return how far pixels lie outside [0, 1] at most; NaN if a pixel is NaN."""
+    """Return the largest distance of pixels from [0, 1], or NaN."""
     lowest, highest = x.detach().aminmax()
     return torch.maximum(-lowest, highest - 1).item()
 

@@ -1,4 +1,4 @@
-"""The frozen CLIP of a checkpoint, shared by all metrics that use it; its towers are made when needed."""
+"""The frozen CLIP of a checkpoint, which metrics share."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class ImageTower:
-    """An encoder with the pixel normalisation of its weights: images ``(N, 3, H, W)`` in [0, 1] to unit features.
+    """An encoder of images ``(N, 3, H, W)`` in [0, 1] to unit features.
 
-    Features are differentiable, in fp32 (float64 in a float64 tower), also under autocast.
+    Features are differentiable, in fp32 or wider, also under autocast.
     """
 
     def __init__(self, encoder: ModifiedResNet | VisionTransformer | EfficientNet, weights: Weights, resolution: int):
@@ -45,15 +45,14 @@ class ImageTower:
         )
 
     def __call__(self, x: Tensor, pos_embedding: str) -> Tensor:
-        """Return the features ``(N, D)``."""
         return self.encode(x, pos_embedding, "image")[0]
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
-        """Return features from one pass: ``(N, D)`` of the image, ``(N, D, h, w)`` of its places."""
+        """Return from one pass the features ``(N, D)`` of images and ``(N, D, h, w)`` of places."""
         return [F.normalize(y, dim=1) for y in self._encode(self.encoder.encode, x, pos_embedding, *parts)]
 
     def encode_stages(self, x: Tensor, pos_embedding: str) -> Tensor:
-        """Return the features, followed by the statistics of every stage's channels: ``(N, D + K)``."""
+        """Return features and the statistics of every stage, ``(N, D + K)``."""
         features, stages = self._encode(self.encoder.encode_stages, x, pos_embedding)
         return torch.cat([F.normalize(features, dim=1), stages], dim=1)
 
@@ -110,7 +109,7 @@ class FrozenCLIP:
 
     @property
     def cell(self) -> int:
-        """Side in pixels of a place in the image tower's map: 32, or a vision transformer's patch."""
+        """Side of a place in pixels: 32, or a ViT's patch."""
         return self.checkpoint.shapes["visual.conv1.weight"][-1] if "visual.proj" in self.checkpoint else 32
 
     @property
@@ -119,12 +118,12 @@ class FrozenCLIP:
 
     @property
     def width(self) -> int:
-        """D, the length of image and text features."""
+        """Length D of features."""
         return self._width_and_scale()[0]
 
     @property
     def logit_scale(self) -> float:
-        """CLIP's factor of cosine similarities: 100 in the published weights."""
+        """Factor of cosine similarities: 100 in the published weights."""
         return self._width_and_scale()[1]
 
     @constant
@@ -138,7 +137,7 @@ class FrozenCLIP:
         return self.checkpoint.shapes["text_projection"][1], scale
 
     def image_tower(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
-        """Return the image tower for a device and dtype, shared as long as a caller holds it."""
+        """Return the image tower for a device and dtype, shared while a caller holds it."""
         return self._tower(self._build_image, device, dtype)
 
     def text_tower(self, device: torch.device, dtype: torch.dtype) -> TextTower:
@@ -146,7 +145,7 @@ class FrozenCLIP:
 
     @constant
     def encode_texts(self, texts: Sequence[str], dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return unit text features ``(P, D)`` on the CPU; each text is encoded once."""
+        """Return unit features ``(P, D)`` on the CPU; each text is encoded once."""
         missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
         if missing:
             self.warn_of_unknown(missing)
@@ -156,7 +155,7 @@ class FrozenCLIP:
         return torch.stack([self._text_features[text, dtype] for text in texts])
 
     def knows(self, *texts: str) -> bool:
-        """Return whether the checkpoint was trained on every word of these texts, as far as its metadata say."""
+        """Return whether the checkpoint was trained on all words, as far as its metadata say."""
         return not self.vocabulary.unknown_words(texts)
 
     def warn_of_unknown(self, texts: Sequence[str]) -> None:
@@ -213,7 +212,7 @@ _shared_lock = threading.Lock()
 
 
 def frozen_clip(weights: Weights) -> FrozenCLIP:
-    """Return the :class:`FrozenCLIP` of these weights, which all metrics of a process share."""
+    """Return the weights' :class:`FrozenCLIP`, one per process."""
     key = (weights.backbone, weights.sha256, weights.quick_gelu)
     with _shared_lock:
         clip = _shared.get(key)
@@ -227,6 +226,6 @@ def _unpickled(weights: Weights) -> FrozenCLIP:
 
 
 def _resize_and_crop(x: Tensor, side: int) -> Tensor:
-    """Return CLIP's own input: the short side resized to ``side``, then the centre square."""
+    """Return CLIP's own input: resized by the short side, then the centre square."""
     x = TF.resize(x, [side], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
     return clamped(TF.center_crop(x, [side, side]), 0, 1)  # bicubic overshoots; CLIP's 8-bit pixels cannot

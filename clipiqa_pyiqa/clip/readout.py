@@ -1,4 +1,4 @@
-"""Features from the statistics of every channel of a network's maps, by one to three linear layers."""
+"""Features from channel statistics, by one to three linear layers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ Moments = tuple[Tensor, Tensor]
 
 
 def of_image(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
-    """Return the moments of maps ``(N, C, H, W)``; ``side`` and ``grid`` are not used."""
     return _moments(wide(x), (2, 3))
 
 
 def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
-    """Return the moments of each cell of maps ``(N, C, H, W)`` with its neighbours, up to eight.
+    """Return the moments of each cell of maps ``(N, C, H, W)`` with its neighbours.
 
     Args:
-        x: the maps.
         side: of a cell, in pixels of the maps.
-        grid: number of rows and columns of cells.
+        grid: rows and columns of cells.
     """
     x = wide(x[:, :, : grid[0] * side, : grid[1] * side])
     if side > 1:
@@ -37,7 +35,6 @@ def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
 
 
 def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:
-    """Return means and variances over two axes."""
     mean = x.mean(axes, keepdim=True)
     centre = mean.detach()  # a constant, from which differences are taken
     square = F.mse_loss(x, centre.expand_as(x), reduction="none").mean(axes)
@@ -50,7 +47,7 @@ def wide(x: Tensor) -> Tensor:
 
 
 def _with_next(mean: Tensor, variance: Tensor, axis: int) -> Moments:
-    """Return the moments of each place of ``(N, C, h, w)`` together with its two neighbours along an axis."""
+    """Return the moments of places with their two neighbours along an axis."""
     size, around = mean.shape[axis], (1, 1) if axis == 3 else (0, 0, 1, 1)
     padded, there = F.pad(mean, around), F.pad(torch.ones_like(mean[:1, :1]), around)
     before, after = (
@@ -65,10 +62,10 @@ def _with_next(mean: Tensor, variance: Tensor, axis: int) -> Moments:
 
 
 class Readout:
-    """Statistics to features by one to three linear layers, the first with the standardising.
+    """Linear layers from statistics to features.
 
-    ``visual.statistics.{mean,scale}`` (S,) are all means, then all log deviations; layers are ``visual.answers`` (R,
-    S), ``visual.hidden`` (K, R), then a ReLU, and ``visual.proj`` (D, K). The first two may be missing.
+    ``visual.statistics.{mean,scale}`` (S,) are all means, then all log deviations; ``visual.answers`` (R, S) and
+    ``visual.hidden`` (K, R), then a ReLU, may be missing; ``visual.proj`` is (D, K).
     """
 
     def __init__(self, tensors: FrozenTensors):
@@ -84,7 +81,7 @@ class Readout:
             self.layers.append((weight, bias, bool(self.layers) and name == "proj"))
 
     def __call__(self, statistics: Tensor) -> Tensor:
-        """Return the features ``(N, D, …)`` of statistics ``(N, S, …)``."""
+        """Return ``(N, D, …)`` of ``(N, S, …)``."""
         x = statistics.movedim(1, -1)
         for weight, bias, after_relu in self.layers:
             x = F.linear(x.relu() if after_relu else x, weight, bias)

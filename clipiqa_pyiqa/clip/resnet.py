@@ -1,7 +1,4 @@
-"""CLIP's ModifiedResNet for images of any size: the image tower of RN50, RN101, RN50x4, RN50x16 and RN50x64.
-
-Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Sec. 3.1 (no positional embedding).
-"""
+"""CLIP's ModifiedResNet (RN50, RN101, RN50x4, RN50x16, RN50x64) for images of any size."""
 
 from __future__ import annotations
 
@@ -23,7 +20,10 @@ MIN_SIDE = 32
 
 
 class ModifiedResNet:
-    """Frozen image tower: normalised pixels ``(N, 3, H, W)`` to features, for any H, W of at least 32."""
+    """Frozen image tower: normalised pixels ``(N, 3, H, W)`` to features, for H and W of at least 32.
+
+    Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Sec. 3.1 (no positional embedding).
+    """
 
     min_side = MIN_SIDE
 
@@ -32,10 +32,10 @@ class ModifiedResNet:
         self.trunk, self.pool = ResNetTrunk(tensors), AttentionPool(tensors)
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
-        """Return parts of the encoding, from one pass: ``'image'`` is ``(N, D)``, ``'places'`` ``(N, D, h, w)``.
+        """Return features from one pass, not normalised: ``'image'`` ``(N, D)``, ``'places'`` ``(N, D, h, w)``.
 
-        They are not normalised. A place is a position of the last map: h = ((H + 1) // 2) // 16, and w likewise.
-        ``pos_embedding`` is ``'none'`` or ``'interpolate'``, resized as in the official code.
+        A place is a position of the last map: h = ((H + 1) // 2) // 16, and w likewise. ``pos_embedding`` is ``'none'``
+        or ``'interpolate'``, as in the official code.
         """
         y = self._last_map(x)
         return [(self.pool if part == "image" else self.pool.dense)(y, pos_embedding) for part in parts]
@@ -51,7 +51,7 @@ class ModifiedResNet:
         return pixels.to(self.dtype).to(self.working)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        """Return the features ``(N, D)``, and the channels' moments after the stem and each stage, ``(N, K)``."""
+        """Return features ``(N, D)``, and moments after the stem and each stage, ``(N, K)``."""
         wants_gradient = torch.is_grad_enabled() and x.requires_grad
         moments = []
         for y in self.trunk.maps(self._rounded(x), wants_gradient or is_traced()):
@@ -60,14 +60,17 @@ class ModifiedResNet:
 
 
 def channel_moments(x: Tensor) -> Tensor:
-    """Return mean and standard deviation over the places of ``(N, C, L)``: ``(N, 2 C)``."""
+    """Return mean and deviation of ``(N, C, L)`` over L: ``(N, 2 C)``."""
     mean = x.mean(2)
     deviation = ((x - mean[..., None]).square().mean(2) + 1e-12).sqrt()  # 1e-12: a finite gradient for constant maps
     return torch.cat([mean, deviation], dim=1)
 
 
 class ResNetTrunk:
-    """Stem and residual stages: ``(N, 3, H, W)`` to ``(N, C, H // 32, W // 32)``, piecewise linear."""
+    """Stem and residual stages: ``(N, 3, H, W)`` to ``(N, C, H // 32, W // 32)``.
+
+    A tape keeps the signs of ReLUs for ``pull_back``.
+    """
 
     def __init__(self, tensors: FrozenTensors):
         self.stem = Stem(tensors)
@@ -89,7 +92,7 @@ class ResNetTrunk:
         return x
 
     def maps(self, x: Tensor, plain: bool) -> Iterator[Tensor]:
-        """Yield the maps after the stem and each stage; each is valid until the next one is made."""
+        """Yield the maps after the stem and each stage, each valid until the next."""
         x = self.stem.plain(x) if plain else self.stem(x.contiguous(memory_format=torch.channels_last))
         yield x
         for stage in self.stages:
@@ -102,7 +105,7 @@ class ResNetTrunk:
         return last
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
-        """Return the gradient of pixels of height and width ``size``; it consumes the tape."""
+        """Return the gradient of pixels of that ``size``; the tape is emptied."""
         sizes = [self.stem.out_size(size)]
         for block in self.blocks[:-1]:
             sizes.append(block.out_size(sizes[-1]))
@@ -183,7 +186,7 @@ class Stem:
 
 
 class Bottleneck:
-    """1×1, 3×3 and 1×1 convolutions around a shortcut; a stride is an average pool after the 3×3 one."""
+    """1×1, 3×3 and 1×1 convolutions around a shortcut; a stride is an average pool after the second."""
 
     def __init__(self, tensors: FrozenTensors, name: str, stride: int):
         self.reduce, self.spatial, self.expand = (
@@ -200,7 +203,7 @@ class Bottleneck:
         return size[0] // self.stride, size[1] // self.stride
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
-        """Without a convolution on its shortcut, the block overwrites ``x`` with its output."""
+        """Return the output; ``x`` is overwritten unless the shortcut has a convolution."""
         height, width = x.shape[-2:]
         rows, _ = self.out_size((height, width))
         row_bytes = self.stride * width * max(x.shape[1], self.expand.out_channels) * x.element_size()
@@ -241,7 +244,7 @@ class Bottleneck:
         return (y + (x if self.shortcut is None else self.shortcut(avg_pool(x, self.stride)))).relu()
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
-        """Without a convolution on its shortcut, the block overwrites ``grad`` with the input's gradient."""
+        """Return the input's gradient; ``grad`` is overwritten unless the shortcut has a convolution."""
         height, width = size
         rows, columns = self.out_size(size)
         row_bytes = self.stride * width * max(self.reduce.in_channels, grad.shape[1]) * grad.element_size()
@@ -273,7 +276,7 @@ class Bottleneck:
 
 
 class _PiecewiseLinear(torch.autograd.Function):
-    """The trunk with a gradient that keeps the signs of ReLUs instead of their outputs."""
+    """The trunk, whose gradient keeps signs of ReLUs instead of outputs."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, anchor: Tensor, trunk: ResNetTrunk, prepare: Callable[[Tensor], Tensor]) -> Tensor:

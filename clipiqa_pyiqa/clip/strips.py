@@ -1,4 +1,4 @@
-"""Strips of rows in which one large image is computed, so that each stays in a CPU's cache."""
+"""Strips of rows of one large image, each small enough for a CPU's cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CPU_STRIP_BYTES = 8 << 20
 
 
 class RowMap:
-    """A map of ``rows`` rows that is filled strip by strip, from the top."""
+    """A map of ``rows`` rows that is filled by strips from the top."""
 
     def __init__(self, rows: int):
         self.rows, self.filled = rows, 0
@@ -32,7 +32,7 @@ class RowMap:
 
 
 def cut(x: Tensor, rows: int, row_bytes: int) -> list[tuple[int, int]]:
-    """Return the ``(start, stop)`` of strips of at least two rows; only a single large image on a CPU is cut."""
+    """Return ``(start, stop)`` of strips; only a single large image on a CPU is cut."""
     count = 1
     if x.device.type == "cpu" and x.shape[0] == 1:
         count = max(1, min(rows // 2, round(rows * row_bytes / CPU_STRIP_BYTES)))
@@ -40,7 +40,7 @@ def cut(x: Tensor, rows: int, row_bytes: int) -> list[tuple[int, int]]:
 
 
 def take_rows(x: Tensor, start: int, stop: int) -> Tensor:
-    """Return rows ``start`` to ``stop`` of a map, with zeros outside."""
+    """Return rows of a map, with zeros outside."""
     height = x.shape[-2]
     inside = x[:, :, max(start, 0) : min(stop, height)]
     return F.pad(inside, (0, 0, max(-start, 0), max(stop - height, 0))) if start < 0 or stop > height else inside

@@ -1,7 +1,4 @@
-"""CLIP's text tower, computed up to the end-of-text token.
-
-The tower is causal and only that position is read, so leaving out later ones is exact: 5 positions for "Good photo.".
-"""
+"""CLIP's text tower."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ BATCH = 256  # texts encoded at once: thousands of them would need gigabytes
 
 
 class TextTower:
-    """Frozen text tower: token embeddings to features."""
+    """Frozen text tower: token embeddings to features, up to the end-of-text token only."""
 
     def __init__(self, tensors: FrozenTensors, vocabulary: Vocabulary, quick_gelu: bool):
         self.device, self.dtype, self.vocabulary = tensors.device, tensors.dtype, vocabulary
@@ -37,11 +34,11 @@ class TextTower:
         return self.vocabulary[tokens].to(self.device, self.dtype)
 
     def encode(self, embeddings: Tensor, ends: Tensor) -> Tensor:
-        """Return the features ``(P, D)`` of prompts given as token embeddings; not normalised, differentiable.
+        """Return features ``(P, D)``, not normalised, differentiable.
 
         Args:
-            embeddings: ``(P, L, width)``, from the start-of-text token; L may be less than the context length.
-            ends: ``(P,)``, the position of each prompt's end-of-text token.
+            embeddings: of tokens from start-of-text, ``(P, L, width)``.
+            ends: positions of the end-of-text tokens, ``(P,)``.
         """
         length = int(ends.max()) + 1
         x = embeddings[:, :length] + self.positional_embedding[:length]
@@ -50,7 +47,7 @@ class TextTower:
         return x @ self.projection
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Return the features ``(P, D)`` of P texts, not normalised."""
+        """Return features ``(P, D)``, not normalised."""
         tokens = tokenize(texts, self.context_length)
         ends = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
         counts = ends.unique(return_counts=True)[1].tolist()
@@ -63,7 +60,7 @@ class TextTower:
 
 
 def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
-    """Return CLIP's tokens ``(P, context_length)``; longer texts are cut."""
+    """Return tokens ``(P, context_length)``; longer texts are cut."""
     with torch.device("cpu"):
         return tokenizer()(list(texts), context_length)
 

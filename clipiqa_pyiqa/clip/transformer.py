@@ -39,7 +39,7 @@ class Linear:
 
 
 class AttentionBlock:
-    """Residual attention block: ``x + attention(norm(x))``, then ``x + mlp(norm(x))``; x is ``(N, L, width)``."""
+    """Residual block ``(N, L, width)``: ``x + attention(norm(x))``, then ``x + mlp(norm(x))``."""
 
     def __init__(self, tensors: FrozenTensors, name: str, activation: Callable[[Tensor], Tensor]):
         self.activation = activation
@@ -48,7 +48,7 @@ class AttentionBlock:
         self.widen, self.narrow = Linear(tensors, f"{name}.mlp.c_fc."), Linear(tensors, f"{name}.mlp.c_proj.")
 
     def __call__(self, x: Tensor, is_causal: bool = False, queries: int | None = None) -> Tensor:
-        """Return the output; with ``queries=k`` only that of the first k positions, which attend to all."""
+        """Return the output, with ``queries=k`` only of the first k positions."""
         normed = self.norm_1(x)
         q, k, v = (_split_heads(part) for part in self.qkv(normed).chunk(3, dim=-1))
         x = x[:, :queries]

@@ -1,7 +1,4 @@
-"""CLIP's vision transformer for images of any size: the image tower of ViT-B/32, ViT-B/16 and ViT-L/14.
-
-Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Table 2.
-"""
+"""CLIP's vision transformers (ViT-B/32, ViT-B/16, ViT-L/14) for images of any size."""
 
 from __future__ import annotations
 
@@ -16,10 +13,10 @@ from .transformer import LayerNorm, Transformer
 
 
 class VisionTransformer:
-    """Frozen image tower: normalised pixels ``(N, 3, H, W)`` to features, for any H, W of at least one patch.
+    """Frozen image tower: normalised pixels ``(N, 3, H, W)`` to features, for H and W of at least one patch.
 
-    Rows and columns that do not fill a patch are dropped. Results are as of :class:`.resnet.ModifiedResNet`; a place is
-    a patch, which attends only to itself in the last block, as in MaskCLIP.
+    Incomplete patches are dropped. A place is a patch, which attends only to itself in the last block (MaskCLIP).
+    Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Table 2.
     """
 
     def __init__(self, tensors: FrozenTensors, quick_gelu: bool):
@@ -46,7 +43,7 @@ class VisionTransformer:
         return [y if y.dim() == 2 else y.transpose(1, 2).unflatten(2, grid) for y in features]  # (N, hw, D)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        """Return the features, and the patches' moments after each quarter of the blocks, ``(N, K)``."""
+        """Return features, and moments after each quarter of the blocks, ``(N, K)``."""
         x, moments = self._tokens(x, pos_embedding), []
         blocks = self.transformer.blocks
         ends = {len(blocks) * quarter // 4 - 1 for quarter in (1, 2, 3, 4)}

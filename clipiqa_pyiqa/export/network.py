@@ -1,4 +1,4 @@
-"""The exported network: pixels to scores and maps, with the text features inside."""
+"""The exported network, with text features inside."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXAMPLE = (2, 3, 96, 160)
 
 
 class Network(nn.Module):
-    """Scores ``(N, C)`` of images ``(N, 3, H, W)``, and with a map those of places, ``(N, C, h, w)``."""
+    """Scores ``(N, C)`` of ``(N, 3, H, W)``, and with a map ``(N, C, h, w)`` of places."""
 
     def __init__(self, metric: CLIPIQA, prompts: Prompts | Columns = None, with_map: bool = False):
         super().__init__()
@@ -71,7 +71,7 @@ class Network(nn.Module):
 
 
 def questions_of(metric: CLIPIQA, prompts: Prompts | Columns = None) -> Columns | None:
-    """Return the questions by column, those given or the metric's own; None for learned prompts and heads."""
+    """Return the questions by column; None for learned prompts and heads."""
     if prompts is not None:
         return parse_columns(prompts, metric.template)
     if metric.head is not None or metric.prompt_learner is not None:
@@ -95,11 +95,6 @@ def check_fit(metric: CLIPIQA, prompts: Prompts | Columns, with_map: bool) -> No
 
 
 def traced(network: Network, opset: int) -> onnx.ModelProto:
-    """Return the network as ONNX, with free N, H and W.
-
-    Raises:
-        CLIPIQAError: torch is too old, or does not write the opset.
-    """
     if "prefer_deferred_runtime_asserts_over_guards" not in inspect.signature(torch.export.export).parameters:
         raise CLIPIQAError(f"torch must be 2.9 or newer; got {torch.__version__}.")
     side = {name: torch.export.Dim(name, min=SOLVABLE_SIDE) for name in ("H", "W")}

@@ -1,4 +1,4 @@
-"""Export a metric as an ONNX file, checked in onnxruntime."""
+"""A metric as an ONNX file, checked in onnxruntime."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class OnnxFile:
 
     Attributes:
         path: of the file.
-        columns: names of the columns of ``scores``, and of the maps of ``map``.
+        columns: of ``scores``, and of the maps of ``map``.
         with_map: whether there is a ``map``.
         opset: of ONNX.
         size: in bytes.
         metadata: of the file.
-        difference: largest difference from the metric, as a share of the range of scores; None if not checked.
-        runtime: the version of onnxruntime that checked it, or None.
+        difference: largest, from the metric, as a share of the range; None if not checked.
+        runtime: version of the checking onnxruntime, or None.
     """
 
     path: Path
@@ -65,7 +65,6 @@ class OnnxFile:
     runtime: str | None
 
     def describe(self) -> str:
-        """Return the file's properties in one sentence."""
         columns = f"{', '.join(self.columns)}{', with maps' if self.with_map else ''}"
         check = "not checked"
         if self.runtime:
@@ -85,27 +84,27 @@ def export_onnx(
     overwrite: bool = False,
     progress: Callable[[str], object] = lambda step: None,
 ) -> OnnxFile:
-    """Write a metric as an ONNX file, for onnxruntime in any language or in a browser.
+    """Write a metric as an ONNX file, for onnxruntime in any language or browser.
 
-    The input ``image`` is ``(N, 3, H, W)`` in [0, 1]; outputs are ``scores`` ``(N, C)`` and with a map ``map``
-    ``(N, C, h, w)``, a column for each question. Metadata hold provenance, columns and input convention.
+    The input ``image`` is RGB ``(N, 3, H, W)`` in [0, 1]; outputs are ``scores`` ``(N, C)`` and, with a map, ``map``
+    ``(N, C, h, w)``. Metadata hold provenance, columns and input convention.
 
     Args:
         metric: a :class:`~clipiqa_pyiqa.CLIPIQA` or pyiqa's metric around one.
-        path: of the file to write.
+        path: of the file.
         prompts: one column each; default the metric's own.
-        with_map: score places, too.
+        with_map: also score places.
         opset: of ONNX, 18 to 23; most runtimes read the lowest.
-        check: compare with the metric in onnxruntime, if it is installed.
+        check: compare with the metric in onnxruntime, if installed.
         overwrite: replace an existing file.
-        progress: called before each step with its name.
+        progress: called with the name of each step.
 
     Returns:
         The file's properties.
 
     Raises:
-        CLIPIQAError: the metric or opset cannot be exported, a package is missing or too old, or the file does not
-            agree with its metric.
+        CLIPIQAError: the metric or opset cannot be exported, a package is missing or too old, or the file differs from
+            its metric.
         PromptError: the prompts cannot be used.
         OutputError: the file cannot be written.
 
@@ -159,7 +158,7 @@ def _runtime_version() -> str | None:
 
 
 def _difference(network: Network, path: Path) -> float:
-    """Return the largest difference, as a share of the range of scores; infinite for other shapes."""
+    """Return the largest difference as a share of the range; infinite for other shapes."""
     import onnxruntime
 
     try:
@@ -183,7 +182,6 @@ def _difference(network: Network, path: Path) -> float:
 
 
 def described_by(network: Network) -> dict[str, str]:
-    """Return the file's metadata."""
     metric, columns = network.metric, network.columns
     low, high = (0.0, 1.0) if network.head is None else network.head.score_range
     known = metric.provenance()
@@ -203,7 +201,7 @@ def described_by(network: Network) -> dict[str, str]:
 
 
 def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Remove the tracer's notes, name the axes, and add the metadata."""
+    """Remove the tracer's notes; name the axes; add metadata."""
     import onnx
 
     graph = model.graph

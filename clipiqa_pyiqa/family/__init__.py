@@ -1,4 +1,4 @@
-"""pyiqa's other metrics that are made of CLIP: a tower, a view of the image and a head each."""
+"""pyiqa's other metrics on CLIP: a tower, a view of the image and a head each."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ MEMBERS: dict[str, type[Member]] = {  # pyiqa's name -> class, whose `model_type
 
 
 def create_member(name: str, **options: Any) -> Member:
-    """Return a metric of ``MEMBERS``, as ``pyiqa.create_metric(name).net`` is, with the options of its class."""
+    """Return a metric of ``MEMBERS``, as ``pyiqa.create_metric(name).net`` is, with its class's options."""
     return MEMBERS[name](name, **options)

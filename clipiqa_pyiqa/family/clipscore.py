@@ -1,4 +1,4 @@
-"""CLIPScore: how well a caption fits an image (Hessel et al., EMNLP 2021, arXiv 2104.08718)."""
+"""CLIPScore: how well a caption fits an image."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from .views import CROP
 
 
 class CLIPScore(Member):
-    """pyiqa's ``clipscore``.
+    """pyiqa's ``clipscore`` (Hessel et al., EMNLP 2021, arXiv 2104.08718).
 
     Args:
-        model_type: ``'clipscore'``.
         w: factor of the cosine similarities.
         prefix: text before each caption.
         **options: of :class:`~clipiqa_pyiqa.family.member.Member`.
@@ -37,11 +36,11 @@ class CLIPScore(Member):
         super().__init__(model_type, *args, **options)
 
     def forward(self, x: Tensor, caption_list: Sequence[str] | None = None) -> Tensor:
-        """Score images against their captions: ``(N,)`` in [0, w].
+        """Return scores of images against their captions: ``(N,)`` in [0, w].
 
         Args:
-            x: ``(N, 3, H, W)``, RGB in [0, 1].
-            caption_list: N captions; what is beyond 77 tokens is cut off.
+            x: RGB ``(N, 3, H, W)`` in [0, 1].
+            caption_list: N captions, cut after 77 tokens.
 
         Raises:
             CLIPIQAError: captions are missing, or not one for each image.

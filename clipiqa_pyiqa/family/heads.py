@@ -1,4 +1,4 @@
-"""From unit image features to scores. Pure functions; features are ``(N, D)``, or ``(N, K, D)`` of K patches."""
+"""Heads: unit image features ``(N, D)``, or ``(N, K, D)`` of K patches, to scores."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ BASE_COS, BASE_MAGNITUDE = 1.0, 0.6  # MA-CLIP's weights before they adapt
 
 
 def pairs(features: Tensor, texts: Tensor, scale: float) -> Tensor:
-    """Return the mean probability of the positive texts, ``(N,)`` or ``(N, K)``; texts are ``(P, 2, D)``."""
+    """Return the mean probability of the positive texts of ``(P, 2, D)``: ``(N,)`` or ``(N, K)``."""
     return antonym_scores(features.flatten(0, -2), texts, scale).mean(1).view(features.shape[:-1])
 
 
 def levels(features: Tensor, texts: Tensor, scale: float) -> Tensor:
-    """Return the expected level, 1 to L, of features ``(N, K, D)``: ``(N,)``.
+    """Return the expected level, 1 to L, ``(N,)`` (Zhang et al., CVPR 2023, Eqs. 4 and 6).
 
     Args:
-        features: unit features; logits are averaged over patches.
+        features: ``(N, K, D)``; logits are averaged over patches.
         texts: ``(L, T, D)``, texts of each level, worst first.
-        scale: by what cosine similarities are multiplied.
-
-    Source: Zhang et al., CVPR 2023, Eqs. 4 and 6.
+        scale: factor of cosine similarities.
     """
     logits = scale * features.mean(1) @ texts.flatten(0, 1).T
     shares = logits.softmax(1).unflatten(1, texts.shape[:2]).sum(2)
@@ -31,9 +29,9 @@ def levels(features: Tensor, texts: Tensor, scale: float) -> Tensor:
 
 
 def magnitude(features: Tensor, texts: Tensor, scale: float) -> Tensor:
-    """Return similarity to texts and size of the feature's channels, weighed by their difference, ``(N,)``.
+    """Return similarity to texts and magnitude of channels, weighed by their difference, ``(N,)``.
 
-    Source: Liao et al., AAAI 2026, https://arxiv.org/abs/2511.09948. A feature's length does not matter to it.
+    Source: Liao et al., AAAI 2026, https://arxiv.org/abs/2511.09948.
     """
     similar = pairs(features, texts, scale)
     sizes = features.abs()
@@ -45,10 +43,9 @@ def magnitude(features: Tensor, texts: Tensor, scale: float) -> Tensor:
 
 
 def linear(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return ``(N,)``: one row of weights ``(D,)`` and a bias."""
     return features @ weight.to(features) + bias.to(features)
 
 
 def caption(features: Tensor, texts: Tensor, factor: float) -> Tensor:
-    """Return ``factor`` times the cosine similarity of each image to its own text ``(N, D)``, at least 0: ``(N,)``."""
+    """Return each image's cosine similarity to its text times ``factor``, at least 0."""
     return factor * (features * texts.to(features)).sum(-1).relu()

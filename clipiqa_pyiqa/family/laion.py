@@ -19,7 +19,7 @@ from .views import CROP
 
 
 class LAIONAes(Member):
-    """pyiqa's ``laion_aes``; ``pretrained_model_path`` is a file, or ``'v2'`` (default) or ``'sa_0_4'`` (v1)."""
+    """pyiqa's ``laion_aes``; ``pretrained_model_path`` is a file, ``'v2'`` (default) or ``'sa_0_4'`` (v1)."""
 
     backbone = "ViT-L/14"
     view = CROP
@@ -44,7 +44,7 @@ class LAIONAes(Member):
 
 
 def _row(file: Checkpoint) -> tuple[Tensor, Tensor]:
-    """Return the weights ``(D,)`` and bias of a head: its linear layers have nothing between them, so they are one."""
+    """Return the weights ``(D,)`` and bias that a head's linear layers make together."""
     names = sorted(
         (name for name in file if name.endswith("weight") and len(file.shapes[name]) == 2),
         key=lambda name: [int(part) for part in name.split(".") if part.isdigit()],

@@ -1,4 +1,4 @@
-"""LIQE: the expected one of five qualities, over patches (Zhang et al., CVPR 2023)."""
+"""LIQE: the expected one of five quality levels, over patches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DISTORTIONS = (
 
 
 class LIQE(Member):
-    """pyiqa's ``liqe`` and ``liqe_mix``; the tower is in the metric's one file."""
+    """pyiqa's ``liqe`` and ``liqe_mix``, with the tower in the metric's file (Zhang et al., CVPR 2023)."""
 
     backbone = "ViT-B/32"
     view = FIFTEEN_PATCHES

@@ -1,4 +1,4 @@
-"""MA-CLIP: similarity to texts and magnitude of features, over patches (Liao et al., AAAI 2026, arXiv 2511.09948)."""
+"""MA-CLIP: similarity to texts and magnitude of features, over patches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .views import ALL_PATCHES
 
 
 class MACLIP(Member):
-    """pyiqa's ``maclip``, for batches of any size."""
+    """pyiqa's ``maclip``, for batches of any size (Liao et al., AAAI 2026, arXiv 2511.09948)."""
 
     backbone = "RN50"
     view = ALL_PATCHES

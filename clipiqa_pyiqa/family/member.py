@@ -1,4 +1,4 @@
-"""What the metrics of the family share: weights, precision, views in chunks, gradient, provenance."""
+"""The base class of the family's metrics."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ CHUNK = 16  # patches that are encoded at once
 
 
 class Member(nn.Module):
-    """A metric of pyiqa's that is a frozen CLIP tower, a view of the image and a head.
+    """A metric of pyiqa's: a frozen CLIP tower, a view of the image and a head.
 
     Args:
-        model_type: pyiqa's name of it.
+        model_type: pyiqa's name of the metric.
         backbone: of the tower.
-        pretrained: kept for pyiqa, whose configurations pass it.
-        clip_weights: the tower's file, or a tag of open_clip; by default the published one.
+        pretrained: not used; pyiqa's configurations pass it.
+        clip_weights: the tower's file, or an open_clip tag; default the published one.
         quick_gelu: whether an unknown file was trained with QuickGELU.
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, as for :class:`~clipiqa_pyiqa.CLIPIQA`.
         pretrained_model_path: the metric's own file, where it has one.
 
     Raises:
-        CLIPIQAError: a ``ValueError``, for any option that cannot be honoured, and for weights that are not found.
+        CLIPIQAError: an option cannot be used, or weights are not found.
     """
 
     backbone: ClassVar[str]
@@ -71,22 +71,20 @@ class Member(nn.Module):
         return weights_in(find_file(file), file, quick_gelu)
 
     def load(self, path: str | Path | None) -> None:
-        """Load the metric's own file, the published one by default; most members have none."""
+        """Load the metric's own file, default the published one."""
         if path is not None:
             raise CLIPIQAError(f"{self.model_type} has no file of its own: pass clip_weights=PATH for its tower.")
 
     def answer(self, features: Tensor) -> Tensor:
-        """Return scores ``(N,)`` of unit features; the member's head."""
         raise CLIPIQAError(f"{self.model_type} needs a caption for each image: call it with caption_list=[TEXT, ...].")
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the score columns."""
         return (self.model_type,)
 
     @property
     def pos_embedding(self) -> str:
-        """``'none'`` where the tower sees the whole image, else ``'fixed'``: 224 px of it."""
+        """``'none'`` where the tower sees the whole image, else ``'fixed'`` (224 px)."""
         return "none" if self.view is WHOLE else "fixed"
 
     @property
@@ -96,16 +94,16 @@ class Member(nn.Module):
         return self.clip.weights.sha256, self.clip.weights.quick_gelu, self.precision, seen, False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Score images ``(N, 3, H, W)``, RGB in [0, 1]: ``(N, 1)`` within :attr:`score_range`, high is good.
+        """Return scores ``(N, 1)`` of RGB images ``(N, 3, H, W)`` in [0, 1]: within :attr:`score_range`, high is good.
 
         Raises:
-            ImageError: images that cannot be scored.
+            ImageError: images cannot be scored.
         """
         self.check(x)
         return per_image(lambda images: self.answer(self.encode_unchecked(images))[:, None], x)
 
     def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
-        """Raise :class:`ImageError` for images that cannot be scored, or with pixels beyond ``overshoot``."""
+        """Raise :class:`ImageError` if images cannot be scored, or pixels lie beyond ``overshoot``."""
         check_images(x, overshoot)
         if not self.view.min_side:
             check_size(x, self._image_tower(x), "none")
@@ -117,12 +115,12 @@ class Member(nn.Module):
             )
 
     def encode_image(self, x: Tensor) -> Tensor:
-        """Return unit features of images, for :meth:`score`: ``(N, D)``, or ``(N, K, D)`` of K patches."""
+        """Return unit features for :meth:`score`: ``(N, D)``, or ``(N, K, D)`` of K patches."""
         self.check(x)
         return self.encode_unchecked(x)
 
     def encode_unchecked(self, x: Tensor) -> Tensor:
-        """:meth:`encode_image` for images that passed :meth:`check` already; patches go in chunks."""
+        """Return :meth:`encode_image` without checks."""
         tower = self._image_tower(x)
         views = self.view.take(x.expand(-1, 3, -1, -1).to(tower.mean.dtype))
         if self.view.dims == 2:
@@ -138,14 +136,11 @@ class Member(nn.Module):
         return torch.cat(parts).transpose(0, 1)
 
     def score(self, features: Tensor, prompts: None = None) -> Tensor:
-        """Score features of the member's tower, of any length and floating dtype: as :meth:`encode_image` gives them.
+        """Return scores ``(N, 1)`` of the tower's features, of any length and floating dtype.
 
         Args:
-            features: ``(N, D)``, or ``(N, K, D)`` of K patches where the view is patches.
-            prompts: must be None, as the member has its own texts.
-
-        Returns:
-            ``(N, 1)``.
+            features: as of :meth:`encode_image`.
+            prompts: must be None; members have their own texts.
 
         Raises:
             CLIPIQAError: features of another tower, or prompts.
@@ -164,11 +159,10 @@ class Member(nn.Module):
         return self.answer(F.normalize(features.to(wide), dim=-1))[:, None]
 
     def texts(self, texts: list[str], features: Tensor) -> Tensor:
-        """Return unit features of texts, ``(P, D)``, where image features are; each text is encoded once."""
+        """Return unit features ``(P, D)`` of texts, on the device of image features."""
         return self.clip.encode_texts(texts, features.dtype).to(features.device)
 
     def provenance(self) -> dict[str, Any]:
-        """Return which metric this is, as JSON values."""
         return {
             "metric": self.model_type,
             **tower_record(self.clip.weights, self.precision, self.dtype),

@@ -1,4 +1,4 @@
-"""QualiCLIP and QualiCLIP+: seven pairs of texts, asked of a fine-tuned tower (Agnolucci et al., arXiv 2403.11176)."""
+"""QualiCLIP and QualiCLIP+: seven pairs of texts on a fine-tuned tower."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ LEARNED = {
 
 
 class QualiCLIP(Member):
-    """pyiqa's ``qualiclip`` and ``qualiclip+…``: ``clip_weights`` is ``QualiCLIP.pth`` in both.
+    """pyiqa's ``qualiclip`` and ``qualiclip+…`` (Agnolucci et al., arXiv 2403.11176).
 
-    The texts' features lie in that file; those with ``+`` have learned prompts in ``pretrained_model_path``.
+    ``pretrained_model_path`` holds the learned prompts of ``+``.
     """
 
     backbone = "RN50"
@@ -80,7 +80,7 @@ class QualiCLIP(Member):
         return heads.pairs(features, texts.to(features), self.clip.logit_scale / TEMPERATURE)
 
     def _read_learned(self, path: Path) -> tuple[Tensor, Tensor]:
-        """Return learned prompts and where they end: each text's words stand in the middle of its context."""
+        """Return learned prompts and the positions of their ends."""
         file = open_checkpoint(path)
         length, width = self.clip.checkpoint.shapes["positional_embedding"]
         shape = file.shapes.get("prompt_learner.ctx", ())

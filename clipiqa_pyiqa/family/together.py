@@ -1,4 +1,4 @@
-"""Several metrics as one with a column each: metrics that see an image the same way share its encoding."""
+"""Several metrics as one with a column each, which share the encoding of images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from . import MEMBERS, create_member
 
 
 class Together:
-    """Several metrics that scoring uses as one metric, a column each.
+    """Several metrics as one, with a column each.
 
     Args:
-        nets: column -> a :class:`~clipiqa_pyiqa.CLIPIQA` or a metric of the family; each gives one score an image.
+        nets: column -> a :class:`~clipiqa_pyiqa.CLIPIQA` or a metric of the family, each with one score per image.
     """
 
     template = None
@@ -29,33 +29,27 @@ class Together:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the score columns."""
         return tuple(self.nets)
 
     @property
     def clip(self) -> FrozenCLIP:
-        """The first metric's CLIP."""
         return next(iter(self.nets.values())).clip
 
     def encode_image(self, x: Tensor) -> dict[Any, Tensor]:
-        """Return features by ``encoding``, each computed once.
-
-        Raises:
-            ImageError: one of the metrics cannot score these images.
-        """
+        """Return features by ``encoding``, each computed once."""
         for net in self.nets.values():
             net.check(x)
         return {encoding: net.encode_unchecked(x) for encoding, net in self._by_encoding().items()}
 
     def score(self, features: Mapping[Any, Tensor] | Tensor, prompts: Any = None) -> Tensor:
-        """Return scores ``(N, C)`` of what :meth:`encode_image` gave, or of stored features ``(N, D)`` for all."""
+        """Return scores ``(N, C)`` of :meth:`encode_image`, or of features ``(N, D)`` for all."""
         if prompts is not None:
             raise CLIPIQAError("each of several metrics has its own prompts: leave out prompts.")
         own = dict.fromkeys(self._by_encoding(), features) if isinstance(features, Tensor) else features
         return torch.cat([net.score(own[net.encoding]) for net in self.nets.values()], dim=1)
 
     def provenance(self) -> dict[str, Any]:
-        """Return provenance, in which the record of each column says which metric made it."""
+        """Return provenance, with a record for each column."""
         shared: dict[str, Any] = {}
         scores = {}
         for column, net in self.nets.items():
@@ -70,11 +64,11 @@ class Together:
 
 
 def create_metrics(asked: Iterable[tuple[str, str, Mapping[str, Any]]], device: torch.device) -> Together:
-    """Build metrics of one run.
+    """Return the metrics of one run.
 
     Args:
-        asked: column, pyiqa's name of the metric, and its options.
-        device: where learned prompts and heads shall be.
+        asked: column, pyiqa's name of the metric, and options.
+        device: of learned prompts and heads.
 
     Raises:
         CLIPIQAError: a metric is unknown, needs captions or cannot be built, or two have one name.

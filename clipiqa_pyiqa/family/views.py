@@ -1,4 +1,4 @@
-"""What of an image a tower sees: the whole image, its middle at 224 px, or patches of 224 px."""
+"""Views of an image: the whole, its middle at 224 px, or patches of 224 px."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ SIDE = 224  # pixels of CLIP's own square input
 
 
 class View(NamedTuple):
-    """A view of images ``(N, 3, H, W)``."""
-
     name: str
     pos_embedding: str  # how the tower is asked: 'none' or 'interpolate'
     min_side: int  # pixels that height and width must have; 0 means that the tower decides
@@ -28,13 +26,13 @@ def _middle(x: Tensor) -> list[Tensor]:
 
 
 def _all_patches(x: Tensor) -> list[Tensor]:
-    """All patches at stride 128, and the whole image squashed to a square; MA-CLIP's."""
+    """Return MA-CLIP's patches: all at stride 128, and the whole image squashed to a square."""
     whole = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False)
     return [*_patches(x, _corners(x, 128)), whole]
 
 
 def _fifteen_patches(x: Tensor) -> list[Tensor]:
-    """At most 15 patches out of all at stride 32, evenly spaced in the order of reading; LIQE's."""
+    """Return LIQE's patches: at most 15 of all at stride 32, evenly spaced in reading order."""
     corners = _corners(x, 32)
     return _patches(x, corners[:: max(1, len(corners) // 15)][:15])
 

@@ -1,7 +1,4 @@
-"""Images read ahead by threads and worked on in batches of equal size, in their order.
-
-An image waits until its batch is full, ``WAIT`` batches have passed, or too many pixels wait.
-"""
+"""Images read ahead by threads, and worked on in order in batches of equal size."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ WAIT = 8  # batches of other sizes that an image waits for its own batch to fill
 
 
 class Shaped(Protocol):
-    """A picture ``(3, H, W)``: a tensor of pixels or an ``ImageRecord``."""
+    """A picture ``(3, H, W)``, as tensor or ``ImageRecord``."""
 
     @property
     def shape(self) -> Sequence[int]: ...
@@ -49,14 +46,13 @@ def prefetch(
     ahead: int | None = None,
     scoring: int = 0,
 ) -> Generator[tuple[Item, Picture | ImageError], None, None]:
-    """Yield items in their order, each with its picture, or with the ``ImageError`` that reading raised.
+    """Yield each item, in order, with its picture or the ``ImageError`` of reading.
 
     Args:
-        read: Called in a thread with an item; returns its picture. Errors other than ``ImageError`` are raised here.
+        read: Returns an item's picture, in a thread.
         items: Taken as needed; a generator is closed at the end.
-        workers: Threads; default one per core, up to eight.
-        ahead: Largest number of items that are read ahead; default two per thread.
-        scoring: Bytes that scoring takes for each pixel, for the limit of memory.
+        ahead: Most items that are read ahead; default two per thread.
+        scoring: Bytes that scoring takes per pixel.
     """
     workers = workers or default_workers()
     most = 2 * workers if ahead is None else ahead
@@ -99,17 +95,16 @@ def in_batches(
     batch_size: int = 8,
     apart: Callable[[Item], Hashable] | None = None,
 ) -> Generator[Result, None, None]:
-    """Yield the results of work on images, in the order of the images.
+    """Yield the results of work on images, in order.
 
     A batch that fails with ``ImageError`` or for lack of memory is tried again one by one; in the latter case batches
     get smaller.
 
     Args:
-        images: Items with pictures or errors, as from :func:`prefetch`; closed at the end.
-        work: Called with items and their pictures of equal size; returns a result for each.
-        failed: Called with an item, its picture or None, and the error; returns the item's result, or raises.
-        batch_size: Largest number of images in a batch.
-        apart: Called with an item; neighbours with different results are in different batches.
+        images: As from :func:`prefetch`; closed at the end.
+        work: Returns a result for each item; pictures have equal size.
+        failed: Returns a failed item's result, or raises.
+        apart: Neighbours with different values are in different batches.
     """
     queue = _Queue(work, failed, batch_size)
     last: Hashable = None
@@ -124,7 +119,7 @@ def in_batches(
 
 
 def stacked(pixels: Sequence[Tensor], device: str | torch.device) -> Tensor:
-    """Return uint8 pictures ``(3, H, W)`` as a batch ``(N, 3, H, W)`` in [0, 1], fp32 on a device."""
+    """Return uint8 pictures ``(3, H, W)`` as one fp32 batch ``(N, 3, H, W)`` in [0, 1]."""
     # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, as encoders need it
     x = torch.stack([picture.permute(1, 2, 0) for picture in pixels]).permute(0, 3, 1, 2)
     return x.to(device).float().div_(255)
@@ -137,7 +132,7 @@ class _Place(Generic[Result]):
 
 
 class _Queue(Generic[Item, Picture, Result]):
-    """Images in order, which wait for others of their size."""
+    """Images that wait until a batch is full, ``WAIT`` batches have passed, or too many pixels wait."""
 
     def __init__(
         self,
@@ -165,7 +160,7 @@ class _Queue(Generic[Item, Picture, Result]):
             self._finish(shape)
 
     def leave(self, everything: bool = False) -> Iterator[Result]:
-        """Yield the results that are ready; work on the first image if it has waited long enough."""
+        """Yield ready results; work on the first image if it has waited long enough."""
         while self._places:
             first = self._places[0]
             if first.result is not None:

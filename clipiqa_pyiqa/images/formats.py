@@ -19,7 +19,7 @@ _OTHERS = (".psd", ".exr", ".hdr", ".jxl", ".jxr", ".wdp", ".svg", ".xcf", ".eps
 
 
 def readable_formats() -> list[str]:
-    """Return PIL's names of the formats that ``read_image`` reads with this PIL."""
+    """Return PIL's names of formats that ``read_image`` reads."""
     from PIL import Image  # not at the top: a command's help does not wait for it
 
     _register_heif()
@@ -28,7 +28,7 @@ def readable_formats() -> list[str]:
 
 
 def image_suffixes() -> frozenset[str]:
-    """Return the suffixes of image files, in lower case with the dot."""
+    """Return image files' suffixes in lower case with the dot."""
     from PIL import Image
 
     formats = readable_formats()
@@ -36,12 +36,12 @@ def image_suffixes() -> frozenset[str]:
 
 
 def unreadable_suffixes() -> frozenset[str]:
-    """Return the suffixes of photos that are not read: RAW, and HEIC without pillow-heif."""
+    """Return suffixes of unread photos: RAW, and HEIC without pillow-heif."""
     return frozenset((*_HEIF, *_RAW, *_OTHERS)) - image_suffixes()
 
 
 def skipped_note(skipped: Mapping[str, int]) -> str:
-    """Return how many photos were skipped and what to do, as a clause."""
+    """Return a clause: the number of skipped photos, and advice."""
     if not skipped:
         return ""
     has_heif = any(suffix in _HEIF for suffix in skipped)

@@ -1,4 +1,4 @@
-"""Damage inside JPEGs of which libjpeg warns and PIL does not: lost, zeroed or foreign bytes."""
+"""Damage in JPEGs of which PIL does not warn: lost, zeroed or foreign bytes."""
 
 from __future__ import annotations
 
@@ -22,15 +22,7 @@ _IN_PICTURE = {0xC4, 0xDA, *range(0xD0, 0xD8), _END[1]}  # markers behind a part
 
 
 def decode_jpeg(data: bytes, mode: str) -> tuple[NDArray[np.uint8] | None, str]:
-    """Decode a JPEG and look for damage.
-
-    Args:
-        data: The file.
-        mode: PIL's mode of the image.
-
-    Returns:
-        The pixels (H, W, C), or None where PIL must decode them; the damage as a part of a sentence, or ``''``.
-    """
+    """Return pixels (H, W, C), None where PIL must decode, and the damage as part of a sentence, or ``''``."""
     if simplejpeg is None or mode not in _COLOURS:
         return None, ""
     try:
@@ -42,7 +34,7 @@ def decode_jpeg(data: bytes, mode: str) -> tuple[NDArray[np.uint8] | None, str]:
 
 @functools.cache
 def decodes_like_pil() -> bool:
-    """Return whether simplejpeg's pixels equal PIL's, which may use another libjpeg."""
+    """Return whether simplejpeg's pixels equal PIL's."""
     noise = np.random.default_rng(0).integers(0, 256, (45, 83, 3), dtype=np.uint8)
     image = Image.fromarray(noise).resize((333, 181), Image.Resampling.BICUBIC)
     for subsampling in ("4:4:4", "4:2:2", "4:2:0"):

@@ -1,4 +1,4 @@
-"""The limit of memory for decoding and scoring, shared by threads that read ahead."""
+"""The limit of memory for decoding and scoring."""
 
 from __future__ import annotations
 
@@ -30,11 +30,7 @@ _thread = threading.local()
 
 
 def memory_limit() -> int:
-    """Return how many bytes decoding and scoring may take: the limit that was set, or half of the machine's memory.
-
-    Raises:
-        OptionError: ``CLIPIQA_MEMORY`` is not a size.
-    """
+    """Return the limit in bytes: as set, ``CLIPIQA_MEMORY``, or half of the machine's memory."""
     if _limit:
         return _limit[0]
     size = os.environ.get(VARIABLE)
@@ -53,16 +49,12 @@ def _half_of_memory() -> int:
 
 
 def limit_memory(size: int | None) -> None:
-    """Set how many bytes decoding and scoring may take; None removes this limit."""
+    """Set the limit in bytes; None restores the default."""
     _limit[:] = [] if size is None else [size]
 
 
 def parse_size(text: str, name: str) -> int:
-    """Return a number of bytes, given with K, M, G or T (powers of 1000) behind it.
-
-    Raises:
-        OptionError: It is not a size of at least 1 MB.
-    """
+    """Return the bytes of a text such as ``2G`` (K, M, G, T: powers of 1000)."""
     found = re.fullmatch(r"(\d+\.?\d*)([KMGT]?)B?", text.strip().upper())
     size = float(found[1]) * 1000.0 ** " KMGT".index(found[2] or " ") if found else 0
     if not 1e6 <= size < 1e18:
@@ -71,7 +63,7 @@ def parse_size(text: str, name: str) -> int:
 
 
 class Room:
-    """A semaphore of ``most`` bytes; while no bytes are taken, one request may be larger."""
+    """A semaphore of ``most`` bytes; if none are taken, one request may be larger."""
 
     def __init__(self, most: int) -> None:
         self.most, self.used = most, 0
@@ -79,7 +71,7 @@ class Room:
         self.changed = threading.Condition()
 
     def take(self, size: int, spare: int = 0, may_take: Callable[[], bool] = lambda: True) -> bool:
-        """Wait until bytes may be taken and ``spare`` bytes stay free; return False once the room is closed."""
+        """Wait for bytes, with ``spare`` left free; return False once closed."""
         with self.changed:
             self.changed.wait_for(
                 lambda: self._is_closed or (may_take() and (not self.used or self.used + size + spare <= self.most))
@@ -93,14 +85,13 @@ class Room:
             self.changed.notify_all()
 
     def close(self) -> None:
-        """End all waiting."""
         with self.changed:
             self._is_closed = True
             self.changed.notify_all()
 
 
 class Budget(Room):
-    """The memory of images that are read ahead, taken in their order; ``scoring`` is in bytes per pixel."""
+    """The memory of images read ahead; ``scoring`` is bytes per pixel."""
 
     def __init__(self, scoring: int = 0) -> None:
         super().__init__(memory_limit())
@@ -110,14 +101,13 @@ class Budget(Room):
 
 
 class Ticket:
-    """An image's place in the order: a context manager around its decoding, in the decoding thread."""
+    """An image's place in the order: a context manager around decoding."""
 
     def __init__(self, budget: Budget) -> None:
         self.budget, self.size = budget, 0
         budget.waiting.append(self)
 
     def take(self, size: int, scoring: int) -> None:
-        """Wait until bytes may be taken, with enough left for scoring."""
         budget = self.budget
         if self.size:  # the second picture of a pair, which must not wait for the first
             budget.give(-size)
@@ -147,16 +137,13 @@ class Ticket:
 
 
 def give_back_memory() -> None:
-    """Return freed memory to the system, which glibc would keep for each thread."""
+    """Give freed memory, which glibc keeps, to the system."""
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library, or Windows
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_memory() -> None:
-    """Let this process keep freed memory, which saves time with large tensors.
-
-    Only for our own processes: a library must not decide this.
-    """
+    """Let this process keep freed memory, for speed; a library must not decide this."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
         for parameter, size in ((_M_MMAP_THRESHOLD, _KEPT_BLOCK), (_M_TRIM_THRESHOLD, _KEPT)):
             ctypes.CDLL(None).mallopt(parameter, size)
@@ -165,16 +152,11 @@ def keep_memory() -> None:
 def set_aside(
     name: str, width: int, height: int, scored: tuple[int, int] | None = None, decoding: int = DECODING
 ) -> None:
-    """Wait until there is memory for an image that :func:`~clipiqa_pyiqa.images.batches.prefetch` reads.
+    """Wait for memory for an image; raise ``ImageError`` above the limit.
 
     Args:
-        name: Of the image.
-        width, height: In pixels.
         scored: Width and height after shrinking.
-        decoding: Bytes that decoding takes for each pixel.
-
-    Raises:
-        ImageError: Decoding or scoring it takes more than the limit.
+        decoding: Bytes that decoding takes per pixel.
     """
     ticket: Ticket | None = getattr(_thread, "ticket", None)
     scoring = 0 if ticket is None else ticket.budget.scoring * math.prod(scored or (width, height))
@@ -184,7 +166,7 @@ def set_aside(
 
 
 def check_memory(name: str, width: int, height: int, decoding: int, scoring: int) -> None:
-    """Raise ``ImageError`` if an image takes more bytes to decode or to score than the limit."""
+    """Raise ``ImageError`` if decoding or scoring takes more than the limit."""
     size, limit = max(decoding, scoring), memory_limit()
     if size > limit:
         work = "decode" if size == decoding else "score"

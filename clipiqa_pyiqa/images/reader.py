@@ -1,4 +1,4 @@
-"""Our own image reader: every kind of photo file to 8-bit RGB, on plain files equal to pyiqa's ``m(path)``."""
+"""Our image reader: photo files to 8-bit RGB, equal to pyiqa's on plain files."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ log = logging.getLogger("clipiqa_pyiqa")
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image as it is scored, and how it was read.
+    """One image as scored, and how it was read.
 
     Attributes:
         path: The file, or the name of another source.
         pixels: (3, H, W) uint8, RGB; a view of (H, W, 3) memory.
-        width, height: After orientation and before resizing, in pixels.
-        orientation: The EXIF orientation in the file; 1 is upright or missing.
-        oriented: Whether that orientation was applied.
-        converted: How the file became 8-bit RGB, such as ``'grey->rgb'``, or ``''``.
-        damage: The damage of a JPEG that was read with ``damaged='keep'``.
-        sha256: Of the file's bytes, if requested.
+        width, height: Pixels after orientation, before resizing.
+        orientation: EXIF orientation in the file; 1 is upright or missing.
+        oriented: Whether it was applied.
+        converted: Conversion to 8-bit RGB, such as ``'grey->rgb'``, or ``''``.
+        damage: Damage of a JPEG read with ``damaged='keep'``.
+        sha256: Hash of the file's bytes, if requested.
     """
 
     path: str
@@ -81,7 +81,6 @@ class ImageRecord:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height as scored."""
         return self.pixels.shape[2], self.pixels.shape[1]
 
     @property
@@ -91,10 +90,7 @@ class ImageRecord:
 
 
 class _StrictDecoding:
-    """While any of our reads runs, PIL refuses truncated files.
-
-    pyiqa's data sets set ``LOAD_TRUNCATED_IMAGES`` for the whole process; half a JPEG then loads without an error.
-    """
+    """A context in which PIL refuses truncated files, despite pyiqa's ``LOAD_TRUNCATED_IMAGES``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -129,22 +125,22 @@ def read_image(
     damaged: Damaged = SharedOptions.damaged,
     sha256: bool = False,
 ) -> ImageRecord:
-    """Read an image as 8-bit RGB.
+    """Return an image as 8-bit RGB.
 
-    Grey is repeated over the channels; transparent pictures are laid over white; CMYK goes through PIL's plain formula;
-    of 16-bit samples the high byte is kept; of several frames the first is read. Colour profiles are not applied.
+    Grey is repeated; transparency is laid over white; CMYK goes through PIL's plain formula; 16-bit samples keep the
+    high byte; of several frames the first is read. Colour profiles are not applied.
 
     Args:
-        source: The file's path, or a source with a name and bytes.
-        min_side: Pixels that both sides must have; default what CLIP needs.
-        sha256: Add the hash of the file's bytes to the record.
+        source: Path, or a source with a name and bytes.
+        min_side: Least width and height in pixels; default CLIP's.
+        sha256: Add the hash of the file's bytes.
 
     Returns:
         The pixels, and how they were read.
 
     Raises:
-        ImageError: The file is missing, damaged, not an image, of unclear scale (float or 32-bit), too small, or above
-            PIL's limit against decompression bombs (``2 * PIL.Image.MAX_IMAGE_PIXELS``).
+        ImageError: The file is missing, damaged, no image, float, 32-bit, too small, or above twice
+            ``PIL.Image.MAX_IMAGE_PIXELS``.
         OptionError: ``damaged`` is neither ``'refuse'`` nor ``'keep'``.
     """
     check_limits(max_side, max_pixels, damaged)
@@ -188,7 +184,7 @@ def read_image(
 def _decode(
     path: str, data: bytes, min_side: int, max_side: int | None, max_pixels: int | None
 ) -> tuple[Pixels, int, int, str, str]:
-    """Return pixels (H, W, 3), the orientation in the file and after loading, conversion and damage."""
+    """Return pixels, orientation in the file and after loading, conversion, damage."""
     with strict_decoding, Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _check_size(path, image.width, image.height, min_side)
         set_aside(path, image.width, image.height, _limited(image.width, image.height, max_side, max_pixels))
@@ -210,7 +206,7 @@ def _decode(
 
 
 def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged = "refuse") -> None:
-    """Raise ``ImageError`` or ``OptionError`` if an option has a value that cannot be used."""
+    """Raise if an option cannot be used."""
     if damaged not in get_args(Damaged):
         raise OptionError(f"damaged must be 'refuse' or 'keep'; got {shown(damaged)}.")
     if max_side is not None and max_side < MIN_SIDE:
@@ -228,7 +224,7 @@ def _check_size(path: str, width: int, height: int, min_side: int, cause: str = 
 
 
 def _orientation(path: str, image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 if there is none or if it is damaged, of a loaded image or a TIFF."""
+    """Return the EXIF orientation, 1 if missing or damaged."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception as error:  # damaged EXIF data raises almost anything
@@ -238,7 +234,7 @@ def _orientation(path: str, image: Image.Image) -> int:
 
 
 def _turn(stored: int, left: int, apply: bool) -> Image.Transpose | None:
-    """Return the rotation that is left to do after PIL has loaded the image."""
+    """Return the rotation that PIL has left to do."""
     if apply:
         return _UPRIGHT.get(left)
     undo = {6: 8, 8: 6}.get(stored, stored)  # the other turns are their own inverse
@@ -246,13 +242,13 @@ def _turn(stored: int, left: int, apply: bool) -> Image.Transpose | None:
 
 
 def _depth(image: Image.Image) -> int:
-    """Return the bits per sample in the file, by PIL's raw layout such as 'RGB;16B'."""
+    """Return the bits per sample of a raw layout such as 'RGB;16B'."""
     layouts = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
     return 16 if ";16" in layouts else 12 if ";12" in layouts else 8
 
 
 def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
-    """Return the loaded image's pixels (H, W, 3), converted strip by strip, and the conversion."""
+    """Return pixels (H, W, 3) and the conversion."""
     width, height = image.size
     rows, converted = max(1, _STRIP // width), ""
     pixels = np.empty((height, width, 3), np.uint8)
@@ -264,7 +260,7 @@ def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]
 
 
 def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str]:
-    """Return the loaded image as 'RGB', and the conversion, '' for 8-bit RGB."""
+    """Return the image as 'RGB', and the conversion or ''."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _from_deep_grey(path, image, shift=4 if depth == 12 else 8), f"{12 if depth == 12 else 16}-bit grey->rgb"
     kind = f"{depth}-bit " * (depth > 8) + _KINDS.get(image.mode, image.mode)
@@ -287,7 +283,6 @@ def _from_deep_grey(path: str, image: Image.Image, shift: int) -> Image.Image:
 
 
 def _limited(width: int, height: int, max_side: int | None, max_pixels: int | None) -> tuple[int, int]:
-    """Return the size within both limits."""
     scale = 1.0
     if max_side is not None:
         scale = min(scale, max_side / max(width, height))

@@ -13,11 +13,9 @@ from ..errors import ImageError, Kind
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """One image before it is read."""
-
     @property
     def name(self) -> str:
-        """The name in rows and messages."""
+        """Name in rows and messages."""
 
     def read(self) -> bytes:
         """Return all its bytes, or raise ``ImageError``."""
@@ -25,8 +23,6 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class FileSource:
-    """An image file, named by its path."""
-
     name: str
 
     def read(self) -> bytes:
@@ -49,13 +45,13 @@ class FileSource:
 
 @dataclass
 class NoImage:
-    """A source for an image that is missing or cannot be read.
+    """A missing or unreadable image.
 
     Attributes:
         name: Name of the source.
-        reason: Why there is no image, to follow the name in a sentence.
-        kind: Kind of the problem, for code.
-        kept: Metadata of an image in a shard.
+        reason: Why, to follow the name in a sentence.
+        kind: Kind of problem, for code.
+        kept: Metadata in a shard.
     """
 
     name: str
@@ -65,7 +61,6 @@ class NoImage:
 
     @property
     def problem(self) -> str:
-        """Name and reason."""
         return f"{self.name!r} {self.reason}"
 
     def read(self) -> bytes:

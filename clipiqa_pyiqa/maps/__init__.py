@@ -1,4 +1,4 @@
-"""Maps: the scores of an image's places, as tensors, pictures, numbers and a page."""
+"""Maps: the scores of an image's places."""
 
 from .finer import window_map
 from .photo_map import PhotoMap

@@ -1,4 +1,4 @@
-"""Finer maps: of enlarged images, or of windows scored as images of their own."""
+"""Finer maps: of enlarged images, or of windows scored as images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_SCALE = 8
 
 
 def check_finer(scale: float = 1.0, window: int | None = None, stride: int | None = None) -> int:
-    """Return the stride, 0 without a window; raise ``CLIPIQAError`` for options that cannot be used."""
+    """Return the stride, 0 without a window; raise ``CLIPIQAError`` if an option cannot be used."""
     if not 1 <= scale <= MAX_SCALE:
         raise CLIPIQAError(f"scale must be from 1 to {MAX_SCALE}; got {scale!r}.")
     if window is None:
@@ -39,7 +39,6 @@ def check_finer(scale: float = 1.0, window: int | None = None, stride: int | Non
 
 
 def enlarged(x: Tensor, scale: float) -> Tensor:
-    """Return images ``(N, 3, H, W)`` enlarged by a factor (bicubic, within [0, 1])."""
     if scale == 1:
         return x
     size = [round(side * scale) for side in x.shape[2:]]
@@ -56,24 +55,19 @@ def window_map(
     batch_size: int = 16,
     progress: Callable[[int, int], Any] | None = None,
 ) -> Tensor:
-    """Score square windows of images, each as an image of its own: exact and slow.
+    """Return scores of square windows, each scored as an image: exact and slow.
 
     Args:
-        metric: to score with.
-        x: ``(N, 3, H, W)``, RGB in [0, 1].
-        prompts: as for the metric.
-        window: side in pixels, at least 32.
-        stride: pixels from window to window; default half the window.
-        batch_size: windows that are scored at once.
+        metric, x, prompts, window, stride: as for :func:`~clipiqa_pyiqa.maps.quality_map`.
+        batch_size: windows scored at once.
         progress: called with the numbers of scored windows and of all.
 
     Returns:
-        ``(N, P, h, w)`` with ``h = (H - window) // stride + 1``: place (i, j) begins at pixel ``(i * stride, j *
-        stride)``.
+        ``(N, P, h, w)``, ``h = (H - window) // stride + 1``; place (i, j) begins at pixel ``(i * stride, j * stride)``.
 
     Raises:
-        ImageError: the window is larger than the image, or images cannot be scored.
-        CLIPIQAError: the window is below 32 px, or the stride below 1.
+        ImageError: images cannot be scored, or are smaller than a window.
+        CLIPIQAError: window or stride is too small.
     """
     from ..prompts.pairs import Columns
 

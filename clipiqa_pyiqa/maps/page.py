@@ -1,4 +1,4 @@
-"""One self-contained HTML page of all maps, which shows the scores of places."""
+"""One self-contained HTML page of all maps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from .picture import COLOURS, STRENGTH, caption, picture_of
 
 
 def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str], provenance: Mapping[str, Any]) -> str:
-    """Return the page: photos with their maps laid over them, numbers, and provenance."""
     questions = maps[0].questions
     scale = matplotlib.colormaps[COLOURS](np.linspace(0, 1, 64))
     return render(

@@ -1,4 +1,4 @@
-"""The map of one photo: its questions and local scores."""
+"""The map of one photo."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Question:
-    """A question about every place: its column, and the texts at both ends of the scale."""
+    """A column, and the texts at both ends of its scale."""
 
     name: str
     low: str = "low"
@@ -28,21 +28,20 @@ class Question:
 
     @classmethod
     def of(cls, name: str, pairs: Sequence[PromptPair]) -> Question:
-        """Return a column's question; a single pair gives the texts."""
         return cls(name, pairs[0].negative, pairs[0].positive) if len(pairs) == 1 else cls(name)
 
 
 @dataclass(frozen=True)
 class PhotoMap:
-    """The local scores of one photo.
+    """Local scores of one photo.
 
     Attributes:
         path: of the photo.
-        questions: in the order of the first axis below.
-        score: the whole photo's scores, ``(P,)``.
-        scores, places: its maps as shown and before smoothing, ``(P, h, w)``.
-        height, width: of the photo as mapped, in pixels.
-        offset, step: pixels from the edge to the first place, and from each place to the next.
+        questions: in the order of the next axes.
+        score: of the whole photo, ``(P,)``.
+        scores, places: as shown and before smoothing, ``(P, h, w)``.
+        height, width: in pixels, as mapped.
+        offset, step: pixels from the edge to the first place, and between places.
     """
 
     path: str
@@ -57,11 +56,11 @@ class PhotoMap:
 
     @property
     def statistics(self) -> NDArray[np.float32]:
-        """``(P, 3)``: lowest place, 10th percentile, share of places below 0.5, as shown."""
+        """Lowest place, 10th percentile and share of places below 0.5, as shown: ``(P, 3)``."""
         return map_statistics(torch.from_numpy(self.scores)[None])[0].numpy()
 
     def arrays(self, provenance: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-        """Return the content of its ``.npz`` file, see ``docs/maps.md``."""
+        """Return the ``.npz`` file's content (``docs/maps.md``)."""
         rows, columns = (self.offset + self.step * (np.arange(count) + 0.5) for count in self.scores.shape[1:])
         return {
             "questions": np.array([question.name for question in self.questions]),

@@ -1,4 +1,4 @@
-"""Maps of photos: scored, and written as pictures, numbers and a page."""
+"""Maps of photos, scored and written."""
 
 from __future__ import annotations
 
@@ -55,22 +55,22 @@ def draw_maps(
     max_side: int | None = SharedOptions.max_side,
     max_pixels: int | None = SharedOptions.max_pixels,
 ) -> PhotoMaps:
-    """Score the places of photos; each photo is encoded once.
+    """Return scores of the places of photos; each photo is encoded once.
 
     Args:
-        metric: A ``CLIPIQA``, pyiqa's metric around one, or a function that makes one of the two.
-        paths: Photos, folders or globs. Pictures in ``out`` are left out unless they are named.
+        metric: A ``CLIPIQA``, pyiqa's metric around one, or a function that makes one.
+        paths: Photos, folders or globs; pictures in ``out`` only if named.
         prompts: A map for each; None are the metric's own.
         template: Wording of the questions.
         smooth, scale, window, stride: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
-        out: Folder for pictures and numbers, written photo by photo.
+        out: Folder for pictures and numbers.
         format: Of the pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
-        html: Also write ``maps.html``, one page of all maps.
-        overwrite: Replace files in the folder.
-        progress: Called with the numbers of photos that are done, in fractions for windows, and of all.
+        html: Also write ``maps.html``, a page of all maps.
+        overwrite: Replace files in ``out``.
+        progress: Called with the numbers of done photos (fractions for windows) and all.
 
     Returns:
-        The maps; photos that cannot be mapped are in ``failed``.
+        The maps, and in ``failed`` photos without one.
 
     Raises:
         CLIPIQAError: The input cannot be used.
@@ -158,7 +158,7 @@ def draw_maps(
 
 
 def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSource]:
-    """Return each photo once, without pictures of an earlier run in the folder for results."""
+    """Return each photo once, without pictures in ``out``."""
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found = {each.name: each for each in sources_of(given)}
     if out is not None:

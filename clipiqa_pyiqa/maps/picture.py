@@ -1,4 +1,4 @@
-"""One picture of a photo's maps: the photo, and local scores in colour over it for each question."""
+"""One picture of a photo and its maps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,6 @@ _USUAL = {"pos_embedding": "none", "precision": "fp32", "scale": "1", "max_side"
 
 
 def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
-    """Return the photo, and each question's scores in colour over it."""
     photo = picture_of(one, provenance)
     ratio = photo.width / one.width
     panels = 1 + len(one.questions)
@@ -67,7 +66,7 @@ def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
 
 
 def _bar(figure: Figure, axes: Axes, question: Question | None) -> None:
-    """Draw the colour bar of a panel; an invisible one keeps the photo's panel of equal size."""
+    """Draw a colour bar, invisible for the photo's panel."""
     colours = ScalarMappable(Normalize(0, 1), _mixed())
     bar = figure.colorbar(colours, ax=axes, location="bottom", fraction=0.05, pad=0.02, aspect=32)
     bar.outline.set_visible(False)
@@ -83,7 +82,7 @@ def _bar(figure: Figure, axes: Axes, question: Question | None) -> None:
 
 
 def save_figure(figure: Figure, path: Path, format: str) -> None:
-    """Write a figure, with equal bytes each time."""
+    """Write a figure, always with equal bytes."""
     undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "clipiqa", "pdf.fonttype": 42}):
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as boxes
@@ -91,7 +90,6 @@ def save_figure(figure: Figure, path: Path, format: str) -> None:
 
 
 def caption(provenance: Mapping[str, Any]) -> str:
-    """Return which CLIP-IQA made the map, and its unusual options."""
     known = in_words(provenance)
     words = [known["metric"], known["backbone"], f"weights {known['weights']}", known["map"]]
     words += [f"{name} {known[name]}" for name, usual in _USUAL.items() if known.get(name, usual) != usual]
@@ -99,7 +97,6 @@ def caption(provenance: Mapping[str, Any]) -> str:
 
 
 def picture_of(one: PhotoMap, provenance: Mapping[str, Any]) -> Image.Image:
-    """Return the photo as mapped, or an empty field."""
     try:
         return thumbnail(one.path, _SIDE, provenance.get("apply_exif") is not False)
     except ImageError:
@@ -108,9 +105,11 @@ def picture_of(one: PhotoMap, provenance: Mapping[str, Any]) -> Image.Image:
 
 
 def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float, offset: float = 0.0) -> Image.Image:
-    """Return local scores ``(h, w)`` in colour over a photo in grey: 0 is dark violet, 1 is yellow (viridis).
+    """Return local scores ``(h, w)`` in colour (viridis, 0 to 1) over a grey photo.
 
-    ``step`` and ``offset`` are ``cell`` and ``offset`` of :func:`~clipiqa_pyiqa.maps.places.upsampled`.
+    Args:
+        step: side of a place in pixels.
+        offset: pixels from the edge to the first place.
     """
     grey = np.asarray(photo.convert("L"), float)[..., None] / 255
     maps = torch.from_numpy(np.asarray(scores, float))[None, None]
@@ -120,6 +119,5 @@ def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float, offset
 
 
 def _mixed() -> ListedColormap:
-    """Return the colours over a middle grey."""
     colours = matplotlib.colormaps[COLOURS](np.linspace(0, 1, 256))[:, :3]
     return ListedColormap((1 - STRENGTH) * 0.5 + STRENGTH * colours)

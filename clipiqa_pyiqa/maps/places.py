@@ -1,4 +1,4 @@
-"""Local scores for viewing: smoothed, and enlarged to the image's size."""
+"""Local scores for viewing: smoothed and enlarged."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def quality_map(
     window: int | None = None,
     stride: int | None = None,
 ) -> Tensor:
-    """Score the places of images, smoothed for viewing.
+    """Return scores of the places of images, smoothed for viewing.
 
     Args:
         metric: to score with; of ``pyiqa.create_metric``, its ``.net``.
-        x: ``(N, 3, H, W)``, RGB in [0, 1].
+        x: RGB ``(N, 3, H, W)`` in [0, 1].
         prompts: as for the metric.
         smooth: average each place with its eight neighbours; default only without windows.
         upsample: enlarge the map to the image's size.
-        scale: enlarge the images by this factor first, 1 to 8, so that places are smaller.
-        window: score squares of this side in pixels, see :func:`~clipiqa_pyiqa.maps.window_map`.
+        scale: first enlarge the images 1 to 8 times, for smaller places.
+        window: side of squares to score (:func:`~clipiqa_pyiqa.maps.window_map`), at least 32 px.
         stride: pixels from window to window; default half the window.
 
     Returns:
         ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
 
     Raises:
-        CLIPIQAError: as ``score_map``; or an option has a value that cannot be used.
+        CLIPIQAError: as ``score_map``; or an option cannot be used.
 
     Example:
         >>> import torch
@@ -66,23 +66,21 @@ def quality_map(
 
 
 def layout(cell: int, scale: float, window: int | None, stride: int) -> tuple[float, float]:
-    """Return the pixels from the image's edge to the first place, and from each place to the next."""
+    """Return pixels from the edge to the first place, and between places."""
     return (0.0, cell / scale) if window is None else ((window - stride) / 2, float(stride))
 
 
 def smoothed(scores: Tensor) -> Tensor:
-    """Return each place of ``(N, P, h, w)`` averaged with its neighbours, up to eight."""
+    """Return each place averaged with its neighbours."""
     return F.avg_pool2d(scores, 3, 1, 1, count_include_pad=False)
 
 
 def upsampled(scores: Tensor, size: tuple[int, int], cell: float, offset: float = 0.0) -> Tensor:
-    """Return maps ``(N, P, h, w)`` at the image's size, bilinear between the middles of places.
+    """Return maps ``(N, P, h, w)`` at the image's size, bilinear between places.
 
     Args:
-        scores: of places side by side.
-        size: H and W in pixels; at the border the outer values are repeated.
         cell: side of a place in pixels.
-        offset: from the image's edge to the first place, in pixels.
+        offset: pixels from the edge to the first place.
     """
     for dim, side in zip((2, 3), size, strict=True):
         last = scores.shape[dim] - 1
@@ -96,7 +94,7 @@ def upsampled(scores: Tensor, size: tuple[int, int], cell: float, offset: float 
 
 
 def map_statistics(scores: Tensor) -> Tensor:
-    """Return the lowest place, the 10th percentile and the share below 0.5 of ``(N, P, h, w)``: ``(N, P, 3)``."""
+    """Return lowest place, 10th percentile and share below 0.5, ``(N, P, 3)``."""
     places = scores.flatten(2).float()
     return torch.stack([places.amin(2), places.quantile(0.1, dim=2), (places < 0.5).float().mean(2)], dim=2)
 

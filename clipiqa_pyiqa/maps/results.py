@@ -1,4 +1,4 @@
-"""Maps of photos as a result, and their folder of pictures, numbers and a page."""
+"""Maps of photos as a result, and their folder."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class PhotoMaps:
     """Maps of photos.
 
     Attributes:
-        maps: one for each photo, in their order.
-        failed: photo without a map -> reason, as a sentence.
-        provenance: which CLIP-IQA, and the options.
+        maps: one for each photo, in order.
+        failed: photo -> reason.
+        provenance: CLIP-IQA and options.
     """
 
     provenance: Mapping[str, Any]
@@ -37,7 +37,7 @@ class PhotoMaps:
     def save(
         self, folder: str | os.PathLike[str], format: Format = "png", html: bool = False, overwrite: bool = False
     ) -> None:
-        """Write a picture and a ``.npz`` of every photo, and the page with ``html``.
+        """Write a picture and a ``.npz`` per photo, and with ``html`` a page.
 
         Raises:
             CLIPIQAError: The folder cannot be written, or has these files.
@@ -49,7 +49,7 @@ class PhotoMaps:
 
 
 class MapFolder:
-    """The folder for pictures, numbers and the page; made and checked before any work."""
+    """The folder of results, checked before any work."""
 
     def __init__(
         self, folder: str | os.PathLike[str], paths: Iterable[str], format: Format, html: bool, overwrite: bool
