@@ -1,4 +1,4 @@
-"""``clipiqa gate``: whether a second run over the same inputs got worse, for CI."""
+"""``clipiqa gate``: whether a second run over the same inputs got worse."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ def run(
 ) -> int:
     """Whether a second run over the same inputs got worse, for CI.
 
-    Compares two score files (csv, jsonl or parquet, of `clipiqa score` or any other tool). Rows belong together by
-    their path below each run's common folder, without suffix, or by --key COLUMN. Exit code: 0 nothing got worse, 1 a
-    mean is worse by more than --min-delta and its 95 % interval excludes 0, or more rows lost an infinite score than
-    chance allows, 2 bad input.
+    Compares two score files (csv, jsonl or parquet) of any tool. Rows belong together by path below each run's common
+    folder, without suffix, or by --key COLUMN. Exit code: 0 nothing got worse, 1 a mean is worse by more than
+    --min-delta and its 95 % interval excludes 0, or more rows lost an infinite score than chance allows, 2 bad input.
 
     examples:
       clipiqa gate base.parquet new.parquet
@@ -39,10 +38,10 @@ def run(
         key (COLUMN): column by which rows belong together; by default the paths
         lower_better ([NAME]): questions whose low values are good; without a name all
         higher_better ([NAME]): questions whose high values are good; without a name all
-        min_delta: a mean difference up to this is no change
-        skip_missing: leave out rows with a score in one run only
+        min_delta: mean differences up to this are ignored
+        skip_missing: leave out rows scored in one run only
         out (-o DIR): folder for gate.json, gate.xml (JUnit) and rows.csv
-        overwrite: also replace files of these names that no gate made
+        overwrite: also replace files of these names that no gate wrote
         quiet (-q): print only what got worse
     """
     from ..comparison.gating import gate

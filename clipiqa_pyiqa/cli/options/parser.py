@@ -1,7 +1,7 @@
-"""A command's parser, made of the signature and the docstring of the command's function.
+"""A command's parser, made of the signature and docstring of its function.
 
-Parameters before the ``*`` are arguments, the others options; a dataclass stands for the options in its fields. A
-``bool`` is a flag, ``bool | None`` a pair of flags. The help is in ``Args:``, as ``name (-n --other METAVAR): help``.
+Parameters before ``*`` are arguments, later ones options; a dataclass stands for its fields. A ``bool`` is a flag,
+``bool | None`` a pair of flags. ``Args:`` holds the help, as ``name (-n --other METAVAR): help``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **kwargs})
 
     def declare(self, function: Callable[..., Any]) -> None:
-        """Declare the options of a function."""
         self.description, self.epilog, texts = documentation(function)
         hints = typing.get_type_hints(function)
         for name, parameter in inspect.signature(function).parameters.items():
@@ -115,7 +114,7 @@ class Parser(argparse.ArgumentParser):
         return super()._get_values(action, arg_strings)
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        """Return the value of a word; a leading ``~`` of paths is expanded."""
+        """Return a word's value; ``~`` of paths is expanded."""
         if action.type is Path or words_of(action) & (FILES | FOLDERS):
             arg_string = os.path.expanduser(arg_string)
         if action.type is Path:
@@ -137,7 +136,7 @@ class Parser(argparse.ArgumentParser):
         self.error(message)
 
     def take_defaults(self, files: Sequence[str]) -> None:
-        """Make the values in YAML files the defaults; a later file wins."""
+        """Make values in YAML files the defaults; a later file wins."""
         from ...files.yaml import read_mapping
 
         for path in files:
@@ -146,7 +145,7 @@ class Parser(argparse.ArgumentParser):
                 self.set_defaults(**{option.dest: self._converted(option, value, f"{name} in {path!r}")})
 
     def _converted(self, option: argparse.Action, value: Any, what: str) -> Any:
-        """Return a value of a YAML file as the command line would give it."""
+        """Return a YAML value as the command line would give it."""
         if option.nargs == 0:
             if not isinstance(value, bool):
                 raise ConfigError(f"{what} must be true or false; got {value!r:.80}.")
@@ -171,7 +170,6 @@ def words_of(action: argparse.Action) -> set[str]:
 
 
 def call(function: Callable[..., int], given: argparse.Namespace) -> int:
-    """Call a function with parsed options."""
     values, arguments = vars(given), {}
     for name, hint in typing.get_type_hints(function).items():
         if dataclasses.is_dataclass(hint):
@@ -190,7 +188,7 @@ class _Extend(argparse.Action):
 
 
 def _text(value: Any, name: str) -> str | None:
-    """Return a single value as text, else None; of prompts, two texts in a list are a pair."""
+    """Return a single value as text, else None; two texts in a list are a prompt pair."""
     if name == "prompts" and isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value):
         return "|".join(value)
     return None if value is None or isinstance(value, bool | list | dict) else str(value)
