@@ -1,4 +1,4 @@
-"""Does the better of two versions of a picture score higher? The paper's Fig. 5."""
+"""Whether the better of two versions of a picture scores higher (Fig. 5)."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class PairScores(ExperimentResult):
     """Scores of two versions of each picture.
 
     Attributes:
-        frame: Index ``name``; columns ``low`` and ``high`` (the files), then per question ``<question> low``,
-            ``<question> high`` and ``<question> difference`` (high less low).
-        questions: The names of the questions.
+        frame: Index ``name``; columns ``low`` and ``high`` (files), then per question ``<question> low``, ``<question>
+            high`` and ``<question> difference`` (high less low).
+        questions: Names of the questions.
         failed: Path of an image without scores -> the reason.
         provenance: Which CLIP-IQA made the scores, and how.
-        pairs: All pairs, and the images without a partner.
+        pairs: All pairs, and images without a partner.
         count: Number of failures to show.
     """
 
@@ -75,7 +75,7 @@ class PairScores(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per question.
 
-        ``right`` counts pairs whose high-quality image scores higher; intervals (95 %) are Wilson's for the share and
+        ``right`` counts pairs whose high-quality image scores higher. Intervals (95 %) are Wilson's for the share,
         Student's for the mean difference; ``p`` is of Wilcoxon's two-sided signed-rank test.
         """
         import pandas
@@ -117,12 +117,12 @@ class PairScores(ExperimentResult):
         return [f"{counted(unpaired, 'image')} left out, without a partner"] if unpaired else []
 
     def failures(self, question: str) -> pandas.DataFrame:
-        """Return the ``count`` worst pairs in the wrong order or of equal scores."""
+        """Return the ``count`` worst pairs in wrong order or of equal scores."""
         order = self.frame.sort_values(f"{question} difference", kind="stable")
         return order[order[f"{question} difference"] <= 0].head(self.count)
 
     def failure_sheet(self, question: str, side: int = 256) -> Image.Image | None:
-        """Draw the failures side by side; return None without failures."""
+        """Draw the failures; return None without failures."""
         worst, needs_crops = self.failures(question), needs_detail(question)
         if worst.empty:
             return None
@@ -141,7 +141,7 @@ class PairScores(ExperimentResult):
         return headed({f"{question}: {counted(len(worst), 'pair')} in the wrong order, the worst first": sheet})
 
     def figure(self) -> Figure:
-        """Draw a panel per question, with the low-quality score of each pair across and its high-quality score up."""
+        """Draw per question each pair's high-quality score against its low-quality score."""
         import matplotlib
         from matplotlib.figure import Figure
 
@@ -197,15 +197,12 @@ def pairs(
     count: int = 10,
     **options: Unpack[RunOptions],
 ) -> PairScores:
-    """Score two versions of each picture, and compare.
+    """Return scores of two versions of each picture (Fig. 5).
 
     Args:
         metric, prompts, template, options: As for :func:`~.ranking.rank`.
         low, high, skip_unpaired: As for :func:`match_pairs`.
         count: Number of failures to show.
-
-    Returns:
-        The scores of both versions.
 
     Raises:
         CLIPIQAError: An argument, a prompt or an image cannot be used.
@@ -219,11 +216,7 @@ def pairs(
 
 
 def join_pairs(scores: Scores, pairs: ImagePairs, count: int = 10) -> PairScores:
-    """Return the scores of pairs.
-
-    Raises:
-        PairingError: No pair has both images scored.
-    """
+    """Return the scores of pairs."""
     import pandas
 
     whole = {name: files for name, files in pairs.files.items() if scores.failed.keys().isdisjoint(files)}
@@ -244,14 +237,14 @@ def join_pairs(scores: Scores, pairs: ImagePairs, count: int = 10) -> PairScores
 def match_pairs(
     low: str | os.PathLike[str], high: str | os.PathLike[str], *, skip_unpaired: bool = False
 ) -> ImagePairs:
-    """Pair the images of two folders by name.
+    """Return pairs of images of two folders with equal names.
 
-    The name is the path within a folder, without suffix, or the text that the wildcards of a pattern match, such as
+    A name is the path in the folder, without suffix, or the text that a pattern's wildcards match, such as
     ``'PolyU/*_Real.JPG'`` and ``'PolyU/*_mean.JPG'``.
 
     Args:
-        low: Folder, or pattern, of the low-quality images.
-        high: Folder, or pattern, of the high-quality images.
+        low: Folder or pattern of the low-quality images.
+        high: Folder or pattern of the high-quality images.
         skip_unpaired: Leave out images without a partner.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Scores of image files for the experiments, written to a file while they are made."""
+"""Scores of image files, written to a file while they are made."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Scores:
 
     Attributes:
         frame: Index ``path``, as given; one column per question, in [0, 1].
-        failed: Path of an image without scores -> the reason, as a sentence.
+        failed: Path of an image without scores -> the reason.
         provenance: Which CLIP-IQA made the scores, and how.
         flags: Path of an image with nothing to judge -> ``'almost uniform'``.
     """
@@ -40,7 +40,6 @@ class Scores:
 
     @property
     def questions(self) -> list[str]:
-        """The names of the columns."""
         return list(self.frame.columns)
 
 
@@ -49,7 +48,7 @@ class Record:
     """Writes rows to a file while they are made.
 
     Attributes:
-        output: A CSV file; None writes nothing.
+        output: A CSV file, or None.
         progress: Called with each new row.
     """
 
@@ -59,7 +58,7 @@ class Record:
     def rows(
         self, header: Header, names: Sequence[str], score: Callable[[Collection[str]], Iterable[Row]]
     ) -> Iterator[Row]:
-        """Return the rows of ``names`` in order; ``score`` makes those that the file does not hold yet."""
+        """Return the rows of ``names`` in order; ``score`` makes rows that the file lacks."""
         rows: dict[str, Row] = {}
         with contextlib.ExitStack() as stack:
             writer = None
@@ -77,12 +76,12 @@ class Record:
 
 
 def exif_applied(provenance: Mapping[str, Any]) -> bool:
-    """Return whether images were turned upright before they were scored."""
+    """Return whether images were turned upright."""
     return provenance.get("apply_exif") is not False
 
 
 def because(failed: Mapping[str, str]) -> str:
-    """Return the end of a sentence: the first reason, and the number of others."""
+    """Return the first reason and the number of others, as a sentence's end."""
     return f": {first_of(failed.values())}." if failed else "."
 
 
@@ -100,16 +99,13 @@ def score_images(
     max_pixels: int | None = SharedOptions.max_pixels,
     record: Record | None = None,
 ) -> Scores:
-    """Score image files. Each file is encoded once, for all questions.
+    """Return scores of image files; each file is encoded once, for all questions.
 
     Args:
         metric: A ``CLIPIQA``, a metric of ``pyiqa.create_metric('clipiqa')``, or a function that makes one.
         paths: The files; duplicates are scored once.
         prompts: As for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None asks the metric's own prompts.
-        record: Writes the rows to a file; by default no file is written.
-
-    Returns:
-        The scores, and the images without scores.
+        record: Writes the rows to a file; by default none.
 
     Raises:
         CLIPIQAError: ``metric`` is not a CLIP-IQA metric.
