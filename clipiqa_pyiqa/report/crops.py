@@ -1,4 +1,4 @@
-"""Crops of versions of a picture where the versions differ most."""
+"""Crops of a picture's versions where the versions differ most."""
 
 from __future__ import annotations
 
@@ -14,15 +14,9 @@ from .contact_sheet import thumbnail
 
 
 def differing_crops(files: Sequence[str], side: int = 176, apply_exif: bool = True) -> list[Image.Image | None]:
-    """Return the same square of several versions of a picture, where they differ most.
+    """Return the square of ``side`` pixels where versions of a picture differ most, from each version.
 
-    Args:
-        files: The versions.
-        side: Width and height of the square in pixels.
-        apply_exif: Whether files are turned upright.
-
-    Returns:
-        A crop of each; None for a version that cannot be read, or of another size than the first.
+    None stands for a version that cannot be read, or of another size than the first.
     """
     pictures = [_picture(path, apply_exif) for path in files]
     size = next((picture.size for picture in pictures if picture is not None), None)
