@@ -62,9 +62,9 @@ def sweep(
         metric, paths, template, options: As for :func:`~.ranking.rank`.
         changes: Names in :data:`~.picture_changes.CHANGES`; each is also a question.
         prompts: Further questions, one column each.
-        steps: Number of steps, 3 to 1000.
-        scales: Factors for width and height, up to 8, applied before the change.
-        sample: Number of images to draw at random; by default all.
+        steps: 3 to 1000 steps.
+        scales: Factors for width and height, up to 8, applied first.
+        sample: Images to draw at random; by default all.
         seed: Seed of sample and noise.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Bundled photos and degraded versions of them, scored by the bundled small CLIP."""
+"""Bundled photos and degraded versions, scored by the bundled small CLIP."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ class Demonstration:
 
     Attributes:
         images: (photo, version) -> picture.
-        scores: One row per picture; one column per attribute of ``ATTRIBUTES``, in [0, 1], and one of ``OTHER``, 0 to
-            100, low is good.
+        scores: A row per picture; columns ``ATTRIBUTES``, in [0, 1], and ``OTHER``, 0 to 100, low is good.
     """
 
     images: dict[tuple[str, str], Image.Image]
@@ -93,10 +92,10 @@ class Demonstration:
         return "\n".join(lines)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the figure in the format of the suffix.
+        """Write the figure in the suffix's format.
 
         Raises:
-            ImageError: The file cannot be written, or its format is unknown.
+            ImageError: The file cannot be written, or the format is unknown.
         """
         try:
             with replacing(path) as partial:

@@ -35,12 +35,7 @@ _DETAIL = ("quality", "sharpness", "noisiness", "sharp", "blur", "nois", "grain"
 
 @dataclass(frozen=True)
 class ImagePairs:
-    """Files of two folders that belong together.
-
-    Attributes:
-        files: Name -> the low-quality file and the high-quality file.
-        only_low, only_high: Names in one folder only.
-    """
+    """Low-quality and high-quality files that belong together, by name."""
 
     files: Mapping[str, tuple[str, str]]
     only_low: tuple[str, ...] = ()
@@ -54,11 +49,7 @@ class PairScores(ExperimentResult):
     Attributes:
         frame: Index ``name``; columns ``low`` and ``high`` (files), then per question ``<question> low``, ``<question>
             high`` and ``<question> difference`` (high less low).
-        questions: Names of the questions.
-        failed: Path of an image without scores -> the reason.
-        provenance: Which CLIP-IQA made the scores, and how.
         pairs: All pairs, and images without a partner.
-        count: Number of failures to show.
     """
 
     frame: pandas.DataFrame
@@ -75,8 +66,8 @@ class PairScores(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per question.
 
-        ``right`` counts pairs whose high-quality image scores higher. Intervals (95 %) are Wilson's for the share,
-        Student's for the mean difference; ``p`` is of Wilcoxon's two-sided signed-rank test.
+        ``right`` counts pairs whose high-quality image scores higher; intervals (95 %) are Wilson's and Student's;
+        ``p`` is of Wilcoxon's two-sided signed-rank test.
         """
         import pandas
 
@@ -122,7 +113,7 @@ class PairScores(ExperimentResult):
         return order[order[f"{question} difference"] <= 0].head(self.count)
 
     def failure_sheet(self, question: str, side: int = 256) -> Image.Image | None:
-        """Draw the failures; return None without failures."""
+        """Draw the failures; return None without any."""
         worst, needs_crops = self.failures(question), needs_detail(question)
         if worst.empty:
             return None
@@ -141,7 +132,7 @@ class PairScores(ExperimentResult):
         return headed({f"{question}: {counted(len(worst), 'pair')} in the wrong order, the worst first": sheet})
 
     def figure(self) -> Figure:
-        """Draw per question each pair's high-quality score against its low-quality score."""
+        """Draw high-quality against low-quality scores, per question."""
         import matplotlib
         from matplotlib.figure import Figure
 
@@ -201,7 +192,9 @@ def pairs(
 
     Args:
         metric, prompts, template, options: As for :func:`~.ranking.rank`.
-        low, high, skip_unpaired: As for :func:`match_pairs`.
+        low: Folder or pattern of the low-quality images; see :func:`match_pairs`.
+        high: Folder or pattern of the high-quality images.
+        skip_unpaired: Leave out images without a partner.
         count: Number of failures to show.
 
     Raises:
@@ -216,7 +209,6 @@ def pairs(
 
 
 def join_pairs(scores: Scores, pairs: ImagePairs, count: int = 10) -> PairScores:
-    """Return the scores of pairs."""
     import pandas
 
     whole = {name: files for name, files in pairs.files.items() if scores.failed.keys().isdisjoint(files)}
@@ -237,18 +229,10 @@ def join_pairs(scores: Scores, pairs: ImagePairs, count: int = 10) -> PairScores
 def match_pairs(
     low: str | os.PathLike[str], high: str | os.PathLike[str], *, skip_unpaired: bool = False
 ) -> ImagePairs:
-    """Return pairs of images of two folders with equal names.
+    """Return pairs of images with equal names in two folders.
 
     A name is the path in the folder, without suffix, or the text that a pattern's wildcards match, such as
     ``'PolyU/*_Real.JPG'`` and ``'PolyU/*_mean.JPG'``.
-
-    Args:
-        low: Folder or pattern of the low-quality images.
-        high: Folder or pattern of the high-quality images.
-        skip_unpaired: Leave out images without a partner.
-
-    Raises:
-        PairingError: A folder is missing or empty, names are not unique, or images have no partner.
     """
     lows, highs = named_images(os.fspath(low)), named_images(os.fspath(high))
     files = {name: (lows[name], highs[name]) for name in lows if name in highs}

@@ -1,4 +1,4 @@
-"""Changes of pictures with PIL, each along one of the paper's attributes (Sec. 3.2)."""
+"""Changes of pictures along the paper's attributes (Sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ class Change:
     """A change of pictures along one attribute.
 
     Attributes:
-        question: Named prompt pair whose score should grow from ``first`` to ``last``.
-        first: Amount with least of the attribute.
-        last: Amount with most of the attribute.
+        question: Prompt pair whose score should grow from ``first`` to ``last``.
+        first, last: Amounts with least and most of the attribute.
         plain: Amount that changes nothing.
-        unit: Unit of the amount.
         apply: Picture, amount, seed -> changed picture of the same size.
     """
 
@@ -34,7 +32,6 @@ class Change:
     apply: Callable[[Image.Image, float, int], Image.Image]
 
     def amounts(self, steps: int) -> list[float]:
-        """Return equally spaced amounts from ``first`` to ``last``."""
         return [round(float(amount), 6) for amount in np.linspace(self.first, self.last, steps)]
 
 

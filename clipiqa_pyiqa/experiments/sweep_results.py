@@ -36,9 +36,6 @@ class Sweep(ExperimentResult):
         frame: One row per picture, scale, change and step: ``path``; ``scale``; ``width`` and ``height`` as scored;
             ``change``; ``step``, 0 with least of the attribute; ``amount``; one column per question.
         questions: Names of the questions, the changes' first.
-        failed: Path of a picture without scores -> the reason.
-        provenance: Which CLIP-IQA made the scores, and how.
-        seed: Seed of the noise.
         limits: Options of reading the pictures.
     """
 
@@ -50,10 +47,7 @@ class Sweep(ExperimentResult):
     limits: Mapping[str, Any]
 
     def spearman(self) -> pandas.DataFrame:
-        """Return Spearman's correlation of score with step: a row per picture, scale and change, a column per question.
-
-        A constant score has NaN.
-        """
+        """Return Spearman's correlation of score with step; NaN for constant scores."""
         import pandas
 
         rows = []
@@ -67,7 +61,7 @@ class Sweep(ExperimentResult):
         """Return one row per change and scale, about the question of the same name.
 
         ``images`` counts images whose score changes, ``constant`` the others; ``spread`` is the standard deviation of
-        Spearman's correlation over images.
+        Spearman's correlation.
         """
         import pandas
 
@@ -92,7 +86,7 @@ class Sweep(ExperimentResult):
 
     @matplotlib.rc_context(STYLE)
     def curves(self) -> Figure:
-        """Draw per change mean score and 10 to 90 % band against amount; then the crosstalk."""
+        """Draw score against amount per change; then the crosstalk."""
         changes = self.frame.groupby("change", sort=False)
         panels = len(changes) + 1
         columns = min(3, panels)

@@ -37,11 +37,7 @@ class Agreement(ExperimentResult):
         frame: One row per attribute and pair: the columns of the votes; ``score_first`` and ``score_second``;
             ``majority`` and ``metric`` (``'first'``, ``'second'``, or ``''``); ``right``, whether the two are equal
             (None without a majority); ``votes``, and ``votes_right``, those that agree with the metric.
-        failed: Path of an image without scores -> the reason.
-        provenance: Which CLIP-IQA made the scores, and how.
         votes: The compared votes.
-        seed: Seed of the bootstrap.
-        count: Number of contradictions to show.
     """
 
     frame: pandas.DataFrame
@@ -58,9 +54,9 @@ class Agreement(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per attribute, and one for all if there are several.
 
-        ``majority accuracy`` is the share of pairs in which the metric chooses as the majority, with Wilson's 95 %
-        interval; ``vote accuracy`` the share of votes that agree with the metric, with a 95 % interval from resampled
-        pairs; ``ceiling`` the highest possible vote accuracy.
+        ``majority accuracy`` is the share of pairs in which the metric chooses as the majority (Wilson's interval);
+        ``vote accuracy`` the share of votes that agree with the metric (interval from resampled pairs); ``ceiling`` the
+        highest possible vote accuracy.
         """
         import pandas
 
@@ -103,7 +99,7 @@ class Agreement(ExperimentResult):
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
     def contradictions(self) -> pandas.DataFrame:
-        """Return pairs in which the metric contradicts the majority, the largest difference of scores first."""
+        """Return pairs in which the metric contradicts the majority, the clearest first."""
         wrong = self.frame[self.frame["right"].eq(False)]
         certainty = (wrong["score_first"] - wrong["score_second"]).abs()
         return wrong.loc[certainty.sort_values(ascending=False, kind="stable").index]
@@ -170,7 +166,7 @@ def agreement(
     count: int = 10,
     **options: Unpack[RunOptions],
 ) -> Agreement:
-    """Return the metric's choices beside those of people who voted (Fig. 7).
+    """Return the metric's choices beside those of people (Fig. 7).
 
     Args:
         metric, options: As for :func:`~.ranking.rank`.

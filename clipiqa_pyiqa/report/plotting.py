@@ -43,7 +43,6 @@ def subplots(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def captioned(figure: Figure, text: str) -> Figure:
-    """Return the figure with a small line of text below."""
     if text:
         letters = int(figure.get_figwidth() * 72 / 4.2)  # of 7 points, which are 3.9 wide on average
         text = textwrap.fill(text, letters)
@@ -52,13 +51,12 @@ def captioned(figure: Figure, text: str) -> Figure:
 
 
 def width_in_inches(labels: Sequence[str]) -> float:
-    """Return the width of the longest tick label."""
     font = FontProperties(size=STYLE["font.size"])
     return max(text_to_path.get_text_width_height_descent(label, font, False)[0] for label in labels) / 72
 
 
 def plain_texts(figure: Figure) -> Figure:
-    """Return the figure with control characters spelt out, which would break its SVG."""
+    """Return the figure with control characters spelt out, as SVG needs."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if isinstance(axis.get_major_locator(), FixedLocator):

@@ -33,7 +33,7 @@ PACKAGES = r"\usepackage{booktabs,graphicx,xcolor}"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
+    """A cell of a table.
 
     Attributes:
         text: The text; never 'nan'.
@@ -57,7 +57,6 @@ class Column:
     """The head of a column.
 
     Attributes:
-        name: Name of the column.
         better: Direction of good values, shown as an arrow.
         group: Heading over neighbouring columns.
     """
@@ -76,8 +75,7 @@ class Table:
     """A table with its notes.
 
     Attributes:
-        columns: Heads; the first column holds the rows' names.
-        rows: One cell per column each.
+        columns: Heads; the first column names the rows.
         before: Lines above the table.
         reasons: Name of a row or column -> a note.
         left_out: Lines on inputs without results.
@@ -94,18 +92,16 @@ class Table:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Heads of the columns, with their groups."""
         return tuple(f"{column.group} {column.head}".strip() for column in self.columns)
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """Groups over the columns after the first, with their widths."""
+        """Groups over the later columns, with their widths."""
         runs = [(name, len(list(run))) for name, run in itertools.groupby(column.group for column in self.columns[1:])]
         return runs if any(name for name, _ in runs) else []
 
     @property
     def after(self) -> tuple[str, ...]:
-        """Lines below the table."""
         return (*(f"{name}: {reason}" for name, reason in self.reasons.items()), *self.left_out)
 
     @property
@@ -120,17 +116,15 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Return a difference with its sign; never '-0.000'."""
     return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def p_value(p: float, at_floor: bool = False) -> str:
-    """Return a p-value as text; a test's lowest p-value is a bound."""
+    """Return a p-value as text; a test's lowest is a bound."""
     return "p < 0.001" if p < 0.001 else f"p {'≤' if at_floor else '='} {p:.3f}"
 
 
 def console_table(table: Table) -> str:
-    """Return a table for a console."""
     columns = [_aligned(*column) for column in zip(table.heads, table.wordy, *table.rows, strict=True)]
     lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
     lines.insert(1, "  ".join("-" * _width(column[0]) for column in columns))
@@ -139,7 +133,6 @@ def console_table(table: Table) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """Return a table in GitHub's Markdown."""
     lines = [f"## {markdown(table.title)}", ""]
     lines += [line for text in table.before for line in (markdown(text), "")]
     lines.append("| " + " | ".join(map(markdown, table.heads)) + " |")
@@ -157,7 +150,6 @@ def markdown_list(lines: Iterable[str]) -> str:
 
 
 def latex_document(tables: Iterable[Table], comments: Iterable[str]) -> str:
-    """Return tables in LaTeX, after comments."""
     head = "\n".join([f"% {PACKAGES}", *(f"% {one_line(line)}" for line in comments)])
     return "\n\n".join([head, *map(latex_table, tables)]) + "\n"
 
@@ -180,19 +172,18 @@ def latex_table(table: Table) -> str:
 
 
 def csv_table(frame: pandas.DataFrame, comments: Iterable[str] = ()) -> str:
-    """Return a frame as CSV after comment lines: numbers in full, NaN empty, text with ``#`` quoted."""
+    """Return a frame as CSV after comment lines; text with ``#`` is quoted."""
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False)
     return "".join([*(f"# {one_line(line)}\n" for line in comments), *map(csv_line, [frame.columns, *cells])])
 
 
 def markdown(text: str) -> str:
-    """Return text on one line of Markdown, escaped."""
+    """Return text escaped for a line of Markdown."""
     escaped = "".join("\\" + c if c in r"\`*_{}[]<>|~#" else c for c in one_line(text).strip())
     return escaped.replace("&", "&amp;")
 
 
 def _width(text: str) -> int:
-    """Return the width of a text on a console."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
 
@@ -223,7 +214,7 @@ _SPELT = {
 
 
 def latex(text: str) -> str:
-    """Return text on one line of LaTeX, escaped."""
+    """Return text escaped for a line of LaTeX."""
     return "".join(_SPELT.get(c, c) for c in one_line(text))
 
 

@@ -24,8 +24,7 @@ class Estimate:
 
     Attributes:
         value: NaN where undefined.
-        low: The 2.5 % percentile; NaN without an interval.
-        high: The 97.5 % percentile.
+        low, high: The 2.5 % and 97.5 % percentiles; NaN without an interval.
         reason: Why the value is undefined.
         caveat: Why the value must not be called the best.
     """
@@ -42,7 +41,7 @@ class Difference(Estimate):
     """A paired difference, first less second.
 
     Attributes:
-        p: Two-sided p-value of no difference, not corrected for several comparisons; NaN without a bootstrap.
+        p: Two-sided p-value of no difference, uncorrected; NaN without a bootstrap.
     """
 
     p: float = math.nan
@@ -51,14 +50,9 @@ class Difference(Estimate):
 def paired_differences(
     values: Sequence[ArrayLike] | ArrayLike, statistic: Statistic, *, bootstrap: int = 1000, seed: int = 0
 ) -> dict[tuple[int, int], Difference]:
-    """Return the differences of a statistic between rows of values: (i, j), i < j -> row i less row j.
+    """Return the differences of a statistic between rows of values ``(P, N)``: (i, j), i < j -> row i less row j.
 
     The p-value is twice the share of resamples beyond zero, (k + 1) / (resamples + 1).
-
-    Args:
-        values: ``(P, N)``, a value per case in each row.
-        statistic: Such as :func:`~.correlation.srocc_with`.
-        bootstrap: Number of resamples; 0 for no interval.
     """
     rows = np.asarray(values, np.float64)
     whole, drawn = resampled(rows, statistic, bootstrap, seed)
@@ -74,9 +68,7 @@ def paired_differences(
 
 
 def holm(p: ArrayLike) -> Array:
-    """Return ``K`` p-values, corrected for ``K`` comparisons by Holm's step-down rule.
-
-    Holm, Scandinavian Journal of Statistics 1979.
+    """Return ``K`` p-values, corrected for ``K`` comparisons (Holm 1979).
 
     Example:
         >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
@@ -91,7 +83,7 @@ def holm(p: ArrayLike) -> Array:
 
 
 def resampled(values: Array, statistic: Statistic, bootstrap: int, seed: int) -> tuple[Array, Array]:
-    """Return a statistic of rows ``(P, N)``, ``(P,)``, and of their resamples, ``(P, bootstrap)``."""
+    """Return a statistic of rows ``(P, N)``, ``(P,)``, and of resamples, ``(P, bootstrap)``."""
     of_counts = statistic(values)
     whole = of_counts(np.ones((1, values.shape[1])))[:, 0]
     drawn, done = np.empty((len(values), bootstrap)), 0
@@ -102,7 +94,7 @@ def resampled(values: Array, statistic: Statistic, bootstrap: int, seed: int) ->
 
 
 def resamples(cases: int, bootstrap: int, seed: int, chunk: int = _CHUNK) -> Iterator[Array]:
-    """Yield counts of drawn cases ``(b, N)``; a seed always gives the same counts."""
+    """Yield counts of drawn cases ``(b, N)``, equal for equal seeds."""
     generator = np.random.default_rng(seed)
     step = max(1, chunk // cases)
     for start in range(0, bootstrap, step):

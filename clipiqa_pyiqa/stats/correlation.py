@@ -1,4 +1,4 @@
-"""SROCC, PLCC and KRCC with bootstrap intervals, and PLCC after a logistic fit."""
+"""SROCC, PLCC and KRCC with bootstrap intervals, and PLCC after a fit."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def correlations(
     """Return correlations of scores with human scores, with intervals from resampled images.
 
     Args:
-        scores: ``(N,)``, a metric's scores, high is good.
+        scores: ``(N,)``, high is good.
         mos: ``(N,)``, human scores.
         bootstrap: Number of resamples; 0 for no intervals.
-        fit: Number of parameters, 4 or 5, of one logistic fit on all images; 0 for no fit.
+        fit: Parameters, 4 or 5, of one logistic fit on all images; 0 for no fit.
 
     Returns:
-        ``SROCC``, ``PLCC``, ``KRCC`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted`` (unit: human scores), which
-        carry a caveat if the curve falls or turns.
+        ``SROCC``, ``PLCC``, ``KRCC`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``, with a caveat unless the
+        curve rises.
     """
     x, y = _arrays(scores, mos)
     fitted_names = ["PLCC fitted", "RMSE fitted"] if fit else []
@@ -125,7 +125,7 @@ def srocc_with(mos: ArrayLike) -> Statistic:
 
 
 def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0) -> list[Estimate]:
-    """Return the ``SROCC`` of :func:`correlations` for each column of scores ``(N, P)``, faster."""
+    """Return the SROCC of each column of scores ``(N, P)``."""
     columns = np.asarray(scores, np.float64).T
     reasons = [undefined(column, mos) for column in columns]
     _, drawn = resampled(columns, srocc_with(mos), bootstrap, seed)
@@ -143,7 +143,7 @@ def _arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
 
 
 def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
-    """Return Pearson's correlation of each resample, ``(b,)``; ``x`` and ``y`` are ``(N,)`` or ``(b, N)``."""
+    """Return Pearson's correlation of each resample, ``(b,)``."""
     total = counts.sum(1)
 
     def centred(values: Array) -> Array:
@@ -177,8 +177,7 @@ class _Ranks:
 class _Pairs:
     """Kendall's tau-b of each resample.
 
-    ``S`` is the concordance (-1, 0, 1) of each two images; counts ``c`` have ``c S c / 2`` concordant less discordant
-    pairs. fp32 is exact, since sums stay under 2^24.
+    Counts ``c`` have ``c S c / 2`` concordant less discordant pairs, where ``S`` is the concordance of each two images.
     """
 
     def __init__(self, x: Array, y: Array) -> None:

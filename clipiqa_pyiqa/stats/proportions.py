@@ -11,7 +11,7 @@ from .bootstrap import Estimate, interval, resamples
 
 
 def share(right: int, count: int) -> Estimate:
-    """Return a share of independent cases with Wilson's score interval (JASA 1927)."""
+    """Return a share with Wilson's score interval (JASA 1927)."""
     from scipy.stats import binomtest
 
     if count == 0:
@@ -21,13 +21,9 @@ def share(right: int, count: int) -> Estimate:
 
 
 def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_000, seed: int = 0) -> Estimate:
-    """Return a share of cases in groups, such as votes on pairs, with an interval from resampled groups.
+    """Return a share of cases in groups, with an interval from resampled groups.
 
     If all cases agree, the interval is Wilson's for the number of groups.
-
-    Args:
-        right: ``(G,)``, right cases per group.
-        count: ``(G,)``, cases per group.
     """
     rights, counts = np.asarray(right, np.float64), np.asarray(count, np.float64)
     if counts.sum() == 0:
