@@ -1,7 +1,6 @@
-"""The ``clipiqa`` command: one module per sub-command, imported when it is called.
+"""The ``clipiqa`` command: one module per sub-command, imported when called.
 
-Each module's ``run`` holds the command's options (its signature) and help (its docstring); see :mod:`.options.parser`.
-It imports torch inside, so that ``--help`` is fast. Only results go to standard output.
+The signature and docstring of ``run`` are a command's options and help; see :mod:`.options.parser`.
 """
 
 from __future__ import annotations
@@ -91,7 +90,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str], args: argparse.Namespace) -> int:
-    """Parse a command line into ``args``, and run the command."""
     if " ".join(argv[:2]) in COMMANDS:  # a command of two words
         argv[:2] = [" ".join(argv[:2])]
     parser, commands = parsers()
@@ -138,6 +136,5 @@ def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]
 
 
 def function_of(command: str) -> Callable[..., int]:
-    """Return the function of a command, such as ``'prompts search'``."""
     run: Callable[..., int] = importlib.import_module(f".{command.replace(' ', '_')}", __package__).run
     return run

@@ -1,4 +1,4 @@
-"""``clipiqa agreement``: whether the metric chooses between two images as people do."""
+"""``clipiqa agreement``: the paper's user study."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def run(
 ) -> int:
     """Whether the metric chooses between two images as people do (the paper's Fig. 7).
 
-    VOTES is a CSV file with a row per vote: attribute,first,second,choice (choice: first, second, one of the two files,
-    or tie); or with a row per pair: attribute,first,second,votes_first,votes_second. The table has the shares of
-    majorities and of votes that agree with the metric, with 95 % intervals; ceiling is the highest possible share of
-    votes. --out DIR receives agreement.csv, agreement.png and contradictions.png.
+    VOTES is a CSV file with a row per vote: attribute,first,second,choice (choice: first, second, a file, or tie); or
+    with a row per pair: attribute,first,second,votes_first,votes_second. The table has the shares of majorities and of
+    votes that agree with the metric, with 95 % intervals; ceiling is the highest possible share of votes. --out DIR
+    receives agreement.csv, agreement.png and contradictions.png.
 
     examples:
       clipiqa agreement votes.csv --out agreement/

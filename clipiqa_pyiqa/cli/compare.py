@@ -69,7 +69,7 @@ def run(
 
     Args:
         config (-c FILE): a YAML file, or table1, table2, table5; options given here win
-        trust_weights: load metrics' files and URLs even if they could run code
+        trust_weights: load files and URLs that could run code
         strict: stop before scoring if a metric cannot be built
         format: format of the printed table
         report: write an HTML page into --out

@@ -1,4 +1,4 @@
-"""``clipiqa demo``: score bundled photos and degraded versions, without any download."""
+"""``clipiqa demo``: score bundled photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``clipiqa fit``: fit a metric to a few rated photos, in seconds."""
+"""``clipiqa fit``: fit a metric to rated photos."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(
       clipiqa score photos/ --learned-prompts head.safetensors
 
     Args:
-        scores (CSV|NAME): a CSV file of paths and scores, or a data set of pyiqa's
+        scores (CSV|NAME): a CSV file of paths and scores, or a data set
         out (-o FILE): write the head here, as .safetensors
         overwrite: replace an existing --out
         method: auto, affine or ridge

@@ -33,9 +33,9 @@ def run(
 ) -> int:
     """Where photos look good and where they do not.
 
-    --out DIR receives for each photo a picture (the photo under each question's local scores) and PHOTO.npz with the
-    numbers. A place is a square of 32 px (on vision transformers a patch); docs/maps.md explains its score. Exit code:
-    0 all mapped, 1 some photos failed, 2 bad input, 130 interrupted.
+    --out DIR receives a picture and PHOTO.npz (the numbers) for each photo. A place is a square of 32 px (on vision
+    transformers a patch); docs/maps.md explains its score. Exit code: 0 all mapped, 1 some photos failed, 2 bad input,
+    130 interrupted.
 
     examples:
       clipiqa map photos/ --prompts sharpness noisiness quality --out maps/ --html
@@ -45,9 +45,9 @@ def run(
         paths (PHOTO): files, folders or quoted globs
         smooth: replace each place by the mean of 3×3 places
         scale: enlarge photos first by this factor, 1 to 8
-        window (PX): score squares of this side as separate photos: exact, slow
+        window (PX): score squares of this side separately: exact, slow
         stride (PX): distance of windows; by default half the window
-        out (-o DIR): folder for pictures and numbers; by default only a table is printed
+        out (-o DIR): folder for pictures and numbers
         pictures: format of the pictures
         html: also write maps.html, a page of all maps
         overwrite: replace what is in --out

@@ -1,4 +1,4 @@
-"""``clipiqa pairs``: whether the better of two versions of a picture scores higher."""
+"""``clipiqa pairs``: compare two versions of pictures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ def run(low: str, high: str, run: AskingRun, *, skip_unpaired: bool = False, cou
 
     Images pair up by their path in the two folders, without suffix, or by the text that the wildcards of two quoted
     patterns match. The table has the share of pairs in the right order and the mean difference, high less low, with 95
-    % intervals, and p of Wilcoxon's signed-rank test. --out DIR receives pairs.csv, pairs.png (low against high) and
-    failures-QUESTION.png (the worst failures).
+    % intervals, and p of Wilcoxon's signed-rank test. --out DIR receives pairs.csv, pairs.png and
+    failures-QUESTION.png.
 
     examples:
       clipiqa pairs LOL/eval15/low LOL/eval15/high --prompts brightness --out lol/

@@ -1,4 +1,4 @@
-"""``clipiqa prompts``: list the named prompt pairs, or show how CLIP reads given ones."""
+"""``clipiqa prompts``: list prompt pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``clipiqa prompts search``: the prompt pairs that agree best with human scores."""
+"""``clipiqa prompts search``: find the best prompt pairs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(
       clipiqa prompts search scores.csv --candidates my_pairs.txt --templates '{} photo.' '{} picture.'
 
     Args:
-        scores (CSV|NAME): a CSV file of paths and scores, or a data set of pyiqa's
+        scores (CSV|NAME): a CSV file of paths and scores, or a data set
         candidates (FILE): pairs, one 'positive|negative' a line; by default our list of antonyms
         templates (TEXT): wordings of the pairs; by default those of our list, with --candidates '{}'
         ensemble: most pairs in the ensemble

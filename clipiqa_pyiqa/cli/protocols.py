@@ -1,4 +1,4 @@
-"""``clipiqa protocols``: how papers compute their tables, with the source of each."""
+"""``clipiqa protocols``: how papers compute their tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``clipiqa radar``: the look and feel of images on radar charts."""
+"""``clipiqa radar``: draw radar charts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = Fa
 
     Draws two charts: look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and feel (aesthetic,
     happy, natural, new, scary, complex), without questions whose words the CLIP does not know (mini: the whole feel);
-    or one chart of --prompts. --out DIR receives radar.png, radar.svg and radar.html, where images can be switched on
-    and off; --out NAME.png (.svg, .pdf, .html) receives one chart.
+    or one chart of --prompts. --out DIR receives radar.png, radar.svg and radar.html, a page; --out NAME.png (.svg,
+    .pdf, .html) receives one chart.
 
     examples:
       clipiqa radar a.jpg b.jpg --out radar/

@@ -1,4 +1,4 @@
-"""``clipiqa rank``: the best and the worst images of a folder or score file."""
+"""``clipiqa rank``: the best and the worst images."""
 
 from __future__ import annotations
 
@@ -96,10 +96,10 @@ def run(
       clipiqa rank --undo rejected/clipiqa-undo-20260131-120000.jsonl
 
     Args:
-        paths (PATH): folders, images or quoted globs; or one score file; or one folder of results by shard
+        paths (PATH): folders, images or quoted globs; a score file; or a folder of results by shard
         count: of the best and of the worst
         undo (LIST): put back photos by a list that --copy-to, --move-to or --link-to wrote
-        page (DIR): folder for browse.html, to sort, filter and view all photos
+        page (DIR): folder for browse.html, a page of all photos
     """
     if picked.write_shards is not None:
         return _write_shards(paths, picked.write_shards, order.by, picked, run.quiet)
@@ -182,7 +182,6 @@ def _photos(run: AskingRun, paths: Sequence[str], count: int, order: Order) -> t
 
 
 def _extremes(run: AskingRun, photos: Photos, count: int) -> Ranking:
-    """Return a score file's ranking, written to ``--out``."""
     from ..experiments.experiment import RunOptions, prepare, saved
     from ..ranking.folder_ranking import Ranking, ranking_files
 
@@ -208,7 +207,6 @@ def _conclude(run: AskingRun, ranking: Ranking, photos: Photos) -> int:
 
 
 def _with_rules(table: str, ranking: Ranking) -> str:
-    """Return the table with a rule between best and worst."""
     from ..ranking.folder_ranking import best_and_worst
 
     best, worst = map(len, best_and_worst(ranking, count=ranking.count))

@@ -1,4 +1,4 @@
-"""``clipiqa score``: score photos, and write one row each."""
+"""``clipiqa score``: score photos."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def run(
 
     Args:
         paths (PATH): file, folder, quoted glob or pattern of shards, Parquet file, s3://…, or - for a list on stdin
-        metrics (-m METRIC): CLIP-based metrics of pyiqa, one column each: [COLUMN=]NAME[:KEY=VALUE,…]
-        null (-0): names on stdin end with a NUL byte, not with the line
+        metrics (-m METRIC): pyiqa's CLIP-based metrics: [COLUMN=]NAME[:KEY=VALUE,…]
+        null (-0): names on stdin end with a NUL byte
         all_attributes: one column for every named pair whose words the CLIP knows
         map_stats: also columns of local scores: lowest, 10th percentile, share below 0.5
         format: by default by the suffix of --out, or a table

@@ -28,9 +28,9 @@ class Shards:
     """Shards (--out DIR: one Parquet of results for each).
 
     Args:
-        keep: columns of Parquet files, keys of .json sidecars, or suffixes of other sidecars, to copy into columns
+        keep: Parquet columns, keys of .json sidecars, or suffixes of other sidecars, to copy
         image_column: of images or features in Parquet files; by default found
-        embeddings: score stored image features (.npy, .npz, Parquet's lists), decode nothing
+        embeddings: score stored image features (.npy, .npz, Parquet's lists)
         part (I/N): only the I-th of N parts of the shards; by default a SLURM array's task, or all
         merge (DIR): make one file, --out, of the results in a folder
         engine: this process, or a Ray cluster
@@ -64,7 +64,6 @@ class Shards:
         kept: Kept,
         bar: Bar,
     ) -> int:
-        """Score shards into a folder, and return the exit code."""
         from ..scoring.shards.run import score_sources
 
         assert kept.out is not None
@@ -116,7 +115,7 @@ def is_folder(out: Path | None, format: str | None) -> bool:
 
 
 def merge(folder: Path, paths: Sequence[str], kept: Kept) -> int:
-    """Merge the results in a folder into one file, and return the exit code."""
+    """Merge results in a folder, and return the exit code."""
     from ..scoring.shards.summary import merge_shards
 
     if paths:

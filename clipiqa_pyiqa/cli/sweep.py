@@ -1,4 +1,4 @@
-"""``clipiqa sweep``: whether scores follow changes of a picture in steps."""
+"""``clipiqa sweep``: change pictures in steps."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def run(
 ) -> int:
     """Whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps (the paper's Fig. 4).
 
-    The table has Spearman's correlation of score with step per change and scale. --out DIR receives sweep.csv (every
-    score), spearman.csv (every picture), crosstalk.csv (every question with every change), sweep.png (curves) and
-    example.png (one picture in all steps). Each change asks the question of its name; --prompts asks further ones.
+    The table has Spearman's correlation of score with step per change and scale. --out DIR receives sweep.csv,
+    spearman.csv, crosstalk.csv, sweep.png (curves) and example.png. Each change asks the question of its name;
+    --prompts asks further ones.
 
     examples:
       clipiqa sweep koniq10k/1024x768 --sample 200 --out sweep/

@@ -22,18 +22,17 @@ class Methods:
     Args:
         methods (NAME=FOLDER): methods, as above
         metrics (-m METRIC): metrics, as above
-        reference (FOLDER): the true pictures, for psnr-y, ssim-y, lpips, dists, fid, …
+        reference (FOLDER): true pictures, for psnr-y, lpips, fid, …
         baseline: method to compare with; by default the first
         protocol: a paper's metrics and their settings; see `clipiqa protocols`
         crop_border (PX): cut off each side before full-reference metrics; by default 0
-        expect (PAPER): published numbers: a CSV file (a row per method, columns named by label), or 'METHOD:
-            LABEL=NUMBER LABEL=NUMBER'
+        expect (PAPER): published numbers: a CSV file with a row per method, or 'METHOD: LABEL=NUMBER …'
         explain: try to explain published numbers that differ
         lock (FILE): write to this file what the numbers depend on
-        locked (FILE): compute such a file's numbers again; prints what differs
+        locked (FILE): compute such a file's numbers again
         skip_missing: leave out pictures that are not in every folder
         seed: of random metrics
-        trust_weights: load metrics' files and URLs even if they could run code
+        trust_weights: load files and URLs that could run code
         strict: stop before scoring if a metric cannot be built
     """
 
@@ -68,11 +67,9 @@ def run(
 
     A method is NAME=FOLDER; files belong together by their path in the folder, without suffix, or by the text that the
     * of quoted patterns matches. If every file lies in a sub-folder, the sub-folders are test sets. A metric is as for
-    `clipiqa compare`, or psnr-y, ssim-y (as in super-resolution papers), psnr-rgb or ssim-rgb; it replaces the
-    protocol's of the same label. Papers that took CLIPIQA from pyiqa asked five prompt pairs
-    (clipiqa=clipiqa:prompts=pyiqa). --out receives table.md, table.tex, table.csv, images.csv and report.html. Exit
-    code: 0 all scored, 1 a metric failed, images were left out, or a published number or a lock differs, 2 bad usage,
-    130 interrupted.
+    `clipiqa compare`, or psnr-y, ssim-y (as in super-resolution papers), psnr-rgb or ssim-rgb. --out receives table.md,
+    table.tex, table.csv, images.csv and report.html. Exit code: 0 all scored, 1 a metric failed, images were left out,
+    or a published number or a lock differs, 2 bad usage, 130 interrupted.
 
     examples:
       clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y niqe clipiqa --out table/
@@ -81,9 +78,9 @@ def run(
 
     Args:
         value (NAME=NUMBER): a number for the protocol's formula
-        one_set: all pictures are one test set, even in sub-folders
+        one_set: all pictures are one test set
         format: format of the printed table
-        describe: print a sentence per metric for a paper's appendix instead
+        describe: print a sentence per metric instead
         report: write an HTML page into --out
     """
     if not methods.methods:

@@ -26,7 +26,7 @@ def run(
 
     Args:
         images (PATH): I01.BMP, i01_01_5.bmp, or folders to search, such as a checkout of piq, TID2013 or OSEDiff
-        plus: check CLIP-IQA+'s published prompts instead: their files, and correlations on data sets
+        plus: check CLIP-IQA+'s published prompts instead
         data_root (DIR): with --plus: folder of pyiqa's livec, koniq10k, koniq10k-1024 and tid2013
         backbone (-b): which CLIP
         clip_weights (PATH|TAG): a checkpoint file, or an open_clip tag

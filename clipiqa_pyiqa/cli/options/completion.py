@@ -8,7 +8,6 @@ from .parser import FILES, FOLDERS, words_of
 
 
 def completion(shell: str) -> str:
-    """Return a completion script for ``'bash'``, ``'zsh'`` or ``'fish'``."""
     import shtab
 
     from .. import COMMANDS, function_of, parsers

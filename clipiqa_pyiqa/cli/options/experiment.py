@@ -34,7 +34,6 @@ class Run(Kept, Images, Model, Wording):
     pictures: str = "png"
 
     def result(self, experiment: Callable[..., Result], *inputs: Any, **options: Any) -> Result:
-        """Run an experiment; ``inputs`` follow the metric."""
         self.check()
         device = model.start(self, self.backbone or "RN50")
         hint = contextlib.nullcontext() if self.out is None else on_interrupt("--resume continues from here")
@@ -61,7 +60,6 @@ class Run(Kept, Images, Model, Wording):
         return 1 if result.failed else 0
 
     def conclude(self, result: ExperimentResult) -> None:
-        """Print the results' folder, and the notes."""
         if self.out is not None:
             note(f"results are in {self.out}")
         for remark in result.notes():

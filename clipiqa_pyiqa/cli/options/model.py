@@ -44,7 +44,7 @@ class Model:
     quick_gelu: bool | None = None
 
     def given(self) -> dict[str, Any]:
-        """Return the given options as arguments of :class:`~clipiqa_pyiqa.CLIPIQA`."""
+        """Return given options as arguments of ``CLIPIQA``."""
         values = {name: getattr(self, name) for name in Model.__dataclass_fields__}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -131,14 +131,12 @@ class Kept:
     quiet: bool = False
 
     def check(self) -> None:
-        """Raise if options contradict each other."""
         if self.resume and self.overwrite:
             raise OptionError("resume keeps the results in out and overwrite drops them: give one of the two.")
         if self.resume and self.out is None:
             raise OptionError("resume needs out, the results to continue with.")
 
     def storage(self) -> dict[str, Any]:
-        """Return the options as keywords of public functions."""
         return {"out": self.out, "resume": self.resume, "overwrite": self.overwrite}
 
 
@@ -168,7 +166,6 @@ def start(machine: Machine, loading: str | None = None) -> torch.device:
 
 
 def build_metric(model: Model, device: torch.device) -> CLIPIQA:
-    """Return a metric without learned prompts."""
     # Not through pyiqa.create_metric: that builds the same class, but importing pyiqa takes seconds.
     from ...metric import CLIPIQA
 

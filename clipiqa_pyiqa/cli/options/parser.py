@@ -1,7 +1,7 @@
-"""A command's parser, made of the signature and docstring of its function.
+"""A command's parser, made of its function's signature and docstring.
 
-Parameters before ``*`` are arguments, later ones options; a dataclass stands for its fields. A ``bool`` is a flag,
-``bool | None`` a pair of flags. ``Args:`` holds the help, as ``name (-n --other METAVAR): help``.
+Parameters before ``*`` are arguments, others options; a dataclass stands for its fields. ``Args:`` holds the help, as
+``name (-n --other METAVAR): help``.
 """
 
 from __future__ import annotations
@@ -33,11 +33,7 @@ _LARGEST = 1_000_000_000
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser of options that may also stand in a file.
-
-    Attributes:
-        options: Name of an option in a file -> its declaration.
-    """
+    """A parser; ``options`` may also stand in a file."""
 
     def __init__(self, **kwargs: Any) -> None:
         self.options: dict[str, argparse.Action] = {}
@@ -127,7 +123,6 @@ class Parser(argparse.ArgumentParser):
         return value
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
-        """Exit with a message about unknown arguments."""
         flag, message = unknown[0].partition("=")[0], f"unrecognized arguments: {' '.join(unknown)}"
         if flag in OF_A_METRIC and "metrics" in self.options:
             message += ": give options of a metric in its name, as in -m clipiqa:backbone=mini"
@@ -165,7 +160,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def words_of(action: argparse.Action) -> set[str]:
-    """Return the words for an option's values, such as FILE."""
+    """Return an option's METAVARs, such as FILE."""
     return set(re.split(r"\W", str(action.metavar)))
 
 
