@@ -59,7 +59,7 @@ def run(
 
     A metric is pyiqa's NAME or NAME:KEY=VALUE,…; a data set is pyiqa's name, a CSV file of paths and scores, or a
     folder without scores; LABEL= in front names either. Good metrics have positive correlations. Exit code: 0 all
-    scored, 1 a metric failed or images were left out, 2 bad usage, 130 interrupted.
+    scored, 1 a metric failed or images were left out, 2 bad usage.
 
     examples:
       clipiqa compare -m clipiqa clipiqa+ niqe brisque musiq -d koniq10k-1024 livec --data-root DIR --out runs/1
@@ -71,7 +71,7 @@ def run(
         config (-c FILE): a YAML file, or table1, table2, table5; options given here win
         trust_weights: load files and URLs that could run code
         strict: stop before scoring if a metric cannot be built
-        format: format of the printed table
+        format: of the printed table
         report: write an HTML page into --out
     """
     from ..datasets.specification import read_benchmark

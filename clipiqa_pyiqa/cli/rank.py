@@ -151,7 +151,6 @@ def run(
 
 
 def _photos(run: AskingRun, paths: Sequence[str], count: int, order: Order) -> tuple[Photos, Ranking | None]:
-    """Return the photos, and their ranking if there is one."""
     from ..ranking.picking import Photos
     from ..scoring.scale import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores

@@ -39,7 +39,7 @@ def run(
     """Score photos: files, folders, globs or a list on standard input.
 
     One score in [0, 1] per image and prompt, high is good. A file that cannot be scored gets a row with the reason.
-    Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score, 130 interrupted.
+    Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score.
 
     examples:
       clipiqa score photos/ holiday.jpg
@@ -117,7 +117,6 @@ def run(
 
 
 def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar: Bar) -> int:
-    """Report and write rows, and return the exit code."""
     scored, failed, start_time = 0, 0, time.monotonic()
 
     def summary() -> str:

@@ -109,7 +109,7 @@ class Shards:
 
 
 def is_folder(out: Path | None, format: str | None) -> bool:
-    """Return whether ``--out`` names a folder: an existing one, or a new name without a suffix."""
+    """Return whether ``--out`` names a folder: existing, or without a suffix."""
     # os.path returns False for invalid names; writing will say why
     return out is not None and format is None and (os.path.isdir(out) or (not out.suffix and not os.path.exists(out)))
 

@@ -69,7 +69,7 @@ def run(
     * of quoted patterns matches. If every file lies in a sub-folder, the sub-folders are test sets. A metric is as for
     `clipiqa compare`, or psnr-y, ssim-y (as in super-resolution papers), psnr-rgb or ssim-rgb. --out receives table.md,
     table.tex, table.csv, images.csv and report.html. Exit code: 0 all scored, 1 a metric failed, images were left out,
-    or a published number or a lock differs, 2 bad usage, 130 interrupted.
+    or a published number or a lock differs, 2 bad usage.
 
     examples:
       clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y niqe clipiqa --out table/
@@ -79,7 +79,7 @@ def run(
     Args:
         value (NAME=NUMBER): a number for the protocol's formula
         one_set: all pictures are one test set
-        format: format of the printed table
+        format: of the printed table
         describe: print a sentence per metric instead
         report: write an HTML page into --out
     """

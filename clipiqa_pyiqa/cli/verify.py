@@ -25,7 +25,7 @@ def run(
     Published scores hold for OpenAI's RN50 only. Exit code: 0 all that ran is ok, 1 any FAIL, 2 nothing was shown.
 
     Args:
-        images (PATH): I01.BMP, i01_01_5.bmp, or folders to search, such as a checkout of piq, TID2013 or OSEDiff
+        images (PATH): I01.BMP, i01_01_5.bmp, or folders such as a checkout of piq, TID2013 or OSEDiff
         plus: check CLIP-IQA+'s published prompts instead
         data_root (DIR): with --plus: folder of pyiqa's livec, koniq10k, koniq10k-1024 and tid2013
         backbone (-b): which CLIP

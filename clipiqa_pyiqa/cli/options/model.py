@@ -71,7 +71,6 @@ class Questions(Wording):
     prompts: Sequence[str] = ()
 
     def parsed(self, default: Any = "quality") -> Prompts:
-        """Return the prompts as public functions take them."""
         from ...prompts.pairs import parse_prompt_argument
 
         return list(map(parse_prompt_argument, self.prompts)) or default

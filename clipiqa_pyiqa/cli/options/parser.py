@@ -183,7 +183,7 @@ class _Extend(argparse.Action):
 
 
 def _text(value: Any, name: str) -> str | None:
-    """Return a single value as text, else None; two texts in a list are a prompt pair."""
+    """Return a single value as text, else None; two texts are a prompt pair."""
     if name == "prompts" and isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value):
         return "|".join(value)
     return None if value is None or isinstance(value, bool | list | dict) else str(value)

@@ -73,7 +73,7 @@ def note(text: str) -> None:
 
 
 class Bar:
-    """A progress bar on a terminal, elsewhere a line every 30 seconds; a context manager."""
+    """A progress bar on a terminal, elsewhere a line every 30 seconds."""
 
     def __init__(self, unit: str = "image", shown: bool | None = None) -> None:
         self._unit, self._shown = unit, shown
@@ -81,7 +81,7 @@ class Bar:
         self._name, self._reported = "", time.monotonic()
 
     def show(self, name: str, done: float, total: int | None, line: str = "") -> None:
-        """Show how many units of a name are done; ``line`` is printed without a bar."""
+        """Show how many units are done; ``line`` is printed without a bar."""
         from tqdm import tqdm
 
         if self._bar is None or self._name != name:
