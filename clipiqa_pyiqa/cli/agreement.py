@@ -27,7 +27,7 @@ def run(
       clipiqa agreement votes.csv --root ava/images --attribute happy
 
     Args:
-        votes (VOTES): a CSV file, as above
+        votes (VOTES): a CSV file, as below
         root (DIR): folder of the images; by default that of the CSV file
         attribute (PROMPT): what was asked, if the file has no such column
         skip_missing: leave out pairs with missing images

@@ -20,8 +20,8 @@ class Comparing:
     """Comparison.
 
     Args:
-        metrics (-m METRIC): metrics, as above
-        data (-d DATA): data sets, as above
+        metrics (-m METRIC): metrics, as below
+        data (-d DATA): data sets, as below
         data_root (DIR): folder of pyiqa's data sets; by default ./datasets
         plcc_fit: also PLCC and RMSE after a logistic fit
         fit_parameters: of the fit: 4 (default), or VQEG's 5
@@ -70,7 +70,7 @@ def run(
     Args:
         config (-c FILE): a YAML file, or table1, table2, table5; options given here win
         trust_weights: load files and URLs that could run code
-        strict: stop before scoring if a metric cannot be built
+        strict: stop first if a metric cannot be built
         format: of the printed table
         report: write an HTML page into --out
     """

@@ -98,7 +98,7 @@ def run(
     Args:
         paths (PATH): folders, images or quoted globs; a score file; or a folder of results by shard
         count: of the best and of the worst
-        undo (LIST): put back photos by a list that --copy-to, --move-to or --link-to wrote
+        undo (LIST): put back photos by a list of --copy-to, --move-to or --link-to
         page (DIR): folder for browse.html, a page of all photos
     """
     if picked.write_shards is not None:

@@ -20,20 +20,21 @@ class Methods:
     """Table.
 
     Args:
-        methods (NAME=FOLDER): methods, as above
-        metrics (-m METRIC): metrics, as above
+        methods (NAME=FOLDER): methods, as below
+        metrics (-m METRIC): metrics, as below
         reference (FOLDER): true pictures, for psnr-y, lpips, fid, …
         baseline: method to compare with; by default the first
         protocol: a paper's metrics and their settings; see `clipiqa protocols`
         crop_border (PX): cut off each side before full-reference metrics; by default 0
-        expect (PAPER): published numbers: a CSV file with a row per method, or 'METHOD: LABEL=NUMBER …'
+        expect (PAPER): published numbers: a CSV file (a row per method, a column per label), or 'METHOD:
+            LABEL=NUMBER …'
         explain: try to explain published numbers that differ
         lock (FILE): write to this file what the numbers depend on
         locked (FILE): compute such a file's numbers again
         skip_missing: leave out pictures that are not in every folder
         seed: of random metrics
         trust_weights: load files and URLs that could run code
-        strict: stop before scoring if a metric cannot be built
+        strict: stop first if a metric cannot be built
     """
 
     methods: list[str] | None = None
@@ -67,9 +68,9 @@ def run(
 
     A method is NAME=FOLDER; files belong together by their path in the folder, without suffix, or by the text that the
     * of quoted patterns matches. If every file lies in a sub-folder, the sub-folders are test sets. A metric is as for
-    `clipiqa compare`, or psnr-y, ssim-y (as in super-resolution papers), psnr-rgb or ssim-rgb. --out receives table.md,
-    table.tex, table.csv, images.csv and report.html. Exit code: 0 all scored, 1 a metric failed, images were left out,
-    or a published number or a lock differs, 2 bad usage.
+    `clipiqa compare`, or psnr-y, ssim-y, psnr-rgb or ssim-rgb; it replaces the protocol's metric of that label. --out
+    receives table.md, table.tex, table.csv, images.csv and report.html. Exit code: 0 all scored, 1 a metric failed,
+    images were left out, or a published number or a lock differs, 2 bad usage.
 
     examples:
       clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y niqe clipiqa --out table/

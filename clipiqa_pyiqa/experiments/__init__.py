@@ -1,1 +1,1 @@
-"""The paper's experiments: functions whose result has ``.save(folder)``."""
+"""The paper's experiments."""

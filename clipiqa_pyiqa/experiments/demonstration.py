@@ -83,7 +83,6 @@ class Demonstration:
         return captioned(figure, "CLIP-IQA, mini, bundled")
 
     def table(self) -> str:
-        """Return the scores as text."""
         lines = [f"{'':16}" + "".join(f"{column:>14}" for column in self.scores.columns)]
         for photo, rows in self.scores.groupby(level="photo", sort=False):
             lines.append(str(photo))

@@ -172,7 +172,6 @@ class PairScores(ExperimentResult):
 
 
 def needs_detail(question: str) -> bool:
-    """Return whether a question is about details, such as noise."""
     return any(word in question.lower() for word in _DETAIL)
 
 

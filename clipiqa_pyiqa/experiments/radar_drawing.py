@@ -41,7 +41,6 @@ def charts_of(scores: Scores) -> dict[str, list[str]]:
 
 @matplotlib.rc_context(STYLE)
 def radar_figure(scores: Scores) -> Figure:
-    """Draw the charts of up to 8 images, with photos as legend."""
     charts = charts_of(scores)
     rows = math.ceil(len(scores.frame) / _PER_ROW)
     figure = Figure(figsize=(4.6 * max(len(charts), 1.3), 4.3 + 1.3 * rows), layout="constrained")

@@ -36,7 +36,6 @@ class Sweep(ExperimentResult):
         frame: One row per picture, scale, change and step: ``path``; ``scale``; ``width`` and ``height`` as scored;
             ``change``; ``step``, 0 with least of the attribute; ``amount``; one column per question.
         questions: Names of the questions, the changes' first.
-        limits: Options of reading the pictures.
     """
 
     frame: pandas.DataFrame
@@ -106,7 +105,6 @@ class Sweep(ExperimentResult):
         return figure
 
     def example(self) -> Image.Image:
-        """Draw the first picture in all steps of all changes."""
         path, scale = self.frame["path"].iloc[0], self.frame["scale"].iloc[0]
         rows = self.frame[(self.frame["path"] == path) & (self.frame["scale"] == scale)]
         picture = read_scaled(path, scale, **self.limits)

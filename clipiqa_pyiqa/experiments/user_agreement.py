@@ -105,7 +105,6 @@ class Agreement(ExperimentResult):
         return wrong.loc[certainty.sort_values(ascending=False, kind="stable").index]
 
     def contradiction_sheet(self) -> Image.Image | None:
-        """Draw the first ``count`` contradictions; return None without any."""
         wrong = self.contradictions().head(self.count)
         if wrong.empty:
             return None

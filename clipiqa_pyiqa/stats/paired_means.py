@@ -70,7 +70,7 @@ def _student(value: float, apart: Array, deviation: float) -> tuple[float, float
 
 
 def sign_test(first: int, second: int) -> float:
-    """Return the sign test's two-sided p-value for two numbers of cases."""
+    """Return the sign test's two-sided p-value."""
     from scipy.special import bdtr
 
     return min(1.0, 2 * float(bdtr(min(first, second), first + second, 0.5)))
