@@ -1,8 +1,6 @@
-"""The ``clipiqa`` command: one module per sub-command, imported when it is called.
+"""The ``clipiqa`` command: one module per sub-command, imported when called.
 
-A command's module has one function, ``run``, whose signature and docstring are the command's options and help; see
-:mod:`.options.parser`. It imports torch inside, so that ``clipiqa --help`` answers at once. Results go to standard
-output, everything else to standard error.
+The signature and docstring of ``run`` are a command's options and help; see :mod:`.options.parser`.
 """
 
 from __future__ import annotations
@@ -49,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the ``clipiqa`` command, and return its exit code.
 
     Returns:
-        0 success, 1 some inputs failed or the reader of the output left, 2 bad input or a full disk, 130 interrupted,
+        0 success, 1 some inputs failed or the output's reader left, 2 bad input or a full disk, 130 interrupted,
         143 terminated.
     """
     for name in ("stdout", "stderr"):
@@ -92,7 +90,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str], args: argparse.Namespace) -> int:
-    """Parse a command line into ``args``, and run its command."""
     if " ".join(argv[:2]) in COMMANDS:  # a command of two words
         argv[:2] = [" ".join(argv[:2])]
     parser, commands = parsers()
@@ -125,7 +122,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
 
 
 def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]:
-    """Return the parser of the command line, and command -> parser without options."""
+    """Return the command line's parser, and command -> parser without options."""
     parser = Parser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     parser.add_argument(
@@ -139,6 +136,5 @@ def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]
 
 
 def function_of(command: str) -> Callable[..., int]:
-    """Return the function of a command, such as ``'prompts search'``."""
     run: Callable[..., int] = importlib.import_module(f".{command.replace(' ', '_')}", __package__).run
     return run

@@ -1,4 +1,4 @@
-"""``clipiqa agreement``: whether the metric chooses between two images as people do (the paper's Fig. 7)."""
+"""``clipiqa agreement``: the paper's user study."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def run(
 ) -> int:
     """Whether the metric chooses between two images as people do (the paper's Fig. 7).
 
-    VOTES is a CSV file with the columns attribute,first,second,choice, one row per vote (choice: first, second, one of
-    the two files, or tie), or attribute,first,second,votes_first,votes_second, one row per pair. The table has the
-    shares of majorities and of votes that agree with the metric, with 95 % intervals; ceiling is the highest possible
-    share of votes. --out DIR receives agreement.csv (every pair), agreement.png and contradictions.png.
+    VOTES is a CSV file with a row per vote: attribute,first,second,choice (choice: first, second, a file, or tie); or
+    with a row per pair: attribute,first,second,votes_first,votes_second. The table has the shares of majorities and of
+    votes that agree with the metric, with 95 % intervals; ceiling is the highest possible share of votes. --out DIR
+    receives agreement.csv, agreement.png and contradictions.png.
 
     examples:
       clipiqa agreement votes.csv --out agreement/
       clipiqa agreement votes.csv --root ava/images --attribute happy
 
     Args:
-        votes (VOTES): a CSV file: attribute,first,second,choice
+        votes (VOTES): a CSV file, as below
         root (DIR): folder of the images; by default that of the CSV file
-        attribute (PROMPT): what was asked, where the file has no such column
-        skip_missing: leave out pairs whose images are missing
+        attribute (PROMPT): what was asked, if the file has no such column
+        skip_missing: leave out pairs with missing images
         seed: of the resampled pairs
         count: contradictions to show
     """

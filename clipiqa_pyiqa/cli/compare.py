@@ -20,16 +20,16 @@ class Comparing:
     """Comparison.
 
     Args:
-        metrics (-m METRIC): metrics, as above
-        data (-d DATA): data sets, as above
+        metrics (-m METRIC): metrics, as below
+        data (-d DATA): data sets, as below
         data_root (DIR): folder of pyiqa's data sets; by default ./datasets
         plcc_fit: also PLCC and RMSE after a logistic fit
-        fit_parameters: of that curve: 4 (default), or VQEG's 5
-        without_mini_photos: leave out photos that mini was trained on
+        fit_parameters: of the fit: 4 (default), or VQEG's 5
+        without_mini_photos: leave out mini's training photos
         bootstrap: resamples for the intervals; by default 1000; 0: none
-        seed: of the resamples, and of metrics that draw at random; by default 0
+        seed: of resamples and random metrics; by default 0
         published: whose values to show
-        batch_size: images of equal size that are scored at once; by default 8
+        batch_size: images of equal size scored at once; by default 8
     """
 
     metrics: list[str] | None = None
@@ -57,9 +57,9 @@ def run(
 ) -> int:
     """Compare metrics on data sets, with correlations, intervals and published values.
 
-    A metric is a name of pyiqa's or NAME:KEY=VALUE,… with its options; a data set is a name of pyiqa's, a CSV file of
-    paths and scores, or a folder without scores; LABEL= in front names either. Correlations of good metrics are
-    positive. Exit code: 0 all scored, 1 a metric failed or images were left out, 2 bad usage, 130 interrupted.
+    A metric is pyiqa's NAME or NAME:KEY=VALUE,…; a data set is pyiqa's name, a CSV file of paths and scores, or a
+    folder without scores; LABEL= in front names either. Good metrics have positive correlations. Exit code: 0 all
+    scored, 1 a metric failed or images were left out, 2 bad usage.
 
     examples:
       clipiqa compare -m clipiqa clipiqa+ niqe brisque musiq -d koniq10k-1024 livec --data-root DIR --out runs/1
@@ -69,10 +69,10 @@ def run(
 
     Args:
         config (-c FILE): a YAML file, or table1, table2, table5; options given here win
-        trust_weights: load files and URLs of metrics even if they could run code
-        strict: stop before anything is scored where a metric cannot be built
-        format: format of the table on standard output
-        report: with --out, write an HTML page
+        trust_weights: load files and URLs that could run code
+        strict: stop first if a metric cannot be built
+        format: of the printed table
+        report: write an HTML page into --out
     """
     from ..datasets.specification import read_benchmark
 

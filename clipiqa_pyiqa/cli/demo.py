@@ -1,4 +1,4 @@
-"""``clipiqa demo``: score bundled photos and degraded versions of them, without any download."""
+"""``clipiqa demo``: score bundled photos."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
 
     Args:
         out (-o FILE): the picture, .png, .svg or .pdf
-        overwrite: replace the picture if it exists
+        overwrite: replace an existing picture
     """
     from ..files.names import one_line
     from ..files.writing import check_output

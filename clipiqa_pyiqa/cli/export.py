@@ -1,4 +1,4 @@
-"""``clipiqa export``: a metric as an ONNX file, for where there is no PyTorch."""
+"""``clipiqa export``: write a metric as an ONNX file."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ def run(
     """Write a metric as an ONNX file, for where there is no PyTorch.
 
     The input is `image` (N, 3, H, W), RGB in [0, 1], of any size; outputs are `scores` (N, C) and, with --map, `map`
-    (N, C, h, w). The prompts are fixed. If onnxruntime is installed, the file is first compared with the metric. Needs
-    pip install 'clipiqa-pyiqa[onnx]'.
+    (N, C, h, w). The prompts are fixed. Needs pip install 'clipiqa-pyiqa[onnx]'.
 
     examples:
       clipiqa export model.onnx
@@ -35,12 +34,12 @@ def run(
       clipiqa export mine.onnx --learned-prompts head.safetensors
 
     Args:
-        path (FILE): write the model here, such as model.onnx; or --out FILE
+        path (FILE): the file, such as model.onnx
         out (-o FILE): the same as FILE
         map: also the scores of each place
         opset: version of ONNX's operators, 18 to 23
-        check: compare the file with the metric in onnxruntime
-        overwrite: replace FILE if it exists
+        check: compare the file with the metric if onnxruntime is installed
+        overwrite: replace an existing FILE
         device (DEVICE): cpu, cuda, cuda:N or mps
     """
     from ..files.writing import check_output

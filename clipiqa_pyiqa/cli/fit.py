@@ -1,4 +1,4 @@
-"""``clipiqa fit``: a metric that follows a few rated photos, in seconds."""
+"""``clipiqa fit``: fit a metric to rated photos."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def run(
 ) -> int:
     """Fit a metric to a few rated photos of your own, in seconds.
 
-    A head on stored features is fitted to the scores. Methods: affine (a line through the zero-shot score), ridge (that
-    line and a linear function of all features), auto (by cross-validation, ridge where it is clearly better).
+    Methods: affine (a line through the zero-shot score), ridge (that line and a linear function of all features), auto
+    (ridge if cross-validation finds it clearly better, else affine).
 
     examples:
       clipiqa fit scores.csv --out head.safetensors
@@ -35,14 +35,14 @@ def run(
       clipiqa score photos/ --learned-prompts head.safetensors
 
     Args:
-        scores (CSV|NAME): a CSV file of paths and scores, or a data set of pyiqa's
+        scores (CSV|NAME): a CSV file of paths and scores, or a data set
         out (-o FILE): write the head here, as .safetensors
-        overwrite: replace --out if it exists
+        overwrite: replace an existing --out
         method: auto, affine or ridge
         fit_on (WHAT): features, or stages (statistics of every stage)
         prompts (-p PAIR): the question to begin from; by default quality
-        own_scale: predict scores as in the table, instead of 0 to 1
-        without_mini_photos: on mini, leave out the photos that mini was trained on
+        own_scale: predict scores in the table's range, not 0 to 1
+        without_mini_photos: with mini, leave out its training photos
         seed: of folds and held-out photos
     """
     from ..files.writing import check_output

@@ -1,4 +1,4 @@
-"""``clipiqa gate``: whether a second run over the same inputs got worse, for CI."""
+"""``clipiqa gate``: compare two score files."""
 
 from __future__ import annotations
 
@@ -23,26 +23,25 @@ def run(
 ) -> int:
     """Whether a second run over the same inputs got worse, for CI.
 
-    Compares two score files (csv, jsonl or parquet, of `clipiqa score` or any other tool). Rows belong together by
-    their path below each run's common folder, without suffix, or by --key COLUMN. Exit code: 0 nothing got worse, 1 a
-    mean is worse by more than --min-delta and its 95 % interval excludes 0, or more rows lost an infinite score than
-    chance allows, 2 bad input.
+    Compares two score files (csv, jsonl or parquet) of any tool. Rows pair up by path below each run's common folder,
+    without suffix, or by --key COLUMN. Exit code: 0 nothing got worse, 1 a mean is worse by more than --min-delta and
+    its 95 % interval excludes 0, or more rows lost an infinite score than chance allows, 2 bad input.
 
     examples:
       clipiqa gate base.parquet new.parquet
       clipiqa gate v1.csv v2.csv --by quality sharpness --min-delta 0.01 --out gate/
 
     Args:
-        base (BASE): scores of the run to compare with
-        new (NEW): scores of the other run
+        base (BASE): scores of the first run
+        new (NEW): scores of the second run
         by: questions to compare; by default all that both have
-        key (COLUMN): column by which rows belong together; by default the paths
+        key (COLUMN): column that pairs rows; by default paths
         lower_better ([NAME]): questions whose low values are good; without a name all
         higher_better ([NAME]): questions whose high values are good; without a name all
-        min_delta: a mean difference up to this is no change
-        skip_missing: leave out rows with a score in one run only
+        min_delta: mean differences up to this are ignored
+        skip_missing: leave out rows scored in one run only
         out (-o DIR): folder for gate.json, gate.xml (JUnit) and rows.csv
-        overwrite: also replace files of these names that no gate made
+        overwrite: also replace files of these names that no gate wrote
         quiet (-q): print only what got worse
     """
     from ..comparison.gating import gate

@@ -1,4 +1,4 @@
-"""``clipiqa map``: where photos look good and where they do not."""
+"""``clipiqa map``: maps of local scores."""
 
 from __future__ import annotations
 
@@ -33,10 +33,8 @@ def run(
 ) -> int:
     """Where photos look good and where they do not.
 
-    For each photo, --out DIR receives a picture (the photo under each question's local scores) and PHOTO.npz with the
-    numbers; --html adds maps.html, a page of all maps. A place is a square of 32 px (a patch on vision transformers);
-    docs/maps.md says how to read its score. Exit code: 0 all mapped, 1 some photos failed, 2 bad input, 130
-    interrupted.
+    --out DIR receives a picture and PHOTO.npz (the numbers) for each photo. A place is a square of 32 px (on vision
+    transformers a patch); docs/maps.md explains its score. Exit code: 0 all mapped, 1 some photos failed, 2 bad input.
 
     examples:
       clipiqa map photos/ --prompts sharpness noisiness quality --out maps/ --html
@@ -45,12 +43,12 @@ def run(
     Args:
         paths (PHOTO): files, folders or quoted globs
         smooth: replace each place by the mean of 3×3 places
-        scale: enlarge photos by this factor first, 1 to 8
-        window (PX): score squares of this side as photos of their own: exact, slow
+        scale: enlarge photos first by this factor, 1 to 8
+        window (PX): score squares of this side separately: exact, slow
         stride (PX): distance of windows; by default half the window
-        out (-o DIR): folder for pictures and numbers; by default there is only a table
+        out (-o DIR): folder for pictures and numbers
         pictures: format of the pictures
-        html: also write maps.html, which shows the scores of every place
+        html: also write maps.html, a page of all maps
         overwrite: replace what is in --out
         quiet (-q): no progress bar and no summary
     """

@@ -1,4 +1,4 @@
-"""``clipiqa pairs``: whether the better of two versions of a picture scores higher (the paper's Fig. 5)."""
+"""``clipiqa pairs``: compare two versions of pictures."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from .options.experiment import AskingRun
 def run(low: str, high: str, run: AskingRun, *, skip_unpaired: bool = False, count: int = 10) -> int:
     """Whether the better of two versions of a picture scores higher (the paper's Fig. 5).
 
-    Images pair up by their path within the two folders, without suffix, or by the text that the wildcards of two quoted
-    patterns match. The table has the share of pairs in the right order and the mean difference, high less low, with
-    95 % intervals, and p of Wilcoxon's signed-rank test. --out DIR receives pairs.csv (every pair), pairs.png (low
-    against high) and failures-QUESTION.png (the worst failures).
+    Images pair up by their path in the two folders, without suffix, or by the text that the wildcards of two quoted
+    patterns match. The table has the share of pairs in the right order and the mean difference, high less low, with 95
+    % intervals, and p of Wilcoxon's signed-rank test. --out DIR receives pairs.csv, pairs.png and
+    failures-QUESTION.png.
 
     examples:
       clipiqa pairs LOL/eval15/low LOL/eval15/high --prompts brightness --out lol/
@@ -19,8 +19,8 @@ def run(low: str, high: str, run: AskingRun, *, skip_unpaired: bool = False, cou
       clipiqa pairs 'RealBlur/*/blur/blur_*.png' 'RealBlur/*/gt/gt_*.png' --prompts sharpness
 
     Args:
-        low (LOW): folder, or quoted pattern, of the low-quality images
-        high (HIGH): folder, or quoted pattern, of the high-quality images
+        low (LOW): folder or quoted pattern of the low-quality images
+        high (HIGH): folder or quoted pattern of the high-quality images
         skip_unpaired: leave out images without a partner
         count: failures to show
     """

@@ -1,4 +1,4 @@
-"""``clipiqa prompts``: list the named prompt pairs, or show how CLIP would read given ones."""
+"""``clipiqa prompts``: list prompt pairs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def run(prompts: Sequence[str] = (), *, template: str | None = None) -> int:
     """List the named prompt pairs, or show how CLIP would read given ones.
 
     Args:
-        prompts (PROMPT): a name, a preset or 'Positive text.|Negative text.'; by default all names are listed
+        prompts (PROMPT): a name, a preset or 'Positive text.|Negative text.'; by default all names
         template (TEXT): wording of the pairs, such as 'A photo of {}.'
     """
     rows: list[tuple[str, ...]]

@@ -1,4 +1,4 @@
-"""``clipiqa prompts search``: which words ask best, on images with scores that people gave."""
+"""``clipiqa prompts search``: find the best prompt pairs."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def run(
 ) -> int:
     """Find the prompt pairs that agree best with scores that people gave.
 
-    Pairs and their ensemble are chosen on the split 'train'; the reported SROCC is that on held-out images ('test', or
-    'val' if there is no 'test').
+    Pairs and their ensemble are chosen on the split 'train'; the SROCC is that on held-out images ('test', or else
+    'val').
 
     examples:
       clipiqa prompts search scores.csv
       clipiqa prompts search scores.csv --candidates my_pairs.txt --templates '{} photo.' '{} picture.'
 
     Args:
-        scores (CSV|NAME): a CSV file of paths and scores, or a data set of pyiqa's
+        scores (CSV|NAME): a CSV file of paths and scores, or a data set
         candidates (FILE): pairs, one 'positive|negative' a line; by default our list of antonyms
-        templates (TEXT): wordings of the pairs; by default those that suit our list, with --candidates '{}'
+        templates (TEXT): wordings of the pairs; by default those of our list, with --candidates '{}'
         ensemble: most pairs in the ensemble
         out (-o FILE): write every candidate here, as CSV
-        overwrite: replace --out if it exists
+        overwrite: replace an existing --out
         top: pairs to show
         bootstrap: resamples per interval
         intervals: best pairs that get an interval
-        seed: of the resamples, and of a random split
+        seed: of resamples and a random split
     """
     from ..files.writing import check_output
     from ..learning.words import read_words

@@ -1,4 +1,4 @@
-"""``clipiqa protocols``: how others compute their tables, with the source of each."""
+"""``clipiqa protocols``: how papers compute their tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def run(name: str | None = None) -> int:
     """List how others compute their tables, or show one protocol with its source.
 
     Args:
-        name: a protocol, or a file of your own; by default all are listed
+        name: a protocol, or a file of your own; by default all
     """
     from ..comparison.table.protocols import CERTAINTY, read_protocol
     from ..files.yaml import shipped

@@ -1,4 +1,4 @@
-"""``clipiqa radar``: the look and feel of images on radar charts (the paper's Fig. 1)."""
+"""``clipiqa radar``: draw radar charts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .options.experiment import AskingRun
 def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = False) -> int:
     """The look and feel of images on radar charts (the paper's Fig. 1).
 
-    Two charts: look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and feel (aesthetic, happy,
-    natural, new, scary, complex), without questions whose words the CLIP does not know (mini: the whole feel); or one
-    chart of --prompts. --out DIR receives radar.png, radar.svg and radar.html, a page on which images can be switched
-    on and off; --out NAME.png (.svg, .pdf, .html) receives one chart.
+    Draws two charts: look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and feel (aesthetic,
+    happy, natural, new, scary, complex), without questions whose words the CLIP does not know (mini: the whole feel);
+    or one chart of --prompts. --out DIR receives radar.png, radar.svg and radar.html, a page; --out NAME.png (.svg,
+    .pdf, .html) receives one chart.
 
     examples:
       clipiqa radar a.jpg b.jpg --out radar/
@@ -21,8 +21,8 @@ def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = Fa
 
     Args:
         paths (IMAGE): images, up to 8
-        look: only the look (quality perception)
-        feel: only the feel (abstract perception)
+        look: only the look
+        feel: only the feel
     """
     from ..experiments.radar_chart import radar
 

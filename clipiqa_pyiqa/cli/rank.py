@@ -1,4 +1,4 @@
-"""``clipiqa rank``: the best and the worst images of a folder, or of a score file."""
+"""``clipiqa rank``: the best and the worst images."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Order:
 
     Args:
         columns: of a score file: columns of paths, and of scores; by default all numbers
-        root (DIR): of a score file: folder of its relative paths; by default the current folder
+        root (DIR): of a score file: folder of relative paths; by default the current folder
         by: question or column that orders the photos; by default the first
-        lower_better: its low values are good; by default as the file or its name says
-        higher_better: its high values are good
+        lower_better: low values are good; by default as the file or the name says
+        higher_better: high values are good
     """
 
     columns: Sequence[str] = ()
@@ -49,12 +49,12 @@ class Picked:
         worst: the N worst
         best: the N best
         below (X): those worse than X, or than 10%
-        only_paths (--paths): print their paths and nothing else
-        null (-0): with --paths: each ends with a NUL byte, as for xargs -0
+        only_paths (--paths): print only their paths
+        null (-0): with --paths: end each with a NUL byte, as for xargs -0
         copy_to (DIR): copy them into a folder
         move_to (DIR): move them into a folder
         link_to (DIR): link to them from a folder
-        write_shards (DIR): copy the shards into a folder, with the picked images only
+        write_shards (DIR): copy the shards, with the picked images only
         above (X): with --write-shards: those of at least X, or 10%
         drop_worst (P%): with --write-shards: all but this share
     """
@@ -84,9 +84,9 @@ def run(
 ) -> int:
     """The best and the worst images of a folder, by any question (the paper's Fig. 3, 6, 8 and 9).
 
-    Folders are scored; a score file (csv, jsonl, parquet) of any tool is read. --out DIR receives ranking.csv (every
-    image) and rank-QUESTION.png (the highest and the lowest). --worst, --best and --below pick photos, which --paths
-    prints, and --copy-to, --move-to and --link-to take elsewhere: nothing is overwritten, and --undo puts them back.
+    Scores folders, or reads a score file (csv, jsonl, parquet) of any tool. --out DIR receives ranking.csv and
+    rank-QUESTION.png. --worst, --best and --below pick photos, which --paths prints, and --copy-to, --move-to and
+    --link-to take elsewhere: nothing is overwritten, and --undo puts them back.
 
     examples:
       clipiqa rank spaq/ --out rank/
@@ -96,10 +96,10 @@ def run(
       clipiqa rank --undo rejected/clipiqa-undo-20260131-120000.jsonl
 
     Args:
-        paths (PATH): folders, images or quoted globs; or one score file; or one folder of results by shard
+        paths (PATH): folders, images or quoted globs; a score file; or a folder of results by shard
         count: of the best and of the worst
-        undo (LIST): put back the photos in a list that --copy-to, --move-to or --link-to wrote
-        page (DIR): folder for browse.html: all photos to sort, filter and look at
+        undo (LIST): put back photos by a list of --copy-to, --move-to or --link-to
+        page (DIR): folder for browse.html, a page of all photos
     """
     if picked.write_shards is not None:
         return _write_shards(paths, picked.write_shards, order.by, picked, run.quiet)
@@ -151,7 +151,6 @@ def run(
 
 
 def _photos(run: AskingRun, paths: Sequence[str], count: int, order: Order) -> tuple[Photos, Ranking | None]:
-    """Return the photos, and their ranking if there is one already."""
     from ..ranking.picking import Photos
     from ..scoring.scale import scales_of
     from ..scoring.score_files import AnyScores, is_score_file, read_any_scores
@@ -182,7 +181,6 @@ def _photos(run: AskingRun, paths: Sequence[str], count: int, order: Order) -> t
 
 
 def _extremes(run: AskingRun, photos: Photos, count: int) -> Ranking:
-    """Return the ranking of a score file, written to ``--out``."""
     from ..experiments.experiment import RunOptions, prepare, saved
     from ..ranking.folder_ranking import Ranking, ranking_files
 
@@ -208,7 +206,6 @@ def _conclude(run: AskingRun, ranking: Ranking, photos: Photos) -> int:
 
 
 def _with_rules(table: str, ranking: Ranking) -> str:
-    """Return the table with a rule between best and worst."""
     from ..ranking.folder_ranking import best_and_worst
 
     best, worst = map(len, best_and_worst(ranking, count=ranking.count))

@@ -1,4 +1,4 @@
-"""``clipiqa score``: score photos, and write one row each."""
+"""``clipiqa score``: score photos."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(
     """Score photos: files, folders, globs or a list on standard input.
 
     One score in [0, 1] per image and prompt, high is good. A file that cannot be scored gets a row with the reason.
-    Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score, 130 interrupted.
+    Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score.
 
     examples:
       clipiqa score photos/ holiday.jpg
@@ -50,14 +50,13 @@ def run(
       clipiqa score --merge results/ --out scores.parquet
 
     Args:
-        paths (PATH): file, folder (with its sub-folders), quoted glob or pattern of shards, Parquet file, s3://…, or -
-            for a list on stdin
-        metrics (-m METRIC): CLIP-based metrics of pyiqa, one column each: [COLUMN=]NAME[:KEY=VALUE,…]
-        null (-0): names on stdin end with a NUL byte (find -print0), not with the line
+        paths (PATH): file, folder, quoted glob or pattern of shards, Parquet file, s3://…, or - for a list on stdin
+        metrics (-m METRIC): pyiqa's CLIP-based metrics: [COLUMN=]NAME[:KEY=VALUE,…]
+        null (-0): names on stdin end with a NUL byte
         all_attributes: one column for every named pair whose words the CLIP knows
-        map_stats: further columns from the map of local scores: lowest, 10th percentile, share below 0.5
-        format: by default by the suffix of --out, or a table on standard output
-        progress: show the progress bar even if standard error is no terminal
+        map_stats: also columns of local scores: lowest, 10th percentile, share below 0.5
+        format: by default by the suffix of --out, or a table
+        progress: show the progress bar even without a terminal
     """
     from ..sources.finding import find_shards
 
@@ -118,7 +117,6 @@ def run(
 
 
 def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar: Bar) -> int:
-    """Report and write rows, and return the exit code."""
     scored, failed, start_time = 0, 0, time.monotonic()
 
     def summary() -> str:
@@ -147,7 +145,6 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
 
 
 def _raw_stdout() -> IO[bytes]:
-    """Return standard output without a buffer."""
     try:
         return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
     except OSError:  # standard output was replaced by something without a file descriptor

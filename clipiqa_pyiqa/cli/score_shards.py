@@ -1,4 +1,4 @@
-"""``clipiqa score --out DIR``: results by shard, here or on Ray; and ``--merge``."""
+"""``clipiqa score --out DIR``: results by shard; and ``--merge``."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Shards:
     """Shards (--out DIR: one Parquet of results for each).
 
     Args:
-        keep: columns of Parquet files, keys of .json sidecars, or suffixes of other sidecars, to copy into columns
-        image_column: of images or features in Parquet files, where it is not found by itself
-        embeddings: score stored image features (.npy, .npz, Parquet's lists), decode nothing
+        keep: Parquet columns, keys of .json sidecars, or suffixes of other sidecars, to copy
+        image_column: of images or features in Parquet files; by default found
+        embeddings: score stored image features (.npy, .npz, Parquet's lists)
         part (I/N): only the I-th of N parts of the shards; by default a SLURM array's task, or all
-        merge (DIR): make one file, --out, of the results in a folder, and score nothing
+        merge (DIR): make one file, --out, of the results in a folder
         engine: this process, or a Ray cluster
         actors: ray: processes that score; by default as many as possible
-        gpus_per_actor: ray: by default 1 where there are GPUs, else 0
+        gpus_per_actor: ray: by default 1 with GPUs, else 0
         cpus_per_actor: ray: by default 1
     """
 
@@ -50,7 +50,7 @@ class Shards:
     cpus_per_actor: float | None = None
 
     def check(self, by_shard: bool) -> None:
-        """Raise if options for results by shard are given without a folder."""
+        """Raise if options for results by shard lack a folder."""
         if not by_shard and (self.keep or self.embeddings or self.part or self.engine == "ray"):
             raise OptionError("keep, embeddings, part and engine need results by shard: give out a folder, DIR/.")
 
@@ -64,7 +64,6 @@ class Shards:
         kept: Kept,
         bar: Bar,
     ) -> int:
-        """Score shards into a folder, and return the exit code."""
         from ..scoring.shards.run import score_sources
 
         assert kept.out is not None
@@ -110,13 +109,13 @@ class Shards:
 
 
 def is_folder(out: Path | None, format: str | None) -> bool:
-    """Return whether ``--out`` names a folder: one that exists, or a new name without a suffix."""
+    """Return whether ``--out`` names a folder: existing, or without a suffix."""
     # os.path returns False for invalid names; writing will say why
     return out is not None and format is None and (os.path.isdir(out) or (not out.suffix and not os.path.exists(out)))
 
 
 def merge(folder: Path, paths: Sequence[str], kept: Kept) -> int:
-    """Make one file of the results in a folder, and return the exit code."""
+    """Merge results in a folder, and return the exit code."""
     from ..scoring.shards.summary import merge_shards
 
     if paths:

@@ -1,4 +1,4 @@
-"""``clipiqa sweep``: whether scores follow changes of a picture in steps (the paper's Fig. 4)."""
+"""``clipiqa sweep``: change pictures in steps."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ def run(
 ) -> int:
     """Whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps (the paper's Fig. 4).
 
-    Every picture is changed with PIL in steps, at each input scale. The table has Spearman's correlation of score with
-    step per change and scale. --out DIR receives sweep.csv (every score), spearman.csv (every picture), crosstalk.csv
-    (every question with every change), sweep.png (curves) and example.png (one picture in all steps). Each change asks
-    the question of its name; --prompts asks further ones.
+    The table has Spearman's correlation of score with step per change and scale. --out DIR receives sweep.csv,
+    spearman.csv, crosstalk.csv, sweep.png (curves) and example.png. Each change asks the question of its name;
+    --prompts asks further ones.
 
     examples:
       clipiqa sweep koniq10k/1024x768 --sample 200 --out sweep/
@@ -33,8 +32,8 @@ def run(
         changes: by default brightness noisiness colorfulness sharpness contrast
         steps: from least to most of the attribute
         scales: input scales
-        sample: number of images to draw at random; by default all
-        seed: of the sample and of the noise
+        sample: images to draw at random; by default all
+        seed: of sample and noise
     """
     from ..experiments.attribute_sweep import sweep
 

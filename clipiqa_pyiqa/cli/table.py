@@ -1,4 +1,4 @@
-"""``clipiqa table``: several methods in one table, as papers print it."""
+"""``clipiqa table``: several methods in one table."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class Methods:
     """Table.
 
     Args:
-        methods (NAME=FOLDER): methods, as above
-        metrics (-m METRIC): metrics, as above
-        reference (FOLDER): the true pictures, for psnr-y, ssim-y, lpips, dists, fid, …
-        baseline: the method that the others are compared with; by default the first
-        protocol: metrics that others compute, and how; see `clipiqa protocols`
+        methods (NAME=FOLDER): methods, as below
+        metrics (-m METRIC): metrics, as below
+        reference (FOLDER): true pictures, for psnr-y, lpips, fid, …
+        baseline: method to compare with; by default the first
+        protocol: a paper's metrics and their settings; see `clipiqa protocols`
         crop_border (PX): cut off each side before full-reference metrics; by default 0
-        expect (PAPER): published numbers: a CSV file (a row per method, columns named by label), or 'METHOD:
-            LABEL=NUMBER LABEL=NUMBER'
+        expect (PAPER): published numbers: a CSV file (a row per method, a column per label), or 'METHOD:
+            LABEL=NUMBER …'
         explain: try to explain published numbers that differ
-        lock (FILE): write what the numbers depend on to this file
-        locked (FILE): compute the numbers of such a file again; prints what differs
+        lock (FILE): write to this file what the numbers depend on
+        locked (FILE): compute such a file's numbers again
         skip_missing: leave out pictures that are not in every folder
-        seed: of metrics that draw at random
-        trust_weights: load files and URLs of metrics even if they could run code
-        strict: stop before anything is scored where a metric cannot be built
+        seed: of random metrics
+        trust_weights: load files and URLs that could run code
+        strict: stop first if a metric cannot be built
     """
 
     methods: list[str] | None = None
@@ -66,12 +66,11 @@ def run(
 ) -> int:
     """Several methods in one table, as papers print it: means, best and second best, paired differences.
 
-    A method is NAME=FOLDER; files belong together by their path within the folder, without suffix, or by the text that
-    the * of quoted patterns matches. If every file lies in a sub-folder, the sub-folders are test sets. A metric is as
-    for `clipiqa compare`, or psnr-y, ssim-y (those of super-resolution papers), psnr-rgb or ssim-rgb. Papers that took
-    CLIPIQA from pyiqa asked five prompt pairs (clipiqa=clipiqa:prompts=pyiqa). A metric replaces the protocol's of the
-    same label. --out receives table.md, table.tex, table.csv, images.csv and report.html. Exit code: 0 all scored, 1 a
-    metric failed, images were left out, or a published number or a lock differs, 2 bad usage, 130 interrupted.
+    A method is NAME=FOLDER; files belong together by their path in the folder, without suffix, or by the text that the
+    * of quoted patterns matches. If every file lies in a sub-folder, the sub-folders are test sets. A metric is as for
+    `clipiqa compare`, or psnr-y, ssim-y, psnr-rgb or ssim-rgb; it replaces the protocol's metric of that label. --out
+    receives table.md, table.tex, table.csv, images.csv and report.html. Exit code: 0 all scored, 1 a metric failed,
+    images were left out, or a published number or a lock differs, 2 bad usage.
 
     examples:
       clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y niqe clipiqa --out table/
@@ -80,10 +79,10 @@ def run(
 
     Args:
         value (NAME=NUMBER): a number for the protocol's formula
-        one_set: all pictures are one test set, even if they lie in sub-folders
-        format: format of the table on standard output
-        describe: print a sentence per metric for a paper's appendix instead
-        report: with --out, write an HTML page
+        one_set: all pictures are one test set
+        format: of the printed table
+        describe: print a sentence per metric instead
+        report: write an HTML page into --out
     """
     if not methods.methods:
         raise OptionError("no method is named: use --methods NAME=FOLDER or a --config file.")

@@ -1,4 +1,4 @@
-"""``clipiqa train``: learn the prompts of CLIP-IQA+ from scores that people gave."""
+"""``clipiqa train``: learn the prompts of CLIP-IQA+."""
 
 from __future__ import annotations
 
@@ -41,8 +41,7 @@ def run(
 ) -> int:
     """Learn the prompts of CLIP-IQA+ from scores that people gave.
 
-    Each image is encoded once; an epoch over stored features takes seconds. Recipes: plain (whole images, our default),
-    official (the authors'), pyiqa (its trainer's). --resume continues a run that was stopped.
+    Recipes: plain (whole images), official (the authors'), pyiqa (its trainer's).
 
     examples:
       clipiqa train scores.csv --out runs/mine
@@ -50,23 +49,23 @@ def run(
       clipiqa train koniq10k --data-root datasets --out runs/koniq --recipe pyiqa
 
     Args:
-        scores (CSV|NAME): a CSV file of paths and scores, or a data set of pyiqa's
-        out (-o DIR): folder for best.safetensors, last.safetensors and the log
-        resume: continue the run in --out
+        scores (CSV|NAME): a CSV file of paths and scores, or a data set
+        out (-o DIR): folder for learned prompts and log
+        resume: continue the stopped run in --out
         overwrite: replace the run in --out
         config (-c FILE): a YAML file of pyiqa's trainer; options given here win
         recipe: plain (default), official or pyiqa
         prompts (-p PAIR): words to learn around: a name or 'positive|negative'; by default quality
         n_ctx: context vectors; by default 16
-        shared: one context for both texts, or one for each
+        shared: one context for both texts
         init: how the context starts
         batch_size: images or crops in a step
         epochs: passes over the images
         lr (RATE): learning rate
-        crop (PX): train on random square crops of this side; 0: on whole images
-        crops (K): cached crops per image, in place of random ones; by default 4
-        seed: of the start, the order and the split; by default 123
-        without_mini_photos: on mini, leave out the photos that mini was trained on
+        crop (PX): side of random square crops; 0: whole images
+        crops (K): cached crops per image instead; by default 4
+        seed: of start, order and split; by default 123
+        without_mini_photos: with mini, leave out its training photos
     """
     from ..prompts.pairs import parse_prompt_argument
 

@@ -25,9 +25,9 @@ def run(
     Published scores hold for OpenAI's RN50 only. Exit code: 0 all that ran is ok, 1 any FAIL, 2 nothing was shown.
 
     Args:
-        images (PATH): I01.BMP, i01_01_5.bmp, or folders to search, such as a checkout of piq, TID2013 or OSEDiff
-        plus: check the published prompts of CLIP-IQA+ instead: their files, and correlations on data sets
-        data_root (DIR): with --plus: the folder of pyiqa's data sets livec, koniq10k, koniq10k-1024 and tid2013
+        images (PATH): I01.BMP, i01_01_5.bmp, or folders such as a checkout of piq, TID2013 or OSEDiff
+        plus: check CLIP-IQA+'s published prompts instead
+        data_root (DIR): with --plus: folder of pyiqa's livec, koniq10k, koniq10k-1024 and tid2013
         backbone (-b): which CLIP
         clip_weights (PATH|TAG): a checkpoint file, or an open_clip tag
         device (DEVICE): cpu, cuda, cuda:N or mps

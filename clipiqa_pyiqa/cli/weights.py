@@ -1,4 +1,4 @@
-"""``clipiqa weights``: show where every checkpoint would come from, or fill a folder with them."""
+"""``clipiqa weights``: list or download checkpoints."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ _HEADER = ("FILE", "STATE", "SIZE", "SHA-256", "WHERE")
 def run(*, download_to: Path | None = None, backbone: Sequence[str] = (), prompt_files: bool = False) -> int:
     """Show where every checkpoint would come from, or fill a folder with them.
 
-    The table has source, size, hash and state of every backbone and prompt file. Nothing is downloaded without
-    --download-to, which fills a folder for CLIPIQA_WEIGHTS_DIR.
+    Only --download-to downloads: it fills a folder for CLIPIQA_WEIGHTS_DIR.
 
     Args:
         download_to (DIR): put the files into this folder

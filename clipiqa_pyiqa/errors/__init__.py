@@ -1,4 +1,4 @@
-"""Errors that users can meet; each message is one sentence."""
+"""Errors for users; each message is one sentence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 
 class Kind(str, Enum):
-    """What is wrong with an input, as in the column ``kind`` of results."""
+    """What is wrong with an input."""
 
     MISSING = "missing"
     EMPTY = "empty"
@@ -31,12 +31,12 @@ class Kind(str, Enum):
 
 
 class CLIPIQAError(ValueError):
-    """Base of every error that this package raises on bad input.
+    """Base of all errors that this package raises on bad input.
 
     Attributes:
-        reason: What is wrong and what to do: a sentence, or with a ``name`` the words after the name.
+        reason: What is wrong and what to do: a sentence, or the words after ``name``.
         kind: What is wrong with the input.
-        name: The input, such as a file or a member of an archive; it begins the message.
+        name: The input, such as a file.
     """
 
     def __init__(self, reason: str = "", kind: Kind = Kind.OTHER, name: str = "") -> None:
@@ -45,7 +45,7 @@ class CLIPIQAError(ValueError):
 
 
 class PromptError(CLIPIQAError):
-    """A prompt, a named pair or a template cannot be used."""
+    """A prompt or a template cannot be used."""
 
 
 class ImageError(CLIPIQAError):
@@ -69,13 +69,13 @@ class OptionError(CLIPIQAError, TypeError):
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """Return a value's repr for a message, on one line and at most ``limit`` long."""
+    """Return a value's repr on one line of at most ``limit`` letters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def first_of(messages: Iterable[str]) -> str:
-    """Return the first message and the number of others, as the beginning of a sentence."""
+    """Return the first message and the number of others."""
     first, *others = messages
     return first.rstrip(".") + (f" (and {len(others)} more like it)" if others else "")
 
@@ -86,7 +86,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown name: similar known names, or else all."""
+    """Return similar known names, or else all, as a message's end."""
     import difflib  # not at the top: this module is imported with the package
 
     known = list(known)
@@ -97,7 +97,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether Python or torch ran out of memory."""
     # torch's CPU allocator has no error of its own
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))

@@ -1,4 +1,4 @@
-"""Arguments of public functions: the options that many share, and checks of kinds, bounds and paths."""
+"""Shared options of public functions, and checks of arguments."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Machine:
     Args:
         device (DEVICE): cpu, cuda, cuda:N or mps; by default cuda if there is one, else cpu
         workers: threads that decode images; by default one per core, up to 8
-        threads: threads that compute; by default as many as there are cores that the process may use
+        threads: threads that compute; by default one per usable core
         memory (SIZE): memory for decoding, such as 2G; by default half of what there is
         huge: also decode images above PIL's limit against decompression bombs
     """
@@ -65,7 +65,7 @@ class Batches(Machine):
     """Batches.
 
     Args:
-        batch_size: images of equal size that are scored at once
+        batch_size: images of equal size scored at once
     """
 
     batch_size: int = 8
@@ -76,8 +76,8 @@ class Images(Batches):
     """Images.
 
     Args:
-        max_side (PX): shrink images with a longer side to this; recorded in the result
-        max_pixels: shrink images with more pixels to this; recorded in the result
+        max_side (PX): shrink images with a longer side to this
+        max_pixels: shrink images with more pixels to this
         apply_exif: turn pictures upright by their EXIF orientation
     """
 
@@ -86,7 +86,6 @@ class Images(Batches):
     apply_exif: bool = True
 
     def keywords(self) -> dict[str, Any]:
-        """Return the options of reading and batching, as keywords of public functions."""
         names = ("batch_size", "workers", "max_side", "max_pixels", "apply_exif", "damaged")
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
@@ -96,7 +95,7 @@ class SharedOptions(Images):
     """Images.
 
     Args:
-        damaged: JPEGs with lost or overwritten bytes inside: 'refuse' reports them, 'keep' scores them as they are
+        damaged: JPEGs with lost or overwritten bytes: 'refuse' reports them, 'keep' scores them as they are
     """
 
     damaged: Literal["refuse", "keep"] = "refuse"
@@ -104,12 +103,11 @@ class SharedOptions(Images):
 
 @functools.cache
 def shared_options() -> dict[str, str]:
-    """Return each shared option's documentation."""
     return {name: text for kind in SharedOptions.__mro__[:-1] for name, (_, text) in documentation(kind)[2].items()}
 
 
 def documentation(thing: Any) -> tuple[str, str, dict[str, tuple[list[str], str]]]:
-    """Return a docstring's first line, the text up to ``Args:``, and each argument's words in brackets and text."""
+    """Return a docstring's first line, its text before ``Args:``, and its arguments."""
     text, _, arguments = inspect.cleandoc(thing.__doc__ or "").partition("\nArgs:\n")
     summary, _, more = text.partition("\n")
     entries = re.findall(r"^ {4}(\w+)(?: \(([^)]*)\))?: ((?:.*\n?)(?: {8}.*\n?)*)", arguments, re.M)
@@ -119,8 +117,7 @@ def documentation(thing: Any) -> tuple[str, str, dict[str, tuple[list[str], str]
 def checked(function: Function) -> Function:
     """Return the function with a check of its arguments' kinds, bounds and paths, which raises ``OptionError``.
 
-    Shared options that its docstring leaves out are added there. Entries of lists and mappings are not checked. A call
-    takes some microseconds more.
+    Shared options are added to its docstring.
     """
     signature = inspect.signature(function)
 
@@ -142,7 +139,7 @@ def checked(function: Function) -> Function:
 
 
 def _with_shared_options(docstring: str | None, signature: inspect.Signature) -> str | None:
-    """Return a docstring with the signature's shared options added to its ``Args:``, unless they stand there."""
+    """Return a docstring with missing shared options added."""
     head, args, rest = inspect.cleandoc(docstring or "").partition("\nArgs:\n")
     if not args:
         return docstring
@@ -154,14 +151,14 @@ def _with_shared_options(docstring: str | None, signature: inspect.Signature) ->
 
 
 def check_bounds(name: str, value: int) -> None:
-    """Raise ``OptionError`` for a whole number outside its :data:`BOUNDS`; by default they are 1 and a billion."""
+    """Raise ``OptionError`` for a whole number outside :data:`BOUNDS`."""
     least, most = BOUNDS.get(name, (1, 1_000_000_000))
     if not least <= value <= most:
         raise OptionError(f"{name} must be between {least:,} and {most:,}; got {value:,}.")
 
 
 def check_path(name: str, value: str | os.PathLike[str]) -> None:
-    """Raise ``OptionError`` for a text that no file can have as its name; the file need not exist."""
+    """Raise ``OptionError`` for a text that cannot be a file's name."""
     try:
         os.stat(Path(value).expanduser())
         return
@@ -185,7 +182,7 @@ def _check(name: str, value: Any, wanted: tuple[Any, ...]) -> None:
 
 
 def _is(value: Any, hint: Any) -> bool:
-    """Return whether a value fits a type hint. True is not a number, and a text is not a list."""
+    """Return whether a value fits a type hint; True is no number, a text no list."""
     from beartype.door import is_bearable  # not at the top: `import clipiqa_pyiqa` does not wait for it
 
     if hint in _NUMBERS.values():
@@ -197,7 +194,7 @@ def _is(value: Any, hint: Any) -> bool:
 
 
 def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, tuple[Any, ...]]:
-    """Return each parameter's type hints; ``**options: Unpack[X]`` stands for the keys of the ``TypedDict`` X."""
+    """Return each parameter's type hints, with the keys of ``Unpack``."""
     names = _names(sys.modules[function.__module__])
     found: dict[str, Any] = {}
     for name, parameter in signature.parameters.items():
@@ -212,13 +209,13 @@ def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[s
 
 
 def _names(module: types.ModuleType) -> dict[str, Any]:
-    """Return the names that a module's annotations may use, including imports for type checkers."""
+    """Return names that annotations may use."""
     return {**vars(module), **_NUMBERS, **_for_type_checkers(module)}
 
 
 @functools.cache
 def _for_type_checkers(module: types.ModuleType) -> dict[str, Any]:
-    """Return a module's imports for type checkers, without those that fail."""
+    """Return a module's imports for type checkers, without failing ones."""
     with _PARSING:
         tree = ast.parse(inspect.getsource(module))
     names: dict[str, Any] = {}
@@ -232,7 +229,6 @@ def _for_type_checkers(module: types.ModuleType) -> dict[str, Any]:
 
 
 def _imported(node: ast.stmt, alias: ast.alias, package: str | None) -> dict[str, Any]:
-    """Return one name of an import statement and its object."""
     if isinstance(node, ast.ImportFrom):
         source = importlib.import_module("." * node.level + (node.module or ""), package)
         return {alias.asname or alias.name: getattr(source, alias.name)}

@@ -1,1 +1,1 @@
-"""The paper's experiments, each one function whose result has ``.save(folder)``."""
+"""The paper's experiments."""

@@ -1,4 +1,4 @@
-"""Do scores follow an attribute that is changed in steps? The paper's Fig. 4."""
+"""Whether scores follow an attribute that is changed in steps (Fig. 4)."""
 
 from __future__ import annotations
 
@@ -56,19 +56,16 @@ def sweep(
     seed: int = 0,
     **options: Unpack[RunOptions],
 ) -> Sweep:
-    """Change pictures in steps, and score every version once.
+    """Return scores of pictures that are changed in steps (Fig. 4).
 
     Args:
         metric, paths, template, options: As for :func:`~.ranking.rank`.
         changes: Names in :data:`~.picture_changes.CHANGES`; each is also a question.
         prompts: Further questions, one column each.
-        steps: Number of steps, 3 to 1000.
-        scales: Factors for width and height (Lanczos), up to 8, applied before the change.
-        sample: Number of images to draw at random; by default all images are used.
-        seed: Seed of the sample and of the noise.
-
-    Returns:
-        The scores of every version.
+        steps: 3 to 1000 steps.
+        scales: Factors for width and height, up to 8, applied first.
+        sample: Images to draw at random; by default all.
+        seed: Seed of sample and noise.
 
     Raises:
         CLIPIQAError: An argument, a prompt or an image cannot be used.

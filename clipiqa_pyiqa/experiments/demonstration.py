@@ -1,4 +1,4 @@
-"""The demonstration: bundled photos and degraded versions of them, scored by the bundled small CLIP."""
+"""Bundled photos and degraded versions, scored by the bundled small CLIP."""
 
 from __future__ import annotations
 
@@ -53,15 +53,14 @@ class Demonstration:
 
     Attributes:
         images: (photo, version) -> picture.
-        scores: One row per picture; one column per attribute of ``ATTRIBUTES``, in [0, 1], and one of ``OTHER``,
-            0 to 100, where lower is better.
+        scores: A row per picture; columns ``ATTRIBUTES``, in [0, 1], and ``OTHER``, 0 to 100, low is good.
     """
 
     images: dict[tuple[str, str], Image.Image]
     scores: pd.DataFrame
 
     def figure(self) -> Figure:
-        """Draw a row per photo: its versions, and a radar chart."""
+        """Draw per photo its versions and a radar chart."""
         from matplotlib.figure import Figure
 
         from .radar_drawing import draw_chart
@@ -84,7 +83,6 @@ class Demonstration:
         return captioned(figure, "CLIP-IQA, mini, bundled")
 
     def table(self) -> str:
-        """Return the scores as text, a group of rows per photo."""
         lines = [f"{'':16}" + "".join(f"{column:>14}" for column in self.scores.columns)]
         for photo, rows in self.scores.groupby(level="photo", sort=False):
             lines.append(str(photo))
@@ -93,10 +91,10 @@ class Demonstration:
         return "\n".join(lines)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the figure; the suffix decides the format.
+        """Write the figure in the suffix's format.
 
         Raises:
-            ImageError: The file cannot be written, or its format is unknown.
+            ImageError: The file cannot be written, or the format is unknown.
         """
         try:
             with replacing(path) as partial:
@@ -110,14 +108,11 @@ class Demonstration:
 def demo(
     out: str | os.PathLike[str] | None = None, progress: Callable[[int, int], object] | None = None
 ) -> Demonstration:
-    """Score bundled photos and degraded versions of them, without any download.
+    """Return scores of bundled photos and degraded versions, without any download.
 
     Args:
-        out: File of the picture; by default no file is written.
-        progress: Called after each picture with the number of scored pictures and the number of all.
-
-    Returns:
-        The pictures and their scores.
+        out: File of the picture; by default none.
+        progress: Called after each picture with the numbers of scored and of all pictures.
 
     Raises:
         ImageError: The picture cannot be written.

@@ -1,4 +1,4 @@
-"""What the experiments share: their options, and the files of their results."""
+"""Options and result files of all experiments."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class RunOptions(TypedDict, total=False):
     """Options of every experiment; those of images are as for :func:`~.scores.score_images`.
 
     Attributes:
-        out: Folder for scores and results; by default no file is written.
-        resume: Continue with the scores of an earlier run in ``out``.
+        out: Folder for scores and results; by default none.
+        resume: Continue with the scores in ``out``.
         overwrite: Replace the files in ``out``.
         progress: Called after each score with the numbers of new scores and of all.
-        pictures: Format of figures: ``'png'``, ``'svg'`` or ``'pdf'``; sheets of photos are never SVG.
+        pictures: Format of figures: ``'png'``, ``'svg'`` or ``'pdf'``.
     """
 
     out: str | os.PathLike[str] | None
@@ -61,9 +61,9 @@ class ExperimentResult(ABC):
     """Result of an experiment.
 
     Attributes:
-        failed: Path of an image without scores -> the reason, as a sentence.
+        failed: Path of an image without scores -> the reason.
         provenance: Which CLIP-IQA made the scores, and how.
-        intervals: Column of the summary -> the two columns of its 95 % interval.
+        intervals: Column of the summary -> columns of its 95 % interval.
     """
 
     failed: Mapping[str, str]
@@ -76,7 +76,7 @@ class ExperimentResult(ABC):
 
     @abstractmethod
     def contents(self) -> dict[str, Any]:
-        """Return file name -> table, picture or text; None for a picture that would be empty."""
+        """Return file name -> table, picture, text or None."""
 
     def details(self) -> dict[str, Any]:
         """Return further values for ``summary.json``."""
@@ -101,21 +101,7 @@ Result = TypeVar("Result", bound=ExperimentResult)
 def prepare(
     options: RunOptions, names: Iterable[str], inputs: Iterable[str], total: int, scores: str = "scores.csv"
 ) -> tuple[Record, dict[str, Any]]:
-    """Check the options of a run, and make its folder.
-
-    Args:
-        options: The options.
-        names: Files that the run will write.
-        inputs: Files that must not be replaced.
-        total: Number of scores.
-        scores: File of scores.
-
-    Returns:
-        The record that writes the scores, and the options for scoring.
-
-    Raises:
-        CLIPIQAError: The folder cannot be written, holds results of another run, or options contradict each other.
-    """
+    """Make a run's folder, and return the record that writes scores, and the scoring options."""
     scoring: dict[str, Any] = {**_STORAGE, **options}
     out, resume, overwrite, progress, pictures = map(scoring.pop, _STORAGE)
     if pictures not in PICTURES:
@@ -141,7 +127,6 @@ def prepare(
 
 
 def saved(result: Result, options: RunOptions) -> Result:
-    """Return the result, written to ``out`` if that was given."""
     out = options.get("out")
     if out is not None:
         result.save(out, pictures=options.get("pictures", "png"))
@@ -155,7 +140,6 @@ def write_results(
     summary: str = "summary.json",
     pictures: str = "png",
 ) -> None:
-    """Write the files of a result, and its summary as JSON."""
     place, provenance = check_folder(folder, ()), dict(result.provenance)
     caption = "CLIP-IQA, {backbone}, {weights}".format(**provenance) if "weights" in provenance else ""
     table = result.summary().astype(object)
@@ -171,11 +155,7 @@ def write_results(
 def find_images(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], out: str | os.PathLike[str] | None = None
 ) -> list[str]:
-    """Return the image files of paths. Pictures of an earlier run in ``out`` count only if they are named.
-
-    Raises:
-        ImageError: A path holds no image, or all images lie in ``out``.
-    """
+    """Return the image files of paths; pictures in ``out`` count only if named."""
     given = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     inputs = find_inputs(given)
     if inputs.problems:
@@ -188,14 +168,13 @@ def find_images(
 
 
 def file_names(questions: Iterable[str], form: str) -> dict[str, str]:
-    """Return question -> its file name, ``form`` filled with its words."""
     taken: set[str] = set()
     words = {question: re.sub(r"[\W-]+", "-", question).strip("-")[:60] or "question" for question in questions}
     return {question: form.format(free_name(name, taken)) for question, name in words.items()}
 
 
 def picture_name(name: str, pictures: str, content: Any = None) -> str:
-    """Return the name of a picture in a format; sheets of photos are not written as SVG."""
+    """Return a picture's file name; sheets of photos are never SVG."""
     is_sheet = content is not None and not hasattr(content, "savefig")
     if not name.endswith(".png") or (is_sheet and pictures == "svg"):
         return name

@@ -1,4 +1,4 @@
-"""Does the better of two versions of a picture score higher? The paper's Fig. 5."""
+"""Whether the better of two versions of a picture scores higher (Fig. 5)."""
 
 from __future__ import annotations
 
@@ -35,12 +35,7 @@ _DETAIL = ("quality", "sharpness", "noisiness", "sharp", "blur", "nois", "grain"
 
 @dataclass(frozen=True)
 class ImagePairs:
-    """Files of two folders that belong together.
-
-    Attributes:
-        files: Name -> the low-quality file and the high-quality file.
-        only_low, only_high: Names in one folder only.
-    """
+    """Low-quality and high-quality files that belong together, by name."""
 
     files: Mapping[str, tuple[str, str]]
     only_low: tuple[str, ...] = ()
@@ -52,13 +47,9 @@ class PairScores(ExperimentResult):
     """Scores of two versions of each picture.
 
     Attributes:
-        frame: Index ``name``; columns ``low`` and ``high`` (the files), then per question ``<question> low``,
-            ``<question> high`` and ``<question> difference`` (high less low).
-        questions: The names of the questions.
-        failed: Path of an image without scores -> the reason.
-        provenance: Which CLIP-IQA made the scores, and how.
-        pairs: All pairs, and the images without a partner.
-        count: Number of failures to show.
+        frame: Index ``name``; columns ``low`` and ``high`` (files), then per question ``<question> low``, ``<question>
+            high`` and ``<question> difference`` (high less low).
+        pairs: All pairs, and images without a partner.
     """
 
     frame: pandas.DataFrame
@@ -75,8 +66,8 @@ class PairScores(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per question.
 
-        ``right`` counts pairs whose high-quality image scores higher; intervals (95 %) are Wilson's for the share and
-        Student's for the mean difference; ``p`` is of Wilcoxon's two-sided signed-rank test.
+        ``right`` counts pairs whose high-quality image scores higher; intervals (95 %) are Wilson's and Student's;
+        ``p`` is of Wilcoxon's two-sided signed-rank test.
         """
         import pandas
 
@@ -117,12 +108,12 @@ class PairScores(ExperimentResult):
         return [f"{counted(unpaired, 'image')} left out, without a partner"] if unpaired else []
 
     def failures(self, question: str) -> pandas.DataFrame:
-        """Return the ``count`` worst pairs in the wrong order or of equal scores."""
+        """Return the ``count`` worst pairs in wrong order or of equal scores."""
         order = self.frame.sort_values(f"{question} difference", kind="stable")
         return order[order[f"{question} difference"] <= 0].head(self.count)
 
     def failure_sheet(self, question: str, side: int = 256) -> Image.Image | None:
-        """Draw the failures side by side; return None without failures."""
+        """Draw the failures; return None without any."""
         worst, needs_crops = self.failures(question), needs_detail(question)
         if worst.empty:
             return None
@@ -141,7 +132,7 @@ class PairScores(ExperimentResult):
         return headed({f"{question}: {counted(len(worst), 'pair')} in the wrong order, the worst first": sheet})
 
     def figure(self) -> Figure:
-        """Draw a panel per question, with the low-quality score of each pair across and its high-quality score up."""
+        """Draw high-quality against low-quality scores, per question."""
         import matplotlib
         from matplotlib.figure import Figure
 
@@ -181,7 +172,6 @@ class PairScores(ExperimentResult):
 
 
 def needs_detail(question: str) -> bool:
-    """Return whether a question is about details, such as noise."""
     return any(word in question.lower() for word in _DETAIL)
 
 
@@ -197,15 +187,14 @@ def pairs(
     count: int = 10,
     **options: Unpack[RunOptions],
 ) -> PairScores:
-    """Score two versions of each picture, and compare.
+    """Return scores of two versions of each picture (Fig. 5).
 
     Args:
         metric, prompts, template, options: As for :func:`~.ranking.rank`.
-        low, high, skip_unpaired: As for :func:`match_pairs`.
+        low: Folder or pattern of the low-quality images; see :func:`match_pairs`.
+        high: Folder or pattern of the high-quality images.
+        skip_unpaired: Leave out images without a partner.
         count: Number of failures to show.
-
-    Returns:
-        The scores of both versions.
 
     Raises:
         CLIPIQAError: An argument, a prompt or an image cannot be used.
@@ -219,11 +208,6 @@ def pairs(
 
 
 def join_pairs(scores: Scores, pairs: ImagePairs, count: int = 10) -> PairScores:
-    """Return the scores of pairs.
-
-    Raises:
-        PairingError: No pair has both images scored.
-    """
     import pandas
 
     whole = {name: files for name, files in pairs.files.items() if scores.failed.keys().isdisjoint(files)}
@@ -244,18 +228,10 @@ def join_pairs(scores: Scores, pairs: ImagePairs, count: int = 10) -> PairScores
 def match_pairs(
     low: str | os.PathLike[str], high: str | os.PathLike[str], *, skip_unpaired: bool = False
 ) -> ImagePairs:
-    """Pair the images of two folders by name.
+    """Return pairs of images with equal names in two folders.
 
-    The name is the path within a folder, without suffix, or the text that the wildcards of a pattern match, such as
+    A name is the path in the folder, without suffix, or the text that a pattern's wildcards match, such as
     ``'PolyU/*_Real.JPG'`` and ``'PolyU/*_mean.JPG'``.
-
-    Args:
-        low: Folder, or pattern, of the low-quality images.
-        high: Folder, or pattern, of the high-quality images.
-        skip_unpaired: Leave out images without a partner.
-
-    Raises:
-        PairingError: A folder is missing or empty, names are not unique, or images have no partner.
     """
     lows, highs = named_images(os.fspath(low)), named_images(os.fspath(high))
     files = {name: (lows[name], highs[name]) for name in lows if name in highs}

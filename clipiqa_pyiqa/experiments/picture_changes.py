@@ -1,4 +1,4 @@
-"""Pictures changed in steps with PIL, each change along one of the paper's attributes (Sec. 3.2)."""
+"""Changes of pictures along the paper's attributes (Sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ class Change:
     """A change of pictures along one attribute.
 
     Attributes:
-        question: The named prompt pair whose score should grow from ``first`` to ``last``.
-        first: The amount with least of the attribute.
-        last: The amount with most of the attribute.
-        plain: The amount that changes nothing.
-        unit: The unit of the amount.
+        question: Prompt pair whose score should grow from ``first`` to ``last``.
+        first, last: Amounts with least and most of the attribute.
+        plain: Amount that changes nothing.
         apply: Picture, amount, seed -> changed picture of the same size.
     """
 
@@ -34,16 +32,11 @@ class Change:
     apply: Callable[[Image.Image, float, int], Image.Image]
 
     def amounts(self, steps: int) -> list[float]:
-        """Return ``steps`` equally spaced amounts from ``first`` to ``last``."""
         return [round(float(amount), 6) for amount in np.linspace(self.first, self.last, steps)]
 
 
 def read_scaled(path: str, scale: float, cost: int = 0, **limits: Any) -> Image.Image:
-    """Return a picture whose sides are multiplied by ``scale`` (Lanczos); scoring takes ``cost`` bytes a pixel.
-
-    Raises:
-        ImageError: The file cannot be read, or the memory does not suffice.
-    """
+    """Return a picture with sides multiplied by ``scale``; scoring takes ``cost`` bytes a pixel."""
     record = read_image(path, **limits)
     picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
     width, height = (max(1, round(side * scale)) for side in record.size)

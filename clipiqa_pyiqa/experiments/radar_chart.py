@@ -1,4 +1,4 @@
-"""The look and feel of images: scored, and drawn on radar charts. The paper's Fig. 1."""
+"""The look and feel of images on radar charts (Fig. 1)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHARTS = (*KINDS, ".pdf")  # that out may name
 
 @dataclass(frozen=True)
 class RadarCharts(Scores, ExperimentResult):
-    """Scores that are drawn on radar charts."""
+    """Scores for radar charts."""
 
     def summary(self) -> pandas.DataFrame:
         """Return a row per question, a column per image."""
@@ -39,7 +39,7 @@ class RadarCharts(Scores, ExperimentResult):
         return {f"radar{kind}": self._chart(kind) for kind in KINDS}
 
     def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
-        """Write the chart as PNG (or PDF), SVG and HTML, and ``summary.json``; or one chart, if a file is named.
+        """Write charts and ``summary.json`` into a folder, or one chart if a file is named.
 
         Raises:
             CLIPIQAError: A file cannot be written.
@@ -65,18 +65,14 @@ def radar(
     template: str | None = None,
     **options: Unpack[RunOptions],
 ) -> RadarCharts:
-    """Score images, and draw radar charts: a spoke per question, from 0 in the middle to 1 at the rim.
+    """Return scores for radar charts of the look and feel (Fig. 1).
 
     Args:
-        metric: As for :func:`~.ranking.rank`.
+        metric, template, options: As for :func:`~.ranking.rank`. ``out`` may also name one chart (``.png``, ``.svg``,
+            ``.pdf``, ``.html``); scores are written beside it.
         paths: Images, folders or globs; up to 8 images.
-        prompts: At least three questions; by default those of the paper whose words the metric's CLIP knows.
+        prompts: At least three questions; by default the paper's whose words the CLIP knows.
         kind: Only the look, or only the feel.
-        template, options: As for :func:`~.ranking.rank`. ``out`` may also name one chart (``.png``, ``.svg``, ``.pdf``,
-            ``.html``); its scores are written beside it.
-
-    Returns:
-        The scores.
 
     Raises:
         CLIPIQAError: An argument, a prompt or an image cannot be used.

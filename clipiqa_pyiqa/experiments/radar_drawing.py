@@ -31,7 +31,7 @@ _GREY = "#d5d8dd"
 
 
 def charts_of(scores: Scores) -> dict[str, list[str]]:
-    """Return title -> questions of each chart: the paper's two charts, or one chart of other questions."""
+    """Return title -> questions of each chart."""
     questions = scores.questions
     charts = {title: [name for name in names if name in questions] for title, names in (("look", LOOK), ("feel", FEEL))}
     charts = {title: names for title, names in charts.items() if names}
@@ -41,7 +41,6 @@ def charts_of(scores: Scores) -> dict[str, list[str]]:
 
 @matplotlib.rc_context(STYLE)
 def radar_figure(scores: Scores) -> Figure:
-    """Draw the radar charts of up to 8 images, with the photos as the legend."""
     charts = charts_of(scores)
     rows = math.ceil(len(scores.frame) / _PER_ROW)
     figure = Figure(figsize=(4.6 * max(len(charts), 1.3), 4.3 + 1.3 * rows), layout="constrained")
@@ -54,7 +53,7 @@ def radar_figure(scores: Scores) -> Figure:
 
 
 def draw_chart(axes: Axes, scores: pandas.DataFrame, title: str = "") -> None:
-    """Draw one chart on polar axes: a row of the scores per image, a column per question."""
+    """Draw one chart on polar axes; scores have a row per image."""
     angles = np.linspace(0, 2 * np.pi, scores.shape[1], endpoint=False)
     around = np.append(angles, angles[0])
     for colour, (_, row) in zip(COLOURS, scores.iterrows(), strict=False):
@@ -77,7 +76,6 @@ def draw_chart(axes: Axes, scores: pandas.DataFrame, title: str = "") -> None:
 
 @matplotlib.rc_context(STYLE)
 def radar_page(scores: Scores) -> str:
-    """Return an HTML page with the charts, the photos, the numbers and the provenance."""
     figures = []
     for title, questions in charts_of(scores).items():
         figure = Figure(figsize=(4.6, 4.3), layout="constrained")
@@ -101,7 +99,7 @@ def radar_page(scores: Scores) -> str:
 
 
 def named(scores: Scores) -> dict[str, str]:
-    """Return path -> file name, or the path where two file names are equal."""
+    """Return path -> file name, or the path if file names are equal."""
     names = {path: printable(Path(path).name) for path in scores.frame.index}
     taken = list(names.values())
     return {path: name if taken.count(name) == 1 else printable(str(path)) for path, name in names.items()}

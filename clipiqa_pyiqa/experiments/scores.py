@@ -1,4 +1,4 @@
-"""Scores of image files for the experiments, written to a file while they are made."""
+"""Scores of image files, written to a file while they are made."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ class Scores:
 
     Attributes:
         frame: Index ``path``, as given; one column per question, in [0, 1].
-        failed: Path of an image without scores -> the reason, as a sentence.
-        provenance: Which CLIP-IQA made the scores, and how.
+        failed: Path of an image without scores -> the reason.
         flags: Path of an image with nothing to judge -> ``'almost uniform'``.
     """
 
@@ -40,18 +39,12 @@ class Scores:
 
     @property
     def questions(self) -> list[str]:
-        """The names of the columns."""
         return list(self.frame.columns)
 
 
 @dataclass(frozen=True)
 class Record:
-    """Writes rows to a file while they are made.
-
-    Attributes:
-        output: A CSV file; None writes nothing.
-        progress: Called with each new row.
-    """
+    """Writes rows to the CSV file ``output``, if given, while they are made."""
 
     output: Output | None = None
     progress: Callable[[Row], object] = lambda row: None
@@ -59,7 +52,7 @@ class Record:
     def rows(
         self, header: Header, names: Sequence[str], score: Callable[[Collection[str]], Iterable[Row]]
     ) -> Iterator[Row]:
-        """Return the rows of ``names`` in order; ``score`` makes those that the file does not hold yet."""
+        """Return rows in order; ``score`` makes rows that the file lacks."""
         rows: dict[str, Row] = {}
         with contextlib.ExitStack() as stack:
             writer = None
@@ -77,12 +70,11 @@ class Record:
 
 
 def exif_applied(provenance: Mapping[str, Any]) -> bool:
-    """Return whether images were turned upright before they were scored."""
     return provenance.get("apply_exif") is not False
 
 
 def because(failed: Mapping[str, str]) -> str:
-    """Return the end of a sentence: the first reason, and the number of others."""
+    """Return the first reason and the number of others."""
     return f": {first_of(failed.values())}." if failed else "."
 
 
@@ -100,21 +92,11 @@ def score_images(
     max_pixels: int | None = SharedOptions.max_pixels,
     record: Record | None = None,
 ) -> Scores:
-    """Score image files. Each file is encoded once, for all questions.
+    """Return scores of image files; each file is encoded once.
 
     Args:
-        metric: A ``CLIPIQA``, a metric of ``pyiqa.create_metric('clipiqa')``, or a function that makes one.
-        paths: The files; duplicates are scored once.
-        prompts: As for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None asks the metric's own prompts.
-        record: Writes the rows to a file; by default no file is written.
-
-    Returns:
-        The scores, and the images without scores.
-
-    Raises:
-        CLIPIQAError: ``metric`` is not a CLIP-IQA metric.
-        ImageError: No image could be scored.
-        PromptError: A prompt cannot be used.
+        prompts: As for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None asks the metric's own.
+        record: Writes the rows to a file.
     """
     import pandas
 

@@ -1,4 +1,4 @@
-"""Result of a sweep: tables, curves, and one picture in all steps."""
+"""Result of a sweep: tables, curves and example pictures."""
 
 from __future__ import annotations
 
@@ -35,11 +35,7 @@ class Sweep(ExperimentResult):
     Attributes:
         frame: One row per picture, scale, change and step: ``path``; ``scale``; ``width`` and ``height`` as scored;
             ``change``; ``step``, 0 with least of the attribute; ``amount``; one column per question.
-        questions: The names of the questions; those of the changes come first.
-        failed: Path of a picture that was left out -> the reason.
-        provenance: Which CLIP-IQA made the scores, and how.
-        seed: Seed of the noise.
-        limits: Options with which the pictures were read.
+        questions: Names of the questions, the changes' first.
     """
 
     frame: pandas.DataFrame
@@ -50,10 +46,7 @@ class Sweep(ExperimentResult):
     limits: Mapping[str, Any]
 
     def spearman(self) -> pandas.DataFrame:
-        """Return Spearman's correlation of score with step: a row per picture, scale and change, a column per question.
-
-        The correlation is NaN where the score does not change, such as the colourfulness of a grey picture.
-        """
+        """Return Spearman's correlation of score with step; NaN for constant scores."""
         import pandas
 
         rows = []
@@ -67,7 +60,7 @@ class Sweep(ExperimentResult):
         """Return one row per change and scale, about the question of the same name.
 
         ``images`` counts images whose score changes, ``constant`` the others; ``spread`` is the standard deviation of
-        Spearman's correlation over images; steps have mean scores.
+        Spearman's correlation.
         """
         import pandas
 
@@ -83,7 +76,7 @@ class Sweep(ExperimentResult):
         return pandas.DataFrame(rows)
 
     def crosstalk(self) -> pandas.DataFrame:
-        """Return the mean Spearman over pictures and scales: a row per change, a column per question."""
+        """Return the mean Spearman's correlation: a row per change, a column per question."""
         return self.spearman().groupby("change", sort=False)[list(self.questions)].mean()
 
     def contents(self) -> dict[str, Any]:
@@ -92,7 +85,7 @@ class Sweep(ExperimentResult):
 
     @matplotlib.rc_context(STYLE)
     def curves(self) -> Figure:
-        """Draw a panel per change, with mean score and 10 to 90 % band against amount per scale; then the crosstalk."""
+        """Draw score against amount per change; then the crosstalk."""
         changes = self.frame.groupby("change", sort=False)
         panels = len(changes) + 1
         columns = min(3, panels)
@@ -112,7 +105,6 @@ class Sweep(ExperimentResult):
         return figure
 
     def example(self) -> Image.Image:
-        """Draw the first picture in all steps of all changes, with score and amount."""
         path, scale = self.frame["path"].iloc[0], self.frame["scale"].iloc[0]
         rows = self.frame[(self.frame["path"] == path) & (self.frame["scale"] == scale)]
         picture = read_scaled(path, scale, **self.limits)

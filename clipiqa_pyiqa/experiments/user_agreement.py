@@ -1,4 +1,4 @@
-"""Does the metric choose between two images as people do? The paper's user study, Fig. 7."""
+"""Whether the metric chooses between two images as people do (Fig. 7)."""
 
 from __future__ import annotations
 
@@ -37,11 +37,7 @@ class Agreement(ExperimentResult):
         frame: One row per attribute and pair: the columns of the votes; ``score_first`` and ``score_second``;
             ``majority`` and ``metric`` (``'first'``, ``'second'``, or ``''``); ``right``, whether the two are equal
             (None without a majority); ``votes``, and ``votes_right``, those that agree with the metric.
-        failed: Path of an image without scores -> the reason.
-        provenance: Which CLIP-IQA made the scores, and how.
-        votes: The votes that were compared.
-        seed: Seed of the bootstrap.
-        count: Number of contradictions to show.
+        votes: The compared votes.
     """
 
     frame: pandas.DataFrame
@@ -56,11 +52,11 @@ class Agreement(ExperimentResult):
     }
 
     def summary(self) -> pandas.DataFrame:
-        """Return one row per attribute, and one for all attributes together if there are several.
+        """Return one row per attribute, and one for all if there are several.
 
-        ``majority accuracy`` is the share of pairs in which the metric chooses as the majority, with Wilson's 95 %
-        interval; ``vote accuracy`` the share of votes that agree with the metric, with a 95 % interval from resampled
-        pairs; ``ceiling`` the highest possible vote accuracy.
+        ``majority accuracy`` is the share of pairs in which the metric chooses as the majority (Wilson's interval);
+        ``vote accuracy`` the share of votes that agree with the metric (interval from resampled pairs); ``ceiling`` the
+        highest possible vote accuracy.
         """
         import pandas
 
@@ -103,13 +99,12 @@ class Agreement(ExperimentResult):
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
     def contradictions(self) -> pandas.DataFrame:
-        """Return the pairs in which the metric contradicts the majority, the largest difference of scores first."""
+        """Return pairs in which the metric contradicts the majority, the clearest first."""
         wrong = self.frame[self.frame["right"].eq(False)]
         certainty = (wrong["score_first"] - wrong["score_second"]).abs()
         return wrong.loc[certainty.sort_values(ascending=False, kind="stable").index]
 
     def contradiction_sheet(self) -> Image.Image | None:
-        """Draw the first ``count`` contradictions; return None without contradictions."""
         wrong = self.contradictions().head(self.count)
         if wrong.empty:
             return None
@@ -124,7 +119,7 @@ class Agreement(ExperimentResult):
         return headed({"The metric contradicts the majority, its clearest scores first": sheet})
 
     def figure(self) -> Figure:
-        """Draw majority accuracy (bars) and vote accuracy (diamonds) per attribute, with intervals and ceilings."""
+        """Draw both accuracies per attribute, with intervals and ceilings."""
         import matplotlib
         from matplotlib.figure import Figure
 
@@ -170,7 +165,7 @@ def agreement(
     count: int = 10,
     **options: Unpack[RunOptions],
 ) -> Agreement:
-    """Score the images that people voted on, and compare the choices.
+    """Return the metric's choices beside those of people (Fig. 7).
 
     Args:
         metric, options: As for :func:`~.ranking.rank`.
@@ -178,9 +173,6 @@ def agreement(
         root, attribute, template, skip_missing: As for :func:`~.votes.read_votes`.
         seed: Seed of the bootstrap.
         count: Number of contradictions to show.
-
-    Returns:
-        The choices of the metric beside those of people.
 
     Raises:
         CLIPIQAError: An argument, the votes or an image cannot be used.

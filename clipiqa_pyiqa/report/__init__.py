@@ -1,1 +1,1 @@
-"""Parts of every report: tables in any format, matplotlib basics, sheets of images, HTML pages."""
+"""Parts of reports: tables, matplotlib basics, sheets of images, HTML pages."""

@@ -27,17 +27,11 @@ def contact_sheet(
     side: int = 256,
     apply_exif: bool = True,
 ) -> Image.Image:
-    """Return a grid of images with captions. Images are never enlarged or cropped; unreadable files leave a grey field.
+    """Return a grid of images with captions, 'RGB'; unreadable files leave a grey field.
 
     Args:
-        images: Files or pictures; at least one.
-        captions: One text per image; a line that is too long is shortened in its middle.
-        columns: Images per row.
-        side: Width and height, in pixels, into which each image is fitted.
-        apply_exif: Whether files are turned upright.
-
-    Returns:
-        The sheet, 'RGB'.
+        captions: One text per image; long lines are shortened in the middle.
+        side: Largest width and height of an image in pixels; images are never enlarged.
     """
     gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))
     tiles = [_tile(image, side, size, apply_exif) for image in images]
@@ -56,11 +50,7 @@ def contact_sheet(
 
 
 def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = True) -> Image.Image:
-    """Return an image as 'RGB', shrunk (Lanczos) to at most ``side`` × ``side`` pixels.
-
-    Raises:
-        ImageError: The file cannot be read.
-    """
+    """Return an image as 'RGB', shrunk to at most ``side`` pixels a side."""
     if isinstance(image, Image.Image):
         picture = image.convert("RGB")
     else:
@@ -83,7 +73,7 @@ def _tile(image: Path | str | Image.Image, side: int, size: int, apply_exif: boo
 
 
 def fitted(text: str, width: float, size: int) -> str:
-    """Return a text on one line at most ``width`` wide in letters of ``size`` (same unit), shortened in its middle."""
+    """Return a text shortened in the middle to ``width``, in letters of ``size``."""
     text, font = " ".join(printable(text).split()), _font(size)
     shorter = text
     kept = min(len(text), int(width) + 1)  # a character is at least a pixel wide
@@ -107,14 +97,13 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def footed(sheet: Image.Image, text: str) -> Image.Image:
-    """Return a sheet with a small line of text below it."""
     width, size = sheet.width - 32, 13
     lines = textwrap.wrap(printable(text), max(10, int(width / (0.6 * size)))) or [""]
     return _stacked([sheet, _text(lines, width, size, left=16, colour=(107, 114, 128)), _paper(1, 4)])
 
 
 def headed(sheets: Mapping[str, Image.Image]) -> Image.Image:
-    """Return sheets below each other as one picture, each under its heading."""
+    """Return sheets below each other with headings."""
     width = max(sheet.width for sheet in sheets.values()) - 32
     parts = []
     for heading, sheet in sheets.items():

@@ -1,4 +1,4 @@
-"""HTML pages in one file, from Jinja2 templates; texts are escaped, and a Content-Security-Policy allows one script."""
+"""HTML pages in one file, from Jinja2 templates that escape texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _JPEG_QUALITY = 80
 
 
 def policy(script_sha256: str) -> str:
-    """Return a Content-Security-Policy that allows the script of this hash and fetches nothing."""
+    """Return a Content-Security-Policy that allows only one script."""
     return (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{script_sha256}'; "
         "base-uri 'none'; form-action 'none'"
@@ -34,10 +34,7 @@ def policy(script_sha256: str) -> str:
 
 
 def render(package: str, template: str, **values: Any) -> str:
-    """Return a page from a template in a package's folder ``templates``, with the style sheets and scripts beside it.
-
-    The template may extend ``page.html.j2`` and import ``blocks.html.j2``.
-    """
+    """Return a page from a package's ``templates``, with their style sheets and scripts."""
     style, script = (_joined(package, kind) for kind in (".css", ".js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = {"style": Markup(style), "script": Markup(script), "policy": Markup(policy(digest))}
@@ -79,7 +76,7 @@ def plot(figure: Figure, description: str) -> Markup:
 
 
 def image(path: str, apply_exif: bool = True, side: int = _THUMBNAIL) -> Markup:
-    """Return a JPEG of at most ``side`` pixels of an image file, or a text if the file cannot be read."""
+    """Return an image file as a small JPEG, or a text instead of an unreadable file."""
     try:
         picture = thumbnail(path, side, apply_exif)
     except ImageError:
@@ -88,7 +85,6 @@ def image(path: str, apply_exif: bool = True, side: int = _THUMBNAIL) -> Markup:
 
 
 def embedded(picture: Image.Image, description: str, *, format: str = "PNG", **options: Any) -> Markup:
-    """Return a picture as HTML, at its own size."""
     buffer = io.BytesIO()
     picture.save(buffer, format, **options)
     data = base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""Matplotlib basics of all pictures: style, colours, and figures as SVG."""
+"""Matplotlib basics: style, colours, and figures as SVG."""
 
 from __future__ import annotations
 
@@ -32,18 +32,17 @@ WORDS: dict[str, Any] = {"parse_math": False}
 
 
 def fading(name: str, *stops: tuple[str, float]) -> LinearSegmentedColormap:
-    """Return a colour map through colours of given opacity, in [0, 1]."""
+    """Return a colour map through colours of opacity in [0, 1]."""
     return LinearSegmentedColormap.from_list(name, [(*matplotlib.colors.to_rgb(c), alpha) for c, alpha in stops])
 
 
 def subplots(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a figure of a size in inches, and its one pair of axes."""
+    """Return a figure of a size in inches, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 
 def captioned(figure: Figure, text: str) -> Figure:
-    """Return the figure with a small line of text below it."""
     if text:
         letters = int(figure.get_figwidth() * 72 / 4.2)  # of 7 points, which are 3.9 wide on average
         text = textwrap.fill(text, letters)
@@ -52,13 +51,12 @@ def captioned(figure: Figure, text: str) -> Figure:
 
 
 def width_in_inches(labels: Sequence[str]) -> float:
-    """Return the width of the longest of some tick labels."""
     font = FontProperties(size=STYLE["font.size"])
     return max(text_to_path.get_text_width_height_descent(label, font, False)[0] for label in labels) / 72
 
 
 def plain_texts(figure: Figure) -> Figure:
-    """Return the figure, its control characters spelt out in place, since they would break its SVG."""
+    """Return the figure with control characters spelt out, as SVG needs."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if isinstance(axis.get_major_locator(), FixedLocator):
@@ -71,7 +69,7 @@ def plain_texts(figure: Figure) -> Figure:
 
 
 def svg(figure: Figure) -> str:
-    """Return a figure as a transparent ``<svg>`` element whose ink has the page's colour."""
+    """Return a figure as a transparent ``<svg>`` in the page's text colour."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.image_inline": True}):
         plain_texts(figure).savefig(

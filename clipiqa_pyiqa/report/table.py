@@ -1,4 +1,4 @@
-"""One table model, and its writers for a console, Markdown, LaTeX and CSV."""
+"""Tables, and their writers for a console, Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ PACKAGES = r"\usepackage{booktabs,graphicx,xcolor}"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
+    """A cell of a table.
 
     Attributes:
         text: The text; never 'nan'.
-        detail: Interval and p-value, shown smaller after the text.
+        detail: Interval and p-value, shown smaller.
         value: The number to sort by; NaN for words.
         mark: Why the cell is emphasised; see ``MARKS``.
     """
@@ -49,7 +49,6 @@ class Cell:
 
     @property
     def why(self) -> str:
-        """The mark in words."""
         return MARKS.get(self.mark, "")
 
 
@@ -58,9 +57,8 @@ class Column:
     """The head of a column.
 
     Attributes:
-        name: Name of the column.
         better: Direction of good values, shown as an arrow.
-        group: Heading over neighbouring columns of the same group.
+        group: Heading over neighbouring columns.
     """
 
     name: str
@@ -69,7 +67,6 @@ class Column:
 
     @property
     def head(self) -> str:
-        """Name and arrow."""
         return f"{self.name} {'↓' if self.better == 'lower' else '↑'}" if self.better else self.name
 
 
@@ -78,12 +75,10 @@ class Table:
     """A table with its notes.
 
     Attributes:
-        title: The title.
-        columns: Heads; the first column holds the names of the rows.
-        rows: One cell per column each.
+        columns: Heads; the first column names the rows.
         before: Lines above the table.
         reasons: Name of a row or column -> a note.
-        left_out: Lines on inputs that were left out.
+        left_out: Lines on inputs without results.
         reading: How to read the numbers, for LaTeX.
     """
 
@@ -97,23 +92,21 @@ class Table:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The heads of the columns, with their groups."""
         return tuple(f"{column.group} {column.head}".strip() for column in self.columns)
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """Groups over the columns after the first, with their widths; empty without groups."""
+        """Groups over the later columns, with their widths."""
         runs = [(name, len(list(run))) for name, run in itertools.groupby(column.group for column in self.columns[1:])]
         return runs if any(name for name, _ in runs) else []
 
     @property
     def after(self) -> tuple[str, ...]:
-        """Lines below the table."""
         return (*(f"{name}: {reason}" for name, reason in self.reasons.items()), *self.left_out)
 
     @property
     def wordy(self) -> list[bool]:
-        """For each column, whether it holds words only, which are aligned at the left."""
+        """Whether each column holds only words."""
         return [all(math.isnan(cell.value) for cell in column) for column in zip(*self.rows, strict=True)]
 
 
@@ -123,17 +116,15 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Return a difference with its sign; never '-0.000'."""
     return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def p_value(p: float, at_floor: bool = False) -> str:
-    """Return a p-value as text; the lowest that a test can give is a bound."""
+    """Return a p-value as text; a test's lowest is a bound."""
     return "p < 0.001" if p < 0.001 else f"p {'≤' if at_floor else '='} {p:.3f}"
 
 
 def console_table(table: Table) -> str:
-    """Return a table for a console, without line end."""
     columns = [_aligned(*column) for column in zip(table.heads, table.wordy, *table.rows, strict=True)]
     lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
     lines.insert(1, "  ".join("-" * _width(column[0]) for column in columns))
@@ -142,7 +133,6 @@ def console_table(table: Table) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """Return a table in GitHub's Markdown, without line end."""
     lines = [f"## {markdown(table.title)}", ""]
     lines += [line for text in table.before for line in (markdown(text), "")]
     lines.append("| " + " | ".join(map(markdown, table.heads)) + " |")
@@ -156,18 +146,16 @@ def markdown_table(table: Table) -> str:
 
 
 def markdown_list(lines: Iterable[str]) -> str:
-    """Return lines as a list in Markdown."""
     return "\n".join(f"- {markdown(line)}" for line in lines)
 
 
 def latex_document(tables: Iterable[Table], comments: Iterable[str]) -> str:
-    """Return tables, after comments that name the packages they need."""
     head = "\n".join([f"% {PACKAGES}", *(f"% {one_line(line)}" for line in comments)])
     return "\n\n".join([head, *map(latex_table, tables)]) + "\n"
 
 
 def latex_table(table: Table) -> str:
-    """Return a table in LaTeX that needs ``PACKAGES``, without line end."""
+    """Return a table in LaTeX that needs ``PACKAGES``."""
     caption = " ".join(_sentence(line) for line in (table.title, *table.before, *table.reading))
     lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{latex(caption)}}}"]
     lines.append(r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%")
@@ -184,19 +172,18 @@ def latex_table(table: Table) -> str:
 
 
 def csv_table(frame: pandas.DataFrame, comments: Iterable[str] = ()) -> str:
-    """Return a frame as CSV after comment lines: numbers in full, NaN empty, text with a ``#`` quoted."""
+    """Return a frame as CSV after comment lines; text with ``#`` is quoted."""
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False)
     return "".join([*(f"# {one_line(line)}\n" for line in comments), *map(csv_line, [frame.columns, *cells])])
 
 
 def markdown(text: str) -> str:
-    """Return text on one line of Markdown, escaped."""
+    """Return text escaped for a line of Markdown."""
     escaped = "".join("\\" + c if c in r"\`*_{}[]<>|~#" else c for c in one_line(text).strip())
     return escaped.replace("&", "&amp;")
 
 
 def _width(text: str) -> int:
-    """Return the columns of a console that a text takes."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
 
@@ -227,7 +214,7 @@ _SPELT = {
 
 
 def latex(text: str) -> str:
-    """Return text on one line of LaTeX, escaped."""
+    """Return text escaped for a line of LaTeX."""
     return "".join(_SPELT.get(c, c) for c in one_line(text))
 
 

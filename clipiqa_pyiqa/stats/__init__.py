@@ -1,1 +1,1 @@
-"""Statistics: correlations with human scores, logistic fits, shares and paired differences, with intervals."""
+"""Statistics with intervals: correlations, logistic fits, shares and paired differences."""

@@ -1,4 +1,4 @@
-"""Bootstrap over cases: percentile intervals, and paired differences with p-values."""
+"""Bootstrap over cases: percentile intervals, paired differences with p-values."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ class Estimate:
     """A statistic with its 95 % bootstrap interval.
 
     Attributes:
-        value: NaN where it is undefined.
-        low: The 2.5 % percentile of resamples; NaN without an interval.
-        high: The 97.5 % percentile.
-        reason: Why the value is undefined, as a clause.
-        caveat: Why a defined value must not be called the best, as a clause.
+        value: NaN where undefined.
+        low, high: The 2.5 % and 97.5 % percentiles; NaN without an interval.
+        reason: Why the value is undefined.
+        caveat: Why the value must not be called the best.
     """
 
     value: float
@@ -42,7 +41,7 @@ class Difference(Estimate):
     """A paired difference, first less second.
 
     Attributes:
-        p: Two-sided p-value of no difference, not corrected for several comparisons; NaN without a bootstrap.
+        p: Two-sided p-value of no difference, uncorrected; NaN without a bootstrap.
     """
 
     p: float = math.nan
@@ -51,15 +50,9 @@ class Difference(Estimate):
 def paired_differences(
     values: Sequence[ArrayLike] | ArrayLike, statistic: Statistic, *, bootstrap: int = 1000, seed: int = 0
 ) -> dict[tuple[int, int], Difference]:
-    """Return the differences of a statistic between rows of values: (i, j), i < j -> row i less row j.
+    """Return the differences of a statistic between rows of values ``(P, N)``: (i, j), i < j -> row i less row j.
 
-    All rows are resampled together. The p-value is twice the share of resamples beyond zero, (k + 1) / (resamples + 1).
-
-    Args:
-        values: ``(P, N)``, a value per case in each row.
-        statistic: Such as :func:`~.correlation.srocc_with`.
-        bootstrap: Number of resamples; 0 for no interval.
-        seed: Seed of the resamples.
+    The p-value is twice the share of resamples beyond zero, (k + 1) / (resamples + 1).
     """
     rows = np.asarray(values, np.float64)
     whole, drawn = resampled(rows, statistic, bootstrap, seed)
@@ -75,9 +68,7 @@ def paired_differences(
 
 
 def holm(p: ArrayLike) -> Array:
-    """Return ``K`` p-values, corrected for ``K`` comparisons by Holm's step-down rule.
-
-    Holm, *A simple sequentially rejective multiple test procedure*, Scandinavian Journal of Statistics 1979.
+    """Return ``K`` p-values, corrected for ``K`` comparisons (Holm 1979).
 
     Example:
         >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
@@ -92,7 +83,7 @@ def holm(p: ArrayLike) -> Array:
 
 
 def resampled(values: Array, statistic: Statistic, bootstrap: int, seed: int) -> tuple[Array, Array]:
-    """Return a statistic of the rows ``(P, N)``, shape ``(P,)``, and of their resamples, ``(P, bootstrap)``."""
+    """Return a statistic of rows ``(P, N)``, ``(P,)``, and of resamples, ``(P, bootstrap)``."""
     of_counts = statistic(values)
     whole = of_counts(np.ones((1, values.shape[1])))[:, 0]
     drawn, done = np.empty((len(values), bootstrap)), 0
@@ -103,7 +94,7 @@ def resampled(values: Array, statistic: Statistic, bootstrap: int, seed: int) ->
 
 
 def resamples(cases: int, bootstrap: int, seed: int, chunk: int = _CHUNK) -> Iterator[Array]:
-    """Yield counts of drawn cases ``(b, N)``, chunk by chunk; the same seed gives the same counts."""
+    """Yield counts of drawn cases ``(b, N)``, equal for equal seeds."""
     generator = np.random.default_rng(seed)
     step = max(1, chunk // cases)
     for start in range(0, bootstrap, step):
@@ -113,7 +104,7 @@ def resamples(cases: int, bootstrap: int, seed: int, chunk: int = _CHUNK) -> Ite
 
 
 def interval(values: Array) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % percentiles of the finite values."""
+    """Return the 2.5 % and 97.5 % percentiles of finite values."""
     values = values[np.isfinite(values)]
     if not len(values):
         return math.nan, math.nan

@@ -1,4 +1,4 @@
-"""Correlation of scores with human scores: SROCC, PLCC and KRCC with bootstrap intervals; PLCC after a logistic fit."""
+"""SROCC, PLCC and KRCC with bootstrap intervals, and PLCC after a fit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROWS = 512  # rows of the matrix of pairs that exist at a time
 
 
 def undefined(x: ArrayLike, y: ArrayLike) -> str:
-    """Return why two lists have no correlation, as a clause ('all scores are 0.5'); empty if they have one."""
+    """Return why two lists have no correlation ('all scores are 0.5'), or ''."""
     x, y = _arrays(x, y)
     if len(x) < MIN_IMAGES:
         return f"{counted(len(x), 'image')} with a score, but a correlation needs at least {MIN_IMAGES}"
@@ -53,21 +53,17 @@ def krcc(x: ArrayLike, y: ArrayLike) -> float:
 def correlations(
     scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0, fit: int = 0
 ) -> dict[str, Estimate]:
-    """Return the correlations of scores with human scores, with percentile intervals from resampled images.
-
-    The same seed draws the same images.
+    """Return correlations of scores with human scores, with intervals from resampled images.
 
     Args:
-        scores: ``(N,)``, scores of a metric, oriented so that high is good.
+        scores: ``(N,)``, high is good.
         mos: ``(N,)``, human scores.
         bootstrap: Number of resamples; 0 for no intervals.
-        seed: Seed of the resamples.
-        fit: Number of parameters, 4 or 5, of a logistic fit (:func:`~.logistic.fit_logistic`) on all images, which
-            the resamples share; 0 for no fit.
+        fit: Parameters, 4 or 5, of one logistic fit on all images; 0 for no fit.
 
     Returns:
-        ``SROCC``, ``PLCC``, ``KRCC`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``, in units of the human
-        scores. Where the fitted curve falls or turns, the last two carry a caveat.
+        ``SROCC``, ``PLCC``, ``KRCC`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``, with a caveat unless the
+        curve rises.
     """
     x, y = _arrays(scores, mos)
     fitted_names = ["PLCC fitted", "RMSE fitted"] if fit else []
@@ -129,7 +125,7 @@ def srocc_with(mos: ArrayLike) -> Statistic:
 
 
 def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, seed: int = 0) -> list[Estimate]:
-    """Return the ``SROCC`` of :func:`correlations` for each column of scores ``(N, P)``, in less time."""
+    """Return the SROCC of each column of scores ``(N, P)``."""
     columns = np.asarray(scores, np.float64).T
     reasons = [undefined(column, mos) for column in columns]
     _, drawn = resampled(columns, srocc_with(mos), bootstrap, seed)
@@ -147,7 +143,7 @@ def _arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
 
 
 def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
-    """Return Pearson's correlation of each resample, ``(b,)``; ``x`` and ``y`` are ``(N,)`` or ``(b, N)``."""
+    """Return Pearson's correlation of each resample, ``(b,)``."""
     total = counts.sum(1)
 
     def centred(values: Array) -> Array:
@@ -181,8 +177,7 @@ class _Ranks:
 class _Pairs:
     """Kendall's tau-b of each resample.
 
-    With ``S`` the concordance (-1, 0, 1) of each two images, a resample with counts ``c`` has ``c S c / 2`` concordant
-    less discordant pairs. The matrix product is exact in fp32, since its sums stay under 2^24.
+    Counts ``c`` have ``c S c / 2`` concordant less discordant pairs, where ``S`` is the concordance of each two images.
     """
 
     def __init__(self, x: Array, y: Array) -> None:
@@ -209,6 +204,6 @@ class _Pairs:
 
 
 def _signs(values: Array, rows: slice) -> NDArray[np.int8]:
-    """Return -1, 0 or 1 for each value of the rows against every value."""
+    """Return -1, 0 or 1 for each of the rows' values against every value."""
     these = values[rows, None]
     return (these > values).astype(np.int8) - (these < values).astype(np.int8)

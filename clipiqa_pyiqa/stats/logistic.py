@@ -1,4 +1,4 @@
-"""Logistic curves from scores to human scores: with four parameters (monotone), and with VQEG's five."""
+"""Logistic curves from scores to human scores, with four or five parameters."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class LogisticFit:
 
     Attributes:
         nonlinear: Slope and centre for standardised scores.
-        linear: Factors of the sigmoid, of one and, with five parameters, of the standardised score.
+        linear: Factors of sigmoid, one and, if used, standardised score.
         centre, spread: Mean and standard deviation of the scores.
-        ends: The lowest and the highest score.
+        ends: Lowest and highest score.
     """
 
     nonlinear: tuple[float, float]
@@ -38,7 +38,7 @@ class LogisticFit:
 
     @property
     def shape(self) -> str:
-        """``'rising'``, ``'falling'`` or ``'not monotonic'`` (five parameters only) between the ends."""
+        """``'rising'``, ``'falling'`` or ``'not monotonic'`` between the ends."""
         steps = np.diff(self(np.linspace(*self.ends, 2000)))
         up, down = steps[steps > 0].sum(), -steps[steps < 0].sum()
         if min(up, down) > _TURN * max(up, down):
@@ -47,22 +47,13 @@ class LogisticFit:
 
 
 def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> LogisticFit:
-    """Fit a logistic curve by least squares.
+    """Return the least-squares logistic curve from scores ``(N,)`` to human scores ``(N,)``.
 
-    With four parameters, ``f(s) = b1 (1/2 - 1 / (1 + exp(b2 (s - b3)))) + b4`` is monotone. The fifth adds a line,
-    ``+ b5 s``: Sheikh, Sabir, Bovik, *A statistical evaluation of recent full reference image quality assessment
-    algorithms*, IEEE TIP 2006, Eq. 10.
-
-    Slope ``b2`` (at most 10 per standard deviation) and centre ``b3`` are searched from the best points of a grid; the
-    other parameters are a linear least-squares problem.
-
-    Args:
-        scores: ``(N,)``, scores of a metric.
-        mos: ``(N,)``, human scores.
-        parameters: 4 or 5.
+    Four parameters give the monotone ``f(s) = b1 (1/2 - 1 / (1 + exp(b2 (s - b3)))) + b4``; the fifth adds ``b5 s``
+    (Sheikh, Sabir, Bovik, IEEE TIP 2006, Eq. 10).
 
     Raises:
-        ValueError: There are not more images than parameters, scores are all equal, or a value is not finite.
+        ValueError: Images are not more than parameters, all scores are equal, or a value is not finite.
     """
     from scipy.ndimage import maximum_filter
     from scipy.optimize import least_squares
@@ -81,7 +72,6 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> Logi
     z = (x - centre) / spread  # standardised, so that one grid fits every metric's range
 
     def best_linear(nonlinear: Array) -> tuple[Array, Array]:
-        """Return the linear parameters and the residuals."""
         known = _terms(z, nonlinear[0], nonlinear[1], parameters - 2)
         linear = np.asarray(np.linalg.lstsq(known, y, rcond=None)[0], np.float64)
         return linear, known @ linear - y
@@ -105,14 +95,14 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> Logi
 
 
 def _terms(z: Array, slope: float, middle: float, count: int) -> Array:
-    """Return the first ``count`` of sigmoid, ones and scores, ``(N, count)``."""
+    """Return the first ``count`` of sigmoid, ones and scores."""
     from scipy.special import expit
 
     return np.stack([0.5 - expit(-slope * (z - middle)), np.ones_like(z), z][:count], axis=-1)
 
 
 def _gains(z: Array, y: Array, slopes: Array, middles: Array, degree: int) -> Array:
-    """Return by how much each curve lowers the squared error of a constant (degree 1) or a line (2), ``(S, M)``."""
+    """Return how much each curve lowers the squared error of a constant or line."""
     from scipy.special import expit
 
     line = np.linalg.qr(np.stack([np.ones_like(z), z][:degree], axis=-1))[0]  # (N, degree)

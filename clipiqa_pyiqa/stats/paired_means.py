@@ -1,4 +1,4 @@
-"""The mean of paired differences, with an interval and a p-value that hold for few cases; the sign test."""
+"""Means of paired differences for few cases, and the sign test."""
 
 from __future__ import annotations
 
@@ -19,21 +19,10 @@ _CUBIC = 1 / 20
 
 
 def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
-    """Return the mean of paired differences, ``a`` less ``b``, with its 95 % interval and its p-value.
+    """Return the mean of ``a`` less ``b``, both ``(N,)``, with its 95 % interval and p-value.
 
-    The interval covers Student's interval and that of Student's t corrected for skewness. The p-value is the larger of
-    theirs, and at least 2 / 2^n for ``n`` cases. It is below 0.05 exactly where the interval excludes 0.
-
-    Hall, *On the removal of skewness by transformation*, Journal of the Royal Statistical Society B 1992.
-
-    Args:
-        a, b: ``(N,)``, values of the same cases.
-
-    Returns:
-        The difference; interval and p are NaN for one case and for values that are not finite.
-
-    Raises:
-        ValueError: ``a`` and ``b`` differ in length or are empty.
+    The interval covers Student's and that of t corrected for skewness (Hall 1992). The p-value is the larger of both,
+    at least 2 / 2^N, and below 0.05 exactly where the interval excludes 0. One case gives NaN.
 
     Example:
         >>> round(mean_difference([3.0, 4.0, 6.0], [2.0, 3.0, 5.0]).value, 6)
@@ -58,7 +47,7 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
 
 
 def _student(value: float, apart: Array, deviation: float) -> tuple[float, float, float]:
-    """Return low, high and p: the wider of both intervals, and the larger p-value."""
+    """Return low, high and p."""
     from scipy.optimize import brentq
     from scipy.special import stdtr, stdtrit
 
@@ -81,7 +70,7 @@ def _student(value: float, apart: Array, deviation: float) -> tuple[float, float
 
 
 def sign_test(first: int, second: int) -> float:
-    """Return the two-sided p-value of the sign test for ``first`` cases of one sign and ``second`` of the other."""
+    """Return the sign test's two-sided p-value."""
     from scipy.special import bdtr
 
     return min(1.0, 2 * float(bdtr(min(first, second), first + second, 0.5)))

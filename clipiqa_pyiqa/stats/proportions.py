@@ -11,10 +11,7 @@ from .bootstrap import Estimate, interval, resamples
 
 
 def share(right: int, count: int) -> Estimate:
-    """Return a share of independent cases with Wilson's score interval.
-
-    Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 1927.
-    """
+    """Return a share with Wilson's score interval (JASA 1927)."""
     from scipy.stats import binomtest
 
     if count == 0:
@@ -24,15 +21,9 @@ def share(right: int, count: int) -> Estimate:
 
 
 def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_000, seed: int = 0) -> Estimate:
-    """Return a share of cases in groups, such as the votes on pairs of images.
+    """Return a share of cases in groups, with an interval from resampled groups.
 
-    The interval comes from resampled groups; where all cases agree, it is Wilson's for the number of groups.
-
-    Args:
-        right: ``(G,)``, right cases per group.
-        count: ``(G,)``, cases per group.
-        bootstrap: Number of resamples.
-        seed: Seed of the resamples.
+    If all cases agree, the interval is Wilson's for the number of groups.
     """
     rights, counts = np.asarray(right, np.float64), np.asarray(count, np.float64)
     if counts.sum() == 0:

@@ -8,7 +8,6 @@ from .parser import FILES, FOLDERS, words_of
 
 
 def completion(shell: str) -> str:
-    """Return a completion script for ``'bash'``, ``'zsh'`` or ``'fish'``."""
     import shtab
 
     from .. import COMMANDS, function_of, parsers
@@ -34,7 +33,7 @@ def completion(shell: str) -> str:
 
 
 def values() -> dict[str, list[str]]:
-    """Return option -> its usual values, for options that take other values, too."""
+    """Return option -> its usual values."""
     return {
         "backbone": ["mini", "RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14"],
         "prompts": [*NAMED_PAIRS, *PRESETS],

@@ -1,4 +1,4 @@
-"""What the commands for the paper's experiments share: options, a progress bar, and the printed table."""
+"""Options, progress bar and printed table of the experiments' commands."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ class Run(Kept, Images, Model, Wording):
     pictures: str = "png"
 
     def result(self, experiment: Callable[..., Result], *inputs: Any, **options: Any) -> Result:
-        """Run an experiment; ``inputs`` follow the metric."""
         self.check()
         device = model.start(self, self.backbone or "RN50")
         hint = contextlib.nullcontext() if self.out is None else on_interrupt("--resume continues from here")
@@ -52,7 +51,7 @@ class Run(Kept, Images, Model, Wording):
             )
 
     def report(self, experiment: Callable[..., ExperimentResult], *inputs: Any, **options: Any) -> int:
-        """Run an experiment, print its summary, and return the exit code."""
+        """Run an experiment, print the summary, and return the exit code."""
         result = self.result(experiment, *inputs, **options)
         print(frame_as_text(result.summary(), result.intervals))
         for reason in result.failed.values():
@@ -61,7 +60,6 @@ class Run(Kept, Images, Model, Wording):
         return 1 if result.failed else 0
 
     def conclude(self, result: ExperimentResult) -> None:
-        """Print where the results are, and the notes."""
         if self.out is not None:
             note(f"results are in {self.out}")
         for remark in result.notes():
@@ -70,7 +68,7 @@ class Run(Kept, Images, Model, Wording):
 
 @dataclass(frozen=True)
 class AskingRun(Run, Questions):
-    """Options of an experiment that asks any questions."""
+    """Options of an experiment with any questions."""
 
 
 def frame_as_text(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:

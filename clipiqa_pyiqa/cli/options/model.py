@@ -1,4 +1,4 @@
-"""Options of the commands that score images: which CLIP, what to ask, where results go."""
+"""Options of the scoring commands: CLIP, questions, results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Model:
         clip_weights (FILE|TAG): a checkpoint file, or an open_clip tag; by default OpenAI's
         pos_embedding (MODE): none (default), interpolate, or fixed (CLIP's 224 px)
         precision (KIND): fp32 (default), bf16 or fp16
-        quick_gelu: whether an unpublished checkpoint was trained with QuickGELU; by default yes
+        quick_gelu: whether an unpublished checkpoint uses QuickGELU; by default yes
     """
 
     backbone: str | None = None
@@ -44,7 +44,7 @@ class Model:
     quick_gelu: bool | None = None
 
     def given(self) -> dict[str, Any]:
-        """Return the given options as arguments of :class:`~clipiqa_pyiqa.CLIPIQA`."""
+        """Return given options as arguments of ``CLIPIQA``."""
         values = {name: getattr(self, name) for name in Model.__dataclass_fields__}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -71,7 +71,6 @@ class Questions(Wording):
     prompts: Sequence[str] = ()
 
     def parsed(self, default: Any = "quality") -> Prompts:
-        """Return the prompts as public functions take them."""
         from ...prompts.pairs import parse_prompt_argument
 
         return list(map(parse_prompt_argument, self.prompts)) or default
@@ -82,14 +81,14 @@ class LearnedQuestions(Questions):
     """What to ask.
 
     Args:
-        learned_prompts (FILE|NAME): learned prompts or a fitted head: a file of `clipiqa train` or `clipiqa fit`, or
-            clipiqa+, clipiqa+_rn50_512, clipiqa+_vitL14_512
+        learned_prompts (FILE|NAME): a file of `clipiqa train` or `clipiqa fit`, or clipiqa+, clipiqa+_rn50_512,
+            clipiqa+_vitL14_512
     """
 
     learned_prompts: str | None = None
 
     def columns(self) -> Columns | None:
-        """Return the prompts as columns; None with learned prompts."""
+        """Return the prompts; None with learned prompts."""
         from ...prompts.pairs import parse_columns
 
         if self.learned_prompts is None:
@@ -99,7 +98,6 @@ class LearnedQuestions(Questions):
         return None
 
     def metric(self, model: Model, device: torch.device) -> CLIPIQA:
-        """Return the metric that the options name."""
         from ...metric import CLIPIQA
         from ...prompts.files import PUBLISHED
 
@@ -121,7 +119,7 @@ class Kept:
 
     Args:
         out (-o FILE|DIR): folder for the results; for `clipiqa score` also a file; by default only a table is printed
-        resume: continue with the scores that an earlier run left in --out
+        resume: continue with the scores in --out
         overwrite: replace what is in --out
         quiet (-q): no progress bar and no summary
     """
@@ -132,19 +130,17 @@ class Kept:
     quiet: bool = False
 
     def check(self) -> None:
-        """Raise if the options contradict each other."""
         if self.resume and self.overwrite:
             raise OptionError("resume keeps the results in out and overwrite drops them: give one of the two.")
         if self.resume and self.out is None:
             raise OptionError("resume needs out, the results to continue with.")
 
     def storage(self) -> dict[str, Any]:
-        """Return the options as keywords of public functions."""
         return {"out": self.out, "resume": self.resume, "overwrite": self.overwrite}
 
 
 def start(machine: Machine, loading: str | None = None) -> torch.device:
-    """Load torch, set it up, and return the device."""
+    """Load and set up torch, and return the device."""
     if "torch" not in sys.modules:  # which takes seconds
         note(f"loading {loading or 'the model'} …")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine, threads that spin keep others from work
@@ -169,7 +165,6 @@ def start(machine: Machine, loading: str | None = None) -> torch.device:
 
 
 def build_metric(model: Model, device: torch.device) -> CLIPIQA:
-    """Return a metric without learned prompts."""
     # Not through pyiqa.create_metric: that builds the same class, but importing pyiqa takes seconds.
     from ...metric import CLIPIQA
 
@@ -177,7 +172,7 @@ def build_metric(model: Model, device: torch.device) -> CLIPIQA:
 
 
 def build_metrics(texts: Sequence[str], device: torch.device) -> Together:
-    """Return metrics, ``[COLUMN=]NAME[:KEY=VALUE,...]``, as one metric with a column each."""
+    """Return metrics ``[COLUMN=]NAME[:KEY=VALUE,...]`` as one metric with a column each."""
     from ...datasets.specification import parse_specifications
     from ...family.together import create_metrics
 
@@ -187,7 +182,7 @@ def build_metrics(texts: Sequence[str], device: torch.device) -> Together:
 
 @contextlib.contextmanager
 def memory_limited(size: str | None) -> Iterator[None]:
-    """Limit the memory of decoding in a context."""
+    """Limit the memory of decoding."""
     if size is None:
         yield
         return

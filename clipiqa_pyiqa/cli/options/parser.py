@@ -1,7 +1,7 @@
-"""A command's parser, made of the signature and the docstring of the command's function.
+"""A command's parser, made of its function's signature and docstring.
 
-Parameters before the ``*`` are arguments, the others options; a dataclass stands for the options in its fields. A
-``bool`` is a flag, ``bool | None`` a pair of flags. The help is in ``Args:``, as ``name (-n --other METAVAR): help``.
+Parameters before ``*`` are arguments, others options; a dataclass stands for its fields. ``Args:`` holds the help, as
+``name (-n --other METAVAR): help``.
 """
 
 from __future__ import annotations
@@ -33,11 +33,7 @@ _LARGEST = 1_000_000_000
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser of options that may also stand in a file.
-
-    Attributes:
-        options: Name of an option in a file -> its declaration.
-    """
+    """A parser; ``options`` may also stand in a file."""
 
     def __init__(self, **kwargs: Any) -> None:
         self.options: dict[str, argparse.Action] = {}
@@ -45,7 +41,6 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **kwargs})
 
     def declare(self, function: Callable[..., Any]) -> None:
-        """Declare the options of a function."""
         self.description, self.epilog, texts = documentation(function)
         hints = typing.get_type_hints(function)
         for name, parameter in inspect.signature(function).parameters.items():
@@ -115,7 +110,7 @@ class Parser(argparse.ArgumentParser):
         return super()._get_values(action, arg_strings)
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        """Return the value of a word; a leading ``~`` of paths is expanded."""
+        """Return a word's value; ``~`` of paths is expanded."""
         if action.type is Path or words_of(action) & (FILES | FOLDERS):
             arg_string = os.path.expanduser(arg_string)
         if action.type is Path:
@@ -128,7 +123,6 @@ class Parser(argparse.ArgumentParser):
         return value
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
-        """Exit with a message about unknown arguments."""
         flag, message = unknown[0].partition("=")[0], f"unrecognized arguments: {' '.join(unknown)}"
         if flag in OF_A_METRIC and "metrics" in self.options:
             message += ": give options of a metric in its name, as in -m clipiqa:backbone=mini"
@@ -137,7 +131,7 @@ class Parser(argparse.ArgumentParser):
         self.error(message)
 
     def take_defaults(self, files: Sequence[str]) -> None:
-        """Make the values in YAML files the defaults; a later file wins."""
+        """Make values in YAML files the defaults; a later file wins."""
         from ...files.yaml import read_mapping
 
         for path in files:
@@ -146,7 +140,7 @@ class Parser(argparse.ArgumentParser):
                 self.set_defaults(**{option.dest: self._converted(option, value, f"{name} in {path!r}")})
 
     def _converted(self, option: argparse.Action, value: Any, what: str) -> Any:
-        """Return a value of a YAML file as the command line would give it."""
+        """Return a YAML value as the command line would give it."""
         if option.nargs == 0:
             if not isinstance(value, bool):
                 raise ConfigError(f"{what} must be true or false; got {value!r:.80}.")
@@ -166,12 +160,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def words_of(action: argparse.Action) -> set[str]:
-    """Return the words for an option's values, such as FILE."""
+    """Return an option's METAVARs, such as FILE."""
     return set(re.split(r"\W", str(action.metavar)))
 
 
 def call(function: Callable[..., int], given: argparse.Namespace) -> int:
-    """Call a function with parsed options."""
     values, arguments = vars(given), {}
     for name, hint in typing.get_type_hints(function).items():
         if dataclasses.is_dataclass(hint):
@@ -190,7 +183,7 @@ class _Extend(argparse.Action):
 
 
 def _text(value: Any, name: str) -> str | None:
-    """Return a single value as text, else None; of prompts, two texts in a list are a pair."""
+    """Return a single value as text, else None; two texts are a prompt pair."""
     if name == "prompts" and isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value):
         return "|".join(value)
     return None if value is None or isinstance(value, bool | list | dict) else str(value)

@@ -23,7 +23,7 @@ class _Lines(logging.Handler):
 
 @contextlib.contextmanager
 def speaking(command: str, quiet: bool) -> Iterator[None]:
-    """Print messages and the log in the name of a command."""
+    """Print messages and the log with the command's name."""
     handler, logger, before = _Lines(), logging.getLogger("clipiqa_pyiqa"), {**_speaker}
     _speaker.update(command=command, quiet=quiet)
     logger.addHandler(handler)
@@ -37,7 +37,7 @@ def speaking(command: str, quiet: bool) -> Iterator[None]:
 
 
 class Messages:
-    """Standard error without control characters; a text that cannot be written is dropped."""
+    """Standard error without control characters; unwritable text is dropped."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -55,13 +55,12 @@ class Messages:
 
 
 def drop(stream: TextIO) -> None:
-    """Drop what a stream still holds, on which Python would fail at its end."""
+    """Drop a stream's unwritten text, on which Python would fail at exit."""
     with contextlib.suppress(OSError, ValueError):  # ValueError: the stream has no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def tell(text: str) -> None:
-    """Print a line."""
     tqdm = sys.modules.get("tqdm")  # not imported: there are no bars
     with contextlib.nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode():
         print(f"clipiqa {_speaker['command']}: {plain_lines(text)}", file=sys.stderr)
@@ -74,7 +73,7 @@ def note(text: str) -> None:
 
 
 class Bar:
-    """A progress bar on a terminal, elsewhere a line every 30 seconds; a context manager."""
+    """A progress bar on a terminal, elsewhere a line every 30 seconds."""
 
     def __init__(self, unit: str = "image", shown: bool | None = None) -> None:
         self._unit, self._shown = unit, shown
@@ -82,7 +81,7 @@ class Bar:
         self._name, self._reported = "", time.monotonic()
 
     def show(self, name: str, done: float, total: int | None, line: str = "") -> None:
-        """Show how many units of a name are done; ``line`` is printed where there is no bar."""
+        """Show how many units are done; ``line`` is printed without a bar."""
         from tqdm import tqdm
 
         if self._bar is None or self._name != name:
@@ -98,7 +97,6 @@ class Bar:
             note(line or f"{f'{name}: ' if name else ''}{done:,}{of} {self._unit}s done")
 
     def close(self) -> None:
-        """End the bar."""
         if self._bar is not None:
             self._bar.close()
 

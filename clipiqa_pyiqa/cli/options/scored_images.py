@@ -1,4 +1,4 @@
-"""Options of the commands that learn from images with human scores."""
+"""Options of the commands that learn from human scores."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Scored:
     Args:
         root (DIR): folder of the images; by default that of the CSV file
         data_root (DIR): folder of pyiqa's data sets
-        columns: columns of paths, of scores and, if there are splits, of splits
+        columns: columns of paths, scores and, if there are splits, splits
         range (LOW HIGH): lowest and highest possible score
         lower_better: low scores are good
         val_fraction: share to hold out without a split column; by default 0.2
-        skip_missing: leave out images that are missing
+        skip_missing: leave out missing images
     """
 
     root: str | None = None
@@ -37,7 +37,7 @@ class Scored:
     skip_missing: bool = False
 
     def table(self, scores: str | None, seed: int, data: Mapping[str, Any] | None = None, **more: Any) -> ScoreTable:
-        """Return the table of ``scores``, or else the one that a recipe's ``data`` names."""
+        """Return the table of ``scores``, or else that of a recipe's ``data``."""
         from ...datasets.score_table import find_score_table, read_score_table
 
         if self.columns is not None and len(self.columns) not in (2, 3):
@@ -71,13 +71,12 @@ class Store(Machine):
     quiet: bool = False
 
     def keywords(self) -> dict[str, Any]:
-        """Return the options as keywords of public functions."""
         say: Callable[[str], None] | None = None if self.quiet else note
         return {"features": self.features, "workers": self.workers, "say": say}
 
 
 def creation(name: str, network: Mapping[str, Any], **options: Any) -> str:
-    """Return the line of Python that builds a metric of this name and network."""
+    """Return the Python line that builds a metric."""
     usual = {"backbone": ("RN50",), "clip_weights": (), "quick_gelu": (), "pos_embedding": (False, "none")}
     for option, values in {**usual, "precision": ("fp32",)}.items():
         if network.get(option) not in (None, *values):

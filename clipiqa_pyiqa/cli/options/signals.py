@@ -15,7 +15,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Raise :class:`Terminated` at SIGTERM, in a context of the main thread."""
+    """Raise :class:`Terminated` at SIGTERM, in the main thread."""
 
     def interrupt(*_: Any) -> None:
         raise Terminated
@@ -32,7 +32,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def on_interrupt(hint: str) -> Iterator[None]:
-    """Add a hint to an interrupt that has no message yet."""
+    """Add a hint to an interrupt without a message."""
     try:
         yield
     except KeyboardInterrupt as error:
