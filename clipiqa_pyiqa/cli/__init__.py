@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             message = f"error: {error}"
         except KeyboardInterrupt as error:
             code = 143 if isinstance(error, Terminated) else 130
-            message = ": ".join(filter(None, ("interrupted", "; ".join(map(str, error.args)))))
+            message = ": ".join(filter(None, ("interrupted", "; ".join(str(each) for each in error.args))))
         except BrokenPipeError:  # `clipiqa score … | head`
             code = 1
             drop(sys.stdout)

@@ -92,9 +92,9 @@ def radar(
     if prompts is None:
         metric = net_of(metric)
         prompts = known_names(metric.clip, {"look": LOOK, "feel": FEEL, None: (*LOOK, *FEEL)}[kind], template)
-    columns = parse_columns(prompts, template)
+    columns = parse_columns(prompts, template) if prompts else {}
     if len(columns) < 3:
-        raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(columns)}.")
+        raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(columns) or 'none'}.")
     scores = score_images(metric, files, columns, record=record, **scoring)
     return saved(RadarCharts(**vars(scores)), options)
 

@@ -1,4 +1,4 @@
-"""YAML files: plain values only, of bounded size, depth and repetition, with unique keys."""
+"""YAML files: plain values only, of bounded size, depth and repetition."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_DIGITS = 100  # of whole numbers, also in base 60
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader that refuses what would exhaust memory or the stack, and keys that stand twice."""
+    """A SafeLoader that refuses what would exhaust memory or the stack."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -45,6 +45,10 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError(f"it has a whole number of {len(event.value):,} digits")
         return event
 
+
+class _UniqueLoader(_Loader):
+    """A loader that also refuses a key that stands twice in a mapping."""
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         for key, count in Counter(key.value for key, _ in node.value if isinstance(key.value, str)).items():
             if count > 1:
@@ -57,10 +61,13 @@ _Loader.add_implicit_resolver(  # YAML 1.1, which PyYAML reads, has 1e-6 as text
 )
 
 
-def parse_yaml(text: str, what: str) -> Any:
-    """Return the value of a YAML text, called ``what`` in messages. Raises ``ConfigError``."""
+def parse_yaml(text: str, what: str, unique: bool = True) -> Any:
+    """Return the value of a YAML text, called ``what`` in messages. Raises ``ConfigError``.
+
+    With ``unique=False`` the last of equal keys counts.
+    """
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _UniqueLoader if unique else _Loader)
     # constructors of explicit tags, such as !!int x or !!timestamp x, raise almost anything
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as problem:
         raise ConfigError(f"{what} is no YAML that can be used: {' '.join(str(problem).split())[:300]}.") from problem
@@ -76,7 +83,7 @@ def shipped(protocols: bool = False) -> dict[str, Path]:
     }
 
 
-def read_yaml(path: str | Path) -> Any:
+def read_yaml(path: str | Path, unique: bool = True) -> Any:
     """Return the value in a YAML file, or in one of :func:`shipped` by its name. Raises ``ConfigError``."""
     path = Path(os.path.expanduser(path))
     if not (os.path.exists(path) or path.suffix or len(path.parts) != 1):
@@ -97,7 +104,7 @@ def read_yaml(path: str | Path) -> Any:
         raise ConfigError(f"{str(path)!r} is no YAML: {problem}.") from problem
     if len(content) > MOST_BYTES:
         raise ConfigError(f"{str(path)!r} is no configuration: it has more than {MOST_BYTES >> 20} MiB.")
-    return parse_yaml(text, repr(str(path)))
+    return parse_yaml(text, repr(str(path)), unique)
 
 
 def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:
 
 def read_recipe(path: str | Path) -> TrainConfig:
     """Return the configuration in a YAML file of pyiqa's trainer."""
-    options = read_yaml(path)
+    options = read_yaml(path, unique=False)  # pyiqa's own file has a key twice
     try:
         return _read(_config, options, "the configuration", _TOP_KEYS)
     except ConfigError as error:

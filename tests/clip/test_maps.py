@@ -128,7 +128,7 @@ def test_a_batch_equals_its_single_images(make, backbone, size):
     metric, x = make(backbone), photo_like(*size, n=3)
     with torch.no_grad():
         singles = torch.cat([metric.encode_map(image) for image in x.split(1)])
-        torch.testing.assert_close(metric.encode_map(x), singles, atol=1e-6, rtol=0)
+        torch.testing.assert_close(metric.encode_map(x), singles, atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("backbone", ["RN50", "mini"])

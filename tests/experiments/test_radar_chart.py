@@ -136,7 +136,7 @@ class TestCommand:
         ("more", "message"),
         [
             (["-p", "happy", "new"], "at least three questions; got happy, new"),
-            (["--look", "-p", "happy"], "look and feel name prompts"),
+            (["--look", "-p", "happy"], "name the questions"),
             (["{folder}"], "a radar chart shows at most 8 images; got 10"),
         ],
     )

@@ -326,7 +326,7 @@ class TestOutOfMemory:
     def test_a_single_image_too_large_is_reported(self, make: Any, error: Exception) -> None:
         rows = list(score_paths(OutOfMemory(100 * 100, error), make([SQUARE, (200, 200), SQUARE])))
         assert [bool(row.error) for row in rows] == [False, True, False]
-        assert "does not fit in memory: shrink it with max_side or max_pixels" in rows[1].error
+        assert "does not fit in memory: set max_side or max_pixels" in rows[1].error
         assert (rows[1].width, rows[1].scored_height) == (200, 200)
 
 
