@@ -23,6 +23,18 @@ from forked import Forked
 from seeded import save_seeded
 from seeded_compact import save_compact
 
+QUICK = {  # files of `pytest -m quick`, beside single tests with that marker: every room, no process, no network
+    *("cli/test_fields.py", "cli/test_grammar.py", "clip/test_receptive_field.py", "comparison/test_gate.py"),
+    *("comparison/test_pictures.py", "datasets/test_score_table.py", "datasets/test_split_file.py"),
+    *("experiments/test_experiment_configs.py", "experiments/test_picture_formats.py", "faults/test_odd_calls.py"),
+    *("files/test_yaml.py", "images/test_batches.py", "images/test_images.py", "images/test_jpeg_damage.py"),
+    *("learning/test_prompt_search.py", "maps/test_finer.py", "prompts/test_antonym.py", "prompts/test_prompts.py"),
+    *("ranking/test_rank.py", "scoring/test_map_stats.py", "scoring/test_results.py", "sources/test_recorded.py"),
+    *("stats/test_bootstrap.py", "stats/test_correlation.py", "stats/test_paired_means.py", "test_piq.py"),
+    *("test_reward.py", "test_short_ways.py", "test_types.py", "torchmetrics/test_theirs.py"),
+    "weights/test_compact.py",
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also the long forms: more trials, larger towers, every photo")
@@ -30,9 +42,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: a larger form of a test, made with --long only")
+    config.addinivalue_line("markers", "quick: one of a few tests of every room, in one process, without network")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix() in QUICK:
+            item.add_marker("quick")
     for item in items if not config.getoption("long") else ():
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="a larger form: --long"))

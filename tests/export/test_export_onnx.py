@@ -199,6 +199,7 @@ def seeded_head(metric: CLIPIQA) -> OpinionHead:
 
 
 class TestBadInput:
+    @pytest.mark.quick
     @pytest.mark.parametrize(
         ("make", "options", "said"),
         [

@@ -86,6 +86,7 @@ def test_comparisons_share_encoding_and_weights(metrics, passes):
     assert built[0].provenance["metric"] == "laion_aes" and built[0].key != built[1].key
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -103,6 +104,7 @@ def test_refused(asked, message, tmp_path, capfd):
     assert message in capfd.readouterr().err
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("kind", ["npy", "lists", "fixed"])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_stored_embeddings(kind, dtype, empty_tower, vectors, shared, tmp_path):
@@ -130,6 +132,7 @@ def test_stored_embeddings(kind, dtype, empty_tower, vectors, shared, tmp_path):
     assert merge_shards(tmp_path / "out").counts.range == (1, 10)
 
 
+@pytest.mark.quick
 def test_embeddings_that_do_not_fit(empty_tower, vectors, shared, seeded_weights, tmp_path, capfd):
     np.save(tmp_path / "b32.npy", vectors("vit_b_32"))
     head = f"pretrained_model_path={shared}/data/laion/sa_0_4_vit_b_32_linear.pth"
@@ -148,6 +151,7 @@ def test_embeddings_that_do_not_fit(empty_tower, vectors, shared, seeded_weights
         assert message in capfd.readouterr().err
 
 
+@pytest.mark.quick
 def test_an_image_too_small_for_one_of_them(seeded_weights):
     asked = [("clipiqa", "clipiqa", {"backbone": "mini"})]
     asked.append(("maclip", "maclip", {"clip_weights": seeded_weights("RN50"), "quick_gelu": True}))
