@@ -107,7 +107,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     if args.print_completion:
         from .options.completion import completion
 
-        print(completion(args.print_completion))
+        print(completion(args.print_completion, *_declared()))
     elif args.version:
         from ..version import __version__
 
@@ -133,6 +133,17 @@ def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     return parser, {name: subparsers.add_parser(name, help=COMMANDS[name]) for name in names}
+
+
+def _declared() -> tuple[Parser, dict[str, Parser]]:
+    """Return :func:`parsers` with all options; those of ``prompts search`` belong to ``prompts``."""
+    parser, commands = parsers(name for name in COMMANDS if " " not in name)
+    for name, command in commands.items():
+        command.declare(function_of(name))
+    commands["prompts"].declare(function_of("prompts search"))  # a shell completes word by word, for both commands
+    for name, command in commands.items():
+        command.description = COMMANDS[name]
+    return parser, commands
 
 
 def function_of(command: str) -> Callable[..., int]:

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from ...files.yaml import shipped
 from ...prompts.pairs import NAMED_PAIRS, PRESETS
-from .parser import FILES, FOLDERS, words_of
+from .parser import FILES, FOLDERS, Parser, words_of
 
 
-def completion(shell: str) -> str:
+def completion(shell: str, parser: Parser, commands: dict[str, Parser]) -> str:
+    """Return the completion script of a shell for a parser with all options of its commands."""
     import shtab
 
-    from .. import COMMANDS, function_of, parsers
-
-    parser, commands = parsers(name for name in COMMANDS if " " not in name)
-    for name, command in commands.items():
-        command.declare(function_of(name))
-        command.description = COMMANDS[name]
     prompts, known = commands["prompts"], values()
-    prompts.declare(function_of("prompts search"))  # a shell completes word by word, for both commands
-    prompts.description = COMMANDS["prompts"]
     for action in (action for command in [parser, *commands.values()] for action in command._actions):
         if words_of(action) & FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
