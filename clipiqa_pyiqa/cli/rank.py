@@ -48,15 +48,15 @@ class Picked:
     Args:
         worst: the N worst
         best: the N best
-        below (X): those worse than X, or than 10%
+        below (X): those worse than X; 10% means the worst 10%
         only_paths (--paths): print only their paths
         null (-0): with --paths: end each with a NUL byte, as for xargs -0
         copy_to (DIR): copy them into a folder
         move_to (DIR): move them into a folder
         link_to (DIR): link to them from a folder
         write_shards (DIR): copy the shards, with the picked images only
-        above (X): with --write-shards: those of at least X, or 10%
-        drop_worst (P%): with --write-shards: all but this share
+        above (X): with --write-shards: those of at least X; 10% leaves out the lowest 10%
+        drop_worst (P%): with --write-shards: all but the worst P%
     """
 
     worst: int | None = None

@@ -52,7 +52,7 @@ class ImageTower:
         return [F.normalize(y, dim=1) for y in self._encode(self.encoder.encode, x, pos_embedding, *parts)]
 
     def encode_stages(self, x: Tensor, pos_embedding: str) -> Tensor:
-        """Return features and the statistics of every stage, ``(N, D + K)``."""
+        """Return image features and, after them, the statistics of every stage: ``(N, D + K)``."""
         features, stages = self._encode(self.encoder.encode_stages, x, pos_embedding)
         return torch.cat([F.normalize(features, dim=1), stages], dim=1)
 

@@ -73,7 +73,7 @@ def overview_table(results: Sequence[DataSetResult]) -> Table | None:
 
 
 def data_set_table(data: DataSetResult) -> Table:
-    """Return the metrics' correlations; without opinion, their lowest, median and highest score."""
+    """Return the metrics' correlations; or, without opinion scores, their lowest, median and highest score."""
     labels, metrics = list(data.metrics), data.metrics.values()
     columns = {"metric": list(map(Cell, labels)), "better": [Cell(metric.direction) for metric in metrics]}
     before, reading = [data.note] * bool(data.note), (_SIGN, _intervals(data))[: 1 + bool(data.bootstrap)]

@@ -30,7 +30,7 @@ def seen_warning(count: int, images: int) -> str:
 
 
 def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, needed: Sequence[str]) -> ScoreTable:
-    """Return the table, with ``leave_out`` without ``mini``'s photos; log their number."""
+    """Log how many photos ``mini`` was trained on; return the table, with ``leave_out`` without these photos."""
     seen = seen_by_mini(table.paths) if backbone == "mini" else []
     count = sum(seen)
     if count and not leave_out:

@@ -66,8 +66,8 @@ class PairScores(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per question.
 
-        ``right`` counts pairs whose high-quality image scores higher; intervals (95 %) are Wilson's and Student's;
-        ``p`` is of Wilcoxon's two-sided signed-rank test.
+        ``right`` counts the pairs whose high-quality image scores higher. The 95 % interval of the share is Wilson's,
+        that of the mean difference Student's; ``p`` is of Wilcoxon's two-sided signed-rank test.
         """
         import pandas
 

@@ -29,7 +29,7 @@ def levels(features: Tensor, texts: Tensor, scale: float) -> Tensor:
 
 
 def magnitude(features: Tensor, texts: Tensor, scale: float) -> Tensor:
-    """Return similarity to texts and magnitude of channels, weighed by their difference, ``(N,)``.
+    """Return a mean of text similarity and channel magnitude, ``(N,)``; their difference sets the weights.
 
     Source: Liao et al., AAAI 2026, https://arxiv.org/abs/2511.09948.
     """

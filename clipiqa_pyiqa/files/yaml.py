@@ -74,7 +74,7 @@ def parse_yaml(text: str, what: str, unique: bool = True) -> Any:
 
 
 def shipped(protocols: bool = False) -> dict[str, Path]:
-    """Return the package's configurations, or protocols of tables, by name."""
+    """Return the package's configurations, or with ``protocols`` its protocols of tables, by name."""
     package = Path(__file__).parents[1]
     places = (package / "configs", package.parent / "configs")  # of an installation; of a clone
     folder = next((place for place in places if place.is_dir()), places[0])

@@ -109,15 +109,15 @@ def check_origin(path: str | Path, metadata: Mapping[str, str], backbone: str, p
 
 
 def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
-    """Write learned prompts, without CLIP.
+    """Write learned prompts to a file, without CLIP's weights.
 
     Args:
         learner: A learner with a loaded or trained context.
         path: ``.safetensors``; or ``.pth`` for pyiqa's ``load_weights``, without metadata.
-        metadata: More metadata, as JSON unless strings.
+        metadata: More metadata; values other than strings are written as JSON.
 
     Raises:
-        PromptError: The prompts are not learned, or the suffix is another one.
+        PromptError: The prompts are not learned, or the suffix is unknown.
         OutputError: The file cannot be written.
     """
     path = Path(path)

@@ -35,7 +35,7 @@ class Direction:
 
 
 def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = None) -> Direction:
-    """Return which way a column points; ``given`` says whether low is good, if an option does."""
+    """Return a column's direction; ``given`` is what an option says of ``lower_better``, None without option."""
     telling = [run for run in runs if column in run.scales]
     if len({run.scales[column].lower_better for run in telling}) > 1:
         low, high = sorted(telling, key=lambda run: not run.scales[column].lower_better)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def with_map_stats(provenance: Mapping[str, Any], net: Any, columns: Columns | None) -> dict[str, Any]:
-    """Return provenance with a record for each statistic of each score's map, such as ``sharpness_worst``."""
+    """Return provenance, with a record added for each column of map statistics, such as ``sharpness_worst``."""
     if not hasattr(net, "check_map"):
         raise CLIPIQAError("map_stats need a map of local scores, which only clipiqa has: leave them out.")
     net.check_map()

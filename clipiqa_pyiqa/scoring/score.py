@@ -193,7 +193,7 @@ def rows_of_images(
 
 
 def rounded(scores: torch.Tensor) -> list[tuple[float, ...]]:
-    """Return scores ``(N, P)`` with the shortest digits of the same fp32 numbers."""
+    """Return fp32 scores ``(N, P)`` with the fewest digits that still give the same fp32 numbers."""
     return [tuple(float(str(value)) for value in row) for row in scores.float().cpu().numpy()]
 
 

@@ -83,7 +83,7 @@ def holm(p: ArrayLike) -> Array:
 
 
 def resampled(values: Array, statistic: Statistic, bootstrap: int, seed: int) -> tuple[Array, Array]:
-    """Return a statistic of rows ``(P, N)``, ``(P,)``, and of resamples, ``(P, bootstrap)``."""
+    """Return the statistic of ``P`` rows of values, ``(P,)``, and of their resamples, ``(P, bootstrap)``."""
     of_counts = statistic(values)
     whole = of_counts(np.ones((1, values.shape[1])))[:, 0]
     drawn, done = np.empty((len(values), bootstrap)), 0

@@ -55,7 +55,7 @@ class Messages:
 
 
 def drop(stream: TextIO) -> None:
-    """Drop a stream's unwritten text, on which Python would fail at exit."""
+    """Drop a stream's unwritten text; else Python would fail at exit when it writes the text."""
     with contextlib.suppress(OSError, ValueError):  # ValueError: the stream has no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

@@ -62,7 +62,7 @@ def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str
 def match_expected(
     given: Iterable[Expected], test_sets: Sequence[str], methods: Sequence[str], labels: Sequence[str]
 ) -> tuple[list[Expected], list[str]]:
-    """Return the numbers that match the table, and the names that do not; case is ignored."""
+    """Return the numbers whose names are in the table, and the names that are not; case is ignored."""
     known = {"method": methods, "metric": labels, "test set": test_sets}
     lower = {what: {name.lower(): name for name in names} for what, names in known.items()}
     matched, unknown = [], dict[str, str]()

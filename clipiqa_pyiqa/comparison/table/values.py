@@ -118,7 +118,7 @@ class MethodScores:
 
     @cached_property
     def cells(self) -> pandas.DataFrame:
-        """The rows of :meth:`frame` by test set, metric and method."""
+        """The rows of :meth:`frame`, with test set, metric and method as their index."""
         rows = []
         for test_set in self.test_sets:
             found = {label: self._summaries(test_set, label) for label in self.columns}

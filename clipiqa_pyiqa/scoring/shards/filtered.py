@@ -61,8 +61,8 @@ def filter_shards(
 ) -> FilteredSet:
     """Copy images out of scored shards by their scores, as ``clipiqa rank OUT --above 0.6 --write-shards DIR`` does.
 
-    Of tar archives, whole samples are copied byte for byte; of Parquet files, rows with all columns. A new shard with
-    ``NAME.stats.json`` is whole, and not copied again.
+    Of tar archives, whole samples are copied byte for byte; of Parquet files, rows with all columns.
+    ``NAME.stats.json`` beside a new shard says that the shard is complete; a complete shard is not copied again.
 
     Args:
         results: Folder of :func:`~clipiqa_pyiqa.score_sources`.
@@ -72,7 +72,7 @@ def filter_shards(
         drop_worst: ``'10%'`` leaves out the worst tenth.
         worst: Keep only this many of the worst images.
         column: The column to compare; None is the first score.
-        progress: Called with the numbers of results that are done, and of all.
+        progress: Called after each result with two numbers: the results done, and all results.
 
     Returns:
         Counts of images and shards.
