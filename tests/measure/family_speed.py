@@ -23,6 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clipiqa_pyiqa.images.memory import give_back_memory
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from family_pairs import builders, on_cpu
 from seeded import save_seeded
@@ -97,6 +99,7 @@ def peak(side: str, name: str, folder: Path) -> float:
     score(net, images(SMALL))  # what is made once
     x = images(LARGE)
     gc.collect()
+    give_back_memory()  # or what was freed before would serve
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = resident("VmRSS")
     score(net, x)
