@@ -169,41 +169,6 @@ def finer(metric: CLIPIQA, photos: list[Image.Image]) -> None:
         print(f"| {kind} | {' | '.join(cells)} | {statistics.median(ratios):.1f} |", flush=True)
 
 
-def additive(metric: CLIPIQA, photos: list[Image.Image]) -> None:
-    """Shares of the places in the photo's own margin instead: mini's features are made of averages over places."""
-    print("| change | asked | share of each place | mean of 3×3 | a map | mean of 3×3 |\n|" + " --- |" * 6)
-    for name in ("blur 3 px", "noise 20", "JPEG 10", "brightness × 0.4"):
-        question, change = CHANGES[name]
-        found = []
-        texts = metric.encode_prompts(question)
-        for photo in photos:
-            changed = change(photo)
-            for side in (0, 1):
-                damaged, middle = photo.copy(), photo.width // 2
-                left = side * middle
-                damaged.paste(changed.crop((left, 0, left + middle, photo.height)), (left, 0))
-                x = tensor(damaged)
-                encoder: Any = metric._image_tower(x).encoder
-                with torch.no_grad():
-                    moments, cells = encoder._moments(x, whole=True, local=True)  # (1, 2, C), and a pair of each map
-                    mean = torch.cat([each.mean for each in cells], dim=1).double()  # (1, C, h, w)
-                    square = mean.square()  # whose first channels vary within a cell
-                    variance = torch.cat([each.variance for each in cells], dim=1)
-                    square[:, : variance.shape[1]] += variance
-                    local = torch.stack([mean, square], dim=1)  # (1, 2, C, h, w)
-                    scores = metric.score_map(x, question)
-                whole = moments.clone().requires_grad_()
-                margin = F.normalize(encoder.readout(whole).float(), dim=1) @ (texts[0, 0] - texts[0, 1])
-                (slope,) = torch.autograd.grad(margin.sum(), whole)
-                shares = (slope[..., None, None] * (local - moments[..., None, None])).sum((1, 2))[:, None].float()
-                columns = np.arange(scores.shape[3]) * 32 + 16
-                inside = np.tile((columns >= middle) == bool(side), (scores.shape[2], 1)).ravel()
-                flat = [part.flatten().numpy() for part in (shares, smoothed(shares), scores, smoothed(scores))]
-                found.append([area(part[inside], part[~inside]) for part in flat])
-        means = " | ".join(f"{value:.3f}" for value in np.mean(found, axis=0))
-        print(f"| {name} | {question} | {means} |", flush=True)
-
-
 def field(metric: CLIPIQA, photos: list[Image.Image]) -> None:
     """How far a place sees: at most, and how much of the gradient of its score lies near it."""
     cell = metric.clip.cell
@@ -247,7 +212,6 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=512, help="longer side of the photos in pixels")
     parser.add_argument("--cost", metavar="HxW", nargs="*", default=[], help="only these timings")
     parser.add_argument("--finer", action="store_true", help="only scale and windows")
-    parser.add_argument("--additive", action="store_true", help="only shares of the photo's own score (mini)")
     parser.add_argument("--field", action="store_true", help="only how far a place sees")
     parser.add_argument("--limit", type=int, help="only so many photos")
     parser.add_argument("--rounds", type=int, default=7)
@@ -266,9 +230,6 @@ def main() -> None:
             photos.append(photo)
     photos = photos[: args.limit]
     print(f"\n{metric.clip.weights.backbone} {metric.clip.weights.short}, {len(photos)} photos of {args.side} px\n")
-    if args.additive:
-        additive(metric, photos)
-        return
     if args.field:
         field(metric, photos)
         return
