@@ -223,7 +223,7 @@ class TestPublished:
 
 BAD_METRICS = {
     "nique": r"unknown metric 'nique': did you mean .*'niqe'",
-    "xyzzy": r"unknown metric 'xyzzy': known are .*'?niqe",
+    "xyzzy": r"unknown metric 'xyzzy': known names are .*'?niqe",
     "lpips": r"'lpips' needs a reference image",
     "fid": r"'fid' rates a set of images",
     "niqe:pretrained_model_path=nowhere.mat": r"pretrained_model_path is 'nowhere.mat', but there is no such file",
