@@ -268,7 +268,7 @@ class TestPage:
         (["{scores}", "--paths"], "no photo is picked"),
         (["{scores}", "--move-to", "x"], "no photo is picked"),
         (["{scores}", "--by", "MUS", "--worst", "1"], "no scores called 'MUS': did you mean 'MOS'"),
-        (["{scores}", "--prompts", "quality"], "a score file has its answers"),
+        (["{scores}", "--prompts", "quality"], "a score file holds scores"),
         (["{root}/photos", "--columns", "MOS"], "columns and root need a score file"),
         (["{root}/none.csv", "--worst", "1"], "is no file"),
         (["--undo", "{scores}"], "is no list of photos"),

@@ -462,9 +462,9 @@ class TestCommand:
         ("arguments", "message"),
         [
             (["none/{0..9}.tar", "--out", "out"], r"'none/\{0..9\}.tar' matches nothing: there is nothing to score"),
-            (["a.tar", "--keep", "x", "--out", "s.csv"], "need results by shard: give out a folder"),
+            (["a.tar", "--keep", "x", "--out", "s.csv"], "need results by shard: name a folder"),
             (["a.tar", "--part", "9/8", "--out", "out"], "must be I/N with I from 1 to N, .*; got 9/8"),
-            (["a.tar", "--merge", "out"], "merge takes results and scores nothing"),
+            (["a.tar", "--merge", "out"], "merge joins results and scores no images"),
             (["x.npy", "--embeddings", "--out", "out"], "this metric looks at more"),
         ],
     )
