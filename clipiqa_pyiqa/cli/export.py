@@ -35,7 +35,7 @@ def run(
 
     Args:
         path (FILE): the file, such as model.onnx
-        out (-o FILE): other way to name FILE
+        out (-o FILE): same as FILE
         map: also write the scores of each place
         opset: version of ONNX's operators, 18 to 23
         check: compare the file's scores with the metric's, with onnxruntime

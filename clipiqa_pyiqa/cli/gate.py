@@ -34,7 +34,7 @@ def run(
     Args:
         base (BASE): scores of the first run
         new (NEW): scores of the second run
-        by: questions to compare; default: all of both files
+        by: questions to compare; default: all that both files have
         key (COLUMN): column that matches rows; default: the paths
         lower_better ([NAME]): questions whose low values are good; without a name: all
         higher_better ([NAME]): the same for high values

@@ -65,7 +65,7 @@ class ConfigError(CLIPIQAError):
 
 
 class OptionError(CLIPIQAError, TypeError):
-    """An argument has a wrong kind or value."""
+    """An argument has a wrong type or value."""
 
 
 def shown(value: object, limit: int = 80) -> str:
