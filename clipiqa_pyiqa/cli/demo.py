@@ -11,8 +11,7 @@ from .options.model import start
 from .options.progress import Bar
 
 EXPLANATION = """\
-A high score is good, from 0 to 1; for piqe, a low score is good. (A high noisiness means a clean photo, as in the
-paper.)
+A high score is good, from 0 to 1. (A high noisiness means a clean photo, as in the paper.)
 
 The scores come from the small CLIP in the package (backbone='mini', {size:.0f} MB). This CLIP was trained on ImageNet,
 4,023 photos with human scores (BIQ2021) and photos degraded by known amounts. The paper's CLIP-IQA downloads its CLIP,
