@@ -296,7 +296,7 @@ class TestBadInput:
     def test_tables(self, photos: Path) -> None:
         table = photos.parent / "t.csv"
         for text, message in {
-            "path,score\na.png,1\nb.png,2\n": "none of 2 images .* is there.*root=DIR",
+            "path,score\na.png,1\nb.png,2\n": "none of 2 images .* exists.*root=DIR",
             "path,score\nphotos/1.png,x\n": "line 2: the score 'x' is not a number",
             "path,score\nphotos/1.png,1\nphotos/1.png,2\n": "names an image more than once",
             "path,rank\nphotos/1.png,1\n": "has no column of scores",
