@@ -51,7 +51,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a UTF-8 text whole or not at all, with its line ends."""
+    """Write a UTF-8 text whole or not at all; line ends stay."""
     write_bytes(path, printable(text).encode())
 
 
@@ -64,7 +64,7 @@ def check_output(
     inputs: Iterable[str | os.PathLike[str]] = (),
     way_out: str = "pass overwrite to replace it, or name another file",
 ) -> Path:
-    """Check that a file may be written; return its path with ``~`` expanded and links followed.
+    """Return a file's path, with ``~`` expanded and links followed, if the file may be written.
 
     Args:
         path: The file; its folder must exist.

@@ -85,7 +85,7 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
         The number of photos that were put back, and a sentence for each other photo.
 
     Raises:
-        PickError: The file is not such a list.
+        PickError: The file is not an undo list.
     """
     undo_list = Path(undo_list).expanduser()
     try:

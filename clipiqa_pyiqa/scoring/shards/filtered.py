@@ -146,7 +146,7 @@ def _values(result: ShardResult, column: str) -> tuple[NDArray[Any], NDArray[np.
 
 
 def _copy(result: ShardResult, path: Path, choice: Mapping[str, Any], kept: list[str]) -> bool:
-    """Copy a shard's kept images, unless already copied; return whether there are any."""
+    """Copy a shard's kept images, unless already copied; return whether images are kept."""
     suffix = "".join(Path(result.shard).suffixes[-2 if result.shard.endswith((".gz", ".bz2", ".xz")) else -1 :])
     path = path.with_name(f"{path.name.removesuffix(suffix)}{suffix}")
     stats = path.with_name(path.name + STATS)
