@@ -309,7 +309,7 @@ class TestBadInput:
         path = tmp_path / "c.yml"
         for text, message in {
             "metric: [niqe]": "unknown key 'metric' in .*c.yml: did you mean 'metrics'",
-            "[1": "is no YAML",
+            "[1": "is not usable YAML",
             "- niqe": "must be a mapping with the keys metrics",
         }.items():
             path.write_text(text)
@@ -326,7 +326,7 @@ class TestBadInput:
             ({"bootstrap": -1}, "bootstrap must be between 0 and 1,000,000"),
             ({"seed": -1}, "seed must be between 0 and 4,294,967,295; got -1."),
             ({"published": "piq"}, "'paper' or 'pyiqa'; got 'piq'"),
-            ({"out": photos / "0.png"}, "is not a folder: name another"),
+            ({"out": photos / "0.png"}, "is not a folder: name a folder"),
         ]:
             with pytest.raises(ValueError, match=message):
                 compare({"m": lambda x: x.mean()}, data, **options)
