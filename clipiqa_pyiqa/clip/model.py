@@ -61,7 +61,8 @@ class ImageTower:
         x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
         try:
             with torch.autocast(x.device.type, enabled=False):
-                results = [encode(*self._prepare(group, pos_embedding), *parts) for group in groups(x)]
+                larger = 3 if isinstance(self.encoder, VisionTransformer) else 1  # a pixel has fewer activations
+                results = [encode(*self._prepare(group, pos_embedding), *parts) for group in groups(x, larger)]
                 return [torch.cat(result).to(self.mean.dtype) for result in zip(*results, strict=True)]
         except NotImplementedError as error:
             if x.device.type != "mps":
