@@ -16,13 +16,13 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import CLIPIQAError
 
 GPU_GROUP_PIXELS = 1 << 22
-"""Pixels per group on a GPU: sixteen images of 512×512. Not measured on one."""
+"""Pixels per group on a GPU: sixteen images of 512×512. The value was not measured on a GPU."""
 
 CPU_GROUP_PIXELS = 1 << 18
-"""Pixels per group on a CPU, or one image if it has more; it suits the cache."""
+"""Pixels per group on a CPU; a larger image is a group alone. The value suits the cache of a CPU."""
 
 CPU_SHARED_PIXELS = 224 * 224
-"""Images with fewer pixels score differently alone and in a group, by 1e-6; larger ones are equal to the last bit."""
+"""A smaller image scores differently by 1e-6 in a group; the score of a larger image is equal to the last bit."""
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -31,12 +31,12 @@ _general = ContextVar("general_path", default=False)
 
 
 def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Return the function, at which ``torch.compile`` breaks its graph."""
+    """Return the function, which ``torch.compile`` does not trace."""
     return torch.compiler.disable(function)
 
 
 def constant(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Return a function that ``torch.compile`` calls once, while tracing."""
+    """Return a function that ``torch.compile`` calls while tracing, as a constant."""
     return torch.compiler.assume_constant_result(function)
 
 
@@ -51,7 +51,7 @@ def general_path() -> Iterator[None]:
 
 
 def is_general() -> bool:
-    """Return whether to compute by plain operations: in :func:`general_path`, or where torch traces."""
+    """Return whether scores are computed by plain operations: in :func:`general_path`, or while torch traces."""
     return is_traced() or _general.get()
 
 
@@ -62,9 +62,9 @@ def is_traced() -> bool:
 
 @contextmanager
 def untraced() -> Iterator[None]:
-    """Compute here without tracing, inference mode and gradients, on the CPU by default."""
+    """Compute in this context without tracing, inference mode and gradients, on the CPU by default."""
     state = torch._C._get_tracing_state()
-    if state is not None:  # inside a custom operation there is none, and it must not be set
+    if state is not None:  # inside a custom operation the state is None and must not be set
         torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
     try:
         with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
@@ -75,21 +75,21 @@ def untraced() -> Iterator[None]:
 
 
 def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Result:
-    """Return ``function(x, …)``; backward computes it again from ``x``."""
+    """Return ``function(x, …)``; to save memory, backward computes it again."""
     if x.requires_grad and torch.is_grad_enabled() and not is_general():
         return checkpoint(function, x, *args, use_reentrant=False, preserve_rng_state=False)
     return function(x, *args)
 
 
 def clamped(x: Tensor, low: float, high: float) -> Tensor:
-    """Return ``x.clamp(low, high)`` with a gradient also at the limits, unlike torch 2.15."""
+    """Return ``x.clamp(low, high)``, which has a gradient also at the limits, unlike in torch 2.15."""
     return x.masked_fill(x < low, low).masked_fill(x > high, high)
 
 
 def groups(x: Tensor) -> tuple[Tensor, ...]:
     """Return a batch split into groups, one for each pass.
 
-    On a CPU without a gradient a group is one image, so that a batch scores like its single images.
+    On a CPU without a gradient, each small image is a group, so that its score does not depend on the batch.
     """
     if is_traced():
         return (x,)
@@ -101,17 +101,13 @@ def groups(x: Tensor) -> tuple[Tensor, ...]:
 
 
 def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return ``function(x)``; a gradient is computed in the forward pass, in fp32 or wider.
-
-    Args:
-        function: returns one value for each image, ``(n,)`` or ``(n, 1)``.
-    """
+    """Return ``function(x)``, one value per image; the gradient is computed in the forward pass, in fp32 or wider."""
     if not (torch.is_grad_enabled() and x.requires_grad) or is_general():
         return function(x)
     return _ahead(x, function)
 
 
-@untraceable  # dynamo cannot trace a gradient inside a forward
+@untraceable  # torch.compile cannot trace a gradient inside a forward pass
 def _ahead(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     return _Ahead.apply(x, anchor_of(x), function)
 
@@ -122,7 +118,7 @@ class _Ahead(torch.autograd.Function):
         wide = torch.float64 if x.dtype == torch.float64 else torch.float32
         gradient = torch.empty_like(x, dtype=wide)
         values, done = [], 0
-        # Hooks of an outer activation checkpoint, or of offloading, must not see tensors that are freed in here.
+        # Hooks of activation checkpoints or offloading around this call must not see tensors that are freed here.
         with (
             torch.enable_grad(),
             torch.autocast(x.device.type, enabled=False),
@@ -145,12 +141,12 @@ class _Ahead(torch.autograd.Function):
 
 
 def anchor_of(x: Tensor) -> Tensor:
-    """Return an empty tensor that passes second derivatives to ``x`` without keeping ``x``."""
+    """Return an empty tensor that links second derivatives to ``x`` without keeping ``x`` in memory."""
     return x[:0].clone()
 
 
 def only_once(gradient: Tensor, anchor: Tensor) -> Tensor:
-    """Return a gradient whose derivative raises; ``anchor``, by :func:`anchor_of`, is for constant gradients."""
+    """Return a gradient whose derivative raises; with ``anchor`` (:func:`anchor_of`) a constant gradient's, too."""
     return _OnlyOnce.apply(gradient, anchor) if torch.is_grad_enabled() else gradient
 
 
