@@ -51,6 +51,6 @@ class FrozenTensors:
 
 def missing_on_mps(error: NotImplementedError) -> CLIPIQAError:
     return CLIPIQAError(
-        f"this cannot be computed on device 'mps' ({str(error).partition('. ')[0]}): use the cpu, or set "
-        "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the cpu computes what mps lacks."
+        f"device 'mps' lacks an operation ({str(error).partition('. ')[0]}): use device='cpu', or set "
+        "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the CPU computes this operation."
     )

@@ -47,7 +47,7 @@ class EfficientNet:
             raise
         except Exception as error:  # wrong shapes and metadata raise many kinds of exceptions
             raise WeightsError(
-                f"{tensors.raw.path} is not a complete mini checkpoint ({error}): use another."
+                f"{tensors.raw.path} is not a complete mini checkpoint ({error}): use another file."
             ) from error
 
     def _load(self, tensors: FrozenTensors) -> None:
@@ -56,7 +56,7 @@ class EfficientNet:
             raise ValueError(f"its format is not {FORMAT!r}")
         architecture = json.loads(checkpoint.metadata["architecture"])
         if sum(stage[0] for stage in architecture["stages"]) > len(checkpoint):
-            raise ValueError("it has fewer tensors than blocks")
+            raise ValueError("it has fewer tensors than its architecture has blocks")
         strides = [stride if i == 0 else 1 for count, _, stride, *_ in architecture["stages"] for i in range(count)]
 
         def load(name: str, stride: int = 1) -> Convolution:

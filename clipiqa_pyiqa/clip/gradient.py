@@ -158,6 +158,6 @@ class _OnlyOnce(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, _: Tensor) -> None:
         raise CLIPIQAError(
-            "this gradient has no derivative of its own: for a second derivative use the loss with "
-            "double_backward=True, or call the network inside clipiqa_pyiqa.loss.general_path()."
+            "a second derivative of scores needs another computation: use the loss with double_backward=True, or call "
+            "the network inside clipiqa_pyiqa.loss.general_path()."
         )

@@ -24,7 +24,7 @@ def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
     Pixels may lie ``overshoot`` outside [0, 1]; None accepts every value, also NaN.
     """
     if not isinstance(x, Tensor) or x.layout != torch.strided or x.is_nested or x.is_quantized or x.is_meta:
-        raise ImageError(f"images must be a dense tensor of shape (N, 3, H, W); got a {type(x).__name__}: convert it.")
+        raise ImageError(f"images must be a dense tensor of shape (N, 3, H, W); got a {type(x).__name__}.")
     if x.dim() != 4 or x.shape[1] not in (1, 3):
         hint = ""
         if x.dim() == 3:
@@ -41,9 +41,9 @@ def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
     number, image = next((number, image) for number, image in enumerate(x) if not _reach(image) <= overshoot)
     start = f"image {number} of the batch of {len(x)} has"
     if not image.isfinite().all():
-        raise ImageError(f"{start} NaN or infinite pixels: check where it comes from.", Kind.NOT_FINITE)
+        raise ImageError(f"{start} NaN or infinite pixels: check the source of the image.", Kind.NOT_FINITE)
     if overshoot == ANY_RANGE:
-        raise ImageError(f"{start} pixels beyond ±{overshoot:g}, where scores overflow: check where it comes from.")
+        raise ImageError(f"{start} pixels beyond ±{overshoot:g}, where scores overflow: check the source of the image.")
     lowest, highest = (bound.item() for bound in image.aminmax())
     raise ImageError(
         f"{start} pixels from {lowest:.4g} to {highest:.4g}, far outside [0, 1]: divide 8-bit pixels by 255 "

@@ -84,13 +84,13 @@ def questions_of(metric: CLIPIQA, prompts: Prompts | Columns = None) -> Columns 
 def check_fit(metric: CLIPIQA, prompts: Prompts | Columns, with_map: bool) -> None:
     if metric.pos_embedding == "fixed":
         raise CLIPIQAError(
-            "pos_embedding must be 'none' or 'interpolate'; got 'fixed', whose resizing is not exported: 'interpolate' "
-            "gives equal scores for images of CLIP's own size."
+            "pos_embedding must be 'none' or 'interpolate'; got 'fixed', whose resizing is not exported: use "
+            "'interpolate', which gives equal scores for images of CLIP's input size."
         )
     if metric.precision != "fp32":
         raise CLIPIQAError(f"precision must be 'fp32'; got {metric.precision!r}.")
     if with_map and metric.head is not None and prompts is None:
-        raise CLIPIQAError("with_map must be False for a fitted head, or pass prompts.")
+        raise CLIPIQAError("with_map must be False for a fitted head; got True: pass prompts, or leave out with_map.")
 
 
 def traced(network: Network, opset: int) -> onnx.ModelProto:

@@ -137,7 +137,7 @@ def export_onnx(
             raise CLIPIQAError(f"{metric.clip.weights.backbone} does not fit into one ONNX file: {error}.") from error
         partial.write_bytes(content)
         if runtime is not None:
-            progress(f"comparing it with the metric in onnxruntime {runtime}")
+            progress(f"comparing the file with the metric in onnxruntime {runtime}")
         apart = None if runtime is None else _difference(network, partial)
         if apart is not None and not apart <= TOLERANCE:
             raise CLIPIQAError(
@@ -218,5 +218,5 @@ def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
     model.producer_name, model.producer_version = "clipiqa-pyiqa", dict(metadata)["version"]
     graph.name = "CLIP-IQA"
-    model.doc_string = "CLIP-IQA: images to scores. See the metadata for which one, and for the input convention."
+    model.doc_string = "CLIP-IQA: images to scores. The metadata describe the metric and its input."
     onnx.helper.set_model_props(model, dict(metadata))

@@ -63,7 +63,9 @@ class QualiCLIP(Member):
             super().load(path)
             found = self.clip.checkpoint
             if found.shapes.get("prompts_features") != (len(TEXTS), self.clip.width):
-                raise WeightsError(f"{found.path} has no prompts_features, so it is not QualiCLIP.pth: pass that file.")
+                raise WeightsError(
+                    f"{found.path} has no prompts_features, so it is not QualiCLIP.pth: pass QualiCLIP.pth."
+                )
             texts = found["prompts_features"].double()
             self._texts = dict.fromkeys((torch.float32, torch.float64), texts)
         else:

@@ -44,7 +44,7 @@ class Together:
     def score(self, features: Mapping[Any, Tensor] | Tensor, prompts: Any = None) -> Tensor:
         """Return scores ``(N, C)`` of features from :meth:`encode_image`, or of features ``(N, D)`` for all metrics."""
         if prompts is not None:
-            raise CLIPIQAError("each of several metrics has its own prompts: leave out prompts.")
+            raise CLIPIQAError("prompts must be None: each of several metrics has its own prompts.")
         own = dict.fromkeys(self._by_encoding(), features) if isinstance(features, Tensor) else features
         return torch.cat([net.score(own[net.encoding]) for net in self.nets.values()], dim=1)
 
@@ -74,13 +74,13 @@ def create_metrics(asked: Iterable[tuple[str, str, Mapping[str, Any]]], device: 
     nets: dict[str, Any] = {}
     for column, name, options in asked:
         if column in nets:
-            raise CLIPIQAError(f"two metrics are called {column!r}: give one another name, as in 'mine={name}'.")
+            raise CLIPIQAError(f"two metrics are called {column!r}: rename one of them, as in 'mine={name}'.")
         try:
             nets[column] = _create(name, dict(options)).to(device).eval()
         except TypeError as error:  # an unknown option
             raise CLIPIQAError(f"metric {column!r}: {error}.") from error
         if len(nets[column].columns) != 1:
-            raise CLIPIQAError(f"metric {column!r} must give one score an image: leave out aggregate.")
+            raise CLIPIQAError(f"metric {column!r} must give one score for each image: leave out aggregate.")
     return Together(nets)
 
 
@@ -92,5 +92,5 @@ def _create(name: Any, options: dict[str, Any]) -> Any:
         return CLIPIQA(name, **options)
     known = ["clipiqa", *PUBLISHED, *(each for each, kind in MEMBERS.items() if not kind.takes_captions)]
     if name not in known:
-        raise CLIPIQAError(f"metric {name!r} is not made of CLIP, or needs captions: {nearest(name, known)}")
+        raise CLIPIQAError(f"metric {name!r} is unknown, does not use CLIP, or needs captions: {nearest(name, known)}")
     return create_member(name, **options)

@@ -175,7 +175,7 @@ def read_image(
     height, width = rgb.shape[:2]
     scored = _limited(width, height, max_side, max_pixels)
     if scored != (width, height):
-        _check_size(path, *scored, min_side, f"shrunk from {width}×{height} it")
+        _check_size(path, *scored, min_side, f"the image, shrunk from {width}×{height},")
         rgb = np.array(Image.fromarray(rgb).resize(scored, Image.Resampling.LANCZOS))
     pixels = torch.from_numpy(rgb).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted, damage, digest)
@@ -226,7 +226,7 @@ def _orientation(path: str, image: Image.Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception as error:  # damaged EXIF data raises many kinds of errors
-        log.warning("%r has damaged EXIF data (%s): taken as upright", path, reason(error))
+        log.warning("%r has damaged EXIF data (%s): the image is taken as upright", path, reason(error))
         return 1
     return value if value in _UPRIGHT else 1
 
@@ -273,7 +273,7 @@ def _from_deep_grey(path: str, image: Image.Image, shift: int) -> Image.Image:
     samples = np.asarray(image)
     if image.mode == "F" or samples.min() < 0 or samples.max() > 65535:
         samples_kind = "floating-point" if image.mode == "F" else "32-bit"
-        problem = f"has {samples_kind} samples, whose white is unknown; save it with 8 or 16 bits per channel"
+        problem = f"has {samples_kind} samples, whose value of white is unknown; save the image with 8 or 16 bits"
         raise ImageError(problem, Kind.UNCLEAR_SCALE, path)
     return Image.fromarray((samples >> shift).astype(np.uint8)).convert("RGB")
 

@@ -26,10 +26,10 @@ def check_finer(scale: float = 1.0, window: int | None = None, stride: int | Non
         raise CLIPIQAError(f"scale must be from 1 to {MAX_SCALE}; got {scale!r}.")
     if window is None:
         if stride is not None:
-            raise CLIPIQAError("stride is the step from window to window: pass window, too.")
+            raise CLIPIQAError("stride needs window, since it is the step from window to window: pass window, too.")
         return 0
     if scale != 1:
-        raise CLIPIQAError("scale and window are two ways to a finer map: pass one of them.")
+        raise CLIPIQAError("scale and window cannot be used together: pass one of them.")
     if window < MIN_WINDOW:
         raise CLIPIQAError(f"window must be at least {MIN_WINDOW} px; got {window!r}.")
     stride = window // 2 if stride is None else stride

@@ -24,8 +24,8 @@ def canonical_backbone(name: str) -> str:
     if plain in (known := {backbone.lower().replace("/", "-"): backbone for backbone in BACKBONES}):
         return known[plain]
     raise WeightsError(
-        f"backbone must be one of {', '.join(BACKBONES)}; got {str(name)!r}: {nearest(str(name), BACKBONES)} A file is "
-        "passed as clip_weights."
+        f"backbone must be one of {', '.join(BACKBONES)}; got {str(name)!r}: {nearest(str(name), BACKBONES)} Pass a "
+        "file as clip_weights."
     )
 
 
@@ -55,8 +55,8 @@ def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
         different = found.items() ^ ({} if backbone == "mini" else shapes_of(backbone)).items()
         names = sorted({name for name, _ in different})
         raise WeightsError(
-            f"{checkpoint.path} is no complete {backbone} checkpoint: {len(names)} tensors are missing, surplus or of "
-            f"another shape, such as {names[0]}; get a complete file."
+            f"{checkpoint.path} is not a complete {backbone} checkpoint: {len(names)} tensors are missing, unknown or "
+            f"of another shape, such as {names[0]}; get a complete file."
         )
 
 

@@ -44,10 +44,12 @@ class Checkpoint(Mapping[str, torch.Tensor]):
         try:
             tensor = self.read(key)
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                raise ValueError("it holds numbers that are not finite")
+                raise ValueError("it holds NaN or infinity")
             return tensor
         except Exception as error:  # a damaged file may raise any kind of error
-            raise WeightsError(f"{self.path} is damaged: its tensor {key} cannot be read ({error}).") from error
+            raise WeightsError(
+                f"{self.path} is damaged: its tensor {key} cannot be read ({error}); download or copy the file again."
+            ) from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -78,7 +80,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
             if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
                 content = content[name]
         if not isinstance(content, Mapping):
-            raise WeightsError(f"{path} holds a {type(content).__name__}: expected a state dict, names with tensors.")
+            raise WeightsError(f"{path} holds a {type(content).__name__}: expected a state dict (names with tensors).")
         tensors = {
             str(name).removeprefix("module.").removeprefix("clip_model."): value
             for name, value in content.items()
@@ -122,8 +124,8 @@ def _refusal(path: Path, error: Exception) -> WeightsError:
         reason = " ".join(str(error).split())[:200]
         return WeightsError(f"{path} is truncated or damaged ({reason}): download or copy it again.")
     culprit = re.search(r"GLOBAL ([\w.]+)", str(error))
-    what = f"is pickled with {culprit[1]} in it" if culprit else "is damaged, or pickled with more than tensors in it"
+    what = f"holds the object {culprit[1]}" if culprit else "is damaged, or holds other objects than tensors"
     return WeightsError(
-        f"{path} {what}, which could run code, so it was not loaded: save its state dict alone, by "
+        f"{path} {what}, which could run code, so it was not loaded: save only the state dict, by "
         "torch.save(model.state_dict(), path) or as .safetensors."
     )

@@ -81,12 +81,12 @@ def _stream(request: urllib.request.Request, path: Path) -> None:
                         size, seconds = file.tell(), time.monotonic() - start
                         progress.total = size + (response.length or 0)  # `length`: bytes still to come
                         if progress.total > _MOST_BYTES:
-                            raise OSError(f"it has more than the {_MOST_BYTES:,} bytes that are expected at most")
+                            raise OSError(f"it has more than {_MOST_BYTES:,} bytes, the limit of a download")
                         if seconds > _GRACE and size < _SLOWEST * (seconds - _GRACE):
-                            raise OSError(f"it is too slow: {size:,} bytes came in {seconds:.0f} s")
+                            raise OSError(f"the download is too slow: {size:,} bytes in {seconds:.0f} s")
                     if not response.length:
                         return
-                    raise ConnectionError(f"it broke off {response.length:,} bytes before its end")
+                    raise ConnectionError(f"the download broke off {response.length:,} bytes before its end")
             except (ConnectionError, TimeoutError, HTTPException):
                 if not tries_left:
                     raise

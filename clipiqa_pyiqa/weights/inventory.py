@@ -99,7 +99,7 @@ def _problem(copy: Copy, file: PublishedFile) -> str:
 
 def _fetch(folder: Path, file: PublishedFile) -> FileAtHand:
     if not download_places(file):
-        return FileAtHand(file.title, "not copied", "every installation of this package has it")
+        return FileAtHand(file.title, "not copied", "the file is part of this package")
     try:
         state = "already there"
         copy = next((copy for copy in copies_in_folder(folder, file) if not _problem(copy, file)), None)

@@ -93,7 +93,7 @@ def find_weights(
         recognised = replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False)
     weights = weights_in(copy, recognised, quick_gelu)
     if weights.tag == "file" and quick_gelu is None:
-        warning = "%s is no published file: it is taken to use QuickGELU; quick_gelu=False says that it does not."
+        warning = "%s is not a published file: QuickGELU is assumed; pass quick_gelu=False if the model uses GELU."
         logger.warning(warning, copy.path)
     return weights
 
@@ -119,7 +119,7 @@ def found_again(weights: Weights) -> Weights:
             return replace(weights, path=path)
     raise WeightsError(
         f"this metric was pickled with {weights.backbone}, {weights.short} ({weights.path}), and no file with that "
-        f"SHA-256 is on this machine: put it there, or into the folder that {VARIABLE} names."
+        f"SHA-256 is on this machine: put the file there, or into the folder that {VARIABLE} names."
     )
 
 
@@ -129,8 +129,8 @@ def find_file(file: PublishedFile) -> Copy:
         if not copy.problem:
             return copy
         if copy.source == VARIABLE:
-            raise WeightsError(f"{copy.problem}; copy it again, or delete it.")
-        logger.warning("%s; it is passed over: delete it.", copy.problem)
+            raise WeightsError(f"{copy.problem}; copy it again, or delete the file.")
+        logger.warning("%s; this copy is not used: delete the file.", copy.problem)
     failures = ["HF_HUB_OFFLINE is set"] if constants.HF_HUB_OFFLINE else []
     for place in download_places(file) if not failures else ():
         logger.warning("Downloading %s from %s …", file.title, place)  # a warning, since a download may take minutes

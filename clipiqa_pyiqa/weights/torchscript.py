@@ -81,7 +81,7 @@ class LazyTensor(NamedTuple):
         if math.prod(self.shape) * dtype.itemsize > member.file_size:
             raise ValueError(f"it declares the shape {self.shape}, but has {member.file_size} bytes")
         if zlib.crc32(memoryview(mapped)[start : start + member.file_size]) != member.CRC:
-            raise ValueError(f"the bytes of its member {member.filename} are not those that were written")
+            raise ValueError(f"the checksum of its member {member.filename} is wrong")
         flat = torch.frombuffer(mapped, dtype=dtype, count=member.file_size // dtype.itemsize, offset=start)
         return flat.as_strided(self.shape, self.stride, self.offset)  # raises if the tensor leaves the storage
 
@@ -123,9 +123,9 @@ class _Unpickler(pickle.Unpickler):
         member = self._archive.getinfo(f"{self._folder}/{key}")
         header = self._mapped[member.header_offset : member.header_offset + 30]
         if member.compress_type != zipfile.ZIP_STORED or not header.startswith(b"PK\3\4"):
-            raise ValueError(f"its member {member.filename} is compressed, or is not where it should be")
+            raise ValueError(f"its member {member.filename} is compressed, or is not at its declared position")
         if not isinstance(dtype, torch.dtype):
-            raise ValueError(f"no storage type: {dtype!r}")
+            raise ValueError(f"unknown storage type: {dtype!r}")
         # The bytes follow the member's local header: 30 bytes, then its name and an extra field of these two lengths.
         return self._mapped, member.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26)), member, dtype
 
