@@ -86,7 +86,7 @@ def untraced() -> Iterator[None]:
 
 
 def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Result:
-    """Return ``function(x, …)``; to save memory, backward computes it again."""
+    """Return ``function(x, …)``; to save memory, the backward pass computes it again."""
     if x.requires_grad and torch.is_grad_enabled() and not is_general():
         return checkpoint(function, x, *args, use_reentrant=False, preserve_rng_state=False)
     return function(x, *args)

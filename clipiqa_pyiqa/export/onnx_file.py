@@ -46,11 +46,11 @@ class OnnxFile:
 
     Attributes:
         path: path of the file.
-        columns: of ``scores`` and ``map``.
+        columns: names of the columns of ``scores`` and ``map``.
         with_map: whether there is a ``map``.
         opset: version of ONNX operators.
-        size: in bytes.
-        metadata: of the file.
+        size: size in bytes.
+        metadata: metadata in the file.
         difference: largest difference from the metric, as a share of the scores' range; None without a check.
         runtime: version of the onnxruntime of the check, or None.
     """

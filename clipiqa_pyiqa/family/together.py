@@ -69,7 +69,7 @@ def create_metrics(asked: Iterable[tuple[str, str, Mapping[str, Any]]], device: 
         asked: for each metric its column, pyiqa's name and options.
 
     Raises:
-        CLIPIQAError: a metric is unknown, needs captions or cannot be built, or two columns have one name.
+        CLIPIQAError: a metric is unknown, needs captions or cannot be built, or two columns have the same name.
     """
     nets: dict[str, Any] = {}
     for column, name, options in asked:

@@ -38,8 +38,8 @@ class PhotoMap:
     Attributes:
         path: Path of the photo.
         questions: In the order of axis P.
-        score: Of the whole photo, ``(P,)``.
-        scores, places: Of places, after and before smoothing, ``(P, h, w)``.
+        score: Scores of the whole photo, ``(P,)``.
+        scores, places: Scores of places, after and before smoothing, ``(P, h, w)``.
         height, width: Size in pixels, as mapped.
         offset: Pixels from the edge to the first place.
         step: Pixels from place to place.

@@ -64,7 +64,7 @@ def draw_maps(
         template: Wording of the questions.
         smooth, scale, window, stride: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
         out: Folder for pictures and numbers.
-        format: Of the pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
+        format: Format of pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
         html: Also write ``maps.html``, a page of all maps.
         overwrite: Replace files in ``out``.
         progress: Called with the numbers of finished photos (fractions with ``window``) and of all photos.

@@ -88,7 +88,6 @@ def _look(file: PublishedFile) -> FileAtHand:
 
 
 def _problem(copy: Copy, file: PublishedFile) -> str:
-    """Return why a copy cannot be used, or an empty text."""
     try:
         if not copy.problem and file.backbone:
             weights_in(copy, file)

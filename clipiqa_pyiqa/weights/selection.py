@@ -186,7 +186,7 @@ def copies(file: PublishedFile) -> Iterator[Copy]:
 def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
     """Yield a folder's copies, with hashes from its ``SHA256SUMS``."""
     sums = read_sums(folder)
-    for path in (folder / name for name in file.names if download_places(file)):  # never mini
+    for path in (folder / name for name in file.names if download_places(file)):  # mini is never copied
         if path.is_file():
             known = () if path.suffix == ".safetensors" else file.hashes  # users convert weights to .safetensors
             yield Copy(path, VARIABLE, (sums[path.name],) if path.name in sums else known)
