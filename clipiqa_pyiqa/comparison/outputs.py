@@ -26,7 +26,7 @@ def tables_as_text(
     metrics: Sequence[str],
     settings: Mapping[str, str],
 ) -> str:
-    """Return tables as text; ``reading`` are sentences, ``marks`` explain the console's signs."""
+    """Return tables as text; ``reading`` has sentences about the tables, ``marks`` explains the signs on a console."""
     run = key_lines(settings)
     if format == "csv":
         return csv_table(frame(), [*reading, *metrics, *run])
@@ -52,7 +52,7 @@ def check_result_folder(
     """Return the folder of results; raise if a file would be replaced without permission.
 
     Args:
-        folder: Results beside scores in its ``parts/`` come from an earlier run and may be replaced.
+        folder: Folder of results; if its ``parts/`` holds scores of an earlier run, the results may be replaced.
         names: Files to write.
         inputs: Files that are never replaced.
     """

@@ -26,9 +26,9 @@ from .summary import (
     skipped_lines,
 )
 
-_SHOWN = 12  # pictures of each kind that are not folded away
-_PLACES = 6  # metrics under an image; of more, the highest and the lowest
-_LISTED = 500  # skipped images that the page names
+_SHOWN = 12  # pictures of each kind that are visible at first
+_PLACES = 6  # most metrics under an image: those with the highest and lowest places
+_LISTED = 500  # most skipped images that the page names
 
 
 def report_page(results: Sequence[DataSetResult], settings: Mapping[str, str]) -> str:
@@ -78,7 +78,7 @@ def _value(estimate: Estimate) -> Markup:
 
 
 def _html(text: str, *values: object) -> Markup:
-    """Return HTML with values that are escaped and kept on one line."""
+    # Markup escapes the values
     return Markup(text).format(*(one_line(value) if type(value) is str else value for value in values))
 
 

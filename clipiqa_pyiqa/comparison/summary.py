@@ -15,7 +15,7 @@ from .data_set_results import CORRELATIONS, DataSetResult
 from .differences import SIGNIFICANT
 from .outputs import key_lines
 
-_LISTED = 5  # skipped images that a text names
+_LISTED = 5  # most skipped images that a text names
 _SIGN = (
     "A positive correlation is good, whatever the metric's direction: scores of lower-better metrics, and DMOS, "
     "are negated before they are correlated."
@@ -52,7 +52,7 @@ def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
 
 
 def overview_table(results: Sequence[DataSetResult]) -> Table | None:
-    """Return SROCC and PLCC on all data sets."""
+    """Return a table of SROCC and PLCC on all data sets."""
     rated = [data for data in results if data.mos is not None]
     if len(rated) < 2:
         return None
@@ -73,7 +73,7 @@ def overview_table(results: Sequence[DataSetResult]) -> Table | None:
 
 
 def data_set_table(data: DataSetResult) -> Table:
-    """Return the metrics' correlations; or, without opinion scores, their lowest, median and highest score."""
+    """Return a table of correlations or, without opinion scores, of lowest, median and highest scores."""
     labels, metrics = list(data.metrics), data.metrics.values()
     columns = {"metric": list(map(Cell, labels)), "better": [Cell(metric.direction) for metric in metrics]}
     before, reading = [data.note] * bool(data.note), (_SIGN, _intervals(data))[: 1 + bool(data.bootstrap)]
@@ -180,7 +180,7 @@ def _why_empty(data: DataSetResult, label: str) -> str:
 
 
 def _best_marked(cells: Sequence[Cell], caveats: Sequence[str] = (), lowest: bool = False) -> list[Cell]:
-    """Return a column with its best value marked, unless the value is alone, has a caveat or is not above 0."""
+    # the best value gets no mark if it is alone, has a caveat or is not above 0
     values = [-cell.value if lowest else cell.value for cell in cells]
     numbers = [value for value in values if not math.isnan(value)]
     best = max(numbers, default=math.nan)

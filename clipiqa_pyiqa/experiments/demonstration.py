@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PHOTOS = Path(__file__).parents[1] / "data/photos"
 ATTRIBUTES = ("quality", "sharpness", "noisiness", "contrast", "colorfulness", "brightness")
 OTHER = "piqe"
-"""A metric to compare with: it is computed from the pixels alone, so it needs no download."""
+"""Another metric for comparison; the metric needs no download."""
 
 
 def _changed(question: str, amount: float) -> Callable[[Image.Image], Image.Image]:
@@ -53,14 +53,14 @@ class Demonstration:
 
     Attributes:
         images: (photo, version) -> picture.
-        scores: A row per picture; columns ``ATTRIBUTES``, in [0, 1], and ``OTHER``, 0 to 100, low is good.
+        scores: A row per picture; columns ``ATTRIBUTES`` (0 to 1) and ``OTHER`` (0 to 100, low is good).
     """
 
     images: dict[tuple[str, str], Image.Image]
     scores: pd.DataFrame
 
     def figure(self) -> Figure:
-        """Draw per photo its versions and a radar chart."""
+        """Return each photo's versions and radar chart as a figure."""
         from matplotlib.figure import Figure
 
         from .radar_drawing import draw_chart
@@ -91,7 +91,7 @@ class Demonstration:
         return "\n".join(lines)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the figure in the suffix's format.
+        """Write the figure in the format of the suffix.
 
         Raises:
             ImageError: The file cannot be written, or the format is unknown.
@@ -111,8 +111,8 @@ def demo(
     """Return scores of bundled photos and degraded versions, without any download.
 
     Args:
-        out: File of the picture; by default none.
-        progress: Called after each picture with the numbers of scored and of all pictures.
+        out: Picture file to write; by default no file.
+        progress: Called after each picture with the numbers of scored pictures and all pictures.
 
     Raises:
         ImageError: The picture cannot be written.

@@ -1,4 +1,4 @@
-"""Whether the metric chooses between two images as people do (Fig. 7)."""
+"""Experiment of Fig. 7: whether the metric chooses between two images as people do."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ _SIDES = ("first", "second")
 
 @dataclass(frozen=True)
 class Agreement(ExperimentResult):
-    """The metric's choices beside those of people.
+    """The metric's choices beside people's choices.
 
     Attributes:
         frame: One row per attribute and pair: the columns of the votes; ``score_first`` and ``score_second``;
-            ``majority`` and ``metric`` (``'first'``, ``'second'``, or ``''``); ``right``, whether the two are equal
-            (None without a majority); ``votes``, and ``votes_right``, those that agree with the metric.
+            ``majority`` and ``metric``, their choices (``'first'``, ``'second'``, or ``''``); ``right``, whether both
+            choices are equal (None without a majority); ``votes`` and ``votes_right``, the numbers of all
+            votes and of votes that agree with the metric.
         votes: The compared votes.
     """
 
@@ -54,9 +55,9 @@ class Agreement(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per attribute, and one for all if there are several.
 
-        ``majority accuracy`` is the share of pairs in which the metric chooses as the majority (Wilson's interval);
-        ``vote accuracy`` the share of votes that agree with the metric (interval from resampled pairs); ``ceiling`` the
-        highest possible vote accuracy.
+        ``majority accuracy`` is the share of pairs in which the metric agrees with the majority (Wilson's interval).
+        ``vote accuracy`` is the share of votes that agree with the metric (interval from resampled pairs). ``ceiling``
+        is the highest possible vote accuracy.
         """
         import pandas
 
@@ -99,7 +100,7 @@ class Agreement(ExperimentResult):
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
     def contradictions(self) -> pandas.DataFrame:
-        """Return pairs in which the metric contradicts the majority, the clearest first."""
+        """Return pairs in which the metric contradicts the majority, clearest scores first."""
         wrong = self.frame[self.frame["right"].eq(False)]
         certainty = (wrong["score_first"] - wrong["score_second"]).abs()
         return wrong.loc[certainty.sort_values(ascending=False, kind="stable").index]
@@ -119,7 +120,7 @@ class Agreement(ExperimentResult):
         return headed({"The metric contradicts the majority, its clearest scores first": sheet})
 
     def figure(self) -> Figure:
-        """Draw both accuracies per attribute, with intervals and ceilings."""
+        """Return a figure of both accuracies per attribute, with intervals and ceilings."""
         import matplotlib
         from matplotlib.figure import Figure
 
@@ -145,7 +146,7 @@ class Agreement(ExperimentResult):
             axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
             axes.set_xticks(places, labels, **WORDS)
             axes.tick_params(axis="x", length=0)
-            axes.set(xlim=(-0.6, len(summary) - 0.4), ylim=(0, 1.02))  # also where nothing could be drawn
+            axes.set(xlim=(-0.6, len(summary) - 0.4), ylim=(0, 1.02))  # limits also of an empty plot
             axes.set_ylabel("share of choices as the metric's\n(lines: 95 % intervals)")
             place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "borderaxespad": 0.2}
             axes.legend(frameon=False, fontsize=8, ncols=2, **place)
@@ -165,7 +166,7 @@ def agreement(
     count: int = 10,
     **options: Unpack[RunOptions],
 ) -> Agreement:
-    """Return the metric's choices beside those of people (Fig. 7).
+    """Return the metric's choices beside people's choices (Fig. 7).
 
     Args:
         metric, options: As for :func:`~.ranking.rank`.

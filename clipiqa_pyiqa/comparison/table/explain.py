@@ -27,7 +27,7 @@ _CLIPIQA = {
     **{name: (name, {}) for name in ("clipiqa+", "clipiqa+_vitL14_512")},
 }
 _VARIANTS: list[tuple[tuple[str, ...], dict[str, tuple[str, dict[str, Any]]]]] = [
-    # pyiqa's names of one metric's variants, and change -> name and options of the variant
+    # pyiqa's names of a metric's variants; then change -> name and options of the changed metric
     (("psnr", "psnry"), {_RGB: ("psnr", {}), **{name: ("psnr", y) for name, y in _Y.items()}}),
     (("ssim", "ssimc"), {_RGB: ("ssimc", {}), **{name: ("ssim", y) for name, y in _Y.items()}}),
     (("clipiqa", "clipiqa+", "clipiqa+_rn50_512", "clipiqa+_vitL14_512"), _CLIPIQA),
@@ -53,14 +53,14 @@ def explain(
     score: Callable[[list[TableMetric], bool], MethodScores],
     has_alpha: bool,
 ) -> pandas.DataFrame:
-    """Return the trials of all changes to metrics whose published numbers differ.
+    """Return a trial of every change to the metrics whose published numbers differ.
 
     Args:
-        score: Function that scores the pictures with given metrics, and drops alpha if told.
+        score: Function that scores the pictures with given metrics; True drops alpha (transparency).
 
     Returns:
-        ``test_set``, ``method``, ``metric``, ``change``, ``value``, ``units`` above the published number, ``verdict``
-        (``'fits'``, ``'refuted'``, ``'not tried'``), ``reason``.
+        Columns ``test_set``, ``method``, ``metric``, ``change``, ``value``, ``units`` (above the published number),
+        ``verdict`` (``'fits'``, ``'refuted'``, ``'not tried'``), ``reason``.
     """
     of_wrong = {each.metric for each in wrong}
     tried = {m.spec.label: dict(_changes(m, has_alpha)) for m in metrics if m.spec.label in of_wrong}
@@ -106,7 +106,7 @@ def summarize(explained: pandas.DataFrame, wrong: Sequence[Expected]) -> list[st
 
 
 def _chance(cell: Expected, tried: pandas.DataFrame) -> float:
-    """Return the probability that a value within the span of the trials agrees."""
+    # the probability that a random value in the range of the trials agrees
     values = [float(cell.text), *tried.loc[tried["method"] == cell.method, "value"]]
     span = max(values) - min(values)
     return min(1.0, 2 * cell.unit / span) if span else 1.0

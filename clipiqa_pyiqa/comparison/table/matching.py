@@ -16,7 +16,7 @@ Place = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Pictures:
-    """The same pictures of several methods.
+    """The pictures of several methods, matched by name.
 
     Attributes:
         files: Method -> picture -> file.
@@ -43,7 +43,7 @@ class Pictures:
 
 
 def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
-    """Return method -> folder or pattern, of a mapping or ``NAME=FOLDER`` or ``FOLDER`` texts."""
+    """Return method -> folder or pattern, from a mapping or from texts ``NAME=FOLDER`` or ``FOLDER``."""
     if isinstance(given, str | os.PathLike):
         given = [os.fspath(given)]
     pairs = list(given.items()) if isinstance(given, Mapping) else [_split(os.fspath(text)) for text in given]

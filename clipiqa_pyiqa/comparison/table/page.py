@@ -16,7 +16,7 @@ from .values import MethodScores
 from .written import difference_table, expected_table, legend, method_table, metric_lines
 
 _SHOWN = 10  # pictures whose crops are shown
-_THUMBNAILS = 500  # pictures above which there are no thumbnails, as browsers would not open the page
+_THUMBNAILS = 500  # with more pictures, the page has no thumbnails: browsers could not open it
 
 
 def report_page(found: MethodScores) -> str:

@@ -17,7 +17,7 @@ from ...errors import nearest
 from ...files.yaml import check_keys, read_mapping, shipped
 from .views import View
 
-_LONGEST = 500  # characters
+_LONGEST = 500  # most characters of a formula
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
     **{ast.Pow: math.pow, ast.USub: operator.neg, ast.UAdd: operator.pos},
@@ -40,25 +40,25 @@ _KINDS: dict[str, Any] = {
     **dict.fromkeys(("source", "metrics", "not_computed", "values", "view", "views"), dict),
     **{"average": (str, dict), "per_picture": bool, "notes": list},
 }
-_TEXTS = ("source", "metrics", "not_computed", "values")  # mappings of texts
+_TEXTS = ("source", "metrics", "not_computed", "values")  # keys whose values are mappings of texts
 _SOURCE = ("repository", "commit", "files", "pyiqa", "licence", "said")
 _AVERAGES = ("images", "sequences")
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Metrics as a published table computes them; docs/published-numbers.md shows a file.
+    """The way a published table computes its metrics; docs/published-numbers.md shows a file.
 
     Attributes:
         certainty, unequal: Keys of ``CERTAINTY`` and ``UNEQUAL``.
         source: ``repository``, ``commit``, ``files``, ``pyiqa``'s version, ``licence``, ``said`` (in a discussion).
-        metrics: Label -> metric as typed after ``-m``.
+        metrics: Label -> metric, as written after ``-m``.
         not_computed: Label -> why pyiqa cannot compute the metric.
         view, views: View for all metrics; label -> changes to this view.
         removed: Text to remove from names of the methods' pictures.
         average: ``'images'``, ``'sequences'``, or sub-folder -> weight.
-        score, formula: Name and formula of a score.
-        per_picture: Whether the formula takes each picture's scores, not the means.
+        score, formula: Name and formula of a combined score.
+        per_picture: Whether the formula takes each picture's scores instead of the means.
         values: Name of a number that the user gives -> its meaning.
     """
 
@@ -118,7 +118,7 @@ class Protocol:
 
 
 def read_protocol(name: str | Path) -> Protocol:
-    """Return a protocol, by the name of a shipped one or the path of a file."""
+    """Return a protocol, from the name of a shipped protocol or the path of a file."""
     known = shipped(protocols=True)
     path = known.get(str(name).lower()) or Path(name).expanduser()
     if path.suffix not in (".yml", ".yaml"):
@@ -171,7 +171,7 @@ def formula_names(formula: str) -> list[str]:
 
 
 def evaluate(formula: str, values: Mapping[str, float]) -> float:
-    """Return the value of a formula; NaN if undefined."""
+    """Return the value of a formula, or NaN if it is undefined."""
     tree = _parse(formula)
     try:
         return _value(tree.body, values)

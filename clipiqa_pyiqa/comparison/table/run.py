@@ -33,7 +33,7 @@ from .scoring import Scored, has_alpha, score_pictures
 from .table_metrics import TableMetric, parse_table_metrics
 from .values import Column
 
-_LOCKED = ("metrics", "crop_border", "values", "seed", "by_folder")  # arguments that a lock keeps
+_LOCKED = ("metrics", "crop_border", "values", "seed", "by_folder")  # arguments that a lock stores
 
 
 @checked
@@ -67,24 +67,24 @@ def table(
     """Return scores of several methods on the same pictures, side by side.
 
     Args:
-        methods: Name -> folder or pattern, or ``'NAME=FOLDER'`` texts; for matching files see
+        methods: Name -> folder or pattern, or texts ``'NAME=FOLDER'``; see
             :func:`~clipiqa_pyiqa.sources.naming.named_images`.
-        metrics: Any of pyiqa's, as for :func:`~clipiqa_pyiqa.comparison.compare.compare`, and ``psnr-y``,
-            ``psnr-rgb``, ``ssim-y``, ``ssim-rgb``.
-        reference: Folder or pattern of the references.
-        baseline: Method to compare with; default the first.
-        protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace them by label.
+        metrics: Metrics as for :func:`~clipiqa_pyiqa.comparison.compare.compare`, and ``psnr-y``, ``psnr-rgb``,
+            ``ssim-y``, ``ssim-rgb``.
+        reference: Folder or pattern of the reference images.
+        baseline: Method to compare other methods with; by default the first.
+        protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
         values: Numbers for the protocol's formula, such as ``{'speedup': 113.85}``.
-        crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
+        crop_border: Pixels cut off each side before full-reference metrics; by default the protocol's number, or 0.
         expect: Published numbers; see :func:`~.expected.read_expected`.
         explain: Try changes that may explain differences from published numbers.
-        lock: File to write, with everything that the numbers depend on.
-        locked: Lock to compute again; ``changed`` of the result lists differences.
+        lock: Lock file to write, with everything that the numbers depend on.
+        locked: Lock file to compute again; ``changed`` of the result lists the differences.
         skip_missing: Leave out pictures that a method or the reference lacks; otherwise raise.
-        by_folder: Take first sub-folders as test sets, if every picture lies in one.
+        by_folder: Use first sub-folders as test sets, if every picture has one.
         out: Folder for scores; None stores nothing.
-        resume: Keep the scores in ``out`` and go on; changed files are scored again.
-        overwrite: Delete the scores in ``out``.
+        resume: Compute only the scores that ``out`` lacks; changed files are scored again.
+        overwrite: Delete the scores in ``out`` first.
         seed, trust_weights, strict, progress, settings: As for ``compare``.
 
     Returns:

@@ -34,11 +34,11 @@ from .table_metrics import TableMetric
 from .values import Column
 from .views import fit_sizes, with_view
 
-_REFERENCES_KEPT = 8  # decoded references that wait for the other methods' pictures
+_REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' pictures
 
 
 class Scored(NamedTuple):
-    """Scores and metrics as in :class:`~.values.MethodScores`."""
+    """Scores and metrics; see :class:`~.values.MethodScores`."""
 
     scores: pandas.DataFrame
     sets: pandas.DataFrame
@@ -138,7 +138,7 @@ def _read(path: str, drop_alpha: bool) -> Tensor:
 
 
 def _key(path: str, reference: str = "", how: Sequence[Any] = ()) -> str:
-    """Return a key that changes with the file, the reference and the way of reading."""
+    # the key changes with the file, the reference and the way of reading
     stamps = list(how)
     for file in filter(None, (path, reference)):
         status = os.stat(file)

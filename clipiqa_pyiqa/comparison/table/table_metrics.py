@@ -1,4 +1,4 @@
-"""The metrics of a table, with the channel of psnr and ssim."""
+"""Metrics of a table, with the colour channel of psnr and ssim."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TableMetric:
 def parse_table_metrics(
     given: Any, protocol: Protocol | None = None, crop_border: int | None = None
 ) -> tuple[list[TableMetric], list[str]]:
-    """Return the metrics of a protocol and of ``given``, which replaces equal labels, and the labels that changed."""
+    """Return the metrics of a protocol and of ``given``, and the labels whose metric ``given`` replaces."""
     if not given and protocol is None:
         raise CompareError("no metric is asked for: name some in metrics (-m), or a protocol.")
     added = {spec.label.lower(): spec for spec in (_parse(given) if given else [])}

@@ -100,7 +100,7 @@ def metric_lines(found: MethodScores) -> list[str]:
     for label, column in found.columns.items():
         provenance = column.metric.provenance
         if column.metric.error and set(provenance) <= {"metric"}:
-            continue  # it could not be built
+            continue  # the metric could not be built
         if "scores" in provenance:
             lines.append(f"{label} is {in_short(provenance)}")
         else:
@@ -162,7 +162,7 @@ def _describe(label: str, column: MetricColumn) -> str:
         pairs = len(record.get("questions", ()))
         prompts = {0: "a fitted head", 1: "one prompt pair", 5: "five prompt pairs"}.get(pairs, f"{pairs} prompt pairs")
         prompts = "learned prompts" if record.get("learned") else prompts
-        prompts = provenance.get("view", prompts)  # of the other metrics of CLIP
+        prompts = provenance.get("view", prompts)  # of this package's other CLIP metrics
         weights = f"{words['backbone']} {words['weights']}"
         parts = [f"clipiqa-pyiqa {words['version']} {words['metric']}", prompts, weights]
     else:
