@@ -132,7 +132,7 @@ def _mark_mini_photos(data: DataSet, leave_out: bool) -> DataSet:
         return replace(data, note=f"{data.note}; {seen_warning(sum(seen), len(seen))}")
     rows = [index for index, was_seen in enumerate(seen) if not was_seen]
     if not rows or data.mos is None:
-        raise CompareError(f"mini was trained on all images of data set {data.name!r}: keep them, or use other photos.")
+        raise CompareError(f"mini was trained on all images of data set {data.name!r}: keep the images, or use others.")
     return replace(
         data,
         paths=tuple(data.paths[index] for index in rows),
@@ -203,7 +203,7 @@ def _open_stores(folder: Path | None, sets: Sequence[DataSet], overwrite: bool) 
             store.clear()
         store.load()
         if store.damaged:
-            log.warning("damaged, and scored again: %s.", first_of(store.damaged))
+            log.warning("damaged lines, whose scores are computed again: %s.", first_of(store.damaged))
         stores.append(store)
     return stores
 

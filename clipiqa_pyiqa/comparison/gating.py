@@ -122,8 +122,8 @@ class Gate:
     def notes(self) -> tuple[str, ...]:
         """Sentences about verdicts that are less certain."""
         return tuple(
-            f"{q.name} was compared on {counted(q.n, 'row')}: with fewer than {FEW}, the verdict is less certain where "
-            "differences are skewed; compare more rows."
+            f"{q.name} was compared on {counted(q.n, 'row')}: with fewer than {FEW} rows, the verdict is less "
+            "certain if the differences are skewed; compare more rows."
             for q in self.questions
             if q.n < FEW and not math.isnan(q.difference.value)
         )
@@ -247,8 +247,8 @@ def _shared_columns(runs: Sequence[AnyScores], columns: Sequence[str] | None) ->
     others = dict.fromkeys(name for name in (*base, *new) if name not in shared)
     if not shared or (others and columns is None):
         raise GateError(
-            f"only one of the runs has {few(others)}: score both with the same questions, or name columns that both "
-            f"have ({', '.join(shared) or 'there are none'})."
+            f"only one of the runs has {few(others)}: score both runs with the same questions, or name columns that "
+            f"both runs have ({', '.join(shared) or 'there are none'})."
         )
     return shared
 
@@ -259,13 +259,13 @@ def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
         found = differences(*(alike(run.provenance, names) for run in runs))
     else:
         found = [
-            (f"the hash of all that {name!r} depends on", base.scales[name].made, new.scales[name].made)
+            (f"the hash of everything that {name!r} depends on", base.scales[name].made, new.scales[name].made)
             for name in names
             if name in base.scales and name in new.scales and base.scales[name] != new.scales[name]
         ]
     if found:
         text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
-        raise GateError(f"the runs were scored in different ways: {text}; score both alike.")
+        raise GateError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
 
 
 def _directions(
@@ -277,7 +277,7 @@ def _directions(
             if name not in names:
                 raise GateError(f"{option} names {name!r}, which is not compared: {nearest(name, names)}")
             if name in given:
-                raise GateError(f"lower_better and higher_better both name {name!r}: leave it out of one of them.")
+                raise GateError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
             given[name] = option == "lower_better"
     return {name: find_direction(runs, name, given.get(name)) for name in names}
 
@@ -288,13 +288,13 @@ def _pair_rows(
     for file, frame in zip(files, frames, strict=True):
         if frame.index.has_duplicates:
             twice = frame.index[frame.index.duplicated()][0]
-            raise GateError(f"{file!r} has two rows for {twice!r}: name a column that tells rows apart (key).")
+            raise GateError(f"{file!r} has two rows for {twice!r}: name a column whose values differ (key).")
     base, new = frames
     shared = base.index.intersection(new.index, sort=False)
     if not len(shared):
         raise GateError(
-            f"the runs share no row ({few(list(base.index[:3]))} against {few(list(new.index[:3]))}): rows belong "
-            "together by their path below each run's common folder, or by a key column."
+            f"the runs share no row ({few(list(base.index[:3]))} against {few(list(new.index[:3]))}): rows are "
+            "paired by their path below each run's common folder, or by a key column (key)."
         )
     union = base.index.union(new.index, sort=False)
     has_score = [frame.reindex(union).notna() for frame in frames]
@@ -303,7 +303,7 @@ def _pair_rows(
     left_out = [f"{file!r} has no score of {few(map(str, rows))}" for file, rows in named if len(rows)]
     if left_out and not skip_missing:
         raise GateError(
-            f"the runs are not over the same inputs: {'; '.join(left_out)}; complete them, or leave these rows out "
+            f"the runs do not have the same inputs: {'; '.join(left_out)}; complete the runs, or leave these rows out "
             "(skip_missing)."
         )
     paired: dict[str, pandas.Series] = {}
@@ -332,7 +332,7 @@ def _pair_column(name: str, rows: pandas.DataFrame, direction: Direction, min_de
     else:
         raise GateError(
             f"{name!r} has finite scores of {counted(len(before), 'row')} in both runs, but {FEWEST} or more are "
-            "needed: of fewer, chance alone may turn every row one way."
+            "needed: with fewer rows, all differences may have the same sign by chance."
         )
     infinite = int(np.sum(now == was)), worse, better
     return ColumnPair(name, direction, len(before), *means, apart, min_delta, *infinite)

@@ -114,7 +114,7 @@ def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
             raise CompareError(f"two metrics are called {spec.label!r}: give one a label, as in 'mine={spec.label}'.")
         if not every and (spec.mode != "NR" or spec.of_sets):
             why = "rates a set of images" if spec.of_sets else "needs a reference image"
-            raise CompareError(f"metric {spec.label!r} {why} and cannot be compared here; `clipiqa table` takes it.")
+            raise CompareError(f"metric {spec.label!r} {why} and cannot be compared here; use `clipiqa table`.")
     return specs
 
 
@@ -139,7 +139,7 @@ def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, stri
             raise CompareError(f"metric {spec.label}: {reason}") from error
         log.error("metric %s: %s", spec.label, reason)
         if ours and more:  # the log has the further lines about missing weights
-            return f"it cannot be built: {first.rstrip('.')}; `clipiqa weights` shows where it would come from."
+            return f"it cannot be built: {first.rstrip('.')}; `clipiqa weights` shows the source of the weights."
         return reason
 
 
@@ -255,7 +255,7 @@ def _find(specification: Specification) -> MetricSpec:
 def _ready_made(specification: Specification) -> MetricSpec:
     made = specification.target
     if not callable(made):
-        raise CompareError(f"a metric is a name, options, or something to call with images; got {shown(made)}.")
+        raise CompareError(f"a metric must be a name, options, or a function of images; got {shown(made)}.")
     name = specification.label or getattr(made, "metric_name", type(made).__name__)
     return MetricSpec(
         name,

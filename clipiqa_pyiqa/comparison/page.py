@@ -59,9 +59,9 @@ def _finding(data: DataSetResult) -> Markup:
     best, *others = ranked
     text = _html("On <b>{}</b> ({} images) ", data.name, data.scores[best].notna().sum())
     if found[best].value <= 0:
-        words = "no metric ranks as people do: the highest SROCC is that of <b>{}</b>, {}. "
-        return text + _html(words, best, _value(found[best])) + "Is a low opinion score good there?"
-    text += _html("<b>{}</b> ranks most as people do: SROCC {}", best, _value(found[best]))
+        words = "no metric agrees with people: the highest SROCC is that of <b>{}</b>, {}. "
+        return text + _html(words, best, _value(found[best])) + "Are low opinion scores good in this data set?"
+    text += _html("<b>{}</b> agrees best with people: SROCC {}", best, _value(found[best]))
     if not others:
         return text + "."
     text += _html(", then <b>{}</b> with {}.", others[0], _value(found[others[0]]))

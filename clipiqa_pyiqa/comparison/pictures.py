@@ -28,7 +28,7 @@ _SIGNED = fading("signed", (ORANGE, 0.75), (ORANGE, 0.0), (BLUE, 0.0), (BLUE, 0.
 def scatter(data: DataSetResult, label: str) -> Figure:
     """Return a plot of a metric's scores against opinion, with a logistic fit."""
     if data.mos is None:
-        raise CLIPIQAError(f"{data.name!r} has no opinion scores to set scores against.")
+        raise CLIPIQAError(f"{data.name!r} has no opinion scores, which a plot of scores against opinion needs.")
     scores = _scores(data, label)
     mos, found = data.mos.loc[scores.index], data.estimates[label]
     figure, axes = subplots(3.6, 3.3)
@@ -120,7 +120,7 @@ def correlation_heatmap(data: DataSetResult) -> Figure:
 def _scores(data: DataSetResult, label: str) -> pandas.Series:
     scores = data.scores[label].dropna()
     if scores.empty:
-        raise CLIPIQAError(f"{label!r} has no scores on {data.name!r}: {data.metrics[label].error or 'none was made'}")
+        raise CLIPIQAError(f"{label!r} has no scores on {data.name!r}: {data.metrics[label].error or 'not scored'}")
     return scores
 
 

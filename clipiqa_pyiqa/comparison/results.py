@@ -23,7 +23,7 @@ from .summary import build_tables, legend, metric_lines, skipped_lines
 
 __all__ = ["Comparison", "DataSetResult", "MetricResult", "check_results"]
 _WIDE = 10  # most columns of a table on a console
-_MARKS = "* highest of its column (of RMSE the lowest), or better by more than chance; ▼ worse"
+_MARKS = "* highest of its column (for RMSE lowest), or a better metric by more than chance; ▼ a worse metric"
 _FILES = {"comparison.csv": "csv", "comparison.md": "markdown", "comparison.tex": "latex"}
 
 
@@ -94,7 +94,7 @@ class Comparison:
         with locked(folder):
             for name, format in _FILES.items():
                 write_text(folder / name, self.table(format))
-            lines = ["SROCC of the first less that of the second, by a paired bootstrap"]
+            lines = ["SROCC of the first metric minus SROCC of the second metric, by a paired bootstrap"]
             write_text(folder / "differences.csv", csv_table(self.differences(), lines))
             for data in self.data_sets:
                 data.save_scores(folder / "scores")

@@ -200,8 +200,8 @@ def _entries(count: int, score: Callable[[], Any], seconds_before: float = 0.0) 
             values = torch.as_tensor(output).detach().double().flatten().tolist()  # waits for the device
         if len(values) != count:
             raise CompareError(
-                f"{counted(len(values), 'score')} came for {counted(count, 'image')}, but a comparison needs one each "
-                "(of several prompt pairs the mean: aggregate=mean)"
+                f"{counted(len(values), 'score')} came for {counted(count, 'image')}, but a comparison needs one score "
+                "per image (with several prompt pairs, set aggregate=mean)"
             )
     except Exception as error:
         return [StoredScore(None, math.nan, describe_error(error))] * count

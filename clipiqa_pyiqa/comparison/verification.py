@@ -104,7 +104,7 @@ class Verification:
     def __str__(self) -> str:
         parts = [self.heading, "\n".join(f"{name}: {verdict}: {text}" for name, verdict, text in self.files)]
         if self.missing:
-            parts.append(f"not run, as they are not below data_root: {', '.join(self.missing)} (see docs/weights.md)")
+            parts.append(f"not run, because they are not in data_root: {', '.join(self.missing)} (see docs/weights.md)")
         return "\n\n".join(filter(None, [*parts, checks_table(self.checks) if self.checks else ""]))
 
 
@@ -172,7 +172,7 @@ def verify_learned_prompts(
     from pyiqa import get_dataset_info
 
     if data_root is not None and not data_root.is_dir():
-        raise CLIPIQAError(f"data_root {str(data_root)!r} is no folder: name the one that holds pyiqa's data sets.")
+        raise CLIPIQAError(f"data_root {str(data_root)!r} is not a folder: name the folder of pyiqa's data sets.")
     files = tuple((name, *_check_file(name)) for name in PUBLISHED)
     binding = {name: verdict == "ok" for name, verdict, _ in files if verdict in ("ok", "differs")}
     if data_root is None or not binding:

@@ -77,7 +77,7 @@ def sweep(
         if name not in CHANGES:
             raise CLIPIQAError(f"unknown change {name!r}: {nearest(name, CHANGES)}")
     if not names:
-        raise CLIPIQAError(f"changes must be at least one of {', '.join(CHANGES)}.")
+        raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.")
     if not MIN_IMAGES <= steps <= _MOST_STEPS:
         raise CLIPIQAError(f"steps must be from {MIN_IMAGES} to {_MOST_STEPS}; got {steps}.")
     if not scales or not all(0 < scale <= _MOST_SCALE for scale in scales):

@@ -107,7 +107,7 @@ def prepare(
     if pictures not in PICTURES:
         raise CLIPIQAError(f"pictures must be one of {', '.join(PICTURES)}; got {pictures!r}.")
     if resume and (overwrite or out is None):
-        raise CLIPIQAError("resume needs out, and excludes overwrite.")
+        raise CLIPIQAError("resume needs out, and cannot be combined with overwrite.")
     count = itertools.count(1)
 
     def report(_: object) -> None:

@@ -212,9 +212,7 @@ def join_pairs(scores: Scores, pairs: ImagePairs, count: int = 10) -> PairScores
 
     whole = {name: files for name, files in pairs.files.items() if scores.failed.keys().isdisjoint(files)}
     if not whole:
-        raise PairingError(
-            "no pair has both of its images scored: there is nothing to compare" + because(scores.failed)
-        )
+        raise PairingError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))
     index = pandas.Index(whole, name="name", dtype=object)  # pandas' own text type refuses names that are not UTF-8
     frame = pandas.DataFrame(list(whole.values()), index, _SIDES, dtype=object)
     for question in scores.questions:

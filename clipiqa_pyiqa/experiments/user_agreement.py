@@ -141,7 +141,7 @@ class Agreement(ExperimentResult):
             axes.vlines(dots, summary["vote low"], summary["vote high"], color=ORANGE, linewidth=1.4)
             style: dict[str, Any] = {"color": ORANGE, "markersize": 5, "clip_on": False}
             axes.plot(dots, summary["vote accuracy"], "D", label="single votes", **style)
-            most: dict[str, Any] = {"color": "#7a7f87", "linewidth": 2, "label": "most that votes allow"}
+            most: dict[str, Any] = {"color": "#7a7f87", "linewidth": 2, "label": "highest possible"}
             axes.hlines(summary["ceiling"], places + 0.08, places + 0.32, **most)
             axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
             axes.set_xticks(places, labels, **WORDS)
@@ -188,7 +188,7 @@ def agreement(
     scores = score_images(metric, files, votes.columns, record=record, **scoring)
     frame = votes.frame[~votes.frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)
     if frame.empty:
-        raise ImageError("no pair has both of its images scored: there is nothing to compare" + because(scores.failed))
+        raise ImageError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))
     for side in _SIDES:
         places = zip(frame[side], frame["attribute"], strict=True)
         frame[f"score_{side}"] = [scores.frame.at[path, question] for path, question in places]

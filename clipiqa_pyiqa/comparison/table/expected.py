@@ -86,7 +86,7 @@ def _read_csv(path: Path) -> list[Expected]:
     try:
         rows = pandas.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False).fillna("")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no CSV file with a head and rows"
+        reason = getattr(error, "strerror", None) or "it is not a CSV file with a header and rows"
         raise CompareError(
             f"the published numbers {str(path)!r} cannot be read: {reason}. Give a CSV file, or "
             "'METHOD: LABEL=NUMBER …'."

@@ -97,11 +97,11 @@ def summarize(explained: pandas.DataFrame, wrong: Sequence[Expected]) -> list[st
         fits = list(fit.index[fit])
         skipped = rows["change"].nunique() - len(fit)
         chance = len(fit) * math.prod(_chance(each, tried) for each in wrong if each.metric == metric)
-        text = f"{fits[0] if fits else 'nothing that was tried'} fits"
+        text = f"{fits[0] if fits else 'no change that was tried'} fits"
         if len(fits) > 1:
             text = f"{' and '.join(fits)} fit, and these pictures cannot tell them apart"
-        counts = f"{len(fit)} changes were tried, {skipped} could not be"
-        lines.append(f"{metric}: {text}; {counts}; about {chance:.2g} would fit by chance.")
+        counts = f"{len(fit)} changes were tried, {skipped} could not be tried"
+        lines.append(f"{metric}: {text}; {counts}; about {chance:.2g} are expected to fit by chance.")
     return lines
 
 

@@ -50,7 +50,7 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         lock = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or "it is no JSON"
+        reason = getattr(error, "strerror", None) or "it is not JSON"
         raise CompareError(f"the lock {str(path)!r} cannot be read: {reason}.") from error
     schema = lock.get("schema") if isinstance(lock, dict) else None
     if schema != SCHEMA:

@@ -47,7 +47,7 @@ def _finding(found: MethodScores, test_set: str) -> Markup | None:
     best = cells[cells["rank"] == 1].groupby("method", sort=False)["metric"].agg(", ".join)
     where = Markup("On <b>{}</b>: ").format(one_line(test_set)) if test_set else Markup("")
     if best.empty:
-        return where + "nothing tells the methods apart."
+        return where + "no metric shows a difference between the methods."
     parts = [Markup("<b>{}</b> is best in {}").format(one_line(method), labels) for method, labels in best.items()]
     return where + Markup("; ").join(parts) + "."
 

@@ -156,7 +156,7 @@ def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
         for key, value in view.items():
             if key not in sizes or type(value) is not type(sizes[key]) or value < 0:
                 raise CompareError(
-                    f"a view of {where} must be of {', '.join(sizes)}, in pixels; got {key}: {value!r:.80}."
+                    f"a view of {where} may only set {', '.join(sizes)}, in pixels; got {key}: {value!r:.80}."
                 )
     return protocol
 
@@ -200,7 +200,7 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:
             return float(value)
         case ast.Name(id=name) | ast.Constant(value=str() as name):
             if name not in values:
-                raise NameError(f"{name!r} is no label: {nearest(name, values)}")
+                raise NameError(f"{name!r} is not a label: {nearest(name, values)}")
             if math.isnan(values[name]):
                 raise ArithmeticError("a part is missing")
             return values[name]
@@ -210,4 +210,4 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:
             return float(_OPERATORS[type(op)](_value(operand, values)))
         case ast.Call(func=ast.Name(id="min" | "max" as name), args=[_, *_] as given, keywords=[]):
             return _FUNCTIONS[name](_value(each, values) for each in given)
-    raise SyntaxError(f"{ast.unparse(node)!r:.80} is no arithmetic")
+    raise SyntaxError(f"{ast.unparse(node)!r:.80} is not arithmetic")

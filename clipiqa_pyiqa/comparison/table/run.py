@@ -98,7 +98,7 @@ def table(
     before = read_lock(locked) if locked is not None else None
     if before is not None:
         if metrics or protocol or inputs or crop_border is not None:
-            raise CompareError("locked brings metrics, protocol and options of its own: leave those out.")
+            raise CompareError("the lock already sets metrics, protocol and options: do not give them with locked.")
         try:
             metrics, crop_border, inputs, seed, by_folder = (before["asked"][name] for name in _LOCKED)
             chosen = make_protocol(**before["protocol"]) if before["protocol"] else None
@@ -113,7 +113,7 @@ def table(
     if needing and reference is None:
         raise CompareError(f"{', '.join(needing)} needs reference images: name their folder in reference.")
     if baseline is not None and baseline not in folders:
-        raise CompareError(f"the baseline {baseline!r} is none of the methods: choose one of {', '.join(folders)}.")
+        raise CompareError(f"the baseline {baseline!r} is not one of the methods: choose one of {', '.join(folders)}.")
     if unknown := [name for name in inputs if name not in (chosen.values if chosen else ())]:
         raise CompareError(f"the protocol's formula has no value {unknown[0]!r}.")
     check_weights([each.spec for each in wanted], trust_weights)
@@ -202,13 +202,13 @@ def _notes(
     single = [n for n, net in nets.items() if len(net.prompts) == 1 and net.prompt_learner is None and net.head is None]
     if single:
         yield (
-            f"{', '.join(single)}: one prompt pair, as in the CLIP-IQA paper; most restoration papers took pyiqa's "
-            f"five ({single[0]}=clipiqa:prompts=pyiqa)."
+            f"{', '.join(single)}: one prompt pair, as in the CLIP-IQA paper; most restoration papers use pyiqa's "
+            f"five pairs ({single[0]}=clipiqa:prompts=pyiqa)."
         )
 
 
 def _texts(metrics: Any, lock: str | Path | None) -> list[Any]:
     given = [metrics] if isinstance(metrics, str) else list(metrics or ())
     if lock is not None and (isinstance(metrics, Mapping) or not all(isinstance(each, str) for each in given)):
-        raise CompareError("a lock needs metrics by their names: ready metrics cannot be made again.")
+        raise CompareError("a lock needs the names of metrics: a metric object cannot be built again from a lock.")
     return given

@@ -119,7 +119,7 @@ def _data_set(pictures: Pictures, with_references: bool, unequal: str, drop_alph
             return pixels
         if theirs.shape != pixels.shape:
             sizes = [f"{found.shape[2]}×{found.shape[1]}" for found in (pixels, theirs)]
-            reasons[index] = f"it is {sizes[0]} px, but its reference {sizes[1]} px: they must be of one size"
+            reasons[index] = f"it is {sizes[0]} px, but its reference is {sizes[1]} px: both must have the same size"
             return pixels
         return torch.cat([pixels, theirs])  # (6, H, W)
 

@@ -20,8 +20,8 @@ _OURS: dict[str, tuple[str, dict[str, Any]]] = {  # our name -> pyiqa's, and its
 }
 _CHANNELS = {  # of pyiqa's names
     "psnr": "on RGB",
-    "psnry": "on Y of YIQ (0 to 255), unlike super-resolution papers, whose is psnr-y",
-    "ssim": "on Y of YIQ (0 to 255), unlike super-resolution papers, whose is ssim-y",
+    "psnry": "on Y of YIQ (0 to 255), unlike super-resolution papers, which use psnr-y",
+    "ssim": "on Y of YIQ (0 to 255), unlike super-resolution papers, which use ssim-y",
     "ssimc": "on RGB, the mean of the channels",
 }
 
@@ -50,7 +50,7 @@ def parse_table_metrics(
 ) -> tuple[list[TableMetric], list[str]]:
     """Return the metrics of a protocol and of ``given``, and the labels whose metric ``given`` replaces."""
     if not given and protocol is None:
-        raise CompareError("no metric is asked for: name some in metrics (-m), or a protocol.")
+        raise CompareError("no metric is given: name at least one in metrics (-m), or name a protocol.")
     added = {spec.label.lower(): spec for spec in (_parse(given) if given else [])}
     found, changed = [], []
     for spec in _parse(dict(protocol.metrics)) if protocol else ():

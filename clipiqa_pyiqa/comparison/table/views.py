@@ -45,7 +45,7 @@ class View:
         """Return the view of images ``(N, 3, H, W)`` in [0, 1]."""
         height, width = x.shape[-2:]
         if min(height, width) <= 2 * self.crop:
-            raise ImageError(f"nothing is left of {width}×{height} px without a border of {self.crop} px")
+            raise ImageError(f"no pixel is left of {width}×{height} px without a border of {self.crop} px")
         x = x[..., self.crop : height - self.crop, self.crop : width - self.crop]
         if self.square:
             pictures = [to_pil_image((each * 255).round().byte()) for each in x]
