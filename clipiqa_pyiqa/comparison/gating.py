@@ -40,7 +40,7 @@ class ColumnPair:
 
     Attributes:
         direction: Whether low or high scores are good, and how this is known.
-        n, base, new: Number of rows with finite scores in both runs, and their two means (NaN with too few rows).
+        n, base, new: Number of rows with finite scores in both runs, and each run's mean (NaN with too few rows).
         difference: New minus base, with 95 % interval and p-value; with too few rows, only p of the sign test.
         min_delta: Largest mean difference that counts as no change.
         infinite_equal, infinite_worse, infinite_better: Rows with an infinite score that is equal, worse

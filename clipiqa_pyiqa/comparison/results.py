@@ -23,7 +23,7 @@ from .summary import build_tables, legend, metric_lines, skipped_lines
 
 __all__ = ["Comparison", "DataSetResult", "MetricResult", "check_results"]
 _WIDE = 10  # most columns of a table on a console
-_MARKS = "* highest of its column (for RMSE lowest), or a better metric by more than chance; ▼ a worse metric"
+_MARKS = "* best of its column; in the differences, * is better and ▼ is worse by more than chance"
 _FILES = {"comparison.csv": "csv", "comparison.md": "markdown", "comparison.tex": "latex"}
 
 

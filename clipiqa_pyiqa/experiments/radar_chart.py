@@ -72,7 +72,7 @@ def radar(
             ``.pdf``, ``.html``); scores are written beside it.
         paths: Images, folders or globs; up to 8 images.
         prompts: At least three questions; by default the paper's questions whose words the CLIP knows.
-        kind: Only the look questions, or only the feel questions.
+        kind: Ask only the look questions, or only the feel questions.
 
     Raises:
         CLIPIQAError: An argument, a prompt or an image cannot be used.

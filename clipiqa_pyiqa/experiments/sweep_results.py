@@ -35,7 +35,7 @@ class Sweep(ExperimentResult):
     Attributes:
         frame: One row per picture, scale, change and step: ``path``; ``scale``; ``width`` and ``height`` as scored;
             ``change``; ``step`` (0 has least of the attribute); ``amount``; one column per question.
-        questions: Names of the questions, first those of the changes.
+        questions: Names of the questions; the changes' names come first.
     """
 
     frame: pandas.DataFrame

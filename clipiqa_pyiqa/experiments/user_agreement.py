@@ -100,7 +100,7 @@ class Agreement(ExperimentResult):
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
     def contradictions(self) -> pandas.DataFrame:
-        """Return pairs in which the metric contradicts the majority, clearest scores first."""
+        """Return pairs in which the metric contradicts the majority, largest score difference first."""
         wrong = self.frame[self.frame["right"].eq(False)]
         certainty = (wrong["score_first"] - wrong["score_second"]).abs()
         return wrong.loc[certainty.sort_values(ascending=False, kind="stable").index]
