@@ -10,7 +10,6 @@ from typing import Any, Literal, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.transforms.v2 import RandomCrop
 
 from .clip.gradient import clamped, general_path, per_image, untraceable
 from .clip.inputs import ANY_RANGE, OVERSHOOT
@@ -213,6 +212,8 @@ class CLIPIQALoss(nn.Module):
 
 
 def _random_crops(images: Tensor, side: int) -> Tensor:
+    from torchvision.transforms.v2 import RandomCrop  # imports torch's compiler, which takes two seconds
+
     size = [min(side, length) for length in images.shape[-2:]]
     with torch.device("cpu"):
         return torch.stack([RandomCrop(size)(image) for image in images])

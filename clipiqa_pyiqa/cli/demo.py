@@ -11,7 +11,7 @@ from .options.model import start
 from .options.progress import Bar
 
 EXPLANATION = """\
-Higher is better, from 0 to 1; of piqe, lower is better. (noisiness: high means clean, as in the paper.)
+Higher is better, from 0 to 1. (noisiness: high means clean, as in the paper.)
 
 Used: the small CLIP that comes with the package (backbone='mini', {size:.0f} MB). It has seen ImageNet,
 4,023 photos with human scores (BIQ2021) and photos degraded by known amounts. For the paper's CLIP-IQA, whose CLIP

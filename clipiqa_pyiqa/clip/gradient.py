@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -32,12 +34,21 @@ _general = ContextVar("general_path", default=False)
 
 def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Return the function, at which ``torch.compile`` breaks its graph."""
-    return torch.compiler.disable(function)
+
+    @wraps(function)
+    def run(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        if "torch._dynamo" not in sys.modules:  # importing it takes two seconds, and only a compiler needs it
+            return function(*args, **kwargs)
+        return torch.compiler.disable(function)(*args, **kwargs)
+
+    run._torchdynamo_disable = True  # type: ignore[attr-defined]
+    return run
 
 
 def constant(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Return a function that ``torch.compile`` calls once, while tracing."""
-    return torch.compiler.assume_constant_result(function)
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]  # as assume_constant_result, without import
+    return function
 
 
 @contextmanager
@@ -86,8 +97,8 @@ def clamped(x: Tensor, low: float, high: float) -> Tensor:
     return x.masked_fill(x < low, low).masked_fill(x > high, high)
 
 
-def groups(x: Tensor) -> tuple[Tensor, ...]:
-    """Return a batch split into groups, one for each pass.
+def groups(x: Tensor, times: int = 1) -> tuple[Tensor, ...]:
+    """Return a batch split into groups, one for each pass; ``times`` enlarges a group on the CPU.
 
     On a CPU without a gradient a group is one image, so that a batch scores like its single images.
     """
@@ -96,7 +107,7 @@ def groups(x: Tensor) -> tuple[Tensor, ...]:
     pixels = x.shape[-2] * x.shape[-1]
     if x.device.type == "cpu" and pixels < CPU_SHARED_PIXELS and not (torch.is_grad_enabled() and x.requires_grad):
         return x.split(1)
-    limit = CPU_GROUP_PIXELS if x.device.type == "cpu" else GPU_GROUP_PIXELS
+    limit = times * CPU_GROUP_PIXELS if x.device.type == "cpu" else GPU_GROUP_PIXELS
     return x.split(max(1, limit // pixels))
 
 

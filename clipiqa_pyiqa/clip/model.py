@@ -13,7 +13,6 @@ from weakref import WeakValueDictionary
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2 import functional as TF
 
 from ..errors import ImageError, Kind
 from ..weights.architecture import is_compact
@@ -227,5 +226,7 @@ def _unpickled(weights: Weights) -> FrozenCLIP:
 
 def _resize_and_crop(x: Tensor, side: int) -> Tensor:
     """Return CLIP's own input: resized by the short side, then the centre square."""
+    from torchvision.transforms.v2 import functional as TF  # imports torch's compiler, which takes two seconds
+
     x = TF.resize(x, [side], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
     return clamped(TF.center_crop(x, [side, side]), 0, 1)  # bicubic overshoots; CLIP's 8-bit pixels cannot

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 PHOTOS = Path(__file__).parents[1] / "data/photos"
 ATTRIBUTES = ("quality", "sharpness", "noisiness", "contrast", "colorfulness", "brightness")
-OTHER = "piqe"
-"""Another metric for comparison; the metric needs no download."""
 
 
 def _changed(question: str, amount: float) -> Callable[[Image.Image], Image.Image]:
@@ -53,7 +51,7 @@ class Demonstration:
 
     Attributes:
         images: (photo, version) -> picture.
-        scores: A row per picture; columns ``ATTRIBUTES`` (0 to 1) and ``OTHER`` (0 to 100, low is good).
+        scores: A row per picture; columns ``ATTRIBUTES``, in [0, 1].
     """
 
     images: dict[tuple[str, str], Image.Image]
@@ -117,24 +115,24 @@ def demo(
     Raises:
         ImageError: The picture cannot be written.
     """
-    import pyiqa
     import torch
+
+    from ..metric import CLIPIQA
 
     images: dict[tuple[str, str], Image.Image] = {}
     for path in sorted(PHOTOS.glob("*.jpg")):
         photo = Image.open(path).convert("RGB")
         images |= {(path.stem.replace("-", " "), version): change(photo) for version, change in VERSIONS.items()}
-    ours = pyiqa.create_metric("clipiqa", backbone="mini", prompts=list(ATTRIBUTES), aggregate=None, device="cpu")
-    other = pyiqa.create_metric(OTHER, device="cpu")
+    metric = CLIPIQA(backbone="mini", prompts=list(ATTRIBUTES), aggregate=None)
     rows = []
     for number, picture in enumerate(images.values(), 1):
         x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
         with torch.inference_mode():
-            rows.append([*ours(x)[0].tolist(), float(other(x))])
+            rows.append(metric(x)[0].tolist())
         if progress is not None:
             progress(number, len(images))
     index = pd.MultiIndex.from_tuples(images, names=["photo", "version"])
-    found = Demonstration(images, pd.DataFrame(rows, index=index, columns=[*ATTRIBUTES, OTHER]))
+    found = Demonstration(images, pd.DataFrame(rows, index=index, columns=ATTRIBUTES))
     if out is not None:
         found.save(out)
     return found

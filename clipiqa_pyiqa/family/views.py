@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2 import functional as TF
 
 SIDE = 224  # pixels of CLIP's own square input
 
@@ -21,6 +20,8 @@ class View(NamedTuple):
 
 
 def _middle(x: Tensor) -> list[Tensor]:
+    from torchvision.transforms.v2 import functional as TF  # imports torch's compiler, which takes two seconds
+
     x = TF.resize(x, [SIDE], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
     return [TF.center_crop(x, [SIDE, SIDE])]
 

@@ -30,7 +30,7 @@ GALLERY = (
         "The demonstration",
         "demo --out demo.png",
         ("demo.png",),
-        "Bundled photos, degraded in four ways, with mini's scores and PIQE's.",
+        "Bundled photos, degraded in four ways, with mini's scores.",
     ),
     Picture(
         "Look and feel",
