@@ -55,7 +55,7 @@ def _finding(data: DataSetResult) -> Markup:
     found = {label: estimates["SROCC"] for label, estimates in data.estimates.items()}
     ranked = sorted((label for label in found if not found[label].reason), key=lambda label: -found[label].value)
     if not ranked:
-        return _html("On <b>{}</b> no metric has a correlation with opinion; its table says why.", data.name)
+        return _html("On <b>{}</b> no metric has a correlation with opinion; the table gives the reasons.", data.name)
     best, *others = ranked
     text = _html("On <b>{}</b> ({} images) ", data.name, data.scores[best].notna().sum())
     if found[best].value <= 0:
