@@ -30,45 +30,50 @@ OnNaN = Literal["raise", "propagate"]
 FORMS: dict[Form, Callable[[Tensor], Tensor]] = {
     "linear": lambda margin: sigmoid(-margin),  # 1 - s
     "nll": lambda margin: -F.logsigmoid(margin),  # -log s
-    "margin": lambda margin: -margin,  # logit of the negative prompt minus that of the positive one
+    "margin": lambda margin: -margin,  # the negative logit minus the positive logit
 }
-"""Loss of one image and one prompt pair, from the margin: the pair's positive minus its negative logit."""
+"""Functions from the margin of one image and one prompt pair to the loss.
+
+The margin is the positive prompt's logit minus the negative prompt's logit.
+"""
 
 REDUCTIONS: dict[Reduction, Callable[[Tensor], Tensor]] = {
     "mean": torch.mean,
     "sum": torch.sum,
     "none": lambda losses: losses,
 }
-_CHECKED_BATCHES = 20  # whose range is checked: a wrong range is wrong from the start
+_CHECKED_BATCHES = 20  # number of first batches whose range is checked
 
 
 class CLIPIQALoss(nn.Module):
-    """Loss of images that should look like their positive prompts.
+    """Training loss that is low for images that look like the positive prompts.
 
-    Source: Wang et al., AAAI 2023 (https://arxiv.org/abs/2207.12396), Eqs. 2 and 3; local scores: Zhou, Loy, Dai, ECCV
-    2022 (https://arxiv.org/abs/2112.01071).
+    Source: Wang et al., AAAI 2023 (https://arxiv.org/abs/2207.12396), Eqs. 2 and 3. Source of local scores: Zhou, Loy,
+    Dai, ECCV 2022 (https://arxiv.org/abs/2112.01071).
 
-    It has no parameters, an empty ``state_dict``, and its input's device; it computes in fp32 (convolutions in
+    The loss has no parameters and an empty ``state_dict``. It computes on the images' device, in fp32 (convolutions in
     ``precision``), also under autocast.
 
     Args:
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`; the loss is the mean over pairs.
-        form: of a pair's score s: ``'linear'`` is ``1 - s``, ``'nll'`` ``-log s``, ``'margin'`` ``-logit(s)``.
+        form: loss for a pair's score s: ``'linear'`` is ``1 - s``, ``'nll'`` is ``-log s``, ``'margin'`` is
+            ``-logit(s)``.
         loss_weight: factor of the loss, at least 0.
         reduction: ``'mean'`` or ``'sum'`` over the batch, or ``'none'``: ``(N,)``.
-        local: average the losses of places (:meth:`~clipiqa_pyiqa.CLIPIQA.score_map`), so that local damage counts.
+        local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`, so that local damage
+            counts.
         prompt_weights: weights of the pairs, at least 0.
         input_range: lowest and highest value of the prediction, such as ``(0, 1)``, ``(-1, 1)``.
-        out_of_range: ``'clamp'`` clamps values outside, without gradient; ``'pass'`` scores them as pyiqa does, which a
-            network can exploit; ``'raise'`` raises.
-        crop: side in pixels of a random square to score.
+        out_of_range: for values outside ``input_range``, ``'clamp'`` clamps them and gives no gradient; ``'pass'``
+            scores them as pyiqa does, and a network can exploit this; ``'raise'`` raises.
+        crop: side in pixels of a random square to score; default the whole image.
         nan: ``'raise'`` raises for NaN or infinity; ``'propagate'`` makes that image's loss and gradient NaN, for a
             ``GradScaler``.
-        double_backward: allow second derivatives, with every activation in memory.
-        metric: a :class:`~clipiqa_pyiqa.CLIPIQA` to use.
-        criterion: a metric of :mod:`clipiqa_pyiqa.family`, only with ``form='linear'``: the loss is the distance from
-            the top of its range, as a share.
-        **options: of :class:`~clipiqa_pyiqa.CLIPIQA`.
+        double_backward: allow second derivatives; every activation then stays in memory.
+        metric: a ready :class:`~clipiqa_pyiqa.CLIPIQA`, in place of ``prompts`` and ``options``.
+        criterion: a metric of :mod:`clipiqa_pyiqa.family`, only with ``form='linear'``. The loss is the distance from
+            the highest score, as a share of the score range.
+        **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`.
 
     Raises:
         CLIPIQAError: an option cannot be used.
@@ -113,10 +118,12 @@ class CLIPIQALoss(nn.Module):
         if crop is not None and crop < MIN_SIDE:
             raise CLIPIQAError(f"crop must be at least {MIN_SIDE} px; got {crop}.")
         if metric is not None and (prompts is not None or options):
-            raise CLIPIQAError("a ready metric has its own prompts and options: pass either metric or these.")
+            raise CLIPIQAError("metric has its own prompts and options: pass either metric or these options.")
         if criterion is not None:
             if metric is not None or prompts is not None or options or prompt_weights is not None or local:
-                raise CLIPIQAError("a criterion has its own texts and options: pass it without any of the metric's.")
+                raise CLIPIQAError(
+                    "criterion has its own texts and options: pass no metric, prompts, prompt_weights, local or option."
+                )
             if form != "linear" or not hasattr(criterion, "encode_unchecked") or not hasattr(criterion, "answer"):
                 raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family, with form='linear'.")
             if criterion.takes_captions:
@@ -124,7 +131,7 @@ class CLIPIQALoss(nn.Module):
             metric = criterion
         elif metric is None:
             metric = CLIPIQA(prompts=prompts, **options).eval()
-        # Neither is a submodule: nothing of them may be trained, moved, broadcast by DDP or saved.
+        # Metric and criterion are not submodules: their tensors must not be trained, moved, broadcast by DDP or saved.
         self.__dict__["metric"], self.__dict__["criterion"] = metric, criterion
         if criterion is not None:
             return
@@ -157,7 +164,7 @@ class CLIPIQALoss(nn.Module):
             low, high = self.criterion.score_range
             return self._reduced(lambda x: (high - self.criterion(x).flatten()) / (high - low), images)
         head = self.metric.head
-        if head is not None:  # a call returns its share of the range, which is high for good photos
+        if head is not None:  # its call returns shares of the score range, high for good photos
             return self._reduced(lambda images: 1 - head(self.metric.encode_unchecked(images))[:, 0], images)
         texts = self.metric.encode_prompts(dtype=torch.promote_types(images.dtype, torch.float32)).detach()
 
@@ -179,7 +186,6 @@ class CLIPIQALoss(nn.Module):
             return self.loss_weight * REDUCTIONS[self.reduction](per_image(losses, images))
 
     def _warn_far_outside(self, pred: Tensor) -> None:
-        """Warn once if clipped values lie far outside the range."""
         (low, high), (lowest, highest) = self.input_range, map(float, pred.aminmax())
         margin = OVERSHOOT * (high - low)
         if lowest < low - margin or highest > high + margin:
@@ -230,7 +236,6 @@ def _range(input_range: Sequence[float]) -> tuple[float, float]:
 
 
 def _weights(weights: Sequence[float] | None, count: int) -> Tensor:
-    """Return weights of prompt pairs with sum one, in float64."""
     try:
         values = torch.tensor([1.0] * count if weights is None else weights, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError):

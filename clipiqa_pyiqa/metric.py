@@ -45,11 +45,11 @@ Aggregate = Literal["mean"] | None
 
 
 CallAggregate = Aggregate | Literal["default"]
-"""Of a call, whose default is the metric's own ``aggregate``."""
+"""``aggregate`` of one call; ``'default'`` means the metric's own ``aggregate``."""
 
 
 def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
-    """Return the option's choice; raise ``CLIPIQAError`` if unknown."""
+    """Return the choice for a value of an option; raise ``CLIPIQAError`` if the value is unknown."""
     try:
         return choices[value]
     except (KeyError, TypeError):
@@ -59,7 +59,7 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
 
 
 def net_of(metric: Any) -> Any:
-    """Return the scoring module of a metric, or of a function that makes one; raise ``CLIPIQAError`` without one."""
+    """Return the scoring module of a metric, or of a function that makes a metric; else raise ``CLIPIQAError``."""
     is_made = isinstance(metric, nn.Module) or hasattr(metric, "encode_image") or hasattr(metric, "net")
     if not is_made and callable(metric):
         metric = metric()
@@ -70,34 +70,36 @@ def net_of(metric: Any) -> Any:
 
 
 class CLIPIQA(nn.Module):
-    """CLIP-IQA: is an image closer to "Good photo." or to "Bad photo."?
+    """CLIP-IQA metric: its score says whether an image is closer to "Good photo." or to "Bad photo.".
 
-    Source: Wang, Chan, Loy, *Exploring CLIP for Assessing the Look and Feel of Images*, AAAI 2023,
-    https://arxiv.org/abs/2207.12396; official code https://github.com/IceClear/CLIP-IQA.
+    Source: Wang, Chan, Loy, AAAI 2023, https://arxiv.org/abs/2207.12396; official code
+    https://github.com/IceClear/CLIP-IQA.
 
-    Metrics on the same weights share the frozen CLIP, which follows the images' device and is in no ``state_dict``,
-    pickle or optimiser; only learned prompts (CLIP-IQA+) are. Images in float64 are scored in float64, others in
-    ``precision``, also under autocast.
+    Metrics on the same weights share one frozen CLIP, which moves to the images' device. A ``state_dict``, pickle or
+    optimiser holds the learned prompts (CLIP-IQA+), but never CLIP. Images in float64 are scored in float64, all other
+    images in ``precision``, also under autocast.
 
     Args:
-        model_type: ``'clipiqa'``; with learned prompts ``'clipiqa+'``, ``'clipiqa+_rn50_512'``,
+        model_type: ``'clipiqa'``, or with learned prompts ``'clipiqa+'``, ``'clipiqa+_rn50_512'`` or
             ``'clipiqa+_vitL14_512'``.
         backbone: ``'RN50'`` (the paper's), ``'RN101'``, ``'RN50x4'``, ``'RN50x16'``, ``'RN50x64'``, ``'ViT-B/32'``,
-            ``'ViT-B/16'``, ``'ViT-L/14'``, or the bundled ``'mini'``. Default as at ``pretrained_model_path``, or RN50.
-        pretrained: load the published prompts of a name with ``+``.
-        pos_embedding: ``False``/``'none'`` removes CLIP's positional embedding, for any image size (Sec. 3.1);
-            ``True``/``'interpolate'`` resizes it as the official code does; ``'fixed'`` resizes and crops images to
-            CLIP's own input (Table 2). Default as at ``pretrained_model_path``, or ``'none'``.
-        prompts: a name, preset, pair of texts or list of them; default the paper's ``'quality'``. Prompts are learned
-            around a single pair.
+            ``'ViT-B/16'``, ``'ViT-L/14'``, or the bundled ``'mini'``. Default: as ``pretrained_model_path`` says, else
+            RN50.
+        pretrained: load the published prompts if ``model_type`` has a ``+``.
+        pos_embedding: ``False``/``'none'`` removes CLIP's positional embedding: images have any size (Sec. 3.1);
+            ``True``/``'interpolate'`` resizes this embedding as the official code does; ``'fixed'`` resizes and crops
+            images to CLIP's own input size (Table 2). Default: as ``pretrained_model_path`` says, else ``'none'``.
+        prompts: a name, a preset, a pair of texts, or a list of these; default the paper's ``'quality'``. Learned
+            prompts need a single pair.
         aggregate: ``'mean'`` averages the pairs' scores; ``None`` keeps a column per pair.
         template: wording of the pairs, such as ``'A photo of {}.'`` (Table 2).
-        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, the dtype of the image tower's convolutions; CPUs slow in it
-            round to it and compute in fp32.
+        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, the dtype of the image tower's convolutions. A CPU that is
+            slow in this dtype rounds to it and computes in fp32.
         clip_weights: a checkpoint file or an open_clip tag; default OpenAI's.
-        quick_gelu: whether an unknown checkpoint file was trained with QuickGELU.
+        quick_gelu: whether an unknown checkpoint file uses the activation QuickGELU.
         pretrained_model_path: a file for :meth:`load_prompts`.
-        context: of prompts to train, such as ``{'n_ctx': 16, 'shared': True, 'init': 'random'}``; see
+        context: shape and start of prompts to train, such as
+            ``{'n_ctx': 16, 'shared': True, 'init': 'random'}``; see
             :class:`~clipiqa_pyiqa.prompts.learned.Context`.
 
     Raises:
@@ -145,7 +147,7 @@ class CLIPIQA(nn.Module):
         self._tower: ImageTower | None = None
         self.prompt_learner: PromptLearner | None = None
         self.head: OpinionHead | None = None
-        self._learned_name: str = model_type  # of the score column of learned prompts or a head
+        self._learned_name: str = model_type  # name of the score column of learned prompts or a head
         if model_type != "clipiqa":
             if len(self._prompts) > 1:
                 raise PromptError(f"prompts must be one pair of texts to learn around; got {len(self._prompts)} pairs.")
@@ -160,17 +162,17 @@ class CLIPIQA(nn.Module):
 
     @property
     def prompts(self) -> tuple[PromptPair, ...]:
-        """The metric's own pairs, or the pair around which prompts were learned."""
+        """The metric's own pairs; for learned prompts, the pair of words inside them."""
         return self._prompts if self.prompt_learner is None else (self.prompt_learner.pair,)
 
     @property
     def score_range(self) -> tuple[float, float]:
-        """Lowest and highest score of a plain call."""
+        """Lowest and highest possible score of a call without ``prompts``."""
         return (0.0, 1.0) if self.head is None else self.head.score_range
 
     @property
     def encoding(self) -> tuple[Any, ...]:
-        """What features depend on: metrics with equal ``encoding`` share them."""
+        """Everything that features depend on: metrics with equal ``encoding`` share features."""
         weights, on_stages = self.clip.weights, self.head is not None and self.head.on_stages
         return weights.sha256, weights.quick_gelu, self.precision, self.pos_embedding, on_stages
 
@@ -181,7 +183,7 @@ class CLIPIQA(nn.Module):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of score columns; learned prompts have their file's or model's name."""
+        """Names of score columns; learned prompts have the name of their file or ``model_type``."""
         if self.head is not None or self.prompt_learner is not None:
             return (self._learned_name,)
         names = tuple(pair.name for pair in self._prompts)
@@ -191,12 +193,12 @@ class CLIPIQA(nn.Module):
         """Return scores of image files.
 
         Args:
-            paths: files, folders and globs, one or several.
-            prompts: one column each; default the metric's own.
-            **options: of :func:`~clipiqa_pyiqa.score_paths`; default device is the metric's.
+            paths: one or several files, folders or globs.
+            prompts: each prompt gives a column; default the metric's own prompts.
+            **options: options of :func:`~clipiqa_pyiqa.score_paths`; default device is the metric's.
 
         Returns:
-            Index ``path``, in order; a column for each question, and ``error``: why a file has no score.
+            A row for each image, with index ``path``, a column for each prompt, and ``error``: why there is no score.
 
         Raises:
             ImageError: there is nothing to score.
@@ -208,7 +210,7 @@ class CLIPIQA(nn.Module):
         """
         import pandas
 
-        from . import score_paths  # here, since scoring imports this module
+        from . import score_paths  # imported here, since scoring imports this module
 
         run = score_paths(self, paths, prompts, **{"device": self._device, **options})
         rows = list(run)
@@ -225,10 +227,10 @@ class CLIPIQA(nn.Module):
 
         Args:
             path: a head of :func:`clipiqa_pyiqa.fit`, our ``.safetensors``, or a checkpoint of pyiqa or the official
-                repository; no pickle is run.
+                repository. No code in the file is run.
 
         Raises:
-            PromptError: this metric learns no prompts, or the file has none for its backbone and width.
+            PromptError: the metric is ``'clipiqa'``, or the file is for another backbone or width.
             WeightsError: the file is missing or damaged, or holds code.
         """
         if self.model_type == "clipiqa":
@@ -251,19 +253,19 @@ class CLIPIQA(nn.Module):
         """Return scores of images.
 
         Args:
-            x: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` in [0, 1], exceeded by 0.5 at most.
-            prompts: default the metric's own.
-            aggregate: default the metric's own; not with :class:`~clipiqa_pyiqa.prompts.pairs.Columns`.
+            x: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` in [0, 1]; values may exceed this range by 0.5.
+            prompts: default the metric's own prompts.
+            aggregate: default the metric's own ``aggregate``; not with :class:`~clipiqa_pyiqa.prompts.pairs.Columns`.
 
         Returns:
             ``(N, 1)`` in [0, 1], high where positive prompts fit; ``(N, P)`` with ``aggregate=None`` or ``Columns``.
 
         Raises:
-            ImageError: wrong shape or dtype, too small images, and, unless torch traces, pixels far outside [0, 1], NaN
-                or infinity.
+            ImageError: wrong shape or dtype, too small images, or (not checked while torch traces) pixels that are far
+                outside [0, 1], NaN or infinite.
             PromptError: the prompts cannot be used.
         """
-        pairs, sizes = self._question(prompts, aggregate)  # before images are encoded, since it may raise
+        pairs, sizes = self._question(prompts, aggregate)  # this may raise, so it comes before the slow encoding
         self.check(x)
 
         def ask(images: Tensor) -> Tensor:
@@ -273,9 +275,9 @@ class CLIPIQA(nn.Module):
         return ask(x) if len(sizes) > 1 or (pairs is None and self.training) else per_image(ask, x)
 
     def encode_image(self, x: Tensor) -> Tensor:
-        """Return unit features ``(N, D)`` for :meth:`score`, or :meth:`encode_stages` for a head on stages.
+        """Return unit features ``(N, D)`` for :meth:`score`; with a head on stages, :meth:`encode_stages`.
 
-        They are differentiable, in fp32 (float64 for float64 images).
+        The features are differentiable, in fp32 (float64 for float64 images).
 
         Args:
             x: as for :meth:`forward`.
@@ -286,7 +288,7 @@ class CLIPIQA(nn.Module):
     def encode_map(self, x: Tensor) -> Tensor:
         """Return unit features ``(N, D, h, w)`` of places, for :meth:`score`.
 
-        A place is a position of a ResNet's last map, a 32 px cell with neighbours on ``mini``, or a ViT's patch.
+        A place is a position in a ResNet's last map, a 32 px cell with its neighbours (``mini``), or a ViT's patch.
 
         Args:
             x: as for :meth:`forward`.
@@ -303,7 +305,7 @@ class CLIPIQA(nn.Module):
         return self._image_tower(x).encode(x, self.pos_embedding, "places")[0]
 
     def encode_with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return :meth:`encode_image` (without stages) and :meth:`encode_map` from one pass."""
+        """Return the results of :meth:`encode_image` (without stages) and :meth:`encode_map` from one pass."""
         self.check_map()
         self.check(x)
         features, maps = self._image_tower(x).encode(x, self.pos_embedding, "image", "places")
@@ -313,8 +315,8 @@ class CLIPIQA(nn.Module):
         """Raise :class:`CLIPIQAError` if this metric has no maps."""
         if self.pos_embedding == "fixed":
             raise CLIPIQAError(
-                "pos_embedding must be 'none' or 'interpolate' for a map, or use clipiqa_pyiqa.maps.window_map; got "
-                "'fixed', which crops images."
+                "pos_embedding must be 'none' or 'interpolate' for a map; got 'fixed', which crops images: change "
+                "pos_embedding, or use clipiqa_pyiqa.maps.window_map."
             )
 
     def score_map(self, x: Tensor, prompts: Prompts | Columns = None) -> Tensor:
@@ -331,7 +333,7 @@ class CLIPIQA(nn.Module):
         return self._answer_places(self.encode_map(x), *question)
 
     def encode_stages(self, x: Tensor) -> Tensor:
-        """Return features and channel statistics of every stage, ``(N, D + K)``."""
+        """Return image features and the channel statistics of the tower's stages, ``(N, D + K)``."""
         self.check(x)
         return self._image_tower(x).encode_stages(x, self.pos_embedding)
 
@@ -352,7 +354,7 @@ class CLIPIQA(nn.Module):
     def score(
         self, features: Tensor, prompts: Prompts | Columns = None, aggregate: CallAggregate = "default"
     ) -> Tensor:
-        """Return scores of features, or maps ``(N, P, h, w)``.
+        """Return scores of image features, or maps ``(N, P, h, w)`` of place features.
 
         Args:
             features: ``(N, D)`` of :meth:`encode_image`, or ``(N, D, h, w)`` of :meth:`encode_map`.
@@ -370,13 +372,13 @@ class CLIPIQA(nn.Module):
     def _encode(self, pairs: tuple[PromptPair, ...] | None, dtype: torch.dtype) -> Tensor:
         if pairs is None:
             if self.prompt_learner is None:
-                raise PromptError("a fitted head has no prompts of its own: name a pair to encode.")
+                raise PromptError("a fitted head has no prompts to encode: pass a pair of prompts.")
             return self.prompt_learner(dtype)
         texts = [text for pair in pairs for text in (pair.positive, pair.negative)]
         return self.clip.encode_texts(texts, dtype).unflatten(0, (-1, 2))
 
     def provenance(self) -> dict[str, Any]:
-        """Return what plain scores depend on (:mod:`clipiqa_pyiqa.prompts.provenance`)."""
+        """Return the record of everything that scores depend on (:mod:`clipiqa_pyiqa.prompts.provenance`)."""
         if self.head is not None:
             scores = {self._learned_name: self.head.record()}
         elif self.prompt_learner is not None:
@@ -401,7 +403,7 @@ class CLIPIQA(nn.Module):
     def _question(
         self, prompts: Prompts | Columns, aggregate: CallAggregate = "default"
     ) -> tuple[tuple[PromptPair, ...] | None, tuple[int, ...]]:
-        """Return the pairs, None for learned prompts, and the number of pairs per column."""
+        """Return the pairs (None for learned prompts) and the number of pairs per column."""
         if isinstance(prompts, Columns):
             choice("aggregate", aggregate, {"default": None})
             return prompts.pairs, prompts.sizes
@@ -414,7 +416,7 @@ class CLIPIQA(nn.Module):
 
     def _answer_places(self, features: Tensor, pairs: tuple[PromptPair, ...] | None, sizes: tuple[int, ...]) -> Tensor:
         if pairs is None and self.head is not None:
-            raise PromptError("a fitted head scores whole images: name a pair of prompts to see where.")
+            raise PromptError("a fitted head scores whole images only: pass a pair of prompts for a map.")
         scores = self._answer(features.permute(0, 2, 3, 1).flatten(0, 2), pairs, sizes)  # (N h w, P)
         return scores.unflatten(0, (len(features), *features.shape[2:])).permute(0, 3, 1, 2)
 
@@ -423,7 +425,7 @@ class CLIPIQA(nn.Module):
             if pairs is None:
                 with torch.autocast(features.device.type, enabled=False):
                     return self.head.scores(features)
-            features = features[:, : len(self.head.direction)]  # without statistics
+            features = features[:, : len(self.head.direction)]  # leave out the statistics of stages
         texts = self._encode(pairs, features.dtype).to(features.device)
         with torch.autocast(features.device.type, enabled=False):
             return column_means(antonym_scores(features, texts, self.clip.logit_scale), sizes)
@@ -448,32 +450,32 @@ class CLIPIQA(nn.Module):
 
 
 def find_device(name: str | torch.device | None) -> torch.device:
-    """Return the device of that name, by default cuda if there is one, else cpu; raise ``CLIPIQAError`` without it."""
+    """Return the named device (default cuda if available, else cpu); raise ``CLIPIQAError`` if it is missing."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise CLIPIQAError(
-            f"device must be cpu, cuda, cuda:N or mps, and on this machine; got {shown(name)}."
+            f"device must be cpu, cuda, cuda:N or mps, and this machine must have it; got {shown(name)}."
         ) from error
 
 
 Work = Literal["score", "maps", "stages"]
 PICTURE = 18
-"""Bytes per pixel of a picture that is scored: its bytes, their copy in a batch, and the batch in fp32."""
+"""Bytes per pixel of a scored picture: the picture itself, its copy in a batch, and the batch in fp32."""
 
-# Bytes per pixel that a tower takes in addition: peaks, rounded up (tests/measure/scoring_memory.py).
+# Further bytes per pixel that an image tower takes: measured peaks, rounded up (tests/measure/scoring_memory.py).
 _MINI: dict[Work, int] = {"score": 76, "maps": 86, "stages": 76}
 _RESNET: dict[Work, int] = {"score": 110, "maps": 110, "stages": 210}  # for a stem of 32 channels
-_VIT, _VIT_TOKENS = 45, 70  # of normalised pixels; for each number in a patch's token
+_VIT, _VIT_TOKENS = 45, 70  # bytes of a normalised pixel; bytes for each number in a patch's token
 
 
 def scoring_bytes(net: Any, device: torch.device, work: Work = "score") -> int:
     """Return roughly the bytes of main memory that scoring takes per pixel.
 
     Args:
-        work: ``'maps'`` with places, ``'stages'`` with stages.
+        work: ``'maps'`` for scores of places, ``'stages'`` for statistics of stages.
     """
     if nets := getattr(net, "nets", None):
         return max(scoring_bytes(each, device, work) for each in nets.values())

@@ -12,11 +12,11 @@ from .errors.arguments import checked
 
 
 class CLIPIQA(nn.Module):
-    """``piq.CLIPIQA`` for images of any size, with the paper's scores and a gradient; high is good.
+    """``piq.CLIPIQA`` for images of any size, with the paper's scores and a gradient. A high score is good.
 
     Args:
         data_range: value of white: 1 or 255.
-        **options: of :class:`clipiqa_pyiqa.CLIPIQA`.
+        **options: options of :class:`clipiqa_pyiqa.CLIPIQA`.
 
     Raises:
         CLIPIQAError: an option cannot be used.

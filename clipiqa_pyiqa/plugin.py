@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .metric import CLIPIQA, ModelType
 
-NAME = "CLIPIQA"  # in pyiqa's configurations of clipiqa, clipiqa+, …
+NAME = "CLIPIQA"  # the class in pyiqa's configurations of clipiqa, clipiqa+, …
 LOSS_NAME = "CLIPIQALoss"
 BUILTIN_MODULES = {  # pyiqa's class -> its module
     NAME: "pyiqa.archs.clipiqa_arch",
@@ -32,9 +32,9 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 
 def register() -> None:
-    """Register our classes as ``CLIPIQA``, ``LIQE``, …, and pyiqa's as ``CLIPIQA_builtin``, ….
+    """Register our classes as ``CLIPIQA``, ``LIQE``, …, and pyiqa's classes as ``CLIPIQA_builtin``, ….
 
-    With ``CLIPIQA_PYIQA_BUILTIN=1``, the names stay pyiqa's.
+    With ``CLIPIQA_PYIQA_BUILTIN=1``, all names keep pyiqa's classes.
     """
     for name in BUILTIN_MODULES:
         ARCH_REGISTRY.register(functools.partial(build_builtin, name), name=f"{name}_builtin", override=True)
@@ -52,7 +52,7 @@ def register_losses() -> None:
 
 
 def build_clipiqa(model_type: ModelType = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> CLIPIQA:
-    """Return our :class:`~clipiqa_pyiqa.CLIPIQA`; announce a process's first plain ``clipiqa``."""
+    """Return our :class:`~clipiqa_pyiqa.CLIPIQA`; log a note for the first plain ``clipiqa`` of a process."""
     from .metric import CLIPIQA
 
     net = CLIPIQA(model_type, *args, prompts=prompts, **options)
@@ -81,7 +81,7 @@ def _keeping_ours(register: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(register)
     def wrapped(obj: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if obj is None:  # a decorator with options
+        if obj is None:  # used as a decorator with options
             return lambda decorated: wrapped(decorated, *args, **kwargs)
         if getattr(obj, "__module__", None) in BUILTIN_MODULES.values() and not args and not kwargs:
             return obj
@@ -92,9 +92,8 @@ def _keeping_ours(register: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.cache
 def _announce() -> None:
-    """Warn once per process, since logging hides lower levels."""
-    logger.warning(
+    logger.warning(  # a warning, since logging hides lower levels by default
         "clipiqa-pyiqa: 'clipiqa' is the paper's CLIP-IQA (one prompt pair), not pyiqa's average of five pairs; "
-        "for that pass prompts='pyiqa', or set %s=1 to keep pyiqa's own class.",
+        "for this average pass prompts='pyiqa', or set %s=1 to keep pyiqa's own class.",
         BUILTIN_VARIABLE,
     )

@@ -21,14 +21,14 @@ _BYTES = ("bytes", "image", "jpg", "jpeg", "png", "webp", "img")
 
 
 class Scorer:
-    """Scores of encoded images: a class for ``ray.data.Dataset.map_batches``.
+    """Scorer of the bytes of image files: a class for ``ray.data.Dataset.map_batches``.
 
     An image that cannot be scored has NaN scores and an ``error``.
 
     Args:
-        metric: A ``CLIPIQA``, or a function that makes one.
+        metric: A ``CLIPIQA``, or a function that makes a ``CLIPIQA``.
         prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
-        column: Column of bytes, or of dicts with ``bytes``; None finds it.
+        column: Column of bytes, or of dicts with ``bytes``; None looks for a column with a usual name.
         name_column: Column of image names, for messages.
 
     Example:
@@ -62,7 +62,7 @@ class Scorer:
         self._columns, self._name_column = _BYTES if column is None else (column,), name_column
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return the batch with scores and ``error``."""
+        """Return the batch with its score columns and ``error``."""
         column = next((name for name in self._columns if name in batch), None)
         if column is None:
             names = ", ".join(self._columns)

@@ -18,13 +18,13 @@ from .prompts.antonym import margins
 class CLIPIQAReward:
     """Rewards of generated images, higher is better; without gradient.
 
-    A reward is the mean of the pairs' margins: positive minus negative logit.
+    A reward is the mean of the pairs' margins. A margin is the positive logit minus the negative logit.
 
     Args:
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`.
         batch_size: images encoded at once.
-        device: where to encode; default the images'.
-        **options: of :class:`~clipiqa_pyiqa.CLIPIQA`.
+        device: device that encodes; default the images' device.
+        **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`.
 
     Example:
         >>> reward = CLIPIQAReward(backbone="mini")
@@ -53,7 +53,7 @@ class CLIPIQAReward:
             if not isinstance(images, Sequence) or not all(isinstance(x, Tensor) and x.dim() == 3 for x in images):
                 raise ImageError(f"images must be (N, 3, H, W) or a list of (3, H, W); got {shown(images)}.")
             if len({image.shape for image in images}) == 1:
-                images = torch.stack(list(images))  # of one size: they share passes
+                images = torch.stack(list(images))  # images of one size are encoded together
         if isinstance(images, Tensor):
             check_images(images, overshoot=None)
             batches: Sequence[Tensor] = images.split(self.batch_size)

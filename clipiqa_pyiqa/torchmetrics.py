@@ -50,12 +50,12 @@ def clip_image_quality_assessment(
         images: RGB ``(N, 3, H, W)``.
         model_name_or_path: a key of ``MODELS``.
         data_range: value of white, such as 255.
-        prompts: names, and pairs of texts, positive first.
-        **options: of :class:`~clipiqa_pyiqa.CLIPIQA`; they override the model's.
+        prompts: names of pairs, or pairs of texts, positive first.
+        **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`; they override the model's options.
 
     Returns:
-        ``(N,)`` for one prompt (a scalar for one image), or a dict by prompt; pairs of texts are ``user_defined_0`` and
-        so on.
+        ``(N,)`` for one prompt (a scalar for one image), or a dict from prompt to scores; pairs of texts are named
+        ``user_defined_0`` and so on.
 
     Raises:
         ValueError: an argument cannot be used.
@@ -146,15 +146,15 @@ class CLIPImageQualityAssessment(Metric):
         self.add_state("scores", [], dist_reduce_fx="cat")
 
     def update(self, images: Tensor) -> None:
-        """Keep scores of images ``(N, 3, H, W)``."""
+        """Score images ``(N, 3, H, W)`` and keep the scores."""
         scores = self.model(images / float(self.data_range), list(self.prompt_pairs), None)
-        # one dimension, as torchmetrics' empty tensor of a process without images
+        # one dimension, like torchmetrics' empty tensor for a process without images
         self.scores.append(scores.flatten())
 
     def compute(self) -> Tensor | dict[str, Tensor]:
-        """Return all scores since the last reset: ``(N,)``, or a dict by prompt."""
+        """Return all scores since the last reset: ``(N,)``, or a dict from prompt to scores."""
         return by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.prompt_names))), self.prompt_names)
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
-        """Return figure and axes, by default of :meth:`compute`."""
+        """Return figure and axes of a plot of the values; default :meth:`compute`."""
         return self._plot(val, ax)

@@ -1,6 +1,6 @@
 """The ``clipiqa`` command: one module per sub-command, imported when called.
 
-The signature and docstring of ``run`` are a command's options and help; see :mod:`.options.parser`.
+A module's ``run`` declares the options; see :mod:`.options.parser`.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from .options.signals import Terminated, sigterm_as_interrupt
 COMMANDS = {
     "demo": "score bundled photos and degraded versions of them, without any download",
     "score": "score photos: files, folders, globs or a list on standard input",
-    "map": "where photos look good and where they do not: maps of local scores",
-    "compare": "metrics side by side on data sets, with correlations, intervals and published values",
-    "table": "several methods in one table: means, best and second best, paired differences",
-    "protocols": "how others compute their tables, with the source of each",
-    "gate": "whether a second run over the same inputs got worse, for CI",
+    "map": "draw maps of where photos look good and where they do not",
+    "compare": "compare metrics on data sets, with correlations, intervals and published values",
+    "table": "compare several methods in one table: means, best and second best, paired differences",
+    "protocols": "list how papers compute their tables, with the source of each protocol",
+    "gate": "check whether a second run over the same inputs got worse, for continuous integration",
     "prompts": "list the named prompt pairs",
     "prompts search": "find the prompt pairs that agree best with scores that people gave",
     "train": "learn the prompts of CLIP-IQA+ from scores that people gave",
     "fit": "fit a metric to a few rated photos of your own, in seconds",
-    "export": "write a metric as an ONNX file, for where there is no PyTorch",
-    "weights": "show where every checkpoint would come from, or fill a folder with them",
-    "verify": "check the weights at hand against published scores",
-    "radar": "the look and feel of images on radar charts",
-    "sweep": "whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps",
-    "pairs": "whether the better of two versions of a picture scores higher",
-    "rank": "the best and the worst images of a folder, by any question",
-    "agreement": "whether the metric chooses between two images as people do",
+    "export": "write a metric as an ONNX file, for programs without PyTorch",
+    "weights": "show the source of every checkpoint, or download checkpoints into a folder",
+    "verify": "check whether your weights give the published scores",
+    "radar": "draw the look and feel of images on radar charts",
+    "sweep": "test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps",
+    "pairs": "test whether the better of two versions of a picture scores higher",
+    "rank": "find the best and the worst images of a folder, by any question",
+    "agreement": "test whether the metric chooses between two images as people do",
 }
 
 
@@ -47,14 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the ``clipiqa`` command, and return its exit code.
 
     Returns:
-        0 success, 1 some inputs failed or the output's reader left, 2 bad input or a full disk, 130 interrupted,
-        143 terminated.
+        0 success, 1 some inputs failed or the output was closed, 2 bad input or a full disk, 130 Ctrl-C, 143 SIGTERM.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed
+        if stream is None:  # the stream is closed
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-        elif hasattr(stream, "reconfigure"):  # what ASCII or a code page of Windows cannot show becomes \\xNN
+        elif hasattr(stream, "reconfigure"):  # characters that the stream cannot encode become \\xNN
             stream.reconfigure(errors="backslashreplace")
     argv, args = list(sys.argv[1:] if argv is None else argv), argparse.Namespace(command=None)
     code, message = 2, ""
@@ -79,11 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             drop(sys.stdout)
         except OverflowError as error:
-            message = f"error: a number is too large ({error}): use a smaller one."
+            message = f"error: a number is too large ({error}): use a smaller number."
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            message = "error: the memory does not suffice: use smaller images, fewer at once, or fewer workers."
+            message = "error: the memory does not suffice: use smaller images, a smaller batch_size or fewer workers."
         if message:
             print(" ".join(filter(None, ("clipiqa", args.command))) + f": {plain_lines(message)}", file=sys.stderr)
     return code
@@ -94,12 +93,12 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
         argv[:2] = [" ".join(argv[:2])]
     parser, commands = parsers()
     if argv[:1] and argv[0] in commands:
-        args.command = argv[0]  # for messages about what cannot be parsed
+        args.command = argv[0]  # so that messages about wrong words name the command
         commands[argv[0]].declare(function_of(argv[0]))
-    for is_final in (False, True):  # a second time after options from files
+    for is_final in (False, True):  # parse again after --config files set the defaults
         given, unknown = parser.parse_known_args(argv)
         vars(args).update(vars(given))
-        if unknown:  # refused by the command, which knows its options
+        if unknown:  # the command's parser refuses the words and suggests similar options
             commands.get(args.command, parser).refuse(unknown)
         if is_final or not getattr(args, "config_file", None):
             break
@@ -122,8 +121,8 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
 
 
 def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]:
-    """Return the command line's parser, and command -> parser without options."""
-    parser = Parser(prog="clipiqa", description="CLIP-IQA: the look and feel of photos, as numbers.")
+    """Return the command line's parser, and command -> its parser, without options yet."""
+    parser = Parser(prog="clipiqa", description="CLIP-IQA measures the look and feel of photos in numbers.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     parser.add_argument(
         "--print-completion",
@@ -136,11 +135,10 @@ def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]
 
 
 def _declared() -> tuple[Parser, dict[str, Parser]]:
-    """Return :func:`parsers` with all options; those of ``prompts search`` belong to ``prompts``."""
     parser, commands = parsers(name for name in COMMANDS if " " not in name)
     for name, command in commands.items():
         command.declare(function_of(name))
-    commands["prompts"].declare(function_of("prompts search"))  # a shell completes word by word, for both commands
+    commands["prompts"].declare(function_of("prompts search"))  # a shell completes the word `prompts` for both commands
     for name, command in commands.items():
         command.description = COMMANDS[name]
     return parser, commands

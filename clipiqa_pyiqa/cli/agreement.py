@@ -15,23 +15,23 @@ def run(
     seed: int = 0,
     count: int = 10,
 ) -> int:
-    """Whether the metric chooses between two images as people do (the paper's Fig. 7).
+    """Test whether the metric chooses between two images as people do (paper's Fig. 7).
 
-    VOTES is a CSV file with a row per vote: attribute,first,second,choice (choice: first, second, a file, or tie); or
-    with a row per pair: attribute,first,second,votes_first,votes_second. The table has the shares of majorities and of
-    votes that agree with the metric, with 95 % intervals; ceiling is the highest possible share of votes. --out DIR
-    receives agreement.csv, agreement.png and contradictions.png.
+    VOTES is a CSV file with columns attribute,first,second,choice for a row per vote (choice: first, second, a file, or
+    tie), or attribute,first,second,votes_first,votes_second for a row per pair. The table has the share of majorities
+    and the share of votes that agree with the metric, with 95 % intervals; ceiling is the highest possible share of
+    votes. --out DIR receives agreement.csv, agreement.png and contradictions.png.
 
     examples:
       clipiqa agreement votes.csv --out agreement/
       clipiqa agreement votes.csv --root ava/images --attribute happy
 
     Args:
-        votes (VOTES): a CSV file, as below
-        root (DIR): folder of the images; by default that of the CSV file
-        attribute (PROMPT): what was asked, if the file has no such column
+        votes (VOTES): a CSV file; see below
+        root (DIR): folder of the images; default: the CSV file's
+        attribute (PROMPT): the question, if the file has no column attribute
         skip_missing: leave out pairs with missing images
-        seed: of the resampled pairs
+        seed: seed of the resampled pairs
         count: contradictions to show
     """
     from ..experiments.user_agreement import agreement

@@ -20,16 +20,16 @@ class Comparing:
     """Comparison.
 
     Args:
-        metrics (-m METRIC): metrics, as below
-        data (-d DATA): data sets, as below
-        data_root (DIR): folder of pyiqa's data sets; by default ./datasets
-        plcc_fit: also PLCC and RMSE after a logistic fit
-        fit_parameters: of the fit: 4 (default), or VQEG's 5
+        metrics (-m METRIC): metrics; see below
+        data (-d DATA): data sets; see below
+        data_root (DIR): folder of pyiqa's data sets; default: ./datasets
+        plcc_fit: also PLCC (Pearson's correlation) and RMSE after a logistic fit
+        fit_parameters: parameters of the fit: 4 (default), or VQEG's 5
         without_mini_photos: leave out mini's training photos
-        bootstrap: resamples for the intervals; by default 1000; 0: none
-        seed: of resamples and random metrics; by default 0
-        published: whose values to show
-        batch_size: images of equal size scored at once; by default 8
+        bootstrap: resamples for the intervals; default: 1000; 0: no intervals
+        seed: seed of resamples and random metrics; default: 0
+        published: source of published values
+        batch_size: images of equal size that are scored together; default: 8
     """
 
     metrics: list[str] | None = None
@@ -57,9 +57,9 @@ def run(
 ) -> int:
     """Compare metrics on data sets, with correlations, intervals and published values.
 
-    A metric is pyiqa's NAME or NAME:KEY=VALUE,…; a data set is pyiqa's name, a CSV file of paths and scores, or a
-    folder without scores; LABEL= in front names either. Good metrics have positive correlations. Exit code: 0 all
-    scored, 1 a metric failed or images were left out, 2 bad usage.
+    A metric is pyiqa's NAME or NAME:KEY=VALUE,…. A data set is pyiqa's name, a CSV file of paths and scores, or a
+    folder without scores. LABEL= in front names a metric or data set. Good metrics have positive correlations. Exit
+    code: 0 all scored, 1 a metric failed or images were left out, 2 bad usage.
 
     examples:
       clipiqa compare -m clipiqa clipiqa+ niqe brisque musiq -d koniq10k-1024 livec --data-root DIR --out runs/1
@@ -68,9 +68,9 @@ def run(
       clipiqa compare -c table1 --data-root DIR --out runs/table1
 
     Args:
-        config (-c FILE): a YAML file, or table1, table2, table5; options given here win
+        config (-c FILE): a YAML file, or table1, table2, table5; command-line options win
         trust_weights: load files and URLs that could run code
-        strict: stop first if a metric cannot be built
+        strict: stop early if a metric cannot be built
         format: of the printed table
         report: write an HTML page into --out
     """
@@ -86,7 +86,7 @@ def run(
     out = options.pop("out", None)
     kept = replace(kept, out=None if out is None else Path(out))
     kept.check()
-    hint = f"--out {out} --resume continues from here" if out else "nothing was kept, as there is no --out"
+    hint = f"--out {out} --resume continues from here" if out else "no result was kept, since --out is not given"
     options["device"] = start(replace(machine, device=options.get("device")), "metrics")
     from ..comparison.compare import compare
 
@@ -102,7 +102,7 @@ def run(
             settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
         )
     if out:
-        comparison.save(out, report=report)  # first: the reader of the table may leave
+        comparison.save(out, report=report)  # before the table: a program that reads the table may end early
     print(comparison.table(format), end="")
     if out:
         note(f"results are in {out}")

@@ -11,20 +11,20 @@ from .options.model import start
 from .options.progress import Bar
 
 EXPLANATION = """\
-Higher is better, from 0 to 1. (noisiness: high means clean, as in the paper.)
+A high score is good, from 0 to 1. (A high noisiness means a clean photo, as in the paper.)
 
-Used: the small CLIP that comes with the package (backbone='mini', {size:.0f} MB). It has seen ImageNet,
-4,023 photos with human scores (BIQ2021) and photos degraded by known amounts. For the paper's CLIP-IQA, whose CLIP
-RN50 (about 400 MB) is fetched once:  clipiqa score YOUR_PHOTOS   or, in Python,  pyiqa.create_metric('clipiqa')
+The scores come from the small CLIP in the package (backbone='mini', {size:.0f} MB). This CLIP was trained on ImageNet,
+4,023 photos with human scores (BIQ2021) and photos degraded by known amounts. The paper's CLIP-IQA downloads its CLIP,
+RN50 (about 400 MB), once:  clipiqa score YOUR_PHOTOS   or, in Python,  pyiqa.create_metric('clipiqa')
 """
-DEFAULT = "clipiqa-demo.png"  # replaced without --overwrite
+DEFAULT = "clipiqa-demo.png"  # a file of this name is replaced even without --overwrite
 
 
 def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
     """Score bundled photos and degraded versions of them, without any download.
 
     Args:
-        out (-o FILE): the picture, .png, .svg or .pdf
+        out (-o FILE): picture to write, .png, .svg or .pdf
         overwrite: replace an existing picture
     """
     from ..files.names import one_line
@@ -38,7 +38,7 @@ def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
     with Bar(unit="picture") as bar:
         found = demo(progress=partial(bar.show, ""))
     print(f"{found.table()}\n\n{EXPLANATION.format(size=MINI_FILE.stat().st_size / 1e6)}", end="")
-    sys.stdout.flush()  # before the picture, which may fail
+    sys.stdout.flush()  # show the table before the picture, which may fail
     found.save(out)
     print(f"\nPicture: {one_line(str(out.resolve()))}")
     return 0

@@ -23,10 +23,10 @@ def run(
     overwrite: bool = False,
     device: str = "cpu",
 ) -> int:
-    """Write a metric as an ONNX file, for where there is no PyTorch.
+    """Write a metric as an ONNX file, for programs without PyTorch.
 
     The input is `image` (N, 3, H, W), RGB in [0, 1], of any size; outputs are `scores` (N, C) and, with --map, `map`
-    (N, C, h, w). The prompts are fixed. Needs pip install 'clipiqa-pyiqa[onnx]'.
+    (N, C, h, w). The prompts are part of the file. Needs pip install 'clipiqa-pyiqa[onnx]'.
 
     examples:
       clipiqa export model.onnx
@@ -35,10 +35,10 @@ def run(
 
     Args:
         path (FILE): the file, such as model.onnx
-        out (-o FILE): the same as FILE
-        map: also the scores of each place
+        out (-o FILE): same as FILE
+        map: also write the scores of each place
         opset: version of ONNX's operators, 18 to 23
-        check: compare the file with the metric if onnxruntime is installed
+        check: compare the file's scores with the metric's, with onnxruntime
         overwrite: replace an existing FILE
         device (DEVICE): cpu, cuda, cuda:N or mps
     """
@@ -46,7 +46,7 @@ def run(
 
     target = path or out
     if target is None or (path and out):
-        raise OptionError("export writes one file: name it, such as model.onnx.")
+        raise OptionError("export writes one file: name one FILE, such as model.onnx.")
     check_output(target, overwrite=overwrite)
     columns = questions.columns()
     found = start(Machine(device=device), model.backbone)

@@ -26,8 +26,8 @@ def run(
 ) -> int:
     """Fit a metric to a few rated photos of your own, in seconds.
 
-    Methods: affine (a line through the zero-shot score), ridge (that line and a linear function of all features), auto
-    (ridge if cross-validation finds it clearly better, else affine).
+    Methods: affine is a linear function of the zero-shot score; ridge adds a linear function of all features; auto
+    takes ridge if cross-validation finds ridge clearly better, else affine.
 
     examples:
       clipiqa fit scores.csv --out head.safetensors
@@ -36,14 +36,14 @@ def run(
 
     Args:
         scores (CSV|NAME): a CSV file of paths and scores, or a data set
-        out (-o FILE): write the head here, as .safetensors
+        out (-o FILE): write the head to this .safetensors file
         overwrite: replace an existing --out
         method: auto, affine or ridge
         fit_on (WHAT): features, or stages (statistics of every stage)
-        prompts (-p PAIR): the question to begin from; by default quality
-        own_scale: predict scores in the table's range, not 0 to 1
-        without_mini_photos: with mini, leave out its training photos
-        seed: of folds and held-out photos
+        prompts (-p PAIR): prompt pair of the zero-shot score; default: quality
+        own_scale: predict scores in the table's range, not in 0 to 1
+        without_mini_photos: leave out mini's training photos
+        seed: seed of folds and held-out photos
     """
     from ..files.writing import check_output
     from ..prompts.pairs import parse_prompt_argument

@@ -21,11 +21,11 @@ def run(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Whether a second run over the same inputs got worse, for CI.
+    """Check whether a second run over the same inputs got worse, for continuous integration.
 
-    Compares two score files (csv, jsonl or parquet) of any tool. Rows pair up by path below each run's common folder,
-    without suffix, or by --key COLUMN. Exit code: 0 nothing got worse, 1 a mean is worse by more than --min-delta and
-    its 95 % interval excludes 0, or more rows lost an infinite score than chance allows, 2 bad input.
+    The score files (csv, jsonl or parquet) may come from any tool. Rows match by path below each run's common folder,
+    without suffix, or by --key COLUMN. Exit code: 0 nothing got worse, 1 a mean got worse by more than --min-delta and
+    the difference's 95 % interval excludes 0, or more rows lost an infinite score than chance allows, 2 bad input.
 
     examples:
       clipiqa gate base.parquet new.parquet
@@ -34,15 +34,15 @@ def run(
     Args:
         base (BASE): scores of the first run
         new (NEW): scores of the second run
-        by: questions to compare; by default all that both have
-        key (COLUMN): column that pairs rows; by default paths
-        lower_better ([NAME]): questions whose low values are good; without a name all
-        higher_better ([NAME]): questions whose high values are good; without a name all
-        min_delta: mean differences up to this are ignored
-        skip_missing: leave out rows scored in one run only
+        by: questions to compare; default: all that both files have
+        key (COLUMN): column that matches rows; default: the paths
+        lower_better ([NAME]): questions whose low values are good; without a name: all
+        higher_better ([NAME]): the same for high values
+        min_delta: ignore differences of means up to this
+        skip_missing: leave out rows that only one run scored
         out (-o DIR): folder for gate.json, gate.xml (JUnit) and rows.csv
-        overwrite: also replace files of these names that no gate wrote
-        quiet (-q): print only what got worse
+        overwrite: also replace files that another program wrote
+        quiet (-q): print only questions that got worse
     """
     from ..comparison.gating import gate
     from ..files.names import one_line

@@ -31,10 +31,10 @@ def run(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Where photos look good and where they do not.
+    """Draw maps of where photos look good and where they do not.
 
-    --out DIR receives a picture and PHOTO.npz (the numbers) for each photo. A place is a square of 32 px (on vision
-    transformers a patch); docs/maps.md explains its score. Exit code: 0 all mapped, 1 some photos failed, 2 bad input.
+    --out DIR receives a picture and PHOTO.npz (the numbers) for each photo. A place is a square of 32 px (with vision
+    transformers, a patch); docs/maps.md explains its score. Exit code: 0 all mapped, 1 some photos failed, 2 bad input.
 
     examples:
       clipiqa map photos/ --prompts sharpness noisiness quality --out maps/ --html
@@ -42,10 +42,10 @@ def run(
 
     Args:
         paths (PHOTO): files, folders or quoted globs
-        smooth: replace each place by the mean of 3×3 places
+        smooth: replace each score by the mean of 3×3 places
         scale: enlarge photos first by this factor, 1 to 8
-        window (PX): score squares of this side separately: exact, slow
-        stride (PX): distance of windows; by default half the window
+        window (PX): score squares of this side separately: exact, but slow
+        stride (PX): distance between windows; default: half a window
         out (-o DIR): folder for pictures and numbers
         pictures: format of the pictures
         html: also write maps.html, a page of all maps

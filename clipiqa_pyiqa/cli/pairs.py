@@ -6,11 +6,11 @@ from .options.experiment import AskingRun
 
 
 def run(low: str, high: str, run: AskingRun, *, skip_unpaired: bool = False, count: int = 10) -> int:
-    """Whether the better of two versions of a picture scores higher (the paper's Fig. 5).
+    """Test whether the better of two versions of a picture scores higher (paper's Fig. 5).
 
-    Images pair up by their path in the two folders, without suffix, or by the text that the wildcards of two quoted
-    patterns match. The table has the share of pairs in the right order and the mean difference, high less low, with 95
-    % intervals, and p of Wilcoxon's signed-rank test. --out DIR receives pairs.csv, pairs.png and
+    Two images form a pair if their paths in the folders are equal without suffix, or if the wildcards of quoted
+    patterns match the same text. The table has the share of pairs in the right order, the mean difference (high minus
+    low), their 95 % intervals, and p of Wilcoxon's signed-rank test. --out DIR receives pairs.csv, pairs.png and
     failures-QUESTION.png.
 
     examples:

@@ -9,10 +9,10 @@ from .options.tables import aligned
 
 
 def run(prompts: Sequence[str] = (), *, template: str | None = None) -> int:
-    """List the named prompt pairs, or show how CLIP would read given ones.
+    """List the named prompt pairs, or show how CLIP reads given prompt pairs.
 
     Args:
-        prompts (PROMPT): a name, a preset or 'Positive text.|Negative text.'; by default all names
+        prompts (PROMPT): a name, a preset or 'Positive text.|Negative text.'; default: all names
         template (TEXT): wording of the pairs, such as 'A photo of {}.'
     """
     rows: list[tuple[str, ...]]

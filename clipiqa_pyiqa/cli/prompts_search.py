@@ -32,8 +32,8 @@ def run(
 ) -> int:
     """Find the prompt pairs that agree best with scores that people gave.
 
-    Pairs and their ensemble are chosen on the split 'train'; the SROCC is that on held-out images ('test', or else
-    'val').
+    The split 'train' chooses the pairs and their ensemble. The SROCC (rank correlation) is measured on held-out images:
+    split 'test', or else 'val'.
 
     examples:
       clipiqa prompts search scores.csv
@@ -41,15 +41,15 @@ def run(
 
     Args:
         scores (CSV|NAME): a CSV file of paths and scores, or a data set
-        candidates (FILE): pairs, one 'positive|negative' a line; by default our list of antonyms
-        templates (TEXT): wordings of the pairs; by default those of our list, with --candidates '{}'
+        candidates (FILE): one 'positive|negative' pair per line; default: the package's antonyms
+        templates (TEXT): wordings of the pairs; default: the package's wordings, or '{}' with --candidates
         ensemble: most pairs in the ensemble
-        out (-o FILE): write every candidate here, as CSV
+        out (-o FILE): write every candidate to this CSV file
         overwrite: replace an existing --out
         top: pairs to show
         bootstrap: resamples per interval
         intervals: best pairs that get an interval
-        seed: of resamples and a random split
+        seed: seed of resamples and a random split
     """
     from ..files.writing import check_output
     from ..learning.words import read_words
@@ -80,7 +80,7 @@ def run(
     print(
         f"{table.name}: {counted(len(findings.ranked), 'pair')}, chosen on "
         f"{counted(findings.chosen_on, 'image')}, reported on "
-        f"{findings.held_out:,} held out (split {split!r}), which had no say"
+        f"{findings.held_out:,} held out (split {split!r}), which are not used for the choice"
     )
     if findings.unknown:
         print(f"left out: {counted(findings.unknown, 'pair')} with words that {model.backbone or 'RN50'} never saw")

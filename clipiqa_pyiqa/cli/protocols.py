@@ -6,10 +6,10 @@ from .options.tables import aligned
 
 
 def run(name: str | None = None) -> int:
-    """List how others compute their tables, or show one protocol with its source.
+    """List how papers compute their tables, or show one protocol with its source.
 
     Args:
-        name: a protocol, or a file of your own; by default all
+        name: a protocol, or your own file; default: all protocols
     """
     from ..comparison.table.protocols import CERTAINTY, read_protocol
     from ..files.yaml import shipped

@@ -7,12 +7,12 @@ from .options.experiment import AskingRun
 
 
 def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = False) -> int:
-    """The look and feel of images on radar charts (the paper's Fig. 1).
+    """Draw the look and feel of images on radar charts (paper's Fig. 1).
 
-    Draws two charts: look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and feel (aesthetic,
-    happy, natural, new, scary, complex), without questions whose words the CLIP does not know (mini: the whole feel);
-    or one chart of --prompts. --out DIR receives radar.png, radar.svg and radar.html, a page; --out NAME.png (.svg,
-    .pdf, .html) receives one chart.
+    The two charts are look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and feel (aesthetic,
+    happy, natural, new, scary, complex). Questions with words unknown to the CLIP model are left out (mini: all of
+    feel). With --prompts, one chart shows these prompts. --out DIR receives radar.png, radar.svg and the page
+    radar.html; --out NAME.png (.svg, .pdf, .html) receives one chart.
 
     examples:
       clipiqa radar a.jpg b.jpg --out radar/
@@ -21,11 +21,11 @@ def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = Fa
 
     Args:
         paths (IMAGE): images, up to 8
-        look: only the look
-        feel: only the feel
+        look: draw only the look
+        feel: draw only the feel
     """
     from ..experiments.radar_chart import radar
 
     if bool(run.prompts) + look + feel > 1:
-        raise OptionError("look, feel and prompts name the questions: give one of them.")
+        raise OptionError("look, feel and prompts each name the questions: give one of the three.")
     return run.report(radar, paths, run.parsed(None), kind="look" if look else "feel" if feel else None)

@@ -27,10 +27,10 @@ class Order:
     """Order.
 
     Args:
-        columns: of a score file: columns of paths, and of scores; by default all numbers
-        root (DIR): of a score file: folder of relative paths; by default the current folder
-        by: question or column that orders the photos; by default the first
-        lower_better: low values are good; by default as the file or the name says
+        columns: for a score file: column of paths, then columns of scores; default: all numeric columns
+        root (DIR): for a score file: folder where relative paths start; default: the current folder
+        by: question or column that orders the photos; default: the first
+        lower_better: low values are good; default: the file or the column's name decides
         higher_better: high values are good
     """
 
@@ -46,17 +46,17 @@ class Picked:
     """Picked photos.
 
     Args:
-        worst: the N worst
-        best: the N best
-        below (X): those worse than X; 10% means the worst 10%
-        only_paths (--paths): print only their paths
-        null (-0): with --paths: end each with a NUL byte, as for xargs -0
-        copy_to (DIR): copy them into a folder
-        move_to (DIR): move them into a folder
-        link_to (DIR): link to them from a folder
-        write_shards (DIR): copy the shards, with the picked images only
-        above (X): with --write-shards: those of at least X; 10% leaves out the lowest 10%
-        drop_worst (P%): with --write-shards: all but the worst P%
+        worst: pick the N worst photos
+        best: pick the N best photos
+        below (X): pick photos worse than X; 10% means the worst 10%
+        only_paths (--paths): print only paths of picked photos
+        null (-0): with --paths: end each path with a NUL byte, for xargs -0
+        copy_to (DIR): copy picked photos into a folder
+        move_to (DIR): move picked photos into a folder
+        link_to (DIR): link to picked photos from a folder
+        write_shards (DIR): copy shards, with only picked images
+        above (X): with --write-shards: pick images of at least X; 10% leaves out the lowest 10%
+        drop_worst (P%): with --write-shards: leave out the worst P%
     """
 
     worst: int | None = None
@@ -82,11 +82,11 @@ def run(
     undo: Path | None = None,
     page: Path | None = None,
 ) -> int:
-    """The best and the worst images of a folder, by any question (the paper's Fig. 3, 6, 8 and 9).
+    """Find the best and the worst images of a folder, by any question (paper's Fig. 3, 6, 8 and 9).
 
-    Scores folders, or reads a score file (csv, jsonl, parquet) of any tool. --out DIR receives ranking.csv and
-    rank-QUESTION.png. --worst, --best and --below pick photos, which --paths prints, and --copy-to, --move-to and
-    --link-to take elsewhere: nothing is overwritten, and --undo puts them back.
+    PATH names folders to score, or a score file (csv, jsonl, parquet) of any tool. --out DIR receives ranking.csv and
+    rank-QUESTION.png. --worst, --best and --below pick photos. --paths prints the paths; --copy-to, --move-to and
+    --link-to copy, move or link the photos. No file is overwritten, and --undo puts photos back.
 
     examples:
       clipiqa rank spaq/ --out rank/
@@ -97,8 +97,8 @@ def run(
 
     Args:
         paths (PATH): folders, images or quoted globs; a score file; or a folder of results by shard
-        count: of the best and of the worst
-        undo (LIST): put back photos by a list of --copy-to, --move-to or --link-to
+        count: best images and worst images to show
+        undo (LIST): put photos back by the file that --copy-to, --move-to or --link-to wrote
         page (DIR): folder for browse.html, a page of all photos
     """
     if picked.write_shards is not None:
@@ -106,7 +106,7 @@ def run(
     if undo is not None:
         return _undo(undo)
     if picked.above is not None or picked.drop_worst is not None:
-        raise OptionError("above and drop_worst are about the shards that write_shards writes: give both.")
+        raise OptionError("above and drop_worst pick images of shards: add --write-shards DIR.")
     if not paths:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
     folders = {"copy": picked.copy_to, "move": picked.move_to, "link": picked.link_to}
@@ -133,7 +133,7 @@ def run(
     cut = None
     if picked.below is not None:
         scores, is_share = photos.scores.frame[photos.by], picked.below.strip().endswith("%")
-        sign = -1 if is_share and photos.direction.lower_better else 1  # 10% are the worst, whichever way scores point
+        sign = -1 if is_share and photos.direction.lower_better else 1  # 10% means the worst 10%, also if low is good
         cut = sign * value_of(picked.below, sign * scores, "below")
     chosen = pick(photos, worst=picked.worst, best=picked.best, below=cut)
     note(f"{photos.by}: {photos.direction}")
@@ -157,10 +157,10 @@ def _photos(run: AskingRun, paths: Sequence[str], count: int, order: Order) -> t
     from ..scoring.shards.summary import merge_shards
 
     lower_better = True if order.lower_better else False if order.higher_better else None
-    by_shard = len(paths) == 1 and any(Path(paths[0]).glob("*.parquet"))  # results of `clipiqa score`
+    by_shard = len(paths) == 1 and any(Path(paths[0]).glob("*.parquet"))  # results by shard of `clipiqa score`
     if len(paths) == 1 and (by_shard or is_score_file(paths[0])):
         if run.prompts:
-            raise OptionError("prompts asks about images, but a score file has its answers: --by names one of them.")
+            raise OptionError("prompts needs images, but a score file holds scores: choose a column with --by.")
         key, columns = (order.columns[0], order.columns[1:]) if order.columns else (None, [])
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "merged.parquet") if by_shard else Path(paths[0])
@@ -197,7 +197,7 @@ def _extremes(run: AskingRun, photos: Photos, count: int) -> Ranking:
 
 def _conclude(run: AskingRun, ranking: Ranking, photos: Photos) -> int:
     if ranking.failed and photos.scores.file:
-        tell(f"{counted(len(ranking.failed), 'image')} left out (see `error` in {photos.scores.file})")
+        tell(f"{counted(len(ranking.failed), 'image')} left out (see the column `error` in {photos.scores.file})")
     else:
         for reason in ranking.failed.values():
             tell(f"left out: {reason}")
@@ -224,7 +224,7 @@ def _print(chosen: pandas.Series, photos: Photos, worst: int | None) -> None:
     rows, flags = [(photos.by, "path", "")], photos.scores.flags
     rows += [(f"{score:.4f}", str(name), flags.get(str(name), "")) for name, score in chosen.items()]
     lines = list(aligned(rows, [False, True, True]))
-    if worst is not None and worst < len(chosen):  # the best follow
+    if worst is not None and worst < len(chosen):  # the best photos follow the worst
         lines.insert(1 + worst, "-" * max(map(len, lines)))
     print("\n".join(lines))
 
@@ -254,7 +254,7 @@ def _write_shards(paths: Sequence[str], into: Path, by: str | None, picked: Pick
     from ..scoring.shards.filtered import filter_shards
 
     if len(paths) != 1:
-        raise OptionError("write_shards takes one folder of results by shard, the --out DIR of clipiqa score.")
+        raise OptionError("write_shards needs one PATH: the folder of results by shard that clipiqa score wrote.")
     cuts = {name: getattr(picked, name) for name in ("above", "below", "drop_worst", "worst")}
     with Bar(unit="shard") as bar:
         found = filter_shards(paths[0], into, column=by, progress=partial(bar.show, ""), **cuts)

@@ -38,8 +38,8 @@ def run(
 ) -> int:
     """Score photos: files, folders, globs or a list on standard input.
 
-    One score in [0, 1] per image and prompt, high is good. A file that cannot be scored gets a row with the reason.
-    Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score.
+    One score in [0, 1] per image and prompt; a high score is good. A file that cannot be scored gets a row with the
+    reason. Exit code: 0 all files scored, 1 some files failed, 2 bad usage or nothing to score.
 
     examples:
       clipiqa score photos/ holiday.jpg
@@ -51,11 +51,11 @@ def run(
 
     Args:
         paths (PATH): file, folder, quoted glob or pattern of shards, Parquet file, s3://…, or - for a list on stdin
-        metrics (-m METRIC): pyiqa's CLIP-based metrics: [COLUMN=]NAME[:KEY=VALUE,…]
-        null (-0): names on stdin end with a NUL byte
+        metrics (-m METRIC): CLIP-based metrics of pyiqa: [COLUMN=]NAME[:KEY=VALUE,…]
+        null (-0): file names on stdin end with a NUL byte
         all_attributes: one column for every named pair whose words the CLIP knows
-        map_stats: also columns of local scores: lowest, 10th percentile, share below 0.5
-        format: by default by the suffix of --out, or a table
+        map_stats: add columns about local scores: lowest, 10th percentile, share below 0.5
+        format: output format; default: the suffix of --out, or a table
         progress: show the progress bar even without a terminal
     """
     from ..sources.finding import find_shards
@@ -64,16 +64,16 @@ def run(
         return score_shards.merge(shards.merge, paths, kept)
     by_shard = score_shards.is_folder(kept.out, format)
     if not paths:
-        raise ImageError("no PATH given: name files or folders (before --prompts, or after a --).")
+        raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     kept.check()
     if metrics and (questions != LearnedQuestions() or model.given() or all_attributes or map_stats):
         raise OptionError(
-            "metrics have options of their own, such as clipiqa:prompts=sharpness: leave out those of the model, the "
-            "questions and map_stats."
+            "metrics have options of their own, such as clipiqa:prompts=sharpness: leave out the options of the "
+            "model, the questions, all_attributes and map_stats."
         )
     columns = None if metrics else questions.columns()
     if all_attributes and columns is None:
-        raise OptionError("learned_prompts excludes all_attributes: leave out prompts and all_attributes.")
+        raise OptionError("learned_prompts excludes all_attributes: leave out one of the two.")
     shards.check(by_shard)
     output = None
     if kept.out and not by_shard:
@@ -86,7 +86,7 @@ def run(
     if found.is_empty:
         raise ImageError(f"{found.problem}: there is nothing to score.")
 
-    # torch is loaded from here on, after all cheap checks
+    # torch takes seconds to load, so all cheap checks come first
     device = start(images, model.backbone)
     from ..images.formats import skipped_note
     from ..images.reader import check_limits
@@ -147,5 +147,5 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
 def _raw_stdout() -> IO[bytes]:
     try:
         return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
-    except OSError:  # standard output was replaced by something without a file descriptor
+    except OSError:  # standard output is an object without a file descriptor
         return sys.stdout.buffer

@@ -1,4 +1,4 @@
-"""``clipiqa score --out DIR``: results by shard; and ``--merge``."""
+"""``clipiqa score --out DIR`` and ``--merge``: results by shard."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shards:
-    """Shards (--out DIR: one Parquet of results for each).
+    """Shards (--out DIR: one Parquet file of results per shard).
 
     Args:
-        keep: Parquet columns, keys of .json sidecars, or suffixes of other sidecars, to copy
-        image_column: of images or features in Parquet files; by default found
-        embeddings: score stored image features (.npy, .npz, Parquet's lists)
-        part (I/N): only the I-th of N parts of the shards; by default a SLURM array's task, or all
-        merge (DIR): make one file, --out, of the results in a folder
-        engine: this process, or a Ray cluster
-        actors: ray: processes that score; by default as many as possible
-        gpus_per_actor: ray: by default 1 with GPUs, else 0
-        cpus_per_actor: ray: by default 1
+        keep: copy these Parquet columns, .json keys, or sidecar files of these suffixes
+        image_column: column of images or features in Parquet files; default: detected
+        embeddings: score stored image features (.npy, .npz, lists in Parquet)
+        part (I/N): only the I-th of N parts of the shards; default: a SLURM array's task, or all
+        merge (DIR): join the results in this folder into one file, --out
+        engine: score in this process, or on a Ray cluster
+        actors: Ray processes that score; default: as many as possible
+        gpus_per_actor: GPUs per Ray process; default: 1, or 0 without GPUs
+        cpus_per_actor: cores per Ray process; default: 1
     """
 
     keep: Sequence[str] = ()
@@ -50,9 +50,8 @@ class Shards:
     cpus_per_actor: float | None = None
 
     def check(self, by_shard: bool) -> None:
-        """Raise if options for results by shard lack a folder."""
         if not by_shard and (self.keep or self.embeddings or self.part or self.engine == "ray"):
-            raise OptionError("keep, embeddings, part and engine need results by shard: give out a folder, DIR/.")
+            raise OptionError("keep, embeddings, part and engine need results by shard: name a folder, --out DIR/.")
 
     def score(
         self,
@@ -109,17 +108,16 @@ class Shards:
 
 
 def is_folder(out: Path | None, format: str | None) -> bool:
-    """Return whether ``--out`` names a folder: existing, or without a suffix."""
-    # os.path returns False for invalid names; writing will say why
+    """Return whether ``--out`` names a folder: an existing folder, or a name without suffix."""
+    # os.path returns False for invalid names; the error follows when the file is written
     return out is not None and format is None and (os.path.isdir(out) or (not out.suffix and not os.path.exists(out)))
 
 
 def merge(folder: Path, paths: Sequence[str], kept: Kept) -> int:
-    """Merge results in a folder, and return the exit code."""
     from ..scoring.shards.summary import merge_shards
 
     if paths:
-        raise OptionError("merge takes results and scores nothing: leave out the paths.")
+        raise OptionError("merge joins results and scores no images: leave out the paths.")
     found = merge_shards(folder, kept.out, overwrite=kept.overwrite)
     if not kept.quiet:
         _report(found)

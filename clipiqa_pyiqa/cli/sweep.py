@@ -17,11 +17,11 @@ def run(
     sample: int | None = None,
     seed: int = 0,
 ) -> int:
-    """Whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps (the paper's Fig. 4).
+    """Test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps (paper's Fig. 4).
 
-    The table has Spearman's correlation of score with step per change and scale. --out DIR receives sweep.csv,
-    spearman.csv, crosstalk.csv, sweep.png (curves) and example.png. Each change asks the question of its name;
-    --prompts asks further ones.
+    The table has Spearman's correlation between score and step for each change and scale. --out DIR receives sweep.csv,
+    spearman.csv, crosstalk.csv, sweep.png (curves) and example.png. Each change asks the question of the same name;
+    --prompts adds questions.
 
     examples:
       clipiqa sweep koniq10k/1024x768 --sample 200 --out sweep/
@@ -30,10 +30,10 @@ def run(
     Args:
         paths (IMAGE): images, folders or quoted globs
         changes: by default brightness noisiness colorfulness sharpness contrast
-        steps: from least to most of the attribute
-        scales: input scales
-        sample: images to draw at random; by default all
-        seed: of sample and noise
+        steps: steps from least to most of the attribute
+        scales: factors that resize images first
+        sample: images to draw at random; default: all
+        seed: seed of sample and noise
     """
     from ..experiments.attribute_sweep import sweep
 

@@ -20,21 +20,21 @@ class Methods:
     """Table.
 
     Args:
-        methods (NAME=FOLDER): methods, as below
-        metrics (-m METRIC): metrics, as below
-        reference (FOLDER): true pictures, for psnr-y, lpips, fid, …
-        baseline: method to compare with; by default the first
-        protocol: a paper's metrics and their settings; see `clipiqa protocols`
-        crop_border (PX): cut off each side before full-reference metrics; by default 0
+        methods (NAME=FOLDER): methods; see below
+        metrics (-m METRIC): metrics; see below
+        reference (FOLDER): reference pictures, for psnr-y, lpips, fid, …
+        baseline: method to compare with; default: the first
+        protocol: use a paper's metrics and settings; see `clipiqa protocols`
+        crop_border (PX): pixels to cut off each side for full-reference metrics; default: 0
         expect (PAPER): published numbers: a CSV file (a row per method, a column per label), or 'METHOD:
             LABEL=NUMBER …'
         explain: try to explain published numbers that differ
-        lock (FILE): write to this file what the numbers depend on
-        locked (FILE): compute such a file's numbers again
+        lock (FILE): write all that the numbers depend on to this file
+        locked (FILE): compute the numbers of a --lock file again
         skip_missing: leave out pictures that are not in every folder
-        seed: of random metrics
+        seed: seed of random metrics
         trust_weights: load files and URLs that could run code
-        strict: stop first if a metric cannot be built
+        strict: stop early if a metric cannot be built
     """
 
     methods: list[str] | None = None
@@ -64,13 +64,13 @@ def run(
     describe: bool = False,
     report: bool = True,
 ) -> int:
-    """Several methods in one table, as papers print it: means, best and second best, paired differences.
+    """Compare several methods in one table: means, best and second best, paired differences.
 
-    A method is NAME=FOLDER; files belong together by their path in the folder, without suffix, or by the text that the
-    * of quoted patterns matches. If every file lies in a sub-folder, the sub-folders are test sets. A metric is as for
-    `clipiqa compare`, or psnr-y, ssim-y, psnr-rgb or ssim-rgb; it replaces the protocol's metric of that label. --out
-    receives table.md, table.tex, table.csv, images.csv and report.html. Exit code: 0 all scored, 1 a metric failed,
-    images were left out, or a published number or a lock differs, 2 bad usage.
+    A method is NAME=FOLDER. Files match if their paths in the folders are equal without suffix, or if the * of quoted
+    patterns matches the same text. If every file lies in a sub-folder, each sub-folder is a test set. A metric is one
+    of `clipiqa compare`, or psnr-y, ssim-y, psnr-rgb or ssim-rgb; a metric replaces the protocol's metric of the same
+    label. --out receives table.md, table.tex, table.csv, images.csv and report.html. Exit code: 0 all scored, 1 a
+    metric failed, images were left out, or a published number or a lock differs, 2 bad usage.
 
     examples:
       clipiqa table --methods bicubic=out/bicubic ours=out/ours --reference gt/ -m psnr-y niqe clipiqa --out table/
@@ -81,7 +81,7 @@ def run(
         value (NAME=NUMBER): a number for the protocol's formula
         one_set: all pictures are one test set
         format: of the printed table
-        describe: print a sentence per metric instead
+        describe: print a sentence per metric, not the table
         report: write an HTML page into --out
     """
     if not methods.methods:
@@ -91,7 +91,7 @@ def run(
     from ..comparison.table.run import table
 
     out = kept.out
-    hint = f"--out {out} --resume continues from here" if out else "nothing was kept, as there is no --out"
+    hint = f"--out {out} --resume continues from here" if out else "no result was kept, since --out is not given"
     with on_interrupt(hint), Bar() as bar:
         found = table(
             **vars(methods),
@@ -105,7 +105,7 @@ def run(
             **kept.storage(),
         )
     if out:
-        found.save(out, report=report)  # first: the reader of the table may leave
+        found.save(out, report=report)  # before the table: a program that reads the table may end early
     print(found.describe(format) if describe else found.table(format), end="")
     for row in [] if found.changed is None else found.changed.itertuples():
         tell(f"{row.what}: {row.was} in the lock, {row.now} here" + f" ({row.why})" * bool(row.why))

@@ -41,7 +41,7 @@ def run(
 ) -> int:
     """Learn the prompts of CLIP-IQA+ from scores that people gave.
 
-    Recipes: plain (whole images), official (the authors'), pyiqa (its trainer's).
+    Recipes: plain (whole images), official (the authors' recipe), pyiqa (the recipe of pyiqa's trainer).
 
     examples:
       clipiqa train scores.csv --out runs/mine
@@ -53,19 +53,19 @@ def run(
         out (-o DIR): folder for learned prompts and log
         resume: continue the stopped run in --out
         overwrite: replace the run in --out
-        config (-c FILE): a YAML file of pyiqa's trainer; options given here win
+        config (-c FILE): a YAML file of pyiqa's trainer; command-line options win
         recipe: plain (default), official or pyiqa
-        prompts (-p PAIR): words to learn around: a name or 'positive|negative'; by default quality
-        n_ctx: context vectors; by default 16
-        shared: one context for both texts
-        init: how the context starts
+        prompts (-p PAIR): pair whose context is learned: a name or 'positive|negative'; default: quality
+        n_ctx: learned context vectors; default: 16
+        shared: learn one context for both texts
+        init: start of the context
         batch_size: images or crops in a step
         epochs: passes over the images
         lr (RATE): learning rate
         crop (PX): side of random square crops; 0: whole images
-        crops (K): cached crops per image instead; by default 4
-        seed: of start, order and split; by default 123
-        without_mini_photos: with mini, leave out its training photos
+        crops (K): fixed crops per image, cached; default: 4
+        seed: seed of start, order and split; default: 123
+        without_mini_photos: leave out mini's training photos
     """
     from ..prompts.pairs import parse_prompt_argument
 

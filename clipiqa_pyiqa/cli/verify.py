@@ -1,4 +1,4 @@
-"""``clipiqa verify``: check the weights at hand against published scores."""
+"""``clipiqa verify``: check whether weights give the published scores."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ def run(
     clip_weights: str | None = None,
     device: str = "cpu",
 ) -> int:
-    """Check the weights at hand against published scores.
+    """Check whether your weights give the published scores.
 
-    Published scores hold for OpenAI's RN50 only. Exit code: 0 all that ran is ok, 1 any FAIL, 2 nothing was shown.
+    Published scores hold for OpenAI's RN50 only. Exit code: 0 all checks that ran are ok, 1 a check failed, 2
+    otherwise.
 
     Args:
         images (PATH): I01.BMP, i01_01_5.bmp, or folders such as a checkout of piq, TID2013 or OSEDiff
-        plus: check CLIP-IQA+'s published prompts instead
+        plus: check the published prompts of CLIP-IQA+ instead
         data_root (DIR): with --plus: folder of pyiqa's livec, koniq10k, koniq10k-1024 and tid2013
-        backbone (-b): which CLIP
+        backbone (-b): CLIP model to check
         clip_weights (PATH|TAG): a checkpoint file, or an open_clip tag
         device (DEVICE): cpu, cuda, cuda:N or mps
     """
@@ -42,7 +43,7 @@ def run(
             learned = verify_learned_prompts(data_root, device=place, progress=bar.show)
         print(learned)
         if data_root is None:
-            print("\nno correlations: pass --data-root DIR, the folder of pyiqa's data sets")
+            print("\ncorrelations are not checked: pass --data-root DIR, the folder of pyiqa's data sets")
         return learned.exit_code
 
     from ..comparison.verification import verify
@@ -52,7 +53,7 @@ def run(
     print(found)
     if not found.binding:
         tell(
-            "the published scores hold for OpenAI's RN50 (RN50.pt, SHA-256 afeb0e10…) only; these weights are "
-            "others, so a difference is no FAIL."
+            "the published scores hold for OpenAI's RN50 (RN50.pt, SHA-256 afeb0e10…) only; your weights "
+            "are different, so a difference is not a failure."
         )
     return found.exit_code

@@ -16,14 +16,14 @@ _HEADER = ("FILE", "STATE", "SIZE", "SHA-256", "WHERE")
 
 
 def run(*, download_to: Path | None = None, backbone: Sequence[str] = (), prompt_files: bool = False) -> int:
-    """Show where every checkpoint would come from, or fill a folder with them.
+    """Show the source of every checkpoint, or download checkpoints into a folder.
 
-    Only --download-to downloads: it fills a folder for CLIPIQA_WEIGHTS_DIR.
+    Only --download-to downloads files. CLIPIQA_WEIGHTS_DIR can name the folder later.
 
     Args:
         download_to (DIR): put the files into this folder
         backbone (-b NAME[:TAG]): only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k
-        prompt_files: only the published prompt files (with --backbone: also)
+        prompt_files: only the published prompt files; with --backbone, prompt files too
     """
     from ..weights.inventory import weights_at_hand
 

@@ -103,12 +103,12 @@ def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
 def missing_images(
     path: Path, files: Collection[str], skip_missing: bool, error: type[CLIPIQAError] = TableError
 ) -> set[str]:
-    """Return the missing files, and log their number; raise ``error`` unless they may be skipped."""
+    """Return the missing files, and log their number; raise ``error`` unless ``skip_missing`` is set."""
     missing = sorted({file for file in files if not os.path.isfile(file)})
     if missing and not skip_missing:
         raise error(
             f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
-            f"({few(missing)}): correct the paths or root, or leave them out (skip_missing)."
+            f"({few(missing)}): correct the paths or root, or leave out the missing images (skip_missing)."
         )
     if missing:
         logger.warning("left out: %s", counted(len(missing), "missing image"))

@@ -35,7 +35,7 @@ _LIMITS: Kinds = {"max_side": _WHOLE, "max_pixels": _WHOLE}
 _CSV: Kinds = {"csv": _PATH, "root": _PATH, "columns": (list, tuple), "lower_better": _FLAG, **_LIMITS, **_SUBSET}
 _FOLDER: Kinds = {"folder": _PATH, **_LIMITS, **_SUBSET}
 _ROOTS = ("meta_info_file", "dataroot_target", "dataroot_ref")
-_IDLE = (  # keys of pyiqa's trainer, without meaning here
+_IDLE = (  # keys that only pyiqa's trainer uses
     *("use_shuffle", "num_worker_per_gpu", "batch_size_per_gpu", "dataset_enlarge_ratio", "prefetch_mode"),
     *("num_prefetch_queue", "pin_memory", "persistent_workers", "img_range"),
 )
@@ -46,7 +46,7 @@ _PYIQA: Kinds = {
     **dict.fromkeys(("lower_better", "mos_normalize"), _FLAG),
     **{"augment": (Mapping,), **_SUBSET},
 }
-_STEADY = ("resize", "center_crop", "adaptive_resize", "ada_pad", "totensor")  # augmentations that draw nothing
+_STEADY = ("resize", "center_crop", "adaptive_resize", "ada_pad", "totensor")  # augmentations without randomness
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ class DataSet:
     Attributes:
         name: Unique name in a comparison.
         paths: Absolute paths, each once.
-        mos: Opinion scores on their own scale, or None.
-        load: Index -> ``(3, H, W)``, RGB: uint8, or floats in [0, 1]; with the reference behind it, ``(6, H, W)``.
+        mos: People's mean scores (MOS) on the data set's scale, or None.
+        load: Function from index to RGB ``(3, H, W)``, uint8 or floats in [0, 1]; ``(6, H, W)`` with a reference.
         lower_better: Whether low opinion scores are good (DMOS).
         note: Split, size and subset.
         published_as: Name in ``published_correlations.csv``, or empty.
         identity: Hash of options that change pixels.
         table: File of scores, or empty.
-        no_reference: Index -> why an image has no reference.
+        no_reference: Function from index to why an image has no reference.
     """
 
     name: str
@@ -82,9 +82,9 @@ def parse_data_sets(given: Any, data_root: str | Path | None = None) -> list[Dat
     """Return the data sets that a user names; no image is read.
 
     Args:
-        given: A name of pyiqa's, a CSV file or a folder, also with options (``'spaq:subset=0.2'``); a mapping of label
-            to None or pyiqa's options; a :class:`DataSet`; or a list of these.
-        data_root: The folder for pyiqa's ``./datasets``.
+        given: A data set's name in pyiqa, a CSV file or a folder, also with options (``'spaq:subset=0.2'``); a mapping
+            from label to pyiqa's options or None; a :class:`DataSet`; or a list of these.
+        data_root: Folder that replaces ``./datasets`` in pyiqa's paths.
     """
     found = [_find(specification, data_root) for specification in parse_specifications(given, "data set")]
     name, times = Counter(data.name for data in found).most_common(1)[0]
@@ -132,8 +132,8 @@ def _our_set(label: str, options: dict[str, Any]) -> DataSet:
         paths, mos = tuple(os.path.abspath(row.file) for row in rows), tuple(row.score for row in rows)
         if not any(map(os.path.isfile, paths)):
             raise CompareError(
-                f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} is there, such as "
-                f"{paths[0]!r}: say where they are with root=DIR."
+                f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} exists, such as "
+                f"{paths[0]!r}: pass the folder of the images as root=DIR."
             )
     else:
         folder = Path(options["folder"]).expanduser()
@@ -144,7 +144,7 @@ def _our_set(label: str, options: dict[str, Any]) -> DataSet:
             raise CompareError(f"the folder {str(folder)!r} is missing." if is_missing else f"{found.problem}.")
 
     def load(index: int) -> Tensor:
-        return read_image(paths[index], **limits, min_side=1).pixels  # each metric says how small is too small
+        return read_image(paths[index], **limits, min_side=1).pixels  # each metric checks its own smallest side
 
     note = [f"{key.replace('_', ' ')} {value}" for key, value in limits.items()]
     return _finish(DataSet(label, paths, mos, load, table=table), note, options)
@@ -160,7 +160,7 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
             f"{name!r} is no data set of pyiqa's, no CSV file and no folder: {nearest(name, known)} "
             "Options of your own data set need pyiqa's 'type', such as GeneralNRDataset, or 'csv' or 'folder'."
         )
-    if merged["type"] in {"PIQDataset", *(info["type"] for info in known.values())}:  # others may have own options
+    if merged["type"] in {"PIQDataset", *(info["type"] for info in known.values())}:  # other types have own options
         check_keys(merged, _PYIQA, where)
     check_kinds(merged, _PYIQA, where)
     if merged["type"] in ("PieAPPDataset", "BAPPSDataset"):
@@ -187,8 +187,8 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
         )
     used = {key: value for key, value in merged.items() if key not in _IDLE}
     dataset = _build(label, {key: value for key, value in used.items() if key not in _SUBSET})
-    first = int(hasattr(dataset, "paired_trans"))  # in a row, behind the reference of a full-reference set
-    folder = getattr(dataset, "dataroot", "")  # AVA's table has names alone
+    first = int(hasattr(dataset, "paired_trans"))  # the image's place in a row: a reference comes first
+    folder = getattr(dataset, "dataroot", "")  # AVA's table has file names without folders
     note = [f"{merged['phase']} part of {merged['split_index']}"] if merged.get("split_index") is not None else []
     note += [f"{key.replace('_', ' ')} {value}" for key, value in augment.items()]
     found = DataSet(
@@ -205,13 +205,12 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
 
 
 def _build(label: str, options: dict[str, Any]) -> Any:
-    """Return pyiqa's data set; PIL stays strict."""
     from pyiqa.data import build_dataset
 
-    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    before = ImageFile.LOAD_TRUNCATED_IMAGES  # pyiqa may change this
     try:
         return build_dataset(options)
-    except Exception as error:  # whatever pyiqa meets in a table or an option: assertions, KeyError, ValueError, …
+    except Exception as error:  # pyiqa raises many types for a bad table or option
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CompareError(f"pyiqa cannot build data set {label!r}: {reason}.") from error
     finally:
@@ -219,14 +218,13 @@ def _build(label: str, options: dict[str, Any]) -> Any:
 
 
 def _pyiqa_pixels(dataset: Any, first: int, index: int) -> Tensor:
-    """Return ``dataset[index]['img']``, without reading a reference."""
     path = str(dataset.paths_mos[index][first])
     try:
         with strict_decoding, Image.open(path) as file:
             set_aside(path, file.width, file.height)
             if not first:
                 return dataset[index]["img"]
-            image = file.convert("RGB")
+            image = file.convert("RGB")  # as dataset[index]["img"], without reading the reference
             return dataset.common_trans(dataset.paired_trans([image, image])[0])
     except FileNotFoundError as error:
         raise ImageError("does not exist", Kind.MISSING, path) from error

@@ -14,23 +14,23 @@ from .score_table import ScoreTable
 
 logger = logging.getLogger("clipiqa_pyiqa")
 LIST = Path(__file__).parents[1] / "data" / "mini_photos.bin"
-BYTES = 5  # of each file's SHA-256: one foreign photo in 270 million is taken for one of these
+BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos matches by chance
 
 
 def seen_by_mini(paths: Sequence[str | Path]) -> list[bool]:
-    """Return for each file whether ``mini`` was trained on it, by its hash."""
+    """Return for each file, by its hash, whether ``mini`` was trained on it."""
     return [_digest(path) in _known() for path in paths]
 
 
 def seen_warning(count: int, images: int) -> str:
     return (
         f"mini was trained on {count:,} of these {images:,} images and their scores, so its agreement with them says "
-        "little about other photos: without_mini_photos leaves them out."
+        "little about other photos: use without_mini_photos to leave these images out."
     )
 
 
 def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, needed: Sequence[str]) -> ScoreTable:
-    """Log how many photos ``mini`` was trained on; return the table, with ``leave_out`` without these photos."""
+    """Log how many photos ``mini`` was trained on; return the table, without these photos if ``leave_out`` is set."""
     seen = seen_by_mini(table.paths) if backbone == "mini" else []
     count = sum(seen)
     if count and not leave_out:

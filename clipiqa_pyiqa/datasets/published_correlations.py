@@ -16,7 +16,7 @@ SOURCES = ("paper", "pyiqa")
 
 @dataclass(frozen=True)
 class PublishedCorrelations:
-    """Published correlations in [-1, 1], high is good, PLCC without a fit; KRCC may be NaN."""
+    """Published correlations in [-1, 1], high is good; PLCC has no fitted curve, KRCC may be NaN."""
 
     srocc: float
     plcc: float
@@ -24,7 +24,7 @@ class PublishedCorrelations:
     krcc: float = math.nan
 
     def __getitem__(self, statistic: str) -> float:
-        """Return ``'SROCC'``, ``'PLCC'`` or ``'KRCC'``, else NaN."""
+        """Return ``'SROCC'``, ``'PLCC'`` or ``'KRCC'``; NaN for other names."""
         return float(getattr(self, statistic.lower(), math.nan))
 
 
@@ -32,9 +32,9 @@ def find_published(metric: str, data_set: str, prefer: str = "") -> PublishedCor
     """Return the published result of a metric on a data set, or None.
 
     Args:
-        metric: pyiqa's name, or that of :func:`variant`.
+        metric: pyiqa's name, or the name from :func:`variant`.
         data_set: pyiqa's name.
-        prefer: ``'paper'`` (default for CLIP-IQA) or ``'pyiqa'``.
+        prefer: Source ``'paper'`` (default for CLIP-IQA) or ``'pyiqa'``.
     """
     found = _table().get((metric, data_set), [])
     prefer = prefer or ("paper" if metric.startswith("clipiqa") else "pyiqa")
@@ -42,7 +42,7 @@ def find_published(metric: str, data_set: str, prefer: str = "") -> PublishedCor
 
 
 def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:
-    """Return the table's name of CLIP-IQA with a prompt pair."""
+    """Return the table's name for CLIP-IQA with a prompt pair."""
     return f"clipiqa {backbone} {pos_embedding} {positive}|{negative}"
 
 
@@ -51,18 +51,19 @@ ENSEMBLE = "clipiqa, pyiqa's five pairs"
 
 
 def published_set(name: str, options: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the table's name of a data set; empty if its images are not the published ones."""
+    """Return the table's name for a data set; empty if the published results used other images."""
     if name not in known:
         return ""
     usual = {"phase": "test", **known[name]}
-    places = ("meta_info_file", "dataroot_target", "dataroot_ref", "name", "subset_seed")  # not which images are meant
+    places = ("meta_info_file", "dataroot_target", "dataroot_ref", "name", "subset_seed")  # these do not choose images
     changed = {key: value for key, value in options.items() if key not in places and value != usual.get(key)}
     table, folder = (Path(options[key]).name for key in ("meta_info_file", "dataroot_target"))
-    twins = [info for info in known.values() if info["meta_info_file"] == usual["meta_info_file"]]  # at another size
+    # entries with the same table, for instance for images of another size
+    twins = [info for info in known.values() if info["meta_info_file"] == usual["meta_info_file"]]
     others = {Path(info["dataroot_target"]).name for info in twins} - {Path(usual["dataroot_target"]).name}
     if table != Path(usual["meta_info_file"]).name or folder in others:
         return ""
-    if name == "spaq" and changed == {"augment": {"resize": 512}, "subset": 0.2}:  # the paper's; pyiqa's are at 448
+    if name == "spaq" and changed == {"augment": {"resize": 512}, "subset": 0.2}:  # the paper's size; pyiqa uses 448
         return "spaq 20 % at 512"
     return "" if changed else name
 

@@ -25,7 +25,7 @@ class ScoreTable:
         targets: Scores in [0, 1], high is good.
         splits: ``'train'``, ``'val'`` or ``'test'`` for each image.
         score_range: Lowest and highest score, as given.
-        lower_better: Whether low scores were good.
+        lower_better: Whether low given scores are good.
     """
 
     name: str
@@ -58,14 +58,14 @@ def read_score_table(
     """Return the images and scores in a CSV file; no image is decoded.
 
     Args:
-        root: Folder of the paths in it; default its own.
+        root: Folder of the image paths; default the file's folder.
         columns: Names or numbers of the columns of paths, scores and splits; default usual names.
-        score_range: Lowest and highest possible score; default those in the table.
+        score_range: Lowest and highest possible score; default as in the table.
         lower_better: Whether low scores are good (DMOS).
-        val_fraction: Share of rows to validate on, without a column of splits.
+        val_fraction: Share of rows for validation, if there are no splits.
         seed: Seed of that split.
-        needed: Splits that need two images.
-        split_file: pyiqa's pickle of splits, in place of a column.
+        needed: Splits that need at least two images.
+        split_file: pyiqa's pickle of splits, instead of a column.
         split_index: Number of the split in that file.
     """
     path = Path(path).expanduser()
@@ -112,7 +112,6 @@ def read_score_table(
 def _with_copies_together(
     path: Path, rows: Sequence[NamedScore], splits: Sequence[str | None], is_split: bool
 ) -> list[str | None]:
-    """Return the splits with copies of a photo in one."""
     together = list(splits)
     there = [index for index, row in enumerate(rows) if row.file.is_file()]
     copies: dict[str, list[int]] = {}
@@ -135,7 +134,7 @@ def _with_copies_together(
 
 
 def seeded_split(count: int, val_fraction: float, seed: int) -> list[str]:
-    """Return ``'train'`` or ``'val'`` for each row, by a seed."""
+    """Return ``'train'`` or ``'val'`` for each row, drawn by a seed."""
     if not 0 <= val_fraction < 1:
         raise TableError(f"val_fraction must be at least 0 and below 1; got {val_fraction:g}.")
     order = list(range(count))

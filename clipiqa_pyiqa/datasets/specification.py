@@ -12,7 +12,7 @@ from ..errors import CLIPIQAError, ConfigError, shown
 from ..files.yaml import parse_yaml, read_mapping
 from ..prompts.pairs import parse_prompt_argument
 
-CONFIG_KEYS = (  # of a benchmark configuration
+CONFIG_KEYS = (  # keys of a benchmark configuration
     *("metrics", "datasets", "data_root", "out", "published", "device", "bootstrap", "seed", "fit_parameters"),
     *("batch_size", "workers", "plcc_fit", "without_mini_photos"),
 )
@@ -25,7 +25,7 @@ class CompareError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Specification:
-    """A metric or data set that a user names: label or empty, a name, path or object, and options."""
+    """A metric or data set that a user names: label (may be empty), target (name, path or object), options."""
 
     label: str
     target: Any
@@ -33,7 +33,7 @@ class Specification:
 
 
 def parse_argument(text: str) -> Specification:
-    """Return the specification in ``[LABEL=]TARGET[:KEY=VALUE,...]``; values are YAML or a free pair.
+    """Return the specification in ``[LABEL=]TARGET[:KEY=VALUE,...]``; values are YAML or a prompt pair.
 
     Example:
         >>> parse_argument("mine=niqe:pretrained_model_path=niqe.mat,test_y_channel=false").options
@@ -55,19 +55,18 @@ def parse_argument(text: str) -> Specification:
 
 
 def parse_specifications(given: Any, kind: str) -> list[Specification]:
-    """Return the specifications in a text, a mapping of label -> None, options or object, an object, or a list."""
+    """Return the specifications in a text, an object, a mapping from labels to options or objects, or a list."""
     if not (found := list(_specifications(given, kind))):
         raise CompareError(f"no {kind} is asked for: name at least one.")
     return found
 
 
 def read_benchmark(path: str | Path) -> dict[str, Any]:
-    """Return the options in a benchmark configuration."""
     return read_mapping(path, CONFIG_KEYS)
 
 
 def check_kinds(options: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], where: str) -> None:
-    """Raise if an option is of a wrong kind; None passes."""
+    """Raise if an option's value has a wrong type; None is accepted."""
     for key, value in options.items():
         kind = kinds.get(key, (object,))
         if value is not None and (not isinstance(value, kind) or (type(value) is bool and int in kind)):

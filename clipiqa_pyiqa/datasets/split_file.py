@@ -16,15 +16,13 @@ class SplitFileError(CLIPIQAError):
     """A file of splits that cannot be used."""
 
 
-class _Unpickler(pickle.Unpickler):
-    """Builds dict, list, int and str only: nothing can run."""
-
+class _Unpickler(pickle.Unpickler):  # of dict, list, int and str only: no code can run
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it holds {module}.{name}, which could run code")
 
 
 def read_split_file(path: str | Path, index: int, rows: int) -> list[str | None]:
-    """Return each row's split in pyiqa's file, or None; nothing in the file is run."""
+    """Return each row's split in pyiqa's file, or None; no code in the file is run."""
     path = Path(path).expanduser()
     try:
         with path.open("rb") as file:
@@ -44,8 +42,13 @@ def read_split_file(path: str | Path, index: int, rows: int) -> list[str | None]
             raise SplitFileError(f"{split!r} of split {index} in {path} must be a list of row numbers: {_FORM}.")
         for row in numbers:
             if not 0 <= row < rows:
-                raise SplitFileError(f"{path} names row {row}, but the table has {rows}: it belongs to another table.")
+                raise SplitFileError(
+                    f"{path} names row {row}, but the table has {rows} rows: use the file of splits of this table."
+                )
             if found[row] is not None:
-                raise SplitFileError(f"{path} has row {row} in {found[row]!r} and in {split!r}: a row is in one split.")
+                raise SplitFileError(
+                    f"{path} has row {row} in {found[row]!r} and in {split!r}: correct the file, since a row belongs "
+                    "to one split."
+                )
             found[row] = split
     return found

@@ -32,7 +32,7 @@ class VotesError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Votes:
-    """A row per attribute and pair of images, the attributes' prompts, and missing images."""
+    """A table with a row per attribute and image pair, the attributes' prompts, and missing images."""
 
     frame: pandas.DataFrame
     columns: dict[str, tuple[PromptPair, ...]]
@@ -47,7 +47,7 @@ def read_votes(
     template: str | None = None,
     skip_missing: bool = False,
 ) -> Votes:
-    """Return the votes in a CSV file, a row per vote or per pair.
+    """Return the votes in a CSV file with a row per vote or image pair.
 
     Columns: ``attribute,first,second,choice``, where the choice is ``first``, ``second``, a file name or ``tie``; or
     ``attribute,first,second,votes_first,votes_second``.
@@ -55,9 +55,9 @@ def read_votes(
     Args:
         path: The CSV file, with a header line.
         root: Folder of the images; default the CSV file's own.
-        attribute: A named pair or ``'positive|negative'``, if the file has no such column.
-        template: A new wording of the attributes.
-        skip_missing: Leave out pairs with missing files; otherwise they are an error.
+        attribute: A named pair or ``'positive|negative'``, if the file has no column ``attribute``.
+        template: Wording of the attributes' prompts.
+        skip_missing: Leave out pairs with missing files; otherwise raise an error.
     """
     import pandas
 
@@ -69,7 +69,7 @@ def read_votes(
     if lacking := [column for column in needed if column not in names]:
         raise VotesError(
             f"{str(path)!r} has no column {lacking[0]!r}: expected attribute,first,second,choice, or votes_first and "
-            f"votes_second in place of choice; got {', '.join(header)}. An attribute for all rows can be passed."
+            f"votes_second in place of choice; got {', '.join(header)}. Or pass attribute for all rows."
         )
     folder = path.parent if root is None else Path(root).expanduser()
     columns: dict[str, tuple[PromptPair, ...]] = {}
@@ -93,7 +93,7 @@ def read_votes(
     missing = missing_images(path, {file for _, *pair in tallied for file in pair}, skip_missing, VotesError)
     table = [(*key, *votes) for key, votes in tallied.items() if not missing & {*key[1:]}]
     if not table:
-        raise VotesError(f"{str(path)!r} leaves no pair whose two images are there.")
+        raise VotesError(f"{str(path)!r} has no pair whose two images exist: correct the paths or root.")
     head = ["attribute", "first", "second", "votes_first", "votes_second", "undecided"]
     return Votes(pandas.DataFrame(table, columns=head), columns, tuple(sorted(missing)))
 

@@ -8,7 +8,7 @@ from functools import partial
 
 
 class Kind(str, Enum):
-    """What is wrong with an input."""
+    """The kind of problem that an input has."""
 
     MISSING = "missing"
     EMPTY = "empty"
@@ -34,9 +34,9 @@ class CLIPIQAError(ValueError):
     """Base of all errors that this package raises on bad input.
 
     Attributes:
-        reason: What is wrong and what to do: a sentence, or the words after ``name``.
-        kind: What is wrong with the input.
-        name: The input, such as a file.
+        reason: What is wrong and what to do, without ``name``.
+        kind: The kind of problem.
+        name: The input with the problem, such as a file.
     """
 
     def __init__(self, reason: str = "", kind: Kind = Kind.OTHER, name: str = "") -> None:
@@ -65,17 +65,17 @@ class ConfigError(CLIPIQAError):
 
 
 class OptionError(CLIPIQAError, TypeError):
-    """An argument has a wrong kind or value."""
+    """An argument has a wrong type or value."""
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """Return a value's repr on one line of at most ``limit`` letters."""
+    """Return a value's repr on one line of at most ``limit`` characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def first_of(messages: Iterable[str]) -> str:
-    """Return the first message and the number of others."""
+    """Return the first message and the number of further messages."""
     first, *others = messages
     return first.rstrip(".") + (f" (and {len(others)} more like it)" if others else "")
 
@@ -86,17 +86,17 @@ def counted(count: int, noun: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return similar known names, or else all, as a message's end."""
-    import difflib  # not at the top: this module is imported with the package
+    """Return a message's end: the known names similar to ``name``, or all known names."""
+    import difflib  # imported here, so that `import clipiqa_pyiqa` stays fast
 
     known = list(known)
     lower = {entry.lower(): entry for entry in known}
     close = partial(difflib.get_close_matches, name.lower(), lower)
     found = [lower[entry] for entry in close(n=1, cutoff=0.92) or close(n=3, cutoff=0.5)]
-    return f"did you mean {' or '.join(map(repr, found))}?" if found else f"known are {', '.join(known)}."
+    return f"did you mean {' or '.join(map(repr, found))}?" if found else f"known names are {', '.join(known)}."
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    # torch's CPU allocator has no error of its own
+    # torch's CPU allocator raises a plain RuntimeError
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))

@@ -24,17 +24,17 @@ from typing import Any, Literal, TypeVar, cast
 
 from . import OptionError, shown
 
-BOUNDS = {  # the least and the most of whole numbers, by their names in functions and on the command line
+BOUNDS = {  # parameter or option -> its smallest and largest whole number
     **{"batch_size": (1, 65_536), "workers": (1, 256), "actors": (1, 4096), "threads": (1, 256)},
     **{"seed": (0, (1 << 32) - 1), "bootstrap": (0, 1_000_000), "count": (1, 500), "crop_border": (0, 4096)},
     **{"epochs": (1, 1_000_000), "crop": (0, 2048), "crops": (1, 1000)},
 }
 Function = TypeVar("Function", bound=Callable[..., Any])
-_NUMBERS = {"int": numbers.Integral, "float": numbers.Real}  # so that NumPy's numbers are numbers
-_METRIC = ("net", "columns", "__call__")  # what is or makes a metric has one of these
+_NUMBERS = {"int": numbers.Integral, "float": numbers.Real}  # NumPy's numbers are accepted too
+_METRIC = ("net", "columns", "__call__")  # a metric, or a function that makes a metric, has one of these attributes
 _WORDS = {numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None", bool: "True or False"}
-_WORDS |= {Any: "a CLIP-IQA metric or a function that makes one"}  # only a metric's kind is not in its annotation
-_PARSING = threading.Lock()  # Python 3.11 fails where two threads parse at once
+_WORDS |= {Any: "a CLIP-IQA metric or a function that makes a metric"}  # a metric is annotated as Any
+_PARSING = threading.Lock()  # Python 3.11 fails if two threads parse at the same time
 _LISTS = (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Collection)
 
 
@@ -46,11 +46,11 @@ class Machine:
     """The machine.
 
     Args:
-        device (DEVICE): cpu, cuda, cuda:N or mps; by default cuda if there is one, else cpu
-        workers: threads that decode images; by default one per core, up to 8
-        threads: threads that compute; by default one per usable core
-        memory (SIZE): memory for decoding, such as 2G; by default half of what there is
-        huge: also decode images above PIL's limit against decompression bombs
+        device (DEVICE): cpu, cuda, cuda:N or mps; default: cuda if there is a GPU, else cpu
+        workers: threads that decode images; default: one thread per core, at most 8
+        threads: threads that compute scores; default: one thread per usable core
+        memory (SIZE): memory for decoding, such as 2G; default: half of all memory
+        huge: also decode images above PIL's limit, 179 megapixels
     """
 
     device: str | None = None
@@ -65,7 +65,7 @@ class Batches(Machine):
     """Batches.
 
     Args:
-        batch_size: images of equal size scored at once
+        batch_size: images of equal size that are scored together
     """
 
     batch_size: int = 8
@@ -76,9 +76,9 @@ class Images(Batches):
     """Images.
 
     Args:
-        max_side (PX): shrink images with a longer side to this
-        max_pixels: shrink images with more pixels to this
-        apply_exif: turn pictures upright by their EXIF orientation
+        max_side (PX): longest allowed side; larger images are shrunk
+        max_pixels: most allowed pixels; larger images are shrunk
+        apply_exif: turn images upright as their EXIF orientation says
     """
 
     max_side: int | None = None
@@ -95,7 +95,7 @@ class SharedOptions(Images):
     """Images.
 
     Args:
-        damaged: JPEGs with lost or overwritten bytes: 'refuse' reports them, 'keep' scores them as they are
+        damaged: JPEGs with lost or overwritten bytes: 'refuse' reports an error, 'keep' scores the image
     """
 
     damaged: Literal["refuse", "keep"] = "refuse"
@@ -107,7 +107,7 @@ def shared_options() -> dict[str, str]:
 
 
 def documentation(thing: Any) -> tuple[str, str, dict[str, tuple[list[str], str]]]:
-    """Return a docstring's first line, its text before ``Args:``, and its arguments."""
+    """Return a docstring's first line, the text before ``Args:``, and argument -> (words, help)."""
     text, _, arguments = inspect.cleandoc(thing.__doc__ or "").partition("\nArgs:\n")
     summary, _, more = text.partition("\n")
     entries = re.findall(r"^ {4}(\w+)(?: \(([^)]*)\))?: ((?:.*\n?)(?: {8}.*\n?)*)", arguments, re.M)
@@ -115,9 +115,9 @@ def documentation(thing: Any) -> tuple[str, str, dict[str, tuple[list[str], str]
 
 
 def checked(function: Function) -> Function:
-    """Return the function with a check of its arguments' kinds, bounds and paths, which raises ``OptionError``.
+    """Return the function with a check of its arguments' types, bounds and paths.
 
-    Shared options are added to its docstring.
+    A wrong argument raises ``OptionError``. The docstring gets the shared options.
     """
     signature = inspect.signature(function)
 
@@ -139,7 +139,6 @@ def checked(function: Function) -> Function:
 
 
 def _with_shared_options(docstring: str | None, signature: inspect.Signature) -> str | None:
-    """Return a docstring with missing shared options added."""
     head, args, rest = inspect.cleandoc(docstring or "").partition("\nArgs:\n")
     if not args:
         return docstring
@@ -151,18 +150,18 @@ def _with_shared_options(docstring: str | None, signature: inspect.Signature) ->
 
 
 def check_bounds(name: str, value: int) -> None:
-    """Raise ``OptionError`` for a whole number outside :data:`BOUNDS`."""
+    """Raise ``OptionError`` if a whole number is outside its :data:`BOUNDS`."""
     least, most = BOUNDS.get(name, (1, 1_000_000_000))
     if not least <= value <= most:
         raise OptionError(f"{name} must be between {least:,} and {most:,}; got {value:,}.")
 
 
 def check_path(name: str, value: str | os.PathLike[str]) -> None:
-    """Raise ``OptionError`` for a text that cannot be a file's name."""
+    """Raise ``OptionError`` if the text cannot be a file's name."""
     try:
         os.stat(Path(value).expanduser())
         return
-    except (RuntimeError, ValueError) as error:  # no such user; a NUL, half of a Unicode character
+    except (RuntimeError, ValueError) as error:  # an unknown ~user, a NUL byte, or half of a Unicode character
         problem = str(error)
     except OSError as error:
         problem = (error.strerror or "") if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else ""
@@ -182,8 +181,8 @@ def _check(name: str, value: Any, wanted: tuple[Any, ...]) -> None:
 
 
 def _is(value: Any, hint: Any) -> bool:
-    """Return whether a value fits a type hint; True is no number, a text no list."""
-    from beartype.door import is_bearable  # not at the top: `import clipiqa_pyiqa` does not wait for it
+    """Return whether a value fits a type hint; True is not a number, and a text is not a list."""
+    from beartype.door import is_bearable  # imported here, so that `import clipiqa_pyiqa` stays fast
 
     if hint in _NUMBERS.values():
         is_number = isinstance(value, hint) and not isinstance(value, bool)
@@ -194,7 +193,7 @@ def _is(value: Any, hint: Any) -> bool:
 
 
 def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, tuple[Any, ...]]:
-    """Return each parameter's type hints, with the keys of ``Unpack``."""
+    """Return parameter -> its type hints; the keys of ``Unpack`` are parameters."""
     names = _names(sys.modules[function.__module__])
     found: dict[str, Any] = {}
     for name, parameter in signature.parameters.items():
@@ -209,13 +208,12 @@ def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[s
 
 
 def _names(module: types.ModuleType) -> dict[str, Any]:
-    """Return names that annotations may use."""
     return {**vars(module), **_NUMBERS, **_for_type_checkers(module)}
 
 
 @functools.cache
 def _for_type_checkers(module: types.ModuleType) -> dict[str, Any]:
-    """Return a module's imports for type checkers, without failing ones."""
+    """Return a module's imports under ``TYPE_CHECKING`` that succeed."""
     with _PARSING:
         tree = ast.parse(inspect.getsource(module))
     names: dict[str, Any] = {}
@@ -241,7 +239,7 @@ def _alternatives(hint: Any) -> Iterator[Any]:
         for each in typing.get_args(hint):
             yield from _alternatives(each)
     elif typing.get_origin(hint) is typing.Literal:
-        yield from map(type, typing.get_args(hint))  # which of them, the function says itself
+        yield from map(type, typing.get_args(hint))  # the function itself checks the value
     else:
         yield typing.get_origin(hint) or (type(None) if hint is None else hint)
 

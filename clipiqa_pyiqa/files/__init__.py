@@ -1,1 +1,1 @@
-"""Files of the package: written whole, by one run at a time, and known by their hashes."""
+"""Work with files: safe writing, locks, names, hashes, journals and YAML."""

@@ -1,4 +1,4 @@
-"""SHA-256 of files, kept in ``$XDG_CACHE_HOME/clipiqa/hashes.json``."""
+"""SHA-256 hashes of files, stored in ``$XDG_CACHE_HOME/clipiqa/hashes.json``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sha256_of(path: str | Path) -> str:
 
 
 def hashes_of(paths: Sequence[str | Path]) -> list[str]:
-    """Return the SHA-256 of files in hex; a changed file is hashed again."""
+    """Return the SHA-256 of files in hex; only a new or changed file is read."""
     known, new = _read_cache(), dict[str, str]()
     found = []
     for path in map(str, paths):
@@ -49,7 +49,7 @@ def hash_file(path: Path) -> str:
 
 
 def remember(hashes: Mapping[str, str]) -> None:
-    """Keep the hashes of files, if the cache can be written."""
+    """Store hashes of files, if the cache can be written."""
     file = _cache_file()
     try:
         entries = {os.path.realpath(path): [*_stamp(path), digest] for path, digest in hashes.items()}

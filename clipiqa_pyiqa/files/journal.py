@@ -1,6 +1,6 @@
 """Journals: append-only files of rows; a killed run loses no row that it has written.
 
-A line is ``["CRC32", {…}]``; a kill may cut the last.
+A line is ``["CRC32", {…}]``; a kill may cut the last line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from ..errors import OutputError
 from .writing import replacing
 
-SYNC_SECONDS = 5.0  # of rows that a power cut may cost; a killed process costs none
+SYNC_SECONDS = 5.0  # a power cut may lose the rows of this time; a killed process loses no row
 
 
 class Journal:
@@ -48,12 +48,12 @@ class Journal:
                 self._end = end
                 if time.monotonic() - self._synced > SYNC_SECONDS:
                     self._sync()
-        except BaseException:  # also Ctrl-C within a row
+        except BaseException:  # also if Ctrl-C interrupts the writing of a row
             os.ftruncate(self._file.fileno(), self._end)
             raise
 
     def close(self) -> None:
-        """Close the file, with all rows on the disk."""
+        """Write all rows to the disk, and close the file."""
         with self._file, _explained(self.path):
             self._sync()
 
@@ -67,7 +67,7 @@ def read_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
-                return  # cut by a kill
+                return  # a kill has left this line incomplete
             text = line[13:-2]
             if line == _checked(text):
                 yield json.loads(text)
@@ -93,7 +93,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str
 
 
 class Entry(Protocol):
-    """A dataclass with an ``error``, which is empty if the row is done."""
+    """A dataclass with an ``error``; an empty ``error`` marks a finished row."""
 
     @property
     def error(self) -> str: ...
@@ -103,12 +103,12 @@ E = TypeVar("E", bound=Entry)
 
 
 class JournalFolder(Generic[E]):
-    """Rows by group and name, in a folder where each process writes a journal of its own.
+    """Rows with a group and a name, in a folder; each process writes its own journal.
 
     Args:
         folder: The folder; None keeps rows in memory only.
-        make: The dataclass of the rows; a row without ``error`` replaces one with ``error``.
-        process: What this process's file names begin with.
+        make: The dataclass of the rows; a row without ``error`` replaces a row with ``error``.
+        process: The beginning of this process's file names.
     """
 
     def __init__(self, folder: Path | None, make: Callable[..., E], process: str = "rank0") -> None:
@@ -125,7 +125,7 @@ class JournalFolder(Generic[E]):
         return entry is not None and not entry.error
 
     def add(self, group: str, name: str, entry: E) -> None:
-        """Keep a row, on disk at once. Raises ``OutputError`` if the disk is full."""
+        """Add a row, and write it to the disk. Raises ``OutputError`` if the disk is full."""
         self._keep(group, name, entry)
         if self.folder is not None:
             if self._journal is None:
@@ -164,7 +164,7 @@ class JournalFolder(Generic[E]):
 
 
 def _existing(path: str, flags: int) -> int:
-    return os.open(path, flags & ~os.O_CREAT)  # a deleted journal is an error, not begun again without its head
+    return os.open(path, flags & ~os.O_CREAT)  # opening a deleted journal fails: a new file would lack the head
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
@@ -180,5 +180,5 @@ def _explained(path: Path, action: str = "write to") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = f"{error.strerror or error}; what was written before is kept"
+        reason = f"{error.strerror or error}; the rows written before are kept"
         raise OutputError(f"cannot {action} {str(path)!r}: {reason}.") from error

@@ -1,4 +1,4 @@
-"""One run at a time: a lock beside every output, which the system releases when the process ends."""
+"""Locks that let one run at a time write an output; the system releases a lock when the process ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LockedError(OutputError):
 
 @contextlib.contextmanager
 def locked(output: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep other runs from a file, or a folder that exists, in a context. Raises ``LockedError``."""
+    """Lock a file or an existing folder against other runs, in a context. Raises ``LockedError``."""
     path = lock_file(output)
     try:
         if fcntl is None:
@@ -51,7 +51,7 @@ def locked(output: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # while it is held, so that it is not the next run's
+        with contextlib.suppress(OSError):  # the lock is still held here, so the file is not the next run's
             path.unlink()
         os.close(number)
 
@@ -75,13 +75,13 @@ def _acquire(path: Path, output: str | os.PathLike[str]) -> int:
             except OSError as error:
                 if error.errno not in _UNSUPPORTED:
                     raise
-                logger.warning("%s cannot be locked on this file system: let no other run write to it.", output)
+                logger.warning("%s cannot be locked on this file system: let only one run write to it.", output)
                 on_failure.pop_all()
                 return number
-            with contextlib.suppress(FileNotFoundError):  # the run before has removed the file in the meantime
+            with contextlib.suppress(FileNotFoundError):  # the previous run has removed the file in the meantime
                 if os.path.samestat(os.fstat(number), os.stat(path)):
                     holder = [os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S")]
-                    with contextlib.suppress(OSError):  # a full disk
+                    with contextlib.suppress(OSError):  # the disk may be full
                         os.ftruncate(number, 0)
                         os.pwrite(number, json.dumps(holder).encode(), 0)
                     on_failure.pop_all()

@@ -1,4 +1,4 @@
-"""Names of files that are made, and names and texts that are shown."""
+"""Names of new files, and names and texts to be shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def printable(path: str) -> str:
-    r"""Return a path as Unicode text; other bytes become ``\xNN``."""
+    r"""Return a path as Unicode text; a byte that is not UTF-8 becomes ``\xNN``."""
     return path if path.isascii() else "".join(_escaped(c) if 0xD800 <= ord(c) < 0xE000 else c for c in path)
 
 
@@ -21,14 +21,14 @@ def one_line(text: str) -> str:
 
 
 def plain_lines(text: str, longest: int = 1000) -> str:
-    """Return each line as :func:`one_line` does; the middle of a long line is left out."""
+    """Return a text with :func:`one_line` applied to each line; long lines are shortened in the middle."""
     lines = map(one_line, text.split("\n"))
     return "\n".join(line if len(line) <= longest else f"{line[: longest - 301]}…{line[-300:]}" for line in lines)
 
 
 def harmless(text: str) -> str:
-    """Return a text for a terminal without control characters but line breaks and tabs."""
-    if not text.strip("\x1b[A"):  # tqdm's way to the line above
+    """Return a text for a terminal; control characters are escaped, except line breaks and tabs."""
+    if not text.strip("\x1b[A"):  # tqdm moves to the line above with these characters
         return text
     return "".join(c if c.isprintable() or c in "\n\r\t" else _escaped(c) for c in text)
 
@@ -40,7 +40,7 @@ def _escaped(c: str) -> str:
 
 
 class PlainRecords(logging.Filter):
-    """Passes log messages through :func:`plain_lines`."""
+    """A filter that applies :func:`plain_lines` to log messages."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = plain_lines(record.getMessage()), ()
@@ -57,12 +57,12 @@ def below_common(paths: Sequence[str]) -> dict[str, str]:
 
 
 def file_name(name: str) -> str:
-    """Return a label as a part of a file's name."""
+    """Return a label for use in a file's name."""
     return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "data"
 
 
 def free_name(name: str, taken: set[str]) -> str:
-    """Return the name, numbered if it is taken, and take it."""
+    """Return the name, numbered if ``taken`` holds it, and add the result to ``taken``."""
     names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
     free = next(name for name in names if name.lower() not in taken)
     taken.add(free.lower())
@@ -70,7 +70,7 @@ def free_name(name: str, taken: set[str]) -> str:
 
 
 def csv_line(values: Iterable[Any]) -> str:
-    """Return one line of a CSV file; ``#`` is quoted, as it may begin a comment."""
+    """Return one line of a CSV file; a cell with ``#`` is quoted."""
     cells = ("" if value is None else printable(str(value)) for value in values)
     quoted = (
         '"' + cell.replace('"', '""') + '"' if any(c in cell for c in '",#\r\n') or cell != cell.strip() else cell

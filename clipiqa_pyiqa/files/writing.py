@@ -20,7 +20,7 @@ _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a new path beside ``path``, which it replaces if the block succeeds. Raises ``OutputError``."""
+    """Yield a temporary path; if the block succeeds, this file replaces ``path``. Raises ``OutputError``."""
     target = resolved(path)
     _check_kind(path)
     suffix = target.suffix if len(os.fsencode(target.suffix)) < 16 else ""
@@ -29,7 +29,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with _explained(path, partial):
             partial.touch(0o666, exist_ok=False)
-            mode = (target if target.exists() else partial).stat().st_mode  # some writers make theirs 0600
+            mode = (target if target.exists() else partial).stat().st_mode  # some writers make files with the mode 0600
             yield partial
             os.chmod(partial, stat.S_IMODE(mode))
             with open(partial, "rb+") as file:
@@ -51,7 +51,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a UTF-8 text whole or not at all, with its line ends."""
+    """Write a UTF-8 text whole or not at all; line ends stay."""
     write_bytes(path, printable(text).encode())
 
 
@@ -64,14 +64,14 @@ def check_output(
     inputs: Iterable[str | os.PathLike[str]] = (),
     way_out: str = "pass overwrite to replace it, or name another file",
 ) -> Path:
-    """Return the file to write, with ``~`` expanded and links followed, if it can and may be written.
+    """Return a file's path, with ``~`` expanded and links followed, if the file may be written.
 
     Args:
         path: The file; its folder must exist.
         overwrite: Replace an existing file.
-        ours: Returns whether an existing file may be replaced all the same.
+        ours: Returns whether a file may be replaced without ``overwrite``.
         inputs: Files that are never replaced.
-        way_out: What to do about an existing file.
+        way_out: The message's advice about an existing file.
 
     Raises:
         OutputError: The file cannot be written, exists, or is an input.
@@ -99,10 +99,10 @@ def check_folder(
     ours: Callable[[Path], bool] | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
 ) -> Path:
-    """Make a folder and return its path, if files in it can and may be written; see :func:`check_output`."""
+    """Make a folder and return its path; check that its files may be written, as :func:`check_output` does."""
     target, inputs = resolved(folder), list(inputs)
     if target.exists() and not target.is_dir():
-        raise OutputError(f"{os.fspath(folder)!r} is not a folder: name another one.")
+        raise OutputError(f"{os.fspath(folder)!r} is not a folder: name a folder.")
     with _explained(folder, target):
         target.mkdir(parents=True, exist_ok=True)
     way_out = "pass overwrite to replace it, or name another folder"
@@ -137,7 +137,7 @@ def _is_same(target: Path, other: str | os.PathLike[str]) -> bool:
 
 @contextmanager
 def _explained(path: str | os.PathLike[str], written: Path) -> Iterator[None]:
-    """Raise ``OutputError`` for errors about the written file; other errors pass."""
+    """Raise ``OutputError`` for errors of the written file."""
     try:
         yield
     except OutputError:

@@ -1,4 +1,4 @@
-"""YAML files: plain values only, of bounded size, depth and repetition."""
+"""YAML files with plain values and limited size, depth and repetition."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..errors import ConfigError, nearest
 
 MOST_BYTES = 1 << 20
 MOST_ALIASES = 20  # a few lines with more aliases can stand for millions of values
-MOST_LEVELS = 20  # of nested lists and mappings
-MOST_DIGITS = 100  # of whole numbers, also in base 60
+MOST_LEVELS = 20  # levels of nested lists and mappings
+MOST_DIGITS = 100  # digits of a whole number, also in base 60
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader that refuses what would exhaust memory or the stack."""
+    """A SafeLoader that refuses files that need too much memory or recursion."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -32,7 +32,7 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             self._aliases += 1
             if event.anchor in self._open:
-                raise yaml.YAMLError(f"'*{event.anchor}' stands for a list or mapping that holds it")
+                raise yaml.YAMLError(f"'*{event.anchor}' is an alias of a list or mapping that contains the alias")
             if self._aliases > MOST_ALIASES:
                 raise yaml.YAMLError(f"it has more than {MOST_ALIASES} aliases")
         elif isinstance(event, yaml.CollectionStartEvent):
@@ -47,36 +47,36 @@ class _Loader(yaml.SafeLoader):
 
 
 class _UniqueLoader(_Loader):
-    """A loader that also refuses a key that stands twice in a mapping."""
+    """A loader that also refuses a mapping with the same key twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         for key, count in Counter(key.value for key, _ in node.value if isinstance(key.value, str)).items():
             if count > 1:
-                raise yaml.YAMLError(f"the key {key!r} stands there twice")
+                raise yaml.YAMLError(f"the key {key!r} occurs twice")
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(  # YAML 1.1, which PyYAML reads, has 1e-6 as text
+_Loader.add_implicit_resolver(  # PyYAML reads YAML 1.1, where 1e-6 is a text
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
 
 def parse_yaml(text: str, what: str, unique: bool = True) -> Any:
-    """Return the value of a YAML text, called ``what`` in messages. Raises ``ConfigError``.
+    """Return the value of a YAML text; messages call the text ``what``. Raises ``ConfigError``.
 
-    With ``unique=False`` the last of equal keys counts.
+    With ``unique=False``, the last of equal keys counts.
     """
     try:
         return yaml.load(text, _UniqueLoader if unique else _Loader)
     # constructors of explicit tags, such as !!int x or !!timestamp x, raise almost anything
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as problem:
-        raise ConfigError(f"{what} is no YAML that can be used: {' '.join(str(problem).split())[:300]}.") from problem
+        raise ConfigError(f"{what} is not usable YAML: {' '.join(str(problem).split())[:300]}.") from problem
 
 
 def shipped(protocols: bool = False) -> dict[str, Path]:
-    """Return the package's configurations, or with ``protocols`` its protocols of tables, by name."""
+    """Return name -> file of the package's configurations, or, with ``protocols``, of its table protocols."""
     package = Path(__file__).parents[1]
-    places = (package / "configs", package.parent / "configs")  # of an installation; of a clone
+    places = (package / "configs", package.parent / "configs")  # the folder of an installation, and of a clone
     folder = next((place for place in places if place.is_dir()), places[0])
     return {
         path.stem: path for path in sorted(folder.glob("*/*.yml")) if (path.parent.name == "protocols") == protocols
@@ -84,7 +84,7 @@ def shipped(protocols: bool = False) -> dict[str, Path]:
 
 
 def read_yaml(path: str | Path, unique: bool = True) -> Any:
-    """Return the value in a YAML file, or in one of :func:`shipped` by its name. Raises ``ConfigError``."""
+    """Return the value in a YAML file; a name of :func:`shipped` also works. Raises ``ConfigError``."""
     path = Path(os.path.expanduser(path))
     if not (os.path.exists(path) or path.suffix or len(path.parts) != 1):
         known = shipped()
@@ -101,9 +101,9 @@ def read_yaml(path: str | Path, unique: bool = True) -> Any:
     except OSError as problem:
         raise ConfigError(f"the configuration {str(path)!r} cannot be read: {problem.strerror}.") from problem
     except UnicodeDecodeError as problem:
-        raise ConfigError(f"{str(path)!r} is no YAML: {problem}.") from problem
+        raise ConfigError(f"{str(path)!r} is not YAML: {problem}.") from problem
     if len(content) > MOST_BYTES:
-        raise ConfigError(f"{str(path)!r} is no configuration: it has more than {MOST_BYTES >> 20} MiB.")
+        raise ConfigError(f"{str(path)!r} is not a configuration: it has more than {MOST_BYTES >> 20} MiB.")
     return parse_yaml(text, repr(str(path)), unique)
 
 

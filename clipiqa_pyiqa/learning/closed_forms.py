@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-_PENALTIES = np.logspace(-6, 3, 37)  # times the largest variance
+_PENALTIES = np.logspace(-6, 3, 37)  # factors of the largest variance
 Array = NDArray[np.float64]
 
 
 class RatedPhotos(NamedTuple):
-    """Features ``(n, D + K)``, a head's inputs ``(n, K)``, zero-shot scores and scores in [0, 1] ``(n,)``."""
+    """Features ``(n, D + K)``, a head's inputs ``(n, K)``, zero-shot scores and people's scores in [0, 1], ``(n,)``."""
 
     features: Tensor
     x: Array
@@ -35,7 +35,7 @@ class Fitted(NamedTuple):
 
 
 def fit_affine(photos: RatedPhotos) -> Fitted:
-    """Return a line through the zero-shot scores."""
+    """Return the fitted line from zero-shot scores to people's scores."""
     basis, q = _line(photos)
     prior, *_ = np.linalg.lstsq(basis, photos.shares, rcond=None)
     residuals = _left_out(photos.shares - basis @ prior, (q * q).sum(1))
@@ -43,10 +43,10 @@ def fit_affine(photos: RatedPhotos) -> Fitted:
 
 
 def fit_ridge(photos: RatedPhotos) -> Fitted:
-    """Return a line plus a penalised linear function of all inputs."""
+    """Return the fit of a line plus a penalised linear function of all inputs."""
     mean, scale = _moments(photos.x)
     x = (photos.x - mean) / scale
-    basis, q = _line(photos)  # the line is not penalised: fit what it leaves over
+    basis, q = _line(photos)  # the line has no penalty: fit the part that it does not explain
     rest, y = x - q @ (q.T @ x), photos.shares - q @ (q.T @ photos.shares)
     if rest.shape[0] <= rest.shape[1]:
         variances, left = np.linalg.eigh(rest @ rest.T)
@@ -72,9 +72,8 @@ FITS = {"affine": fit_affine, "ridge": fit_ridge}
 
 
 def _line(photos: RatedPhotos) -> tuple[Array, Array]:
-    """Return zero-shot scores and ones ``(n, 2)``, and an orthonormal basis."""
     basis = np.column_stack([photos.zero_shot, np.ones_like(photos.zero_shot)])
-    return basis, np.linalg.qr(basis)[0]
+    return basis, np.linalg.qr(basis)[0]  # the second value is an orthonormal basis
 
 
 def _moments(x: Array) -> tuple[Array, Array]:

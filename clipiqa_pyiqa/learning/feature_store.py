@@ -33,8 +33,8 @@ from .views import WHOLE, View
 logger = logging.getLogger("clipiqa_pyiqa")
 Say = Callable[[str], object]
 """A function that receives progress messages."""
-FORMAT = 2  # of the store, and of the reading of images: raise it when either changes what a feature is
-_ROW_BYTES = 300  # of a row without its feature, rounded up
+FORMAT = 2  # version: raise it when features change, also through a change in the reading of images
+_ROW_BYTES = 300  # bytes of a row without its feature, rounded up
 
 
 class FeatureError(CLIPIQAError):
@@ -50,7 +50,7 @@ class Feature:
 
 
 class FeatureStore:
-    """Features of a metric's image tower on disk; ``stages`` adds the statistics of ``encode_stages``."""
+    """Store of a metric's image features on disk; ``stages`` adds the statistics of ``encode_stages``."""
 
     def __init__(self, metric: CLIPIQA, folder: str | Path | None = None, stages: bool = False):
         self.metric, self.stages = metric, stages
@@ -76,7 +76,7 @@ class FeatureStore:
         workers: int | None = None,
         say: Say | None = None,
     ) -> Tensor:
-        """Return features of views (default the whole image), fp32 ``(N, V, D)``; encode missing ones."""
+        """Return features of views (default the whole image), fp32 ``(N, V, D)``; encode missing features."""
         if not paths:
             return torch.empty(0, 1, self.dim)
         views = [(WHOLE,)] * len(paths) if views is None else views
@@ -86,7 +86,7 @@ class FeatureStore:
             raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
         store = JournalFolder(self.folder, Feature, f"{socket.gethostname()}-{os.getpid()}")
         store.load(set(contents).__contains__)
-        missing: dict[str, tuple[str, dict[View, None]]] = {}  # by content, as equal files are encoded once
+        missing: dict[str, tuple[str, dict[View, None]]] = {}  # by content hash: equal files are encoded once
         for path, content, wanted in zip(paths, contents, views, strict=True):
             if new := [view for view in wanted if not store.is_done(content, view.name)]:
                 missing.setdefault(content, (os.fspath(path), {}))[1].update(dict.fromkeys(new))
@@ -97,7 +97,7 @@ class FeatureStore:
         if size > free:
             raise FeatureError(
                 f"{count} features need {size / 1e6:,.1f} MB, but {str(self.folder)!r} has {free / 1e6:,.1f} MB left: "
-                "make room, or name another folder of features."
+                "make room, or choose another folder for features."
             )
         if say is not None:
             todo = f"{count:,} of {sum(map(len, views)):,} features to encode from {counted(len(missing), 'image')}"
@@ -122,7 +122,6 @@ class FeatureStore:
     def _read_views(
         self, missing: Mapping[str, tuple[str, Mapping[View, None]]], workers: int | None, device: torch.device
     ) -> Generator[tuple[tuple[str, str, str], Tensor | ImageError], None, None]:
-        """Yield path, content hash, name and pixels of missing views."""
         is_whole = any(view.crop is None for _, views in missing.values() for view in views)
         cost = scoring_bytes(self.metric, device, "stages" if self.stages else "score") if is_whole else 0
         read = prefetch(lambda item: read_image(item[1][0], sha256=True), missing.items(), workers, scoring=cost)

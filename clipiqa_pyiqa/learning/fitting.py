@@ -25,10 +25,10 @@ from .closed_forms import FITS, Array, Fitted, RatedPhotos
 from .feature_store import FeatureStore, Say
 
 NEEDED = {"affine": 3, "ridge": 6, "auto": 10}
-"""Rated photos that each method needs."""
+"""Smallest number of rated photos for each method."""
 FIT_ON = ("features", "stages")
 FOLDS = 5
-_MOST_FOLDED = 1000  # photos; with more, leave-one-out predictions differ too little from those by folds
+_MOST_FOLDED = 1000  # photos; with more photos, folds and leave-one-out predict almost the same
 
 
 class FitError(CLIPIQAError):
@@ -45,7 +45,7 @@ class FitAgreement(NamedTuple):
 
 @dataclass(frozen=True)
 class FitResult:
-    """A fitted head, and its agreement by method in cross-validation and by split on held-out images."""
+    """A fitted head, each method's agreement in cross-validation, and the head's agreement on held-out splits."""
 
     head: OpinionHead
     table: ScoreTable
@@ -75,13 +75,13 @@ def fit(
     """Fit a head to rated photos; the image tower stays frozen.
 
     Args:
-        scores: As for :func:`clipiqa_pyiqa.train`; with a column of splits, only ``'train'``.
-        method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`), or ``'auto'``: ridge
-            if clearly better in cross-validation.
-        fit_on: ``'features'`` (of the image) or ``'stages'`` (means and deviations of all stages of the tower).
-        own_scale: Predict scores as given; otherwise shares of their range, high is good.
+        scores: As for :func:`clipiqa_pyiqa.train`; with splits, only ``'train'`` is fitted.
+        method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`), or ``'auto'``,
+            which takes ridge if ridge is clearly better in cross-validation.
+        fit_on: ``'features'`` (image features) or ``'stages'`` (means and deviations of all stages of the tower).
+        own_scale: Predict on the given scale; otherwise as shares of the score range, high is good.
         without_mini_photos, features, say: As for :func:`clipiqa_pyiqa.train`.
-        metric: Gives image tower and prompt pair; default CLIP-IQA on RN50.
+        metric: Metric with the image tower and prompt pair; default CLIP-IQA on RN50.
         seed: Seed of the folds.
 
     Returns:
@@ -146,7 +146,6 @@ def _make_head(name: str, fitted: Fitted, direction: Tensor, metadata: Mapping[s
 def _out_of_fold(
     name: str, photos: RatedPhotos, fitted: Fitted, direction: Tensor, metadata: Mapping[str, str], seed: int
 ) -> Array:
-    """Return predictions by cross-validation."""
     count = len(photos.shares)
     if count > _MOST_FOLDED or count - math.ceil(count / FOLDS) < NEEDED[name]:
         return fitted.left_out
@@ -158,7 +157,7 @@ def _out_of_fold(
 
 
 def _choose(squares: Mapping[str, Array]) -> str:
-    """Return the first method, unless the next is better by a standard error."""
+    """Return the first method, unless a later method is better by a standard error."""
     best, *others = squares
     for name in others:
         gain = squares[best] - squares[name]

@@ -28,13 +28,13 @@ class Recipe:
     """Options of training.
 
     Attributes:
-        optim, scheduler: ``type``, a class of torch, and its options; schedulers count epochs.
-        losses: ``type``, a loss of pyiqa, and its options; the sum is minimised.
+        optim, scheduler: ``type`` (a torch class) and options of this class; a scheduler counts epochs.
+        losses: ``type`` (a loss of pyiqa) and options of each loss; training minimises the sum.
         batch_size: Images per step; an incomplete batch is left out.
         epochs: Passes over the images.
-        hflip: Flip at random.
+        hflip: Mirror images at random.
         crop: Side of random square crops in pixels; None means whole images.
-        crops: Seeded crops to draw from, per image.
+        crops: Number of seeded crops per image.
     """
 
     optim: Mapping[str, Any]
@@ -49,7 +49,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A recipe with its seed, arguments of ``read_score_table`` (data) and of ``CLIPIQA`` (network)."""
+    """A recipe, its seed, and arguments of ``read_score_table`` (data) and ``CLIPIQA`` (network)."""
 
     seed: int
     data: Mapping[str, Any]
@@ -68,7 +68,7 @@ def find_recipe(recipe: TrainConfig | str | Path) -> TrainConfig:
     config = replace(read_recipe(shipped()["pyiqa" if recipe == "plain" else recipe]), data={})
     if recipe != "plain":
         return config
-    # on whole images features are exact; without positional embedding as in CLIP-IQA
+    # whole images give exact features; CLIP-IQA has no positional embedding
     network = {**config.network, "pos_embedding": False}
     return replace(config, network=network, recipe=replace(config.recipe, crop=None))
 
@@ -87,8 +87,8 @@ def with_options(config: TrainConfig, **changes: Any) -> TrainConfig:
 
     Args:
         config: The configuration.
-        **changes: Attributes of :class:`Recipe` (``epochs`` keeps a cosine's shape; ``crop`` 0 means whole images),
-            ``lr``, ``seed``, or arguments of ``Context`` and :class:`clipiqa_pyiqa.CLIPIQA`.
+        **changes: Attributes of :class:`Recipe` (``epochs`` stretches a cosine schedule; ``crop`` 0 means whole
+            images), ``lr``, ``seed``, or arguments of ``Context`` and :class:`clipiqa_pyiqa.CLIPIQA`.
 
     Raises:
         OptionError: A value is of a wrong kind or out of bounds.
@@ -118,16 +118,15 @@ def _config(
 
 
 def _data_sets(train: Mapping[str, Any], val: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return arguments of ``read_score_table`` and of :class:`Recipe`."""
     table, images = _read(_data_set, train, "datasets: train", _DATA_SET_KEYS)
     if val is not None:
         validation, _ = _read(_data_set, val, "datasets: val", _DATA_SET_KEYS)
         if {**validation, "name": table["name"]} != table or val.get("augment"):
             raise ConfigError(
-                "datasets: val must have the options of datasets: train, without augment; a column of splits or a "
-                "split_file says which images to validate on."
+                "datasets: val must have the options of datasets: train, without augment: choose the "
+                "images to validate on by a column of splits or a split_file."
             )
-    return table, images
+    return table, images  # arguments of read_score_table and of Recipe
 
 
 def _data_set(
@@ -143,12 +142,12 @@ def _data_set(
     batch_size_per_gpu: int | None = None,
     augment: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    if mos_range is None and mos_max is not None:  # as files with a split_file have it
+    if mos_range is None and mos_max is not None:  # configurations with a split_file give mos_max
         mos_range = [0, mos_max]
     if mos_range is not None and [type(end) in (int, float) for end in mos_range] != [True, True]:
         raise ConfigError(f"mos_range must be two numbers, the lowest and the highest score; got {shown(mos_range)}.")
     column, splits = split_index, {}
-    if split_file is not None:  # pyiqa then takes split_index for a number in that file
+    if split_file is not None:  # split_index is then a number in that file, as in pyiqa
         if isinstance(split_index, str):
             raise ConfigError(f"split_index must be a number in the split_file; got {split_index!r}.")
         column, splits = None, {"split_file": split_file, "split_index": 1 if split_index is None else split_index}

@@ -83,7 +83,7 @@ def train(
     """Train the prompts of CLIP-IQA+ on people's scores (Sec. 3.3).
 
     Args:
-        scores: A table, a CSV file, or a data set of pyiqa; None means those in ``recipe``.
+        scores: A table, a CSV file, or a data set of pyiqa; None means the data set in ``recipe``.
         out: Folder for ``best.safetensors``, ``last.safetensors``, the state to resume and TensorBoard's log.
         recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, a YAML file of pyiqa's trainer, or a configuration.
         without_mini_photos: With ``backbone='mini'``, leave out photos that ``mini`` was trained on.
@@ -104,10 +104,10 @@ def train(
         >>> train("scores.csv", "runs/mine", backbone="mini", epochs=10).scores["val"]  # doctest: +SKIP
     """
     config = with_options(find_recipe(recipe), **changes)
-    table = _table(scores, config)  # errors in the data come first, before anything takes time
+    table = _table(scores, config)  # check the data first: all later steps take time
     with prepare_folder(out, resume, overwrite) as folder:
         device = find_device(device)
-        torch.manual_seed(config.seed)  # of a random context
+        torch.manual_seed(config.seed)  # seed of a random context
         metric = CLIPIQA(**config.network).to(device)
         table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train", "val"))
         store = FeatureStore(metric, features)
@@ -116,7 +116,7 @@ def train(
         options: dict[str, Any] = {"device": device, "workers": workers, "say": say}
         whole = {split: store.features(paths[split], name=split, **options)[:, 0] for split in ("val", "test")}
         views = [views_of(config.recipe, config.seed, row) for row in range(len(paths["train"]))]
-        size, limit = sum(map(len, views)) * (12 * store.dim + 1000), memory_limit()  # three copies while they are read
+        size, limit = sum(map(len, views)) * (12 * store.dim + 1000), memory_limit()  # reading holds three copies
         if size > limit:
             raise ConfigError(
                 f"features of crops take about {size / 1e9:.1f} GB, but memory is {limit / 1e9:.1f} GB: use fewer "
@@ -220,7 +220,6 @@ def train_context(
 
 
 def _fingerprint(metric: CLIPIQA, config: TrainConfig, *tensors: Tensor) -> str:
-    """Return a hash of all that decides the result."""
     setup = [asdict(config.recipe), config.seed, metric.clip.weights.sha256, metric.pos_embedding, metric.precision]
     digest = hashlib.sha256(json.dumps(setup, default=str).encode())
     for tensor in tensors:
@@ -232,8 +231,8 @@ def _read_state(path: Path, run: str) -> Any:
     state = load_pickled(path)
     if state["run"] != run:
         raise TrainingError(
-            f"{path} was left by another run: use its images, scores, weights, recipe, epochs and seed, or another "
-            "folder."
+            f"{path} was left by another run: use the images, scores, weights, recipe, epochs and seed of that run, "
+            "or choose another folder."
         )
     return state
 
@@ -246,7 +245,7 @@ def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = F
         try:
             check_folder(found, (STATE, LAST, BEST), overwrite=resume or overwrite)
         except OutputError as error:
-            raise TrainingError(f"{error} Set resume to continue the run in it.") from error
+            raise TrainingError(f"{error} Set resume to continue the run in this folder.") from error
         if not resume:
             for name in (STATE, LAST, BEST):
                 (found / name).unlink(missing_ok=True)

@@ -15,12 +15,12 @@ from ..errors import ImageError, Kind
 from .recipe import Recipe
 
 Features = Callable[[list[int], torch.Generator], Tensor]
-"""Rows of images -> features ``(N, D)`` of a view of each, drawn by the generator."""
+"""A function from rows of images to features ``(N, D)``; the generator draws one view of each image."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A whole image or square crop (side in pixels; place in [0, 1), down and right), flipped or not."""
+    """A whole image or a square crop (side in pixels, place in [0, 1) down and right), flipped or not."""
 
     crop: tuple[int, float, float] | None = None
     flip: bool = False
@@ -31,7 +31,6 @@ class View:
         return f"{crop} flipped" if self.flip else crop
 
     def __call__(self, pixels: Tensor, path: str | os.PathLike[str]) -> Tensor:
-        """Return the view of ``(3, H, W)`` pixels."""
         if self.crop is not None:
             side, down, right = self.crop
             height, width = pixels.shape[1:]
@@ -47,7 +46,7 @@ WHOLE = View()
 
 
 def views_of(recipe: Recipe, seed: int, row: int) -> list[View]:
-    """Return an image's views for a recipe: seeded crops, plain and flipped."""
+    """Return an image's views for a recipe: whole or seeded crops, plain and flipped."""
     crops: list[tuple[int, float, float] | None] = [None]
     if recipe.crop is not None:
         generator = torch.Generator().manual_seed(mixed_seed(seed, "crops", row))
@@ -57,7 +56,7 @@ def views_of(recipe: Recipe, seed: int, row: int) -> list[View]:
 
 
 def drawn_features(features: Tensor, recipe: Recipe) -> Features:
-    """Return a function that draws from features ``(N, V, D)`` of :func:`views_of`."""
+    """Return a function that draws views from features ``(N, V, D)`` of :func:`views_of`."""
 
     def draw(rows: list[int], generator: torch.Generator) -> Tensor:
         columns = []

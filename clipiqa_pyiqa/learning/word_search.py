@@ -26,7 +26,7 @@ from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
 from .feature_store import FeatureStore, Say
 from .words import AS_IS, Words, our_pairs
 
-MIN_GAIN = 1e-3  # of SROCC on the images to choose on, for a pair to join the ensemble
+MIN_GAIN = 1e-3  # a pair joins the ensemble if it raises the SROCC on the images to choose on by this much
 FIELDS = (
     *("rank", "positive", "negative", "positive_word", "negative_word", "template", "srocc_chosen_by"),
     *("srocc_held_out", "srocc_low", "srocc_high", "plcc_held_out", "ensemble"),
@@ -50,7 +50,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Finding:
-    """Agreement of a mean score of pairs, on images to choose on and held-out images."""
+    """Agreement of the mean score of some pairs, on images to choose on and on held-out images."""
 
     candidates: tuple[Candidate, ...]
     chosen_by: float
@@ -60,9 +60,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """All candidates, best first, the paper's pair, and the best ensemble.
+    """Ranked candidates, best first, the paper's pair, and the best ensemble.
 
-    ``unknown`` counts pairs with words that the backbone never saw.
+    ``unknown`` counts the omitted pairs, whose words the backbone never saw.
     """
 
     ranked: tuple[Finding, ...]
@@ -75,7 +75,7 @@ class Findings:
     inputs: tuple[str | Path, ...] = ()
 
     def save(self, path: str | Path) -> None:
-        """Write metadata as ``# key: value`` and a CSV line per candidate; never replace an input."""
+        """Write lines of metadata, ``# key: value``, and a CSV line per candidate; never replace an input."""
         check_output(path, overwrite=True, inputs=self.inputs)
         place = {candidate: number for number, candidate in enumerate(self.ensemble.candidates, start=1)}
         lines = [f"# {key}: {' '.join(str(value).split())}\n" for key, value in self.metadata.items()]
@@ -107,17 +107,17 @@ def search_prompts(
 ) -> Findings:
     """Return the prompt pairs that agree best with people's scores.
 
-    Pairs are chosen on the split ``'train'`` and reported on ``'test'``, or else ``'val'``.
+    The split ``'train'`` chooses pairs; the results are for ``'test'``, or ``'val'`` without ``'test'``.
 
     Args:
         scores, features, say: As for :func:`clipiqa_pyiqa.train`.
-        words: Pairs of words, positive first; default a list of antonyms. Words unknown to the backbone are left out.
-        templates: Texts with ``{}`` for the words; default those that fit the list, ``'{}'`` for your words.
-        ensemble: Most pairs in the ensemble.
-        intervals: Best pairs that get a 95 % bootstrap interval.
+        words: Pairs of words, positive first; default our antonyms. Words unknown to the backbone are left out.
+        templates: Texts with ``{}`` for the words; default: fitting texts for our antonyms, ``'{}'`` for your words.
+        ensemble: Largest number of pairs in the ensemble.
+        intervals: Number of best pairs with a 95 % bootstrap interval.
         bootstrap: Resamples per interval, at most a million.
         metric: The metric; default CLIP-IQA on RN50.
-        seed: Seed of resamples, and of the split if scores have none.
+        seed: Seed of resamples, and of splits if the scores have no splits.
 
     Returns:
         All pairs, ranked, and the best ensemble.
@@ -159,7 +159,7 @@ def search_prompts(
 
 
 def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[str] | None = None) -> list[Candidate]:
-    """Return each pair of words in each template; no two read alike to CLIP."""
+    """Return each pair of words in each template, without pairs that CLIP reads alike."""
     combined = our_pairs(templates) if words is None else itertools.product(words, templates or (AS_IS,))
     found: dict[tuple[str, str], Candidate] = {}
     for pair, template in combined:
@@ -183,7 +183,7 @@ def search(
     seed: int = 0,
     quiet: bool = True,
 ) -> Findings:
-    """Return the findings for unit features ``(N, D)`` and scores ``(N,)``; rows ``held_out`` are only reported on."""
+    """Return the findings for unit features ``(N, D)`` and scores ``(N,)``; the rows ``held_out`` choose no pair."""
     from tqdm import tqdm
 
     if not candidates:
@@ -204,7 +204,7 @@ def search(
             bar.update(len(pairs))
     scores = np.concatenate(parts, axis=1)
     chosen_by = _srocc(scores[~is_out], opinion[~is_out])
-    order = [0, *(1 + np.argsort(-_nan_last(chosen_by[1:]), kind="stable"))]  # the paper's, then the others by rank
+    order = [0, *(1 + np.argsort(-_nan_last(chosen_by[1:]), kind="stable"))]  # the paper's pair, then others by rank
     picked, ensemble_srocc = _grow_ensemble(scores[~is_out, 1:], opinion[~is_out], chosen_by[1:], ensemble)
     mean = scores[is_out][:, [1 + index for index in picked]].mean(axis=1)
     best, others = order[: 1 + intervals], order[1 + intervals :]
@@ -223,11 +223,11 @@ def search(
 
 def as_prompts(candidates: Sequence[Candidate]) -> str:
     pairs = [(candidate.pair.positive, candidate.pair.negative) for candidate in candidates]
-    return json.dumps(pairs, ensure_ascii=False)  # a list of lists of two texts, in either language
+    return json.dumps(pairs, ensure_ascii=False)  # a list of lists of two texts, readable as Python, JSON and YAML
 
 
 def _grow_ensemble(scores: NDArray[np.float32], opinion: Array, alone: Array, most: int) -> tuple[list[int], float]:
-    """Return the pairs that raise the ensemble's SROCC, and this SROCC."""
+    """Return the indices of the ensemble's pairs, and the ensemble's SROCC."""
     picked = [int(np.argmax(_nan_last(alone)))]
     best = float(alone[picked[0]])
     while len(picked) < min(most, scores.shape[1]):
@@ -243,7 +243,6 @@ def _grow_ensemble(scores: NDArray[np.float32], opinion: Array, alone: Array, mo
 
 
 def _srocc(scores: NDArray[np.float32], opinion: Array, added: NDArray[np.float32] | float = 0.0) -> Array:
-    """Return the SROCC of each column ``(N, P)``; NaN for a constant one."""
     from scipy.stats import rankdata
 
     def centred(values: NDArray[Any]) -> Array:
@@ -253,7 +252,7 @@ def _srocc(scores: NDArray[np.float32], opinion: Array, added: NDArray[np.float3
     found = np.empty(scores.shape[1])
     for start in range(0, len(found), _COLUMNS):
         x = centred(scores[:, start : start + _COLUMNS] + added)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # a constant column gives NaN
             found[start : start + _COLUMNS] = y @ x / np.sqrt((x * x).sum(axis=0) * (y @ y))
     return found
 

@@ -12,7 +12,7 @@ from ..prompts.pairs import NAMED_PAIRS, parse_prompt_argument
 
 Words = tuple[str, str]
 
-# The templates in which words make a sentence; the paper's are in Sec. 4.1 and Table 2.
+# Templates in which the words make a sentence; the paper's templates are in Sec. 4.1 and Table 2.
 ADJECTIVES = ("{} photo.", "The photo is {}.")
 QUALITIES = ("{} photo.", "A photo of {}.")
 THINGS = ("There is {} in the photo.",)
@@ -49,7 +49,7 @@ _GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = 
         ("dull", "faded", "pale", "washed-out", "colorless"),
     ),
     (QUALITIES, ("high contrast", "strong contrast"), ("low contrast", "weak contrast")),
-    (  # what KADID-10k and the other synthetic data sets distort
+    (  # distortions in KADID-10k and other synthetic data sets
         ADJECTIVES,
         ("undistorted", "pristine", "flawless", "unprocessed", "original", "artifact-free", "uncompressed"),
         ("distorted", "degraded", "flawed", "compressed", "JPEG-compressed", "pixelated", "corrupted", "damaged"),
@@ -62,7 +62,7 @@ _GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = 
     (ADJECTIVES, ("professional", "artistic", "polished"), ("amateurish", "careless", "unprofessional")),
 )
 
-MOST_BYTES = 16 << 20  # of a list of pairs
+MOST_BYTES = 16 << 20  # largest size of a file of pairs
 
 
 def our_pairs(templates: Sequence[str] | None = None) -> Iterator[tuple[Words, str]]:
@@ -89,7 +89,7 @@ def read_words(path: str | Path) -> tuple[Words, ...]:
         raise PromptError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise PromptError(f"{str(path)!r} is no text in UTF-8 ({error}).") from error
-    if len(content) > MOST_BYTES:  # a device has no end
+    if len(content) > MOST_BYTES:  # a device such as /dev/zero has no end
         raise PromptError(f"{str(path)!r} is no list of pairs: it has more than {MOST_BYTES >> 20} MiB.")
     pairs = []
     for number, line in enumerate(lines, start=1):
@@ -102,5 +102,5 @@ def read_words(path: str | Path) -> tuple[Words, ...]:
                 raise PromptError(f"{path}, line {number}: {error}") from error
             pairs.append(pair)
     if not pairs:
-        raise PromptError(f"{str(path)!r} holds no pairs: write one a line, as 'Crisp photo.|Hazy photo.'.")
+        raise PromptError(f"{str(path)!r} holds no pairs: write one pair a line, such as 'Crisp photo.|Hazy photo.'.")
     return tuple(pairs)

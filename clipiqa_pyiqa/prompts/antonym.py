@@ -9,23 +9,23 @@ from torch import Tensor
 
 
 def margins(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
-    """Return logits of the positive minus the negative prompt, ``(N, P)``.
+    """Return the positive minus the negative prompt's logit, ``(N, P)``.
 
     Args:
         features: Unit image features ``(N, D)``.
         pairs: Unit text features ``(P, 2, D)``, positive first.
-        logit_scale: CLIP's factor.
+        logit_scale: CLIP's factor of logits.
     """
     return logit_scale * features @ (pairs[:, 0] - pairs[:, 1]).T
 
 
 def antonym_scores(features: Tensor, pairs: Tensor, logit_scale: float) -> Tensor:
-    """Return the positive prompt's probability, ``(N, P)``, from arguments of :func:`margins`."""
+    """Return the positive prompt's probability, ``(N, P)``; arguments as for :func:`margins`."""
     return sigmoid(margins(features, pairs, logit_scale))
 
 
 def column_means(scores: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return means of ``sizes[c]`` neighbouring columns each, ``(N, P) -> (N, C)``."""
+    """Return the mean of each group of ``sizes[c]`` neighbouring columns, ``(N, C)``."""
     if len(sizes) == scores.shape[1]:
         return scores
     return torch.cat([column.mean(dim=1, keepdim=True) for column in scores.split(list(sizes), dim=1)], dim=1)
@@ -33,5 +33,5 @@ def column_means(scores: Tensor, sizes: Sequence[int]) -> Tensor:
 
 def sigmoid(margin: Tensor) -> Tensor:
     """Return the sigmoid, with a gradient even where the value rounds to 1."""
-    # torch computes the gradient from the value y as y (1 - y): take the side with the small value
+    # torch computes the gradient from the value y as y (1 - y), so use the side where y is small
     return torch.where(margin > 0, 1 - (-margin).sigmoid(), margin.sigmoid())

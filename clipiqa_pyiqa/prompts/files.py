@@ -38,13 +38,13 @@ PUBLISHED: dict[LearnedType, PublishedPrompts] = {  # by pyiqa's names
 }
 FORMAT = "clipiqa-pyiqa learned prompts 2"
 _PREFIX = "prompt_learner."
-_MOST_NUMBERS = 1 << 20  # in a context: twice CLIP's 77 tokens of 1,280 are 197,120
+_MOST_NUMBERS = 1 << 20  # of a context; two texts of 77 tokens with 1,280 numbers have 197,120
 
 logger = logging.getLogger("clipiqa_pyiqa")
 
 
 class PromptFile(NamedTuple):
-    """The context, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, other tensors and metadata of a file."""
+    """A file's context ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, other tensors and metadata."""
 
     ctx: Tensor
     tokens: dict[str, Tensor]
@@ -63,7 +63,7 @@ def read_prompt_file(path: str | Path) -> PromptFile:
     ctx = checkpoint[names[0]].detach()
     if not all(torch.equal(checkpoint[name], ctx) for name in names[1:]):
         raise PromptError(f"{path} holds several learned prompts ({', '.join(names)}): save each in its own file.")
-    if ctx.numel() > _MOST_NUMBERS:  # a view of few numbers may declare any shape
+    if ctx.numel() > _MOST_NUMBERS:  # a bad file may declare a huge shape for few numbers
         raise PromptError(f"{path} is damaged: its context has {ctx.numel():,} numbers, more than {_MOST_NUMBERS:,}.")
     before = names[0].removesuffix("ctx")
     tokens = {name: checkpoint[before + name] for name in STATE_KEYS[1:] if before + name in checkpoint}
@@ -96,7 +96,7 @@ def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: st
 
 
 def check_origin(path: str | Path, metadata: Mapping[str, str], backbone: str, pos_embedding: str) -> None:
-    """Raise if a file was made for another backbone; warn of another positional embedding."""
+    """Raise if a file was made for another backbone; warn if the positional embedding differs."""
     made_for = metadata.get("backbone", backbone)
     if made_for != backbone:
         raise PromptError(
@@ -104,7 +104,7 @@ def check_origin(path: str | Path, metadata: Mapping[str, str], backbone: str, p
         )
     positions = metadata.get("pos_embedding", pos_embedding)
     if positions != pos_embedding:
-        warning = "%s was learned with pos_embedding=%r, but the metric has %r: its scores will be off."
+        warning = "%s was learned with pos_embedding=%r, but the metric has %r: its scores will be wrong."
         logger.warning(warning, path, positions, pos_embedding)
 
 
@@ -136,8 +136,7 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
 
 
 def pickled(content: Any) -> bytes:
-    """Return the bytes that ``torch.save`` writes."""
-    file = io.BytesIO()  # to memory: on a full disk torch.save raises no OSError
+    file = io.BytesIO()  # in memory, since torch.save raises no OSError on a full disk
     torch.save(content, file)
     return file.getvalue()
 
@@ -170,6 +169,5 @@ def content_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str])
 
 
 def check_checksum(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Raise if our file is damaged."""
     if metadata.get("sha256") != content_checksum(tensors, metadata):
         raise PromptError(f"{path} is damaged: its checksum does not match its content; copy or make it again.")

@@ -24,13 +24,13 @@ _TENSORS = {"affine": ("direction", "prior"), "ridge": ("direction", "prior", "m
 
 
 class OpinionHead(nn.Module):
-    """Scores of images from their features, fitted to people's scores.
+    """Head that predicts people's scores from image features.
 
-    ``'affine'`` is a line through the zero-shot score; ``'ridge'`` adds a linear function of all features.
+    ``'affine'`` is a line from the prompt pair's (zero-shot) score; ``'ridge'`` adds a linear function of all features.
 
     Args:
-        tensors: ``direction`` ``(D,)``, whose product with a unit feature is the zero-shot logit; ``prior`` ``(2,)``,
-            slope and offset of the line; for ridge ``mean`` and ``weight`` ``(K,)``, K inputs.
+        tensors: ``direction`` ``(D,)``, which gives the zero-shot logit by a product with a unit feature; ``prior``
+            ``(2,)``, slope and offset of the line; for ridge, ``mean`` and ``weight`` ``(K,)`` of the K inputs.
         metadata: The file's metadata.
     """
 
@@ -53,7 +53,7 @@ class OpinionHead(nn.Module):
     weight: Tensor
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return shares of the score range ``(N, 1)`` for features ``(N, D)``, of stages ``(N, D + K)``."""
+        """Return shares of the score range ``(N, 1)`` for features ``(N, D)`` or, with stages, ``(N, D + K)``."""
         dim = len(self.direction)
         direction, slope, offset = self.direction.to(features), *self.prior.to(features)
         line = slope * sigmoid(features[:, :dim] @ direction) + offset
@@ -68,7 +68,7 @@ class OpinionHead(nn.Module):
         return low + (high - low) * (1 - share if self.lower_better else share)
 
     def record(self) -> dict[str, Any]:
-        """Return the score column's record in provenance."""
+        """Return the score column's record for provenance."""
         head = {
             "sha256": self.content_hash(),
             "method": self.method,
@@ -93,7 +93,6 @@ class OpinionHead(nn.Module):
 
 
 def is_head(metadata: Mapping[str, str]) -> bool:
-    """Return whether a file with this metadata holds a head."""
     return metadata.get("format", "").startswith(FORMAT[:-1])
 
 
@@ -104,7 +103,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 
 def read_head(path: str | Path) -> OpinionHead:
-    """Return the head in a file; raise PromptError for another file."""
+    """Return the head in a file; raise PromptError for other files."""
     checkpoint = open_checkpoint(Path(path).expanduser())
     tensors, metadata = dict(checkpoint), dict(checkpoint.metadata)
     if metadata.get("format") != FORMAT:
@@ -118,12 +117,12 @@ def read_head(path: str | Path) -> OpinionHead:
 
 
 def load_head(path: str | Path, clip: FrozenCLIP, pos_embedding: str) -> OpinionHead:
-    """Return the head in a file; raise PromptError unless fitted on the metric's weights."""
+    """Return the head in a file; raise PromptError if it was fitted on other weights."""
     head, weights = read_head(path), clip.weights
     check_origin(path, head.metadata, weights.backbone, pos_embedding)
     if head.metadata.get("weights_sha256") != weights.sha256:
         raise PromptError(
             f"{path} was fitted on other weights of {weights.backbone} ({head.metadata.get('weights')}) than the "
-            f"metric's ({weights.short}): pass those as clip_weights, or fit the head again."
+            f"metric's ({weights.short}): pass the head's weights as clip_weights, or fit the head again."
         )
     return head

@@ -19,16 +19,16 @@ from ..files.yaml import check_keys
 from .pairs import PromptPair, parse_prompts
 from .provenance import question_record
 
-RANDOM_STD = 0.02  # of a random context: the official recipe's, and CLIP's own token embeddings'
+RANDOM_STD = 0.02  # standard deviation of a random context, as in the official recipe and CLIP's token embeddings
 STATE_KEYS = ("ctx", "token_prefix", "token_suffix")
 
 
 @dataclass(frozen=True)
 class Context:
-    """The learned context's shape and start; defaults as in pyiqa's CLIP-IQA+.
+    """Shape and start of the learned context; defaults as in pyiqa's CLIP-IQA+.
 
     Attributes:
-        n_ctx: Context vectors per text.
+        n_ctx: Number of context vectors per text.
         shared: One context for both texts, ``(n_ctx, dim)``; otherwise ``(2, n_ctx, dim)``.
         init: ``'x'``, the embedding of the letter X, or ``'random'``, N(0, 0.02).
     """
@@ -52,10 +52,10 @@ class Context:
 
 
 class PromptLearner(nn.Module):
-    """A pair's texts: start token, half of the learned context, words, other half, end token.
+    """Learnable texts of a pair: start token, half of the context, words, other half, end token.
 
-    ``state_dict`` holds ``ctx``, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``, the only parameter; ``token_prefix``
-    ``(2, 1, dim)``, the start token; ``token_suffix`` ``(2, 76 - n_ctx, dim)``, words, end and padding.
+    The only parameter is ``ctx``, ``(n_ctx, dim)`` or ``(2, n_ctx, dim)``. ``state_dict`` also holds ``token_prefix``
+    ``(2, 1, dim)``, the start token, and ``token_suffix`` ``(2, 76 - n_ctx, dim)``: words, end and padding.
 
     Args:
         clip: The frozen CLIP; not a submodule.
@@ -74,7 +74,7 @@ class PromptLearner(nn.Module):
         super().__init__()
         self.clip = clip
         self.pair = pair or parse_prompts()[0]
-        self.source: tuple[str, str] | None = None  # where the context was loaded from, and its hash then
+        self.source: tuple[str, str] | None = None  # the context's file, and its hash when loaded
         context = context or Context()
         prefix, suffix, self.words = self._embed(context.n_ctx)
         shape = (context.n_ctx, prefix.shape[-1]) if context.shared else (2, context.n_ctx, prefix.shape[-1])
@@ -85,7 +85,7 @@ class PromptLearner(nn.Module):
         self.ctx = nn.Parameter(ctx)
         self.register_buffer("token_prefix", prefix)
         self.register_buffer("token_suffix", suffix)
-        self.register_buffer("initial_ctx", ctx.clone(), persistent=False)  # NaN, which equals nothing, once loaded
+        self.register_buffer("initial_ctx", ctx.clone(), persistent=False)  # NaN after loading: it differs from any ctx
         self._tower: TextTower | None = None
         self._remembered: tuple[Tensor, Tensor] | None = None
 
@@ -95,11 +95,11 @@ class PromptLearner(nn.Module):
 
     @property
     def is_learned(self) -> bool:
-        """Whether the context was loaded or trained."""
+        """Whether the context is loaded or trained."""
         return not torch.equal(self.ctx, self.initial_ctx)
 
     def embeddings(self) -> Tensor:
-        """Return both texts, cut after the last end token, ``(2, L, dim)``."""
+        """Return both texts up to the last end token, ``(2, L, dim)``."""
         ctx = self.ctx.expand(2, -1, -1)
         half, length = self.n_ctx // 2, max(self.words) + 1
         texts = [
@@ -109,7 +109,7 @@ class PromptLearner(nn.Module):
         return torch.stack(texts)
 
     def forward(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return unit text features ``(1, 2, D)``, positive first; in evaluation, raise if not learned."""
+        """Return unit text features ``(1, 2, D)``, positive first; in evaluation mode, raise if not learned."""
         embeddings = self.embeddings().to(dtype)
         if self.training:
             return self._encode(embeddings)
@@ -118,7 +118,7 @@ class PromptLearner(nn.Module):
                 "there are no learned prompts, so there is no score: load some with load_prompts(PATH) or "
                 "pretrained_model_path=PATH, or train them."
             )
-        with torch.inference_mode(False), torch.no_grad():  # kept for calls that may want gradients
+        with torch.inference_mode(False), torch.no_grad():  # ordinary tensors, since later calls may need gradients
             texts = embeddings.detach().clone()
             known = self._remembered
             if known is None or not _identical(known[0], texts):
@@ -141,7 +141,7 @@ class PromptLearner(nn.Module):
         return {**question_record([as_read]), "learned": learned}
 
     def load_context(self, ctx: Tensor) -> None:
-        """Load a context of any ``n_ctx``; keep the words."""
+        """Load a context of any ``n_ctx`` and keep the words."""
         self._check_context(ctx)
         prefix, suffix, _ = self._embed(ctx.shape[-2])
         self.load_state_dict(dict(zip(STATE_KEYS, (ctx, prefix, suffix), strict=True)))
@@ -196,7 +196,7 @@ class PromptLearner(nn.Module):
     def _find_words(
         self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor
     ) -> tuple[PromptPair, tuple[int, int]]:
-        """Return a state dict's words and their token counts; raise for another CLIP."""
+        """Return a state dict's words and their token counts; raise if another CLIP made it."""
         length, dim = self.clip.checkpoint.shapes["positional_embedding"]
         expected = (2, 1, dim), (2, length - 1 - ctx.shape[-2], dim)
         if (got := (tuple(token_prefix.shape), tuple(token_suffix.shape))) != expected:
@@ -230,7 +230,7 @@ class PromptLearner(nn.Module):
 
 
 class _Remembered(torch.autograd.Function):
-    """Known text features; backward encodes the texts again."""
+    """Text features of an earlier call; backward encodes the texts again."""
 
     @staticmethod
     def forward(ctx: Any, embeddings: Tensor, features: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
@@ -248,9 +248,8 @@ class _Remembered(torch.autograd.Function):
 
 
 def _equal_rows(rows: Tensor, row: Tensor) -> Tensor:
-    """Return which rows ``(..., dim)`` equal ``row`` up to half precision."""
     rows, row = rows.detach().cpu().float(), row.detach().cpu().float()
-    return (rows - row).norm(dim=-1) <= 1e-2 * row.norm(dim=-1)
+    return (rows - row).norm(dim=-1) <= 1e-2 * row.norm(dim=-1)  # equal up to half precision
 
 
 def _identical(a: Tensor, b: Tensor) -> bool:

@@ -23,7 +23,7 @@ DEFAULT_TEMPLATE = "{} photo."  # the paper's template (1), Sec. 4.1
 
 @dataclass(frozen=True)
 class PromptPair:
-    """An antonym pair as CLIP reads it; a free pair's name is ``positive|negative``."""
+    """Two opposite texts; a free pair (a user's own texts) has the name ``positive|negative``."""
 
     name: str
     positive: str
@@ -31,11 +31,10 @@ class PromptPair:
 
 
 class Columns(dict[str, tuple[PromptPair, ...]]):
-    """Score columns: name -> pairs whose scores are averaged."""
+    """Score columns: from name to the pairs whose scores are averaged."""
 
     @property
     def pairs(self) -> tuple[PromptPair, ...]:
-        """All pairs, column by column."""
         return tuple(chain.from_iterable(self.values()))
 
     @property
@@ -44,7 +43,7 @@ class Columns(dict[str, tuple[PromptPair, ...]]):
 
 
 Prompts: TypeAlias = str | PromptPair | tuple[str, str] | Sequence[str | PromptPair | Sequence[str]] | None
-"""What a user may pass as prompts: see :func:`parse_prompts`."""
+"""Values that a user may pass as prompts: see :func:`parse_prompts`."""
 
 
 # name -> words, positive first, by where the pair comes from
@@ -80,7 +79,7 @@ NAMED_PAIRS: dict[str, PromptPair] = {
     name: PromptPair(name, *(DEFAULT_TEMPLATE.replace("{}", word) for word in words)) for name, words in _BARE.items()
 }
 ALIASES: dict[str, str] = {
-    **{f"{positive}/{negative}".lower(): name for name, (positive, negative) in _BARE.items()},  # as the paper writes
+    **{f"{positive}/{negative}".lower(): name for name, (positive, negative) in _BARE.items()},  # as in the paper
     "colourfulness": "colorfulness",
     "colorfullness": "colorfulness",  # torchmetrics' spelling
     "complexity": "complex",  # torchmetrics' name
@@ -92,7 +91,7 @@ def _free(positive: str, negative: str) -> PromptPair:
 
 
 PRESETS: dict[str, tuple[PromptPair, ...]] = {
-    # What pyiqa's built-in CLIPIQA averages, in its own wording.
+    # The pairs that pyiqa's built-in CLIPIQA averages, in pyiqa's wording.
     "pyiqa": (
         _free("Good image", "bad image"),
         _free("Sharp image", "blurry image"),
@@ -107,13 +106,13 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
     """Return the pairs that a user passes as ``prompts``, at least one.
 
     Args:
-        prompts: A string names a pair or preset; a tuple of two strings is a free pair, positive first; a list holds
-            several, where a list of two strings is a pair, too. ``None`` is the paper's pair, ``'quality'``.
-        template: A wording, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2), for the words of named pairs
-            ('Good', 'Bad') and the texts of free pairs.
+        prompts: A string names a pair or a preset. A tuple of two strings is a free pair, positive first. A list holds
+            several; a list of two strings in it is also a free pair. ``None`` is the paper's pair, ``'quality'``.
+        template: A wording, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2); ``{}`` stands for the words of named
+            pairs ('Good', 'Bad') and the texts of free pairs.
 
     Raises:
-        PromptError: A name is unknown, CLIP cannot read or tell apart a pair, or a value is of another type.
+        PromptError: A name is unknown, CLIP cannot read a text, both texts are equal to CLIP, or a type is wrong.
 
     Example:
         >>> [pair.positive for pair in parse_prompts(["sharpness", ("Crisp photo.", "Hazy photo.")])]
@@ -127,7 +126,7 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
 
 
 def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, template: str | None = None) -> Columns:
-    """Return score columns: one per item of ``prompts`` (as in :func:`parse_prompts`) or per named list."""
+    """Return one score column per item of ``prompts`` (see :func:`parse_prompts`) or per name in a mapping."""
     if not isinstance(prompts, Mapping):
         columns = Columns()
         for item in _items(prompts):
@@ -150,7 +149,7 @@ def parse_prompt_argument(text: str) -> str | tuple[str, str]:
 
 
 def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = None) -> list[str]:
-    """Return the named pairs whose words a CLIP knows; log the others."""
+    """Return the names of pairs whose words a CLIP knows; log other names."""
     unknown = []
     for name in (names := list(names)):
         (pair,) = parse_prompts(name, template)
@@ -161,7 +160,7 @@ def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = N
 
 
 def count_tokens(text: str) -> int:
-    """Return the number of CLIP's tokens, start and end marks included."""
+    """Return the number of CLIP's tokens, with start and end marks."""
     return len(_tokens(text)) + 2
 
 
@@ -236,12 +235,11 @@ def _checked(pair: PromptPair) -> PromptPair:
 
 @lru_cache(maxsize=4096)
 def _tokens(text: str) -> tuple[int, ...]:
-    """Return token ids without start and end marks."""
     try:
         text.encode()
     except UnicodeEncodeError:
         raise PromptError(f"the prompt {shown(text)} is not valid Unicode text: check its encoding.") from None
-    tokens = tuple(tokenizer().encode(text))
+    tokens = tuple(tokenizer().encode(text))  # without start and end marks
     if not {tokenizer().sot_token_id, tokenizer().eot_token_id}.isdisjoint(tokens):
         raise PromptError(f"the prompt {shown(text)} holds CLIP's own start or end mark: leave it out.")
     return tokens

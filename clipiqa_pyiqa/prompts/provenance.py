@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from ..weights.selection import Weights
 
-_SHORT = 60  # characters of prompts that `in_short` names in full
+_SHORT = 60  # most characters of prompts that `in_short` writes in full
 
 
 def tower_record(weights: Weights, precision: str, dtype: torch.dtype) -> dict[str, Any]:
-    from ..clip.device import is_slow_on_cpu  # not at the top: `clipiqa score --help` does not wait for torch
+    from ..clip.device import is_slow_on_cpu  # imported here: `clipiqa score --help` does not need torch
 
     return {
         "version": __version__,
@@ -39,7 +39,7 @@ def question_record(pairs: Iterable[PromptPair]) -> dict[str, Any]:
 
 
 def column_records(columns: Mapping[str, Iterable[PromptPair]]) -> dict[str, dict[str, Any]]:
-    """Return each column's record: ``scores`` of provenance."""
+    """Return each column's record for ``scores`` of provenance."""
     return {name: question_record(pairs) for name, pairs in columns.items()}
 
 
@@ -63,7 +63,7 @@ def record_in_words(record: Mapping[str, Any]) -> str:
 
 
 def in_words(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """Return provenance as texts; ``scores`` become ``prompts``."""
+    """Return provenance as texts; field ``scores`` becomes ``prompts``."""
     texts: dict[str, str] = {}
     for key, value in provenance.items():
         if key == "scores":
@@ -79,14 +79,13 @@ def in_words(provenance: Mapping[str, Any]) -> dict[str, str]:
 
 
 def in_a_word(value: Any) -> str:
-    """Return a field as text."""
     if isinstance(value, float):
         return f"{value:g}"
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def in_short(provenance: Mapping[str, Any]) -> str:
-    """Return metric, backbone, weights, prompts (long ones as a hash) and version on one line."""
+    """Return metric, backbone, weights, prompts (long prompts as a hash) and version on one line."""
     texts = in_words(provenance)
     if len(prompts := texts.get("prompts", "")) > _SHORT:
         texts["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""The best and the worst photos."""
+"""Picking and browsing the best and the worst photos."""
 
 from .page import write_browser
 from .picking import Photos, pick

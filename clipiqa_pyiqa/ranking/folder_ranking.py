@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ranking(Scores, ExperimentResult):
-    """Scores, and the number of best and worst images that are shown for each question."""
+    """Scores, and the number of best and worst images to show for each question."""
 
     count: int = 10
 
@@ -66,12 +66,12 @@ def rank(
     """Return the scores of images, ranked by each question.
 
     Args:
-        metric: A ``CLIPIQA``, what ``pyiqa.create_metric('clipiqa')`` returns, or a function that makes one.
+        metric: A ``CLIPIQA``, the result of ``pyiqa.create_metric('clipiqa')``, or a function that makes a metric.
         paths: Images, folders or globs.
-        prompts: What to ask, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
+        prompts: Questions as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
         template: Words around each attribute.
-        count: Number of best and of worst images to show.
-        options: Of :class:`~.experiment.RunOptions`.
+        count: Number of best images to show, and of worst images.
+        options: The fields of :class:`~.experiment.RunOptions`.
 
     Raises:
         CLIPIQAError: There are no images, or an argument cannot be used.
@@ -98,7 +98,7 @@ def ranking(scores: Scores, question: str | None = None) -> pandas.DataFrame:
 def best_and_worst(
     scores: Scores, question: str | None = None, count: int = 10
 ) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-    """Return the first and the last ``count`` rows of :func:`ranking`, the extreme ones first, no image in both."""
+    """Return the best and the worst ``count`` rows of :func:`ranking`; the most extreme row is first."""
     order = ranking(scores, question)
     worst = min(count, len(order) // 2)
     best = min(count, len(order) - worst)

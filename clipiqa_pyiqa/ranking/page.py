@@ -1,4 +1,4 @@
-"""A page to browse the photos of a score file: sort, filter, look, and choose."""
+"""A web page that sorts, filters and shows the photos of a score file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .thumbnails import file_of, thumbnails
 
 PAGE, THUMBNAILS = "browse.html", "thumbnails"
 _MARK = '<meta name="generator" content="clipiqa rank">'
-_ATTRIBUTES = 12  # other columns of the file that are shown with a photo
+_ATTRIBUTES = 12  # the most other columns that the page shows with a photo
 
 
 def write_browser(
@@ -36,19 +36,19 @@ def write_browser(
     """Write ``browse.html`` and thumbnails into a folder, and return the page.
 
     Args:
-        photos: The photos, and the column to begin with.
-        folder: The folder, which is made if it does not exist.
+        photos: The photos, and the column that sorts them at first.
+        folder: The folder; a missing folder is made.
         overwrite: Replace a ``browse.html`` of another tool.
         workers, progress: As for :func:`~.thumbnails.thumbnails`.
 
     Raises:
-        PickError: None of the photos exists.
+        PickError: No photo exists.
     """
     folder = check_folder(folder, [PAGE], overwrite=overwrite, ours=_is_ours)
     paths = [photos.path(str(name)) for name in photos.scores.frame.index]
     if not any(map(file_of, paths)):
         raise PickError(
-            f"none of {counted(len(paths), 'photo')} exists, such as {paths[0]!r}: name their folder as root."
+            f"none of {counted(len(paths), 'photo')} exists, such as {paths[0]!r}: pass their folder as root."
         )
     small = thumbnails(paths, folder / THUMBNAILS, workers=workers, progress=progress)
     provenance = photos.scores.provenance
@@ -92,7 +92,7 @@ def _low_is_good(photos: Photos) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value for JSON, with six digits; a missing value is null."""
+    """Return a value for JSON: a float with six digits, a missing value as null."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     if value is None or value == "" or value != value:
@@ -101,8 +101,8 @@ def _plain(value: Any) -> Any:
 
 
 def _link(path: str, folder: Path, small: str) -> str:
-    """Return the link from the page to the photo, relative unless drives differ."""
-    if file_of(path) != path or "://" in path:  # in a shard, missing, or in a store
+    """Return the link from the page to the photo, relative if both are on one drive."""
+    if file_of(path) != path or "://" in path:  # the photo is in a shard, missing, or in a store
         return f"{THUMBNAILS}/{small}"
     try:
         relative = os.path.relpath(os.path.realpath(path), folder)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PickError(CLIPIQAError):
-    """Photos that cannot be picked, or not be taken elsewhere."""
+    """Photos that cannot be picked, copied, moved or linked."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Photos:
 
     Attributes:
         by: The column that orders the photos.
-        lower_better: Whether a low value is good; None is as file or name say.
-        root: Folder to which names are relative; None is the current one.
-        direction: Which values are good.
+        lower_better: Whether a low value is good; None decides by file or name.
+        root: The folder of relative names; None means the current folder.
+        direction: Whether low or high values are good.
 
     Raises:
-        PickError: There is no such column.
+        PickError: The column is missing.
     """
 
     scores: AnyScores
@@ -66,13 +66,13 @@ def pick(
         photos: All photos.
         worst: Number of the worst photos.
         best: Number of the best photos.
-        below: Only photos worse than this value.
+        below: Pick only photos worse than this value.
 
     Raises:
-        PickError: Nothing is picked.
+        PickError: No condition is given.
     """
     if worst is None and best is None and below is None:
-        raise PickError("nothing is picked: say which with worst, best or below.")
+        raise PickError("nothing says which photos to pick: pass worst, best or below.")
     order = photos.order
     if below is not None:
         order = order[order > below] if photos.direction.lower_better else order[order < below]

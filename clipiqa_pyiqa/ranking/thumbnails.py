@@ -1,4 +1,4 @@
-"""Thumbnails of many photos, made once and kept in a folder."""
+"""Thumbnails (small copies) of many photos, made once and kept in a folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _QUALITY = 72
 
 
 class _Name(str):
-    """The name of a thumbnail, with the shape that ``prefetch`` asks of a picture."""
+    """A thumbnail's name, with the attribute ``shape`` that ``prefetch`` needs."""
 
     shape = (0,)
 
@@ -38,13 +38,13 @@ def thumbnails(
     workers: int | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[str]:
-    """Make missing thumbnails in a folder; return each photo's name there, empty if the photo cannot be read.
+    """Make missing thumbnails; return each photo's thumbnail name, empty if the photo cannot be read.
 
     Args:
         paths: Photos, or images in shards by their names in results.
-        folder: The folder.
-        workers: Threads.
-        progress: Called with the numbers of thumbnails that are done, and of all.
+        folder: The folder of thumbnails.
+        workers: Number of threads.
+        progress: Called with the numbers of finished and of all thumbnails.
     """
     names = {path: _name(path) for path in paths}
     missing = [path for path, name in names.items() if name and not (folder / name).exists()]
@@ -72,13 +72,13 @@ def thumbnails(
 
 
 def file_of(path: str) -> str:
-    """Return the file or shard of a photo; empty if it does not exist."""
+    """Return the file or shard of a photo; empty if the file does not exist."""
     file = split_name(path)[0] or path
     return file if "://" in file or os.path.isfile(file) else ""
 
 
 def _name(path: str) -> str:
-    """Return a thumbnail's name by the photo's path, size and time, or an empty text."""
+    """Return a thumbnail's name from the photo's path, size and time; empty without a photo."""
     file, identity = file_of(path), os.path.abspath(path)
     if not file:
         return ""

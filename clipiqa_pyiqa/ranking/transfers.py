@@ -1,4 +1,4 @@
-"""Photos copied, moved or linked into a folder; nothing is overwritten, and a list undoes it."""
+"""Photos copied, moved or linked into a folder, without overwriting, and the undoing of these steps."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ LIST = "clipiqa-undo"
 
 
 def transfer(paths: Iterable[str], folder: str | os.PathLike[str], action: str) -> tuple[list[str], Path]:
-    """Copy, move or link photos into a folder; a name that is taken there gets a number.
+    """Copy, move or link photos into a folder; a photo whose name exists there gets a number.
 
     Args:
         paths: The photos. Images in shards can only be copied.
-        folder: The folder, which is made if it does not exist.
+        folder: The folder; a missing folder is made.
         action: ``'copy'``, ``'move'`` or ``'link'``.
 
     Returns:
-        The new paths, and the list for :func:`undo`.
+        The new paths, and the file for :func:`undo`.
 
     Raises:
-        PickError: A photo is missing, and nothing was taken; or one could not be taken.
+        PickError: A photo is missing, and nothing was done; or a later photo failed.
     """
     if action not in ACTIONS:
         raise PickError(f"action must be one of {', '.join(ACTIONS)}; got {action!r}.")
     sources = list(dict.fromkeys(path if "://" in path else os.path.abspath(path) for path in paths))
     if missing := [path for path in sources if not file_of(path)]:
         problem = first_of(f"{path!r} does not exist" for path in missing)
-        raise PickError(f"{problem}: nothing was taken; if the photos have moved, name their folder as root.")
+        raise PickError(f"{problem}: nothing was done; if the photos have moved, pass their folder as root.")
     if action != "copy" and (inner := [path for path in sources if file_of(path) != path or "://" in path]):
         raise PickError(f"{inner[0]!r} is in a shard or a store, so it can only be copied.")
     target = check_folder(folder, ())
@@ -69,14 +69,14 @@ def transfer(paths: Iterable[str], folder: str | os.PathLike[str], action: str) 
             except (CLIPIQAError, OSError) as error:
                 why = getattr(error, "strerror", None) or str(error).rstrip(".")
                 raise PickError(
-                    f"photos cannot be taken to {str(target)!r}: {why}; {len(done)} were taken, undo "
+                    f"cannot bring all photos to {str(target)!r}: {why}; {len(done)} are there, undo "
                     f"{str(undo_list)!r} to put them back."
                 ) from error
     return done, undo_list
 
 
 def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
-    """Put back the photos of a list. A file that has changed, or whose old place is taken, stays.
+    """Put back the photos of a list. A file stays if it has changed or its old place is in use.
 
     Args:
         undo_list: The list of :func:`transfer`.
@@ -85,21 +85,21 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
         The number of photos that were put back, and a sentence for each other photo.
 
     Raises:
-        PickError: The file is another one.
+        PickError: The file is not an undo list.
     """
     undo_list = Path(undo_list).expanduser()
     try:
         lines = undo_list.read_text(encoding="utf-8").splitlines(keepends=True)
-        steps = [json.loads(line) for line in lines if line.endswith("\n")]  # the step of a cut line was not taken
+        steps = [json.loads(line) for line in lines if line.endswith("\n")]  # a step in half a line was not done
         steps = [(step["action"], step["from"], step["to"], step.get("sha256")) for step in steps]
     except OSError as error:
         raise PickError(f"{str(undo_list)!r} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PickError(f"{str(undo_list)!r} is no list of photos that were taken: nothing was undone.") from error
+        raise PickError(f"{str(undo_list)!r} is not a list of photos to put back: nothing was undone.") from error
     back, problems = 0, []
     for action, source, place, sha256 in reversed(steps):
         if not os.path.lexists(place) and os.path.lexists(file_of(source)):
-            continue  # the step was not taken
+            continue  # the step was not done
         try:
             why = _put_back(action, source, place, sha256)
         except OSError as error:
@@ -114,12 +114,12 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
 
 
 def _put_back(action: str, source: str, place: str, sha256: str | None) -> str:
-    """Undo one step; return an empty text, or why it was not undone."""
+    """Undo one step; return an empty text, or the problem."""
     if not os.path.lexists(place):
         return "does not exist"
     if action == "move":
         if os.path.lexists(source):
-            return f"stays, since {source!r} is taken by another file"
+            return f"stays, because another file is at {source!r}"
         os.makedirs(os.path.dirname(source), exist_ok=True)
         _move(place, source)
         return ""
@@ -129,7 +129,7 @@ def _put_back(action: str, source: str, place: str, sha256: str | None) -> str:
         is_same = os.path.isfile(place) and hash_file(Path(place)) == sha256 and bool(file_of(source))
     if is_same:
         os.unlink(place)
-    return "" if is_same else f"stays, since it is not the same as {source!r}"
+    return "" if is_same else f"stays, because it is not the same as {source!r}"
 
 
 def _steps(sources: list[str], action: str) -> Iterator[tuple[str, str, bytes | None]]:
@@ -138,7 +138,7 @@ def _steps(sources: list[str], action: str) -> Iterator[tuple[str, str, bytes | 
         return
     for image in images_named(sources):
         content, (shard, name) = image.read(), split_name(image.name)
-        if name.isdecimal() and shard:  # a row of a table has no suffix
+        if name.isdecimal() and shard:  # a row of a table has no file name
             with Image.open(io.BytesIO(content)) as picture:
                 name = f"{Path(shard).stem}-{name}.{(picture.format or 'image').lower()}"
         yield image.name, name, content
@@ -155,7 +155,7 @@ def _free(path: str, taken: set[str]) -> str:
 def _take(source: str, place: Path, action: str, content: bytes | None) -> None:
     if content is not None:
         write_bytes(place, content)
-        with contextlib.suppress(OSError):  # an image in a shard has no times
+        with contextlib.suppress(OSError):  # an image in a shard has no file times
             shutil.copystat(source, place)
     elif action == "link":
         os.symlink(source, place)
@@ -166,7 +166,7 @@ def _take(source: str, place: Path, action: str, content: bytes | None) -> None:
 def _move(source: str | os.PathLike[str], place: str | os.PathLike[str]) -> None:
     try:
         os.rename(source, place)
-    except OSError:  # on another file system
+    except OSError:  # the place is on another file system
         write_bytes(place, Path(source).read_bytes())
         shutil.copystat(source, place)
         os.unlink(source)

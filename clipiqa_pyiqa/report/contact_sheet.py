@@ -27,7 +27,7 @@ def contact_sheet(
     side: int = 256,
     apply_exif: bool = True,
 ) -> Image.Image:
-    """Return a grid of images with captions, 'RGB'; unreadable files leave a grey field.
+    """Return a grid of images with captions in 'RGB'; an unreadable file becomes a grey field.
 
     Args:
         captions: One text per image; long lines are shortened in the middle.
@@ -50,7 +50,7 @@ def contact_sheet(
 
 
 def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = True) -> Image.Image:
-    """Return an image as 'RGB', shrunk to at most ``side`` pixels a side."""
+    """Return an image in 'RGB', shrunk to at most ``side`` pixels per side."""
     if isinstance(image, Image.Image):
         picture = image.convert("RGB")
     else:
@@ -73,7 +73,7 @@ def _tile(image: Path | str | Image.Image, side: int, size: int, apply_exif: boo
 
 
 def fitted(text: str, width: float, size: int) -> str:
-    """Return a text shortened in the middle to ``width``, in letters of ``size``."""
+    """Return a text, shortened in the middle to ``width`` pixels with letters of ``size``."""
     text, font = " ".join(printable(text).split()), _font(size)
     shorter = text
     kept = min(len(text), int(width) + 1)  # a character is at least a pixel wide
@@ -91,7 +91,7 @@ def wrapped(text: str, width: int, lines: int = 3) -> str:
 
 @lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    import matplotlib  # for its font: PIL's own lacks most letters that are not English
+    import matplotlib  # its font has letters of many languages, PIL's font has few
 
     return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
@@ -103,7 +103,7 @@ def footed(sheet: Image.Image, text: str) -> Image.Image:
 
 
 def headed(sheets: Mapping[str, Image.Image]) -> Image.Image:
-    """Return sheets below each other with headings."""
+    """Return the sheets below each other, each with a heading."""
     width = max(sheet.width for sheet in sheets.values()) - 32
     parts = []
     for heading, sheet in sheets.items():

@@ -1,4 +1,4 @@
-"""Crops of a picture's versions where the versions differ most."""
+"""Crops of an image's versions at the place where the versions differ most."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .contact_sheet import thumbnail
 
 
 def differing_crops(files: Sequence[str], side: int = 176, apply_exif: bool = True) -> list[Image.Image | None]:
-    """Return the square of each version of a picture where versions differ most; None for an unusable version."""
+    """Return a square crop of each version, where versions differ most; None for an unusable version."""
     pictures = [_picture(path, apply_exif) for path in files]
     size = next((picture.size for picture in pictures if picture is not None), None)
     alike = [picture if picture is not None and picture.size == size else None for picture in pictures]
@@ -27,7 +27,7 @@ def differing_crops(files: Sequence[str], side: int = 176, apply_exif: bool = Tr
 
 
 def most_different(versions: Sequence[NDArray[np.uint8]], side: int) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of the square with the largest variance over versions."""
+    """Return left, top, width and height of the square with the largest variance between versions."""
     height, width = versions[0].shape[:2]
     high, wide = min(side, height), min(side, width)
     mean = sum(version.astype(np.float64) for version in versions) / len(versions)

@@ -34,7 +34,7 @@ def policy(script_sha256: str) -> str:
 
 
 def render(package: str, template: str, **values: Any) -> str:
-    """Return a page from a package's ``templates``, with their style sheets and scripts."""
+    """Return a page from a package's ``templates``, with its style sheets and scripts."""
     style, script = (_joined(package, kind) for kind in (".css", ".js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = {"style": Markup(style), "script": Markup(script), "policy": Markup(policy(digest))}
@@ -76,7 +76,7 @@ def plot(figure: Figure, description: str) -> Markup:
 
 
 def image(path: str, apply_exif: bool = True, side: int = _THUMBNAIL) -> Markup:
-    """Return an image file as a small JPEG, or a text instead of an unreadable file."""
+    """Return HTML with an image file as a small JPEG, or a text for an unreadable file."""
     try:
         picture = thumbnail(path, side, apply_exif)
     except ImageError:

@@ -26,13 +26,13 @@ STYLE: dict[Any, Any] = {
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "text.usetex": False},
 }
 COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", "#6b7280")
-"""For up to eight things in one picture; every kind of colour vision tells the first two apart."""
+"""Colours for up to eight things in one picture; a colour-blind reader can tell the first two colours apart."""
 WORDS: dict[str, Any] = {"parse_math": False}
-"""For texts from labels and file names, which are not mathematics."""
+"""Options for labels and file names, which matplotlib must not read as mathematics."""
 
 
 def fading(name: str, *stops: tuple[str, float]) -> LinearSegmentedColormap:
-    """Return a colour map through colours of opacity in [0, 1]."""
+    """Return a colour map through pairs of colour and opacity in [0, 1]."""
     return LinearSegmentedColormap.from_list(name, [(*matplotlib.colors.to_rgb(c), alpha) for c, alpha in stops])
 
 
@@ -44,7 +44,7 @@ def subplots(width: float, height: float) -> tuple[Figure, Axes]:
 
 def captioned(figure: Figure, text: str) -> Figure:
     if text:
-        letters = int(figure.get_figwidth() * 72 / 4.2)  # of 7 points, which are 3.9 wide on average
+        letters = int(figure.get_figwidth() * 72 / 4.2)  # letters of 7 points are 3.9 points wide on average
         text = textwrap.fill(text, letters)
         figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color="#6b7280", parse_math=False)
     return figure
@@ -56,7 +56,7 @@ def width_in_inches(labels: Sequence[str]) -> float:
 
 
 def plain_texts(figure: Figure) -> Figure:
-    """Return the figure with control characters spelt out, as SVG needs."""
+    """Return the figure with control characters escaped, as SVG needs."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if isinstance(axis.get_major_locator(), FixedLocator):
@@ -78,7 +78,7 @@ def svg(figure: Figure) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
-    text = re.sub(r' id="class ([^"]+)"', r' class="\1"', text)  # of several elements
-    used = set(re.findall(r"#([\w-]+)", text))  # other ids might occur twice in a page
+    text = re.sub(r' id="class ([^"]+)"', r' class="\1"', text)  # several elements can have one class
+    used = set(re.findall(r"#([\w-]+)", text))  # an unused id might occur twice in a page
     text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
     return re.sub(r"\n\s*", "\n", text)

@@ -39,7 +39,7 @@ class Cell:
         text: The text; never 'nan'.
         detail: Interval and p-value, shown smaller.
         value: The number to sort by; NaN for words.
-        mark: Why the cell is emphasised; see ``MARKS``.
+        mark: The reason for emphasis: a key of ``MARKS``.
     """
 
     text: str
@@ -75,11 +75,11 @@ class Table:
     """A table with its notes.
 
     Attributes:
-        columns: Heads; the first column names the rows.
+        columns: The heads; the first column names the rows.
         before: Lines above the table.
         reasons: Name of a row or column -> a note.
-        left_out: Lines on inputs without results.
-        reading: How to read the numbers, for LaTeX.
+        left_out: Lines about inputs without results.
+        reading: Sentences that explain the numbers, for LaTeX.
     """
 
     title: str
@@ -96,7 +96,7 @@ class Table:
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """Groups over the later columns, with their widths."""
+        """Return groups of later columns, with their widths."""
         runs = [(name, len(list(run))) for name, run in itertools.groupby(column.group for column in self.columns[1:])]
         return runs if any(name for name, _ in runs) else []
 
@@ -106,7 +106,7 @@ class Table:
 
     @property
     def wordy(self) -> list[bool]:
-        """Whether each column holds only words."""
+        """Return whether each column holds only words."""
         return [all(math.isnan(cell.value) for cell in column) for column in zip(*self.rows, strict=True)]
 
 
@@ -120,7 +120,7 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def p_value(p: float, at_floor: bool = False) -> str:
-    """Return a p-value as text; a test's lowest is a bound."""
+    """Return a p-value as text; the lowest p-value of a test is a bound."""
     return "p < 0.001" if p < 0.001 else f"p {'≤' if at_floor else '='} {p:.3f}"
 
 
@@ -155,7 +155,7 @@ def latex_document(tables: Iterable[Table], comments: Iterable[str]) -> str:
 
 
 def latex_table(table: Table) -> str:
-    """Return a table in LaTeX that needs ``PACKAGES``."""
+    """Return a table in LaTeX, which needs ``PACKAGES``."""
     caption = " ".join(_sentence(line) for line in (table.title, *table.before, *table.reading))
     lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{latex(caption)}}}"]
     lines.append(r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%")
@@ -189,7 +189,6 @@ def _width(text: str) -> int:
 
 
 def _aligned(head: str, words: bool, *cells: Cell) -> list[str]:
-    """Return head and cells in one width: words at the left, numbers at the right."""
     room = 2 * any(cell.mark for cell in cells)
     signs = (f" {_CONSOLE[cell.mark]}" if cell.mark else " " * room for cell in cells)
     texts = (one_line(f"{cell.text} {cell.detail}".rstrip()) for cell in cells)

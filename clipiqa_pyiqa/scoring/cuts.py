@@ -1,4 +1,4 @@
-"""Cuts of scores: a value, or a share of the images such as ``'10%'``."""
+"""Thresholds of scores: a value, or a share of the images such as ``'10%'``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import CLIPIQAError
 
 
 def value_of(cut: float | str, scores: Any, what: str) -> float:
-    """Return a number, or for ``'10%'`` the value below which 10 % of the scores lie. Raises ``CLIPIQAError``."""
+    """Return the cut's value; ``'10%'`` is the value below which 10 % of the scores lie. Raises ``CLIPIQAError``."""
     text = str(cut).strip()
     try:
         value = float(text.removesuffix("%"))

@@ -13,18 +13,18 @@ from typing import Literal
 
 from .score_files import AnyScores, ScoresError
 
-_ARROWS = {"↓": True, "⬇": True, "▼": True, "↑": False, "⬆": False, "▲": False}  # arrow -> whether low is good
+_ARROWS = {"↓": True, "⬇": True, "▼": True, "↑": False, "⬆": False, "▲": False}  # arrow -> whether a low score is good
 _COMMON = {
     **dict.fromkeys(("mse", "rmse", "mae", "nmse", "nrmse", "mape", "l1", "l2", "error", "loss", "distance"), True),
     **dict.fromkeys(("dmos", "kid", "fvd", "deltae", "ciede2000", "ergas", "flip"), True),
     **dict.fromkeys(("mos", "vmaf"), False),
 }
-"""Well-known scores that pyiqa does not have -> whether low is good."""
+"""Name of a well-known score that pyiqa does not have -> whether a low score is good."""
 
 
 @dataclass(frozen=True)
 class Direction:
-    """Which way scores point; ``known_by`` says how that is known, ``because`` says it in words."""
+    """Whether low scores are good; ``known_by`` names the reason for code, ``because`` for people."""
 
     lower_better: bool
     known_by: Literal["file", "option", "name", "assumed"]
@@ -35,11 +35,11 @@ class Direction:
 
 
 def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = None) -> Direction:
-    """Return a column's direction; ``given`` is what an option says of ``lower_better``, None without option."""
+    """Return a column's direction; ``given`` is the option ``lower_better``, or None if it is not set."""
     telling = [run for run in runs if column in run.scales]
     if len({run.scales[column].lower_better for run in telling}) > 1:
         low, high = sorted(telling, key=lambda run: not run.scales[column].lower_better)
-        raise ScoresError(f"a low {column!r} is good in {low.file!r} and bad in {high.file!r}: score both alike.")
+        raise ScoresError(f"a low {column!r} is good in {low.file!r} and bad in {high.file!r}: score both in one way.")
     if telling:
         name, lower_better = os.path.basename(telling[0].file), telling[0].scales[column].lower_better
         if given in (None, lower_better):
@@ -57,11 +57,11 @@ def find_direction(runs: Sequence[AnyScores], column: str, given: bool | None = 
                 f"{run.file!r} is a file of clipiqa score, but its column 'scale' does not say whether a low or a high "
                 f"{column!r} is good: pass lower_better or higher_better."
             )
-    return known or Direction(False, "assumed", "assumed, as its name is unknown; if not, pass lower_better")
+    return known or Direction(False, "assumed", "assumed, as its name is unknown; if wrong, pass lower_better")
 
 
 def _is_question(run: AnyScores, column: str) -> bool:
-    """Return whether a column is a question, whose answers may be good either way."""
+    """Return whether a column asks a question, so that the user may choose its direction."""
     record = run.provenance.get("scores", {}).get(column, {})
     return "questions" in record and "learned" not in record
 
@@ -84,7 +84,6 @@ def _words(name: str) -> list[str]:
 
 @cache
 def _known_metrics() -> dict[str, bool]:
-    """Return known metrics' names without separators -> whether low is good."""
     found = dict(_COMMON)
     package = importlib.util.find_spec("pyiqa")
     for folder in (package.submodule_search_locations or ()) if package else ():  # importing pyiqa takes seconds

@@ -1,4 +1,4 @@
-"""How rows are written: lines of CSV or JSON, an aligned table, or a Parquet file."""
+"""Writers of rows: lines of CSV or JSON, an aligned table, and a Parquet file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def json_line(cells: Mapping[str, Any]) -> str:
 
 
 class Lines:
-    """Lines of CSV, after a line of names, or of JSON objects; one per image."""
+    """One line per image: CSV after a line of column names, or JSON objects."""
 
     def __init__(self, format: str, header: Header) -> None:
         self._format, self.header, self._ends = format, header, header.ends
@@ -31,7 +31,7 @@ class Lines:
         return self.line(row.as_dict(self.header.columns))
 
     def line(self, values: Mapping[str, Any]) -> str:
-        """Return the line of :meth:`Row.as_dict`."""
+        """Return the line for the values of :meth:`Row.as_dict`."""
         cells = {**values, **self._ends}
         return csv_line(cells.values()) if self._format == "csv" else json_line(cells)
 
@@ -40,7 +40,7 @@ class Lines:
 
 
 class AlignedText(Lines):
-    """Aligned columns for people, with the mean at the end."""
+    """A table for people; its last line holds the mean scores."""
 
     def __init__(self, header: Header, paths: Collection[str] = ()) -> None:
         super().__init__("table", header)
@@ -71,7 +71,7 @@ class AlignedText(Lines):
 
 
 def write_parquet(file: IO[bytes], header: Header, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a Parquet file of :meth:`Row.as_dict`, with the header in its metadata."""
+    """Write rows, as :meth:`Row.as_dict` returns them, to a Parquet file, and the header to its metadata."""
     import pyarrow
     from pyarrow import parquet
 

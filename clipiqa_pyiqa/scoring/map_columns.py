@@ -1,4 +1,4 @@
-"""Columns of map statistics beside each score."""
+"""Columns with statistics of a map of local scores."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def with_map_stats(provenance: Mapping[str, Any], net: Any, columns: Columns | None) -> dict[str, Any]:
-    """Return provenance, with a record added for each column of map statistics, such as ``sharpness_worst``."""
+    """Return the provenance with a record for each column of map statistics, such as ``sharpness_worst``."""
     if not hasattr(net, "check_map"):
-        raise CLIPIQAError("map_stats need a map of local scores, which only clipiqa has: leave them out.")
+        raise CLIPIQAError("map_stats needs a map of local scores, which only clipiqa has: leave map_stats out.")
     net.check_map()
-    net.encode_prompts(columns)  # raises for a fitted head, which has no prompts to ask of a place
+    net.encode_prompts(columns)  # raises for a fitted head, which has no prompts to score places
     scores = {}
     for name, record in provenance["scores"].items():
         scores[name] = record
@@ -31,7 +31,7 @@ def with_map_stats(provenance: Mapping[str, Any], net: Any, columns: Columns | N
 
 
 def scores_with_map(net: Any, x: Tensor, columns: Columns | None) -> Tensor:
-    """Return scores and map statistics ``(N, 4 P)`` of images ``(N, 3, H, W)``."""
+    """Return scores and map statistics ``(N, 4 P)`` of images ``(N, 3, H, W)`` for ``P`` questions."""
     features, cells = net.encode_with_map(x)
     questions = () if columns is None else (columns,)
     score, maps = net.score(features, *questions), smoothed(net.score(cells, *questions))

@@ -1,4 +1,4 @@
-"""Result files of ``clipiqa score``: the journal ``NAME.part.jsonl`` until the run ends, then file and provenance."""
+"""Result files of ``clipiqa score``; until the run ends, rows are in the journal ``NAME.part.jsonl``."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "
 def format_of(path: Path) -> str:
     if path.suffix.lower() not in _SUFFIXES:
         known = ", ".join(_SUFFIXES)
-        raise ResultsError(f"the suffix of {str(path)!r} names no format: use one of {known}, or format.")
+        raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass format.")
     return _SUFFIXES[path.suffix.lower()]
 
 
 @dataclass
 class Output:
-    """The file that results go to, checked before anything is scored. Raises ``OutputError``."""
+    """The result file; raises ``OutputError`` at once if the file cannot be written."""
 
     path: Path
     format: str
@@ -59,12 +59,12 @@ class Output:
         return next((path for path in (self.journal, self.path) if path.is_file() and path.stat().st_size), None)
 
     def check_free(self) -> None:
-        """Raise if there are results that are neither to be resumed nor replaced."""
+        """Raise if results exist and neither ``resume`` nor ``overwrite`` is set."""
         found = None if self.resume or self.overwrite else self.earlier()
         if found == self.journal:
-            raise ResultsError(f"{unfinished(self.path)} or pass overwrite to begin anew.")
+            raise ResultsError(f"{unfinished(self.path)}, or overwrite to start again.")
         if found is not None:
-            raise ResultsError(f"{str(found)!r} exists already: pass resume to go on with it, or overwrite.")
+            raise ResultsError(f"{str(found)!r} exists already: pass resume to continue its run, or overwrite.")
 
 
 def journal_of(path: Path) -> Path:
@@ -72,11 +72,11 @@ def journal_of(path: Path) -> Path:
 
 
 def unfinished(path: Path) -> str:
-    return f"{str(path)!r} is not finished, its run was interrupted: pass resume to go on with it,"
+    return f"{str(path)!r} is not finished, because its run was interrupted: pass resume to continue"
 
 
 class ResultWriter:
-    """Writes rows to a binary stream; ``paths`` set a table's width, ``done`` are paths of an earlier run."""
+    """Writer of rows to a binary stream; ``paths`` set a table's width, ``done`` holds the images of an earlier run."""
 
     done: frozenset[str] = frozenset()
 
@@ -102,7 +102,7 @@ class ResultWriter:
             while rest:
                 rest = rest[self._stream.write(rest) :]
             self._stream.flush()
-        except BrokenPipeError:  # the reader of a pipe has left, which is no error
+        except BrokenPipeError:  # the program that reads the pipe has ended, which is not an error
             raise
         except OSError as error:
             raise ResultsError(f"cannot write to standard output: {error.strerror or error}.") from error
@@ -127,19 +127,19 @@ class _FileWriter(ResultWriter):
 
 
 def open_results(output: Output, header: Header, paths: Collection[str] = ()) -> ResultWriter:
-    """Return a writer to a file, locked until its context ends. Raises ``OutputError``.
+    """Return a writer to a file; the file is locked until the context ends. Raises ``OutputError``.
 
-    An earlier run's failures among ``paths``, the rows to come, are tried again.
+    Images of ``paths`` that failed in an earlier run are scored again.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
-        output.check_free()  # again, as another run may have ended meanwhile
+        output.check_free()  # check again, as another run may have written results in the meantime
         kept = _kept_rows(output, header, frozenset(paths)) if output.resume else []
         return _FileWriter(output, header, kept, stack.pop_all())
 
 
 def is_named(name: str, names: Collection[str]) -> bool:
-    """Return whether an image, or the shard of ``SHARD::MEMBER``, is among names."""
+    """Return whether ``names`` holds an image, or the shard in ``SHARD::MEMBER``."""
     parts = name.split("::")
     return any("::".join(parts[:end]) in names for end in range(len(parts), 0, -1))
 
@@ -172,23 +172,23 @@ def _publish(output: Output, header: Header) -> None:
 
 
 def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[Row]:
-    """Return an earlier run's rows, without damaged rows and failures to try again."""
+    """Return an earlier run's rows, without damaged rows and failed images of ``paths``."""
     path = output.earlier()
     if path is None:
         return []
     before, rows, damage = _read(path, "jsonl" if path == output.journal else output.format)
     if not before.provenance:
         raise ResultsError(
-            f"{str(path)!r} cannot be resumed, as {output.provenance.name!r} with its provenance is not beside it: "
+            f"{str(path)!r} cannot be resumed, because {output.provenance.name!r} with its provenance is missing: "
             "pass overwrite, or name another file."
         )
     if changes := header_changes(before, header):
         raise ResultsError(
-            f"{str(path)!r} cannot be resumed, as its scores were made another way: {changes}; use the earlier "
+            f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes}; use the earlier "
             "options, or name another file."
         )
     if damage:
-        logger.warning("%s: damaged rows are left out, to be scored again: %s.", path, first_of(damage))
+        logger.warning("%s: damaged rows are left out and scored again: %s.", path, first_of(damage))
     return [row for row in rows if not (row.kind and is_named(row.path, paths))]
 
 
@@ -197,14 +197,14 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Header, list[Row]]:
     """Return the header and the rows of a result file or its journal.
 
     Args:
-        path: Csv, jsonl or parquet. Without ``NAME.provenance.json``, provenance is empty.
+        path: A csv, jsonl or parquet file. Without ``NAME.provenance.json``, the provenance is empty.
 
     Raises:
-        ResultsError: The file is missing, damaged, or another one.
+        ResultsError: The file is missing, damaged, or not a result file.
     """
     header, rows, damage = _read(Path(path), format_of(Path(path)))
     if damage:
-        raise ResultsError(f"{str(path)!r} is damaged ({', '.join(damage)}): resume its run to score them again.")
+        raise ResultsError(f"{str(path)!r} is damaged ({', '.join(damage)}): resume its run to score these rows again.")
     return header, rows
 
 
@@ -215,12 +215,12 @@ def _read(path: Path, format: str) -> tuple[Header, list[Row], list[str]]:
         columns = tuple(head["columns"] if head else names[1 : -len(FIELDS) - len(ENDS)])
         header = Header(columns, head["provenance"] if head else {})
         if not head and names != header.names:
-            raise ValueError("its columns are not those expected")
+            raise ValueError("its columns differ from the expected columns")
         return header, [Row.from_dict(row, columns) for row in rows], damage
 
 
 def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]], list[str]]:
-    """Return a file's columns and provenance or None, its rows, and the damaged lines of a journal."""
+    """Return a file's columns and provenance (or None), its rows, and a journal's damaged lines."""
     damage: list[str] = []
     if format == "parquet":
         from pyarrow import parquet
@@ -228,7 +228,7 @@ def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[d
         with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             count, size = file.metadata.num_rows, path.stat().st_size
             if count > size:  # a small file with many equal rows would take all memory
-                raise ValueError(f"it has {count:,} rows in {size:,} bytes, which names of images cannot have")
+                raise ValueError(f"it has {count:,} rows in {size:,} bytes, too few bytes for as many names")
             metadata = (file.schema_arrow.metadata or {}).get(PARQUET_KEY)
             return json.loads(metadata) if metadata else None, file.read().to_pylist(), damage
     if is_journal(path):
@@ -239,13 +239,13 @@ def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[d
     except FileNotFoundError:
         head = None
     if head is not None and head["sha256"] != hash_file(path):
-        raise ValueError(f"it is not as it was written: its SHA-256 is not that in {path.name}.provenance.json")
+        raise ValueError(f"it has changed: its SHA-256 differs from the one in {path.name}.provenance.json")
     if format == "csv":
         return head, [row for _, row in read_rows(path)[0]], damage
     with open(path, encoding="utf-8") as file:
         rows = [json.loads(line) for line in file if line.strip()]
     if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("a line is no object")
+        raise ValueError("a line is not a JSON object")
     return head, rows, damage
 
 

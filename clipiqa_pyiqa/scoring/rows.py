@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 NUMBERS = ("width", "height", "scored_width", "scored_height", "exif_orientation")
 FIELDS = (*NUMBERS, "converted", "flag", "kind", "error")
-"""Columns between the scores and the ends: attributes of ``Row``."""
+"""The columns between the scores and ``ENDS``; each is an attribute of ``Row``."""
 METRIC = "metric"
 ENDS = (SCALE, METRIC)
-"""The last columns, the same in every row: what the scores mean, and which CLIP-IQA made them."""
+"""The last two columns, equal in every row: the meaning of the scores, and the CLIP-IQA that made the scores."""
 PARQUET_KEY = b"clipiqa_pyiqa"
-"""The key of columns and provenance, as JSON, in the metadata of a Parquet file."""
+"""A key in a Parquet file's metadata; its value holds columns and provenance as JSON."""
 
 
 class ResultsError(OutputError):
@@ -32,17 +32,17 @@ class ResultsError(OutputError):
 
 @dataclass(frozen=True)
 class Row:
-    r"""The result of one image, with the columns of a result file.
+    r"""The result of one image: a row of a result file.
 
     Attributes:
-        path: The file, as given; bytes that are not UTF-8 are ``\\xNN``.
+        path: The file, as given; a byte that is not UTF-8 becomes ``\\xNN``.
         scores: One score per column; None if the image could not be scored.
-        width, height: In pixels, upright, before shrinking.
-        scored_width, scored_height: In pixels, as scored.
-        exif_orientation: Of the file, 1 to 8.
+        width, height: The image's size in pixels, upright, before shrinking.
+        scored_width, scored_height: The size of the scored image in pixels.
+        exif_orientation: The orientation in the file's EXIF data, 1 to 8.
         converted: How the file became 8-bit RGB, such as ``'grey->rgb'``.
-        flag: ``'almost uniform'`` if there is nothing to judge.
-        kind, error: Why there are no scores: for code, and as a sentence.
+        flag: ``'almost uniform'`` if the image has almost no structure.
+        kind, error: Why scores are missing: ``kind`` for code, ``error`` for people.
     """
 
     path: str
@@ -61,13 +61,13 @@ class Row:
         object.__setattr__(self, "path", printable(self.path))
 
     def as_dict(self, columns: Sequence[str]) -> dict[str, Any]:
-        """Return column -> value, without the ends."""
+        """Return column -> value, without ``ENDS``."""
         scores = self.scores or (None,) * len(columns)
         return {"path": self.path, **dict(zip(columns, scores, strict=True))} | {f: getattr(self, f) for f in FIELDS}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], columns: Sequence[str]) -> Row:
-        """Return the row of :meth:`as_dict`; values may be texts."""
+        """Return the row for the values of :meth:`as_dict`, which may be texts."""
         fields: dict[str, Any] = {field: values[field] or "" for field in FIELDS}
         fields |= {field: int(fields[field]) if fields[field] else None for field in NUMBERS}
         fields["kind"] = Kind(fields["kind"]) if fields["kind"] else None
@@ -77,17 +77,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Header:
-    """What all rows of a result file share."""
+    """The columns and the provenance of a result file."""
 
     columns: tuple[str, ...]
     provenance: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        # as it is read from a file, with lists for tuples
+        # with lists instead of tuples, to be equal to a header that is read from a file
         object.__setattr__(self, "provenance", json.loads(json.dumps(self.provenance)))
         names = self.names
         if doubled := next((name for name in names if names.count(name) > 1), None):
-            raise ResultsError(f"no score can be called {doubled!r}: it is the name of another column.")
+            raise ResultsError(f"a score cannot be called {doubled!r}, because another column has this name.")
 
     @property
     def names(self) -> list[str]:
@@ -95,7 +95,7 @@ class Header:
 
     @property
     def metric(self) -> str:
-        """Return the CLIP-IQA in short."""
+        """Return a short name of the CLIP-IQA."""
         return in_short(self.provenance)
 
     @property
@@ -114,13 +114,13 @@ class Header:
 
 
 def header_changes(before: Header, now: Header, but: Collection[str] = ()) -> str:
-    """Return the fields that differ between two headers, as a clause."""
+    """Return the fields that differ between two headers, as part of a sentence."""
     old, new = ({**header.provenance, "columns": ", ".join(header.columns)} for header in (before, now))
     return "; ".join(f"{key} was {was} and is now {is_now}" for key, was, is_now in differences(old, new, but))
 
 
 def frame_csv(frame: pandas.DataFrame) -> str:
-    """Return a frame as CSV, with its index if that has a name."""
+    """Return a frame as CSV, with the index only if named."""
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
     if frame.index.name is None:
         return "".join(map(csv_line, [frame.columns, *cells]))

@@ -1,4 +1,4 @@
-"""The column ``scale``, ``{"quality":[0,1,"3f2a9c01"]}``: worst value, best value, hash of what scores depend on."""
+"""The column ``scale``, ``{"quality":[0,1,"3f2a9c01"]}``: worst value, best value, hash of how scores are made."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..prompts.provenance import in_a_word, record_in_words
 
 SCALE = "scale"
 _NOT_OF_SCORES = ("version", "versions", "device", "weights", "scores")
-"""Fields of provenance that may differ between comparable runs; of weights, the hash is compared."""
+"""Fields of provenance that may differ between comparable runs; the hash of the weights is compared instead."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What the values of a score column mean; ``worst`` is above ``best`` where low is good."""
+    """The meaning of a column's values; ``worst`` is greater than ``best`` if low values are good."""
 
     worst: float
     best: float
@@ -47,7 +47,7 @@ def scale_text(provenance: Mapping[str, Any]) -> str:
 
 
 def read_scales(cells: Iterable[Any]) -> dict[str, Scale]:
-    """Return the scales in cells of the column; ``ValueError`` if they differ."""
+    """Return the scales in the column's cells. Raises ``ValueError`` if they differ."""
     found: dict[str, Scale] = {}
     for cell in dict.fromkeys(cell for cell in cells if isinstance(cell, str)):
         try:
@@ -63,7 +63,7 @@ def read_scales(cells: Iterable[Any]) -> dict[str, Scale]:
 
 
 def alike(provenance: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """Return the fields that must be equal where scores are compared."""
+    """Return the fields that must be equal for a comparison of scores."""
     fields = {key: value for key, value in provenance.items() if key not in _NOT_OF_SCORES}
     fields["scores"] = {name: _hashed(record) for name, record in provenance["scores"].items() if name in names}
     return fields
@@ -72,7 +72,7 @@ def alike(provenance: Mapping[str, Any], names: Collection[str]) -> dict[str, An
 def differences(
     one: Mapping[str, Any], other: Mapping[str, Any], but: Collection[str] = ()
 ) -> list[tuple[str, str, str]]:
-    """Return each field but ``but`` that differs between two provenances, with both values as texts."""
+    """Return each field, except ``but``, that differs between two provenances, with both values as texts."""
     found = changes(*({key: each[key] for key in each if key not in ("scores", *but)} for each in (one, other)))
     records = other.get("scores", {})
     for name, record in one.get("scores", {}).items():

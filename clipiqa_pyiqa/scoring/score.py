@@ -1,4 +1,4 @@
-"""Scores of many images, one row each, in input order."""
+"""Scores of many images: one row per image, in input order."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLik
 
 
 class Work:
-    """How images are scored: checked arguments of :func:`score_paths`."""
+    """The checked arguments of :func:`score_paths`."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Work:
 
 @dataclass(frozen=True)
 class ScoringRun(Iterator[Row]):
-    """An iterator of rows, each in the file before it is yielded; ``kept`` counts rows of an earlier run."""
+    """An iterator that writes each row to the file before yielding the row; ``kept`` counts an earlier run's rows."""
 
     header: Header
     names: tuple[str, ...] | None
@@ -102,7 +102,7 @@ class ScoringRun(Iterator[Row]):
         return next(self._rows)
 
     def close(self) -> None:
-        """Stop; ``resume`` continues from there."""
+        """Stop the run; ``resume`` continues the run."""
         self._rows.close()
 
 
@@ -130,20 +130,20 @@ def score_paths(
     An image that cannot be read or scored gets a row with an ``error``.
 
     Args:
-        metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        paths: As for :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with a ``name`` and a ``read()``.
-        prompts: What to ask, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None is the metric's own.
+        metric: A ``CLIPIQA``, or the result of ``pyiqa.create_metric('clipiqa')``.
+        paths: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or objects with ``name`` and ``read()``.
+        prompts: Questions as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means the metric's questions.
         map_stats: Add three statistics of each score's map (:mod:`clipiqa_pyiqa.maps`).
         out: A file to write the rows to.
-        format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None is by the file's suffix.
-        resume: Continue an interrupted run, and try its failures again.
-        overwrite: Replace the file.
+        format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None uses the file's suffix.
+        resume: Continue an interrupted run, and score its failed images again.
+        overwrite: Replace an existing file.
 
     Returns:
-        An iterator of rows, which are scored as they are asked for.
+        An iterator of rows; it scores images while the caller iterates.
 
     Raises:
-        CLIPIQAError: An argument cannot be used, or the file cannot be written, exists, or is one of the images.
+        CLIPIQAError: An argument cannot be used; or the file cannot be written, exists already, or is an image.
     """
     limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
     work = Work(metric, prompts, device, batch_size, workers, limits, map_stats)
@@ -161,7 +161,7 @@ def score_paths(
     names = None if found.has_shards else tuple(printable(source.name) for source in todo)
     kept = sum(is_named(name, given) for name in writer.done)
     rows = _written(work.rows(sources), writer)
-    next(rows)  # enters the writer's context, which closing the run will leave
+    next(rows)  # enters the writer's context; closing the run leaves the context
     return ScoringRun(header, names, kept, rows)
 
 
@@ -175,10 +175,10 @@ def rows_of_images(
     apart: Callable[[Item], Hashable] | None = None,
     map_stats: bool = False,
 ) -> Generator[Row, None, None]:
-    """Yield the rows of images, called ``name_of(item)``, in order; ``apart`` is as for ``in_batches``."""
+    """Yield images' rows in order; ``name_of(item)`` names an image, ``apart`` is as for ``in_batches``."""
 
     def scored(items: list[Item], records: list[ImageRecord]) -> list[Row]:
-        with torch.no_grad():  # not inference_mode: a later backward may need the text features that the metric keeps
+        with torch.no_grad():  # not inference_mode: the metric keeps text features for a later backward pass
             x = stacked([record.pixels for record in records], device)
             scores = scores_with_map(net, x, columns) if map_stats else net.score(net.encode_image(x), columns)
         flags = [UNIFORM if is_almost_uniform(pixels) else "" for pixels in x]
@@ -193,13 +193,13 @@ def rows_of_images(
 
 
 def rounded(scores: torch.Tensor) -> list[tuple[float, ...]]:
-    """Return fp32 scores ``(N, P)`` with the fewest digits that still give the same fp32 numbers."""
+    """Return scores ``(N, P)`` with the fewest digits that give the same fp32 (32-bit) numbers."""
     return [tuple(float(str(value)) for value in row) for row in scores.float().cpu().numpy()]
 
 
 def is_almost_uniform(x: torch.Tensor) -> bool:
-    """Return whether an image ``(3, H, W)`` in [0, 1] has nothing to judge: see docs/scoring.md."""
-    if x[:, ::8, ::8].flatten(1).std(1).max() > 24 / 255:  # some pixels suffice for nearly every photo
+    """Return whether an image ``(3, H, W)`` in [0, 1] has almost no structure: see docs/scoring.md."""
+    if x[:, ::8, ::8].flatten(1).std(1).max() > 24 / 255:  # for nearly every photo, some pixels are enough to decide
         return False
     blocks = torch.nn.functional.avg_pool2d(x, 16).flatten(1)
     spread = (blocks.amax(1) - blocks.amin(1)).max()
@@ -246,7 +246,7 @@ def _row(
 
 
 def _written(rows: Generator[Row, None, None], writer: ResultWriter) -> Generator[Any, None, None]:
-    """Yield None, then the rows, each written before it is handed out."""
+    """Yield None, then each row after writing the row."""
     with writer, closing(rows):
         yield None
         for row in rows:

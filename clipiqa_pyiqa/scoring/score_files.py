@@ -1,4 +1,4 @@
-"""Scores in files of any tool."""
+"""Score files that any tool made."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class AnyScores:
     """The content of a score file.
 
     Attributes:
-        frame: One column per score, by image name; missing scores are NaN, and names may repeat.
+        frame: One column per score; a missing score is NaN. The index holds image names, which may repeat.
         provenance: How the scores were made, if known.
-        errors: Image -> why it has no scores.
-        other: The other columns, by image name.
-        scales: Score column -> what its values mean.
+        errors: Image name -> why its scores are missing.
+        other: The other columns, with the same index.
+        scales: Score column -> the meaning of its values.
         ours: Whether ``clipiqa score`` made the file.
     """
 
@@ -70,8 +70,8 @@ def read_any_scores(
 
     Args:
         path: A CSV, JSON lines or Parquet file, one row per image.
-        columns: The columns of scores; None finds them.
-        key: The column of image names; None finds it.
+        columns: The columns of scores; None finds the columns.
+        key: The column of image names; None finds the column.
         option: The name of ``key`` in messages.
 
     Raises:
@@ -81,24 +81,24 @@ def read_any_scores(
     if not os.path.isfile(path):
         if journal_of(path).exists():
             raise ScoresError(f"{unfinished(path)}.")
-        raise ScoresError(f"{str(path)!r} is no file: name a csv, jsonl or parquet file of scores.")
+        raise ScoresError(f"{str(path)!r} is not a file: name a csv, jsonl or parquet file of scores.")
     rows, provenance = _rows(path)
     if not rows:
-        raise ScoresError(f"{str(path)!r} has no rows: there are no scores in it.")
+        raise ScoresError(f"{str(path)!r} has no rows: name a file with scores.")
     import pandas
 
     table = pandas.DataFrame(rows)
     try:
         scales = scales_of(provenance) or read_scales(table.get(SCALE, ()))
     except ValueError as error:
-        raise ScoresError(f"{str(path)!r} holds several runs ({error}): use the file of one.") from error
+        raise ScoresError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
     name = find_column(path, list(table.columns), key, PATH_COLUMNS, "path", error=ScoresError, option=option)
     names = pandas.Index(table[name].map(str), name="path", dtype=object)
     for column in columns or ():
         if column not in table:
             raise ScoresError(f"{str(path)!r} has no column {column!r}: {nearest(column, map(str, table.columns))}")
         if not _holds_numbers(table[column]):
-            raise ScoresError(f"the column {column!r} of {str(path)!r} does not hold numbers: name another one.")
+            raise ScoresError(f"the column {column!r} of {str(path)!r} does not hold numbers: name another column.")
     if columns is None:
         others = [each for each in table if each != name and str(each).lower().strip() not in _NO_SCORES]
         numbers = [each for each in others if _holds_numbers(table[each])]
@@ -143,7 +143,7 @@ def _holds_numbers(values: pandas.Series) -> bool:
 
 
 def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str]]:
-    """Return the paths of two runs below their common folders, without suffix, so that most images match."""
+    """Return the image names of two runs without common folders and suffixes, so that most names match."""
     runs = [[name.replace("\\", "/").split("/") for name in names] for names in (first, second)]
     for run in runs:
         stems = [(*parts[:-1], os.path.splitext(parts[-1])[0]) for parts in run]

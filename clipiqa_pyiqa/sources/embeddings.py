@@ -1,4 +1,4 @@
-"""Stored image features: clip-retrieval's ``img_emb/*.npy``, DataComp's ``*.npz``, Parquet's columns of lists."""
+"""Stored image features: clip-retrieval's ``img_emb/*.npy``, DataComp's ``*.npz``, lists in Parquet files."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = (".npy", ".npz")
-_ROWS = 4096  # read at a time
+_ROWS = 4096  # rows read at a time
 _DATACOMP = {"ViT-B/32": "b32_img", "ViT-L/14": "l14_img"}  # backbone -> array in DataComp's files
 
 
 @dataclass
 class EmbeddingsShard:
-    """A file of features; ``metadata`` is a Parquet file with the columns ``keep`` in the same rows."""
+    """A file of features; ``metadata`` is a Parquet file with one row per feature and the columns ``keep``."""
 
     name: str
     metadata: str | None = None
@@ -36,10 +36,10 @@ class EmbeddingsShard:
     kind: ClassVar[str] = "embeddings"
 
     def entries(self) -> Iterator[ImageSource]:
-        raise ShardError(f"{self.name!r} holds features, not images: set embeddings to score them.")
+        raise ShardError(f"{self.name!r} holds features, not images: set embeddings to score features.")
 
     def blocks(self, width: int, backbone: str) -> Iterator[tuple[int, NDArray[np.float32], list[dict[str, Any]]]]:
-        """Yield each block's first row, features ``(N, width)``, and kept columns. Raises ``ShardError``."""
+        """Yield blocks: the first row's number, features ``(N, width)``, and kept columns. Raises ``ShardError``."""
         if self.name.lower().endswith(TABLES):
             yield from self._table_blocks(width, backbone)
             return
@@ -63,7 +63,7 @@ class EmbeddingsShard:
     def _table_blocks(
         self, width: int, backbone: str
     ) -> Iterator[tuple[int, NDArray[np.float32], list[dict[str, Any]]]]:
-        """Yield the :meth:`blocks` of a Parquet file; a row without features has NaN."""
+        """Yield the :meth:`blocks` of a Parquet file; a row without features becomes NaN."""
         first = 0
         with opened_table(self.name) as table:
             schema = table.schema_arrow
@@ -89,22 +89,22 @@ class EmbeddingsShard:
 
     def _misfit(self, content: str, width: int, backbone: str) -> ShardError:
         return ShardError(
-            f"{self.name!r} holds {content}, but {backbone} has {width} floats per image: backbone must be the one "
-            "that made them."
+            f"{self.name!r} holds {content}, but {backbone} has {width} floats per image: pass the backbone that "
+            "made the features."
         )
 
     def _metadata(self) -> list[dict[str, Any]]:
         if not self.keep:
             return []
         if self.metadata is None:
-            raise ShardError(f"{self.name!r} has no metadata beside it, so {', '.join(self.keep)} cannot be kept.")
+            raise ShardError(f"{self.name!r} has no metadata file beside it, so {', '.join(self.keep)} cannot be kept.")
         with opened_table(self.metadata) as table:
             check_columns(self.metadata, table.schema_arrow, self.keep)
             return table.read(columns=list(self.keep)).to_pylist()
 
 
 def pair(files: Sequence[str], keep: Sequence[str], column: str | None = None) -> list[EmbeddingsShard]:
-    """Return the files of features, each with the Parquet file of its name or number; or else Parquet files alone."""
+    """Return ``.npy`` and ``.npz`` files, each with the Parquet file of its name or number; or all Parquet files."""
     features = [name for name in files if name.endswith(SUFFIXES) and "text_emb" not in name.split("/")]
     if not features:
         return [EmbeddingsShard(name, None, keep, column) for name in files if name.endswith(TABLES)]
@@ -113,13 +113,12 @@ def pair(files: Sequence[str], keep: Sequence[str], column: str | None = None) -
 
 
 def _key(name: str) -> str:
-    """Return the number in a name of clip-retrieval, or else the name without suffix."""
+    """Return the number in a file name of clip-retrieval, or the name without suffix."""
     found = re.search(r"_0*(\d+)\.\w+$", name)
     return found[1] if found else name.rsplit(".", 1)[0]
 
 
 def _features(name: str, file: IO[bytes], backbone: str) -> NDArray[Any]:
-    """Return the backbone's array."""
     if not name.endswith(".npz"):
         return np.load(file if is_remote(name) else name, mmap_mode=None if is_remote(name) else "r")
     with np.load(file) as archive:

@@ -1,4 +1,4 @@
-"""What paths stand for: files, folders, globs, brace patterns, shards, lists and addresses in stores."""
+"""The images that paths name: files, folders, globs, brace patterns, shards, lists and addresses in stores."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from .stores import address_of, answered, files_below, is_remote, source_at, sto
 
 Item = ImageSource | Shard
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
-MOST = 1_000_000  # names of one pattern
+MOST = 1_000_000  # names that one pattern may have
 
 
 @dataclass
 class Found:
-    """What paths stand for, without duplicates, in input order.
+    """The images that paths name, in input order, without duplicates.
 
     Attributes:
-        items: Images and shards; a ``NoImage`` for a path that names neither.
-        problems: Path -> why it names nothing.
-        skipped: Suffix -> photos in formats that are not read.
+        items: Images and shards; a ``NoImage`` for a path without images.
+        problems: Path -> why the path has no images.
+        skipped: Suffix -> number of photos in unreadable formats.
     """
 
     keep: Sequence[str] = ()
@@ -45,7 +45,7 @@ class Found:
 
     @property
     def problem(self) -> str:
-        """Return the first problem and the number of other ones."""
+        """Return the first problem and the number of other problems."""
         return first_of(self.problems.values())
 
     @property
@@ -62,11 +62,11 @@ class Found:
 
     @property
     def missing(self) -> dict[str, str]:
-        """Return folders and patterns without images, and why."""
+        """Return folder or pattern without images -> the reason."""
         return {item.name: item.problem for item in self.items if isinstance(item, NoImage) and not _is_file(item)}
 
     def shards(self) -> list[Shard]:
-        """Return the shards, and numbered shards of the files."""
+        """Return the shards, and numbered shards of the loose files."""
         shards = [item for item in self.items if isinstance(item, Shard)]
         files = [item for item in self.items if not isinstance(item, Shard) and _is_file(item)]
         return [*shards, *(FilesShard(n // LOOSE, files[n : n + LOOSE]) for n in range(0, len(files), LOOSE))]
@@ -76,11 +76,11 @@ class Found:
         return [item.name for item in self.items if isinstance(item, FileSource)]
 
     def note(self, missing: NoImage) -> None:
-        """Note why there is nothing to score in a path."""
+        """Record why a path has no images."""
         if missing.name not in self.problems:
             self.problems[missing.name] = missing.problem
             if missing.kind == Kind.MISSING and _has_shard_suffix(missing.name) and not _is_pattern(missing.name):
-                self._add(missing.name)  # reading the shard fails, and is tried again by the next run
+                self._add(missing.name)  # the shard cannot be read now, but the next run tries again
             else:
                 self.items.append(missing)
 
@@ -119,7 +119,7 @@ class Found:
     def _find_in_store(self, name: str) -> None:
         answered(lambda: store(name), name)  # raises if the store's package is missing
         if name.startswith(("http://", "https://")) or _has_shard_suffix(name) or _suffix(name) in image_suffixes():
-            self._add(name)  # whether it exists is known when it is read
+            self._add(name)  # a missing file is noticed when it is read
             return
         files, readable, unreadable = files_below(name), image_suffixes(), unreadable_suffixes()
         images = [] if self.features else [each for each in files if _suffix(each) in readable]
@@ -174,17 +174,17 @@ def find_shards(
     image_column: str | None = None,
     features: bool = False,
 ) -> Found:
-    """Return the images and shards that paths stand for.
+    """Return the images and shards that paths name.
 
-    ``.tar`` (also compressed) and ``.parquet`` are shards. A folder stands for its images, or else its tar archives, or
-    else its Parquet files. Other paths may be globs or brace patterns, ``{000..099}`` or ``{a,b}``; ``-`` reads names
-    from standard input.
+    ``.tar`` (also compressed) and ``.parquet`` files are shards. A folder means its images; without images, its tar
+    archives; without archives, its Parquet files. A path may be a glob or a brace pattern, ``{000..099}`` or ``{a,b}``;
+    ``-`` reads names from standard input.
 
     Args:
         given: A path, an address, a source of images, a shard, or several of these.
         null_separated: Names on standard input end with a NUL byte.
         keep: Columns and sidecars to keep beside the scores.
-        image_column: Of Parquet files; None finds it.
+        image_column: The image column of Parquet files; None finds the column.
         features: Find stored features instead of images.
 
     Raises:
@@ -209,7 +209,7 @@ def find_shards(
 
 
 def each_of(given: Any) -> Iterable[Any]:
-    """Return one or several things as several."""
+    """Return an iterable, or a list of one item."""
     return [given] if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable) else given
 
 
@@ -237,7 +237,7 @@ def has_braces(name: str) -> bool:
 
 
 def expanded(pattern: str) -> list[str]:
-    """Return the names of a pattern: ``{000..099}`` counts, ``{a,b}`` lists. Raises ``ImageError`` beyond a million."""
+    """Return the names that a pattern stands for. Raises ``ImageError`` beyond a million names."""
     names = [""]
     for place, text in reversed(list(enumerate(_BRACES.split(pattern)))):  # text, content of braces, text, …
         choices: Sequence[Any] = [text]

@@ -16,9 +16,9 @@ def images_in(
     unreadable: list[ImageError] | None = None,
     skipped: Counter[str] | None = None,
 ) -> Iterator[str]:
-    """Yield the image files in a folder and its sub-folders, sorted, without hidden ones.
+    """Yield the image files in a folder and its sub-folders, sorted, without hidden files.
 
-    ``unreadable`` receives errors of folders, which are else raised; ``skipped`` counts photos that are not read.
+    ``unreadable`` collects errors of folders; if None, errors are raised. ``skipped`` counts photos that are not read.
     """
     suffixes, others = image_suffixes(), unreadable_suffixes()
 

@@ -1,4 +1,4 @@
-"""Images of many sources one after the other, and the image files that paths stand for."""
+"""Images of many sources, one after the other, and the image files that paths name."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .members import Shard, ShardError
 from .stores import stalled, store_error, timeout
 
 AHEAD_BYTES = 64 << 20
-_LEAST = 16 << 10  # bytes that an image counts as, so that small images are bounded in number
+_LEAST = 16 << 10  # the fewest bytes that an image counts as; this limits the number of small images
 
 
 @checked
 def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found:
-    """Return the image files on this machine, ``paths``, as :func:`~.finding.find_shards` finds them.
+    """Return the result of :func:`~.finding.find_shards`; ``paths`` are the image files on this machine.
 
     Args:
         arguments: Files, folders, globs, or ``-`` for a list on standard input.
@@ -39,7 +39,7 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found
 
 
 def sources_of(given: Any) -> Iterator[ImageSource]:
-    """Yield the images that :func:`~.finding.find_shards` finds, those of a shard one by one."""
+    """Yield the images that :func:`~.finding.find_shards` finds, and each image of a shard."""
     for one in each_of(given):
         for item in find_shards([one]).items:
             if not isinstance(item, Shard):

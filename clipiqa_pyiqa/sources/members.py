@@ -1,4 +1,4 @@
-"""Shards: many images under one name, which are read one after the other."""
+"""Shards: collections of images that are read one after the other."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from ..errors import CLIPIQAError, ImageError, Kind
 from ..images.source import ImageSource
 
-LOOSE = 10_000  # files in a numbered shard of files
-MOST_BYTES = 1 << 30  # of one image in an archive
+LOOSE = 10_000  # the most loose files in one numbered shard
+MOST_BYTES = 1 << 30  # the largest size of an image in an archive
 
 
 class ShardError(CLIPIQAError):
@@ -19,7 +19,7 @@ class ShardError(CLIPIQAError):
 
 @runtime_checkable
 class Shard(Protocol):
-    """Anything with a name and images; an image in it is called ``NAME::MEMBER``."""
+    """A named collection of images; an image's name is ``NAME::MEMBER``."""
 
     @property
     def name(self) -> str: ...
@@ -29,7 +29,7 @@ class Shard(Protocol):
 
 
 class Entry:
-    """An image in a shard: its bytes, which can be read once, and its kept columns."""
+    """An image in a shard: bytes that can be read once, and kept columns."""
 
     def __init__(self, name: str, data: bytes, kept: Mapping[str, Any] | None = None) -> None:
         self.name, self._data, self.kept = name, data, kept or {}
@@ -45,7 +45,7 @@ class Entry:
 
 @dataclass
 class FilesShard:
-    """Up to ``LOOSE`` files that are in no shard."""
+    """Up to ``LOOSE`` files outside of archives."""
 
     number: int
     sources: Sequence[ImageSource]

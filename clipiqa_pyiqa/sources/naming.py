@@ -1,4 +1,4 @@
-"""Images of several folders that belong together by name."""
+"""Pairs of images in several folders, found by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ..errors import CLIPIQAError
 from .folders import images_in
 
-_SHOWN = 5  # names in a message
+_SHOWN = 5  # the most names in a message
 
 
 class PairingError(CLIPIQAError):
@@ -20,13 +20,13 @@ class PairingError(CLIPIQAError):
 def named_images(place: str) -> dict[str, str]:
     """Return name -> file of the images of a folder or pattern, sorted.
 
-    A folder's image is named by its path in the folder, without suffix; a pattern's by what the wildcards match.
+    The name is the path in the folder, without suffix; or the text that a pattern's wildcards match.
 
     Args:
         place: Folder, or pattern with ``*``, ``?``, ``[`` or ``**``.
 
     Raises:
-        PairingError: There is no image, or two have the same name.
+        PairingError: There is no image, or two images have the same name.
     """
     if os.path.isdir(place):
         found = [(os.path.splitext(os.path.relpath(path, place))[0], path) for path in images_in(place)]
@@ -65,6 +65,6 @@ def _expression(pattern: str) -> str:
 
 
 def few(names: Iterable[str]) -> str:
-    """Return the first names in quotes, and the number of other ones."""
+    """Return the first names in quotes, and the number of other names."""
     names = list(names)
     return ", ".join(map(repr, names[:_SHOWN])) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -1,4 +1,4 @@
-"""Parquet files of images, as bytes, structs of bytes and path, or paths."""
+"""Parquet files of images: bytes, structs of bytes and path, or paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 SUFFIXES = (".parquet", ".pq")
-_ROWS = 64  # read at a time
+_ROWS = 64  # rows read at a time
 _BYTES = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data")
 _PATHS = ("path", "image_path", "img_path", "file_path", "filepath", "file_name", "filename", "file", "image", "img")
 
@@ -30,7 +30,7 @@ class ParquetShard:
     kind: ClassVar[str] = "parquet"
 
     def entries(self, rows: Container[int] | None = None) -> Iterator[ImageSource]:
-        """Yield the images in order, or those in some rows. Raises ``ShardError``."""
+        """Yield the images in order; ``rows`` selects rows. Raises ``ShardError``."""
         with opened_table(self.name, buffer_size=1 << 20) as table:
             schema, first = table.schema_arrow, 0
             column = image_column(self.name, schema, self.image_column)
@@ -48,7 +48,7 @@ class ParquetShard:
                         yield self._entry(f"{self.name}::{number}", row[column], {name: row[name] for name in keep})
 
     def _entry(self, name: str, cell: Any, kept: dict[str, Any]) -> ImageSource:
-        if isinstance(cell, dict):  # Hugging Face's bytes and path
+        if isinstance(cell, dict):  # Hugging Face stores an image as bytes and path
             cell = cell.get("path") if cell.get("bytes") is None else cell["bytes"]
         if not cell and not isinstance(cell, bytes):
             return NoImage(name, "is a row without an image", kept=kept)

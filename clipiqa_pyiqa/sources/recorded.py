@@ -1,4 +1,4 @@
-"""Images by their names in results: files, ``SHARD::MEMBER``, ``TABLE::ROW``."""
+"""Images that results name: files, ``SHARD::MEMBER``, ``TABLE::ROW``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MEMBER = re.compile(r"(.+?\.(?:tar(?:\.gz|\.bz2|\.xz)?|tgz|parquet|pq))::(.+)",
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Return shard and member; of a file, an empty text and its path."""
+    """Return shard and member; for a file, an empty text and the path."""
     found = _MEMBER.fullmatch(name)
     return (found[1], found[2]) if found else ("", name)
 

@@ -1,4 +1,4 @@
-"""Files on disk or in a store that fsspec knows."""
+"""Files on disk or in a store that the library fsspec opens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BLOCK = 8 << 20  # bytes read from a store at once
 
 
 def timeout() -> float:
-    """Return the seconds after which a silent store counts as stalled."""
+    """Return the seconds that a store has to answer."""
     return float(os.environ.get("CLIPIQA_STORE_TIMEOUT", 120))
 
 
@@ -30,7 +30,7 @@ def is_remote(name: str) -> bool:
 
 
 def address_of(place: str | os.PathLike[str]) -> str:
-    """Return a path or address as a text; ``Path('s3://x')`` has lost a slash."""
+    """Return a path or address as text; restore the slash that ``Path('s3://x')`` loses."""
     path = re.sub(r"^(file|local):/+", "/", os.fspath(place))
     return os.path.expanduser(re.sub(r"^(\w\w+):/(?!/)", r"\1://", path))
 
@@ -43,7 +43,7 @@ def store(name: str) -> tuple[Any, str]:
 
 
 def answered(ask: Callable[[], Answer], name: str) -> Answer:
-    """Return the answer of a store about a file. Raises ``ShardError`` after :func:`timeout`."""
+    """Return the result of ``ask``, which waits for a store. Raises ``ShardError`` after :func:`timeout`."""
     answer: Future[Answer] = Future()
 
     def attempt() -> None:
@@ -60,7 +60,7 @@ def answered(ask: Callable[[], Answer], name: str) -> Answer:
 
 
 def stalled(name: str) -> ShardError:
-    why = f"stalls: its store has sent nothing for {timeout():g} seconds; run again, or raise CLIPIQA_STORE_TIMEOUT"
+    why = f"stalls: its store has sent nothing for {timeout():g} seconds; run again, or increase CLIPIQA_STORE_TIMEOUT"
     return ShardError(why, Kind.STALLED, name)
 
 
@@ -101,7 +101,7 @@ def write_whole(name: str, data: bytes) -> None:
 
 
 def files_below(folder: str) -> list[str]:
-    """Return the files in a folder and its sub-folders, sorted, without hidden ones."""
+    """Return the files in a folder and its sub-folders, sorted, without hidden files."""
 
     def find() -> list[str]:
         fs, path = store(folder)

@@ -1,4 +1,4 @@
-"""Tar shards of WebDataset: members that share a name up to its first dot are one sample."""
+"""Tar shards in the WebDataset format: members with the same name before the first dot are one sample."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .members import MOST_BYTES, Entry, ShardError
 from .stores import opened
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-# tarfile raises a TypeError for half a gzip header.
+# tarfile raises a TypeError for an incomplete gzip header.
 DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
 
 
 @dataclass
 class TarShard:
-    """A tar archive; ``keep`` names keys of ``.json`` sidecars, suffixes of others, or ``key``."""
+    """A tar archive; ``keep`` lists keys of ``.json`` sidecars, suffixes of other sidecars, or ``key``."""
 
     name: str
     keep: Sequence[str] = ()
@@ -56,7 +56,7 @@ class TarShard:
                     elif self.keep and member.info.isreg() and member.suffix in ("json", *self.keep):
                         sidecars[member.suffix] = member.read()
             except DAMAGE as error:
-                why = f"is truncated or damaged within {member.name!r} ({reason(error)}); what came before was read"
+                why = f"is truncated or damaged within {member.name!r} ({reason(error)}); the part before was read"
                 damage = NoImage(self.name, why, Kind.DAMAGED_ARCHIVE)
             kept = self._kept(str(key), sidecars)
             for image in images:
@@ -77,7 +77,7 @@ class TarShard:
 
 
 class Member:
-    """A member of an archive; read it before asking for the next one."""
+    """A member of an archive; read it before asking for the next member."""
 
     def __init__(self, archive: tarfile.TarFile, info: tarfile.TarInfo) -> None:
         self._archive, self.info, self.name = archive, info, info.name
@@ -111,7 +111,7 @@ class Member:
 
 
 def split_key(member: str) -> tuple[str, str]:
-    """Return the key of a member's sample, and the suffix behind the first dot."""
+    """Return the key of a member's sample, and the suffix after the first dot."""
     folder, base = posixpath.split(member)
     stem, _, suffix = base.partition(".")
     return posixpath.join(folder, stem), suffix
@@ -122,7 +122,7 @@ def members(name: str) -> Iterator[Member | NoImage]:
     count, broken, is_at_end = 0, list[int](), False
 
     class Header(tarfile.TarInfo):
-        """Notes broken headers, which tarfile skips silently."""
+        """A header class that records broken headers, which tarfile skips."""
 
         @classmethod
         def fromtarfile(cls, archive: tarfile.TarFile) -> Header:
@@ -144,12 +144,12 @@ def members(name: str) -> Iterator[Member | NoImage]:
         return ShardError(f"is not a tar archive, or its beginning is damaged: {why}", Kind.DAMAGED_ARCHIVE, name)
 
     def gap(until: int) -> NoImage:
-        why = f"is a damaged header: what follows it up to byte {until} is lost, the rest was read"
+        why = f"is a damaged header: the data up to byte {until} is lost, all other data was read"
         lost = NoImage(f"{name}::byte {broken[0]}", why, Kind.DAMAGED_ARCHIVE)
         broken.clear()
         return lost
 
-    why = "is truncated: the mark of its end is missing"
+    why = "is truncated: its end marker is missing"
     with opened(name) as file:
         try:
             with tarfile.open(fileobj=file, mode="r|*", tarinfo=Header, ignore_zeros=True, bufsize=1 << 20) as archive:
@@ -166,4 +166,4 @@ def members(name: str) -> Iterator[Member | NoImage]:
                 raise not_tar(reason(error)) from error
             why, is_at_end = f"is truncated or damaged ({reason(error)})", False
     if not is_at_end:
-        yield NoImage(name, f"{why}; what came before, {counted(count, 'member')}, was read", Kind.DAMAGED_ARCHIVE)
+        yield NoImage(name, f"{why}; the part before ({counted(count, 'member')}) was read", Kind.DAMAGED_ARCHIVE)

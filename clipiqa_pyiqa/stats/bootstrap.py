@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CACHED = 1 << 16  # elements of a (resamples, cases) matrix that fit in a core's cache
-_CHUNK = 1 << 22  # elements of such a matrix that exist at a time
+_CHUNK = 1 << 22  # largest number of elements of such a matrix in memory
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Callable[[Array], Array]]
-"""Values ``(P, N)`` -> a function from counts of drawn cases ``(b, N)`` to the statistic ``(P, b)``."""
+"""A function of values ``(P, N)``.
+
+It returns a function from counts of drawn cases ``(b, N)`` to the statistics ``(P, b)``.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,10 @@ class Estimate:
     """A statistic with its 95 % bootstrap interval.
 
     Attributes:
-        value: NaN where undefined.
+        value: The statistic; NaN if undefined.
         low, high: The 2.5 % and 97.5 % percentiles; NaN without an interval.
         reason: Why the value is undefined.
-        caveat: Why the value must not be called the best.
+        caveat: Why the value must not count as the best.
     """
 
     value: float
@@ -38,10 +41,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference(Estimate):
-    """A paired difference, first less second.
+    """A paired difference, first minus second.
 
     Attributes:
-        p: Two-sided p-value of no difference, uncorrected; NaN without a bootstrap.
+        p: Two-sided p-value for no difference, not corrected (:func:`holm`); NaN without a bootstrap.
     """
 
     p: float = math.nan
@@ -50,9 +53,9 @@ class Difference(Estimate):
 def paired_differences(
     values: Sequence[ArrayLike] | ArrayLike, statistic: Statistic, *, bootstrap: int = 1000, seed: int = 0
 ) -> dict[tuple[int, int], Difference]:
-    """Return the differences of a statistic between rows of values ``(P, N)``: (i, j), i < j -> row i less row j.
+    """Return the differences of a statistic between rows of values ``(P, N)``: at (i, j), i < j, row i minus row j.
 
-    The p-value is twice the share of resamples beyond zero, (k + 1) / (resamples + 1).
+    The p-value is 2 (k + 1) / (resamples + 1), where k resamples are on the other side of zero.
     """
     rows = np.asarray(values, np.float64)
     whole, drawn = resampled(rows, statistic, bootstrap, seed)
@@ -83,7 +86,7 @@ def holm(p: ArrayLike) -> Array:
 
 
 def resampled(values: Array, statistic: Statistic, bootstrap: int, seed: int) -> tuple[Array, Array]:
-    """Return the statistic of ``P`` rows of values, ``(P,)``, and of their resamples, ``(P, bootstrap)``."""
+    """Return the statistic of ``P`` rows of values, ``(P,)``, and of each resample, ``(P, bootstrap)``."""
     of_counts = statistic(values)
     whole = of_counts(np.ones((1, values.shape[1])))[:, 0]
     drawn, done = np.empty((len(values), bootstrap)), 0
@@ -94,7 +97,7 @@ def resampled(values: Array, statistic: Statistic, bootstrap: int, seed: int) ->
 
 
 def resamples(cases: int, bootstrap: int, seed: int, chunk: int = _CHUNK) -> Iterator[Array]:
-    """Yield counts of drawn cases ``(b, N)``, equal for equal seeds."""
+    """Yield how often cases are drawn, ``(b, N)``; equal seeds draw equally."""
     generator = np.random.default_rng(seed)
     step = max(1, chunk // cases)
     for start in range(0, bootstrap, step):

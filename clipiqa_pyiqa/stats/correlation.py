@@ -13,12 +13,12 @@ from .bootstrap import Array, Estimate, Statistic, interval, resampled, resample
 from .logistic import fit_logistic
 
 MIN_IMAGES = 3  # with two images every correlation is ±1
-_PAIRWISE = 20_000  # images up to which Kendall's pairs are counted by matrix multiplication
-_ROWS = 512  # rows of the matrix of pairs that exist at a time
+_PAIRWISE = 20_000  # up to this many images, matrix multiplication counts Kendall's pairs
+_ROWS = 512  # rows of the matrix of pairs in memory at a time
 
 
 def undefined(x: ArrayLike, y: ArrayLike) -> str:
-    """Return why two lists have no correlation ('all scores are 0.5'), or ''."""
+    """Return why two lists have no correlation, such as 'all scores are 0.5', or ''."""
     x, y = _arrays(x, y)
     if len(x) < MIN_IMAGES:
         return f"{counted(len(x), 'image')} with a score, but a correlation needs at least {MIN_IMAGES}"
@@ -59,11 +59,11 @@ def correlations(
         scores: ``(N,)``, high is good.
         mos: ``(N,)``, human scores.
         bootstrap: Number of resamples; 0 for no intervals.
-        fit: Parameters, 4 or 5, of one logistic fit on all images; 0 for no fit.
+        fit: Number of parameters, 4 or 5, of a logistic curve on all images; 0 for no fit.
 
     Returns:
-        ``SROCC``, ``PLCC``, ``KRCC`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``, with a caveat unless the
-        curve rises.
+        ``SROCC``, ``PLCC``, ``KRCC`` and, with a fit, ``PLCC fitted`` and ``RMSE fitted``, which have a caveat
+        if the curve does not rise.
     """
     x, y = _arrays(scores, mos)
     fitted_names = ["PLCC fitted", "RMSE fitted"] if fit else []
@@ -102,7 +102,7 @@ def correlations(
 def srocc_with(mos: ArrayLike) -> Statistic:
     """Return SROCC with human scores ``(N,)`` as a statistic for :func:`~.bootstrap.paired_differences`."""
     opinion = _Ranks(np.asarray(mos, np.float64))
-    mean = (len(opinion.group) + 1) / 2  # of the ranks of every resample
+    mean = (len(opinion.group) + 1) / 2  # mean rank in every resample
 
     def of_scores(scores: Array) -> Callable[[Array], Array]:
         ranked = [_Ranks(row) for row in scores]
@@ -143,7 +143,6 @@ def _arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
 
 
 def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
-    """Return Pearson's correlation of each resample, ``(b,)``."""
     total = counts.sum(1)
 
     def centred(values: Array) -> Array:
@@ -158,7 +157,7 @@ def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
 
 
 class _Ranks:
-    """Ranks within resamples; values are sorted once."""
+    """Ranks within resamples, from values sorted once."""
 
     def __init__(self, values: Array) -> None:
         _, self.group, self.sizes = np.unique(values, return_inverse=True, return_counts=True)
@@ -175,10 +174,7 @@ class _Ranks:
 
 
 class _Pairs:
-    """Kendall's tau-b of each resample.
-
-    Counts ``c`` have ``c S c / 2`` concordant less discordant pairs, where ``S`` is the concordance of each two images.
-    """
+    """Kendall's tau-b of each resample."""
 
     def __init__(self, x: Array, y: Array) -> None:
         self.x, self.y = x, y
@@ -188,7 +184,7 @@ class _Pairs:
         if len(self.x) > _PAIRWISE:
             return self._one_by_one(counts)
         weights = counts.astype(np.float32)
-        balance = np.zeros(len(counts))
+        balance = np.zeros(len(counts))  # twice the concordant minus the discordant pairs
         for start in range(0, len(self.x), _ROWS):
             rows = slice(start, start + _ROWS)
             concordance = (_signs(self.x, rows) * _signs(self.y, rows)).astype(np.float32)  # (rows, N)
@@ -204,6 +200,5 @@ class _Pairs:
 
 
 def _signs(values: Array, rows: slice) -> NDArray[np.int8]:
-    """Return -1, 0 or 1 for each of the rows' values against every value."""
     these = values[rows, None]
-    return (these > values).astype(np.int8) - (these < values).astype(np.int8)
+    return (these > values).astype(np.int8) - (these < values).astype(np.int8)  # 1, 0 or -1

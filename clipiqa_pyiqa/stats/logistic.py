@@ -9,19 +9,19 @@ from numpy.typing import ArrayLike
 
 from .bootstrap import Array
 
-_STEEPEST = 10.0  # per standard deviation of the scores: a step between two neighbours would fit chance
-_FLATTEST = 1e-3  # nearly a straight line
+_STEEPEST = 10.0  # largest slope, per standard deviation of the scores: a steeper step would fit noise
+_FLATTEST = 1e-3  # smallest slope: nearly a straight line
 _STARTS = 6
-_TURN = 1e-3  # of the curve's rise: a smaller turn does not show in three digits
+_TURN = 1e-3  # share of the curve's rise; a smaller turn does not show in three digits
 
 
 @dataclass(frozen=True)
 class LogisticFit:
-    """A fitted curve, called with scores to predict human scores.
+    """A fitted curve; a call with scores predicts human scores.
 
     Attributes:
         nonlinear: Slope and centre for standardised scores.
-        linear: Factors of sigmoid, one and, if used, standardised score.
+        linear: Factors of sigmoid, constant and, if used, standardised score.
         centre, spread: Mean and standard deviation of the scores.
         ends: Lowest and highest score.
     """
@@ -38,7 +38,7 @@ class LogisticFit:
 
     @property
     def shape(self) -> str:
-        """``'rising'``, ``'falling'`` or ``'not monotonic'`` between the ends."""
+        """The curve between the ends: ``'rising'``, ``'falling'`` or ``'not monotonic'``."""
         steps = np.diff(self(np.linspace(*self.ends, 2000)))
         up, down = steps[steps > 0].sum(), -steps[steps < 0].sum()
         if min(up, down) > _TURN * max(up, down):
@@ -53,7 +53,7 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> Logi
     (Sheikh, Sabir, Bovik, IEEE TIP 2006, Eq. 10).
 
     Raises:
-        ValueError: Images are not more than parameters, all scores are equal, or a value is not finite.
+        ValueError: There are too few images for the parameters, all scores are equal, or a value is not finite.
     """
     from scipy.ndimage import maximum_filter
     from scipy.optimize import least_squares
@@ -65,7 +65,7 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> Logi
         raise ValueError("the logistic fit needs finite scores")
     if np.ptp(x) == 0:
         raise ValueError("the logistic fit needs scores that differ")
-    unit = float(np.ptp(y)) or 1.0  # least_squares stops by absolute numbers
+    unit = float(np.ptp(y)) or 1.0  # least_squares stops at absolute tolerances
     y = y / unit
     centre = float(np.mean(x))
     spread = float(np.std(x))
@@ -95,7 +95,6 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> Logi
 
 
 def _terms(z: Array, slope: float, middle: float, count: int) -> Array:
-    """Return the first ``count`` of sigmoid, ones and scores."""
     from scipy.special import expit
 
     return np.stack([0.5 - expit(-slope * (z - middle)), np.ones_like(z), z][:count], axis=-1)
@@ -112,6 +111,6 @@ def _gains(z: Array, y: Array, slopes: Array, middles: Array, degree: int) -> Ar
         curves = expit(slope * (z - middles[:, None]))  # (middles, N)
         curves -= (curves @ line) @ line.T
         sizes = np.einsum("mn,mn->m", curves, curves)
-        bent = sizes > 1e-12 * len(z)  # for a nearly straight curve the rest is rounding
+        bent = sizes > 1e-12 * len(z)  # a nearly straight curve leaves only rounding errors
         row[bent] = (curves[bent] @ left) ** 2 / sizes[bent]
     return gains

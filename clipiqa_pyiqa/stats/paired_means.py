@@ -15,14 +15,14 @@ FEW = 20
 """With fewer cases, a command warns that skewed differences are less certain."""
 _LEVEL = 0.05
 _CUBIC = 1 / 20
-"""With Hall's 1/27 the corrected t is flat at one point, with 1/20 it always rises."""
+"""Hall's factor 1/27 makes the corrected t flat at one point; with 1/20 the corrected t always rises."""
 
 
 def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
-    """Return the mean of ``a`` less ``b``, both ``(N,)``, with its 95 % interval and p-value.
+    """Return the mean of ``a`` minus ``b``, both ``(N,)``, with its 95 % interval and p-value.
 
-    The interval covers Student's and that of t corrected for skewness (Hall 1992). The p-value is the larger of both,
-    at least 2 / 2^N, and below 0.05 exactly where the interval excludes 0. One case gives NaN.
+    The interval spans Student's interval and the interval of t corrected for skewness (Hall 1992). The p-value is the
+    larger p-value of both, at least 2 / 2^N, and below 0.05 exactly if the interval excludes 0. One case gives NaN.
 
     Example:
         >>> round(mean_difference([3.0, 4.0, 6.0], [2.0, 3.0, 5.0]).value, 6)
@@ -41,13 +41,12 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Difference:
     if deviation > 0:
         low, high, p = _student(value, apart, deviation)
     p = min(1.0, max(p, 2.0 ** (1 - n)))
-    if p >= _LEVEL:  # of fewer cases than FEWEST, the signs decide
+    if p >= _LEVEL:  # always so with fewer cases than FEWEST
         low, high = min(low, 0.0), max(high, 0.0)
     return Difference(value, low, high, p=p)
 
 
 def _student(value: float, apart: Array, deviation: float) -> tuple[float, float, float]:
-    """Return low, high and p."""
     from scipy.optimize import brentq
     from scipy.special import stdtr, stdtrit
 
@@ -61,7 +60,7 @@ def _student(value: float, apart: Array, deviation: float) -> tuple[float, float
         return t + skew / 6 + skew * t**2 / 3 + _CUBIC * skew**2 * t**3
 
     def uncorrected(end: float) -> float:
-        reach = 4 * quantile + 1  # the slope is at least 1 - 20/27
+        reach = 4 * quantile + 1  # the slope of corrected is at least 1 - 20/27
         return float(brentq(lambda t: corrected(t) - end, -reach, reach))
 
     above, below = max(quantile, uncorrected(quantile)), min(-quantile, uncorrected(-quantile))

@@ -21,9 +21,9 @@ def share(right: int, count: int) -> Estimate:
 
 
 def clustered_share(right: ArrayLike, count: ArrayLike, *, bootstrap: int = 10_000, seed: int = 0) -> Estimate:
-    """Return a share of cases in groups, with an interval from resampled groups.
+    """Return a share of all cases in groups, with an interval from resampled groups.
 
-    If all cases agree, the interval is Wilson's for the number of groups.
+    If the share is 0 or 1, the interval is Wilson's for the number of groups.
     """
     rights, counts = np.asarray(right, np.float64), np.asarray(count, np.float64)
     if counts.sum() == 0:

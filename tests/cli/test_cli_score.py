@@ -204,7 +204,7 @@ class TestFailures:
             (["PHOTOS", "--template", "no slot"], "{}"),
             (["PHOTOS", "--max-side", "5"], "max_side must be at least 32"),
             (["PHOTOS", "--format", "parquet"], "parquet results are not text: name a file with --out"),
-            (["PHOTOS", "--out", "scores.xlsx"], "names no format"),
+            (["PHOTOS", "--out", "scores.xlsx"], "names no known format"),
             (["PHOTOS", "--out", "nowhere/scores.csv"], "there is no folder"),
             (["PHOTOS", "--resume"], "resume needs out"),
             (["PHOTOS", "--out", "a.csv", "--resume", "--overwrite"], "give one of the two"),
@@ -274,7 +274,7 @@ class TestResume:
         clipiqa(folder, "--out", out)
         for options in (["--max-side", "64"], ["--no-exif"], ["--prompts", "sharpness"]):
             ran = clipiqa(folder, "--out", out, "--resume", *options)
-            assert ran.code == 2 and "its scores were made another way" in ran.err
+            assert ran.code == 2 and "its scores were made in another way" in ran.err
         monkeypatch.setenv("STANDIN_PRECISION", "bf16")
         assert "precision was fp32 and is now bf16" in clipiqa(folder, "--out", out, "--resume").err
 

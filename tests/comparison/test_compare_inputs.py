@@ -223,7 +223,7 @@ class TestPublished:
 
 BAD_METRICS = {
     "nique": r"unknown metric 'nique': did you mean .*'niqe'",
-    "xyzzy": r"unknown metric 'xyzzy': known are .*'?niqe",
+    "xyzzy": r"unknown metric 'xyzzy': known names are .*'?niqe",
     "lpips": r"'lpips' needs a reference image",
     "fid": r"'fid' rates a set of images",
     "niqe:pretrained_model_path=nowhere.mat": r"pretrained_model_path is 'nowhere.mat', but there is no such file",
@@ -296,7 +296,7 @@ class TestBadInput:
     def test_tables(self, photos: Path) -> None:
         table = photos.parent / "t.csv"
         for text, message in {
-            "path,score\na.png,1\nb.png,2\n": "none of 2 images .* is there.*root=DIR",
+            "path,score\na.png,1\nb.png,2\n": "none of 2 images .* exists.*root=DIR",
             "path,score\nphotos/1.png,x\n": "line 2: the score 'x' is not a number",
             "path,score\nphotos/1.png,1\nphotos/1.png,2\n": "names an image more than once",
             "path,rank\nphotos/1.png,1\n": "has no column of scores",
@@ -309,7 +309,7 @@ class TestBadInput:
         path = tmp_path / "c.yml"
         for text, message in {
             "metric: [niqe]": "unknown key 'metric' in .*c.yml: did you mean 'metrics'",
-            "[1": "is no YAML",
+            "[1": "is not usable YAML",
             "- niqe": "must be a mapping with the keys metrics",
         }.items():
             path.write_text(text)
@@ -326,7 +326,7 @@ class TestBadInput:
             ({"bootstrap": -1}, "bootstrap must be between 0 and 1,000,000"),
             ({"seed": -1}, "seed must be between 0 and 4,294,967,295; got -1."),
             ({"published": "piq"}, "'paper' or 'pyiqa'; got 'piq'"),
-            ({"out": photos / "0.png"}, "is not a folder: name another"),
+            ({"out": photos / "0.png"}, "is not a folder: name a folder"),
         ]:
             with pytest.raises(ValueError, match=message):
                 compare({"m": lambda x: x.mean()}, data, **options)
@@ -402,7 +402,7 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(
             check_weights([spec])
         check_weights([spec], trust_weights=True)
     (spec,) = parse_metrics("cnniqa:pretrained_model_path='https://example.org/x.pth'")
-    with pytest.raises(CompareError, match="is none of the files that pyiqa publishes"):
+    with pytest.raises(CompareError, match="is not a file that pyiqa publishes"):
         check_weights([spec])
     check_weights(parse_metrics(["niqe", "clipiqa:prompts=sharpness"]))
     (spec,) = parse_metrics(f"clipiqa:clip_weights={trap}")

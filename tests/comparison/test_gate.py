@@ -233,12 +233,12 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("name", "content", "message"),
         [
-            ("none.csv", None, "is no file"),
+            ("none.csv", None, "is not a file"),
             ("a.txt", "x", "must be a csv, jsonl or parquet"),
             ("a.csv", "image,mos\n", "no rows"),
             ("a.csv", "a,b\n1,2\n", "no column of paths"),
             ("a.csv", "image,b\nx,y\n", "no column of numbers: its columns are image, b"),
-            ("a.jsonl", "[1]\n", "a line is no object"),
+            ("a.jsonl", "[1]\n", "a line is not a JSON object"),
             ("a.jsonl", "{", "cannot be read as jsonl"),
             ("a.parquet", "no parquet", "cannot be read as parquet"),
         ],

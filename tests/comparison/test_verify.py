@@ -108,7 +108,7 @@ def test_command(
     assert main(["verify"]) == code
     out, err = capsys.readouterr()
     assert out.count(f"  {verdict} ") == 4 and out.count("not run: no ") == 2
-    assert ("these weights are others" in err) == (tag == "file")
+    assert ("your weights are different" in err) == (tag == "file")
 
 
 @pytest.mark.parametrize(

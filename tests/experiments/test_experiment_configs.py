@@ -114,7 +114,7 @@ def test_results_are_those_of_the_options(tmp_path: Path, capsys: pytest.Capture
         ("paths: [a.jpg]", "unknown key 'paths'"),
         ("resume: true", "unknown key 'resume'"),
         ("- 3", "must be a mapping"),
-        ("a: [", "is no YAML"),
+        ("a: [", "is not usable YAML"),
         ("steps: {a: 1}", "steps in .* must be a value"),
         ("steps: [5, 9]", r"steps in .* must be a value; got \[5, 9\]"),
         ("steps: true", "steps in .* must be a value"),

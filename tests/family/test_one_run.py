@@ -90,11 +90,11 @@ def test_comparisons_share_encoding_and_weights(metrics, passes):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (["niqe"], "'niqe' is not made of CLIP, or needs captions: did you mean 'liqe'"),
+        (["niqe"], "'niqe' is unknown, does not use CLIP, or needs captions: did you mean 'liqe'"),
         (["clipscore"], "needs captions"),
         (["clipiqa:backbone=mini", "clipiqa:backbone=mini"], "two metrics are called 'clipiqa'"),
         (["clipiqa:bckbone=mini"], "unexpected keyword argument 'bckbone'"),
-        (["a=clipiqa:backbone=mini,prompts=[quality, sharpness],aggregate=null"], "one score an image"),
+        (["a=clipiqa:backbone=mini,prompts=[quality, sharpness],aggregate=null"], "one score for each image"),
         (["clipiqa:backbone=mini", "--prompts", "sharpness"], "metrics have options of their own"),
     ],
 )
@@ -145,7 +145,7 @@ def test_embeddings_that_do_not_fit(empty_tower, vectors, shared, seeded_weights
     for asked, code, message in (
         (["clipiqa:backbone=mini"], 1, "but mini has 128 floats per image"),
         ([b32, "clipiqa:backbone=mini"], 2, "of one backbone; got metrics of ViT-B/32, mini"),
-        ([liqe], 2, "this metric looks at more"),
+        ([liqe], 2, "this metric needs more"),
     ):
         assert main([*command, *asked, "--out", str(tmp_path / str(len(asked)) / asked[0][:4])]) == code
         assert message in capfd.readouterr().err

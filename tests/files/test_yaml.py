@@ -38,12 +38,12 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match="more than 1 MiB"):
         read_mapping(path, ["a"])
     path.write_bytes(b"a: \xff")
-    with pytest.raises(ConfigError, match="is no YAML"):
+    with pytest.raises(ConfigError, match="is not YAML"):
         read_mapping(path, ["a"])
     with pytest.raises(ConfigError, match="more than 1 MiB"):
         read_mapping("/dev/zero", ["a"])
     path.write_text("a: 1\nb: 2\na: 3\n")
-    with pytest.raises(ConfigError, match="the key 'a' stands there twice"):
+    with pytest.raises(ConfigError, match="the key 'a' occurs twice"):
         read_mapping(path, ["a", "b"])
 
     path.write_text("a: 1\nb:\n")

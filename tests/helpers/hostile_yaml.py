@@ -9,7 +9,7 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 
 HOSTILE = {  # name: (a text, what is said of it)
     "aliases": (LAUGHS, f"more than {MOST_ALIASES} aliases"),
     "merged aliases": (MERGES, f"more than {MOST_ALIASES} aliases"),
-    "itself": ("a: &a [*a]", r"'\*a' stands for a list or mapping that holds it"),
+    "itself": ("a: &a [*a]", r"'\*a' is an alias of a list or mapping that contains the alias"),
     "depth": ("[" * 100_000, f"nested more than {MOST_LEVELS} levels"),
     "depth of mappings": ("a: " + "{a: " * 5000, f"nested more than {MOST_LEVELS} levels"),
     "digits": ("seed: " + "9" * 5000, "whole number of 5,000 digits"),
@@ -17,7 +17,7 @@ HOSTILE = {  # name: (a text, what is said of it)
     "date": ("out: 2026-13-40", "month must be in"),
     "tagged integer": ("out: !!int x", "invalid literal"),
     "tagged boolean": ("out: !!bool x", "'x'"),
-    "tagged date": ("out: !!timestamp x", "no YAML"),
+    "tagged date": ("out: !!timestamp x", "not usable YAML"),
     "object": ("out: !!python/object/apply:os.system [true]", "could not determine a constructor"),
     "two documents": ("a: 1\n---\na: 2", "expected a single document"),
     "control characters": ("a: \x00", "special characters are not allowed"),

@@ -103,7 +103,7 @@ class TestTransfer:
         (place,), moved = transfer([str(source)], folder / "moved", "move")
         source.write_bytes(b"another")
         back, left = undo(moved)
-        assert back == 0 and "is taken by another file" in left[0]
+        assert back == 0 and "because another file is at" in left[0]
         assert source.read_bytes() == b"another" and Path(place).exists() and moved.exists()
         (copied,), copies = transfer([str(folder / "photos/a/0.png")], folder / "copied", "copy")
         Path(copied).write_bytes(b"edited")
@@ -120,7 +120,7 @@ class TestTransfer:
         transfer([str(first)], folder / "taken", action)
         monkeypatch.setattr("clipiqa_pyiqa.ranking.transfers.write_bytes", fail)
         monkeypatch.setattr("os.rename", fail)
-        with pytest.raises(CLIPIQAError, match="No space left on device; 0 were taken, undo"):
+        with pytest.raises(CLIPIQAError, match="No space left on device; 0 are there, undo"):
             transfer([str(second)], folder / "taken", action)
         monkeypatch.undo()
         assert second.is_file() and not (folder / "taken/1.png").exists()
@@ -142,7 +142,7 @@ class TestTransfer:
         torn.write_text('{"action": "co')
         other.write_text('{"path": "a.png"}\n')
         assert undo(empty) == undo(torn) == (0, [])
-        with pytest.raises(CLIPIQAError, match="is no list of photos"):
+        with pytest.raises(CLIPIQAError, match="is not a list of photos"):
             undo(other)
         assert all(path.exists() for path in (empty, torn, other))
 
@@ -157,7 +157,7 @@ class TestTransfer:
             and sorted(p.name for p in (folder / "bad").glob("*.png")) == ["1.png", "4.png"]
         )
         assert main([*command, "--copy-to", str(folder / "again")]) == 2
-        assert "does not exist (and 1 more like it): nothing was taken" in capsys.readouterr().err
+        assert "does not exist (and 1 more like it): nothing was done" in capsys.readouterr().err
         assert main(["rank", "--undo", undo_list[1]]) == 0 and (folder / "photos/b/4.png").is_file()
 
 
@@ -183,7 +183,7 @@ class TestShards:
         assert undo(undo_list) == (2, []) and not list((tmp_path / "out").glob("*.png"))
         with pytest.raises(CLIPIQAError, match="can only be copied"):
             transfer(shards, tmp_path / "out", "move")
-        with pytest.raises(CLIPIQAError, match=r"gone\.tar::1\.png' does not exist: nothing was taken"):
+        with pytest.raises(CLIPIQAError, match=r"gone\.tar::1\.png' does not exist: nothing was done"):
             transfer([f"{tmp_path}/gone.tar::1.png"], tmp_path / "out", "copy")
 
     def test_results_by_shard(self, shards: list[str], tmp_path: Path, capsys: Any) -> None:
@@ -268,10 +268,10 @@ class TestPage:
         (["{scores}", "--paths"], "no photo is picked"),
         (["{scores}", "--move-to", "x"], "no photo is picked"),
         (["{scores}", "--by", "MUS", "--worst", "1"], "no scores called 'MUS': did you mean 'MOS'"),
-        (["{scores}", "--prompts", "quality"], "a score file has its answers"),
+        (["{scores}", "--prompts", "quality"], "a score file holds scores"),
         (["{root}/photos", "--columns", "MOS"], "columns and root need a score file"),
-        (["{root}/none.csv", "--worst", "1"], "is no file"),
-        (["--undo", "{scores}"], "is no list of photos"),
+        (["{root}/none.csv", "--worst", "1"], "is not a file"),
+        (["--undo", "{scores}"], "is not a list of photos"),
         (["--undo", "{root}/none.jsonl"], "cannot be read"),
         (["{scores}", "--worst", "1", "--root", "{root}/photos", "--copy-to", "{root}/photos/a"], "is in .* already"),
     ],

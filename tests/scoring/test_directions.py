@@ -160,5 +160,5 @@ def test_what_no_score_depends_on_may_differ(tmp_path: Path) -> None:
 def test_rows_of_several_runs_in_one_file(tmp_path: Path) -> None:
     files = [ours(tmp_path / "a.csv"), ours(tmp_path / "b.csv", precision="bf16")]
     pandas.concat(map(pandas.read_csv, files)).to_csv(tmp_path / "both.csv", index=False)
-    with pytest.raises(ScoresError, match="holds several runs"):
+    with pytest.raises(ScoresError, match="holds scores of several runs"):
         read_any_scores(tmp_path / "both.csv")

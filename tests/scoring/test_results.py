@@ -120,7 +120,7 @@ class TestContents:
 
     @pytest.mark.parametrize("name", ["metric", "width", "path", "kind", "scale"])
     def test_no_score_is_called_like_another_column(self, name: str) -> None:
-        with pytest.raises(ResultsError, match=f"no score can be called '{name}'"):
+        with pytest.raises(ResultsError, match=f"a score cannot be called '{name}'"):
             Header((name,), {})
 
     def test_names_that_are_not_utf8(self, path: Path) -> None:
@@ -181,7 +181,7 @@ class TestResume:
         with pytest.raises(ResultsError, match=r"is damaged \(line 2\)"):
             read_results(journal)
         write(path, resume=True)
-        assert "damaged rows are left out, to be scored again: line 2" in caplog.text
+        assert "damaged rows are left out and scored again: line 2" in caplog.text
         assert sorted(read_results(path)[1], key=ROWS.index) == ROWS
         assert sorted(os.listdir(path.parent)) == beside(path)
 
@@ -216,7 +216,7 @@ class TestResume:
             write(path)
             path.with_name(path.name + ".provenance.json").unlink()
             assert read_results(path) == (Header(HEADER.columns, {}), ROWS)
-            with pytest.raises(ResultsError, match="is not beside it"):
+            with pytest.raises(ResultsError, match="with its provenance is missing"):
                 write(path, resume=True)
 
     @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ class TestResume:
         header = Header(HEADER.columns[:columns], {**HEADER.provenance, **changes})
         write(path)
         before = path.read_bytes()
-        with pytest.raises(ResultsError, match=f"cannot be resumed, as its scores were made another way.*{message}"):
+        with pytest.raises(ResultsError, match=f"cannot be resumed, as its scores were made in another way.*{message}"):
             write(path, ROWS, header, resume=True)
         assert path.read_bytes() == before
 
@@ -278,7 +278,7 @@ class TestOneRunAtATime:
 class TestOutput:
     def test_existing_file_is_not_replaced_unasked(self, path: Path) -> None:
         write(path)
-        with pytest.raises(ResultsError, match="exists already: pass resume to go on with it, or overwrite"):
+        with pytest.raises(ResultsError, match="exists already: pass resume to continue its run, or overwrite"):
             write(path)
         write(path, ROWS[:1], overwrite=True)
         assert read_results(path)[1] == ROWS[:1]
@@ -310,7 +310,9 @@ class TestOutput:
         assert format_of(Path(name)) == format and format in FORMATS
 
     def test_unknown_suffix(self) -> None:
-        with pytest.raises(ResultsError, match=r"suffix of 'a\.xlsx' names no format: use one of \.csv, .*, or format"):
+        with pytest.raises(
+            ResultsError, match=r"suffix of 'a\.xlsx' names no known format: use one of .*, or pass format"
+        ):
             format_of(Path("a.xlsx"))
 
     def test_reading_what_is_not_there(self, tmp_path: Path) -> None:

@@ -195,13 +195,13 @@ class TestResuming:
             score(tmp_path / "b", tmp_path / "out")
         score(tmp_path / "b", tmp_path / "out", overwrite=True)
         (tmp_path / "out/files-00000.parquet").rename(tmp_path / "out/files-00001.parquet")
-        with pytest.raises(CLIPIQAError, match=r"has its result in .* and would have it in "):
+        with pytest.raises(CLIPIQAError, match=r"has its result in .*, but this run uses "):
             score(tmp_path / "b", tmp_path / "out")
 
     def test_a_shard_that_would_have_two_results_is_refused(self, lake: Path, tmp_path: Path) -> None:
         score([f"{lake}/a/*.tar", f"{lake}/b/000.tar"], tmp_path / "out")
         with pytest.raises(
-            CLIPIQAError, match=r"'.*a/000.tar' has its result in '.*a/000.parquet' and would have it in '.*/000"
+            CLIPIQAError, match=r"'.*a/000.tar' has its result in '.*a/000.parquet', but this run uses '.*/000"
         ):
             score(f"{lake}/a/000.tar", tmp_path / "out")
         assert len(list((tmp_path / "out").rglob("*.parquet"))) == 3
@@ -209,7 +209,7 @@ class TestResuming:
     def test_a_result_of_another_metric_is_refused(self, lake: Path, tmp_path: Path, monkeypatch: Any) -> None:
         score(f"{lake}/a/*.tar", tmp_path / "out")
         monkeypatch.setenv("STANDIN_PRECISION", "fp16")
-        with pytest.raises(CLIPIQAError, match="another metric or another way: precision was fp32 and is now fp16"):
+        with pytest.raises(CLIPIQAError, match="another metric or in another way: precision was fp32 and is now fp16"):
             score(f"{lake}/a/*.tar", tmp_path / "out")
 
     def test_a_result_of_another_shard_is_refused(self, lake: Path, tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ class TestMerging:
             with pytest.raises(CLIPIQAError, match="holds no results by shard"):
                 merge_shards(folder)
         score(f"{lake}/a/*.tar", tmp_path / "out")
-        with pytest.raises(CLIPIQAError, match="lies among the results"):
+        with pytest.raises(CLIPIQAError, match="lies in the folder of the results"):
             merge_shards(tmp_path / "out", tmp_path / "out/all.parquet")
         merge_shards(tmp_path / "out")
         with pytest.raises(CLIPIQAError, match="exists already"):
@@ -323,7 +323,7 @@ class TestFiltering:
                     assert content[0] == content[1]
         again = filter_shards(tmp_path / "out", tmp_path / "kept", above=0.39, below=0.9)
         assert (again.kept, again.shards) == (3, 2)
-        with pytest.raises(CLIPIQAError, match="chosen another way"):
+        with pytest.raises(CLIPIQAError, match="chosen in another way"):
             filter_shards(tmp_path / "out", tmp_path / "kept", above=0.5)
 
     def test_rows_of_parquet_and_any_column(self, tmp_path: Path) -> None:
@@ -371,7 +371,7 @@ class TestFiltering:
         with pytest.raises(CLIPIQAError, match="holds no results by shard"):
             filter_shards(lake, tmp_path / "kept", above=0)
         score([f"{lake}/a/000.tar", f"{lake}/a/001.tar"], tmp_path / "out")
-        with pytest.raises(CLIPIQAError, match="must say which images are kept"):
+        with pytest.raises(CLIPIQAError, match="nothing says which images to keep"):
             filter_shards(tmp_path / "out", tmp_path / "kept")
         with pytest.raises(CLIPIQAError, match=r"no column 'x' .*: its columns are path, quality"):
             filter_shards(tmp_path / "out", tmp_path / "kept", above=0, column="x")
@@ -462,10 +462,10 @@ class TestCommand:
         ("arguments", "message"),
         [
             (["none/{0..9}.tar", "--out", "out"], r"'none/\{0..9\}.tar' matches nothing: there is nothing to score"),
-            (["a.tar", "--keep", "x", "--out", "s.csv"], "need results by shard: give out a folder"),
+            (["a.tar", "--keep", "x", "--out", "s.csv"], "need results by shard: name a folder"),
             (["a.tar", "--part", "9/8", "--out", "out"], "must be I/N with I from 1 to N, .*; got 9/8"),
-            (["a.tar", "--merge", "out"], "merge takes results and scores nothing"),
-            (["x.npy", "--embeddings", "--out", "out"], "this metric looks at more"),
+            (["a.tar", "--merge", "out"], "merge joins results and scores no images"),
+            (["x.npy", "--embeddings", "--out", "out"], "this metric needs more"),
         ],
     )
     def test_bad_input(

@@ -8,7 +8,7 @@ from .parser import FILES, FOLDERS, Parser, words_of
 
 
 def completion(shell: str, parser: Parser, commands: dict[str, Parser]) -> str:
-    """Return the completion script of a shell for a parser with all options of its commands."""
+    """Return a shell's completion script; the parsers must already have all options."""
     import shtab
 
     prompts, known = commands["prompts"], values()

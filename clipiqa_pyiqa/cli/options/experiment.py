@@ -68,11 +68,11 @@ class Run(Kept, Images, Model, Wording):
 
 @dataclass(frozen=True)
 class AskingRun(Run, Questions):
-    """Options of an experiment with any questions."""
+    """Options of experiments with questions."""
 
 
 def frame_as_text(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, str]]) -> str:
-    """Return a frame as text, with intervals in brackets."""
+    """Return a data frame as text, with intervals in brackets."""
 
     def text(value: Any) -> str:
         if not isinstance(value, float):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ...metric import CLIPIQA
     from ...prompts.pairs import Columns, Prompts
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU in a period, and the period's length
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # a container's microseconds of CPU per period, and period
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Model:
     """Which CLIP.
 
     Args:
-        backbone (-b): RN50 (default), ViT-B/32, …: see `clipiqa weights`; by default that of the learned prompts
-        clip_weights (FILE|TAG): a checkpoint file, or an open_clip tag; by default OpenAI's
-        pos_embedding (MODE): none (default), interpolate, or fixed (CLIP's 224 px)
-        precision (KIND): fp32 (default), bf16 or fp16
-        quick_gelu: whether an unpublished checkpoint uses QuickGELU; by default yes
+        backbone (-b): RN50 (default), ViT-B/32, …: see `clipiqa weights`; learned prompts bring their own
+        clip_weights (FILE|TAG): a checkpoint file, or an open_clip tag; default: OpenAI's
+        pos_embedding (MODE): positional embedding: none (default), interpolate, or fixed (CLIP's 224 px)
+        precision (KIND): number format: fp32 (default), bf16 or fp16
+        quick_gelu: whether an unpublished checkpoint uses QuickGELU; default: yes
     """
 
     backbone: str | None = None
@@ -44,7 +44,7 @@ class Model:
     quick_gelu: bool | None = None
 
     def given(self) -> dict[str, Any]:
-        """Return given options as arguments of ``CLIPIQA``."""
+        """Return the given options as arguments of ``CLIPIQA``."""
         values = {name: getattr(self, name) for name in Model.__dataclass_fields__}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -65,7 +65,7 @@ class Questions(Wording):
     """What to ask.
 
     Args:
-        prompts (-p PROMPT): named pairs (see `clipiqa prompts`), presets, or 'positive|negative'; by default quality
+        prompts (-p PROMPT): named pairs (see `clipiqa prompts`), presets, or 'positive|negative'; default: quality
     """
 
     prompts: Sequence[str] = ()
@@ -88,7 +88,7 @@ class LearnedQuestions(Questions):
     learned_prompts: str | None = None
 
     def columns(self) -> Columns | None:
-        """Return the prompts; None with learned prompts."""
+        """Return the prompts, or None with learned prompts."""
         from ...prompts.pairs import parse_columns
 
         if self.learned_prompts is None:
@@ -109,7 +109,7 @@ class LearnedQuestions(Questions):
             return CLIPIQA(self.learned_prompts, **{**learned_on, **model.given()}).to(device).eval()
         metric = CLIPIQA("clipiqa+", **model.given(), pretrained_model_path=self.learned_prompts).to(device).eval()
         if metric.head is not None:
-            metric.aggregate = None  # with the interval, if the head has one
+            metric.aggregate = None  # keep the head's interval beside the score
         return metric
 
 
@@ -118,7 +118,7 @@ class Kept:
     """Results.
 
     Args:
-        out (-o FILE|DIR): folder for the results; for `clipiqa score` also a file; by default only a table is printed
+        out (-o FILE|DIR): folder for results, or with `clipiqa score` a file; default: print a table only
         resume: continue with the scores in --out
         overwrite: replace what is in --out
         quiet (-q): no progress bar and no summary
@@ -133,7 +133,7 @@ class Kept:
         if self.resume and self.overwrite:
             raise OptionError("resume keeps the results in out and overwrite drops them: give one of the two.")
         if self.resume and self.out is None:
-            raise OptionError("resume needs out, the results to continue with.")
+            raise OptionError("resume needs out: name the results to continue with.")
 
     def storage(self) -> dict[str, Any]:
         return {"out": self.out, "resume": self.resume, "overwrite": self.overwrite}
@@ -141,9 +141,9 @@ class Kept:
 
 def start(machine: Machine, loading: str | None = None) -> torch.device:
     """Load and set up torch, and return the device."""
-    if "torch" not in sys.modules:  # which takes seconds
+    if "torch" not in sys.modules:  # loading torch takes seconds
         note(f"loading {loading or 'the model'} …")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine, threads that spin keep others from work
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads sleep and leave the CPU to other programs
     import torch
     from PIL import Image
 
@@ -153,26 +153,26 @@ def start(machine: Machine, loading: str | None = None) -> torch.device:
     if machine.threads is not None:
         torch.set_num_threads(machine.threads)
     elif "OMP_NUM_THREADS" not in os.environ:
-        with contextlib.suppress(OSError, ValueError):  # without a quota: no file, or 'max'
+        with contextlib.suppress(OSError, ValueError):  # without a quota, the file is missing or says 'max'
             quota, period = map(int, _QUOTA.read_text().split())
             torch.set_num_threads(min(max(1, quota // period), torch.get_num_threads()))
     keep_memory()
-    warnings.filterwarnings("ignore", module="PIL")  # damage is reported as an error, and odd metadata is no news
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # 89 to 179 megapixels are just photos
+    warnings.filterwarnings("ignore", module="PIL")  # damage becomes an error; odd metadata does not matter
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # 89 to 179 megapixels are usual
     if machine.huge:
         Image.MAX_IMAGE_PIXELS = None
     return find_device(machine.device)
 
 
 def build_metric(model: Model, device: torch.device) -> CLIPIQA:
-    # Not through pyiqa.create_metric: that builds the same class, but importing pyiqa takes seconds.
+    # pyiqa.create_metric would build the same class, but importing pyiqa takes seconds
     from ...metric import CLIPIQA
 
     return CLIPIQA(**model.given()).to(device).eval()
 
 
 def build_metrics(texts: Sequence[str], device: torch.device) -> Together:
-    """Return metrics ``[COLUMN=]NAME[:KEY=VALUE,...]`` as one metric with a column each."""
+    """Return one metric with a column for each text ``[COLUMN=]NAME[:KEY=VALUE,...]``."""
     from ...datasets.specification import parse_specifications
     from ...family.together import create_metrics
 
@@ -182,7 +182,6 @@ def build_metrics(texts: Sequence[str], device: torch.device) -> Together:
 
 @contextlib.contextmanager
 def memory_limited(size: str | None) -> Iterator[None]:
-    """Limit the memory of decoding."""
     if size is None:
         yield
         return

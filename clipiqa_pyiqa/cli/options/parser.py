@@ -1,7 +1,7 @@
 """A command's parser, made of its function's signature and docstring.
 
-Parameters before ``*`` are arguments, others options; a dataclass stands for its fields. ``Args:`` holds the help, as
-``name (-n --other METAVAR): help``.
+Parameters before ``*`` are arguments, later parameters are options; a dataclass stands for its fields. ``Args:`` holds
+the help, as ``name (-n --other METAVAR): help``.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ FILES = {"FILE", "PATH", "PHOTO", "IMAGE", "CSV", "BASE", "NEW", "LIST", "DATA",
 FOLDERS = {"DIR", "FOLDER", "LOW", "HIGH"}
 OF_A_METRIC = {"-b", "--backbone", "--prompts", "--clip-weights", "--pos-embedding", "--precision", "--template"}
 _NOT_IN_A_FILE = ("resume", "overwrite", "config_file")
-_CONFIG = "a YAML file of these options, such as max_side: 512, or fig1, …; options given here win"
+_CONFIG = "a YAML file of these options, such as max_side: 512, or fig1, …; command-line options win"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}
 _UNIONS = (typing.Union, types.UnionType)
 _LARGEST = 1_000_000_000
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser; ``options`` may also stand in a file."""
+    """A command's parser; a YAML file may also set its ``options``."""
 
     def __init__(self, **kwargs: Any) -> None:
         self.options: dict[str, argparse.Action] = {}
@@ -110,7 +110,6 @@ class Parser(argparse.ArgumentParser):
         return super()._get_values(action, arg_strings)
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        """Return a word's value; ``~`` of paths is expanded."""
         if action.type is Path or words_of(action) & (FILES | FOLDERS):
             arg_string = os.path.expanduser(arg_string)
         if action.type is Path:
@@ -118,7 +117,7 @@ class Parser(argparse.ArgumentParser):
         value = super()._get_value(action, arg_string)
         if action.type is int:
             check_bounds(action.dest, value)
-        if action.type is float and not abs(value) <= _LARGEST:  # also NaN
+        if action.type is float and not abs(value) <= _LARGEST:  # also refuses NaN
             raise OptionError(f"{action.dest} must be a number of at most ±{_LARGEST:,}; got {arg_string!r}.")
         return value
 
@@ -131,7 +130,7 @@ class Parser(argparse.ArgumentParser):
         self.error(message)
 
     def take_defaults(self, files: Sequence[str]) -> None:
-        """Make values in YAML files the defaults; a later file wins."""
+        """Make the values in YAML files the defaults; a later file wins."""
         from ...files.yaml import read_mapping
 
         for path in files:
@@ -140,7 +139,6 @@ class Parser(argparse.ArgumentParser):
                 self.set_defaults(**{option.dest: self._converted(option, value, f"{name} in {path!r}")})
 
     def _converted(self, option: argparse.Action, value: Any, what: str) -> Any:
-        """Return a YAML value as the command line would give it."""
         if option.nargs == 0:
             if not isinstance(value, bool):
                 raise ConfigError(f"{what} must be true or false; got {value!r:.80}.")
@@ -175,7 +173,7 @@ def call(function: Callable[..., int], given: argparse.Namespace) -> int:
 
 
 class _Extend(argparse.Action):
-    """Adds values to earlier ones, not to the default."""
+    """Action that adds values to earlier values, not to the default."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         earlier = getattr(namespace, self.dest)
@@ -183,7 +181,7 @@ class _Extend(argparse.Action):
 
 
 def _text(value: Any, name: str) -> str | None:
-    """Return a single value as text, else None; two texts are a prompt pair."""
+    """Return a single value or prompt pair as text, or None."""
     if name == "prompts" and isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value):
         return "|".join(value)
     return None if value is None or isinstance(value, bool | list | dict) else str(value)

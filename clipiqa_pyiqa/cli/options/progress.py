@@ -37,7 +37,7 @@ def speaking(command: str, quiet: bool) -> Iterator[None]:
 
 
 class Messages:
-    """Standard error without control characters; unwritable text is dropped."""
+    """Standard error without control characters or unwritable text."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -55,25 +55,25 @@ class Messages:
 
 
 def drop(stream: TextIO) -> None:
-    """Drop a stream's unwritten text; else Python would fail at exit when it writes the text."""
+    """Drop a stream's unwritten text; Python would fail to write the text at exit."""
     with contextlib.suppress(OSError, ValueError):  # ValueError: the stream has no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def tell(text: str) -> None:
-    tqdm = sys.modules.get("tqdm")  # not imported: there are no bars
+    tqdm = sys.modules.get("tqdm")  # without tqdm, no bar is shown
     with contextlib.nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode():
         print(f"clipiqa {_speaker['command']}: {plain_lines(text)}", file=sys.stderr)
 
 
 def note(text: str) -> None:
-    """Print a line unless ``--quiet`` is given."""
+    """Print a line, unless ``--quiet`` is given."""
     if not _speaker["quiet"]:
         tell(text)
 
 
 class Bar:
-    """A progress bar on a terminal, elsewhere a line every 30 seconds."""
+    """A progress bar on a terminal; elsewhere a line every 30 seconds."""
 
     def __init__(self, unit: str = "image", shown: bool | None = None) -> None:
         self._unit, self._shown = unit, shown
@@ -81,7 +81,7 @@ class Bar:
         self._name, self._reported = "", time.monotonic()
 
     def show(self, name: str, done: float, total: int | None, line: str = "") -> None:
-        """Show how many units are done; ``line`` is printed without a bar."""
+        """Show how many units are done; without a bar, print ``line``."""
         from tqdm import tqdm
 
         if self._bar is None or self._name != name:

@@ -19,12 +19,12 @@ class Scored:
     """Scores.
 
     Args:
-        root (DIR): folder of the images; by default that of the CSV file
+        root (DIR): folder of the images; default: the CSV file's
         data_root (DIR): folder of pyiqa's data sets
-        columns: columns of paths, scores and, if there are splits, splits
+        columns: columns of paths, scores and, if the file has splits, splits
         range (LOW HIGH): lowest and highest possible score
         lower_better: low scores are good
-        val_fraction: share to hold out without a split column; by default 0.2
+        val_fraction: share of images to hold out if there is no split column; default: 0.2
         skip_missing: leave out missing images
     """
 
@@ -37,7 +37,7 @@ class Scored:
     skip_missing: bool = False
 
     def table(self, scores: str | None, seed: int, data: Mapping[str, Any] | None = None, **more: Any) -> ScoreTable:
-        """Return the table of ``scores``, or else that of a recipe's ``data``."""
+        """Return the table of ``scores``, or of a recipe's ``data`` if ``scores`` is None."""
         from ...datasets.score_table import find_score_table, read_score_table
 
         if self.columns is not None and len(self.columns) not in (2, 3):
@@ -63,7 +63,7 @@ class Store(Machine):
     """Features.
 
     Args:
-        features (DIR): folder of the feature store; by default ~/.cache/clipiqa/features
+        features (DIR): folder of the feature store; default: ~/.cache/clipiqa/features
         quiet (-q): no progress
     """
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command in order."""
+"""Orderly end of a command at Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: ends a run as Ctrl-C does."""
+    """Error at SIGTERM; ends a run like Ctrl-C."""
 
 
 @contextlib.contextmanager
@@ -32,7 +32,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def on_interrupt(hint: str) -> Iterator[None]:
-    """Add a hint to an interrupt without a message."""
+    """Add a hint to an interrupt that has no message."""
     try:
         yield
     except KeyboardInterrupt as error:

@@ -8,7 +8,7 @@ from ...files.names import one_line
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Sequence[bool] = ()) -> Iterator[str]:
-    """Yield a table's lines; ``left``: which columns align left, by default all."""
+    """Yield a table's lines; ``left`` says which columns align left, by default all."""
     rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = ["<" if is_left else ">" for is_left in left or [True] * len(widths)]

@@ -1,4 +1,4 @@
-"""The members of tar shards and the rows of Parquet files that score well."""
+"""New shards of the images that are chosen by their scores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STATS = ".stats.json"
 
 @dataclass(frozen=True)
 class FilteredSet:
-    """Numbers of new shards, of kept and all images, and of kept images in no shard."""
+    """Numbers of new shards, kept images, all images, and kept images without a shard."""
 
     shards: int
     kept: int
@@ -59,19 +59,19 @@ def filter_shards(
     column: str | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> FilteredSet:
-    """Copy images out of scored shards by their scores, as ``clipiqa rank OUT --above 0.6 --write-shards DIR`` does.
+    """Copy images chosen by score into new shards, as ``clipiqa rank OUT --above 0.6 --write-shards DIR`` does.
 
-    Of tar archives, whole samples are copied byte for byte; of Parquet files, rows with all columns.
-    ``NAME.stats.json`` beside a new shard says that the shard is complete; a complete shard is not copied again.
+    From tar archives, whole samples are copied byte for byte; from Parquet files, rows with all columns.
+    ``NAME.stats.json`` beside a new shard marks the shard as complete; a complete shard is not copied again.
 
     Args:
-        results: Folder of :func:`~clipiqa_pyiqa.score_sources`.
-        into: Folder of the new shards.
-        above: Keep values of at least this; ``'10%'`` is the value that 10 % of all images do not reach.
-        below: Keep values of at most this, likewise.
+        results: The folder of :func:`~clipiqa_pyiqa.score_sources`.
+        into: The folder of the new shards.
+        above: The lowest value to keep; ``'10%'`` is the value that 10 % of all images do not reach.
+        below: The highest value to keep; a percentage works as in ``above``.
         drop_worst: ``'10%'`` leaves out the worst tenth.
-        worst: Keep only this many of the worst images.
-        column: The column to compare; None is the first score.
+        worst: The number of worst images to keep.
+        column: The column to compare; None means the first score.
         progress: Called after each result with two numbers: the results done, and all results.
 
     Returns:
@@ -83,7 +83,7 @@ def filter_shards(
     cuts = {"above": above, "below": below, "drop_worst": drop_worst, "worst": worst}
     cuts = {name: value for name, value in cuts.items() if value is not None}
     if not cuts:
-        raise CLIPIQAError("above, below, drop_worst or worst must say which images are kept.")
+        raise CLIPIQAError("nothing says which images to keep: pass above, below, drop_worst or worst.")
     found, source, target = list(shard_results(results)), address_of(results), check_folder(into, [])
     if not found:
         raise ResultsError(f"{str(results)!r} holds no results by shard: name the folder that clipiqa score wrote.")
@@ -118,7 +118,7 @@ def _condition(
     low = value_of(cuts.get("above", -np.inf), values, "above")
     high = value_of(cuts.get("below", np.inf), values, "below")
     record = found[0].header.provenance.get("scores", {}).get(column, {})
-    sign = -1 if record.get("lower_better", False) else 1  # high is good of sign * value
+    sign = -1 if record.get("lower_better", False) else 1  # a high value of sign * value is good
     floor, ceiling = -np.inf, np.inf
     if "drop_worst" in cuts:
         if not str(cuts["drop_worst"]).endswith("%"):
@@ -130,7 +130,7 @@ def _condition(
 
 
 def _values(result: ShardResult, column: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return a result's image names, and their values in a column, with NaN for missing values."""
+    """Return a result's image names, and the values or NaN."""
     import pyarrow
 
     with opened_table(result.path) as table:
@@ -146,7 +146,7 @@ def _values(result: ShardResult, column: str) -> tuple[NDArray[Any], NDArray[np.
 
 
 def _copy(result: ShardResult, path: Path, choice: Mapping[str, Any], kept: list[str]) -> bool:
-    """Copy a shard's kept images, unless they have been; return whether there are any."""
+    """Copy a shard's kept images, unless already copied; return whether images are kept."""
     suffix = "".join(Path(result.shard).suffixes[-2 if result.shard.endswith((".gz", ".bz2", ".xz")) else -1 :])
     path = path.with_name(f"{path.name.removesuffix(suffix)}{suffix}")
     stats = path.with_name(path.name + STATS)
@@ -154,7 +154,7 @@ def _copy(result: ShardResult, path: Path, choice: Mapping[str, Any], kept: list
     path.parent.mkdir(parents=True, exist_ok=True)
     if stats.exists():
         if json.loads(stats.read_text(encoding="utf-8")) != record:
-            raise ResultsError(f"{str(path.parent)!r} holds shards that were chosen another way: name another folder.")
+            raise ResultsError(f"{str(path.parent)!r} holds shards chosen in another way: name another folder.")
         if path.exists():
             return True
     if kept:

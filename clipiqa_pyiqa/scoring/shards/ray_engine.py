@@ -22,18 +22,18 @@ from ..score import Work, device_name
 from .run import Job, Report, score_shard
 
 RETRIES = 3
-_START_SECONDS = 600.0  # that a busy cluster has to start the first actor
+_START_SECONDS = 600.0  # the time that a busy cluster has to start the first actor
 
 
 class RayEngine:
-    """Scores shards on a Ray cluster: an ``engine`` of :func:`clipiqa_pyiqa.score_sources`.
+    """An ``engine`` of :func:`clipiqa_pyiqa.score_sources` that scores shards on a Ray cluster.
 
     Args:
-        actors: Processes that score; None is as many as fit.
-        cpus_per_actor: CPUs of each, which are its threads.
-        gpus_per_actor: GPUs of each; None is 1 if there are any.
-        address: Of the cluster; None is ``RAY_ADDRESS``, or a new one on this machine.
-        retries: How often a shard starts again after its actor was lost.
+        actors: The number of processes; None means as many as fit.
+        cpus_per_actor: CPUs, and threads, of each actor.
+        gpus_per_actor: GPUs of each actor; None means 1 if the cluster has GPUs.
+        address: The cluster's address; None means ``RAY_ADDRESS``, or a new cluster on this machine.
+        retries: How often a shard starts again after its actor is lost.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class RayEngine:
         count, cpus, gpus = _room(ray, *self._size)
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_task_retries": self._retries}
         options["max_restarts"] = (1 + self._retries) * len(jobs)
-        # PASSIVE, as actors' threads on a busy machine would spin while they wait for each other
+        # PASSIVE: a thread that waits uses no CPU time, which other threads on a busy machine need
         policy = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
         actor = ray.remote(**options, runtime_env={"env_vars": policy})(Actor)
         shared, todo, failure = ray.put(work), iter(jobs), ""
@@ -109,10 +109,10 @@ class Actor:
         self._work = work.on(device)
 
     def start(self) -> None:
-        """Return once the actor runs."""
+        """Return when the actor runs."""
 
     def score(self, shard: Shard) -> Any:
-        """Return rows, skipped photos and the device's name; or why the shard cannot be read."""
+        """Return rows, skipped photos and the device's name; or the error of an unreadable shard."""
         try:
             rows, skipped = score_shard(self._work, shard)
         except ShardError as error:
@@ -122,7 +122,7 @@ class Actor:
 
 
 def connected(address: str | None) -> Any:
-    """Return the module ``ray``, connected to a cluster. Raises ``CLIPIQAError`` without Ray or cluster."""
+    """Return the module ``ray``, connected to a cluster. Raises ``CLIPIQAError`` if Ray or the cluster is missing."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:

@@ -1,4 +1,4 @@
-"""Scoring of shards: the shards to score, the places of their results, and the loop."""
+"""Scoring of shards: the shards to score, the files of their results, and the loop."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ from .summary import (
 )
 
 Report = Callable[[int, int], object]
-"""Called with the numbers of images and of shards that are done since the last call."""
+"""A function that receives the numbers of images and of shards that are done since the last call."""
 _ADVICE = (
-    "name all shards and files in every run, as results are named by what paths have in common, or use another "
-    "output folder."
+    "name all shards and files in every run, as the names of results depend on the folder that all share, or use "
+    "another output folder."
 )
 
 
 @dataclass
 class Job:
-    """A shard to be scored; ``of`` counts all shards, ``problem`` says why there is no result."""
+    """A shard to score; ``of`` counts all shards, ``problem`` says why there is no result."""
 
     shard: Shard
     path: str
@@ -65,7 +65,7 @@ class Job:
     is_elsewhere: bool = False
 
     def begin(self) -> contextlib.ExitStack | None:
-        """Return a lock of the result; None if another run is scoring the shard, or has."""
+        """Return a lock on the result; None if another run scores or has scored the shard."""
         lock = contextlib.ExitStack()
         if not is_remote(self.path):
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
@@ -109,28 +109,28 @@ def score_sources(
 ) -> ShardedResult:
     """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
 
-    The same call continues an interrupted run. An image that cannot be scored has a row with an ``error``; a shard that
-    cannot be read has no result, and is tried again.
+    The same call continues an interrupted run. An image that cannot be scored gets a row with an ``error``. A shard
+    that cannot be read gets no result; the next call tries again.
 
     Args:
-        metric: A ``CLIPIQA``, or what ``pyiqa.create_metric('clipiqa')`` returns.
-        sources: As for :func:`~clipiqa_pyiqa.sources.finding.find_shards`; or objects with ``name`` and ``entries()``.
-        prompts: What to ask, as for :func:`~clipiqa_pyiqa.score_paths`.
-        out: Folder of results, on disk or in a store.
-        part: ``'3/8'`` scores the third of eight parts; None is a SLURM array's part, or all shards.
-        keep: Columns of Parquet files, keys of ``.json`` sidecars, or suffixes of other sidecars, kept in columns.
-        image_column: Of Parquet files; None finds it.
-        embeddings: Score stored features: ``.npy``, ``.npz`` or Parquet's columns of lists.
-        engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None is this process.
+        metric: A ``CLIPIQA``, or the result of ``pyiqa.create_metric('clipiqa')``.
+        sources: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or :class:`~.members.Shard` objects.
+        prompts: Questions as for :func:`~clipiqa_pyiqa.score_paths`.
+        out: The folder of results, on disk or in a store.
+        part: ``'3/8'`` scores the third of eight parts; None means the SLURM task's part, or all shards.
+        keep: Columns to add: columns of Parquet files, keys of ``.json`` sidecars, or suffixes of other sidecars.
+        image_column: The image column of Parquet files; None finds the column.
+        embeddings: Score stored features: ``.npy``, ``.npz``, or lists in Parquet files.
+        engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None means this process.
         overwrite: Score finished shards again.
-        progress: Called with the numbers of images scored, of finished shards, and of shards in this part.
+        progress: Called with the numbers of scored images, finished shards, and all shards of this part.
 
     Returns:
         Counts, failures and quantiles of all results in ``out``.
 
     Raises:
-        CLIPIQAError: There is nothing to score, a source cannot be used, or ``out`` cannot be written or was made with
-            another metric.
+        CLIPIQAError: There is nothing to score, or a source cannot be used; or ``out`` cannot be written, or holds
+            results of another metric.
     """
     limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
     work = Work(metric, prompts, device, batch_size, workers, limits)
@@ -169,18 +169,17 @@ def score_sources(
 
 
 def _check_features(net: Any) -> None:
-    """Raise ``CLIPIQAError`` unless a metric, or several, can score the same stored features."""
     nets = list(getattr(net, "nets", {"": net}).values())
     for each in nets:
         on_stages = getattr(getattr(each, "head", None), "on_stages", False)
         if not hasattr(each, "clip") or on_stages or getattr(getattr(each, "view", None), "dims", 2) != 2:
-            raise CLIPIQAError("embeddings are one of CLIP's last features an image, but this metric looks at more.")
+            raise CLIPIQAError("embeddings hold one final CLIP feature per image, but this metric needs more features.")
     if len(backbones := {each.clip.weights.backbone for each in nets}) > 1:
-        raise CLIPIQAError(f"embeddings are of one backbone; got metrics of {', '.join(sorted(backbones))}.")
+        raise CLIPIQAError(f"embeddings need metrics of one backbone; got metrics of {', '.join(sorted(backbones))}.")
 
 
 def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """Return ``(3, 8)`` for ``'3/8'``; for None the part of a SLURM array's task, or ``(1, 1)``."""
+    """Return ``(3, 8)`` for ``'3/8'``; for None, the part of a SLURM array's task, or ``(1, 1)``."""
     if text is None and "SLURM_ARRAY_TASK_ID" in environment:
         task, tasks, least, step = (
             int(environment.get(f"SLURM_ARRAY_TASK_{name}") or default)
@@ -198,7 +197,7 @@ def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tu
 def plan(
     shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int], overwrite: bool
 ) -> tuple[list[Job], int]:
-    """Return a part's shards to score, and the number of its finished shards. Raises ``ResultsError``."""
+    """Return a part's unfinished shards, and the number of its finished shards. Raises ``ResultsError``."""
     jobs = {}
     for shard, name in zip(shards, result_names(shards), strict=True):
         path = joined(out, f"{printable(name)}.parquet")
@@ -213,7 +212,7 @@ def plan(
                 done.add(found.path)
         elif (now := paths.get(_identity(found.shard))) or (found.kind == FilesShard.kind and has_files):
             raise ResultsError(
-                f"{found.shard!r} has its result in {found.path!r} and would have it in {now or 'other results'!r}: "
+                f"{found.shard!r} has its result in {found.path!r}, but this run uses {now or 'other results'!r}: "
                 f"{_ADVICE}"
             )
     mine = list(jobs.values())[part[0] - 1 :: part[1]]
@@ -234,19 +233,19 @@ def _is_done(job: Job, found: ShardResult) -> bool:
 
 
 def result_names(shards: Sequence[Shard]) -> list[str]:
-    """Return the shards' paths without suffix, below the folder that they share."""
+    """Return the shards' paths in the folder that all shards share, without suffix."""
     files = [hasattr(shard, "kind") and not isinstance(shard, FilesShard) for shard in shards]
     names = [_full_path(shard.name) if is_file else shard.name for shard, is_file in zip(shards, files, strict=True)]
     folders = [posixpath.dirname(name) for name in names if name.startswith("/")]
     common = len(posixpath.commonpath(folders).rstrip("/")) + 1 if folders else 0
     names = [name[common:] if name.startswith("/") else name for name in names]
     short = [re.sub(r"(?<=[^/])(\.tar\.\w+|\.[^./]*)$", "", name) for name in names]
-    count = Counter(name.lower() for name in short)  # some file systems take A and a for the same
+    count = Counter(name.lower() for name in short)  # some file systems treat A and a as the same name
     return [stem if count[stem.lower()] == 1 else name for stem, name in zip(short, names, strict=True)]
 
 
 def _full_path(name: str) -> str:
-    """Return an absolute path with ``/``; an address begins with its scheme."""
+    """Return an absolute path with ``/``; an address becomes ``/SCHEME/PATH``."""
     if is_remote(name):
         return posixpath.normpath("/" + name.replace("://", "/"))
     return posixpath.join("/", os.path.abspath(name).replace(os.sep, "/"))

@@ -1,4 +1,4 @@
-"""The Parquet files of scored shards, the sum of a folder of them, and one file of all."""
+"""Results by shard: the Parquet files, a summary of their folder, and one merged file."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-SHOWN = 10  # shards without a result in a summary
+SHOWN = 10  # the most shards without a result that a summary lists
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 _BARS = " ▁▂▃▄▅▆▇█"
 BINS = 1000  # of the histogram of each column
 Rows = Sequence[tuple[Row, Mapping[str, Any]]]
-"""Rows, each with the values that are kept beside its scores."""
+"""Rows; each row comes with the values that are kept beside its scores."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """The metadata of a scored shard's file; ``of`` counts all shards, ``names`` is a hash of loose files' names."""
+    """The metadata of a shard's result; ``of`` counts all shards, ``names`` is a hash of the loose files' names."""
 
     path: str
     header: Header
@@ -78,7 +78,7 @@ class ShardResult:
 
 @dataclass(frozen=True)
 class ShardedResult:
-    """The content of a folder of results by shard; ``unread`` and ``elsewhere`` are shards without a result."""
+    """A summary of results by shard; ``unread`` names unreadable shards, ``elsewhere`` counts shards of another run."""
 
     header: Header
     shards: int
@@ -92,7 +92,7 @@ class ShardedResult:
         return self.shards >= self.of and not self.unread
 
     def quantiles(self, at: Sequence[float] = QUANTILES) -> pandas.DataFrame:
-        """Return quantiles of the scores, a row per column, within a thousandth of the range of scores."""
+        """Return quantiles, one row per score column; the error is at most a thousandth of the range."""
         import pandas
 
         low, high = self.counts.range
@@ -104,7 +104,7 @@ class ShardedResult:
         return pandas.DataFrame.from_dict(rows, orient="index", columns=[f"{100 * level:g} %" for level in at])
 
     def histogram_line(self, column: str, bars: int = 20) -> str:
-        """Return a column's histogram in characters."""
+        """Return a column's histogram as bar characters."""
         counts = np.reshape(self._histogram(column), (bars, -1)).sum(1)
         heights = np.ceil(counts / max(1, counts.max()) * (len(_BARS) - 1)).astype(int)
         return "".join(_BARS[height] for height in heights)
@@ -128,7 +128,7 @@ class ShardedResult:
 
 
 def save_shard(path: str, rows: Rows, skipped: Counter[str], header: Header, about: Mapping[str, Any]) -> None:
-    """Write the file of a scored shard whole; ``about`` has ``shard``, ``kind``, ``of`` and ``names``."""
+    """Write a scored shard's file in one step; ``about`` holds ``shard``, ``kind``, ``of`` and ``names``."""
     import pyarrow
     from pyarrow import parquet
 
@@ -156,13 +156,13 @@ def save_shard(path: str, rows: Rows, skipped: Counter[str], header: Header, abo
 
 
 def read_shard_result(path: str) -> ShardResult:
-    """Return the metadata of a scored shard's file. Raises ``ResultsError`` for another or a damaged file."""
+    """Return the metadata of a shard's result. Raises ``ResultsError`` if the file is damaged or not a result."""
     try:
         with opened_table(path) as table:
             schema = table.schema_arrow
             record = json.loads((schema.metadata or {})[PARQUET_KEY])
         if record.pop("check") != _check(record, schema):
-            raise ValueError("its metadata is not what was written")
+            raise ValueError("its metadata has changed")
         counts = {**record["counts"], "range": tuple(record["counts"]["range"])}
         counts |= {name: Counter(counts[name]) for name in ("failures", "skipped")}
         header = Header(tuple(record["columns"]), record["provenance"])
@@ -189,7 +189,7 @@ def _check(record: Mapping[str, Any], schema: pyarrow.Schema) -> str:
 
 
 def _array(values: list[Any]) -> pyarrow.Array:
-    """Return kept values as a column of one type, or else as JSON texts."""
+    """Return kept values as a column of one type; mixed types become JSON texts."""
     import pyarrow
 
     if not any(isinstance(value, dict | list) for value in values):
@@ -209,11 +209,11 @@ def results_in(out: str) -> list[str]:
 
 
 def check_same(found: ShardResult, header: Header) -> None:
-    """Raise ``ResultsError`` if a result differs from a header in more than the device."""
+    """Raise ``ResultsError`` if a result differs from a header, except in the device."""
     if changes := header_changes(found.header, header, ("device",)):
         raise ResultsError(
-            f"{found.path!r} was made with another metric or another way: {changes}; use the earlier options, another "
-            "output folder, or overwrite."
+            f"{found.path!r} was made with another metric or in another way: {changes}; use the earlier options, "
+            "another output folder, or overwrite."
         )
 
 
@@ -225,7 +225,7 @@ def summary_of(out: str | Path) -> ShardedResult:
 
 
 def shard_results(out: str | Path) -> Iterator[ShardResult]:
-    """Yield the results in a folder by name. Raises ``ResultsError`` if they were made in different ways."""
+    """Yield a folder's results, sorted by name. Raises ``ResultsError`` if they were made in different ways."""
     first: ShardResult | None = None
     for path in results_in(address_of(out)):
         result = read_shard_result(path)
@@ -236,18 +236,18 @@ def shard_results(out: str | Path) -> Iterator[ShardResult]:
 
 @checked
 def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: bool = False) -> ShardedResult:
-    """Write one file of the results by shard in a folder, as ``clipiqa score --merge OUT`` does.
+    """Merge a folder's results by shard into one file, as ``clipiqa score --merge OUT`` does.
 
     Args:
         out: The folder, on disk or in a store.
-        path: ``.parquet``, ``.csv`` or ``.jsonl``; None is ``OUT.parquet`` beside the folder.
-        overwrite: Replace the file.
+        path: A ``.parquet``, ``.csv`` or ``.jsonl`` file; None means ``OUT.parquet`` beside the folder.
+        overwrite: Replace an existing file.
 
     Returns:
-        What is in the file.
+        A summary of the file.
 
     Raises:
-        ResultsError: There are no results, or of different metrics, or the file cannot be written.
+        ResultsError: There are no results, their metrics differ, or the file cannot be written.
     """
     address = address_of(out)
     folder = Path(address.rpartition("/")[2] if is_remote(address) else address).absolute()
@@ -255,7 +255,7 @@ def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: 
     if target.suffix not in (".parquet", ".csv", ".jsonl"):
         raise ResultsError(f"{str(target)!r} must end with .parquet, .csv or .jsonl.")
     if target.absolute().is_relative_to(folder):
-        raise ResultsError(f"{str(target)!r} lies among the results by shard: name a file outside of {str(out)!r}.")
+        raise ResultsError(f"{str(target)!r} lies in the folder of the results: name a file outside of {str(out)!r}.")
     target = check_output(target, overwrite=overwrite)
     found = summary_of(out)
     if not found.shards:
@@ -268,7 +268,7 @@ def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: 
 
 
 def _common_schema(paths: Iterable[str]) -> pyarrow.Schema:
-    """Return the columns of all files; a column of types that do not match becomes text."""
+    """Return the columns of all files; a column becomes text if its types differ."""
     import pyarrow
 
     types: dict[str, list[pyarrow.DataType]] = {}
