@@ -86,7 +86,9 @@ def find_weights(
         return weights_in(find_file(known), known, quick_gelu)
     copy = Copy(Path(clip_weights).expanduser(), "given path", ())
     if not copy.path.is_file():
-        raise WeightsError(f"clip_weights={str(clip_weights)!r} is no file: pass a checkpoint or a tag of open_clip.")
+        raise WeightsError(
+            f"clip_weights={str(clip_weights)!r} does not exist or is a folder: pass a file or a tag of open_clip."
+        )
     recognised = recognise(copy.path, copy.sha256)
     if recognised is None or recognised.backbone != backbone:
         recognised = replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False)

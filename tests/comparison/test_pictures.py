@@ -58,7 +58,7 @@ class TestScatter:
     def test_the_curve_is_the_logistic_fit(self, large: DataSetResult) -> None:
         (line,) = pictures.scatter(large, "same").axes[0].lines
         across, up = (np.asarray(values, float) for values in line.get_data())
-        np.testing.assert_allclose(up, fit_logistic(large.scores["same"], large.mos)(across))
+        np.testing.assert_allclose(up, fit_logistic(large.scores["same"], large.mos)[0](across))
         assert across[0] == large.scores["same"].min() and across[-1] == large.scores["same"].max()
 
     def test_an_undefined_correlation_is_said_in_words(self, graded: DataSetResult) -> None:

@@ -21,6 +21,7 @@ from clipiqa_pyiqa.comparison.results import Comparison
 from clipiqa_pyiqa.comparison.verification import NOISE, PICTURES, Check
 from clipiqa_pyiqa.datasets.published_correlations import PublishedCorrelations
 from clipiqa_pyiqa.prompts.files import PUBLISHED
+from clipiqa_pyiqa.weights.published import PYIQA_FILES
 
 
 class Standin(torch.nn.Module):
@@ -153,12 +154,10 @@ def at_hand(rn50: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         metric = CLIPIQA("clipiqa+", pretrained=False, clip_weights=rn50, quick_gelu=True)
         with torch.no_grad():
             metric.prompt_learner.ctx.add_(0.02 * torch.randn((2, 16, 512), generator=generator))
-        sums = []
         for name, content in {"clipiqa+": bare, "clipiqa+_rn50_512": {"params": metric.state_dict()}}.items():
             path = folder / PUBLISHED[name].file
             torch.save(content, path)
-            sums.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
-        (folder / "SHA256SUMS").write_text("".join(sums))
+            monkeypatch.setitem(PYIQA_FILES, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
 
     return install
 

@@ -63,8 +63,8 @@ def test_given_path_never_touches_the_network(
 @pytest.mark.parametrize(
     ("backbone", "given", "said"),
     [
-        ("RN50", "gone.pt", "clip_weights='gone.pt' is no file: pass a checkpoint or a tag"),
-        ("RN50", "FOLDER", "is no file"),
+        ("RN50", "gone.pt", "clip_weights='gone.pt' does not exist or is a folder: pass"),
+        ("RN50", "FOLDER", "is a folder"),
         ("RN50", "FOLDER/vit.pt", r"vit\.pt holds ViT-B/32 weights, not RN50"),
         ("RN50", "opnai", r"'opnai' is neither a file nor a tag .*did you mean 'openai'"),
         ("mini", "FOLDER/vit.pt", "holds ViT-B/32 weights, not mini"),
