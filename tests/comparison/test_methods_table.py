@@ -300,7 +300,7 @@ class TestMatching:
         for number in (0, 1):
             Image.open(results / f"mild/Set3/{number}.png").save(tmp_path / f"few/Set3/{number}.png")
         methods = {"strong": str(results / "strong"), "few": str(tmp_path / "few")}
-        with pytest.raises(CompareError, match=r"3 of 5 pictures are not everywhere \(few lacks 'Set2/0', 'Set2/1', "):
+        with pytest.raises(CompareError, match=r"3 of 5 pictures are not in all folders \(few lacks 'Set2/0', "):
             match_pictures(methods)
         found = match_pictures(methods, skip_missing=True)
         assert found.test_sets == {"Set3": ("Set3/0", "Set3/1")} and "few lacks" in found.left_out[0]
@@ -318,10 +318,10 @@ class TestMatching:
             ([], {}, "no method is given"),
             (["a={root}/mild", "a={root}/strong"], {}, "two methods are called 'a'"),
             (["a={root}/nowhere"], {}, "is no folder"),
-            (["a={root}/mild/Set3", "b={root}/gt"], {}, "no picture is in all of them"),
+            (["a={root}/mild/Set3", "b={root}/gt"], {}, "no picture is in all folders"),
             (["a={root}/mild"], {"metrics": "psnr-y"}, "psnr-y needs reference images"),
-            (["a={root}/mild"], {"baseline": "c"}, "the baseline 'c' is none of the methods: choose one of a"),
-            (["a={root}/mild"], {"metrics": None}, "no metric is asked for"),
+            (["a={root}/mild"], {"baseline": "c"}, "the baseline 'c' is not one of the methods: choose one of a"),
+            (["a={root}/mild"], {"metrics": None}, "no metric is given"),
             (["a={root}/mild"], {"protocol": "ntre"}, "unknown protocol 'ntre': did you mean 'ntire'"),
             (["a={root}/mild"], {"crop_border": -1}, "crop_border must be between 0 and"),
             (["a={root}/mild"], {"metrics": "psn-y"}, "unknown metric 'psn-y'"),

@@ -367,8 +367,8 @@ class TestOwnProtocol:
             ("certainty: code", "certainty"),
             ("score: s\nformula: n / 10", "formula of protocol 'own' has 'n'"),
             ("score: 1", "score of protocol 'own' is of a wrong kind: got 1"),
-            ("view: {crop: 1.5}", "a view of protocol 'own' must be of crop, .*; got crop: 1.5"),
-            ("view: {crop: true}", "a view of protocol 'own' must be of crop"),
+            ("view: {crop: 1.5}", "a view of protocol 'own' may only set crop, .*; got crop: 1.5"),
+            ("view: {crop: true}", "a view of protocol 'own' may only set crop"),
             ("views: {n: {crop: 1}}", "views of protocol 'own' has 'n'"),
             ("average: pictures", "average of protocol 'own' has 'pictures'"),
         ],
@@ -463,7 +463,7 @@ class TestExpect:
         assert [row["agrees"] for row in rows] == ["True", "False"] and abs(float(rows[1]["units"]) + 1000) < 1
         assert {row["metric"] for row in csv.DictReader((tmp_path / "out/explain.csv").open())} == {"piqe"}
         page = (tmp_path / "out/report.html").read_text()
-        assert "Beside published numbers" in page and "nothing that was tried fits" in page
+        assert "Beside published numbers" in page and "no change that was tried fits" in page
 
     @pytest.mark.parametrize(
         ("expect", "message"),
@@ -515,7 +515,7 @@ class TestLock:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("{", "it is no JSON"),
+            ("{", "it is not JSON"),
             ('{"schema": 2}', "has the schema 2; this version reads schema 1"),
             ('{"schema": 1}', "is damaged: 'asked' is missing"),
         ],
