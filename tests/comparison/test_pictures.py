@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from clipiqa_pyiqa.comparison import pictures
-from clipiqa_pyiqa.comparison.results import DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.report import plotting
 from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, contact_sheet, fitted, thumbnail

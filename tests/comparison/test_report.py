@@ -21,7 +21,8 @@ import pytest
 from PIL import Image
 
 from clipiqa_pyiqa.comparison.page import report_page
-from clipiqa_pyiqa.comparison.results import Comparison, DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.results import Comparison
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

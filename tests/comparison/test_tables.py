@@ -15,7 +15,8 @@ import numpy as np
 import pandas
 import pytest
 
-from clipiqa_pyiqa.comparison.results import Comparison, DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.results import Comparison
 from clipiqa_pyiqa.comparison.summary import build_tables, legend
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.files.names import one_line

@@ -8,7 +8,8 @@ import numpy as np
 import pandas
 from PIL import Image
 
-from clipiqa_pyiqa.comparison.results import Comparison, DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.results import Comparison
 
 NASTY = "<script>alert(1)<!--&\"'$x_1$ 100% a|b \u202egpj.exe.png"
 CONSTANT, FAILURE = "all scores are 0.5", "The weights <of> piqe & co. cannot be reached."
