@@ -37,9 +37,7 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
         return []
     intervals = "No intervals: the bootstrap was switched off."
     if rated.bootstrap:
-        intervals = (
-            f"In brackets: 95 % bootstrap interval over images ({rated.bootstrap} resamples, seed {rated.seed})."
-        )
+        intervals = f"In brackets: the 95 % bootstrap interval ({rated.bootstrap} resamples, seed {rated.seed})."
     return [_SIGN, intervals, f"{_RAW}{_FIT.format(rated.fit_parameters) * rated.plcc_fit}."]
 
 
