@@ -19,8 +19,6 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 
 class LayerNorm:
-    """Layer normalisation in fp32 or wider."""
-
     def __init__(self, tensors: FrozenTensors, name: str):
         self.dtype = tensors.wide
         self.weight, self.bias = tensors.widened(f"{name}.weight"), tensors.widened(f"{name}.bias")
@@ -48,7 +46,7 @@ class AttentionBlock:
         self.widen, self.narrow = Linear(tensors, f"{name}.mlp.c_fc."), Linear(tensors, f"{name}.mlp.c_proj.")
 
     def __call__(self, x: Tensor, is_causal: bool = False, queries: int | None = None) -> Tensor:
-        """Return the output, with ``queries=k`` only of the first k positions."""
+        """Return the output of all positions; with ``queries=k``, of the first k positions only."""
         normed = self.norm_1(x)
         q, k, v = (_split_heads(part) for part in self.qkv(normed).chunk(3, dim=-1))
         x = x[:, :queries]
@@ -57,7 +55,7 @@ class AttentionBlock:
         return self._perceptron(x)
 
     def alone(self, x: Tensor) -> Tensor:
-        """Return the output where each position attends only to itself."""
+        """Return the output if each position attends only to itself."""
         width = x.shape[-1]
         values = F.linear(self.norm_1(x), self.qkv.weight[2 * width :], self.qkv.bias[2 * width :])
         return self._perceptron(x + self.out(values))

@@ -281,7 +281,7 @@ def test_pictures_of_unequal_sizes_are_treated_as_the_source_treats_them(
     for label in ("psnr", "lpips"):
         value, crop = found.mean("", label, "ours"), borders.get(label, 0)
         if name == "osediff":  # its script does not say
-            assert math.isnan(value) and "it is 240×108 px, but its reference 232×112 px" in found.table()
+            assert math.isnan(value) and "it is 240×108 px, but its reference is 232×112 px" in found.table()
             continue
         seen = [i[..., crop : i.shape[-2] - crop, crop : i.shape[-1] - crop].contiguous() for i in (x, gt)]
         made = create(metrics[label][0], device="cpu", **metrics[label][1])
@@ -353,12 +353,12 @@ class TestOwnProtocol:
         methods = {"ours": pictures / "ours"}
         found = table(methods, protocol=tmp_path / "own.yml", **given)
         assert "Protocol own: T; as its users reconstructed it (here)." in found.table()
-        assert "What m sees: a border of 4 px left out." in found.table() and "any longer" not in found.table()
+        assert "picture that m sees: a border of 4 px left out." in found.table() and "follow" not in found.table()
         value = found.mean("", "m", "ours")
         assert found.mean("", "s", "ours") == pytest.approx(value / 10)
         changed = table(methods, protocol=tmp_path / "own.yml", crop_border=0, **given)
         assert changed.mean("", "m", "ours") != value
-        assert "not protocol own any longer: the border that is left out changed" in changed.table()
+        assert "not follow protocol own: the border that is left out changed" in changed.table()
 
     @pytest.mark.parametrize(
         ("more", "message"),

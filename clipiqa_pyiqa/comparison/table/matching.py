@@ -89,7 +89,7 @@ def match_pictures(
         )
     left_out = [f"{line}: left out of all methods" for line in lines]
     if extra := [name for name in references if name not in union]:
-        left_out.append(f"no method has {few(extra)} of the reference")
+        left_out.append(f"no method has {few(extra)}, which the reference has")
     return Pictures(
         tuple(methods),
         {method: {name: found[name] for name in shared} for method, found in files.items()},

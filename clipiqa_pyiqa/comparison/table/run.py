@@ -173,7 +173,7 @@ def _notes(
     if protocol:
         yield f"Protocol {protocol.name}: {protocol.title}; {CERTAINTY[protocol.certainty]} ({protocol.cited})."
         if changed:
-            yield f"This is not protocol {protocol.name} any longer: {', '.join(changed)} changed."
+            yield f"This table does not follow protocol {protocol.name}: {', '.join(changed)} changed."
         if protocol.score:
             yield f"{protocol.score} = {protocol.formula}, of {FORMULA_OF[protocol.per_picture]}."
         if protocol.average != "images":
@@ -191,7 +191,7 @@ def _notes(
             yield f"{' and '.join(labels)} {'is' if len(labels) == 1 else 'are'} computed {words}."
     for words, labels in views.items():
         if words:
-            yield f"What {', '.join(labels)} {'sees' if len(labels) == 1 else 'see'}: {words}."
+            yield f"The part of a picture that {', '.join(labels)} {'sees' if len(labels) == 1 else 'see'}: {words}."
     if halves := [each.spec.label for each in metrics if each.view.autocast]:
         here = "as here" if device.type == "cuda" else "but in fp32 here"
         yield f"{', '.join(halves)}: the source computes in fp16 (autocast on CUDA), {here}."
