@@ -34,7 +34,6 @@ _ENTRY: dict[str, tuple[type, ...]] = {
     "score_range": (str,),
 }
 _OF_SETS = ("FID", "InceptionScore")  # their mode in pyiqa is NR, but they rate a set of images
-_LONGEST = 300  # most characters of an error message from another package
 log = logging.getLogger("clipiqa_pyiqa")
 
 
@@ -163,7 +162,7 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
 def describe_error(error: BaseException) -> str:
     if isinstance(error, CLIPIQAError):
         return str(error).partition("\n")[0].rstrip(".")
-    return f"{type(error).__name__}: {textwrap.shorten(str(error), _LONGEST, placeholder='…')}".rstrip(": .")
+    return f"{type(error).__name__}: {textwrap.shorten(str(error), 300, placeholder='…')}".rstrip(": .")
 
 
 def _missing_file(error: BaseException) -> str:

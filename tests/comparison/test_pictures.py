@@ -17,7 +17,7 @@ from clipiqa_pyiqa.comparison import pictures
 from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.report import plotting
-from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, contact_sheet, fitted, thumbnail
+from clipiqa_pyiqa.report.contact_sheet import FAINT, PAPER, contact_sheet, thumbnail
 from clipiqa_pyiqa.stats.logistic import fit_logistic
 
 
@@ -117,9 +117,3 @@ class TestContactSheet:
         assert thumbnail(tmp_path / "turned.jpg", 100).size == (40, 64)
         assert thumbnail(Image.new("RGB", (400, 100)), 200).size == (200, 50)
         assert thumbnail(Image.new("RGB", (1, 5000)), 100).size == (1, 100)
-
-    def test_long_captions_lose_their_middle(self) -> None:
-        shown = fitted("a_very_long_file_name_of_a_photo_0042.png", 150, 14)
-        assert shown.startswith("a_v") and shown.endswith("0042.png") and "…" in shown
-        assert fitted("short", 150, 14) == "short"
-        assert fitted("W" * 100_000, 60, 14).count("W") >= 2
