@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas
 import torch
@@ -24,7 +24,7 @@ from ..files.journal import JournalFolder
 from ..files.locking import locked
 from ..files.names import file_name
 from ..images.batches import default_workers
-from ..metric import find_device
+from ..metric import choice, find_device
 from .data_set_results import DataSetResult, MetricResult
 from .metrics import BuiltMetric, MetricSpec, build_or_explain, check_weights, parse_metrics
 from .results import Comparison, check_results
@@ -47,8 +47,8 @@ def compare(
     bootstrap: int = 1000,
     seed: int = 0,
     plcc_fit: bool = False,
-    fit_parameters: Literal[4, 5] = 4,
-    published: Literal["", "paper", "pyiqa"] = "",
+    fit_parameters: int = 4,
+    published: str = "",
     resume: bool = False,
     overwrite: bool = False,
     trust_weights: bool = False,
@@ -86,6 +86,8 @@ def compare(
     """
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root)
     check_weights(specs, trust_weights)
+    choice("published", published, {name: name for name in ("", "paper", "pyiqa")})
+    choice("fit_parameters", fit_parameters, {4: 4, 5: 5})
     where, report = find_device(device), progress or (lambda *_: None)
     options = Options(where, batch_size, workers or default_workers(), seed, report, strict)
     folder = None

@@ -8,15 +8,7 @@ from typing import Any
 from ..report.html import plot, render
 from . import pictures
 from .data_set_results import DataSetResult
-from .summary import (
-    data_set_table,
-    difference_table,
-    legend,
-    overview_table,
-    provenances,
-    published_table,
-    skipped_lines,
-)
+from .summary import data_set_table, difference_table, legend, overview_table, provenances, published_table
 
 
 def report_page(results: Sequence[DataSetResult], settings: Mapping[str, str]) -> str:
@@ -40,7 +32,6 @@ def _section(data: DataSetResult) -> dict[str, Any]:
         plots.append(plot(pictures.scatter(data, label), f"Scores against opinion: {label} on {data.name}"))
     return {
         "table": data_set_table(data),
-        "skipped": skipped_lines(data.skipped, len(data.skipped)),
         "differences": difference_table(data),
         "published": published_table(data),
         "heat_map": heat_map,

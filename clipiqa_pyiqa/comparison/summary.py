@@ -15,7 +15,7 @@ from .data_set_results import CORRELATIONS, DataSetResult
 from .differences import SIGNIFICANT
 from .outputs import key_lines
 
-_LISTED = 5  # most skipped images that a text names
+_LISTED = 20  # most skipped images that are named
 _SIGN = (
     "A positive correlation is good for every metric: scores of lower-better metrics, and DMOS, are negated before the "
     "correlation."
@@ -125,11 +125,11 @@ def metric_lines(results: Sequence[DataSetResult]) -> list[str]:
     return [f"{label} = {', '.join(key_lines(provenance)) or 'unknown'}" for label, provenance in known.items()]
 
 
-def skipped_lines(skipped: Mapping[str, str], listed: int = _LISTED) -> list[str]:
+def skipped_lines(skipped: Mapping[str, str]) -> list[str]:
     if not skipped:
         return []
-    lines = [why if path in why else f"{path}: {why}" for path, why in list(skipped.items())[:listed]]
-    lines += [f"… and {len(skipped) - listed} more"] * (len(skipped) > listed)
+    lines = [why if path in why else f"{path}: {why}" for path, why in list(skipped.items())[:_LISTED]]
+    lines += [f"… and {len(skipped) - _LISTED} more"] * (len(skipped) > _LISTED)
     return [f"{counted(len(skipped), 'image')} left out of all metrics:", *(f"  {line}" for line in lines)]
 
 

@@ -258,8 +258,8 @@ class TestBadInput:
         ("options", "message"),
         [
             ({"seed": -1}, "seed must be between 0 and 4,294,967,295; got -1."),
-            ({"published": "piq"}, "published .*'paper'.*'piq'"),
-            ({"fit_parameters": 3}, "fit_parameters .*3"),
+            ({"published": "piq"}, "published must be one of .*'paper', 'pyiqa'; got 'piq'"),
+            ({"fit_parameters": 3}, "fit_parameters must be one of 4, 5; got 3"),
             ({"out": __file__}, "is not a folder: name a folder"),
             ({"out": "o", "resume": True, "overwrite": True}, "give only one of the two"),
         ],

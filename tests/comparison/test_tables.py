@@ -111,26 +111,27 @@ def test_latex_tables_are_whole(comparison: Comparison) -> None:
     assert r"\textbf{1.000} {\scriptsize [1.000, 1.000]}" in said and "% A positive correlation is good" in said
 
 
-class TestDifferences:
-    @pytest.fixture()
-    def close(self) -> DataSetResult:
-        """'good' and 'less' share most errors: their intervals overlap, yet they differ. 'noisy' lacks some images."""
-        rng = np.random.default_rng(0)
-        mos = rng.normal(size=300)
-        shared = mos + rng.normal(size=300)
-        scores = pandas.DataFrame(
-            {
-                "less": -shared - 0.5 * rng.normal(size=300),
-                "good": shared + 0.1 * rng.normal(size=300),
-                "same": np.exp(shared + 0.1 * rng.normal(size=300)),
-                "noisy": mos + 9 * rng.normal(size=300),
-                "flat": np.ones(300),
-            }
-        )
-        scores.loc[:9, "noisy"] = math.nan
-        metrics = {label: MetricResult(label, lower_better=label == "less") for label in scores}
-        return DataSetResult("close", scores, pandas.Series(mos), metrics=metrics)
+@pytest.fixture(scope="module")
+def close() -> DataSetResult:
+    """'good' and 'less' share most errors: their intervals overlap, yet they differ. 'noisy' lacks some images."""
+    rng = np.random.default_rng(0)
+    mos = rng.normal(size=300)
+    shared = mos + rng.normal(size=300)
+    scores = pandas.DataFrame(
+        {
+            "less": -shared - 0.5 * rng.normal(size=300),
+            "good": shared + 0.1 * rng.normal(size=300),
+            "same": np.exp(shared + 0.1 * rng.normal(size=300)),
+            "noisy": mos + 9 * rng.normal(size=300),
+            "flat": np.ones(300),
+        }
+    )
+    scores.loc[:9, "noisy"] = math.nan
+    metrics = {label: MetricResult(label, lower_better=label == "less") for label in scores}
+    return DataSetResult("close", scores, pandas.Series(mos), metrics=metrics)
 
+
+class TestDifferences:
     def test_every_two_on_the_images_that_both_have(self, close: DataSetResult) -> None:
         frame = Comparison((close,)).differences().set_index(["first", "second"])
         assert list(frame.index) == [
@@ -162,9 +163,9 @@ class TestDifferences:
 
 @pytest.mark.parametrize(
     ("fit_parameters", "marks", "reason"),
-    [(4, ["best", ""], {}), (5, ["", ""], {"turns": "its fitted curve is not monotonic"})],
+    [(4, ["", "best"], None), (5, ["", ""], "its fitted curve is not monotonic")],
 )
-def test_no_winner_where_the_fitted_curve_turns(fit_parameters: int, marks: list[str], reason: dict[str, str]) -> None:
+def test_no_winner_where_the_fitted_curve_turns(fit_parameters: int, marks: list[str], reason: str | None) -> None:
     x = np.linspace(-2, 2, 80)
     mos = pandas.Series(2 / (1 + np.exp(-8 * x)) - 0.6 * x)  # falls, rises in the middle, falls again
     scores = pandas.DataFrame({"line": mos + np.random.default_rng(0).normal(size=80), "turns": x})
@@ -173,10 +174,13 @@ def test_no_winner_where_the_fitted_curve_turns(fit_parameters: int, marks: list
     table = named(Comparison((DataSetResult("x", scores, mos, metrics=metrics, **options),)), "x")
     marked = {head: [row[i].mark for row in table.rows] for i, head in enumerate(table.heads)}
     assert marked["PLCC fitted"] == marked["RMSE fitted"] == marks and any(marked["SROCC"])
-    assert table.reasons == reason
+    assert table.reasons.get("turns") == reason
 
 
-def test_save_writes_all_that_the_command_does(comparison: Comparison, tmp_path: Path) -> None:
+def test_save_writes_all_that_the_command_does(
+    comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clipiqa_pyiqa.comparison.results.report_page", lambda *_: "a page")
     comparison.save(tmp_path / "a" / "b")
     names = sorted(path.name for path in (tmp_path / "a" / "b").iterdir())
     texts = ["comparison.csv", "comparison.md", "comparison.tex", "differences.csv"]
