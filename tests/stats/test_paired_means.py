@@ -64,6 +64,7 @@ def test_the_sign_test() -> None:
     assert sign_test(0, 0) == 1 and sign_test(6, 0) == 2 / 2**6 and sign_test(3, 3) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("row", range(4))
 def test_errs_as_often_as_the_documentation_says(row: int) -> None:
     """A seeded simulation, so that the documented figures come out again; they are within what is promised."""

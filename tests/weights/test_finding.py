@@ -10,11 +10,9 @@ from urllib.parse import quote
 
 import open_clip
 import pytest
-from huggingface_hub import constants
 from weights_fakes import (
     BIN,
     LAION,
-    REVISION,
     TIMM,
     VIT,
     Server,
@@ -22,7 +20,6 @@ from weights_fakes import (
     place,
     prompts_like,
     put_into_hub_cache,
-    save_sparse_safetensors,
     save_state_dict,
     set_hub,
     set_openai_url,
@@ -154,26 +151,6 @@ def test_order_of_places(home: Path, openai_file: Path, monkeypatch: pytest.Monk
     assert (find_weights(VIT).source, find_weights(VIT).path) == ("CLIPIQA_WEIGHTS_DIR", folder / "ViT-B-32.pt")
     own = save_state_dict(tmp_path / "own.pt", VIT)
     assert find_weights(VIT, own, quick_gelu=True).source == "given path"
-
-
-@pytest.mark.parametrize(
-    ("tag", "name"), [("openai", "ViT-B-32.safetensors"), ("laion2b_s34b_b79k", "ViT-B-32-laion2b_s34b_b79k.pt")]
-)
-def test_names_in_the_folder(home: Path, folder: Path, tag: str, name: str) -> None:
-    (save_state_dict if name.endswith(".pt") else save_sparse_safetensors)(folder / name, VIT)
-    weights = find_weights(VIT, tag)
-    assert (weights.path, weights.tag, weights.source) == (folder / name, tag, "CLIPIQA_WEIGHTS_DIR")
-    assert weights.quick_gelu is (tag == "openai")
-
-
-@pytest.mark.parametrize("revision", [REVISION, "e" * 40])
-def test_any_revision_in_the_hub_cache_is_found_offline(
-    home: Path, pinned: Path, monkeypatch: pytest.MonkeyPatch, revision: str
-) -> None:
-    """Whoever downloads by revision leaves no reference to it."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    link = place(pinned, home / "hub" / f"models--{TIMM.replace('/', '--')}" / "snapshots" / revision / pinned.name)
-    assert find_weights(VIT).path == link
 
 
 # Damage
