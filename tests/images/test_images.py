@@ -102,12 +102,6 @@ class TestConversions:
         assert (pixels[20:] == [200, 0, 0]).all()
         assert (pixels[10:20] == [244, 204, 204]).all()  # 0.2 × (200, 0, 0) + 0.8 × 255
 
-    def test_grey_with_alpha(self, saved: Write) -> None:
-        la = np.dstack([np.full((40, 40), 90, np.uint8), np.tile(np.uint8([0, 255]), (40, 20))])
-        record = read_image(saved(la, "la.png"))
-        assert record.converted == "grey+alpha->rgb on white"
-        assert (array(record)[:, ::2] == 255).all() and (array(record)[:, 1::2] == 90).all()
-
     def test_palette_with_a_transparent_entry(self, photo: Image.Image, saved: Write) -> None:
         palette = photo.quantize(16)
         record = read_image(saved(palette, "palette.png", transparency=3))

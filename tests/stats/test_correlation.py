@@ -124,15 +124,6 @@ class TestLogistic:
         assert found.value == pytest.approx(np.sqrt(np.mean((fit_logistic(x, 10 * y)[0](x) - 10 * y) ** 2)), rel=1e-12)
         assert found.low < found.value < found.high
 
-    @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-    def test_any_range_and_direction(self, scale: float) -> None:
-        x, y = scores_with_ties()
-        usual = correlations(x, y, fit=4, bootstrap=0)["PLCC fitted"].value
-        assert usual >= plcc(x, y) - 1e-9  # the straight line is one of the curves
-        assert correlations(-scale * x + 5, y, fit=4, bootstrap=0)["PLCC fitted"].value == pytest.approx(
-            usual, abs=1e-3
-        )
-
     def test_too_few_images_are_said_so(self) -> None:
         found = correlations([1, 2, 3, 4], [1, 3, 2, 4], fit=4, bootstrap=0)
         assert "more images" in found["PLCC fitted"].reason and found["PLCC"].value == pytest.approx(0.8)
