@@ -109,20 +109,25 @@ def _fill(paths: list[Path], folder: Path) -> None:
     filled(FakeMetric(), folder, paths)
 
 
-def test_kill_several_processes_at_once_and_damage(forked, photos, tmp_path, caplog):
+@pytest.mark.long
+def test_kill_and_several_processes_at_once(forked, photos, tmp_path):
     assert forked.call(_kill_while_filling, (photos, tmp_path / "s"), folder=tmp_path) == [-9]
     rest = FakeMetric()
     whole = filled(rest, tmp_path / "s", photos)
     assert rest.encoded == len(photos) * len(VIEWS) - 8
-    assert torch.equal(filled(FakeMetric(), tmp_path / "new", photos), whole)
     writers = ((photos[number:], tmp_path / "three") for number in range(3))
     assert forked.call(_fill, *writers, folder=tmp_path) == [0, 0, 0]
     metric = FakeMetric()
     assert torch.equal(filled(metric, tmp_path / "three", photos), whole) and metric.encoded == 0
 
-    (file,) = FeatureStore(metric, tmp_path / "new").folder.iterdir()
+
+def test_damage_is_made_good(photos, tmp_path, caplog):
+    metric = FakeMetric()
+    whole = filled(metric, tmp_path, photos[:2])
+    (file,) = FeatureStore(metric, tmp_path).folder.iterdir()
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
-    file.write_bytes(content)
-    assert torch.equal(filled(metric, tmp_path / "new", photos), whole) and metric.encoded == 1
+    file.write_bytes(content[:-9])  # a damaged line, and one that a kill has cut
+    metric = FakeMetric()
+    assert torch.equal(filled(metric, tmp_path, photos[:2]), whole) and metric.encoded == 2
     assert "damaged features are made again: line " in caplog.text

@@ -105,9 +105,7 @@ def test_killed_between_epochs_goes_on_to_the_same_result(table, tmp_path, store
 @pytest.mark.parametrize(
     ("change", "more", "message"),
     [
-        (lambda text: text.replace("mos", "other"), [], "no column of scores"),
         (str, ["--columns", "path", "moss"], "no column called 'moss'"),
-        (str, ["--range", "0", "50"], "range from 0 to 50"),
         (lambda text: text + "gone.png,1\n", [], r"1 of 10 images .*gone.png"),
         (str, ["--batch-size", "64"], "cannot fill a batch of 64"),
         (str, ["--recipe", "oficial"], "did you mean 'official'"),
@@ -115,7 +113,7 @@ def test_killed_between_epochs_goes_on_to_the_same_result(table, tmp_path, store
     ],
 )
 def test_bad_input_is_one_sentence(change, more, message, table, tmp_path, store, capsys):
-    table.write_text(change(table.read_text().replace("/mos", "/")))
+    table.write_text(change(table.read_text()))
     assert train(table, tmp_path / "run", store, *more) == 2
     error = capsys.readouterr().err
     assert re.search(message, error) and "Traceback" not in error

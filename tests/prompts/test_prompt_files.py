@@ -17,7 +17,6 @@ from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA, PromptError, WeightsError
 from clipiqa_pyiqa.prompts.files import FORMAT, PUBLISHED, save_prompt_file
-from clipiqa_pyiqa.weights.published import MINI_FILE
 
 WIDTH = 64  # of mini's texts
 CTX = torch.randn(2, 16, WIDTH, generator=torch.Generator().manual_seed(0)) * 0.02
@@ -155,7 +154,7 @@ BAD: dict[str, tuple[object, str]] = {
     "integers": (torch.ones(16, WIDTH, dtype=torch.int64), "in floats .*; got"),
     "width": (torch.ones(2, 16, 768), r"for mini \(.*\); got \(2, 16, 768\)"),
     "too many": (torch.ones(73, WIDTH), "CLIP reads 77"),
-    "not finite": (torch.full((16, WIDTH), torch.nan), "not finite|NaN or infinite"),
+    "not finite": (torch.full((16, WIDTH), torch.nan), "NaN or infinity"),
 }
 
 
@@ -194,16 +193,8 @@ def test_damaged_and_truncated_files(metric, tmp_path, content):
     path.write_bytes(whole[: int(len(whole) * content)] if isinstance(content, float) else content)
     with pytest.raises((WeightsError, PromptError), match=r"bad\.pth"):
         metric.load_prompts(path)
-
-
-def test_what_is_no_file_of_prompts(metric, tmp_path):
-    for path, message in (
-        (tmp_path / "none.pth", "No such file"),
-        (tmp_path, "Is a directory"),
-        (MINI_FILE, "holds no learned prompts"),
-    ):
-        with pytest.raises((WeightsError, PromptError), match=message):
-            metric.load_prompts(path)
+    with pytest.raises(WeightsError, match="No such file"):
+        metric.load_prompts(tmp_path / "none.pth")
 
 
 def test_another_backbone_and_positional_embedding_are_named_from_the_metadata(learned, tmp_path, caplog):

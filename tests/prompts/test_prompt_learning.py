@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import copy
-import functools
 import pickle
-from collections.abc import Callable
-from pathlib import Path
 
-import open_clip
 import pytest
 import torch
-from metrics import learned
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, PromptError
 from clipiqa_pyiqa.clip import text as text_module
+from clipiqa_pyiqa.clip.text import tokenize
+from clipiqa_pyiqa.prompts.files import PUBLISHED
 
 SCORE_TOLERANCE = 2e-5  # features differ by 2e-6 (other matrix shapes), times the logit scale, times the slope
 GRADIENT_TOLERANCE = 1e-4  # relative, L2: fp32 through twelve layers, with image features equal on both sides
-
-NAMES = [
-    ("clipiqa+", "RN50", False),
-    ("clipiqa+_rn50_512", "RN50", True),
-    ("clipiqa+_vitL14_512", "ViT-B/32", True),
-    pytest.param("clipiqa+_vitL14_512", "ViT-L/14", True, marks=pytest.mark.long),
-]
 
 
 @pytest.fixture(scope="module")
@@ -52,27 +42,25 @@ def features(metric: CLIPIQA) -> Tensor:
     return F.normalize(torch.randn(3, metric.clip.width), dim=-1)
 
 
-@pytest.fixture(scope="module")
-def reference_clip(seeded_weights: Callable[[str], Path]) -> Callable[[str], torch.nn.Module]:
-    """``reference_clip('RN50')`` -> pyiqa's own CLIP with the seeded weights."""
-    from pyiqa.archs.clip_model import build_model
-
-    return functools.lru_cache(maxsize=1)(lambda name: build_model(load_file(seeded_weights(name))).float())
-
-
-@pytest.mark.parametrize(("name", "backbone", "pos_embedding"), NAMES)
-@pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
-def test_parity_with_the_built_in(
-    seeded_weights, reference_clip, monkeypatch, tmp_path, name, backbone, pos_embedding, shared, images
-):
+@pytest.mark.parametrize(
+    ("name", "backbone", "pos_embedding", "shared"),
+    [
+        ("clipiqa+", "RN50", False, True),
+        pytest.param("clipiqa+_rn50_512", "RN50", True, False, marks=pytest.mark.long),
+        pytest.param("clipiqa+_vitL14_512", "ViT-B/32", True, False, marks=pytest.mark.long),
+        pytest.param("clipiqa+_vitL14_512", "ViT-L/14", True, True, marks=pytest.mark.long),
+    ],
+)
+def test_parity_with_the_built_in(seeded_weights, monkeypatch, tmp_path, name, backbone, pos_embedding, shared, images):
     """Same weights, same ctx: the built-in class itself, scores and gradients with respect to ctx."""
     pytest.importorskip("clip", reason="pyiqa's built-in needs openai's clip, which needs setuptools<82")
     import pyiqa
     from pyiqa.archs import clipiqa_arch
+    from pyiqa.archs.clip_model import build_model
 
-    monkeypatch.setattr(clipiqa_arch, "load", lambda name, device: reference_clip(name))
-    built_in = clipiqa_arch.CLIPIQA(name, backbone, pretrained=False, pos_embedding=pos_embedding)
     weights = seeded_weights(backbone)
+    monkeypatch.setattr(clipiqa_arch, "load", lambda name, device: build_model(load_file(weights)).float())
+    built_in = clipiqa_arch.CLIPIQA(name, backbone, pretrained=False, pos_embedding=pos_embedding)
     ctx = built_in.prompt_learner.ctx
     ctx.data = (ctx[0] if shared else ctx).data + 0.02 * torch.randn(
         ctx.shape[1:] if shared else ctx.shape, generator=torch.Generator().manual_seed(0)
@@ -101,65 +89,41 @@ def test_parity_with_the_built_in(
         assert (grad - expected).norm() <= GRADIENT_TOLERANCE * expected.norm()
 
 
-@pytest.mark.parametrize(
-    ("n_ctx", "pair"), [(1, None), (5, ("Sharp edges.", "Blurry.")), (16, None), (16, ("Sharp edges.", "Blurry."))]
-)
-def test_parity_with_all_77_positions(seeded_weights, reference_clip, n_ctx, pair):
+@pytest.mark.parametrize("n_ctx", [1, 5, 16])
+@pytest.mark.parametrize("pair", ["quality", ("Sharp edges.", "Blurry.")])
+def test_parity_with_all_77_positions(n_ctx, pair):
     """Against a reassembly that pads to 77 and knows nothing of where texts end, for any pair and n_ctx."""
-    metric = learned(seeded_weights("RN50"), {"n_ctx": n_ctx}, prompts=pair)
-    learner = metric.prompt_learner
-    clip = reference_clip("RN50").requires_grad_(False)
-    base = [f"{text}." for text in (metric.prompts[0].positive, metric.prompts[0].negative)]
-    tokens = open_clip.tokenizer.SimpleTokenizer()([" ".join(["x"] * n_ctx) + " " + text for text in base])
-    embedded = clip.token_embedding(tokens)
-    ctx = learner.ctx.detach().clone().requires_grad_()
+    metric = fresh(context={"n_ctx": n_ctx, "init": "random"}, prompts=pair)
+    learner, tower = metric.prompt_learner.train(), metric.clip.text_tower(torch.device("cpu"), torch.float32)
+    tokens = tokenize([f"{' '.join(['x'] * n_ctx)} {text}." for text in (learner.pair.positive, learner.pair.negative)])
     prompts = []
-    for row, ids, vectors in zip(embedded, tokens, ctx, strict=True):
+    for row, ids, vectors in zip(tower.embed(tokens), tokens, learner.ctx, strict=True):
         words = int(ids.argmax()) - 1 - n_ctx
         start, suffix, half = row[:1], row[1 + n_ctx :], n_ctx // 2
         prompts.append(torch.cat([start, vectors[:half], suffix[:words], vectors[half:], suffix[words:]]))
-    x = torch.stack(prompts) + clip.positional_embedding
-    x = clip.ln_final(clip.transformer(x.permute(1, 0, 2)).permute(1, 0, 2))
-    expected = F.normalize(x[torch.arange(2), tokens.argmax(dim=1)] @ clip.text_projection, dim=-1)
-    ours = learner.train()()[0]
+    x = tower.norm(tower.transformer(torch.stack(prompts) + tower.positional_embedding, is_causal=True))
+    expected, ours = F.normalize(x[torch.arange(2), tokens.argmax(dim=1)] @ tower.projection, dim=-1), learner()[0]
     torch.testing.assert_close(ours, expected, atol=2e-6, rtol=0)  # rounding of other matrix shapes
     weights = torch.randn(ours.shape, generator=torch.Generator().manual_seed(2))
-    (grad,) = torch.autograd.grad((ours * weights).sum(), learner.ctx)
-    (expected_grad,) = torch.autograd.grad((expected * weights).sum(), ctx)
+    grad, expected_grad = (torch.autograd.grad((each * weights).sum(), learner.ctx)[0] for each in (ours, expected))
     assert (grad - expected_grad).norm() <= GRADIENT_TOLERANCE * expected_grad.norm()
 
 
-def test_only_the_prompts_are_trainable_and_saved(metric):
-    assert [name for name, _ in metric.named_parameters()] == ["prompt_learner.ctx"]
-    shapes = {name.partition(".")[2]: tuple(value.shape) for name, value in metric.state_dict().items()}
-    assert shapes == {"ctx": (2, 16, 64), "token_prefix": (2, 1, 64), "token_suffix": (2, 60, 64)}
-
-
-def test_encoded_once_in_evaluation_and_each_time_in_training(metric, features, monkeypatch):
+def test_encoded_once_in_evaluation_and_each_time_in_training(metric, features, images, monkeypatch):
     calls: list[int] = []
     encode = text_module.TextTower.encode
     monkeypatch.setattr(text_module.TextTower, "encode", lambda self, *args: calls.append(1) or encode(self, *args))
-    with torch.no_grad():
-        scores = [metric.score(features) for _ in range(3)]
     with torch.inference_mode():
-        scores.append(metric.score(features))
+        scores = [metric.score(features) for _ in range(3)]
     scores.append(metric.score(features))  # gradients on: still no second pass
     assert len(calls) == 1 and all(torch.equal(score, scores[0]) for score in scores)
+    x = images.clone().requires_grad_()
+    metric(x).sum().backward()  # remembered in inference mode, it serves a loss
+    assert x.grad.abs().sum() > 0 and len(calls) == 1
     metric.train()
     for _ in range(2):
         metric.score(features)
     assert len(calls) == 3
-
-
-def test_remembered_in_inference_mode_serves_a_loss_later(metric, images):
-    with torch.inference_mode():
-        expected = metric(images)
-    x = images.clone().requires_grad_()
-    score = metric(x)
-    score.sum().backward()
-    # 2e-5: where a gradient is wanted, small images share a pass, whose sums are ordered otherwise
-    torch.testing.assert_close(score.detach(), expected.clone(), atol=2e-5, rtol=0)
-    assert x.grad.abs().sum() > 0
 
 
 def change_by_optimizer(metric: CLIPIQA) -> None:
@@ -200,15 +164,15 @@ def test_no_learned_prompts_no_score(images):
     assert "not trained" in repr(metric)
 
 
-def test_published_files_that_are_not_there(seeded_weights, monkeypatch, tmp_path):
-    rn50 = {"clip_weights": seeded_weights("RN50"), "quick_gelu": True}
+def test_published_files_that_are_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(PromptError, match="learned on ViT-L/14, but the backbone is mini"):
+        CLIPIQA("clipiqa+_vitL14_512", "mini")
+    monkeypatch.setitem(PUBLISHED, "clipiqa+", PUBLISHED["clipiqa+"]._replace(backbone="mini"))
     with pytest.raises(ValueError, match=r"CLIP-IQA\+_learned_prompts-603f3273.pth"):
-        CLIPIQA("clipiqa+", **rn50)
-    with pytest.raises(PromptError, match="learned on ViT-L/14, but the backbone is RN50"):
-        CLIPIQA("clipiqa+_vitL14_512", **rn50)
+        CLIPIQA("clipiqa+", "mini")
 
 
 @pytest.mark.parametrize(
@@ -242,6 +206,7 @@ def test_state_dict_of_any_shape_loads_strictly(features, context):
     target.load_state_dict(source.state_dict(), strict=True)
     assert target.prompt_learner.ctx is optimized  # an optimiser that holds it goes on training it
     assert torch.equal(target.train().score(features), source.train().score(features))
+    assert [name for name, _ in target.named_parameters()] == ["prompt_learner.ctx"]  # nothing else is trained
 
 
 def test_random_context_is_seeded():

@@ -77,7 +77,6 @@ def test_the_preset_has_the_words_of_the_installed_builtin() -> None:
 def test_what_a_user_may_pass() -> None:
     assert texts() == texts(None) == [PAPER["quality"]]
     assert texts(CRISP) == [CRISP]
-    assert texts(["quality", CRISP]) == [PAPER["quality"], CRISP]
     assert texts(["happy", "scary"]) == [
         PAPER["happy/sad"],
         PAPER["scary/peaceful"],
@@ -91,21 +90,14 @@ def test_what_a_user_may_pass() -> None:
     assert texts(["new", "new"]) == 2 * [PAPER["new/old"]]  # asked twice, answered twice: columns follow the question
 
 
-def test_pairs_are_taken_as_they_are() -> None:
-    pairs = parse_prompts(["quality", CRISP], template="A photo of {}.")
-    assert parse_prompts(pairs) == parse_prompts(list(pairs), template="There is {} in the photo.") == pairs
-    assert parse_prompts(pairs[0]) == pairs[:1]
-
-
 def test_a_free_pair_is_named_by_its_words_as_the_command_line_writes_it() -> None:
     (pair,) = parse_prompts(("  Crisp\nphoto. ", "Hazy photo."))
     assert pair == PromptPair("Crisp photo.|Hazy photo.", *CRISP)
-    assert parse_prompts(parse_prompt_argument(pair.name)) == (pair,)
+    assert parse_prompts(parse_prompt_argument(pair.name)) == parse_prompts(pair, template="My {}.") == (pair,)
     assert parse_prompt_argument("sharpness") == "sharpness"
 
 
 def test_templates_of_table_2() -> None:
-    assert texts("quality", template="{} photo.") == texts("quality")
     assert texts("quality", template="A photo of {}.") == [("A photo of Good.", "A photo of Bad.")]
     assert texts(("High quality", "Low quality"), template="{} photo.") == [
         ("High quality photo.", "Low quality photo.")
@@ -130,7 +122,6 @@ def test_tokens_are_counted_as_clip_counts_them() -> None:
         ([], "list of prompts is empty"),
         ((), r"pair of two texts, .*; got \(\)"),
         (("a", "b", "c"), "pair of two texts"),
-        ([("Good photo.", None)], "pair of two texts"),
         (("Good photo.", " \n"), "CLIP reads nothing in ''"),
         (("Good photo.", "&nbsp;"), "CLIP reads nothing in '&nbsp;'"),
         (("Good photo.", "GOOD  photo."), "both sides of the pair read the same"),
@@ -138,7 +129,6 @@ def test_tokens_are_counted_as_clip_counts_them() -> None:
         (("Good <end_of_text> photo.", "Bad photo."), "start or end mark"),
         (("Good \udc80 photo.", "Bad photo."), "not valid Unicode"),
         (3, r"got 3 \(int\)"),
-        ({"good": "bad"}, r"\(dict\)"),
     ],
 )
 def test_mistakes_are_explained(prompts: object, message: str) -> None:
