@@ -17,6 +17,7 @@ from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQA, PromptError, WeightsError
 from clipiqa_pyiqa.prompts.files import FORMAT, PUBLISHED, save_prompt_file
+from clipiqa_pyiqa.weights.published import PYIQA_FILES
 
 WIDTH = 64  # of mini's texts
 CTX = torch.randn(2, 16, WIDTH, generator=torch.Generator().manual_seed(0)) * 0.02
@@ -117,15 +118,13 @@ def test_pth_is_for_pyiqas_own_load_weights(learned, tmp_path):
 
 
 def test_published_names_are_found_by_their_published_file(tmp_path, monkeypatch):
-    """The published files' names carry the first digits of their hash: stand-ins are bound by SHA256SUMS instead."""
-    sums = []
+    """The published files' names carry the first digits of their hash: stand-ins have another."""
     for name, content in (("clipiqa+", CTX[0]), ("clipiqa+_rn50_512", {"prompt_learner.ctx": CTX})):
         path = tmp_path / PUBLISHED[name].file
         torch.save(content, path)
-        sums.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+        monkeypatch.setitem(PYIQA_FILES, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
         monkeypatch.setitem(PUBLISHED, name, PUBLISHED[name]._replace(backbone="mini"))
     monkeypatch.setattr("clipiqa_pyiqa.clip.model.FrozenCLIP.has_positions", True)
-    (tmp_path / "SHA256SUMS").write_text("".join(sums))
     monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(tmp_path))
     for name, ctx, pos_embedding in (("clipiqa+", CTX[0], "none"), ("clipiqa+_rn50_512", CTX, "interpolate")):
         net = pyiqa.create_metric(name, device="cpu", backbone="mini").net
