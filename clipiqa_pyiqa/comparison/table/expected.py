@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeVar
+
+import pandas
 
 from ...datasets.specification import CompareError
 from ...errors import nearest
+from .values import MethodScores
 
+Scores = TypeVar("Scores", bound=MethodScores)
 _NOTHING = ("", "-", "–", "—", "n/a", "nan")
 
 
-class Expected(NamedTuple):
-    """A published number as printed."""
-
-    test_set: str
-    method: str
-    metric: str
-    text: str
-
-    @property
-    def unit(self) -> float:
-        return float(10.0 ** -len(self.text.partition(".")[2]))
-
-    def units(self, value: float) -> float:
-        """Return the value minus the number, in units of the last printed digit."""
-        return (value - float(self.text)) / self.unit
-
-    def agrees(self, value: float) -> bool:
-        """Return whether the value differs by at most one unit."""
-        return abs(self.units(value)) <= 1 + 1e-6
-
-
-def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Expected]:
-    """Return published numbers, with the names that their source uses.
+def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pandas.DataFrame:
+    """Return published numbers as texts: columns ``test_set``, ``method``, ``metric``, ``published``.
 
     Args:
         given: CSV files (a row per method, a column per metric, optionally ``test_set``), and texts such as
@@ -45,44 +29,52 @@ def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str
     Raises:
         CompareError: A file cannot be read, or a value is not a number.
     """
-    found = []
+    tables = []
     for each in [given] if isinstance(given, str | os.PathLike) else given:
         line = re.fullmatch(r"([^:]+):((\s*[^\s=]+=\S+)+)\s*", str(each))
-        if line and not os.path.exists(each):
-            pairs = [pair.split("=", 1) for pair in line[2].split()]
-            found += [Expected("", line[1].strip(), label, text) for label, text in pairs]
-        else:
-            found += _read_csv(Path(each).expanduser())
-    for number in found:
-        if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", number.text):
-            raise CompareError(f"{number.metric} of {number.method!r} must be a number; got {number.text!r:.80}.")
+        row = dict(pair.split("=", 1) for pair in line[2].split()) if line else {}
+        rows = pandas.DataFrame([{"method": line[1], **row}]) if line else _read_csv(Path(each).expanduser())
+        rows = rows.apply(lambda column: column.str.strip())
+        rows["test_set"] = rows.get("test_set", "")
+        cells = rows.set_index(["test_set", "method"]).rename_axis("metric", axis="columns")
+        tables.append(cells.stack(future_stack=True).rename("published").reset_index())
+    found = pandas.concat(tables, ignore_index=True)
+    found = found[~found["published"].str.lower().isin(_NOTHING)]
+    for each in found[~found["published"].str.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)")].itertuples():
+        raise CompareError(f"{each.metric} of {each.method!r} must be a number; got {each.published!r:.80}.")
     return found
 
 
-def match_expected(
-    given: Iterable[Expected], test_sets: Sequence[str], methods: Sequence[str], labels: Sequence[str]
-) -> tuple[list[Expected], list[str]]:
-    """Return the numbers whose names are in the table in any case, and the unknown names."""
-    known = {"method": methods, "metric": labels, "test set": test_sets}
-    lower = {what: {name.lower(): name for name in names} for what, names in known.items()}
-    matched, unknown = [], dict[str, str]()
-    for each in given:
-        only_set = test_sets[0] if len(test_sets) == 1 else ""
-        names = {"method": each.method, "metric": each.metric, "test set": each.test_set or only_set}
-        if lost := [what for what, name in names.items() if name.lower() not in lower[what]]:
-            unknown |= {f"{what} {names[what]!r}": nearest(names[what], known[what]) for what in lost}
-        else:
-            method, label, test_set = (lower[what][name.lower()] for what, name in names.items())
-            matched.append(Expected(test_set, method, label, each.text))
-    if not matched:
+def with_published(found: Scores, published: pandas.DataFrame) -> Scores:
+    """Return the table with those published numbers whose names it has, in any case; a note has the other names."""
+    names = {"method": found.methods, "metric": found.labels, "test_set": found.test_sets}
+    expected, unknown = published.copy(), dict[str, str]()
+    for what, known in names.items():
+        lower = {name.lower(): name for name in known}
+        if what == "test_set" and len(known) == 1:
+            lower[""] = known[0]
+        expected[what] = published[what].str.lower().map(lower)
+        unknown |= {f"{what} {name!r}": nearest(name, known) for name in published[what][expected[what].isna()]}
+    expected = expected.dropna()
+    if expected.empty:
         first, hint = next(iter(unknown.items()), ("method ''", ""))
         raise CompareError(f"no published number matches the table: {first}: {hint}")
-    return matched, list(unknown)
+    expected["computed"] = [found.mean(row.test_set, row.metric, row.method) for row in expected.itertuples()]
+    lost = [f"Published, but not in this table: {', '.join(unknown)}."] * bool(unknown)
+    return replace(found, expected=add_units(expected, "computed"), notes=[*found.notes, *lost])
 
 
-def _read_csv(path: Path) -> list[Expected]:
-    import pandas
+def add_units(found: pandas.DataFrame, column: str) -> pandas.DataFrame:
+    """Return the rows with ``units``, by which ``column`` is above ``published``, and ``agrees``: at most one.
 
+    A unit is one of the last digit that ``published`` has.
+    """
+    digits = found["published"].str.partition(".")[2].str.len()
+    units = (found[column] - found["published"].astype(float)) * 10.0**digits
+    return found.assign(units=units, agrees=units.abs() <= 1 + 1e-6)
+
+
+def _read_csv(path: Path) -> pandas.DataFrame:
     try:
         rows = pandas.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False).fillna("")
     except (OSError, ValueError) as error:
@@ -92,10 +84,4 @@ def _read_csv(path: Path) -> list[Expected]:
             "'METHOD: LABEL=NUMBER …'."
         ) from error
     rows.columns = rows.columns.str.strip()
-    by = "method" if "method" in rows else rows.columns[0]
-    found = []
-    for row in rows.to_dict("records"):
-        texts = {label: text.strip() for label, text in row.items() if label not in (by, "test_set")}
-        names = (row.get("test_set", "").strip(), row[by].strip())
-        found += [Expected(*names, label, text) for label, text in texts.items() if text.lower() not in _NOTHING]
-    return found
+    return rows if "method" in rows else rows.rename(columns={rows.columns[0]: "method"})
