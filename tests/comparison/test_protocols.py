@@ -251,7 +251,7 @@ def test_numbers_are_those_of_the_sources_script(
         whole = make("fid")(str(pictures / "set/ours"), str(pictures / "set/gt"))
         assert got["fid"] == pytest.approx(whole, abs=1e-6) and whole
     if name == "ntire-faces":  # its FID is not computed here
-        assert math.isnan(got["faces score"]) and "missing: fid, identity" in found.table()
+        assert math.isnan(got["faces score"]) and "faces score: its formula needs all of its scores" in found.table()
     for label, why in found.protocol.not_computed.items():
         assert f"{label}: not computed here: {why}" in found.table()
     if name in ("sinsr", "s3diff"):
@@ -370,7 +370,7 @@ def test_the_command_lists_and_shows_protocols(capsys: pytest.CaptureFixture[str
     assert main(["protocols"]) == 0 and "osediff" in capsys.readouterr().out
     assert main(["protocols", "OSEDiff"]) == 0
     said = capsys.readouterr().out
-    assert "test_metrics.py 127-139, 181-220" in said and "maniqa-pipal, whole images" in said
+    assert "test_metrics.py 127-139, 181-220" in said and "maniqa: maniqa-pipal" in said
     assert main(["protocols", "osedif"]) == 2 and "did you mean 'osediff'" in capsys.readouterr().err
 
 

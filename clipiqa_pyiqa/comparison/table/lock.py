@@ -53,14 +53,12 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
     schema = lock.get("schema") if isinstance(lock, dict) else None
     if schema != SCHEMA:
         raise CompareError(f"the lock {str(path)!r} has the schema {schema!r}; this version reads schema {SCHEMA}.")
-    if missing := [part for part in ("asked", "protocol", *_COMPARED) if not isinstance(lock.get(part), dict)]:
-        raise CompareError(f"the lock {str(path)!r} is damaged: {missing[0]!r} is missing.")
     return dict(lock)
 
 
 def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas.DataFrame:
     """Return a table of differences: ``what``, ``was``, ``now``, and ``why`` a score may have changed."""
-    was, now = (dict(_entries({part: lock[part] for part in _COMPARED})) for lock in (before, after))
+    was, now = (dict(_entries({part: lock.get(part) for part in _COMPARED})) for lock in (before, after))
     changed = {key: "" for key in {**was, **now} if was.get(key) != now.get(key)}
     software: list[tuple[str, ...]] = [key for key in changed if key[0] in ("versions", "metrics", "weights")]
     for kind, label, *cell in changed:

@@ -41,10 +41,8 @@ class Pictures:
 
 def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
     """Return method -> folder or pattern, from a mapping or from texts ``NAME=FOLDER``."""
-    texts = [] if isinstance(given, Mapping) else [text.partition("=") for text in given]
-    pairs = given.items() if isinstance(given, Mapping) else [(name.strip(), place.strip()) for name, _, place in texts]
     methods: dict[str, str] = {}
-    for name, place in pairs:
+    for name, place in given.items() if isinstance(given, Mapping) else (text.partition("=")[::2] for text in given):
         if not name or not os.fspath(place):
             raise CompareError(f"a method must be NAME=FOLDER; got {f'{name}={place}'!r}.")
         if name in methods:

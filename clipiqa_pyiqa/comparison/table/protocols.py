@@ -97,20 +97,6 @@ class Protocol:
         return f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in self.average.items())}"
 
     @property
-    def rows(self) -> list[tuple[str, str]]:
-        rows = [("name", self.name), ("whose", self.title), ("known", CERTAINTY[self.certainty]), *self.source.items()]
-        for label, metric in self.metrics.items():
-            view = self.view_of(label)
-            rows.append((label, f"{metric}, {view.words}{', fp16 (autocast on CUDA)' * view.autocast}"))
-        rows += [(label, f"not computed here: {why}") for label, why in self.not_computed.items()]
-        rows += [("unequal sizes", UNEQUAL[self.unequal])] * bool(self.unequal)
-        rows += [("removed from names", self.removed)] * bool(self.removed)
-        rows.append(("means", self.averaging))
-        rows += [(self.score, f"{self.formula}, of {FORMULA_OF[self.per_picture]}")] * bool(self.score)
-        rows += [(f"--value {name}", what) for name, what in self.values.items()]
-        return [*rows, *(("note", note) for note in self.notes)]
-
-    @property
     def cited(self) -> str:
         where = " ".join(self.source[key] for key in ("repository", "commit", "files") if key in self.source)
         return ", ".join(filter(None, [where, self.source.get("said", "")]))

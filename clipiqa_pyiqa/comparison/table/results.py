@@ -16,8 +16,8 @@ from ...report.table import Cell, Column, Mark, Table, csv_table, latex, number,
 from ...stats.paired_means import FEW, FEWEST
 from ..differences import SIGNIFICANT
 from ..outputs import check_result_folder, tables_as_text
-from .explain import summarize
 from .page import report_page
+from .published import summarize
 from .table_metrics import channel
 from .values import MethodScores, shown
 
@@ -25,6 +25,12 @@ _MARKS = "* best of its column, ° second best; in the differences, * is better 
 _MEANS = (
     "Mean ± standard deviation over the pictures of a test set; a picture on which a metric failed is left out of "
     "every method. The best is bold, the second best underlined; ↑ higher and ↓ lower is better."
+)
+_DIFFERENCES = (
+    "Differences are picture by picture, with a 95 % interval (Student's t, widened for skewed differences) and p "
+    "corrected by Holm's rule for all differences; p ≤ marks the lowest p that so few pictures allow. More than chance "
+    f"(p < {SIGNIFICANT}): bold is better, ▼ is worse. Fewer than {FEWEST} pictures cannot show a difference; "
+    f"with fewer than {FEW}, skewed differences are less certain."
 )
 _RANKS: tuple[Mark, ...] = ("", "best", "second")
 _PROMPTS = {
@@ -85,7 +91,6 @@ class MethodTable(MethodScores):
 def _tables(found: MethodScores) -> list[Table]:
     pictures = sum(map(len, found.pictures.test_sets.values()))
     title = f"{counted(len(found.methods), 'method')} on {counted(pictures, 'picture')}"
-    title += f" of {len(found.test_sets)} test sets" * (len(found.test_sets) > 1)
     keys = [(test_set, label) for test_set in found.test_sets for label in found.labels]
     tables = [_table(found, title, keys, found.methods, _mean, [_MEANS, *found.notes], _reasons(found))]
     differs = found.cells["difference"].notna().groupby(level=["test_set", "metric"]).any()
@@ -93,7 +98,7 @@ def _tables(found: MethodScores) -> list[Table]:
         others = [method for method in found.methods if method != found.baseline]
         title = f"Differences from {found.baseline}, on the same pictures"
         keys = [key for key in keys if differs[key]]
-        tables.append(_table(found, title, keys, others, _difference, [_about_differences(found)]))
+        tables.append(_table(found, title, keys, others, _difference, [_DIFFERENCES]))
     if found.expected is not None:
         tables.append(_published(found.expected, found.explained))
     return tables
@@ -123,7 +128,6 @@ def _difference(found: MethodScores, label: str, value: pandas.Series) -> Cell:
     apart, digits = value["difference"], found.digits(label)
     if math.isnan(apart):
         return Cell("–")
-    text = signed(apart, digits) if round(apart, digits) else number(apart, digits)
     detail = ""
     if not math.isnan(value["p"]):
         is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n pictures
@@ -131,7 +135,7 @@ def _difference(found: MethodScores, label: str, value: pandas.Series) -> Cell:
         detail = f"{interval} {p_value(value['p Holm'], is_lowest)}"
     is_better = (apart < 0) == found.lower_better(label)
     mark: Mark = ("gain" if is_better else "loss") if value["significant"] else ""
-    return Cell(text, detail, apart, mark)
+    return Cell(signed(apart, digits), detail, apart, mark)
 
 
 def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -> Table:
@@ -155,27 +159,9 @@ def _reasons(found: MethodScores) -> dict[str, str]:
     for label, metric in columns.items():
         if why := "; ".join(filter(None, (metric.error, metric.note))):
             reasons[label] = why
-    means = found.cells["mean"]
-    lacking = dict.fromkeys(means.index[means.isna()].get_level_values("metric"))
-    if protocol.score in lacking:
-        missing = [label for label in (*lacking, *absent) if label != protocol.score]
-        missing += [name for name in protocol.values if name not in found.inputs]
-        text = ", ".join(missing) or "none, but it is undefined"
-        reasons[protocol.score] = f"needs all of its parts; missing: {text}."
+    if protocol.score and found.cells["mean"].xs(protocol.score, level="metric").hasnans:
+        reasons[protocol.score] = "its formula needs all of its scores and values."
     return reasons
-
-
-def _about_differences(found: MethodScores) -> str:
-    fewest = int(found.cells["n"][found.cells["n"] > 0].min())
-    text = (
-        f"Differences are each method minus {found.baseline}, picture by picture, with a 95 % interval (Student's t, "
-        "widened for skewed differences) and p by Holm's rule for "
-        f"{counted(int(found.cells['difference'].notna().sum()), 'difference')}; p ≤ marks the lowest p that so "
-        f"few pictures allow. More than chance (p < {SIGNIFICANT}): bold is better, ▼ is worse."
-    )
-    if fewest < FEWEST:
-        return f"{text} {counted(fewest, 'picture')} cannot show a difference: {FEWEST} are needed."
-    return text + f" With fewer than {FEW} pictures, skewed differences are less certain." * (fewest < FEW)
 
 
 def _describe(found: MethodScores, label: str) -> str:

@@ -23,11 +23,11 @@ from ..data_set_results import MetricResult
 from ..metrics import check_weights
 from ..outputs import check_result_folder
 from ..scorers import Options, Progress, ScoreStore, StoredScore
-from .expected import read_expected, with_published
-from .explain import explain as try_changes
 from .lock import compare_locks, make_lock, read_lock
 from .matching import Place, match_pictures, parse_methods
 from .protocols import CERTAINTY, FORMULA_OF, NO_PROTOCOL, UNEQUAL, Protocol, make_protocol, read_protocol
+from .published import explain as try_changes
+from .published import read_expected, with_published
 from .results import WRITTEN, MethodTable
 from .scoring import score_pictures
 from .table_metrics import TableMetric, parse_table_metrics
@@ -75,7 +75,7 @@ def table(
         protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
         values: Numbers for the protocol's formula, such as ``{'speedup': 113.85}``.
         crop_border: Pixels cut off each side before full-reference metrics; by default the protocol's number, or 0.
-        expect: Published numbers; see :func:`~.expected.read_expected`.
+        expect: Published numbers; see :func:`~.published.read_expected`.
         explain: Try changes that may explain differences from published numbers.
         lock: Lock file to write, with everything that the numbers depend on.
         locked: Lock file to compute again; ``changed`` of the result lists the differences.

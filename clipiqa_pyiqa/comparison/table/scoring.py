@@ -107,9 +107,8 @@ def _data_set(
 
     keys = []
     for row in rows:
-        path, theirs = row["path"], references.get(row["image"])
-        name = printable(os.path.abspath(path))
-        keys.append(_key(name, [path] if theirs is None else [path, theirs], unequal, drop_alpha))
+        files = [row["path"], *filter(None, [references.get(row["image"])])]
+        keys.append(_key(printable(os.path.abspath(row["path"])), files, unequal, drop_alpha))
     return DataSet("methods", tuple(keys), None, load, identity="methods", no_reference=lambda i: reasons.get(i, ""))
 
 

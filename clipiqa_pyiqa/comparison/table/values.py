@@ -36,7 +36,7 @@ class MethodScores:
         inputs: Numbers given for the protocol's formula.
         notes: Sentences on the numbers.
         expected: Published and computed numbers, or None.
-        explained: Result of :func:`~.explain.explain`, or None.
+        explained: Result of :func:`~.published.explain`, or None.
         changed: Result of :func:`~.lock.compare_locks`; None without a lock.
     """
 
