@@ -489,7 +489,7 @@ class TestLock:
         [
             ("{", "it is not JSON"),
             ('{"schema": 2}', "has the schema 2; this version reads schema 1"),
-            ('{"schema": 1}', "is damaged: 'asked' is missing"),
+            ('{"schema": 1}', "the lock is damaged: 'asked'"),
         ],
     )
     def test_bad_locks(self, text: str, message: str, small: Path, tmp_path: Path) -> None:

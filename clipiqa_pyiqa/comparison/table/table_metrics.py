@@ -19,8 +19,8 @@ _OURS: dict[str, tuple[str, dict[str, Any]]] = {  # our name -> pyiqa's, and its
     "ssim-rgb": ("ssimc", {}),
 }
 _Y = {  # of pyiqa's colour spaces
-    "ycbcr": "on Y of YCbCr as MATLAB's rgb2ycbcr has it (16 to 235), as super-resolution papers compute it",
-    "yiq": "on Y of YIQ (0 to 255), unlike super-resolution papers, which use psnr-y and ssim-y",
+    "ycbcr": "on Y of YCbCr as MATLAB's rgb2ycbcr has it (16 to 235)",
+    "yiq": "on Y of YIQ (0 to 255; super-resolution papers use psnr-y and ssim-y)",
 }
 
 
