@@ -123,9 +123,3 @@ def test_commands_leave_out_what_it_does_not_know(
     logged = said()
     assert logged.count("left out, since mini never saw their words: aesthetic, complex, natural") == 1
     assert "mean nothing" not in logged
-    assert main(["radar", PHOTO, *options]) == 0
-    captured = capsys.readouterr()
-    assert {line.split()[0] for line in captured.out.splitlines()[1:]} == set(PROMPTS)
-    assert said().count("left out") == 1
-    assert main(["radar", PHOTO, "--feel", *options]) == 2
-    assert "at least three questions" in capsys.readouterr().err
