@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..prompts.pairs import NAMED_PAIRS, PRESETS, SOURCES, count_tokens, parse_prompt_argument, parse_prompts
-from .options.tables import aligned
+from ..prompts.pairs import NAMED_PAIRS, PRESETS, SOURCES, parse_prompt_argument, parse_prompts
+from .options.terminal import aligned
 
 
 def run(prompts: Sequence[str] = (), *, template: str | None = None) -> int:
-    """List the named prompt pairs, or show how CLIP reads given prompt pairs.
+    """List the named prompt pairs, or the texts of given prompt pairs.
 
     Args:
         prompts (PROMPT): a name, a preset or 'Positive text.|Negative text.'; default: all names
         template (TEXT): wording of the pairs, such as 'A photo of {}.'
     """
-    rows: list[tuple[str, ...]]
-    if prompts or template is not None:
-        rows = [("name", "positive", "negative", "tokens")]
-        for pair in parse_prompts(list(map(parse_prompt_argument, prompts)) or list(NAMED_PAIRS), template):
-            tokens = f"{count_tokens(pair.positive)}+{count_tokens(pair.negative)}"
-            rows.append((pair.name, pair.positive, pair.negative, tokens))
-    else:
-        rows = [("name", "positive", "negative", "from")]
-        rows += [(name, pair.positive, pair.negative, SOURCES[name]) for name, pair in NAMED_PAIRS.items()]
+    pairs = parse_prompts(list(map(parse_prompt_argument, prompts)) or list(NAMED_PAIRS), template)
+    rows = [("name", "positive", "negative", "from")]
+    rows += [(pair.name, pair.positive, pair.negative, SOURCES.get(pair.name, "")) for pair in pairs]
+    if not prompts:
         rows += [(name, pair.positive, pair.negative, "preset") for name in PRESETS for pair in PRESETS[name]]
     print("\n".join(aligned(rows)))
     return 0

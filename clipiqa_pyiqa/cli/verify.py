@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import OptionError
 from ..errors.arguments import Machine
 from .options.model import start
-from .options.progress import Bar, tell
+from .options.terminal import Bar, tell
 
 
 def run(
@@ -35,15 +35,13 @@ def run(
     """
     if plus and (images or clip_weights or backbone != "RN50"):
         raise OptionError("plus checks published files on OpenAI's weights: leave out images, backbone, clip_weights.")
-    place = start(Machine(device=device), backbone)
+    place = start(Machine(device=device))
     if plus:
         from ..comparison.verification import verify_learned_prompts
 
         with Bar() as bar:
             learned = verify_learned_prompts(data_root, device=place, progress=bar.show)
         print(learned)
-        if data_root is None:
-            print("\ncorrelations are not checked: pass --data-root DIR, the folder of pyiqa's data sets")
         return learned.exit_code
 
     from ..comparison.verification import verify

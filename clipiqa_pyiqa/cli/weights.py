@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .options.progress import tell
-from .options.tables import aligned
+from .options.terminal import aligned, tell
 
 if TYPE_CHECKING:
     from ..weights.inventory import FileAtHand
-
-_HEADER = ("FILE", "STATE", "SIZE", "SHA-256", "WHERE")
 
 
 def run(*, download_to: Path | None = None, backbone: Sequence[str] = (), prompt_files: bool = False) -> int:
@@ -27,21 +24,17 @@ def run(*, download_to: Path | None = None, backbone: Sequence[str] = (), prompt
     """
     from ..weights.inventory import weights_at_hand
 
-    report = _report if download_to is not None else lambda file: None
+    report = (lambda file: None) if download_to is None else _report
     found = weights_at_hand(backbone, prompts=prompt_files, download_to=download_to, report=report)
     if download_to is None:
-        print("\n".join(aligned([_HEADER, *map(_row, found.files)])))
+        rows = [("FILE", "STATE", "SIZE", "SHA-256", "WHERE")]
+        for file in found.files:
+            size = "-" if file.size is None else f"{file.size / 1e6:.1f} MB"
+            rows.append((file.title, file.state, size, file.sha256[:12] or "-", file.where))
+        print("\n".join(aligned(rows)))
     return 0 if found.complete else 1
 
 
-def _row(file: FileAtHand) -> tuple[str, ...]:
-    size = "-" if file.size is None else f"{file.size / 1e6:.1f} MB"
-    return file.title, file.state, size, file.sha256[:12] or "-", file.where
-
-
 def _report(file: FileAtHand) -> None:
-    if file.state == "failed":
-        tell(f"{file.title}: {file.where}")
-    else:
-        what = "" if file.state == "copied" else f"{file.state}, "
-        print(f"{file.title}: {what}{file.where}", flush=True)
+    say = tell if file.state == "failed" else print
+    say(f"{file.title}: {file.state}, {file.where}")
