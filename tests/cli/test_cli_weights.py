@@ -115,7 +115,7 @@ def test_filled_folder_serves_offline(
     names = ["ViT-B-32.pt", "ViT-B-32-laion2b_s34b_b79k.pt"]
     first, second, bundled = capsys.readouterr().out.splitlines()
     assert str(target / names[0]) in first and str(target / names[1]) in second
-    assert bundled == "mini (bundled): not copied, every installation of this package has it"
+    assert bundled == "mini (bundled): not copied, the file is part of this package"
     assert sorted(path.name for path in target.iterdir()) == sorted([*names, "SHA256SUMS"])
     sums = (target / "SHA256SUMS").read_text().splitlines()
     assert sums == [f"{sha256(laion)}  {names[1]}", f"{sha256(openai_file)}  {names[0]}"]

@@ -147,7 +147,7 @@ def test_unlike_runs_are_not_compared(tmp_path: Path, what: str) -> None:
     with pytest.raises(GateError, match=re.escape(f"{what} is {was} in {str(base)!r} and {now} in {str(new)!r}")):
         gate(base, new)
     for files in ((converted(base, ".csv"), converted(new, ".jsonl")), (base, converted(new, ".parquet"))):
-        with pytest.raises(GateError, match=r"hash of all that 'boss' depends on is \w{8} in .* and \w{8} in "):
+        with pytest.raises(GateError, match=r"hash of everything that 'boss' depends on is \w{8} in .* and \w{8} in "):
             gate(*files)
 
 

@@ -1,4 +1,4 @@
-"""What a command shows on a terminal: messages, a progress bar, tables, and how a run was interrupted."""
+"""What a command shows on a terminal: messages, a progress bar, tables, hints at an interrupt."""
 
 from __future__ import annotations
 
