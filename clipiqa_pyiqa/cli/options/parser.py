@@ -26,7 +26,6 @@ FOLDERS = {"DIR", "FOLDER", "LOW", "HIGH"}
 _NOT_IN_A_FILE = ("resume", "overwrite", "config_file")
 _CONFIG = "a YAML file of these options, such as max_side: 512, or fig1, …; command-line options win"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}
-_LARGEST = 1_000_000_000
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,8 +81,10 @@ class Parser(argparse.ArgumentParser):
             options["type"] = type(options["choices"][0])
         else:
             options |= {"type": inner, "metavar": tuple(metavars) if len(metavars) > 1 else metavars[0]}
-        if is_list:
-            options["nargs"] = len(metavars) if len(metavars) > 1 else "*" if is_argument and not required else "+"
+        if len(metavars) > 1:
+            options["nargs"] = len(metavars)
+        elif is_list:
+            options["nargs"] = "*" if is_argument and not required else "+"
             options |= {} if is_argument else {"action": _Extend}
         elif is_argument and not required:
             options["nargs"] = "?"
@@ -105,8 +106,8 @@ class Parser(argparse.ArgumentParser):
         value = super()._get_value(action, arg_string)
         if action.type is int:
             check_bounds(action.dest, value)
-        if action.type is float and not abs(value) <= _LARGEST:  # also refuses NaN
-            raise OptionError(f"{action.dest} must be a number of at most ±{_LARGEST:,}; got {arg_string!r}.")
+        if action.type is float and not abs(value) <= 1e9:  # also refuses NaN
+            raise OptionError(f"{action.dest} must be a number of at most ±1,000,000,000; got {arg_string!r}.")
         return value
 
     def complete_paths(self) -> None:
