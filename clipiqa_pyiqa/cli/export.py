@@ -42,10 +42,9 @@ def run(
 
     check_output(path, overwrite=overwrite)
     columns = questions.columns()
-    found = start(Machine(device=device))
+    metric = questions.metric(model, start(Machine(device=device)))
     from ..export.onnx_file import export_onnx
 
-    metric = questions.metric(model, found)
     result = export_onnx(
         metric, path, columns, with_map=map, opset=opset, check=check, overwrite=overwrite, progress=note
     )

@@ -86,7 +86,7 @@ class Bar:
         name = "".join(names)
         if self._bar is None or self._name != name:
             self.close()
-            hidden = _speaker["quiet"] or None  # None: hidden unless standard error is a terminal
+            hidden = bool(_speaker["quiet"]) or None  # None: hidden unless standard error is a terminal
             self._bar = tqdm(desc=one_line(name), total=total, unit=self._unit, initial=int(done), disable=hidden)
             self._name = name
         self._bar.n = round(done, 1)
