@@ -1,4 +1,4 @@
-"""``clipiqa weights``: the table downloads nothing and tells the truth, the folder it fills works."""
+"""``clipiqa weights``: the table downloads nothing unless asked, and tells the truth."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 from weights_fakes import (
-    BIN,
-    LAION,
     REFUSED,
     VIT,
     Response,
     Server,
     damage,
     place,
-    put_into_hub_cache,
     save_state_dict,
     set_hub,
     set_openai_url,
@@ -96,77 +93,30 @@ def test_unknown_backbone_or_tag(home: Path, capsys: pytest.CaptureFixture[str],
     assert captured.out == "" and message in captured.err and "Traceback" not in captured.err
 
 
-def test_filled_folder_serves_offline(
-    home: Path,
-    openai_file: Path,
-    tmp_path: Path,
-    server: Server,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_download(
+    home: Path, openai_file: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One file by download, one from the hub cache; then the folder alone, offline, gives both."""
+    """Missing files come into the caches; a failure is one row."""
     route = f"/{sha256(openai_file)}/ViT-B-32.pt"
     server.responses[route] = Response(openai_file.read_bytes())
     set_openai_url(monkeypatch, server.url + route)
-    laion = put_into_hub_cache(home / "hub", LAION, BIN, save_state_dict(tmp_path / "x.bin", VIT))
-    target = tmp_path / "new" / "folder"
-    command = ["weights", "--download-to", str(target), "--backbone", VIT, LAION_TAG, "mini"]
-    assert main(command) == 0
-    names = ["ViT-B-32.pt", "ViT-B-32-laion2b_s34b_b79k.pt"]
-    first, second, bundled = capsys.readouterr().out.splitlines()
-    assert str(target / names[0]) in first and str(target / names[1]) in second
-    assert bundled == "mini (bundled): not copied, the file is part of this package"
-    assert sorted(path.name for path in target.iterdir()) == sorted([*names, "SHA256SUMS"])
-    sums = (target / "SHA256SUMS").read_text().splitlines()
-    assert sums == [f"{sha256(laion)}  {names[1]}", f"{sha256(openai_file)}  {names[0]}"]
-
-    assert main(command) == 0
-    assert capsys.readouterr().out.count("already there") == 2 and len(server.requests) == 1
-
-    monkeypatch.setenv("HOME", str(tmp_path / "cluster"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cluster" / "torch"))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cluster" / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(target))
-    assert find_weights(VIT).tag == "openai"
-    weights = find_weights(VIT, "laion2b_s34b_b79k")
-    assert (weights.tag, weights.quick_gelu) == ("laion2b_s34b_b79k", False)
-
-
-def test_each_failure_is_one_line(
-    home: Path,
-    openai_file: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    place(openai_file, home / ".cache" / "clip" / "ViT-B-32.pt")
     set_openai_url(monkeypatch, f"{REFUSED}/RN50.pt", "RN50")
-    assert main(["weights", "--download-to", str(tmp_path / "f"), "--backbone", "RN50", VIT]) == 1
-    captured = capsys.readouterr()
-    assert captured.out == f"{VIT} (openai): copied, {tmp_path / 'f' / 'ViT-B-32.pt'}\n"
-    (line,) = [line for line in captured.err.splitlines() if ": Downloading " not in line]
-    assert line.split(": ")[1] == "RN50 (openai)" and "refused" in line
-    (tmp_path / "file").write_text("in the way")
-    assert main(["weights", "--download-to", str(tmp_path / "file"), "--backbone", VIT]) == 1
-    captured = capsys.readouterr()
-    assert captured.out == "" and captured.err.startswith("clipiqa weights: ViT-B/32 (openai): failed, ")
+    for _ in range(2):
+        assert main(["weights", "--download", "--backbone", VIT, "mini", "RN50"]) == 1
+        table = rows(capsys.readouterr().out)
+        assert table[f"{VIT} (openai)"][::3] == ["found", f"cache: {home / '.cache' / 'clip' / 'ViT-B-32.pt'}"]
+        assert table["mini (bundled)"][0] == "found"
+        assert table["RN50 (openai)"][0] == "failed" and "refused" in table["RN50 (openai)"][3]
+    assert server.requests == [f"GET {route}"] and find_weights(VIT).tag == "openai"
 
 
-def test_function(home: Path, openai_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_function(home: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from clipiqa_pyiqa import weights_at_hand
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     cached = place(openai_file, home / ".cache" / "clip" / "ViT-B-32.pt")
-    told: list[str] = []
-    found = weights_at_hand([VIT, "mini"], prompts=True, report=lambda file: told.append(file.state))
-    assert told == [file.state for file in found.files] and told[:3] == ["found", "found", "missing (offline)"]
-    assert (found.files[0].size, found.files[0].sha256) == (cached.stat().st_size, sha256(cached))
-    assert found.complete and found.files[2].sha256 == "603f3273"
-    for state in ("copied", "already there"):
-        found = weights_at_hand(["mini", VIT, "RN50"], download_to=tmp_path / "weights")
-        assert [file.state for file in found.files] == ["not copied", state, "failed"]
-        assert found.files[1].where == str(tmp_path / "weights" / "ViT-B-32.pt") and not found.complete
-    assert "is not on this machine" in found.files[2].where
+    found = list(weights_at_hand([VIT, "mini"], prompts=True))
+    assert [file.state for file in found[:3]] == ["found", "found", "missing (offline)"]
+    assert (found[0].size, found[0].sha256, found[2].sha256) == (cached.stat().st_size, sha256(cached), "603f3273")
     with pytest.raises(WeightsError, match="did you mean 'RN50'"):
         weights_at_hand("RN51")
