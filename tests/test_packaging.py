@@ -70,23 +70,6 @@ def test_configurations_are_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     assert len(shipped) > 10
 
 
-def test_links_hold_on_a_package_index(source: Path, tmp_path: Path) -> None:
-    """Links to files beside the README become addresses; what stands in code is left as it is."""
-    shutil.copytree(source, tmp_path / "source")
-    setup, repository = tmp_path / "source/setup.py", "https://example.org/clipiqa-pyiqa"
-    text = setup.read_text(encoding="utf-8").replace('REPOSITORY = ""', f"REPOSITORY = {repository!r}")
-    setup.write_text(text, encoding="utf-8")
-    with open(tmp_path / "source/README.md", "a", encoding="utf-8") as file:
-        file.write("\n![a picture](docs/images/x.png)\n\n```python\nx[0](y)\n```\n")
-    code = "import sys; from setuptools.build_meta import prepare_metadata_for_build_wheel as p; p(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=setup.parent, capture_output=True, check=True)
-    (path,) = tmp_path.glob("*.dist-info/METADATA")
-    shown, place = path.read_text(encoding="utf-8"), f"v{clipiqa_pyiqa.__version__}/docs"
-    assert re.findall(r"\]\((?![a-z]+:|#).*?\)", shown) == ["](y)"]
-    assert f"[mini]({repository}/blob/{place}/mini.md)" in shown
-    assert f"![a picture]({repository}/raw/{place}/images/x.png)" in shown and f"Source, {repository}\n" in shown
-
-
 def test_version_and_entry_points(wheel: zipfile.ZipFile) -> None:
     assert f"\nVersion: {clipiqa_pyiqa.__version__}\n" in read(wheel, ".dist-info/METADATA")
     assert f"## [{clipiqa_pyiqa.__version__}]" in (ROOT / "CHANGELOG.md").read_text()

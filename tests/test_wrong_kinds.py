@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy
 import pytest
 import torch
 from PIL import Image
@@ -71,10 +70,6 @@ def test_wrong_kind(name: str, wrong: str, tmp_path: Path, monkeypatch: pytest.M
 @checked
 def shrink(side: int, share: float | None = None, *, names: list[str] | None = None, mode: str = "") -> tuple[Any, ...]:
     return side, share, names, mode
-
-
-def test_numbers_of_numpy_are_numbers() -> None:
-    assert shrink(numpy.int64(3), numpy.float32(0.5)) == (3, 0.5, None, "")
 
 
 @pytest.mark.parametrize(

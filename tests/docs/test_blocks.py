@@ -79,10 +79,7 @@ def variables(seeded_weights: Callable[[str], Path]) -> dict[str, str]:
 
 def test_every_kind_of_block_is_known() -> None:
     assert {block.language for block in BLOCKS} <= {"python", "sh", "bash", "yaml", "js", "bibtex", ""}
-    commands = [block for block in BLOCKS if re.match(r"(clipiqa|python|pip) ", block.code)]
-    assert all(block.why_not for block in commands if not block.language), "a block of commands says neither sh nor why"
-    assert sum(block.language == "python" and not block.why_not for block in BLOCKS) >= 10
-    assert sum(block.language == "sh" and not block.why_not for block in BLOCKS) >= 2
+    assert sum(block.language in ("python", "sh") and not block.why_not for block in BLOCKS) > 20
 
 
 @pytest.mark.parametrize("block", of("python"))
