@@ -14,7 +14,7 @@ def run(
     scored: Scored,
     model: Model,
     store: Store,
-    scores: str | None = None,
+    scores: str,
     *,
     out: Path,
     overwrite: bool = False,

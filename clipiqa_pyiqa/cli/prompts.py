@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..prompts.pairs import NAMED_PAIRS, PRESETS, SOURCES, parse_prompt_argument, parse_prompts
+from ..prompts.pairs import NAMED_PAIRS, PRESETS, parse_prompt_argument, parse_prompts
 from .options.terminal import aligned
 
 
@@ -16,9 +16,8 @@ def run(prompts: Sequence[str] = (), *, template: str | None = None) -> int:
         template (TEXT): wording of the pairs, such as 'A photo of {}.'
     """
     pairs = parse_prompts(list(map(parse_prompt_argument, prompts)) or list(NAMED_PAIRS), template)
-    rows = [("name", "positive", "negative", "from")]
-    rows += [(pair.name, pair.positive, pair.negative, SOURCES.get(pair.name, "")) for pair in pairs]
+    rows = [("name", "positive", "negative"), *((pair.name, pair.positive, pair.negative) for pair in pairs)]
     if not prompts:
-        rows += [(name, pair.positive, pair.negative, "preset") for name in PRESETS for pair in PRESETS[name]]
+        rows += [(name, pair.positive, pair.negative) for name in PRESETS for pair in PRESETS[name]]
     print("\n".join(aligned(rows)))
     return 0

@@ -14,7 +14,7 @@ def run(
     scored: Scored,
     model: Model,
     store: Store,
-    scores: str | None = None,
+    scores: str,
     *,
     candidates: str | None = None,
     templates: list[str] | None = None,
@@ -23,7 +23,6 @@ def run(
     overwrite: bool = False,
     top: int = 10,
     bootstrap: int = 1000,
-    intervals: int = 100,
     seed: int = 123,
 ) -> int:
     """Find the prompt pairs that agree best with scores that people gave.
@@ -44,7 +43,6 @@ def run(
         overwrite: replace an existing --out
         top: pairs to show
         bootstrap: resamples per interval
-        intervals: best pairs that get an interval
         seed: seed of resamples and a random split
     """
     from ..files.writing import check_output
@@ -66,7 +64,6 @@ def run(
         device=device,
         seed=seed,
         ensemble=ensemble,
-        intervals=max(intervals, top),
         bootstrap=bootstrap,
         **store.keywords(),
     )
@@ -82,12 +79,12 @@ def run(
     named |= {"paper": findings.paper, "ensemble": findings.ensemble}
     rows = [("", "positive", "negative", "SROCC chosen by", "SROCC held out", "95 % interval", "PLCC held out")]
     for name, found in named.items():
-        pair, estimate = found.candidates[0].pair, found.srocc
-        texts = (pair.positive, pair.negative) if name != "ensemble" else (f"mean of {len(found.candidates)}", "")
+        pair, estimate = found.pairs[0], found.srocc
+        texts = (pair.positive, pair.negative) if name != "ensemble" else (f"mean of {len(found.pairs)}", "")
         numbers = f"{found.chosen_by:.4f}", f"{estimate.value:.4f}", f"[{estimate.low:.4f}, {estimate.high:.4f}]"
         rows.append((name, *texts, *numbers, f"{found.plcc:.4f}"))
     print("\n".join(aligned(rows)))
     for name, found in {"best pair": findings.ranked[0], "ensemble": findings.ensemble}.items():
-        prompts = [(each.pair.positive, each.pair.negative) for each in found.candidates]
+        prompts = [(each.positive, each.negative) for each in found.pairs]
         print(f"The {name}:\n  {creation('clipiqa', model.given(), prompts=prompts)}")
     return 0

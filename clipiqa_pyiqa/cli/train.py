@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import OptionError, counted
+from ..errors import counted
 from ..files.names import one_line
 from .options.model import Model, start
 from .options.scored_images import Scored, Store, creation
@@ -48,13 +48,12 @@ def run(
     model: Model,
     store: Store,
     changes: Changes,
-    scores: str | None = None,
+    scores: str,
     *,
     out: Path,
     resume: bool = False,
     overwrite: bool = False,
-    config: str | None = None,
-    recipe: str | None = None,
+    recipe: str = "plain",
     prompts: str | None = None,
     without_mini_photos: bool = False,
 ) -> int:
@@ -72,30 +71,27 @@ def run(
         out (-o DIR): folder for learned prompts and log
         resume: continue the stopped run in --out
         overwrite: replace the run in --out
-        config (-c FILE): a YAML file of pyiqa's trainer; command-line options win
         recipe: plain (default), official or pyiqa
         prompts (-p PAIR): pair whose context is learned: a name or 'positive|negative'; default: quality
         without_mini_photos: leave out mini's training photos
     """
     from ..prompts.pairs import parse_prompt_argument
 
-    if config and recipe:
-        raise OptionError("config and recipe both state a recipe: give one of the two.")
     device = start(store)
     from ..learning.recipe import find_recipe, with_options
     from ..learning.training import train
 
     pair = None if prompts is None else parse_prompt_argument(prompts)
-    stated = find_recipe(Path(config) if config else recipe or "plain")
-    stated = with_options(stated, prompts=pair, **vars(changes), **model.given())
+    stated = with_options(find_recipe(recipe), prompts=pair, **vars(changes), **model.given())
 
-    def report(progress: Progress, epochs: int) -> None:
+    def report(progress: Progress) -> None:
         best = "  best so far" if progress.is_best else ""
-        note(f"epoch {progress.epoch}/{epochs}: loss {progress.loss:.5f}, validation {_text(progress.scores)}{best}")
+        scores = f"loss {progress.loss:.5f}, validation {_text(progress.scores)}{best}"
+        note(f"epoch {progress.epoch}/{progress.epochs}: {scores}")
 
     with on_interrupt("--resume continues after the last whole epoch"):
         result = train(
-            scored.table(scores, stated.seed, stated.data),
+            scored.table(scores, stated.seed),
             out,
             recipe=stated,
             device=device,
@@ -106,11 +102,12 @@ def run(
             **store.keywords(),
         )
     images = {split: len(result.table.rows(split)) for split in ("train", "val", "test")}
-    print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {counted(result.epochs, 'epoch')}")
+    passes = counted(stated.epochs, "epoch")
+    print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {passes}")
     for split, found in result.scores.items():
         what = "validation" if split == "val" else split
         print(f"best epoch, {counted(images[split], f'{what} image')}: {_text(found)}")
-    print(f"log: tensorboard --logdir {one_line(str(result.folder / 'tensorboard'))}")
+    print(f"log: {one_line(str(result.folder / 'log.csv'))}")
     network = {**stated.network, "pos_embedding": result.metric.pos_embedding}
     print(f"load it with:\n{creation('clipiqa+', network, pretrained_model_path=str(result.best.resolve()))}")
     return 0
