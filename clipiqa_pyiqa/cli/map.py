@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ..errors.arguments import Images
 from .options.model import LearnedQuestions, Model, start
-from .options.progress import Bar, note, tell
-from .options.tables import aligned
-
-if TYPE_CHECKING:
-    from ..maps.results import PhotoMaps
+from .options.terminal import Bar, aligned, note, tell
 
 
 def run(
@@ -53,7 +48,7 @@ def run(
         quiet (-q): no progress bar and no summary
     """
     columns = questions.columns()
-    device = start(images, model.backbone)
+    device = start(images)
     from ..maps.photos import draw_maps
 
     with Bar(unit="photo") as bar:
@@ -69,25 +64,19 @@ def run(
             format=pictures,
             html=html,
             overwrite=overwrite,
-            progress=partial(bar.show, "maps"),
+            progress=bar.show,
             device=device,
             **images.keywords(),
         )
+    rows = [("photo", "question", "score", "worst place", "10th percentile", "below 0.5")]
+    for one in found.maps:
+        for question, score, numbers in zip(one.questions, one.score, one.statistics, strict=True):
+            worst, tenth, share = map("{:.4f}".format, numbers)
+            rows.append((one.path, question.name, f"{score:.4f}", worst, tenth, share))
     if found.maps:
-        print(_table(found))
+        print("\n".join(aligned(rows)))
     for reason in found.failed.values():
         tell(reason)
     if out is not None and found.maps:
         note(f"results are in {out}")
     return 1 if found.failed else 0
-
-
-def _table(found: PhotoMaps) -> str:
-    from ..files.names import one_line, printable
-
-    rows = [["photo", "question", "score", "worst place", "10th percentile", "below 0.5"]]
-    for one in found.maps:
-        for question, score, (worst, tenth, share) in zip(one.questions, one.score, one.statistics, strict=True):
-            numbers = [f"{score:.4f}", f"{worst:.4f}", f"{tenth:.4f}", f"{100 * share:.0f} %"]
-            rows.append([one_line(printable(one.path)), question.name, *numbers])
-    return "\n".join(aligned(rows, [True, True, False, False, False, False]))

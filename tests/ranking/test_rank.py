@@ -89,7 +89,7 @@ class TestScores:
             (SimpleNamespace(net=torch.nn.Linear(1, 1)), "metric must be a CLIP-IQA metric; got a Linear"),
             (torch.nn.Linear(1, 1), "metric must be a CLIP-IQA metric; got a Linear"),
             (lambda: torch.nn.Linear(1, 1), "metric must be a CLIP-IQA metric; got a Linear"),
-            ("clipiqa", "metric must be a CLIP-IQA metric or a function that makes a metric; got 'clipiqa'"),
+            ("clipiqa", "metric must be a CLIP-IQA metric; got a str"),
         ],
     )
     def test_another_metric_answers_no_questions(self, metric: Any, message: str, greys: list[Path]) -> None:
