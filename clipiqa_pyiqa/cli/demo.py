@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors.arguments import Machine
+from .options.experiment import frame_as_text
 from .options.model import start
 from .options.progress import Bar
 
@@ -37,7 +38,10 @@ def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
 
     with Bar(unit="picture") as bar:
         found = demo(progress=partial(bar.show, ""))
-    print(f"{found.table()}\n\n{EXPLANATION.format(size=MINI_FILE.stat().st_size / 1e6)}", end="")
+    print(
+        f"{frame_as_text(found.scores.reset_index(), {})}\n\n{EXPLANATION.format(size=MINI_FILE.stat().st_size / 1e6)}",
+        end="",
+    )
     sys.stdout.flush()  # show the table before the picture, which may fail
     found.save(out)
     print(f"\nPicture: {one_line(str(out.resolve()))}")

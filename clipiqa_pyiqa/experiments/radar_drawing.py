@@ -1,4 +1,4 @@
-"""Radar charts as a figure and as a page."""
+"""Radar charts as a figure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from ..prompts.provenance import in_words
 from ..report.contact_sheet import fitted, thumbnail, wrapped
-from ..report.html import render
 from ..report.plotting import COLOURS, INK, STYLE, WORDS
 from ..scoring.rows import printable
 from .scores import Scores, exif_applied
@@ -72,30 +70,6 @@ def draw_chart(axes: Axes, scores: pandas.DataFrame, title: str = "") -> None:
     axes.spines[:].set_color(_GREY)
     if title:
         axes.set_title(title, loc="center", fontsize=11, pad=16)
-
-
-@matplotlib.rc_context(STYLE)
-def radar_page(scores: Scores) -> str:
-    figures = []
-    for title, questions in charts_of(scores).items():
-        figure = Figure(figsize=(4.6, 4.3), layout="constrained")
-        axes = figure.add_subplot(projection="polar")
-        draw_chart(axes, scores.frame[questions], title)
-        for number, artists in enumerate(zip(axes.lines, axes.patches, strict=True)):
-            for artist in artists:
-                artist.set_gid(f"class image i{number}")  # the page shows and hides them
-        figures.append((f"Radar chart: {title or 'attributes'}", figure))
-    return render(
-        __package__,
-        "radar.html.j2",
-        title="Look and feel by CLIP-IQA",
-        photos=list(zip(named(scores).items(), COLOURS, strict=False)),
-        apply_exif=exif_applied(scores.provenance),
-        charts=figures,
-        rows=[(question, scores.frame[question].tolist()) for question in scores.questions],
-        failed=list(scores.failed.values()),
-        provenance=in_words(scores.provenance),
-    )
 
 
 def named(scores: Scores) -> dict[str, str]:

@@ -90,23 +90,6 @@ def test_of_several_files_the_later_wins(file: Path, tmp_path: Path, told: Any) 
     assert (args.prompts, args.steps, args.quick_gelu, args.scales) == (["happy"], 3, True, [1, 0.25])
 
 
-def test_a_home_folder_is_found_as_by_a_shell(tmp_path: Path, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    path = tmp_path / "options.yml"
-    path.write_text("out: ~/runs", encoding="utf-8")
-    assert told("rank", PHOTOS, "-c", "~/options.yml").out == tmp_path / "runs"
-
-
-def test_results_are_those_of_the_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "options.yml"
-    path.write_text("changes: [contrast]\nsteps: 3\nscales: [0.8]\nbackbone: mini\nmax_side: 96\n", encoding="utf-8")
-    assert main(["sweep", PHOTOS, "--config", str(path)]) == 0
-    by_file = capsys.readouterr().out
-    options = "--changes contrast --steps 3 --scales 0.8 --backbone mini --max-side 96"
-    assert main(["sweep", PHOTOS, *options.split()]) == 0
-    assert by_file == capsys.readouterr().out and "contrast" in by_file
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -116,12 +99,8 @@ def test_results_are_those_of_the_options(tmp_path: Path, capsys: pytest.Capture
         ("- 3", "must be a mapping"),
         ("a: [", "is not usable YAML"),
         ("steps: {a: 1}", "steps in .* must be a value"),
-        ("steps: [5, 9]", r"steps in .* must be a value; got \[5, 9\]"),
-        ("steps: true", "steps in .* must be a value"),
-        ("seed: false", "seed in .* must be a value"),
         ("no_exif: 1", "no_exif in .* must be true or false"),
         ("changes: []", "changes in .* must be a list of values"),
-        ("scales: [1, null]", "scales in .* must be a list of values"),
         ("prompts: [[Good photo., Bad photo., Ugly photo.]]", "prompts in .* must be a list of values"),
     ],
 )
