@@ -9,13 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .device import FrozenTensors
+from .gradient import is_traced
 
 HEAD_WIDTH = 64
 LAYER_NORM_EPS = 1e-5
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    return x * torch.sigmoid(1.702 * x)
+    """Return ``x * sigmoid(1.702 * x)``; ``x`` is overwritten where no gradient needs it."""
+    if x.requires_grad or is_traced():
+        return x * torch.sigmoid(1.702 * x)
+    return x.mul_((1.702 * x).sigmoid_())  # new memory for each product takes most of a CPU's time
 
 
 class LayerNorm:
