@@ -103,7 +103,7 @@ class Sweep(ExperimentResult):
         panels = figure.subplots(1, len(changes), squeeze=False)[0]
         for axes, (change, scores) in zip(panels, changes, strict=True):
             _draw_curves(axes, CHANGES[str(change)], scores)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right", frameon=False, fontsize=8)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
         figure.suptitle(f"Mean of {self.frame['path'].nunique()} pictures; band: the middle 80 % of them", fontsize=10)
         return figure
 

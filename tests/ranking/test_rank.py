@@ -265,9 +265,7 @@ class TestCommand:
         [
             (["gone"], r"'gone' does not exist: name images or folders of images\."),
             (["{photo}", "--out", "{photo}/below"], r"cannot write to .*: Not a directory"),
-            (["{photo}", "--out", "{photo}"], r"out must be a folder; got the file '.*a\.png'"),
             (["{photo}", "--out", "{votes}"], r"votes' is not a folder"),
-            (["{photo}", "--out", "ranks.png"], r"out must be a folder; got the file 'ranks\.png'"),
             (["{photo}", "-p", "hapy"], r"unknown prompt pair 'hapy': did you mean 'happy'\?"),
             (["{photo}", "--resume"], r"resume needs out"),
             (["{photo}", "--backbone", "RN51"], r"backbone must be one of .*; got 'RN51'"),
