@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 import os
 import re
@@ -22,7 +20,6 @@ from standin import Brightness
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.files.names import one_line, plain_lines, printable
-from clipiqa_pyiqa.report.html import policy
 from clipiqa_pyiqa.report.plotting import plain_texts, svg
 from clipiqa_pyiqa.scoring.rows import csv_line, frame_csv
 

@@ -118,10 +118,11 @@ def test_names_of_other_tools_columns(tmp_path: Path, name: str) -> None:
     frame.to_csv(tmp_path / "a.csv", index=False)
     frame.assign(**{name: frame[name] + 1 + frame[name] / 9}).to_csv(tmp_path / "b.csv", index=False)
     found = gate(tmp_path / "a.csv", tmp_path / "b.csv", columns=[name])
-    (said,) = found.as_dict()["questions"]
-    assert said["better"] == ("lower" if name in LOW else "higher")
-    assert said["known_by"] == ("assumed" if name in UNKNOWN else "name") and said["because"] in found.questions[0].line
-    assert said["verdict"] == ("worse" if name in LOW else "better")
+    (question,) = found.questions
+    direction = question.direction
+    assert direction.lower_better == (name in LOW) and direction.because in question.line
+    assert direction.known_by == ("assumed" if name in UNKNOWN else "name")
+    assert question.verdict == ("worse" if name in LOW else "better")
 
 
 AFFINE = {**HEAD, "head": {**FITTED, "sha256": "ef" * 32, "method": "affine"}}
