@@ -208,7 +208,7 @@ def _conclude(run: AskingRun, ranking: Ranking, photos: Photos) -> int:
 def _with_rules(table: str, ranking: Ranking) -> str:
     from ..ranking.folder_ranking import best_and_worst
 
-    best, worst = map(len, best_and_worst(ranking, count=ranking.count))
+    best, worst = map(len, best_and_worst(ranking, ranking.questions[0], ranking.count))
     head, *lines = table.split("\n")
     ruled = [head]
     for number, line in enumerate(lines):

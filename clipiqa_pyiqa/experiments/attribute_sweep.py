@@ -33,18 +33,21 @@ if TYPE_CHECKING:
     import pandas
     from typing_extensions import Unpack
 
-_MOST_STEPS = 1000  # more steps than an 8-bit picture can show
 _MOST_SCALE = 8
 _CHANGING = 20  # bytes per pixel that a change takes: three of fp32 for noise, and 8-bit copies
 
 
 class _Version(NamedTuple):
-    name: str  # equal for all versions that leave the picture as it is
     path: str
     scale: float
     change: Change
     step: int
     amount: float
+
+    @property
+    def name(self) -> str:  # changes that leave the picture as it is have one name
+        words = "as it is" if self.amount == self.change.plain else f"{self.change.question} {self.amount:g}"
+        return f"{self.path} [scale {self.scale:g}, {words}]"
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def sweep(
         metric, paths, template, options: As for :func:`~.ranking.rank`.
         changes: Names in :data:`~.picture_changes.CHANGES`; each name is also a question.
         prompts: Further questions, one column each.
-        steps: Number of steps, 3 to 1000.
+        steps: Number of steps, at least 3.
         scales: Factors for width and height, up to 8, before the changes.
         sample: Number of images to draw at random; by default all.
         seed: Seed of sample and noise.
@@ -157,8 +160,8 @@ def sweep(
             raise CLIPIQAError(f"unknown change {name!r}: {nearest(name, CHANGES)}")
     if not names:
         raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.")
-    if not MIN_IMAGES <= steps <= _MOST_STEPS:
-        raise CLIPIQAError(f"steps must be from {MIN_IMAGES} to {_MOST_STEPS}; got {steps}.")
+    if steps < MIN_IMAGES:
+        raise CLIPIQAError(f"steps must be at least {MIN_IMAGES}; got {steps}.")
     if not scales or not all(0 < scale <= _MOST_SCALE for scale in scales):
         raise CLIPIQAError(f"scales must be positive factors up to {_MOST_SCALE}; got {shown(list(scales))}.")
     files = find_images(paths, options.get("out"))
@@ -169,7 +172,7 @@ def sweep(
     columns = parse_columns(names, template)
     columns = Columns(columns if prompts is None else columns | parse_columns(prompts, template))
     planned = [
-        _version(path, scale, CHANGES[name], step, amount)
+        _Version(path, scale, CHANGES[name], step, amount)
         for path, scale, name in itertools.product(files, dict.fromkeys(scales), names)
         for step, amount in enumerate(CHANGES[name].amounts(steps))
     ]
@@ -199,7 +202,7 @@ def sweep(
             columns,
             device,
             batch_size,
-            apart=lambda item: item[0][1:3],  # path and scale, so that a resumed sweep has the same batches
+            apart=lambda item: item[0][:2],  # path and scale, so that a resumed sweep has the same batches
         )
 
     rows = dict(zip(versions, record.rows(Header(tuple(columns), made_by), list(versions), score), strict=True))
@@ -219,11 +222,6 @@ def sweep(
     # pandas' own text type refuses names that are not UTF-8
     frame.insert(0, "path", pandas.Series([version.path for version in scored], dtype=object))
     return saved(Sweep(frame, tuple(columns), failed, made_by), options)
-
-
-def _version(path: str, scale: float, change: Change, step: int, amount: float) -> _Version:
-    words = "as it is" if amount == change.plain else f"{change.question} {amount:g}"
-    return _Version(f"{path} [scale {scale:g}, {words}]", path, scale, change, step, amount)
 
 
 def _with_pictures(

@@ -139,7 +139,7 @@ def prepare(
         return Record(progress=report), scoring
     folder = Path(out).expanduser()
     output = Output(check_folder(folder, ()) / "scores.csv", "csv", resume, overwrite)
-    written = {name for each in names for name in (each, str(Path(each).with_suffix(f".{pictures}")))}
+    written = {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
     is_resumed = resume and output.earlier() is not None
     check_folder(folder, sorted(written), overwrite=overwrite or is_resumed, inputs=inputs)
     return Record(output, report), scoring

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import CLIPIQAError
 from ..errors.arguments import checked
+from ..files.names import below_common, printable
 from ..metric import net_of
 from ..prompts.pairs import Prompts, known_names, parse_columns
 from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, saved
-from .radar_drawing import FEEL, LOOK, MOST, named, radar_figure
+from .radar_drawing import FEEL, LOOK, MOST, radar_figure
 from .scores import Scores, score_images
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class RadarCharts(Scores, ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return a row per question, a column per image."""
         table = self.frame.T
-        table.columns = list(named(self).values())
+        table.columns = list(map(printable, below_common(list(self.frame.index)).values()))
         table.insert(0, "question", table.index)
         return table.reset_index(drop=True)
 

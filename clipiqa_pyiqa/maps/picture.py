@@ -31,7 +31,6 @@ COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
 STRENGTH = 0.62  # opacity of the colours over the grey photo
 _SIDE = 1000  # largest side in pixels of a photo in a picture
 _PANEL = 3.5  # width of a panel in inches
-_USUAL = {"pos_embedding": "none", "precision": "fp32", "scale": "1", "max_side": "none"}
 
 
 def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
@@ -63,9 +62,7 @@ def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
 
 def caption(provenance: Mapping[str, Any]) -> str:
     known = in_words(provenance)
-    words = [known["metric"], known["backbone"], f"weights {known['weights']}", known["map"]]
-    words += [f"{name} {known[name]}" for name, usual in _USUAL.items() if known.get(name, usual) != usual]
-    return f"{', '.join(words)}; clipiqa-pyiqa {known['version']}"
+    return "{metric}, {backbone}, weights {weights}, {map}; clipiqa-pyiqa {version}".format(**known)
 
 
 def picture_of(one: PhotoMap, provenance: Mapping[str, Any]) -> Image.Image:

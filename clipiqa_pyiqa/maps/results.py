@@ -35,19 +35,6 @@ class PhotoMaps:
     maps: list[PhotoMap] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
-    def save(
-        self, folder: str | os.PathLike[str], format: Format = "png", html: bool = False, overwrite: bool = False
-    ) -> None:
-        """Write a picture and a ``.npz`` per photo; with ``html``, also a page.
-
-        Raises:
-            CLIPIQAError: The folder cannot be written, or has files of these names.
-        """
-        output = MapFolder(folder, [one.path for one in self.maps], format, html, overwrite)
-        for one in self.maps:
-            output.write(self, one)
-        output.finish(self)
-
 
 class MapFolder:
     """The folder of results, checked before photos are scored."""

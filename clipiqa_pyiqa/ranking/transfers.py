@@ -50,8 +50,6 @@ def transfer(paths: Iterable[str], folder: str | os.PathLike[str], action: str) 
     if action != "copy" and (inner := [path for path in sources if file_of(path) != path or "://" in path]):
         raise PickError(f"{inner[0]!r} is in a shard or a store, so it can only be copied.")
     target = check_folder(folder, ())
-    if inside := [path for path in sources if os.path.dirname(os.path.realpath(path)) == os.path.realpath(target)]:
-        raise PickError(f"{inside[0]!r} is in {str(target)!r} already: name another folder.")
     done: list[str] = []
     with locked(target):
         taken = {name.lower() for name in os.listdir(target)}

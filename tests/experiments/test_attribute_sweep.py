@@ -118,7 +118,7 @@ class TestSweep:
         [
             ({"changes": ["brightnes"]}, "unknown change 'brightnes': did you mean 'brightness'"),
             ({"changes": []}, "changes must name at least one of"),
-            ({"steps": 2}, "steps must be from 3 to 1000; got 2"),
+            ({"steps": 2}, "steps must be at least 3; got 2"),
             ({"scales": (1, 0)}, r"scales must be positive factors"),
         ],
     )

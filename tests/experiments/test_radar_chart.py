@@ -74,7 +74,7 @@ class TestCommand:
     def test_images_of_one_name_are_told_apart(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         paths = [str(save_grey(tmp_path / folder / "a.png", level)) for folder, level in (("x", 20), ("y", 220))]
         assert main(["radar", *paths, "--backbone", "mini"]) == 0
-        assert capsys.readouterr().out.splitlines()[0].split() == ["question", *paths]
+        assert capsys.readouterr().out.splitlines()[0].split() == ["question", "x/a.png", "y/a.png"]
 
     @pytest.mark.parametrize(
         ("more", "message"),

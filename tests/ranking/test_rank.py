@@ -133,17 +133,17 @@ class TestShares:
 class TestRanking:
     def test_order_and_ties(self, greys: list[Path]) -> None:
         twin = save_grey(greys[0].with_name("5.png"), 102)
-        order = ranking(score_images(Brightness(), [*greys, twin], ["brightness", "happy"]))
+        order = ranking(score_images(Brightness(), [*greys, twin], ["brightness", "happy"]), "brightness")
         assert [Path(path).stem for path in order.index] == ["2", "4", "0", "5", "3", "1"]
         assert list(order["rank"]) == [1, 2, 3, 3, 5, 6]
 
     def test_no_image_is_among_both(self, greys: list[Path]) -> None:
-        best, worst = best_and_worst(score_images(Brightness(), greys, "brightness"), count=10)
+        best, worst = best_and_worst(score_images(Brightness(), greys, "brightness"), "brightness", 10)
         assert [Path(path).stem for path in best.index] == ["2", "4", "0"]
         assert [Path(path).stem for path in worst.index] == ["1", "3"]
 
     def test_the_sheet_shows_the_images_in_order(self, greys: list[Path]) -> None:
-        sheet = rank_sheet(score_images(Brightness(), greys, "brightness"), count=2, side=64)
+        sheet = rank_sheet(score_images(Brightness(), greys, "brightness"), "brightness", 2)
         seen = _blocks(sheet)
         assert seen == [204, 153, 0, 51]
 
@@ -152,7 +152,7 @@ class TestRanking:
         exif[274] = 6  # to be shown turned by 90 degrees
         Image.new("RGB", (200, 50), "red").save(tmp_path / "a.jpg", exif=exif)
         for options, shape in (({}, (50, 200)), ({"apply_exif": False}, (200, 50))):
-            sheet = np.asarray(rank_sheet(score_images(Brightness(), [tmp_path / "a.jpg"], **options)))
+            sheet = np.asarray(rank_sheet(score_images(Brightness(), [tmp_path / "a.jpg"], **options), "quality", 1))
             red = np.argwhere((sheet[..., 0] > 200) & (sheet[..., 1] < 50))
             height, width = np.ptp(red, axis=0) + 1
             assert (width, height) == pytest.approx(shape, abs=3)

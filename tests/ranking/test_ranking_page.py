@@ -269,7 +269,6 @@ class TestPage:
         (["{root}/none.csv", "--worst", "1"], "is not a file"),
         (["--undo", "{scores}"], "is not a list of photos"),
         (["--undo", "{root}/none.jsonl"], "cannot be read"),
-        (["{scores}", "--worst", "1", "--root", "{root}/photos", "--copy-to", "{root}/photos/a"], "is in .* already"),
     ],
 )
 def test_bad_usage(folder: Path, options: list[str], message: str, capsys: Any) -> None:
