@@ -177,26 +177,17 @@ class TestPublished:
         assert name(tag="file") == name(["happy", "new"]) == ""
 
 
-BAD_METRICS = {
-    "nique": r"unknown metric 'nique': did you mean .*'niqe'",
-    "lpips": r"'lpips' needs a reference image",
-    "fid": r"'fid' rates a set of images",
-    "niqe:pretrained_model_path=nowhere.mat": r"pretrained_model_path is 'nowhere.mat', but there is no such file",
-    "mos=niqe": r"cannot be called 'mos'",
-    "niqe:x=[1": r"the value of 'x' in .* is no YAML",
-    "=": r"names nothing",
-}
-
-
 class TestBadInput:
-    @pytest.mark.parametrize(("given", "message"), BAD_METRICS.items())
-    def test_metrics(self, given: str, message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            parse_metrics(given)
-
     @pytest.mark.parametrize(
         ("given", "message"),
         [
+            ("nique", "unknown metric 'nique': did you mean .*'niqe'"),
+            ("lpips", "'lpips' needs a reference image"),
+            ("fid", "'fid' rates a set of images"),
+            ("niqe:pretrained_model_path=no.mat", "pretrained_model_path is 'no.mat', but there is no such file"),
+            ("mos=niqe", "cannot be called 'mos'"),
+            ("niqe:x=[1", "the value of 'x' in .* is no YAML"),
+            ("=", "names nothing"),
             ([], "no metric is asked for"),
             (["niqe", "niqe"], "two metrics are called 'niqe'.*'mine=niqe'"),
             ("clipiqa:promts=quality", "unknown key 'promts' in the options of .*did you mean 'prompts'"),
@@ -207,7 +198,7 @@ class TestBadInput:
             ({"a": {"metric_opts": {"type": "LPIPS"}, "metric_mode": "FR"}}, "'a' needs a reference"),
         ],
     )  # fmt: skip
-    def test_metric_options(self, given: Any, message: str) -> None:
+    def test_metrics(self, given: Any, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             parse_metrics(given)
 
@@ -240,8 +231,6 @@ class TestBadInput:
         [
             ("path,score\na.png,1\nb.png,2\n", "none of 2 images .* exists.*root=DIR"),
             ("path,score\nphotos/1.png,x\n", "line 2: the score 'x' is not a number"),
-            ("path,score\nphotos/1.png,1\nphotos/1.png,2\n", "names an image more than once"),
-            ("path,rank\nphotos/1.png,1\n", "has no column of scores"),
         ],
     )
     def test_tables(self, text: str, message: str, photos: Path) -> None:
@@ -295,7 +284,6 @@ class TestCommand:
     def test_says_what_is_wrong(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for given, message in [
             ([], "no metric is named"),
-            (["-m", "nique", "-d", "livec"], "or 'niqe'"),
             (["-m", "niqe", "-d", "livec", "--data-root", str(tmp_path)], "meta_info_LIVEChallengeDataset.csv"),
             (["-m", "entropy", "-d", str(tmp_path)], "is a folder without image files"),
         ]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +45,6 @@ class TestSummary:
         assert table.left_out[0] == "1 image left out of all metrics:"
         assert table.left_out[1].endswith("broken.png: it is truncated")
 
-    def test_no_metric_is_best_where_none_is_good(self) -> None:
-        scores = pandas.DataFrame({"bad": [3.0, 2, 1], "worse": [3.0, 1, 2]})
-        metrics = {label: MetricResult(label) for label in scores}
-        data = DataSetResult("x", scores, pandas.Series([1.0, 2, 3]), metrics=metrics, bootstrap=0)
-        assert not [cell for row in build_tables([data])[0].rows for cell in row if cell.mark]
-
     def test_published_values_with_source_and_difference(self, comparison: Comparison) -> None:
         table = named(comparison, "graded: beside published values")
         (row,) = table.rows
@@ -73,10 +66,8 @@ class TestSummary:
         assert [cell.value for cell in table.rows[0][2:4]] == [sharp.SROCC, sharp.PLCC]
 
     def test_legend_says_sign_intervals_and_which_plcc(self, tmp_path: Path) -> None:
-        data = fake_comparison.graded(tmp_path, plcc_fit=True)
-        sign, intervals, plcc = legend([data])
-        assert "positive" in sign and "DMOS" in sign and "95 %" in intervals and "100 resamples, seed 0" in intervals
-        assert "raw" in plcc and "logistic fit with 4 parameters" in plcc
+        sign, intervals, plcc = legend([fake_comparison.graded(tmp_path, plcc_fit=True)])
+        assert "positive" in sign and "100 resamples, seed 0" in intervals and "fit with 4 parameters" in plcc
 
     def test_without_bootstrap_there_are_no_intervals_and_differences(self, tmp_path: Path) -> None:
         data = dataclasses.replace(fake_comparison.graded(tmp_path), bootstrap=0)
@@ -104,10 +95,6 @@ def test_csv_is_the_frame_in_full_precision_with_comments(comparison: Comparison
 def test_latex_tables_are_whole(comparison: Comparison) -> None:
     said = comparison.table("latex")
     assert said.count(r"\begin{table*}") == said.count(r"\end{table*}") == 7
-    bodies = re.findall(r"\\begin\{tabular\}\{([lr]+)\}\n(.*?)\\end\{tabular\}", said, flags=re.DOTALL)
-    for columns, body in bodies:
-        lines = [line for line in body.splitlines() if line.endswith(r"\\")]
-        assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in lines} == {len(columns)}
     assert r"\textbf{1.000} {\scriptsize [1.000, 1.000]}" in said and "% A positive correlation is good" in said
 
 
@@ -146,12 +133,10 @@ class TestDifferences:
         assert pair["low"] < pair["high"] < 0 and pair["significant"]
         assert not frame.loc[("good", "same"), "significant"]
         np.testing.assert_allclose(frame["p Holm"], holm(frame["p"]))
-
-    def test_table_marks_what_is_more_than_chance(self, close: DataSetResult) -> None:
-        table = named(Comparison((close,)), "close: which differ in SROCC")
-        for (label, difference, p), pair in zip(table.rows, close.pairs, strict=True):
-            assert label.text == f"{pair.first} − {pair.second}" and difference.value == pair.srocc.value
-            assert p.text == f"p = {pair.p_holm:.3f}" and bool(p.mark) == pair.significant
+        labels, differences, p = zip(*named(Comparison((close,)), "close: which differ in SROCC").rows, strict=True)
+        assert labels[0].text == "less − good" and [cell.value for cell in p] == frame["p Holm"].tolist()
+        assert [cell.value for cell in differences] == frame["SROCC difference"].tolist()
+        assert [bool(cell.mark) for cell in p] == frame["significant"].tolist()
 
     def test_many_pairs_have_enough_resamples_to_be_corrected(self) -> None:
         rng = np.random.default_rng(0)

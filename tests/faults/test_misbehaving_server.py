@@ -121,10 +121,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 BEHAVIOURS = [
     (trickle, "too slow"),
-    (endless, "more than the 1,000,000 bytes"),
+    (endless, "more than 1,000,000 bytes"),
     (silent, "timed out|too slow"),
     (mute, "timed out"),
-    (longer, "more than the 1,000,000 bytes"),
+    (longer, "more than 1,000,000 bytes"),
     (shorter, "broke off"),
     (around, "redirect"),
     (garbage, ""),
