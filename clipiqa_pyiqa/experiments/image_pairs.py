@@ -23,7 +23,6 @@ from .scores import because, exif_applied, score_images
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from typing_extensions import Unpack
 
@@ -120,31 +119,20 @@ class PairScores(ExperimentResult):
         import matplotlib
         from matplotlib.figure import Figure
 
-        from ..report.plotting import STYLE
+        from ..report.plotting import BLUE, INK, ORANGE, STYLE, WORDS
 
-        columns = min(3, len(self.questions))
-        rows = math.ceil(len(self.questions) / columns)
         with matplotlib.rc_context(STYLE):
-            figure = Figure(figsize=(3.4 * columns, 3.9 * rows), layout="constrained")
-            panels = figure.subplots(rows, columns, squeeze=False).ravel()
-            for axes in panels[len(self.questions) :]:
-                axes.set_axis_off()
-            for axes, (_, summary) in zip(panels, self.summary().iterrows(), strict=False):
-                self._draw(axes, summary)
+            figure = Figure(figsize=(3.4 * len(self.questions), 3.9), layout="constrained")
+            panels = figure.subplots(1, len(self.questions), squeeze=False)[0]
+            for axes, (_, row) in zip(panels, self.summary().iterrows(), strict=True):
+                low, high = (self.frame[f"{row['question']} {version}"].to_numpy() for version in _SIDES)
+                for chosen, colour, marker in ((high > low, BLUE, "o"), (high <= low, ORANGE, "X")):
+                    axes.scatter(low[chosen], high[chosen], 24, colour, marker=marker, alpha=0.65, linewidths=0)
+                axes.axline((0, 0), slope=1, color=INK, linewidth=0.8, zorder=0)
+                axes.set(xlabel="score of the low-quality image", ylabel="score of the high-quality image")
+                order = f"{row['right']} of {row['pairs']} in the right order ({100 * row['share right']:.0f} %)"
+                axes.set_title(f"{fitted(row['question'], 185, 10)}\n{order}", **WORDS)
         return figure
-
-    def _draw(self, axes: Axes, summary: pandas.Series) -> None:
-        from ..report.plotting import BLUE, INK, ORANGE, WORDS
-
-        question = summary["question"]
-        low, high = (self.frame[f"{question} {version}"].to_numpy() for version in _SIDES)
-        is_right = high > low
-        axes.scatter(low[is_right], high[is_right], 20, BLUE, alpha=0.65, linewidths=0)
-        axes.scatter(low[~is_right], high[~is_right], 30, ORANGE, marker="X", alpha=0.65, linewidths=0)
-        axes.axline((0, 0), slope=1, color=INK, linewidth=0.8, zorder=0)
-        axes.set(xlabel="score of the low-quality image", ylabel="score of the high-quality image", aspect="equal")
-        order = f"{summary['right']} of {summary['pairs']} in the right order ({100 * summary['share right']:.0f} %)"
-        axes.set_title(f"{fitted(question, 185, 10)}\n{order}", **WORDS)
 
 
 @checked

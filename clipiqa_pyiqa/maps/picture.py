@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +11,15 @@ import matplotlib
 import numpy as np
 import torch
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
 from ..files.names import one_line
 from ..prompts.provenance import in_words
 from ..report.contact_sheet import fitted, thumbnail, wrapped
-from ..report.plotting import STYLE, WORDS
+from ..report.plotting import STYLE, WORDS, captioned
 from .places import upsampled
 
 if TYPE_CHECKING:
@@ -40,11 +38,9 @@ def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
     columns = min(4, panels)
     rows = math.ceil(panels / columns)
     shape = min(max(one.height / one.width, 0.3), 2.0)
-    below = textwrap.fill(caption(provenance), round(columns * _PANEL * 17), break_on_hyphens=False)
-    height = rows * (_PANEL * shape + 0.95) + 0.35 + 0.16 * (below.count("\n") + 1)
+    height = rows * (_PANEL * shape + 0.95) + 0.5
     with matplotlib.rc_context(STYLE):
-        room = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.08)
-        figure = Figure(figsize=(columns * _PANEL + 0.2, height), layout=room)
+        figure = Figure(figsize=(columns * _PANEL + 0.2, height), layout="constrained")
         figure.suptitle(fitted(Path(one.path).name, columns * _PANEL * 72, 11), fontsize=11, **WORDS)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid:
@@ -55,9 +51,9 @@ def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
             axes.imshow(overlay(photo, scores, one.step * ratio))
             ends = one_line(wrapped(f"0: {question.low}  1: {question.high}", 44, 1))
             axes.set_title(f"{wrapped(f'{question.name} {score:.2f}', 40, 2)}\n{ends}", **WORDS)
-        figure.colorbar(ScalarMappable(Normalize(0, 1), _mixed()), ax=grid, location="bottom", shrink=0.3, aspect=40)
-        figure.supxlabel(below, fontsize=8, color="#5b6069", x=0.01, ha="left", **WORDS)
-    return figure
+        colours = ScalarMappable(Normalize(0, 1), COLOURS)
+        figure.colorbar(colours, ax=grid, location="bottom", shrink=0.3, aspect=40, alpha=STRENGTH)
+    return captioned(figure, caption(provenance))
 
 
 def caption(provenance: Mapping[str, Any]) -> str:
@@ -76,8 +72,3 @@ def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float) -> Ima
     values = upsampled(maps, (photo.height, photo.width), step)[0, 0].numpy()
     mixed = (1 - STRENGTH) * grey + STRENGTH * matplotlib.colormaps[COLOURS](values)[..., :3]
     return Image.fromarray((255 * mixed).round().astype(np.uint8))
-
-
-def _mixed() -> ListedColormap:
-    colours = matplotlib.colormaps[COLOURS](np.linspace(0, 1, 256))[:, :3]
-    return ListedColormap((1 - STRENGTH) * 0.5 + STRENGTH * colours)

@@ -10,7 +10,7 @@ import pytest
 from photos import save_grey
 from standin import Brightness
 
-from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
+from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.experiments.attribute_sweep import sweep
 from clipiqa_pyiqa.experiments.image_pairs import pairs
 from clipiqa_pyiqa.experiments.radar_chart import radar
@@ -74,27 +74,3 @@ def test_a_file_of_another_maker_is_not_replaced(folder: Path, tmp_path: Path) -
     assert foreign.read_text() == "mine" and list(foreign.parent.iterdir()) == [foreign]
     run(folder, out=foreign.parent, overwrite=True)
     assert foreign.read_bytes() != b"mine"
-
-
-def test_an_image_is_not_replaced_whatever_is_said(tmp_path: Path) -> None:
-    photo = save_grey(tmp_path / "rank-quality.png", 90)
-    before = photo.read_bytes()
-    with pytest.raises(CLIPIQAError, match="is one of the inputs and is not replaced"):
-        rank(Brightness(), [photo], out=tmp_path, overwrite=True)
-    assert photo.read_bytes() == before
-
-
-def test_the_metric_is_made_when_everything_else_is_right(folder: Path, tmp_path: Path) -> None:
-    made: list[Brightness] = []
-
-    def make() -> Brightness:
-        made.append(Brightness())
-        return made[-1]
-
-    for bad in ({"paths": tmp_path / "gone"}, {"prompts": "hapy"}, {"resume": True}):
-        with pytest.raises(CLIPIQAError):
-            rank(make, **{"paths": folder, **bad})
-    with pytest.raises(ImageError, match="there are no images to score"):
-        rank(make, [])
-    assert not made
-    assert len(rank(make, folder).frame) == 6 and len(made) == 1

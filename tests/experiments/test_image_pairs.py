@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +23,15 @@ class TestMatching:
         assert set(files) == {"1", "night/2"}
         assert files["night/2"] == (str(tmp_path / "low/night/2.jpg"), str(tmp_path / "high/night/2.png"))
 
-    def test_polyu_has_both_in_one_folder(self, tmp_path: Path) -> None:
-        for name in ("Canon_1_real", "Canon_1_mean", "Nikon_2_real", "Nikon_2_mean"):
-            save_grey(tmp_path / f"{name}.JPG", 9)
-        files, _ = match_pairs(f"{tmp_path}/*_real.JPG", f"{tmp_path}/*_mean.JPG")
-        assert list(files) == ["Canon_1", "Nikon_2"]
-        assert files["Nikon_2"][1].endswith("Nikon_2_mean.JPG")
-
-    def test_realblur_numbers_its_files_otherwise(self, tmp_path: Path) -> None:
-        for scene in ("scene1", "scene2"):
-            save_grey(tmp_path / scene / "blur/blur_3.png", 9)
-            save_grey(tmp_path / scene / "gt/gt_3.png", 9)
-        files, _ = match_pairs(f"{tmp_path}/*/blur/blur_*.png", f"{tmp_path}/*/gt/gt_*.png")
-        assert list(files) == ["scene1/3", "scene2/3"]
-        assert all("scene1" in path for path in files["scene1/3"])
+    @pytest.mark.parametrize(
+        ("low", "high", "name"),
+        [("*_real.JPG", "*_mean.JPG", "Canon_1"), ("*/blur/blur_*.png", "*/gt/gt_*.png", "scene1/3")],
+    )
+    def test_by_wildcards(self, tmp_path: Path, low: str, high: str, name: str) -> None:
+        for path in ("Canon_1_real.JPG", "Canon_1_mean.JPG", "scene1/blur/blur_3.png", "scene1/gt/gt_3.png"):
+            save_grey(tmp_path / path, 9)
+        files, _ = match_pairs(f"{tmp_path}/{low}", f"{tmp_path}/{high}")
+        assert list(files) == [name]
 
     def test_images_without_a_partner_are_named_or_left_out(self, tmp_path: Path) -> None:
         for name in ("low/1.png", "low/2.png", "high/1.png", "high/3.png"):
@@ -51,17 +45,14 @@ class TestMatching:
         ("low", "high", "message"),
         [
             ("low", "gone", r"'gone' is no folder: name a folder, or a quoted pattern"),
-            ("low", "empty", r"the folder 'empty' holds no image files"),
             ("low", "other", r"3 images without a partner \(only low has '1', '2'; only high has 'a'\)"),
             ("twins", "low", r"'twins/1.jpg' and 'twins/1.png' have the same name, '1'"),
-            ("low", "other/*_x.png", r"nothing matches 'other/\*_x.png'"),
         ],
     )
     def test_what_does_not_pair_up(
         self, low: str, high: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        (tmp_path / "empty").mkdir()
         for name in ("low/1.png", "low/2.png", "other/a.png", "twins/1.png", "twins/1.jpg"):
             save_grey(tmp_path / name, 9)
         with pytest.raises(PairingError, match=message):
@@ -92,12 +83,6 @@ class TestStatistics:
         assert row["p"] == pytest.approx(stats.wilcoxon(high, low).pvalue)
         worst = found.failures("quality")["quality difference"]
         assert worst.is_monotonic_increasing and (worst <= 0).all() and len(worst) == 30 - row["right"]
-
-    def test_a_tiny_p_is_written_as_it_is(self, tmp_path: Path) -> None:
-        found = joined(np.arange(80) / 100, np.arange(80) / 99 + 0.5)
-        found.save(tmp_path)
-        (row,) = json.loads((tmp_path / "summary.json").read_text())["summary"]
-        assert 0 < row["p"] == found.summary()["p"][0] < 1e-13
 
     def test_one_pair_and_equal_scores_have_no_test_and_no_interval(self) -> None:
         found = joined(np.array([0.5]), np.array([0.5]))

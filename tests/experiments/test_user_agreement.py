@@ -31,61 +31,6 @@ def write(folder: Path, *lines: str, head: str = "attribute,first,second,choice"
     return path
 
 
-class TestVotes:
-    def test_one_row_per_vote_in_every_spelling(self, folder: Path) -> None:
-        choices = ["first", "a", "1", "left", "a.png", "second", "B", "2", "right", "b.png", "b.png", "tie", ""]
-        votes = read_votes(write(folder, *(f"happy,a.png,b.png,{choice}" for choice in choices))).frame
-        assert votes[["votes_first", "votes_second", "undecided"]].to_numpy().tolist() == [[5, 6, 2]]
-
-    def test_one_row_per_pair_says_the_same(self, folder: Path) -> None:
-        single = read_votes(write(folder, *["happy,a.png,b.png,first"] * 3, *["happy,a.png,b.png,second"] * 2))
-        counted = read_votes(
-            write(folder, "Happy/Sad,a.png,b.png,3,2,x", head="question,image_a,image_b,votes_a,votes_b,note")
-        )
-        pd.testing.assert_frame_equal(single.frame, counted.frame)
-
-    def test_the_same_two_images_in_the_other_order(self, folder: Path) -> None:
-        votes = read_votes(write(folder, "happy,a.png,b.png,first", "happy,b.png,a.png,first")).frame
-        assert votes[["votes_first", "votes_second"]].to_numpy().tolist() == [[1, 1]]
-
-    def test_an_attribute_for_all_rows(self, folder: Path) -> None:
-        path = write(folder, "a.png,b.png,first", head="first,second,choice")
-        votes = read_votes(path, attribute="Crisp photo.|Hazy photo.")
-        assert votes.columns["Crisp photo.|Hazy photo."][0].negative == "Hazy photo."
-        with pytest.raises(CLIPIQAError, match=r"has no column 'attribute'"):
-            read_votes(path)
-
-    @pytest.mark.parametrize(
-        ("line", "message"),
-        [
-            ("hapy,a.png,b.png,first", r"line 2: unknown prompt pair 'hapy': did you mean 'happy'\?"),
-            ("happy,a.png,b.png,frist", r"line 2: choice must be .* got 'frist': did you mean 'first'"),
-            ("happy,a.png,x.png,first", r"1 of 2 images named in .*votes.csv' cannot be found \(.*x\.png'\)"),
-            ("happy,a.png,a.png,first", r"line 2: both images are .*a\.png', but a choice is between two"),
-            ("happy,a.png,first", r"line 2: expected 4 columns"),
-        ],
-    )
-    def test_rows_that_cannot_be_used(self, line: str, message: str, folder: Path) -> None:
-        with pytest.raises(CLIPIQAError, match=message):
-            read_votes(write(folder, line))
-
-    def test_counts_that_are_none(self, folder: Path) -> None:
-        path = write(folder, "happy,a.png,b.png,3,-1", head="attribute,first,second,votes_first,votes_second")
-        with pytest.raises(CLIPIQAError, match=r"line 2: .* must be whole numbers; got '3' and '-1'"):
-            read_votes(path)
-
-    def test_missing_images_may_be_left_out(self, folder: Path) -> None:
-        path = write(folder, "happy,a.png,x.png,first", "happy,a.png,b.png,first")
-        votes = read_votes(path, skip_missing=True)
-        assert len(votes.frame) == 1 and [Path(name).name for name in votes.missing] == ["x.png"]
-
-    def test_a_missing_file_or_column(self, folder: Path) -> None:
-        with pytest.raises(CLIPIQAError, match=r"gone\.csv' cannot be read"):
-            read_votes(folder / "gone.csv")
-        with pytest.raises(CLIPIQAError, match=r"has no column 'choice'"):
-            read_votes(write(folder, "happy,a.png,b.png,1", head="attribute,first,second,answered"))
-
-
 class TestAgreement:
     def test_by_hand(self, folder: Path) -> None:
         """Brightness prefers the later letter. The majority agrees on a-b and c-d, not on a-c, and is tied on b-d."""
@@ -101,30 +46,12 @@ class TestAgreement:
         assert row["ceiling"] == pytest.approx((4 + 5 + 3 + 2) / 19)
         assert row["vote low"] < row["vote accuracy"] < row["vote high"]
 
-    def test_equal_scores_side_with_nobody(self, folder: Path) -> None:
-        save_grey(folder / "b.png", LEVELS["a.png"])
-        found = agreement(Brightness(), read_votes(write(folder, "happy,a.png,b.png,first")))
-        assert found.summary().iloc[0][["majority accuracy", "vote accuracy"]].tolist() == [0, 0]
-
-    def test_each_image_is_encoded_once_for_all_attributes(self, folder: Path) -> None:
-        lines = [f"{attribute},a.png,{other}.png,first" for attribute in ("happy", "new") for other in "bcd"]
-        metric = Brightness()
-        summary = agreement(metric, read_votes(write(folder, *lines))).summary()
-        assert sum(batch[0] for batch in metric.batches) == 4
-        assert list(summary["attribute"]) == ["happy", "new", "all"] and list(summary["pairs"]) == [3, 3, 6]
-
     def test_a_corrupt_image_takes_its_pairs_along(self, folder: Path) -> None:
         save_corrupt(folder / "b.png")
         found = agreement(Brightness(), read_votes(write(folder, "new,a.png,b.png,first", "new,a.png,c.png,first")))
         assert len(found.frame) == 1 and "b.png" in next(iter(found.failed))
         with pytest.raises(CLIPIQAError, match="no pair has scores for both images"):
             agreement(Brightness(), read_votes(write(folder, "new,a.png,b.png,first")))
-
-    def test_the_bars_are_the_accuracies(self, folder: Path) -> None:
-        lines = ["happy,a.png,b.png,second", "happy,c.png,d.png,first", "new,a.png,b.png,second"]
-        found = agreement(Brightness(), read_votes(write(folder, *lines)))
-        (axes,) = found.figure().axes
-        assert [bar.get_height() for bar in axes.patches] == pytest.approx([0.5, 1, 2 / 3] * 2)
 
 
 class TestCommand:

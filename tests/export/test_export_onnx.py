@@ -72,7 +72,9 @@ def metric(small: Path) -> CLIPIQA:
 @pytest.fixture(scope="module")
 def file(metric: CLIPIQA, once) -> Path:
     """The small tower with several questions and their maps."""
-    folder = once("small-export", lambda at: export_onnx(metric, at / "small.onnx", QUESTIONS, with_map=True))
+    folder = once(
+        "small-export", lambda at: export_onnx(metric, at / "small.onnx", QUESTIONS, with_map=True, check=False)
+    )
     return folder / "small.onnx"
 
 
@@ -137,14 +139,9 @@ class TestWholeMetrics:
         for ours, theirs in zip(expected, run(exported_mini.path, x), strict=True):
             torch.testing.assert_close(theirs, ours, rtol=0, atol=CLOSE)
 
-    @pytest.mark.parametrize(
-        ("backbone", "options", "with_map"),
-        [
-            ("RN50", {"pos_embedding": "interpolate", "prompts": "pyiqa"}, True),
-            ("ViT-B/32", {"pos_embedding": "interpolate", "prompts": ["quality", "happy"], "aggregate": None}, False),
-        ],
-    )
-    def test_towers(self, seeded_weights, tmp_path, backbone, options, with_map):
+    @pytest.mark.parametrize(("backbone", "with_map"), [("RN50", True), ("ViT-B/32", False)])
+    def test_towers(self, seeded_weights, tmp_path, backbone, with_map):
+        options = {"pos_embedding": "interpolate", "prompts": ["quality", "happy"], "aggregate": None}
         metric = CLIPIQA(backbone=backbone, clip_weights=seeded_weights(backbone), quick_gelu=True, **options)
         file = export_onnx(metric, tmp_path / "x.onnx", with_map=with_map, check=False)
         assert file.runtime is None and file.columns == metric.columns
@@ -239,15 +236,11 @@ class TestBadInput:
             export_onnx(metric, tmp_path / "x.onnx", QUESTIONS[::-1], with_map=True)
         assert not any(tmp_path.iterdir())
 
-    def test_nothing_is_replaced(self, tmp_path, capsys):
+    def test_nothing_is_replaced(self, metric, tmp_path):
         path = tmp_path / "mine.onnx"
         path.write_text("mine")
         with pytest.raises(OutputError, match="exists already"):
-            export_onnx(CLIPIQA(backbone="mini"), path)
-        assert main(["export", str(path), "--backbone", "mini"]) == 2
-        assert main(["export", str(tmp_path / "none/x.onnx"), "--backbone", "mini"]) == 2
-        said = capsys.readouterr().err.splitlines()
-        assert len(said) == 2 and "exists already" in said[0] and "no folder" in said[1]
+            export_onnx(metric, path)
         assert path.read_text() == "mine"
 
 

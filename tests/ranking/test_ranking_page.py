@@ -20,7 +20,6 @@ from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.ranking.page import write_browser
 from clipiqa_pyiqa.ranking.picking import Photos, pick
-from clipiqa_pyiqa.ranking.thumbnails import thumbnails
 from clipiqa_pyiqa.ranking.transfers import transfer, undo
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
 
@@ -73,12 +72,6 @@ class TestPick:
         assert main([*command, "--count", "1", "--columns", "Image Name", "MOS"]) == 0
         assert len(capsys.readouterr().out.splitlines()) == 4  # with a rule between the best and the worst
         assert {"ranking.csv", "rank-MOS.png", "summary.json"} <= {path.name for path in out.iterdir()}
-
-    def test_folders_are_scored(self, folder: Path, capsys: Any) -> None:
-        command = ["rank", str(folder / "photos"), *MINI, "--quiet", "--worst", "1"]
-        assert main([*command, "--prompts", "brightness", "--paths"]) == 0
-        (line,) = capsys.readouterr().out.splitlines()
-        assert Path(line).is_file()
 
 
 class TestTransfer:
@@ -224,13 +217,6 @@ class TestPage:
         known = Photos(read_any_scores(tmp_path / "s.csv"), "</script><b>", root=tmp_path)
         page = write_browser(known, tmp_path / "page").read_text()
         assert page.count("<script") == 2 and "<b>alert" not in page and "&lt;/script&gt;" in page
-
-    def test_large_jpegs_upright(self, tmp_path: Path) -> None:
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        Image.new("RGB", (900, 600), "red").save(tmp_path / "a.jpg", exif=exif)
-        (name,) = thumbnails([str(tmp_path / "a.jpg")], tmp_path / "small")
-        assert Image.open(tmp_path / "small" / name).size == (147, 220)
 
     def test_a_folder_that_moved(self, folder: Path, capsys: Any) -> None:
         command = ["rank", str(folder / "scores.csv"), "--page", str(folder / "page"), "--quiet"]
