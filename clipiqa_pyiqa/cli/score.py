@@ -32,7 +32,6 @@ def run(
     metrics: list[str] | None = None,
     null: bool = False,
     all_attributes: bool = False,
-    map_stats: bool = False,
     format: Literal["csv", "jsonl", "parquet", "table"] | None = None,
     progress: bool = False,
 ) -> int:
@@ -54,7 +53,6 @@ def run(
         metrics (-m METRIC): CLIP-based metrics of pyiqa: [COLUMN=]NAME[:KEY=VALUE,…]
         null (-0): file names on stdin end with a NUL byte
         all_attributes: one column for every named pair whose words the CLIP knows
-        map_stats: add columns about local scores: lowest, 10th percentile, share below 0.5
         format: output format; default: the suffix of --out, or a table
         progress: show the progress bar even without a terminal
     """
@@ -66,10 +64,10 @@ def run(
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     kept.check()
-    if metrics and (questions != LearnedQuestions() or model.given() or all_attributes or map_stats):
+    if metrics and (questions != LearnedQuestions() or model.given() or all_attributes):
         raise OptionError(
             "metrics have options of their own, such as clipiqa:prompts=sharpness: leave out the options of the "
-            "model, the questions, all_attributes and map_stats."
+            "model, the questions and all_attributes."
         )
     columns = None if metrics else questions.columns()
     if all_attributes and columns is None:
@@ -103,15 +101,13 @@ def run(
     with hint, Bar(shown=progress or None) as bar:
         if by_shard:
             return shards.score(found, metric, columns, device, images, kept, bar)
-        run = score_paths(
-            metric, found.items, columns, device=device, map_stats=map_stats, out=output, **images.keywords()
-        )
+        run = score_paths(metric, found.items, columns, device=device, out=output, **images.keywords())
         todo = [printable(item.name) for item in found.items] if run.names is None else run.names
         if run.kept:
             note(f"{run.kept:,} done before{'' if found.has_shards else f', {len(todo):,} to go'}")
         writer = None if output else ResultWriter(_raw_stdout(), format or "table", run.header, todo)
         code = _follow(run, writer, None if found.has_shards else len(todo), bar)
-    if skipped := skipped_note(found.all_skipped):
+    if skipped := skipped_note(found.skipped):
         note(skipped)
     return code
 

@@ -97,9 +97,3 @@ def map_statistics(scores: Tensor) -> Tensor:
     """Return lowest place, 10th percentile and share below 0.5, ``(N, P, 3)``."""
     places = scores.flatten(2).float()
     return torch.stack([places.amin(2), places.quantile(0.1, dim=2), (places < 0.5).float().mean(2)], dim=2)
-
-
-STATISTICS = ("worst", "p10", "below_half")
-"""Names of :func:`map_statistics` in columns, after the question's name."""
-SHARES_OF_BAD = ("below_half",)
-"""The statistics of which a low value is good."""

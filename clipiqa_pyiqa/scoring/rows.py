@@ -121,8 +121,6 @@ def header_changes(before: Header, now: Header, but: Collection[str] = ()) -> st
 
 def frame_csv(frame: pandas.DataFrame) -> str:
     """Return a frame as CSV, with the index only if named."""
+    frame = frame if frame.index.name is None else frame.reset_index()
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
-    if frame.index.name is None:
-        return "".join(map(csv_line, [frame.columns, *cells]))
-    named = ((name, *row) for name, row in zip(frame.index.tolist(), cells, strict=True))
-    return "".join(map(csv_line, [(frame.index.name, *frame.columns), *named]))
+    return "".join(map(csv_line, [frame.columns, *cells]))
