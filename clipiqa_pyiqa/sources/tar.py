@@ -106,14 +106,15 @@ def members(name: str, is_wanted: Callable[[Member], bool]) -> Iterator[Member |
         @classmethod
         def fromtarfile(cls, archive: tarfile.TarFile) -> Header:
             nonlocal is_at_end
-            is_at_end = False
             try:
-                return super().fromtarfile(archive)
+                found = super().fromtarfile(archive)
             except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
                 is_at_end = True
                 raise
             except tarfile.InvalidHeaderError as error:  # type: ignore[attr-defined]
                 raise tarfile.ReadError(f"a wrong header at byte {archive.offset}") from error
+            is_at_end = False
+            return found
 
     with opened(name) as file:
         try:

@@ -85,8 +85,6 @@ class TestVerdict:
 
     def test_names(self) -> None:
         assert matching_names(["/a/b/1.png", "/a/c/2.png"], ["b/1.jpg", "c/2.jpg"]) == [["b/1", "c/2"]] * 2
-        assert matching_names(["x/b/1.png", "x/c/1.png"], ["y/z/b/1.png"]) == [["b/1", "c/1"], ["b/1"]]
-        assert matching_names(["a\\1.png"], ["b/1.png"]) == [["1"], ["1"]]
         assert matching_names(["1.png", "1.jpg"], ["b/1.png"])[0] == ["1.png", "1.jpg"]  # told apart by the suffix
 
 
@@ -202,7 +200,7 @@ class TestOurs:
     def test_runs_of_different_metrics(self, files: dict[str, Path]) -> None:
         with pytest.raises(CLIPIQAError, match=r"max_side is none in '.*base\.parquet' and 48 in '.*smaller\.parquet'"):
             gate(files["base"], files["smaller"])
-        with pytest.raises(CLIPIQAError, match=r"questions of 'sharpness' is Sharp photo.* in .* and A photo of"):
+        with pytest.raises(CLIPIQAError, match=r"'sharpness' questions is .*Sharp photo.* in .* and .*A photo of"):
             gate(files["base"], files["worded"])
 
 

@@ -198,7 +198,7 @@ def _array(values: list[Any]) -> pyarrow.Array:
 
 
 def results_in(out: str) -> list[str]:
-    return [path for path in files_below(out) if path.endswith(".parquet")]
+    return sorted(path for path in files_below(out, []) if path.endswith(".parquet"))
 
 
 def check_same(found: ShardResult, header: Header) -> None:
