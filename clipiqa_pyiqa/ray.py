@@ -67,7 +67,7 @@ class Scorer:
         cells = batch[column]
         names = batch.get(self._name_column, batch.get("__key__", range(len(cells))))
         rows = list(self._work.rows(cell_source(str(name), cell) for name, cell in zip(names, cells, strict=True)))
-        columns = self._work.columns
+        columns = self._work.header.columns
         scores = np.array([row.scores or (np.nan,) * len(columns) for row in rows], float).reshape(-1, len(columns))
         found = {column: scores[:, place] for place, column in enumerate(columns)}
         return {**batch, **found, "error": np.array([row.error for row in rows], object)}

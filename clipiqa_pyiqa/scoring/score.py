@@ -66,12 +66,9 @@ class Work:
         self._limits = {name: getattr(images, name) for name in _LIMITS}
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return self.net.columns if self.questions is None else tuple(self.questions)
-
-    @property
     def header(self) -> Header:
-        return Header(self.columns, provenance(self.net, self.questions, self.device, **self._limits))
+        columns = self.net.columns if self.questions is None else tuple(self.questions)
+        return Header(columns, provenance(self.net, self.questions, self.device, **self._limits))
 
     def on(self, device: torch.device) -> Work:
         work = copy.copy(self)

@@ -43,7 +43,7 @@ def sources_of(given: Any) -> Iterator[ImageSource]:
             try:
                 yield from read_ahead(item)
             except ShardError as error:
-                why = error.reason if error.name == item.name else f"cannot be read: {str(error).rstrip('.')}"
+                why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
                 yield NoImage(item.name, why, error.kind)
 
 

@@ -20,7 +20,7 @@ class PairingError(CLIPIQAError):
 def named_images(place: str) -> dict[str, str]:
     """Return name -> file of the images of a folder or pattern, sorted.
 
-    The name is the path in the folder, without suffix; or what a pattern's first to last wildcard match.
+    The name is the path in the folder, without suffix; or the text that a pattern's wildcards match.
 
     Args:
         place: Folder, or pattern with ``*``, ``?``, ``[`` or ``**``.
@@ -32,9 +32,9 @@ def named_images(place: str) -> dict[str, str]:
         found = [(os.path.splitext(os.path.relpath(path, place))[0], path) for path in images_in(place)]
         why = f"the folder {place!r} holds no image files"
     elif glob.has_magic(place):
-        start, end = (len(part) for part in (re.split(r"[*?[]", place)[0], re.split(r"[*?\]]", place)[-1]))
+        pattern = re.compile(_expression(place))
         files = [path for path in sorted(glob.glob(place, recursive=True)) if os.path.isfile(path)]
-        found = [(path[start : len(path) - end], path) for path in files]
+        found = [(_wildcards(pattern, path), path) for path in files]
         why = f"nothing matches {place!r}"
     else:
         raise PairingError(f"{place!r} is no folder: name a folder, or a quoted pattern such as 'photos/*_low.png'.")
@@ -47,6 +47,21 @@ def named_images(place: str) -> dict[str, str]:
             raise PairingError(f"{names[name]!r} and {path!r} have the same name, {name!r}: leave one of them out.")
         names[name] = path
     return names
+
+
+def _wildcards(pattern: re.Pattern[str], path: str) -> str:
+    match = pattern.fullmatch(path)
+    return "/".join(filter(None, match.groups())) if match else path
+
+
+def _expression(pattern: str) -> str:
+    wildcards = {"**/": "(?:(.*)/)?", "**": "(.*)", "*": "([^/]*)", "?": "([^/])"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])", pattern)
+    return "".join(
+        wildcards.get(part)
+        or (f"({part.replace('[!', '[^')})" if part.startswith("[") and len(part) > 1 else re.escape(part))
+        for part in parts
+    )
 
 
 def few(names: Iterable[str]) -> str:

@@ -20,8 +20,6 @@ from ..rows import Header
 from ..score import Work, device_name
 from .run import Job, Report, score_shard
 
-RETRIES = 3
-
 
 class RayEngine:
     """An ``engine`` of :func:`clipiqa_pyiqa.score_sources` that scores shards on a Ray cluster.
@@ -41,7 +39,7 @@ class RayEngine:
         *,
         cpus_per_actor: float = 1.0,
         gpus_per_actor: float | None = None,
-        retries: int = RETRIES,
+        retries: int = 3,
     ) -> None:
         self._size = actors, cpus_per_actor, gpus_per_actor
         self._retries = retries
@@ -67,7 +65,13 @@ class RayEngine:
                 except ray.exceptions.RayError as error:
                     attempts = f"{1 + self._retries} attempts"
                     found = f"{job.shard.name!r} was given up after {attempts}: {_in_short(error)}."
-                report(_finish(job, found), 1)
+                if isinstance(found, str):
+                    job.problem, count = found, 0
+                else:
+                    (rows, device), count = found, len(found[0])
+                    job.header = Header(job.header.columns, {**job.header.provenance, "device": device})
+                    job.save(rows)
+                report(count, 1)
 
         for job in jobs:
             if len(under_way) == most:
@@ -78,16 +82,6 @@ class RayEngine:
                 under_way[score.remote(shared, job.shard, gpus > 0)] = job, lock
         while under_way:
             finish()
-
-
-def _finish(job: Job, found: Any) -> int:
-    if isinstance(found, str):
-        job.problem = found
-        return 0
-    rows, device = found
-    job.header = Header(job.header.columns, {**job.header.provenance, "device": device})
-    job.save(rows)
-    return len(rows)
 
 
 def _score(work: Work, shard: Shard, gpu: bool) -> Any:
