@@ -1,1 +1,1 @@
-"""The frozen towers of CLIP: pixels and texts to unit features."""
+"""The frozen towers (encoders) of CLIP: images and texts to unit features."""

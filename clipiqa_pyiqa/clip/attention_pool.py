@@ -1,4 +1,4 @@
-"""CLIP's attention pooling, in closed form."""
+"""CLIP's attention pooling, without a projection of each position."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD_WIDTH = 64
 class AttentionPool:
     """CLIP's pooling of ``(N, C, h, w)`` to ``(N, D)``, in fp32 or wider (Radford et al., ICML 2021, Sec. 2.4).
 
-    The mean is the only query, so keys and values need no projection at each position.
+    The mean is the only query, so positions need no key or value projection.
     """
 
     def __init__(self, tensors: FrozenTensors):
@@ -41,11 +41,11 @@ class AttentionPool:
         return self._pool(x, pos_embedding)
 
     def dense(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
-        """Return each position's value projection, ``(N, D, h, w)`` (MaskCLIP: Zhou, Loy, Dai, ECCV 2022)."""
+        """Return the value projection of each position, ``(N, D, h, w)`` (MaskCLIP: Zhou, Loy, Dai, ECCV 2022)."""
         x = x.to(self.dtype)
         rows, columns = x.shape[2:]
         if pos_embedding == "interpolate":
-            positions = resize_rows(self.positional_embedding, rows * columns + 1)[1:]  # the first belongs to the mean
+            positions = resize_rows(self.positional_embedding, rows * columns + 1)[1:]  # row 0 is the mean's
             x = x + positions.T.unflatten(1, (rows, columns))
         weight, bias = self._value_of_itself
         return F.conv2d(x, weight[:, :, None, None], bias)
@@ -54,7 +54,7 @@ class AttentionPool:
     def _value_of_itself(self) -> tuple[Tensor, Tensor]:
         with untraced():
             tensors = self.v_weight.flatten(0, 1), self.v_bias, self.c_weight, self.c_bias
-            values, shift, out, bias = (tensor.cpu().double() for tensor in tensors)  # not every device has float64
+            values, shift, out, bias = (tensor.cpu().double() for tensor in tensors)  # no float64 on some devices
             return (out @ values).to(self.v_bias), (out @ shift + bias).to(self.v_bias)
 
     def _pool(self, x: Tensor, pos_embedding: str) -> Tensor:
@@ -64,7 +64,7 @@ class AttentionPool:
             tokens = tokens + resize_rows(self.positional_embedding, tokens.shape[1])
         query = F.linear(tokens[:, 0], self.q_weight, self.q_bias) * HEAD_WIDTH**-0.5
         query = query.view(-1, self.heads, HEAD_WIDTH)
-        query = torch.einsum("nhd,hdc->nhc", query, self.k_weight)  # for tokens without key projection
+        query = torch.einsum("nhd,hdc->nhc", query, self.k_weight)  # the key projection, applied to the query
         weights = (query @ tokens.transpose(1, 2)).softmax(dim=-1)  # (N, heads, hw + 1)
         pooled = weights @ tokens  # (N, heads, C)
         values = torch.einsum("nhc,hdc->nhd", pooled, self.v_weight).flatten(1) + self.v_bias
@@ -72,7 +72,7 @@ class AttentionPool:
 
 
 def resize_rows(embedding: Tensor, rows: int) -> Tensor:
-    """Return ``(L, C)`` resized to ``(rows, C)``, bicubic over the whole matrix as in the official code."""
+    """Return ``embedding`` resized to ``(rows, C)``, bicubic over the whole matrix as in the official code."""
     if not is_traced() and rows == embedding.shape[0]:
         return embedding
     return F.interpolate(embedding[None, None], size=(rows, embedding.shape[1]), mode="bicubic")[0, 0]

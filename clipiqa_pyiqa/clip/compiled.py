@@ -1,4 +1,4 @@
-"""Image encoding as one operation, so that ``torch.compile`` works with ``fullgraph=True``."""
+"""Image encoding as one custom operation, so that ``torch.compile`` works with ``fullgraph=True``."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,13 +11,13 @@ from .model import FrozenCLIP, by_number, check_size
 
 
 def is_compiled() -> bool:
-    """Return whether ``torch.compile``, not ``torch.export``, traces the call."""
+    """Return whether ``torch.compile`` (not ``torch.export``) traces the call."""
     is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
     return torch.compiler.is_dynamo_compiling() and not is_exporting()
 
 
 def encode(x: Tensor, clip: FrozenCLIP, dtype: torch.dtype, pos_embedding: str) -> Tensor:
-    """Return unit features ``(N, D)``, differentiable once."""
+    """Return unit features ``(N, D)``, with a first derivative only."""
     return _encode(x, clip.number, clip.width, dtype, pos_embedding)
 
 
@@ -40,13 +40,13 @@ def _encode_backward(x: Tensor, upstream: Tensor, number: int, dtype: torch.dtyp
 
     def gradient() -> Tensor:
         gradients, done = [], 0
-        for group in groups(x.detach().requires_grad_()):  # memory is flat in the batch
+        for group in groups(x.detach().requires_grad_()):  # so that memory does not grow with the batch
             leaf = group.detach().requires_grad_()
             part = upstream[done : (done := done + len(leaf))]
             gradients.append(torch.autograd.grad(tower(leaf, pos_embedding), leaf, part)[0])
         return torch.cat(gradients).contiguous()
 
-    with ThreadPoolExecutor(1) as thread:  # here, inside an operation, autograd is off
+    with ThreadPoolExecutor(1) as thread:  # in a thread, since autograd is off inside a custom operation
         return thread.submit(gradient).result()
 
 

@@ -1,4 +1,4 @@
-"""The dtype in which a device computes, and the error for operations that it lacks."""
+"""The dtype in which a device computes, and the error for operations that the device lacks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def is_slow_on_cpu(dtype: torch.dtype) -> bool:
     if dtype == torch.bfloat16:
         if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return True
-        # with AVX-512 alone torch says yes, but converts: 1.6 to 3.8 times the time of fp32
+        # With AVX-512 but no bf16 instructions torch reports support, yet converts: 1.6 to 3.8 times the time of fp32.
         return torch.cpu._is_avx512_supported() and not torch.cpu._is_avx512_bf16_supported()
-    return dtype == torch.float16  # 0.9 to 1.5 times where torch supports it, 11 to 15 elsewhere
+    return dtype == torch.float16  # 0.9 to 1.5 times fp32's time where torch supports fp16, else 11 to 15
 
 
 Part = Literal["image", "places"]
-"""What an image tower encodes: the whole image, or each of its places."""
+"""The part that an image tower encodes: the whole image, or each place (cell) of the image."""
 
 
 @dataclass(frozen=True)
 class FrozenTensors:
-    """A checkpoint's tensors by OpenAI's names, the tower's device, and the rounding dtype."""
+    """A checkpoint's tensors by OpenAI's names, and the device and dtype of a tower."""
 
     raw: Checkpoint
     device: torch.device
@@ -35,7 +35,7 @@ class FrozenTensors:
 
     @property
     def working(self) -> torch.dtype:
-        """Dtype of computations: fp32 on a CPU slow in ``dtype``."""
+        """Dtype of computations: fp32 on a CPU that is slow in ``dtype``, else ``dtype``."""
         return torch.float32 if self.device.type == "cpu" and is_slow_on_cpu(self.dtype) else self.dtype
 
     @property
@@ -51,6 +51,6 @@ class FrozenTensors:
 
 def missing_on_mps(error: NotImplementedError) -> CLIPIQAError:
     return CLIPIQAError(
-        f"this cannot be computed on device 'mps' ({str(error).partition('. ')[0]}): use the cpu, or set "
-        "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the cpu computes what mps lacks."
+        f"device 'mps' lacks an operation ({str(error).partition('. ')[0]}): use device='cpu', or set "
+        "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the CPU computes this operation."
     )

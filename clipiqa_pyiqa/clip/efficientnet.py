@@ -1,4 +1,4 @@
-"""mini's image tower: an EfficientNet-Lite with features from statistics of its maps."""
+"""The image tower of mini: an EfficientNet-Lite whose features come from statistics of its feature maps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .strips import cut
 
 FORMAT = "clipiqa-mini/2"
 CELL = 32
-"""Side in pixels of a place of the dense features."""
+"""Side in pixels of a place: a cell of the image that gets its own feature."""
 
 MIN_SIDE = 32
 RESOLUTION = 224
@@ -30,7 +30,7 @@ RESOLUTION = 224
 class EfficientNet:
     """Frozen image tower: pixels ``(N, 3, H, W)`` in [0, 1] to features, for H and W of at least 32.
 
-    A place is a cell of 32 px with its eight neighbours; ``pos_embedding`` is not used. Source: Tan and Le, ICML 2019;
+    The feature of a place describes a cell of 32 px and its eight neighbours. Source: Tan and Le, ICML 2019;
     blocks: Sandler et al., CVPR 2018; Google's Lite variants.
     """
 
@@ -38,16 +38,16 @@ class EfficientNet:
 
     def __init__(self, tensors: FrozenTensors):
         self.device, self.dtype = tensors.device, tensors.dtype
-        # a small slope would be lost in fp16, which a caller's GradScaler cannot prevent in here
+        # fp16 would lose small gradients: a caller's GradScaler does not scale gradients inside this tower
         self.working = torch.float32 if self.dtype == torch.float16 else tensors.working
         try:
             self._load(tensors)
             self.encode_stages(torch.zeros(1, 3, MIN_SIDE, MIN_SIDE, device=self.device))
         except WeightsError:
             raise
-        except Exception as error:  # wrong shapes and metadata raise almost anything
+        except Exception as error:  # wrong shapes and metadata raise many kinds of exceptions
             raise WeightsError(
-                f"{tensors.raw.path} is not a complete mini checkpoint ({error}): use another."
+                f"{tensors.raw.path} is not a complete mini checkpoint ({error}): use another file."
             ) from error
 
     def _load(self, tensors: FrozenTensors) -> None:
@@ -56,7 +56,7 @@ class EfficientNet:
             raise ValueError(f"its format is not {FORMAT!r}")
         architecture = json.loads(checkpoint.metadata["architecture"])
         if sum(stage[0] for stage in architecture["stages"]) > len(checkpoint):
-            raise ValueError("it has fewer tensors than blocks")
+            raise ValueError("it has fewer tensors than its architecture has blocks")
         strides = [stride if i == 0 else 1 for count, _, stride, *_ in architecture["stages"] for i in range(count)]
 
         def load(name: str, stride: int = 1) -> Convolution:
@@ -77,9 +77,9 @@ class EfficientNet:
         ]
         self.head = load("head")
         reaches = [2 * reach for reach in accumulate(strides, mul)]
-        self.sides = [CELL // reach for reach in (*reaches, reaches[-1])]  # of a cell on each map
+        self.sides = [CELL // reach for reach in (*reaches, reaches[-1])]  # of a cell, on each map
         self.readout = Readout(tensors)
-        self.eps = float(architecture["statistics_eps"])  # added to variances before their logarithm is taken
+        self.eps = float(architecture["statistics_eps"])  # added to each variance before the logarithm
         means = tensors.widened("visual.statistics.mean").chunk(2)[0]
         stages = len(means) - len(self.head.weight)
         self.centres = F.pad(means[:stages], (0, 2 * len(means) - stages))
@@ -91,13 +91,12 @@ class EfficientNet:
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
         """Return features ``(N, D)``, and each channel's mean and log deviation, ``(N, S)``.
 
-        Means, except the head's, are differences from those in the file.
+        Each mean, except the head's, is relative to the checkpoint's.
         """
         (statistics,) = self._statistics(x, of_image)
         return self.readout(statistics), statistics - self.centres
 
     def _statistics(self, x: Tensor, *measures: Callable[..., Moments]) -> list[Tensor]:
-        """Return each measure's means and log deviations, ``(N, S, …)``."""
         if not is_traced() and len(x) > 1 and x.device.type == "cpu" and x.shape[2] * x.shape[3] >= CPU_SHARED_PIXELS:
             singles = [self._statistics(image, *measures) for image in x.split(1)]
             return [torch.cat(images) for images in zip(*singles, strict=True)]
@@ -112,8 +111,8 @@ class EfficientNet:
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:
         x = x * (255 / 128) - 127 / 128
-        x = (x + (x.to(self.dtype).to(x.dtype) - x).detach()).to(self.working)  # the gradient is not rounded
-        x = self.stem(x if is_traced() else x.contiguous(memory_format=torch.channels_last))  # vmap has no layouts
+        x = (x + (x.to(self.dtype).to(x.dtype) - x).detach()).to(self.working)  # pixels are rounded, gradients are not
+        x = self.stem(x if is_traced() else x.contiguous(memory_format=torch.channels_last))  # vmap refuses layouts
         for block in self.blocks:
             x = block(x)
             yield x
@@ -121,9 +120,9 @@ class EfficientNet:
 
 
 class Convolution:
-    """A frozen convolution, padded as in TensorFlow; depthwise if its weight has one input channel.
+    """A frozen convolution with TensorFlow's padding, depthwise if its weight has one input channel.
 
-    With stride 2 the caller drops the first ``surplus`` rows and columns.
+    With stride 2 the caller drops the first ``surplus`` rows and columns of the output.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int):
@@ -138,7 +137,7 @@ class Convolution:
 
 
 class InvertedBottleneck:
-    """1×1 expansion, ReLU6, k×k convolution, ReLU6, 1×1 projection, and a shortcut where shapes allow."""
+    """1×1 expansion, ReLU6, k×k convolution, ReLU6, 1×1 projection; a shortcut if input and output have one shape."""
 
     def __init__(self, expand: Convolution | None, spatial: Convolution, project: Convolution | None):
         self.expand, self.spatial, self.project = expand, spatial, project
@@ -148,7 +147,7 @@ class InvertedBottleneck:
         bands: list[tuple[int, int | None]] = [(0, None)]
         if not is_traced():
             rows = (x.shape[2] + stride - 1) // stride
-            places = x.shape[3] // stride if self.expand is None else x.shape[3] * stride  # of the wide map, a row
+            places = x.shape[3] // stride if self.expand is None else x.shape[3] * stride  # in a row of the widest map
             row_bytes = places * len(self.spatial.weight) * x.element_size()
             bands = [(start, stop if stop < rows else None) for start, stop in cut(x, rows, row_bytes)]
         outputs = [recomputed(self._rows, x, start, stop) for start, stop in bands]

@@ -1,4 +1,4 @@
-"""Frozen convolutions, and a gradient from the signs of ReLUs."""
+"""Frozen convolutions, and their gradient from the signs of ReLU outputs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .gradient import is_traced
 Tape = list[Tensor]
 """Signs of ReLU outputs, packed by :func:`pack_signs`, in the order of the forward."""
 
-_GATHER = 0x0102040810204080  # times eight bytes of 0 or 1, it gives these eight bits in the highest byte
+_GATHER = 0x0102040810204080  # multiplied by eight bytes of 0 or 1, it gives their bits in the highest byte
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 _HAS_ONEDNN = torch.backends.mkldnn.is_available()
-_ONEDNN_FROM = 20480  # numbers in one image's map; torch itself computes smaller ones
+_ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch does not use oneDNN
 
 BATCH_NORM_EPS = 1e-5  # torch's default, with which every CLIP ResNet was trained
 
 
 class FrozenConv:
-    """A frozen convolution, rounded after BatchNorm is folded in, in float64."""
+    """A frozen convolution with BatchNorm folded in, in float64, and then rounded."""
 
     def __init__(self, tensors: FrozenTensors, conv: str, norm: str, stride: int = 1):
         gamma, beta, mean, variance = (  # folded on the CPU, since not every device has float64
@@ -53,7 +53,7 @@ class FrozenConv:
 
 
 def idle_dilation(x: Tensor, weight: Tensor) -> int:
-    """Return 2 for a 1×1 kernel that torch computes faster if dilated, else 1."""
+    """Return the dilation: 2 for a 1×1 kernel that torch computes faster if dilated, else 1."""
     if weight.shape[-1] > 1 or x.dtype != torch.float32 or x.device.type != "cpu" or torch.get_num_threads() > 1:
         return 1
     return 2 if _HAS_ONEDNN and not is_traced() and (len(x) > 1 or x.numel() > _ONEDNN_FROM) else 1
@@ -72,28 +72,28 @@ def pull_back_avg_pool(grad: Tensor, stride: int, size: tuple[int, int]) -> Tens
 
 
 def pack_signs(y: Tensor) -> Tensor:
-    """Return where ``(N, C, H, W)`` is positive, as bits ``(N, C / 8, H, W)``."""
-    flags = y.bool().permute(0, 2, 3, 1).contiguous()  # outputs of a ReLU are positive or 0; much faster than y > 0
+    """Return bits ``(N, C / 8, H, W)``, 1 where ReLU outputs ``(N, C, H, W)`` are positive."""
+    flags = y.bool().permute(0, 2, 3, 1).contiguous()  # y is never negative; bool() is faster than y > 0
     return _gather_bits(flags).permute(0, 3, 1, 2)
 
 
 def keep_positive(grad: Tensor, signs: Tensor) -> Tensor:
-    """Set ``grad`` to zero in place where the ReLU was not positive."""
+    """Set ``grad`` to zero, in place, where the ReLU output was not positive."""
     packed = signs.permute(0, 2, 3, 1)  # (N, H, W, C / 8)
     masks = _spread_table(grad.device).index_select(0, packed.reshape(-1).int()).view(torch.int8)
-    masks = masks.view(*packed.shape[:3], -1).permute(0, 3, 1, 2)  # 0, or -1: all bits set
+    masks = masks.view(*packed.shape[:3], -1).permute(0, 3, 1, 2)  # 0: no bit is set; -1: all bits are set
     grad.view(_INTEGERS[grad.element_size()]).bitwise_and_(masks)  # faster than multiplication, above all in bf16
     return grad
 
 
 def _gather_bits(flags: Tensor) -> Tensor:
-    bits = flags.reshape(-1).view(torch.int64) * _GATHER >> 56  # flat, since axes of length 1 may have any stride
+    bits = flags.reshape(-1).view(torch.int64) * _GATHER >> 56  # flattened: axes of length 1 may have any stride
     return bits.to(torch.uint8).view(*flags.shape[:-1], -1)
 
 
 @cache
 def _spread_table(device: torch.device) -> Tensor:
-    """Return each byte's bits as eight int8 of 0 or -1, in one int64."""
+    """Return, for each byte, its eight bits as int8 of 0 or -1, packed into one int64."""
     with torch.inference_mode(False):
         numbers = torch.arange(256, device=device)
         flags = (numbers[:, None] >> torch.arange(8, device=device)).bitwise_and(1).bool()  # (256, 8)

@@ -18,13 +18,13 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import CLIPIQAError
 
 GPU_GROUP_PIXELS = 1 << 22
-"""Pixels per group on a GPU: sixteen images of 512×512. Not measured on one."""
+"""Pixels per group on a GPU: sixteen images of 512×512. The value was not measured on a GPU."""
 
 CPU_GROUP_PIXELS = 1 << 18
-"""Pixels per group on a CPU, or one image if it has more; it suits the cache."""
+"""Pixels per group on a CPU; a larger image is a group alone. The value suits the cache of a CPU."""
 
 CPU_SHARED_PIXELS = 224 * 224
-"""Images with fewer pixels score differently alone and in a group, by 1e-6; larger ones are equal to the last bit."""
+"""A smaller image scores differently by 1e-6 in a group; the score of a larger image is equal to the last bit."""
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -33,11 +33,11 @@ _general = ContextVar("general_path", default=False)
 
 
 def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Return the function, at which ``torch.compile`` breaks its graph."""
+    """Return the function, which ``torch.compile`` does not trace."""
 
     @wraps(function)
     def run(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-        if "torch._dynamo" not in sys.modules:  # importing it takes two seconds, and only a compiler needs it
+        if "torch._dynamo" not in sys.modules:  # the import takes two seconds, and only a compiler needs it
             return function(*args, **kwargs)
         return torch.compiler.disable(function)(*args, **kwargs)
 
@@ -46,8 +46,8 @@ def untraceable(function: Callable[_Arguments, _Result]) -> Callable[_Arguments,
 
 
 def constant(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Return a function that ``torch.compile`` calls once, while tracing."""
-    function._dynamo_marked_constant = True  # type: ignore[attr-defined]  # as assume_constant_result, without import
+    """Return a function that ``torch.compile`` calls while tracing, as a constant."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]  # what assume_constant_result sets
     return function
 
 
@@ -62,7 +62,7 @@ def general_path() -> Iterator[None]:
 
 
 def is_general() -> bool:
-    """Return whether to compute by plain operations: in :func:`general_path`, or where torch traces."""
+    """Return whether scores are computed by plain operations: in :func:`general_path`, or while torch traces."""
     return is_traced() or _general.get()
 
 
@@ -73,9 +73,9 @@ def is_traced() -> bool:
 
 @contextmanager
 def untraced() -> Iterator[None]:
-    """Compute here without tracing, inference mode and gradients, on the CPU by default."""
+    """Compute in this context without tracing, inference mode and gradients, on the CPU by default."""
     state = torch._C._get_tracing_state()
-    if state is not None:  # inside a custom operation there is none, and it must not be set
+    if state is not None:  # inside a custom operation the state is None and must not be set
         torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
     try:
         with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
@@ -86,21 +86,21 @@ def untraced() -> Iterator[None]:
 
 
 def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Result:
-    """Return ``function(x, …)``; backward computes it again from ``x``."""
+    """Return ``function(x, …)``; to save memory, the backward pass computes it again."""
     if x.requires_grad and torch.is_grad_enabled() and not is_general():
         return checkpoint(function, x, *args, use_reentrant=False, preserve_rng_state=False)
     return function(x, *args)
 
 
 def clamped(x: Tensor, low: float, high: float) -> Tensor:
-    """Return ``x.clamp(low, high)`` with a gradient also at the limits, unlike torch 2.15."""
+    """Return ``x.clamp(low, high)``, which has a gradient also at the limits, unlike in torch 2.15."""
     return x.masked_fill(x < low, low).masked_fill(x > high, high)
 
 
 def groups(x: Tensor, times: int = 1) -> tuple[Tensor, ...]:
     """Return a batch split into groups, one for each pass; ``times`` enlarges a group on the CPU.
 
-    On a CPU without a gradient a group is one image, so that a batch scores like its single images.
+    On a CPU without a gradient, each small image is a group, so that its score does not depend on the batch.
     """
     if is_traced():
         return (x,)
@@ -112,17 +112,13 @@ def groups(x: Tensor, times: int = 1) -> tuple[Tensor, ...]:
 
 
 def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return ``function(x)``; a gradient is computed in the forward pass, in fp32 or wider.
-
-    Args:
-        function: returns one value for each image, ``(n,)`` or ``(n, 1)``.
-    """
+    """Return ``function(x)``, one value per image; the gradient is computed in the forward pass, in fp32 or wider."""
     if not (torch.is_grad_enabled() and x.requires_grad) or is_general():
         return function(x)
     return _ahead(x, function)
 
 
-@untraceable  # dynamo cannot trace a gradient inside a forward
+@untraceable  # torch.compile cannot trace a gradient inside a forward pass
 def _ahead(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     return _Ahead.apply(x, anchor_of(x), function)
 
@@ -133,7 +129,7 @@ class _Ahead(torch.autograd.Function):
         wide = torch.float64 if x.dtype == torch.float64 else torch.float32
         gradient = torch.empty_like(x, dtype=wide)
         values, done = [], 0
-        # Hooks of an outer activation checkpoint, or of offloading, must not see tensors that are freed in here.
+        # Hooks of activation checkpoints or offloading around this call must not see tensors that are freed here.
         with (
             torch.enable_grad(),
             torch.autocast(x.device.type, enabled=False),
@@ -156,12 +152,12 @@ class _Ahead(torch.autograd.Function):
 
 
 def anchor_of(x: Tensor) -> Tensor:
-    """Return an empty tensor that passes second derivatives to ``x`` without keeping ``x``."""
+    """Return an empty tensor that links second derivatives to ``x`` without keeping ``x`` in memory."""
     return x[:0].clone()
 
 
 def only_once(gradient: Tensor, anchor: Tensor) -> Tensor:
-    """Return a gradient whose derivative raises; ``anchor``, by :func:`anchor_of`, is for constant gradients."""
+    """Return a gradient whose derivative raises; with ``anchor`` (:func:`anchor_of`) a constant gradient's, too."""
     return _OnlyOnce.apply(gradient, anchor) if torch.is_grad_enabled() else gradient
 
 
@@ -173,6 +169,6 @@ class _OnlyOnce(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, _: Tensor) -> None:
         raise CLIPIQAError(
-            "this gradient has no derivative of its own: for a second derivative use the loss with "
-            "double_backward=True, or call the network inside clipiqa_pyiqa.loss.general_path()."
+            "a second derivative of scores needs another computation: use the loss with double_backward=True, or call "
+            "the network inside clipiqa_pyiqa.loss.general_path()."
         )

@@ -12,20 +12,19 @@ from .gradient import is_traced
 
 _PIXELS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 OVERSHOOT = 0.5
-"""How far outside [0, 1] pixels may lie: a network overshoots; values further outside come from another range."""
+"""Largest allowed distance of a pixel from [0, 1]: networks overshoot a little; more means another range of pixels."""
 
 ANY_RANGE = 1e6
-"""The same for pixels of any range: values further outside would make scores overflow."""
+"""Largest allowed distance where pixels may have any range: a larger one would make scores overflow."""
 
 
 def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
     """Raise :class:`ImageError` unless ``x`` is a batch of RGB images in a floating dtype.
 
-    Args:
-        overshoot: largest distance of pixels from [0, 1]; None accepts every value, also NaN.
+    Pixels may lie ``overshoot`` outside [0, 1]; None accepts every value, also NaN.
     """
     if not isinstance(x, Tensor) or x.layout != torch.strided or x.is_nested or x.is_quantized or x.is_meta:
-        raise ImageError(f"images must be a dense tensor of shape (N, 3, H, W); got a {type(x).__name__}: convert it.")
+        raise ImageError(f"images must be a dense tensor of shape (N, 3, H, W); got a {type(x).__name__}.")
     if x.dim() != 4 or x.shape[1] not in (1, 3):
         hint = ""
         if x.dim() == 3:
@@ -42,9 +41,9 @@ def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
     number, image = next((number, image) for number, image in enumerate(x) if not _reach(image) <= overshoot)
     start = f"image {number} of the batch of {len(x)} has"
     if not image.isfinite().all():
-        raise ImageError(f"{start} NaN or infinite pixels: check where it comes from.", Kind.NOT_FINITE)
+        raise ImageError(f"{start} NaN or infinite pixels: check the source of the image.", Kind.NOT_FINITE)
     if overshoot == ANY_RANGE:
-        raise ImageError(f"{start} pixels beyond ±{overshoot:g}, where scores overflow: check where it comes from.")
+        raise ImageError(f"{start} pixels beyond ±{overshoot:g}, where scores overflow: check the source of the image.")
     lowest, highest = (bound.item() for bound in image.aminmax())
     raise ImageError(
         f"{start} pixels from {lowest:.4g} to {highest:.4g}, far outside [0, 1]: divide 8-bit pixels by 255 "
@@ -53,13 +52,15 @@ def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
 
 
 def _reach(x: Tensor) -> float:
-    """Return the largest distance of pixels from [0, 1], or NaN."""
     lowest, highest = x.detach().aminmax()
     return torch.maximum(-lowest, highest - 1).item()
 
 
 def check_features(features: Any, width: int, more: bool) -> None:
-    """Raise unless these are unit features ``(N, D)`` or ``(N, D, h, w)``; D is ``width``, or larger with ``more``."""
+    """Raise unless ``features`` are unit features ``(N, D)`` or ``(N, D, h, w)``.
+
+    D must be ``width``; with ``more``, D may be larger.
+    """
     is_dense = isinstance(features, Tensor) and features.layout == torch.strided and not features.is_nested
     if not is_dense or features.dtype not in _PIXELS or features.is_meta or features.dim() not in (2, 4):
         raise CLIPIQAError(f"features must be image features, as encode_image returns them; got {shown(features)}.")
@@ -68,7 +69,7 @@ def check_features(features: Any, width: int, more: bool) -> None:
     if is_traced() or not features.numel():
         return
     lengths = features.detach()[:, :width].float().square().sum(dim=1)
-    if ((lengths - 1).abs() >= 0.05).any():  # rounding to bf16 changes them by less than 0.01; NaN scores NaN
+    if ((lengths - 1).abs() >= 0.05).any():  # rounding to bf16 changes a length by less than 0.01; NaN may pass
         low, high = (bound.sqrt() for bound in lengths.aminmax())
         raise CLIPIQAError(
             f"features must have length 1, as encode_image returns them; got lengths from {low:.4g} to {high:.4g}: "

@@ -1,4 +1,4 @@
-"""The frozen CLIP of a checkpoint, which metrics share."""
+"""The frozen CLIP of a checkpoint, which several metrics share."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ logger = logging.getLogger("clipiqa_pyiqa")
 class ImageTower:
     """An encoder of images ``(N, 3, H, W)`` in [0, 1] to unit features.
 
-    Features are differentiable, in fp32 or wider, also under autocast.
+    Features are differentiable. Their dtype is fp32 or wider, also under autocast.
     """
 
     def __init__(self, encoder: ModifiedResNet | VisionTransformer | EfficientNet, weights: Weights, resolution: int):
         self.encoder, self.weights, self.resolution = encoder, weights, resolution
         wide = torch.promote_types(encoder.dtype, torch.float32)
         self.mean, self.std = (
-            torch.tensor(values).view(1, 3, 1, 1).to(encoder.device, wide)  # rounded to fp32, as in other packages
+            torch.tensor(values).view(1, 3, 1, 1).to(encoder.device, wide)  # in fp32, as in other packages
             for values in (weights.mean, weights.std)
         )
 
@@ -47,7 +47,7 @@ class ImageTower:
         return self.encode(x, pos_embedding, "image")[0]
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
-        """Return from one pass the features ``(N, D)`` of images and ``(N, D, h, w)`` of places."""
+        """Return the features of each part from one pass: ``(N, D)`` of images, ``(N, D, h, w)`` of places."""
         return [F.normalize(y, dim=1) for y in self._encode(self.encoder.encode, x, pos_embedding, *parts)]
 
     def encode_stages(self, x: Tensor, pos_embedding: str) -> Tensor:
@@ -58,10 +58,11 @@ class ImageTower:
     def _encode(
         self, encode: Callable[..., Sequence[Tensor]], x: Tensor, pos_embedding: str, *parts: Part
     ) -> list[Tensor]:
-        x = x.expand(-1, 3, -1, -1)  # grey is three equal channels
+        x = x.expand(-1, 3, -1, -1)  # a grey image gets three equal channels
         try:
             with torch.autocast(x.device.type, enabled=False):
-                results = [encode(*self._prepare(group, pos_embedding), *parts) for group in groups(x)]
+                larger = 3 if isinstance(self.encoder, VisionTransformer) else 1  # a pixel has fewer activations
+                results = [encode(*self._prepare(group, pos_embedding), *parts) for group in groups(x, larger)]
                 return [torch.cat(result).to(self.mean.dtype) for result in zip(*results, strict=True)]
         except NotImplementedError as error:
             if x.device.type != "mps":
@@ -73,7 +74,7 @@ class ImageTower:
         if pos_embedding == "fixed":
             x = _resize_and_crop(x, self.resolution)
         if isinstance(self.encoder, EfficientNet):
-            return x, "none"  # it normalises pixels itself and has no positions
+            return x, "none"  # this encoder normalises pixels and has no positional embedding
         return (x - self.mean) / self.std, "none" if pos_embedding == "none" else "interpolate"
 
 
@@ -87,7 +88,10 @@ def check_size(x: Tensor, tower: ImageTower, pos_embedding: str) -> None:
 
 
 class FrozenCLIP:
-    """The CLIP of one checkpoint, by :func:`frozen_clip`; a copy is the same object, a pickle only names it."""
+    """The CLIP of one checkpoint, made by :func:`frozen_clip`.
+
+    A copy is the same object; a pickle only names the checkpoint.
+    """
 
     def __init__(self, weights: Weights):
         self.weights = weights
@@ -96,7 +100,7 @@ class FrozenCLIP:
         self._lock = threading.RLock()
         self._towers: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
         self._text_features: dict[tuple[str, torch.dtype], Tensor] = {}
-        self._warned: set[str] = set()  # words
+        self._warned: set[str] = set()  # words of earlier warnings
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -108,7 +112,7 @@ class FrozenCLIP:
 
     @property
     def cell(self) -> int:
-        """Side of a place in pixels: 32, or a ViT's patch."""
+        """Side of a place in pixels: 32, or the patch of a ViT."""
         return self.checkpoint.shapes["visual.conv1.weight"][-1] if "visual.proj" in self.checkpoint else 32
 
     @property
@@ -136,7 +140,7 @@ class FrozenCLIP:
         return self.checkpoint.shapes["text_projection"][1], scale
 
     def image_tower(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
-        """Return the image tower for a device and dtype, shared while a caller holds it."""
+        """Return the image tower for a device and dtype, which callers share."""
         return self._tower(self._build_image, device, dtype)
 
     def text_tower(self, device: torch.device, dtype: torch.dtype) -> TextTower:
@@ -154,7 +158,7 @@ class FrozenCLIP:
         return torch.stack([self._text_features[text, dtype] for text in texts])
 
     def knows(self, *texts: str) -> bool:
-        """Return whether the checkpoint was trained on all words, as far as its metadata say."""
+        """Return whether the checkpoint was trained on all words; True if its metadata do not list them."""
         return not self.vocabulary.unknown_words(texts)
 
     def warn_of_unknown(self, texts: Sequence[str]) -> None:
@@ -168,14 +172,14 @@ class FrozenCLIP:
                 ", ".join(map(repr, words)),
             )
 
-    @untraceable  # tracing would take long and gain nothing
+    @untraceable  # tracing the construction of a tower would gain nothing
     def _tower(self, build: Callable[[FrozenTensors], Any], device: torch.device, dtype: torch.dtype) -> Any:
         tensors = FrozenTensors(self.checkpoint, device, dtype)
         key = build.__name__, device, dtype, tensors.working
         with self._lock:
             tower = self._towers.get(key)
             if tower is None:
-                with untraced():  # autograd must be able to use its tensors later
+                with untraced():  # autograd must be able to use the tower's tensors later
                     tower = self._towers[key] = build(tensors)
             return tower
 
@@ -225,8 +229,7 @@ def _unpickled(weights: Weights) -> FrozenCLIP:
 
 
 def _resize_and_crop(x: Tensor, side: int) -> Tensor:
-    """Return CLIP's own input: resized by the short side, then the centre square."""
-    from torchvision.transforms.v2 import functional as TF  # imports torch's compiler, which takes two seconds
+    from torchvision.transforms.v2 import functional as TF  # the import takes two seconds
 
     x = TF.resize(x, [side], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
-    return clamped(TF.center_crop(x, [side, side]), 0, 1)  # bicubic overshoots; CLIP's 8-bit pixels cannot
+    return clamped(TF.center_crop(x, [side, side]), 0, 1)  # bicubic values leave [0, 1]; CLIP's 8-bit pixels do not

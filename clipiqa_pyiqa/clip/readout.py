@@ -18,11 +18,9 @@ def of_image(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
 
 
 def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
-    """Return the moments of each cell of maps ``(N, C, H, W)`` with its neighbours.
+    """Return the moments of each cell of maps ``(N, C, H, W)`` together with its neighbours.
 
-    Args:
-        side: of a cell, in pixels of the maps.
-        grid: rows and columns of cells.
+    ``side`` is the side of a cell in pixels of the maps.
     """
     x = wide(x[:, :, : grid[0] * side, : grid[1] * side])
     if side > 1:
@@ -36,7 +34,7 @@ def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
 
 def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:
     mean = x.mean(axes, keepdim=True)
-    centre = mean.detach()  # a constant, from which differences are taken
+    centre = mean.detach()  # differences are taken from this constant
     square = F.mse_loss(x, centre.expand_as(x), reduction="none").mean(axes)
     mean = mean.squeeze(axes)
     return mean, square - (mean - mean.detach()).square()
@@ -47,7 +45,7 @@ def wide(x: Tensor) -> Tensor:
 
 
 def _with_next(mean: Tensor, variance: Tensor, axis: int) -> Moments:
-    """Return the moments of places with their two neighbours along an axis."""
+    """Return the moments of each place together with its two neighbours along an axis."""
     size, around = mean.shape[axis], (1, 1) if axis == 3 else (0, 0, 1, 1)
     padded, there = F.pad(mean, around), F.pad(torch.ones_like(mean[:1, :1]), around)
     before, after = (
@@ -64,8 +62,8 @@ def _with_next(mean: Tensor, variance: Tensor, axis: int) -> Moments:
 class Readout:
     """Linear layers from statistics to features.
 
-    ``visual.statistics.{mean,scale}`` (S,) are all means, then all log deviations; ``visual.answers`` (R, S) and
-    ``visual.hidden`` (K, R), then a ReLU, may be missing; ``visual.proj`` is (D, K).
+    ``visual.statistics.{mean,scale}`` (S,) normalise statistics: all means, then all log deviations. The layers are
+    ``visual.answers`` (R, S), ``visual.hidden`` (K, R), a ReLU and ``visual.proj`` (D, K); the first two are optional.
     """
 
     def __init__(self, tensors: FrozenTensors):
@@ -81,7 +79,6 @@ class Readout:
             self.layers.append((weight, bias, bool(self.layers) and name == "proj"))
 
     def __call__(self, statistics: Tensor) -> Tensor:
-        """Return ``(N, D, …)`` of ``(N, S, …)``."""
         x = statistics.movedim(1, -1)
         for weight, bias, after_relu in self.layers:
             x = F.linear(x.relu() if after_relu else x, weight, bias)

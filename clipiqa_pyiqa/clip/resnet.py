@@ -16,7 +16,7 @@ from .gradient import anchor_of, is_general, is_traced, only_once
 from .strips import RowMap, cut, take_rows
 
 MIN_SIDE = 32
-"""Smallest height and width in pixels: the network halves them five times."""
+"""Smallest height and width in pixels; the network halves both five times."""
 
 
 class ModifiedResNet:
@@ -32,10 +32,9 @@ class ModifiedResNet:
         self.trunk, self.pool = ResNetTrunk(tensors), AttentionPool(tensors)
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
-        """Return features from one pass, not normalised: ``'image'`` ``(N, D)``, ``'places'`` ``(N, D, h, w)``.
+        """Return the features of each part, not normalised: ``'image'`` ``(N, D)``, ``'places'`` ``(N, D, h, w)``.
 
-        A place is a position of the last map: h = ((H + 1) // 2) // 16, and w likewise. ``pos_embedding`` is ``'none'``
-        or ``'interpolate'``, as in the official code.
+        A place is a position of the last map: h = ((H + 1) // 2) // 16, and w accordingly.
         """
         y = self._last_map(x)
         return [(self.pool if part == "image" else self.pool.dense)(y, pos_embedding) for part in parts]
@@ -51,7 +50,7 @@ class ModifiedResNet:
         return pixels.to(self.dtype).to(self.working)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        """Return features ``(N, D)``, and moments after the stem and each stage, ``(N, K)``."""
+        """Return features ``(N, D)``, and channel moments after the stem and each stage, ``(N, K)``."""
         wants_gradient = torch.is_grad_enabled() and x.requires_grad
         moments = []
         for y in self.trunk.maps(self._rounded(x), wants_gradient or is_traced()):
@@ -60,16 +59,16 @@ class ModifiedResNet:
 
 
 def channel_moments(x: Tensor) -> Tensor:
-    """Return mean and deviation of ``(N, C, L)`` over L: ``(N, 2 C)``."""
+    """Return the mean and standard deviation of ``(N, C, L)`` over L: ``(N, 2 C)``."""
     mean = x.mean(2)
-    deviation = ((x - mean[..., None]).square().mean(2) + 1e-12).sqrt()  # 1e-12: a finite gradient for constant maps
+    deviation = ((x - mean[..., None]).square().mean(2) + 1e-12).sqrt()  # 1e-12 keeps gradients of constant maps finite
     return torch.cat([mean, deviation], dim=1)
 
 
 class ResNetTrunk:
     """Stem and residual stages: ``(N, 3, H, W)`` to ``(N, C, H // 32, W // 32)``.
 
-    A tape keeps the signs of ReLUs for ``pull_back``.
+    A tape keeps the signs of ReLU outputs for ``pull_back``.
     """
 
     def __init__(self, tensors: FrozenTensors):
@@ -92,7 +91,7 @@ class ResNetTrunk:
         return x
 
     def maps(self, x: Tensor, plain: bool) -> Iterator[Tensor]:
-        """Yield the maps after the stem and each stage, each valid until the next."""
+        """Yield the maps after the stem and each stage; each map is valid until the next."""
         x = self.stem.plain(x) if plain else self.stem(x.contiguous(memory_format=torch.channels_last))
         yield x
         for stage in self.stages:
@@ -105,7 +104,7 @@ class ResNetTrunk:
         return last
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
-        """Return the gradient of pixels of that ``size``; the tape is emptied."""
+        """Return the gradient of pixels of this ``size``; the tape is emptied."""
         sizes = [self.stem.out_size(size)]
         for block in self.blocks[:-1]:
             sizes.append(block.out_size(sizes[-1]))
@@ -146,7 +145,7 @@ class Stem:
         half = (x.shape[-2] + 1) // 2
         is_whole = start == 0 and stop == half // 2
         first, last = 2 * start, half if stop == half // 2 else 2 * stop
-        low = 0  # the row of the current map that is the first in x
+        low = 0  # the row of the current map with which x begins
         for index, (conv, halo) in enumerate(zip(self.convs, (2, 1, 0), strict=True)):
             if not is_whole:
                 top, bottom = max(first - halo, 0), min(last + halo, half)
@@ -172,7 +171,7 @@ class Stem:
         rows = grad.shape[-2]
         first, last = 2 * start, half if stop == rows else 2 * stop
         above, below = max(start - 1, 0), min(stop + 2, rows)
-        low, high = 2 * above, half if below == rows else 2 * below  # the rows of the current map that are in grad
+        low, high = 2 * above, half if below == rows else 2 * below  # grad holds these rows of the current map
         columns = (size[1] + 1) // 2
         grad = pull_back_avg_pool(grad[:, :, above:below], 2, (high - low, columns))
         for conv, sign, halo in zip(reversed(self.convs), signs, (2, 1, 0), strict=True):
@@ -186,7 +185,7 @@ class Stem:
 
 
 class Bottleneck:
-    """1×1, 3×3 and 1×1 convolutions around a shortcut; a stride is an average pool after the second."""
+    """1×1, 3×3 and 1×1 convolutions beside a shortcut; average pooling after the second is the stride."""
 
     def __init__(self, tensors: FrozenTensors, name: str, stride: int):
         self.reduce, self.spatial, self.expand = (
@@ -209,7 +208,7 @@ class Bottleneck:
         row_bytes = self.stride * width * max(x.shape[1], self.expand.out_channels) * x.element_size()
         out, signs = RowMap(rows), [RowMap(height), RowMap(height), RowMap(rows)]
         strips = cut(x, rows, row_bytes)
-        done, above = 0, None  # number of rows of x that are reduced, and the last two of them
+        done, above = 0, None  # number of rows of x that passed `reduce`, and its last two rows of output
         for start, stop in strips:
             first, last = start * self.stride, height if stop == rows else stop * self.stride
             reduced = self.reduce(x[:, :, done : last + 1]).relu_()
@@ -250,7 +249,7 @@ class Bottleneck:
         row_bytes = self.stride * width * max(self.reduce.in_channels, grad.shape[1]) * grad.element_size()
         out_signs, spatial_signs, reduce_signs = tape.pop(), tape.pop(), tape.pop()
         out = RowMap(height)
-        done, above = 0, grad[:, :0, :0]  # number of rows of grad that passed `expand`, and the last of them after it
+        done, above = 0, grad[:, :0, :0]  # number of rows of grad that passed `expand`, and its last rows of output
         for start, stop in cut(grad, rows, row_bytes):
             first, last = start * self.stride, height if stop == rows else stop * self.stride
             ahead = min(stop + 1, rows)
@@ -276,7 +275,7 @@ class Bottleneck:
 
 
 class _PiecewiseLinear(torch.autograd.Function):
-    """The trunk, whose gradient keeps signs of ReLUs instead of outputs."""
+    """The trunk, with a gradient from the signs of ReLU outputs."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, anchor: Tensor, trunk: ResNetTrunk, prepare: Callable[[Tensor], Tensor]) -> Tensor:
@@ -290,8 +289,8 @@ class _PiecewiseLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         anchor, *tape = ctx.saved_tensors
         with torch.no_grad():
-            # Pulling back is linear, so each image's gradient is scaled to the middle of its dtype's range: unscaled it
-            # would be lost in fp16, and a caller's GradScaler does not reach in here.
+            # The backward pass is linear, so each image's gradient is scaled to the middle of its dtype's range.
+            # Without this scale fp16 would lose small gradients, and a caller's GradScaler has no effect here.
             largest = grad.abs().amax(dim=(1, 2, 3), keepdim=True)
             scale = torch.where(largest > 0, largest.log2().floor().exp2(), 1.0)
             pulled = ctx.trunk.pull_back((grad / scale).to(ctx.dtype), tape, ctx.size).to(grad.dtype) * scale

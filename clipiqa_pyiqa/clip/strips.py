@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CPU_STRIP_BYTES = 8 << 20
-"""Size of a strip of the widest map, roughly."""
+"""Approximate size of a strip of the widest map."""
 
 
 class RowMap:
@@ -32,7 +32,7 @@ class RowMap:
 
 
 def cut(x: Tensor, rows: int, row_bytes: int) -> list[tuple[int, int]]:
-    """Return ``(start, stop)`` of strips; only a single large image on a CPU is cut."""
+    """Return the rows ``(start, stop)`` of each strip; only a single large image on a CPU is cut."""
     count = 1
     if x.device.type == "cpu" and x.shape[0] == 1:
         count = max(1, min(rows // 2, round(rows * row_bytes / CPU_STRIP_BYTES)))
@@ -40,7 +40,7 @@ def cut(x: Tensor, rows: int, row_bytes: int) -> list[tuple[int, int]]:
 
 
 def take_rows(x: Tensor, start: int, stop: int) -> Tensor:
-    """Return rows of a map, with zeros outside."""
+    """Return rows of a map; rows outside the map are zeros."""
     height = x.shape[-2]
     inside = x[:, :, max(start, 0) : min(stop, height)]
     return F.pad(inside, (0, 0, max(-start, 0), max(stop - height, 0))) if start < 0 or stop > height else inside

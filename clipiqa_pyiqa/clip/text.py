@@ -13,11 +13,11 @@ from .tokenizer import tokenizer
 from .transformer import LayerNorm, Transformer
 from .vocabulary import Vocabulary
 
-BATCH = 256  # texts encoded at once: thousands of them would need gigabytes
+BATCH = 256  # texts encoded at once; thousands of texts at once would need gigabytes
 
 
 class TextTower:
-    """Frozen text tower: token embeddings to features, up to the end-of-text token only."""
+    """Frozen text tower: token embeddings, up to the end-of-text token, to features."""
 
     def __init__(self, tensors: FrozenTensors, vocabulary: Vocabulary, quick_gelu: bool):
         self.device, self.dtype, self.vocabulary = tensors.device, tensors.dtype, vocabulary
@@ -37,7 +37,7 @@ class TextTower:
         """Return features ``(P, D)``, not normalised, differentiable.
 
         Args:
-            embeddings: of tokens from start-of-text, ``(P, L, width)``.
+            embeddings: token embeddings, from start-of-text on, ``(P, L, width)``.
             ends: positions of the end-of-text tokens, ``(P,)``.
         """
         length = int(ends.max()) + 1
@@ -47,14 +47,13 @@ class TextTower:
         return x @ self.projection
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Return features ``(P, D)``, not normalised."""
         tokens = tokenize(texts, self.context_length)
         ends = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
         counts = ends.unique(return_counts=True)[1].tolist()
         order = ends.argsort(stable=True)
         groups = [
             rows for group in order.split(counts) for rows in group.split(BATCH)
-        ]  # each of one length, without padding
+        ]  # texts of one length, so that no text is padded
         features = [self.encode(self.embed(tokens[rows, : int(ends[rows[0]]) + 1]), ends[rows]) for rows in groups]
         return torch.cat(features)[order.argsort()]
 

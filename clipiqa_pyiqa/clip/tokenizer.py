@@ -1,4 +1,4 @@
-"""CLIP's tokenizer, which is open_clip's."""
+"""CLIP's tokenizer, taken from open_clip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def tokenizer() -> SimpleTokenizer:
     package = find_spec("open_clip")
     assert package is not None and package.origin is not None
-    # importing the whole package would import transformers and timm, which takes seconds
+    # the whole package imports transformers and timm, which takes seconds
     spec = spec_from_file_location("open_clip.tokenizer", Path(package.origin).with_name("tokenizer.py"))
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)

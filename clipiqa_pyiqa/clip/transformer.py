@@ -9,18 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .device import FrozenTensors
+from .gradient import is_traced
 
 HEAD_WIDTH = 64
 LAYER_NORM_EPS = 1e-5
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    return x * torch.sigmoid(1.702 * x)
+    """Return ``x * sigmoid(1.702 * x)``; ``x`` is overwritten where no gradient needs it."""
+    if x.requires_grad or is_traced():
+        return x * torch.sigmoid(1.702 * x)
+    return x.mul_((1.702 * x).sigmoid_())  # new memory for each product takes most of a CPU's time
 
 
 class LayerNorm:
-    """Layer normalisation in fp32 or wider."""
-
     def __init__(self, tensors: FrozenTensors, name: str):
         self.dtype = tensors.wide
         self.weight, self.bias = tensors.widened(f"{name}.weight"), tensors.widened(f"{name}.bias")
@@ -48,7 +50,7 @@ class AttentionBlock:
         self.widen, self.narrow = Linear(tensors, f"{name}.mlp.c_fc."), Linear(tensors, f"{name}.mlp.c_proj.")
 
     def __call__(self, x: Tensor, is_causal: bool = False, queries: int | None = None) -> Tensor:
-        """Return the output, with ``queries=k`` only of the first k positions."""
+        """Return the output of all positions; with ``queries=k``, of the first k positions only."""
         normed = self.norm_1(x)
         q, k, v = (_split_heads(part) for part in self.qkv(normed).chunk(3, dim=-1))
         x = x[:, :queries]
@@ -57,7 +59,7 @@ class AttentionBlock:
         return self._perceptron(x)
 
     def alone(self, x: Tensor) -> Tensor:
-        """Return the output where each position attends only to itself."""
+        """Return the output if each position attends only to itself."""
         width = x.shape[-1]
         values = F.linear(self.norm_1(x), self.qkv.weight[2 * width :], self.qkv.bias[2 * width :])
         return self._perceptron(x + self.out(values))

@@ -15,7 +15,7 @@ from .transformer import LayerNorm, Transformer
 class VisionTransformer:
     """Frozen image tower: normalised pixels ``(N, 3, H, W)`` to features, for H and W of at least one patch.
 
-    Incomplete patches are dropped. A place is a patch, which attends only to itself in the last block (MaskCLIP).
+    Incomplete patches are dropped. A place is a patch; in the last block a patch attends only to itself (MaskCLIP).
     Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Table 2.
     """
 
@@ -40,10 +40,10 @@ class VisionTransformer:
         outputs = {"image": lambda: last(tokens, queries=1)[:, 0], "places": lambda: last.alone(tokens[:, 1:])}
         features = [self.norm_after(outputs[part]()) @ self.projection for part in parts]
         grid = x.shape[2] // self.min_side, x.shape[3] // self.min_side
-        return [y if y.dim() == 2 else y.transpose(1, 2).unflatten(2, grid) for y in features]  # (N, hw, D)
+        return [y if y.dim() == 2 else y.transpose(1, 2).unflatten(2, grid) for y in features]  # from (N, hw, D)
 
     def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
-        """Return features, and moments after each quarter of the blocks, ``(N, K)``."""
+        """Return features ``(N, D)``, and channel moments after each quarter of the blocks, ``(N, K)``."""
         x, moments = self._tokens(x, pos_embedding), []
         blocks = self.transformer.blocks
         ends = {len(blocks) * quarter // 4 - 1 for quarter in (1, 2, 3, 4)}

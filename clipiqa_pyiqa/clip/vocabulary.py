@@ -1,4 +1,4 @@
-"""The token table of a checkpoint, and its unknown words."""
+"""The token embeddings of a checkpoint, and the words on which it was not trained."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .tokenizer import tokenizer
 
 
 class Vocabulary:
-    """A checkpoint's token table, read at first use.
+    """The token embeddings of a checkpoint, read at first use.
 
-    A cut table holds only the metadata's ``token_ids``; other tokens read as zeros.
+    A cut table holds only the metadata's ``token_ids``; other embeddings are zero.
     """
 
     def __init__(self, checkpoint: Checkpoint):
@@ -36,12 +36,11 @@ class Vocabulary:
         return self.table[rows.clamp(min=0)] * (rows >= 0).unsqueeze(-1)
 
     def nearest(self, row: Tensor) -> int:
-        """Return the token with the embedding nearest to ``row``."""
         place = int((self.table.float() - row).norm(dim=1).argmin())
         return place if self._row_of is None else int((self._row_of == place).nonzero())
 
     def unknown_words(self, texts: Iterable[str]) -> list[str]:
-        """Return the words on which the checkpoint was not trained, as far as its metadata say."""
+        """Return the words on which the checkpoint was not trained; none if its metadata do not list words."""
         if self.ids is None:
             return []
         known = frozenset(self.ids)
@@ -50,7 +49,7 @@ class Vocabulary:
 
     @cached_property
     def _row_of(self) -> Tensor | None:
-        """Each token's row in a cut table, -1 if missing; None for a whole table."""
+        """The row of each token in a cut table, or -1; None for a whole table."""
         if self.ids is None or len(self.ids) != len(self.table):
             return None
         rows = torch.full((tokenizer().vocab_size,), -1, device="cpu")

@@ -58,23 +58,23 @@ def compare(
     progress: Progress | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Comparison:
-    """Return scores of metrics on data sets, and their correlations with opinion.
+    """Return scores of metrics on data sets, and their correlations with human opinion.
 
     Args:
         metrics: See :func:`~clipiqa_pyiqa.comparison.metrics.parse_metrics`.
         data_sets: See :func:`~clipiqa_pyiqa.datasets.data_sets.parse_data_sets`.
         out: Folder for scores; None stores nothing.
         data_root: Folder that pyiqa's data set configurations call ``./datasets``.
-        bootstrap: Resamples for intervals, 0 (no intervals) to a million.
-        seed: Seed of resamples and of metrics that draw at random.
+        bootstrap: Number of resamples for intervals, 0 (no intervals) to a million.
+        seed: Seed of resamples and of random metrics.
         plcc_fit: Add PLCC and RMSE after a logistic fit.
-        fit_parameters: Parameters of the logistic curve: 4 (monotonic) or 5 (VQEG).
-        published: Preferred published values: ``'paper'`` or ``'pyiqa'``.
-        resume: Keep the scores in ``out`` and go on.
-        overwrite: Delete the scores in ``out``.
-        trust_weights: Let pyiqa load any file or URL in options; a file can run code.
+        fit_parameters: Number of parameters of the logistic curve: 4 (monotonic) or 5 (VQEG).
+        published: Preferred source of published values: ``'paper'`` or ``'pyiqa'``.
+        resume: Compute only the scores that ``out`` lacks.
+        overwrite: Delete the scores in ``out`` first.
+        trust_weights: Let pyiqa load any file or URL in options; such files can run code.
         strict: Raise before scoring if a metric cannot be built.
-        without_mini_photos: If ``mini`` is a metric, leave out its training photos.
+        without_mini_photos: Leave out the training photos of ``mini`` if a metric uses this CLIP.
         progress: See :data:`~clipiqa_pyiqa.comparison.scorers.Progress`.
         settings: Further settings to record.
 
@@ -125,7 +125,6 @@ def compare(
 
 
 def _mark_mini_photos(data: DataSet, leave_out: bool) -> DataSet:
-    """Return the data set with a note on ``mini``'s training photos, or without these photos."""
     seen = seen_by_mini(data.paths)
     if not any(seen):
         return data
@@ -133,7 +132,7 @@ def _mark_mini_photos(data: DataSet, leave_out: bool) -> DataSet:
         return replace(data, note=f"{data.note}; {seen_warning(sum(seen), len(seen))}")
     rows = [index for index, was_seen in enumerate(seen) if not was_seen]
     if not rows or data.mos is None:
-        raise CompareError(f"mini was trained on all images of data set {data.name!r}: keep them, or use other photos.")
+        raise CompareError(f"mini was trained on all images of data set {data.name!r}: keep the images, or use others.")
     return replace(
         data,
         paths=tuple(data.paths[index] for index in rows),
@@ -159,7 +158,7 @@ def stored_scores(
 
 
 def unreadable(store: ScoreStore, keys: Sequence[str]) -> dict[str, str]:
-    """Return unreadable image -> reason."""
+    """Return the reason for each unreadable image."""
     entries = store.entries.get(UNREADABLE, {})
     return {key: entries[key].error for key in keys if key in entries and entries[key].error}
 
@@ -204,7 +203,7 @@ def _open_stores(folder: Path | None, sets: Sequence[DataSet], overwrite: bool) 
             store.clear()
         store.load()
         if store.damaged:
-            log.warning("damaged, and scored again: %s.", first_of(store.damaged))
+            log.warning("damaged lines, whose scores are computed again: %s.", first_of(store.damaged))
         stores.append(store)
     return stores
 

@@ -24,14 +24,14 @@ FITTED = ("PLCC fitted", "RMSE fitted")
 
 @dataclass(frozen=True)
 class MetricResult:
-    """One metric on one data set.
+    """The result of one metric on one data set.
 
     Attributes:
-        score_range: pyiqa's words, such as ``'0, 1'`` or ``'~0, ~100'``, or empty.
+        score_range: Range of the scores in pyiqa's words, such as ``'~0, ~100'``, or empty.
         provenance: Everything that a score depends on.
-        seconds_per_image: Time in the metric, without decoding, or NaN.
-        error: Why all scores are missing, or empty.
-        published_as: Name among the published correlations, or empty.
+        seconds_per_image: Median time of the metric without decoding, or NaN.
+        error: Reason why all scores are missing, or empty.
+        published_as: Name of the metric in the published correlations, or empty.
     """
 
     label: str
@@ -46,25 +46,25 @@ class MetricResult:
 
     @property
     def direction(self) -> Literal["higher", "lower"]:
-        """Which scores are good."""
+        """Whether higher or lower scores are better."""
         return "lower" if self.lower_better else "higher"
 
 
 @dataclass(frozen=True)
 class DataSetResult:
-    """All metrics on one data set.
+    """The results of all metrics on one data set.
 
     Attributes:
-        scores: Index ``path``, a column per label, NaN for a failure.
-        mos: Opinion scores on the data set's scale, same index.
+        scores: Index ``path``, a column per label; NaN where a metric failed.
+        mos: Opinion scores on the data set's scale, with the same index.
         mos_lower_better: Whether low opinion scores are good (DMOS).
-        metrics: Label -> metric, in the order of the columns.
-        skipped: Image left out of all metrics -> reason.
-        note: Split, size, crop, seed.
-        published_as: Name among the published correlations, or empty.
-        bootstrap, seed: Resamples for intervals, and their seed.
-        plcc_fit, fit_parameters: Whether a logistic curve is fitted, and its parameters.
-        prefer: Preferred published values: ``'paper'`` or ``'pyiqa'``.
+        metrics: Label -> result of the metric, in column order.
+        skipped: Image without scores from any metric -> reason.
+        note: Split, size, crop and seed, as text.
+        published_as: Name of the data set in the published correlations, or empty.
+        bootstrap, seed: Number of resamples for intervals, and their seed.
+        plcc_fit, fit_parameters: Whether a logistic curve is fitted, and its number of parameters.
+        prefer: Preferred source of published values: ``'paper'`` or ``'pyiqa'``.
     """
 
     name: str
@@ -84,7 +84,7 @@ class DataSetResult:
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
-        """Label -> statistic -> estimate, positive for a good metric; empty without opinion."""
+        """Label -> statistic -> estimate (positive for a good metric); empty without opinion scores."""
         return {} if self.mos is None else {label: self._estimates(label) for label in self.metrics}
 
     def _estimates(self, label: str) -> dict[str, Estimate]:
@@ -98,7 +98,7 @@ class DataSetResult:
 
     @cached_property
     def pairs(self) -> list[MetricPair]:
-        """Pairs of metrics that have an SROCC; empty without opinion."""
+        """Pairs of metrics with an SROCC (Spearman's rank correlation); empty without opinion scores."""
         if self.oriented_mos is None:
             return []
         defined = [label for label, found in self.estimates.items() if not found["SROCC"].reason]
@@ -119,12 +119,12 @@ class DataSetResult:
 
     @property
     def oriented_mos(self) -> pandas.Series | None:
-        """The opinion scores; high is good."""
+        """The opinion scores, negated if low is good."""
         return -self.mos if self.mos is not None and self.mos_lower_better else self.mos
 
     @property
     def oriented_scores(self) -> pandas.DataFrame:
-        """The scores; high is good."""
+        """The scores, negated for metrics of which low is good."""
         return self.scores[list(self.metrics)] * [-1.0 if m.lower_better else 1.0 for m in self.metrics.values()]
 
     def published(self, label: str) -> PublishedCorrelations | None:
@@ -132,14 +132,14 @@ class DataSetResult:
         return find_published(self.metrics[label].published_as, self.published_as, self.prefer)
 
     def reason(self, label: str) -> str:
-        """Return why a metric's cells are empty, and remarks."""
+        """Return the reasons for a metric's empty cells, and remarks."""
         metric = self.metrics[label]
         estimates = self.estimates.get(label, {}).values()
         texts = (metric.error, metric.note, *(text for e in estimates for text in (e.reason, e.caveat)))
         return "; ".join(dict.fromkeys(filter(None, texts)))
 
     def save_scores(self, folder: Path) -> None:
-        """Write path, opinion and scores as ``NAME.parquet``, with the provenance in ``attrs``."""
+        """Write all scores to ``NAME.parquet``, with the provenance in ``attrs``."""
         frame = self.scores.copy()
         if self.mos is not None:
             frame.insert(0, "mos", self.mos)

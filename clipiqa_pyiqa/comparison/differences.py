@@ -10,17 +10,19 @@ import pandas
 from ..stats.bootstrap import Difference, holm, paired_differences
 from ..stats.correlation import srocc_with, undefined
 
-SIGNIFICANT = 0.05  # corrected p-values below it
-_ENOUGH_PER_PAIR = 80  # resamples with which the lowest p-value, times the number of pairs, is below half of that
-_GOOD_PER_PAIR, _MOST = 400, 10_000  # resamples with which it is 0.005, while they cost little
+SIGNIFICANT = 0.05  # a difference with a lower corrected p-value is significant
+# resamples per pair, so that the lowest possible corrected p-value is SIGNIFICANT / 2
+_ENOUGH_PER_PAIR = 80
+# resamples per pair, so that this p-value is 0.005, and the largest number of resamples for this purpose
+_GOOD_PER_PAIR, _MOST = 400, 10_000
 
 
 @dataclass(frozen=True)
 class MetricPair:
-    """Two metrics on the ``n`` images that both scored.
+    """Two metrics on the ``n`` images that both metrics scored.
 
     Attributes:
-        srocc: SROCC of the first less that of the second.
+        srocc: SROCC of ``first`` minus SROCC of ``second``.
         p_holm: p-value, corrected by Holm's rule for all pairs.
     """
 
@@ -32,21 +34,22 @@ class MetricPair:
 
     @property
     def significant(self) -> bool:
-        """Whether the two differ by more than chance."""
+        """Whether the two metrics differ by more than chance."""
         return self.p_holm < SIGNIFICANT
 
 
 def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, seed: int) -> list[MetricPair]:
-    """Return every two metrics, compared in SROCC; high is good in scores and opinion.
+    """Return a comparison of SROCC for every pair of metrics.
 
     Args:
+        scores, mos: Scores and opinion scores; high is good.
         bootstrap: Least number of resamples (many pairs get more); 0 gives no intervals.
     """
     pairs = list(itertools.combinations(scores, 2))
     needed = max(_ENOUGH_PER_PAIR * len(pairs), min(_GOOD_PER_PAIR * len(pairs), _MOST))
     resamples = max(bootstrap, needed) if bootstrap else 0
     there = scores.notna()
-    by_images: dict[bytes, list[tuple[str, str]]] = {}  # pairs that share their images share the resamples
+    by_images: dict[bytes, list[tuple[str, str]]] = {}  # pairs with the same images use the same resamples
     for pair in pairs:
         by_images.setdefault(there[list(pair)].all(axis=1).to_numpy().tobytes(), []).append(pair)
     found: dict[tuple[str, str], tuple[int, Difference]] = {}
@@ -65,11 +68,11 @@ def metric_pairs(scores: pandas.DataFrame, mos: pandas.Series, bootstrap: int, s
 
 @dataclass(frozen=True)
 class Disagreement:
-    """The places of one image among all images of its data set.
+    """The places of one image in its data set.
 
     Attributes:
         places: Label -> share of images that the metric rates lower, in [0, 1]; highest first.
-        opinion: The same share by opinion scores.
+        opinion: Share of images with lower opinion scores, or None.
     """
 
     path: str
@@ -78,13 +81,13 @@ class Disagreement:
 
 
 def disagreements(scores: pandas.DataFrame, mos: pandas.Series | None, count: int = 10) -> list[Disagreement]:
-    """Return the images whose places differ most between two metrics; high is good in scores and opinion."""
+    """Return the images whose places differ most between two metrics; high scores must be good."""
     telling = scores.loc[:, scores.nunique() > 1]
     if telling.shape[1] < 2:
         return []
     places = (telling.rank() - 0.5) / telling.notna().sum()
     spread = places.max(axis=1) - places.min(axis=1)
-    spread = spread[spread > 1e-9]  # a smaller spread is rounding
+    spread = spread[spread > 1e-9]  # a smaller spread is a rounding error
     opinion = None if mos is None or mos.nunique() < 2 else (mos.rank() - 0.5) / len(mos)
     found = []
     for path in spread.sort_values(ascending=False, kind="stable").index[:count]:

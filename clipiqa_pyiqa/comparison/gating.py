@@ -1,4 +1,4 @@
-"""``gate``: whether a second run over the same inputs got worse by more than chance."""
+"""``gate``: check whether a second run is worse by more than chance."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ class GateError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class ColumnPair:
-    """One column of both runs.
+    """One column, compared in both runs.
 
     Attributes:
-        direction: Whether low or high is good, and the source of this.
-        n, base, new: Rows with finite scores in both runs, and their means; NaN with too few rows.
-        difference: New less base, with 95 % interval and p; with too few rows NaN, and p of the sign test.
+        direction: Whether low or high scores are good, and how this is known.
+        n, base, new: Number of rows with finite scores in both runs, and each run's mean (NaN with too few rows).
+        difference: New minus base, with 95 % interval and p-value; with too few rows, only p of the sign test.
         min_delta: Largest mean difference that counts as no change.
-        infinite_equal, infinite_worse, infinite_better: Rows with infinite scores: equal in both runs, worse, better.
+        infinite_equal, infinite_worse, infinite_better: Rows with an infinite score that is equal, worse
+            or better in the new run.
         p_holm: p-value, corrected by Holm's rule for all columns.
     """
 
@@ -67,8 +68,8 @@ class ColumnPair:
     def verdict(self) -> str:
         """``'worse'``, ``'better'`` or ``'no change'``.
 
-        A change is a mean difference above ``min_delta`` whose interval excludes 0, or more rows with infinite scores
-        in one direction than chance allows.
+        The verdict is a change if the mean difference is above ``min_delta`` and its interval excludes 0, or if
+        infinite scores change in one direction more often than by chance.
         """
         apart, sign = self.difference, -1.0 if self.lower_better else 1.0
         mean = sign * apart.value
@@ -97,12 +98,12 @@ class ColumnPair:
 
 @dataclass(frozen=True)
 class Gate:
-    """Two runs, column by column.
+    """Two runs, compared column by column.
 
     Attributes:
-        rows: ``NAME base``, ``NAME new``, ``NAME difference`` (new less base) per column.
-        left_out: Rows that one run lacks, a sentence per run.
-        settings: Further settings that the verdict depends on.
+        rows: ``NAME base``, ``NAME new``, ``NAME difference`` (new minus base) for each column.
+        left_out: Rows that one run lacks, as a sentence per run.
+        settings: Settings that the verdict depends on.
     """
 
     questions: tuple[ColumnPair, ...]
@@ -119,16 +120,16 @@ class Gate:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on less certain verdicts."""
+        """Sentences about verdicts that are less certain."""
         return tuple(
-            f"{q.name} was compared on {counted(q.n, 'row')}: with fewer than {FEW}, the verdict is less certain where "
-            "differences are skewed; compare more rows."
+            f"{q.name} was compared on {counted(q.n, 'row')}: with fewer than {FEW} rows, the verdict is less "
+            "certain if the differences are skewed; compare more rows."
             for q in self.questions
             if q.n < FEW and not math.isnan(q.difference.value)
         )
 
     def worst(self, question: str, count: int = 10) -> pandas.Series:
-        """Return the rows that lost most: name -> difference, new less base."""
+        """Return the rows with the largest loss: row name -> new minus base."""
         found = next(q for q in self.questions if q.name == question)
         apart = self.rows[f"{question} difference"].dropna()
         return apart.sort_values(ascending=not found.lower_better, kind="stable").head(count)
@@ -160,7 +161,7 @@ class Gate:
         return {**about, "questions": questions, **more}
 
     def junit(self) -> bytes:
-        """Return a JUnit XML file: a test case per column."""
+        """Return a JUnit XML file with a test case per column."""
         failed = sum(q.verdict == "worse" for q in self.questions)
         counts = {"tests": str(len(self.questions)), "failures": str(failed), "errors": "0"}
         suites = ElementTree.Element("testsuites", {"name": _MADE_BY, **counts})
@@ -208,10 +209,10 @@ def gate(
     Args:
         base: Score file of the first run: csv, jsonl or parquet, by ``clipiqa score`` or another tool.
         new: Score file of the second run.
-        columns: Columns to compare; default all columns of numbers.
-        key: Column that pairs rows; default the paths below each run's common folder.
-        lower_better: Columns of which low is good, or True for all; default as the file or the column's name says.
-        higher_better: Columns of which high is good, or True for all.
+        columns: Columns to compare; by default all numeric columns.
+        key: Column that pairs rows; by default the path below each run's common folder.
+        lower_better: Columns in which low is good, or True for all; by default the file or the column's name decides.
+        higher_better: Columns in which high is good, or True for all.
         min_delta: Largest mean difference that counts as no change, in the column's units.
         skip_missing: Leave out rows that one run lacks; otherwise raise.
 
@@ -246,26 +247,25 @@ def _shared_columns(runs: Sequence[AnyScores], columns: Sequence[str] | None) ->
     others = dict.fromkeys(name for name in (*base, *new) if name not in shared)
     if not shared or (others and columns is None):
         raise GateError(
-            f"only one of the runs has {few(others)}: score both with the same questions, or name columns that both "
-            f"have ({', '.join(shared) or 'there are none'})."
+            f"only one of the runs has {few(others)}: score both runs with the same questions, or name columns that "
+            f"both runs have ({', '.join(shared) or 'there are none'})."
         )
     return shared
 
 
 def _check_alike(runs: Sequence[AnyScores], names: Sequence[str]) -> None:
-    """Raise if the runs were scored in different ways, as far as the files say."""
     base, new = runs
     if all("scores" in run.provenance for run in runs):
         found = differences(*(alike(run.provenance, names) for run in runs))
     else:
         found = [
-            (f"the hash of all that {name!r} depends on", base.scales[name].made, new.scales[name].made)
+            (f"the hash of everything that {name!r} depends on", base.scales[name].made, new.scales[name].made)
             for name in names
             if name in base.scales and name in new.scales and base.scales[name] != new.scales[name]
         ]
     if found:
         text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
-        raise GateError(f"the runs were scored in different ways: {text}; score both alike.")
+        raise GateError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
 
 
 def _directions(
@@ -277,7 +277,7 @@ def _directions(
             if name not in names:
                 raise GateError(f"{option} names {name!r}, which is not compared: {nearest(name, names)}")
             if name in given:
-                raise GateError(f"lower_better and higher_better both name {name!r}: leave it out of one of them.")
+                raise GateError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
             given[name] = option == "lower_better"
     return {name: find_direction(runs, name, given.get(name)) for name in names}
 
@@ -288,13 +288,13 @@ def _pair_rows(
     for file, frame in zip(files, frames, strict=True):
         if frame.index.has_duplicates:
             twice = frame.index[frame.index.duplicated()][0]
-            raise GateError(f"{file!r} has two rows for {twice!r}: name a column that tells rows apart (key).")
+            raise GateError(f"{file!r} has two rows for {twice!r}: name a column whose values differ (key).")
     base, new = frames
     shared = base.index.intersection(new.index, sort=False)
     if not len(shared):
         raise GateError(
-            f"the runs share no row ({few(list(base.index[:3]))} against {few(list(new.index[:3]))}): rows belong "
-            "together by their path below each run's common folder, or by a key column."
+            f"the runs share no row ({few(list(base.index[:3]))} against {few(list(new.index[:3]))}): rows are "
+            "paired by their path below each run's common folder, or by a key column (key)."
         )
     union = base.index.union(new.index, sort=False)
     has_score = [frame.reindex(union).notna() for frame in frames]
@@ -303,7 +303,7 @@ def _pair_rows(
     left_out = [f"{file!r} has no score of {few(map(str, rows))}" for file, rows in named if len(rows)]
     if left_out and not skip_missing:
         raise GateError(
-            f"the runs are not over the same inputs: {'; '.join(left_out)}; complete them, or leave these rows out "
+            f"the runs do not have the same inputs: {'; '.join(left_out)}; complete the runs, or leave these rows out "
             "(skip_missing)."
         )
     paired: dict[str, pandas.Series] = {}
@@ -332,7 +332,7 @@ def _pair_column(name: str, rows: pandas.DataFrame, direction: Direction, min_de
     else:
         raise GateError(
             f"{name!r} has finite scores of {counted(len(before), 'row')} in both runs, but {FEWEST} or more are "
-            "needed: of fewer, chance alone may turn every row one way."
+            "needed: with fewer rows, all differences may have the same sign by chance."
         )
     infinite = int(np.sum(now == was)), worse, better
     return ColumnPair(name, direction, len(before), *means, apart, min_delta, *infinite)
@@ -345,7 +345,7 @@ def _json_number(value: float) -> float | str | None:
 
 
 def _as_text(cell: str) -> str:
-    """Return a cell that no spreadsheet runs as a formula."""
+    # a spreadsheet would run the cell as a formula
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
 
 

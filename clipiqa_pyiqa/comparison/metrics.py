@@ -1,4 +1,4 @@
-"""Metrics of a comparison: pyiqa's by name or configuration, or ready objects."""
+"""Metrics of a comparison, from pyiqa's names, configurations or metric objects."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _ENTRY: dict[str, tuple[type, ...]] = {
     **{"metric": (str,), "metric_opts": (Mapping,), "metric_mode": (str,), "lower_better": (bool,)},
     "score_range": (str,),
 }
-_OF_SETS = ("FID", "InceptionScore")  # pyiqa calls them NR, but they rate a set of images
-_PARAMETERS = {  # SHA-256 of the parameters that pyiqa publishes: with a local copy, a metric is pyiqa's own
+_OF_SETS = ("FID", "InceptionScore")  # their mode in pyiqa is NR, but they rate a set of images
+_PARAMETERS = {  # SHA-256 of pyiqa's parameter files; with a local copy of the file, the metric equals pyiqa's
     "niqe": "c5524212b626e10e67c9512f5283768982744d2bcc561763b8fda450f89dc0d9",
     "brisque": "0e976ea2dcf746a966888565bc754484ec28f7318f60b5ac8080259033f27a37",
 }
-_LONGEST = 300  # characters of the message of an error that is not ours
+_LONGEST = 300  # most characters of an error message from another package
 log = logging.getLogger("clipiqa_pyiqa")
 
 
@@ -46,9 +46,9 @@ class MetricSpec:
     """A metric before it is built.
 
     Attributes:
-        name: pyiqa's name; empty if ``options['type']`` names the class.
+        name: pyiqa's name of the metric; empty if ``options['type']`` names the class.
         options: Changes to pyiqa's ``metric_opts``.
-        made: The metric, if the caller passed an object.
+        made: The metric object that the caller passed, or None.
         mode: ``'NR'``, or ``'FR'`` for a metric that needs a reference.
         of_sets: Whether the metric rates a set of images.
     """
@@ -78,7 +78,7 @@ class BuiltMetric:
 
     Attributes:
         score: Function of images ``(N, 3, H, W)`` in [0, 1] and, in ``'FR'`` mode, references.
-        net: CLIP metric of this package, which can share its encoding.
+        net: CLIP metric of this package, or None.
     """
 
     spec: MetricSpec
@@ -89,18 +89,18 @@ class BuiltMetric:
 
     @property
     def key(self) -> str:
-        """Name and hash of the provenance."""
+        """Name of the metric and hash of its provenance."""
         provenance = json.dumps(dict(self.provenance), sort_keys=True)
         return f"{self.provenance['metric']}-{hashlib.sha256(provenance.encode()).hexdigest()[:16]}"
 
 
 def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
-    """Return the metrics of a request.
+    """Return the metrics that the caller names.
 
     Args:
-        given: ``'niqe'``, ``'mine=niqe:pretrained_model_path=FILE'``, a mapping of label -> None, pyiqa's options or
-            a metric object, or a list of these.
-        every: Accept metrics that need a reference or rate sets.
+        given: A text such as ``'niqe'`` or ``'mine=niqe:pretrained_model_path=FILE'``; a mapping of label -> None,
+            pyiqa's options or a metric object; or a list of these.
+        every: Accept metrics that need a reference or rate sets of images.
 
     Raises:
         CompareError: A name or key is unknown, a label is used twice, or the kind of a metric is not accepted.
@@ -114,7 +114,7 @@ def parse_metrics(given: Any, every: bool = False) -> list[MetricSpec]:
             raise CompareError(f"two metrics are called {spec.label!r}: give one a label, as in 'mine={spec.label}'.")
         if not every and (spec.mode != "NR" or spec.of_sets):
             why = "rates a set of images" if spec.of_sets else "needs a reference image"
-            raise CompareError(f"metric {spec.label!r} {why} and cannot be compared here; `clipiqa table` takes it.")
+            raise CompareError(f"metric {spec.label!r} {why} and cannot be compared here; use `clipiqa table`.")
     return specs
 
 
@@ -129,7 +129,7 @@ def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> N
 
 
 def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, strict: bool = False) -> BuiltMetric | str:
-    """Return the metric, or why it cannot be built; raise instead if ``strict``."""
+    """Return the metric, or the reason why it cannot be built; raise if ``strict``."""
     try:
         return build_metric(spec, device, seed)
     except Exception as error:
@@ -138,13 +138,13 @@ def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, stri
         if strict:
             raise CompareError(f"metric {spec.label}: {reason}") from error
         log.error("metric %s: %s", spec.label, reason)
-        if ours and more:  # the log has the lines on missing weights
-            return f"it cannot be built: {first.rstrip('.')}; `clipiqa weights` shows where it would come from."
+        if ours and more:  # the log has the further lines about missing weights
+            return f"it cannot be built: {first.rstrip('.')}; `clipiqa weights` shows the source of the weights."
         return reason
 
 
 def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> BuiltMetric:
-    """Return the metric; its provenance has the ``seed`` if the metric may draw at random."""
+    """Return the metric on ``device``."""
     score: Any = spec.made
     with contextlib.redirect_stdout(sys.stderr):  # pyiqa prints what it loads
         if isinstance(score, torch.nn.Module):
@@ -162,10 +162,11 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
         return BuiltMetric(spec, score, net, net.provenance(), _published_name(spec, net))
     if getattr(net, "takes_captions", False):
         raise CompareError(f"{spec.label!r} needs a caption for each image and cannot be compared here")
-    if hasattr(net, "encoding"):  # of the family
+    if hasattr(net, "encoding"):  # another CLIP metric of this package
         return BuiltMetric(spec, score, net, net.provenance(), "" if spec.options else spec.name)
     files = {key: value for key, value in spec.options.items() if isinstance(value, str) and os.path.isfile(value)}
     hashes = {key: hash_file(Path(path)) for key, path in files.items()}
+    # the metric may draw random numbers, so its provenance has the seed
     provenance = {**spec.provenance, "pyiqa": version("pyiqa")} | ({"seed": str(seed)} if seed else {})
     provenance |= {key: f"{Path(files[key]).name} {sha256[:8]}" for key, sha256 in hashes.items()}
     is_published = not spec.options or (
@@ -183,19 +184,19 @@ def describe_error(error: BaseException) -> str:
 
 
 def _missing_file(error: BaseException) -> str:
-    """Return which file to fetch by hand after a failed download."""
+    # after a failed download: a clause about the file to fetch by hand
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     names = [frame.f_code.co_name for frame in frames]
-    if "download_url_to_file" not in names:  # torch's, which both use
+    if "download_url_to_file" not in names:  # torch's function, which pyiqa and torchvision call
         return ""
     download = frames[names.index("download_url_to_file")].f_locals
     text = f"; fetch {download['url']} and save it as {download['dst']}"
-    is_option = "load_file_from_url" in names  # pyiqa's; the metric has no option for torchvision's networks
+    is_option = "load_file_from_url" in names  # pyiqa's function; torchvision's networks have no such option
     return f"{text}, or name a copy (pretrained_model_path=FILE)" if is_option else text
 
 
 def _is_ours(kind: str) -> bool:
-    """Return whether pyiqa builds our class; it builds its own if CLIPIQA_PYIQA_BUILTIN is set."""
+    # with CLIPIQA_PYIQA_BUILTIN set, pyiqa builds its own class
     from pyiqa.utils.registry import ARCH_REGISTRY
 
     return kind == "CLIPIQA" and ARCH_REGISTRY.get(kind).__module__.startswith("clipiqa_pyiqa.")
@@ -254,7 +255,7 @@ def _find(specification: Specification) -> MetricSpec:
 def _ready_made(specification: Specification) -> MetricSpec:
     made = specification.target
     if not callable(made):
-        raise CompareError(f"a metric is a name, options, or something to call with images; got {shown(made)}.")
+        raise CompareError(f"a metric must be a name, options, or a function of images; got {shown(made)}.")
     name = specification.label or getattr(made, "metric_name", type(made).__name__)
     return MetricSpec(
         name,
@@ -277,7 +278,7 @@ def _label(name: str, options: Mapping[str, Any]) -> str:
 
 
 def _published_name(spec: MetricSpec, net: CLIPIQA) -> str:
-    """Return the name among the published correlations, which used OpenAI's weights."""
+    # all published correlations are of OpenAI's weights
     weights = net.clip.weights
     if weights.tag != "openai":
         return ""

@@ -26,7 +26,7 @@ def tables_as_text(
     metrics: Sequence[str],
     settings: Mapping[str, str],
 ) -> str:
-    """Return tables as text; ``reading`` are sentences, ``marks`` explain the console's signs."""
+    """Return tables as text; ``reading`` has sentences about the tables, ``marks`` explains the signs on a console."""
     run = key_lines(settings)
     if format == "csv":
         return csv_table(frame(), [*reading, *metrics, *run])
@@ -52,17 +52,17 @@ def check_result_folder(
     """Return the folder of results; raise if a file would be replaced without permission.
 
     Args:
-        folder: Results beside scores in its ``parts/`` come from an earlier run and may be replaced.
+        folder: Folder of results; if its ``parts/`` holds scores of an earlier run, the results may be replaced.
         names: Files to write.
         inputs: Files that are never replaced.
     """
     folder = Path(folder).expanduser()
     if resume and overwrite:
-        raise CompareError("resume keeps the scores in out and overwrite drops them: give one of the two.")
+        raise CompareError("resume keeps the scores in out and overwrite deletes them: give only one of the two.")
     is_ours = any(folder.glob("parts/*/*.jsonl"))
     if is_ours and not (resume or overwrite):
         raise CompareError(
-            f"{str(folder)!r} holds the scores of an earlier run: go on with it (resume) or drop it (overwrite)."
+            f"{str(folder)!r} holds the scores of an earlier run: continue it (resume) or delete them (overwrite)."
         )
     existing = [name for name in names if os.path.lexists(folder / name)]
     return check_folder(folder, existing, overwrite=overwrite, ours=lambda _: is_ours, inputs=inputs)

@@ -26,9 +26,9 @@ from .summary import (
     skipped_lines,
 )
 
-_SHOWN = 12  # pictures of each kind that are not folded away
-_PLACES = 6  # metrics under an image; of more, the highest and the lowest
-_LISTED = 500  # skipped images that the page names
+_SHOWN = 12  # pictures of each kind that are visible at first
+_PLACES = 6  # most metrics under an image: those with the highest and lowest places
+_LISTED = 500  # most skipped images that the page names
 
 
 def report_page(results: Sequence[DataSetResult], settings: Mapping[str, str]) -> str:
@@ -55,13 +55,13 @@ def _finding(data: DataSetResult) -> Markup:
     found = {label: estimates["SROCC"] for label, estimates in data.estimates.items()}
     ranked = sorted((label for label in found if not found[label].reason), key=lambda label: -found[label].value)
     if not ranked:
-        return _html("On <b>{}</b> no metric has a correlation with opinion; its table says why.", data.name)
+        return _html("On <b>{}</b> no metric has a correlation with opinion; the table gives the reasons.", data.name)
     best, *others = ranked
     text = _html("On <b>{}</b> ({} images) ", data.name, data.scores[best].notna().sum())
     if found[best].value <= 0:
-        words = "no metric ranks as people do: the highest SROCC is that of <b>{}</b>, {}. "
-        return text + _html(words, best, _value(found[best])) + "Is a low opinion score good there?"
-    text += _html("<b>{}</b> ranks most as people do: SROCC {}", best, _value(found[best]))
+        words = "no metric agrees with people: the highest SROCC is that of <b>{}</b>, {}. "
+        return text + _html(words, best, _value(found[best])) + "Are low opinion scores good in this data set?"
+    text += _html("<b>{}</b> agrees best with people: SROCC {}", best, _value(found[best]))
     if not others:
         return text + "."
     text += _html(", then <b>{}</b> with {}.", others[0], _value(found[others[0]]))
@@ -78,7 +78,7 @@ def _value(estimate: Estimate) -> Markup:
 
 
 def _html(text: str, *values: object) -> Markup:
-    """Return HTML with values that are escaped and kept on one line."""
+    # Markup escapes the values
     return Markup(text).format(*(one_line(value) if type(value) is str else value for value in values))
 
 

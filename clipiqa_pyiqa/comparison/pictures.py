@@ -19,8 +19,8 @@ from ..report.table import number
 from ..stats.logistic import fit_logistic
 from .data_set_results import DataSetResult
 
-_POINTS = 400  # images above which points are small, and pixels in a vector picture
-_LONG = 60  # letters of a label in a picture
+_POINTS = 400  # with more images, points are small, and a vector picture holds them as pixels
+_LONG = 60  # most letters of a label in a picture
 _SIGNED = fading("signed", (ORANGE, 0.75), (ORANGE, 0.0), (BLUE, 0.0), (BLUE, 0.75))
 
 
@@ -28,7 +28,7 @@ _SIGNED = fading("signed", (ORANGE, 0.75), (ORANGE, 0.0), (BLUE, 0.0), (BLUE, 0.
 def scatter(data: DataSetResult, label: str) -> Figure:
     """Return a plot of a metric's scores against opinion, with a logistic fit."""
     if data.mos is None:
-        raise CLIPIQAError(f"{data.name!r} has no opinion scores to set scores against.")
+        raise CLIPIQAError(f"{data.name!r} has no opinion scores, which a plot of scores against opinion needs.")
     scores = _scores(data, label)
     mos, found = data.mos.loc[scores.index], data.estimates[label]
     figure, axes = subplots(3.6, 3.3)
@@ -85,14 +85,14 @@ def _draw_bars(axes: Axes, data: DataSetResult) -> None:
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_title(one_line(data.name), **WORDS)
     text = "SROCC, positive is good" + "; the line is the 95 % interval" * (data.bootstrap > 0)
-    axes.set_xlabel(text, loc="right")  # where it also has the room of long labels
+    axes.set_xlabel(text, loc="right")  # to the right, the text may also reach below long labels
     if handles := axes.get_legend_handles_labels()[0]:
         axes.legend(handles=handles[:1], frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
 
 
 @matplotlib.rc_context(STYLE)
 def correlation_heatmap(data: DataSetResult) -> Figure:
-    """Return a heat map of SROCC between metrics and opinion; high is good for all of them."""
+    """Return a heat map of SROCC between metrics and opinion, all turned so that high is good."""
     table, names = data.oriented_scores[data.scored], list(map(_short, data.scored))
     if not names:
         raise CLIPIQAError(f"No metric has scores on {data.name!r}.")
@@ -120,7 +120,7 @@ def correlation_heatmap(data: DataSetResult) -> Figure:
 def _scores(data: DataSetResult, label: str) -> pandas.Series:
     scores = data.scores[label].dropna()
     if scores.empty:
-        raise CLIPIQAError(f"{label!r} has no scores on {data.name!r}: {data.metrics[label].error or 'none was made'}")
+        raise CLIPIQAError(f"{label!r} has no scores on {data.name!r}: {data.metrics[label].error or 'not scored'}")
     return scores
 
 

@@ -22,14 +22,14 @@ from .page import report_page
 from .summary import build_tables, legend, metric_lines, skipped_lines
 
 __all__ = ["Comparison", "DataSetResult", "MetricResult", "check_results"]
-_WIDE = 10  # columns of a table that a console has room for
-_MARKS = "* highest of its column (of RMSE the lowest), or better by more than chance; ▼ worse"
+_WIDE = 10  # most columns of a table on a console
+_MARKS = "* best of its column; in the differences, * is better and ▼ is worse by more than chance"
 _FILES = {"comparison.csv": "csv", "comparison.md": "markdown", "comparison.tex": "latex"}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Metrics side by side on data sets.
+    """The results of metrics on data sets.
 
     Attributes:
         settings: Versions, machine, seeds, command.
@@ -47,12 +47,12 @@ class Comparison:
         """Return a row per data set and metric.
 
         Columns: data_set, metric, n, direction, range; SROCC, SROCC low, SROCC high (likewise each statistic); seconds
-        per image; published SROCC, SROCC difference (ours less published, likewise each statistic); source; note.
+        per image; published SROCC, SROCC difference (ours minus published, likewise each statistic); source; note.
         """
         return pandas.DataFrame([_row(data, label) for data in self.data_sets for label in data.metrics])
 
     def differences(self) -> pandas.DataFrame:
-        """Return a row per data set and pair of metrics: SROCC of the first less that of the second, and p-values."""
+        """Return a row per data set and pair of metrics, with the first SROCC minus the second, and p-values."""
         heads = ("data_set", "first", "second", "n", "SROCC difference", "low", "high", "p", "p Holm", "significant")
         rows = []
         for data in self.data_sets:
@@ -85,7 +85,7 @@ class Comparison:
         Args:
             folder: Folder, created if missing.
             report: Whether to write ``report.html``.
-            overwrite: Replace existing files; results of the run that made ``folder`` are always replaced.
+            overwrite: Replace existing files; results of an earlier run in ``folder`` are always replaced.
 
         Raises:
             OutputError: A file cannot be written, or exists.
@@ -94,7 +94,7 @@ class Comparison:
         with locked(folder):
             for name, format in _FILES.items():
                 write_text(folder / name, self.table(format))
-            lines = ["SROCC of the first less that of the second, by a paired bootstrap"]
+            lines = ["SROCC of the first metric minus SROCC of the second metric, by a paired bootstrap"]
             write_text(folder / "differences.csv", csv_table(self.differences(), lines))
             for data in self.data_sets:
                 data.save_scores(folder / "scores")

@@ -1,4 +1,4 @@
-"""Scores of a data set's images; metrics with one encoding share its pass over a batch."""
+"""Scores of a data set's images; metrics may share one encoding."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from ..images.batches import in_batches, prefetch
 from ..metric import scoring_bytes
 from .metrics import BuiltMetric, describe_error
 
-UNREADABLE = ""  # the key, in place of a metric's, of images that cannot be read
+UNREADABLE = ""  # key of images that cannot be read; other entries have a metric's key
 Progress = Callable[[str, int, int], object]
-"""Function of a data set's name, the images that are done, and all images."""
+"""Function of a data set's name, the number of finished images, and the number of all images."""
 log = logging.getLogger("clipiqa_pyiqa")
 
 
 @dataclass(frozen=True)
 class StoredScore:
-    """One score, or None and an error."""
+    """One score, or None with an error."""
 
     score: float | None
     seconds: float
@@ -40,7 +40,7 @@ class StoredScore:
 
 
 ScoreStore: TypeAlias = JournalFolder[StoredScore]
-"""The scores of one data set by the metric's key and the image's path."""
+"""The scores of one data set, found by the metric's key and the image's path."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Options:
 
 
 def score_data_set(data: DataSet, metrics: Sequence[BuiltMetric], store: ScoreStore, options: Options) -> None:
-    """Write the scores that the store lacks."""
+    """Write the scores that are missing in the store."""
     groups, step, count = group_metrics(metrics), options.batch_size, len(data.paths)
 
     def is_done(path: str) -> bool:
@@ -79,7 +79,7 @@ def score_data_set(data: DataSet, metrics: Sequence[BuiltMetric], store: ScoreSt
     cost = max((scoring_bytes(metric.net, options.device) for metric in metrics), default=0)
     images = prefetch(data.load, iter(work), options.workers, max(2 * options.workers, step), scoring=cost)
     try:
-        # images of different blocks of the data set never share a batch, so that a score does not depend on resuming
+        # images of different blocks of the data set never share a batch, so a resumed run has the same batches
         results = in_batches(images, score, skip, batch_size=step, apart=lambda index: index // step)
         for done, _ in enumerate(results, count - len(work) + 1):
             options.progress(data.name, done, count)
@@ -90,12 +90,12 @@ def score_data_set(data: DataSet, metrics: Sequence[BuiltMetric], store: ScoreSt
 def score_group(
     group: Sequence[BuiltMetric], x: Tensor, seed: int = 0, reference: Tensor | Sequence[str] = ()
 ) -> Iterator[tuple[BuiltMetric, int, StoredScore]]:
-    """Yield metric, number of the image in the batch, and score or error.
+    """Yield each metric, the image's number in the batch, and the score or error.
 
     Args:
-        group: Metrics with one encoding, or a single metric.
+        group: Metrics with the same encoding, or a single metric.
         x: Images ``(N, 3, H, W)`` in [0, 1].
-        reference: References of the shape of ``x``, or a reason per missing reference.
+        reference: References of the same shape as ``x``, or a reason for each missing reference.
     """
     net = group[0].net
     if net is None:
@@ -110,9 +110,9 @@ def score_group(
         if x.device.type == "cuda":
             torch.cuda.synchronize(x.device)
         encoding = (time.perf_counter() - start) / len(x)
-    except Exception as error:  # the error itself would keep the tensors of the failed pass
+    except Exception as error:  # keep only its text: the error refers to the tensors of the failed pass
         error_text = describe_error(error)
-    if error_text and len(x) > 1:  # one image may spoil a batch, or the batch may be too large
+    if error_text and len(x) > 1:  # one bad image may fail the batch, or the batch may be too large
         for number in range(len(x)):
             for metric, _, entry in score_group(group, x[number : number + 1], seed):
                 yield metric, number, entry
@@ -127,7 +127,7 @@ def score_group(
 
 @contextlib.contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Restore the caller's random generators afterwards."""
+    """Restore the state of the random generators afterwards."""
     pythons, numpys = random.getstate(), np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
@@ -145,7 +145,7 @@ def set_seeds(seed: int) -> None:
 
 
 def group_metrics(metrics: Sequence[BuiltMetric]) -> list[list[BuiltMetric]]:
-    """Return metrics with one encoding together."""
+    """Return groups of metrics with the same encoding."""
     groups: dict[Any, list[BuiltMetric]] = {}
     for metric in metrics:
         groups.setdefault(id(metric) if metric.net is None else metric.net.encoding, []).append(metric)
@@ -160,7 +160,7 @@ def _score_batch(
     store: ScoreStore,
     options: Options,
 ) -> None:
-    """Write scores of images ``(N, 3 or 6, H, W)``; channels 4 to 6 are the reference."""
+    # x: images (N, 3 or 6, H, W); channels 4 to 6 are the reference
     x = x.to(options.device)
     x = x.float().div_(255) if x.dtype == torch.uint8 else x
     paths = [data.paths[index] for index in indices]
@@ -185,7 +185,7 @@ def _score_alone(
         if not isinstance(reference, Tensor):
             return StoredScore(None, math.nan, reference[number])
         images.append(reference[number : number + 1])
-    if metric.spec.made is not None:  # it may change its input, which other metrics get next
+    if metric.spec.made is not None:  # the object may change its input, which the next metrics need
         images = [each.clone() for each in images]
     set_seeds(seed)
     return _entries(1, partial(metric.score, *images))[0]
@@ -200,8 +200,8 @@ def _entries(count: int, score: Callable[[], Any], seconds_before: float = 0.0) 
             values = torch.as_tensor(output).detach().double().flatten().tolist()  # waits for the device
         if len(values) != count:
             raise CompareError(
-                f"{counted(len(values), 'score')} came for {counted(count, 'image')}, but a comparison needs one each "
-                "(of several prompt pairs the mean: aggregate=mean)"
+                f"{counted(len(values), 'score')} came for {counted(count, 'image')}, but a comparison needs one score "
+                "per image (with several prompt pairs, set aggregate=mean)"
             )
     except Exception as error:
         return [StoredScore(None, math.nan, describe_error(error))] * count

@@ -15,17 +15,19 @@ from .data_set_results import CORRELATIONS, DataSetResult
 from .differences import SIGNIFICANT
 from .outputs import key_lines
 
-_LISTED = 5  # skipped images that a text names
+_LISTED = 5  # most skipped images that a text names
 _SIGN = (
-    "A positive correlation is good, whatever the metric's direction: scores of lower-better metrics, and DMOS, "
-    "are negated before they are correlated."
+    "A positive correlation is good for every metric: scores of lower-better metrics, and DMOS, are negated before the "
+    "correlation."
 )
 _RAW = "PLCC is raw, without a fit, as pyiqa and the official code report it"
 _FIT = (
-    "; PLCC fitted is that after a logistic fit of {} parameters, and RMSE fitted what is left then, in opinion's units"
+    "; PLCC fitted is the PLCC after a logistic fit with {} parameters, and RMSE fitted is the remaining error in the "
+    "units of the opinion scores"
 )
 _PUBLISHED = (
-    "Published values stand only where metric and images are the source's; a difference is ours less published."
+    "Published values are shown only for the source's metric and images; a difference is our value minus the published "
+    "value."
 )
 
 
@@ -52,7 +54,7 @@ def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
 
 
 def overview_table(results: Sequence[DataSetResult]) -> Table | None:
-    """Return SROCC and PLCC on all data sets."""
+    """Return a table of SROCC and PLCC on all data sets."""
     rated = [data for data in results if data.mos is not None]
     if len(rated) < 2:
         return None
@@ -73,7 +75,7 @@ def overview_table(results: Sequence[DataSetResult]) -> Table | None:
 
 
 def data_set_table(data: DataSetResult) -> Table:
-    """Return the metrics' correlations; or, without opinion scores, their lowest, median and highest score."""
+    """Return a table of correlations or, without opinion scores, of lowest, median and highest scores."""
     labels, metrics = list(data.metrics), data.metrics.values()
     columns = {"metric": list(map(Cell, labels)), "better": [Cell(metric.direction) for metric in metrics]}
     before, reading = [data.note] * bool(data.note), (_SIGN, _intervals(data))[: 1 + bool(data.bootstrap)]
@@ -84,7 +86,7 @@ def data_set_table(data: DataSetResult) -> Table:
             values = {label: float(data.scores[label].quantile(quantile)) for label in labels}
             columns[head] = [_cell(f"{v:.4g}", v, _why_empty(data, label)) for label, v in values.items()]
     else:
-        before += ["Its opinion scores are DMOS: lower is better."] * data.mos_lower_better
+        before += ["The opinion scores are DMOS: lower is better."] * data.mos_lower_better
         for statistic in data.statistics:
             cells = [_estimate(data, label, statistic) for label in labels]
             caveats = [data.estimates[label][statistic].caveat for label in labels]
@@ -111,9 +113,9 @@ def difference_table(data: DataSetResult) -> Table | None:
     columns = {"metric": list(map(Cell, labels))}
     columns |= {column: [cells.get((row, column), Cell("–")) for row in labels] for column in labels}
     reading = (
-        "Each cell is the row's SROCC less the column's, on the images that both have, and the p-value of no "
-        f"difference, by a paired bootstrap, corrected by Holm's rule for {counted(len(data.pairs), 'pair')}. Marked "
-        f"differences (p < {SIGNIFICANT}) are more than chance."
+        "Each cell is the row's SROCC minus the column's SROCC, on the images that both metrics scored. Its p-value is "
+        f"from a paired bootstrap, corrected by Holm's rule for {counted(len(data.pairs), 'pair')}. Marked differences "
+        f"(p < {SIGNIFICANT}) are larger than chance explains."
     )
     return _table(f"{data.name}: which differ in SROCC", columns, before=(reading,))
 
@@ -180,7 +182,7 @@ def _why_empty(data: DataSetResult, label: str) -> str:
 
 
 def _best_marked(cells: Sequence[Cell], caveats: Sequence[str] = (), lowest: bool = False) -> list[Cell]:
-    """Return a column with its best value marked, unless the value is alone, has a caveat or is not above 0."""
+    # the best value gets no mark if it is alone, has a caveat or is not above 0
     values = [-cell.value if lowest else cell.value for cell in cells]
     numbers = [value for value in values if not math.isnan(value)]
     best = max(numbers, default=math.nan)

@@ -1,4 +1,4 @@
-"""``clipiqa verify``: whether weights and learned prompts give the published scores."""
+"""``clipiqa verify``: check that weights and learned prompts give the published scores."""
 
 from __future__ import annotations
 
@@ -33,27 +33,29 @@ TORCHMETRICS = "torchmetrics, doctest of clip_image_quality_assessment: four dig
 TORCHMETRICS_PR = "torchmetrics, pull request 1931: the same doctest, about brightness"
 OSEDIFF = "OSEDiff at fcc4f09, results_osediff of benchmark_drealsr: pyiqa's clipiqa with OpenAI's RN50 on a GPU"
 PICTURES = {"I01.BMP": 0.89160156, "i01_01_5.bmp": 0.45898438}
-"""Pictures that may not be redistributed -> their published score of ``quality``."""
+"""Picture that this package may not distribute -> published score of ``quality``."""
 NOISE = {"quality": ((0.8894, 0.8902), TORCHMETRICS), "brightness": ((0.5507, 0.5208), TORCHMETRICS_PR)}
 """Question -> published scores of torchmetrics' two noise images, and their source."""
 _OSEDIFF_FILE = Path(__file__).parents[1] / "data" / "osediff_drealsr.csv"
-_OSEDIFF_DISTANCES = {"median": 0.002, "largest": 0.02}  # of scores over the pictures, at most
-# Four printed digits are right to 5e-5; ten times that leaves room for fp32 rounding on pixels 255 times too large.
+_OSEDIFF_DISTANCES = {"median": 0.002, "largest": 0.02}  # largest accepted values
+# Four printed digits are exact to 5e-5. The tolerance is ten times larger, because fp32 rounds more on pixels that are
+# 255 times too large.
 _FP16, _FOUR_DIGITS = 0.01, 5e-4
-# JPEG decoders, and a GPU's TF32 in the published run, move a score by some 1e-3 and so a correlation by less. Another
-# variant (backbone, embedding, prompts) is off by far more: the published three differ by 0.01 to 0.06.
+# Another JPEG decoder, or TF32 on the GPU of the published run, changes a score by about 1e-3 and a correlation by
+# less. Another variant (backbone, embedding, prompts) changes a correlation by more: the three published variants
+# differ by 0.01 to 0.06.
 _CORRELATION = 0.005
-DATA_SETS = ("livec", "koniq10k", "koniq10k-1024", "tid2013")  # for which pyiqa publishes CLIP-IQA+
+DATA_SETS = ("livec", "koniq10k", "koniq10k-1024", "tid2013")  # with pyiqa's scores of CLIP-IQA+
 
 
 @dataclass(frozen=True)
 class Check:
-    """A published number and the measured one.
+    """A published number and the measured number.
 
     Attributes:
-        subject, prompts: Image and prompts; or correlation and data set, and the metric.
+        subject, prompts: Image and prompts of a score; name and data set of a correlation, and its metric.
         tolerance: Largest accepted difference.
-        binding: Whether the published number holds for these weights.
+        binding: Whether the published number is for these weights.
     """
 
     subject: str
@@ -77,11 +79,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Verification:
-    """Published numbers beside measured ones.
+    """Published numbers beside measured numbers.
 
     Attributes:
         files: Published prompt files: pyiqa's name, verdict, and description or fault.
-        missing: Data sets that this machine lacks.
+        missing: Data sets that are not on this machine.
     """
 
     checks: tuple[Check, ...] = ()
@@ -102,18 +104,18 @@ class Verification:
     def __str__(self) -> str:
         parts = [self.heading, "\n".join(f"{name}: {verdict}: {text}" for name, verdict, text in self.files)]
         if self.missing:
-            parts.append(f"not run, as they are not below data_root: {', '.join(self.missing)} (see docs/weights.md)")
+            parts.append(f"not run, because they are not in data_root: {', '.join(self.missing)} (see docs/weights.md)")
         return "\n\n".join(filter(None, [*parts, checks_table(self.checks) if self.checks else ""]))
 
 
 def verify(
     metric: CLIPIQA | Callable[[], CLIPIQA], images: Sequence[Path] = (), *, device: str | torch.device = "cpu"
 ) -> Verification:
-    """Return published scores of images beside measured ones.
+    """Return published scores of images beside measured scores.
 
     Args:
-        metric: CLIP-IQA, or a function that makes one after the images are found.
-        images: Files, folders and globs; default the working directory.
+        metric: CLIP-IQA, or a function that builds CLIP-IQA after the images are found.
+        images: Files, folders and globs; by default the working directory.
     """
     places: list[Path] = []
     for place in images:
@@ -127,7 +129,7 @@ def verify(
     binding = weights.backbone == "RN50" and weights.tag == OPENAI
 
     def score(x: torch.Tensor, prompts: str) -> float:
-        with torch.no_grad():  # unchecked, since torchmetrics' noise has pixels from 0 to 254
+        with torch.no_grad():  # without a check of the range, since torchmetrics' noise has pixels from 0 to 254
             return float(net.score(net.encode_unchecked(x.to(device)), prompts).item())
 
     checks = []
@@ -151,7 +153,7 @@ def verify(
 
 
 def check_osediff(score: Callable[[torch.Tensor], float], files: Iterable[Path], binding: bool = True) -> list[Check]:
-    """Return checks of OSEDiff's published scores against ``score``, which asks five prompt pairs."""
+    """Return checks of OSEDiff's published scores; the function ``score`` must use five prompt pairs."""
     with _OSEDIFF_FILE.open(encoding="utf-8", newline="") as file:
         published = {row["sha256"]: float(row["clipiqa"]) for row in csv.DictReader(file)}
     found = {hash_file(path): path for path in files if path.suffix.lower() == ".png"}
@@ -166,11 +168,11 @@ def check_osediff(score: Callable[[torch.Tensor], float], files: Iterable[Path],
 def verify_learned_prompts(
     data_root: Path | None = None, *, device: str | torch.device = "cpu", progress: Progress | None = None
 ) -> Verification:
-    """Return checks of published prompt files and, in ``data_root``, of their correlations."""
+    """Return checks of published prompt files, and of their correlations on data in ``data_root``."""
     from pyiqa import get_dataset_info
 
     if data_root is not None and not data_root.is_dir():
-        raise CLIPIQAError(f"data_root {str(data_root)!r} is no folder: name the one that holds pyiqa's data sets.")
+        raise CLIPIQAError(f"data_root {str(data_root)!r} is not a folder: name the folder of pyiqa's data sets.")
     files = tuple((name, *_check_file(name)) for name in PUBLISHED)
     binding = {name: verdict == "ok" for name, verdict, _ in files if verdict in ("ok", "differs")}
     if data_root is None or not binding:
@@ -195,7 +197,6 @@ def verify_learned_prompts(
 
 
 def _check_file(name: LearnedType) -> tuple[Verdict, str]:
-    """Return the verdict on a published prompt file, without a download."""
     published = PUBLISHED[name]
     needed = {published.file: pyiqa_file(published.file)}
     needed[f"OpenAI's {published.backbone}"] = release(published.backbone, OPENAI)

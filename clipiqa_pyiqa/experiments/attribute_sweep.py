@@ -1,4 +1,4 @@
-"""Whether scores follow an attribute that is changed in steps (Fig. 4)."""
+"""Experiment of Fig. 4: whether scores follow an attribute that changes in steps."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from .sweep_results import TABLES, Sweep
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-_MOST_STEPS = 1000  # finer than any picture of 8 bits can be changed
+_MOST_STEPS = 1000  # more steps than an 8-bit picture can show
 _MOST_SCALE = 8
-_CHANGING = 20  # bytes that changing a picture takes for each pixel: of noise, three of fp32, and copies of 8 bits
+_CHANGING = 20  # bytes per pixel that a change takes: three of fp32 for noise, and 8-bit copies
 
 
 class _Version(NamedTuple):
-    name: str  # the same for all changes that leave the picture as it is
+    name: str  # equal for all versions that leave the picture as it is
     path: str
     scale: float
     change: Change
@@ -60,11 +60,11 @@ def sweep(
 
     Args:
         metric, paths, template, options: As for :func:`~.ranking.rank`.
-        changes: Names in :data:`~.picture_changes.CHANGES`; each is also a question.
+        changes: Names in :data:`~.picture_changes.CHANGES`; each name is also a question.
         prompts: Further questions, one column each.
-        steps: 3 to 1000 steps.
-        scales: Factors for width and height, up to 8, applied first.
-        sample: Images to draw at random; by default all.
+        steps: Number of steps, 3 to 1000.
+        scales: Factors for width and height, up to 8, before the changes.
+        sample: Number of images to draw at random; by default all.
         seed: Seed of sample and noise.
 
     Raises:
@@ -77,7 +77,7 @@ def sweep(
         if name not in CHANGES:
             raise CLIPIQAError(f"unknown change {name!r}: {nearest(name, CHANGES)}")
     if not names:
-        raise CLIPIQAError(f"changes must be at least one of {', '.join(CHANGES)}.")
+        raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.")
     if not MIN_IMAGES <= steps <= _MOST_STEPS:
         raise CLIPIQAError(f"steps must be from {MIN_IMAGES} to {_MOST_STEPS}; got {steps}.")
     if not scales or not all(0 < scale <= _MOST_SCALE for scale in scales):

@@ -58,7 +58,7 @@ class Demonstration:
     scores: pd.DataFrame
 
     def figure(self) -> Figure:
-        """Draw per photo its versions and a radar chart."""
+        """Return each photo's versions and radar chart as a figure."""
         from matplotlib.figure import Figure
 
         from .radar_drawing import draw_chart
@@ -89,7 +89,7 @@ class Demonstration:
         return "\n".join(lines)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the figure in the suffix's format.
+        """Write the figure in the format of the suffix.
 
         Raises:
             ImageError: The file cannot be written, or the format is unknown.
@@ -109,8 +109,8 @@ def demo(
     """Return scores of bundled photos and degraded versions, without any download.
 
     Args:
-        out: File of the picture; by default none.
-        progress: Called after each picture with the numbers of scored and of all pictures.
+        out: Picture file to write; by default no file.
+        progress: Called after each picture with the numbers of scored pictures and all pictures.
 
     Raises:
         ImageError: The picture cannot be written.

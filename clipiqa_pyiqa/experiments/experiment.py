@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PICTURES = ("png", "svg", "pdf")
-_STORAGE = {"out": None, "resume": False, "overwrite": False, "progress": None, "pictures": "png"}  # with defaults
+_STORAGE = {"out": None, "resume": False, "overwrite": False, "progress": None, "pictures": "png"}  # and defaults
 _FILES = (".png", ".svg", ".html", ".csv", ".json", ".jpg", ".pdf")
 
 
 class RunOptions(TypedDict, total=False):
-    """Options of every experiment; those of images are as for :func:`~.scores.score_images`.
+    """Options of every experiment; image options are those of :func:`~.scores.score_images`.
 
     Attributes:
         out: Folder for scores and results; by default none.
         resume: Continue with the scores in ``out``.
         overwrite: Replace the files in ``out``.
-        progress: Called after each score with the numbers of new scores and of all.
+        progress: Called after each score with the numbers of new scores and all scores.
         pictures: Format of figures: ``'png'``, ``'svg'`` or ``'pdf'``.
     """
 
@@ -62,7 +62,7 @@ class ExperimentResult(ABC):
 
     Attributes:
         failed: Path of an image without scores -> the reason.
-        provenance: Which CLIP-IQA made the scores, and how.
+        provenance: The CLIP-IQA and the options that made the scores.
         intervals: Column of the summary -> columns of its 95 % interval.
     """
 
@@ -76,14 +76,14 @@ class ExperimentResult(ABC):
 
     @abstractmethod
     def contents(self) -> dict[str, Any]:
-        """Return file name -> table, picture, text or None."""
+        """Return file name -> table, picture, text, or None for no file."""
 
     def details(self) -> dict[str, Any]:
         """Return further values for ``summary.json``."""
         return {}
 
     def notes(self) -> list[str]:
-        """Return remarks on the summary, as clauses."""
+        """Return remarks about the summary."""
         return []
 
     def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
@@ -101,13 +101,13 @@ Result = TypeVar("Result", bound=ExperimentResult)
 def prepare(
     options: RunOptions, names: Iterable[str], inputs: Iterable[str], total: int, scores: str = "scores.csv"
 ) -> tuple[Record, dict[str, Any]]:
-    """Make a run's folder, and return the record that writes scores, and the scoring options."""
+    """Return the record that writes scores, and the scoring options; create the output folder."""
     scoring: dict[str, Any] = {**_STORAGE, **options}
     out, resume, overwrite, progress, pictures = map(scoring.pop, _STORAGE)
     if pictures not in PICTURES:
         raise CLIPIQAError(f"pictures must be one of {', '.join(PICTURES)}; got {pictures!r}.")
     if resume and (overwrite or out is None):
-        raise CLIPIQAError("resume needs out, and excludes overwrite.")
+        raise CLIPIQAError("resume needs out, and cannot be combined with overwrite.")
     count = itertools.count(1)
 
     def report(_: object) -> None:
@@ -145,7 +145,7 @@ def write_results(
     table = result.summary().astype(object)
     rows = table.where(table.notna(), None).to_dict(orient="records")  # pandas' to_json would round 1e-12 to 0
     fields = {"summary": rows, **result.details(), "left_out": dict(result.failed), "provenance": provenance}
-    with locked(place):  # so that pictures and tables are those of one run
+    with locked(place):  # pictures and tables then come from one run
         for name, content in contents.items():
             _write(place / picture_name(name, pictures, content), content, caption)
         write_text(place / summary, json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
@@ -155,7 +155,7 @@ def write_results(
 def find_images(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], out: str | os.PathLike[str] | None = None
 ) -> list[str]:
-    """Return the image files of paths; pictures in ``out`` count only if named."""
+    """Return the image files in ``paths``; a picture in ``out`` counts only if ``paths`` names it."""
     given = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     inputs = find_inputs(given)
     if inputs.problems:
@@ -183,7 +183,7 @@ def picture_name(name: str, pictures: str, content: Any = None) -> str:
 
 def _write(path: Path, content: Any, caption: str) -> None:
     if content is None:
-        path.unlink(missing_ok=True)  # of an earlier run
+        path.unlink(missing_ok=True)  # the file is from an earlier run
     elif isinstance(content, str):
         write_text(path, content)
     elif hasattr(content, "to_csv"):
@@ -193,7 +193,7 @@ def _write(path: Path, content: Any, caption: str) -> None:
         from ..report.plotting import captioned
 
         with replacing(path) as partial, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as boxes: names are in the CSV
+            warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as boxes; the CSV has the names
             if hasattr(content, "savefig"):
                 captioned(plain_texts(content), caption).savefig(partial, dpi=150)
             else:

@@ -1,4 +1,4 @@
-"""Whether the better of two versions of a picture scores higher (Fig. 5)."""
+"""Experiment of Fig. 5: whether the better of two versions of a picture scores higher."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DETAIL = ("quality", "sharpness", "noisiness", "sharp", "blur", "nois", "grain"
 
 @dataclass(frozen=True)
 class ImagePairs:
-    """Low-quality and high-quality files that belong together, by name."""
+    """Low-quality and high-quality files, paired by name."""
 
     files: Mapping[str, tuple[str, str]]
     only_low: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class PairScores(ExperimentResult):
 
     Attributes:
         frame: Index ``name``; columns ``low`` and ``high`` (files), then per question ``<question> low``, ``<question>
-            high`` and ``<question> difference`` (high less low).
+            high`` and ``<question> difference`` (high minus low).
         pairs: All pairs, and images without a partner.
     """
 
@@ -66,8 +66,8 @@ class PairScores(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per question.
 
-        ``right`` counts the pairs whose high-quality image scores higher. The 95 % interval of the share is Wilson's,
-        that of the mean difference Student's; ``p`` is of Wilcoxon's two-sided signed-rank test.
+        ``right`` counts the pairs whose high-quality image scores higher. The 95 % intervals are Wilson's for the
+        share and Student's for the mean difference. ``p`` is from Wilcoxon's two-sided signed-rank test.
         """
         import pandas
 
@@ -108,12 +108,12 @@ class PairScores(ExperimentResult):
         return [f"{counted(unpaired, 'image')} left out, without a partner"] if unpaired else []
 
     def failures(self, question: str) -> pandas.DataFrame:
-        """Return the ``count`` worst pairs in wrong order or of equal scores."""
+        """Return the ``count`` worst pairs with wrong order or equal scores."""
         order = self.frame.sort_values(f"{question} difference", kind="stable")
         return order[order[f"{question} difference"] <= 0].head(self.count)
 
     def failure_sheet(self, question: str, side: int = 256) -> Image.Image | None:
-        """Draw the failures; return None without any."""
+        """Return a picture of the failures, or None."""
         worst, needs_crops = self.failures(question), needs_detail(question)
         if worst.empty:
             return None
@@ -132,7 +132,7 @@ class PairScores(ExperimentResult):
         return headed({f"{question}: {counted(len(worst), 'pair')} in the wrong order, the worst first": sheet})
 
     def figure(self) -> Figure:
-        """Draw high-quality against low-quality scores, per question."""
+        """Return a figure of high-quality against low-quality scores, per question."""
         import matplotlib
         from matplotlib.figure import Figure
 
@@ -212,9 +212,7 @@ def join_pairs(scores: Scores, pairs: ImagePairs, count: int = 10) -> PairScores
 
     whole = {name: files for name, files in pairs.files.items() if scores.failed.keys().isdisjoint(files)}
     if not whole:
-        raise PairingError(
-            "no pair has both of its images scored: there is nothing to compare" + because(scores.failed)
-        )
+        raise PairingError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))
     index = pandas.Index(whole, name="name", dtype=object)  # pandas' own text type refuses names that are not UTF-8
     frame = pandas.DataFrame(list(whole.values()), index, _SIDES, dtype=object)
     for question in scores.questions:
@@ -230,8 +228,8 @@ def match_pairs(
 ) -> ImagePairs:
     """Return pairs of images with equal names in two folders.
 
-    A name is the path in the folder, without suffix, or the text that a pattern's wildcards match, such as
-    ``'PolyU/*_Real.JPG'`` and ``'PolyU/*_mean.JPG'``.
+    A name is the path in the folder, without suffix. With patterns such as ``'PolyU/*_Real.JPG'`` and
+    ``'PolyU/*_mean.JPG'``, a name is the text that the wildcards match.
     """
     lows, highs = named_images(os.fspath(low)), named_images(os.fspath(high))
     files = {name: (lows[name], highs[name]) for name in lows if name in highs}

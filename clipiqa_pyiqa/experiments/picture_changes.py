@@ -15,13 +15,13 @@ from ..images.reader import read_image
 
 @dataclass(frozen=True)
 class Change:
-    """A change of pictures along one attribute.
+    """A change of one attribute of a picture.
 
     Attributes:
         question: Prompt pair whose score should grow from ``first`` to ``last``.
         first, last: Amounts with least and most of the attribute.
         plain: Amount that changes nothing.
-        apply: Picture, amount, seed -> changed picture of the same size.
+        apply: Function of picture, amount and seed -> changed picture of the same size.
     """
 
     question: str
@@ -36,7 +36,7 @@ class Change:
 
 
 def read_scaled(path: str, scale: float, cost: int = 0, **limits: Any) -> Image.Image:
-    """Return a picture with sides multiplied by ``scale``; scoring takes ``cost`` bytes a pixel."""
+    """Return a picture with sides multiplied by ``scale``; scoring needs ``cost`` bytes per pixel."""
     record = read_image(path, **limits)
     picture = Image.fromarray(record.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
     width, height = (max(1, round(side * scale)) for side in record.size)
@@ -45,7 +45,7 @@ def read_scaled(path: str, scale: float, cost: int = 0, **limits: Any) -> Image.
 
 
 def _noise(image: Image.Image, sigma: float, seed: int) -> Image.Image:
-    # PIL's own effect_noise cannot be seeded. The same grain at every step, so that only its strength differs.
+    # PIL's effect_noise takes no seed. All steps use the same noise pattern, so that only its strength differs.
     grain = np.random.default_rng(seed).standard_normal((image.height, image.width, 3), dtype=np.float32)
     grain *= sigma
     grain += np.asarray(image)
@@ -72,4 +72,4 @@ CHANGES: dict[str, Change] = {
         Change("contrast", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Contrast", _enhanced(ImageEnhance.Contrast)),
     )
 }
-"""The paper's five attributes. Amounts, noise and blur are ours: the paper says only that PIL changed them."""
+"""Changes of the paper's five attributes; amounts, noise and blur are our choice, as the paper names only PIL."""

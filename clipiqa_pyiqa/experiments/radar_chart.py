@@ -1,4 +1,4 @@
-"""The look and feel of images on radar charts (Fig. 1)."""
+"""Experiment of Fig. 1: the look and feel of images on radar charts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 KINDS = (".png", ".svg", ".html")
-CHARTS = (*KINDS, ".pdf")  # that out may name
+CHARTS = (*KINDS, ".pdf")  # suffixes that out may have
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class RadarCharts(Scores, ExperimentResult):
         return {f"radar{kind}": self._chart(kind) for kind in KINDS}
 
     def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
-        """Write charts and ``summary.json`` into a folder, or one chart if a file is named.
+        """Write charts and ``summary.json``, or only one chart if ``folder`` names a chart file.
 
         Raises:
             CLIPIQAError: A file cannot be written.
@@ -71,8 +71,8 @@ def radar(
         metric, template, options: As for :func:`~.ranking.rank`. ``out`` may also name one chart (``.png``, ``.svg``,
             ``.pdf``, ``.html``); scores are written beside it.
         paths: Images, folders or globs; up to 8 images.
-        prompts: At least three questions; by default the paper's whose words the CLIP knows.
-        kind: Only the look, or only the feel.
+        prompts: At least three questions; by default the paper's questions whose words the CLIP knows.
+        kind: Ask only the look questions, or only the feel questions.
 
     Raises:
         CLIPIQAError: An argument, a prompt or an image cannot be used.

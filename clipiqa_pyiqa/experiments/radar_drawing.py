@@ -25,8 +25,8 @@ LOOK = ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "cont
 """The attributes of Fig. 1 (a), quality perception."""
 FEEL = ("aesthetic", "happy", "natural", "new", "scary", "complex")
 """The attributes of Fig. 1 (b), abstract perception."""
-MOST = len(COLOURS)  # images on one chart that can still be told apart
-_PER_ROW = 4  # photos in a row of the legend
+MOST = len(COLOURS)  # most images on one chart, as each needs its own colour
+_PER_ROW = 4  # most photos in a row of the legend
 _GREY = "#d5d8dd"
 
 
@@ -53,7 +53,7 @@ def radar_figure(scores: Scores) -> Figure:
 
 
 def draw_chart(axes: Axes, scores: pandas.DataFrame, title: str = "") -> None:
-    """Draw one chart on polar axes; scores have a row per image."""
+    """Draw one chart on polar axes; ``scores`` has a row per image."""
     angles = np.linspace(0, 2 * np.pi, scores.shape[1], endpoint=False)
     around = np.append(angles, angles[0])
     for colour, (_, row) in zip(COLOURS, scores.iterrows(), strict=False):
@@ -66,7 +66,7 @@ def draw_chart(axes: Axes, scores: pandas.DataFrame, title: str = "") -> None:
     axes.set_yticks([0.25, 0.5, 0.75, 1], ["", "0.5", "", "1"], color="#7a7f87", fontsize=7.5)
     axes.set_xticks(angles, list(map(_spoke_label, scores.columns)), **WORDS)
     axes.tick_params(axis="x", pad=6)
-    for label, side in zip(axes.get_xticklabels(), np.sin(angles), strict=True):  # clear of the rim
+    for label, side in zip(axes.get_xticklabels(), np.sin(angles), strict=True):  # keep the labels away from the rim
         label.set_horizontalalignment("center" if abs(side) < 0.1 else "left" if side > 0 else "right")
     axes.grid(color=_GREY, linewidth=0.8)
     axes.spines[:].set_color(_GREY)
@@ -114,7 +114,7 @@ def _spoke_label(question: str) -> str:
 def _draw_legend(figure: SubFigure, scores: Scores) -> None:
     columns = min(max(len(scores.frame), 3), _PER_ROW)
     panels = figure.subplots(math.ceil(len(scores.frame) / columns), columns, squeeze=False).ravel()
-    width = 0.95 * figure.bbox.width / figure.figure.dpi * 72 / columns  # of each, in points
+    width = 0.95 * figure.bbox.width / figure.figure.dpi * 72 / columns  # of each photo, in points
     for axes in panels:
         axes.set_axis_off()
     for axes, colour, (path, name) in zip(panels, COLOURS, named(scores).items(), strict=False):

@@ -1,4 +1,4 @@
-"""Scores of image files, written to a file while they are made."""
+"""Scores of image files, written to a file during the run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Record:
-    """Writes rows to the CSV file ``output``, if given, while they are made."""
+    """A writer of rows to the CSV file ``output``, if given."""
 
     output: Output | None = None
     progress: Callable[[Row], object] = lambda row: None
@@ -52,7 +52,7 @@ class Record:
     def rows(
         self, header: Header, names: Sequence[str], score: Callable[[Collection[str]], Iterable[Row]]
     ) -> Iterator[Row]:
-        """Return rows in order; ``score`` makes rows that the file lacks."""
+        """Return rows in the order of ``names``; ``score`` makes missing rows."""
         rows: dict[str, Row] = {}
         with contextlib.ExitStack() as stack:
             writer = None
@@ -74,7 +74,7 @@ def exif_applied(provenance: Mapping[str, Any]) -> bool:
 
 
 def because(failed: Mapping[str, str]) -> str:
-    """Return the first reason and the number of others."""
+    """Return the first reason and the number of further reasons."""
     return f": {first_of(failed.values())}." if failed else "."
 
 
@@ -95,8 +95,8 @@ def score_images(
     """Return scores of image files; each file is encoded once.
 
     Args:
-        prompts: As for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None asks the metric's own.
-        record: Writes the rows to a file.
+        prompts: As for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None uses the metric's own prompts.
+        record: Writer of the rows.
     """
     import pandas
 

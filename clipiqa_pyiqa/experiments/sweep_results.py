@@ -34,8 +34,8 @@ class Sweep(ExperimentResult):
 
     Attributes:
         frame: One row per picture, scale, change and step: ``path``; ``scale``; ``width`` and ``height`` as scored;
-            ``change``; ``step``, 0 with least of the attribute; ``amount``; one column per question.
-        questions: Names of the questions, the changes' first.
+            ``change``; ``step`` (0 has least of the attribute); ``amount``; one column per question.
+        questions: Names of the questions; the changes' names come first.
     """
 
     frame: pandas.DataFrame
@@ -57,10 +57,10 @@ class Sweep(ExperimentResult):
         return pandas.DataFrame(rows)
 
     def summary(self) -> pandas.DataFrame:
-        """Return one row per change and scale, about the question of the same name.
+        """Return one row per change and scale, for the question with the change's name.
 
-        ``images`` counts images whose score changes, ``constant`` the others; ``spread`` is the standard deviation of
-        Spearman's correlation.
+        ``images`` counts images with changing scores, ``constant`` images with constant scores; ``spread`` is the
+        standard deviation of Spearman's correlation.
         """
         import pandas
 
@@ -76,7 +76,7 @@ class Sweep(ExperimentResult):
         return pandas.DataFrame(rows)
 
     def crosstalk(self) -> pandas.DataFrame:
-        """Return the mean Spearman's correlation: a row per change, a column per question."""
+        """Return the mean of Spearman's correlation: a row per change, a column per question."""
         return self.spearman().groupby("change", sort=False)[list(self.questions)].mean()
 
     def contents(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Sweep(ExperimentResult):
 
     @matplotlib.rc_context(STYLE)
     def curves(self) -> Figure:
-        """Draw score against amount per change; then the crosstalk."""
+        """Return a figure of scores per change, and of the crosstalk."""
         changes = self.frame.groupby("change", sort=False)
         panels = len(changes) + 1
         columns = min(3, panels)

@@ -1,4 +1,4 @@
-"""Whether the metric chooses between two images as people do (Fig. 7)."""
+"""Experiment of Fig. 7: whether the metric chooses between two images as people do."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ _SIDES = ("first", "second")
 
 @dataclass(frozen=True)
 class Agreement(ExperimentResult):
-    """The metric's choices beside those of people.
+    """The metric's choices beside people's choices.
 
     Attributes:
         frame: One row per attribute and pair: the columns of the votes; ``score_first`` and ``score_second``;
-            ``majority`` and ``metric`` (``'first'``, ``'second'``, or ``''``); ``right``, whether the two are equal
-            (None without a majority); ``votes``, and ``votes_right``, those that agree with the metric.
+            ``majority`` and ``metric``, their choices (``'first'``, ``'second'``, or ``''``); ``right``, whether both
+            choices are equal (None without a majority); ``votes`` and ``votes_right``, the numbers of all
+            votes and of votes that agree with the metric.
         votes: The compared votes.
     """
 
@@ -54,9 +55,9 @@ class Agreement(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per attribute, and one for all if there are several.
 
-        ``majority accuracy`` is the share of pairs in which the metric chooses as the majority (Wilson's interval);
-        ``vote accuracy`` the share of votes that agree with the metric (interval from resampled pairs); ``ceiling`` the
-        highest possible vote accuracy.
+        ``majority accuracy`` is the share of pairs in which the metric agrees with the majority (Wilson's interval).
+        ``vote accuracy`` is the share of votes that agree with the metric (interval from resampled pairs). ``ceiling``
+        is the highest possible vote accuracy.
         """
         import pandas
 
@@ -99,7 +100,7 @@ class Agreement(ExperimentResult):
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
     def contradictions(self) -> pandas.DataFrame:
-        """Return pairs in which the metric contradicts the majority, the clearest first."""
+        """Return pairs in which the metric contradicts the majority, largest score difference first."""
         wrong = self.frame[self.frame["right"].eq(False)]
         certainty = (wrong["score_first"] - wrong["score_second"]).abs()
         return wrong.loc[certainty.sort_values(ascending=False, kind="stable").index]
@@ -119,7 +120,7 @@ class Agreement(ExperimentResult):
         return headed({"The metric contradicts the majority, its clearest scores first": sheet})
 
     def figure(self) -> Figure:
-        """Draw both accuracies per attribute, with intervals and ceilings."""
+        """Return a figure of both accuracies per attribute, with intervals and ceilings."""
         import matplotlib
         from matplotlib.figure import Figure
 
@@ -140,12 +141,12 @@ class Agreement(ExperimentResult):
             axes.vlines(dots, summary["vote low"], summary["vote high"], color=ORANGE, linewidth=1.4)
             style: dict[str, Any] = {"color": ORANGE, "markersize": 5, "clip_on": False}
             axes.plot(dots, summary["vote accuracy"], "D", label="single votes", **style)
-            most: dict[str, Any] = {"color": "#7a7f87", "linewidth": 2, "label": "most that votes allow"}
+            most: dict[str, Any] = {"color": "#7a7f87", "linewidth": 2, "label": "highest possible"}
             axes.hlines(summary["ceiling"], places + 0.08, places + 0.32, **most)
             axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
             axes.set_xticks(places, labels, **WORDS)
             axes.tick_params(axis="x", length=0)
-            axes.set(xlim=(-0.6, len(summary) - 0.4), ylim=(0, 1.02))  # also where nothing could be drawn
+            axes.set(xlim=(-0.6, len(summary) - 0.4), ylim=(0, 1.02))  # limits also of an empty plot
             axes.set_ylabel("share of choices as the metric's\n(lines: 95 % intervals)")
             place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "borderaxespad": 0.2}
             axes.legend(frameon=False, fontsize=8, ncols=2, **place)
@@ -165,7 +166,7 @@ def agreement(
     count: int = 10,
     **options: Unpack[RunOptions],
 ) -> Agreement:
-    """Return the metric's choices beside those of people (Fig. 7).
+    """Return the metric's choices beside people's choices (Fig. 7).
 
     Args:
         metric, options: As for :func:`~.ranking.rank`.
@@ -187,7 +188,7 @@ def agreement(
     scores = score_images(metric, files, votes.columns, record=record, **scoring)
     frame = votes.frame[~votes.frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)
     if frame.empty:
-        raise ImageError("no pair has both of its images scored: there is nothing to compare" + because(scores.failed))
+        raise ImageError("no pair has scores for both images: there is nothing to compare" + because(scores.failed))
     for side in _SIDES:
         places = zip(frame[side], frame["attribute"], strict=True)
         frame[f"score_{side}"] = [scores.frame.at[path, question] for path, question in places]

@@ -1,4 +1,4 @@
-"""CLIP-IQA without PyTorch: as an ONNX file."""
+"""CLIP-IQA as an ONNX file, which runs without PyTorch."""
 
 from .onnx_file import OnnxFile, export_onnx
 

@@ -1,4 +1,4 @@
-"""The exported network, with text features inside."""
+"""The network of the ONNX file, with text features as constants."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import onnx
 
 SOLVABLE_SIDE = 64
-"""Smallest side for which the tracer can solve its constraints; the file is tested with smaller sides, too."""
+"""Smallest side for which the tracer can solve its constraints; the file also works with smaller sides (tested)."""
 
 EXAMPLE = (2, 3, 96, 160)
-"""Shape of the images that are traced; a batch of one would make N a constant."""
+"""Shape of the images for tracing; with a batch of one, the tracer would make N a constant."""
 
 
 class Network(nn.Module):
-    """Scores ``(N, C)`` of ``(N, 3, H, W)``, and with a map ``(N, C, h, w)`` of places."""
+    """Images ``(N, 3, H, W)`` to scores ``(N, C)`` and, with a map, ``(N, C, h, w)`` of places."""
 
     def __init__(self, metric: CLIPIQA, prompts: Prompts | Columns = None, with_map: bool = False):
         super().__init__()
@@ -43,7 +43,7 @@ class Network(nn.Module):
         if with_map:
             self.tower.encode(
                 torch.zeros(1, 3, 64, 64), self.metric.pos_embedding, "places"
-            )  # before tracing: it keeps tensors
+            )  # before tracing, since this call caches tensors
 
     pairs: Tensor
 
@@ -66,12 +66,12 @@ class Network(nn.Module):
         return (scores, self.metric.score_map(x, self.columns)) if self.with_map else (scores,)
 
     def _answers(self, features: Tensor) -> Tensor:
-        dim = self.pairs.shape[-1]  # without the statistics of a fitted head
+        dim = self.pairs.shape[-1]  # leaves out statistics, which only a fitted head uses
         return antonym_scores(features[..., :dim], self.pairs, self.metric.clip.logit_scale)
 
 
 def questions_of(metric: CLIPIQA, prompts: Prompts | Columns = None) -> Columns | None:
-    """Return the questions by column; None for learned prompts and heads."""
+    """Return the questions of each column; None for learned prompts and fitted heads."""
     if prompts is not None:
         return parse_columns(prompts, metric.template)
     if metric.head is not None or metric.prompt_learner is not None:
@@ -82,16 +82,15 @@ def questions_of(metric: CLIPIQA, prompts: Prompts | Columns = None) -> Columns 
 
 
 def check_fit(metric: CLIPIQA, prompts: Prompts | Columns, with_map: bool) -> None:
-    """Raise ``CLIPIQAError`` if a metric cannot be exported."""
     if metric.pos_embedding == "fixed":
         raise CLIPIQAError(
-            "pos_embedding must be 'none' or 'interpolate'; got 'fixed', whose resizing is not exported: 'interpolate' "
-            "gives equal scores for images of CLIP's own size."
+            "pos_embedding must be 'none' or 'interpolate'; got 'fixed', whose resizing is not exported: use "
+            "'interpolate', which gives equal scores for images of CLIP's input size."
         )
     if metric.precision != "fp32":
         raise CLIPIQAError(f"precision must be 'fp32'; got {metric.precision!r}.")
     if with_map and metric.head is not None and prompts is None:
-        raise CLIPIQAError("with_map must be False for a fitted head, or pass prompts.")
+        raise CLIPIQAError("with_map must be False for a fitted head; got True: pass prompts, or leave out with_map.")
 
 
 def traced(network: Network, opset: int) -> onnx.ModelProto:

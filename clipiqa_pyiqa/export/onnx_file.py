@@ -1,4 +1,4 @@
-"""A metric as an ONNX file, checked in onnxruntime."""
+"""Export of a metric as an ONNX file, which onnxruntime checks."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ OPSETS = range(18, 24)
 """The opsets that torch's exporter writes."""
 
 TOLERANCE = 1e-4
-"""Largest difference between file and metric, as a share of the range of scores."""
+"""Largest allowed difference between scores of file and metric, as a share of the range of scores."""
 
 SHAPES = ((1, 97, 131), (2, 64, 96), (3, 75, 65))
-"""N, H, W of the images of the comparison, odd and even; the network was traced with another shape."""
+"""N, H, W of the images for the check, with odd and even sides; the network was traced with another shape."""
 
 INPUT = (
     "image: float32 (N, 3, H, W), RGB in [0, 1], as decoded (8-bit values divided by 255), upright by its EXIF "
@@ -45,14 +45,14 @@ class OnnxFile:
     """An exported file.
 
     Attributes:
-        path: of the file.
-        columns: of ``scores``, and of the maps of ``map``.
+        path: path of the file.
+        columns: names of the columns of ``scores`` and ``map``.
         with_map: whether there is a ``map``.
-        opset: of ONNX.
-        size: in bytes.
-        metadata: of the file.
-        difference: largest, from the metric, as a share of the range; None if not checked.
-        runtime: version of the checking onnxruntime, or None.
+        opset: version of ONNX operators.
+        size: size in bytes.
+        metadata: metadata in the file.
+        difference: largest difference from the metric, as a share of the scores' range; None without a check.
+        runtime: version of the onnxruntime of the check, or None.
     """
 
     path: Path
@@ -87,14 +87,14 @@ def export_onnx(
     """Write a metric as an ONNX file, for onnxruntime in any language or browser.
 
     The input ``image`` is RGB ``(N, 3, H, W)`` in [0, 1]; outputs are ``scores`` ``(N, C)`` and, with a map, ``map``
-    ``(N, C, h, w)``. Metadata hold provenance, columns and input convention.
+    ``(N, C, h, w)``. Metadata name provenance, columns and input convention.
 
     Args:
         metric: a :class:`~clipiqa_pyiqa.CLIPIQA` or pyiqa's metric around one.
-        path: of the file.
-        prompts: one column each; default the metric's own.
+        path: path of the file.
+        prompts: questions, one column each; default the metric's own.
         with_map: also score places.
-        opset: of ONNX, 18 to 23; most runtimes read the lowest.
+        opset: version of ONNX operators, 18 to 23; most runtimes read 18.
         check: compare with the metric in onnxruntime, if installed.
         overwrite: replace an existing file.
         progress: called with the name of each step.
@@ -137,7 +137,7 @@ def export_onnx(
             raise CLIPIQAError(f"{metric.clip.weights.backbone} does not fit into one ONNX file: {error}.") from error
         partial.write_bytes(content)
         if runtime is not None:
-            progress(f"comparing it with the metric in onnxruntime {runtime}")
+            progress(f"comparing the file with the metric in onnxruntime {runtime}")
         apart = None if runtime is None else _difference(network, partial)
         if apart is not None and not apart <= TOLERANCE:
             raise CLIPIQAError(
@@ -158,12 +158,12 @@ def _runtime_version() -> str | None:
 
 
 def _difference(network: Network, path: Path) -> float:
-    """Return the largest difference as a share of the range; infinite for other shapes."""
+    """Return the largest difference as a share of the range of scores; infinite if shapes differ."""
     import onnxruntime
 
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's kinds of errors are not public
+    except Exception as error:  # onnxruntime's error classes are not public
         raise CLIPIQAError(
             f"onnxruntime {onnxruntime.__version__} cannot read the file: install a newer one, or export with a lower "
             f"opset ({str(error).splitlines()[0]})."
@@ -201,7 +201,7 @@ def described_by(network: Network) -> dict[str, str]:
 
 
 def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Remove the tracer's notes; name the axes; add metadata."""
+    """Remove the tracer's notes, name the axes and add metadata."""
     import onnx
 
     graph = model.graph
@@ -218,5 +218,5 @@ def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
     model.producer_name, model.producer_version = "clipiqa-pyiqa", dict(metadata)["version"]
     graph.name = "CLIP-IQA"
-    model.doc_string = "CLIP-IQA: images to scores. See the metadata for which one, and for the input convention."
+    model.doc_string = "CLIP-IQA: images to scores. The metadata describe the metric and its input."
     onnx.helper.set_model_props(model, dict(metadata))

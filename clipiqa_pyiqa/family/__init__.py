@@ -1,4 +1,4 @@
-"""pyiqa's other metrics on CLIP: a tower, a view of the image and a head each."""
+"""pyiqa's other CLIP metrics; each has a tower, a view of the image and a head."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ MEMBERS: dict[str, type[Member]] = {  # pyiqa's name -> class, whose `model_type
 
 
 def create_member(name: str, **options: Any) -> Member:
-    """Return a metric of ``MEMBERS``, as ``pyiqa.create_metric(name).net`` is, with its class's options."""
+    """Return a metric of ``MEMBERS``, like ``pyiqa.create_metric(name).net``; ``options`` are those of its class."""
     return MEMBERS[name](name, **options)

@@ -21,7 +21,7 @@ class CLIPScore(Member):
     Args:
         w: factor of the cosine similarities.
         prefix: text before each caption.
-        **options: of :class:`~clipiqa_pyiqa.family.member.Member`.
+        **options: options of :class:`~clipiqa_pyiqa.family.member.Member`.
     """
 
     backbone = "ViT-B/32"
@@ -43,7 +43,7 @@ class CLIPScore(Member):
             caption_list: N captions, cut after 77 tokens.
 
         Raises:
-            CLIPIQAError: captions are missing, or not one for each image.
+            CLIPIQAError: the number of captions is not the number of images.
         """
         self.check(x)
         captions = [caption_list] if isinstance(caption_list, str) else list(caption_list or ())

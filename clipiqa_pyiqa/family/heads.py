@@ -7,11 +7,11 @@ from torch import Tensor
 
 from ..prompts.antonym import antonym_scores
 
-BASE_COS, BASE_MAGNITUDE = 1.0, 0.6  # MA-CLIP's weights before they adapt
+BASE_COS, BASE_MAGNITUDE = 1.0, 0.6  # MA-CLIP's weights before they adapt to an image
 
 
 def pairs(features: Tensor, texts: Tensor, scale: float) -> Tensor:
-    """Return the mean probability of the positive texts of ``(P, 2, D)``: ``(N,)`` or ``(N, K)``."""
+    """Return the mean probability of the positive texts in pairs ``(P, 2, D)``: ``(N,)`` or ``(N, K)``."""
     return antonym_scores(features.flatten(0, -2), texts, scale).mean(1).view(features.shape[:-1])
 
 
@@ -20,8 +20,7 @@ def levels(features: Tensor, texts: Tensor, scale: float) -> Tensor:
 
     Args:
         features: ``(N, K, D)``; logits are averaged over patches.
-        texts: ``(L, T, D)``, texts of each level, worst first.
-        scale: factor of cosine similarities.
+        texts: ``(L, T, D)``, texts of each level, the worst level first.
     """
     logits = scale * features.mean(1) @ texts.flatten(0, 1).T
     shares = logits.softmax(1).unflatten(1, texts.shape[:2]).sum(2)
@@ -29,7 +28,7 @@ def levels(features: Tensor, texts: Tensor, scale: float) -> Tensor:
 
 
 def magnitude(features: Tensor, texts: Tensor, scale: float) -> Tensor:
-    """Return a mean of text similarity and channel magnitude, ``(N,)``; their difference sets the weights.
+    """Return a mean of text similarity and channel magnitude, ``(N,)``, weighted by their difference.
 
     Source: Liao et al., AAAI 2026, https://arxiv.org/abs/2511.09948.
     """
@@ -38,7 +37,7 @@ def magnitude(features: Tensor, texts: Tensor, scale: float) -> Tensor:
     sizes = sizes / sizes.std(-1, keepdim=True)
     large = (2 * ((sizes + 1).sqrt() - 1)).mean(-1)
     difference = similar - large
-    weight = torch.sigmoid(BASE_COS - BASE_MAGNITUDE + 2 * difference)  # a softmax over two
+    weight = torch.sigmoid(BASE_COS - BASE_MAGNITUDE + 2 * difference)  # equal to a softmax over two numbers
     return (weight * similar + (1 - weight) * large).mean(1)
 
 
@@ -47,5 +46,5 @@ def linear(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def caption(features: Tensor, texts: Tensor, factor: float) -> Tensor:
-    """Return each image's cosine similarity to its text times ``factor``, at least 0."""
+    """Return ``factor`` times the cosine similarity of each image and its text, at least 0."""
     return factor * (features * texts.to(features)).sum(-1).relu()

@@ -1,4 +1,4 @@
-"""LAION's aesthetic predictors: one row of weights on the feature of ViT-L/14."""
+"""LAION's aesthetic predictors: a linear layer on features of ViT-L/14."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class LAIONAes(Member):
 
 
 def _row(file: Checkpoint) -> tuple[Tensor, Tensor]:
-    """Return the weights ``(D,)`` and bias that a head's linear layers make together."""
+    """Return one linear layer that equals a head's layers: weights ``(D,)`` and bias."""
     names = sorted(
         (name for name in file if name.endswith("weight") and len(file.shapes[name]) == 2),
         key=lambda name: [int(part) for part in name.split(".") if part.isdigit()],
@@ -55,7 +55,7 @@ def _row(file: Checkpoint) -> tuple[Tensor, Tensor]:
         for name in names:
             layer = file[name].double()
             weight, bias = layer @ weight, layer @ bias + file[name.removesuffix("weight") + "bias"].double()
-    except RuntimeError:  # shapes that do not follow each other
+    except RuntimeError:  # shapes of layers that do not fit together
         names = []
     if not names or len(weight) != 1:
         raise WeightsError(f"{file.path} holds no head of laion_aes: linear layers that end in one number are needed.")

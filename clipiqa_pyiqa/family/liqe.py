@@ -1,4 +1,4 @@
-"""LIQE: the expected one of five quality levels, over patches."""
+"""LIQE: the expected quality level, 1 to 5, over patches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DISTORTIONS = (
 
 
 class LIQE(Member):
-    """pyiqa's ``liqe`` and ``liqe_mix``, with the tower in the metric's file (Zhang et al., CVPR 2023)."""
+    """pyiqa's ``liqe`` and ``liqe_mix``, whose files hold the tower (Zhang et al., CVPR 2023)."""
 
     backbone = "ViT-B/32"
     view = FIFTEEN_PATCHES
@@ -58,7 +58,7 @@ class LIQE(Member):
         super().__init__("liqe_mix" if is_mix else model_type, backbone, clip_weights=own, **options)  # type: ignore[arg-type]
 
     def _find(self, backbone: str, clip_weights: str | Path | None, quick_gelu: bool | None) -> Weights:
-        # all of its files come from OpenAI's ViT-B/32
+        # all files of LIQE come from OpenAI's ViT-B/32
         return super()._find(backbone, clip_weights, True if quick_gelu is None else quick_gelu)
 
     def answer(self, features: Tensor) -> Tensor:

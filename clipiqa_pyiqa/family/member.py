@@ -23,16 +23,16 @@ CHUNK = 16  # patches that are encoded at once
 
 
 class Member(nn.Module):
-    """A metric of pyiqa's: a frozen CLIP tower, a view of the image and a head.
+    """A metric of pyiqa: a frozen CLIP tower, a view of the image and a head.
 
     Args:
         model_type: pyiqa's name of the metric.
-        backbone: of the tower.
+        backbone: backbone of the tower.
         pretrained: not used; pyiqa's configurations pass it.
         clip_weights: the tower's file, or an open_clip tag; default the published one.
-        quick_gelu: whether an unknown file was trained with QuickGELU.
+        quick_gelu: whether an unpublished file was trained with QuickGELU.
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, as for :class:`~clipiqa_pyiqa.CLIPIQA`.
-        pretrained_model_path: the metric's own file, where it has one.
+        pretrained_model_path: the metric's own file, if the metric has one.
 
     Raises:
         CLIPIQAError: an option cannot be used, or weights are not found.
@@ -42,9 +42,9 @@ class Member(nn.Module):
     view: ClassVar[View]
     score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     lower_better = False
-    takes_captions: ClassVar[bool] = False  # whether it compares each image with a text of its own
+    takes_captions: ClassVar[bool] = False  # whether each image is compared with its caption
     file = ""  # name and hash of the metric's own file
-    tower_file = ""  # pyiqa's file with a tower of the metric's own
+    tower_file = ""  # pyiqa's file with the metric's own tower
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Member(nn.Module):
         return weights_in(find_file(file), file, quick_gelu)
 
     def load(self, path: str | Path | None) -> None:
-        """Load the metric's own file, default the published one."""
+        """Load the metric's own file, by default the published file."""
         if path is not None:
             raise CLIPIQAError(f"{self.model_type} has no file of its own: pass clip_weights=PATH for its tower.")
 
@@ -84,17 +84,17 @@ class Member(nn.Module):
 
     @property
     def pos_embedding(self) -> str:
-        """``'none'`` where the tower sees the whole image, else ``'fixed'`` (224 px)."""
+        """``'none'`` if the tower sees the whole image, else ``'fixed'`` (224 px)."""
         return "none" if self.view is WHOLE else "fixed"
 
     @property
     def encoding(self) -> tuple[Any, ...]:
-        """What features depend on, as :attr:`CLIPIQA.encoding <clipiqa_pyiqa.CLIPIQA.encoding>`."""
+        """The options on which features depend, as :attr:`CLIPIQA.encoding <clipiqa_pyiqa.CLIPIQA.encoding>`."""
         seen = "none" if self.view is WHOLE else self.view.name
         return self.clip.weights.sha256, self.clip.weights.quick_gelu, self.precision, seen, False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return scores ``(N, 1)`` of RGB images ``(N, 3, H, W)`` in [0, 1]: within :attr:`score_range`, high is good.
+        """Return scores ``(N, 1)`` in :attr:`score_range` (high is good) of RGB images ``(N, 3, H, W)`` in [0, 1].
 
         Raises:
             ImageError: images cannot be scored.
@@ -126,7 +126,7 @@ class Member(nn.Module):
         if self.view.dims == 2:
             return tower(views[0], self.view.pos_embedding)
         step = max(1, CHUNK // len(x))
-        keeps_signs = self.clip.weights.backbone.startswith("RN")  # a vision transformer keeps activations
+        keeps_signs = self.clip.weights.backbone.startswith("RN")  # a ViT keeps activations
         parts = []
         for start in range(0, len(views), step):
             chunk = torch.cat(views[start : start + step])
@@ -136,14 +136,14 @@ class Member(nn.Module):
         return torch.cat(parts).transpose(0, 1)
 
     def score(self, features: Tensor, prompts: None = None) -> Tensor:
-        """Return scores ``(N, 1)`` of the tower's features, of any length and floating dtype.
+        """Return scores ``(N, 1)`` of the tower's features, normalised or not, in any floating dtype.
 
         Args:
-            features: as of :meth:`encode_image`.
-            prompts: must be None; members have their own texts.
+            features: as :meth:`encode_image` returns them.
+            prompts: must be None; the metric has its own texts.
 
         Raises:
-            CLIPIQAError: features of another tower, or prompts.
+            CLIPIQAError: features are of another tower, or prompts given.
         """
         if prompts is not None:
             raise CLIPIQAError(f"{self.model_type} has its own texts: leave out prompts.")
@@ -159,7 +159,6 @@ class Member(nn.Module):
         return self.answer(F.normalize(features.to(wide), dim=-1))[:, None]
 
     def texts(self, texts: list[str], features: Tensor) -> Tensor:
-        """Return unit features ``(P, D)`` of texts, on the device of image features."""
         return self.clip.encode_texts(texts, features.dtype).to(features.device)
 
     def provenance(self) -> dict[str, Any]:

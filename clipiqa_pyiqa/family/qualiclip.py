@@ -47,7 +47,7 @@ LEARNED = {
 class QualiCLIP(Member):
     """pyiqa's ``qualiclip`` and ``qualiclip+…`` (Agnolucci et al., arXiv 2403.11176).
 
-    ``pretrained_model_path`` holds the learned prompts of ``+``.
+    ``pretrained_model_path`` is a file with learned prompts of ``qualiclip+…``.
     """
 
     backbone = "RN50"
@@ -58,12 +58,14 @@ class QualiCLIP(Member):
         return super()._find(backbone, clip_weights, True if quick_gelu is None else quick_gelu)
 
     def load(self, path: str | Path | None) -> None:
-        self._texts: dict[torch.dtype, Tensor] = {}  # features of the texts, by the dtype of the image's
+        self._texts: dict[torch.dtype, Tensor] = {}  # text features, by the dtype of image features
         if self.model_type not in LEARNED:
             super().load(path)
             found = self.clip.checkpoint
             if found.shapes.get("prompts_features") != (len(TEXTS), self.clip.width):
-                raise WeightsError(f"{found.path} has no prompts_features, so it is not QualiCLIP.pth: pass that file.")
+                raise WeightsError(
+                    f"{found.path} has no prompts_features, so it is not QualiCLIP.pth: pass QualiCLIP.pth."
+                )
             texts = found["prompts_features"].double()
             self._texts = dict.fromkeys((torch.float32, torch.float64), texts)
         else:
@@ -80,11 +82,10 @@ class QualiCLIP(Member):
         return heads.pairs(features, texts.to(features), self.clip.logit_scale / TEMPERATURE)
 
     def _read_learned(self, path: Path) -> tuple[Tensor, Tensor]:
-        """Return learned prompts and the positions of their ends."""
         file = open_checkpoint(path)
         length, width = self.clip.checkpoint.shapes["positional_embedding"]
         shape = file.shapes.get("prompt_learner.ctx", ())
-        ends = tokenize(TEXTS, length).argmax(1)  # of the bare texts; the end token has the highest id
+        ends = tokenize(TEXTS, length).argmax(1)  # without learned tokens; the end-of-text token has the highest id
         needed = (len(TEXTS), 1, width), (len(TEXTS), length - 1 - (shape[1] if len(shape) == 3 else 0), width)
         parts = [f"prompt_learner.token_{part}" for part in ("prefix", "suffix")]
         if len(shape) != 3 or tuple(file.shapes.get(part) for part in parts) != needed:

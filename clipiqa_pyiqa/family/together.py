@@ -1,4 +1,4 @@
-"""Several metrics as one with a column each, which share the encoding of images."""
+"""Several metrics as one metric with a column each; the metrics share the encoding of images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from . import MEMBERS, create_member
 
 
 class Together:
-    """Several metrics as one, with a column each.
+    """Several metrics as one metric, with a column each.
 
     Args:
         nets: column -> a :class:`~clipiqa_pyiqa.CLIPIQA` or a metric of the family, each with one score per image.
@@ -36,20 +36,19 @@ class Together:
         return next(iter(self.nets.values())).clip
 
     def encode_image(self, x: Tensor) -> dict[Any, Tensor]:
-        """Return features by ``encoding``, each computed once."""
+        """Return the features for each value of ``encoding``."""
         for net in self.nets.values():
             net.check(x)
         return {encoding: net.encode_unchecked(x) for encoding, net in self._by_encoding().items()}
 
     def score(self, features: Mapping[Any, Tensor] | Tensor, prompts: Any = None) -> Tensor:
-        """Return scores ``(N, C)`` of :meth:`encode_image`, or of features ``(N, D)`` for all."""
+        """Return scores ``(N, C)`` of features from :meth:`encode_image`, or of features ``(N, D)`` for all metrics."""
         if prompts is not None:
-            raise CLIPIQAError("each of several metrics has its own prompts: leave out prompts.")
+            raise CLIPIQAError("prompts must be None: each of several metrics has its own prompts.")
         own = dict.fromkeys(self._by_encoding(), features) if isinstance(features, Tensor) else features
         return torch.cat([net.score(own[net.encoding]) for net in self.nets.values()], dim=1)
 
     def provenance(self) -> dict[str, Any]:
-        """Return provenance, with a record for each column."""
         shared: dict[str, Any] = {}
         scores = {}
         for column, net in self.nets.items():
@@ -67,22 +66,21 @@ def create_metrics(asked: Iterable[tuple[str, str, Mapping[str, Any]]], device: 
     """Return the metrics of one run.
 
     Args:
-        asked: column, pyiqa's name of the metric, and options.
-        device: of learned prompts and heads.
+        asked: for each metric its column, pyiqa's name and options.
 
     Raises:
-        CLIPIQAError: a metric is unknown, needs captions or cannot be built, or two have one name.
+        CLIPIQAError: a metric is unknown, needs captions or cannot be built, or two columns have the same name.
     """
     nets: dict[str, Any] = {}
     for column, name, options in asked:
         if column in nets:
-            raise CLIPIQAError(f"two metrics are called {column!r}: give one another name, as in 'mine={name}'.")
+            raise CLIPIQAError(f"two metrics are called {column!r}: rename one of them, as in 'mine={name}'.")
         try:
             nets[column] = _create(name, dict(options)).to(device).eval()
         except TypeError as error:  # an unknown option
             raise CLIPIQAError(f"metric {column!r}: {error}.") from error
         if len(nets[column].columns) != 1:
-            raise CLIPIQAError(f"metric {column!r} must give one score an image: leave out aggregate.")
+            raise CLIPIQAError(f"metric {column!r} must give one score for each image: leave out aggregate.")
     return Together(nets)
 
 
@@ -94,5 +92,5 @@ def _create(name: Any, options: dict[str, Any]) -> Any:
         return CLIPIQA(name, **options)
     known = ["clipiqa", *PUBLISHED, *(each for each, kind in MEMBERS.items() if not kind.takes_captions)]
     if name not in known:
-        raise CLIPIQAError(f"metric {name!r} is not made of CLIP, or needs captions: {nearest(name, known)}")
+        raise CLIPIQAError(f"metric {name!r} is unknown, does not use CLIP, or needs captions: {nearest(name, known)}")
     return create_member(name, **options)

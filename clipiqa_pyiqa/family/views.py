@@ -1,4 +1,4 @@
-"""Views of an image: the whole, its middle at 224 px, or patches of 224 px."""
+"""Views of an image: the whole image, its middle at 224 px, or patches of 224 px."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SIDE = 224  # pixels of CLIP's own square input
 
 class View(NamedTuple):
     name: str
-    pos_embedding: str  # how the tower is asked: 'none' or 'interpolate'
-    min_side: int  # pixels that height and width must have; 0 means that the tower decides
-    take: Callable[[Tensor], list[Tensor]]  # what is encoded of each image, each ``(N, 3, h, w)``
-    dims: int = 2  # of features: ``(N, D)``, or ``(N, K, D)`` of K patches
+    pos_embedding: str  # the tower's option: 'none' or 'interpolate'
+    min_side: int  # smallest height and width in pixels; 0 means that the tower decides
+    take: Callable[[Tensor], list[Tensor]]  # returns the parts to encode, each ``(N, 3, h, w)``
+    dims: int = 2  # axes of features: ``(N, D)``, or ``(N, K, D)`` of K patches
 
 
 def _middle(x: Tensor) -> list[Tensor]:
@@ -27,13 +27,13 @@ def _middle(x: Tensor) -> list[Tensor]:
 
 
 def _all_patches(x: Tensor) -> list[Tensor]:
-    """Return MA-CLIP's patches: all at stride 128, and the whole image squashed to a square."""
+    """Return MA-CLIP's patches: all patches at stride 128, and the whole image resized to a square."""
     whole = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False)
     return [*_patches(x, _corners(x, 128)), whole]
 
 
 def _fifteen_patches(x: Tensor) -> list[Tensor]:
-    """Return LIQE's patches: at most 15 of all at stride 32, evenly spaced in reading order."""
+    """Return LIQE's patches: at most 15 of the patches at stride 32, evenly spaced in reading order."""
     corners = _corners(x, 32)
     return _patches(x, corners[:: max(1, len(corners) // 15)][:15])
 

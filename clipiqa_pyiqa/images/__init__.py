@@ -1,1 +1,1 @@
-"""Image files to 8-bit RGB, and to batches of equal size."""
+"""Reading of image files as 8-bit RGB, and batches of images of equal size."""

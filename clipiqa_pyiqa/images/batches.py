@@ -1,4 +1,4 @@
-"""Images read ahead by threads, and worked on in order in batches of equal size."""
+"""Images that threads read ahead, and batches of images of equal size."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from torch import Tensor
 from ..errors import ImageError, Kind, is_out_of_memory
 from .memory import Budget, Ticket
 
-BATCH_PIXELS = 8 * 1024 * 1024  # in one batch, unless a single image has more
-WAITING_PIXELS = 64 * 1024 * 1024  # decoded and waiting for images of their size: 192 MiB
-WAIT = 8  # batches of other sizes that an image waits for its own batch to fill
+BATCH_PIXELS = 8 * 1024 * 1024  # limit of a batch; a larger image is a batch alone
+WAITING_PIXELS = 64 * 1024 * 1024  # limit of decoded images that wait for images of equal size: 192 MiB
+WAIT = 8  # an image waits for its batch to fill until this number of batches has been read
 
 
 class Shaped(Protocol):
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 
 def default_workers() -> int:
-    """Return one thread per core, up to eight."""
+    """Return the default number: one thread per core, at most eight."""
     return min(8, os.cpu_count() or 1)
 
 
@@ -49,9 +49,9 @@ def prefetch(
     """Yield each item, in order, with its picture or the ``ImageError`` of reading.
 
     Args:
-        read: Returns an item's picture, in a thread.
+        read: Returns an item's picture; runs in a thread.
         items: Taken as needed; a generator is closed at the end.
-        ahead: Most items that are read ahead; default two per thread.
+        ahead: Most items to read ahead; default two per thread.
         scoring: Bytes that scoring takes per pixel.
     """
     workers = workers or default_workers()
@@ -95,16 +95,16 @@ def in_batches(
     batch_size: int = 8,
     apart: Callable[[Item], Hashable] | None = None,
 ) -> Generator[Result, None, None]:
-    """Yield the results of work on images, in order.
+    """Yield the result of ``work`` for each image, in order.
 
-    A batch that fails with ``ImageError`` or for lack of memory is tried again one by one; in the latter case batches
-    get smaller.
+    If a batch fails with ``ImageError`` or for lack of memory, its images are tried again one by one. After a lack of
+    memory, later batches are smaller.
 
     Args:
         images: As from :func:`prefetch`; closed at the end.
-        work: Returns a result for each item; pictures have equal size.
-        failed: Returns a failed item's result, or raises.
-        apart: Neighbours with different values are in different batches.
+        work: Returns a result for each item; the pictures have equal size.
+        failed: Returns the result of a failed item, or raises.
+        apart: Returns a key; the items of a batch share their key.
     """
     queue = _Queue(work, failed, batch_size)
     last: Hashable = None
@@ -144,7 +144,7 @@ class _Queue(Generic[Item, Picture, Result]):
         self._batch_pixels = BATCH_PIXELS
         self._places: deque[_Place[Result]] = deque()
         self._waiting: dict[tuple[int, ...], list[tuple[_Place[Result], Item, Picture]]] = {}  # by shape
-        self._pixels = 0  # in them
+        self._pixels = 0  # of all waiting images
 
     def append(self, item: Item, image: Picture | ImageError) -> None:
         if isinstance(image, ImageError):

@@ -1,4 +1,4 @@
-"""The formats of image files that are read, and their suffixes."""
+"""The formats of image files that can be read, and their suffixes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OTHERS = (".psd", ".exr", ".hdr", ".jxl", ".jxr", ".wdp", ".svg", ".xcf", ".eps
 
 def readable_formats() -> list[str]:
     """Return PIL's names of formats that ``read_image`` reads."""
-    from PIL import Image  # not at the top: a command's help does not wait for it
+    from PIL import Image  # imported here, so that a command's help does not wait for PIL
 
     _register_heif()
     Image.init()
@@ -28,7 +28,7 @@ def readable_formats() -> list[str]:
 
 
 def image_suffixes() -> frozenset[str]:
-    """Return image files' suffixes in lower case with the dot."""
+    """Return the suffixes of image files, in lower case with the dot."""
     from PIL import Image
 
     formats = readable_formats()
@@ -36,12 +36,12 @@ def image_suffixes() -> frozenset[str]:
 
 
 def unreadable_suffixes() -> frozenset[str]:
-    """Return suffixes of unread photos: RAW, and HEIC without pillow-heif."""
+    """Return suffixes of photos that cannot be read: RAW, and HEIC without pillow-heif."""
     return frozenset((*_HEIF, *_RAW, *_OTHERS)) - image_suffixes()
 
 
 def skipped_note(skipped: Mapping[str, int]) -> str:
-    """Return a clause: the number of skipped photos, and advice."""
+    """Return the number of skipped photos and advice, or ``''``."""
     if not skipped:
         return ""
     has_heif = any(suffix in _HEIF for suffix in skipped)

@@ -1,4 +1,4 @@
-"""Damage in JPEGs of which PIL does not warn: lost, zeroed or foreign bytes."""
+"""Detection of damage in JPEGs that PIL does not report: lost, zeroed or foreign bytes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ except ImportError:  # no wheel for this machine
 _COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}  # PIL's mode -> simplejpeg's
 _DAMAGE = re.compile(r"Corrupt JPEG data: ((?:(\d+) extraneous bytes before marker 0x(..))?.*)")
 _END = b"\xff\xd9"
-_IN_PICTURE = {0xC4, 0xDA, *range(0xD0, 0xD8), _END[1]}  # markers behind a part of the picture
+_IN_PICTURE = {0xC4, 0xDA, *range(0xD0, 0xD8), _END[1]}  # markers that follow a part of the picture
 
 
 def decode_jpeg(data: bytes, mode: str) -> tuple[NDArray[np.uint8] | None, str]:
-    """Return pixels (H, W, C), None where PIL must decode, and the damage as part of a sentence, or ``''``."""
+    """Return pixels (H, W, C), or None if PIL must decode; and the damage as part of a sentence, or ``''``."""
     if simplejpeg is None or mode not in _COLOURS:
         return None, ""
     try:
@@ -34,7 +34,6 @@ def decode_jpeg(data: bytes, mode: str) -> tuple[NDArray[np.uint8] | None, str]:
 
 @functools.cache
 def decodes_like_pil() -> bool:
-    """Return whether simplejpeg's pixels equal PIL's."""
     noise = np.random.default_rng(0).integers(0, 256, (45, 83, 3), dtype=np.uint8)
     image = Image.fromarray(noise).resize((333, 181), Image.Resampling.BICUBIC)
     for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
@@ -48,9 +47,9 @@ def decodes_like_pil() -> bool:
 def _damage(data: bytes, warning: str) -> str:
     found = _DAMAGE.search(warning)
     if not found:
-        return ""  # libjpeg's other warnings are not about the picture
+        return ""  # other warnings of libjpeg are not about the picture
     damage, count, marker = found.groups()
     if marker is not None and int(marker, 16) not in _IN_PICTURE:
-        return ""  # bytes between headers
+        return ""  # bytes between headers are harmless
     is_padding = marker == "d9" and bytes(int(count)) + _END in data
     return "" if is_padding else damage

@@ -16,21 +16,21 @@ from pathlib import Path
 from ..errors import ImageError, Kind, OptionError, shown
 
 DECODING = 9
-"""Bytes per pixel while an image is decoded: four in PIL, three as RGB, and a part in conversion."""
+"""Bytes per pixel while an image is decoded: four in PIL, three as RGB, and the rest for the conversion."""
 
-SHARE = 0.5  # of the machine's memory
+SHARE = 0.5  # default limit, as a share of the machine's memory
 VARIABLE = "CLIPIQA_MEMORY"
-_UNKNOWN = 8 << 30  # bytes, where a system does not say how much it has
-_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # glibc's malloc.h
-_KEPT_BLOCK, _KEPT = 32 << 20, 1 << 30  # bytes of a block, and of free memory at the heap's end, that are kept
-_LARGE = 64 << 20  # bytes that are worth the milliseconds of returning them
+_UNKNOWN = 8 << 30  # bytes of memory that are assumed if the system does not report them
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # names in glibc's malloc.h
+_KEPT_BLOCK, _KEPT = 32 << 20, 1 << 30  # bytes that glibc keeps: of a block, and of free memory at the heap's end
+_LARGE = 64 << 20  # smallest number of bytes that is worth the milliseconds of returning them
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_limit: list[int] = []  # empty: not set
+_limit: list[int] = []  # empty if no limit is set
 _thread = threading.local()
 
 
 def memory_limit() -> int:
-    """Return the limit in bytes: as set, ``CLIPIQA_MEMORY``, or half of the machine's memory."""
+    """Return the limit in bytes: the set limit, else ``CLIPIQA_MEMORY``, else half of the machine's memory."""
     if _limit:
         return _limit[0]
     size = os.environ.get(VARIABLE)
@@ -63,7 +63,7 @@ def parse_size(text: str, name: str) -> int:
 
 
 class Room:
-    """A semaphore of ``most`` bytes; if none are taken, one request may be larger."""
+    """A semaphore of ``most`` bytes. If no byte is taken, one request may be larger."""
 
     def __init__(self, most: int) -> None:
         self.most, self.used = most, 0
@@ -71,7 +71,7 @@ class Room:
         self.changed = threading.Condition()
 
     def take(self, size: int, spare: int = 0, may_take: Callable[[], bool] = lambda: True) -> bool:
-        """Wait for bytes, with ``spare`` left free; return False once closed."""
+        """Wait until ``size`` and ``spare`` bytes are free; return False after ``close``."""
         with self.changed:
             self.changed.wait_for(
                 lambda: self._is_closed or (may_take() and (not self.used or self.used + size + spare <= self.most))
@@ -91,12 +91,12 @@ class Room:
 
 
 class Budget(Room):
-    """The memory of images read ahead; ``scoring`` is bytes per pixel."""
+    """The memory of images that are read ahead; ``scoring`` is bytes per pixel."""
 
     def __init__(self, scoring: int = 0) -> None:
         super().__init__(memory_limit())
         self.scoring = scoring
-        self.largest = 0  # bytes that scoring the largest image so far takes
+        self.largest = 0  # bytes that scoring takes for the largest image so far
         self.waiting: deque[Ticket] = deque()
 
 
@@ -109,7 +109,7 @@ class Ticket:
 
     def take(self, size: int, scoring: int) -> None:
         budget = self.budget
-        if self.size:  # the second picture of a pair, which must not wait for the first
+        if self.size:  # the second picture of a pair, which would wait for the first picture forever
             budget.give(-size)
         else:
             budget.largest = max(budget.largest, scoring)
@@ -137,13 +137,13 @@ class Ticket:
 
 
 def give_back_memory() -> None:
-    """Give freed memory, which glibc keeps, to the system."""
+    """Give freed memory, which glibc keeps, back to the system."""
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library, or Windows
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_memory() -> None:
-    """Let this process keep freed memory, for speed; a library must not decide this."""
+    """Let this process keep freed memory, for speed; only programs may call this."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
         for parameter, size in ((_M_MMAP_THRESHOLD, _KEPT_BLOCK), (_M_TRIM_THRESHOLD, _KEPT)):
             ctypes.CDLL(None).mallopt(parameter, size)
@@ -152,11 +152,9 @@ def keep_memory() -> None:
 def set_aside(
     name: str, width: int, height: int, scored: tuple[int, int] | None = None, decoding: int = DECODING
 ) -> None:
-    """Wait for memory for an image; raise ``ImageError`` above the limit.
+    """Wait for an image's memory; raise ``ImageError`` if the image needs more than the limit.
 
-    Args:
-        scored: Width and height after shrinking.
-        decoding: Bytes that decoding takes per pixel.
+    ``scored`` is the size after shrinking; ``decoding`` is bytes per pixel.
     """
     ticket: Ticket | None = getattr(_thread, "ticket", None)
     scoring = 0 if ticket is None else ticket.budget.scoring * math.prod(scored or (width, height))
@@ -166,13 +164,12 @@ def set_aside(
 
 
 def check_memory(name: str, width: int, height: int, decoding: int, scoring: int) -> None:
-    """Raise ``ImageError`` if decoding or scoring takes more than the limit."""
     size, limit = max(decoding, scoring), memory_limit()
     if size > limit:
         work = "decode" if size == decoding else "score"
         smaller = "" if decoding > limit else "set max_side, or "
         raise ImageError(
             f"has {width}×{height} pixels, which take about {size / 1e9:.1f} GB to {work}; the limit of memory is "
-            f"{limit / 1e9:.1f} GB: {smaller}raise it by memory=SIZE or {VARIABLE}=SIZE",
+            f"{limit / 1e9:.1f} GB: {smaller}raise the limit by memory=SIZE or {VARIABLE}=SIZE",
             *(Kind.OUT_OF_MEMORY, name),
         )

@@ -1,4 +1,4 @@
-"""Our image reader: photo files to 8-bit RGB, equal to pyiqa's on plain files."""
+"""The image reader: photo files to 8-bit RGB, with pyiqa's pixels for plain files."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ log = logging.getLogger("clipiqa_pyiqa")
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image as scored, and how it was read.
+    """One image for scoring, and how the image was read.
 
     Attributes:
         path: The file, or the name of another source.
         pixels: (3, H, W) uint8, RGB; a view of (H, W, 3) memory.
-        width, height: Pixels after orientation, before resizing.
+        width, height: Size after orientation and before resizing.
         orientation: EXIF orientation in the file; 1 is upright or missing.
-        oriented: Whether it was applied.
+        oriented: Whether the orientation was applied.
         converted: Conversion to 8-bit RGB, such as ``'grey->rgb'``, or ``''``.
         damage: Damage of a JPEG read with ``damaged='keep'``.
         sha256: Hash of the file's bytes, if requested.
@@ -85,7 +85,7 @@ class ImageRecord:
 
     @property
     def resized(self) -> bool:
-        """Whether ``max_side`` or ``max_pixels`` made it smaller."""
+        """Whether ``max_side`` or ``max_pixels`` made the image smaller."""
         return self.size != (self.width, self.height)
 
 
@@ -127,8 +127,8 @@ def read_image(
 ) -> ImageRecord:
     """Return an image as 8-bit RGB.
 
-    Grey is repeated; transparency is laid over white; CMYK goes through PIL's plain formula; 16-bit samples keep the
-    high byte; of several frames the first is read. Colour profiles are not applied.
+    Grey becomes three equal channels. Transparency is laid over white. CMYK is converted by PIL.
+    16-bit samples keep the high byte. Only the first frame is read. Colour profiles are not applied.
 
     Args:
         source: Path, or a source with a name and bytes.
@@ -136,10 +136,10 @@ def read_image(
         sha256: Add the hash of the file's bytes.
 
     Returns:
-        The pixels, and how they were read.
+        The pixels, and how the image was read.
 
     Raises:
-        ImageError: The file is missing, damaged, no image, float, 32-bit, too small, or above twice
+        ImageError: The file is missing, damaged, no image, float, 32-bit, too small, or has more pixels than twice
             ``PIL.Image.MAX_IMAGE_PIXELS``.
         OptionError: ``damaged`` is neither ``'refuse'`` nor ``'keep'``.
     """
@@ -165,7 +165,7 @@ def read_image(
         ) from error
     except MemoryError as error:
         raise ImageError("does not fit in memory when decoded", Kind.OUT_OF_MEMORY, path) from error
-    except Exception as error:  # on damaged files PIL raises almost anything, from SyntaxError to struct.error
+    except Exception as error:  # for damaged files PIL raises many kinds of errors, from SyntaxError to struct.error
         raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
     if damage and damaged != "keep":
         raise ImageError(f"is a damaged JPEG with {damage}; damaged='keep' scores it as it is", Kind.DAMAGED, path)
@@ -175,7 +175,7 @@ def read_image(
     height, width = rgb.shape[:2]
     scored = _limited(width, height, max_side, max_pixels)
     if scored != (width, height):
-        _check_size(path, *scored, min_side, f"shrunk from {width}×{height} it")
+        _check_size(path, *scored, min_side, f"the image, shrunk from {width}×{height},")
         rgb = np.array(Image.fromarray(rgb).resize(scored, Image.Resampling.LANCZOS))
     pixels = torch.from_numpy(rgb).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted, damage, digest)
@@ -184,11 +184,11 @@ def read_image(
 def _decode(
     path: str, data: bytes, min_side: int, max_side: int | None, max_pixels: int | None
 ) -> tuple[Pixels, int, int, str, str]:
-    """Return pixels, orientation in the file and after loading, conversion, damage."""
+    """Return pixels, the orientation in the file, the orientation left after loading, conversion, damage."""
     with strict_decoding, Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _check_size(path, image.width, image.height, min_side)
         set_aside(path, image.width, image.height, _limited(image.width, image.height, max_side, max_pixels))
-        # loading an image loses its depth, and applies a TIFF's orientation; an MPO's other frames are no animation
+        # Loading drops the depth and applies a TIFF's orientation: read both first. Frames of an MPO are no animation.
         depth, is_animated = _depth(image), image.format != "MPO" and getattr(image, "is_animated", False)
         stored = _orientation(path, image) if image.format == "TIFF" else None
         pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, "")
@@ -206,7 +206,6 @@ def _decode(
 
 
 def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged = "refuse") -> None:
-    """Raise if an option cannot be used."""
     if damaged not in get_args(Damaged):
         raise OptionError(f"damaged must be 'refuse' or 'keep'; got {shown(damaged)}.")
     if max_side is not None and max_side < MIN_SIDE:
@@ -224,17 +223,16 @@ def _check_size(path: str, width: int, height: int, min_side: int, cause: str = 
 
 
 def _orientation(path: str, image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 if missing or damaged."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception as error:  # damaged EXIF data raises almost anything
-        log.warning("%r has damaged EXIF data (%s): taken as upright", path, reason(error))
+    except Exception as error:  # damaged EXIF data raises many kinds of errors
+        log.warning("%r has damaged EXIF data (%s): the image is taken as upright", path, reason(error))
         return 1
     return value if value in _UPRIGHT else 1
 
 
 def _turn(stored: int, left: int, apply: bool) -> Image.Transpose | None:
-    """Return the rotation that PIL has left to do."""
+    """Return the rotation or flip that remains, or None."""
     if apply:
         return _UPRIGHT.get(left)
     undo = {6: 8, 8: 6}.get(stored, stored)  # the other turns are their own inverse
@@ -248,7 +246,6 @@ def _depth(image: Image.Image) -> int:
 
 
 def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]:
-    """Return pixels (H, W, 3) and the conversion."""
     width, height = image.size
     rows, converted = max(1, _STRIP // width), ""
     pixels = np.empty((height, width, 3), np.uint8)
@@ -260,7 +257,6 @@ def _rgb_pixels(path: str, image: Image.Image, depth: int) -> tuple[Pixels, str]
 
 
 def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str]:
-    """Return the image as 'RGB', and the conversion or ''."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _from_deep_grey(path, image, shift=4 if depth == 12 else 8), f"{12 if depth == 12 else 16}-bit grey->rgb"
     kind = f"{depth}-bit " * (depth > 8) + _KINDS.get(image.mode, image.mode)
@@ -269,7 +265,7 @@ def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB"), f"{kind}+alpha->rgb on white"
     if image.mode == "RGB":
-        return image, f"{kind}->rgb" * (depth > 8)  # PIL has kept the high byte
+        return image, f"{kind}->rgb" * (depth > 8)  # PIL has already kept the high byte
     return image.convert("RGB"), f"{kind}->rgb"
 
 
@@ -277,7 +273,7 @@ def _from_deep_grey(path: str, image: Image.Image, shift: int) -> Image.Image:
     samples = np.asarray(image)
     if image.mode == "F" or samples.min() < 0 or samples.max() > 65535:
         samples_kind = "floating-point" if image.mode == "F" else "32-bit"
-        problem = f"has {samples_kind} samples, whose white is unknown; save it with 8 or 16 bits per channel"
+        problem = f"has {samples_kind} samples, whose value of white is unknown; save the image with 8 or 16 bits"
         raise ImageError(problem, Kind.UNCLEAR_SCALE, path)
     return Image.fromarray((samples >> shift).astype(np.uint8)).convert("RGB")
 

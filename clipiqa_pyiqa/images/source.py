@@ -1,4 +1,4 @@
-"""One image before it is read: a file, a member of an archive, or a missing image."""
+"""An image before it is read: a file, a member of an archive, or a missing image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ImageSource(Protocol):
         """Name in rows and messages."""
 
     def read(self) -> bytes:
-        """Return all its bytes, or raise ``ImageError``."""
+        """Return all bytes, or raise ``ImageError``."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class NoImage:
 
     Attributes:
         name: Name of the source.
-        reason: Why, to follow the name in a sentence.
-        kind: Kind of problem, for code.
-        kept: Metadata in a shard.
+        reason: The problem, to follow the name in a sentence.
+        kind: Kind of the problem, for code.
+        kept: Metadata in a shard (archive).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Maps: the scores of an image's places."""
+"""Maps: scores of the places of an image."""
 
 from .finer import window_map
 from .photo_map import PhotoMap

@@ -1,4 +1,4 @@
-"""Finer maps: of enlarged images, or of windows scored as images."""
+"""Finer maps, from enlarged images or from windows that are scored as images."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ MAX_SCALE = 8
 
 
 def check_finer(scale: float = 1.0, window: int | None = None, stride: int | None = None) -> int:
-    """Return the stride, 0 without a window; raise ``CLIPIQAError`` if an option cannot be used."""
+    """Return the stride (0 without a window); raise ``CLIPIQAError`` if an option cannot be used."""
     if not 1 <= scale <= MAX_SCALE:
         raise CLIPIQAError(f"scale must be from 1 to {MAX_SCALE}; got {scale!r}.")
     if window is None:
         if stride is not None:
-            raise CLIPIQAError("stride is the step from window to window: pass window, too.")
+            raise CLIPIQAError("stride needs window, since it is the step from window to window: pass window, too.")
         return 0
     if scale != 1:
-        raise CLIPIQAError("scale and window are two ways to a finer map: pass one of them.")
+        raise CLIPIQAError("scale and window cannot be used together: pass one of them.")
     if window < MIN_WINDOW:
         raise CLIPIQAError(f"window must be at least {MIN_WINDOW} px; got {window!r}.")
     stride = window // 2 if stride is None else stride
@@ -60,7 +60,7 @@ def window_map(
     Args:
         metric, x, prompts, window, stride: as for :func:`~clipiqa_pyiqa.maps.quality_map`.
         batch_size: windows scored at once.
-        progress: called with the numbers of scored windows and of all.
+        progress: called with the numbers of scored windows and of all windows.
 
     Returns:
         ``(N, P, h, w)``, ``h = (H - window) // stride + 1``; place (i, j) begins at pixel ``(i * stride, j * stride)``.
@@ -77,7 +77,7 @@ def window_map(
         size = f"{x.shape[3]}×{x.shape[2]} px"
         raise ImageError(f"window must fit into the image of {size}; got {window} px.", Kind.TOO_SMALL)
     aggregate = {} if isinstance(prompts, Columns) else {"aggregate": None}
-    views = x.unfold(2, window, stride).unfold(3, window, stride)  # (N, 3, h, w, window, window), of x's memory
+    views = x.unfold(2, window, stride).unfold(3, window, stride)  # (N, 3, h, w, window, window), not copied
     n, _, h, w = views.shape[:4]
     batch_size = max(1, min(batch_size, BATCH_PIXELS // window**2))
     scores = []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Question:
-    """A column, and the texts at both ends of its scale."""
+    """A column of scores, and the texts at both ends of its scale."""
 
     name: str
     low: str = "low"
@@ -36,12 +36,13 @@ class PhotoMap:
     """Local scores of one photo.
 
     Attributes:
-        path: of the photo.
-        questions: in the order of the next axes.
-        score: of the whole photo, ``(P,)``.
-        scores, places: as shown and before smoothing, ``(P, h, w)``.
-        height, width: in pixels, as mapped.
-        offset, step: pixels from the edge to the first place, and between places.
+        path: Path of the photo.
+        questions: In the order of axis P.
+        score: Scores of the whole photo, ``(P,)``.
+        scores, places: Scores of places, after and before smoothing, ``(P, h, w)``.
+        height, width: Size in pixels, as mapped.
+        offset: Pixels from the edge to the first place.
+        step: Pixels from place to place.
     """
 
     path: str
@@ -56,11 +57,11 @@ class PhotoMap:
 
     @property
     def statistics(self) -> NDArray[np.float32]:
-        """Lowest place, 10th percentile and share of places below 0.5, as shown: ``(P, 3)``."""
+        """Lowest score, 10th percentile and share of places below 0.5, after smoothing: ``(P, 3)``."""
         return map_statistics(torch.from_numpy(self.scores)[None])[0].numpy()
 
     def arrays(self, provenance: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-        """Return the ``.npz`` file's content (``docs/maps.md``)."""
+        """Return the content of the ``.npz`` file (``docs/maps.md``)."""
         rows, columns = (self.offset + self.step * (np.arange(count) + 0.5) for count in self.scores.shape[1:])
         return {
             "questions": np.array([question.name for question in self.questions]),

@@ -1,4 +1,4 @@
-"""Maps of photos, scored and written."""
+"""Maps of photos: scoring and writing."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ def draw_maps(
 
     Args:
         metric: A ``CLIPIQA``, pyiqa's metric around one, or a function that makes one.
-        paths: Photos, folders or globs; pictures in ``out`` only if named.
-        prompts: A map for each; None are the metric's own.
+        paths: Photos, folders or globs; pictures in ``out`` only if named here.
+        prompts: Questions, a map for each; None means the metric's own.
         template: Wording of the questions.
         smooth, scale, window, stride: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
         out: Folder for pictures and numbers.
-        format: Of the pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
+        format: Format of pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
         html: Also write ``maps.html``, a page of all maps.
         overwrite: Replace files in ``out``.
-        progress: Called with the numbers of done photos (fractions for windows) and all.
+        progress: Called with the numbers of finished photos (fractions with ``window``) and of all photos.
 
     Returns:
-        The maps, and in ``failed`` photos without one.
+        The maps; ``failed`` has the photos without a map.
 
     Raises:
         CLIPIQAError: The input cannot be used.
@@ -91,7 +91,7 @@ def draw_maps(
         net.check_map()
     device = find_device(device)
     if columns is None and net.prompt_learner is None:
-        columns = parse_columns(list(net.prompts))  # a map each, even if the metric averages them
+        columns = parse_columns(list(net.prompts))  # one map for each prompt, even if the metric averages prompts
     questions = tuple(map(Question, net.columns) if columns is None else map(Question.of, columns, columns.values()))
     smooth = window is None if smooth is None else smooth
     offset, spacing = layout(net.clip.cell, scale, window, step)
@@ -111,7 +111,7 @@ def draw_maps(
 
     def tell(done: float) -> None:
         nonlocal reached
-        if progress is not None and done > reached:  # photos are scored in another order than they come out
+        if progress is not None and done > reached:  # photos are scored in another order than that of the results
             reached = done
             progress(done, len(sources))
 
@@ -121,7 +121,7 @@ def draw_maps(
             x = stacked([record.pixels for record in records], device)
             if window is None and scale == 1:
                 score, places = (net.score(features, columns) for features in net.encode_with_map(x))
-            else:  # the score is that of the photo as it is
+            else:  # scores the photo without enlargement
                 score = net.score(net.encode_image(x), columns)
                 if window is None:
                     places = net.score(net.encode_map(enlarged(x, scale)), columns)
@@ -158,7 +158,7 @@ def draw_maps(
 
 
 def _photos(paths: Paths, out: str | os.PathLike[str] | None) -> list[ImageSource]:
-    """Return each photo once, without pictures in ``out``."""
+    """Return each photo once, without unnamed pictures in ``out``."""
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found = {each.name: each for each in sources_of(given)}
     if out is not None:

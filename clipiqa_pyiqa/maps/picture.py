@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from .photo_map import PhotoMap, Question
 
 COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
-STRENGTH = 0.62  # of the colours over the photo in grey
-_SIDE = 1000  # pixels of a photo in a picture, at most
-_PANEL = 3.5  # inches
+STRENGTH = 0.62  # opacity of the colours over the grey photo
+_SIDE = 1000  # largest side in pixels of a photo in a picture
+_PANEL = 3.5  # width of a panel in inches
 _USUAL = {"pos_embedding": "none", "precision": "fp32", "scale": "1", "max_side": "none"}
 
 
@@ -66,7 +66,6 @@ def map_figure(one: PhotoMap, provenance: Mapping[str, Any]) -> Figure:
 
 
 def _bar(figure: Figure, axes: Axes, question: Question | None) -> None:
-    """Draw a colour bar, invisible for the photo's panel."""
     colours = ScalarMappable(Normalize(0, 1), _mixed())
     bar = figure.colorbar(colours, ax=axes, location="bottom", fraction=0.05, pad=0.02, aspect=32)
     bar.outline.set_visible(False)
@@ -82,10 +81,10 @@ def _bar(figure: Figure, axes: Axes, question: Question | None) -> None:
 
 
 def save_figure(figure: Figure, path: Path, format: str) -> None:
-    """Write a figure, always with equal bytes."""
+    """Write a figure; equal figures give files with equal bytes."""
     undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "clipiqa", "pdf.fonttype": 42}):
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a missing glyph is shown as a box
         figure.savefig(path, dpi=130, format=format, metadata=undated[format])
 
 
@@ -105,12 +104,7 @@ def picture_of(one: PhotoMap, provenance: Mapping[str, Any]) -> Image.Image:
 
 
 def overlay(photo: Image.Image, scores: NDArray[np.float32], step: float, offset: float = 0.0) -> Image.Image:
-    """Return local scores ``(h, w)`` in colour (viridis, 0 to 1) over a grey photo.
-
-    Args:
-        step: side of a place in pixels.
-        offset: pixels from the edge to the first place.
-    """
+    """Return local scores ``(h, w)`` in colour (viridis, 0 to 1) over a grey photo; ``step`` is a place's side."""
     grey = np.asarray(photo.convert("L"), float)[..., None] / 255
     maps = torch.from_numpy(np.asarray(scores, float))[None, None]
     values = upsampled(maps, (photo.height, photo.width), step, offset)[0, 0].numpy()

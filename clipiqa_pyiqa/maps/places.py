@@ -1,4 +1,4 @@
-"""Local scores for viewing: smoothed and enlarged."""
+"""Scores of places for viewing: smoothed and enlarged."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def quality_map(
     """Return scores of the places of images, smoothed for viewing.
 
     Args:
-        metric: to score with; of ``pyiqa.create_metric``, its ``.net``.
+        metric: the metric; of ``pyiqa.create_metric``, its ``.net``.
         x: RGB ``(N, 3, H, W)`` in [0, 1].
         prompts: as for the metric.
-        smooth: average each place with its eight neighbours; default only without windows.
+        smooth: average each place with its eight neighbours; by default only without ``window``.
         upsample: enlarge the map to the image's size.
-        scale: first enlarge the images 1 to 8 times, for smaller places.
-        window: side of squares to score (:func:`~clipiqa_pyiqa.maps.window_map`), at least 32 px.
+        scale: factor, 1 to 8, to enlarge the images first, for smaller places.
+        window: side of square windows to score (:func:`~clipiqa_pyiqa.maps.window_map`), at least 32 px.
         stride: pixels from window to window; default half the window.
 
     Returns:
         ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
 
     Raises:
-        CLIPIQAError: as ``score_map``; or an option cannot be used.
+        CLIPIQAError: as for ``score_map``; or an option cannot be used.
 
     Example:
         >>> import torch
@@ -66,17 +66,17 @@ def quality_map(
 
 
 def layout(cell: int, scale: float, window: int | None, stride: int) -> tuple[float, float]:
-    """Return pixels from the edge to the first place, and between places."""
+    """Return pixels from the edge to the first place, and from place to place."""
     return (0.0, cell / scale) if window is None else ((window - stride) / 2, float(stride))
 
 
 def smoothed(scores: Tensor) -> Tensor:
-    """Return each place averaged with its neighbours."""
+    """Return each score averaged with its neighbours."""
     return F.avg_pool2d(scores, 3, 1, 1, count_include_pad=False)
 
 
 def upsampled(scores: Tensor, size: tuple[int, int], cell: float, offset: float = 0.0) -> Tensor:
-    """Return maps ``(N, P, h, w)`` at the image's size, bilinear between places.
+    """Return maps ``(N, P, h, w)`` enlarged to the image's size, bilinear between places.
 
     Args:
         cell: side of a place in pixels.
@@ -94,6 +94,6 @@ def upsampled(scores: Tensor, size: tuple[int, int], cell: float, offset: float 
 
 
 def map_statistics(scores: Tensor) -> Tensor:
-    """Return lowest place, 10th percentile and share below 0.5, ``(N, P, 3)``."""
+    """Return lowest score, 10th percentile and share of scores below 0.5, ``(N, P, 3)``."""
     places = scores.flatten(2).float()
     return torch.stack([places.amin(2), places.quantile(0.1, dim=2), (places < 0.5).float().mean(2)], dim=2)

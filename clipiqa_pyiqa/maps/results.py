@@ -1,4 +1,4 @@
-"""Maps of photos as a result, and their folder."""
+"""The maps of photos as a result, and the folder with their files."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class PhotoMaps:
     """Maps of photos.
 
     Attributes:
-        maps: one for each photo, in order.
-        failed: photo -> reason.
-        provenance: CLIP-IQA and options.
+        maps: One per photo, in order.
+        failed: Photo without a map -> reason.
+        provenance: The metric and the options.
     """
 
     provenance: Mapping[str, Any]
@@ -37,10 +37,10 @@ class PhotoMaps:
     def save(
         self, folder: str | os.PathLike[str], format: Format = "png", html: bool = False, overwrite: bool = False
     ) -> None:
-        """Write a picture and a ``.npz`` per photo, and with ``html`` a page.
+        """Write a picture and a ``.npz`` per photo; with ``html``, also a page.
 
         Raises:
-            CLIPIQAError: The folder cannot be written, or has these files.
+            CLIPIQAError: The folder cannot be written, or has files of these names.
         """
         output = MapFolder(folder, [one.path for one in self.maps], format, html, overwrite)
         for one in self.maps:
@@ -49,7 +49,7 @@ class PhotoMaps:
 
 
 class MapFolder:
-    """The folder of results, checked before any work."""
+    """The folder of results, checked before photos are scored."""
 
     def __init__(
         self, folder: str | os.PathLike[str], paths: Iterable[str], format: Format, html: bool, overwrite: bool

@@ -1,4 +1,4 @@
-"""Which CLIP a checkpoint holds, by its tensors."""
+"""The architecture of a checkpoint, from the shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ from .checkpoint import Checkpoint
 
 BACKBONES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14", "mini")
 
-# Last components of names that some checkpoints hold and some do not; their numbers enter no feature.
+# Last parts of names of tensors that only some checkpoints hold; no feature depends on these tensors.
 _BOOKKEEPING = {
     *("input_resolution", "context_length", "vocab_size", "num_batches_tracked", "attn_mask", "prompts_features"),
 }
 
 
 def canonical_backbone(name: str) -> str:
-    """Return a backbone's name as in ``BACKBONES``."""
+    """Return the name of a backbone as spelled in ``BACKBONES``."""
     plain = str(name).lower().replace("_", "-").replace("/", "-")
     if plain in (known := {backbone.lower().replace("/", "-"): backbone for backbone in BACKBONES}):
         return known[plain]
     raise WeightsError(
-        f"backbone must be one of {', '.join(BACKBONES)}; got {str(name)!r}: {nearest(str(name), BACKBONES)} A file is "
-        "passed as clip_weights."
+        f"backbone must be one of {', '.join(BACKBONES)}; got {str(name)!r}: {nearest(str(name), BACKBONES)} Pass a "
+        "file as clip_weights."
     )
 
 
 @functools.cache
 def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
-    """Return the shapes of a backbone's tensors."""
-    import open_clip  # which takes seconds
+    import open_clip  # the import takes seconds
 
     with torch.device("meta"):
         model = open_clip.CLIP(**open_clip.get_model_config(backbone.replace("/", "-")))
@@ -40,7 +39,7 @@ def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
 
 
 def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
-    """Raise if a checkpoint is no complete CLIP of the backbone."""
+    """Raise if a checkpoint is not a complete CLIP of the backbone."""
     found = _without_bookkeeping(checkpoint.shapes)
     if is_compact(found):
         held = "mini"
@@ -56,18 +55,18 @@ def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
         different = found.items() ^ ({} if backbone == "mini" else shapes_of(backbone)).items()
         names = sorted({name for name, _ in different})
         raise WeightsError(
-            f"{checkpoint.path} is no complete {backbone} checkpoint: {len(names)} tensors are missing, surplus or of "
-            f"another shape, such as {names[0]}; get a complete file."
+            f"{checkpoint.path} is not a complete {backbone} checkpoint: {len(names)} tensors are missing, unknown or "
+            f"of another shape, such as {names[0]}; get a complete file."
         )
 
 
 def is_compact(names: Mapping[str, object]) -> bool:
-    """Return whether these are mini's tensor names."""
+    """Return whether tensor names are mini's."""
     return "visual.stem.weight" in names
 
 
 def _without_bookkeeping(shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
     tensors = {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in _BOOKKEEPING}
-    if tensors.get("logit_scale") == (1,):  # some write the number as a vector
+    if tensors.get("logit_scale") == (1,):  # some checkpoints store the number as a vector
         tensors["logit_scale"] = ()
     return tensors

@@ -1,4 +1,4 @@
-"""Open checkpoints without executing anything."""
+"""Reading of checkpoints, which executes no code in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from safetensors import safe_open
 from ..errors import WeightsError
 from .torchscript import check_archive, is_torchscript, read_torchscript
 
-# A pickled numpy number, such as an epoch's loss. torch allows numpy's arrays, but not its numbers.
+# Classes that a pickled numpy number needs, such as the loss of an epoch. torch itself allows only numpy's arrays.
 _NUMPY_SCALARS: list[Any] = [
     np.dtype,
     *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
@@ -44,10 +44,12 @@ class Checkpoint(Mapping[str, torch.Tensor]):
         try:
             tensor = self.read(key)
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                raise ValueError("it holds numbers that are not finite")
+                raise ValueError("it holds NaN or infinity")
             return tensor
-        except Exception as error:  # a damaged file may raise anything
-            raise WeightsError(f"{self.path} is damaged: its tensor {key} cannot be read ({error}).") from error
+        except Exception as error:  # a damaged file may raise any kind of error
+            raise WeightsError(
+                f"{self.path} is damaged: its tensor {key} cannot be read ({error}); download or copy the file again."
+            ) from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -61,24 +63,24 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     head = first_bytes(path)
     try:
-        if head[8:9] == b"{":  # eight bytes of length, then JSON
+        if head[8:9] == b"{":  # .safetensors: eight bytes of length, then JSON
             file = safe_open(path, framework="pt")
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (no mapping)
             return Checkpoint(path, shapes, file.get_tensor, file.metadata() or {})
         if head.startswith(b"PK") and is_torchscript(path):
             lazy = read_torchscript(path)
             return Checkpoint(path, {key: lazy[key].shape for key in lazy}, lambda key: lazy[key].read())
-    except Exception as error:  # a damaged file makes zipfile and pickle raise almost anything
+    except Exception as error:  # with a damaged file, zipfile and pickle raise many kinds of errors
         raise _refusal(path, error) from error
-    if head.startswith((b"PK", b"\x80")):  # \x80: torch.save before 1.6, which cannot be mapped
+    if head.startswith((b"PK", b"\x80")):  # \x80: by torch before 1.6; mmap is impossible
         content = load_pickled(path, mmap=head.startswith(b"PK"))
         if isinstance(content, torch.Tensor):
-            content = {"ctx": content}  # published prompts of pyiqa's
+            content = {"ctx": content}  # the format of pyiqa's published prompts
         for name in ("state_dict", "model", "params"):
             if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
                 content = content[name]
         if not isinstance(content, Mapping):
-            raise WeightsError(f"{path} holds a {type(content).__name__}: expected a state dict, names with tensors.")
+            raise WeightsError(f"{path} holds a {type(content).__name__}: expected a state dict (names with tensors).")
         tensors = {
             str(name).removeprefix("module.").removeprefix("clip_model."): value
             for name, value in content.items()
@@ -92,7 +94,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return a file's first bytes; raise if there are none."""
+    """Return a file's first bytes; raise for an empty file."""
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -104,16 +106,16 @@ def first_bytes(path: Path) -> bytes:
 
 
 def load_pickled(path: Path, mmap: bool = False) -> Any:
-    """Return the tensors and plain values in a ``torch.save`` file; raise for code."""
+    """Return the tensors and plain values in a ``torch.save`` file; raise for other objects."""
     try:
         if zipfile.is_zipfile(path):
             check_archive(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's advice about pickle protocols, meant for the file's author
-            mmap = mmap and path.suffix != ".safetensors"  # a name by which torch would go
+            warnings.simplefilter("ignore")  # torch's advice about pickle protocols is for the author of the file
+            mmap = mmap and path.suffix != ".safetensors"  # torch would trust this suffix
             with torch.serialization.safe_globals(_NUMPY_SCALARS), path.open("rb") as file:
                 return torch.load(path if mmap else file, map_location="cpu", weights_only=True, mmap=mmap)
-    except Exception as error:  # a damaged file makes torch.load raise almost anything
+    except Exception as error:  # with a damaged file, torch.load raises many kinds of errors
         raise _refusal(path, error) from error
 
 
@@ -122,8 +124,8 @@ def _refusal(path: Path, error: Exception) -> WeightsError:
         reason = " ".join(str(error).split())[:200]
         return WeightsError(f"{path} is truncated or damaged ({reason}): download or copy it again.")
     culprit = re.search(r"GLOBAL ([\w.]+)", str(error))
-    what = f"is pickled with {culprit[1]} in it" if culprit else "is damaged, or pickled with more than tensors in it"
+    what = f"holds the object {culprit[1]}" if culprit else "is damaged, or holds other objects than tensors"
     return WeightsError(
-        f"{path} {what}, which could run code, so it was not loaded: save its state dict alone, by "
+        f"{path} {what}, which could run code, so it was not loaded: save only the state dict, by "
         "torch.save(model.state_dict(), path) or as .safetensors."
     )

@@ -1,4 +1,4 @@
-"""Downloads with a known hash, bounded in time, silence and size."""
+"""Downloads with a known hash, and with limits of time, pauses and size."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from ..files.hashes import hash_file, sha256_of
 from ..files.writing import replacing
 from .published import PublishedFile
 
-_ANSWER = 60  # seconds until a server has said what it will send
-_SILENCE = 30  # seconds without a byte
-_GRACE = 60  # seconds that a download may take however few bytes come
-_SLOWEST = 20_000  # bytes a second, on average, after that
-_MOST_BYTES = 12 << 30  # open_clip's largest towers have 10 GB
-_TRIES = 3  # where a connection breaks off
+_ANSWER = 60  # seconds until a server must have answered
+_SILENCE = 30  # longest pause in seconds
+_GRACE = 60  # seconds of a download in which any speed is accepted
+_SLOWEST = 20_000  # lowest average speed afterwards, in bytes per second
+_MOST_BYTES = 12 << 30  # largest download; open_clip's largest towers have 10 GB
+_TRIES = 3  # most attempts if a connection breaks off
 _PIECE = 1 << 18
 
 
 def from_hub(file: PublishedFile) -> tuple[Path, str]:
-    """Return path and hash of a file, downloaded into the hub's cache."""
-    # hf_hub_download waits without end for a slow server: the content is put into its cache first, by its ETag
+    """Return path and SHA-256 of a file, downloaded into the hub's cache."""
+    # hf_hub_download waits for a slow server without limit. So the file is put into its cache before, under its ETag.
     for name in file.hub_names:
         url = hf_hub_url(file.hub, name, revision=file.revision or None)
         try:
@@ -50,7 +50,7 @@ def from_hub(file: PublishedFile) -> tuple[Path, str]:
 
 
 def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | None = None) -> Path:
-    """Download a URL to ``target``, checked by its hash."""
+    """Download a URL to ``target``, and check the hash."""
     if not sha256:
         raise OSError(f"no SHA-256 is known for {target.name}, so it is not downloaded")
     request = urllib.request.Request(url, headers={"User-Agent": "clipiqa-pyiqa"})
@@ -68,26 +68,25 @@ def from_url(url: str, target: Path, sha256: str, headers: Mapping[str, str] | N
 
 
 def _stream(request: urllib.request.Request, path: Path) -> None:
-    """Write a URL's content to a file, in several tries."""
     start, title = time.monotonic(), request.full_url.rpartition("/")[2]
     with path.open("wb") as file, tqdm(desc=title, unit="B", unit_scale=True) as progress:
         for tries_left in reversed(range(_TRIES)):
             request.add_header("Range", f"bytes={file.tell()}-")
             try:
                 with _soon(urllib.request.urlopen, request, timeout=_SILENCE) as response:
-                    if response.status != 206:  # the whole file, whatever was asked for
+                    if response.status != 206:  # the server sends the whole file
                         file.truncate(file.seek(0))
-                    while piece := response.read1(_PIECE):  # what has come, without waiting for more
+                    while piece := response.read1(_PIECE):  # bytes that have arrived
                         progress.update(file.write(piece))
                         size, seconds = file.tell(), time.monotonic() - start
-                        progress.total = size + (response.length or 0)  # `length` is what is still to come
+                        progress.total = size + (response.length or 0)  # `length`: bytes still to come
                         if progress.total > _MOST_BYTES:
-                            raise OSError(f"it has more than the {_MOST_BYTES:,} bytes that are expected at most")
+                            raise OSError(f"it has more than {_MOST_BYTES:,} bytes, the limit of a download")
                         if seconds > _GRACE and size < _SLOWEST * (seconds - _GRACE):
-                            raise OSError(f"it is too slow: {size:,} bytes came in {seconds:.0f} s")
+                            raise OSError(f"the download is too slow: {size:,} bytes in {seconds:.0f} s")
                     if not response.length:
                         return
-                    raise ConnectionError(f"it broke off {response.length:,} bytes before its end")
+                    raise ConnectionError(f"the download broke off {response.length:,} bytes before its end")
             except (ConnectionError, TimeoutError, HTTPException):
                 if not tries_left:
                     raise

@@ -1,4 +1,4 @@
-"""Files that pyiqa's metrics will unpickle, checked first."""
+"""Checks of files that pyiqa's metrics unpickle."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from safetensors import SafetensorError, safe_open
 from ..errors import WeightsError
 from .checkpoint import first_bytes, load_pickled
 
-_NO_PICKLE = (b"MATLAB 5.0", b"MATLAB 7.3", b"\x89HDF")  # scipy and h5py execute nothing
-_WAY_OUT = "pass --trust-weights (trust_weights=True) if you trust its author"
+_NO_PICKLE = (b"MATLAB 5.0", b"MATLAB 7.3", b"\x89HDF")  # formats of scipy and h5py, which execute no code
+_WAY_OUT = "pass --trust-weights (trust_weights=True) if you trust the author of the file"
 
 
 def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> None:
-    """Raise if a metric's options name files or URLs that could run code."""
+    """Raise if options of a metric name files or URLs that could run code."""
     from pyiqa.archs.arch_util import get_url_from_name
 
     for value in () if trust_weights else _texts(options):
@@ -25,8 +25,8 @@ def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> No
             name = value.rsplit("/", 1)[-1]
             if value not in {get_url_from_name(name, store) for store in ("hugging_face", "github")}:
                 raise WeightsError(
-                    f"{value[:200]!r} is none of the files that pyiqa publishes, and loading it could run code: "
-                    f"download it and pass the file, or {_WAY_OUT}."
+                    f"{value[:200]!r} is not a file that pyiqa publishes, and loading it could run code: "
+                    f"download the file and pass its path, or {_WAY_OUT}."
                 )
         elif path.is_file() and not first_bytes(path).startswith(_NO_PICKLE) and not _is_safetensors(path):
             try:
@@ -37,7 +37,7 @@ def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> No
 
 def _is_safetensors(path: Path) -> bool:
     try:
-        with safe_open(path, "pt"):  # reads the whole header: the first bytes of a pickle may look like it
+        with safe_open(path, "pt"):  # reads the whole header, since a pickle may begin with the same bytes
             return True
     except (SafetensorError, OSError):
         return False

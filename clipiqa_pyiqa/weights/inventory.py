@@ -19,18 +19,18 @@ from .selection import VARIABLE, Copy, copies, copies_in_folder, download_places
 
 @dataclass(frozen=True)
 class FileAtHand:
-    """A published file and its state, here or in a filled folder."""
+    """A published file and its state, on this machine or in a folder."""
 
     title: str  # such as 'RN50 (openai)'
     state: str
-    where: str  # the place and the path, the address to download from, or what is wrong
-    size: int | None = None  # in bytes; None if it is not here
-    sha256: str = ""  # of the file here, or the known beginning of the published file's
+    where: str  # the place and path of the file, the address to download from, or the problem
+    size: int | None = None  # in bytes; None if the file is not on this machine
+    sha256: str = ""  # of the file on this machine, or the known first digits of the published file's
 
 
 @dataclass(frozen=True)
 class WeightsAtHand:
-    """Published files."""
+    """The state of several published files."""
 
     files: tuple[FileAtHand, ...]
 
@@ -51,13 +51,13 @@ def weights_at_hand(
     """Return the state of the published files on this machine, or fill a folder with them.
 
     Args:
-        backbones: ``'RN50'``, or ``'ViT-B/32:laion2b_s34b_b79k'`` with a tag of open_clip; one or several; default all.
+        backbones: One or several, as ``'RN50'`` or, with a tag, ``'ViT-B/32:laion2b_s34b_b79k'``; default all.
         prompts: Add the published prompts of CLIP-IQA+.
-        download_to: A folder for ``CLIPIQA_WEIGHTS_DIR`` that gets the files; without it nothing is downloaded.
+        download_to: A folder for ``CLIPIQA_WEIGHTS_DIR`` that gets the files; None downloads nothing.
         report: Receives each file with its state.
 
     Raises:
-        WeightsError: There is no such backbone or tag. A problem with a file is its state.
+        WeightsError: A backbone or tag is unknown. For a problem with a file, see its state.
 
     Example:
         >>> [file.state for file in weights_at_hand("mini").files]
@@ -74,21 +74,20 @@ def weights_at_hand(
 
 
 def _look(file: PublishedFile) -> FileAtHand:
-    """Return the copy to use, a damaged one, or places to download from."""
+    """Return a good copy, else a damaged copy, else the places to download from."""
     damaged = None
     for copy in copies(file):
         where, size, problem = f"{copy.source}: {copy.path}", copy.path.stat().st_size, _problem(copy, file)
         if not problem:
             return FileAtHand(file.title, "found", where, size, copy.sha256)
         damaged = damaged or FileAtHand(file.title, "damaged", f"{where}: {problem}", size, copy.sha256)
-        if copy.source == VARIABLE:  # the user chose that folder: nothing is used in its place
+        if copy.source == VARIABLE:  # the user chose this folder, so no other copy is used instead
             break
     state = "missing (offline)" if constants.HF_HUB_OFFLINE else "would be downloaded"
     return damaged or FileAtHand(file.title, state, " or ".join(download_places(file)), sha256=file.sha256)
 
 
 def _problem(copy: Copy, file: PublishedFile) -> str:
-    """Return why a copy cannot be used, or an empty text."""
     try:
         if not copy.problem and file.backbone:
             weights_in(copy, file)
@@ -98,9 +97,8 @@ def _problem(copy: Copy, file: PublishedFile) -> str:
 
 
 def _fetch(folder: Path, file: PublishedFile) -> FileAtHand:
-    """Put a file into the folder, unless it is there."""
     if not download_places(file):
-        return FileAtHand(file.title, "not copied", "every installation of this package has it")
+        return FileAtHand(file.title, "not copied", "the file is part of this package")
     try:
         state = "already there"
         copy = next((copy for copy in copies_in_folder(folder, file) if not _problem(copy, file)), None)

@@ -1,4 +1,4 @@
-"""The published files: CLIP weights, mini, and pyiqa's."""
+"""The published files: CLIP weights, mini, and pyiqa's files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .architecture import BACKBONES
 
 OPENAI = "openai"
 OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-BUNDLED = "bundled"  # the tag of the one file inside this package
+BUNDLED = "bundled"  # the tag of mini, whose file is inside this package
 MINI_FILE = Path(__file__).parents[1] / "data" / "mini.safetensors"
 MINI_SHA256 = "2e6886e268e7fb0be515a933ca0d743793091de36b85ccef5dd7cee2c0271b0b"
 PINNED = {  # repository on the hub -> revision and SHA-256 of its open_clip_model.safetensors
@@ -35,10 +35,10 @@ PINNED = {  # repository on the hub -> revision and SHA-256 of its open_clip_mod
         "9ce2e8a8ebfff3793d7d375ad6d3c35cb9aebf3de7ace0fc7308accab7cd207e",
     ),
 }
-MIRRORS = {  # copies of OpenAI's files elsewhere, by title; the known hash makes them safe
+MIRRORS = {  # title -> another address of OpenAI's file; the hash of a download is checked
     "RN50 (openai)": "https://github.com/photosynthesis-team/piq/releases/download/v0.7.1/RN50.pt"
 }
-PYIQA_FILES = {  # name in pyiqa's repository -> SHA-256, or its first eight digits, or "" if unknown
+PYIQA_FILES = {  # name in pyiqa's repository -> SHA-256, or its first eight digits, or "" if the hash is unknown
     "CLIP-IQA+_learned_prompts-603f3273.pth": "603f3273",
     "CLIPIQA+_RN50_512-89f5d940.pth": "89f5d940",
     "CLIPIQA+_ViTL14_512-e66488f2.pth": "e66488f2",
@@ -51,7 +51,7 @@ PYIQA_FILES = {  # name in pyiqa's repository -> SHA-256, or its first eight dig
     "liqe_mix.pt": "",
     "sac+logos+ava1-l14-linearMSE.pth": "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0",
 }
-_TOWERS = {"QualiCLIP.pth": "RN50", "liqe_koniq.pt": "ViT-B/32", "liqe_mix.pt": "ViT-B/32"}  # files that hold a CLIP
+_TOWERS = {"QualiCLIP.pth": "RN50", "liqe_koniq.pt": "ViT-B/32", "liqe_mix.pt": "ViT-B/32"}  # of files with a CLIP
 LAION_HEADS = ("v2", "sa_0_4")
 _PYIQA_HUB = "chaofengc/IQA-PyTorch-Weights"
 _PYIQA_RELEASE = "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights"
@@ -64,14 +64,14 @@ class PublishedFile:
 
     title: str  # such as 'RN50 (openai)'
     names: tuple[str, ...]  # in a folder of weights and in caches, best first
-    caches: tuple[Path, ...]  # folders; downloads from `urls` go to the last
-    urls: tuple[str, ...] = ()  # of the file that has `sha256`, best first
-    sha256: str = ""  # whole, or its first eight digits, or empty if unknown
-    hub: str = ""  # repository
-    hub_names: tuple[str, ...] = ()  # in the repository, best first
+    caches: tuple[Path, ...]  # folders; downloads from `urls` go to the last folder
+    urls: tuple[str, ...] = ()  # addresses of the file with `sha256`, best first
+    sha256: str = ""  # all digits, or the first eight, or empty if the hash is unknown
+    hub: str = ""  # repository on the hub
+    hub_names: tuple[str, ...] = ()  # names of the file in the repository, best first
     revision: str = ""  # of the repository; empty for `main`
-    hub_sha256: str = ""  # of the first of `hub_names` at that revision
-    backbone: str = ""  # of the CLIP in it; empty if it holds none
+    hub_sha256: str = ""  # of the first file of `hub_names` at `revision`
+    backbone: str = ""  # of the CLIP in the file; empty for a file without a CLIP
     tag: str = ""  # under which the CLIP was published
     quick_gelu: bool = True
     mean: tuple[float, float, float] = OPENAI_MEAN
@@ -86,7 +86,7 @@ def tags(backbone: str) -> tuple[str, ...]:
     """Return the tags of a backbone's published weights."""
     if backbone == "mini":
         return (BUNDLED,)
-    import open_clip  # which takes seconds, and mini does not need it
+    import open_clip  # the import takes seconds, and mini does not need open_clip
 
     return tuple(open_clip.list_pretrained_tags_by_model(backbone.replace("/", "-")))
 
@@ -101,7 +101,7 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
             sha256=MINI_SHA256,
             backbone="mini",
             tag=BUNDLED,
-            mean=(127 / 255,) * 3,  # EfficientNet-Lite's own
+            mean=(127 / 255,) * 3,  # as in EfficientNet-Lite
             std=(128 / 255,) * 3,
         )
     import open_clip
@@ -114,11 +114,11 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
             f"{tag!r} is neither a file nor a tag of open_clip for {backbone}: expected a path or one of "
             f"{', '.join(tags(backbone))}; {nearest(tag, tags(backbone))}"
         )
-    tag = tag.lower().replace("-", "_")  # as open_clip writes and compares them
+    tag = tag.lower().replace("-", "_")  # as open_clip spells tags
     title, stem = f"{backbone} ({tag})", model if tag == OPENAI else f"{model}-{tag}"
     url, hub = config.get("url", ""), config.get("hf_hub", "").removesuffix("/")
     revision, hub_sha256 = PINNED.get(hub, ("", ""))
-    found = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", url)  # publishers put a hash, or its start, into URLs
+    found = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", url)  # URLs of publishers hold a hash or its start
     return PublishedFile(
         title,
         names=tuple(dict.fromkeys((f"{stem}.safetensors", f"{stem}.pt", PurePosixPath(url).name or f"{stem}.pt"))),
@@ -131,7 +131,7 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
         hub_sha256=hub_sha256,
         backbone=backbone,
         tag=tag,
-        # OpenAI trained all of its models with QuickGELU; of the others, those listed under a -quickgelu model.
+        # All models of OpenAI use QuickGELU. Models of other publishers do if open_clip lists them under -quickgelu.
         quick_gelu=tag == OPENAI or is_pretrained_cfg(f"{model}-quickgelu", tag),
         mean=config.get("mean") or OPENAI_MEAN,
         std=config.get("std") or OPENAI_STD,
@@ -154,7 +154,7 @@ def pyiqa_file(name: str) -> PublishedFile:
 
 
 def head_file(name: str) -> PublishedFile:
-    """Return one of ``LAION_HEADS``, for features of ViT-L/14."""
+    """Return the file of one of ``LAION_HEADS``, for features of ViT-L/14."""
     if name == "v2":
         return pyiqa_file("sac+logos+ava1-l14-linearMSE.pth")
     file = "sa_0_4_vit_l_14_linear.pth"
@@ -168,7 +168,7 @@ def head_file(name: str) -> PublishedFile:
 
 
 def recognise(path: Path, sha256: str) -> PublishedFile | None:
-    """Return the published file with this hash or place in the hub cache, or None."""
+    """Return the published file that has this hash or this place in the hub's cache, or None."""
     for known in (release(backbone, tag) for backbone in BACKBONES for tag in tags(backbone)):
         in_cache = f"models--{known.hub.replace('/', '--')}" in path.absolute().parts
         if in_cache or (known.hashes and sha256.startswith(known.hashes)):

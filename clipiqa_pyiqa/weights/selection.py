@@ -1,4 +1,4 @@
-"""Find published files here or by download."""
+"""Finding published files, on this machine or by download."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ logger = logging.getLogger("clipiqa_pyiqa")
 
 @dataclass(frozen=True)
 class Weights:
-    """A found and checked checkpoint."""
+    """A checkpoint that was found and checked."""
 
     backbone: str  # one of ``BACKBONES``
     path: Path
     sha256: str
-    tag: str  # 'openai' or another tag of open_clip; 'file' for a file that nobody published
-    quick_gelu: bool  # whether its transformers use QuickGELU, x * sigmoid(1.702 x), in place of GELU
-    mean: tuple[float, float, float]  # per channel, of the pixels in [0, 1] that it was trained with
+    tag: str  # 'openai' or another tag of open_clip; 'file' for an unpublished file
+    quick_gelu: bool  # whether its transformers use QuickGELU, x * sigmoid(1.702 x), instead of GELU
+    mean: tuple[float, float, float]  # of each channel of the training pixels in [0, 1]
     std: tuple[float, float, float]
     source: str  # the place where it was found
 
@@ -47,11 +47,9 @@ class Weights:
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy of a published file on this machine."""
-
     path: Path
     source: str  # the place where it was found
-    expected: tuple[str, ...]  # hashes, or their beginnings, of which it must have one; empty if any will do
+    expected: tuple[str, ...]  # accepted hashes, or their first digits; empty: any hash is accepted
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -59,18 +57,18 @@ class Copy:
 
     @property
     def problem(self) -> str:
-        """Why it cannot be used, or an empty text."""
+        """Why the copy cannot be used, or an empty text."""
         if not self.expected or self.sha256.startswith(self.expected):
             return ""
         expected = " or ".join(each[:8] for each in self.expected)
-        # To delete the hub's link would not help: the file behind it would be linked again.
+        # The real path, not the hub's link: if a user deletes only the link, the hub links the same file again.
         return f"{self.path.resolve()} is damaged or another file: its SHA-256 starts {self.sha256[:8]}, not {expected}"
 
 
 def find_weights(
     backbone: str = "RN50", clip_weights: str | Path | None = None, quick_gelu: bool | None = None
 ) -> Weights:
-    """Return a backbone's weights, with checked hash and architecture; no tensor is read.
+    """Return the weights of a backbone after checking hash and architecture; no tensor is read.
 
     Args:
         backbone: One of ``BACKBONES``, also as ``'vit-b-32'``.
@@ -78,7 +76,8 @@ def find_weights(
         quick_gelu: Whether an unpublished file was trained with QuickGELU; None means yes.
 
     Raises:
-        WeightsError: Nothing is found, or it is damaged, unsafe, another architecture or contradicts ``quick_gelu``.
+        WeightsError: No file is found, or the file is damaged, unsafe, another architecture or contradicts
+            ``quick_gelu``.
     """
     backbone = canonical_backbone(backbone)
     is_name = isinstance(clip_weights, str) and "/" not in clip_weights and not Path(clip_weights).suffix
@@ -94,13 +93,12 @@ def find_weights(
         recognised = replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False)
     weights = weights_in(copy, recognised, quick_gelu)
     if weights.tag == "file" and quick_gelu is None:
-        warning = "%s is no published file: it is taken to use QuickGELU; quick_gelu=False says that it does not."
+        warning = "%s is not a published file: QuickGELU is assumed; pass quick_gelu=False if the model uses GELU."
         logger.warning(warning, copy.path)
     return weights
 
 
 def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None) -> Weights:
-    """Return the weights in a copy."""
     if quick_gelu is not None and quick_gelu != known.quick_gelu:
         raise WeightsError(
             f"quick_gelu={quick_gelu} contradicts {known.title} ({copy.path}), which was trained "
@@ -112,7 +110,7 @@ def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None)
 
 
 def found_again(weights: Weights) -> Weights:
-    """Return weights that another process found, by their hash."""
+    """Return another process's weights, found here by their hash."""
     paths = [weights.path, Path(os.environ.get(VARIABLE) or ".").expanduser() / weights.path.name]
     if weights.tag in tags(weights.backbone):
         paths += [copy.path for copy in copies(release(weights.backbone, weights.tag))]
@@ -121,21 +119,21 @@ def found_again(weights: Weights) -> Weights:
             return replace(weights, path=path)
     raise WeightsError(
         f"this metric was pickled with {weights.backbone}, {weights.short} ({weights.path}), and no file with that "
-        f"SHA-256 is on this machine: put it there, or into the folder that {VARIABLE} names."
+        f"SHA-256 is on this machine: put the file there, or into the folder that {VARIABLE} names."
     )
 
 
 def find_file(file: PublishedFile) -> Copy:
-    """Return the first good copy of a published file, downloaded if needed."""
+    """Return the first good copy of a published file, else download the file."""
     for copy in copies(file):
         if not copy.problem:
             return copy
         if copy.source == VARIABLE:
-            raise WeightsError(f"{copy.problem}; copy it again, or delete it.")
-        logger.warning("%s; it is passed over: delete it.", copy.problem)
+            raise WeightsError(f"{copy.problem}; copy it again, or delete the file.")
+        logger.warning("%s; this copy is not used: delete the file.", copy.problem)
     failures = ["HF_HUB_OFFLINE is set"] if constants.HF_HUB_OFFLINE else []
     for place in download_places(file) if not failures else ():
-        logger.warning("Downloading %s from %s …", file.title, place)  # a warning, since it may take minutes
+        logger.warning("Downloading %s from %s …", file.title, place)  # a warning, since a download may take minutes
         try:
             if place in file.urls:
                 target, sha256 = file.caches[-1] / place.rpartition("/")[2], file.sha256
@@ -143,7 +141,7 @@ def find_file(file: PublishedFile) -> Copy:
             else:
                 target, sha256 = download.from_hub(file)
             return Copy(target, "download", (sha256,))
-        except Exception as error:  # whatever the hub's client raises: the user reads it below, beside the others
+        except Exception as error:  # the hub's client raises many kinds of errors; the message below lists all
             failures.append(f"{urlsplit(place).netloc}: {' '.join((str(error) or repr(error)).split())[:200]}")
     target = file.caches[-1] / file.names[0]
     if not download_places(file):
@@ -153,7 +151,7 @@ def find_file(file: PublishedFile) -> Copy:
         )
     address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
     ways_out = "pretrained_model_path=PATH names another file"
-    if file.backbone and file.tag == file.title:  # a metric's own tower
+    if file.backbone and file.tag == file.title:  # a file with a metric's own tower
         ways_out = "clip_weights=PATH names another file"
     elif file.backbone:
         ways_out = (
@@ -177,7 +175,7 @@ def copies(file: PublishedFile) -> Iterator[Copy]:
     for name in file.hub_names:
         known = file.hub_sha256 if name == file.hub_names[0] else ""
         for path in sorted(repository.glob(f"snapshots/*/{name}"), key=lambda path: (path.parent.name != best, path)):
-            blob = Path(os.readlink(path)).name if path.is_symlink() else ""  # of a large file: its SHA-256
+            blob = Path(os.readlink(path)).name if path.is_symlink() else ""  # a large blob is named by its SHA-256
             expected = known or (blob if re.fullmatch("[0-9a-f]{64}", blob) else "")
             yield Copy(path, "hub cache", (expected,) if expected else ())
     for path in (cache / name for cache in file.caches for name in file.names):
@@ -186,16 +184,16 @@ def copies(file: PublishedFile) -> Iterator[Copy]:
 
 
 def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
-    """Yield a folder's copies, checked by its ``SHA256SUMS``."""
+    """Yield a folder's copies, with hashes from its ``SHA256SUMS``."""
     sums = read_sums(folder)
-    for path in (folder / name for name in file.names if download_places(file)):  # no other version's mini
+    for path in (folder / name for name in file.names if download_places(file)):  # mini is never copied
         if path.is_file():
             known = () if path.suffix == ".safetensors" else file.hashes  # users convert weights to .safetensors
             yield Copy(path, VARIABLE, (sums[path.name],) if path.name in sums else known)
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return each file's SHA-256 in the folder's ``SHA256SUMS``."""
+    """Return the SHA-256 of each file in the folder's ``SHA256SUMS``."""
     path = folder / "SHA256SUMS"
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     entries = (line.split(maxsplit=1) for line in lines)
@@ -203,5 +201,4 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def download_places(file: PublishedFile) -> list[str]:
-    """Return the places to download from, best first."""
     return [*([f"{constants.ENDPOINT}/{file.hub}"] if file.hub else []), *file.urls]

@@ -1,4 +1,4 @@
-"""Read TorchScript archives (OpenAI's checkpoints) without running anything in them."""
+"""Reading of TorchScript archives (OpenAI's checkpoints), which runs no code in them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-_MEMBERS = 50_000  # a checkpoint has about one per tensor: RN50 has 302
-_PICKLE_BYTES = 32 << 20  # of the description: RN50's has 0.2 MB
-_INFLATION = 8  # declared bytes per byte of the file: torch stores tensors uncompressed
-_DEPTH = 32  # of modules in modules: 7 in CLIP
-_MODULES = 20_000  # a shared module counts once per name: about 300 in CLIP
+_MEMBERS = 50_000  # limit of members: a checkpoint has about one for each tensor (RN50: 302)
+_PICKLE_BYTES = 32 << 20  # limit of the description's size (RN50: 0.2 MB)
+_INFLATION = 8  # limit of declared bytes per byte of the file; torch does not compress tensors
+_DEPTH = 32  # limit of nested modules (CLIP: 7)
+_MODULES = 20_000  # limit of modules (CLIP: about 300); a shared module counts once for each name
 
 
 def check_archive(path: Path) -> None:
-    """Raise if a zip archive declares too much or a CRC is wrong."""
+    """Raise if a zip archive declares too many bytes or a CRC (checksum) is wrong."""
     with zipfile.ZipFile(path) as archive:
         _check_declared(archive, path)
         for member in archive.infolist():
@@ -37,11 +37,11 @@ def is_torchscript(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
-        return False  # no zip file, or a damaged one
+        return False  # not a zip file, or a damaged zip file
 
 
 def read_torchscript(path: Path) -> dict[str, LazyTensor]:
-    """Return an archive's tensors by dotted names; damage raises any exception."""
+    """Return the tensors of an archive by dotted names; damage may raise any exception."""
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         _check_declared(archive, path)
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -53,7 +53,7 @@ def read_torchscript(path: Path) -> dict[str, LazyTensor]:
     while waiting:
         prefix, module, depth = waiting.pop()
         seen += 1
-        if depth > _DEPTH or seen > _MODULES:  # modules that share their parts have more names than bytes
+        if depth > _DEPTH or seen > _MODULES:  # a small file may hold very many names, if modules share parts
             raise ValueError(f"its modules are nested deeper than {_DEPTH}, or are more than {_MODULES:,}")
         for name, value in module.attributes.items():
             if isinstance(value, LazyTensor):
@@ -66,7 +66,7 @@ def read_torchscript(path: Path) -> dict[str, LazyTensor]:
 class LazyTensor(NamedTuple):
     """A tensor on disk: arguments of torch's ``_rebuild_tensor_v2``."""
 
-    storage: tuple[mmap.mmap, int, zipfile.ZipInfo, torch.dtype]  # the mapped file, where in it, the member, the dtype
+    storage: tuple[mmap.mmap, int, zipfile.ZipInfo, torch.dtype]  # mapped file, offset in the file, member, dtype
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -81,14 +81,12 @@ class LazyTensor(NamedTuple):
         if math.prod(self.shape) * dtype.itemsize > member.file_size:
             raise ValueError(f"it declares the shape {self.shape}, but has {member.file_size} bytes")
         if zlib.crc32(memoryview(mapped)[start : start + member.file_size]) != member.CRC:
-            raise ValueError(f"the bytes of its member {member.filename} are not those that were written")
+            raise ValueError(f"the checksum of its member {member.filename} is wrong")
         flat = torch.frombuffer(mapped, dtype=dtype, count=member.file_size // dtype.itemsize, offset=start)
-        return flat.as_strided(self.shape, self.stride, self.offset)  # checks that it stays inside the storage
+        return flat.as_strided(self.shape, self.stride, self.offset)  # raises if the tensor leaves the storage
 
 
 class _Module:
-    """A module of the archive: holds attributes, does nothing."""
-
     attributes: dict[str, Any]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -105,7 +103,7 @@ _KNOWN = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows modules, tensors and containers, refuses the rest."""
+    """An unpickler that accepts only modules, tensors and containers."""
 
     def __init__(self, file: Any, archive: zipfile.ZipFile, folder: str, mapped: mmap.mmap) -> None:
         super().__init__(file)
@@ -114,7 +112,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module.split(".")[0] == "__torch__":
             return _Module
-        if module == "torch.jit._pickle":  # build_intlist, restore_type_tag, ...: marks the type of a list or a dict
+        if module == "torch.jit._pickle":  # build_intlist and others mark the type of a list or a dict
             return lambda value, *_: value
         if (module, name) in _KNOWN:
             return _KNOWN[module, name]
@@ -125,9 +123,9 @@ class _Unpickler(pickle.Unpickler):
         member = self._archive.getinfo(f"{self._folder}/{key}")
         header = self._mapped[member.header_offset : member.header_offset + 30]
         if member.compress_type != zipfile.ZIP_STORED or not header.startswith(b"PK\3\4"):
-            raise ValueError(f"its member {member.filename} is compressed, or is not where it should be")
+            raise ValueError(f"its member {member.filename} is compressed, or is not at its declared position")
         if not isinstance(dtype, torch.dtype):
-            raise ValueError(f"no storage type: {dtype!r}")
+            raise ValueError(f"unknown storage type: {dtype!r}")
         # The bytes follow the member's local header: 30 bytes, then its name and an extra field of these two lengths.
         return self._mapped, member.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26)), member, dtype
 

@@ -60,7 +60,7 @@ def test_table_of_everything_downloads_nothing(
 
 def test_what_the_package_has_needs_no_folder(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "--backbone", "mini", "--download-to", str(tmp_path / "weights")]) == 0
-    assert capsys.readouterr().out == "mini (bundled): not copied, every installation of this package has it\n"
+    assert capsys.readouterr().out == "mini (bundled): not copied, the file is part of this package\n"
 
 
 def test_table_says_what_is_there(

@@ -47,7 +47,9 @@ def test_an_operation_that_is_missing_on_mps() -> None:
     theirs = NotImplementedError("The operator 'aten::x' is not currently implemented for the MPS device. If you want")
     said = missing_on_mps(theirs)
     assert isinstance(said, CLIPIQAError)
-    assert "'mps' (The operator 'aten::x' is not currently implemented for the MPS device): use the cpu" in str(said)
+    assert "'mps' (The operator 'aten::x' is not currently implemented for the MPS device): use device='cpu'" in str(
+        said
+    )
 
 
 def test_jit_trace() -> None:

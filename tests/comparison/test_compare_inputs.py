@@ -402,7 +402,7 @@ def test_files_that_could_run_code_are_refused_before_anything_is_built(
             check_weights([spec])
         check_weights([spec], trust_weights=True)
     (spec,) = parse_metrics("cnniqa:pretrained_model_path='https://example.org/x.pth'")
-    with pytest.raises(CompareError, match="is none of the files that pyiqa publishes"):
+    with pytest.raises(CompareError, match="is not a file that pyiqa publishes"):
         check_weights([spec])
     check_weights(parse_metrics(["niqe", "clipiqa:prompts=sharpness"]))
     (spec,) = parse_metrics(f"clipiqa:clip_weights={trap}")

@@ -142,7 +142,7 @@ class TestInfinite:
 def test_few_rows_are_told(tmp_path: Path, scores: np.ndarray, capsys: Any) -> None:
     files = [str(run(tmp_path / name, scores[:19])) for name in ("a.csv", "b.csv")]
     assert main(["gate", *files, "--out", str(tmp_path / "gate")]) == 0
-    note = "quality was compared on 19 rows: with fewer than 20, the verdict is less certain"
+    note = "quality was compared on 19 rows: with fewer than 20 rows, the verdict is less certain"
     assert note in capsys.readouterr().err
     assert json.loads((tmp_path / "gate/gate.json").read_text())["notes"][0].startswith(note)
 

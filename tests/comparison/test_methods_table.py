@@ -270,7 +270,7 @@ class TestProtocol:
             assert math.isnan(score["sd"])
         said = found.table()
         assert "ntire score = (1 - lpips)" in said and "NTIRE2025_ImageSR_x4 4c857eb" in said
-        assert "not protocol ntire any longer: lpips, dists" in said and "ssim: not computed here: the source" in said
+        assert "not follow protocol ntire: lpips, dists" in said and "ssim: not computed here: the source" in said
 
     def test_channels(self) -> None:
         for label, words in {"psnr-y": "MATLAB", "psnry": "YIQ", "psnr": "on RGB", "ssim": "YIQ", "niqe": ""}.items():
@@ -293,14 +293,14 @@ class TestMatching:
             Image.new("RGB", (32, 32)).save(tmp_path / f"gt/{number}.png")
         methods = parse_methods([f"ours={tmp_path}/*x4_ours.png", f"bic={tmp_path}/*x4_bic.png"])
         found = match_pictures(methods, tmp_path / "gt")
-        assert found.names == ["1", "2"] and "no method has '3' of the reference" in found.left_out
+        assert found.names == ["1", "2"] and "no method has '3', which the reference has" in found.left_out
 
     def test_missing_files_are_named(self, results: Path, tmp_path: Path) -> None:
         (tmp_path / "few/Set3").mkdir(parents=True)
         for number in (0, 1):
             Image.open(results / f"mild/Set3/{number}.png").save(tmp_path / f"few/Set3/{number}.png")
         methods = {"strong": str(results / "strong"), "few": str(tmp_path / "few")}
-        with pytest.raises(CompareError, match=r"3 of 5 pictures are not everywhere \(few lacks 'Set2/0', 'Set2/1', "):
+        with pytest.raises(CompareError, match=r"3 of 5 pictures are not in all folders \(few lacks 'Set2/0', "):
             match_pictures(methods)
         found = match_pictures(methods, skip_missing=True)
         assert found.test_sets == {"Set3": ("Set3/0", "Set3/1")} and "few lacks" in found.left_out[0]
@@ -318,10 +318,10 @@ class TestMatching:
             ([], {}, "no method is given"),
             (["a={root}/mild", "a={root}/strong"], {}, "two methods are called 'a'"),
             (["a={root}/nowhere"], {}, "is no folder"),
-            (["a={root}/mild/Set3", "b={root}/gt"], {}, "no picture is in all of them"),
+            (["a={root}/mild/Set3", "b={root}/gt"], {}, "no picture is in all folders"),
             (["a={root}/mild"], {"metrics": "psnr-y"}, "psnr-y needs reference images"),
-            (["a={root}/mild"], {"baseline": "c"}, "the baseline 'c' is none of the methods: choose one of a"),
-            (["a={root}/mild"], {"metrics": None}, "no metric is asked for"),
+            (["a={root}/mild"], {"baseline": "c"}, "the baseline 'c' is not one of the methods: choose one of a"),
+            (["a={root}/mild"], {"metrics": None}, "no metric is given"),
             (["a={root}/mild"], {"protocol": "ntre"}, "unknown protocol 'ntre': did you mean 'ntire'"),
             (["a={root}/mild"], {"crop_border": -1}, "crop_border must be between 0 and"),
             (["a={root}/mild"], {"metrics": "psn-y"}, "unknown metric 'psn-y'"),

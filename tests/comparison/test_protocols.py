@@ -281,7 +281,7 @@ def test_pictures_of_unequal_sizes_are_treated_as_the_source_treats_them(
     for label in ("psnr", "lpips"):
         value, crop = found.mean("", label, "ours"), borders.get(label, 0)
         if name == "osediff":  # its script does not say
-            assert math.isnan(value) and "it is 240×108 px, but its reference 232×112 px" in found.table()
+            assert math.isnan(value) and "it is 240×108 px, but its reference is 232×112 px" in found.table()
             continue
         seen = [i[..., crop : i.shape[-2] - crop, crop : i.shape[-1] - crop].contiguous() for i in (x, gt)]
         made = create(metrics[label][0], device="cpu", **metrics[label][1])
@@ -353,12 +353,12 @@ class TestOwnProtocol:
         methods = {"ours": pictures / "ours"}
         found = table(methods, protocol=tmp_path / "own.yml", **given)
         assert "Protocol own: T; as its users reconstructed it (here)." in found.table()
-        assert "What m sees: a border of 4 px left out." in found.table() and "any longer" not in found.table()
+        assert "picture that m sees: a border of 4 px left out." in found.table() and "follow" not in found.table()
         value = found.mean("", "m", "ours")
         assert found.mean("", "s", "ours") == pytest.approx(value / 10)
         changed = table(methods, protocol=tmp_path / "own.yml", crop_border=0, **given)
         assert changed.mean("", "m", "ours") != value
-        assert "not protocol own any longer: the border that is left out changed" in changed.table()
+        assert "not follow protocol own: the border that is left out changed" in changed.table()
 
     @pytest.mark.parametrize(
         ("more", "message"),
@@ -367,8 +367,8 @@ class TestOwnProtocol:
             ("certainty: code", "certainty"),
             ("score: s\nformula: n / 10", "formula of protocol 'own' has 'n'"),
             ("score: 1", "score of protocol 'own' is of a wrong kind: got 1"),
-            ("view: {crop: 1.5}", "a view of protocol 'own' must be of crop, .*; got crop: 1.5"),
-            ("view: {crop: true}", "a view of protocol 'own' must be of crop"),
+            ("view: {crop: 1.5}", "a view of protocol 'own' may only set crop, .*; got crop: 1.5"),
+            ("view: {crop: true}", "a view of protocol 'own' may only set crop"),
             ("views: {n: {crop: 1}}", "views of protocol 'own' has 'n'"),
             ("average: pictures", "average of protocol 'own' has 'pictures'"),
         ],
@@ -463,7 +463,7 @@ class TestExpect:
         assert [row["agrees"] for row in rows] == ["True", "False"] and abs(float(rows[1]["units"]) + 1000) < 1
         assert {row["metric"] for row in csv.DictReader((tmp_path / "out/explain.csv").open())} == {"piqe"}
         page = (tmp_path / "out/report.html").read_text()
-        assert "Beside published numbers" in page and "nothing that was tried fits" in page
+        assert "Beside published numbers" in page and "no change that was tried fits" in page
 
     @pytest.mark.parametrize(
         ("expect", "message"),
@@ -515,7 +515,7 @@ class TestLock:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("{", "it is no JSON"),
+            ("{", "it is not JSON"),
             ('{"schema": 2}', "has the schema 2; this version reads schema 1"),
             ('{"schema": 1}', "is damaged: 'asked' is missing"),
         ],

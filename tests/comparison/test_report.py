@@ -103,7 +103,7 @@ class TestContent:
 
     def test_says_what_came_out_and_how_to_read_it(self, page: Page) -> None:
         findings = page.text(lambda tag, _: tag == "li")
-        assert "On graded (40 images) niqe ranks most as people do: SROCC 1.000 [1.000, 1.000]" in findings[0]
+        assert "On graded (40 images) niqe agrees best with people: SROCC 1.000 [1.000, 1.000]" in findings[0]
         assert "then sharp with 0.715" in findings[0] and "not certain" in findings[0]
         assert "holiday" in findings[2] and "No human scores" in findings[2]
         (reading,) = page.of_class("reading")
@@ -114,7 +114,7 @@ class TestContent:
         metrics = {label: MetricResult(label) for label in scores}
         data = DataSetResult("x", scores, pandas.Series([1.0, 2, 3, 4]), metrics=metrics, bootstrap=0)
         said = Page(report_page([data], {})).of_class("findings")[0]
-        assert "no metric ranks as people do: the highest SROCC is that of worse, −0.800" in said
+        assert "no metric agrees with people: the highest SROCC is that of worse, −0.800" in said
 
     def test_order_of_two_is_called_certain_only_if_their_intervals_are_apart(self) -> None:
         rng = np.random.default_rng(0)

@@ -101,7 +101,7 @@ class TestSummary:
         lines = legend([data])
         assert "positive" in lines[0] and "lower-better" in lines[0] and "DMOS" in lines[0]
         assert "95 %" in lines[1] and "100 resamples, seed 0" in lines[1]
-        assert "raw" in lines[2] and "logistic fit of 4 parameters" in lines[2]
+        assert "raw" in lines[2] and "logistic fit with 4 parameters" in lines[2]
         columns = build_tables([data])[0].heads
         assert columns[2:6] == ("SROCC", "PLCC", "KRCC", "PLCC fitted")
 
@@ -153,7 +153,7 @@ class TestLatex:
             assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in lines} == {len(columns)}
         captions = re.findall(r"\\caption\{(.*)\}", said)
         assert ["negated" in caption for caption in captions] == [True, True, False, True, True, False]
-        assert "the row's SROCC less the column's" in captions[2]
+        assert "the row's SROCC minus the column's" in captions[2]
         assert r"\textbf{1.000} {\scriptsize [1.000, 1.000]}" in said
 
     @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")

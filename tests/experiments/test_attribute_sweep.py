@@ -125,7 +125,7 @@ class TestSweep:
         ("options", "message"),
         [
             ({"changes": ["brightnes"]}, "unknown change 'brightnes': did you mean 'brightness'"),
-            ({"changes": []}, "changes must be at least one of"),
+            ({"changes": []}, "changes must name at least one of"),
             ({"steps": 2}, "steps must be from 3 to 1000; got 2"),
             ({"scales": (1, 0)}, r"scales must be positive factors"),
             ({"scales": (1, float("nan"))}, r"scales must be positive factors"),

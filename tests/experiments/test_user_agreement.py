@@ -123,7 +123,7 @@ class TestAgreement:
         save_corrupt(folder / "b.png")
         found = agreement(Brightness(), read_votes(write(folder, "new,a.png,b.png,first", "new,a.png,c.png,first")))
         assert len(found.frame) == 1 and "b.png" in next(iter(found.failed))
-        with pytest.raises(CLIPIQAError, match="no pair has both of its images scored"):
+        with pytest.raises(CLIPIQAError, match="no pair has scores for both images"):
             agreement(Brightness(), read_votes(write(folder, "new,a.png,b.png,first")))
 
     def test_the_bars_are_the_accuracies(self, folder: Path) -> None:

@@ -90,11 +90,11 @@ def test_comparisons_share_encoding_and_weights(metrics, passes):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (["niqe"], "'niqe' is not made of CLIP, or needs captions: did you mean 'liqe'"),
+        (["niqe"], "'niqe' is unknown, does not use CLIP, or needs captions: did you mean 'liqe'"),
         (["clipscore"], "needs captions"),
         (["clipiqa:backbone=mini", "clipiqa:backbone=mini"], "two metrics are called 'clipiqa'"),
         (["clipiqa:bckbone=mini"], "unexpected keyword argument 'bckbone'"),
-        (["a=clipiqa:backbone=mini,prompts=[quality, sharpness],aggregate=null"], "one score an image"),
+        (["a=clipiqa:backbone=mini,prompts=[quality, sharpness],aggregate=null"], "one score for each image"),
         (["clipiqa:backbone=mini", "--prompts", "sharpness"], "metrics have options of their own"),
     ],
 )

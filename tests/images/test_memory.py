@@ -101,7 +101,7 @@ def test_leaving_early_ends_the_threads(photos: list[str]) -> None:
 
 def test_what_needs_more_than_there_is_is_refused(photos: list[str], tmp_path: Path) -> None:
     limit_memory(NEED - 1)
-    with pytest.raises(ImageError, match=r"40×40 pixels.* GB: raise it by memory=SIZE"):
+    with pytest.raises(ImageError, match=r"40×40 pixels.* GB: raise the limit by memory=SIZE"):
         read_image(photos[0])
     out = tmp_path / "large.png"
     Image.new("1", (12_000, 12_000)).save(out)  # 18 MB of black, 1.3 GB to decode

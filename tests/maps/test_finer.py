@@ -114,7 +114,7 @@ def test_statistics_by_hand() -> None:
         ({"scale": 0.5}, "scale must be from 1 to 8; got 0.5."),
         ({"scale": 9}, "scale must be from 1 to 8; got 9"),
         ({"scale": "2"}, "scale must be a finite number; got '2'"),
-        ({"scale": 2, "window": 64}, "are two ways to a finer map: pass one of them."),
+        ({"scale": 2, "window": 64}, "scale and window cannot be used together: pass one of them."),
     ],
 )
 def test_what_cannot_be(metric: CLIPIQA, options: dict[str, object], said: str) -> None:

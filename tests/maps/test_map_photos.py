@@ -201,7 +201,7 @@ def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_
         (["--window", "64", "--stride", "0"], "stride must be between 1 and"),
         (["--stride", "8"], "is the step from window to window: pass"),
         (["--scale", "0.5"], "scale must be from 1 to 8; got 0.5"),
-        (["--scale", "2", "--window", "64"], "are two ways to a finer map"),
+        (["--scale", "2", "--window", "64"], "scale and window cannot be used together"),
         (
             ["--pos-embedding", "fixed"],
             "got 'fixed', which crops images",

@@ -133,7 +133,7 @@ def test_unlike_runs_are_not_compared(tmp_path: Path, what: str) -> None:
     base, new = ours(tmp_path / "a.csv", record=one), ours(tmp_path / "b.csv", record=other, **run)
     with pytest.raises(GateError, match=re.escape(f"{what} is {was} in {str(base)!r} and {now} in {str(new)!r}")):
         gate(base, new)
-    with pytest.raises(GateError, match=r"hash of all that 'boss' depends on is \w{8} in .* and \w{8} in "):
+    with pytest.raises(GateError, match=r"hash of everything that 'boss' depends on is \w{8} in .* and \w{8} in "):
         gate(converted(base, ".csv"), converted(new, ".jsonl"))
 
 

@@ -188,7 +188,7 @@ def test_download_from_the_publishers_url(
 @pytest.mark.parametrize(
     ("response", "reason"),
     [
-        (Response(b"x" * 1000, cut_at=500), "it broke off 500 bytes before its end"),
+        (Response(b"x" * 1000, cut_at=500), "the download broke off 500 bytes before its end"),
         (Response(b"x" * 1000), "its SHA-256 starts .*expected .*: it was not kept"),
         (Response(b"gone", status=404), "404"),
         (Response(b"oops", status=500), "500"),

@@ -87,7 +87,7 @@ def test_own_file_counts_as_quick_gelu_with_a_warning(
 ) -> None:
     path = save_state_dict(tmp_path / "mine.pt", VIT)
     assert find_weights(VIT, path).quick_gelu is True
-    assert "mine.pt is no published file: it is taken to use QuickGELU" in caplog.text
+    assert "mine.pt is not a published file: QuickGELU is assumed" in caplog.text
     caplog.clear()
     assert [find_weights(VIT, path, quick_gelu=value).quick_gelu for value in (False, True)] == [False, True]
     assert caplog.text == ""

@@ -174,7 +174,7 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, tensors: Tensor
     tensors["visual.ln.weight"][1] = float("nan")
     checkpoint = open_checkpoint(save(tmp_path / "x.pt", tensors))
     assert checkpoint["logit_scale"] > 0
-    with pytest.raises(WeightsError, match=r"tensor visual\.ln\.weight cannot be read \(it holds numbers that are not"):
+    with pytest.raises(WeightsError, match=r"tensor visual\.ln\.weight cannot be read \(it holds NaN or infinity"):
         checkpoint["visual.ln.weight"]
 
 
@@ -229,15 +229,15 @@ def without(backbone: str, part: str) -> Tensors:
         (lambda: fake_state_dict(VIT), "holds ViT-B/32 weights, not RN50: pass backbone='ViT-B/32'"),
         (
             lambda: without("RN50", "visual.bn1."),
-            "4 tensors are missing, surplus or of another shape, such as visual.bn1",
+            "4 tensors are missing, unknown or of another shape, such as visual.bn1",
         ),
         (lambda: {**fake_state_dict(), "surplus": torch.zeros(1)}, "1 tensors are missing, .* such as surplus; get a"),
         (
             lambda: {**fake_state_dict(), "visual.bn3.bias": torch.zeros(5)},
             "1 tensors are missing, .* such as visual.bn3.bias; get",
         ),
-        (lambda: {"conv.weight": torch.zeros(3)}, "no complete RN50 checkpoint"),
-        (dict, "no complete RN50 checkpoint"),
+        (lambda: {"conv.weight": torch.zeros(3)}, "not a complete RN50 checkpoint"),
+        (dict, "not a complete RN50 checkpoint"),
     ],
 )
 def test_another_or_incomplete_clip_is_named(tmp_path: Path, content: Callable[[], Tensors], said: str) -> None:
@@ -263,7 +263,7 @@ def test_names_of_backbones(written: str, meant: str) -> None:
     [
         ("RN51", "did you mean 'RN50'"),
         ("ViT-L/14@336px", "did you mean 'ViT-L/14'"),
-        ("a/x.pt", "passed as clip_weights"),
+        ("a/x.pt", "Pass a file as clip_weights"),
     ],
 )
 def test_unknown_backbone(name: str, said: str) -> None:

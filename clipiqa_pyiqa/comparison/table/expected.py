@@ -1,4 +1,4 @@
-"""Published numbers beside those of a table, in units of their last printed digit."""
+"""Published numbers beside the computed numbers of a table."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Expected(NamedTuple):
         return float(10.0 ** -len(self.text.partition(".")[2]))
 
     def units(self, value: float) -> float:
-        """Return the units by which a value is above the number."""
+        """Return the value minus the number, in units of the last printed digit."""
         return (value - float(self.text)) / self.unit
 
     def agrees(self, value: float) -> bool:
-        """Return whether a value is within one unit."""
+        """Return whether the value differs by at most one unit."""
         return abs(self.units(value)) <= 1 + 1e-6
 
 
 def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Expected]:
-    """Return published numbers, with the names of their source.
+    """Return published numbers, with the names that their source uses.
 
     Args:
-        given: CSV files (a row per method, a column per label, optional ``test_set``) and texts such as
+        given: CSV files (a row per method, a column per metric, optionally ``test_set``), and texts such as
             ``'ours: psnr=27.92 ssim=0.7835'``.
 
     Raises:
@@ -62,7 +62,7 @@ def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str
 def match_expected(
     given: Iterable[Expected], test_sets: Sequence[str], methods: Sequence[str], labels: Sequence[str]
 ) -> tuple[list[Expected], list[str]]:
-    """Return the numbers whose names are in the table, and the names that are not; case is ignored."""
+    """Return the numbers whose names are in the table in any case, and the unknown names."""
     known = {"method": methods, "metric": labels, "test set": test_sets}
     lower = {what: {name.lower(): name for name in names} for what, names in known.items()}
     matched, unknown = [], dict[str, str]()
@@ -86,7 +86,7 @@ def _read_csv(path: Path) -> list[Expected]:
     try:
         rows = pandas.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False).fillna("")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no CSV file with a head and rows"
+        reason = getattr(error, "strerror", None) or "it is not a CSV file with a header and rows"
         raise CompareError(
             f"the published numbers {str(path)!r} cannot be read: {reason}. Give a CSV file, or "
             "'METHOD: LABEL=NUMBER …'."

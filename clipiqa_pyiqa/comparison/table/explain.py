@@ -27,7 +27,7 @@ _CLIPIQA = {
     **{name: (name, {}) for name in ("clipiqa+", "clipiqa+_vitL14_512")},
 }
 _VARIANTS: list[tuple[tuple[str, ...], dict[str, tuple[str, dict[str, Any]]]]] = [
-    # pyiqa's names of one metric's variants, and change -> name and options of the variant
+    # pyiqa's names of a metric's variants; then change -> name and options of the changed metric
     (("psnr", "psnry"), {_RGB: ("psnr", {}), **{name: ("psnr", y) for name, y in _Y.items()}}),
     (("ssim", "ssimc"), {_RGB: ("ssimc", {}), **{name: ("ssim", y) for name, y in _Y.items()}}),
     (("clipiqa", "clipiqa+", "clipiqa+_rn50_512", "clipiqa+_vitL14_512"), _CLIPIQA),
@@ -53,14 +53,14 @@ def explain(
     score: Callable[[list[TableMetric], bool], MethodScores],
     has_alpha: bool,
 ) -> pandas.DataFrame:
-    """Return the trials of all changes to metrics whose published numbers differ.
+    """Return a trial of every change to the metrics whose published numbers differ.
 
     Args:
-        score: Function that scores the pictures with given metrics, and drops alpha if told.
+        score: Function that scores the pictures with given metrics; True drops alpha (transparency).
 
     Returns:
-        ``test_set``, ``method``, ``metric``, ``change``, ``value``, ``units`` above the published number, ``verdict``
-        (``'fits'``, ``'refuted'``, ``'not tried'``), ``reason``.
+        Columns ``test_set``, ``method``, ``metric``, ``change``, ``value``, ``units`` (above the published number),
+        ``verdict`` (``'fits'``, ``'refuted'``, ``'not tried'``), ``reason``.
     """
     of_wrong = {each.metric for each in wrong}
     tried = {m.spec.label: dict(_changes(m, has_alpha)) for m in metrics if m.spec.label in of_wrong}
@@ -97,16 +97,16 @@ def summarize(explained: pandas.DataFrame, wrong: Sequence[Expected]) -> list[st
         fits = list(fit.index[fit])
         skipped = rows["change"].nunique() - len(fit)
         chance = len(fit) * math.prod(_chance(each, tried) for each in wrong if each.metric == metric)
-        text = f"{fits[0] if fits else 'nothing that was tried'} fits"
+        text = f"{fits[0] if fits else 'no change that was tried'} fits"
         if len(fits) > 1:
             text = f"{' and '.join(fits)} fit, and these pictures cannot tell them apart"
-        counts = f"{len(fit)} changes were tried, {skipped} could not be"
-        lines.append(f"{metric}: {text}; {counts}; about {chance:.2g} would fit by chance.")
+        counts = f"{len(fit)} changes were tried, {skipped} could not be tried"
+        lines.append(f"{metric}: {text}; {counts}; about {chance:.2g} are expected to fit by chance.")
     return lines
 
 
 def _chance(cell: Expected, tried: pandas.DataFrame) -> float:
-    """Return the probability that a value within the span of the trials agrees."""
+    # the probability that a random value in the range of the trials agrees
     values = [float(cell.text), *tried.loc[tried["method"] == cell.method, "value"]]
     span = max(values) - min(values)
     return min(1.0, 2 * cell.unit / span) if span else 1.0

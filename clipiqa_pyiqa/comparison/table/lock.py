@@ -1,4 +1,4 @@
-"""Locks: everything that the numbers of a table depend on."""
+"""Lock files: everything that the numbers of a table depend on."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         lock = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or "it is no JSON"
+        reason = getattr(error, "strerror", None) or "it is not JSON"
         raise CompareError(f"the lock {str(path)!r} cannot be read: {reason}.") from error
     schema = lock.get("schema") if isinstance(lock, dict) else None
     if schema != SCHEMA:
@@ -61,7 +61,7 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas.DataFrame:
-    """Return the differences: ``what``, ``was``, ``now``, and ``why`` a score may have changed."""
+    """Return a table of differences: ``what``, ``was``, ``now``, and ``why`` a score may have changed."""
     was, now = _entries(before), _entries(after)
     differing = {key: None for key in {**was, **now} if was.get(key) != now.get(key)}
     rows = []
@@ -95,7 +95,6 @@ def _entries(lock: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
 
 
 def _weights_sha256(metric: BuiltMetric) -> str:
-    """Return the hash of a metric's tensors and arrays."""
     score = inspect.unwrap(metric.score)
     net = getattr(score, "net", score)
     if not isinstance(net, torch.nn.Module):

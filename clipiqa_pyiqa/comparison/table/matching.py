@@ -16,7 +16,7 @@ Place = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Pictures:
-    """The same pictures of several methods.
+    """The pictures of several methods, matched by name.
 
     Attributes:
         files: Method -> picture -> file.
@@ -43,12 +43,12 @@ class Pictures:
 
 
 def parse_methods(given: Mapping[str, Place] | Iterable[str]) -> dict[str, str]:
-    """Return method -> folder or pattern, of a mapping or ``NAME=FOLDER`` or ``FOLDER`` texts."""
+    """Return method -> folder or pattern, from a mapping or from texts ``NAME=FOLDER`` or ``FOLDER``."""
     if isinstance(given, str | os.PathLike):
         given = [os.fspath(given)]
     pairs = list(given.items()) if isinstance(given, Mapping) else [_split(os.fspath(text)) for text in given]
     if not pairs:
-        raise CompareError("no method is given: name some, as in --methods bicubic=out/bicubic ours=out/ours.")
+        raise CompareError("no method is given: name at least one, as in --methods bicubic=out/bicubic ours=out/ours.")
     methods: dict[str, str] = {}
     for name, place in pairs:
         if not str(name).strip() or not os.fspath(place):
@@ -77,19 +77,19 @@ def match_pictures(
     if not shared:
         examples = "; ".join(f"{who} has {few(list(found)[:3])}" for who, found in everywhere.items())
         raise CompareError(
-            f"no picture is in all of them ({examples}): give folders whose files have the same names, or patterns "
-            "such as 'out/*_ours.png', which pair by what * matches."
+            f"no picture is in all folders ({examples}): give folders whose files have the same names, or patterns "
+            "such as 'out/*_ours.png', which pair pictures by the text that * matches."
         )
     missing = {who: [name for name in union if name not in found] for who, found in everywhere.items()}
     lines = [f"{who} lacks {few(names)}" for who, names in missing.items() if names]
     if lines and not skip_missing:
         raise CompareError(
-            f"{len(union) - len(shared)} of {counted(len(union), 'picture')} are not everywhere ({'; '.join(lines)}): "
-            "complete the folders, or leave these pictures out (skip_missing)."
+            f"{len(union) - len(shared)} of {counted(len(union), 'picture')} are not in all folders ({'; '.join(lines)}"
+            "): complete the folders, or leave these pictures out (skip_missing)."
         )
     left_out = [f"{line}: left out of all methods" for line in lines]
     if extra := [name for name in references if name not in union]:
-        left_out.append(f"no method has {few(extra)} of the reference")
+        left_out.append(f"no method has {few(extra)}, which the reference has")
     return Pictures(
         tuple(methods),
         {method: {name: found[name] for name in shared} for method, found in files.items()},
@@ -110,7 +110,7 @@ def _split(text: str) -> tuple[str, str]:
 def _without(removed: str, found: Mapping[str, str]) -> dict[str, str]:
     names = {name.replace(removed, "") if removed else name: path for name, path in found.items()}
     if len(names) < len(found):
-        raise CompareError(f"two pictures have one name without {removed!r}: rename one of them.")
+        raise CompareError(f"two pictures have the same name without {removed!r}: rename one of them.")
     return names
 
 
@@ -128,5 +128,5 @@ def _weights(names: list[str], average: str | Mapping[str, float]) -> dict[str, 
     counts = Counter(folders.values())
     weights = dict.fromkeys(counts, 1.0) if isinstance(average, str) else average
     if unknown := [folder for folder in counts if folder not in weights]:
-        raise CompareError(f"the sub-folder {unknown[0]!r} has no weight: name it one of {', '.join(weights)}.")
+        raise CompareError(f"the sub-folder {unknown[0]!r} has no weight: rename it to one of {', '.join(weights)}.")
     return {name: weights[folder] / counts[folder] for name, folder in folders.items()}

@@ -16,7 +16,7 @@ from .values import MethodScores
 from .written import difference_table, expected_table, legend, method_table, metric_lines
 
 _SHOWN = 10  # pictures whose crops are shown
-_THUMBNAILS = 500  # pictures above which there are no thumbnails, as browsers would not open the page
+_THUMBNAILS = 500  # with more pictures, the page has no thumbnails: browsers could not open it
 
 
 def report_page(found: MethodScores) -> str:
@@ -47,7 +47,7 @@ def _finding(found: MethodScores, test_set: str) -> Markup | None:
     best = cells[cells["rank"] == 1].groupby("method", sort=False)["metric"].agg(", ".join)
     where = Markup("On <b>{}</b>: ").format(one_line(test_set)) if test_set else Markup("")
     if best.empty:
-        return where + "nothing tells the methods apart."
+        return where + "no metric shows a difference between the methods."
     parts = [Markup("<b>{}</b> is best in {}").format(one_line(method), labels) for method, labels in best.items()]
     return where + Markup("; ").join(parts) + "."
 

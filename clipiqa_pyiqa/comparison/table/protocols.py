@@ -17,7 +17,7 @@ from ...errors import nearest
 from ...files.yaml import check_keys, read_mapping, shipped
 from .views import View
 
-_LONGEST = 500  # characters
+_LONGEST = 500  # most characters of a formula
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
     **{ast.Pow: math.pow, ast.USub: operator.neg, ast.UAdd: operator.pos},
@@ -40,25 +40,25 @@ _KINDS: dict[str, Any] = {
     **dict.fromkeys(("source", "metrics", "not_computed", "values", "view", "views"), dict),
     **{"average": (str, dict), "per_picture": bool, "notes": list},
 }
-_TEXTS = ("source", "metrics", "not_computed", "values")  # mappings of texts
+_TEXTS = ("source", "metrics", "not_computed", "values")  # keys whose values are mappings of texts
 _SOURCE = ("repository", "commit", "files", "pyiqa", "licence", "said")
 _AVERAGES = ("images", "sequences")
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Metrics as a published table computes them; docs/published-numbers.md shows a file.
+    """The way a published table computes its metrics; docs/published-numbers.md shows a file.
 
     Attributes:
         certainty, unequal: Keys of ``CERTAINTY`` and ``UNEQUAL``.
         source: ``repository``, ``commit``, ``files``, ``pyiqa``'s version, ``licence``, ``said`` (in a discussion).
-        metrics: Label -> metric as typed after ``-m``.
+        metrics: Label -> metric, as written after ``-m``.
         not_computed: Label -> why pyiqa cannot compute the metric.
         view, views: View for all metrics; label -> changes to this view.
         removed: Text to remove from names of the methods' pictures.
         average: ``'images'``, ``'sequences'``, or sub-folder -> weight.
-        score, formula: Name and formula of a score.
-        per_picture: Whether the formula takes each picture's scores, not the means.
+        score, formula: Name and formula of a combined score.
+        per_picture: Whether the formula takes each picture's scores instead of the means.
         values: Name of a number that the user gives -> its meaning.
     """
 
@@ -118,7 +118,7 @@ class Protocol:
 
 
 def read_protocol(name: str | Path) -> Protocol:
-    """Return a protocol, by the name of a shipped one or the path of a file."""
+    """Return a protocol, from the name of a shipped protocol or the path of a file."""
     known = shipped(protocols=True)
     path = known.get(str(name).lower()) or Path(name).expanduser()
     if path.suffix not in (".yml", ".yaml"):
@@ -156,7 +156,7 @@ def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
         for key, value in view.items():
             if key not in sizes or type(value) is not type(sizes[key]) or value < 0:
                 raise CompareError(
-                    f"a view of {where} must be of {', '.join(sizes)}, in pixels; got {key}: {value!r:.80}."
+                    f"a view of {where} may only set {', '.join(sizes)}, in pixels; got {key}: {value!r:.80}."
                 )
     return protocol
 
@@ -171,7 +171,7 @@ def formula_names(formula: str) -> list[str]:
 
 
 def evaluate(formula: str, values: Mapping[str, float]) -> float:
-    """Return the value of a formula; NaN if undefined."""
+    """Return the value of a formula, or NaN if it is undefined."""
     tree = _parse(formula)
     try:
         return _value(tree.body, values)
@@ -200,7 +200,7 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:
             return float(value)
         case ast.Name(id=name) | ast.Constant(value=str() as name):
             if name not in values:
-                raise NameError(f"{name!r} is no label: {nearest(name, values)}")
+                raise NameError(f"{name!r} is not a label: {nearest(name, values)}")
             if math.isnan(values[name]):
                 raise ArithmeticError("a part is missing")
             return values[name]
@@ -210,4 +210,4 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:
             return float(_OPERATORS[type(op)](_value(operand, values)))
         case ast.Call(func=ast.Name(id="min" | "max" as name), args=[_, *_] as given, keywords=[]):
             return _FUNCTIONS[name](_value(each, values) for each in given)
-    raise SyntaxError(f"{ast.unparse(node)!r:.80} is no arithmetic")
+    raise SyntaxError(f"{ast.unparse(node)!r:.80} is not arithmetic")

@@ -17,7 +17,7 @@ WRITTEN = (*_FILES, "images.csv", "expect.csv", "explain.csv", "report.html")
 
 
 class MethodTable(MethodScores):
-    """Methods × metrics; for its fields see :class:`~.values.MethodScores`."""
+    """A table of methods and metrics, with the fields of :class:`~.values.MethodScores`."""
 
     def table(self, format: str = "table") -> str:
         """Return the tables as text: ``'table'`` for a console, ``'csv'``, ``'markdown'`` or ``'latex'``."""
@@ -33,7 +33,7 @@ class MethodTable(MethodScores):
         Args:
             folder: Folder, created if missing.
             report: Whether to write ``report.html``.
-            overwrite: Replace existing files; results of the run that made ``folder`` are always replaced.
+            overwrite: Replace existing files; results of an earlier run in ``folder`` are always replaced.
 
         Raises:
             OutputError: A file cannot be written, or exists.

@@ -33,7 +33,7 @@ from .scoring import Scored, has_alpha, score_pictures
 from .table_metrics import TableMetric, parse_table_metrics
 from .values import Column
 
-_LOCKED = ("metrics", "crop_border", "values", "seed", "by_folder")  # arguments that a lock keeps
+_LOCKED = ("metrics", "crop_border", "values", "seed", "by_folder")  # arguments that a lock stores
 
 
 @checked
@@ -67,24 +67,24 @@ def table(
     """Return scores of several methods on the same pictures, side by side.
 
     Args:
-        methods: Name -> folder or pattern, or ``'NAME=FOLDER'`` texts; for matching files see
+        methods: Name -> folder or pattern, or texts ``'NAME=FOLDER'``; see
             :func:`~clipiqa_pyiqa.sources.naming.named_images`.
-        metrics: Any of pyiqa's, as for :func:`~clipiqa_pyiqa.comparison.compare.compare`, and ``psnr-y``,
-            ``psnr-rgb``, ``ssim-y``, ``ssim-rgb``.
-        reference: Folder or pattern of the references.
-        baseline: Method to compare with; default the first.
-        protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace them by label.
+        metrics: Metrics as for :func:`~clipiqa_pyiqa.comparison.compare.compare`, and ``psnr-y``, ``psnr-rgb``,
+            ``ssim-y``, ``ssim-rgb``.
+        reference: Folder or pattern of the reference images.
+        baseline: Method to compare other methods with; by default the first.
+        protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
         values: Numbers for the protocol's formula, such as ``{'speedup': 113.85}``.
-        crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
+        crop_border: Pixels cut off each side before full-reference metrics; by default the protocol's number, or 0.
         expect: Published numbers; see :func:`~.expected.read_expected`.
         explain: Try changes that may explain differences from published numbers.
-        lock: File to write, with everything that the numbers depend on.
-        locked: Lock to compute again; ``changed`` of the result lists differences.
+        lock: Lock file to write, with everything that the numbers depend on.
+        locked: Lock file to compute again; ``changed`` of the result lists the differences.
         skip_missing: Leave out pictures that a method or the reference lacks; otherwise raise.
-        by_folder: Take first sub-folders as test sets, if every picture lies in one.
+        by_folder: Use first sub-folders as test sets, if all pictures are in sub-folders.
         out: Folder for scores; None stores nothing.
-        resume: Keep the scores in ``out`` and go on; changed files are scored again.
-        overwrite: Delete the scores in ``out``.
+        resume: Compute only the scores that ``out`` lacks; changed files are scored again.
+        overwrite: Delete the scores in ``out`` first.
         seed, trust_weights, strict, progress, settings: As for ``compare``.
 
     Returns:
@@ -98,7 +98,7 @@ def table(
     before = read_lock(locked) if locked is not None else None
     if before is not None:
         if metrics or protocol or inputs or crop_border is not None:
-            raise CompareError("locked brings metrics, protocol and options of its own: leave those out.")
+            raise CompareError("the lock already sets metrics, protocol and options: do not give them with locked.")
         try:
             metrics, crop_border, inputs, seed, by_folder = (before["asked"][name] for name in _LOCKED)
             chosen = make_protocol(**before["protocol"]) if before["protocol"] else None
@@ -113,7 +113,7 @@ def table(
     if needing and reference is None:
         raise CompareError(f"{', '.join(needing)} needs reference images: name their folder in reference.")
     if baseline is not None and baseline not in folders:
-        raise CompareError(f"the baseline {baseline!r} is none of the methods: choose one of {', '.join(folders)}.")
+        raise CompareError(f"the baseline {baseline!r} is not one of the methods: choose one of {', '.join(folders)}.")
     if unknown := [name for name in inputs if name not in (chosen.values if chosen else ())]:
         raise CompareError(f"the protocol's formula has no value {unknown[0]!r}.")
     check_weights([each.spec for each in wanted], trust_weights)
@@ -173,7 +173,7 @@ def _notes(
     if protocol:
         yield f"Protocol {protocol.name}: {protocol.title}; {CERTAINTY[protocol.certainty]} ({protocol.cited})."
         if changed:
-            yield f"This is not protocol {protocol.name} any longer: {', '.join(changed)} changed."
+            yield f"This table does not follow protocol {protocol.name}: {', '.join(changed)} changed."
         if protocol.score:
             yield f"{protocol.score} = {protocol.formula}, of {FORMULA_OF[protocol.per_picture]}."
         if protocol.average != "images":
@@ -191,7 +191,7 @@ def _notes(
             yield f"{' and '.join(labels)} {'is' if len(labels) == 1 else 'are'} computed {words}."
     for words, labels in views.items():
         if words:
-            yield f"What {', '.join(labels)} {'sees' if len(labels) == 1 else 'see'}: {words}."
+            yield f"The part of a picture that {', '.join(labels)} {'sees' if len(labels) == 1 else 'see'}: {words}."
     if halves := [each.spec.label for each in metrics if each.view.autocast]:
         here = "as here" if device.type == "cuda" else "but in fp32 here"
         yield f"{', '.join(halves)}: the source computes in fp16 (autocast on CUDA), {here}."
@@ -202,13 +202,13 @@ def _notes(
     single = [n for n, net in nets.items() if len(net.prompts) == 1 and net.prompt_learner is None and net.head is None]
     if single:
         yield (
-            f"{', '.join(single)}: one prompt pair, as in the CLIP-IQA paper; most restoration papers took pyiqa's "
-            f"five ({single[0]}=clipiqa:prompts=pyiqa)."
+            f"{', '.join(single)}: one prompt pair, as in the CLIP-IQA paper; most restoration papers use pyiqa's "
+            f"five pairs ({single[0]}=clipiqa:prompts=pyiqa)."
         )
 
 
 def _texts(metrics: Any, lock: str | Path | None) -> list[Any]:
     given = [metrics] if isinstance(metrics, str) else list(metrics or ())
     if lock is not None and (isinstance(metrics, Mapping) or not all(isinstance(each, str) for each in given)):
-        raise CompareError("a lock needs metrics by their names: ready metrics cannot be made again.")
+        raise CompareError("a lock needs the names of metrics: a metric object cannot be built again from a lock.")
     return given

@@ -34,11 +34,11 @@ from .table_metrics import TableMetric
 from .values import Column
 from .views import fit_sizes, with_view
 
-_REFERENCES_KEPT = 8  # decoded references that wait for the other methods' pictures
+_REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' pictures
 
 
 class Scored(NamedTuple):
-    """Scores and metrics as in :class:`~.values.MethodScores`."""
+    """Scores and metrics; see :class:`~.values.MethodScores`."""
 
     scores: pandas.DataFrame
     sets: pandas.DataFrame
@@ -119,7 +119,7 @@ def _data_set(pictures: Pictures, with_references: bool, unequal: str, drop_alph
             return pixels
         if theirs.shape != pixels.shape:
             sizes = [f"{found.shape[2]}×{found.shape[1]}" for found in (pixels, theirs)]
-            reasons[index] = f"it is {sizes[0]} px, but its reference {sizes[1]} px: they must be of one size"
+            reasons[index] = f"it is {sizes[0]} px, but its reference is {sizes[1]} px: both must have the same size"
             return pixels
         return torch.cat([pixels, theirs])  # (6, H, W)
 
@@ -138,7 +138,7 @@ def _read(path: str, drop_alpha: bool) -> Tensor:
 
 
 def _key(path: str, reference: str = "", how: Sequence[Any] = ()) -> str:
-    """Return a key that changes with the file, the reference and the way of reading."""
+    # the key changes with the file, the reference and the way of reading
     stamps = list(how)
     for file in filter(None, (path, reference)):
         status = os.stat(file)

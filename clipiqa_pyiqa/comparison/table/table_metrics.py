@@ -1,4 +1,4 @@
-"""The metrics of a table, with the channel of psnr and ssim."""
+"""Metrics of a table, with the colour channel of psnr and ssim."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _OURS: dict[str, tuple[str, dict[str, Any]]] = {  # our name -> pyiqa's, and its
 }
 _CHANNELS = {  # of pyiqa's names
     "psnr": "on RGB",
-    "psnry": "on Y of YIQ (0 to 255), unlike super-resolution papers, whose is psnr-y",
-    "ssim": "on Y of YIQ (0 to 255), unlike super-resolution papers, whose is ssim-y",
+    "psnry": "on Y of YIQ (0 to 255), unlike super-resolution papers, which use psnr-y",
+    "ssim": "on Y of YIQ (0 to 255), unlike super-resolution papers, which use ssim-y",
     "ssimc": "on RGB, the mean of the channels",
 }
 
@@ -48,9 +48,9 @@ class TableMetric:
 def parse_table_metrics(
     given: Any, protocol: Protocol | None = None, crop_border: int | None = None
 ) -> tuple[list[TableMetric], list[str]]:
-    """Return the metrics of a protocol and of ``given``, which replaces equal labels, and the labels that changed."""
+    """Return the metrics of a protocol and of ``given``, and the labels whose metric ``given`` replaces."""
     if not given and protocol is None:
-        raise CompareError("no metric is asked for: name some in metrics (-m), or a protocol.")
+        raise CompareError("no metric is given: name at least one in metrics (-m), or name a protocol.")
     added = {spec.label.lower(): spec for spec in (_parse(given) if given else [])}
     found, changed = [], []
     for spec in _parse(dict(protocol.metrics)) if protocol else ():

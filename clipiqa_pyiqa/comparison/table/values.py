@@ -23,7 +23,7 @@ _ORDER = ["test_set", "method", "metric", "better", "n", "mean", "sd", "rank", "
 
 @dataclass(frozen=True)
 class Column:
-    """A metric of the table; ``computed_on`` is the channel of psnr or ssim."""
+    """A metric of the table; ``computed_on`` is the colour channel of psnr or ssim."""
 
     metric: MetricResult
     of_sets: bool = False
@@ -33,13 +33,13 @@ class Column:
 
 @dataclass(frozen=True)
 class MethodScores:
-    """Methods × metrics on one or several test sets.
+    """Scores of methods on one or several test sets.
 
     Attributes:
-        scores: Columns ``test_set``, ``image``, ``method``, ``path``, and one per metric; NaN for a failure.
+        scores: Columns ``test_set``, ``image``, ``method``, ``path``, and one per metric; NaN where a metric failed.
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
         columns: Label -> metric, in order.
-        pictures: Files that show the same picture.
+        pictures: Files of the methods, matched by picture.
         inputs: Numbers given for the protocol's formula.
         notes: Sentences on the numbers.
         expected: Published numbers of the table's cells.
@@ -100,7 +100,7 @@ class MethodScores:
         return not self.wrong and (self.changed is None or self.changed.empty)
 
     def mean(self, test_set: str, label: str, method: str) -> float:
-        """Return a method's mean, or its value of a whole set."""
+        """Return a method's mean score, or its value for a whole set."""
         return float(self.cells.at[(test_set, label, method), "mean"])
 
     def computed(self, expected: Expected) -> float:
@@ -110,7 +110,7 @@ class MethodScores:
         return label in self.columns and self.columns[label].metric.lower_better
 
     def pictures_scored(self, test_set: str, label: str) -> pandas.DataFrame:
-        """Return a metric's scores of pictures with scores for every method, a column per method."""
+        """Return a metric's scores (a column per method) of the pictures that have scores for every method."""
         rows = self.scores[self.scores["test_set"] == test_set]
         wide = rows.pivot(index="image", columns="method", values=label)
         wide = wide.reindex(index=list(self.pictures.test_sets[test_set]), columns=list(self.methods))
@@ -160,17 +160,18 @@ class MethodScores:
     def frame(self) -> pandas.DataFrame:
         """Return a row per test set, metric and method, in full precision.
 
-        Columns: test_set, method, metric, better, n (pictures with scores of all methods; 0 for a whole set), mean, sd,
-        rank (1, 2, else 0); and of the paired difference from the baseline: difference, low, high, p, p Holm,
-        significant.
+        Columns: test_set, method, metric, better, n (pictures with scores for all methods; 0 for a whole set), mean,
+        sd, rank (1, 2, otherwise 0). Columns for the paired difference from the baseline: difference, low, high, p,
+        p Holm, significant.
         """
         frame = self.cells.reset_index()
         return frame[[*_ORDER, "p Holm", "significant"]]
 
     def spread(self) -> pandas.Series:
-        """Return the difference of the methods on each picture, largest first; index test_set, image.
+        """Return how much the methods differ on each picture, largest first; index test_set, image.
 
-        The value is the mean over metrics of highest less lowest score, in standard deviations over the test set.
+        The value is the mean over metrics of the highest minus the lowest score, in standard deviations over the test
+        set.
         """
         parts = []
         for test_set in self.test_sets:
@@ -186,7 +187,7 @@ class MethodScores:
         return pandas.concat(parts, axis=1).mean(axis=1).sort_values(ascending=False, kind="stable")
 
     def digits(self, label: str) -> int:
-        """Return the digits of means: two from 10 upwards, else four."""
+        """Return the decimals of means: two if a mean is at least 10, otherwise four."""
         means = self.cells.xs(label, level="metric")["mean"].abs()
         return 2 if means.max() >= 10 else 4
 

@@ -1,4 +1,4 @@
-"""The view of a picture that a metric gets: whole, without border, resized, or the middle."""
+"""The view of a picture that a metric gets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class View:
     Attributes:
         crop: Pixels cut off each side.
         square: Both sides in pixels after PIL's bicubic resize.
-        longest: Largest side in pixels; longer ones are shrunk bilinearly, without antialiasing.
+        longest: Longest side in pixels; larger pictures are shrunk bilinearly, without antialiasing.
         center: Side in pixels of the middle square.
     """
 
@@ -45,7 +45,7 @@ class View:
         """Return the view of images ``(N, 3, H, W)`` in [0, 1]."""
         height, width = x.shape[-2:]
         if min(height, width) <= 2 * self.crop:
-            raise ImageError(f"nothing is left of {width}×{height} px without a border of {self.crop} px")
+            raise ImageError(f"no pixel is left of {width}×{height} px without a border of {self.crop} px")
         x = x[..., self.crop : height - self.crop, self.crop : width - self.crop]
         if self.square:
             pictures = [to_pil_image((each * 255).round().byte()) for each in x]
@@ -64,7 +64,7 @@ WHOLE = View()
 
 
 def with_view(metric: BuiltMetric | str, view: View) -> BuiltMetric | str:
-    """Return the metric with a view in front; metrics of whole sets stay unchanged."""
+    """Return a metric that scores views of pictures; metrics of whole sets stay unchanged."""
     if isinstance(metric, str) or metric.spec.of_sets or view == WHOLE:
         return metric
     score = metric.score

@@ -19,7 +19,7 @@ from .explain import summarize
 from .values import Column as MetricColumn
 from .values import MethodScores
 
-_MARKS = "* best of its column, ° second best; of the differences, * better and ▼ worse, by more than chance"
+_MARKS = "* best of its column, ° second best; in the differences, * is better and ▼ is worse by more than chance"
 _VIEWED = ("crop_border", "square", "longest", "center", "autocast")
 _RANKS: tuple[Mark, ...] = ("", "best", "second")
 Keys = Sequence[tuple[str, str]]
@@ -89,7 +89,7 @@ def legend(found: MethodScores, alone: bool = False) -> list[str]:
     is_lost = any(n < sizes[test_set] for (test_set, *_), n in counts.items())
     of = "the pictures of each test set" if len(sizes) > 1 else counted(sum(sizes.values()), "picture")
     text = f"Mean{' ± standard deviation' * bool(len(counts))} over {of}"
-    text += " (fewer where a metric failed on one; it is then left out of every method)" * is_lost
+    text += " (a picture on which a metric failed is left out of every method)" * is_lost
     best = "the best is bold, the second best underlined, " * (len(found.methods) > 1)
     differences = [_about_differences(found)] if not alone and difference_table(found) else []
     return [f"{text}; {best}↑ higher and ↓ lower is better.", *differences, *found.notes]
@@ -100,7 +100,7 @@ def metric_lines(found: MethodScores) -> list[str]:
     for label, column in found.columns.items():
         provenance = column.metric.provenance
         if column.metric.error and set(provenance) <= {"metric"}:
-            continue  # it could not be built
+            continue  # the metric could not be built
         if "scores" in provenance:
             lines.append(f"{label} is {in_short(provenance)}")
         else:
@@ -162,7 +162,7 @@ def _describe(label: str, column: MetricColumn) -> str:
         pairs = len(record.get("questions", ()))
         prompts = {0: "a fitted head", 1: "one prompt pair", 5: "five prompt pairs"}.get(pairs, f"{pairs} prompt pairs")
         prompts = "learned prompts" if record.get("learned") else prompts
-        prompts = provenance.get("view", prompts)  # of the other metrics of CLIP
+        prompts = provenance.get("view", prompts)  # of this package's other CLIP metrics
         weights = f"{words['backbone']} {words['weights']}"
         parts = [f"clipiqa-pyiqa {words['version']} {words['metric']}", prompts, weights]
     else:
@@ -191,10 +191,10 @@ def _reasons(found: MethodScores) -> dict[str, str]:
 def _about_differences(found: MethodScores) -> str:
     fewest = int(found.cells["n"][found.cells["n"] > 0].min())
     text = (
-        f"Differences are each method less {found.baseline}, picture by picture, with a 95 % interval (Student's t, "
+        f"Differences are each method minus {found.baseline}, picture by picture, with a 95 % interval (Student's t, "
         "widened for skewed differences) and p by Holm's rule for "
-        f"{counted(int(found.cells['difference'].notna().sum()), 'difference')}; p ≤ stands where so few pictures "
-        f"allow no lower one. More than chance (p < {SIGNIFICANT}): bold is better, ▼ is worse."
+        f"{counted(int(found.cells['difference'].notna().sum()), 'difference')}; p ≤ marks the lowest p that so "
+        f"few pictures allow. More than chance (p < {SIGNIFICANT}): bold is better, ▼ is worse."
     )
     if fewest < FEWEST:
         return f"{text} {counted(fewest, 'picture')} cannot show a difference: {FEWEST} are needed."

@@ -1,4 +1,4 @@
-// Maps laid over their photos; without JavaScript the photos and the tables of their scores stay as they are.
+// Maps over photos. Without JavaScript the page shows the photos and the tables of scores.
 {
   const data = JSON.parse(document.getElementById("data").textContent);
   const colours = data.colours.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
@@ -8,7 +8,7 @@
   const asked = () => Number(controls.elements.question.value);
   const within = (value, low, high) => Math.min(Math.max(value, low), high);
 
-  // The places of a question as a small picture, its border repeated around it, so that it can be drawn a bit larger.
+  // Return the places of a question as a small picture. The border is repeated, so that the picture can be drawn larger.
   const small = (photo, question) => {
     const [rows, columns] = [photo.rows + 2, photo.columns + 2];
     const canvas = Object.assign(document.createElement("canvas"), { width: columns, height: rows });
@@ -29,7 +29,7 @@
     const told = view.parentElement.querySelector(".told");
     const canvas = view.querySelector("canvas");
     const pen = canvas.getContext("2d");
-    let place = null; // [row, column] that is pointed at
+    let place = null; // [row, column] of the place under the pointer
     view.tabIndex = 0;
     view.setAttribute("role", "application");
     view.setAttribute("aria-label", `Map of ${view.querySelector("img").alt}: arrow keys move over its places`);
@@ -41,7 +41,7 @@
       const sharp = window.devicePixelRatio || 1;
       const [width, height] = [view.clientWidth, view.clientHeight].map((side) => Math.round(side * sharp));
       if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-      pen.setTransform(sharp * ratio, 0, 0, sharp * ratio, 0, 0); // from here on in the photo's pixels
+      pen.setTransform(sharp * ratio, 0, 0, sharp * ratio, 0, 0); // coordinates below are pixels of the photo
       pen.clearRect(0, 0, photo.width, photo.height);
       pen.globalAlpha = strength.value / 100;
       const { offset, step, rows, columns } = photo;
@@ -49,10 +49,10 @@
       pen.globalAlpha = 1;
       view.classList.toggle("grey", strength.value > 0);
 
-      // Around the places below the threshold: a light line on a dark one, seen on any photo.
+      // Outline the places below the threshold by a light line on a dark line, which is visible on any photo.
       const low = (row, column) =>
         row >= 0 && row < rows && column >= 0 && column < columns && scores[row * columns + column] < threshold.value;
-      const inside = 2 / ratio; // lines along the photo's border are seen whole
+      const inside = 2 / ratio; // keeps lines along the photo's border visible
       const edge = (at, size, last) =>
         within(at === 0 ? 0 : at === last ? size : offset + at * step, inside, size - inside);
       const x = (column) => edge(column, photo.width, columns);
@@ -114,7 +114,7 @@
     view.addEventListener("pointermove", follow);
     view.addEventListener("pointerdown", follow);
     view.addEventListener("pointerleave", () => {
-      if (document.activeElement === view) return; // the keyboard goes on from here
+      if (document.activeElement === view) return; // the arrow keys continue from this place
       place = null;
       draw();
     });
@@ -132,7 +132,7 @@
         place = null;
         draw();
       } else if (event.key in moves && !event.ctrlKey && !event.metaKey && !event.altKey) {
-        event.preventDefault(); // the page stays where it is
+        event.preventDefault(); // the page does not scroll
         point(...(place ? moves[event.key] : [row, column]));
       }
     });
@@ -142,7 +142,7 @@
   const update = () => {
     const question = data.questions[asked()];
     document.getElementById("strength-said").textContent = `${strength.value} %`;
-    document.getElementById("scale").style.opacity = strength.value / 100; // as over the photo, which is grey
+    document.getElementById("scale").style.opacity = strength.value / 100; // the same opacity as over the grey photo
     document.getElementById("threshold-said").textContent = Number(threshold.value).toFixed(2);
     document.getElementById("low").textContent = `0 ${question.low}`;
     document.getElementById("high").textContent = `${question.high} 1`;
