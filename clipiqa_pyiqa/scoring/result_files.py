@@ -20,6 +20,7 @@ from ..files.journal import Journal, is_journal, read_journal
 from ..files.locking import locked
 from ..files.names import csv_line
 from ..files.writing import check_output, replacing, write_text
+from ..images.source import reason
 from .layouts import AlignedText, line_of, write_tables
 from .rows import ENDS, FIELDS, PARQUET_KEY, Header, ResultsError, Row, header_changes
 
@@ -258,5 +259,5 @@ def _explained(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:  # pyarrow's errors about damage have no errno
             raise ResultsError(f"cannot read {str(path)!r}: {error.strerror}.") from error
         raise ResultsError(
-            f"{str(path)!r} is not a result file of clipiqa score, or it is damaged ({error})."
+            f"{str(path)!r} is not a result file of clipiqa score, or it is damaged ({reason(error)})."
         ) from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..datasets.csv_files import PATH_COLUMNS, find_column
 from ..errors import CLIPIQAError, nearest
 from ..files.names import below_common
+from ..images.source import reason
 from .result_files import SUFFIXES, format_of, journal_of, read_rows_of, unfinished
 from .rows import FIELDS, METRIC
 from .scale import SCALE, Scale, read_scales, scales_of
@@ -117,8 +118,7 @@ def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
     except CLIPIQAError:
         raise
     except (OSError, ValueError, ArithmeticError, LookupError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ScoresError(f"{str(path)!r} cannot be read as {format_of(path)}: {reason}.") from error
+        raise ScoresError(f"{str(path)!r} cannot be read as {format_of(path)}: {reason(error)[:200]}.") from error
 
 
 def _filled(texts: pandas.Series) -> dict[str, str]:

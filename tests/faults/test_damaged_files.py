@@ -14,19 +14,15 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from shard_makers import picture, samples, save_parquet, save_tar
 from weights_fakes import save_archive
 
 from clipiqa_pyiqa.datasets.score_table import read_score_table
-from clipiqa_pyiqa.datasets.specification import read_benchmark as read_comparison
 from clipiqa_pyiqa.datasets.split_file import read_split_file
 from clipiqa_pyiqa.datasets.votes import read_votes
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
@@ -34,7 +30,6 @@ from clipiqa_pyiqa.images.formats import image_suffixes, readable_formats
 from clipiqa_pyiqa.images.memory import limit_memory
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning.fitting import fit
-from clipiqa_pyiqa.learning.recipe import read_recipe
 from clipiqa_pyiqa.learning.words import read_words
 from clipiqa_pyiqa.metric import CLIPIQA
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
@@ -44,20 +39,7 @@ from clipiqa_pyiqa.sources.finding import find_shards
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.weights.published import MINI_FILE
 
-TOKENS = (
-    b"\0",
-    b"\xff\xfe",
-    b"nan",
-    b"-inf",
-    b"1e999",
-    b'"',
-    b"\r",
-    b"\n\n",
-    "\u202e".encode(),
-    b"9" * 400,
-    b",",
-    b"{}",
-)
+TOKENS = (b"\0", b"\xff\xfe", b"nan", b"1e999", b'"', b"\r", b"\n\n", "\u202e".encode(), b"9" * 400, b",", b"{}")
 
 
 def mutated(content: bytes, generator: random.Random) -> bytes:
@@ -143,16 +125,6 @@ def words(path: Path) -> Path:
     return path
 
 
-def recipe(path: Path) -> Path:
-    path.write_bytes(next(Path(__file__).parents[2].glob("configs/*/official.yml")).read_bytes())
-    return path
-
-
-def benchmark(path: Path) -> Path:
-    path.write_text("metrics: [clipiqa, {a: {metric: niqe}}]\ndatasets: [x.csv]\nbootstrap: 10\nseed: 1\nout: runs\n")
-    return path
-
-
 def split_file(path: Path) -> Path:
     pd.to_pickle({1: {"train": [0, 1, 2], "val": [3, 4], "test": [5]}}, path)
     return path
@@ -170,17 +142,10 @@ def parquet(path: Path) -> Path:
     return save_parquet(path, {"image": [picture(grey) for grey in (10, 20, 30)], "caption": ["a", "b", "c"]})
 
 
-def embeddings(path: Path) -> Path:
-    import numpy as np
-
-    np.save(path, np.eye(4, 512, dtype=np.float16))
-    return path
-
-
-def entries(path: Path, **options: Any) -> list[int]:
+def entries(path: Path) -> list[int]:
     """What the pictures of a shard come to; those that cannot be read are named one by one."""
     found = []
-    for shard in find_shards(str(path), **options).items:
+    for shard in find_shards(str(path)).items:
         for entry in shard.entries():  # type: ignore[union-attr]
             try:
                 found.append(int(read_image(entry, min_side=1).pixels.sum()))
@@ -196,8 +161,6 @@ FOREIGN: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object]]] = {
     "scores.jsonl": (scores, read_any_scores),
     "scores.parquet": (scores, read_any_scores),
     "pairs.txt": (words, read_words),
-    "recipe.yml": (recipe, read_recipe),
-    "compare.yml": (benchmark, read_comparison),
     "split.pkl": (split_file, lambda path: read_split_file(path, 1, 6)),
     "shard.tar": (tar, entries),
     "shard.tar.gz": (packed, entries),
@@ -213,25 +176,6 @@ def test_damage_to_files_of_others(tmp_path: Path, name: str, times: int) -> Non
     path = make(tmp_path / name)
     assert came_to(lambda: read(path), path)[0] == "read"
     trials(path, read, 60 * times, seed=21)
-
-
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
-@pytest.mark.parametrize("name", FOREIGN)
-def test_readers_take_anything(tmp_path: Path, name: str, data: st.DataObject) -> None:
-    """Whatever is in a file of that name, it is read or refused in our words."""
-    make, read = FOREIGN[name]
-    path = make(tmp_path / name)
-    content = path.read_bytes()
-    binary = name.endswith((".tar", ".gz", ".parquet", ".pkl"))
-    pieces = st.binary(max_size=40) | st.sampled_from(
-        [content[:64], content[-64:], content, *content.splitlines(True)[:8]]
-    )
-    if not binary:
-        pieces |= st.text(max_size=30).map(str.encode) | st.sampled_from(TOKENS)
-    path.write_bytes(b"".join(data.draw(st.lists(pieces, max_size=8))))
-    said, _ = came_to(lambda: read(path), path)
-    assert said in ("read", "refused")
 
 
 def shard_results(path: Path) -> Path:
@@ -269,7 +213,7 @@ def test_damage_to_fitted_heads(tmp_path: Path, times: int) -> None:
     def read(path: Path) -> object:
         return CLIPIQA("clipiqa+", pretrained_model_path=str(path), backbone="mini")(x).tolist()
 
-    assert trials(path, read, 20 * times, seed=26, whole=read(path))["refused"]
+    assert trials(path, read, 8 * times, seed=26, whole=read(path))["refused"]
 
 
 def test_damage_to_weights(tmp_path: Path, times: int) -> None:
@@ -325,7 +269,7 @@ def test_mutated_images(tmp_path: Path, times: int) -> None:
         assert record.pixels.dtype == torch.uint8 and record.pixels.shape[0] == 3
 
     try:
-        for _ in range(6 * times):
+        for _ in range(2 * times):
             for name, content in pictures.items():
                 bad = content
                 for _ in range(generator.choice((1, 1, 2, 5))):
