@@ -33,7 +33,7 @@ COMMANDS = {
     "train": "learn the prompts of CLIP-IQA+ from scores that people gave",
     "fit": "fit a metric to a few rated photos of your own, in seconds",
     "export": "write a metric as an ONNX file, for programs without PyTorch",
-    "weights": "show the source of every checkpoint, or download checkpoints into a folder",
+    "weights": "show the source of every checkpoint, or download checkpoints",
     "verify": "check whether your weights give the published scores",
     "radar": "draw the look and feel of images on radar charts",
     "sweep": "test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps",

@@ -25,7 +25,7 @@ def run(
 
     The score files (csv, jsonl or parquet) may come from any tool. Rows match by path below each run's common folder,
     without suffix, or by --key COLUMN. Exit code: 0 nothing got worse, 1 a mean got worse by more than --min-delta and
-    the difference's 95 % interval excludes 0, or more rows lost an infinite score than chance allows, 2 bad input.
+    the difference's 95 % interval excludes 0, 2 bad input.
 
     examples:
       clipiqa gate base.parquet new.parquet
@@ -39,9 +39,9 @@ def run(
         lower_better ([NAME]): questions whose low values are good; without a name: all
         higher_better ([NAME]): the same for high values
         min_delta: ignore differences of means up to this
-        skip_missing: leave out rows that only one run scored
+        skip_missing: leave out rows that have a finite score in only one run
         out (-o DIR): folder for gate.json, gate.xml (JUnit) and rows.csv
-        overwrite: also replace files that another program wrote
+        overwrite: replace existing files
         quiet (-q): print only questions that got worse
     """
     from ..comparison.gating import gate
@@ -55,6 +55,6 @@ def run(
     for question in found.questions:
         if not quiet or question.verdict == "worse":
             print(one_line(question.line))
-    for line in (*found.notes, *(f"left out: {line}" for line in found.left_out)):
-        tell(one_line(line))
+    for line in found.left_out:
+        tell(one_line(f"left out: {line}"))
     return 0 if found.passed else 1

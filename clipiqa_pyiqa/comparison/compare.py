@@ -18,17 +18,16 @@ import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.mini_photos import seen_by_mini, seen_warning
-from ..datasets.published_correlations import SOURCES
-from ..datasets.specification import CompareError
 from ..errors import counted, first_of
 from ..errors.arguments import SharedOptions, checked
 from ..files.journal import JournalFolder
 from ..files.locking import locked
 from ..files.names import file_name
 from ..images.batches import default_workers
-from ..metric import find_device
+from ..metric import choice, find_device
+from .data_set_results import DataSetResult, MetricResult
 from .metrics import BuiltMetric, MetricSpec, build_or_explain, check_weights, parse_metrics
-from .results import Comparison, DataSetResult, MetricResult, check_results
+from .results import Comparison, check_results
 from .scorers import UNREADABLE, Options, Progress, ScoreStore, StoredScore, kept_random_state, score_data_set
 
 _PACKAGES = ("clipiqa-pyiqa", "pyiqa", "torch", "torchvision", "open_clip_torch", "pillow", "numpy", "scipy")
@@ -87,22 +86,27 @@ def compare(
     """
     specs, sets = parse_metrics(metrics), parse_data_sets(data_sets, data_root)
     check_weights(specs, trust_weights)
-    if published not in ("", *SOURCES):
-        raise CompareError(f"published must be {' or '.join(map(repr, SOURCES))}; got {published!r}.")
-    if fit_parameters not in (4, 5):
-        raise CompareError(f"fit_parameters must be 4 or 5; got {fit_parameters}.")
+    choice("published", published, {name: name for name in ("", "paper", "pyiqa")})
+    choice("fit_parameters", fit_parameters, {4: 4, 5: 5})
     where, report = find_device(device), progress or (lambda *_: None)
     options = Options(where, batch_size, workers or default_workers(), seed, report, strict)
-    analysis: dict[str, Any] = {"bootstrap": bootstrap, "seed": seed, "plcc_fit": plcc_fit, "prefer": published}
-    analysis["fit_parameters"] = fit_parameters
-    folder = None if out is None else check_results(out, sets, overwrite=overwrite, resume=resume)
+    folder = None
+    if out is not None:
+        inputs = [path for data in sets for path in (*data.paths, data.table)]
+        folder = check_results(out, [data.name for data in sets], inputs, overwrite=overwrite, resume=resume)
     with contextlib.nullcontext() if folder is None else locked(folder):
-        stores = _open_stores(folder, sets, overwrite)
         built = {spec.label: build_or_explain(spec, where, seed, strict) for spec in specs}
         ready = [metric for metric in built.values() if isinstance(metric, BuiltMetric)]
         has_mini = any(metric.net is not None and metric.net.clip.weights.backbone == "mini" for metric in ready)
         results = []
-        for data, store in zip(sets, stores, strict=True):
+        for data in sets:
+            parts = folder and folder / "parts" / f"{file_name(data.name)}-{data.identity}"
+            store: ScoreStore = JournalFolder(parts, StoredScore)
+            if overwrite:
+                store.clear()
+            store.load()
+            if store.damaged:
+                log.warning("damaged lines, whose scores are computed again: %s.", first_of(store.damaged))
             if has_mini and data.mos is not None:
                 data = _mark_mini_photos(data, without_mini_photos)
             with kept_random_state():
@@ -111,12 +115,21 @@ def compare(
             opinion = None if data.mos is None else pandas.Series(data.mos, data.paths, float, "mos").drop([*skipped])
             paths = pandas.Index([path for path in data.paths if path not in skipped], name="path")
             scores, known = stored_scores(specs, built, store, paths)
-            about: dict[str, Any] = {
-                "note": data.note,
-                "published_as": data.published_as,
-                "mos_lower_better": data.lower_better,
-            }
-            result = DataSetResult(data.name, scores, opinion, metrics=known, skipped=skipped, **about, **analysis)
+            result = DataSetResult(
+                data.name,
+                scores,
+                opinion,
+                mos_lower_better=data.lower_better,
+                metrics=known,
+                skipped=skipped,
+                note=data.note,
+                published_as=data.published_as,
+                bootstrap=bootstrap,
+                seed=seed,
+                plcc_fit=plcc_fit,
+                fit_parameters=fit_parameters,
+                prefer=published,
+            )
             results.append(result)
             if folder is not None:
                 result.save_scores(folder / "scores")
@@ -131,12 +144,10 @@ def _mark_mini_photos(data: DataSet, leave_out: bool) -> DataSet:
     if not leave_out:
         return replace(data, note=f"{data.note}; {seen_warning(sum(seen), len(seen))}")
     rows = [index for index, was_seen in enumerate(seen) if not was_seen]
-    if not rows or data.mos is None:
-        raise CompareError(f"mini was trained on all images of data set {data.name!r}: keep the images, or use others.")
     return replace(
         data,
         paths=tuple(data.paths[index] for index in rows),
-        mos=tuple(data.mos[index] for index in rows),
+        mos=data.mos and tuple(data.mos[index] for index in rows),
         load=lambda index: data.load(rows[index]),
         note=f"{data.note}; {counted(sum(seen), 'image')} that mini was trained on left out",
         published_as="",
@@ -187,32 +198,10 @@ def _metric_result(
     )
 
 
-def _open_stores(folder: Path | None, sets: Sequence[DataSet], overwrite: bool) -> list[ScoreStore]:
-    if folder is None:
-        return [JournalFolder(None, StoredScore) for _ in sets]
-    names = [file_name(data.name) for data in sets]
-    if twice := [data.name for data, name in zip(sets, names, strict=True) if names.count(name) > 1]:
-        raise CompareError(
-            f"the data sets {twice[0]!r} and {twice[1]!r} would both be kept as {file_name(twice[0])!r}: give one a "
-            "label that differs in more than punctuation."
-        )
-    stores = []
-    for data, name in zip(sets, names, strict=True):
-        store: ScoreStore = JournalFolder(folder / "parts" / f"{name}-{data.identity}", StoredScore)
-        if overwrite:
-            store.clear()
-        store.load()
-        if store.damaged:
-            log.warning("damaged lines, whose scores are computed again: %s.", first_of(store.damaged))
-        stores.append(store)
-    return stores
-
-
 def run_settings(options: Options) -> dict[str, str]:
-    device = options.device
     return {
         **versions(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": str(options.device),
         "threads": str(torch.get_num_threads()),
         "seed": str(options.seed),
         "batch size": str(options.batch_size),

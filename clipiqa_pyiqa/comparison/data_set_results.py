@@ -16,7 +16,7 @@ from ..files.names import file_name
 from ..files.writing import check_folder, replacing
 from ..stats.bootstrap import Estimate
 from ..stats.correlation import correlations, undefined
-from .differences import Disagreement, MetricPair, disagreements, metric_pairs
+from .differences import MetricPair, metric_pairs
 
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 FITTED = ("PLCC fitted", "RMSE fitted")
@@ -89,8 +89,8 @@ class DataSetResult:
 
     def _estimates(self, label: str) -> dict[str, Estimate]:
         assert self.mos is not None and self.oriented_mos is not None
-        scores, error = self.scores[label].dropna(), self.metrics[label].error
-        if reason := error if error and scores.empty else undefined(scores, self.mos.loc[scores.index]):
+        scores = self.scores[label].dropna()
+        if reason := self.metrics[label].error or undefined(scores, self.mos.loc[scores.index]):
             return dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
         oriented, mos = self.oriented_scores[label].loc[scores.index], self.oriented_mos.loc[scores.index]
         fit = self.fit_parameters if self.plcc_fit else 0
@@ -103,10 +103,6 @@ class DataSetResult:
             return []
         defined = [label for label, found in self.estimates.items() if not found["SROCC"].reason]
         return metric_pairs(self.oriented_scores[defined], self.oriented_mos, self.bootstrap, self.seed)
-
-    def disagreements(self, count: int = 10) -> list[Disagreement]:
-        """Return the images on which metrics disagree most."""
-        return disagreements(self.oriented_scores, self.oriented_mos, count)
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -129,6 +125,8 @@ class DataSetResult:
 
     def published(self, label: str) -> PublishedCorrelations | None:
         """Return the published correlations of this metric on exactly these images."""
+        if self.mos is None:
+            return None
         return find_published(self.metrics[label].published_as, self.published_as, self.prefer)
 
     def reason(self, label: str) -> str:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ import torch
 
 from ..datasets.published_correlations import ENSEMBLE, variant
 from ..datasets.specification import CompareError, Specification, check_kinds, parse_specifications
-from ..errors import CLIPIQAError, WeightsError, nearest, shown
+from ..errors import CLIPIQAError, nearest, shown
 from ..files.hashes import hash_file
 from ..files.yaml import check_keys
 from ..metric import CLIPIQA
@@ -33,11 +34,6 @@ _ENTRY: dict[str, tuple[type, ...]] = {
     "score_range": (str,),
 }
 _OF_SETS = ("FID", "InceptionScore")  # their mode in pyiqa is NR, but they rate a set of images
-_PARAMETERS = {  # SHA-256 of pyiqa's parameter files; with a local copy of the file, the metric equals pyiqa's
-    "niqe": "c5524212b626e10e67c9512f5283768982744d2bcc561763b8fda450f89dc0d9",
-    "brisque": "0e976ea2dcf746a966888565bc754484ec28f7318f60b5ac8080259033f27a37",
-}
-_LONGEST = 300  # most characters of an error message from another package
 log = logging.getLogger("clipiqa_pyiqa")
 
 
@@ -122,10 +118,7 @@ def check_weights(specs: Iterable[MetricSpec], trust_weights: bool = False) -> N
     """Raise if options name files or URLs that can run code when pyiqa loads them."""
     for spec in specs:
         if spec.options and not _is_ours(spec.kind):
-            try:
-                check_options(spec.options, trust_weights)
-            except WeightsError as error:
-                raise CompareError(f"metric {spec.label!r}: {error}") from error
+            check_options(spec.options, trust_weights)
 
 
 def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, strict: bool = False) -> BuiltMetric | str:
@@ -133,13 +126,10 @@ def build_or_explain(spec: MetricSpec, device: torch.device, seed: int = 0, stri
     try:
         return build_metric(spec, device, seed)
     except Exception as error:
-        ours, (first, _, more) = isinstance(error, CLIPIQAError), str(error).partition("\n")
-        reason = f"it cannot be built: {error if ours else f'{describe_error(error)}{_missing_file(error)}.'}"
+        log.error("metric %s cannot be built: %s", spec.label, error)  # with the further lines about missing weights
+        reason = f"it cannot be built: {describe_error(error)}{_missing_file(error)}."
         if strict:
             raise CompareError(f"metric {spec.label}: {reason}") from error
-        log.error("metric %s: %s", spec.label, reason)
-        if ours and more:  # the log has the further lines about missing weights
-            return f"it cannot be built: {first.rstrip('.')}; `clipiqa weights` shows the source of the weights."
         return reason
 
 
@@ -160,27 +150,19 @@ def build_metric(spec: MetricSpec, device: torch.device, seed: int = 0) -> Built
     net = getattr(score, "net", score)
     if isinstance(net, CLIPIQA):
         return BuiltMetric(spec, score, net, net.provenance(), _published_name(spec, net))
-    if getattr(net, "takes_captions", False):
-        raise CompareError(f"{spec.label!r} needs a caption for each image and cannot be compared here")
     if hasattr(net, "encoding"):  # another CLIP metric of this package
         return BuiltMetric(spec, score, net, net.provenance(), "" if spec.options else spec.name)
-    files = {key: value for key, value in spec.options.items() if isinstance(value, str) and os.path.isfile(value)}
-    hashes = {key: hash_file(Path(path)) for key, path in files.items()}
-    # the metric may draw random numbers, so its provenance has the seed
     provenance = {**spec.provenance, "pyiqa": version("pyiqa")} | ({"seed": str(seed)} if seed else {})
-    provenance |= {key: f"{Path(files[key]).name} {sha256[:8]}" for key, sha256 in hashes.items()}
-    is_published = not spec.options or (
-        list(spec.options) == ["pretrained_model_path"] and _PARAMETERS.get(spec.name) in hashes.values()
-    )
-    return BuiltMetric(spec, score, None, provenance, spec.name if is_published else "")
+    for key, value in spec.options.items():
+        if isinstance(value, str) and os.path.isfile(value):
+            provenance[key] = f"{Path(value).name} {hash_file(Path(value))[:8]}"
+    return BuiltMetric(spec, score, None, provenance, "" if spec.options else spec.name)
 
 
 def describe_error(error: BaseException) -> str:
-    text = " ".join(str(error).split())
     if isinstance(error, CLIPIQAError):
-        return text.rstrip(".")
-    text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-    return f"{type(error).__name__}: {text}".rstrip(": .")
+        return str(error).partition("\n")[0].rstrip(".")
+    return f"{type(error).__name__}: {textwrap.shorten(str(error), 300, placeholder='…')}".rstrip(": .")
 
 
 def _missing_file(error: BaseException) -> str:

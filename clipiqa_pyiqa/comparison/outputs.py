@@ -31,7 +31,7 @@ def tables_as_text(
     if format == "csv":
         return csv_table(frame(), [*reading, *metrics, *run])
     if format == "latex":
-        return latex_document(tables, [*metrics, *run])
+        return latex_document(tables, [*reading, *metrics, *run])
     if format == "markdown":
         blocks = [*map(markdown_table, tables), markdown_list(reading)]
         blocks += ["## Which metrics exactly", markdown_list(metrics)]

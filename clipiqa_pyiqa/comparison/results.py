@@ -10,20 +10,18 @@ from typing import Any
 
 import pandas
 
-from ..datasets.data_sets import DataSet
+from ..datasets.specification import CompareError
 from ..files.locking import locked
 from ..files.names import file_name
-from ..files.writing import check_folder, write_text
+from ..files.writing import write_text
 from ..report.table import csv_table
 from ..stats.bootstrap import Estimate
-from .data_set_results import CORRELATIONS, DataSetResult, MetricResult
+from .data_set_results import CORRELATIONS, DataSetResult
 from .outputs import check_result_folder, tables_as_text
 from .page import report_page
-from .summary import build_tables, legend, metric_lines, skipped_lines
+from .summary import build_tables, legend, metric_lines
 
-__all__ = ["Comparison", "DataSetResult", "MetricResult", "check_results"]
-_WIDE = 10  # most columns of a table on a console
-_MARKS = "* best of its column; in the differences, * is better and ▼ is worse by more than chance"
+_MARKS = "* best of its column, or a difference that is larger than chance explains"
 _FILES = {"comparison.csv": "csv", "comparison.md": "markdown", "comparison.tex": "latex"}
 
 
@@ -69,15 +67,15 @@ class Comparison:
             format: ``'table'`` for a console, ``'csv'`` (:meth:`frame` in full precision, for
                 ``pandas.read_csv(file, comment='#')``), ``'markdown'`` or ``'latex'``.
         """
-        tables, reading = build_tables(self.data_sets), legend(self.data_sets)
-        if format == "csv":
-            notes = [(data, [data.note] * bool(data.note) + skipped_lines(data.skipped)) for data in self.data_sets]
-            reading += [f"{data.name}: {line}" for data, lines in notes for line in lines]
-        if format == "table":
-            tables = [table for table in tables if len(table.columns) <= _WIDE]
-        metrics = metric_lines(self.data_sets)
-        about: dict[str, Any] = {"reading": reading, "metrics": metrics, "settings": self.settings}
-        return tables_as_text(format, tables, self.frame, marks=_MARKS, **about)
+        return tables_as_text(
+            format,
+            build_tables(self.data_sets),
+            self.frame,
+            reading=legend(self.data_sets),
+            marks=_MARKS,
+            metrics=metric_lines(self.data_sets),
+            settings=self.settings,
+        )
 
     def save(self, folder: str | Path, *, report: bool = True, overwrite: bool = False) -> None:
         """Write the tables, ``differences.csv``, ``scores/NAME.parquet`` and ``report.html``.
@@ -90,7 +88,9 @@ class Comparison:
         Raises:
             OutputError: A file cannot be written, or exists.
         """
-        folder = check_results(folder, self.data_sets, overwrite=overwrite, resume=not overwrite)
+        names = [data.name for data in self.data_sets]
+        inputs = [path for data in self.data_sets for path in data.scores.index]
+        folder = check_results(folder, names, inputs, overwrite=overwrite, resume=not overwrite)
         with locked(folder):
             for name, format in _FILES.items():
                 write_text(folder / name, self.table(format))
@@ -103,18 +103,14 @@ class Comparison:
 
 
 def check_results(
-    folder: str | Path, data_sets: Iterable[DataSet | DataSetResult], *, overwrite: bool, resume: bool
+    folder: str | Path, data_sets: Iterable[str], inputs: Iterable[str], *, overwrite: bool, resume: bool
 ) -> Path:
-    """Return the folder of a comparison; files of the data sets are never replaced."""
-    data_sets = list(data_sets)
-    names = [*_FILES, "differences.csv", "report.html"]
-    names += [f"scores/{file_name(data.name)}.parquet" for data in data_sets]
-    inputs: list[str] = []
-    for data in data_sets:
-        inputs += list(data.scores.index) if isinstance(data, DataSetResult) else [*data.paths, data.table]
-    folder = check_result_folder(folder, names, inputs, overwrite=overwrite, resume=resume)
-    check_folder(folder / "scores", ())
-    return folder
+    """Return the folder of a comparison of named data sets; inputs are never replaced."""
+    scores = [f"scores/{file_name(name)}.parquet" for name in data_sets]
+    if len({*scores}) < len(scores):
+        raise CompareError("the names of two data sets differ only in punctuation: give one of them another label.")
+    names = [*_FILES, "differences.csv", "report.html", *scores]
+    return check_result_folder(folder, names, inputs, overwrite=overwrite, resume=resume)
 
 
 def _row(data: DataSetResult, label: str) -> dict[str, Any]:
@@ -134,6 +130,4 @@ def _row(data: DataSetResult, label: str) -> dict[str, Any]:
         value = published[name] if published else math.nan
         row |= {f"published {name}": value, f"{name} difference": row[name] - value}
     row["source"] = published.source if published else ""
-    without = "no opinion scores, so no correlation" if data.mos is None else ""
-    row["note"] = "; ".join(filter(None, (data.reason(label), without)))
-    return row
+    return {**row, "note": data.reason(label)}

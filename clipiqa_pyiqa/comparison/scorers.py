@@ -163,18 +163,16 @@ def _score_batch(
     # x: images (N, 3 or 6, H, W); channels 4 to 6 are the reference
     x = x.to(options.device)
     x = x.float().div_(255) if x.dtype == torch.uint8 else x
+    reference: Tensor | list[str] = [data.no_reference(index) for index in indices]
+    if x.shape[1] == 6:
+        x, reference = x[:, :3].contiguous(), x[:, 3:].contiguous()
     paths = [data.paths[index] for index in indices]
     for group in groups:
-        lacking = [n for n, path in enumerate(paths) if not all(store.is_done(metric.key, path) for metric in group)]
-        if not lacking:
+        if all(store.is_done(metric.key, path) for metric in group for path in paths):
             continue
-        images = x if len(lacking) == len(x) else x[lacking]
-        reference: Tensor | list[str] = [data.no_reference(indices[n]) for n in lacking]
-        if x.shape[1] == 6:
-            images, reference = images[:, :3].contiguous(), images[:, 3:].contiguous()
-        for metric, number, entry in score_group(group, images, options.seed, reference):
-            if not store.is_done(metric.key, path := paths[lacking[number]]):
-                store.add(metric.key, path, entry)
+        for metric, number, entry in score_group(group, x, options.seed, reference):
+            if not store.is_done(metric.key, paths[number]):
+                store.add(metric.key, paths[number], entry)
 
 
 def _score_alone(

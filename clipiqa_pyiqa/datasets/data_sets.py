@@ -21,7 +21,7 @@ from ..errors.arguments import check_path
 from ..files.names import printable
 from ..files.yaml import check_keys
 from ..images.memory import set_aside
-from ..images.reader import check_limits, read_image, strict_decoding
+from ..images.reader import check_limits, read_image
 from ..sources.inputs import find_inputs
 from .csv_files import read_scores
 from .published_correlations import published_set
@@ -220,7 +220,8 @@ def _build(label: str, options: dict[str, Any]) -> Any:
 def _pyiqa_pixels(dataset: Any, first: int, index: int) -> Tensor:
     path = str(dataset.paths_mos[index][first])
     try:
-        with strict_decoding, Image.open(path) as file:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        with Image.open(path) as file:
             set_aside(path, file.width, file.height)
             if not first:
                 return dataset[index]["img"]

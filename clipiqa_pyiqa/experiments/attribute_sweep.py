@@ -109,7 +109,7 @@ def sweep(
         set_aside(version.path, picture.width, picture.height, decoding=_CHANGING)
         picture = version.change.apply(picture, version.amount, seed)
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-        return ImageRecord(version.name, pixels, picture.width, picture.height, 1, False, "")
+        return ImageRecord(version.name, pixels, picture.width, picture.height, 1, "")
 
     def score(todo: Collection[str]) -> Iterator[Row]:
         pictures = _with_pictures([versions[name] for name in todo], cost, limits)

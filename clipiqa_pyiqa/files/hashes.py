@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,8 +12,6 @@ from typing import Any
 
 from ..errors import WeightsError
 from .writing import write_text
-
-logger = logging.getLogger("clipiqa_pyiqa")
 
 
 def sha256_of(path: str | Path) -> str:
@@ -50,13 +48,10 @@ def hash_file(path: Path) -> str:
 
 def remember(hashes: Mapping[str, str]) -> None:
     """Store hashes of files, if the cache can be written."""
-    file = _cache_file()
-    try:
+    with contextlib.suppress(OSError):
         entries = {os.path.realpath(path): [*_stamp(path), digest] for path, digest in hashes.items()}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps({**_read_cache(), **entries}, indent=1))
-    except OSError as error:
-        logger.debug("%s cannot be written (%s): files will be hashed again", file, error)
+        _cache_file().parent.mkdir(parents=True, exist_ok=True)
+        write_text(_cache_file(), json.dumps({**_read_cache(), **entries}, indent=1))
 
 
 def _stamp(path: str) -> list[int]:

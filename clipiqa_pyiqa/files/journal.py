@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,18 +17,14 @@ from typing import Any, Generic, Protocol, TypeVar
 from ..errors import OutputError
 from .writing import replacing
 
-SYNC_SECONDS = 5.0  # a power cut may lose the rows of this time; a killed process loses no row
-
 
 class Journal:
     """A journal that is open for appending. Raises ``OutputError`` if the disk is full."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _explained(path):
-            self._file = open(path, "ab", buffering=0, opener=_existing)  # noqa: SIM115 - closed by close()
-        self._end = os.fstat(self._file.fileno()).st_size
-        self._synced = time.monotonic()
+        with _explained(path):  # a deleted journal is an error: a new file would lack the head
+            self._file = open(path, "rb+", buffering=0)  # noqa: SIM115 - closed by close()
 
     @classmethod
     def create(cls, path: Path, rows: Iterable[Mapping[str, Any]] = ()) -> Journal:
@@ -39,27 +34,19 @@ class Journal:
         return cls(path)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        rest = memoryview(_line(row))
-        end = self._end + len(rest)
+        rest, end = memoryview(_line(row)), self._file.seek(0, os.SEEK_END)
         try:
             with _explained(self.path):
                 while rest:
                     rest = rest[self._file.write(rest) :]
-                self._end = end
-                if time.monotonic() - self._synced > SYNC_SECONDS:
-                    self._sync()
         except BaseException:  # also if Ctrl-C interrupts the writing of a row
-            os.ftruncate(self._file.fileno(), self._end)
+            self._file.truncate(end)
             raise
 
     def close(self) -> None:
         """Write all rows to the disk, and close the file."""
         with self._file, _explained(self.path):
-            self._sync()
-
-    def _sync(self) -> None:
-        os.fsync(self._file.fileno())
-        self._synced = time.monotonic()
+            os.fsync(self._file.fileno())
 
 
 def read_journal(path: Path, damage: list[str]) -> Iterator[dict[str, Any]]:
@@ -82,14 +69,14 @@ def is_journal(path: Path) -> bool:
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """Return each field that differs between two records, with both values."""
-    found: list[tuple[str, Any, Any]] = []
-    for name in {**before, **now}:
-        was, is_now = before.get(name), now.get(name)
-        if isinstance(was, Mapping) or isinstance(is_now, Mapping):
-            found += [(f"{name} {inner}", a, b) for inner, a, b in changes(was or {}, is_now or {})]
-        elif was != is_now:
-            found.append((name, was, is_now))
-    return found
+
+    def flat(record: Mapping[str, Any]) -> dict[str, Any]:
+        parts = ((name, value if isinstance(value, Mapping) else {"": value}) for name, value in record.items())
+        return {f"{name} {inner}".rstrip(): value for name, part in parts for inner, value in part.items()}
+
+    was, is_now = flat(before), flat(now)
+    names = {**was, **is_now}
+    return [(name, was.get(name), is_now.get(name)) for name in names if was.get(name) != is_now.get(name)]
 
 
 class Entry(Protocol):
@@ -161,10 +148,6 @@ class JournalFolder(Generic[E]):
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*.jsonl")) if self.folder else []
-
-
-def _existing(path: str, flags: int) -> int:
-    return os.open(path, flags & ~os.O_CREAT)  # opening a deleted journal fails: a new file would lack the head
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import logging
 import os
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from ..errors import OutputError
 from .writing import resolved
@@ -33,65 +33,49 @@ def locked(output: str | os.PathLike[str]) -> Iterator[None]:
     """Lock a file or an existing folder against other runs, in a context. Raises ``LockedError``."""
     path = lock_file(output)
     try:
-        if fcntl is None:
-            from filelock import FileLock, Timeout
-
-            try:
-                with FileLock(path).acquire(timeout=0):
-                    yield
-            except Timeout:
-                raise _refusal(output, "") from None
-            return
-        number = _acquire(path, output)
+        file = _acquired(path, output)
     except LockedError:
         raise
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"cannot write the lock {str(path)!r} of {str(output)!r}: {reason}.") from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # the lock is still held here, so the file is not the next run's
-            path.unlink()
-        os.close(number)
+    with file:
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # the lock is still held here, so the file is not the next run's
+                path.unlink()
 
 
 def lock_file(output: str | os.PathLike[str]) -> Path:
     target = resolved(output)
-    if target.is_dir():
-        return target / ".clipiqa.lock"
-    return target.with_name(f".{os.fsdecode(os.fsencode(target.name)[:200])}.lock")
+    return target / ".clipiqa.lock" if target.is_dir() else target.with_name(f".{target.name[-60:]}.lock")
 
 
-def _acquire(path: Path, output: str | os.PathLike[str]) -> int:
+def _acquired(path: Path, output: str | os.PathLike[str]) -> TextIO:
     while True:
-        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        with contextlib.ExitStack() as on_failure:
-            on_failure.callback(os.close, number)
-            try:
-                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise _refusal(output, os.pread(number, 1000, 0).decode("utf-8", "replace")) from None
-            except OSError as error:
-                if error.errno not in _UNSUPPORTED:
-                    raise
-                logger.warning("%s cannot be locked on this file system: let only one run write to it.", output)
-                on_failure.pop_all()
-                return number
-            with contextlib.suppress(FileNotFoundError):  # the previous run has removed the file in the meantime
-                if os.path.samestat(os.fstat(number), os.stat(path)):
-                    holder = [os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S")]
-                    with contextlib.suppress(OSError):  # the disk may be full
-                        os.ftruncate(number, 0)
-                        os.pwrite(number, json.dumps(holder).encode(), 0)
-                    on_failure.pop_all()
-                    return number
-
-
-def _refusal(output: str | os.PathLike[str], holder: str) -> LockedError:
-    try:
-        pid, host, since = json.loads(holder)
-        run = f"process {int(pid)} on {str(host)[:80]!r}, since {str(since)[:20]}"
-    except (ValueError, TypeError):
-        run = "another run"
-    return LockedError(f"{str(output)!r} is being written by {run}: wait until it has ended, or name another output.")
+        file = open(path, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed by the caller
+        try:
+            if fcntl is None:
+                raise OSError(errno.ENOSYS, "no flock")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                file.seek(0)
+                holder = file.read(200) or "another run"
+            advice = "wait until it has ended, or name another output"
+            raise LockedError(f"{str(output)!r} is being written by {holder}: {advice}.") from None
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            logger.warning("%s cannot be locked on this file system: let only one run write to it.", output)
+            return file
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            with contextlib.suppress(OSError):  # the disk may be full
+                file.truncate(0)
+                file.write(
+                    f"process {os.getpid()} on {socket.gethostname()!r}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+                )
+                file.flush()
+            return file
+        file.close()  # the previous run has removed the file in the meantime

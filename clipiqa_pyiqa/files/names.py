@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import re
@@ -39,21 +38,17 @@ def _escaped(c: str) -> str:
     return c.encode("unicode_escape", "surrogatepass").decode()
 
 
-class PlainRecords(logging.Filter):
-    """A filter that applies :func:`plain_lines` to log messages."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = plain_lines(record.getMessage()), ()
-        return True
+def _make_plain(record: logging.LogRecord) -> bool:
+    record.msg, record.args = plain_lines(record.getMessage()), ()
+    return True
 
 
-logging.getLogger("clipiqa_pyiqa").addFilter(PlainRecords("clipiqa_pyiqa"))
+logging.getLogger("clipiqa_pyiqa").addFilter(_make_plain)
 
 
 def below_common(paths: Sequence[str]) -> dict[str, str]:
-    folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
-    common = os.path.commonpath(folders) if folders else ""
-    return {path: os.path.relpath(os.path.abspath(path), common).replace(os.sep, "/") for path in paths}
+    common = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths]) if paths else ""
+    return {path: os.path.relpath(path, common).replace(os.sep, "/") for path in paths}
 
 
 def file_name(name: str) -> str:
@@ -63,8 +58,10 @@ def file_name(name: str) -> str:
 
 def free_name(name: str, taken: set[str]) -> str:
     """Return the name, numbered if ``taken`` holds it, and add the result to ``taken``."""
-    names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
-    free = next(name for name in names if name.lower() not in taken)
+    free, number = name, 1
+    while free.lower() in taken:
+        number += 1
+        free = f"{name}-{number}"
     taken.add(free.lower())
     return free
 

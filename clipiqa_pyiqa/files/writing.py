@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,22 +22,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path; if the block succeeds, this file replaces ``path``. Raises ``OutputError``."""
     target = resolved(path)
     _check_kind(path)
-    suffix = target.suffix if len(os.fsencode(target.suffix)) < 16 else ""
-    name = os.fsdecode(os.fsencode(target.name)[:200])
-    partial = target.with_name(f".{name}.{uuid.uuid4().hex[:8]}.partial{suffix}")
+    partial = target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex[:8]}.partial{target.suffix}")
     try:
         with _explained(path, partial):
-            partial.touch(0o666, exist_ok=False)
-            mode = (target if target.exists() else partial).stat().st_mode  # some writers make files with the mode 0600
+            partial.touch(exist_ok=False)
             yield partial
-            os.chmod(partial, stat.S_IMODE(mode))
             with open(partial, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(partial, target)
-        with contextlib.suppress(OSError):  # some file systems, and Windows, cannot sync a folder
-            number = os.open(target.parent, os.O_RDONLY)
-            os.fsync(number)
-            os.close(number)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -113,10 +104,7 @@ def check_folder(
 
 def resolved(path: str | os.PathLike[str]) -> Path:
     try:
-        found = Path(os.path.realpath(os.path.expanduser(path)))
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            os.stat(found)
-        return found
+        return Path(os.path.realpath(os.path.expanduser(path)))
     except (OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error).lower()
         raise OutputError(f"cannot write to {os.fspath(path)!r}: {reason}.") from error

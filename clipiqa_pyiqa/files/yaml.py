@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -14,44 +13,31 @@ import yaml
 from ..errors import ConfigError, nearest
 
 MOST_BYTES = 1 << 20
-MOST_ALIASES = 20  # a few lines with more aliases can stand for millions of values
 MOST_LEVELS = 20  # levels of nested lists and mappings
 MOST_DIGITS = 100  # digits of a whole number, also in base 60
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader that refuses files that need too much memory or recursion."""
+    """A SafeLoader that refuses files that need too much memory or recursion, and, if ``unique``, equal keys."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str | bytes, unique: bool) -> None:
         super().__init__(text)
-        self._aliases = 0
-        self._open: list[str | None] = []  # anchors of the lists and mappings around the current event
+        self._unique, self._levels = unique, 0
 
     def get_event(self) -> yaml.Event:
         event = super().get_event()
-        if isinstance(event, yaml.AliasEvent):
-            self._aliases += 1
-            if event.anchor in self._open:
-                raise yaml.YAMLError(f"'*{event.anchor}' is an alias of a list or mapping that contains the alias")
-            if self._aliases > MOST_ALIASES:
-                raise yaml.YAMLError(f"it has more than {MOST_ALIASES} aliases")
-        elif isinstance(event, yaml.CollectionStartEvent):
-            self._open.append(event.anchor)
-            if len(self._open) > MOST_LEVELS:
-                raise yaml.YAMLError(f"it is nested more than {MOST_LEVELS} levels deep")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            self._open.pop()
-        elif isinstance(event, yaml.ScalarEvent) and re.fullmatch(rf"[-+\d_:]{{{MOST_DIGITS},}}", event.value):
+        self._levels += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if self._levels > MOST_LEVELS:
+            raise yaml.YAMLError(f"it is nested more than {MOST_LEVELS} levels deep")
+        if isinstance(event, yaml.AliasEvent):  # a few lines with aliases can stand for millions of values
+            raise yaml.YAMLError(f"it has the alias '*{event.anchor}': write the value again instead")
+        if isinstance(event, yaml.ScalarEvent) and re.fullmatch(rf"[-+\d_:]{{{MOST_DIGITS},}}", event.value):
             raise yaml.YAMLError(f"it has a whole number of {len(event.value):,} digits")
         return event
 
-
-class _UniqueLoader(_Loader):
-    """A loader that also refuses a mapping with the same key twice."""
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         for key, count in Counter(key.value for key, _ in node.value if isinstance(key.value, str)).items():
-            if count > 1:
+            if count > 1 and self._unique:
                 raise yaml.YAMLError(f"the key {key!r} occurs twice")
         return super().construct_mapping(node, deep)
 
@@ -61,13 +47,13 @@ _Loader.add_implicit_resolver(  # PyYAML reads YAML 1.1, where 1e-6 is a text
 )
 
 
-def parse_yaml(text: str, what: str, unique: bool = True) -> Any:
+def parse_yaml(text: str | bytes, what: str, unique: bool = True) -> Any:
     """Return the value of a YAML text; messages call the text ``what``. Raises ``ConfigError``.
 
     With ``unique=False``, the last of equal keys counts.
     """
     try:
-        return yaml.load(text, _UniqueLoader if unique else _Loader)
+        return _Loader(text, unique).get_single_data()
     # constructors of explicit tags, such as !!int x or !!timestamp x, raise almost anything
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as problem:
         raise ConfigError(f"{what} is not usable YAML: {' '.join(str(problem).split())[:300]}.") from problem
@@ -85,8 +71,8 @@ def shipped(protocols: bool = False) -> dict[str, Path]:
 
 def read_yaml(path: str | Path, unique: bool = True) -> Any:
     """Return the value in a YAML file; a name of :func:`shipped` also works. Raises ``ConfigError``."""
-    path = Path(os.path.expanduser(path))
-    if not (os.path.exists(path) or path.suffix or len(path.parts) != 1):
+    path = Path(path).expanduser()
+    if len(path.parts) == 1 and not path.suffix and not path.exists():
         known = shipped()
         if path.name not in known:
             raise ConfigError(
@@ -97,14 +83,11 @@ def read_yaml(path: str | Path, unique: bool = True) -> Any:
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
-        text = content.decode()
     except OSError as problem:
         raise ConfigError(f"the configuration {str(path)!r} cannot be read: {problem.strerror}.") from problem
-    except UnicodeDecodeError as problem:
-        raise ConfigError(f"{str(path)!r} is not YAML: {problem}.") from problem
     if len(content) > MOST_BYTES:
         raise ConfigError(f"{str(path)!r} is not a configuration: it has more than {MOST_BYTES >> 20} MiB.")
-    return parse_yaml(text, repr(str(path)), unique)
+    return parse_yaml(content, repr(str(path)), unique)
 
 
 def read_mapping(path: str | Path, known: Collection[str]) -> dict[str, Any]:

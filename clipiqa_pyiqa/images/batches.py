@@ -8,14 +8,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..errors import ImageError, Kind, is_out_of_memory
-from .memory import Budget, Ticket
+from .memory import Room, Share, memory_limit, use_share
 
 BATCH_PIXELS = 8 * 1024 * 1024  # limit of a batch; a larger image is a batch alone
 WAITING_PIXELS = 64 * 1024 * 1024  # limit of decoded images that wait for images of equal size: 192 MiB
@@ -57,34 +56,33 @@ def prefetch(
     workers = workers or default_workers()
     most = 2 * workers if ahead is None else ahead
 
-    def attempt(item: Item, ticket: Ticket) -> tuple[Item, Picture | ImageError]:
+    def attempt(item: Item, share: Share) -> Picture | ImageError:
+        use_share(share)
         try:
-            with ticket:
-                return item, read(item)
+            return read(item)
         except ImageError as error:
-            return item, error
-        except MemoryError:
-            return item, ImageError("it does not fit in memory: set max_side or max_pixels.")
+            return error
 
-    pool, budget = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"), Budget(scoring)
-    coming: deque[tuple[Future[tuple[Item, Picture | ImageError]], Ticket]] = deque()
+    def handed_out() -> Iterator[tuple[Item, Picture | ImageError]]:
+        item, future, share = coming.popleft()
+        share.hurry()
+        yield item, future.result()
+        share.give_back()
+
+    pool, room = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode"), Room(memory_limit(), scoring)
+    coming: deque[tuple[Item, Future[Picture | ImageError], Share]] = deque()
     try:
         for item in items:
-            coming.append((pool.submit(attempt, item, ticket := Ticket(budget)), ticket))
+            coming.append((item, pool.submit(attempt, item, share := Share(room)), share))
             if len(coming) > most:
-                yield from _hand_out(*coming.popleft())
+                yield from handed_out()
         while coming:
-            yield from _hand_out(*coming.popleft())
+            yield from handed_out()
     finally:
-        budget.close()
+        room.close()
         pool.shutdown(cancel_futures=True)
         if isinstance(items, Generator):
             items.close()
-
-
-def _hand_out(future: Future[Result], ticket: Ticket) -> Iterator[Result]:
-    yield future.result()
-    ticket.give_back()
 
 
 def in_batches(
@@ -106,86 +104,21 @@ def in_batches(
         failed: Returns the result of a failed item, or raises.
         apart: Returns a key; the items of a batch share their key.
     """
-    queue = _Queue(work, failed, batch_size)
+    waiting: dict[tuple[int, ...], list[tuple[int, Item, Picture]]] = {}  # by shape; the oldest image's shape is first
+    ready: dict[int, Result] = {}  # by number of the image
+    first, count, most_pixels = 0, 0, BATCH_PIXELS
     last: Hashable = None
-    with closing(images):
-        for item, image in images:
-            if apart is not None and (key := apart(item)) != last:
-                yield from queue.leave(everything=True)
-                last = key
-            queue.append(item, image)
-            yield from queue.leave()
-        yield from queue.leave(everything=True)
 
-
-def stacked(pixels: Sequence[Tensor], device: str | torch.device) -> Tensor:
-    """Return uint8 pictures ``(3, H, W)`` as one fp32 batch ``(N, 3, H, W)`` in [0, 1]."""
-    # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, as encoders need it
-    x = torch.stack([picture.permute(1, 2, 0) for picture in pixels]).permute(0, 3, 1, 2)
-    return x.to(device).float().div_(255)
-
-
-@dataclass
-class _Place(Generic[Result]):
-    shape: tuple[int, ...] = ()
-    result: tuple[Result] | None = None
-
-
-class _Queue(Generic[Item, Picture, Result]):
-    """Images that wait until a batch is full, ``WAIT`` batches have passed, or too many pixels wait."""
-
-    def __init__(
-        self,
-        work: Callable[[list[Item], list[Picture]], Iterable[Result]],
-        failed: Callable[[Item, Picture | None, ImageError], Result],
-        batch_size: int,
-    ) -> None:
-        self._work, self._failed, self._batch_size = work, failed, batch_size
-        self._batch_pixels = BATCH_PIXELS
-        self._places: deque[_Place[Result]] = deque()
-        self._waiting: dict[tuple[int, ...], list[tuple[_Place[Result], Item, Picture]]] = {}  # by shape
-        self._pixels = 0  # of all waiting images
-
-    def append(self, item: Item, image: Picture | ImageError) -> None:
-        if isinstance(image, ImageError):
-            self._places.append(_Place(result=(self._failed(item, None, image),)))
-            return
-        shape = tuple(image.shape)
-        pixels = math.prod(shape[1:])
-        self._places.append(_Place(shape))
-        batch = self._waiting.setdefault(shape, [])
-        batch.append((self._places[-1], item, image))
-        self._pixels += pixels
-        if len(batch) >= max(1, min(self._batch_size, self._batch_pixels // pixels)):
-            self._finish(shape)
-
-    def leave(self, everything: bool = False) -> Iterator[Result]:
-        """Yield ready results; work on the first image if it has waited long enough."""
-        while self._places:
-            first = self._places[0]
-            if first.result is not None:
-                self._places.popleft()
-                yield first.result[0]
-            elif everything or len(self._places) > WAIT * self._batch_size or self._pixels > WAITING_PIXELS:
-                self._finish(first.shape)
-            else:
-                return
-
-    def _finish(self, shape: tuple[int, ...]) -> None:
-        places, items, pictures = zip(*self._waiting.pop(shape), strict=True)
-        self._pixels -= math.prod(shape[1:]) * len(places)
-        for place, result in zip(places, self._results(list(items), list(pictures)), strict=True):
-            place.result = (result,)
-
-    def _results(self, items: list[Item], pictures: list[Picture]) -> list[Result]:
+    def results(items: list[Item], pictures: list[Picture]) -> list[Result]:
+        nonlocal most_pixels
         try:
-            return list(self._work(items, pictures))
+            return list(work(items, pictures))
         except ImageError as error:
             problem = ImageError(error.reason, error.kind, error.name)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            self._batch_pixels = min(self._batch_pixels, math.prod(pictures[0].shape[1:]) * len(pictures) // 2)
+            most_pixels = min(most_pixels, math.prod(pictures[0].shape[1:]) * len(pictures) // 2)
             problem = ImageError(
                 "it does not fit in memory: set max_side or max_pixels, or use another device.",
                 Kind.OUT_OF_MEMORY,
@@ -194,7 +127,46 @@ class _Queue(Generic[Item, Picture, Result]):
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         if len(items) == 1:
-            return [self._failed(items[0], pictures[0], problem)]
-        return [
-            result for item, picture in zip(items, pictures, strict=True) for result in self._results([item], [picture])
-        ]
+            return [failed(items[0], pictures[0], problem)]
+        return [each for item, picture in zip(items, pictures, strict=True) for each in results([item], [picture])]
+
+    def finish(shape: tuple[int, ...]) -> None:
+        numbers, items, pictures = zip(*waiting.pop(shape), strict=True)
+        ready.update(zip(numbers, results(list(items), list(pictures)), strict=True))
+
+    def leave(everything: bool = False) -> Iterator[Result]:
+        """Yield ready results; work on the first image if it has waited long enough."""
+        nonlocal first
+        while waiting or ready:
+            pixels = sum(math.prod(shape[1:]) * len(batch) for shape, batch in waiting.items())
+            if first in ready:
+                yield ready.pop(first)
+                first += 1
+            elif everything or count - first > WAIT * batch_size or pixels > WAITING_PIXELS:
+                finish(next(iter(waiting)))
+            else:
+                return
+
+    with closing(images):
+        for item, image in images:
+            if apart is not None and (key := apart(item)) != last:
+                yield from leave(everything=True)
+                last = key
+            if isinstance(image, ImageError):
+                ready[count] = failed(item, None, image)
+            else:
+                shape = tuple(image.shape)
+                batch = waiting.setdefault(shape, [])
+                batch.append((count, item, image))
+                if len(batch) >= max(1, min(batch_size, most_pixels // math.prod(shape[1:]))):
+                    finish(shape)
+            count += 1
+            yield from leave()
+        yield from leave(everything=True)
+
+
+def stacked(pixels: Sequence[Tensor], device: str | torch.device) -> Tensor:
+    """Return uint8 pictures ``(3, H, W)`` as one fp32 batch ``(N, 3, H, W)`` in [0, 1]."""
+    # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, as encoders need it
+    x = torch.stack([picture.permute(1, 2, 0) for picture in pixels]).permute(0, 3, 1, 2)
+    return x.to(device).float().div_(255)

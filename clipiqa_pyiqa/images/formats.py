@@ -44,10 +44,7 @@ def skipped_note(skipped: Mapping[str, int]) -> str:
     """Return the number of skipped photos and advice, or ``''``."""
     if not skipped:
         return ""
-    has_heif = any(suffix in _HEIF for suffix in skipped)
-    advice = (
-        "install pillow-heif for HEIC, or convert them to PNG or TIFF" if has_heif else "convert them to PNG or TIFF"
-    )
+    advice = "convert them to PNG or TIFF, or install pillow-heif for HEIC"
     return f"{sum(skipped.values())} skipped: {', '.join(sorted(skipped))}; {advice}"
 
 

@@ -9,7 +9,6 @@ import math
 import os
 import re
 import threading
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,6 @@ DECODING = 9
 """Bytes per pixel while an image is decoded: four in PIL, three as RGB, and the rest for the conversion."""
 
 SHARE = 0.5  # default limit, as a share of the machine's memory
-VARIABLE = "CLIPIQA_MEMORY"
 _UNKNOWN = 8 << 30  # bytes of memory that are assumed if the system does not report them
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # names in glibc's malloc.h
 _KEPT_BLOCK, _KEPT = 32 << 20, 1 << 30  # bytes that glibc keeps: of a block, and of free memory at the heap's end
@@ -30,22 +28,19 @@ _thread = threading.local()
 
 
 def memory_limit() -> int:
-    """Return the limit in bytes: the set limit, else ``CLIPIQA_MEMORY``, else half of the machine's memory."""
-    if _limit:
-        return _limit[0]
-    size = os.environ.get(VARIABLE)
-    return parse_size(size, VARIABLE) if size else _half_of_memory()
+    """Return the limit in bytes: the set limit, else half of the machine's memory."""
+    return _limit[0] if _limit else _half_of_memory()
 
 
 @functools.cache
 def _half_of_memory() -> int:
-    sizes = []
+    sizes = [_UNKNOWN]
     with contextlib.suppress(AttributeError, ValueError, OSError):
-        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for path in _CGROUPS:
         with contextlib.suppress(OSError, ValueError):  # ValueError: 'max'
             sizes.append(int(Path(path).read_text()))
-    return int(SHARE * min(sizes, default=_UNKNOWN))
+    return int(SHARE * min(sizes))
 
 
 def limit_memory(size: int | None) -> None:
@@ -63,77 +58,62 @@ def parse_size(text: str, name: str) -> int:
 
 
 class Room:
-    """A semaphore of ``most`` bytes. If no byte is taken, one request may be larger."""
+    """A semaphore of ``most`` bytes. If no byte is taken, one request may be larger.
 
-    def __init__(self, most: int) -> None:
-        self.most, self.used = most, 0
-        self._is_closed = False
-        self.changed = threading.Condition()
+    Images that are read ahead leave bytes free for scoring, which takes ``scoring`` bytes per pixel.
+    """
 
-    def take(self, size: int, spare: int = 0, may_take: Callable[[], bool] = lambda: True) -> bool:
-        """Wait until ``size`` and ``spare`` bytes are free; return False after ``close``."""
-        with self.changed:
-            self.changed.wait_for(
-                lambda: self._is_closed or (may_take() and (not self.used or self.used + size + spare <= self.most))
+    def __init__(self, most: int, scoring: int = 0) -> None:
+        self.most, self.used, self._is_closed = most, 0, False
+        self.scoring, self.largest = scoring, 0  # bytes per pixel, and for the largest image so far
+        self._changed = threading.Condition()
+
+    def take(self, size: int, spare: int = 0, is_urgent: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until ``size`` and ``spare`` bytes are free, or the request is urgent; return False after ``close``."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._is_closed or is_urgent() or not self.used or self.used + size + spare <= self.most
             )
             self.used += size
             return not self._is_closed
 
     def give(self, size: int) -> None:
-        with self.changed:
+        with self._changed:
             self.used -= size
-            self.changed.notify_all()
+            self._changed.notify_all()
 
     def close(self) -> None:
-        with self.changed:
-            self._is_closed = True
-            self.changed.notify_all()
+        self._is_closed = True
+        self.give(0)
 
 
-class Budget(Room):
-    """The memory of images that are read ahead; ``scoring`` is bytes per pixel."""
+class Share:
+    """The memory of one image that is read ahead.
 
-    def __init__(self, scoring: int = 0) -> None:
-        super().__init__(memory_limit())
-        self.scoring = scoring
-        self.largest = 0  # bytes that scoring takes for the largest image so far
-        self.waiting: deque[Ticket] = deque()
+    The image that is handed out next never waits, since images that wait behind it may hold the memory.
+    """
 
-
-class Ticket:
-    """An image's place in the order: a context manager around decoding."""
-
-    def __init__(self, budget: Budget) -> None:
-        self.budget, self.size = budget, 0
-        budget.waiting.append(self)
+    def __init__(self, room: Room) -> None:
+        self.room, self.size, self.is_next = room, 0, False
 
     def take(self, size: int, scoring: int) -> None:
-        budget = self.budget
-        if self.size:  # the second picture of a pair, which would wait for the first picture forever
-            budget.give(-size)
-        else:
-            budget.largest = max(budget.largest, scoring)
-            budget.take(size, budget.largest, lambda: budget.waiting[0] is self)
+        self.room.largest = max(self.room.largest, scoring)
+        self.room.take(size, self.room.largest, lambda: self.is_next)
         self.size += size
-        self._leave()
+
+    def hurry(self) -> None:
+        self.is_next = True
+        self.room.give(0)
 
     def give_back(self) -> None:
         if self.size >= _LARGE:
             give_back_memory()
-        self.budget.give(self.size)
+        self.room.give(self.size)
 
-    def _leave(self) -> None:
-        with self.budget.changed:
-            if self in self.budget.waiting:
-                self.budget.waiting.remove(self)
-                self.budget.changed.notify_all()
 
-    def __enter__(self) -> None:
-        _thread.ticket = self
-
-    def __exit__(self, *_: object) -> None:
-        _thread.ticket = None
-        self._leave()
+def use_share(share: Share) -> None:
+    """Let images that this thread decodes take their memory from the share."""
+    _thread.share = share
 
 
 def give_back_memory() -> None:
@@ -156,11 +136,11 @@ def set_aside(
 
     ``scored`` is the size after shrinking; ``decoding`` is bytes per pixel.
     """
-    ticket: Ticket | None = getattr(_thread, "ticket", None)
-    scoring = 0 if ticket is None else ticket.budget.scoring * math.prod(scored or (width, height))
+    share: Share | None = getattr(_thread, "share", None)
+    scoring = 0 if share is None else share.room.scoring * math.prod(scored or (width, height))
     check_memory(name, width, height, decoding * width * height, scoring)
-    if ticket is not None:
-        ticket.take(decoding * width * height, scoring)
+    if share is not None:
+        share.take(decoding * width * height, scoring)
 
 
 def check_memory(name: str, width: int, height: int, decoding: int, scoring: int) -> None:
@@ -170,6 +150,6 @@ def check_memory(name: str, width: int, height: int, decoding: int, scoring: int
         smaller = "" if decoding > limit else "set max_side, or "
         raise ImageError(
             f"has {width}×{height} pixels, which take about {size / 1e9:.1f} GB to {work}; the limit of memory is "
-            f"{limit / 1e9:.1f} GB: {smaller}raise the limit by memory=SIZE or {VARIABLE}=SIZE",
+            f"{limit / 1e9:.1f} GB: {smaller}raise the limit by memory=SIZE",
             *(Kind.OUT_OF_MEMORY, name),
         )

@@ -7,7 +7,6 @@ import io
 import logging
 import math
 import os
-import threading
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -59,9 +58,7 @@ class ImageRecord:
         pixels: (3, H, W) uint8, RGB; a view of (H, W, 3) memory.
         width, height: Size after orientation and before resizing.
         orientation: EXIF orientation in the file; 1 is upright or missing.
-        oriented: Whether the orientation was applied.
         converted: Conversion to 8-bit RGB, such as ``'grey->rgb'``, or ``''``.
-        damage: Damage of a JPEG read with ``damaged='keep'``.
         sha256: Hash of the file's bytes, if requested.
     """
 
@@ -70,9 +67,7 @@ class ImageRecord:
     width: int
     height: int
     orientation: int
-    oriented: bool
     converted: str
-    damage: str = ""
     sha256: str = ""
 
     @property
@@ -82,36 +77,6 @@ class ImageRecord:
     @property
     def size(self) -> tuple[int, int]:
         return self.pixels.shape[2], self.pixels.shape[1]
-
-    @property
-    def resized(self) -> bool:
-        """Whether ``max_side`` or ``max_pixels`` made the image smaller."""
-        return self.size != (self.width, self.height)
-
-
-class _StrictDecoding:
-    """A context in which PIL refuses truncated files, despite pyiqa's ``LOAD_TRUNCATED_IMAGES``."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._readers = 0
-        self._is_set_outside = False
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._readers += 1
-            if self._readers == 1 or ImageFile.LOAD_TRUNCATED_IMAGES:
-                self._is_set_outside = ImageFile.LOAD_TRUNCATED_IMAGES
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._readers -= 1
-            if not self._readers:
-                ImageFile.LOAD_TRUNCATED_IMAGES = self._is_set_outside
-
-
-strict_decoding = _StrictDecoding()
 
 
 @checked
@@ -149,7 +114,7 @@ def read_image(
     try:
         data = source.read()
         digest = hashlib.sha256(data).hexdigest() if sha256 else ""
-        rgb, stored, left, converted, damage = _decode(path, data, min_side, max_side, max_pixels)
+        rgb, orientation, converted, damage = _decode(path, data, min_side, max_side, max_pixels)
         del data
     except ImageError:
         raise
@@ -169,40 +134,42 @@ def read_image(
         raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
     if damage and damaged != "keep":
         raise ImageError(f"is a damaged JPEG with {damage}; damaged='keep' scores it as it is", Kind.DAMAGED, path)
-    turn = _turn(stored, left, apply_exif)
-    if turn is not None:
-        rgb = np.array(Image.fromarray(rgb).transpose(turn))
+    if apply_exif and orientation in _UPRIGHT:
+        rgb = np.array(Image.fromarray(rgb).transpose(_UPRIGHT[orientation]))
     height, width = rgb.shape[:2]
     scored = _limited(width, height, max_side, max_pixels)
     if scored != (width, height):
         _check_size(path, *scored, min_side, f"the image, shrunk from {width}×{height},")
         rgb = np.array(Image.fromarray(rgb).resize(scored, Image.Resampling.LANCZOS))
     pixels = torch.from_numpy(rgb).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-    return ImageRecord(path, pixels, width, height, stored, apply_exif and stored != 1, converted, damage, digest)
+    return ImageRecord(path, pixels, width, height, orientation, converted, digest)
 
 
 def _decode(
     path: str, data: bytes, min_side: int, max_side: int | None, max_pixels: int | None
-) -> tuple[Pixels, int, int, str, str]:
-    """Return pixels, the orientation in the file, the orientation left after loading, conversion, damage."""
-    with strict_decoding, Image.open(io.BytesIO(data), formats=readable_formats()) as image:
+) -> tuple[Pixels, int, str, str]:
+    """Return pixels, the orientation in the file, conversion and damage."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # pyiqa's data sets set it
+    with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         _check_size(path, image.width, image.height, min_side)
         set_aside(path, image.width, image.height, _limited(image.width, image.height, max_side, max_pixels))
-        # Loading drops the depth and applies a TIFF's orientation: read both first. Frames of an MPO are no animation.
+        # Loading drops the depth and would turn a TIFF: read both first. Frames of an MPO are no animation.
         depth, is_animated = _depth(image), image.format != "MPO" and getattr(image, "is_animated", False)
-        stored = _orientation(path, image) if image.format == "TIFF" else None
+        orientation = _taken_orientation(path, image) if image.format == "TIFF" else 0
         pixels, damage = decode_jpeg(data, image.mode) if image.format in ("JPEG", "MPO") else (None, "")
         if pixels is None:
             image.load()
-        left = _orientation(path, image)
+        orientation = orientation or _taken_orientation(path, image)
         if pixels is not None and pixels.shape[2] == 3:
             rgb, converted = pixels, ""
-        else:
-            loaded = image if pixels is None else Image.fromarray(pixels[..., 0])
-            rgb, converted = _rgb_pixels(path, loaded, depth)
+        elif pixels is not None:
+            rgb, converted = _rgb_pixels(path, Image.fromarray(pixels[..., 0]), depth)
+        else:  # a TIFF's size is of the turned image, but its copy's size is not
+            is_turned = image.format == "TIFF" and orientation > 4
+            rgb, converted = _rgb_pixels(path, image.copy() if is_turned else image, depth)
         if is_animated:
             converted = f"{converted}; first frame".lstrip("; ")
-        return rgb, left if stored is None else stored, left, converted, damage
+        return rgb, orientation, converted, damage
 
 
 def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged = "refuse") -> None:
@@ -222,21 +189,14 @@ def _check_size(path: str, width: int, height: int, min_side: int, cause: str = 
         )
 
 
-def _orientation(path: str, image: Image.Image) -> int:
+def _taken_orientation(path: str, image: Image.Image) -> int:
+    """Remove the orientation from an image's EXIF data, and return it; 1 if it is missing or unknown."""
     try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
+        value = image.getexif().pop(_ORIENTATION_TAG, 1)
     except Exception as error:  # damaged EXIF data raises many kinds of errors
         log.warning("%r has damaged EXIF data (%s): the image is taken as upright", path, reason(error))
         return 1
     return value if value in _UPRIGHT else 1
-
-
-def _turn(stored: int, left: int, apply: bool) -> Image.Transpose | None:
-    """Return the rotation or flip that remains, or None."""
-    if apply:
-        return _UPRIGHT.get(left)
-    undo = {6: 8, 8: 6}.get(stored, stored)  # the other turns are their own inverse
-    return _UPRIGHT.get(undo) if left != stored else None
 
 
 def _depth(image: Image.Image) -> int:

@@ -36,17 +36,14 @@ def contact_sheet(
     gap, size, columns = max(side // 16, 4), max(side // 18, 12), min(columns, len(images))
     tiles = [_tile(image, side, size, apply_exif) for image in images]
     texts = [_text(caption.split("\n") if caption else [], side, size) for caption in captions]
-    rows = []
-    for start in range(0, len(images), columns):
-        row = list(zip(tiles, texts, strict=True))[start : start + columns]
-        high, below = (max(part.height for part in parts) for parts in zip(*row, strict=True))
-        sheet = _paper(gap + columns * (side + gap), gap + high + (gap // 2 if any(captions) else 0) + below)
-        for place, (tile, text) in enumerate(row):
-            left = gap + place * (side + gap)
-            sheet.paste(tile, (left, gap + high - tile.height))
-            sheet.paste(text, (left, gap + high + gap // 2))
-        rows.append(sheet)
-    return _stacked([*rows, _paper(1, gap)])
+    high, below = (max(part.height for part in parts) for parts in (tiles, texts))
+    row = gap + high + (gap // 2 if below else 0) + below
+    sheet = _paper(gap + columns * (side + gap), row * math.ceil(len(images) / columns) + gap)
+    for number, (tile, text) in enumerate(zip(tiles, texts, strict=True)):
+        left, top = gap + number % columns * (side + gap), gap + number // columns * row
+        sheet.paste(tile, (left, top + high - tile.height))
+        sheet.paste(text, (left, top + high + gap // 2))
+    return sheet
 
 
 def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = True) -> Image.Image:
@@ -56,11 +53,8 @@ def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = Tru
     else:
         pixels = read_image(os.fspath(image), apply_exif=apply_exif, min_side=1).pixels
         picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
-    scale = side / max(picture.size)
-    if scale >= 1:
-        return picture
-    width, height = (max(1, round(length * scale)) for length in picture.size)
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=None)
+    return picture
 
 
 def _tile(image: Path | str | Image.Image, side: int, size: int, apply_exif: bool) -> Image.Image:
@@ -85,8 +79,8 @@ def fitted(text: str, width: float, size: int) -> str:
 
 def wrapped(text: str, width: int, lines: int = 3) -> str:
     """Return a text on at most ``lines`` lines of ``width`` letters."""
-    found = textwrap.wrap(text, width, break_on_hyphens=False) or [text]
-    return "\n".join([*found[: lines - 1], found[lines - 1][: width - 1] + _ELLIPSIS] if len(found) > lines else found)
+    found = textwrap.wrap(text, width, break_on_hyphens=False, max_lines=lines, placeholder=_ELLIPSIS)
+    return "\n".join(found) or text
 
 
 @lru_cache

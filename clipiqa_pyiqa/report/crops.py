@@ -15,7 +15,12 @@ from .contact_sheet import thumbnail
 
 def differing_crops(files: Sequence[str], side: int = 176, apply_exif: bool = True) -> list[Image.Image | None]:
     """Return a square crop of each version, where versions differ most; None for an unusable version."""
-    pictures = [_picture(path, apply_exif) for path in files]
+    pictures: list[Image.Image | None] = []
+    for path in files:
+        try:
+            pictures.append(thumbnail(path, sys.maxsize, apply_exif))
+        except ImageError:
+            pictures.append(None)
     size = next((picture.size for picture in pictures if picture is not None), None)
     alike = [picture if picture is not None and picture.size == size else None for picture in pictures]
     versions = [np.asarray(picture) for picture in alike if picture is not None]
@@ -36,10 +41,3 @@ def most_different(versions: Sequence[NDArray[np.uint8]], side: int) -> tuple[in
     boxes = summed[high:, wide:] - summed[:-high, wide:] - summed[high:, :-wide] + summed[:-high, :-wide]
     top, left = np.unravel_index(int(np.argmax(boxes)), boxes.shape)
     return int(left), int(top), wide, high
-
-
-def _picture(path: str, apply_exif: bool) -> Image.Image | None:
-    try:
-        return thumbnail(path, sys.maxsize, apply_exif)
-    except ImageError:
-        return None

@@ -60,9 +60,7 @@ def plain_texts(figure: Figure) -> Figure:
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if isinstance(axis.get_major_locator(), FixedLocator):
-                labels = [label.get_text() for label in axis.get_majorticklabels()]
-                if labels != (plain := list(map(plain_lines, labels))):
-                    axis.set_ticklabels(plain)
+                axis.set_ticklabels([plain_lines(label.get_text()) for label in axis.get_majorticklabels()])
     for text in figure.findobj(Text):
         text.set_text(plain_lines(text.get_text()))
     return figure

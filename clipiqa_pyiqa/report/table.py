@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -127,7 +126,7 @@ def p_value(p: float, at_floor: bool = False) -> str:
 def console_table(table: Table) -> str:
     columns = [_aligned(*column) for column in zip(table.heads, table.wordy, *table.rows, strict=True)]
     lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
-    lines.insert(1, "  ".join("-" * _width(column[0]) for column in columns))
+    lines.insert(1, "  ".join("-" * len(column[0]) for column in columns))
     before, after = ([f"  {one_line(line)}" for line in given] for given in (table.before, table.after))
     return "\n".join([one_line(table.title), *before, *lines, *after])
 
@@ -156,18 +155,17 @@ def latex_document(tables: Iterable[Table], comments: Iterable[str]) -> str:
 
 def latex_table(table: Table) -> str:
     """Return a table in LaTeX, which needs ``PACKAGES``."""
+    import pandas
+
     caption = " ".join(_sentence(line) for line in (table.title, *table.before, *table.reading))
+    cells = [list(map(_latex_cell, row)) for row in table.rows]
+    heads = pandas.MultiIndex.from_tuples([(latex(column.group), latex(column.head)) for column in table.columns])
+    frame = pandas.DataFrame(cells, columns=heads if table.groups else heads.get_level_values(1))
+    sides = "".join("l" if words else "r" for words in table.wordy)
+    body = frame.to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
     lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{latex(caption)}}}"]
-    lines.append(r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%")
-    lines += [rf"\begin{{tabular}}{{{''.join('l' if words else 'r' for words in table.wordy)}}}", r"\toprule"]
-    if groups := table.groups:
-        ends = list(itertools.accumulate((count for _, count in groups), initial=1))
-        spans = [rf"\multicolumn{{{count}}}{{c}}{{{latex(title)}}}" for title, count in groups]
-        rules = [rf"\cmidrule(lr){{{start + 1}-{end}}}" for start, end in itertools.pairwise(ends)]
-        lines += [" & ".join(["", *spans]) + r" \\", " ".join(rules)]
-    lines += [" & ".join(latex(column.head) for column in table.columns) + r" \\", r"\midrule"]
-    lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]
-    lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table*}", *(f"% {one_line(line)}" for line in table.after)]
+    lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", body.rstrip() + "}"]
+    lines += [r"\end{table*}", *(f"% {one_line(line)}" for line in table.after)]
     return "\n".join(lines)
 
 
@@ -183,19 +181,13 @@ def markdown(text: str) -> str:
     return escaped.replace("&", "&amp;")
 
 
-def _width(text: str) -> int:
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
-
-
 def _aligned(head: str, words: bool, *cells: Cell) -> list[str]:
     room = 2 * any(cell.mark for cell in cells)
     signs = (f" {_CONSOLE[cell.mark]}" if cell.mark else " " * room for cell in cells)
     texts = (one_line(f"{cell.text} {cell.detail}".rstrip()) for cell in cells)
     lines = [one_line(head), *(text + sign for text, sign in zip(texts, signs, strict=True))]
-    width = max(map(_width, lines))
-    blanks = (" " * (width - _width(text)) for text in lines)
-    return [text + blank if words else blank + text for text, blank in zip(lines, blanks, strict=True)]
+    width = max(map(len, lines))
+    return [line.ljust(width) if words else line.rjust(width) for line in lines]
 
 
 def _sentence(text: str) -> str:

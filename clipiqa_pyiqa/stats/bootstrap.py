@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-CACHED = 1 << 16  # elements of a (resamples, cases) matrix that fit in a core's cache
-_CHUNK = 1 << 22  # largest number of elements of such a matrix in memory
+_CHUNK = 1 << 16  # elements of a (resamples, cases) matrix that fit in a core's cache
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Callable[[Array], Array]]
@@ -58,7 +57,7 @@ def paired_differences(
     The p-value is 2 (k + 1) / (resamples + 1), where k resamples are on the other side of zero.
     """
     rows = np.asarray(values, np.float64)
-    whole, drawn = resampled(rows, statistic, bootstrap, seed)
+    whole, drawn = resampled(rows.shape[1], statistic(rows), bootstrap, seed)
     found = {}
     for i, j in itertools.combinations(range(len(rows)), 2):
         apart = drawn[i] - drawn[j]
@@ -85,21 +84,20 @@ def holm(p: ArrayLike) -> Array:
     return corrected
 
 
-def resampled(values: Array, statistic: Statistic, bootstrap: int, seed: int) -> tuple[Array, Array]:
-    """Return the statistic of ``P`` rows of values, ``(P,)``, and of each resample, ``(P, bootstrap)``."""
-    of_counts = statistic(values)
-    whole = of_counts(np.ones((1, values.shape[1])))[:, 0]
-    drawn, done = np.empty((len(values), bootstrap)), 0
-    for counts in resamples(values.shape[1], bootstrap, seed, CACHED):
-        drawn[:, done : done + len(counts)] = of_counts(counts)
-        done += len(counts)
-    return whole, drawn
+def resampled(cases: int, of_counts: Callable[[Array], Array], bootstrap: int, seed: int) -> tuple[Array, Array]:
+    """Return ``P`` statistics of all cases, ``(P,)``, and of each resample, ``(P, bootstrap)``.
+
+    ``of_counts`` maps counts of drawn cases ``(b, N)`` to the statistics ``(P, b)``.
+    """
+    whole = of_counts(np.ones((1, cases)))
+    drawn = [of_counts(counts) for counts in resamples(cases, bootstrap, seed)]
+    return whole[:, 0], np.concatenate([whole[:, :0], *drawn], axis=1)
 
 
-def resamples(cases: int, bootstrap: int, seed: int, chunk: int = _CHUNK) -> Iterator[Array]:
+def resamples(cases: int, bootstrap: int, seed: int) -> Iterator[Array]:
     """Yield how often cases are drawn, ``(b, N)``; equal seeds draw equally."""
     generator = np.random.default_rng(seed)
-    step = max(1, chunk // cases)
+    step = max(1, _CHUNK // cases)
     for start in range(0, bootstrap, step):
         size = min(step, bootstrap - start)
         drawn = generator.integers(cases, size=(size, cases)) + cases * np.arange(size)[:, None]

@@ -6,15 +6,14 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import counted
-from .bootstrap import Array, Estimate, Statistic, interval, resampled, resamples
+from .bootstrap import Array, Estimate, Statistic, interval, resampled
 from .logistic import fit_logistic
 
 MIN_IMAGES = 3  # with two images every correlation is ±1
-_PAIRWISE = 20_000  # up to this many images, matrix multiplication counts Kendall's pairs
-_ROWS = 512  # rows of the matrix of pairs in memory at a time
+_PAIRWISE = 2000  # up to this many images, a table of all pairs is faster than scipy
 
 
 def undefined(x: ArrayLike, y: ArrayLike) -> str:
@@ -67,57 +66,47 @@ def correlations(
     """
     x, y = _arrays(scores, mos)
     fitted_names = ["PLCC fitted", "RMSE fitted"] if fit else []
-    if reason := undefined(x, y):
-        return {name: Estimate(math.nan, reason=reason) for name in ("SROCC", "PLCC", "KRCC", *fitted_names)}
+    reason = undefined(x, y)
+    found = {name: Estimate(math.nan, reason=reason) for name in ("SROCC", "PLCC", "KRCC", *fitted_names)}
+    if reason:
+        return found
     ranks_x, ranks_y = _Ranks(x), _Ranks(y)
     statistics: dict[str, Callable[[Array], Array]] = {
         "SROCC": lambda counts: _weighted_pearson(ranks_x(counts), ranks_y(counts), counts),
         "PLCC": lambda counts: _weighted_pearson(x, y, counts),
-        "KRCC": _Pairs(x, y),
+        "KRCC": _krcc_with(x, y),
     }
-    unfit = caveat = ""
+    caveat = ""
     if fit:
         try:
-            curve = fit_logistic(x, y, fit)
+            curve, shape = fit_logistic(x, y, fit)
             fitted = curve(x)
-            unfit, shape = undefined(fitted, y), curve.shape
+            reason = undefined(fitted, y)
             caveat = "" if shape == "rising" else f"its fitted curve is {shape}"
         except ValueError as error:
-            unfit = str(error)
-        if not unfit:
+            reason = str(error)
+        if reason:
+            found |= {name: Estimate(math.nan, reason=reason) for name in fitted_names}
+        else:
             statistics["PLCC fitted"] = lambda counts: _weighted_pearson(fitted, y, counts)
             statistics["RMSE fitted"] = lambda counts: np.sqrt(counts @ (fitted - y) ** 2 / counts.sum(1))
-    drawn = {name: [np.empty(0)] for name in statistics}
-    for counts in resamples(len(x), bootstrap, seed):
-        for name, statistic in statistics.items():
-            drawn[name].append(statistic(counts))
-    found = {name: Estimate(math.nan, reason=unfit) for name in fitted_names}
-    for name, statistic in statistics.items():
-        value = float(statistic(np.ones((1, len(x))))[0])
-        ends = interval(np.concatenate(drawn[name]))
-        found[name] = Estimate(value, *ends, caveat=caveat if name in fitted_names else "")
-    return {name: found[name] for name in ("SROCC", "PLCC", "KRCC", *fitted_names)}
+    all_of_them = statistics.values()
+    whole, drawn = resampled(len(x), lambda counts: np.array([each(counts) for each in all_of_them]), bootstrap, seed)
+    for name, value, values in zip(statistics, whole, drawn, strict=True):
+        found[name] = Estimate(float(value), *interval(values), caveat=caveat if name in fitted_names else "")
+    return found
 
 
 def srocc_with(mos: ArrayLike) -> Statistic:
     """Return SROCC with human scores ``(N,)`` as a statistic for :func:`~.bootstrap.paired_differences`."""
     opinion = _Ranks(np.asarray(mos, np.float64))
-    mean = (len(opinion.group) + 1) / 2  # mean rank in every resample
 
     def of_scores(scores: Array) -> Callable[[Array], Array]:
         ranked = [_Ranks(row) for row in scores]
 
         def of_counts(counts: Array) -> Array:
-            weighted = opinion(counts) - mean
-            yy = np.einsum("bn,bn,bn->b", counts, weighted, weighted)
-            weighted *= counts
-            found = np.empty((len(ranked), len(counts)))
-            for row, ranks in zip(found, ranked, strict=True):
-                x = ranks(counts) - mean
-                xx, xy = np.einsum("bn,bn,bn->b", counts, x, x), np.einsum("bn,bn->b", weighted, x)
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    row[:] = xy / np.sqrt(xx * yy)
-            return found
+            known = opinion(counts)
+            return np.array([_weighted_pearson(ranks(counts), known, counts) for ranks in ranked])
 
         return of_counts
 
@@ -128,7 +117,7 @@ def srocc_of_many(scores: ArrayLike, mos: ArrayLike, *, bootstrap: int = 1000, s
     """Return the SROCC of each column of scores ``(N, P)``."""
     columns = np.asarray(scores, np.float64).T
     reasons = [undefined(column, mos) for column in columns]
-    _, drawn = resampled(columns, srocc_with(mos), bootstrap, seed)
+    _, drawn = resampled(columns.shape[1], srocc_with(mos)(columns), bootstrap, seed)
     return [
         Estimate(math.nan, reason=reason) if reason else Estimate(srocc(column, mos), *interval(row))
         for column, row, reason in zip(columns, drawn, reasons, strict=True)
@@ -146,59 +135,37 @@ def _weighted_pearson(x: Array, y: Array, counts: Array) -> Array:
     total = counts.sum(1)
 
     def centred(values: Array) -> Array:
-        values = np.broadcast_to(values - values.mean(-1, keepdims=True), counts.shape)
+        values = np.broadcast_to(values - values.mean(), counts.shape)
         return values - (np.einsum("bn,bn->b", counts, values) / total)[:, None]
 
     x, y = centred(x), centred(y)
     xx, yy, xy = (np.einsum("bn,bn,bn->b", counts, a, b) for a, b in ((x, x), (y, y), (x, y)))
-    defined = (xx > 0) & (yy > 0)
-    quotient = xy / np.sqrt(np.where(defined, xx * yy, 1))
-    return np.where(defined, np.clip(quotient, -1, 1), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.clip(xy / np.sqrt(xx * yy), -1, 1)
+
+
+def _krcc_with(x: Array, y: Array) -> Callable[[Array], Array]:
+    if len(x) > _PAIRWISE:
+        return lambda counts: np.array([krcc(np.repeat(x, c), np.repeat(y, c)) for c in counts.astype(int)])
+    x, y = (np.sign(values[:, None] - values) for values in (x, y))
+    tables = np.stack([x * y, x * x, y * y])  # (3, N, N)
+
+    def of_counts(counts: Array) -> Array:
+        concordant, untied_x, untied_y = np.einsum("bn,kbn->kb", counts, counts @ tables)
+        with np.errstate(invalid="ignore"):
+            return concordant / np.sqrt(untied_x * untied_y)
+
+    return of_counts
 
 
 class _Ranks:
     """Ranks within resamples, from values sorted once."""
 
     def __init__(self, values: Array) -> None:
-        _, self.group, self.sizes = np.unique(values, return_inverse=True, return_counts=True)
-        self.order = np.argsort(self.group, kind="stable")
-        self.starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
-
-    def tied(self, counts: Array) -> Array:
-        """Return how often each distinct value was drawn, ``(b, G)``."""
-        return np.add.reduceat(counts[:, self.order], self.starts, axis=1)
+        self.order = np.argsort(values, kind="stable")
+        _, self.starts = np.unique(values[self.order], return_index=True)
+        _, self.group = np.unique(values, return_inverse=True)
 
     def __call__(self, counts: Array) -> Array:
-        tied = self.tied(counts)
+        tied = np.add.reduceat(counts[:, self.order], self.starts, axis=1)  # (b, distinct values)
         return (np.cumsum(tied, 1) - (tied - 1) / 2)[:, self.group]  # ties have their mean rank
-
-
-class _Pairs:
-    """Kendall's tau-b of each resample."""
-
-    def __init__(self, x: Array, y: Array) -> None:
-        self.x, self.y = x, y
-        self.ranks = _Ranks(x), _Ranks(y)
-
-    def __call__(self, counts: Array) -> Array:
-        if len(self.x) > _PAIRWISE:
-            return self._one_by_one(counts)
-        weights = counts.astype(np.float32)
-        balance = np.zeros(len(counts))  # twice the concordant minus the discordant pairs
-        for start in range(0, len(self.x), _ROWS):
-            rows = slice(start, start + _ROWS)
-            concordance = (_signs(self.x, rows) * _signs(self.y, rows)).astype(np.float32)  # (rows, N)
-            balance += np.einsum("br,br->b", weights @ concordance.T, counts[:, rows], dtype=np.float64)
-        total = counts.sum(1) * (counts.sum(1) - 1)
-        untied = [total - (tied * (tied - 1)).sum(1) for tied in (ranks.tied(counts) for ranks in self.ranks)]
-        norm = np.sqrt(untied[0] * untied[1])
-        return np.where(norm > 0, balance / np.where(norm > 0, norm, 1), np.nan)
-
-    def _one_by_one(self, counts: Array) -> Array:
-        repeats = counts.astype(int)
-        return np.array([krcc(np.repeat(self.x, c), np.repeat(self.y, c)) for c in repeats])
-
-
-def _signs(values: Array, rows: slice) -> NDArray[np.int8]:
-    these = values[rows, None]
-    return (these > values).astype(np.int8) - (these < values).astype(np.int8)  # 1, 0 or -1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,47 +15,20 @@ _STARTS = 6
 _TURN = 1e-3  # share of the curve's rise; a smaller turn does not show in three digits
 
 
-@dataclass(frozen=True)
-class LogisticFit:
-    """A fitted curve; a call with scores predicts human scores.
-
-    Attributes:
-        nonlinear: Slope and centre for standardised scores.
-        linear: Factors of sigmoid, constant and, if used, standardised score.
-        centre, spread: Mean and standard deviation of the scores.
-        ends: Lowest and highest score.
-    """
-
-    nonlinear: tuple[float, float]
-    linear: tuple[float, ...]
-    centre: float
-    spread: float
-    ends: tuple[float, float]
-
-    def __call__(self, scores: ArrayLike) -> Array:
-        z = (np.asarray(scores, np.float64) - self.centre) / self.spread
-        return _terms(z, *self.nonlinear, len(self.linear)) @ np.array(self.linear)
-
-    @property
-    def shape(self) -> str:
-        """The curve between the ends: ``'rising'``, ``'falling'`` or ``'not monotonic'``."""
-        steps = np.diff(self(np.linspace(*self.ends, 2000)))
-        up, down = steps[steps > 0].sum(), -steps[steps < 0].sum()
-        if min(up, down) > _TURN * max(up, down):
-            return "not monotonic"
-        return "falling" if down > up else "rising"
-
-
-def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> LogisticFit:
+def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tuple[Callable[[ArrayLike], Array], str]:
     """Return the least-squares logistic curve from scores ``(N,)`` to human scores ``(N,)``.
 
     Four parameters give the monotone ``f(s) = b1 (1/2 - 1 / (1 + exp(b2 (s - b3)))) + b4``; the fifth adds ``b5 s``
     (Sheikh, Sabir, Bovik, IEEE TIP 2006, Eq. 10).
 
+    Returns:
+        The curve, as a function of scores, and its shape between the lowest and the highest score: ``'rising'``,
+        ``'falling'`` or ``'not monotonic'``.
+
     Raises:
         ValueError: There are too few images for the parameters, all scores are equal, or a value is not finite.
     """
-    from scipy.ndimage import maximum_filter
+    from scipy.ndimage import minimum_filter
     from scipy.optimize import least_squares
 
     x, y = np.asarray(scores, np.float64), np.asarray(mos, np.float64)
@@ -71,17 +44,17 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> Logi
     spread = float(np.std(x))
     z = (x - centre) / spread  # standardised, so that one grid fits every metric's range
 
-    def best_linear(nonlinear: Array) -> tuple[Array, Array]:
-        known = _terms(z, nonlinear[0], nonlinear[1], parameters - 2)
+    def best_linear(nonlinear: ArrayLike) -> tuple[Array, Array]:
+        known = _terms(z, nonlinear, parameters - 2)
         linear = np.asarray(np.linalg.lstsq(known, y, rcond=None)[0], np.float64)
         return linear, known @ linear - y
 
     slopes = np.geomspace(0.02, _STEEPEST, 16)
     low, high = float(z.min()) - 1, float(z.max()) + 1
     middles = np.unique([*np.quantile(z, np.linspace(0, 1, 41)), *np.linspace(low, high, 21)])
-    gains = _gains(z, y, slopes, middles, parameters - 3)
-    valleys = np.argwhere(gains == maximum_filter(gains, size=3, mode="nearest"))
-    deepest = sorted(valleys.tolist(), key=lambda place: -gains[tuple(place)])[:_STARTS]
+    errors = np.array([[np.sum(best_linear((slope, middle))[1] ** 2) for middle in middles] for slope in slopes])
+    valleys = np.argwhere(errors == minimum_filter(errors, size=3, mode="nearest"))
+    deepest = sorted(valleys.tolist(), key=lambda place: errors[tuple(place)])[:_STARTS]
     bounds = ([_FLATTEST, low], [_STEEPEST, high])
     found = min(
         (
@@ -90,27 +63,20 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> Logi
         ),
         key=lambda result: float(result.cost),
     ).x
-    factors = (best_linear(found)[0] * unit).tolist()
-    return LogisticFit(tuple(found.tolist()), tuple(factors), centre, spread, (float(x.min()), float(x.max())))
+    factors = best_linear(found)[0] * unit
+
+    def curve(values: ArrayLike) -> Array:
+        return _terms((np.asarray(values, np.float64) - centre) / spread, found, parameters - 2) @ factors
+
+    steps = np.diff(curve(np.linspace(x.min(), x.max(), 2000)))
+    up, down = steps[steps > 0].sum(), -steps[steps < 0].sum()
+    if min(up, down) > _TURN * max(up, down):
+        return curve, "not monotonic"
+    return curve, "falling" if down > up else "rising"
 
 
-def _terms(z: Array, slope: float, middle: float, count: int) -> Array:
+def _terms(z: Array, nonlinear: ArrayLike, count: int) -> Array:
     from scipy.special import expit
 
+    slope, middle = np.asarray(nonlinear)
     return np.stack([0.5 - expit(-slope * (z - middle)), np.ones_like(z), z][:count], axis=-1)
-
-
-def _gains(z: Array, y: Array, slopes: Array, middles: Array, degree: int) -> Array:
-    """Return how much each curve lowers the squared error of a constant or line."""
-    from scipy.special import expit
-
-    line = np.linalg.qr(np.stack([np.ones_like(z), z][:degree], axis=-1))[0]  # (N, degree)
-    left = y - line @ (line.T @ y)
-    gains = np.zeros((len(slopes), len(middles)))
-    for row, slope in zip(gains, slopes, strict=True):
-        curves = expit(slope * (z - middles[:, None]))  # (middles, N)
-        curves -= (curves @ line) @ line.T
-        sizes = np.einsum("mn,mn->m", curves, curves)
-        bent = sizes > 1e-12 * len(z)  # a nearly straight curve leaves only rounding errors
-        row[bent] = (curves[bent] @ left) ** 2 / sizes[bent]
-    return gains

@@ -41,12 +41,8 @@ def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
 def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
     """Raise if a checkpoint is not a complete CLIP of the backbone."""
     found = _without_bookkeeping(checkpoint.shapes)
-    if is_compact(found):
-        held = "mini"
-    elif backbone != "mini" and found == shapes_of(backbone):
-        held = backbone
-    else:
-        held = next((name for name in BACKBONES if name != "mini" and shapes_of(name) == found), "")
+    likely_first = sorted(BACKBONES[:-1], key=lambda name: name != backbone)
+    held = "mini" if is_compact(found) else next((name for name in likely_first if shapes_of(name) == found), "")
     if held and held != backbone:
         raise WeightsError(
             f"{checkpoint.path} holds {held} weights, not {backbone}: pass backbone={held!r} or another file."
@@ -56,7 +52,7 @@ def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
         names = sorted({name for name, _ in different})
         raise WeightsError(
             f"{checkpoint.path} is not a complete {backbone} checkpoint: {len(names)} tensors are missing, unknown or "
-            f"of another shape, such as {names[0]}; get a complete file."
+            f"of another shape, such as {', '.join(names[:1])}; get a complete file."
         )
 
 
@@ -66,7 +62,4 @@ def is_compact(names: Mapping[str, object]) -> bool:
 
 
 def _without_bookkeeping(shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
-    tensors = {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in _BOOKKEEPING}
-    if tensors.get("logit_scale") == (1,):  # some checkpoints store the number as a vector
-        tensors["logit_scale"] = ()
-    return tensors
+    return {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in _BOOKKEEPING}

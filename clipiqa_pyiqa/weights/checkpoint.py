@@ -124,8 +124,7 @@ def _refusal(path: Path, error: Exception) -> WeightsError:
         reason = " ".join(str(error).split())[:200]
         return WeightsError(f"{path} is truncated or damaged ({reason}): download or copy it again.")
     culprit = re.search(r"GLOBAL ([\w.]+)", str(error))
-    what = f"holds the object {culprit[1]}" if culprit else "is damaged, or holds other objects than tensors"
     return WeightsError(
-        f"{path} {what}, which could run code, so it was not loaded: save only the state dict, by "
-        "torch.save(model.state_dict(), path) or as .safetensors."
+        f"{path} holds {culprit[1] if culprit else 'other objects than tensors'}, which could run code, so it was "
+        "not loaded: save only the state dict, by torch.save(model.state_dict(), path) or as .safetensors."
     )

@@ -86,8 +86,9 @@ def find_weights(
         return weights_in(find_file(known), known, quick_gelu)
     copy = Copy(Path(clip_weights).expanduser(), "given path", ())
     if not copy.path.is_file():
-        state = "is a folder" if copy.path.is_dir() else "does not exist"
-        raise WeightsError(f"clip_weights={str(clip_weights)!r} {state}: pass a checkpoint file or a tag of open_clip.")
+        raise WeightsError(
+            f"clip_weights={str(clip_weights)!r} does not exist or is a folder: pass a file or a tag of open_clip."
+        )
     recognised = recognise(copy.path, copy.sha256)
     if recognised is None or recognised.backbone != backbone:
         recognised = replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False)
@@ -111,10 +112,7 @@ def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None)
 
 def found_again(weights: Weights) -> Weights:
     """Return another process's weights, found here by their hash."""
-    paths = [weights.path, Path(os.environ.get(VARIABLE) or ".").expanduser() / weights.path.name]
-    if weights.tag in tags(weights.backbone):
-        paths += [copy.path for copy in copies(release(weights.backbone, weights.tag))]
-    for path in paths:
+    for path in (weights.path, Path(os.environ.get(VARIABLE) or ".").expanduser() / weights.path.name):
         if path.is_file() and sha256_of(path) == weights.sha256:
             return replace(weights, path=path)
     raise WeightsError(
@@ -143,61 +141,34 @@ def find_file(file: PublishedFile) -> Copy:
             return Copy(target, "download", (sha256,))
         except Exception as error:  # the hub's client raises many kinds of errors; the message below lists all
             failures.append(f"{urlsplit(place).netloc}: {' '.join((str(error) or repr(error)).split())[:200]}")
-    target = file.caches[-1] / file.names[0]
     if not download_places(file):
-        raise WeightsError(
-            f"{target}, which is part of clipiqa-pyiqa, is missing or damaged: install the package again with "
-            "`pip install --force-reinstall --no-deps clipiqa-pyiqa`."
-        )
+        raise WeightsError(f"{file.title}, a part of clipiqa-pyiqa, is missing or damaged: install the package again.")
     address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
-    ways_out = "pretrained_model_path=PATH names another file"
-    if file.backbone and file.tag == file.title:  # a file with a metric's own tower
-        ways_out = "clip_weights=PATH names another file"
-    elif file.backbone:
-        ways_out = (
-            "clip_weights=PATH (--clip-weights PATH) names another file; to try things out, use backbone='mini' "
-            "(--backbone mini), the small CLIP in this package"
-        )
+    option = "clip_weights" if file.backbone else "pretrained_model_path"
     raise WeightsError(
         f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}): fetch {address} and "
-        f"save it as {target}, or under that name in the folder that {VARIABLE} names.\n"
-        f"Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com; {ways_out}."
+        f"save it as {file.caches[-1] / file.names[0]}, or under that name in the folder that {VARIABLE} names.\n"
+        "Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com; "
+        f"{option}=PATH names another file; to try things out, use backbone='mini', the small CLIP in this package."
     )
 
 
 def copies(file: PublishedFile) -> Iterator[Copy]:
     """Yield the copies of a published file on this machine, best first."""
-    if folder := os.environ.get(VARIABLE):
-        yield from copies_in_folder(Path(folder).expanduser(), file)
-    repository = Path(constants.HF_HUB_CACHE, f"models--{file.hub.replace('/', '--')}")
-    main = repository / "refs" / "main"
-    best = main.read_text(errors="replace").strip() if main.is_file() else ""
+    folder = os.environ.get(VARIABLE)
+    for path in (Path(folder).expanduser() / name for name in file.names) if folder and download_places(file) else ():
+        if path.is_file():  # users convert weights to .safetensors, so that their hash is unknown
+            yield Copy(path, VARIABLE, () if path.suffix == ".safetensors" else file.hashes)
     for name in file.hub_names:
         known = file.hub_sha256 if name == file.hub_names[0] else ""
-        for path in sorted(repository.glob(f"snapshots/*/{name}"), key=lambda path: (path.parent.name != best, path)):
+        folder_name = f"models--{file.hub.replace('/', '--')}"
+        for path in sorted(Path(constants.HF_HUB_CACHE, folder_name).glob(f"snapshots/*/{name}")):
             blob = Path(os.readlink(path)).name if path.is_symlink() else ""  # a large blob is named by its SHA-256
             expected = known or (blob if re.fullmatch("[0-9a-f]{64}", blob) else "")
             yield Copy(path, "hub cache", (expected,) if expected else ())
     for path in (cache / name for cache in file.caches for name in file.names):
         if path.is_file():
             yield Copy(path, "cache" if download_places(file) else "this package", file.hashes)
-
-
-def copies_in_folder(folder: Path, file: PublishedFile) -> Iterator[Copy]:
-    """Yield a folder's copies, with hashes from its ``SHA256SUMS``."""
-    sums = read_sums(folder)
-    for path in (folder / name for name in file.names if download_places(file)):  # mini is never copied
-        if path.is_file():
-            known = () if path.suffix == ".safetensors" else file.hashes  # users convert weights to .safetensors
-            yield Copy(path, VARIABLE, (sums[path.name],) if path.name in sums else known)
-
-
-def read_sums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file in the folder's ``SHA256SUMS``."""
-    path = folder / "SHA256SUMS"
-    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
-    entries = (line.split(maxsplit=1) for line in lines)
-    return {entry[1].removeprefix("*"): entry[0].lower() for entry in entries if len(entry) == 2}
 
 
 def download_places(file: PublishedFile) -> list[str]:

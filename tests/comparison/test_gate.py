@@ -25,12 +25,7 @@ def run(path: Path, values: Any, folder: str = "out", name: str = "quality", **m
     """A score file of another tool: image, and one column or several."""
     images = [f"{folder}/{number // 10}/{number}.png" for number in range(len(values))]
     frame = pandas.DataFrame({"Image Name": images, name: values, **more})
-    if path.suffix == ".parquet":
-        frame.to_parquet(path)
-    elif path.suffix == ".jsonl":
-        frame.to_json(path, orient="records", lines=True)
-    else:
-        frame.to_csv(path, index=False)
+    frame.to_json(path, orient="records", lines=True) if path.suffix == ".jsonl" else frame.to_csv(path, index=False)
     return path
 
 
@@ -40,39 +35,19 @@ def scores() -> np.ndarray:
 
 
 class TestVerdict:
-    @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
-    def test_worse_better_and_no_change(self, tmp_path: Path, scores: np.ndarray, suffix: str) -> None:
+    def test_worse_better_and_no_change(self, tmp_path: Path, scores: np.ndarray) -> None:
         noise = np.random.default_rng(1).normal(0, 0.01, 40)
-        base = run(tmp_path / f"base{suffix}", scores, "a/v1", same=scores, up=scores, size=7)
-        new = run(
-            tmp_path / f"new{suffix}",
-            scores - 0.03 + noise,
-            "/b/v2",
-            same=scores + noise / 100,
-            up=scores + 0.1,
-            size=7,
-        )
-        found = gate(base, new)
-        assert [(q.name, q.verdict) for q in found.questions] == [
-            ("quality", "worse"), ("same", "no change"), ("up", "better"), ("size", "no change"),
-        ]  # fmt: skip
+        base = run(tmp_path / "base.csv", scores, "a/v1", same=scores, up=scores, niqe=scores)
+        changed = {"same": scores + noise / 100, "up": scores + 0.1, "niqe": scores + 0.1}
+        new = run(tmp_path / "new.jsonl", scores - 0.03 + noise, "/b/v2", **changed)
+        found = gate(base, new, min_delta=0.02)
+        assert [q.verdict for q in found.questions] == ["worse", "no change", "better", "worse"]  # pyiqa knows niqe
         worse = found.questions[0]
         assert not found.passed and worse.difference.value == pytest.approx(np.mean(noise) - 0.03)
         assert worse.difference.low < worse.difference.value < worse.difference.high < 0 and worse.n == 40
         assert found.worst("quality", 1).index[0] == f"{np.argmin(noise) // 10}/{np.argmin(noise)}"
-
-    def test_min_delta(self, tmp_path: Path, scores: np.ndarray) -> None:
-        base, new = run(tmp_path / "a.csv", scores), run(tmp_path / "b.csv", scores - 0.03)
-        assert gate(base, new, min_delta=0.02).questions[0].verdict == "worse"
-        assert gate(base, new, min_delta=0.04).passed
-
-    def test_where_low_is_good(self, tmp_path: Path, scores: np.ndarray) -> None:
-        base, new = (
-            run(tmp_path / "a.csv", scores, name="niqe", x=scores),
-            run(tmp_path / "b.csv", scores + 0.03, name="niqe", x=scores + 0.03),
-        )
-        assert [q.verdict for q in gate(base, new).questions] == ["worse", "better"]  # pyiqa knows niqe
-        assert [q.verdict for q in gate(base, new, lower_better=["x"]).questions] == ["worse", "worse"]
+        found = gate(base, new, min_delta=0.04, lower_better=["up"], higher_better=["niqe"])
+        assert [q.verdict for q in found.questions] == ["no change", "no change", "worse", "better"]
 
     def test_by_a_key_and_without_common_folders(self, tmp_path: Path, scores: np.ndarray) -> None:
         prompts = [f"prompt {n}" for n in range(40)]
@@ -85,66 +60,28 @@ class TestVerdict:
 
     def test_names(self) -> None:
         assert matching_names(["/a/b/1.png", "/a/c/2.png"], ["b/1.jpg", "c/2.jpg"]) == [["b/1", "c/2"]] * 2
+<<<<<<< HEAD
+=======
+        assert matching_names(["x/b/1.png", "x/c/1.png"], ["y/z/b/1.png"]) == [["b/1", "c/1"], ["b/1"]]
+>>>>>>> main
         assert matching_names(["1.png", "1.jpg"], ["b/1.png"])[0] == ["1.png", "1.jpg"]  # told apart by the suffix
 
 
-class TestInfinite:
+def test_infinite_and_missing_scores_are_refused_or_left_out(tmp_path: Path, scores: np.ndarray, capsys: Any) -> None:
     """Scores such as psnr of an identical picture."""
-
-    def strict(self, folder: Path) -> Any:
-        def refuse(name: str) -> None:
-            raise AssertionError(f"{name} is no JSON")
-
-        return json.loads((folder / "gate.json").read_text(), parse_constant=refuse)
-
-    def test_one_that_both_have_hides_no_loss(self, tmp_path: Path, scores: np.ndarray, capsys: Any) -> None:
-        base, new = 40 + scores, 20 + scores**2
-        base[0] = new[0] = np.inf
-        files = [str(run(tmp_path / name, values)) for name, values in (("a.csv", base), ("b.csv", new))]
-        assert main(["gate", *files, "--out", str(tmp_path / "gate")]) == 1
-        said = capsys.readouterr().out
-        assert "quality: worse: -20." in said and "n = 39" in said
-        assert "infinite in both: 1, left out, the mean is of the finite scores" in said
-        (question,) = self.strict(tmp_path / "gate")["questions"]
-        assert (question["infinite_equal"], question["n"]) == (1, 39) and question["base"] < 41
-
-    @pytest.mark.parametrize(("lost", "gained", "verdict"), [(8, 0, "worse"), (8, 5, "no change"), (0, 8, "better")])
-    def test_those_that_one_run_has_count_by_their_sign(
-        self, tmp_path: Path, scores: np.ndarray, lost: int, gained: int, verdict: str
-    ) -> None:
-        base, new = scores.copy(), scores.copy()
-        base[:lost] = np.inf
-        new[lost : lost + gained] = np.inf
-        found = gate(run(tmp_path / "a.csv", base), run(tmp_path / "b.parquet", new))
-        (question,) = found.questions
-        assert (question.infinite_worse, question.infinite_better) == (lost, gained)
-        assert question.verdict == verdict and f"in one run: {lost} worse, {gained} better" in question.line
-        found.save(tmp_path / "gate")
-        worst = list(self.strict(tmp_path / "gate")["questions"][0]["worst"].values())
-        assert worst[:1] == (["-inf"] if lost else [0.0])
-
-    def test_all_of_them(self, tmp_path: Path) -> None:
-        files = [run(tmp_path / f"{n}.parquet", np.full(30, value)) for n, value in enumerate((np.inf, 40.0))]
-        (question,) = gate(*files).questions
-        assert question.verdict == "worse" and question.n == 0 and question.p_holm < 1e-6
-        assert (
-            question.line.startswith("quality: worse: n = 0, higher is better (") and "run: 30 worse" in question.line
-        )
-        with pytest.raises(CLIPIQAError, match="finite scores of 0 rows in both runs, but 6 or more are needed"):
-            gate(files[0], files[0])
-
-    def test_no_interval_is_no_pass(self, tmp_path: Path, scores: np.ndarray, capsys: Any) -> None:
-        files = [str(run(tmp_path / f"{n}.parquet", scores * 1e300 * sign)) for n, sign in enumerate((1, -1))]
-        assert main(["gate", *files]) == 2
-        assert "'quality' has no interval: its scores are too large" in capsys.readouterr().err
+    base, new = 40 + scores, 20 + scores[:30]
+    base[0] = new[0] = new[1] = np.inf
+    files = [str(run(tmp_path / "a.csv", base)), str(run(tmp_path / "b.csv", new))]
+    assert main(["gate", *files]) == 2
+    assert main(["gate", *files, "--skip-missing"]) == 1
+    said = capsys.readouterr()
+    assert "quality: worse: -20." in said.out and "n = 28" in said.out
+    assert "b.csv' has no finite score of '0/1'" in said.err and "and 6 more" in said.err
 
 
-def test_few_rows_are_told(tmp_path: Path, scores: np.ndarray, capsys: Any) -> None:
-    files = [str(run(tmp_path / name, scores[:19])) for name in ("a.csv", "b.csv")]
-    assert main(["gate", *files, "--out", str(tmp_path / "gate")]) == 0
-    note = "quality was compared on 19 rows: with fewer than 20 rows, the verdict is less certain"
-    assert note in capsys.readouterr().err
-    assert json.loads((tmp_path / "gate/gate.json").read_text())["notes"][0].startswith(note)
+def test_few_rows_are_told(tmp_path: Path, scores: np.ndarray) -> None:
+    file = run(tmp_path / "a.csv", scores[:19])
+    assert "n = 19, less certain with fewer than 20 rows, higher" in gate(file, file).questions[0].line
 
 
 def test_no_cell_of_the_rows_is_a_formula(tmp_path: Path, scores: np.ndarray) -> None:
@@ -153,7 +90,6 @@ def test_no_cell_of_the_rows_is_a_formula(tmp_path: Path, scores: np.ndarray) ->
     gate(file, file, key="prompt").save(tmp_path / "gate")
     cells = pandas.read_csv(tmp_path / "gate/rows.csv", dtype=str)
     assert list(cells["row"]) == [f"'{name}" for name in names] and cells.columns[1] == "'=1+1 base"
-    assert float(cells.iloc[0, 1]) == scores[0]
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +103,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             crop.save(root / f"{version}/{number}.{'png' if radius else 'bmp'}")
     found = {}
     for name, version, more in (
-        ("base", "v1", []), ("new", "v2", []), ("smaller", "v2", ["--max-side", "48"]),
-        ("worded", "v2", ["--template", "A photo of {}."]),
+        ("base", "v1", []), ("new", "v2", []),
+        ("other", "v2", ["--max-side", "48", "--template", "A photo of {}."]),
     ):  # fmt: skip
         found[name] = root / f"{name}.parquet"
         command = ["score", str(root / version), "--backbone", "mini", "--prompts", "sharpness", "--device", "cpu"]
@@ -176,32 +112,37 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-class TestOurs:
-    """Files of ``clipiqa score``."""
+def test_a_blurred_release_fails(files: dict[str, Path], tmp_path: Path, capsys: Any) -> None:
+    command = ["gate", str(files["base"]), str(files["new"]), "--out", str(tmp_path / "gate")]
+    assert main(command) == 1
+    said = capsys.readouterr().out
+    assert re.match(
+        r"sharpness: worse: -0\.\d{4} \[-.*\], 0.* to 0.*, n = 6, .*higher.*\(as base\.parquet says\)\n$", said
+    )
+    written = json.loads((tmp_path / "gate/gate.json").read_text())
+    assert written["questions"][0]["verdict"] == "worse" and not written["passed"]
+    suites = ElementTree.parse(tmp_path / "gate/gate.xml").getroot()
+    assert suites.get("failures") == "1" and suites.find("testsuite/testcase/failure") is not None
+    assert len(pandas.read_csv(tmp_path / "gate/rows.csv")) == 6
+    assert main(command) == 2 and "exists already" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 1
+    assert main(["gate", str(files["base"]), str(files["base"])]) == 0
 
-    def test_a_blurred_release_fails(self, files: dict[str, Path], tmp_path: Path, capsys: Any) -> None:
-        command = ["gate", str(files["base"]), str(files["new"]), "--out", str(tmp_path / "gate")]
-        assert main(command) == 1
-        said = capsys.readouterr().out
-        assert re.match(
-            r"sharpness: worse: -0\.\d{4} \[-.*\], 0.* to 0.*, n = 6, higher is better \(as base\.parquet says\)\n$",
-            said,
-        )
-        written = json.loads((tmp_path / "gate/gate.json").read_text())
-        assert written["questions"][0]["verdict"] == "worse" and not written["passed"]
-        suites = ElementTree.parse(tmp_path / "gate/gate.xml").getroot()
-        assert suites.get("failures") == "1" and suites.find("testsuite/testcase/failure") is not None
-        assert main(command) == 1  # its own files are replaced
-        assert len(pandas.read_csv(tmp_path / "gate/rows.csv")) == 6
-        assert main(["gate", str(files["base"]), str(files["base"])]) == 0
-        (tmp_path / "gate/gate.json").write_text("{}")
-        assert main(command) == 2 and "exists already" in capsys.readouterr().err
 
+<<<<<<< HEAD
     def test_runs_of_different_metrics(self, files: dict[str, Path]) -> None:
         with pytest.raises(CLIPIQAError, match=r"max_side is none in '.*base\.parquet' and 48 in '.*smaller\.parquet'"):
             gate(files["base"], files["smaller"])
         with pytest.raises(CLIPIQAError, match=r"'sharpness' questions is .*Sharp photo.* in .* and .*A photo of"):
             gate(files["base"], files["worded"])
+=======
+def test_runs_of_different_metrics(files: dict[str, Path]) -> None:
+    with pytest.raises(
+        CLIPIQAError, match=r"max_side is none in '.*base\.parquet' and 48 in '.*other\.parquet'"
+    ) as said:
+        gate(files["base"], files["other"])
+    assert re.search("questions of 'sharpness' is Sharp photo.* in .* and A photo of", str(said.value))
+>>>>>>> main
 
 
 class TestBadInput:
@@ -211,15 +152,13 @@ class TestBadInput:
             (lambda f: f.assign(**{"Image Name": [f"q{n}" for n in range(40)]}), {}, "share no row"),
             (lambda f: f.rename(columns={"quality": "other"}), {}, "there are none"),
             (lambda f: f.assign(extra=1.0), {}, "only one of the runs has 'extra'.*name columns"),
-            (lambda f: f.head(39), {}, r"b\.csv' has no score of '3/39'.*\(skip_missing\)"),
+            (lambda f: f.head(39), {}, r"b\.csv' has no finite score of '3/39'.*\(skip_missing\)"),
             (lambda f: f.head(5), {"skip_missing": True}, "scores of 5 rows in both runs, but 6 or more"),
             (lambda f: pandas.concat([f, f.head(1)]), {}, r"two rows for '0/0"),
             (lambda f: f, {"columns": ["qualty"]}, "no column 'qualty': did you mean 'quality'"),
-            (lambda f: f, {"columns": ["Image Name"]}, "does not hold numbers"),
             (lambda f: f, {"key": "nokey"}, "no column called 'nokey'.*with key"),
             (lambda f: f, {"lower_better": ["x"]}, "lower_better names 'x'"),
             (lambda f: f, {"min_delta": -1.0}, "min_delta must be"),
-            (lambda f: f.assign(quality=f["quality"].where(f.index > 0)), {}, "has no score of '0/0'"),
         ],
     )
     def test_one_sentence(self, tmp_path: Path, scores: np.ndarray, change: Any, options: Any, message: str) -> None:
@@ -233,10 +172,8 @@ class TestBadInput:
         [
             ("none.csv", None, "is not a file"),
             ("a.txt", "x", "must be a csv, jsonl or parquet"),
-            ("a.csv", "image,mos\n", "no rows"),
             ("a.csv", "a,b\n1,2\n", "no column of paths"),
             ("a.csv", "image,b\nx,y\n", "no column of numbers: its columns are image, b"),
-            ("a.jsonl", "[1]\n", "a line is not a JSON object"),
             ("a.jsonl", "{", "cannot be read as jsonl"),
             ("a.parquet", "no parquet", "cannot be read as parquet"),
         ],
@@ -246,10 +183,3 @@ class TestBadInput:
             (tmp_path / name).write_text(content)
         with pytest.raises(CLIPIQAError, match=message):
             read_any_scores(tmp_path / name)
-
-    def test_skip_missing_compares_the_others(self, tmp_path: Path, scores: np.ndarray, capsys: Any) -> None:
-        base, new = run(tmp_path / "a.csv", scores), run(tmp_path / "b.csv", scores[:30])
-        assert main(["gate", str(base), str(new)]) == 2
-        assert main(["gate", str(base), str(new), "--skip-missing"]) == 0
-        said = capsys.readouterr()
-        assert "n = 30" in said.out and "has no score of" in said.err and "and 5 more" in said.err

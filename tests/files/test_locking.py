@@ -56,7 +56,7 @@ def test_never_two_at_once(tmp_path: Path) -> None:
     def work() -> None:
         nonlocal inside, most, entered
         mine = 0
-        while mine < 100:  # entered, not tried: how often it is refused depends on the machine
+        while mine < 20:  # entered, not tried: how often it is refused depends on the machine
             try:
                 with locked(tmp_path / "out"):
                     mine += 1
@@ -70,7 +70,7 @@ def test_never_two_at_once(tmp_path: Path) -> None:
     threads = [threading.Thread(target=work) for _ in range(4)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
-    assert most == 1 and entered >= 300 and os.listdir(tmp_path) == []
+    assert most == 1 and entered == 80 and os.listdir(tmp_path) == []
 
 
 def test_long_names_and_links(tmp_path: Path) -> None:

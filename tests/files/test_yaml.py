@@ -23,13 +23,8 @@ def test_hostile_text_is_one_sentence_at_once(text: str, message: str) -> None:
 
 
 def test_what_people_write_stays_what_it_is() -> None:
-    text = "base: &base {lr: 1.0e-3, on: true}\nfirst: {<<: *base, lr: 2}\nsecond: *base\nlist: [a, 1e-6, null, 0x1f]"
-    assert parse_yaml(text, "") == {
-        "base": {"lr": 1e-3, True: True},  # YAML 1.1's own riddle
-        "first": {"lr": 2, True: True},
-        "second": {"lr": 1e-3, True: True},
-        "list": ["a", 1e-6, None, 31],
-    }
+    text = "base: {lr: 1.0e-3, on: true}\nlist: [a, 1e-6, null, 0x1f]"  # `on` is true in YAML 1.1
+    assert parse_yaml(text, "") == {"base": {"lr": 1e-3, True: True}, "list": ["a", 1e-6, None, 31]}
 
 
 def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,7 +33,7 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match="more than 1 MiB"):
         read_mapping(path, ["a"])
     path.write_bytes(b"a: \xff")
-    with pytest.raises(ConfigError, match="is not YAML"):
+    with pytest.raises(ConfigError, match="is not usable YAML"):
         read_mapping(path, ["a"])
     with pytest.raises(ConfigError, match="more than 1 MiB"):
         read_mapping("/dev/zero", ["a"])
@@ -52,7 +47,7 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in (["rank", ".", "-c"], ["compare", "-c"], ["train", "--out", str(tmp_path / "run"), "-c"]):
         assert main([*command, str(path)]) == 2
         said = capsys.readouterr().err
-        assert "more than 20 aliases" in said and "error: " in said.splitlines()[-1]
+        assert "has the alias" in said and "error: " in said.splitlines()[-1]
 
 
 def test_own_configurations_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

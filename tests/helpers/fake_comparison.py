@@ -8,7 +8,8 @@ import numpy as np
 import pandas
 from PIL import Image
 
-from clipiqa_pyiqa.comparison.results import Comparison, DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.results import Comparison
 
 NASTY = "<script>alert(1)<!--&\"'$x_1$ 100% a|b \u202egpj.exe.png"
 CONSTANT, FAILURE = "all scores are 0.5", "The weights <of> piqe & co. cannot be reached."
@@ -29,7 +30,7 @@ def graded(folder: Path, name: str = "graded", count: int = 40, **options: objec
     """``count`` images of opinion 1, 2, …, and metrics about which everything is known.
 
     'sharp' has the right order but for the first and the last image, which it swaps; 'niqe' is lower-better and ranks
-    all images right; 'flat' is constant; 'piqe' failed. So 'sharp' and 'niqe' disagree on the first and last only.
+    all images right; 'flat' is constant; 'piqe' failed.
     """
     paths = photos(folder, count, nasty=True)
     mos = np.arange(1.0, count + 1)
@@ -84,7 +85,7 @@ def comparison(folder: Path) -> Comparison:
     mos = first.mos
     assert mos is not None
     second = DataSetResult(
-        "dmos_<b>&%", first.scores, -mos, mos_lower_better=True, metrics={"niqe": first.metrics["niqe"]}, bootstrap=100
+        "dmos_<b>&%", first.scores, -mos, mos_lower_better=True, metrics=first.metrics, bootstrap=100
     )
     return Comparison(
         (first, second, folder_only(folder)), {"clipiqa_pyiqa": "0.1", "command": "clipiqa compare -m <x>"}

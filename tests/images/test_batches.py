@@ -104,18 +104,3 @@ def test_what_is_hashed_is_what_is_decoded() -> None:
     assert source.reads == 1 and record.path == "changing"
     assert record.sha256 == hashlib.sha256(PHOTO.read_bytes() + bytes(1)).hexdigest()
     assert torch.equal(record.pixels, read_image(PHOTO).pixels) and read_image(PHOTO).sha256 == ""
-
-
-def test_two_pictures_of_one_item_do_not_wait_for_each_other(tmp_path):
-    """An image and its reference, read in one go: the second picture's memory is taken without a place in the queue."""
-    from PIL import Image
-
-    from clipiqa_pyiqa.images.batches import prefetch
-    from clipiqa_pyiqa.images.reader import read_image
-
-    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
-
-    def both(item):
-        return [read_image(tmp_path / "a.png").pixels for _ in range(2)][item % 2]
-
-    assert [item for item, _ in prefetch(both, range(12), 3)] == list(range(12))

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import io
-import logging
 import struct
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from clipiqa_pyiqa.errors import ImageError
@@ -71,7 +67,7 @@ class TestPlainRgb:
         record = read_image(DATA / name)
         theirs = imread2tensor(str(DATA / name), rgb=True)
         assert torch.equal(record.pixels.float().div(255), theirs)  # bit for bit: the same decoder, the same division
-        assert record.converted == "" and not record.resized
+        assert record.converted == "" and record.pixels[None].is_contiguous(memory_format=torch.channels_last)
 
     @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm", "tga"])
     def test_lossless_formats_come_back_exactly(self, photo: Image.Image, saved: Write, suffix: str) -> None:
@@ -88,11 +84,6 @@ class TestPlainRgb:
         for path in paths:
             assert torch.equal(read_image(path).pixels.float().div(255), imread2tensor(str(path), rgb=True)), path
 
-    def test_pixels_are_channels_last_uint8(self) -> None:
-        pixels = read_image(DATA / "canyon-wren.jpg").pixels
-        assert pixels.shape == (3, 144, 256) and pixels.dtype == torch.uint8
-        assert pixels[None].is_contiguous(memory_format=torch.channels_last)
-
 
 class TestConversions:
     def test_grey(self, photo: Image.Image, saved: Write) -> None:
@@ -101,15 +92,6 @@ class TestConversions:
         assert record.converted == "grey->rgb"
         for channel in record.pixels:
             assert np.array_equal(channel.numpy(), np.asarray(grey))
-
-    def test_bilevel(self, photo: Image.Image, saved: Write) -> None:
-        record = read_image(saved(photo.convert("1"), "fax.png"))
-        assert record.converted == "bilevel->rgb" and set(record.pixels.unique().tolist()) == {0, 255}
-
-    def test_opaque_alpha_changes_nothing(self, photo: Image.Image, saved: Write) -> None:
-        record = read_image(saved(photo.convert("RGBA"), "opaque.png"))
-        assert np.array_equal(array(record), np.asarray(photo))
-        assert record.converted == "rgb+alpha->rgb on white"
 
     def test_transparency_shows_white(self, saved: Write) -> None:
         rgba = np.zeros((40, 40, 4), np.uint8)
@@ -164,12 +146,6 @@ class TestConversions:
         for channel in record.pixels:
             assert np.array_equal(channel.numpy(), deep_samples() >> 8)
 
-    @pytest.mark.parametrize("factor", [256, 257])
-    def test_16_bit_made_from_8_bit_scores_like_it(self, photo: Image.Image, saved: Write, factor: int) -> None:
-        grey = photo.convert("L")
-        deep = np.asarray(grey).astype(np.uint16) * factor
-        assert torch.equal(read_image(saved(deep, "deep.png")).pixels, read_image(saved(grey, "grey.png")).pixels)
-
     @pytest.mark.parametrize("suffix", ["png", "tiff"])
     def test_16_bit_colour_keeps_the_high_byte(self, tmp_path: Path, suffix: str) -> None:
         import cv2  # Pillow cannot write 16-bit colour
@@ -180,10 +156,6 @@ class TestConversions:
         record = read_image(path)
         assert record.converted == "16-bit rgb->rgb"
         assert np.array_equal(array(record), deep >> 8)
-
-    def test_pgm_of_16_bit(self, saved: Write) -> None:
-        content = b"P5 64 48 65535\n" + deep_samples().astype(">u2").tobytes()
-        assert np.array_equal(read_image(saved(content, "deep.pgm")).pixels[0].numpy(), deep_samples() >> 8)
 
     def test_12_bit_grey_keeps_its_upper_byte(self, saved: Write) -> None:
         samples = (deep_samples() >> 4).reshape(-1, 2).astype(int)
@@ -237,9 +209,10 @@ class TestOrientation:
         6: lambda a: np.rot90(a, -1),
         7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
         8: lambda a: np.rot90(a),
+        99: lambda a: a,  # nonsense
     }
 
-    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("orientation", UPRIGHT)
     @pytest.mark.parametrize("suffix", ["png", "tiff"])  # Pillow turns TIFFs by itself
     def test_applied_recorded_and_switchable(
         self, photo: Image.Image, turned: Any, orientation: int, suffix: str
@@ -248,28 +221,17 @@ class TestOrientation:
         upright, stored = read_image(path), read_image(path, apply_exif=False)
         assert np.array_equal(array(upright), self.UPRIGHT[orientation](np.asarray(photo)))
         assert (upright.width, upright.height) == upright.size == upright.pixels.shape[:0:-1]
-        assert (upright.orientation, upright.oriented) == (orientation, orientation != 1)
-        assert np.array_equal(array(stored), np.asarray(photo))
-        assert (stored.orientation, stored.oriented, stored.size) == (orientation, False, (256, 144))
-
-    def test_jpeg(self, turned: Any) -> None:
-        assert read_image(turned(6, "jpg")).size == (144, 256)
-        assert read_image(turned(6, "jpg"), apply_exif=False).size == (256, 144)
-
-    def test_nonsense_counts_as_upright(self, turned: Any) -> None:
-        record = read_image(turned(99, "jpg"))
-        assert (record.orientation, record.oriented, record.size) == (1, False, (256, 144))
+        assert upright.orientation == stored.orientation == (orientation if orientation < 9 else 1)
+        assert np.array_equal(array(stored), np.asarray(photo)) and stored.size == (256, 144)
 
     @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-    def test_damaged_exif_does_not_cost_the_picture(self, photo: Image.Image, saved: Write, suffix: str) -> None:
-        path = saved(photo, f"bad-exif.{suffix}", exif=b"Exif\x00\x00not a TIFF header at all")
-        record = read_image(path)
+    def test_damaged_exif_does_not_cost_the_picture(
+        self, photo: Image.Image, saved: Write, suffix: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        content = b"not a TIFF header" if suffix == "png" else b"Exif\x00\x00not a TIFF header"
+        record = read_image(saved(photo, f"bad-exif.{suffix}", exif=content))
         assert (record.orientation, record.size) == (1, (256, 144))
-
-    def test_damaged_exif_is_logged(self, photo: Image.Image, saved: Write, caplog: pytest.LogCaptureFixture) -> None:
-        with caplog.at_level(logging.WARNING, "clipiqa_pyiqa"):
-            read_image(saved(photo, "bad-exif.png", exif=b"not a TIFF header"))
-        assert "damaged EXIF data (not a TIFF file" in caplog.text
+        assert suffix != "png" or "damaged EXIF data" in caplog.text
 
 
 class TestLimits:
@@ -288,13 +250,7 @@ class TestLimits:
     def test_shrinks_and_never_enlarges(self, limits: dict[str, int], size: tuple[int, int]) -> None:
         record = read_image(DATA / "canyon-wren.jpg", **limits)
         assert record.size == size and (record.width, record.height) == (256, 144)
-        assert record.resized == (size != (256, 144))
         assert record.size[0] * record.size[1] <= limits.get("max_pixels", 10**9)
-
-    def test_the_long_side_counts_after_turning(self, photo: Image.Image, saved: Write) -> None:
-        exif = Image.Exif()
-        exif[ORIENTATION] = 6
-        assert read_image(saved(photo, "portrait.jpg", exif=exif), max_side=128).size == (72, 128)
 
     def test_is_pil_lanczos(self, photo: Image.Image, saved: Write) -> None:
         record = read_image(saved(photo, "photo.png"), max_side=128)
@@ -320,45 +276,19 @@ def truncation_flag(request: pytest.FixtureRequest) -> Iterator[bool]:
 
 
 class TestDamage:
-    @pytest.mark.parametrize("part", [0.3, 0.7, 0.95])
+    @pytest.mark.parametrize("part", [0.3, 0.95])
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000"])
     def test_truncated(self, photo: Image.Image, saved: Write, format: str, part: float, truncation_flag: bool) -> None:
         content = encoded(photo, format)
         path = saved(content[: int(len(content) * part)], "cut.bin")
         with pytest.raises(ImageError, match=r"truncated or damaged|beginning is damaged"):
             read_image(path)
-        assert truncation_flag == ImageFile.LOAD_TRUNCATED_IMAGES  # put back
 
     def test_broken_png_data(self, photo: Image.Image, saved: Write, truncation_flag: bool) -> None:
         content = bytearray(encoded(photo, "PNG"))
         content[len(content) // 2] ^= 0xFF
         with pytest.raises(ImageError, match="truncated or damaged"):
             read_image(saved(bytes(content), "flipped.png"))
-
-    def test_strict_from_many_threads(self, photo: Image.Image, saved: Write, truncation_flag: bool) -> None:
-        content = encoded(photo, "JPEG")
-        cut, good = saved(content[: len(content) // 2], "cut.jpg"), saved(content, "good.jpg")
-
-        def refused(path: Path) -> bool:
-            try:
-                read_image(path)
-            except ImageError:
-                return True
-            return False
-
-        with ThreadPoolExecutor(8) as pool:
-            assert list(pool.map(refused, [cut, good] * 100)) == [True, False] * 100
-        assert truncation_flag == ImageFile.LOAD_TRUNCATED_IMAGES
-
-    def test_a_flag_raised_meanwhile_stays_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
-        from clipiqa_pyiqa.images.reader import strict_decoding
-
-        with strict_decoding:
-            ImageFile.LOAD_TRUNCATED_IMAGES = True  # another thread builds a pyiqa data set
-            with strict_decoding:
-                assert not ImageFile.LOAD_TRUNCATED_IMAGES
-        assert ImageFile.LOAD_TRUNCATED_IMAGES
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -403,61 +333,6 @@ class TestDamage:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             assert read_image(path).size == (256, 144)
-
-    def test_every_message_is_one_line(self, saved: Write) -> None:
-        with pytest.raises(ImageError) as caught:
-            read_image(saved(b"GIF89a" + bytes(3), "odd\nname.gif"))
-        assert "\n" not in str(caught.value)
-
-
-def fuzz_seeds() -> list[bytes]:
-    with Image.open(DATA / "canyon-wren.jpg") as image:
-        small = image.convert("RGB").resize((40, 34))
-    exif = Image.Exif()
-    exif[ORIENTATION] = 6
-    deep = Image.fromarray(deep_samples()[:34, :40].copy())
-    return [
-        encoded(small, "JPEG", exif=exif),
-        encoded(small, "JPEG", progressive=True),
-        encoded(small.convert("CMYK"), "JPEG"),
-        encoded(small, "PNG", exif=exif),
-        encoded(small.quantize(16), "PNG", transparency=3),
-        encoded(deep, "PNG"),
-        encoded(small, "WEBP", exif=exif),
-        encoded(small.convert("RGBA"), "WEBP", lossless=True),
-        encoded(small, "TIFF", exif=exif),
-        encoded(deep, "TIFF"),
-        encoded(small, "TIFF", compression="tiff_deflate"),
-        encoded(small, "GIF", save_all=True, append_images=[small.rotate(90)]),
-        encoded(small, "BMP"),
-    ]
-
-
-SEEDS = fuzz_seeds()
-EDITS = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=12)
-
-
-@pytest.mark.filterwarnings("ignore")  # PIL's, about odd metadata
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    seed=st.integers(0, len(SEEDS) - 1), edits=EDITS, cut=st.none() | st.integers(0, 2000), junk=st.binary(max_size=8)
-)
-@example(seed=0, edits=[(0, 0)], cut=0, junk=b"")
-def test_fuzz(tmp_path: Path, seed: int, edits: list[tuple[int, int]], cut: int | None, junk: bytes) -> None:
-    content = bytearray(SEEDS[seed])
-    for position, value in edits:
-        content[position % len(content)] = value
-    if cut is not None:
-        content = content[:cut] + junk
-    path = tmp_path / "fuzzed"
-    path.write_bytes(content)
-    try:
-        record = read_image(path, max_side=512)  # an edit of the header can make it large
-    except ImageError as error:
-        assert "\n" not in str(error)
-        return
-    assert record.pixels.dtype == torch.uint8 and record.pixels.shape[0] == 3
-    assert min(record.size) >= 32 and max(record.size) <= 512
 
 
 def test_suffixes() -> None:

