@@ -135,10 +135,10 @@ def _holds_numbers(values: pandas.Series) -> bool:
 
 
 def matching_names(*runs: Sequence[str]) -> list[list[str]]:
-    """Return the image names of each run below the folder that they share, without suffixes if names stay unique."""
+    """Return image names below each run's common folder, without suffixes; or as given, if this makes no names equal."""
     found = []
     for names in runs:
         below = below_common(names)
         stems = [os.path.splitext(below[name])[0] for name in names]
         found.append(stems if len(set(stems)) == len(below) else [below[name] for name in names])
-    return found
+    return found if set.intersection(*map(set, found)) else [list(names) for names in runs]

@@ -143,7 +143,7 @@ class TestBadInput:
             (lambda f: f.head(39), {}, r"b\.csv' has no finite score of '3/39'.*\(skip_missing\)"),
             (lambda f: f.head(5), {"skip_missing": True}, "scores of 5 rows in both runs, but 6 or more"),
             (lambda f: pandas.concat([f, f.head(1)]), {}, r"two rows for '0/0"),
-            (lambda f: f, {"columns": ["qualty"]}, "no column 'qualty': did you mean 'quality'"),
+            (lambda f: f, {"columns": ["qualty"]}, "no numbers called 'qualty': did you mean 'quality'"),
             (lambda f: f, {"key": "nokey"}, "no column called 'nokey'.*with key"),
             (lambda f: f, {"lower_better": ["x"]}, "lower_better names 'x'"),
             (lambda f: f, {"min_delta": -1.0}, "min_delta must be"),
@@ -158,8 +158,8 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("name", "content", "message"),
         [
-            ("none.csv", None, "is not a file"),
-            ("a.txt", "x", "must be a csv, jsonl or parquet"),
+            ("none.csv", None, "cannot be read as csv: No such file"),
+            ("a.txt", "x", "names no known format"),
             ("a.csv", "a,b\n1,2\n", "no column of paths"),
             ("a.csv", "image,b\nx,y\n", "no column of numbers: its columns are image, b"),
             ("a.jsonl", "{", "cannot be read as jsonl"),
