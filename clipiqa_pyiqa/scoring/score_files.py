@@ -135,7 +135,7 @@ def _holds_numbers(values: pandas.Series) -> bool:
 
 
 def matching_names(*runs: Sequence[str]) -> list[list[str]]:
-    """Return image names below each run's common folder, without suffixes; or as given, if this makes no names equal."""
+    """Return image names below each run's common folder, without suffixes; or, if none is equal, as given."""
     found = []
     for names in runs:
         below = below_common(names)
