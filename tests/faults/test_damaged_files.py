@@ -23,7 +23,6 @@ from shard_makers import picture, samples, save_parquet, save_tar
 from weights_fakes import save_archive
 
 from clipiqa_pyiqa.datasets.score_table import read_score_table
-from clipiqa_pyiqa.datasets.split_file import read_split_file
 from clipiqa_pyiqa.datasets.votes import read_votes
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
 from clipiqa_pyiqa.images.formats import image_suffixes, readable_formats
@@ -125,11 +124,6 @@ def words(path: Path) -> Path:
     return path
 
 
-def split_file(path: Path) -> Path:
-    pd.to_pickle({1: {"train": [0, 1, 2], "val": [3, 4], "test": [5]}}, path)
-    return path
-
-
 def tar(path: Path) -> Path:
     return save_tar(path, samples([10, 20, 30]))
 
@@ -161,7 +155,6 @@ FOREIGN: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object]]] = {
     "scores.jsonl": (scores, read_any_scores),
     "scores.parquet": (scores, read_any_scores),
     "pairs.txt": (words, read_words),
-    "split.pkl": (split_file, lambda path: read_split_file(path, 1, 6)),
     "shard.tar": (tar, entries),
     "shard.tar.gz": (packed, entries),
     "shard.parquet": (parquet, entries),
