@@ -91,9 +91,3 @@ def map_statistics(scores: Tensor) -> Tensor:
     """Return lowest score, 10th percentile and share of scores below 0.5, ``(N, P, 3)``."""
     places = scores.flatten(2).float()
     return torch.stack([places.amin(2), places.quantile(0.1, dim=2), (places < 0.5).float().mean(2)], dim=2)
-
-
-STATISTICS = ("worst", "p10", "below_half")
-"""Names of the numbers of :func:`map_statistics`; in a column's name they follow the name of the question."""
-SHARES_OF_BAD = ("below_half",)
-"""Statistics for which a low value is good."""

@@ -13,14 +13,12 @@ import pandas
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
 from PIL import Image
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.files.names import one_line, plain_lines, printable
-from clipiqa_pyiqa.report.plotting import plain_texts, svg
 from clipiqa_pyiqa.scoring.rows import csv_line, frame_csv
 
 NAMES = [
@@ -75,17 +73,6 @@ def test_pictures(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         args = ["radar", *some, "-q", "-b", "mini", "--device", "cpu", "--pictures", "svg", "--out", str(out)]
         assert main(args) == 0
         ET.fromstring((out / "radar.svg").read_bytes())
-
-
-def test_figures() -> None:
-    figure = Figure()
-    axes = figure.subplots()
-    axes.set_title("a\x1bb\nc")
-    axes.set_yticks([0, 1], ["x\x07", "y\u202e"])
-    ET.fromstring(re.sub("xlink:", "", svg(figure)))
-    assert axes.get_title() == "a\\x1bb\nc"
-    figure.draw_without_rendering()
-    assert [label.get_text() for label in plain_texts(figure).axes[0].get_yticklabels()] == ["x\\x07", "y\\u202e"]
 
 
 def test_logs(caplog: pytest.LogCaptureFixture) -> None:

@@ -28,8 +28,7 @@ from scipy.stats import rankdata
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.maps.places import quality_map, smoothed
-from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, known_names, parse_columns
-from clipiqa_pyiqa.scoring.map_columns import scores_with_map
+from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, known_names
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -104,13 +103,11 @@ def told(metric: CLIPIQA, photo: Image.Image, change: Change, question: str) -> 
 
 
 def cost(metric: CLIPIQA, size: tuple[int, int], rounds: int) -> None:
-    """A map of every named pair that the CLIP knows, and the columns of --map-stats, beside the score of one pair."""
+    """A map of every named pair that the CLIP knows beside the score of one pair."""
     x, names = torch.rand(1, 3, *size), known_names(metric.clip, NAMED_PAIRS)
-    quality = parse_columns("quality")
     calls: dict[str, Callable[[], object]] = {
         "score of one pair": lambda: metric(x),
         f"maps of {len(names)} pairs": lambda: metric.score_map(x, names),
-        "score and map statistics of one pair": lambda: scores_with_map(metric, x, quality),
     }
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     with torch.no_grad():

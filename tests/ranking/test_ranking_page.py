@@ -200,7 +200,7 @@ class TestPage:
         page = write_browser(photos(folder), folder / "page")
         data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.S)[1])  # type: ignore[index]
         assert data["scores"]["MOS"] == VALUES
-        assert data["lowIsGood"] == ["niqe"] and "MOS: higher is better (by its name, mos)." in page.read_text()
+        assert data["lowIsGood"] == ["niqe"] and "MOS: higher is better (by its name)." in page.read_text()
         assert data["links"][0] == "../photos/a/0.png" and data["links"][5] == "../photos/b/5%20%C3%BC.png"
         assert data["small"][4] == "" and all(data["small"][:4])
         small = folder / "page/thumbnails" / data["small"][0]
@@ -251,7 +251,7 @@ class TestPage:
         (["{scores}", "--by", "MUS", "--worst", "1"], "no scores called 'MUS': did you mean 'MOS'"),
         (["{scores}", "--prompts", "quality"], "a score file holds scores"),
         (["{root}/photos", "--columns", "MOS"], "columns and root need a score file"),
-        (["{root}/none.csv", "--worst", "1"], "is not a file"),
+        (["{root}/none.csv", "--worst", "1"], "cannot be read as csv: No such file"),
         (["--undo", "{scores}"], "is not a list of photos"),
         (["--undo", "{root}/none.jsonl"], "cannot be read"),
     ],
