@@ -87,7 +87,7 @@ def test_message(arguments: dict[str, Any], message: str) -> None:
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("name", ["score_paths", "draw_maps", "compare", "table"])
+@pytest.mark.parametrize("name", ["draw_maps", "compare", "table"])
 def test_shared_options_are_stated_once(name: str) -> None:
     function = PUBLIC[name]
     shared = inspect.signature(function).parameters.keys() & shared_options()

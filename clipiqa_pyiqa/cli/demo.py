@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import OptionError
 from ..errors.arguments import Machine
+from .options.experiment import frame_as_text
 from .options.model import start
 from .options.terminal import Bar
 
@@ -37,7 +38,7 @@ def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
 
     with Bar(unit="picture") as bar:
         found = demo(progress=bar.show)
-    print(f"{found.table()}\n\n{EXPLANATION}", end="")
+    print(f"{frame_as_text(found.scores.reset_index(), {})}\n\n{EXPLANATION}", end="")
     found.save(out)
     print(f"\nPicture: {one_line(str(out.resolve()))}")
     return 0

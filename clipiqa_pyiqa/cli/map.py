@@ -18,8 +18,6 @@ def run(
     *,
     smooth: bool = True,
     scale: float = 1.0,
-    window: int | None = None,
-    stride: int | None = None,
     out: Path | None = None,
     pictures: Literal["png", "svg", "pdf"] = "png",
     html: bool = False,
@@ -33,14 +31,12 @@ def run(
 
     examples:
       clipiqa map photos/ --prompts sharpness noisiness quality --out maps/ --html
-      clipiqa map portrait.jpg --prompts sharpness --window 96 --stride 24 --out maps/ --pictures pdf
+      clipiqa map portrait.jpg --prompts sharpness --scale 2 --out maps/ --pictures pdf
 
     Args:
         paths (PHOTO): files, folders or quoted globs
         smooth: replace each score by the mean of 3×3 places
         scale: enlarge photos first by this factor, 1 to 8
-        window (PX): score squares of this side separately: exact, but slow
-        stride (PX): distance between windows; default: half a window
         out (-o DIR): folder for pictures and numbers
         pictures: format of the pictures
         html: also write maps.html, a page of all maps
@@ -56,10 +52,8 @@ def run(
             lambda: questions.metric(model, device),
             paths,
             columns,
-            smooth=None if smooth else False,
+            smooth=smooth,
             scale=scale,
-            window=window,
-            stride=stride,
             out=out,
             format=pictures,
             html=html,

@@ -67,7 +67,6 @@ def run(
     *,
     metrics: list[str] | None = None,
     null: bool = False,
-    map_stats: bool = False,
     format: Literal["csv", "jsonl", "parquet", "table"] | None = None,
     merge: Path | None = None,
 ) -> int:
@@ -88,7 +87,6 @@ def run(
         paths (PATH): file, folder, quoted glob or pattern of shards, Parquet file, s3://…, or - for a list on stdin
         metrics (-m METRIC): CLIP-based metrics of pyiqa: [COLUMN=]NAME[:KEY=VALUE,…]
         null (-0): file names on stdin end with a NUL byte
-        map_stats: add columns about local scores: lowest, 10th percentile, share below 0.5
         format: output format; default: the suffix of --out, or a table
         merge (DIR): join the results by shard in this folder into one file, --out
     """
@@ -99,10 +97,10 @@ def run(
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     kept.check()
-    if metrics and (questions != LearnedQuestions() or model.given() or map_stats):
+    if metrics and (questions != LearnedQuestions() or model.given()):
         raise OptionError(
             "metrics have options of their own, such as clipiqa:prompts=sharpness: leave out the options of the "
-            "model, the questions and map_stats."
+            "model and of the questions."
         )
     columns = None if metrics else questions.columns()
     by_shard = format is None and _is_folder(kept.out)
@@ -140,13 +138,13 @@ def run(
             done = score_sources(metric, found, columns, progress=lambda _, *state: bar.show(*state), **options)
             _report(done)
             return 1 if done.counts.failed or done.unread else 0
-        run = score_paths(metric, found.items, columns, map_stats=map_stats, out=output, **options)
+        run = score_paths(metric, found.items, columns, out=output, **options)
         todo = [printable(item.name) for item in found.items] if run.names is None else run.names
         if run.kept:
             note(f"{run.kept:,} done before{'' if found.has_shards else f', {len(todo):,} to go'}")
         writer = None if output else ResultWriter(sys.stdout.buffer, format or "table", run.header, todo)
         code = _follow(run, writer, None if found.has_shards else len(todo), bar)
-    if skipped := skipped_note(found.all_skipped):
+    if skipped := skipped_note(found.skipped):
         note(skipped)
     return code
 

@@ -20,8 +20,7 @@ def run(
     """Test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps (paper's Fig. 4).
 
     The table has Spearman's correlation between score and step for each change and scale. --out DIR receives sweep.csv,
-    spearman.csv, crosstalk.csv, sweep.png (curves) and example.png. Each change asks the question of the same name;
-    --prompts adds questions.
+    spearman.csv and sweep.png (curves). Each change asks the question of the same name; --prompts adds questions.
 
     examples:
       clipiqa sweep koniq10k/1024x768 --sample 200 --out sweep/

@@ -64,7 +64,7 @@ def test_options_from_a_file_and_beside_it(tmp_path: Path, capfd: pytest.Capture
     ("command", "text", "message"),
     [
         ("score", "promts: quality", "unknown key 'promts' in .* did you mean 'prompts'"),
-        ("score", "map_stats: 3", "must be true or false"),
+        ("score", "huge: 3", "must be true or false"),
         ("score", "[quality]", "must be a mapping"),
         ("fit", "range: [1]", r"must be a list of values; got \[1\]"),
     ],

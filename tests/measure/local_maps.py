@@ -2,7 +2,7 @@
 
     python tests/measure/local_maps.py PHOTOS --backbone mini                       # photos it was not trained on
     python tests/measure/local_maps.py PHOTOS --backbone RN50 --cost 768x1024
-    python tests/measure/local_maps.py PHOTOS --finer --limit 8                     # scale and windows, and their cost
+    python tests/measure/local_maps.py PHOTOS --finer --limit 8                     # scale, and its cost
 
 A part of each photo is changed, and each place of the map is told by its middle to be inside or outside of that part:
 area under the ROC curve of the scores, inside below outside; mean over photos and parts, and the lowest photo's mean.
@@ -28,8 +28,7 @@ from scipy.stats import rankdata
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.maps.places import quality_map, smoothed
-from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, known_names, parse_columns
-from clipiqa_pyiqa.scoring.map_columns import scores_with_map
+from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS, known_names
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -104,13 +103,11 @@ def told(metric: CLIPIQA, photo: Image.Image, change: Change, question: str) -> 
 
 
 def cost(metric: CLIPIQA, size: tuple[int, int], rounds: int) -> None:
-    """A map of every named pair that the CLIP knows, and the columns of --map-stats, beside the score of one pair."""
+    """A map of every named pair that the CLIP knows beside the score of one pair."""
     x, names = torch.rand(1, 3, *size), known_names(metric.clip, NAMED_PAIRS)
-    quality = parse_columns("quality")
     calls: dict[str, Callable[[], object]] = {
         "score of one pair": lambda: metric(x),
         f"maps of {len(names)} pairs": lambda: metric.score_map(x, names),
-        "score and map statistics of one pair": lambda: scores_with_map(metric, x, quality),
     }
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     with torch.no_grad():
@@ -134,9 +131,6 @@ FINER: dict[str, dict[str, Any]] = {
     "places, mean of 3×3": {},
     "scale 2": {"scale": 2, "smooth": False},
     "scale 2, mean of 3×3": {"scale": 2},
-    "windows of 96 px every 32": {"window": 96, "stride": 32},
-    "windows of 96 px every 16": {"window": 96, "stride": 16},
-    "windows of 64 px every 16": {"window": 64, "stride": 16},
 }
 FINER_CHANGES = [(name, side) for name in ("blur 3 px", "noise 20", "JPEG 10") for side in (128, 64)]
 
@@ -211,7 +205,7 @@ def main() -> None:
     parser.add_argument("--clip-weights")
     parser.add_argument("--side", type=int, default=512, help="longer side of the photos in pixels")
     parser.add_argument("--cost", metavar="HxW", nargs="*", default=[], help="only these timings")
-    parser.add_argument("--finer", action="store_true", help="only scale and windows")
+    parser.add_argument("--finer", action="store_true", help="only scale")
     parser.add_argument("--field", action="store_true", help="only how far a place sees")
     parser.add_argument("--limit", type=int, help="only so many photos")
     parser.add_argument("--rounds", type=int, default=7)

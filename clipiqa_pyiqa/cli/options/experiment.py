@@ -24,7 +24,7 @@ class Run(Kept, Images, Model, Wording):
     """Pictures.
 
     Args:
-        pictures (KIND): png, svg or pdf; sheets of photos are never svg
+        pictures (KIND): png, svg or pdf; sheets of photos are always png
     """
 
     pictures: str = "png"
