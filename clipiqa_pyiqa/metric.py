@@ -20,7 +20,7 @@ from .errors.arguments import checked
 from .prompts.antonym import antonym_scores, column_means
 from .prompts.files import PUBLISHED, LearnedType, load_prompt_file, published_prompt_file
 from .prompts.heads import OpinionHead, is_head, load_head, read_metadata
-from .prompts.learned import Context, PromptLearner
+from .prompts.learned import PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
 from .prompts.provenance import in_words, question_record, tower_record
 from .weights.selection import find_weights
@@ -100,7 +100,7 @@ class CLIPIQA(nn.Module):
         pretrained_model_path: a file for :meth:`load_prompts`.
         context: shape and start of prompts to train, such as
             ``{'n_ctx': 16, 'shared': True, 'init': 'random'}``; see
-            :class:`~clipiqa_pyiqa.prompts.learned.Context`.
+            :class:`~clipiqa_pyiqa.prompts.learned.PromptLearner`.
 
     Raises:
         CLIPIQAError: an option cannot be used.
@@ -126,7 +126,7 @@ class CLIPIQA(nn.Module):
         clip_weights: str | Path | None = None,
         quick_gelu: bool | None = None,
         pretrained_model_path: str | Path | None = None,
-        context: Context | Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
     ):
         super().__init__()
         self.model_type: str = choice("model_type", model_type, {name: name for name in ("clipiqa", *PUBLISHED)})
@@ -151,7 +151,7 @@ class CLIPIQA(nn.Module):
         if model_type != "clipiqa":
             if len(self._prompts) > 1:
                 raise PromptError(f"prompts must be one pair of texts to learn around; got {len(self._prompts)} pairs.")
-            self.prompt_learner = PromptLearner(self.clip, self._prompts[0], Context.parse(context))
+            self.prompt_learner = PromptLearner(self.clip, self._prompts[0], context)
             if pretrained_model_path is not None:
                 self.load_prompts(pretrained_model_path)
             elif pretrained:

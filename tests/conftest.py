@@ -25,7 +25,7 @@ from seeded_compact import save_compact
 
 QUICK = {  # files of `pytest -m quick`, beside single tests with that marker: every room, no process, no network
     *("cli/test_fields.py", "cli/test_grammar.py", "clip/test_receptive_field.py", "comparison/test_gate.py"),
-    *("comparison/test_pictures.py", "datasets/test_score_table.py", "datasets/test_split_file.py"),
+    *("comparison/test_pictures.py", "datasets/test_score_table.py"),
     *("experiments/test_experiment_configs.py", "experiments/test_picture_formats.py", "faults/test_odd_calls.py"),
     *("files/test_yaml.py", "images/test_batches.py", "images/test_images.py", "images/test_jpeg_damage.py"),
     *("learning/test_prompt_search.py", "maps/test_finer.py", "prompts/test_antonym.py", "prompts/test_prompts.py"),

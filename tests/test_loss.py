@@ -84,7 +84,7 @@ class TestForms:
     def test_lower_is_better(self, loss, metric):
         """A small step down the loss is a step up in score."""
         for form in FORMS:
-            x = images(dtype=torch.float64)
+            x = images(1, dtype=torch.float64)
             criterion = CLIPIQALoss(metric=metric, form=form)
             step = grad_of(criterion, x)
             better = (x - 1e-4 * step / step.abs().max()).detach()

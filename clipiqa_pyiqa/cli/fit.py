@@ -13,7 +13,7 @@ def run(
     scored: Scored,
     model: Model,
     store: Store,
-    scores: str | None = None,
+    scores: str,
     *,
     out: Path,
     overwrite: bool = False,

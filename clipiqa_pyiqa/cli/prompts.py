@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..prompts.pairs import NAMED_PAIRS, PRESETS, SOURCES, count_tokens, parse_prompt_argument, parse_prompts
+from ..prompts.pairs import NAMED_PAIRS, PRESETS, count_tokens, parse_prompt_argument, parse_prompts
 from .options.tables import aligned
 
 
@@ -22,8 +22,8 @@ def run(prompts: Sequence[str] = (), *, template: str | None = None) -> int:
             tokens = f"{count_tokens(pair.positive)}+{count_tokens(pair.negative)}"
             rows.append((pair.name, pair.positive, pair.negative, tokens))
     else:
-        rows = [("name", "positive", "negative", "from")]
-        rows += [(name, pair.positive, pair.negative, SOURCES[name]) for name, pair in NAMED_PAIRS.items()]
-        rows += [(name, pair.positive, pair.negative, "preset") for name in PRESETS for pair in PRESETS[name]]
+        listed = {**{name: [pair] for name, pair in NAMED_PAIRS.items()}, **PRESETS}
+        rows = [("name", "positive", "negative")]
+        rows += [(name, pair.positive, pair.negative) for name, pairs in listed.items() for pair in pairs]
     print("\n".join(aligned(rows)))
     return 0

@@ -18,7 +18,7 @@ def run(
     scored: Scored,
     model: Model,
     store: Store,
-    scores: str | None = None,
+    scores: str,
     *,
     candidates: str | None = None,
     templates: list[str] | None = None,
@@ -27,7 +27,6 @@ def run(
     overwrite: bool = False,
     top: int = 10,
     bootstrap: int = 1000,
-    intervals: int = 100,
     seed: int = 123,
 ) -> int:
     """Find the prompt pairs that agree best with scores that people gave.
@@ -48,7 +47,6 @@ def run(
         overwrite: replace an existing --out
         top: pairs to show
         bootstrap: resamples per interval
-        intervals: best pairs that get an interval
         seed: seed of resamples and a random split
     """
     from ..files.writing import check_output
@@ -70,7 +68,6 @@ def run(
         device=device,
         seed=seed,
         ensemble=ensemble,
-        intervals=max(intervals, top),
         bootstrap=bootstrap,
         **store.keywords(),
     )
@@ -84,13 +81,13 @@ def run(
     )
     if findings.unknown:
         print(f"left out: {counted(findings.unknown, 'pair')} with words that {model.backbone or 'RN50'} never saw")
-    mean = f"mean of {len(findings.ensemble.candidates)}"
+    mean = f"mean of {len(findings.ensemble.pairs)}"
     heads = ("", "positive", "negative", "SROCC chosen by", "SROCC held out", "95 % interval", "PLCC held out")
     rows: list[tuple[str, ...]] = [heads]
     rows += [_row(str(rank), found) for rank, found in enumerate(findings.ranked[:top], start=1)]
     rows += [_row("paper", findings.paper), ("mean", mean, "", *_row("", findings.ensemble)[3:])]
     print("", *aligned(rows), "", "The best pair:", _usage(model, findings.ranked[0]), sep="\n")
-    if len(findings.ensemble.candidates) > 1:
+    if len(findings.ensemble.pairs) > 1:
         print(f"The ensemble, the {mean} pairs:", _usage(model, findings.ensemble), sep="\n")
     else:
         print("No second pair helps: the ensemble is the best pair alone.")
@@ -102,11 +99,11 @@ def run(
 def _usage(model: Model, found: Finding) -> str:
     from ..learning.word_search import as_prompts
 
-    return "  " + creation("clipiqa", model.given(), prompts=as_prompts(found.candidates))
+    return "  " + creation("clipiqa", model.given(), prompts=as_prompts(found.pairs))
 
 
 def _row(label: str, found: Finding) -> tuple[str, ...]:
-    pair, estimate = found.candidates[0].pair, found.srocc
+    pair, estimate = found.pairs[0], found.srocc
     interval = f"[{estimate.low:.4f}, {estimate.high:.4f}]"
     numbers = f"{found.chosen_by:.4f}", f"{estimate.value:.4f}", interval, f"{found.plcc:.4f}"
     return label, pair.positive, pair.negative, *numbers

@@ -6,18 +6,23 @@ from .options.tables import aligned
 
 
 def run(name: str | None = None) -> int:
-    """List how papers compute their tables, or show one protocol with its source.
+    """List how papers compute their tables, or show one protocol with its source, as YAML.
 
     Args:
         name: a protocol, or your own file; default: all protocols
     """
+    from dataclasses import asdict
+
+    import yaml
+
     from ..comparison.table.protocols import CERTAINTY, read_protocol
     from ..files.yaml import shipped
 
     if name is not None:
-        print("\n".join(aligned(read_protocol(name).rows)))
+        found = {key: value for key, value in asdict(read_protocol(name)).items() if value}
+        print(yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=120), end="")
         return 0
-    found = [read_protocol(each) for each in shipped(protocols=True)]
-    rows = [(each.name, each.title, CERTAINTY[each.certainty]) for each in found]
+    protocols = [read_protocol(each) for each in shipped(protocols=True)]
+    rows = [(each.name, each.title, CERTAINTY[each.certainty]) for each in protocols]
     print("\n".join(aligned([("name", "whose", "known"), *rows])))
     return 0

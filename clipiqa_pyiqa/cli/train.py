@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import OptionError, counted
+from ..errors import counted
 from ..files.names import one_line
 from .options.model import Model, start
 from .options.progress import note
@@ -20,13 +20,12 @@ def run(
     scored: Scored,
     model: Model,
     store: Store,
-    scores: str | None = None,
+    scores: str,
     *,
     out: Path,
     resume: bool = False,
     overwrite: bool = False,
-    config: str | None = None,
-    recipe: str | None = None,
+    recipe: str = "plain",
     prompts: str | None = None,
     n_ctx: int | None = None,
     shared: bool | None = None,
@@ -53,7 +52,6 @@ def run(
         out (-o DIR): folder for learned prompts and log
         resume: continue the stopped run in --out
         overwrite: replace the run in --out
-        config (-c FILE): a YAML file of pyiqa's trainer; command-line options win
         recipe: plain (default), official or pyiqa
         prompts (-p PAIR): pair whose context is learned: a name or 'positive|negative'; default: quality
         n_ctx: learned context vectors; default: 16
@@ -69,8 +67,6 @@ def run(
     """
     from ..prompts.pairs import parse_prompt_argument
 
-    if config and recipe:
-        raise OptionError("config and recipe both state a recipe: give one of the two.")
     device = start(store, model.backbone)
     from ..learning.recipe import find_recipe, with_options
     from ..learning.training import train
@@ -78,16 +74,16 @@ def run(
     changes: dict[str, Any] = {"batch_size": batch_size, "epochs": epochs, "lr": lr, "crop": crop, "crops": crops}
     changes |= {"seed": seed, "n_ctx": n_ctx, "shared": shared, "init": init, **model.given()}
     changes["prompts"] = None if prompts is None else parse_prompt_argument(prompts)
-    stated = with_options(find_recipe(Path(config) if config else recipe or "plain"), **changes)
+    stated = with_options(find_recipe(recipe), **changes)
 
-    def report(progress: Progress, epochs: int) -> None:
+    def report(progress: Progress) -> None:
         best = "  best so far" if progress.is_best else ""
         scores = f"loss {progress.loss:.5f}, validation {_text(progress.scores)}{best}"
-        note(f"epoch {progress.epoch}/{epochs}: {scores}")
+        note(f"epoch {progress.epoch}/{progress.epochs}: {scores}")
 
     with on_interrupt("--resume continues after the last whole epoch"):
         result = train(
-            scored.table(scores, stated.seed, stated.data),
+            scored.table(scores, stated.seed),
             out,
             recipe=stated,
             device=device,
@@ -98,11 +94,12 @@ def run(
             **store.keywords(),
         )
     images = {split: len(result.table.rows(split)) for split in ("train", "val", "test")}
-    print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {counted(result.epochs, 'epoch')}")
+    passes = counted(stated.epochs, "epoch")
+    print(f"{result.table.name}: trained on {counted(images['train'], 'image')} for {passes}")
     for split, found in result.scores.items():
         what = "validation" if split == "val" else split
         print(f"best epoch, {counted(images[split], f'{what} image')}: {_text(found)}")
-    print(f"log: tensorboard --logdir {one_line(str(result.folder / 'tensorboard'))}")
+    print(f"log: {one_line(str(result.folder / 'log.csv'))}")
     network = {**stated.network, "pos_embedding": result.metric.pos_embedding}
     print(f"load it with:\n{creation('clipiqa+', network, pretrained_model_path=str(result.best.resolve()))}")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import torch
@@ -62,7 +61,3 @@ def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
     """Return tokens ``(P, context_length)``; longer texts are cut."""
     with torch.device("cpu"):
         return tokenizer()(list(texts), context_length)
-
-
-def decode_tokens(tokens: Sequence[int]) -> str:
-    return re.sub(r" (?=[.,;:!?])", "", tokenizer().decode(list(tokens)).strip())

@@ -35,10 +35,6 @@ class Vocabulary:
         rows = self._row_of[tokens]
         return self.table[rows.clamp(min=0)] * (rows >= 0).unsqueeze(-1)
 
-    def nearest(self, row: Tensor) -> int:
-        place = int((self.table.float() - row).norm(dim=1).argmin())
-        return place if self._row_of is None else int((self._row_of == place).nonzero())
-
     def unknown_words(self, texts: Iterable[str]) -> list[str]:
         """Return the words on which the checkpoint was not trained; none if its metadata do not list words."""
         if self.ids is None:

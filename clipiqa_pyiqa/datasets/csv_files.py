@@ -6,25 +6,20 @@ import csv
 import logging
 import math
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import CLIPIQAError, counted
 from ..sources.naming import few
-from .split_file import SPLITS
 
 logger = logging.getLogger("clipiqa_pyiqa")
 PATH_COLUMNS = (
-    *("path", "image", "image_path", "image_name", "img_name", "filename", "file_name", "file", "name", "img"),
-    *("images", "img_path", "image_file", "photo", "picture", "image_id", "img_id", "dist_img", "dist_image"),
-    *("key", "url"),
+    *("path", "image", "image_path", "image_name", "img_name", "filename", "file", "name", "images", "image_id"),
+    *("dist_img", "key", "url"),
 )
-SCORE_COLUMNS = (
-    *("score", "mos", "label", "rating", "quality", "mos_zscore", "mos_z_score", "mean_opinion_score"),
-    *("quality_mos", "mos_quality", "mean_score", "average_score", "image_quality_score", "subjective_score"),
-)
-_SPLITS = {**{name: name for name in SPLITS}, "training": "train", "validation": "val", "testing": "test"}
+SCORE_COLUMNS = ("score", "mos", "label", "rating", "mean_score", "mean_opinion_score", "mos_quality", "quality_mos")
+SPLITS = ("train", "val", "test")
 Columns = tuple[str | int | None, str | int | None, str | int | None]
 
 
@@ -33,9 +28,8 @@ class TableError(CLIPIQAError):
 
 
 class NamedScore(NamedTuple):
-    """An image in a CSV file: line number, file, score and split."""
+    """An image in a CSV file: file, score and split."""
 
-    line: int
     file: Path
     score: float
     split: str | None
@@ -66,59 +60,46 @@ def read_scores(
         if not math.isfinite(value):
             raise TableError(f"{path}, line {line}: the score {row[score]!r} is not a number.")
         part = None if split is None else row[split].strip().lower()
-        if part is not None and part not in _SPLITS:
+        if part not in (None, *SPLITS):
             raise TableError(f"{path}, line {line}: the split {part!r} must be one of {', '.join(SPLITS)}.")
-        found.append(NamedScore(line, folder / row[name], value, part and _SPLITS[part]))
+        found.append(NamedScore(folder / row[name], value, part))
     return found
 
 
 def read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
-    """Return line numbers and rows of a CSV file, without comments (``#``), and its column names."""
-    cells: list[tuple[int, list[str]]] = []
+    """Return line numbers and rows of a CSV file, and its column names; comments (``#``) may precede these."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             lines = file.readlines()
         first = next((number for number, line in enumerate(lines) if line.strip() and line[0] != "#"), len(lines))
-        reader = csv.reader(lines[first:])
-        header = next(reader, [])
-        start = first + 1 + reader.line_num
-        for row in reader:
-            if row and (len(row) == len(header) or (not row[0].startswith("# ") and row[0] != "#")):
-                cells.append((start, row))
-            start = first + 1 + reader.line_num  # a quoted cell may go on over several lines
+        reader = csv.DictReader(lines[first:])
+        header = list(reader.fieldnames or ())
+        rows = [(first + reader.line_num, row) for row in reader]
     except OSError as error:
         raise TableError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{str(path)!r} is no CSV file in UTF-8 ({error}).") from error
     if doubled := [name for name in header if name and header.count(name) > 1]:
         raise TableError(f"{str(path)!r} has two columns called {doubled[0]!r}: rename one.")
-    if not cells:
+    if not rows:
         raise TableError(f"{str(path)!r} has no rows: expected a header line, then one line per image.")
-    for number, row in cells:
-        if len(row) != len(header):
-            raise TableError(f"{path}, line {number}: expected {len(header)} columns ({', '.join(header)}).")
-    return [(number, dict(zip(header, row, strict=True))) for number, row in cells], header
+    for line, row in rows:
+        if None in row or None in row.values():
+            raise TableError(f"{path}, line {line}: expected {len(header)} columns ({', '.join(header)}).")
+    return rows, header
 
 
-def missing_images(
-    path: Path, files: Collection[str], skip_missing: bool, error: type[CLIPIQAError] = TableError
-) -> set[str]:
-    """Return the missing files, and log their number; raise ``error`` unless ``skip_missing`` is set."""
+def missing_images(path: Path, files: Collection[str], skip_missing: bool) -> set[str]:
+    """Return the missing files, and log their number; raise TableError unless ``skip_missing`` is set."""
     missing = sorted({file for file in files if not os.path.isfile(file)})
     if missing and not skip_missing:
-        raise error(
+        raise TableError(
             f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
             f"({few(missing)}): correct the paths or root, or leave out the missing images (skip_missing)."
         )
     if missing:
         logger.warning("left out: %s", counted(len(missing), "missing image"))
     return set(missing)
-
-
-def usual_column(header: Sequence[str], usual: Iterable[str]) -> str | None:
-    """Return the first column with a usual name; case and punctuation do not count."""
-    known = {_plain(name): name for name in reversed(header)}
-    return next((known[_plain(name)] for name in usual if _plain(name) in known), None)
 
 
 def find_column(
@@ -131,10 +112,11 @@ def find_column(
     error: type[CLIPIQAError] = TableError,
     option: str = "columns",
 ) -> str:
-    """Return the given column (a name or number), or the :func:`usual_column`."""
+    """Return the given column (a name or number), or the first with a usual name, up to case and punctuation."""
     if isinstance(given, int):
         given = header[given] if given < len(header) else str(given)
-    found = usual_column(header, usual) if given is None else given
+    known = {_plain(name): name for name in reversed(header)}
+    found = given if given is not None else next((known[name] for name in map(_plain, usual) if name in known), None)
     if found in header:
         return str(found)
     wanted = f"called {given!r}" if given is not None else f"of {content}s (such as {usual[0]!r})"

@@ -25,27 +25,15 @@ from ..images.reader import check_limits, read_image
 from ..sources.inputs import find_inputs
 from .csv_files import read_scores
 from .published_correlations import published_set
-from .score_table import seeded_split
 from .specification import CompareError, Specification, check_kinds, parse_specifications
 
 Kinds = dict[str, tuple[type, ...]]
 _PATH, _FLAG, _WHOLE = (str, Path), (bool,), (int,)
-_SUBSET: Kinds = {"subset": (float, int), "subset_seed": _WHOLE}  # a share drawn by a seed
 _LIMITS: Kinds = {"max_side": _WHOLE, "max_pixels": _WHOLE}
-_CSV: Kinds = {"csv": _PATH, "root": _PATH, "columns": (list, tuple), "lower_better": _FLAG, **_LIMITS, **_SUBSET}
-_FOLDER: Kinds = {"folder": _PATH, **_LIMITS, **_SUBSET}
+_CSV: Kinds = {"csv": _PATH, "root": _PATH, "columns": (list, tuple), "lower_better": _FLAG, **_LIMITS}
+_FOLDER: Kinds = {"folder": _PATH, **_LIMITS}
 _ROOTS = ("meta_info_file", "dataroot_target", "dataroot_ref")
-_IDLE = (  # keys that only pyiqa's trainer uses
-    *("use_shuffle", "num_worker_per_gpu", "batch_size_per_gpu", "dataset_enlarge_ratio", "prefetch_mode"),
-    *("num_prefetch_queue", "pin_memory", "persistent_workers", "img_range"),
-)
-_PYIQA: Kinds = {
-    **dict.fromkeys(("dataset", "name", "type", "mos_range", "split_index", "split_ratio", "split_file"), (object,)),
-    **dict.fromkeys(("phase", "override_phase", "val_num", "attribute", *_IDLE), (object,)),
-    **dict.fromkeys(_ROOTS, (str,)),
-    **dict.fromkeys(("lower_better", "mos_normalize"), _FLAG),
-    **{"augment": (Mapping,), **_SUBSET},
-}
+_PYIQA: Kinds = {"augment": (Mapping,), "lower_better": _FLAG, "mos_normalize": _FLAG, **dict.fromkeys(_ROOTS, (str,))}
 _STEADY = ("resize", "center_crop", "adaptive_resize", "ada_pad", "totensor")  # augmentations without randomness
 
 
@@ -59,7 +47,7 @@ class DataSet:
         mos: People's mean scores (MOS) on the data set's scale, or None.
         load: Function from index to RGB ``(3, H, W)``, uint8 or floats in [0, 1]; ``(6, H, W)`` with a reference.
         lower_better: Whether low opinion scores are good (DMOS).
-        note: Split, size and subset.
+        note: Number of images, split, size.
         published_as: Name in ``published_correlations.csv``, or empty.
         identity: Hash of options that change pixels.
         table: File of scores, or empty.
@@ -154,54 +142,48 @@ def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: str | 
     from pyiqa import get_dataset_info
 
     known, where = get_dataset_info(), f"data set {label!r}"
-    merged = {"phase": "test", "name": label, **known.get(name, {}), **options}
-    if "type" not in merged:
+    usual = {"phase": "test", "name": label, **known.get(name, {})}
+    used = {**usual, **options}
+    if "type" not in used:
         raise CompareError(
             f"{name!r} is no data set of pyiqa's, no CSV file and no folder: {nearest(name, known)} "
             "Options of your own data set need pyiqa's 'type', such as GeneralNRDataset, or 'csv' or 'folder'."
         )
-    if merged["type"] in {"PIQDataset", *(info["type"] for info in known.values())}:  # other types have own options
-        check_keys(merged, _PYIQA, where)
-    check_kinds(merged, _PYIQA, where)
-    if merged["type"] in ("PieAPPDataset", "BAPPSDataset"):
+    if used["type"] in {info["type"] for info in known.values()}:  # other types have options of their own
+        keys = {key for info in known.values() for key in info}
+        check_keys(used, {"phase", "mos_normalize", *keys}, where)
+    check_kinds(used, _PYIQA, where)
+    if used["type"] in ("PieAPPDataset", "BAPPSDataset"):
         raise CompareError(f"{where} holds judgements of pairs, no score for each image.")
-    if lacking := [key for key in _ROOTS[:2] if not merged.get(key)]:
-        raise CompareError(f"{where} needs {lacking[0]}, a path.")
-    augment = merged.get("augment") or {}
+    augment = used.get("augment") or {}
     if drawn := [each for each in augment if each not in _STEADY]:
-        raise CompareError(f"augment of {where} must be of {', '.join(_STEADY[:4])}; got {drawn[0]!r}.")
+        raise CompareError(f"augment of {where} must be of {', '.join(_STEADY)}; got {drawn[0]!r}.")
     for key in _ROOTS:
-        parts = Path(merged.get(key) or "").parts
+        parts = Path(used.get(key) or "").parts
         if data_root is not None and parts[:1] == ("datasets",):  # Path drops the './'
-            merged[key] = str(Path(data_root).expanduser().joinpath(*parts[1:]))
+            used[key] = str(Path(data_root).expanduser().joinpath(*parts[1:]))
         elif parts:
-            merged[key] = str(Path(merged[key]).expanduser())
-    table, images = merged["meta_info_file"], merged["dataroot_target"]
-    if missing := [path for path in (table, images) if not os.path.exists(path)]:
-        way_out = "correct meta_info_file and dataroot_target, or data_root"
-        if name in known:
-            way_out = f"`pyiqa.load_dataset({name!r}, data_root=DIR)` downloads both, and data_root says where they are"
+            used[key] = str(Path(used[key]).expanduser())
+    if missing := [f"{key} {used.get(key)!r}" for key in _ROOTS[:2] if not os.path.exists(used.get(key) or "")]:
+        way_out = f", or download both with `pyiqa.load_dataset({name!r}, data_root=DIR)`" if name in known else ""
         raise CompareError(
-            f"{where} needs pyiqa's table {table!r} and the images in {images!r}, but there is no "
-            f"{' and no '.join(map(repr, missing))}: {way_out}."
+            f"{where} needs {' and '.join(missing)}, but there is no such path: correct it or data_root{way_out}."
         )
-    used = {key: value for key, value in merged.items() if key not in _IDLE}
-    dataset = _build(label, {key: value for key, value in used.items() if key not in _SUBSET})
+    dataset = _build(label, used)
     first = int(hasattr(dataset, "paired_trans"))  # the image's place in a row: a reference comes first
     folder = getattr(dataset, "dataroot", "")  # AVA's table has file names without folders
-    note = [f"{merged['phase']} part of {merged['split_index']}"] if merged.get("split_index") is not None else []
+    note = [f"{used['phase']} part of {used['split_index']}"] if used.get("split_index") is not None else []
     note += [f"{key.replace('_', ' ')} {value}" for key, value in augment.items()]
     found = DataSet(
         label,
         tuple(os.path.abspath(os.path.join(folder, row[first])) for row in dataset.paths_mos),
         tuple(float(row[first + 1]) for row in dataset.paths_mos),
         partial(_pyiqa_pixels, dataset, first),
-        published_as=published_set(name, used, known),
-        table=table,
+        published_as=published_set(name, used, usual) if name in known else "",
+        table=used["meta_info_file"],
     )
-    return _finish(
-        found, note, {**merged, "lower_better": merged.get("lower_better") and not used.get("mos_normalize")}
-    )
+    # pyiqa turns scores that it normalises
+    return _finish(found, note, {**used, "lower_better": used.get("lower_better") and not used.get("mos_normalize")})
 
 
 def _build(label: str, options: dict[str, Any]) -> Any:
@@ -237,26 +219,17 @@ def _pyiqa_pixels(dataset: Any, first: int, index: int) -> Tensor:
 
 
 def _finish(data: DataSet, note: list[str], options: Mapping[str, Any]) -> DataSet:
-    share, seed = options.get("subset"), options.get("subset_seed", 0)
-    rows = list(range(len(data.paths)))
-    if share is not None:
-        if not 0 < share < 1:
-            raise CompareError(f"subset of data set {data.name!r} must be a share between 0 and 1; got {share!r}.")
-        rows = [row for row, part in enumerate(seeded_split(len(rows), share, seed)) if part == "val"]
-        note = [*note, f"{share:.0%} of the images, seed {seed}"]
-    if not rows:
+    if not data.paths:
         raise CompareError(f"data set {data.name!r} has no images.")
-    paths, lower_better = [data.paths[row] for row in rows], bool(options.get("lower_better"))
-    path, times = Counter(paths).most_common(1)[0]
+    path, times = Counter(data.paths).most_common(1)[0]
     if times > 1:
         raise CompareError(f"data set {data.name!r} names an image more than once, such as {path!r}.")
-    texts = {key: str(options[key]) for key in sorted(options) if key not in _IDLE}
+    lower_better = bool(options.get("lower_better"))
+    texts = {key: str(options[key]) for key in sorted(options)}
     return replace(
         data,
-        paths=tuple(map(printable, paths)),
-        mos=data.mos and tuple(data.mos[row] for row in rows),
-        load=lambda index: data.load(rows[index]),
+        paths=tuple(map(printable, data.paths)),
         lower_better=lower_better,
-        note="; ".join([counted(len(rows), "image"), *note, *["lower opinion score is better"] * lower_better]),
+        note="; ".join([counted(len(data.paths), "image"), *note, *["lower opinion score is better"] * lower_better]),
         identity=hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:12],
     )

@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 
 from ..files.hashes import hash_file
-from .csv_files import TableError
 from .score_table import ScoreTable
 
 logger = logging.getLogger("clipiqa_pyiqa")
@@ -39,12 +38,7 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
         rows = [row for row, is_seen in enumerate(seen) if not is_seen]
         parts = {name: tuple(getattr(table, name)[row] for row in rows) for name in ("paths", "targets", "splits")}
         table = replace(table, **parts)  # type: ignore[arg-type]
-        for split in needed:
-            if (left := len(table.rows(split))) < 2:
-                raise TableError(
-                    f"without the {count:,} photos that mini was trained on, {left} of the images in the split "
-                    f"{split!r} are left, but two are needed: use other photos."
-                )
+        table.check_splits(needed)
         logger.warning("left out: %s images that mini was trained on", f"{count:,}")
     return table
 

@@ -36,9 +36,12 @@ def find_published(metric: str, data_set: str, prefer: str = "") -> PublishedCor
         data_set: pyiqa's name.
         prefer: Source ``'paper'`` (default for CLIP-IQA) or ``'pyiqa'``.
     """
-    found = _table().get((metric, data_set), [])
+    found = [row for row in _rows() if (row["metric"], row["data_set"]) == (metric, data_set)]
     prefer = prefer or ("paper" if metric.startswith("clipiqa") else "pyiqa")
-    return next((entry for entry in found if entry.source.startswith(prefer)), found[0] if found else None)
+    for row in sorted(found, key=lambda row: not row["source"].startswith(prefer)):
+        srocc, plcc, krcc = (float(row[name] or math.nan) for name in ("SROCC", "PLCC", "KRCC"))
+        return PublishedCorrelations(srocc, plcc, row["source"], krcc)
+    return None
 
 
 def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:
@@ -50,28 +53,24 @@ PAPER = variant("RN50", "none", "Good photo.", "Bad photo.")
 ENSEMBLE = "clipiqa, pyiqa's five pairs"
 
 
-def published_set(name: str, options: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the table's name for a data set; empty if the published results used other images."""
-    if name not in known:
+def published_set(name: str, options: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """Return the table's name for a data set of pyiqa's; empty if options differ from the usual options.
+
+    Of paths, only the last part counts: the same images may lie in another folder.
+    """
+    paths = ("meta_info_file", "dataroot_target")
+    changed = {
+        key: value
+        for key, value in options.items()
+        if key not in (*paths, "name", "dataroot_ref") and value != {"phase": "test", **usual}.get(key)
+    }
+    if any(Path(options[key]).name != Path(usual[key]).name for key in paths):
         return ""
-    usual = {"phase": "test", **known[name]}
-    places = ("meta_info_file", "dataroot_target", "dataroot_ref", "name", "subset_seed")  # these do not choose images
-    changed = {key: value for key, value in options.items() if key not in places and value != usual.get(key)}
-    table, folder = (Path(options[key]).name for key in ("meta_info_file", "dataroot_target"))
-    # entries with the same table, for instance for images of another size
-    twins = [info for info in known.values() if info["meta_info_file"] == usual["meta_info_file"]]
-    others = {Path(info["dataroot_target"]).name for info in twins} - {Path(usual["dataroot_target"]).name}
-    if table != Path(usual["meta_info_file"]).name or folder in others:
-        return ""
-    if name == "spaq" and changed == {"augment": {"resize": 512}, "subset": 0.2}:  # the paper's size; pyiqa uses 448
-        return "spaq 20 % at 512"
+    if name == "spaq" and changed == {"augment": {"resize": 512}}:  # the paper's size; pyiqa uses 448
+        return "spaq at 512"
     return "" if changed else name
 
 
 @cache
-def _table() -> dict[tuple[str, str], list[PublishedCorrelations]]:
-    found: dict[tuple[str, str], list[PublishedCorrelations]] = {}
-    for _, row in read_rows(Path(__file__).with_suffix(".csv"))[0]:
-        values = float(row["SROCC"]), float(row["PLCC"]), row["source"], float(row["KRCC"] or math.nan)
-        found.setdefault((row["metric"], row["data_set"]), []).append(PublishedCorrelations(*values))
-    return found
+def _rows() -> list[dict[str, str]]:
+    return [row for _, row in read_rows(Path(__file__).with_suffix(".csv"))[0]]

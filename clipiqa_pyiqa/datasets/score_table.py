@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import counted, nearest
-from ..files.hashes import hashes_of
-from .csv_files import Columns, NamedScore, TableError, missing_images, read_scores
-from .split_file import read_split_file
+from .csv_files import Columns, TableError, missing_images, read_scores
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,15 @@ class ScoreTable:
         """Return the indices of a split's images."""
         return [row for row, part in enumerate(self.splits) if part == split]
 
+    def check_splits(self, needed: Sequence[str]) -> None:
+        """Raise TableError if a split has fewer than two images."""
+        for split in needed:
+            if (left := len(self.rows(split))) < 2:
+                raise TableError(
+                    f"{self.name!r} leaves {counted(left, 'image')} in the split {split!r}, but 2 or more are needed: "
+                    "add images, or change the split."
+                )
+
 
 def read_score_table(
     path: str | Path,
@@ -52,8 +59,6 @@ def read_score_table(
     skip_missing: bool = False,
     name: str | None = None,
     needed: Sequence[str] = ("train", "val"),
-    split_file: str | Path | None = None,
-    split_index: int = 1,
 ) -> ScoreTable:
     """Return the images and scores in a CSV file; no image is decoded.
 
@@ -65,76 +70,33 @@ def read_score_table(
         val_fraction: Share of rows for validation, if there are no splits.
         seed: Seed of that split.
         needed: Splits that need at least two images.
-        split_file: pyiqa's pickle of splits, instead of a column.
-        split_index: Number of the split in that file.
     """
     path = Path(path).expanduser()
-    rows = read_scores(path, root=root, columns=columns, with_splits=split_file is None)
+    rows = read_scores(path, root=root, columns=columns)
     scores = [row.score for row in rows]
     low, high = score_range or (min(scores), max(scores))
-    if not low < high or min(scores) == max(scores):
-        is_odd = score_range is not None and not low < high
-        found = f"score_range is {low:g} to {high:g}" if is_odd else f"every score in {path} is {scores[0]:g}"
-        raise TableError(f"{found}: there is nothing to learn without a range of scores.")
-    if outside := [row for row in rows if not low <= row.score <= high]:
+    if not low <= min(scores) < max(scores) <= high:
         raise TableError(
-            f"{path}, line {outside[0].line}: the score {outside[0].score:g} is outside the range of {low:g} to "
-            f"{high:g}."
+            f"{path} has scores from {min(scores):g} to {max(scores):g}: they must differ, and lie in the range from "
+            f"{low:g} to {high:g} (score_range)."
         )
-    is_split = split_file is not None or rows[0].split is not None
-    splits: Sequence[str | None] = [row.split for row in rows]
-    if split_file is not None:
-        splits = read_split_file(split_file, split_index, len(rows))
-    elif not is_split:
-        splits = seeded_split(len(rows), val_fraction, seed)
-    splits = _with_copies_together(path, rows, splits, is_split)
-    used = [(row, split) for row, split in zip(rows, splits, strict=True) if split is not None]
-    missing = missing_images(path, [str(row.file) for row, _ in used], skip_missing)
-    there = [(row, split) for row, split in used if str(row.file) not in missing]
-    targets = [(row.score - low) / (high - low) for row, _ in there]
+    splits = [row.split for row in rows if row.split is not None] or _draw_splits(len(rows), val_fraction, seed)
+    missing = missing_images(path, [str(row.file) for row in rows], skip_missing)
+    there = [number for number, row in enumerate(rows) if str(row.file) not in missing]
+    targets = [(score - low) / (high - low) for score in scores]
     table = ScoreTable(
         name or path.stem,
-        tuple(row.file for row, _ in there),
-        tuple(1 - target if lower_better else target for target in targets),
-        tuple(split for _, split in there),
+        tuple(rows[number].file for number in there),
+        tuple(1 - targets[number] if lower_better else targets[number] for number in there),
+        tuple(splits[number] for number in there),
         (low, high),
         lower_better,
     )
-    for split in needed:
-        if (left := len(table.rows(split))) < 2:
-            raise TableError(
-                f"{path} leaves {counted(left, 'image')} in the split {split!r}, but 2 or more are needed: add images, "
-                "or change the split."
-            )
+    table.check_splits(needed)
     return table
 
 
-def _with_copies_together(
-    path: Path, rows: Sequence[NamedScore], splits: Sequence[str | None], is_split: bool
-) -> list[str | None]:
-    together = list(splits)
-    there = [index for index, row in enumerate(rows) if row.file.is_file()]
-    copies: dict[str, list[int]] = {}
-    try:
-        for index, sha256 in zip(there, hashes_of([rows[index].file for index in there]), strict=True):
-            copies.setdefault(sha256, []).append(index)
-    except OSError as error:
-        raise TableError(f"{path} names {error.filename!r}, which cannot be read: {error.strerror}.") from error
-    for first, *others in copies.values():
-        for other in others:
-            if not is_split:
-                together[other] = together[first]
-            elif None not in (splits[first], splits[other]) and splits[other] != splits[first]:
-                one, two = rows[first], rows[other]
-                raise TableError(
-                    f"{path}, lines {one.line} ({splits[first]}) and {two.line} ({splits[other]}): {one.file.name!r} "
-                    f"and {two.file.name!r} are the same photo: put copies into one split."
-                )
-    return together
-
-
-def seeded_split(count: int, val_fraction: float, seed: int) -> list[str]:
-    """Return ``'train'`` or ``'val'`` for each row, drawn by a seed."""
+def _draw_splits(count: int, val_fraction: float, seed: int) -> list[str]:
     if not 0 <= val_fraction < 1:
         raise TableError(f"val_fraction must be at least 0 and below 1; got {val_fraction:g}.")
     order = list(range(count))
@@ -171,5 +133,4 @@ def find_score_table(
         found = {"path": table, "root": images, "columns": (0, 1, info.get("split_index")), "name": scores}
         found["score_range"] = tuple(info["mos_range"]) if info.get("mos_range") else None
         found["lower_better"] = bool(info.get("lower_better"))
-    given = {name: value for name, value in options.items() if value is not None}
-    return read_score_table(**{**found, **given}, seed=seed)
+    return read_score_table(**{**found, **options}, seed=seed)

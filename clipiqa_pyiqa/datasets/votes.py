@@ -10,24 +10,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import CLIPIQAError, nearest
 from ..prompts.pairs import PromptPair, parse_columns, parse_prompt_argument
-from .csv_files import missing_images, read_rows, usual_column
+from .csv_files import TableError, missing_images, read_rows
 
 if TYPE_CHECKING:
     import pandas
-
-_COLUMNS = {
-    "attribute": ("attribute", "question", "prompt"),
-    "first": ("first", "image_a", "image_1", "left", "a"),
-    "second": ("second", "image_b", "image_2", "right", "b"),
-    "choice": ("choice", "vote", "chosen"),
-    "votes_first": ("votes_first", "votes_a", "votes_1", "votes_left"),
-    "votes_second": ("votes_second", "votes_b", "votes_2", "votes_right"),
-}
-_NEITHER = ("", "tie", "equal", "same", "both", "neither", "none", "undecided")
-
-
-class VotesError(CLIPIQAError):
-    """A CSV file of votes that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +49,10 @@ def read_votes(
 
     path = Path(path).expanduser()
     rows, header = read_rows(path)
-    names = {column: name for column, usual in _COLUMNS.items() if (name := usual_column(header, usual)) is not None}
-    needed = ["first", "second", *["attribute"] * (not attribute)]
-    needed += ["choice"] * (not {"votes_first", "votes_second"} <= names.keys())
-    if lacking := [column for column in needed if column not in names]:
-        raise VotesError(
+    has_counts = {"votes_first", "votes_second"} <= set(header)
+    needed = ["first", "second", *["attribute"] * (not attribute), *["choice"] * (not has_counts)]
+    if lacking := [column for column in needed if column not in header]:
+        raise TableError(
             f"{str(path)!r} has no column {lacking[0]!r}: expected attribute,first,second,choice, or votes_first and "
             f"votes_second in place of choice; got {', '.join(header)}. Or pass attribute for all rows."
         )
@@ -75,13 +60,12 @@ def read_votes(
     columns: dict[str, tuple[PromptPair, ...]] = {}
     tallied: dict[tuple[str, str, str], list[int]] = {}
     for line, row in rows:
-        cells = {column: row[name].strip() for column, name in names.items()}
         try:
-            question = parse_columns([parse_prompt_argument(attribute or cells["attribute"])], template)
-            first, second = (os.fspath(folder / cells[side]) for side in ("first", "second"))
+            question = parse_columns([parse_prompt_argument(attribute or row["attribute"].strip())], template)
+            first, second = (os.fspath(folder / row[side].strip()) for side in ("first", "second"))
             if first == second:
-                raise VotesError(f"both images are {first!r}, but a choice is between two.")
-            votes = _choice(cells) if "choice" in needed else _counts(cells)
+                raise TableError(f"both images are {first!r}, but a choice is between two.")
+            votes = _counts(row) if has_counts else _choice(row)
         except CLIPIQAError as error:
             raise type(error)(f"{path}, line {line}: {error}") from error
         columns |= question
@@ -90,27 +74,26 @@ def read_votes(
         if (swapped := (name, second, first)) in tallied:
             key, votes = swapped, [votes[1], votes[0], votes[2]]
         tallied[key] = [before + more for before, more in zip(tallied.get(key, [0, 0, 0]), votes, strict=True)]
-    missing = missing_images(path, {file for _, *pair in tallied for file in pair}, skip_missing, VotesError)
+    missing = missing_images(path, {file for _, *pair in tallied for file in pair}, skip_missing)
     table = [(*key, *votes) for key, votes in tallied.items() if not missing & {*key[1:]}]
     if not table:
-        raise VotesError(f"{str(path)!r} has no pair whose two images exist: correct the paths or root.")
+        raise TableError(f"{str(path)!r} has no pair whose two images exist: correct the paths or root.")
     head = ["attribute", "first", "second", "votes_first", "votes_second", "undecided"]
     return Votes(pandas.DataFrame(table, columns=head), columns, tuple(sorted(missing)))
 
 
-def _counts(cells: Mapping[str, str]) -> list[int]:
-    counts = [cells[side] for side in ("votes_first", "votes_second")]
+def _counts(row: Mapping[str, str]) -> list[int]:
+    counts = [row[side].strip() for side in ("votes_first", "votes_second")]
     if not all(text.isdecimal() for text in counts):
-        raise VotesError(f"votes_first and votes_second must be whole numbers; got {' and '.join(map(repr, counts))}.")
+        raise TableError(f"votes_first and votes_second must be whole numbers; got {' and '.join(map(repr, counts))}.")
     return [*map(int, counts), 0]
 
 
-def _choice(cells: Mapping[str, str]) -> list[int]:
-    choice = cells["choice"]
-    for place, side in enumerate(("first", "second")):
-        if choice == cells[side] or choice.lower() in _COLUMNS[side] or choice == str(place + 1):
-            return [int(place == other) for other in range(3)]
-    if choice.lower() in _NEITHER:
-        return [0, 0, 1]
-    known = ["first", "second", "tie", cells["first"], cells["second"]]
-    raise VotesError(f"choice must be one of the two images or a tie; got {choice!r}: {nearest(choice, known)}")
+def _choice(row: Mapping[str, str]) -> list[int]:
+    choice = row["choice"].strip()
+    known = [("first", row["first"].strip()), ("second", row["second"].strip()), ("tie", "")]
+    if not any(choice in names for names in known):
+        raise TableError(
+            f"choice must be one of the two images or a tie; got {choice!r}: {nearest(choice, sum(known, ()))}"
+        )
+    return [int(choice in names) for names in known]

@@ -5,7 +5,6 @@ A line is ``["CRC32", {…}]``; a kill may cut the last line.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import uuid
@@ -14,8 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..errors import OutputError
-from .writing import replacing
+from .writing import explained, replacing
 
 
 class Journal:
@@ -23,7 +21,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _explained(path):  # a deleted journal is an error: a new file would lack the head
+        with explained(path):  # a deleted journal is an error: a new file would lack the head
             self._file = open(path, "rb+", buffering=0)  # noqa: SIM115 - closed by close()
 
     @classmethod
@@ -36,7 +34,7 @@ class Journal:
     def append(self, row: Mapping[str, Any]) -> None:
         rest, end = memoryview(_line(row)), self._file.seek(0, os.SEEK_END)
         try:
-            with _explained(self.path):
+            with explained(self.path):
                 while rest:
                     rest = rest[self._file.write(rest) :]
         except BaseException:  # also if Ctrl-C interrupts the writing of a row
@@ -45,7 +43,7 @@ class Journal:
 
     def close(self) -> None:
         """Write all rows to the disk, and close the file."""
-        with self._file, _explained(self.path):
+        with self._file, explained(self.path):
             os.fsync(self._file.fileno())
 
 
@@ -116,7 +114,7 @@ class JournalFolder(Generic[E]):
         self._keep(group, name, entry)
         if self.folder is not None:
             if self._journal is None:
-                with _explained(self.folder):
+                with explained(self.folder):
                     self.folder.mkdir(parents=True, exist_ok=True)
                 self._journal = Journal.create(self.folder / f"{self._process}-{uuid.uuid4().hex}.jsonl")
             self._journal.append({"group": group, "name": name, **vars(entry)})
@@ -131,7 +129,7 @@ class JournalFolder(Generic[E]):
         """Read the rows of all processes in the wanted groups."""
         for file in self._files():
             damage: list[str] = []
-            with _explained(file, "read"):
+            with explained(file):
                 for row in read_journal(file, damage):
                     if wanted(group := row.pop("group")):
                         self._keep(group, row.pop("name"), self._make(**row))
@@ -156,12 +154,3 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 def _checked(text: bytes) -> bytes:
     return b'["%08x", %s]\n' % (zlib.crc32(text), text)
-
-
-@contextlib.contextmanager
-def _explained(path: Path, action: str = "write to") -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = f"{error.strerror or error}; the rows written before are kept"
-        raise OutputError(f"cannot {action} {str(path)!r}: {reason}.") from error

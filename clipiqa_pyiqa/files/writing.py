@@ -14,7 +14,7 @@ from ..errors import OutputError
 from ..errors.arguments import checked
 from .names import printable
 
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     _check_kind(path)
     partial = target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex[:8]}.partial{target.suffix}")
     try:
-        with _explained(path, partial):
+        with explained(path, partial):
             partial.touch(exist_ok=False)
             yield partial
             with open(partial, "rb+") as file:
@@ -53,7 +53,6 @@ def check_output(
     overwrite: bool = False,
     ours: Callable[[Path], bool] | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
-    way_out: str = "pass overwrite to replace it, or name another file",
 ) -> Path:
     """Return a file's path, with ``~`` expanded and links followed, if the file may be written.
 
@@ -62,7 +61,6 @@ def check_output(
         overwrite: Replace an existing file.
         ours: Returns whether a file may be replaced without ``overwrite``.
         inputs: Files that are never replaced.
-        way_out: The message's advice about an existing file.
 
     Raises:
         OutputError: The file cannot be written, exists, or is an input.
@@ -77,7 +75,7 @@ def check_output(
     if exists and any(_is_same(target, each) for each in inputs):
         raise OutputError(f"{os.fspath(path)!r} is one of the inputs and is not replaced: name another output.")
     if exists and not overwrite and not (ours is not None and ours(target)):
-        raise OutputError(f"{os.fspath(path)!r} exists already: {way_out}.")
+        raise OutputError(f"{os.fspath(path)!r} exists already: pass overwrite to replace it, or name another output.")
     return target
 
 
@@ -94,11 +92,10 @@ def check_folder(
     target, inputs = resolved(folder), list(inputs)
     if target.exists() and not target.is_dir():
         raise OutputError(f"{os.fspath(folder)!r} is not a folder: name a folder.")
-    with _explained(folder, target):
+    with explained(folder):
         target.mkdir(parents=True, exist_ok=True)
-    way_out = "pass overwrite to replace it, or name another folder"
     for name in names:
-        check_output(target / str(name), overwrite=overwrite, ours=ours, inputs=inputs, way_out=way_out)
+        check_output(target / str(name), overwrite=overwrite, ours=ours, inputs=inputs)
     return target
 
 
@@ -124,13 +121,13 @@ def _is_same(target: Path, other: str | os.PathLike[str]) -> bool:
 
 
 @contextmanager
-def _explained(path: str | os.PathLike[str], written: Path) -> Iterator[None]:
-    """Raise ``OutputError`` for errors of the written file."""
+def explained(path: str | os.PathLike[str], *written: Path) -> Iterator[None]:
+    """Raise ``OutputError`` for errors of the disk and of the path, or of files that are written in its place."""
     try:
         yield
     except OutputError:
         raise
     except OSError as error:
-        if error.errno not in _OF_THE_DISK and error.filename not in (str(path), str(written), str(resolved(path))):
+        if error.errno not in _OF_THE_DISK and error.filename not in map(str, (path, resolved(path), *written)):
             raise
         raise OutputError(f"cannot write to {os.fspath(path)!r}: {error.strerror or error}.") from error

@@ -44,8 +44,8 @@ def skipped_note(skipped: Mapping[str, int]) -> str:
     """Return the number of skipped photos and advice, or ``''``."""
     if not skipped:
         return ""
-    advice = "convert them to PNG or TIFF, or install pillow-heif for HEIC"
-    return f"{sum(skipped.values())} skipped: {', '.join(sorted(skipped))}; {advice}"
+    heif = "install pillow-heif for HEIC, or " * any(suffix in _HEIF for suffix in skipped)
+    return f"{sum(skipped.values())} skipped: {', '.join(sorted(skipped))}; {heif}convert them to PNG or TIFF"
 
 
 @functools.cache

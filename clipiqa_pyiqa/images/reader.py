@@ -175,10 +175,9 @@ def _decode(
 def check_limits(max_side: int | None, max_pixels: int | None, damaged: Damaged = "refuse") -> None:
     if damaged not in get_args(Damaged):
         raise OptionError(f"damaged must be 'refuse' or 'keep'; got {shown(damaged)}.")
-    if max_side is not None and max_side < MIN_SIDE:
-        raise ImageError(f"max_side must be at least {MIN_SIDE}; got {max_side}.")
-    if max_pixels is not None and max_pixels < MIN_SIDE**2:
-        raise ImageError(f"max_pixels must be at least {MIN_SIDE**2}; got {max_pixels}.")
+    for name, value, least in (("max_side", max_side, MIN_SIDE), ("max_pixels", max_pixels, MIN_SIDE**2)):
+        if value is not None and value < least:
+            raise ImageError(f"{name} must be at least {least}; got {value}.")
 
 
 def _check_size(path: str, width: int, height: int, min_side: int, cause: str = "it") -> None:
@@ -239,11 +238,9 @@ def _from_deep_grey(path: str, image: Image.Image, shift: int) -> Image.Image:
 
 
 def _limited(width: int, height: int, max_side: int | None, max_pixels: int | None) -> tuple[int, int]:
-    scale = 1.0
-    if max_side is not None:
-        scale = min(scale, max_side / max(width, height))
-    if max_pixels is not None:
-        scale = min(scale, math.sqrt(max_pixels / (width * height)))
+    by_side = max_side / max(width, height) if max_side is not None else 1.0
+    by_pixels = math.sqrt(max_pixels / (width * height)) if max_pixels is not None else 1.0
+    scale = min(1.0, by_side, by_pixels)
     if scale == 1.0:
         return width, height
     return max(1, int(width * scale + 1e-6)), max(1, int(height * scale + 1e-6))

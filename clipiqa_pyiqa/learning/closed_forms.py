@@ -1,4 +1,4 @@
-"""Least squares and ridge regression, with leave-one-out predictions."""
+"""Least squares and ridge regression."""
 
 from __future__ import annotations
 
@@ -8,45 +8,38 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 _PENALTIES = np.logspace(-6, 3, 37)  # factors of the largest variance
 Array = NDArray[np.float64]
+Fitted = Mapping[str, NDArray[np.floating[Any]]]
+"""A head's tensors: ``prior`` ``(2,)``, and for ridge regression ``mean`` and ``weight`` ``(K,)``."""
 
 
 class RatedPhotos(NamedTuple):
-    """Features ``(n, D + K)``, a head's inputs ``(n, K)``, zero-shot scores and people's scores in [0, 1], ``(n,)``."""
+    """A head's inputs ``(n, K)``, zero-shot scores and people's scores in [0, 1], ``(n,)``."""
 
-    features: Tensor
     x: Array
     zero_shot: Array
     shares: Array
 
     def at(self, rows: NDArray[Any]) -> RatedPhotos:
-        return RatedPhotos(self.features[rows], self.x[rows], self.zero_shot[rows], self.shares[rows])
-
-
-class Fitted(NamedTuple):
-    """A head's tensors, leave-one-out predictions, and ridge regression's penalty."""
-
-    tensors: Mapping[str, NDArray[np.floating[Any]]]
-    left_out: Array
-    penalty: float = 0.0
+        return RatedPhotos(self.x[rows], self.zero_shot[rows], self.shares[rows])
 
 
 def fit_affine(photos: RatedPhotos) -> Fitted:
     """Return the fitted line from zero-shot scores to people's scores."""
-    basis, q = _line(photos)
-    prior, *_ = np.linalg.lstsq(basis, photos.shares, rcond=None)
-    residuals = _left_out(photos.shares - basis @ prior, (q * q).sum(1))
-    return Fitted({"prior": prior}, photos.shares - residuals)
+    return {"prior": np.linalg.lstsq(_basis(photos), photos.shares, rcond=None)[0]}
 
 
 def fit_ridge(photos: RatedPhotos) -> Fitted:
-    """Return the fit of a line plus a penalised linear function of all inputs."""
-    mean, scale = _moments(photos.x)
+    """Return the fit of a line plus a penalised linear function of all inputs.
+
+    The penalty is the one with the smallest error when each photo is predicted from all other photos.
+    """
+    mean, scale = photos.x.mean(axis=0), photos.x.std(axis=0)
+    scale = np.where(scale > 1e-6 * scale.max(), scale, scale.max() or 1.0)
     x = (photos.x - mean) / scale
-    basis, q = _line(photos)  # the line has no penalty: fit the part that it does not explain
+    q = np.linalg.qr(_basis(photos))[0]  # the line has no penalty: fit the part that it does not explain
     rest, y = x - q @ (q.T @ x), photos.shares - q @ (q.T @ photos.shares)
     if rest.shape[0] <= rest.shape[1]:
         variances, left = np.linalg.eigh(rest @ rest.T)
@@ -57,29 +50,25 @@ def fit_ridge(photos: RatedPhotos) -> Fitted:
     variances, left = variances[keep], left[:, keep]
     along, line = left.T @ y, (q * q).sum(1)
 
-    def residuals(penalty: float) -> Array:
+    def error(penalty: float) -> float:
         shrunk = variances / (variances + penalty)
-        return _left_out(y - left @ (shrunk * along), line + (left * left) @ shrunk)
+        leverage = line + (left * left) @ shrunk
+        return float(np.mean(((y - left @ (shrunk * along)) / np.maximum(1 - leverage, 1e-9)) ** 2))
 
-    penalty = min((*(_PENALTIES * variances[-1]), math.inf), key=lambda penalty: np.mean(residuals(penalty) ** 2))
+    penalty = min((*(_PENALTIES * variances[-1]), math.inf), key=error)
     weight = rest.T @ (left @ (along / (variances + penalty)))
-    prior, *_ = np.linalg.lstsq(basis, photos.shares - x @ weight, rcond=None)
-    tensors = {"prior": prior, "mean": mean, "weight": weight / scale}
-    return Fitted(tensors, photos.shares - residuals(penalty), float(penalty))
+    prior, *_ = np.linalg.lstsq(_basis(photos), photos.shares - x @ weight, rcond=None)
+    return {"prior": prior, "mean": mean, "weight": weight / scale}
+
+
+def predict(fitted: Fitted, photos: RatedPhotos) -> Array:
+    """Return predicted shares of the score range, ``(n,)``."""
+    line = _basis(photos) @ fitted["prior"]
+    return line + (photos.x - fitted["mean"]) @ fitted["weight"] if "weight" in fitted else line
 
 
 FITS = {"affine": fit_affine, "ridge": fit_ridge}
 
 
-def _line(photos: RatedPhotos) -> tuple[Array, Array]:
-    basis = np.column_stack([photos.zero_shot, np.ones_like(photos.zero_shot)])
-    return basis, np.linalg.qr(basis)[0]  # the second value is an orthonormal basis
-
-
-def _moments(x: Array) -> tuple[Array, Array]:
-    scale = x.std(axis=0)
-    return x.mean(axis=0), np.where(scale > 1e-6 * scale.max(), scale, scale.max() or 1.0)
-
-
-def _left_out(residuals: Array, leverage: Array) -> Array:
-    return residuals / np.maximum(1 - leverage, 1e-9)
+def _basis(photos: RatedPhotos) -> Array:
+    return np.column_stack([photos.zero_shot, np.ones_like(photos.zero_shot)])

@@ -8,10 +8,9 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import socket
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..errors import CLIPIQAError, ImageError, Kind, counted, first_of
+from ..errors import ImageError, Kind, counted, first_of
 from ..files.hashes import hashes_of, remember
 from ..files.journal import JournalFolder
 from ..files.writing import check_folder
@@ -34,11 +33,6 @@ logger = logging.getLogger("clipiqa_pyiqa")
 Say = Callable[[str], object]
 """A function that receives progress messages."""
 FORMAT = 2  # version: raise it when features change, also through a change in the reading of images
-_ROW_BYTES = 300  # bytes of a row without its feature, rounded up
-
-
-class FeatureError(CLIPIQAError):
-    """A feature store that cannot be written or read."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +52,6 @@ class FeatureStore:
         names = ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
         setup = {"format": FORMAT, "stages": stages, **{name: provenance[name] for name in names}}
         digest = hashlib.sha256(json.dumps(setup, sort_keys=True).encode()).hexdigest()
-        self.dim = metric.clip.checkpoint.shapes["text_projection"][1]
-        if stages:
-            with torch.no_grad():
-                self.dim = metric.encode_stages(torch.zeros(1, 3, 64, 64)).shape[1]
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "clipiqa" / "features"
         backbone = provenance["backbone"].replace("/", "-")
         self.folder = check_folder((Path(folder) if folder else cache) / f"{backbone}-{digest[:16]}", ())
@@ -78,7 +68,7 @@ class FeatureStore:
     ) -> Tensor:
         """Return features of views (default the whole image), fp32 ``(N, V, D)``; encode missing features."""
         if not paths:
-            return torch.empty(0, 1, self.dim)
+            return torch.empty(0, 1, 1)
         views = [(WHOLE,)] * len(paths) if views is None else views
         try:
             contents = hashes_of([os.fspath(path) for path in paths])
@@ -93,15 +83,22 @@ class FeatureStore:
         count = sum(len(new) for _, new in missing.values())
         if missing and store.damaged:
             logger.warning("damaged features are made again: %s.", first_of(store.damaged))
-        size, free = count * (self.dim * 16 // 3 + _ROW_BYTES), shutil.disk_usage(self.folder).free
-        if size > free:
-            raise FeatureError(
-                f"{count} features need {size / 1e6:,.1f} MB, but {str(self.folder)!r} has {free / 1e6:,.1f} MB left: "
-                "make room, or choose another folder for features."
-            )
         if say is not None:
             todo = f"{count:,} of {sum(map(len, views)):,} features to encode from {counted(len(missing), 'image')}"
-            say(f"{name}: {todo}; {self.folder} grows by {size / 1e6:,.1f} MB")
+            say(f"{name}: {todo}; they are kept in {self.folder}")
+        cost = scoring_bytes(self.metric, torch.device(device), "stages" if self.stages else "score")
+        read = prefetch(lambda item: read_image(item[1][0], sha256=True), missing.items(), workers, scoring=cost)
+
+        def pictures() -> Generator[tuple[tuple[str, str, str], Tensor], None, None]:
+            with contextlib.closing(read) as images:
+                for (content, (path, new)), record in images:
+                    if isinstance(record, ImageError):
+                        raise record
+                    if record.sha256 != content:  # the file changed after it was hashed
+                        remember({path: str(record.sha256)})
+                        raise ImageError("was changed while features were made: run this again", name=path)
+                    yield from (((path, content, view.name), view(record.pixels, path)) for view in new)
+
         with tqdm(total=count, unit="feature", disable=True if say is None else None) as bar, contextlib.closing(store):
 
             def work(keys: list[tuple[str, str, str]], pixels: list[Tensor]) -> list[None]:
@@ -113,29 +110,11 @@ class FeatureStore:
                 bar.update(len(keys))
                 return [None] * len(keys)
 
-            pictures = self._read_views(missing, workers, torch.device(device))
-            deque(in_batches(pictures, work, _raise), maxlen=0)
+            deque(in_batches(pictures(), work, _raise), maxlen=0)
         keys = ((content, view.name) for content, wanted in zip(contents, views, strict=True) for view in wanted)
         data = b"".join(base64.b64decode(store.entries[content][view].data) for content, view in keys)
-        return torch.from_numpy(np.frombuffer(data, np.float32).copy()).view(len(paths), -1, self.dim)
-
-    def _read_views(
-        self, missing: Mapping[str, tuple[str, Mapping[View, None]]], workers: int | None, device: torch.device
-    ) -> Generator[tuple[tuple[str, str, str], Tensor | ImageError], None, None]:
-        is_whole = any(view.crop is None for _, views in missing.values() for view in views)
-        cost = scoring_bytes(self.metric, device, "stages" if self.stages else "score") if is_whole else 0
-        read = prefetch(lambda item: read_image(item[1][0], sha256=True), missing.items(), workers, scoring=cost)
-        with contextlib.closing(read) as images:
-            for (content, (path, views)), record in images:
-                if isinstance(record, ImageError):
-                    raise record
-                if record.sha256 != content:  # the file changed after it was hashed
-                    remember({path: str(record.sha256)})
-                    raise FeatureError(f"{path!r} was changed while features were made: run this again.")
-                yield from (((path, content, view.name), view(record.pixels, path)) for view in views)
+        return torch.from_numpy(np.frombuffer(data, np.float32).copy()).view(len(paths), len(views[0]), -1)
 
 
 def _raise(key: tuple[str, str, str], pixels: Tensor | None, error: ImageError) -> NoReturn:
-    if pixels is None:
-        raise error
     raise ImageError(f"cannot be encoded: {error.reason.rstrip('.')}", error.kind, key[0])

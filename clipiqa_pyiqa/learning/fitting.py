@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..datasets.mini_photos import look_for_mini_photos
 from ..datasets.score_table import ScoreTable, find_score_table
@@ -19,16 +18,15 @@ from ..errors import CLIPIQAError, nearest
 from ..errors.arguments import SharedOptions, checked
 from ..metric import CLIPIQA, find_device
 from ..prompts.heads import FORMAT, METHODS, OpinionHead
-from ..prompts.provenance import in_a_word
+from ..prompts.provenance import in_words
 from ..stats.correlation import plcc, srocc
-from .closed_forms import FITS, Array, Fitted, RatedPhotos
+from .closed_forms import FITS, Array, RatedPhotos, predict
 from .feature_store import FeatureStore, Say
 
 NEEDED = {"affine": 3, "ridge": 6, "auto": 10}
 """Smallest number of rated photos for each method."""
 FIT_ON = ("features", "stages")
 FOLDS = 5
-_MOST_FOLDED = 1000  # photos; with more photos, folds and leave-one-out predict almost the same
 
 
 class FitError(CLIPIQAError):
@@ -113,46 +111,35 @@ def fit(
     direction = metric.clip.logit_scale * (texts[0, 0] - texts[0, 1])  # (D,)
     x = encoded[:, len(direction) :] if fit_on == "stages" else encoded
     zero_shot = (encoded[:, : len(direction)] @ direction).sigmoid().double().numpy()
-    photos = RatedPhotos(encoded, x.double().numpy(), zero_shot, np.array(table.targets))
+    photos = RatedPhotos(x.double().numpy(), zero_shot, np.array(table.targets))
     fit_to = photos.at(rows["train"])
     if np.ptp(fit_to.shares) == 0:
         raise FitError(f"the scores of all {len(fit_to.shares)} photos to fit are equal: there is nothing to learn.")
 
-    provenance = metric.provenance()
-    fields = ("version", "backbone", "weights", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
+    predicted = {name: _out_of_fold(name, fit_to, seed) for name in (METHODS if method == "auto" else (method,))}
+    agreements = {name: _agreement(each, fit_to.shares) for name, each in predicted.items()}
+    best = _choose({name: (each - fit_to.shares) ** 2 for name, each in predicted.items()})
+    fitted = FITS[best](fit_to)
+    tested = {split: photos.at(rows[split]) for split in ("val", "test") if len(rows[split]) > 1}
+    held_out = {split: _agreement(predict(fitted, each), each.shares) for split, each in tested.items()}
     metadata = {
-        **{"format": FORMAT, **{name: in_a_word(provenance[name]) for name in fields}},
+        **{"format": FORMAT, **in_words(metric.provenance())},
         **{"base_positive": metric.prompts[0].positive, "base_negative": metric.prompts[0].negative},
         **{"fit_on": fit_on, "data_set": table.name, "rated_photos": str(len(fit_to.shares)), "seed": str(seed)},
         **{"score_range": json.dumps(table.score_range), "lower_better": json.dumps(table.lower_better)},
-        "scale": "own" if own_scale else "share",
+        **{"scale": "own" if own_scale else "share", "method": best},
+        "cross_validation": json.dumps({name: found._asdict() for name, found in agreements.items()}),
     }
-    fitted = {name: FITS[name](fit_to) for name in (METHODS if method == "auto" else (method,))}
-    predicted = {name: _out_of_fold(name, fit_to, each, direction, metadata, seed) for name, each in fitted.items()}
-    agreements = {name: _agreement(each, fit_to.shares) for name, each in predicted.items()}
-    best = _choose({name: (each - fit_to.shares) ** 2 for name, each in predicted.items()})
-    head = _make_head(best, fitted[best], direction, metadata)
-    head.metadata["cross_validation"] = json.dumps({name: found._asdict() for name, found in agreements.items()})
-    tested = {split: photos.at(rows[split]) for split in ("val", "test") if len(rows[split]) > 1}
-    held_out = {split: _agreement(_predict(head, each), each.shares) for split, each in tested.items()}
-    return FitResult(head, table, agreements, held_out)
+    tensors = {name: torch.from_numpy(value).float() for name, value in fitted.items()}
+    return FitResult(OpinionHead({**tensors, "direction": direction}, metadata), table, agreements, held_out)
 
 
-def _make_head(name: str, fitted: Fitted, direction: Tensor, metadata: Mapping[str, str]) -> OpinionHead:
-    tensors = {key: torch.from_numpy(value).float() for key, value in fitted.tensors.items()}
-    return OpinionHead({**tensors, "direction": direction}, {**metadata, "method": name})
-
-
-def _out_of_fold(
-    name: str, photos: RatedPhotos, fitted: Fitted, direction: Tensor, metadata: Mapping[str, str], seed: int
-) -> Array:
+def _out_of_fold(name: str, photos: RatedPhotos, seed: int) -> Array:
     count = len(photos.shares)
-    if count > _MOST_FOLDED or count - math.ceil(count / FOLDS) < NEEDED[name]:
-        return fitted.left_out
     order, predicted = np.random.default_rng(seed).permutation(count), np.empty(count)
-    for fold in np.array_split(order, FOLDS):
-        rest = photos.at(np.setdiff1d(order, fold))
-        predicted[fold] = _predict(_make_head(name, FITS[name](rest), direction, metadata), photos.at(fold))
+    for fold in np.array_split(order, min(FOLDS, count)):
+        fitted = FITS[name](photos.at(np.setdiff1d(order, fold)))
+        predicted[fold] = predict(fitted, photos.at(fold))
     return predicted
 
 
@@ -164,11 +151,6 @@ def _choose(squares: Mapping[str, Array]) -> str:
         if gain.mean() > gain.std(ddof=1) / math.sqrt(len(gain)):
             best = name
     return best
-
-
-def _predict(head: OpinionHead, photos: RatedPhotos) -> Array:
-    with torch.no_grad():
-        return head(photos.features)[:, 0].double().numpy()
 
 
 def _agreement(predicted: Array, shares: Array) -> FitAgreement:

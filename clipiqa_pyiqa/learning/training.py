@@ -6,29 +6,28 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..datasets.csv_files import TableError
 from ..datasets.mini_photos import look_for_mini_photos
-from ..datasets.score_table import ScoreTable, find_score_table, read_score_table
-from ..errors import CLIPIQAError, ConfigError, OutputError, counted, nearest
+from ..datasets.score_table import ScoreTable, find_score_table
+from ..errors import CLIPIQAError, counted
 from ..errors.arguments import SharedOptions, checked
 from ..files.locking import locked
-from ..files.writing import check_folder, write_bytes
-from ..images.memory import memory_limit
+from ..files.names import csv_line
+from ..files.writing import check_folder, check_output, write_bytes, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import pickled, save_prompt_file
 from ..weights.checkpoint import load_pickled
 from .feature_store import FeatureStore, Say
-from .recipe import TrainConfig, find_recipe, with_options
-from .views import Features, drawn_features, mixed_seed, views_of
+from .recipe import Recipe, find_recipe, with_options
+from .views import draw_view, mixed_seed, views_of
 
-BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.pt"
+BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
 Scores = dict[str, float]
 """``srocc``, ``plcc`` and ``krcc`` of predicted against given scores."""
 
@@ -39,9 +38,10 @@ class TrainingError(CLIPIQAError):
 
 @dataclass(frozen=True)
 class Progress:
-    """A finished epoch: number from 1, mean loss, validation scores, whether SROCC is the best so far."""
+    """A finished epoch: number from 1 of ``epochs``, mean loss, validation scores, whether SROCC is the best so far."""
 
     epoch: int
+    epochs: int
     loss: float
     scores: Scores
     is_best: bool
@@ -52,10 +52,9 @@ class TrainingResult:
     """A finished run: the metric with the best epoch's prompts, and its scores on ``'val'`` and ``'test'``."""
 
     metric: CLIPIQA
-    config: TrainConfig
+    recipe: Recipe
     table: ScoreTable
     folder: Path
-    epochs: int
     scores: dict[str, Scores]
 
     @property
@@ -66,31 +65,31 @@ class TrainingResult:
 
 @checked
 def train(
-    scores: ScoreTable | str | Path | None,
+    scores: ScoreTable | str | Path,
     out: str | Path,
     *,
-    recipe: TrainConfig | str | Path = "plain",
+    recipe: Recipe | str = "plain",
     without_mini_photos: bool = False,
     device: str | torch.device | None = SharedOptions.device,
     features: str | Path | None = None,
     workers: int | None = SharedOptions.workers,
     resume: bool = False,
     overwrite: bool = False,
-    report: Callable[[Progress, int], object] = lambda progress, epochs: None,
+    report: Callable[[Progress], object] = lambda progress: None,
     say: Say | None = None,
     **changes: Any,
 ) -> TrainingResult:
     """Train the prompts of CLIP-IQA+ on people's scores (Sec. 3.3).
 
     Args:
-        scores: A table, a CSV file, or a data set of pyiqa; None means the data set in ``recipe``.
-        out: Folder for ``best.safetensors``, ``last.safetensors``, the state to resume and TensorBoard's log.
-        recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, a YAML file of pyiqa's trainer, or a configuration.
+        scores: A table, a CSV file, or a data set of pyiqa.
+        out: Folder for ``best.safetensors``, ``last.safetensors``, the state to resume and ``log.csv``.
+        recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, or a recipe.
         without_mini_photos: With ``backbone='mini'``, leave out photos that ``mini`` was trained on.
         features: Folder of image features; default ``~/.cache/clipiqa/features``.
         resume: Continue the run in ``out``.
         overwrite: Replace the run in ``out``.
-        report: Receives each epoch's progress and the number of epochs.
+        report: Receives each epoch's progress.
         say: Receives progress messages.
         **changes: See :func:`~clipiqa_pyiqa.learning.recipe.with_options`.
 
@@ -103,49 +102,40 @@ def train(
     Example:
         >>> train("scores.csv", "runs/mine", backbone="mini", epochs=10).scores["val"]  # doctest: +SKIP
     """
-    config = with_options(find_recipe(recipe), **changes)
-    table = _table(scores, config)  # check the data first: all later steps take time
+    recipe = with_options(find_recipe(recipe), **changes)
+    # check the data first: all later steps take time
+    table = scores if isinstance(scores, ScoreTable) else find_score_table(scores, seed=recipe.seed)
     with prepare_folder(out, resume, overwrite) as folder:
         device = find_device(device)
-        torch.manual_seed(config.seed)  # seed of a random context
-        metric = CLIPIQA(**config.network).to(device)
+        torch.manual_seed(recipe.seed)  # seed of a random context
+        metric = CLIPIQA(**{"pretrained": False, **recipe.network, "model_type": "clipiqa+"}).to(device)
         table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train", "val"))
         store = FeatureStore(metric, features)
         paths = {split: [table.paths[row] for row in table.rows(split)] for split in ("train", "val", "test")}
         targets = {split: torch.tensor([[table.targets[row]] for row in table.rows(split)]) for split in paths}
-        options: dict[str, Any] = {"device": device, "workers": workers, "say": say}
-        whole = {split: store.features(paths[split], name=split, **options)[:, 0] for split in ("val", "test")}
-        views = [views_of(config.recipe, config.seed, row) for row in range(len(paths["train"]))]
-        size, limit = sum(map(len, views)) * (12 * store.dim + 1000), memory_limit()  # reading holds three copies
-        if size > limit:
-            raise ConfigError(
-                f"features of crops take about {size / 1e9:.1f} GB, but memory is {limit / 1e9:.1f} GB: use fewer "
-                "crops, or more memory."
-            )
-        drawn = drawn_features(store.features(paths["train"], views, name="train", **options), config.recipe)
-        metadata = {
-            **{"data_set": table.name, "score_range": table.score_range, "lower_better": table.lower_better},
-            **{"training_images": len(paths["train"]), "validation_images": len(paths["val"])},
+        views = {"train": [views_of(recipe, row) for row in range(len(paths["train"]))]}
+        encoded = {
+            split: store.features(files, views.get(split), name=split, device=device, workers=workers, say=say)
+            for split, files in paths.items()
         }
-        epochs = config.recipe.epochs
-        data = drawn, targets["train"], whole["val"], targets["val"]
+        metadata = {"data_set": table.name, "score_range": table.score_range, "lower_better": table.lower_better}
         best = train_context(
-            *(metric, config, *data, folder),
+            *(metric, recipe, encoded["train"], targets["train"], encoded["val"][:, 0], targets["val"], folder),
             metadata=metadata,
             resume=resume,
-            report=lambda progress: report(progress, epochs),
+            report=report,
         )
         metric.load_prompts(folder / BEST)
         found = {"val": best}
         if len(paths["test"]) > 1:
-            found["test"] = evaluate(metric, whole["test"].to(device), targets["test"])
-        return TrainingResult(metric.eval(), config, table, folder, epochs, found)
+            found["test"] = evaluate(metric, encoded["test"][:, 0].to(device), targets["test"])
+        return TrainingResult(metric.eval(), recipe, table, folder, found)
 
 
 def train_context(
     metric: CLIPIQA,
-    config: TrainConfig,
-    features: Features,
+    recipe: Recipe,
+    features: Tensor,
     targets: Tensor,
     val_features: Tensor,
     val_targets: Tensor,
@@ -155,73 +145,71 @@ def train_context(
     resume: bool = False,
     report: Callable[[Progress], object] = lambda progress: None,
 ) -> Scores:
-    """Train prompts in place and return the best epoch's scores; targets ``(N, 1)``, validation features ``(M, D)``."""
-    import pyiqa.losses  # noqa: F401 (fills the registry)
-    from pyiqa.utils.registry import LOSS_REGISTRY
-    from torch.utils.tensorboard import SummaryWriter  # imports tensorboard, which only training needs
+    """Train prompts in place and return the best epoch's scores.
 
-    learner, recipe = metric.prompt_learner, config.recipe
-    if learner is None:
-        raise TrainingError("'clipiqa' has no prompts to train: use model_type 'clipiqa+'.")
+    Args:
+        features: Features of views ``(N, V, D)``, as from :func:`~.views.views_of`; validation features ``(M, D)``.
+        targets: Scores in [0, 1], ``(N, 1)`` and ``(M, 1)``.
+        metadata: More metadata for the files of prompts.
+    """
+    from pyiqa.losses import MSELoss, PLCCLoss
+
+    learner = metric.prompt_learner
+    assert learner is not None
     if len(targets) < recipe.batch_size:
         images = counted(len(targets), "training image")
         raise TrainingError(f"{images} cannot fill a batch of {recipe.batch_size}: use a smaller batch_size.")
-    if not recipe.losses:
-        raise ConfigError("the recipe names no loss: set mos_loss_opt, metric_loss_opt or both.")
     targets, val_features = targets.float().to(learner.ctx.device), val_features.to(learner.ctx.device)
-    losses = [_build(dict(iter(LOSS_REGISTRY)), loss) for loss in recipe.losses]
-    optimizer = _build(vars(torch.optim), recipe.optim, [learner.ctx])
-    scheduler = _build(
-        vars(torch.optim.lr_scheduler), recipe.scheduler or {"type": "ConstantLR", "factor": 1.0}, optimizer
-    )
-    run = _fingerprint(metric, config, learner.initial_ctx, learner.token_suffix, targets, val_features)
-    epoch, best = 0, Scores()
+    criteria = [MSELoss(), *[PLCCLoss()] * recipe.plcc_loss]
+    optimizer = (torch.optim.SGD if recipe.sgd else torch.optim.Adam)([learner.ctx], lr=recipe.lr)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.cosine_epochs)  # type: ignore[arg-type]
+    run = _fingerprint(metric, recipe, learner.initial_ctx, learner.token_suffix, targets, val_features)
+    best, log = Scores(), list[dict[str, float]]()
     if resume and (folder / STATE).is_file():
         state = _read_state(folder / STATE, run)
         with torch.no_grad():
             learner.ctx.copy_(state["ctx"])
         optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
-        epoch, best = state["epoch"], state["best"]
-    with SummaryWriter(folder / "tensorboard", purge_step=epoch + 1) as board:
-        while epoch < recipe.epochs:
-            generator = torch.Generator().manual_seed(mixed_seed(config.seed, "epoch", epoch))
-            epoch += 1
-            order = torch.randperm(len(targets), generator=generator)
-            steps = []
-            for rows in order[: len(order) // recipe.batch_size * recipe.batch_size].split(recipe.batch_size):
-                scores = metric.train().score(features(rows.tolist(), generator).to(targets.device), aggregate="mean")
-                loss = torch.stack([criterion(scores, targets[rows]) for criterion in losses]).sum()
-                if not loss.isfinite():
-                    raise TrainingError(f"the loss of epoch {epoch} is not finite: lower the learning rate.")
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                steps.append(loss.item())
-            scheduler.step()
-            mean_loss, found = sum(steps) / len(steps), evaluate(metric, val_features, val_targets)
-            is_best = not best or found["srocc"] > best["srocc"]
-            best = found if is_best else best
-            for name, value in {"train/loss": mean_loss, **{f"val/{name}": found[name] for name in found}}.items():
-                board.add_scalar(name, value, epoch)
-            file_metadata = {
-                **{"pos_embedding": metric.pos_embedding, "precision": metric.precision, "recipe": asdict(recipe)},
-                **{"seed": config.seed, **(metadata or {}), "epoch": epoch, "scores": found},
-            }
-            for name in (LAST, BEST) if is_best else (LAST,):
-                save_prompt_file(learner, folder / name, file_metadata)
-            state = {
-                **{"run": run, "epoch": epoch, "best": best, "ctx": learner.ctx.detach()},
-                **{"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()},
-            }
-            write_bytes(folder / STATE, pickled(state))
-            report(Progress(epoch, mean_loss, found, is_best))
+        best, log = state["best"], state["log"]
+    for epoch in range(len(log) + 1, recipe.epochs + 1):
+        generator = torch.Generator().manual_seed(mixed_seed(recipe.seed, "epoch", epoch - 1))
+        order = torch.randperm(len(targets), generator=generator)
+        steps = []
+        for rows in order[: len(order) // recipe.batch_size * recipe.batch_size].split(recipe.batch_size):
+            drawn = features[rows, [draw_view(recipe, generator) for _ in rows]].to(targets.device)
+            scores = metric.train().score(drawn, aggregate="mean")
+            loss = torch.stack([criterion(scores, targets[rows]) for criterion in criteria]).sum()
+            if not loss.isfinite():
+                raise TrainingError(f"the loss of epoch {epoch} is not finite: lower the learning rate.")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            steps.append(loss.item())
+        scheduler.step()
+        mean_loss, found = sum(steps) / len(steps), evaluate(metric, val_features, val_targets)
+        is_best = not best or found["srocc"] > best["srocc"]
+        best = found if is_best else best
+        log.append({"epoch": epoch, "loss": mean_loss, **found})
+        file_metadata = {
+            **{"pos_embedding": metric.pos_embedding, "precision": metric.precision},
+            **{"recipe": asdict(replace(recipe, network={})), **(metadata or {}), "epoch": epoch, "scores": found},
+        }
+        for name in (LAST, BEST) if is_best else (LAST,):
+            save_prompt_file(learner, folder / name, file_metadata)
+        write_text(folder / LOG, "".join(map(csv_line, [log[0], *(row.values() for row in log)])))
+        state = {
+            **{"run": run, "best": best, "log": log, "ctx": learner.ctx.detach()},
+            **{"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()},
+        }
+        write_bytes(folder / STATE, pickled(state))
+        report(Progress(epoch, recipe.epochs, mean_loss, found, is_best))
     return best
 
 
-def _fingerprint(metric: CLIPIQA, config: TrainConfig, *tensors: Tensor) -> str:
-    setup = [asdict(config.recipe), config.seed, metric.clip.weights.sha256, metric.pos_embedding, metric.precision]
-    digest = hashlib.sha256(json.dumps(setup, default=str).encode())
+def _fingerprint(metric: CLIPIQA, recipe: Recipe, *tensors: Tensor) -> str:
+    setup = [asdict(replace(recipe, network={})), metric.clip.weights.sha256, metric.pos_embedding, metric.precision]
+    digest = hashlib.sha256(json.dumps(setup).encode())
     for tensor in tensors:
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
@@ -241,13 +229,11 @@ def _read_state(path: Path, run: str) -> Any:
 def prepare_folder(folder: str | Path, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
     """Make and lock the folder of a run; raise if it holds another run's files."""
     found = check_folder(folder, ())
+    way_out = "set resume to continue this run, set overwrite to replace it, or name another folder"
     with locked(found):
-        try:
-            check_folder(found, (STATE, LAST, BEST), overwrite=resume or overwrite)
-        except OutputError as error:
-            raise TrainingError(f"{error} Set resume to continue the run in this folder.") from error
-        if not resume:
-            for name in (STATE, LAST, BEST):
+        for name in (STATE, LAST, BEST, LOG):
+            check_output(found / name, overwrite=resume or overwrite, way_out=way_out)
+            if not resume:
                 (found / name).unlink(missing_ok=True)
         yield found
 
@@ -258,28 +244,6 @@ def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor) -> Scores:
 
     with torch.no_grad():
         scores = metric.eval().score(features, aggregate="mean")
-    a, b = (each.squeeze(1).double().cpu().numpy() for each in (scores, targets))
-    calculate = {"srocc": calculate_srcc, "plcc": calculate_plcc, "krcc": calculate_krcc}
-    return {name: float(function(a, b)) for name, function in calculate.items()}
-
-
-def _build(classes: Mapping[str, Any], options: Mapping[str, Any], *args: Any) -> Any:
-    options = dict(options)
-    name = str(options.pop("type", None))
-    classes = {each: value for each, value in classes.items() if isinstance(value, type)}
-    if name not in classes:
-        raise ConfigError(f"unknown type {name!r} in the recipe: {nearest(name, classes)}")
-    try:
-        return classes[name](*args, **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{name} does not take these options: {error}.") from error
-
-
-def _table(scores: ScoreTable | str | Path | None, config: TrainConfig) -> ScoreTable:
-    if isinstance(scores, ScoreTable):
-        return scores
-    if scores is not None:
-        return find_score_table(scores, seed=config.seed)
-    if not config.data.get("path"):
-        raise TableError("no scores given: name a CSV file, or a data set of pyiqa's.")
-    return read_score_table(**config.data, seed=config.seed)
+    pair = scores[:, 0].double().cpu().numpy(), targets[:, 0].double().cpu().numpy()
+    found = {"srocc": calculate_srcc(*pair), "plcc": calculate_plcc(*pair), "krcc": calculate_krcc(*pair)}
+    return {name: float(value) for name, value in found.items()}

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,12 +11,8 @@ from torch import Tensor
 from ..errors import ImageError, Kind
 from .recipe import Recipe
 
-Features = Callable[[list[int], torch.Generator], Tensor]
-"""A function from rows of images to features ``(N, D)``; the generator draws one view of each image."""
 
-
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """A whole image or a square crop (side in pixels, place in [0, 1) down and right), flipped or not."""
 
     crop: tuple[int, float, float] | None = None
@@ -30,13 +23,13 @@ class View:
         crop = "whole" if self.crop is None else f"crop {self.crop[0]} at {self.crop[1]:.6f} {self.crop[2]:.6f}"
         return f"{crop} flipped" if self.flip else crop
 
-    def __call__(self, pixels: Tensor, path: str | os.PathLike[str]) -> Tensor:
+    def __call__(self, pixels: Tensor, path: str) -> Tensor:
         if self.crop is not None:
             side, down, right = self.crop
             height, width = pixels.shape[1:]
             if min(height, width) < side:
                 reason = f"is {width}×{height} px, too small for crops of {side} px"
-                raise ImageError(reason, Kind.TOO_SMALL, os.fspath(path))
+                raise ImageError(reason, Kind.TOO_SMALL, path)
             top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
             pixels = pixels[:, top : top + side, left : left + side]
         return pixels.flip(2) if self.flip else pixels
@@ -45,28 +38,21 @@ class View:
 WHOLE = View()
 
 
-def views_of(recipe: Recipe, seed: int, row: int) -> list[View]:
+def views_of(recipe: Recipe, row: int) -> list[View]:
     """Return an image's views for a recipe: whole or seeded crops, plain and flipped."""
     crops: list[tuple[int, float, float] | None] = [None]
     if recipe.crop is not None:
-        generator = torch.Generator().manual_seed(mixed_seed(seed, "crops", row))
+        generator = torch.Generator().manual_seed(mixed_seed(recipe.seed, "crops", row))
         places = (torch.rand(2, generator=generator, dtype=torch.float64).tolist() for _ in range(recipe.crops))
         crops = [(recipe.crop, down, right) for down, right in places]
-    return [View(crop, flip) for crop in crops for flip in ((False, True) if recipe.hflip else (False,))]
+    return [View(crop, flip) for crop in crops for flip in (False, True)]
 
 
-def drawn_features(features: Tensor, recipe: Recipe) -> Features:
-    """Return a function that draws views from features ``(N, V, D)`` of :func:`views_of`."""
-
-    def draw(rows: list[int], generator: torch.Generator) -> Tensor:
-        columns = []
-        for _ in rows:
-            flip = int(torch.randint(2, (), generator=generator)) if recipe.hflip else 0
-            crop = 0 if recipe.crop is None else int(torch.randint(recipe.crops, (), generator=generator))
-            columns.append(crop * (1 + recipe.hflip) + flip)
-        return features[rows, columns]
-
-    return draw
+def draw_view(recipe: Recipe, generator: torch.Generator) -> int:
+    """Return the index of a random view in :func:`views_of`."""
+    flip = int(torch.randint(2, (), generator=generator))
+    crop = 0 if recipe.crop is None else int(torch.randint(recipe.crops, (), generator=generator))
+    return 2 * crop + flip
 
 
 def mixed_seed(*parts: Any) -> int:

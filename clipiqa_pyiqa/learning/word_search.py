@@ -15,24 +15,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table
-from ..errors import CLIPIQAError, PromptError, counted, shown
+from ..errors import CLIPIQAError, counted
 from ..errors.arguments import SharedOptions, checked
 from ..files.names import csv_line
 from ..files.writing import check_output, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
-from ..prompts.provenance import in_words
 from ..stats.correlation import Estimate, plcc, srocc_of_many, undefined
 from .feature_store import FeatureStore, Say
 from .words import AS_IS, Words, our_pairs
 
 MIN_GAIN = 1e-3  # a pair joins the ensemble if it raises the SROCC on the images to choose on by this much
+INTERVALS = 100  # best pairs that get an interval
 FIELDS = (
-    *("rank", "positive", "negative", "positive_word", "negative_word", "template", "srocc_chosen_by"),
-    *("srocc_held_out", "srocc_low", "srocc_high", "plcc_held_out", "ensemble"),
+    *("rank", "positive", "negative", "srocc_chosen_by", "srocc_held_out", "srocc_low", "srocc_high"),
+    *("plcc_held_out", "ensemble"),
 )
-_COLUMNS = 256  # pairs scored or ranked at a time
-Array = NDArray[np.float64]
 
 
 class SearchError(CLIPIQAError):
@@ -40,19 +38,10 @@ class SearchError(CLIPIQAError):
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A pair, its words and its template."""
-
-    pair: PromptPair
-    words: Words
-    template: str
-
-
-@dataclass(frozen=True)
 class Finding:
     """Agreement of the mean score of some pairs, on images to choose on and on held-out images."""
 
-    candidates: tuple[Candidate, ...]
+    pairs: tuple[PromptPair, ...]
     chosen_by: float
     srocc: Estimate
     plcc: float
@@ -60,7 +49,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """Ranked candidates, best first, the paper's pair, and the best ensemble.
+    """Ranked pairs, best first, the paper's pair, and the best ensemble.
 
     ``unknown`` counts the omitted pairs, whose words the backbone never saw.
     """
@@ -75,17 +64,16 @@ class Findings:
     inputs: tuple[str | Path, ...] = ()
 
     def save(self, path: str | Path) -> None:
-        """Write lines of metadata, ``# key: value``, and a CSV line per candidate; never replace an input."""
+        """Write lines of metadata, ``# key: value``, and a CSV line per pair; never replace an input."""
         check_output(path, overwrite=True, inputs=self.inputs)
-        place = {candidate: number for number, candidate in enumerate(self.ensemble.candidates, start=1)}
+        place = {pair: number for number, pair in enumerate(self.ensemble.pairs, start=1)}
         lines = [f"# {key}: {' '.join(str(value).split())}\n" for key, value in self.metadata.items()]
         lines.append(csv_line(FIELDS))
         for rank, finding in enumerate(self.ranked, start=1):
-            (candidate,), estimate = finding.candidates, finding.srocc
+            (pair,), estimate = finding.pairs, finding.srocc
             numbers = (finding.chosen_by, estimate.value, estimate.low, estimate.high, finding.plcc)
             texts = ["" if np.isnan(number) else f"{number:.6f}" for number in numbers]
-            words = (candidate.pair.positive, candidate.pair.negative, *candidate.words, candidate.template)
-            lines.append(csv_line([rank, *words, *texts, place.get(candidate, "")]))
+            lines.append(csv_line([rank, pair.positive, pair.negative, *texts, place.get(pair, "")]))
         write_text(path, "".join(lines))
 
 
@@ -96,7 +84,6 @@ def search_prompts(
     words: Sequence[Words] | None = None,
     templates: Sequence[str] | None = None,
     ensemble: int = 5,
-    intervals: int = 100,
     bootstrap: int = 1000,
     metric: CLIPIQA | None = None,
     device: str | torch.device | None = SharedOptions.device,
@@ -114,7 +101,6 @@ def search_prompts(
         words: Pairs of words, positive first; default our antonyms. Words unknown to the backbone are left out.
         templates: Texts with ``{}`` for the words; default: fitting texts for our antonyms, ``'{}'`` for your words.
         ensemble: Largest number of pairs in the ensemble.
-        intervals: Number of best pairs with a 95 % bootstrap interval.
         bootstrap: Resamples per interval, at most a million.
         metric: The metric; default CLIP-IQA on RN50.
         seed: Seed of resamples, and of splits if the scores have no splits.
@@ -133,40 +119,31 @@ def search_prompts(
     split = "test" if table.rows("test") else "val"
     device = find_device(device)
     metric = (CLIPIQA() if metric is None else metric).to(device).eval()
-    known = [each for each in candidates if metric.clip.knows(each.pair.positive, each.pair.negative)]
-    if candidates and not known:
-        raise SearchError(f"{metric.clip.weights.backbone} never saw the words of any pair: use another backbone.")
+    known = [pair for pair in candidates if metric.clip.knows(pair.positive, pair.negative)]
+    if not known:
+        raise SearchError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or another backbone.")
     store = FeatureStore(metric, features)
     encoded = store.features(table.paths, name="all splits", device=device, workers=workers, say=say)
-    findings = search(
-        *(metric, encoded[:, 0].to(device), torch.tensor(table.targets), table.rows(split), known),
-        ensemble=ensemble,
-        intervals=intervals,
-        bootstrap=bootstrap,
-        seed=seed,
-        quiet=say is None,
-    )
-    best = findings.ensemble.srocc
+    if say is not None:
+        say(f"asking {counted(len(known), 'pair')}")
+    data = encoded[:, 0].to(device), torch.tensor(table.targets), table.rows(split)
+    findings = search(metric, *data, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed)
     metadata = {
         **{"data_set": table.name, "chosen_on": counted(findings.chosen_on, "image")},
-        **{"held_out": f"{counted(findings.held_out, 'image')} ({split})"},
-        **{"intervals": f"95 %, {bootstrap} resamples"},
-        **in_words({key: value for key, value in metric.provenance().items() if key not in ("metric", "scores")}),
-        **{"seed": seed, "ensemble_srocc_held_out": f"{best.value:.4f} [{best.low:.4f}, {best.high:.4f}]"},
+        **{"held_out": f"{counted(findings.held_out, 'image')} ({split})", "seed": seed},
+        **{key: value for key, value in metric.provenance().items() if key not in ("metric", "scores")},
     }
     inputs = (*(() if isinstance(scores, ScoreTable) else (scores,)), *table.paths)
     return replace(findings, unknown=len(candidates) - len(known), metadata=metadata, inputs=inputs)
 
 
-def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[str] | None = None) -> list[Candidate]:
+def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[str] | None = None) -> list[PromptPair]:
     """Return each pair of words in each template, without pairs that CLIP reads alike."""
     combined = our_pairs(templates) if words is None else itertools.product(words, templates or (AS_IS,))
-    found: dict[tuple[str, str], Candidate] = {}
-    for pair, template in combined:
-        if not isinstance(pair, list | tuple):
-            raise PromptError(f"words must be pairs, positive first; got {shown(pair)}.")
-        (prompt,) = parse_prompts(tuple(pair), template)
-        found.setdefault((prompt.positive.lower(), prompt.negative.lower()), Candidate(prompt, pair, template))
+    found: dict[tuple[str, str], PromptPair] = {}
+    for given, template in combined:
+        for pair in parse_prompts([given], template):
+            found.setdefault((pair.positive.lower(), pair.negative.lower()), pair)
     return list(found.values())
 
 
@@ -175,87 +152,60 @@ def search(
     features: Tensor,
     targets: Tensor,
     held_out: Sequence[int],
-    candidates: Sequence[Candidate],
+    candidates: Sequence[PromptPair],
     *,
     ensemble: int = 5,
-    intervals: int = 100,
     bootstrap: int = 1000,
     seed: int = 0,
-    quiet: bool = True,
 ) -> Findings:
     """Return the findings for unit features ``(N, D)`` and scores ``(N,)``; the rows ``held_out`` choose no pair."""
-    from tqdm import tqdm
-
-    if not candidates:
-        raise SearchError("there are no candidates to search: name a file of pairs, or use our list.")
-    is_out = np.zeros(len(targets), dtype=bool)
-    is_out[list(held_out)] = True
+    is_out = np.isin(np.arange(len(targets)), held_out)
     opinion = targets.double().cpu().numpy()
     for rows, side in ((~is_out, "to choose on"), (is_out, "held out")):
         if reason := undefined(opinion[rows], opinion[rows]):
             raise SearchError(f"the images {side} cannot be used: {reason}.")
-    paper = Candidate(NAMED_PAIRS[DEFAULT_PAIR], ("Good", "Bad"), "{} photo.")
-    tried = [paper, *candidates]
-    parts = []
-    with torch.no_grad(), tqdm(total=len(tried), unit="pair", disable=True if quiet else None) as bar:
-        for start in range(0, len(tried), _COLUMNS):
-            pairs = [candidate.pair for candidate in tried[start : start + _COLUMNS]]
-            parts.append(metric.score(features, prompts=pairs, aggregate=None).cpu().numpy())
-            bar.update(len(pairs))
-    scores = np.concatenate(parts, axis=1)
+    tried = [*candidates, NAMED_PAIRS[DEFAULT_PAIR]]  # the paper's pair is the last
+    with torch.no_grad():
+        scores = metric.score(features, prompts=tried, aggregate=None).cpu().numpy()
     chosen_by = _srocc(scores[~is_out], opinion[~is_out])
-    order = [0, *(1 + np.argsort(-_nan_last(chosen_by[1:]), kind="stable"))]  # the paper's pair, then others by rank
-    picked, ensemble_srocc = _grow_ensemble(scores[~is_out, 1:], opinion[~is_out], chosen_by[1:], ensemble)
-    mean = scores[is_out][:, [1 + index for index in picked]].mean(axis=1)
-    best, others = order[: 1 + intervals], order[1 + intervals :]
-    *estimates, of_mean = srocc_of_many(
-        np.column_stack([scores[is_out][:, best], mean]), opinion[is_out], bootstrap=bootstrap, seed=seed
+    picked, ensemble_srocc = _grow_ensemble(scores[~is_out, :-1], opinion[~is_out], ensemble)
+    order = np.argsort(-np.nan_to_num(chosen_by[:-1], nan=-2), kind="stable")
+    scores, opinion = scores[is_out], opinion[is_out]
+    mean = scores[:, picked].mean(axis=1)
+    *estimates, of_paper, of_mean = srocc_of_many(
+        np.column_stack([scores[:, order[:INTERVALS]], scores[:, -1], mean]), opinion, bootstrap=bootstrap, seed=seed
     )
-    estimates += map(Estimate, _srocc(scores[is_out][:, others], opinion[is_out]).tolist())
-    first, *ranked = (
-        Finding((tried[index],), float(chosen_by[index]), estimate, plcc(scores[is_out, index], opinion[is_out]))
-        for index, estimate in zip(order, estimates, strict=True)
+    estimates += map(Estimate, _srocc(scores[:, order[INTERVALS:]], opinion).tolist())
+    *ranked, paper = (
+        Finding((tried[index],), float(chosen_by[index]), estimate, plcc(scores[:, index], opinion))
+        for index, estimate in zip([*order, -1], [*estimates, of_paper], strict=True)
     )
-    members = tuple(candidates[index] for index in picked)
-    chosen = Finding(members, ensemble_srocc, of_mean, plcc(mean, opinion[is_out]))
-    return Findings(tuple(ranked), first, chosen, int((~is_out).sum()), int(is_out.sum()))
+    best = Finding(tuple(tried[index] for index in picked), ensemble_srocc, of_mean, plcc(mean, opinion))
+    return Findings(tuple(ranked), paper, best, int((~is_out).sum()), int(is_out.sum()))
 
 
-def as_prompts(candidates: Sequence[Candidate]) -> str:
-    pairs = [(candidate.pair.positive, candidate.pair.negative) for candidate in candidates]
-    return json.dumps(pairs, ensure_ascii=False)  # a list of lists of two texts, readable as Python, JSON and YAML
+def as_prompts(pairs: Sequence[PromptPair]) -> str:
+    texts = [(pair.positive, pair.negative) for pair in pairs]
+    return json.dumps(texts, ensure_ascii=False)  # a list of lists of two texts, readable as Python, JSON and YAML
 
 
-def _grow_ensemble(scores: NDArray[np.float32], opinion: Array, alone: Array, most: int) -> tuple[list[int], float]:
+def _grow_ensemble(scores: NDArray[np.float32], opinion: NDArray[np.float64], most: int) -> tuple[list[int], float]:
     """Return the indices of the ensemble's pairs, and the ensemble's SROCC."""
-    picked = [int(np.argmax(_nan_last(alone)))]
-    best = float(alone[picked[0]])
-    while len(picked) < min(most, scores.shape[1]):
+    picked: list[int] = []
+    best = -np.inf
+    for _ in range(max(1, min(most, scores.shape[1]))):
         total = scores[:, picked].sum(axis=1, keepdims=True)
-        joined = _nan_last(_srocc(scores, opinion, total))
+        joined = np.nan_to_num(_srocc(scores + total, opinion), nan=-2)
         joined[picked] = -np.inf
         new = int(np.argmax(joined))
-        if not joined[new] >= best + MIN_GAIN:
+        if picked and joined[new] < best + MIN_GAIN:
             break
         picked.append(new)
         best = float(joined[new])
     return picked, best
 
 
-def _srocc(scores: NDArray[np.float32], opinion: Array, added: NDArray[np.float32] | float = 0.0) -> Array:
-    from scipy.stats import rankdata
+def _srocc(scores: NDArray[np.float32], opinion: NDArray[np.float64]) -> NDArray[np.float64]:
+    import pandas
 
-    def centred(values: NDArray[Any]) -> Array:
-        return rankdata(values, axis=0) - (len(values) + 1) / 2
-
-    y = centred(opinion)
-    found = np.empty(scores.shape[1])
-    for start in range(0, len(found), _COLUMNS):
-        x = centred(scores[:, start : start + _COLUMNS] + added)
-        with np.errstate(invalid="ignore"):  # a constant column gives NaN
-            found[start : start + _COLUMNS] = y @ x / np.sqrt((x * x).sum(axis=0) * (y @ y))
-    return found
-
-
-def _nan_last(values: Array) -> Array:
-    return np.where(np.isnan(values), -np.inf, values)
+    return pandas.DataFrame(scores).rank().corrwith(pandas.Series(opinion).rank()).to_numpy()

@@ -20,6 +20,7 @@ from ..weights.checkpoint import open_checkpoint
 from ..weights.published import pyiqa_file
 from ..weights.selection import find_file
 from .learned import STATE_KEYS, PromptLearner
+from .pairs import parse_prompts
 
 
 class PublishedPrompts(NamedTuple):
@@ -57,15 +58,12 @@ def read_prompt_file(path: str | Path) -> PromptFile:
     checkpoint = open_checkpoint(path)
     if checkpoint.metadata.get("format") == FORMAT:
         check_checksum(path, dict(checkpoint), checkpoint.metadata)
-    names = [name for name in checkpoint if name == "ctx" or name.endswith(f"{_PREFIX}ctx")]
-    if not names:
+    found = next((name for name in checkpoint if name == "ctx" or name.endswith(f"{_PREFIX}ctx")), None)
+    if found is None:
         raise PromptError(f"{path} holds no learned prompts: it has no tensor prompt_learner.ctx.")
-    ctx = checkpoint[names[0]].detach()
-    if not all(torch.equal(checkpoint[name], ctx) for name in names[1:]):
-        raise PromptError(f"{path} holds several learned prompts ({', '.join(names)}): save each in its own file.")
+    ctx, before = checkpoint[found].detach(), found.removesuffix("ctx")
     if ctx.numel() > _MOST_NUMBERS:  # a bad file may declare a huge shape for few numbers
         raise PromptError(f"{path} is damaged: its context has {ctx.numel():,} numbers, more than {_MOST_NUMBERS:,}.")
-    before = names[0].removesuffix("ctx")
     tokens = {name: checkpoint[before + name] for name in STATE_KEYS[1:] if before + name in checkpoint}
     return PromptFile(ctx.float() if ctx.is_floating_point() else ctx, tokens, checkpoint.metadata)
 
@@ -85,12 +83,17 @@ def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: st
     """Load a file's words and context into a learner; raise PromptError for another backbone or width."""
     file = read_prompt_file(path)
     check_origin(path, file.metadata, learner.clip.weights.backbone, pos_embedding)
+    before, metadata = learner.pair, file.metadata
+    texts = metadata.get("base_positive", before.positive), metadata.get("base_negative", before.negative)
     try:
+        if texts != (before.positive, before.negative):
+            (learner.pair,) = parse_prompts(texts)
         if len(file.tokens) == len(STATE_KEYS) - 1:
             learner.load_state_dict({"ctx": file.ctx, **file.tokens})
         else:
             learner.load_context(file.ctx)
     except PromptError as error:
+        learner.pair = before
         raise PromptError(f"{path} cannot be loaded: {error}") from error
     learner.source = Path(path).name, learner.content_hash()
 
@@ -125,7 +128,14 @@ def save_prompt_file(learner: PromptLearner, path: str | Path, metadata: Mapping
         raise PromptError("there are no learned prompts to save: train or load some first.")
     tensors = {_PREFIX + name: value.detach().cpu().contiguous() for name, value in learner.state_dict().items()}
     if path.suffix == ".safetensors":
-        fields = {**describe(learner), **(metadata or {})}
+        weights = learner.clip.weights
+        fields = {
+            **{"format": FORMAT, "backbone": weights.backbone, "weights": weights.short},
+            **{"weights_sha256": weights.sha256, "quick_gelu": weights.quick_gelu},
+            **{"base_positive": learner.pair.positive, "base_negative": learner.pair.negative},
+            **{"n_ctx": learner.n_ctx, "shared": learner.ctx.dim() == 2, "class_position": "middle"},
+            **(metadata or {}),
+        }
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in fields.items()}
         texts["sha256"] = content_checksum(tensors, texts)
         write_bytes(path, save(tensors, texts))
@@ -139,23 +149,6 @@ def pickled(content: Any) -> bytes:
     file = io.BytesIO()  # in memory, since torch.save raises no OSError on a full disk
     torch.save(content, file)
     return file.getvalue()
-
-
-def describe(learner: PromptLearner) -> dict[str, str]:
-    """Return a learner's metadata for its prompt file."""
-    weights = learner.clip.weights
-    return {
-        "format": FORMAT,
-        "backbone": weights.backbone,
-        "weights": weights.short,
-        "weights_sha256": weights.sha256,
-        "quick_gelu": str(weights.quick_gelu).lower(),
-        "base_positive": learner.pair.positive,
-        "base_negative": learner.pair.negative,
-        "n_ctx": str(learner.n_ctx),
-        "shared": str(learner.ctx.dim() == 2).lower(),
-        "class_position": "middle",
-    }
 
 
 def content_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

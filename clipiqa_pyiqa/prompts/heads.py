@@ -107,7 +107,7 @@ def read_head(path: str | Path) -> OpinionHead:
     checkpoint = open_checkpoint(Path(path).expanduser())
     tensors, metadata = dict(checkpoint), dict(checkpoint.metadata)
     if metadata.get("format") != FORMAT:
-        raise PromptError(f"{path} must hold a {FORMAT!r}; got {metadata.get('format', 'no format')!r}.")
+        raise PromptError(f"{path} must hold a {FORMAT!r}; got {metadata.get('format')!r}.")
     check_checksum(path, tensors, metadata)
     del metadata["sha256"]
     try:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..clip.model import FrozenCLIP
-from ..clip.text import TextTower, decode_tokens, tokenize
+from ..clip.text import TextTower, tokenize
 from ..errors import PromptError
 from ..errors.arguments import check_bounds, checked
 from ..files.yaml import check_keys
@@ -21,34 +20,6 @@ from .provenance import question_record
 
 RANDOM_STD = 0.02  # standard deviation of a random context, as in the official recipe and CLIP's token embeddings
 STATE_KEYS = ("ctx", "token_prefix", "token_suffix")
-
-
-@dataclass(frozen=True)
-class Context:
-    """Shape and start of the learned context; defaults as in pyiqa's CLIP-IQA+.
-
-    Attributes:
-        n_ctx: Number of context vectors per text.
-        shared: One context for both texts, ``(n_ctx, dim)``; otherwise ``(2, n_ctx, dim)``.
-        init: ``'x'``, the embedding of the letter X, or ``'random'``, N(0, 0.02).
-    """
-
-    n_ctx: int = 16
-    shared: bool = False
-    init: Literal["x", "random"] = "x"
-
-    def __post_init__(self) -> None:
-        check_bounds("n_ctx", self.n_ctx)
-        if self.init not in ("x", "random"):
-            raise PromptError(f"init must be 'x' or 'random'; got {self.init!r}.")
-
-    @classmethod
-    def parse(cls, options: Context | Mapping[str, Any] | None) -> Context:
-        """Return the context with the given attributes."""
-        if isinstance(options, Context):
-            return options
-        check_keys(options or {}, [field.name for field in fields(cls)], "context")
-        return checked(cls)(**(options or {}))
 
 
 class PromptLearner(nn.Module):
@@ -60,7 +31,9 @@ class PromptLearner(nn.Module):
     Args:
         clip: The frozen CLIP; not a submodule.
         pair: The words; a full stop is added, as in the official code: "Good photo..".
-        context: The context's shape and start.
+        context: The context's shape and start, by default as in pyiqa's CLIP-IQA+: ``n_ctx`` (16), vectors per text;
+            ``shared`` (False), one context for both texts; ``init``, ``'x'`` (embedding of the letter X) or
+            ``'random'`` (N(0, 0.02)).
 
     Raises:
         PromptError: Words and context exceed CLIP's 77 tokens.
@@ -70,15 +43,16 @@ class PromptLearner(nn.Module):
     token_suffix: Tensor
     initial_ctx: Tensor
 
-    def __init__(self, clip: FrozenCLIP, pair: PromptPair | None = None, context: Context | None = None):
+    def __init__(self, clip: FrozenCLIP, pair: PromptPair | None = None, context: Mapping[str, Any] | None = None):
         super().__init__()
         self.clip = clip
         self.pair = pair or parse_prompts()[0]
         self.source: tuple[str, str] | None = None  # the context's file, and its hash when loaded
-        context = context or Context()
-        prefix, suffix, self.words = self._embed(context.n_ctx)
-        shape = (context.n_ctx, prefix.shape[-1]) if context.shared else (2, context.n_ctx, prefix.shape[-1])
-        if context.init == "random":
+        check_keys(context or {}, ("n_ctx", "shared", "init"), "context")
+        n_ctx, shared, init = _context(**(context or {}))
+        prefix, suffix, self.words = self._embed(n_ctx)
+        shape = (n_ctx, prefix.shape[-1]) if shared else (2, n_ctx, prefix.shape[-1])
+        if init == "random":
             ctx = torch.randn(shape, device="cpu") * RANDOM_STD
         else:
             ctx = clip.vocabulary[tokenize(["x"])[0, 1]].float().expand(shape).clone()
@@ -172,7 +146,7 @@ class PromptLearner(nn.Module):
         new = {name: state_dict[prefix + name] for name in STATE_KEYS if prefix + name in state_dict}
         if len(new) == len(STATE_KEYS):
             self._check_context(new["ctx"])
-            self.pair, self.words = self._find_words(**new)
+            self._check_words(**new)
             self.source = None
             for name, value in new.items():
                 old = getattr(self, name)
@@ -183,43 +157,27 @@ class PromptLearner(nn.Module):
 
     def _check_context(self, ctx: Tensor) -> None:
         shape, dim = tuple(ctx.shape), self.token_prefix.shape[-1]
-        if not ctx.is_floating_point() or len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[0] != 2):
-            raise PromptError(f"ctx must be (n_ctx, dim) or (2, n_ctx, dim) in floats; got {shape} in {ctx.dtype}.")
-        if shape[-1] != dim:
+        is_context = shape[:-2] in ((), (2,)) and len(shape) > 1 and 0 not in shape and shape[-1] == dim
+        if not is_context or not ctx.is_floating_point():
             raise PromptError(
-                f"the learned prompts have width {shape[-1]}, but the text tower of {self._clip_name} has width {dim}: "
-                "build the metric with the backbone that they were learned on."
+                f"the learned context must be (n_ctx, {dim}) or (2, n_ctx, {dim}) in floats for {self._clip_name}; got "
+                f"{shape} in {ctx.dtype}: build the metric with the backbone that the prompts were learned on."
             )
-        if not ctx.isfinite().all():
-            raise PromptError("the learned context has NaN or infinite values: take an earlier checkpoint.")
 
-    def _find_words(
-        self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor
-    ) -> tuple[PromptPair, tuple[int, int]]:
-        """Return a state dict's words and their token counts; raise if another CLIP made it."""
-        length, dim = self.clip.checkpoint.shapes["positional_embedding"]
-        expected = (2, 1, dim), (2, length - 1 - ctx.shape[-2], dim)
-        if (got := (tuple(token_prefix.shape), tuple(token_suffix.shape))) != expected:
+    def _check_words(self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor) -> None:
+        prefix, suffix, words = self._embed(ctx.shape[-2])
+        is_ours = token_prefix.shape == prefix.shape and token_suffix.shape == suffix.shape
+        length = max(words) + 1
+        if (
+            not is_ours
+            or not _are_equal(token_prefix, prefix)
+            or not _are_equal(token_suffix[:, :length], suffix[:, :length])
+        ):
             raise PromptError(
-                f"token_prefix and token_suffix have the shapes {got[0]} and {got[1]}, but beside a ctx of "
-                f"{tuple(ctx.shape)}, {self._clip_name} needs {expected[0]} and {expected[1]}."
+                f"the learned prompts belong to another CLIP than {self._clip_name}, or to other words than "
+                f"{self.pair.name!r}: build the metric with the backbone, weights and words that they were learned on."
             )
-        ends = _equal_rows(token_suffix, self.token_suffix[0, self.words[0]])  # (2, L)
-        if not _equal_rows(token_prefix, self.token_prefix[0, 0]).all() or not ends.any(dim=1).all():
-            raise PromptError(
-                f"the learned prompts belong to another CLIP than {self._clip_name}, by their start and end tokens: "
-                "build the metric with the backbone and weights that they were learned on."
-            )
-        positive, negative = ends.int().argmax(dim=1).tolist()
-        words = positive, negative
-        longest = max(words)
-        if words == self.words and _equal_rows(token_suffix[:, :longest], self.token_suffix[:, :longest]).all():
-            return self.pair, words
-        first, second = (
-            decode_tokens([self.clip.vocabulary.nearest(row) for row in rows[:count].float().cpu()]).removesuffix(".")
-            for rows, count in zip(token_suffix, words, strict=True)
-        )
-        return PromptPair(f"{first}|{second}", first, second), words
+        self.words = words
 
     @property
     def _clip_name(self) -> str:
@@ -227,6 +185,14 @@ class PromptLearner(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tower": None, "_remembered": None}
+
+
+@checked
+def _context(n_ctx: int = 16, shared: bool = False, init: str = "x") -> tuple[int, bool, str]:
+    check_bounds("n_ctx", n_ctx)
+    if init not in ("x", "random"):
+        raise PromptError(f"init must be 'x' or 'random'; got {init!r}.")
+    return n_ctx, shared, init
 
 
 class _Remembered(torch.autograd.Function):
@@ -247,9 +213,9 @@ class _Remembered(torch.autograd.Function):
         return grad, None, None
 
 
-def _equal_rows(rows: Tensor, row: Tensor) -> Tensor:
-    rows, row = rows.detach().cpu().float(), row.detach().cpu().float()
-    return (rows - row).norm(dim=-1) <= 1e-2 * row.norm(dim=-1)  # equal up to half precision
+def _are_equal(rows: Tensor, ours: Tensor) -> bool:
+    rows, ours = rows.detach().cpu().float(), ours.cpu()
+    return bool(((rows - ours).norm(dim=-1) <= 1e-2 * ours.norm(dim=-1)).all())  # equal up to half precision
 
 
 def _identical(a: Tensor, b: Tensor) -> bool:

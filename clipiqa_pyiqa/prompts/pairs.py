@@ -46,35 +46,28 @@ Prompts: TypeAlias = str | PromptPair | tuple[str, str] | Sequence[str | PromptP
 """Values that a user may pass as prompts: see :func:`parse_prompts`."""
 
 
-# name -> words, positive first, by where the pair comes from
-_WORDS: dict[str, dict[str, tuple[str, str]]] = {
-    "Sec. 3.2": {"quality": ("Good", "Bad")},
-    "official demo": {"aesthetic": ("Aesthetic", "Not aesthetic")},
-    "Table 3": {
-        "brightness": ("Bright", "Dark"),
-        "noisiness": ("Clean", "Noisy"),  # as in the table: high means clean
-        "colorfulness": ("Colorful", "Dull"),
-        "sharpness": ("Sharp", "Blurry"),
-        "contrast": ("High contrast", "Low contrast"),
-    },
-    "Table 4": {
-        "complex": ("Complex", "Simple"),
-        "natural": ("Natural", "Synthetic"),
-        "happy": ("Happy", "Sad"),
-        "scary": ("Scary", "Peaceful"),
-        "new": ("New", "Old"),
-    },
-    "Table 6": {
-        "warm": ("Warm", "Cold"),
-        "real": ("Real", "Abstract"),
-        "beautiful": ("Beautiful", "Ugly"),
-        "lonely": ("Lonely", "Sociable"),
-        "relaxing": ("Relaxing", "Stressful"),
-    },
+_BARE = {  # name -> words, positive first
+    "quality": ("Good", "Bad"),  # Sec. 3.2
+    "aesthetic": ("Aesthetic", "Not aesthetic"),  # official demo
+    # Table 3
+    "brightness": ("Bright", "Dark"),
+    "noisiness": ("Clean", "Noisy"),  # as in the table: high means clean
+    "colorfulness": ("Colorful", "Dull"),
+    "sharpness": ("Sharp", "Blurry"),
+    "contrast": ("High contrast", "Low contrast"),
+    # Table 4
+    "complex": ("Complex", "Simple"),
+    "natural": ("Natural", "Synthetic"),
+    "happy": ("Happy", "Sad"),
+    "scary": ("Scary", "Peaceful"),
+    "new": ("New", "Old"),
+    # Table 6
+    "warm": ("Warm", "Cold"),
+    "real": ("Real", "Abstract"),
+    "beautiful": ("Beautiful", "Ugly"),
+    "lonely": ("Lonely", "Sociable"),
+    "relaxing": ("Relaxing", "Stressful"),
 }
-_BARE = {name: words for pairs in _WORDS.values() for name, words in pairs.items()}
-
-SOURCES: dict[str, str] = {name: source for source, pairs in _WORDS.items() for name in pairs}
 NAMED_PAIRS: dict[str, PromptPair] = {
     name: PromptPair(name, *(DEFAULT_TEMPLATE.replace("{}", word) for word in words)) for name, words in _BARE.items()
 }
@@ -125,19 +118,16 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
     return tuple(pair for item in _items(prompts) for pair in _parse_item(item, template))
 
 
-def parse_columns(prompts: Prompts | Mapping[str, Sequence[PromptPair]] = None, template: str | None = None) -> Columns:
+def parse_columns(prompts: Prompts | Mapping[str, Prompts] = None, template: str | None = None) -> Columns:
     """Return one score column per item of ``prompts`` (see :func:`parse_prompts`) or per name in a mapping."""
-    if not isinstance(prompts, Mapping):
-        columns = Columns()
-        for item in _items(prompts):
-            pairs = parse_prompts([item], template)
-            columns[pairs[0].name if len(pairs) == 1 else item] = pairs
-        return columns
-    if isinstance(prompts, Columns) and prompts:
-        return Columns(prompts)
-    if not prompts or not all(isinstance(name, str) and pairs and _is_list(pairs) for name, pairs in prompts.items()):
-        raise PromptError(f"columns must be names with lists of prompt pairs; got {shown(dict(prompts))}.")
-    return Columns({name: parse_prompts(list(pairs), template) for name, pairs in prompts.items()})
+    if isinstance(prompts, Mapping):
+        columns = Columns({name: parse_prompts(pairs, template) for name, pairs in prompts.items()})
+    else:
+        asked = [(item, parse_prompts([item], template)) for item in _items(prompts)]
+        columns = Columns({pairs[0].name if len(pairs) == 1 else item: pairs for item, pairs in asked})
+    if not columns:
+        raise PromptError("there are no columns: pass at least one, such as ['quality'].")
+    return columns
 
 
 def parse_prompt_argument(text: str) -> str | tuple[str, str]:
@@ -150,13 +140,11 @@ def parse_prompt_argument(text: str) -> str | tuple[str, str]:
 
 def known_names(clip: FrozenCLIP, names: Iterable[str], template: str | None = None) -> list[str]:
     """Return the names of pairs whose words a CLIP knows; log other names."""
-    unknown = []
-    for name in (names := list(names)):
-        (pair,) = parse_prompts(name, template)
-        unknown += [name] * (not clip.knows(pair.positive, pair.negative))
+    pairs = {name: parse_prompts(name, template)[0] for name in names}
+    unknown = [name for name, pair in pairs.items() if not clip.knows(pair.positive, pair.negative)]
     if unknown:
         logger.warning("left out, since %s never saw their words: %s", clip.weights.backbone, ", ".join(unknown))
-    return [name for name in names if name not in unknown]
+    return [name for name in pairs if name not in unknown]
 
 
 def count_tokens(text: str) -> int:

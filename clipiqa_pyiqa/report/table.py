@@ -198,8 +198,8 @@ def _sentence(text: str) -> str:
 _SPELT = {
     **{c: "\\" + c for c in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "−": "$-$", "≤": r"$\le$", "▼": r"$\bigtriangledown$"},
-    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "×": r"$\times$", "²": "$^2$", "…": r"\dots{}"},
+    **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "−": "$-$", "≤": r"$\le$", "▼": r"$\bigtriangledown$"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},
     **{"✓": r"$\surd$", "✗": r"$\times$"},
 }
 

@@ -28,11 +28,8 @@ def check_archive(path: Path) -> None:
 
 
 def is_torchscript(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
-        return False  # not a zip file, or a damaged zip file
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def read_torchscript(path: Path) -> dict[str, LazyTensor]:

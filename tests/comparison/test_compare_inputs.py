@@ -72,7 +72,7 @@ class TestArguments:
                 {"prompts": ("Good, sharp.", "Bad, dull."), "precision": "bf16"},
             ),
             ("C:/photos/s.csv", "", "C:/photos/s.csv", {}),
-            ("spaq:augment={resize: 512},subset=0.2", "", "spaq", {"augment": {"resize": 512}, "subset": 0.2}),
+            ("spaq:augment={resize: 512},phase=all", "", "spaq", {"augment": {"resize": 512}, "phase": "all"}),
         ],
     )  # fmt: skip
     def test_parse(self, text: str, label: str, target: str, options: dict[str, Any]) -> None:
@@ -109,7 +109,7 @@ class TestArguments:
         config = read_benchmark(path)
         specs, sets = parse_metrics(config["metrics"]), parse_data_sets(config["datasets"], data_root)
         for data in sets if path.stem != "example" else ():
-            assert len(data.paths) == {"koniq10k-1024": 5, "livec": 13, "spaq": 4, "tid2013": 20}[data.name]
+            assert len(data.paths) == {"koniq10k-1024": 5, "livec": 13, "spaq": 20, "tid2013": 20}[data.name]
             for spec in specs:
                 name = spec.name if spec.name != "clipiqa" else _variant(spec.options)
                 found = find_published(name, data.published_as, config["published"])
@@ -117,17 +117,15 @@ class TestArguments:
 
 
 class TestDataSets:
-    def test_csv_folder_subset_and_limits(self, photos: Path) -> None:
-        table, folder, half = parse_data_sets(
+    def test_csv_folder_and_limits(self, photos: Path) -> None:
+        table, folder = parse_data_sets(
             {
-                "t": {"csv": str(photos.parent / "s.csv"), "lower_better": True},
+                "t": {"csv": str(photos.parent / "s.csv"), "lower_better": True, "columns": ["image", "mos"]},
                 "f": {"folder": str(photos), "max_side": 36},
-                "half": {"csv": str(photos.parent / "s.csv"), "subset": 0.5, "columns": ["image", "mos"]},
             }
         )
         assert table.mos == (0, 1, 2) and table.lower_better and "lower opinion" in table.note
         assert folder.mos is None and folder.load(0).shape == (3, 36, 36) and "max side 36" in folder.note
-        assert len(half.paths) == 2 and "50% of the images, seed 0" in half.note
 
     def test_a_name_of_pyiqas_is_no_folder_by_chance(self, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(data_root)
@@ -136,23 +134,18 @@ class TestDataSets:
             (data,) = parse_data_sets(given, data_root)
             assert data.name == "tid2013" and (data.mos is not None) == is_rated
 
-    def test_subset_is_seeded(self, data_root: Path) -> None:
-        paths = [parse_data_sets(f"spaq:subset=0.5,subset_seed={seed}", data_root)[0].paths for seed in (0, 0, 1)]
-        assert len(paths[0]) == 10 and paths[0] == paths[1] != paths[2]
-
     def test_published_only_for_what_was_published(self, data_root: Path) -> None:
         copied = pyiqa.get_dataset_info()
         given = {
             "koniq10k-1024": None,
             "other part": {"dataset": "koniq10k", "phase": "train"},
             "smaller": {"dataset": "livec", "augment": {"resize": 224}},
-            "paper's": {"dataset": "spaq", "augment": {"resize": 512}, "subset": 0.2, "subset_seed": 7},
-            "half": {"dataset": "spaq", "subset": 0.5},
+            "paper's": {"dataset": "spaq", "augment": {"resize": 512}},
             "koniq10k": dict(copied["koniq10k"], dataroot_target="./datasets/koniq10k/1024x768"),  # as once written
-            "livec": dict(copied["livec"], dataroot_target=str(data_root / "koniq10k")),
+            "livec": copied["livec"],
         }
         found = [data.published_as for data in parse_data_sets(given, data_root)]
-        assert found == ["koniq10k-1024", "", "", "spaq 20 % at 512", "", "", "livec"]
+        assert found == ["koniq10k-1024", "", "", "spaq at 512", "", "livec"]
 
 
 class TestPublished:
@@ -206,7 +199,7 @@ class TestBadInput:
         ("given", "message"),
         [
             ("koniq", "'koniq' is no data set of pyiqa's, no CSV file and no folder: did you mean 'koniq10k'"),
-            ("tid2008", r"needs pyiqa's table '.*meta_info_TID2008Dataset.csv' and the images in '.*distorted_images'"),
+            ("tid2008", r"needs meta_info_file '.*_TID2008Dataset.csv' and dataroot_target '.*distorted_images'"),
             ("pieapp", "judgements of pairs"),
             ("livec:split_index=fold_7", r"cannot build data set 'livec': The given split \[fold_7\] is not available"),
             ("livec:augment={random_crop: 32}", "augment of data set 'livec' must be of resize, .*; got 'random_crop'"),

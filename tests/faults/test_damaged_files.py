@@ -27,14 +27,12 @@ from weights_fakes import save_archive
 
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.datasets.specification import read_benchmark as read_comparison
-from clipiqa_pyiqa.datasets.split_file import read_split_file
 from clipiqa_pyiqa.datasets.votes import read_votes
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
 from clipiqa_pyiqa.images.formats import image_suffixes, readable_formats
 from clipiqa_pyiqa.images.memory import limit_memory
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.learning.fitting import fit
-from clipiqa_pyiqa.learning.recipe import read_recipe
 from clipiqa_pyiqa.learning.words import read_words
 from clipiqa_pyiqa.metric import CLIPIQA
 from clipiqa_pyiqa.scoring.score_files import read_any_scores
@@ -143,18 +141,8 @@ def words(path: Path) -> Path:
     return path
 
 
-def recipe(path: Path) -> Path:
-    path.write_bytes(next(Path(__file__).parents[2].glob("configs/*/official.yml")).read_bytes())
-    return path
-
-
 def benchmark(path: Path) -> Path:
     path.write_text("metrics: [clipiqa, {a: {metric: niqe}}]\ndatasets: [x.csv]\nbootstrap: 10\nseed: 1\nout: runs\n")
-    return path
-
-
-def split_file(path: Path) -> Path:
-    pd.to_pickle({1: {"train": [0, 1, 2], "val": [3, 4], "test": [5]}}, path)
     return path
 
 
@@ -196,9 +184,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object]]] = {
     "scores.jsonl": (scores, read_any_scores),
     "scores.parquet": (scores, read_any_scores),
     "pairs.txt": (words, read_words),
-    "recipe.yml": (recipe, read_recipe),
     "compare.yml": (benchmark, read_comparison),
-    "split.pkl": (split_file, lambda path: read_split_file(path, 1, 6)),
     "shard.tar": (tar, entries),
     "shard.tar.gz": (packed, entries),
     "shard.parquet": (parquet, entries),

@@ -100,7 +100,7 @@ class TestCheckFolder:
         folder = check_folder(tmp_path / "a/b", ["x.csv", "x.png"])
         assert folder.is_dir()
         (folder / "x.png").write_text("input")
-        with pytest.raises(OutputError, match=r"x\.png' exists already: .* name another folder"):
+        with pytest.raises(OutputError, match=r"x\.png' exists already: .* name another output"):
             check_folder(folder, ["x.csv", "x.png"])
         with pytest.raises(OutputError, match="is one of the inputs"):
             check_folder(folder, ["x.csv", "x.png"], overwrite=True, inputs=[folder / "x.png"])

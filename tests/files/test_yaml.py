@@ -61,11 +61,5 @@ def test_own_configurations_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         read_yaml("tabel1")
     with pytest.raises(ConfigError, match="'osediff' is neither"):  # a protocol is no configuration of a command
         read_yaml("osediff")
-    for path in ("table2.yml", "configs/table2", str(tmp_path / "table2")):
-        with pytest.raises(ConfigError, match="cannot be read: No such file"):
-            read_yaml(path)
-
-
-def test_names_of_own_configurations_are_unique() -> None:
-    names = [path.stem for path in (Path(__file__).parents[2] / "configs").glob("*/*.yml")]
-    assert len(names) == len(set(names))
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        read_yaml("table2.yml")

@@ -63,14 +63,6 @@ def test_a_batch_that_is_refused_is_tried_one_by_one() -> None:
     assert work.batches == [[0, 2, 3], [0], [2], [3], [1]]
 
 
-def test_what_raises_anything_else_ends_the_work() -> None:
-    def broken(number: int) -> Tensor:
-        raise KeyError(number)
-
-    with pytest.raises(KeyError):
-        list(in_batches(prefetch(broken, range(4)), Work(), failed))
-
-
 def test_whoever_ends_early_ends_what_it_reads_from() -> None:
     ended = []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import random
 import re
 import shutil
@@ -10,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +49,7 @@ def test_the_usual_limit_is_half_of_what_there_is() -> None:
     assert 1 << 27 < memory.memory_limit() < 1 << 45
 
 
-@pytest.mark.parametrize("scoring", [0, NEED // 2])
-@pytest.mark.parametrize("images_at_once", [1, 1.9, 3, 1000])
+@pytest.mark.parametrize(("images_at_once", "scoring"), [(1, 0), (3, 0), (3, NEED // 2), (1000, 0)])
 def test_threads_share_it_in_order(
     photos: list[str], monkeypatch: pytest.MonkeyPatch, images_at_once: float, scoring: int
 ) -> None:
@@ -103,28 +101,23 @@ def test_leaving_early_ends_the_threads(photos: list[str]) -> None:
     assert not closing.is_alive()
 
 
-def test_what_needs_more_than_there_is_is_refused(photos: list[str], tmp_path: Path) -> None:
+def test_what_needs_more_than_there_is_is_refused(photos: list[str]) -> None:
     limit_memory(NEED - 1)
     with pytest.raises(ImageError, match=r"40×40 pixels.* GB: raise the limit by memory=SIZE"):
         read_image(photos[0])
-    out = tmp_path / "large.png"
-    Image.new("1", (12_000, 12_000)).save(out)  # 18 MB of black, 1.3 GB to decode
-    limit_memory(1_000_000_000)
-    with pytest.raises(ImageError, match="12000×12000"):
-        read_image(out)
 
 
 def test_what_scoring_takes_counts_before_anything_is_decoded(
     photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "large.png"
-    Image.new("1", (8_000, 8_000)).save(out)
-    limit_memory(1_000_000_000)
-    ((_, shrunk),) = prefetch(lambda path: read_image(path, max_side=1000), [str(out)], scoring=60)
-    assert isinstance(shrunk, reader.ImageRecord) and shrunk.size == (1000, 1000)
+    Image.new("1", (2000, 2000)).save(out)
+    limit_memory(60_000_000)
+    ((_, shrunk),) = prefetch(lambda path: read_image(path, max_side=500), [str(out)], scoring=60)
+    assert isinstance(shrunk, reader.ImageRecord) and shrunk.size == (500, 500)
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("it was decoded"))
     ((_, error),) = prefetch(read_image, [str(out)], scoring=60)
-    assert re.search(r"8000×8000 pixels, which take about 3.8 GB to score; .* 1.0 GB: set max_side", str(error))
+    assert re.search(r"2000×2000 pixels, which take about 0.2 GB to score; .* 0.1 GB: set max_side", str(error))
 
 
 def test_a_small_file_cannot_ask_for_any_size(
@@ -143,32 +136,6 @@ def test_a_small_file_cannot_ask_for_any_size(
     assert "scales must be positive factors up to 8" in capsys.readouterr().err
 
 
-GROWTH = r"""
-import re, sys, torch
-from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.metric import scoring_bytes
-from clipiqa_pyiqa.images.batches import stacked
-def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) << 10
-metric = CLIPIQA(backbone=sys.argv[1], clip_weights=sys.argv[2] or None).eval()
-for side in (64, 2500):
-    before, pixels = peak(), torch.zeros(side, side, 3, dtype=torch.uint8).permute(2, 0, 1)
-    with torch.no_grad():
-        x = stacked([pixels], "cpu")
-        {"score": metric.encode_image, "maps": metric.encode_with_map, "stages": metric.encode_stages}[sys.argv[3]](x)
-print(peak() - before, side**2 * scoring_bytes(metric, torch.device("cpu"), sys.argv[3]))
-"""
-
-
-@pytest.mark.long
-@pytest.mark.skipif(sys.platform != "linux", reason="peaks of memory are told in another unit elsewhere")
-@pytest.mark.parametrize(("backbone", "work"), [("mini", "score"), ("mini", "maps"), ("RN50", "score")])
-def test_scoring_takes_what_is_said(backbone: str, work: str, seeded_weights: Callable[[str], Path]) -> None:
-    weights = "" if backbone == "mini" else str(seeded_weights(backbone))
-    command = [sys.executable, "-c", GROWTH, backbone, weights, work]
-    taken, said = map(float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
-    assert said / 3 < taken < said + 200e6  # which the strips of a large picture take, however large it is
-
-
 def test_the_option(photos: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from standin import Brightness
 
@@ -176,9 +143,8 @@ def test_the_option(photos: list[str], capsys: pytest.CaptureFixture[str], monke
 
     limits = []
     monkeypatch.setattr(model, "build_metric", lambda *_: limits.append(memory.memory_limit()) or Brightness())
-    for command in (["score", "--format", "csv"], ["rank"], ["sweep"]):
-        main([*command, *photos, "--memory", "500M"])
-    assert limits == [500_000_000] * 3 and memory.memory_limit() != 500_000_000
+    main(["score", "--format", "csv", *photos, "--memory", "500M"])
+    assert limits == [500_000_000] and memory.memory_limit() != 500_000_000
     for wrong in ("", "x", "-1G", "1e400G", "5"):
         try:
             assert main(["score", *photos, f"--memory={wrong}"]) == 2
@@ -190,7 +156,7 @@ def test_the_option(photos: list[str], capsys: pytest.CaptureFixture[str], monke
 def pictures() -> Iterator[tuple[str, Image.Image]]:
     noise = np.random.default_rng(0).integers(0, 256, (97, 61, 4), dtype=np.uint8)
     rgba = Image.fromarray(noise)
-    yield from ((mode, rgba.convert(mode)) for mode in ("RGB", "RGBA", "L", "LA", "1", "P", "CMYK"))
+    yield from ((mode, rgba.convert(mode)) for mode in ("RGB", "RGBA", "LA", "CMYK"))
     see_through = rgba.convert("RGB").quantize(16)
     see_through.info["transparency"] = 3
     yield "P with transparency", see_through
@@ -224,11 +190,11 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five PNGs of 18 kB, black, of 12,000 × 12,000 pixels and more."""
+    """Five small PNGs, black, of 4,000 × 4,000 pixels and more."""
     folder = tmp_path_factory.mktemp("large")
     (folder / "low").mkdir()
     for number in range(5):
-        Image.new("1", (12_000, 12_000 + number)).save(folder / f"low/{number}.png")
+        Image.new("1", (4000, 4000 + number)).save(folder / f"low/{number}.png")
     shutil.copytree(folder / "low", folder / "high")
     rows = [
         f"low/{number}.png,{number},{split}\n" for number, split in enumerate(("train", "train", "train", "val", "val"))
@@ -245,11 +211,11 @@ def test_every_command_that_decodes_is_bounded(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What would take 1.3 GB is not decoded where 1 GB is allowed, and the command does not end with 0."""
+    """What would take 144 MB is not decoded where 100 MB are allowed, and the command does not end with 0."""
     monkeypatch.chdir(large)
     Image.init()  # which draws a picture
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("it was decoded"))
-    code = main([*COMMANDS[command], "--memory", "1G"])
+    code = main([*COMMANDS[command], "--memory", "100M"])
     if command == "rank --page":  # a photo without a thumbnail is shown by its name
         assert code == 0 and not list(Path("page").rglob("*.jpg"))
         return
@@ -282,28 +248,3 @@ def test_the_process_stays_within_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PEAK, str(limit), *[str(path)] * 6]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) < limit + 2 * picture  # the receiver's, and a little of everything
-
-
-@pytest.mark.long
-def test_memory_is_kept_and_given_back() -> None:
-    """In a process of its own: what it frees stays its own, until it is given back."""
-    code = """
-import torch
-from clipiqa_pyiqa.images.memory import give_back_memory, keep_memory
-
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * 4096
-
-torch.ones(1000, dtype=torch.uint8)
-before = resident()
-keep_memory()
-torch.ones(30_000_000, dtype=torch.uint8)  # the first of its size: without being told, glibc keeps none of it
-kept = resident() - before
-give_back_memory()
-print(kept, resident() - before)
-"""
-    if not sys.platform.startswith("linux") or not hasattr(ctypes.CDLL(None), "mallopt"):
-        pytest.skip("another C library than glibc")
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    kept, left = map(int, ran.stdout.split())
-    assert kept > 25_000_000 and left < 5_000_000

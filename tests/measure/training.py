@@ -107,7 +107,8 @@ def our_epoch(metric: CLIPIQA, folder: Path) -> float:
     """Seconds per batch of the second epoch of 40 batches."""
     features, targets, ends = some_features(40 * BATCH), torch.rand(40 * BATCH, 1), []
     config = with_options(find_recipe("pyiqa"), batch_size=BATCH, epochs=2)
-    given = metric, config, lambda rows, generator: features[rows], targets, some_features(8), torch.rand(8, 1), folder
+    views = features[:, None].expand(-1, 8, -1)
+    given = metric, config, views, targets, some_features(8), torch.rand(8, 1), folder
     train_context(*given, report=lambda progress: ends.append(time.perf_counter()))
     return (ends[1] - ends[0]) / 40
 
@@ -133,7 +134,7 @@ def search_time(weights: Path, candidates: list) -> tuple[float, float, int]:
     """Seconds of a search on 2,000 stored features, of encoding its texts the slow way, and how many these are."""
     metric = CLIPIQA(clip_weights=weights, quick_gelu=True).eval()
     features, targets = some_features(2000), torch.rand(2000, generator=torch.Generator().manual_seed(0))
-    texts = list(dict.fromkeys(text for made in candidates for text in (made.pair.positive, made.pair.negative)))
+    texts = list(dict.fromkeys(text for made in candidates for text in (made.positive, made.negative)))
     slow = one_by_one(metric, texts[:: len(texts) // 50]) * len(texts)
     start = time.perf_counter()
     search(metric, features, targets, range(400), candidates)
@@ -177,7 +178,7 @@ def main() -> None:
     what = f"epoch of {KONIQ:,} images, batch {BATCH}: cached / pyiqa's trainer with its built-in"
     row(what, ours * steps, theirs * steps, f"{ours:.3g} s / {theirs:.3g} s per batch, times {steps}")
     store = FeatureStore(our_metric(weights), folder / "store")
-    views = [views_of(find_recipe("pyiqa").recipe, 0, index)[:2] for index in range(16)]
+    views = [views_of(find_recipe("pyiqa"), index)[:2] for index in range(16)]
     for name, asked in {"whole, flipped": [(WHOLE, View(flip=True))] * 16, "crops of 384": views}.items():
         start, count = time.perf_counter(), sum(map(len, asked))
         store.features(paths[:16], asked)

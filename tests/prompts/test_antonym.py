@@ -16,17 +16,4 @@ def test_hand_computed():
     probability = 1 / (1 + math.exp(-2))
     scores = antonym_scores(features, PAIRS, 10.0)
     torch.testing.assert_close(scores[0], torch.tensor([probability, 1 - probability]))
-
-
-def test_is_the_softmax_over_two_logits():
-    generator = torch.Generator().manual_seed(1)
-    features = torch.nn.functional.normalize(torch.randn(5, 8, generator=generator), dim=-1)
-    pairs = torch.nn.functional.normalize(torch.randn(3, 2, 8, generator=generator), dim=-1)
-    logits = 100 * torch.einsum("nd,psd->nps", features, pairs)
-    # 1e-5: the logits are of the order of 100, where fp32 resolves 1e-5
-    torch.testing.assert_close(antonym_scores(features, pairs, 100.0), logits.softmax(-1)[..., 0], atol=1e-5, rtol=0)
-
-
-def test_extreme_margins_stay_finite():
-    scores = antonym_scores(torch.tensor([[1.0, 0.0]]), PAIRS, 1e4)
-    assert scores.tolist() == [[1.0, 0.0]]
+    assert antonym_scores(features[1:], PAIRS, 1e4).tolist() == [[1.0, 0.0]]  # extreme, and finite

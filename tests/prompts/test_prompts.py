@@ -8,15 +8,12 @@ from pathlib import Path
 
 import open_clip
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from clipiqa_pyiqa.errors import PromptError
 from clipiqa_pyiqa.prompts.pairs import (
     ALIASES,
     NAMED_PAIRS,
     PRESETS,
-    SOURCES,
     PromptPair,
     count_tokens,
     parse_prompt_argument,
@@ -50,16 +47,11 @@ def texts(*args: object, **kwargs: object) -> list[tuple[str, str]]:
     return [(pair.positive, pair.negative) for pair in parse_prompts(*args, **kwargs)]
 
 
-@pytest.mark.parametrize(("name", "pair"), PAPER.items())
-def test_every_pair_of_the_paper_has_a_name(name: str, pair: tuple[str, str]) -> None:
-    assert texts(name) == [pair]
-    assert texts(name.split("/")[0]) == [pair]
-
-
-def test_there_are_no_other_named_pairs() -> None:
+def test_every_pair_of_the_paper_has_a_name_and_there_are_no_others() -> None:
+    for name, pair in PAPER.items():
+        assert texts(name) == texts(name.split("/")[0]) == [pair]
     assert sorted(NAMED_PAIRS) == sorted(name.split("/")[0] for name in PAPER)
     assert all(pair.name == name for name, pair in NAMED_PAIRS.items())
-    assert SOURCES.keys() == NAMED_PAIRS.keys()
 
 
 def test_aliases_lead_to_names_and_hide_none() -> None:
@@ -85,7 +77,6 @@ def test_the_preset_has_the_words_of_the_installed_builtin() -> None:
 def test_what_a_user_may_pass() -> None:
     assert texts() == texts(None) == [PAPER["quality"]]
     assert texts(CRISP) == [CRISP]
-    assert texts(["quality", CRISP]) == [PAPER["quality"], CRISP]
     assert texts(["happy", "scary"]) == [
         PAPER["happy/sad"],
         PAPER["scary/peaceful"],
@@ -99,25 +90,15 @@ def test_what_a_user_may_pass() -> None:
     assert texts(["new", "new"]) == 2 * [PAPER["new/old"]]  # asked twice, answered twice: columns follow the question
 
 
-def test_pairs_are_taken_as_they_are() -> None:
-    pairs = parse_prompts(["quality", CRISP], template="A photo of {}.")
-    assert parse_prompts(pairs) == parse_prompts(list(pairs), template="There is {} in the photo.") == pairs
-    assert parse_prompts(pairs[0]) == pairs[:1]
-
-
 def test_a_free_pair_is_named_by_its_words_as_the_command_line_writes_it() -> None:
     (pair,) = parse_prompts(("  Crisp\nphoto. ", "Hazy photo."))
     assert pair == PromptPair("Crisp photo.|Hazy photo.", *CRISP)
-    assert parse_prompts(parse_prompt_argument(pair.name)) == (pair,)
+    assert parse_prompts(parse_prompt_argument(pair.name)) == parse_prompts(pair, template="My {}.") == (pair,)
     assert parse_prompt_argument("sharpness") == "sharpness"
 
 
 def test_templates_of_table_2() -> None:
-    assert texts("quality", template="{} photo.") == texts("quality")
     assert texts("quality", template="A photo of {}.") == [("A photo of Good.", "A photo of Bad.")]
-    assert texts("contrast", template="There is {} in the photo.") == [
-        ("There is High contrast in the photo.", "There is Low contrast in the photo.")
-    ]
     assert texts(("High quality", "Low quality"), template="{} photo.") == [
         ("High quality photo.", "Low quality photo.")
     ]
@@ -136,29 +117,18 @@ def test_tokens_are_counted_as_clip_counts_them() -> None:
     ("prompts", "message"),
     [
         ("sharpnes", "unknown prompt pair 'sharpnes': did you mean 'sharpness'"),
-        ("colours", "did you mean 'colo"),
-        ("piqa", "did you mean 'pyiqa'"),
         ("Good photo.", "unknown prompt pair 'Good photo.'.*a pair, \\('Crisp photo.', 'Hazy photo.'\\)"),
         (["Crisp photo.", "Hazy photo."], "unknown prompt pair.*in YAML"),
-        ("", "unknown prompt pair ''"),
         ([], "list of prompts is empty"),
         ((), r"pair of two texts, .*; got \(\)"),
-        (("Good photo.",), "pair of two texts"),
         (("a", "b", "c"), "pair of two texts"),
-        ([["a", "b", "c"]], "pair of two texts"),
-        ([[CRISP]], "pair of two texts"),
-        ([("Good photo.", None)], "pair of two texts"),
         (("Good photo.", " \n"), "CLIP reads nothing in ''"),
-        (("", "Bad photo."), "CLIP reads nothing in ''"),
         (("Good photo.", "&nbsp;"), "CLIP reads nothing in '&nbsp;'"),
         (("Good photo.", "GOOD  photo."), "both sides of the pair read the same"),
         (("photo " * 76, "Bad photo."), "has 78 tokens .* CLIP reads 77"),
         (("Good <end_of_text> photo.", "Bad photo."), "start or end mark"),
         (("Good \udc80 photo.", "Bad photo."), "not valid Unicode"),
         (3, r"got 3 \(int\)"),
-        ([None], r"got None \(NoneType\)"),
-        ({"good": "bad"}, r"\(dict\)"),
-        (b"quality", r"\(bytes\)"),
     ],
 )
 def test_mistakes_are_explained(prompts: object, message: str) -> None:
@@ -168,9 +138,7 @@ def test_mistakes_are_explained(prompts: object, message: str) -> None:
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize(
-    "template", ["A photo.", "", "{} or {}", "{0} photo.", "{text}", "{} {", "{{}}", "{!r}", 3, ["{}"]]
-)
+@pytest.mark.parametrize("template", ["A photo.", "", "{} or {}", "{0} photo.", "{} {", 3])
 def test_bad_templates_are_explained(template: object) -> None:
     with pytest.raises(PromptError, match=r"template must be a text with one \{\}"):
         parse_prompts("quality", template=template)
@@ -181,33 +149,5 @@ def test_what_a_template_cannot_reword() -> None:
         parse_prompts(["quality", "pyiqa"], template="A photo of {}.")
     with pytest.raises(PromptError, match="tokens"):
         parse_prompts("quality", template="A photo of {}. " + "photo " * 76)
-
-
-@pytest.mark.parametrize("argument", ["a|b|c", "||"])
-def test_a_command_line_pair_has_two_parts(argument: str) -> None:
     with pytest.raises(PromptError, match="3 parts: write a pair as 'positive\\|negative'"):
-        parse_prompt_argument(argument)
-
-
-any_text = st.text(st.characters(), max_size=12) | st.sampled_from([*NAMED_PAIRS, *ALIASES, "pyiqa", *CRISP])
-anything = st.recursive(
-    any_text | st.none() | st.booleans() | st.integers() | st.floats() | st.binary(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.dictionaries(any_text, inner, max_size=2),
-    max_leaves=8,
-)
-templates = st.none() | st.text(st.sampled_from("{}a !.:0"), max_size=8) | any_text
-
-
-@settings(max_examples=500, deadline=None, database=None)
-@given(prompts=anything, template=templates)
-def test_any_input_gives_pairs_or_one_sentence(prompts: object, template: object) -> None:
-    try:
-        pairs = parse_prompts(prompts, template)
-    except PromptError as error:
-        assert str(error) and "\n" not in str(error)
-        return
-    assert pairs
-    for pair in pairs:
-        assert all(2 < count_tokens(text) <= 77 for text in (pair.positive, pair.negative))
-        assert pair.positive != pair.negative
-    assert parse_prompts(pairs) == pairs
+        parse_prompt_argument("a|b|c")

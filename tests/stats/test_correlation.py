@@ -35,10 +35,6 @@ class TestValues:
         ours = [correlations(x, y, bootstrap=0)[name].value for name in ("SROCC", "PLCC", "KRCC")]
         assert ours == pytest.approx(list(theirs), abs=1e-12)
 
-    def test_large_values_lose_nothing(self) -> None:
-        x, y = scores_with_ties()
-        assert plcc(x + 1e9, y) == pytest.approx(plcc(x, y), abs=1e-6)
-
 
 class TestUndefined:
     @pytest.mark.parametrize(
@@ -127,22 +123,6 @@ class TestLogistic:
         found = correlations(x, 10 * y, fit=4, bootstrap=50)["RMSE fitted"]
         assert found.value == pytest.approx(np.sqrt(np.mean((fit_logistic(x, 10 * y)[0](x) - 10 * y) ** 2)), rel=1e-12)
         assert found.low < found.value < found.high
-
-    def test_straightens_a_logistic_relation(self) -> None:
-        x = np.linspace(-4, 8, 80)
-        y = 1 + 4 / (1 + np.exp(-2 * (x - 2)))
-        found = correlations(x, y, fit=4, bootstrap=0)
-        assert found["PLCC"].value < 0.95 < 0.99999 < found["PLCC fitted"].value
-        assert fit_logistic(x, y)[0](x) == pytest.approx(y, abs=1e-3)
-
-    @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-    def test_any_range_and_direction(self, scale: float) -> None:
-        x, y = scores_with_ties()
-        usual = correlations(x, y, fit=4, bootstrap=0)["PLCC fitted"].value
-        assert usual >= plcc(x, y) - 1e-9  # the straight line is one of the curves
-        assert correlations(-scale * x + 5, y, fit=4, bootstrap=0)["PLCC fitted"].value == pytest.approx(
-            usual, abs=1e-3
-        )
 
     def test_too_few_images_are_said_so(self) -> None:
         found = correlations([1, 2, 3, 4], [1, 3, 2, 4], fit=4, bootstrap=0)

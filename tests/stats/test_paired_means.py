@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from clipiqa_pyiqa.stats.paired_means import mean_difference, sign_test
-
-ROOT = Path(__file__).parents[2]
 
 
 def of(differences: list[float]) -> tuple[float, float, float]:
@@ -62,22 +57,3 @@ def test_what_has_no_interval() -> None:
 
 def test_the_sign_test() -> None:
     assert sign_test(0, 0) == 1 and sign_test(6, 0) == 2 / 2**6 and sign_test(3, 3) == 1
-
-
-@pytest.mark.parametrize("row", range(4))
-def test_errs_as_often_as_the_documentation_says(row: int) -> None:
-    """A seeded simulation, so that the documented figures come out again; they are within what is promised."""
-    spec = importlib.util.spec_from_file_location("levels", ROOT / "tests/measure/levels.py")
-    assert spec is not None and spec.loader is not None
-    levels = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(levels)
-    name = list(levels.DIFFERENCES)[row]
-    (line,) = re.findall(rf"^\| {re.escape(name)} \|(.*)\|$", (ROOT / "docs/performance.md").read_text(), re.M)
-    said = dict(zip(levels.CASES, ([float(x) for x in cell.split("/")] for cell in line.split("|")), strict=True))
-    for n in (8, 20):
-        assert said[n] == pytest.approx(levels.rates(name, n), abs=6e-4)
-    for n, (worse, _) in said.items():
-        if "skewed" not in name and n >= 8:
-            assert worse <= 0.035
-        if "skewed" in name and n >= 20:
-            assert worse <= 0.05

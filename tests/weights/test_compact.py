@@ -17,7 +17,6 @@ from clipiqa_pyiqa import CLIPIQA, CLIPIQAError
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.clip.model import frozen_clip
 from clipiqa_pyiqa.errors import WeightsError
-from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
 from clipiqa_pyiqa.weights.selection import find_weights
 
 PHOTO = str(sorted((Path(__file__).parents[2] / "clipiqa_pyiqa/data/photos").glob("*.jpg"))[0])
@@ -60,11 +59,6 @@ def test_an_incomplete_file_is_refused(compact: Path, tmp_path: Path, change: Ca
         CLIPIQA(backbone="mini", clip_weights=path, quick_gelu=True)(torch.rand(1, 3, 64, 64))
 
 
-def test_it_is_no_other_backbone(compact: Path) -> None:
-    with pytest.raises(WeightsError, match="holds mini weights, not RN50: pass backbone='mini'"):
-        find_weights("RN50", compact)
-
-
 def test_positional_embedding(compact: Path) -> None:
     with pytest.raises(CLIPIQAError, match="pos_embedding must be 'none' or 'fixed' for mini"):
         CLIPIQA(backbone="mini", clip_weights=compact, quick_gelu=True, pos_embedding="interpolate")
@@ -95,7 +89,7 @@ def test_a_cut_table_reads_as_the_whole_one(compact: Path, tmp_path: Path, metri
     tokens = torch.tensor([[49406, 0, 1125]])
     assert torch.equal(metric.clip.vocabulary[tokens], other.vocabulary[tokens])
     row = metric.clip.vocabulary[torch.tensor(1125)].float()
-    assert row.norm() > 0 and metric.clip.vocabulary.nearest(row) == other.vocabulary.nearest(row) == 1125
+    assert row.norm() > 0
 
 
 def test_unknown_words_in_one_message(metric: CLIPIQA, caplog: pytest.LogCaptureFixture) -> None:
@@ -108,12 +102,6 @@ def test_unknown_words_in_one_message(metric: CLIPIQA, caplog: pytest.LogCapture
         metric(x, prompts=["happy", ("Scary photo.", "Good photo.")])
     (said,) = [record.getMessage() for record in caplog.records]
     assert "mini never saw 'scary', 'peaceful', 'zygomorphic', 'happy', 'sad', so scores of texts with these" in said
-
-
-def test_knows(metric: CLIPIQA, seeded_weights: Callable[[str], Path]) -> None:
-    known = {name for name, pair in NAMED_PAIRS.items() if metric.clip.knows(pair.positive, pair.negative)}
-    assert known == set(PROMPTS)
-    assert frozen_clip(find_weights("RN50", seeded_weights("RN50"), True)).knows("Zygomorphic photo.")  # does not say
 
 
 # Commands

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -121,32 +118,6 @@ def test_prompt_files_come_from_the_hub_or_from_github(
     assert find_file(published.pyiqa_file(made.name)).path.is_relative_to(home / "hub")
 
 
-_FIND = """
-import sys, open_clip
-from clipiqa_pyiqa.weights.selection import find_weights
-if len(sys.argv) > 1:
-    open_clip.get_pretrained_cfg("ViT-B-32", "openai")["url"] = sys.argv[1]
-weights = find_weights("ViT-B/32")
-print(weights.source, weights.sha256, weights.path, sep="|")
-"""
-
-
-def start(home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    environment = {**kept, "HOME": str(home), "HF_HOME": str(home / "hf"), "OMP_NUM_THREADS": "1", **variables}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", _FIND, *arguments], env=environment, **pipes)  # type: ignore[call-overload,no-any-return]
-
-
-@pytest.mark.long
-def test_hf_endpoint_names_a_mirror(home: Path, tmp_path: Path, server: Server) -> None:
-    file = save_state_dict(tmp_path / "x.bin", VIT)
-    serve(server, file.read_bytes(), sha256(file), TIMM, published.PINNED[TIMM][0], BIN)
-    out, err = start(home, HF_ENDPOINT=server.url).communicate(timeout=240)
-    source, digest, path = out.strip().split("|") if out else pytest.fail(err)
-    assert (source, digest) == ("download", sha256(file)) and Path(path).is_relative_to(home / "hf" / "hub")
-
-
 # Publishers
 
 
@@ -194,17 +165,6 @@ def test_failed_download_leaves_nothing(
     assert [path for path in (home / ".cache" / "clip").iterdir() if path.suffix != ".lock"] == []
 
 
-@pytest.mark.long
-def test_two_processes_at_once_download_once(home: Path, openai_file: Path, server: Server, route: str) -> None:
-    server.responses[route].seconds = 5  # the first holds the lock for longer than the second needs to start
-    processes = [start(home, server.url + route, HF_ENDPOINT=REFUSED) for _ in range(2)]
-    target = home / ".cache" / "clip" / "ViT-B-32.pt"
-    for out, err in [process.communicate(timeout=240) for process in processes]:
-        assert out.split("|")[1:] == [sha256(openai_file), f"{target}\n"], err
-    assert server.requests == [f"GET {route}"]
-    assert sorted(path.name for path in target.parent.iterdir()) == ["ViT-B-32.pt", "ViT-B-32.pt.lock"]
-
-
 # Without network
 
 
@@ -231,14 +191,3 @@ def test_two_lines_say_what_to_fetch_and_where_to_put_it(
     file.rename(target)
     assert (find_weights("RN50").path, find_weights("RN50").tag) == (target, "openai")
     assert server.requests == []
-
-
-def test_missing_prompt_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    name = "CLIPIQA+_RN50_512-89f5d940.pth"
-    with pytest.raises(WeightsError) as caught:
-        find_file(published.pyiqa_file(name))
-    fetch, mirror = str(caught.value).splitlines()
-    assert f"/chaofengc/IQA-PyTorch-Weights/resolve/main/{quote(name)} and save it as" in fetch
-    assert str(home / "torch/hub/pyiqa" / name) in fetch
-    assert "https://hf-mirror.com" in mirror and "pretrained_model_path=PATH" in mirror

@@ -6,23 +6,18 @@ import json
 import os
 import pickle
 from pathlib import Path
-from urllib.parse import quote
 
 import open_clip
 import pytest
-from huggingface_hub import constants
 from weights_fakes import (
     BIN,
     LAION,
-    REVISION,
     TIMM,
     VIT,
     Server,
     damage,
     place,
-    prompts_like,
     put_into_hub_cache,
-    save_sparse_safetensors,
     save_state_dict,
     set_hub,
     set_openai_url,
@@ -34,7 +29,7 @@ from clipiqa_pyiqa.errors import WeightsError
 from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.architecture import BACKBONES
-from clipiqa_pyiqa.weights.selection import find_file, find_weights
+from clipiqa_pyiqa.weights.selection import find_weights
 
 pytest_plugins = ["weights_fakes"]
 
@@ -106,15 +101,6 @@ def test_published_file_is_recognised_by_hash_or_place(home: Path, openai_file: 
         find_weights(VIT, laion, quick_gelu=True)
 
 
-def test_tag_brings_its_activation_and_normalisation(home: Path, tmp_path: Path) -> None:
-    file = save_state_dict(tmp_path / "x.bin", "ViT-L/14")
-    put_into_hub_cache(home / "hub", "laion/CLIP-ViT-L-14-laion2B-s32B-b82K", BIN, file)
-    for written in ("laion2b_s32b_b82k", "laion2B-s32B-b82K"):
-        weights = find_weights("ViT-L/14", written)
-        assert (weights.tag, weights.quick_gelu, weights.source) == ("laion2b_s32b_b82k", False, "hub cache")
-        assert weights.mean == (0.5, 0.5, 0.5) and weights.std == (0.5, 0.5, 0.5)
-
-
 def test_every_tag_agrees_with_open_clip() -> None:
     """The whole of open_clip's table for our backbones: activation, hashes, names, and the form of hub entries."""
     for backbone in set(BACKBONES) - {"mini"}:
@@ -154,26 +140,6 @@ def test_order_of_places(home: Path, openai_file: Path, monkeypatch: pytest.Monk
     assert (find_weights(VIT).source, find_weights(VIT).path) == ("CLIPIQA_WEIGHTS_DIR", folder / "ViT-B-32.pt")
     own = save_state_dict(tmp_path / "own.pt", VIT)
     assert find_weights(VIT, own, quick_gelu=True).source == "given path"
-
-
-@pytest.mark.parametrize(
-    ("tag", "name"), [("openai", "ViT-B-32.safetensors"), ("laion2b_s34b_b79k", "ViT-B-32-laion2b_s34b_b79k.pt")]
-)
-def test_names_in_the_folder(home: Path, folder: Path, tag: str, name: str) -> None:
-    (save_state_dict if name.endswith(".pt") else save_sparse_safetensors)(folder / name, VIT)
-    weights = find_weights(VIT, tag)
-    assert (weights.path, weights.tag, weights.source) == (folder / name, tag, "CLIPIQA_WEIGHTS_DIR")
-    assert weights.quick_gelu is (tag == "openai")
-
-
-@pytest.mark.parametrize("revision", [REVISION, "e" * 40])
-def test_any_revision_in_the_hub_cache_is_found_offline(
-    home: Path, pinned: Path, monkeypatch: pytest.MonkeyPatch, revision: str
-) -> None:
-    """Whoever downloads by revision leaves no reference to it."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    link = place(pinned, home / "hub" / f"models--{TIMM.replace('/', '--')}" / "snapshots" / revision / pinned.name)
-    assert find_weights(VIT).path == link
 
 
 # Damage
@@ -224,20 +190,6 @@ def test_hashes_are_remembered_and_a_broken_memory_is_no_error(
 
 
 # Prompt files
-
-
-@pytest.mark.parametrize("quoted", [False, True])
-def test_prompt_files(home: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quoted: bool) -> None:
-    """pyiqa keeps what it downloads under the name in the URL, where a plus is %2B."""
-    made = prompts_like(tmp_path, monkeypatch)
-    file, name = published.pyiqa_file(made.name), quote(made.name) if quoted else made.name
-    assert quoted == ("%2B" in name)
-    for where in (home / "torch/hub/pyiqa", home / "torch/hub/checkpoints", folder):
-        path = place(made, where / name)
-        assert find_file(file).path == path
-    damage(path)
-    with pytest.raises(WeightsError, match="is damaged"):
-        find_file(file)
 
 
 # Weights that another process found

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from weights_fakes import VIT, Trap, fake_state_dict, poison_archive, save_archive, save_openai_like, save_state_dict
 
 from clipiqa_pyiqa.errors import WeightsError
-from clipiqa_pyiqa.weights.architecture import BACKBONES, canonical_backbone, check_architecture, shapes_of
+from clipiqa_pyiqa.weights.architecture import canonical_backbone, check_architecture
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.weights.foreign import check_options
 
@@ -167,10 +167,9 @@ def test_archives_that_claim_what_they_do_not_hold(tmp_path: Path, change: objec
         dict(open_checkpoint(path))
 
 
-@pytest.mark.parametrize("save", FORMATS)
-def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, tensors: Tensors, save: Save) -> None:
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, tensors: Tensors) -> None:
     tensors["visual.ln.weight"][1] = float("nan")
-    checkpoint = open_checkpoint(save(tmp_path / "x.pt", tensors))
+    checkpoint = open_checkpoint(saved(tmp_path / "x.pt", tensors))
     assert checkpoint["logit_scale"] > 0
     with pytest.raises(WeightsError, match=r"tensor visual\.ln\.weight cannot be read \(it holds NaN or infinity"):
         checkpoint["visual.ln.weight"]
@@ -200,19 +199,6 @@ def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path, kind: str) -> Non
 
 
 # Architecture
-
-
-@pytest.mark.parametrize(
-    "backbone", [pytest.param(name, marks=() if name == VIT else pytest.mark.long) for name in BACKBONES[:-1]]
-)
-def test_shapes_equal_those_of_the_reference(backbone: str) -> None:
-    """pyiqa's own copy of OpenAI's model makes the same towers of these shapes, with no tensor missing or left."""
-    clip_model = pytest.importorskip("pyiqa.archs.clip_model")
-    with torch.device("meta"):
-        state = {name: torch.empty(shape) for name, shape in shapes_of(backbone).items()}
-        reference = clip_model.build_model(state)
-    theirs = {name: tuple(value.shape) for name, value in reference.state_dict().items()}
-    assert {k: v for k, v in theirs.items() if not k.endswith("num_batches_tracked")} == shapes_of(backbone)
 
 
 def without(backbone: str, part: str) -> Tensors:
@@ -245,11 +231,6 @@ def test_bookkeeping_is_tolerated(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(saved(tmp_path / "y.pt", {**fake_state_dict(), **extra}))
     check_architecture(checkpoint, "RN50")
     assert "visual.bn1.num_batches_tracked" in checkpoint
-
-
-@pytest.mark.parametrize(("written", "meant"), [("rn50x16", "RN50x16"), ("ViT-B-32", VIT), ("vit_b_16", "ViT-B/16")])
-def test_names_of_backbones(written: str, meant: str) -> None:
-    assert canonical_backbone(written) == meant
 
 
 @pytest.mark.parametrize(

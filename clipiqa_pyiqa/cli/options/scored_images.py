@@ -36,9 +36,8 @@ class Scored:
     val_fraction: float | None = None
     skip_missing: bool = False
 
-    def table(self, scores: str | None, seed: int, data: Mapping[str, Any] | None = None, **more: Any) -> ScoreTable:
-        """Return the table of ``scores``, or of a recipe's ``data`` if ``scores`` is None."""
-        from ...datasets.score_table import find_score_table, read_score_table
+    def table(self, scores: str, seed: int, **more: Any) -> ScoreTable:
+        from ...datasets.score_table import find_score_table
 
         if self.columns is not None and len(self.columns) not in (2, 3):
             raise OptionError(f"columns must be two or three names; got {len(self.columns)}.")
@@ -51,11 +50,7 @@ class Scored:
         }
         options = {**more, **{name: value for name, value in given.items() if value is not None}}
         options |= {"skip_missing": self.skip_missing, "seed": seed}
-        if scores is not None:
-            return find_score_table(scores, data_root=self.data_root, **options)
-        if not data or not data.get("path"):
-            raise OptionError("no scores given: name a CSV file, or a data set of pyiqa's.")
-        return read_score_table(**{**data, **options})
+        return find_score_table(scores, data_root=self.data_root, **options)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import inspect
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,25 +23,23 @@ from ..metrics import BuiltMetric
 from .values import MethodScores
 
 SCHEMA = 1
-_PARTS = ("asked", "protocol", "versions", "metrics", "weights", "pictures", "scores", "means")
+_COMPARED = ("versions", "metrics", "weights", "pictures", "scores", "means")
 _REFERENCE = "the reference"
 
 
-def make_lock(
-    found: MethodScores, arguments: Mapping[str, Any], built: Mapping[str, BuiltMetric | str]
-) -> dict[str, Any]:
+def make_lock(found: MethodScores, arguments: Mapping[str, Any]) -> dict[str, Any]:
     files = {**({_REFERENCE: found.pictures.references} if found.pictures.references else {}), **found.pictures.files}
-    scores = found.scores[found.of_images].set_axis(found.scores["method"] + "/" + found.scores["image"])
-    means = {f"{label} of {f'{s} {method}'.strip()}": mean for (s, label, method), mean in found.cells["mean"].items()}
+    methods = found.scores.set_index("image").groupby("method", sort=False)
+    means = {" ".join(filter(None, key)): mean for key, mean in found.cells["mean"].items()}
     return {
         "schema": SCHEMA,
         "asked": dict(arguments),
-        "protocol": asdict(found.protocol) | {"sha256": found.protocol.sha256} if found.protocol else {},
+        "protocol": asdict(found.protocol) | {"sha256": found.protocol.sha256},
         "versions": versions(),
-        "metrics": {n: dict(column.metric.provenance) for n, column in found.columns.items() if n in built},
-        "weights": {n: _weights_sha256(metric) for n, metric in built.items() if isinstance(metric, BuiltMetric)},
+        "metrics": {label: dict(found.columns[label].provenance) for label in found.built},
+        "weights": {n: _weights_sha256(metric) for n, metric in found.built.items() if isinstance(metric, BuiltMetric)},
         "pictures": {who: {name: hash_file(Path(p)) for name, p in paths.items()} for who, paths in files.items()},
-        "scores": {label: _numbers(column) for label, column in scores.items()},
+        "scores": {n: {who: _numbers(rows[n]) for who, rows in methods} for n in found.of_images},
         "means": _numbers(means),
     }
 
@@ -55,43 +53,34 @@ def read_lock(path: str | os.PathLike[str]) -> dict[str, Any]:
     schema = lock.get("schema") if isinstance(lock, dict) else None
     if schema != SCHEMA:
         raise CompareError(f"the lock {str(path)!r} has the schema {schema!r}; this version reads schema {SCHEMA}.")
-    if missing := [part for part in _PARTS if not isinstance(lock.get(part), dict)]:
-        raise CompareError(f"the lock {str(path)!r} is damaged: {missing[0]!r} is missing.")
     return dict(lock)
 
 
 def compare_locks(before: Mapping[str, Any], after: Mapping[str, Any]) -> pandas.DataFrame:
     """Return a table of differences: ``what``, ``was``, ``now``, and ``why`` a score may have changed."""
-    was, now = _entries(before), _entries(after)
-    differing = {key: None for key in {**was, **now} if was.get(key) != now.get(key)}
-    rows = []
-    for key in differing:
-        what, why, (kind, *names) = " ".join(key), "", key
-        if kind == "picture":
-            what = f"picture {names[1]} of {names[0]}"
-        elif kind == "score":
-            label, (method, _, picture) = names[0], names[1].partition("/")
-            what = f"{label} of {names[1]}"
-            why = _why(differing, label, method, picture)
-        rows.append((what, _text(was.get(key)), _text(now.get(key)), why))
+    was, now = (dict(_entries({part: lock.get(part) for part in _COMPARED})) for lock in (before, after))
+    changed = {key: "" for key in {**was, **now} if was.get(key) != now.get(key)}
+    software: list[tuple[str, ...]] = [key for key in changed if key[0] in ("versions", "metrics", "weights")]
+    for kind, label, *cell in changed:
+        if kind == "scores":
+            method, picture = cell
+            causes: list[tuple[str, ...]] = [
+                key for who in (method, _REFERENCE) if (key := ("pictures", who, picture)) in changed
+            ]
+            causes = causes or [key for key in software if key[0] != "versions" and key[1] == label]
+            causes = causes or [key for key in software if key[0] == "versions"]
+            why = ", ".join(f"{' '.join(key)} changed" for key in causes)
+            changed[kind, label, method, picture] = why or "another machine, device or number of threads"
+    rows = [(" ".join(key), was.get(key, "nothing"), now.get(key, "nothing"), why) for key, why in changed.items()]
     return pandas.DataFrame(rows, columns=["what", "was", "now", "why"])
 
 
-def _why(differing: Mapping[tuple[str, ...], None], label: str, method: str, picture: str) -> str:
-    pictures = [
-        f"the picture of {who} changed" for who in (method, _REFERENCE) if ("picture", who, picture) in differing
-    ]
-    metric = [f"{kind} {label} changed" for kind in ("metrics", "weights") if (kind, label) in differing]
-    versions = [f"versions {key[1]} changed" for key in differing if key[0] == "versions"]
-    return ", ".join(pictures or metric or versions or ["another machine, device or number of threads"])
-
-
-def _entries(lock: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
-    found: dict[tuple[str, ...], Any]
-    found = {(kind, n): value for kind in ("versions", "metrics", "weights") for n, value in lock[kind].items()}
-    found |= {("picture", who, n): sha256[:12] for who, each in lock["pictures"].items() for n, sha256 in each.items()}
-    found |= {("score", label, cell): value for label, each in lock["scores"].items() for cell, value in each.items()}
-    return found | {("mean", cell): value for cell, value in lock["means"].items()}
+def _entries(value: Any, *key: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _entries(each, *key, name)
+    else:
+        yield key, value if isinstance(value, str) else json.dumps(value)
 
 
 def _weights_sha256(metric: BuiltMetric) -> str:
@@ -108,7 +97,3 @@ def _weights_sha256(metric: BuiltMetric) -> str:
 
 def _numbers(values: Any) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else float(value) for name, value in values.items()}
-
-
-def _text(value: Any) -> str:
-    return "nothing" if value is None else value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...datasets.specification import CompareError
+from ...datasets.specification import CompareError, check_kinds
 from ...errors import nearest
 from ...files.yaml import check_keys, read_mapping, shipped
 from .views import View
@@ -35,12 +35,11 @@ UNEQUAL = {
     "resize": "both resized to the smaller height and width, bilinearly with antialiasing",
     "reference": "resized to the reference's size, by PIL's bilinear filter",
 }
-_KINDS: dict[str, Any] = {
-    **dict.fromkeys(("title", "certainty", "unequal", "removed", "score", "formula"), str),
-    **dict.fromkeys(("source", "metrics", "not_computed", "values", "view", "views"), dict),
-    **{"average": (str, dict), "per_picture": bool, "notes": list},
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("title", "certainty", "unequal", "removed", "score", "formula"), (str,)),
+    **dict.fromkeys(("source", "metrics", "not_computed", "values", "view", "views"), (dict,)),
+    **{"average": (str, dict), "per_picture": (bool,), "notes": (list,)},
 }
-_TEXTS = ("source", "metrics", "not_computed", "values")  # keys whose values are mappings of texts
 _SOURCE = ("repository", "commit", "files", "pyiqa", "licence", "said")
 _AVERAGES = ("images", "sequences")
 
@@ -98,23 +97,12 @@ class Protocol:
         return f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in self.average.items())}"
 
     @property
-    def rows(self) -> list[tuple[str, str]]:
-        rows = [("name", self.name), ("whose", self.title), ("known", CERTAINTY[self.certainty]), *self.source.items()]
-        for label, metric in self.metrics.items():
-            view = self.view_of(label)
-            rows.append((label, f"{metric}, {view.words}{', fp16 (autocast on CUDA)' * view.autocast}"))
-        rows += [(label, f"not computed here: {why}") for label, why in self.not_computed.items()]
-        rows += [("unequal sizes", UNEQUAL[self.unequal])] * bool(self.unequal)
-        rows += [("removed from names", self.removed)] * bool(self.removed)
-        rows.append(("means", self.averaging))
-        rows += [(self.score, f"{self.formula}, of {FORMULA_OF[self.per_picture]}")] * bool(self.score)
-        rows += [(f"--value {name}", what) for name, what in self.values.items()]
-        return [*rows, *(("note", note) for note in self.notes)]
-
-    @property
     def cited(self) -> str:
         where = " ".join(self.source[key] for key in ("repository", "commit", "files") if key in self.source)
         return ", ".join(filter(None, [where, self.source.get("said", "")]))
+
+
+NO_PROTOCOL = Protocol("", "", "code", {}, {})
 
 
 def read_protocol(name: str | Path) -> Protocol:
@@ -129,69 +117,43 @@ def read_protocol(name: str | Path) -> Protocol:
 def make_protocol(name: str, sha256: str = "", **values: Any) -> Protocol:
     where = f"protocol {name!r}"
     check_keys(values, _KINDS, where)
+    check_kinds(values, _KINDS, where)
     if lacking := [key for key in ("title", "certainty", "source", "metrics") if key not in values]:
         raise CompareError(f"{where} needs the key {lacking[0]!r}.")
-    for key, value in values.items():
-        if not isinstance(value, _KINDS[key]):
-            raise CompareError(f"{key} of {where} is of a wrong kind: got {value!r:.80}.")
-        if key in _TEXTS:
-            values[key] = {str(label): str(text) for label, text in value.items()}
+    texts = {key: values[key] for key in ("source", "metrics", "not_computed", "values") if key in values}
+    for key, pairs in texts.items():
+        values[key] = {str(label): str(text) for label, text in pairs.items()}
     protocol = Protocol(name, **values)
-    labels = [*protocol.metrics, *protocol.not_computed, *protocol.values]
-    averages = [protocol.average] if isinstance(protocol.average, str) else []
-    names = formula_names(protocol.formula) if protocol.formula else []
-    for what, found, known in (
+    for what, given, known in (
         ("certainty", [protocol.certainty], CERTAINTY),
         ("unequal", [protocol.unequal], UNEQUAL),
         ("source", protocol.source, _SOURCE),
-        ("average", averages, _AVERAGES),
+        ("average", [protocol.average] if isinstance(protocol.average, str) else [], _AVERAGES),
         ("views", protocol.views, protocol.metrics),
-        ("formula", names, labels),
     ):
-        for each in found:
-            if each not in known:
-                raise CompareError(f"{what} of {where} has {each!r}: {nearest(each, known)}")
-    sizes = vars(View())
+        if unknown := [each for each in given if each not in known]:
+            raise CompareError(f"{what} of {where} has {unknown[0]!r}: {nearest(unknown[0], known)}")
+    kinds = {key: (type(value),) for key, value in vars(View()).items()}
     for view in (protocol.view, *protocol.views.values()):
-        for key, value in view.items():
-            if key not in sizes or type(value) is not type(sizes[key]) or value < 0:
-                raise CompareError(
-                    f"a view of {where} may only set {', '.join(sizes)}, in pixels; got {key}: {value!r:.80}."
-                )
+        check_keys(view, kinds, f"a view of {where}")
+        check_kinds(view, kinds, f"a view of {where}")
+        if any(value < 0 for value in view.values()):
+            raise CompareError(f"pixels in a view of {where} must be at least 0; got {view}.")
+    if protocol.formula:
+        evaluate(protocol.formula, dict.fromkeys([*protocol.metrics, *protocol.not_computed, *protocol.values], 1.0))
     return protocol
-
-
-def formula_names(formula: str) -> list[str]:
-    """Return the labels in a formula, with or without quotes."""
-    nodes = list(ast.walk(_parse(formula)))
-    names = [node.id for node in nodes if isinstance(node, ast.Name) and node.id not in _FUNCTIONS]
-    names += [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    evaluate(formula, dict.fromkeys(names, 1.0))
-    return sorted(set(names))
 
 
 def evaluate(formula: str, values: Mapping[str, float]) -> float:
     """Return the value of a formula, or NaN if it is undefined."""
-    tree = _parse(formula)
-    try:
-        return _value(tree.body, values)
-    except (SyntaxError, NameError, RecursionError) as error:
-        raise _unreadable(formula, error) from error
-    except (ArithmeticError, ValueError):  # also the root of a negative number
-        return math.nan
-
-
-def _parse(formula: str) -> ast.Expression:
     try:
         if len(formula) > _LONGEST:
             raise SyntaxError(f"it has more than {_LONGEST} characters")
-        return ast.parse(formula.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise _unreadable(formula, error) from error
-
-
-def _unreadable(formula: str, error: Exception) -> CompareError:
-    return CompareError(f"the formula {formula!r:.200} cannot be read: {error}.")
+        return _value(ast.parse(formula.strip(), mode="eval").body, values)
+    except (ArithmeticError, ValueError):  # also the root of a negative number
+        return math.nan
+    except (SyntaxError, NameError, RecursionError, MemoryError) as error:
+        raise CompareError(f"the formula {formula!r:.200} cannot be read: {error}.") from error
 
 
 def _value(node: ast.expr, values: Mapping[str, float]) -> float:

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable, Mapping, Sequence
 
+import pandas
+
+from ...errors import counted
 from ...files.locking import locked
 from ...files.writing import write_text
-from ...report.table import csv_table
-from ..outputs import check_result_folder
+from ...prompts.provenance import in_words
+from ...report.table import Cell, Column, Mark, Table, csv_table, latex, number, p_value, signed
+from ...stats.paired_means import FEW, FEWEST
+from ..differences import SIGNIFICANT
+from ..outputs import check_result_folder, tables_as_text
 from .page import report_page
-from .values import MethodScores
-from .written import describe_metrics, expected_frame, table_as_text
+from .published import summarize
+from .table_metrics import channel
+from .values import MethodScores, shown
 
+_MARKS = "* best of its column, ° second best; in the differences, * is better and ▼ is worse by more than chance"
+_MEANS = (
+    "Mean ± standard deviation over the pictures of a test set; a picture on which a metric failed is left out of "
+    "every method. The best is bold, the second best underlined; ↑ higher and ↓ lower is better."
+)
+_DIFFERENCES = (
+    "Differences are picture by picture, with a 95 % interval (Student's t, widened for skewed differences) and p "
+    "corrected by Holm's rule for all differences; p ≤ marks the lowest p that so few pictures allow. More than chance "
+    f"(p < {SIGNIFICANT}): bold is better, ▼ is worse. Fewer than {FEWEST} pictures cannot show a difference; "
+    f"with fewer than {FEW}, skewed differences are less certain."
+)
+_RANKS: tuple[Mark, ...] = ("", "best", "second")
+_PROMPTS = {
+    0: "a fitted head",
+    1: "one prompt pair (most restoration papers use pyiqa's five: clipiqa:prompts=pyiqa)",
+    5: "five prompt pairs",
+}
 _FILES = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv"}
 WRITTEN = (*_FILES, "images.csv", "expect.csv", "explain.csv", "report.html")
 
@@ -21,11 +47,23 @@ class MethodTable(MethodScores):
 
     def table(self, format: str = "table") -> str:
         """Return the tables as text: ``'table'`` for a console, ``'csv'``, ``'markdown'`` or ``'latex'``."""
-        return table_as_text(self, format)
+        tables = _tables(self)
+        return tables_as_text(
+            format,
+            tables,
+            self.frame,
+            reading=[line for table in tables for line in table.reading],
+            marks=_MARKS,
+            metrics=self.describe().splitlines(),
+            settings=self.settings,
+        )
 
     def describe(self, format: str = "table") -> str:
         """Return a sentence per metric for a paper's appendix; ``'latex'`` gives a LaTeX list."""
-        return describe_metrics(self, format)
+        lines = [_describe(self, label) for label in self.built if not self.columns[label].error]
+        if format == "latex":
+            lines = [r"\begin{itemize}", *(rf"\item {latex(line)}" for line in lines), r"\end{itemize}"]
+        return "".join(f"{line}\n" for line in lines)
 
     def save(self, folder: str | os.PathLike[str], *, report: bool = True, overwrite: bool = False) -> None:
         """Write the tables, ``images.csv`` (every score), ``expect.csv``, ``explain.csv`` and ``report.html``.
@@ -43,9 +81,103 @@ class MethodTable(MethodScores):
             for name, format in _FILES.items():
                 write_text(folder / name, self.table(format))
             write_text(folder / "images.csv", self.scores.to_csv(index=False))
-            if self.expected:
-                write_text(folder / "expect.csv", csv_table(expected_frame(self)))
-            if self.explained is not None:
-                write_text(folder / "explain.csv", csv_table(self.explained))
+            for name, frame in {"expect.csv": self.expected, "explain.csv": self.explained}.items():
+                if frame is not None:
+                    write_text(folder / name, csv_table(frame))
             if report:
-                write_text(folder / "report.html", report_page(self))
+                write_text(folder / "report.html", report_page(self, _tables(self), self.describe().splitlines()))
+
+
+def _tables(found: MethodScores) -> list[Table]:
+    pictures = sum(map(len, found.pictures.test_sets.values()))
+    title = f"{counted(len(found.methods), 'method')} on {counted(pictures, 'picture')}"
+    keys = [(test_set, label) for test_set in found.test_sets for label in found.labels]
+    tables = [_table(found, title, keys, found.methods, _mean, [_MEANS, *found.notes], _reasons(found))]
+    differs = found.cells["difference"].notna().groupby(level=["test_set", "metric"]).any()
+    if differs.any():
+        others = [method for method in found.methods if method != found.baseline]
+        title = f"Differences from {found.baseline}, on the same pictures"
+        keys = [key for key in keys if differs[key]]
+        tables.append(_table(found, title, keys, others, _difference, [_DIFFERENCES]))
+    if found.expected is not None:
+        tables.append(_published(found.expected, found.explained))
+    return tables
+
+
+def _table(
+    found: MethodScores,
+    title: str,
+    keys: Sequence[tuple[str, str]],
+    methods: Sequence[str],
+    cell: Callable[[MethodScores, str, pandas.Series], Cell],
+    reading: Sequence[str],
+    reasons: Mapping[str, str] | None = None,
+) -> Table:
+    columns = [Column(label, "lower" if found.lower_better(label) else "higher", s) for s, label in keys]
+    rows = [(Cell(m), *(cell(found, label, found.cells.loc[(s, label, m)]) for s, label in keys)) for m in methods]
+    return Table(title, (Column("method"), *columns), tuple(rows), reasons=reasons or {}, reading=tuple(reading))
+
+
+def _mean(found: MethodScores, label: str, value: pandas.Series) -> Cell:
+    digits = found.digits(label)
+    detail = "" if math.isnan(value["sd"]) else f"± {number(value['sd'], digits)}"
+    return Cell(shown(value["mean"], digits), detail, value["mean"], _RANKS[value["rank"]])
+
+
+def _difference(found: MethodScores, label: str, value: pandas.Series) -> Cell:
+    apart, digits = value["difference"], found.digits(label)
+    if math.isnan(apart):
+        return Cell("–")
+    detail = ""
+    if not math.isnan(value["p"]):
+        is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n pictures
+        interval = f"[{number(value['low'], digits)}, {number(value['high'], digits)}]"
+        detail = f"{interval} {p_value(value['p Holm'], is_lowest)}"
+    is_better = (apart < 0) == found.lower_better(label)
+    mark: Mark = ("gain" if is_better else "loss") if value["significant"] else ""
+    return Cell(signed(apart, digits), detail, apart, mark)
+
+
+def _published(expected: pandas.DataFrame, explained: pandas.DataFrame | None) -> Table:
+    heads = ("method", "metric", "published", "computed", "units", "agrees")
+    rows = []
+    for row in expected.itertuples():
+        computed = shown(row.computed, len(row.published.partition(".")[2]))
+        texts = (row.metric, row.published, computed, shown(row.units, 1), "✓" if row.agrees else "✗")
+        rows.append((Cell(f"{row.test_set} {row.method}".strip()), *map(Cell, texts)))
+    count = f"{expected['agrees'].sum()} of {counted(len(expected), 'published number')}"
+    text = f"{count} agree within one unit of the last digit (✓)."
+    after = () if explained is None else tuple(summarize(explained))
+    columns = tuple(map(Column, heads))
+    return Table("Beside published numbers", columns, tuple(rows), left_out=after, before=(text,))
+
+
+def _reasons(found: MethodScores) -> dict[str, str]:
+    protocol, columns = found.protocol, found.columns
+    absent = {label: why for label, why in protocol.not_computed.items() if label not in columns}
+    reasons = {label: f"not computed here: {why}" for label, why in absent.items()}
+    for label, metric in columns.items():
+        if why := "; ".join(filter(None, (metric.error, metric.note))):
+            reasons[label] = why
+    if protocol.score and found.cells["mean"].xs(protocol.score, level="metric").hasnans:
+        reasons[protocol.score] = "its formula needs all of its scores and values."
+    return reasons
+
+
+def _describe(found: MethodScores, label: str) -> str:
+    provenance = found.columns[label].provenance
+    words = in_words(provenance)
+    view = "" if label in found.sets else words.pop("seen", "whole images")
+    if "scores" in provenance:
+        (record, *_) = provenance["scores"].values()
+        pairs = len(record.get("questions", ()))
+        prompts = "learned prompts" if record.get("learned") else _PROMPTS.get(pairs, f"{pairs} prompt pairs")
+        prompts = provenance.get("view", prompts)  # of this package's other CLIP metrics
+        weights = f"{words['backbone']} {words['weights']}"
+        parts = [f"clipiqa-pyiqa {words['version']} {words['metric']}", prompts, weights]
+    else:
+        options = [f"{key} {value}" for key, value in words.items() if key not in ("metric", "pyiqa", "precision")]
+        name = words.get("metric", label)
+        parts = [f"pyiqa {words['pyiqa']} {name}" if "pyiqa" in words else name, *options]
+    parts += [channel(words), view, words.get("precision", "fp32")]
+    return f"{label}: {', '.join(filter(None, parts))}."

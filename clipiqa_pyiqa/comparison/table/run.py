@@ -20,18 +20,17 @@ from ...images.batches import default_workers
 from ...metric import find_device
 from ..compare import run_settings
 from ..data_set_results import MetricResult
-from ..metrics import BuiltMetric, check_weights
+from ..metrics import check_weights
 from ..outputs import check_result_folder
 from ..scorers import Options, Progress, ScoreStore, StoredScore
-from .expected import match_expected, read_expected
-from .explain import explain as try_changes
 from .lock import compare_locks, make_lock, read_lock
 from .matching import Place, match_pictures, parse_methods
-from .protocols import CERTAINTY, FORMULA_OF, UNEQUAL, Protocol, make_protocol, read_protocol
+from .protocols import CERTAINTY, FORMULA_OF, NO_PROTOCOL, UNEQUAL, Protocol, make_protocol, read_protocol
+from .published import explain as try_changes
+from .published import read_expected, with_published
 from .results import WRITTEN, MethodTable
-from .scoring import Scored, has_alpha, score_pictures
+from .scoring import score_pictures
 from .table_metrics import TableMetric, parse_table_metrics
-from .values import Column
 
 _LOCKED = ("metrics", "crop_border", "values", "seed", "by_folder")  # arguments that a lock stores
 
@@ -76,7 +75,7 @@ def table(
         protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
         values: Numbers for the protocol's formula, such as ``{'speedup': 113.85}``.
         crop_border: Pixels cut off each side before full-reference metrics; by default the protocol's number, or 0.
-        expect: Published numbers; see :func:`~.expected.read_expected`.
+        expect: Published numbers; see :func:`~.published.read_expected`.
         explain: Try changes that may explain differences from published numbers.
         lock: Lock file to write, with everything that the numbers depend on.
         locked: Lock file to compute again; ``changed`` of the result lists the differences.
@@ -94,34 +93,41 @@ def table(
         CompareError: An argument is unknown, missing or contradictory.
     """
     folders, inputs = parse_methods(methods), dict(values or {})
-    chosen = read_protocol(protocol) if protocol is not None else None
+    chosen = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
     before = read_lock(locked) if locked is not None else None
     if before is not None:
         if metrics or protocol or inputs or crop_border is not None:
             raise CompareError("the lock already sets metrics, protocol and options: do not give them with locked.")
         try:
             metrics, crop_border, inputs, seed, by_folder = (before["asked"][name] for name in _LOCKED)
-            chosen = make_protocol(**before["protocol"]) if before["protocol"] else None
+            chosen = make_protocol(**before["protocol"])
         except (KeyError, TypeError) as error:
             raise CompareError(f"the lock is damaged: {error}.") from error
-    arguments = dict(zip(_LOCKED, (_texts(metrics, lock), crop_border, inputs, seed, by_folder), strict=True))
+    given = [metrics] if isinstance(metrics, str) else list(metrics or ())
+    if lock is not None and (isinstance(metrics, Mapping) or not all(isinstance(each, str) for each in given)):
+        raise CompareError("a lock needs the names of metrics: a metric object cannot be built again from a lock.")
     wanted, changed = parse_table_metrics(metrics, chosen, crop_border)
-    published = read_expected(expect) if expect is not None else []
-    if explain and not published:
+    published = read_expected(expect) if expect is not None else None
+    if explain and published is None:
         raise CompareError("explain needs published numbers in expect.")
     needing = [each.spec.label for each in wanted if each.needs_reference]
     if needing and reference is None:
         raise CompareError(f"{', '.join(needing)} needs reference images: name their folder in reference.")
-    if baseline is not None and baseline not in folders:
-        raise CompareError(f"the baseline {baseline!r} is not one of the methods: choose one of {', '.join(folders)}.")
-    if unknown := [name for name in inputs if name not in (chosen.values if chosen else ())]:
+    first = baseline or next(iter(folders))
+    if first not in folders:
+        raise CompareError(f"the baseline {first!r} is not one of the methods: choose one of {', '.join(folders)}.")
+    if unknown := [name for name in inputs if name not in chosen.values]:
         raise CompareError(f"the protocol's formula has no value {unknown[0]!r}.")
     check_weights([each.spec for each in wanted], trust_weights)
     report = progress or (lambda *_: None)
     options = Options(find_device(device), batch_size, workers or default_workers(), seed, report, strict)
-    removed, average, unequal = (chosen.removed, chosen.average, chosen.unequal) if chosen else ("", "images", "")
     pictures = match_pictures(
-        folders, reference, skip_missing=skip_missing, by_folder=by_folder, removed=removed, average=average
+        folders,
+        reference,
+        skip_missing=skip_missing,
+        by_folder=by_folder,
+        removed=chosen.removed,
+        average=chosen.average,
     )
     folder = None
     if out is not None:
@@ -131,31 +137,28 @@ def table(
         if overwrite:
             store.clear()
         store.load()
-        scored = score_pictures(wanted, pictures, store, options, unequal)
-        scores, sets, columns, built, unread = scored
-        if chosen and chosen.per_picture:
-            rows = scores[[label for label in columns if label in scores]].to_dict("records")
-            scores[chosen.score] = [chosen.combine(row, inputs) for row in rows]
-            columns[chosen.score] = Column(MetricResult(chosen.score, provenance={"metric": chosen.formula}))
-        notes = [*_notes(chosen, changed, wanted, scored, options.device), *(f"{line}." for line in pictures.left_out)]
-        notes += [f"Left out of all methods: {reason}" for reason in unread]
+
+        def score(asked: Sequence[TableMetric], drop_alpha: bool = False) -> MethodTable:
+            return score_pictures(asked, pictures, first, store, options, chosen.unequal, drop_alpha)
+
+        found = score(wanted)
+        if chosen.per_picture:
+            rows = found.scores[found.of_images].to_dict("records")
+            found.scores[chosen.score] = [chosen.combine(row, inputs) for row in rows]
+            found.columns[chosen.score] = MetricResult(chosen.score)
+        notes = [
+            *(_notes(chosen, changed) if chosen.name else ()),
+            *(f"{line}." for line in pictures.left_out),
+            *found.notes,
+        ]
         known = {**run_settings(options), **(settings or {})}
-        first = baseline or pictures.methods[0]
-        found = MethodTable(scores, sets, columns, pictures, first, chosen, inputs, notes, known)
-        if published:
-            matched, lost = match_expected(published, found.test_sets, found.methods, found.labels)
-            notes += [f"Published, but not in this table: {', '.join(lost)}."] * bool(lost)
-            found = replace(found, expected=matched)
+        found = replace(found, protocol=chosen, inputs=inputs, settings=known, notes=notes)
+        if published is not None:
+            found = with_published(found, published)
         if explain:
-
-            def score(variants: list[TableMetric], drop_alpha: bool) -> MethodTable:
-                other = score_pictures(variants, pictures, store, options, unequal, drop_alpha)
-                return MethodTable(other.scores, other.sets, other.columns, pictures, first)
-
-            is_transparent = any(map(has_alpha, pictures.inputs))
-            found = replace(found, explained=try_changes(found.wrong, wanted, score, is_transparent))
+            found = replace(found, explained=try_changes(found, wanted, score))
     if lock is not None or before is not None:
-        here = make_lock(found, arguments, built)
+        here = make_lock(found, dict(zip(_LOCKED, (given, crop_border, inputs, seed, by_folder), strict=True)))
         if before is not None:
             found = replace(found, changed=compare_locks(before, here))
         if lock is not None:
@@ -163,52 +166,14 @@ def table(
     return found
 
 
-def _notes(
-    protocol: Protocol | None,
-    changed: Sequence[str],
-    metrics: Sequence[TableMetric],
-    scored: Scored,
-    device: torch.device,
-) -> Iterable[str]:
-    if protocol:
-        yield f"Protocol {protocol.name}: {protocol.title}; {CERTAINTY[protocol.certainty]} ({protocol.cited})."
-        if changed:
-            yield f"This table does not follow protocol {protocol.name}: {', '.join(changed)} changed."
-        if protocol.score:
-            yield f"{protocol.score} = {protocol.formula}, of {FORMULA_OF[protocol.per_picture]}."
-        if protocol.average != "images":
-            yield f"Means are {protocol.averaging}; they are not compared picture by picture."
-        if protocol.unequal:
-            yield f"Pictures that are not of their reference's size: {UNEQUAL[protocol.unequal]}."
-        yield from protocol.notes
-    channels: dict[str, list[str]] = {}
-    views: dict[str, list[str]] = {}
-    for label, column in scored.columns.items():
-        channels.setdefault(column.computed_on, []).append(label)
-        views.setdefault(column.view, []).append(label)
-    for words, labels in channels.items():
-        if words:
-            yield f"{' and '.join(labels)} {'is' if len(labels) == 1 else 'are'} computed {words}."
-    for words, labels in views.items():
-        if words:
-            yield f"The part of a picture that {', '.join(labels)} {'sees' if len(labels) == 1 else 'see'}: {words}."
-    if halves := [each.spec.label for each in metrics if each.view.autocast]:
-        here = "as here" if device.type == "cuda" else "but in fp32 here"
-        yield f"{', '.join(halves)}: the source computes in fp16 (autocast on CUDA), {here}."
-    if any(each.spec.of_sets for each in metrics):
-        yield "Metrics of whole sets have one value per set, without deviation; it depends on the number of images."
-    nets = {label: m.net for label, m in scored.built.items() if isinstance(m, BuiltMetric)}
-    nets = {label: net for label, net in nets.items() if hasattr(net, "prompts")}
-    single = [n for n, net in nets.items() if len(net.prompts) == 1 and net.prompt_learner is None and net.head is None]
-    if single:
-        yield (
-            f"{', '.join(single)}: one prompt pair, as in the CLIP-IQA paper; most restoration papers use pyiqa's "
-            f"five pairs ({single[0]}=clipiqa:prompts=pyiqa)."
-        )
-
-
-def _texts(metrics: Any, lock: str | Path | None) -> list[Any]:
-    given = [metrics] if isinstance(metrics, str) else list(metrics or ())
-    if lock is not None and (isinstance(metrics, Mapping) or not all(isinstance(each, str) for each in given)):
-        raise CompareError("a lock needs the names of metrics: a metric object cannot be built again from a lock.")
-    return given
+def _notes(protocol: Protocol, changed: Sequence[str]) -> Iterable[str]:
+    yield f"Protocol {protocol.name}: {protocol.title}; {CERTAINTY[protocol.certainty]} ({protocol.cited})."
+    if changed:
+        yield f"This table does not follow protocol {protocol.name}: {', '.join(changed)} changed."
+    if protocol.score:
+        yield f"{protocol.score} = {protocol.formula}, of {FORMULA_OF[protocol.per_picture]}."
+    if protocol.average != "images":
+        yield f"Means are {protocol.averaging}; they are not compared picture by picture."
+    if protocol.unequal:
+        yield f"Pictures that are not of their reference's size: {UNEQUAL[protocol.unequal]}."
+    yield from protocol.notes

@@ -11,15 +11,15 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
 
 from ...datasets.data_sets import DataSet
 from ...errors import ImageError
@@ -30,90 +30,72 @@ from ..data_set_results import MetricResult
 from ..metrics import BuiltMetric, build_or_explain, describe_error
 from ..scorers import Options, ScoreStore, StoredScore, kept_random_state, score_data_set, set_seeds
 from .matching import Pictures
+from .results import MethodTable
 from .table_metrics import TableMetric
-from .values import Column
-from .views import fit_sizes, with_view
+from .views import fit_sizes, has_alpha, with_view
 
 _REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' pictures
-
-
-class Scored(NamedTuple):
-    """Scores and metrics; see :class:`~.values.MethodScores`."""
-
-    scores: pandas.DataFrame
-    sets: pandas.DataFrame
-    columns: dict[str, Column]
-    built: dict[str, BuiltMetric | str]
-    unread: list[str]
 
 
 def score_pictures(
     metrics: Sequence[TableMetric],
     pictures: Pictures,
+    baseline: str,
     store: ScoreStore,
     options: Options,
     unequal: str = "",
     drop_alpha: bool = False,
-) -> Scored:
-    """Return the scores of every picture; ``drop_alpha`` ignores transparency."""
-    data = _data_set(pictures, any(each.spec.mode == "FR" for each in metrics), unequal, drop_alpha)
-    built = {
-        each.spec.label: with_view(build_or_explain(each.spec, options.device, options.seed, options.strict), each.view)
-        for each in metrics
-    }
-    sets = _sets(pictures) if any(each.spec.of_sets for each in metrics) else pandas.DataFrame(columns=["test_set"])
+) -> MethodTable:
+    """Return the scores of every picture and set; ``drop_alpha`` ignores transparency."""
+    specs, built = [each.spec for each in metrics], {}
+    for each in metrics:
+        metric = build_or_explain(each.spec, options.device, options.seed, options.strict)
+        built[each.spec.label] = with_view(metric, each.view, options.device)
     ready = [metric for metric in built.values() if isinstance(metric, BuiltMetric)]
+    rows = [
+        {"test_set": test_set, "image": name, "method": method, "path": path}
+        for test_set, names in pictures.test_sets.items()
+        for name in names
+        for method, path in pictures.files.loc[name].items()
+    ]
+    references = pictures.references if any(spec.mode == "FR" for spec in specs) else {}
+    data = _data_set(rows, references, unequal, drop_alpha)
+    images = pandas.DataFrame(rows, data.paths)
+    sets = _sets(images, pictures.references) if any(spec.of_sets for spec in specs) else images.iloc[:0]
     with kept_random_state():
         score_data_set(data, [metric for metric in ready if not metric.spec.of_sets], store, options)
         for metric in ready:
             for key, row in sets.iterrows() if metric.spec.of_sets else ():
                 if not store.is_done(metric.key, str(key)):
-                    store.add(metric.key, str(key), _score_set(metric, row["files"], row["references"], options.seed))
+                    store.add(metric.key, str(key), _score_set(metric, row["path"], row["references"], options.seed))
         store.close()
-    rows = [
-        {"test_set": test_set, "image": name, "method": method, "path": pictures.files[method][name]}
-        for test_set, names in pictures.test_sets.items()
-        for name in names
-        for method in pictures.methods
-    ]
-    images = pandas.DataFrame(rows, data.paths)
     results: dict[str, MetricResult] = {}
-    frames = []
-    for of_sets, head in ((False, images), (True, sets.filter(["test_set", "method"]))):
-        specs = [each.spec for each in metrics if each.spec.of_sets == of_sets]
-        scores, found = stored_scores(specs, built, store, list(head.index))
+    frames: list[pandas.DataFrame] = []
+    for of_sets, head in ((False, images), (True, sets[["test_set", "method"]])):
+        those = [spec for spec in specs if spec.of_sets == of_sets]
+        scores, found = stored_scores(those, built, store, list(head.index))
         frames.append(pandas.concat([head, scores], axis=1).reset_index(drop=True))
         results |= found
-    columns = {}
-    for each in metrics:
-        spec, view = each.spec, "" if each.spec.of_sets else each.view.words
-        columns[spec.label] = Column(results[spec.label], spec.of_sets, each.computed_on, view)
-    return Scored(frames[0], frames[1], columns, built, list(unreadable(store, data.paths).values()))
+    columns = {spec.label: results[spec.label] for spec in specs}
+    notes = [f"Left out of all methods: {reason}" for reason in unreadable(store, data.paths).values()]
+    return MethodTable(frames[0], frames[1], columns, built, pictures, baseline, notes=notes)
 
 
-def has_alpha(path: str) -> bool:
-    try:
-        with Image.open(path) as image:
-            return image.has_transparency_data
-    except OSError:
-        return False
-
-
-def _data_set(pictures: Pictures, with_references: bool, unequal: str, drop_alpha: bool) -> DataSet:
-    items = [(pictures.files[method][name], name) for name in pictures.names for method in pictures.methods]
+def _data_set(
+    rows: Sequence[Mapping[str, str]], references: Mapping[str, str], unequal: str, drop_alpha: bool
+) -> DataSet:
     reasons: dict[int, str] = {}  # why a picture has no reference
 
     @functools.lru_cache(_REFERENCES_KEPT)
     def reference(name: str) -> Tensor:
-        return _read(pictures.references[name], drop_alpha)
+        return _read(references[name], drop_alpha)
 
     def load(index: int) -> Tensor:
-        path, name = items[index]
-        pixels = _read(path, drop_alpha)
-        if not with_references:
+        pixels = _read(rows[index]["path"], drop_alpha)
+        if not references:
             return pixels
         try:
-            pixels, theirs = fit_sizes(pixels, reference(name), unequal)
+            pixels, theirs = fit_sizes(pixels, reference(rows[index]["image"]), unequal)
         except ImageError as error:
             reasons[index] = str(error)
             return pixels
@@ -123,8 +105,10 @@ def _data_set(pictures: Pictures, with_references: bool, unequal: str, drop_alph
             return pixels
         return torch.cat([pixels, theirs])  # (6, H, W)
 
-    how = [each for each in (unequal * with_references, drop_alpha) if each]
-    keys = [_key(path, pictures.references.get(name, "") if with_references else "", how) for path, name in items]
+    keys = []
+    for row in rows:
+        files = [row["path"], *filter(None, [references.get(row["image"])])]
+        keys.append(_key(printable(os.path.abspath(row["path"])), files, unequal, drop_alpha))
     return DataSet("methods", tuple(keys), None, load, identity="methods", no_reference=lambda i: reasons.get(i, ""))
 
 
@@ -132,36 +116,26 @@ def _read(path: str, drop_alpha: bool) -> Tensor:
     pixels = read_image(path, min_side=1).pixels
     if drop_alpha and has_alpha(path):
         with Image.open(path) as image:
-            colours = np.array(ImageOps.exif_transpose(image).convert("RGB"))  # (H, W, 3)
-        pixels = torch.from_numpy(colours).permute(2, 0, 1)
+            pixels = pil_to_tensor(ImageOps.exif_transpose(image).convert("RGB"))
     return pixels
 
 
-def _key(path: str, reference: str = "", how: Sequence[Any] = ()) -> str:
-    # the key changes with the file, the reference and the way of reading
-    stamps = list(how)
-    for file in filter(None, (path, reference)):
-        status = os.stat(file)
-        stamps.append((os.path.abspath(file), status.st_size, status.st_mtime_ns))
-    return f"{_hash(stamps)}#{printable(os.path.abspath(path))}"
+def _sets(images: pandas.DataFrame, references: Mapping[str, str]) -> pandas.DataFrame:
+    sets = images.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
+    sets["references"] = [[references[name] for name in names] if references else [] for names in sets["image"]]
+    rows = sets.to_dict("records")
+    sets.index = [_key(f"{row['test_set']}/{row['method']}", [*row["path"], *row["references"]]) for row in rows]
+    return sets
 
 
-def _hash(values: Sequence[Any]) -> str:
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]
+def _key(name: str, files: Iterable[str], *how: Any) -> str:
+    # the key changes with the files and the way of reading
+    statuses = [(os.path.abspath(file), os.stat(file)) for file in files]
+    stamps = [*how, *((path, status.st_size, status.st_mtime_ns) for path, status in statuses)]
+    return f"{hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:12]}#{name}"
 
 
-def _sets(pictures: Pictures) -> pandas.DataFrame:
-    rows = {}
-    for test_set, names in pictures.test_sets.items():
-        references = [pictures.references[name] for name in names] if pictures.references else []
-        for method in pictures.methods:
-            files = [pictures.files[method][name] for name in names]
-            key = f"{_hash([_key(path) for path in [*files, *references]])}#{test_set}/{method}"
-            rows[key] = {"test_set": test_set, "method": method, "files": files, "references": references}
-    return pandas.DataFrame.from_dict(rows, orient="index")
-
-
-def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int = 0) -> StoredScore:
+def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[str], seed: int) -> StoredScore:
     set_seeds(seed)
     start = time.perf_counter()
     try:
@@ -177,7 +151,7 @@ def _score_set(metric: BuiltMetric, files: Sequence[str], references: Sequence[s
 
 
 @contextlib.contextmanager
-def _folder(files: Sequence[str]) -> Iterator[str]:
+def _folder(files: Iterable[str]) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         for number, path in enumerate(files):
             Path(folder, f"{number:06}{Path(path).suffix}").symlink_to(os.path.abspath(path))

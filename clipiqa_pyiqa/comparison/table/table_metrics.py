@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ...datasets.specification import CompareError, parse_specifications
 from ..metrics import MetricSpec, parse_metrics
-from .protocols import Protocol
+from .protocols import NO_PROTOCOL, Protocol
 from .views import WHOLE, View
 
-_Y = "on Y of YCbCr as MATLAB's rgb2ycbcr has it (16 to 235), as super-resolution papers compute it"
 _OURS: dict[str, tuple[str, dict[str, Any]]] = {  # our name -> pyiqa's, and its options
     "psnr-y": ("psnry", {"color_space": "ycbcr"}),
     "psnr-rgb": ("psnr", {}),
     "ssim-y": ("ssim", {"color_space": "ycbcr"}),
     "ssim-rgb": ("ssimc", {}),
 }
-_CHANNELS = {  # of pyiqa's names
-    "psnr": "on RGB",
-    "psnry": "on Y of YIQ (0 to 255), unlike super-resolution papers, which use psnr-y",
-    "ssim": "on Y of YIQ (0 to 255), unlike super-resolution papers, which use ssim-y",
-    "ssimc": "on RGB, the mean of the channels",
+_Y = {  # of pyiqa's colour spaces
+    "ycbcr": "on Y of YCbCr as MATLAB's rgb2ycbcr has it (16 to 235)",
+    "yiq": "on Y of YIQ (0 to 255; super-resolution papers use psnr-y and ssim-y)",
 }
 
 
@@ -32,42 +30,41 @@ class TableMetric:
     view: View = WHOLE
 
     @property
-    def computed_on(self) -> str:
-        name, options = self.spec.name, dict(self.spec.options)
-        if name == "psnr" and options.pop("test_y_channel", False):
-            name = "psnry"
-        if name in ("psnry", "ssim") and options.get("color_space") == "ycbcr":
-            return _Y
-        return "" if options else _CHANNELS.get(name, "")
-
-    @property
     def needs_reference(self) -> bool:
         return self.spec.mode == "FR" or (self.spec.of_sets and self.spec.name != "inception_score")
 
 
+def channel(options: Mapping[str, str]) -> str:
+    """Return the channel of psnr or ssim in words; ``options`` has pyiqa's name as ``metric``."""
+    name, is_y = options.get("metric"), options.get("test_y_channel")
+    if (name == "psnr" and is_y == "True") or (name in ("psnry", "ssim") and is_y != "False"):
+        return _Y.get(options.get("color_space", "yiq"), "")
+    return "on RGB" if name in ("psnr", "ssimc") else ""
+
+
 def parse_table_metrics(
-    given: Any, protocol: Protocol | None = None, crop_border: int | None = None
+    given: Any, protocol: Protocol = NO_PROTOCOL, crop_border: int | None = None
 ) -> tuple[list[TableMetric], list[str]]:
     """Return the metrics of a protocol and of ``given``, and the labels whose metric ``given`` replaces."""
-    if not given and protocol is None:
+    if not given and not protocol.metrics:
         raise CompareError("no metric is given: name at least one in metrics (-m), or name a protocol.")
-    added = {spec.label.lower(): spec for spec in (_parse(given) if given else [])}
+    added = {spec.label.lower(): spec for spec in (parse_names(given) if given else [])}
     found, changed = [], []
-    for spec in _parse(dict(protocol.metrics)) if protocol else ():
-        replacement = added.pop(spec.label.lower(), None)
-        if replacement is not None:
+    for spec in parse_names(protocol.metrics) if protocol.metrics else ():
+        if replacement := added.pop(spec.label.lower(), None):
             changed.append(spec.label)
             spec = replace(replacement, label=spec.label)
-        found.append(TableMetric(spec, protocol.view_of(spec.label) if protocol else WHOLE))
-    found += [TableMetric(spec, protocol.view_of("") if protocol else WHOLE) for spec in added.values()]
+        found.append(spec)
+    metrics = [TableMetric(each, protocol.view_of(each.label)) for each in (*found, *added.values())]
     if crop_border is not None:
-        cropped = [replace(m, view=replace(m.view, crop=crop_border)) if m.spec.mode == "FR" else m for m in found]
-        changed += ["the border that is left out"] * (protocol is not None and cropped != found)
-        found = cropped
-    return found, changed
+        cropped = [replace(m, view=replace(m.view, crop=crop_border)) if m.spec.mode == "FR" else m for m in metrics]
+        changed += ["the border that is left out"] * (cropped != metrics)
+        metrics = cropped
+    return metrics, changed
 
 
-def _parse(given: Any) -> list[MetricSpec]:
+def parse_names(given: Any) -> list[MetricSpec]:
+    """Return metrics by the names of pyiqa and of this package, in any case."""
     from pyiqa.default_model_configs import DEFAULT_CONFIGS
 
     known = {name.lower(): name for name in (*_OURS, *DEFAULT_CONFIGS)}

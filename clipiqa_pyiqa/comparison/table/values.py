@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,25 +11,16 @@ from typing import Any
 import numpy as np
 import pandas
 
+from ...report.table import number
 from ...stats.bootstrap import holm
 from ...stats.paired_means import mean_difference
 from ..data_set_results import MetricResult
 from ..differences import SIGNIFICANT
-from .expected import Expected
+from ..metrics import BuiltMetric
 from .matching import Pictures
-from .protocols import Protocol
+from .protocols import NO_PROTOCOL, Protocol
 
 _ORDER = ["test_set", "method", "metric", "better", "n", "mean", "sd", "rank", "difference", "low", "high", "p"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A metric of the table; ``computed_on`` is the colour channel of psnr or ssim."""
-
-    metric: MetricResult
-    of_sets: bool = False
-    computed_on: str = ""
-    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,31 +30,33 @@ class MethodScores:
     Attributes:
         scores: Columns ``test_set``, ``image``, ``method``, ``path``, and one per metric; NaN where a metric failed.
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
-        columns: Label -> metric, in order.
+        columns: Label -> result of the metric, in order.
+        built: Label -> metric, or why it cannot be built.
         pictures: Files of the methods, matched by picture.
         inputs: Numbers given for the protocol's formula.
         notes: Sentences on the numbers.
-        expected: Published numbers of the table's cells.
-        explained: Result of :func:`~.explain.explain`, or None.
+        expected: Published and computed numbers, or None.
+        explained: Result of :func:`~.published.explain`, or None.
         changed: Result of :func:`~.lock.compare_locks`; None without a lock.
     """
 
     scores: pandas.DataFrame
     sets: pandas.DataFrame
-    columns: Mapping[str, Column]
+    columns: dict[str, MetricResult]
+    built: Mapping[str, BuiltMetric | str]
     pictures: Pictures
     baseline: str
-    protocol: Protocol | None = None
+    protocol: Protocol = NO_PROTOCOL
     inputs: Mapping[str, float] = field(default_factory=dict)
     notes: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
-    expected: Sequence[Expected] = ()
+    expected: pandas.DataFrame | None = None
     explained: pandas.DataFrame | None = None
     changed: pandas.DataFrame | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:
-        return self.pictures.methods
+        return tuple(self.pictures.files)
 
     @property
     def test_sets(self) -> tuple[str, ...]:
@@ -70,44 +64,33 @@ class MethodScores:
         return tuple(self.pictures.test_sets)
 
     @property
-    def score(self) -> str:
-        return self.protocol.score if self.protocol else ""
-
-    @property
     def labels(self) -> list[str]:
         """The metrics and the protocol's score."""
-        return list(dict.fromkeys([*self.columns, *[self.score] * bool(self.score)]))
+        return list(dict.fromkeys([*self.columns, *filter(None, [self.protocol.score])]))
 
     @property
     def of_images(self) -> list[str]:
         """The metrics that score single pictures."""
-        return [label for label, column in self.columns.items() if not column.of_sets]
+        return [label for label in self.columns if label in self.scores]
 
     @property
     def complete(self) -> bool:
         """Whether every metric scored every picture."""
         lost = self.scores[self.of_images].isna().any(axis=None)
-        return not lost and not any(column.metric.error or column.metric.note for column in self.columns.values())
-
-    @property
-    def wrong(self) -> list[Expected]:
-        """The published numbers that differ from the computed ones."""
-        return [each for each in self.expected if not each.agrees(self.computed(each))]
+        return not lost and not any(metric.error or metric.note for metric in self.columns.values())
 
     @property
     def agrees(self) -> bool:
         """Whether all published numbers and the lock agree with the computed numbers."""
-        return not self.wrong and (self.changed is None or self.changed.empty)
+        is_as_published = self.expected is None or bool(self.expected["agrees"].all())
+        return is_as_published and (self.changed is None or self.changed.empty)
 
     def mean(self, test_set: str, label: str, method: str) -> float:
         """Return a method's mean score, or its value for a whole set."""
         return float(self.cells.at[(test_set, label, method), "mean"])
 
-    def computed(self, expected: Expected) -> float:
-        return self.mean(expected.test_set, expected.metric, expected.method)
-
     def lower_better(self, label: str) -> bool:
-        return label in self.columns and self.columns[label].metric.lower_better
+        return label in self.columns and self.columns[label].lower_better
 
     def pictures_scored(self, test_set: str, label: str) -> pandas.DataFrame:
         """Return a metric's scores (a column per method) of the pictures that have scores for every method."""
@@ -122,9 +105,10 @@ class MethodScores:
         rows = []
         for test_set in self.test_sets:
             found = {label: self._summaries(test_set, label) for label in self.columns}
-            if self.protocol and self.score and self.score not in self.columns:
-                means = {m: {label: cells[m]["mean"] for label, cells in found.items()} for m in self.methods}
-                found[self.score] = {m: {"mean": self.protocol.combine(means[m], self.inputs)} for m in self.methods}
+            score = self.protocol.score
+            if score and score not in self.columns:
+                means = {m: {n: cells[m].get("mean", math.nan) for n, cells in found.items()} for m in self.methods}
+                found[score] = {m: {"mean": self.protocol.combine(means[m], self.inputs)} for m in self.methods}
             for label, cells in found.items():
                 better = "lower" if self.lower_better(label) else "higher"
                 names = {"test_set": test_set, "metric": label, "better": better}
@@ -140,13 +124,13 @@ class MethodScores:
 
     def _summaries(self, test_set: str, label: str) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {method: {} for method in self.methods}
-        if self.columns[label].of_sets:
+        if label in self.sets:
             rows = self.sets[self.sets["test_set"] == test_set]
             return found | {m: {"mean": float(v)} for m, v in zip(rows["method"], rows[label], strict=True)}
         wide = self.pictures_scored(test_set, label)
         if wide.empty:
             return found
-        weights = [self.pictures.weights.get(str(name), 1.0) for name in wide.index]
+        weights = [self.pictures.weights.get(name, 1.0) for name in wide.index]
         is_even = len(set(weights)) == 1
         for method, values in wide.items():
             mean = values.mean() if is_even else np.average(values, weights=weights)
@@ -164,8 +148,7 @@ class MethodScores:
         sd, rank (1, 2, otherwise 0). Columns for the paired difference from the baseline: difference, low, high, p,
         p Holm, significant.
         """
-        frame = self.cells.reset_index()
-        return frame[[*_ORDER, "p Holm", "significant"]]
+        return self.cells.reset_index()[[*_ORDER, "p Holm", "significant"]]
 
     def spread(self) -> pandas.Series:
         """Return how much the methods differ on each picture, largest first; index test_set, image.
@@ -173,23 +156,14 @@ class MethodScores:
         The value is the mean over metrics of the highest minus the lowest score, in standard deviations over the test
         set.
         """
-        parts = []
-        for test_set in self.test_sets:
-            for label in self.of_images:
-                wide = self.pictures_scored(test_set, label)
-                deviation = float(np.std(wide.to_numpy())) if wide.size else 0.0
-                if wide.shape[1] > 1 and deviation > 0:
-                    part = (wide.max(axis=1) - wide.min(axis=1)) / deviation
-                    part.index = pandas.MultiIndex.from_product([[test_set], part.index], names=["test_set", "image"])
-                    parts.append(part)
-        if not parts:
-            return pandas.Series(dtype=float)
-        return pandas.concat(parts, axis=1).mean(axis=1).sort_values(ascending=False, kind="stable")
+        scores = self.scores.set_index(["test_set", "image"])[self.of_images]
+        pictures = (scores / scores.groupby("test_set").transform("std", ddof=0)).groupby(level=[0, 1], sort=False)
+        return (pictures.max() - pictures.min()).mean(axis=1).sort_values(ascending=False, kind="stable")
 
     def digits(self, label: str) -> int:
         """Return the decimals of means: two if a mean is at least 10, otherwise four."""
-        means = self.cells.xs(label, level="metric")["mean"].abs()
-        return 2 if means.max() >= 10 else 4
+        return 2 if self.cells.xs(label, level="metric")["mean"].abs().max() >= 10 else 4
 
-    def lacks_values(self, label: str) -> bool:
-        return label in self.columns and bool(self.cells.xs(label, level="metric")["mean"].isna().any())
+
+def shown(value: float, digits: int) -> str:
+    return "–" if math.isnan(value) else number(value, digits)

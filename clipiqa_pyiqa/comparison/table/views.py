@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import update_wrapper
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
+from torchvision.transforms.functional import InterpolationMode, center_crop, pil_to_tensor, resize, to_pil_image
 
 from ...errors import ImageError
 from ..metrics import BuiltMetric
@@ -46,48 +47,54 @@ class View:
         height, width = x.shape[-2:]
         if min(height, width) <= 2 * self.crop:
             raise ImageError(f"no pixel is left of {width}×{height} px without a border of {self.crop} px")
-        x = x[..., self.crop : height - self.crop, self.crop : width - self.crop]
+        x = center_crop(x, [height - 2 * self.crop, width - 2 * self.crop])
         if self.square:
             pictures = [to_pil_image((each * 255).round().byte()) for each in x]
-            squares = [each.resize((self.square, self.square), Image.Resampling.BICUBIC) for each in pictures]
-            x = torch.stack([pil_to_tensor(each) / 255 for each in squares]).to(x)
+            size = [self.square, self.square]
+            squares = [pil_to_tensor(resize(each, size, InterpolationMode.BICUBIC)) for each in pictures]
+            x = torch.stack(squares).to(x) / 255
         if self.longest and max(x.shape[-2:]) > self.longest:
-            size = [int(side * self.longest / max(x.shape[-2:])) for side in x.shape[-2:]]
-            x = resize(x, size, antialias=False)
+            x = resize(x, [int(side * self.longest / max(x.shape[-2:])) for side in x.shape[-2:]], antialias=False)
         if self.center:
-            top, left = (max(0, round((side - self.center) / 2)) for side in x.shape[-2:])
-            x = x[..., top : top + self.center, left : left + self.center]
+            x = center_crop(x, [min(side, self.center) for side in x.shape[-2:]])
         return x.contiguous()
 
 
 WHOLE = View()
 
 
-def with_view(metric: BuiltMetric | str, view: View) -> BuiltMetric | str:
+def with_view(metric: BuiltMetric | str, view: View, device: torch.device) -> BuiltMetric | str:
     """Return a metric that scores views of pictures; metrics of whole sets stay unchanged."""
     if isinstance(metric, str) or metric.spec.of_sets or view == WHOLE:
         return metric
-    score = metric.score
+    score, is_half = metric.score, view.autocast and device.type == "cuda"
 
     def scored(*images: Tensor) -> Any:
-        is_half = view.autocast and images[0].is_cuda
-        with torch.autocast(images[0].device.type, torch.float16, enabled=is_half):
+        with torch.autocast(device.type, torch.float16, enabled=is_half):
             return score(*map(view, images))
 
-    scored.__wrapped__ = score  # type: ignore[attr-defined]
-    changes = {name: str(value) for name, value in vars(view).items() if value}
-    if "crop" in changes:
-        changes["crop_border"] = changes.pop("crop")
-    return replace(metric, score=scored, net=None, provenance={**metric.provenance, **changes})
+    update_wrapper(scored, score, assigned=(), updated=())
+    provenance = {**metric.provenance, "seen": view.words}
+    if view.autocast:
+        provenance["precision"] = "fp16 (autocast)" if is_half else "fp32 (in the source fp16, by autocast on CUDA)"
+    return replace(metric, score=scored, net=None, provenance=provenance)
 
 
 def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tensor]:
     """Return a picture and its reference, ``(3, H, W)`` uint8, in one size; ``'resize'`` gives floats in [0, 1]."""
-    height, width = (min(sides) for sides in zip(x.shape[1:], reference.shape[1:], strict=True))
+    size = [min(sides) for sides in zip(x.shape[1:], reference.shape[1:], strict=True)]
     if unequal == "cut":
-        return x[:, :height, :width], reference[:, :height, :width]
+        return x[:, : size[0], : size[1]], reference[:, : size[0], : size[1]]
     if unequal == "resize":
-        return resize(x / 255, [height, width]), resize(reference / 255, [height, width])
+        return resize(x / 255, size), resize(reference / 255, size)
     if unequal == "reference":
         return pil_to_tensor(resize(to_pil_image(x), list(reference.shape[1:]))), reference
     return x, reference
+
+
+def has_alpha(path: str) -> bool:
+    try:
+        with Image.open(path) as image:
+            return image.has_transparency_data
+    except OSError:
+        return False

@@ -1,0 +1,182 @@
+"""Published numbers beside the computed numbers of a table, and changes that may explain a difference."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import pandas
+import torch
+
+from ...datasets.specification import CompareError
+from ...errors import nearest
+from .table_metrics import TableMetric, parse_names
+from .values import MethodScores
+from .views import View, has_alpha
+
+Scores = TypeVar("Scores", bound=MethodScores)
+_NOTHING = ("", "-", "–", "—", "n/a")
+_VARIANTS = (  # change -> metric, as written after -m; a row has the variants of one metric
+    {"RGB": "psnr-rgb", "Y of YCbCr (16 to 235)": "psnr-y", "Y of YIQ (0 to 255)": "psnry"},
+    {"RGB": "ssim-rgb", "Y of YCbCr (16 to 235)": "ssim-y", "Y of YIQ (0 to 255)": "ssim"},
+    {
+        "five prompt pairs": "clipiqa:prompts=pyiqa",
+        "one prompt pair": "clipiqa:prompts=quality",
+        "clipiqa+": "clipiqa+",
+        "clipiqa+_vitL14_512": "clipiqa+_vitL14_512",
+    },
+    {
+        "LIVE's parameters": "niqe",
+        "MATLAB's parameters": "niqe_matlab",
+        "LIVE's parameters, Y of YCbCr (16 to 235)": "niqe:test_y_channel=true,color_space=ycbcr",
+    },
+    {"KonIQ": "maniqa", "PIPAL": "maniqa-pipal"},
+    {"KonIQ": "musiq", "SPAQ": "musiq-spaq"},
+    {"AlexNet": "lpips", "VGG": "lpips-vgg"},
+)
+_ALPHA = "alpha dropped"
+_WEIGHTS = ("backbone", "clip_weights", "pretrained_model_path")  # options that a change keeps
+_COLUMNS = ["test_set", "method", "metric", "change", "value", "units", "verdict", "reason"]
+
+
+def read_expected(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pandas.DataFrame:
+    """Return published numbers as texts: columns ``test_set``, ``method``, ``metric``, ``published``.
+
+    Args:
+        given: CSV files (a row per method, a column per metric, optionally ``test_set``), and texts such as
+            ``'ours: psnr=27.92 ssim=0.7835'``.
+
+    Raises:
+        CompareError: A file cannot be read, or a value is not a number.
+    """
+    tables = []
+    for each in [given] if isinstance(given, str | os.PathLike) else given:
+        line = re.fullmatch(r"([^:]+):((\s*[^\s=]+=\S+)+)\s*", str(each))
+        row = dict(pair.split("=", 1) for pair in line[2].split()) if line else {}
+        rows = pandas.DataFrame([{"method": line[1], **row}]) if line else _read_csv(Path(each).expanduser())
+        rows = rows.apply(lambda column: column.str.strip())
+        rows["test_set"] = rows.get("test_set", "")
+        cells = rows.set_index(["test_set", "method"]).rename_axis("metric", axis="columns")
+        tables.append(cells.stack(future_stack=True).rename("published").reset_index())
+    found = pandas.concat(tables, ignore_index=True)
+    found = found[~found["published"].str.lower().isin(_NOTHING)]
+    for each in found[~found["published"].str.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)")].itertuples():
+        raise CompareError(f"{each.metric} of {each.method!r} must be a number; got {each.published!r:.80}.")
+    return found
+
+
+def with_published(found: Scores, published: pandas.DataFrame) -> Scores:
+    """Return the table with those published numbers whose names it has, in any case; a note has the other names."""
+    names = {"method": found.methods, "metric": found.labels, "test_set": found.test_sets}
+    expected, unknown = published.copy(), dict[str, str]()
+    for what, known in names.items():
+        lower = {name.lower(): name for name in known}
+        if what == "test_set" and len(known) == 1:
+            lower[""] = known[0]
+        expected[what] = published[what].str.lower().map(lower)
+        unknown |= {f"{what} {name!r}": nearest(name, known) for name in published[what][expected[what].isna()]}
+    expected = expected.dropna()
+    if expected.empty:
+        first, hint = next(iter(unknown.items()), ("method ''", ""))
+        raise CompareError(f"no published number matches the table: {first}: {hint}")
+    expected["computed"] = [found.mean(row.test_set, row.metric, row.method) for row in expected.itertuples()]
+    lost = [f"Published, but not in this table: {', '.join(unknown)}."] * bool(unknown)
+    return replace(found, expected=add_units(expected, "computed"), notes=[*found.notes, *lost])
+
+
+def add_units(found: pandas.DataFrame, column: str) -> pandas.DataFrame:
+    """Return the rows with ``units``, by which ``column`` is above ``published``, and ``agrees``: at most one.
+
+    A unit is one of the last digit that ``published`` has.
+    """
+    digits = found["published"].str.partition(".")[2].str.len()
+    units = (found[column] - found["published"].astype(float)) * 10.0**digits
+    return found.assign(units=units, agrees=units.abs() <= 1 + 1e-6)
+
+
+def _read_csv(path: Path) -> pandas.DataFrame:
+    try:
+        rows = pandas.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False).fillna("")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a CSV file with a header and rows"
+        raise CompareError(
+            f"the published numbers {str(path)!r} cannot be read: {reason}. Give a CSV file, or "
+            "'METHOD: LABEL=NUMBER …'."
+        ) from error
+    rows.columns = rows.columns.str.strip()
+    return rows if "method" in rows else rows.rename(columns={rows.columns[0]: "method"})
+
+
+def explain(
+    found: MethodScores, metrics: Sequence[TableMetric], score: Callable[[Sequence[TableMetric], bool], MethodScores]
+) -> pandas.DataFrame:
+    """Return a trial of every change to the metrics whose published numbers differ.
+
+    Args:
+        found: Scores with published numbers.
+        score: Function that scores the pictures with given metrics; True drops alpha (transparency).
+
+    Returns:
+        Columns ``test_set``, ``method``, ``metric``, ``change``, ``value``, ``units`` (above the published number),
+        ``verdict`` (``'fits'``, ``'refuted'``, ``'not tried'``), ``reason``.
+    """
+    assert found.expected is not None
+    wrong = found.expected[~found.expected["agrees"]]
+    is_transparent = any(map(has_alpha, found.pictures.inputs))
+    trials = [wrong.iloc[:0].assign(change="", value=math.nan, reason="")]
+    for metric in metrics:
+        label = metric.spec.label
+        cells = wrong[wrong["metric"] == label]
+        for change, variant in _changes(metric, is_transparent) if len(cells) else ():
+            if isinstance(variant, str):
+                trials.append(cells.assign(change=change, value=math.nan, reason=variant))
+                continue
+            other = score([variant], change == _ALPHA)
+            values = [other.mean(cell.test_set, label, cell.method) for cell in cells.itertuples()]
+            trials.append(cells.assign(change=change, value=values, reason=other.columns[label].error))
+    tried = add_units(pandas.concat(trials), "value")
+    tried["verdict"] = tried["agrees"].map({True: "fits", False: "refuted"}).mask(tried["value"].isna(), "not tried")
+    return tried[_COLUMNS]
+
+
+def summarize(explained: pandas.DataFrame) -> list[str]:
+    """Return a line per metric: changes that fit, number of trials, and fits expected by chance."""
+    lines = []
+    for metric, rows in explained.groupby("metric", sort=False):
+        tried = rows[rows["verdict"] != "not tried"]
+        fit = (tried["verdict"] == "fits").groupby(tried["change"], sort=False).all()
+        fits = list(fit.index[fit])
+        text = f"{' and '.join(fits) or 'no change that was tried'} fit{'s' * (len(fits) < 2)}"
+        text += ", and these pictures cannot tell them apart" * (len(fits) > 1)
+        counts = f"{len(fit)} changes were tried, {rows['change'].nunique() - len(fit)} could not be tried"
+        # the probability that a random value in the range of the trials and the published number agrees
+        units = tried.groupby(["test_set", "method"])["units"]
+        ranges = units.max().clip(lower=0) - units.min().clip(upper=0)
+        chance = len(fit) * (2 / ranges).clip(upper=1).prod()
+        lines.append(f"{metric}: {text}; {counts}; about {chance:.2g} are expected to fit by chance.")
+    return lines
+
+
+def _changes(metric: TableMetric, is_transparent: bool) -> Iterator[tuple[str, TableMetric | str]]:
+    spec, view = metric.spec, metric.view
+    kept = {key: value for key, value in spec.options.items() if key in _WEIGHTS}
+    for variants in map(parse_names, _VARIANTS):
+        for variant in variants if any(spec.name == each.name for each in variants) else ():
+            options = {**(kept if variant.name == spec.name else {}), **variant.options}
+            if (variant.name, options) != (spec.name, dict(spec.options)):
+                yield variant.label, TableMetric(replace(variant, label=spec.label, options=options), view)
+    if spec.of_sets:
+        return
+    views = [replace(view, crop=crop) for crop in (0, 4)]
+    if spec.mode == "NR":
+        views += [View(square=512), View(center=224), View(center=512)]
+    yield from ((each.words, replace(metric, view=each)) for each in views if each != view)
+    half = replace(metric, view=replace(view, autocast=True))
+    yield "fp16 (autocast)", half if torch.cuda.is_available() else "there is no CUDA here"
+    yield _ALPHA, metric if is_transparent else "no picture has transparency"
+    yield "alpha kept", "pyiqa's metrics take three channels"
