@@ -37,7 +37,7 @@ ALLOWED: dict[tuple[str, str], str] = {
 INTERNAL = ("*/parts/*", "*.sqlite*", "*.db*", "*.partial*", "*.lock", "*.journal", "*.provenance.json", "*tfevents*")
 """Files that nobody but the package, or TensorBoard, reads."""
 WORDS = {"SMALL": "--backbone mini --max-side 256", "MINI": "--backbone mini", "IN/": "../../in/", "LONG": "very " * 90}
-COMMANDS = ("score", "compare", "prompts", "train", "radar", "sweep", "pairs", "rank", "agreement", "demo", "weights")
+COMMANDS = ("score", "compare", "prompts", "train", "radar", "sweep", "pairs", "rank", "demo", "weights")
 CALLS = ("reading", "scores", "gradients", "precisions", "learned")
 """Functions of ``api.py``."""
 COMMAND = ["-c", "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"]
@@ -58,7 +58,6 @@ def environment(checkout: Path, folder: Path) -> dict[str, str]:
         "HOME": str(folder),
         "CLIPIQA_WEIGHTS_DIR": str(folder / "in/weights"),
         "SOURCE_DATE_EPOCH": "0",  # dates in SVG
-        "COLUMNS": "100",
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
     }
