@@ -2,7 +2,7 @@
 
     python tests/measure/local_maps.py PHOTOS                       # photos that mini was not trained on
     python tests/measure/local_maps.py PHOTOS --backbone RN50 --cost 512x512
-    python tests/measure/local_maps.py PHOTOS --finer --limit 8     # scale and windows, and their cost
+    python tests/measure/local_maps.py PHOTOS --finer --limit 8     # a larger scale, and its cost
 
 A part of each photo is changed, and each place of the smoothed map is told by its middle to be inside or outside of
 that part: area under the ROC curve of the scores, inside below outside; mean over photos and parts, and the lowest
@@ -103,7 +103,6 @@ def cost(metric: CLIPIQA, height: int, width: int) -> None:
 FINER: dict[str, dict[str, Any]] = {
     "places, smoothed": {},
     "scale 2, smoothed": {"scale": 2},
-    "windows of 96 px every 32": {"window": 96, "stride": 32},
 }
 FINER_CHANGES = [(name, side) for name in ("blur 3 px", "JPEG 10") for side in (128, 64)]
 
@@ -142,7 +141,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="mini")
     parser.add_argument("--clip-weights")
     parser.add_argument("--cost", metavar="HxW", help="only this timing")
-    parser.add_argument("--finer", action="store_true", help="only scale and windows")
+    parser.add_argument("--finer", action="store_true", help="only scale")
     parser.add_argument("--limit", type=int, help="only so many photos")
     args = parser.parse_args()
     metric = CLIPIQA(backbone=args.backbone, clip_weights=args.clip_weights).eval()
