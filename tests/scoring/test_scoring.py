@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -69,19 +68,6 @@ class TestOrderAndBatches:
         assert next(score_paths(Brightness(), monitored, batch_size=2, workers=1)).path == paths[0]
         assert len(read) <= batches.WAIT * 2 + 4  # eight batches of two, and what is decoded ahead
 
-    def test_large_images_are_not_batched(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(batches, "BATCH_PIXELS", 3 * 40 * 40)
-        metric = Brightness()
-        list(score_paths(metric, make([SQUARE] * 7 + [(400, 400)] * 2), batch_size=8))
-        assert sorted(shape[0] for shape in metric.batches) == [1, 1, 1, 3, 3]
-
-    def test_memory_of_waiting_images_is_bounded(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(batches, "WAITING_PIXELS", 10 * 40 * 40)
-        paths, read = make([(40, 40 + n) for n in range(30)]), []  # no two alike: all wait
-        monitored = (read.append(path) or path for path in paths)  # type: ignore[func-returns-value]
-        next(score_paths(Brightness(), monitored, batch_size=8, workers=1))
-        assert len(read) <= 10 + 3
-
     def test_decoding_happens_while_the_metric_works(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         read, read_image = [], scoring.read_image
         monkeypatch.setattr(scoring, "read_image", lambda *args, **more: read.append(1) or read_image(*args, **more))
@@ -138,14 +124,6 @@ class TestColumns:
         with pytest.raises(PromptError, match="sharpness"):
             score_paths(Brightness(), [], "sharpnes")
 
-    def test_scores_keep_their_fp32_value(self, make: Any) -> None:
-        class Third(Brightness):
-            def score(self, features: torch.Tensor, *_: Any) -> torch.Tensor:
-                return torch.full_like(features, 1 / 3)
-
-        (value,) = next(score_paths(Third(), make([SQUARE]))).scores or ()
-        assert np.float32(value) == np.float32(1 / 3) and str(value) == "0.33333334"
-
 
 class TestSources:
     def test_folders_and_globs_stand_for_their_images(self, make: Any, tmp_path: Path) -> None:
@@ -154,19 +132,6 @@ class TestSources:
             assert [row.path for row in score_paths(Brightness(), given)] == paths
         (row,) = score_paths(Brightness(), str(tmp_path / "*.gif"))
         assert row.error == f"'{tmp_path}/*.gif' matches nothing."
-
-    def test_whatever_has_a_name_and_bytes_is_a_source(self, make: Any) -> None:
-        class Member:
-            def __init__(self, path: str) -> None:
-                self.path, self.name = path, f"shard.tar::{Path(path).name}"
-
-            def read(self) -> bytes:
-                return Path(self.path).read_bytes()
-
-        paths = make([SQUARE] * 2)
-        rows = list(score_paths(Brightness(), map(Member, paths)))
-        assert [row.path for row in rows] == ["shard.tar::0000.png", "shard.tar::0001.png"]
-        assert scores(rows) == pytest.approx(expected(paths), abs=1e-6)
 
 
 def noise(deviation: float, mean: float = 20, side: int = 96) -> torch.Tensor:
@@ -212,10 +177,6 @@ class TestFile:
         assert [row.path for row in read_results(out)[1]] == paths
         with pytest.raises(CLIPIQAError, match="exists already"):
             score_paths(Brightness(), paths, out=out)
-
-    def test_the_format_may_be_named(self, make: Any, tmp_path: Path) -> None:
-        list(score_paths(Brightness(), make([SQUARE]), out=tmp_path / "scores.dat", format="parquet"))
-        assert (tmp_path / "scores.dat").read_bytes()[:4] == b"PAR1"
 
 
 class TestFailures:
