@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import CLIPIQAError
-from .errors.arguments import SharedOptions, checked
-from .images.reader import Damaged
-from .images.source import ImageSource, NoImage
+from .errors.arguments import checked
 from .prompts.pairs import Prompts
-from .scoring.score import Work
+from .scoring.score import ScoringOptions, Work
 from .scoring.shards.ray_engine import RayEngine
-from .sources.members import Entry
+from .sources.parquet import cell_source
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["RayEngine", "Scorer"]
 
@@ -30,6 +31,7 @@ class Scorer:
         prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
         column: Column of bytes, or of dicts with ``bytes``; None looks for a column with a usual name.
         name_column: Column of image names, for messages.
+        options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
     Example:
         >>> from importlib.resources import files
@@ -48,16 +50,9 @@ class Scorer:
         *,
         column: str | None = None,
         name_column: str = "path",
-        device: str | None = SharedOptions.device,
-        batch_size: int = SharedOptions.batch_size,
-        workers: int | None = SharedOptions.workers,
-        apply_exif: bool = SharedOptions.apply_exif,
-        max_side: int | None = SharedOptions.max_side,
-        max_pixels: int | None = SharedOptions.max_pixels,
-        damaged: Damaged = SharedOptions.damaged,
+        **options: Unpack[ScoringOptions],
     ) -> None:
-        limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
-        work = Work(metric, prompts, device, batch_size, workers, limits)
+        work = Work(metric, prompts, **options)
         self._work = work.on(work.device)
         self._columns, self._name_column = _BYTES if column is None else (column,), name_column
 
@@ -71,14 +66,8 @@ class Scorer:
             )
         cells = batch[column]
         names = batch.get(self._name_column, batch.get("__key__", range(len(cells))))
-        rows = list(self._work.rows(_source(str(name), cell) for name, cell in zip(names, cells, strict=True)))
-        columns = self._work.columns
+        rows = list(self._work.rows(cell_source(str(name), cell) for name, cell in zip(names, cells, strict=True)))
+        columns = self._work.header.columns
         scores = np.array([row.scores or (np.nan,) * len(columns) for row in rows], float).reshape(-1, len(columns))
         found = {column: scores[:, place] for place, column in enumerate(columns)}
         return {**batch, **found, "error": np.array([row.error for row in rows], object)}
-
-
-def _source(name: str, cell: Any) -> ImageSource:
-    if isinstance(cell, dict):
-        cell = cell.get("bytes")
-    return NoImage(name, "is a row without an image") if cell is None else Entry(name, bytes(cell))

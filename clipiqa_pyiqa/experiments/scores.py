@@ -57,7 +57,7 @@ class Record:
         with contextlib.ExitStack() as stack:
             writer = None
             if self.output is not None:
-                writer = stack.enter_context(open_results(self.output, header, list(map(printable, names))))
+                writer = stack.enter_context(open_results(self.output, header))
             todo = [name for name in names if writer is None or printable(name) not in writer.done]
             for row in score(todo) if todo else ():
                 if writer is not None:

@@ -16,9 +16,8 @@ def value_of(cut: float | str, scores: Any, what: str) -> float:
         value = float(text.removesuffix("%"))
     except ValueError:
         value = np.nan
-    is_share = text.endswith("%")
-    if np.isnan(value) or (is_share and not 0 <= value <= 100):
+    if np.isnan(value) or (text.endswith("%") and not 0 <= value <= 100):
         raise CLIPIQAError(f"{what} must be a number, or a percentage such as 10%; got {cut!r}.")
     known = np.asarray(scores, float)
-    known = known[~np.isnan(known)]
-    return value if not is_share else float(np.quantile(known, value / 100)) if len(known) else 0.0
+    known = known[known == known]  # without NaN
+    return float(np.quantile(known, value / 100)) if text.endswith("%") and len(known) else value

@@ -1,52 +1,27 @@
-"""Writers of rows: lines of CSV or JSON, an aligned table, and a Parquet file."""
+"""Rows as lines of CSV or JSON, as an aligned table, and as files of each format."""
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import IO, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..files.names import csv_line, one_line
 from ..prompts.provenance import in_words
 from .rows import Header, Row
 
-_PARQUET_GROUP = 50_000  # rows held in memory at a time
+if TYPE_CHECKING:
+    import pyarrow
 
 
-def json_line(cells: Mapping[str, Any]) -> str:
-    return json.dumps(cells, ensure_ascii=False, default=str) + "\n"
-
-
-class Lines:
-    """One line per image: CSV after a line of column names, or JSON objects."""
-
-    def __init__(self, format: str, header: Header) -> None:
-        self._format, self.header, self._ends = format, header, header.ends
-
-    def head(self) -> str:
-        return csv_line(self.header.names) if self._format == "csv" else ""
-
-    def row(self, row: Row) -> str:
-        return self.line(row.as_dict(self.header.columns))
-
-    def line(self, values: Mapping[str, Any]) -> str:
-        """Return the line for the values of :meth:`Row.as_dict`."""
-        cells = {**values, **self._ends}
-        return csv_line(cells.values()) if self._format == "csv" else json_line(cells)
-
-    def foot(self) -> str:
-        return ""
-
-
-class AlignedText(Lines):
+class AlignedText:
     """A table for people; its last line holds the mean scores."""
 
     def __init__(self, header: Header, paths: Collection[str] = ()) -> None:
-        super().__init__("table", header)
+        self.header, self._scores = header, list[tuple[float, ...]]()
         self.widths = [max(len(name), 6) for name in header.columns]
         self.path_width = max(len("mean of 1000"), min(60, max(map(len, paths), default=0)))
-        self._scores: list[tuple[float, ...]] = []
 
     def head(self) -> str:
         provenance = ", ".join(f"{key} {value}" for key, value in in_words(self.header.provenance).items())
@@ -70,13 +45,20 @@ class AlignedText(Lines):
         return one_line(f"{path:<{self.path_width}}  {scores}  {note}".rstrip()) + "\n"
 
 
-def write_parquet(file: IO[bytes], header: Header, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows, as :meth:`Row.as_dict` returns them, to a Parquet file, and the header to its metadata."""
-    import pyarrow
-    from pyarrow import parquet
+def write_tables(path: Path, format: str, schema: pyarrow.Schema, tables: Iterable[pyarrow.Table]) -> None:
+    """Write tables with the columns of a schema, one after the other, to a csv, jsonl or parquet file."""
+    if format == "parquet":
+        from pyarrow import parquet
 
-    schema, ends = header.schema, header.ends
-    cells = ({**row, **ends} for row in rows)
-    with parquet.ParquetWriter(file, schema, write_page_checksum=True) as writer:
-        while group := list(itertools.islice(cells, _PARQUET_GROUP)):
-            writer.write_table(pyarrow.Table.from_pylist(group, schema))
+        with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
+            for table in tables:
+                writer.write_table(table)
+        return
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(csv_line(schema.names) if format == "csv" else "")
+        for table in tables:
+            file.writelines(line_of(format, row) for row in table.to_pylist())
+
+
+def line_of(format: str, cells: Mapping[str, Any]) -> str:
+    return csv_line(cells.values()) if format == "csv" else json.dumps(cells, ensure_ascii=False, default=str) + "\n"

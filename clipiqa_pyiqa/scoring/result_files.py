@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ..datasets.csv_files import read_rows
 from ..errors import OutputError, first_of
@@ -17,20 +18,26 @@ from ..errors.arguments import checked
 from ..files.hashes import hash_file
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.locking import locked
+from ..files.names import csv_line
 from ..files.writing import check_output, replacing, write_text
-from .layouts import AlignedText, Lines, write_parquet
+from ..images.source import reason
+from .layouts import AlignedText, line_of, write_tables
 from .rows import ENDS, FIELDS, PARQUET_KEY, Header, ResultsError, Row, header_changes
+
+if TYPE_CHECKING:
+    import pyarrow
 
 FORMATS = ("csv", "jsonl", "parquet")
 logger = logging.getLogger("clipiqa_pyiqa")
-_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_GROUP = 50_000  # rows in memory at a time
+SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
 def format_of(path: Path) -> str:
-    if path.suffix.lower() not in _SUFFIXES:
-        known = ", ".join(_SUFFIXES)
+    if path.suffix.lower() not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
         raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass format.")
-    return _SUFFIXES[path.suffix.lower()]
+    return SUFFIXES[path.suffix.lower()]
 
 
 @dataclass
@@ -81,20 +88,21 @@ class ResultWriter:
     done: frozenset[str] = frozenset()
 
     def __init__(self, stream: IO[bytes], format: str, header: Header, paths: Collection[str] = ()) -> None:
-        self._layout = AlignedText(header, paths) if format == "table" else Lines(format, header)
-        self._stream = stream
-        self._append(self._layout.head())
+        self._stream, self._format, self._columns, self._ends = stream, format, header.columns, header.ends
+        self._table = AlignedText(header, paths) if format == "table" else None
+        self._append(self._table.head() if self._table else csv_line(header.names) if format == "csv" else "")
 
     def write(self, row: Row) -> None:
         """Write one row; raise ``OutputError`` if the disk is full."""
-        self._append(self._layout.row(row))
+        cells = row.as_dict(self._columns) | self._ends
+        self._append(self._table.row(row) if self._table else line_of(self._format, cells))
 
     def __enter__(self) -> ResultWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._append(self._layout.foot())
+        if kind is None and self._table:
+            self._append(self._table.foot())
 
     def _append(self, text: str) -> None:
         try:
@@ -110,7 +118,7 @@ class ResultWriter:
 
 class _FileWriter(ResultWriter):
     def __init__(self, output: Output, header: Header, kept: list[Row], lock: contextlib.ExitStack) -> None:
-        self.done = frozenset(row.path for row in kept if row.kind is None)
+        self.done = frozenset(row.path for row in kept)
         self._output, self._header, self._lock = output, header, lock
         head = {"columns": header.columns, "provenance": header.provenance}
         rows = (row.as_dict(header.columns) for row in kept)
@@ -126,43 +134,21 @@ class _FileWriter(ResultWriter):
                 _publish(self._output, self._header)
 
 
-def open_results(output: Output, header: Header, paths: Collection[str] = ()) -> ResultWriter:
+def open_results(output: Output, header: Header) -> ResultWriter:
     """Return a writer to a file; the file is locked until the context ends. Raises ``OutputError``.
 
-    Images of ``paths`` that failed in an earlier run are scored again.
+    If the run resumes, rows with scores are kept; failed images are to be scored again.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
         output.check_free()  # check again, as another run may have written results in the meantime
-        kept = _kept_rows(output, header, frozenset(paths)) if output.resume else []
+        kept = _kept_rows(output, header) if output.resume else []
         return _FileWriter(output, header, kept, stack.pop_all())
 
 
-def is_named(name: str, names: Collection[str]) -> bool:
-    """Return whether ``names`` holds an image, or the shard in ``SHARD::MEMBER``."""
-    parts = name.split("::")
-    return any("::".join(parts[:end]) in names for end in range(len(parts), 0, -1))
-
-
 def _publish(output: Output, header: Header) -> None:
-    def rows() -> Iterator[dict[str, Any]]:
-        damage: list[str] = []
-        with _explained(output.journal):
-            records = read_journal(output.journal, damage)
-            if "head" not in next(records, {}):
-                damage.append("line 1")
-            yield from records
-        if damage:
-            raise ResultsError(f"{str(output.journal)!r} was damaged during the run ({damage[0]}): pass resume.")
-
     with replacing(output.path) as partial:
-        with open(partial, "wb") as file:
-            if output.format == "parquet":
-                write_parquet(file, header, rows())
-            else:
-                layout = Lines(output.format, header)
-                file.write(layout.head().encode())
-                file.writelines(layout.line(row).encode() for row in rows())
+        write_tables(partial, output.format, header.schema, _tables(output.journal, header))
         digest = hash_file(partial)
     if output.format != "parquet":
         record: dict[str, Any] = {"file": output.path.name, "sha256": digest}
@@ -171,8 +157,23 @@ def _publish(output: Output, header: Header) -> None:
     output.journal.unlink()
 
 
-def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[Row]:
-    """Return an earlier run's rows, without damaged rows and failed images of ``paths``."""
+def _tables(journal: Path, header: Header) -> Iterator[pyarrow.Table]:
+    """Yield a journal's rows, some at a time. Raises ``ResultsError`` if it is damaged."""
+    import pyarrow
+
+    damage, schema, ends = list[str](), header.schema, header.ends
+    with _explained(journal):
+        records = read_journal(journal, damage)
+        if "head" not in next(records, {}):
+            damage.append("line 1")
+        while group := [row | ends for row in itertools.islice(records, _GROUP)]:
+            yield pyarrow.Table.from_pylist(group, schema)
+    if damage:
+        raise ResultsError(f"{str(journal)!r} was damaged during the run ({damage[0]}): pass resume.")
+
+
+def _kept_rows(output: Output, header: Header) -> list[Row]:
+    """Return an earlier run's rows, without damaged rows and failed images."""
     path = output.earlier()
     if path is None:
         return []
@@ -189,7 +190,7 @@ def _kept_rows(output: Output, header: Header, paths: Collection[str]) -> list[R
         )
     if damage:
         logger.warning("%s: damaged rows are left out and scored again: %s.", path, first_of(damage))
-    return [row for row in rows if not (row.kind and is_named(row.path, paths))]
+    return [row for row in rows if row.kind is None]
 
 
 @checked
@@ -243,10 +244,7 @@ def read_rows_of(path: Path, format: str) -> tuple[dict[str, Any] | None, list[d
     if format == "csv":
         return head, [row for _, row in read_rows(path)[0]], damage
     with open(path, encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file if line.strip()]
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("a line is not a JSON object")
-    return head, rows, damage
+        return head, [json.loads(line) for line in file if line.strip()], damage
 
 
 @contextlib.contextmanager
@@ -261,5 +259,5 @@ def _explained(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:  # pyarrow's errors about damage have no errno
             raise ResultsError(f"cannot read {str(path)!r}: {error.strerror}.") from error
         raise ResultsError(
-            f"{str(path)!r} is not a result file of clipiqa score, or it is damaged ({error})."
+            f"{str(path)!r} is not a result file of clipiqa score, or it is damaged ({reason(error)})."
         ) from error

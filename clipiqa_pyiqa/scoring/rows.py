@@ -58,7 +58,8 @@ class Row:
     error: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", printable(self.path))
+        for name in ("path", "error"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
     def as_dict(self, columns: Sequence[str]) -> dict[str, Any]:
         """Return column -> value, without ``ENDS``."""
@@ -121,8 +122,7 @@ def header_changes(before: Header, now: Header, but: Collection[str] = ()) -> st
 
 def frame_csv(frame: pandas.DataFrame) -> str:
     """Return a frame as CSV, with the index only if named."""
-    cells = frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
-    if frame.index.name is None:
-        return "".join(map(csv_line, [frame.columns, *cells]))
-    named = ((name, *row) for name, row in zip(frame.index.tolist(), cells, strict=True))
-    return "".join(map(csv_line, [(frame.index.name, *frame.columns), *named]))
+    is_named = frame.index.name is not None
+    names = [*([frame.index.name] if is_named else []), *frame.columns]
+    cells = frame.astype(object).where(frame.notna(), None).itertuples(index=is_named, name=None)
+    return "".join(map(csv_line, [names, *cells]))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..files.journal import changes
-from ..prompts.provenance import in_a_word, record_in_words
+from ..prompts.provenance import in_a_word
 
 SCALE = "scale"
 _NOT_OF_SCORES = ("version", "versions", "device", "weights", "scores")
@@ -73,20 +73,15 @@ def differences(
     one: Mapping[str, Any], other: Mapping[str, Any], but: Collection[str] = ()
 ) -> list[tuple[str, str, str]]:
     """Return each field, except ``but``, that differs between two provenances, with both values as texts."""
-    found = changes(*({key: each[key] for key in each if key not in ("scores", *but)} for each in (one, other)))
-    records = other.get("scores", {})
-    for name, record in one.get("scores", {}).items():
-        if name in records:
-            changed = changes(_hashed(record), _hashed(records[name]))
-            found += [(f"{field} of {name!r}", was, now) for field, was, now in changed]
-    return [(key, _in_words(key, was), _in_words(key, now)) for key, was, now in found]
+    shared = [name for name in one.get("scores", {}) if name in other.get("scores", {})]
+    fields = (
+        {key: value for key, value in each.items() if key not in ("scores", *but)}
+        | {repr(name): _hashed(each["scores"][name]) for name in shared}
+        for each in (one, other)
+    )
+    return [(key, in_a_word(was), in_a_word(now)) for key, was, now in changes(*fields)]
 
 
 def _hashed(record: Mapping[str, Any]) -> dict[str, Any]:
     fields = {key: value for key, value in record.items() if key not in _NOT_OF_SCORES}
     return {key: value["sha256"] if isinstance(value, dict) else value for key, value in fields.items()}
-
-
-def _in_words(key: str, value: Any) -> str:
-    text = record_in_words({"questions": value}) if key.startswith("questions of ") else in_a_word(value)
-    return text[:12] if len(text) == 64 else text  # a hash is cut

@@ -10,11 +10,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import torch
 
-from ..errors import ImageError, Kind
+from ..errors import ImageError, Kind, OptionError
 from ..errors.arguments import SharedOptions, checked
 from ..files.writing import check_output
 from ..images.batches import in_batches, prefetch, stacked
@@ -26,9 +26,11 @@ from ..prompts.provenance import column_records
 from ..sources.finding import find_shards
 from ..sources.inputs import sources_of
 from ..sources.members import Shard
-from .map_columns import scores_with_map, with_map_stats
-from .result_files import Output, ResultWriter, format_of, is_named, open_results
+from .result_files import Output, ResultWriter, format_of, open_results
 from .rows import Header, Row, printable
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 UNIFORM = "almost uniform"
 _LIMITS = ("apply_exif", "max_side", "max_pixels", "damaged")
@@ -37,36 +39,36 @@ Questions = Prompts | Mapping[str, Sequence[PromptPair]]
 Paths = str | os.PathLike[str] | ImageSource | Shard | Iterable[str | os.PathLike[str] | ImageSource | Shard]
 
 
-class Work:
-    """The checked arguments of :func:`score_paths`."""
+class ScoringOptions(TypedDict, total=False):
+    """Options of reading and scoring: see :class:`~clipiqa_pyiqa.errors.arguments.SharedOptions`."""
 
-    def __init__(
-        self,
-        metric: Any,
-        prompts: Questions,
-        device: str | torch.device | None,
-        batch_size: int,
-        workers: int | None,
-        limits: Mapping[str, Any],
-        map_stats: bool = False,
-    ) -> None:
-        check_limits(limits["max_side"], limits["max_pixels"], limits["damaged"])
+    device: str | torch.device | None
+    batch_size: int
+    workers: int | None
+    apply_exif: bool
+    max_side: int | None
+    max_pixels: int | None
+    damaged: Damaged
+
+
+class Work:
+    """The checked metric, questions and options of :func:`score_paths`."""
+
+    def __init__(self, metric: Any, prompts: Questions, **options: Unpack[ScoringOptions]) -> None:
+        if unknown := options.keys() - ScoringOptions.__annotations__.keys():
+            known = ", ".join(ScoringOptions.__annotations__)
+            raise OptionError(f"there is no option {min(unknown)}: known options are {known}.")
+        images = SharedOptions(**options)  # type: ignore[arg-type]
+        check_limits(images.max_side, images.max_pixels, images.damaged)
         self.net = net_of(metric)
         self.questions = None if prompts is None else parse_columns(prompts, getattr(self.net, "template", None))
-        self.device, self._limits, self._map_stats = find_device(device), limits, map_stats
-        self._batch_size, self._workers = batch_size, workers
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.net.columns if self.questions is None else tuple(self.questions)
+        self.device, self._batch_size, self._workers = find_device(images.device), images.batch_size, images.workers
+        self._limits = {name: getattr(images, name) for name in _LIMITS}
 
     @property
     def header(self) -> Header:
-        record = provenance(self.net, self.questions, self.device, **self._limits)
-        if not self._map_stats:
-            return Header(self.columns, record)
-        record = with_map_stats(record, self.net, self.questions)
-        return Header(tuple(record["scores"]), record)
+        columns = self.net.columns if self.questions is None else tuple(self.questions)
+        return Header(columns, provenance(self.net, self.questions, self.device, **self._limits))
 
     def on(self, device: torch.device) -> Work:
         work = copy.copy(self)
@@ -76,16 +78,10 @@ class Work:
         return work
 
     def rows(self, sources: Iterable[ImageSource]) -> Generator[Row, None, None]:
-        cost = scoring_bytes(self.net, self.device, "maps" if self._map_stats else "score")
+        cost = scoring_bytes(self.net, self.device)
         images = prefetch(lambda source: read_image(source, **self._limits), sources, self._workers, scoring=cost)
         return rows_of_images(
-            self.net,
-            images,
-            lambda source: source.name,
-            self.questions,
-            self.device,
-            self._batch_size,
-            map_stats=self._map_stats,
+            self.net, images, lambda source: source.name, self.questions, self.device, self._batch_size
         )
 
 
@@ -112,18 +108,11 @@ def score_paths(
     paths: Paths,
     prompts: Questions = None,
     *,
-    device: str | torch.device | None = SharedOptions.device,
-    batch_size: int = SharedOptions.batch_size,
-    workers: int | None = SharedOptions.workers,
-    apply_exif: bool = SharedOptions.apply_exif,
-    max_side: int | None = SharedOptions.max_side,
-    max_pixels: int | None = SharedOptions.max_pixels,
-    damaged: Damaged = SharedOptions.damaged,
-    map_stats: bool = False,
     out: str | Path | Output | None = None,
     format: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    **options: Unpack[ScoringOptions],
 ) -> ScoringRun:
     """Score images and yield their rows in input order, as ``clipiqa score`` does.
 
@@ -133,11 +122,11 @@ def score_paths(
         metric: A ``CLIPIQA``, or the result of ``pyiqa.create_metric('clipiqa')``.
         paths: Paths as for :func:`~clipiqa_pyiqa.sources.finding.find_shards`, or objects with ``name`` and ``read()``.
         prompts: Questions as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means the metric's questions.
-        map_stats: Add three statistics of each score's map (:mod:`clipiqa_pyiqa.maps`).
         out: A file to write the rows to.
         format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None uses the file's suffix.
         resume: Continue an interrupted run, and score its failed images again.
         overwrite: Replace an existing file.
+        options: Options of reading and scoring, as in :class:`ScoringOptions`.
 
     Returns:
         An iterator of rows; it scores images while the caller iterates.
@@ -145,8 +134,7 @@ def score_paths(
     Raises:
         CLIPIQAError: An argument cannot be used; or the file cannot be written, exists already, or is an image.
     """
-    limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
-    work = Work(metric, prompts, device, batch_size, workers, limits, map_stats)
+    work = Work(metric, prompts, **options)
     header = work.header
     if out is None:
         return ScoringRun(header, None, 0, work.rows(sources_of(paths)))
@@ -154,15 +142,13 @@ def score_paths(
         out = Output(Path(out), format or format_of(Path(out)), resume, overwrite)
     found = find_shards(paths)
     check_output(out.path, overwrite=True, inputs=(item.name for item in found.items))
-    given = frozenset(printable(item.name) for item in found.items)
-    writer = open_results(out, header, given)
+    writer = open_results(out, header)
     todo = [item for item in found.items if printable(item.name) not in writer.done]
     sources = (source for source in sources_of(todo) if printable(source.name) not in writer.done)
     names = None if found.has_shards else tuple(printable(source.name) for source in todo)
-    kept = sum(is_named(name, given) for name in writer.done)
     rows = _written(work.rows(sources), writer)
     next(rows)  # enters the writer's context; closing the run leaves the context
-    return ScoringRun(header, names, kept, rows)
+    return ScoringRun(header, names, len(writer.done), rows)
 
 
 def rows_of_images(
@@ -173,14 +159,13 @@ def rows_of_images(
     device: torch.device,
     batch_size: int,
     apart: Callable[[Item], Hashable] | None = None,
-    map_stats: bool = False,
 ) -> Generator[Row, None, None]:
     """Yield images' rows in order; ``name_of(item)`` names an image, ``apart`` is as for ``in_batches``."""
 
     def scored(items: list[Item], records: list[ImageRecord]) -> list[Row]:
         with torch.no_grad():  # not inference_mode: the metric keeps text features for a later backward pass
             x = stacked([record.pixels for record in records], device)
-            scores = scores_with_map(net, x, columns) if map_stats else net.score(net.encode_image(x), columns)
+            scores = net.score(net.encode_image(x), columns)
         flags = [UNIFORM if is_almost_uniform(pixels) else "" for pixels in x]
         return list(map(_row, map(name_of, items), records, rounded(scores), flags))
 

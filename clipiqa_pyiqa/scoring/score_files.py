@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..datasets.csv_files import PATH_COLUMNS, find_column
 from ..errors import CLIPIQAError, nearest
-from .result_files import format_of, journal_of, read_rows_of, unfinished
+from ..files.names import below_common
+from ..images.source import reason
+from .result_files import SUFFIXES, format_of, journal_of, read_rows_of, unfinished
 from .rows import FIELDS, METRIC
 from .scale import SCALE, Scale, read_scales, scales_of
 
 if TYPE_CHECKING:
     import pandas
 
-SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 _NO_SCORES = {*FIELDS, METRIC, "index", "id", "", "rank", "n", "split", "unnamed: 0"}
 
 
@@ -78,15 +79,11 @@ def read_any_scores(
         ScoresError: The file cannot be read, or lacks a column.
     """
     path = Path(path).expanduser()
-    if not os.path.isfile(path):
-        if journal_of(path).exists():
-            raise ScoresError(f"{unfinished(path)}.")
-        raise ScoresError(f"{str(path)!r} is not a file: name a csv, jsonl or parquet file of scores.")
-    rows, provenance = _rows(path)
-    if not rows:
-        raise ScoresError(f"{str(path)!r} has no rows: name a file with scores.")
+    if not path.exists() and journal_of(path).exists():
+        raise ScoresError(f"{unfinished(path)}.")
     import pandas
 
+    rows, provenance = _rows(path)
     table = pandas.DataFrame(rows)
     try:
         scales = scales_of(provenance) or read_scales(table.get(SCALE, ()))
@@ -94,18 +91,16 @@ def read_any_scores(
         raise ScoresError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
     name = find_column(path, list(table.columns), key, PATH_COLUMNS, "path", error=ScoresError, option=option)
     names = pandas.Index(table[name].map(str), name="path", dtype=object)
-    for column in columns or ():
-        if column not in table:
-            raise ScoresError(f"{str(path)!r} has no column {column!r}: {nearest(column, map(str, table.columns))}")
-        if not _holds_numbers(table[column]):
-            raise ScoresError(f"the column {column!r} of {str(path)!r} does not hold numbers: name another column.")
-    if columns is None:
-        others = [each for each in table if each != name and str(each).lower().strip() not in _NO_SCORES]
-        numbers = [each for each in others if _holds_numbers(table[each])]
-        columns = [each for each in numbers if each in scales] or numbers
-    if not columns:
+    others = [each for each in table if each != name and str(each).lower().strip() not in _NO_SCORES]
+    numbers = [each for each in columns or others if each in table and _holds_numbers(table[each])]
+    if missing := [each for each in columns or () if each not in numbers]:
+        raise ScoresError(
+            f"{str(path)!r} has no numbers called {missing[0]!r}: {nearest(missing[0], map(str, others))}"
+        )
+    if not numbers:
         known = ", ".join(map(str, table.columns))
         raise ScoresError(f"{str(path)!r} has no column of numbers: its columns are {known}.")
+    columns = columns or [each for each in numbers if each in scales] or numbers
     scores = {str(each): pandas.to_numeric(table[each], "coerce").to_numpy(float) for each in columns}
     errors = {} if "error" not in table else _filled(table["error"].set_axis(names))
     ours = bool(scales) or any(str(cell).startswith("clipiqa") for cell in table.get(METRIC, ()))
@@ -115,18 +110,15 @@ def read_any_scores(
 
 
 def _rows(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
-    if not is_score_file(path):
-        raise ScoresError(f"{str(path)!r} must be a csv, jsonl or parquet file of scores.")
     try:
         head, rows, damage = read_rows_of(path, format_of(path))
-        if damage:
-            raise ValueError(f"it is damaged: {damage[0]}")
+        if damage or not rows:
+            raise ValueError(f"it is damaged: {damage[0]}" if damage else "it has no rows")
         return rows, head["provenance"] if head else {}
     except CLIPIQAError:
         raise
     except (OSError, ValueError, ArithmeticError, LookupError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ScoresError(f"{str(path)!r} cannot be read as {format_of(path)}: {reason}.") from error
+        raise ScoresError(f"{str(path)!r} cannot be read as {format_of(path)}: {reason(error)[:200]}.") from error
 
 
 def _filled(texts: pandas.Series) -> dict[str, str]:
@@ -142,24 +134,11 @@ def _holds_numbers(values: pandas.Series) -> bool:
     return bool(len(filled)) and bool(pandas.to_numeric(filled, "coerce").notna().all())
 
 
-def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str]]:
-    """Return the image names of two runs without common folders and suffixes, so that most names match."""
-    runs = [[name.replace("\\", "/").split("/") for name in names] for names in (first, second)]
-    for run in runs:
-        stems = [(*parts[:-1], os.path.splitext(parts[-1])[0]) for parts in run]
-        if len(set(stems)) == len(stems):
-            run[:] = [list(parts) for parts in stems]
-    one, two = map(_common_depth, runs)
-    cuts = [(one, depth) for depth in range(two, -1, -1)] + [(depth, two) for depth in range(one, -1, -1)]
-
-    def matches(depths: Sequence[int]) -> int:
-        names = [{tuple(parts[depth:]) for parts in run} for run, depth in zip(runs, depths, strict=True)]
-        return len(names[0] & names[1])
-
-    best = max(cuts, key=matches)
-    return [["/".join(parts[depth:]) for parts in run] for run, depth in zip(runs, best, strict=True)]
-
-
-def _common_depth(run: Sequence[list[str]]) -> int:
-    first, last = min(run)[:-1], max(run)[:-1]
-    return next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+def matching_names(*runs: Sequence[str]) -> list[list[str]]:
+    """Return image names below each run's common folder, without suffixes; or, if none is equal, as given."""
+    found = []
+    for names in runs:
+        below = below_common(names)
+        stems = [os.path.splitext(below[name])[0] for name in names]
+        found.append(stems if len(set(stems)) == len(below) else [below[name] for name in names])
+    return found if set.intersection(*map(set, found)) else [list(names) for names in runs]

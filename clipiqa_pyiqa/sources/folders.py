@@ -1,26 +1,22 @@
-"""The image files in a folder and its sub-folders."""
+"""The files in a folder and its sub-folders, on disk or in a store."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections import Counter
 from collections.abc import Iterator
 
 from ..errors import ImageError, Kind
-from ..images.formats import image_suffixes, unreadable_suffixes
+from ..images.formats import image_suffixes
 from ..images.source import reason
+from .stores import explained, is_remote, store
 
 
-def images_in(
-    folder: str | os.PathLike[str],
-    unreadable: list[ImageError] | None = None,
-    skipped: Counter[str] | None = None,
-) -> Iterator[str]:
-    """Yield the image files in a folder and its sub-folders, sorted, without hidden files.
+def files_below(folder: str | os.PathLike[str], unreadable: list[ImageError] | None = None) -> list[str]:
+    """Return the files in a folder and its sub-folders, sorted, without hidden files.
 
-    ``unreadable`` collects errors of folders; if None, errors are raised. ``skipped`` counts photos that are not read.
+    ``unreadable`` collects errors of folders; if None, errors are raised.
     """
-    suffixes, others = image_suffixes(), unreadable_suffixes()
 
     def note(error: OSError) -> None:
         why = f"is a folder that cannot be read: {reason(error)}"
@@ -29,11 +25,24 @@ def images_in(
             raise problem
         unreadable.append(problem)
 
+    found = []
+    if isinstance(folder, str) and is_remote(folder):
+        with explained(folder), contextlib.suppress(FileNotFoundError):
+            fs, path = store(folder)
+            below = sorted(file[len(fs._strip_protocol(path)) :] for file in fs.find(path))
+            found = [folder.rstrip("/") + file for file in below if "/." not in file]
+        return found
     for parent, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(name for name in files if not name.startswith(".")):
-            suffix = os.path.splitext(name)[1].lower()
-            if suffix in suffixes:
-                yield os.path.join(parent, name)
-            elif skipped is not None and suffix in others:
-                skipped[suffix] += 1
+        found += [os.path.join(parent, name) for name in sorted(files) if not name.startswith(".")]
+    return found
+
+
+def images_in(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """Yield the image files in a folder and its sub-folders, sorted. Raises ``ImageError``."""
+    suffixes = image_suffixes()
+    return (file for file in files_below(folder) if suffix_of(file) in suffixes)
+
+
+def suffix_of(name: str) -> str:
+    return os.path.splitext(name)[1].lower()

@@ -7,13 +7,12 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
-from ..errors import ImageError, shown
 from ..errors.arguments import checked
 from ..images.memory import Room
 from ..images.source import FileSource, ImageSource, NoImage
 from .finding import Found, each_of, find_shards
 from .members import Shard, ShardError
-from .stores import stalled, store_error, timeout
+from .stores import store_error
 
 AHEAD_BYTES = 64 << 20
 _LEAST = 16 << 10  # the fewest bytes that an image counts as; this limits the number of small images
@@ -27,28 +26,24 @@ def find_inputs(arguments: Iterable[str], null_separated: bool = False) -> Found
         arguments: Files, folders, globs, or ``-`` for a list on standard input.
         null_separated: Names on standard input end with a NUL byte.
     """
-    arguments = list(arguments)
-    if wrong := [argument for argument in arguments if not isinstance(argument, str)]:
-        raise ImageError(f"arguments must be paths as texts; got {shown(wrong[0])} ({type(wrong[0]).__name__}).")
     found = find_shards(arguments, null_separated=null_separated)
     for item in found.items:
         if not isinstance(item, FileSource) and item.name not in found.problems:
-            what = "a shard" if isinstance(item, Shard) else "not on this machine"
-            found.problems[item.name] = f"{item.name!r} is {what}, but image files or folders of them were expected"
+            found.problems[item.name] = f"{item.name!r} is not an image file or a folder on this machine"
     return found
 
 
 def sources_of(given: Any) -> Iterator[ImageSource]:
     """Yield the images that :func:`~.finding.find_shards` finds, and each image of a shard."""
-    for one in each_of(given):
-        for item in find_shards([one]).items:
-            if not isinstance(item, Shard):
-                yield item
-                continue
+    items = (item for one in each_of(given) for item in find_shards([one]).items)
+    for item in items:
+        if not isinstance(item, Shard):
+            yield item
+        else:
             try:
                 yield from read_ahead(item)
             except ShardError as error:
-                why = error.reason if error.name == item.name else f"cannot be read: {str(error).rstrip('.')}"
+                why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
                 yield NoImage(item.name, why, error.kind)
 
 
@@ -70,10 +65,7 @@ def read_ahead(shard: Shard, most_bytes: int = AHEAD_BYTES) -> Generator[ImageSo
     threading.Thread(target=fill, daemon=True, name="clipiqa-read").start()
     try:
         while True:
-            try:
-                source = coming.get(timeout=timeout())
-            except queue.Empty:
-                raise stalled(shard.name) from None
+            source = coming.get()
             if isinstance(source, Exception):
                 raise store_error(shard.name, source) from source
             if source is None:

@@ -1,25 +1,23 @@
-"""Parquet files of images: bytes, structs of bytes and path, or paths."""
+"""Parquet files of images: bytes, or Hugging Face's structs of bytes and path."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import ImageError, Kind
+from ..errors import Kind
 from ..images.source import ImageSource, NoImage, reason
 from .members import Entry, ShardError
-from .stores import is_remote, opened, source_at
+from .stores import opened
 
 if TYPE_CHECKING:
     import pyarrow
 
 SUFFIXES = (".parquet", ".pq")
 _ROWS = 64  # rows read at a time
-_BYTES = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data")
-_PATHS = ("path", "image_path", "img_path", "file_path", "filepath", "file_name", "filename", "file", "image", "img")
+_USUAL = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data")
 
 
 @dataclass
@@ -32,11 +30,9 @@ class ParquetShard:
     def entries(self, rows: Container[int] | None = None) -> Iterator[ImageSource]:
         """Yield the images in order; ``rows`` selects rows. Raises ``ShardError``."""
         with opened_table(self.name, buffer_size=1 << 20) as table:
-            schema, first = table.schema_arrow, 0
-            column = image_column(self.name, schema, self.image_column)
-            check_columns(self.name, schema, self.keep)
-            keep = [*self.keep, *([column] if _is_text(schema.field(column).type) else [])]
-            columns = list(dict.fromkeys([column, *keep]))
+            first, column = 0, image_column(self.name, table.schema_arrow, self.image_column)
+            check_columns(self.name, table.schema_arrow, self.keep)
+            columns = list(dict.fromkeys([column, *self.keep]))
             for group in range(table.num_row_groups):
                 numbers = range(first, first := first + table.metadata.row_group(group).num_rows)
                 if rows is not None and not any(number in rows for number in numbers):
@@ -45,30 +41,16 @@ class ParquetShard:
                 cells = (row for batch in batches for row in batch.to_pylist())
                 for number, row in zip(numbers, cells, strict=True):
                     if rows is None or number in rows:
-                        yield self._entry(f"{self.name}::{number}", row[column], {name: row[name] for name in keep})
-
-    def _entry(self, name: str, cell: Any, kept: dict[str, Any]) -> ImageSource:
-        if isinstance(cell, dict):  # Hugging Face stores an image as bytes and path
-            cell = cell.get("path") if cell.get("bytes") is None else cell["bytes"]
-        if not cell and not isinstance(cell, bytes):
-            return NoImage(name, "is a row without an image", kept=kept)
-        if isinstance(cell, str):
-            path = cell if is_remote(cell) else os.path.join(os.path.dirname(self.name), cell)
-            return _LinkedImage(name, path, kept)
-        return Entry(name, cell, kept)
+                        kept = {name: row[name] for name in self.keep}
+                        yield cell_source(f"{self.name}::{number}", row[column], kept)
 
 
-@dataclass
-class _LinkedImage:
-    name: str
-    path: str
-    kept: dict[str, Any]
-
-    def read(self) -> bytes:
-        try:
-            return source_at(self.path).read()
-        except ImageError as error:
-            raise ImageError(f"names {error.name!r}, which {error.reason}", error.kind, self.name) from error
+def cell_source(name: str, cell: Any, kept: Mapping[str, Any] | None = None) -> ImageSource:
+    """Return the image of a cell: bytes, or Hugging Face's dict with ``bytes``."""
+    data = cell.get("bytes") if isinstance(cell, dict) else cell
+    return (
+        NoImage(name, "is a row without an image", kept=kept or {}) if data is None else Entry(name, bytes(data), kept)
+    )
 
 
 @contextmanager
@@ -91,34 +73,24 @@ def check_columns(name: str, schema: pyarrow.Schema, keep: Sequence[str]) -> Non
 
 def image_column(name: str, schema: pyarrow.Schema, column: str | None) -> str:
     """Return the given column, or find the column of images. Raises ``ShardError``."""
-    kinds = {field.name: field.type for field in schema}
+    found = [field.name for field in schema if _is_image(field.type)]
     if column is not None:
-        if column not in kinds or not (_is_text(kinds[column]) or _is_bytes(kinds[column])):
-            raise ShardError(
-                f"{name!r} has no column {column!r} of images or paths: its columns are {_listed(schema)}."
-            )
+        if column not in found:
+            raise ShardError(f"{name!r} has no column {column!r} of images: its columns are {_listed(schema)}.")
         return column
-    found = [each for each, kind in kinds.items() if _is_bytes(kind)]
-    if len(found) > 1 and not set(found).intersection(_BYTES):
-        raise ShardError(f"{name!r} has several columns that may hold images, {', '.join(found)}: give image_column.")
-    found = [each for each in _BYTES if each in found] or found
-    found = found or [each for each in _PATHS if each in kinds and _is_text(kinds[each])]
-    if not found:
+    usual = [each for each in _USUAL if each in found]
+    if not usual and len(found) != 1:
         raise ShardError(
-            f"{name!r} has no column of images (bytes, Hugging Face's bytes and path, or paths): its columns are "
-            f"{_listed(schema)}; give image_column."
+            f"{name!r} must have one column of images (bytes, or Hugging Face's bytes and path), or image_column must "
+            f"name one; its columns are {_listed(schema)}."
         )
-    return found[0]
+    return (usual or found)[0]
 
 
-def _is_text(kind: pyarrow.DataType) -> bool:
-    return str(kind) in ("string", "large_string", "string_view")
-
-
-def _is_bytes(kind: pyarrow.DataType) -> bool:
+def _is_image(kind: pyarrow.DataType) -> bool:
     is_struct = str(kind).startswith("struct<") and kind.get_field_index("bytes") >= 0
     return is_struct or str(kind).startswith(("binary", "large_binary", "fixed_size_binary"))
 
 
 def _listed(schema: pyarrow.Schema) -> str:
-    return ", ".join(schema.names[:30]) + (" …" if len(schema.names) > 30 else "")
+    return ", ".join(schema.names[:30])

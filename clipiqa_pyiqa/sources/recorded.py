@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from ..errors import CLIPIQAError
 from ..files.names import printable
 from ..images.source import ImageSource, NoImage, reason
 from .parquet import SUFFIXES, ParquetShard
 from .stores import source_at
-from .tar import DAMAGE, Member, members
+from .tar import TarShard
 
 _MEMBER = re.compile(r"(.+?\.(?:tar(?:\.gz|\.bz2|\.xz)?|tgz|parquet|pq))::(.+)", re.IGNORECASE | re.DOTALL)
 
@@ -32,23 +32,19 @@ def images_named(names: Iterable[str]) -> Iterator[ImageSource]:
             continue
         missing, why = dict.fromkeys(wanted), "is not in its shard"
         try:
-            for source in _images_of(shard, wanted):
-                missing.pop(source.name, None)
-                yield source
-        except (CLIPIQAError, OSError, *DAMAGE) as error:
+            for source in _entries(shard, wanted):
+                if (name := printable(source.name)) in missing:
+                    missing.pop(name)
+                    source.name = name  # type: ignore[misc]
+                    yield source
+                if not missing:
+                    break
+        except (CLIPIQAError, OSError) as error:
             why = f"cannot be read from its shard: {getattr(error, 'reason', '') or reason(error)}"
         yield from (NoImage(name, why) for name in missing)
 
 
-def _images_of(shard: str, wanted: Collection[str]) -> Iterator[ImageSource]:
+def _entries(shard: str, wanted: Iterable[str]) -> Iterator[ImageSource]:
     if shard.lower().endswith(SUFFIXES):
-        yield from ParquetShard(shard).entries({int(row) for _, row in map(split_name, wanted) if row.isdecimal()})
-        return
-    missing = set(wanted)
-    for member in members(shard):
-        name = f"{shard}::{printable(member.name)}"
-        if isinstance(member, Member) and name in missing:
-            missing.remove(name)
-            yield member.image(name)
-        if not missing:
-            return
+        return ParquetShard(shard).entries({int(row) for _, row in map(split_name, wanted) if row.isdecimal()})
+    return TarShard(shard).entries()

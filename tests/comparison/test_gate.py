@@ -60,7 +60,6 @@ class TestVerdict:
 
     def test_names(self) -> None:
         assert matching_names(["/a/b/1.png", "/a/c/2.png"], ["b/1.jpg", "c/2.jpg"]) == [["b/1", "c/2"]] * 2
-        assert matching_names(["x/b/1.png", "x/c/1.png"], ["y/z/b/1.png"]) == [["b/1", "c/1"], ["b/1"]]
         assert matching_names(["1.png", "1.jpg"], ["b/1.png"])[0] == ["1.png", "1.jpg"]  # told apart by the suffix
 
 
@@ -131,7 +130,7 @@ def test_runs_of_different_metrics(files: dict[str, Path]) -> None:
         CLIPIQAError, match=r"max_side is none in '.*base\.parquet' and 48 in '.*other\.parquet'"
     ) as said:
         gate(files["base"], files["other"])
-    assert re.search("questions of 'sharpness' is Sharp photo.* in .* and A photo of", str(said.value))
+    assert re.search("'sharpness' questions is .*Sharp photo.* in .* and .*A photo of", str(said.value))
 
 
 class TestBadInput:
@@ -144,7 +143,7 @@ class TestBadInput:
             (lambda f: f.head(39), {}, r"b\.csv' has no finite score of '3/39'.*\(skip_missing\)"),
             (lambda f: f.head(5), {"skip_missing": True}, "scores of 5 rows in both runs, but 6 or more"),
             (lambda f: pandas.concat([f, f.head(1)]), {}, r"two rows for '0/0"),
-            (lambda f: f, {"columns": ["qualty"]}, "no column 'qualty': did you mean 'quality'"),
+            (lambda f: f, {"columns": ["qualty"]}, "no numbers called 'qualty': did you mean 'quality'"),
             (lambda f: f, {"key": "nokey"}, "no column called 'nokey'.*with key"),
             (lambda f: f, {"lower_better": ["x"]}, "lower_better names 'x'"),
             (lambda f: f, {"min_delta": -1.0}, "min_delta must be"),
@@ -159,8 +158,8 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("name", "content", "message"),
         [
-            ("none.csv", None, "is not a file"),
-            ("a.txt", "x", "must be a csv, jsonl or parquet"),
+            ("none.csv", None, "cannot be read as csv: No such file"),
+            ("a.txt", "x", "names no known format"),
             ("a.csv", "a,b\n1,2\n", "no column of paths"),
             ("a.csv", "image,b\nx,y\n", "no column of numbers: its columns are image, b"),
             ("a.jsonl", "{", "cannot be read as jsonl"),

@@ -14,19 +14,15 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from shard_makers import picture, samples, save_parquet, save_tar
 from weights_fakes import save_archive
 
 from clipiqa_pyiqa.datasets.score_table import read_score_table
-from clipiqa_pyiqa.datasets.specification import read_benchmark as read_comparison
 from clipiqa_pyiqa.datasets.votes import read_votes
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
 from clipiqa_pyiqa.images.formats import image_suffixes, readable_formats
@@ -42,20 +38,7 @@ from clipiqa_pyiqa.sources.finding import find_shards
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.weights.published import MINI_FILE
 
-TOKENS = (
-    b"\0",
-    b"\xff\xfe",
-    b"nan",
-    b"-inf",
-    b"1e999",
-    b'"',
-    b"\r",
-    b"\n\n",
-    "\u202e".encode(),
-    b"9" * 400,
-    b",",
-    b"{}",
-)
+TOKENS = (b"\0", b"\xff\xfe", b"nan", b"1e999", b'"', b"\r", b"\n\n", "\u202e".encode(), b"9" * 400, b",", b"{}")
 
 
 def mutated(content: bytes, generator: random.Random) -> bytes:
@@ -141,11 +124,6 @@ def words(path: Path) -> Path:
     return path
 
 
-def benchmark(path: Path) -> Path:
-    path.write_text("metrics: [clipiqa, {a: {metric: niqe}}]\ndatasets: [x.csv]\nbootstrap: 10\nseed: 1\nout: runs\n")
-    return path
-
-
 def tar(path: Path) -> Path:
     return save_tar(path, samples([10, 20, 30]))
 
@@ -158,17 +136,10 @@ def parquet(path: Path) -> Path:
     return save_parquet(path, {"image": [picture(grey) for grey in (10, 20, 30)], "caption": ["a", "b", "c"]})
 
 
-def embeddings(path: Path) -> Path:
-    import numpy as np
-
-    np.save(path, np.eye(4, 512, dtype=np.float16))
-    return path
-
-
-def entries(path: Path, **options: Any) -> list[int]:
+def entries(path: Path) -> list[int]:
     """What the pictures of a shard come to; those that cannot be read are named one by one."""
     found = []
-    for shard in find_shards(str(path), **options).items:
+    for shard in find_shards(str(path)).items:
         for entry in shard.entries():  # type: ignore[union-attr]
             try:
                 found.append(int(read_image(entry, min_side=1).pixels.sum()))
@@ -184,7 +155,6 @@ FOREIGN: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object]]] = {
     "scores.jsonl": (scores, read_any_scores),
     "scores.parquet": (scores, read_any_scores),
     "pairs.txt": (words, read_words),
-    "compare.yml": (benchmark, read_comparison),
     "shard.tar": (tar, entries),
     "shard.tar.gz": (packed, entries),
     "shard.parquet": (parquet, entries),
@@ -199,25 +169,6 @@ def test_damage_to_files_of_others(tmp_path: Path, name: str, times: int) -> Non
     path = make(tmp_path / name)
     assert came_to(lambda: read(path), path)[0] == "read"
     trials(path, read, 60 * times, seed=21)
-
-
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
-@pytest.mark.parametrize("name", FOREIGN)
-def test_readers_take_anything(tmp_path: Path, name: str, data: st.DataObject) -> None:
-    """Whatever is in a file of that name, it is read or refused in our words."""
-    make, read = FOREIGN[name]
-    path = make(tmp_path / name)
-    content = path.read_bytes()
-    binary = name.endswith((".tar", ".gz", ".parquet", ".pkl"))
-    pieces = st.binary(max_size=40) | st.sampled_from(
-        [content[:64], content[-64:], content, *content.splitlines(True)[:8]]
-    )
-    if not binary:
-        pieces |= st.text(max_size=30).map(str.encode) | st.sampled_from(TOKENS)
-    path.write_bytes(b"".join(data.draw(st.lists(pieces, max_size=8))))
-    said, _ = came_to(lambda: read(path), path)
-    assert said in ("read", "refused")
 
 
 def shard_results(path: Path) -> Path:
@@ -255,7 +206,7 @@ def test_damage_to_fitted_heads(tmp_path: Path, times: int) -> None:
     def read(path: Path) -> object:
         return CLIPIQA("clipiqa+", pretrained_model_path=str(path), backbone="mini")(x).tolist()
 
-    assert trials(path, read, 20 * times, seed=26, whole=read(path))["refused"]
+    assert trials(path, read, 8 * times, seed=26, whole=read(path))["refused"]
 
 
 def test_damage_to_weights(tmp_path: Path, times: int) -> None:
@@ -311,7 +262,7 @@ def test_mutated_images(tmp_path: Path, times: int) -> None:
         assert record.pixels.dtype == torch.uint8 and record.pixels.shape[0] == 3
 
     try:
-        for _ in range(6 * times):
+        for _ in range(2 * times):
             for name, content in pictures.items():
                 bad = content
                 for _ in range(generator.choice((1, 1, 2, 5))):

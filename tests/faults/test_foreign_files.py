@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from forked import Forked, Job
+from forked import Forked
 from PIL import Image
 from safetensors.torch import load_file
 
 from clipiqa_pyiqa.errors import OutputError
-from clipiqa_pyiqa.files.locking import locked
 from clipiqa_pyiqa.learning.word_search import Finding, Findings
 from clipiqa_pyiqa.scoring.result_files import read_results
 from clipiqa_pyiqa.stats.bootstrap import Estimate
@@ -42,16 +40,6 @@ def test_a_run_that_resumes_nothing_replaces_nothing(forked: Forked, photos: Pat
         assert forked.run(["rank", photos, "--out", out, *more], tmp_path, variables=STANDIN).code == 0
 
 
-def test_drawing_is_one_runs_at_a_time(forked: Forked, photos: Path, tmp_path: Path) -> None:
-    out = tmp_path / "rank"
-    assert forked.run(["rank", photos, "--out", out], tmp_path, variables=STANDIN).code == 0
-    before = (out / "ranking.csv").stat().st_mtime_ns
-    with locked(out):
-        job = forked.run(["rank", photos, "--out", out, "--resume"], tmp_path, variables=STANDIN)
-    assert job.code == 2 and "is being written by process" in job.err
-    assert (out / "ranking.csv").stat().st_mtime_ns == before
-
-
 @pytest.mark.parametrize("command", ["rank", "compare"])
 def test_two_runs_at_once(forked: Forked, photos: Path, tmp_path: Path, command: str) -> None:
     """One writes all of it, the other is refused or comes after; never half of each."""
@@ -68,38 +56,19 @@ def test_two_runs_at_once(forked: Forked, photos: Path, tmp_path: Path, command:
         assert len(list((tmp_path / "out/scores").iterdir())) == 1
 
 
-def test_two_trainings_in_one_folder(forked: Forked, tmp_path: Path, times: int) -> None:
-    """One trains, and comes to what it comes to alone; the other says who holds the folder, or that it is taken."""
+def test_two_trainings_in_one_folder(forked: Forked, tmp_path: Path) -> None:
+    """One trains; the other says who holds the folder, or that it is taken."""
     rows = "image,mos,split\n"
     for number in range(12):
         Image.effect_noise((48, 40), 9 + 7 * number).convert("RGB").save(tmp_path / f"{number}.png")
         rows += f"{number}.png,{number},{'train' if number < 8 else 'val'}\n"
     (tmp_path / "scores.csv").write_text(rows)
     given = ["train", "scores.csv", "--epochs", "5", "-b", "mini", "--batch-size", "4", "--features", "store"]
-
-    def start(seed: int, out: str) -> Job:
-        return forked.start([*given, "--seed", seed, "--out", out], tmp_path, out=f"out{seed}", err=f"err{seed}")
-
-    def found(folder: str) -> list[bytes]:
-        files = [load_file(tmp_path / folder / name) for name in ("best.safetensors", "last.safetensors")]
-        return [value.numpy().tobytes() for file in files for _, value in sorted(file.items())]
-
-    alone = {}
-    for seed in (1, 2):
-        assert start(seed, f"alone{seed}").wait() == 0
-        alone[seed] = found(f"alone{seed}"), (tmp_path / f"out{seed}").read_text().splitlines()[:2]
-    assert alone[1] != alone[2]
-    outcomes: Counter[str] = Counter()
-    for trial in range(2 if times == 1 else 10):
-        jobs = {seed: start(seed, f"both{trial}") for seed in (1, 2)}
-        codes = {job.wait(): seed for seed, job in jobs.items()}
-        assert sorted(codes) == [0, 2], [job.err for job in jobs.values()]
-        winner, said = codes[0], jobs[codes[2]].err
-        held = f"is being written by process {jobs[winner].pid} on" in said
-        assert held or "exists already" in said or "holds a run" in said, said
-        outcomes["the second said who holds it" if held else "the second came after"] += 1
-        assert (found(f"both{trial}"), (tmp_path / f"out{winner}").read_text().splitlines()[:2]) == alone[winner]
-    print(f"\ntwo trainings in one folder: {dict(outcomes)}")
+    jobs = [forked.start([*given, "--seed", n, "--out", "run"], tmp_path, out=f"out{n}", err=f"err{n}") for n in (1, 2)]
+    assert sorted(job.wait() for job in jobs) == [0, 2], [job.err for job in jobs]
+    said = next(job.err for job in jobs if job.code)
+    assert any(words in said for words in ("is being written by process", "exists already", "holds a run")), said
+    assert load_file(tmp_path / "run/best.safetensors")
 
 
 def test_a_search_does_not_replace_what_it_read(tmp_path: Path) -> None:

@@ -23,13 +23,10 @@ from PIL import Image
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
-from clipiqa_pyiqa.files.writing import check_folder, check_output
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.maps.places import quality_map
-from clipiqa_pyiqa.prompts.pairs import parse_columns, parse_prompts
+from clipiqa_pyiqa.prompts.pairs import parse_columns
 from clipiqa_pyiqa.reward import CLIPIQAReward
-from clipiqa_pyiqa.scoring.result_files import read_results
-from clipiqa_pyiqa.sources.inputs import find_inputs
 
 OURS, HERE = str(Path(clipiqa_pyiqa.__file__).parent), __file__
 SIDE = 32
@@ -40,38 +37,26 @@ def odd_tensors() -> dict[str, Callable[[], Any]]:
     return {
         "zero height": lambda: torch.rand(1, 3, 0, SIDE),
         "zero batch": lambda: torch.rand(0, 3, SIDE, SIDE),
-        "zero channels": lambda: torch.rand(1, 0, SIDE, SIDE),
-        "one pixel": lambda: torch.rand(1, 3, 1, 1),
         "three dims": lambda: good[0],
-        "five dims": lambda: good[None],
         "no dims": lambda: torch.tensor(0.5),
         "grey": lambda: good[:, :1],
-        "expanded": lambda: torch.rand(1, 1, 1, 1).expand(1, 3, SIDE, SIDE),
-        "transposed": lambda: good.transpose(2, 3),
         "sparse": good.to_sparse,
-        "sparse csr": lambda: torch.rand(SIDE, SIDE).to_sparse_csr(),
         "nested": lambda: torch.nested.nested_tensor([good[0], torch.rand(3, 40, 40)]),
         "float8": lambda: good.to(torch.float8_e4m3fn),
         "half": good.half,
         "bfloat16": good.bfloat16,
         "double": good.double,
         "complex": lambda: good + 1j,
-        "bool": lambda: good > 0.5,
         "8 bit": lambda: (good * 255).byte(),
-        "int64": good.long,
         "quantised": lambda: torch.quantize_per_tensor(good, 0.1, 0, torch.quint8),
         "meta": lambda: good.to("meta"),
         "NaN": lambda: good * torch.nan,
         "inf": lambda: good / 0,
         "1e18": lambda: good * 1e18,
-        "-1e30": lambda: good * -1e30,
-        "1e300": lambda: good.double() * 1e300,
         "numpy": good.numpy,
         "features": lambda: torch.nn.functional.normalize(torch.randn(2, 512), dim=1),
-        "long features": lambda: torch.randn(2, 512) * 100,
         "wide features": lambda: torch.nn.functional.normalize(torch.randn(2, 513), dim=1),
         "zero features": lambda: torch.zeros(2, 512),
-        "no features": lambda: torch.zeros(0, 512),
         "NaN features": lambda: torch.full((2, 512), torch.nan),
     }
 
@@ -101,10 +86,6 @@ def odd_values(folder: Path) -> dict[str, Callable[[], Any]]:
     return {f"{value!r:.60}": (lambda value=value: value) for value in values}
 
 
-def metrics() -> dict[str, Any]:
-    return {"plain": CLIPIQA(backbone="mini"), "loss": CLIPIQALoss(backbone="mini")}
-
-
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     """Name -> a function, and arguments with which it works."""
@@ -123,8 +104,6 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[
         **{"device": "cpu", "batch_size": 2, "workers": 1, "apply_exif": True, "max_side": 64, "max_pixels": 4096},
         **{"damaged": "refuse", "out": None, "format": None, "resume": False, "overwrite": False},
     }
-    options = {key: scoring[key] for key in ("device", "batch_size", "workers", "apply_exif", "max_side", "max_pixels")}
-    results = {"out": None, "resume": False, "overwrite": False, "template": None}
     top = {
         "clip_weights": None, "quick_gelu": None, "pos_embedding": False, "precision": "fp32", "template": None,
         "model_type": "clipiqa", "pretrained": True, "pretrained_model_path": None, "context": None,
@@ -138,7 +117,6 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[
         "CLIPIQA()": (lambda x, **given: plain(x, **given), {"x": x, **own}),
         "encode_image": (plain.encode_image, {"x": x}),
         "encode_map": (plain.encode_map, {"x": x}),
-        "encode_stages": (plain.encode_stages, {"x": x}),
         "score_map": (plain.score_map, {"x": x, "prompts": None}),
         "score": (plain.score, {"features": features, **own}),
         "score places": (plain.score, {"features": places, **own}),
@@ -159,48 +137,12 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[
             lambda x, **given: quality_map(plain, x, **given),
             {"x": x, "prompts": None, "smooth": True, "upsample": True},
         ),
-        "parse_prompts": (parse_prompts, {"prompts": None, "template": None}),
         "parse_columns": (parse_columns, {"prompts": None, "template": None}),
         "read_image": (
             read_image,
             {"source": good, "apply_exif": True, "max_side": 64, "max_pixels": 4096, "min_side": 1, "damaged": "keep"},
         ),
-        "find_inputs": (find_inputs, {"arguments": [str(good)], "null_separated": False}),
         "score_paths": (rows, {"paths": [good], "prompts": None, **scoring}),
-        "read_results": (read_results, {"path": folder / "text.csv"}),
-        "check_output": (check_output, {"path": folder / "new.png", "overwrite": False, "inputs": [good]}),
-        "check_folder": (check_folder, {"folder": folder, "names": ["a"], "overwrite": False, "inputs": [good]}),
-        "rank": (
-            lambda paths, **given: clipiqa_pyiqa.rank(plain, paths, **given),
-            {"paths": [good], "prompts": "quality", **results, **options},
-        ),
-        "radar": (
-            lambda paths, **given: clipiqa_pyiqa.radar(plain, paths, **given),
-            {"paths": [good], **results, **options},
-        ),
-        "compare": (
-            clipiqa_pyiqa.compare,
-            {
-                **{"metrics": ["clipiqa:backbone=mini"], "data_sets": [str(folder / "text.csv")], "data_root": "x"},
-                **{"out": None, "bootstrap": 0, "seed": 0, "published": "", "plcc_fit": False, "batch_size": 1},
-                **{"workers": 1, "device": "cpu", "resume": False, "overwrite": False},
-            },
-        ),
-        "fit": (
-            clipiqa_pyiqa.fit,
-            {"scores": folder / "text.csv", "method": "auto", "fit_on": "features", "seed": 1, "device": "cpu"},
-        ),
-        "train": (
-            clipiqa_pyiqa.train,
-            {
-                **{"scores": folder / "text.csv", "out": folder / "run", "recipe": "plain", "epochs": 1, "lr": 0.1},
-                **{"batch_size": 1, "seed": 1, "device": "cpu", "features": folder / "store", **mini},
-            },
-        ),
-        "search_prompts": (
-            lambda scores, **given: clipiqa_pyiqa.search_prompts(scores, metric=plain, **given),
-            {"scores": folder / "text.csv", "words": None, "templates": None, "seed": 1, "device": "cpu"},
-        ),
     }
 
 
@@ -242,7 +184,7 @@ def test_odd_calls(calls: dict[str, tuple[Callable[..., Any], dict[str, Any]]], 
     generator, outcomes, wrong = random.Random(int(os.environ.get("CLIPIQA_SEED", "7"))), Counter[str](), {}
     folder = Path(str(calls["read_image"][1]["source"])).parent
     odd = {**odd_tensors(), **odd_values(folder)}
-    for _ in range(400 * times):
+    for _ in range(150 * times):
         name = generator.choice(list(calls))
         call, given = calls[name]
         names = generator.sample(list(given), min(len(given), generator.choice((1, 1, 1, 2))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,16 @@ def picture(grey: int, size: tuple[int, int] = (40, 40), format: str = "PNG") ->
     return file.getvalue()
 
 
-def save_tar(path: Path, members: dict[str, bytes] | Sequence[tuple[str, bytes]], mode: str = "w") -> Path:
-    """A tar archive of these members, in their order."""
+def save_tar(path: Path, members: Mapping[str, bytes | None], mode: str = "w") -> Path:
+    """A tar archive of these members, in their order; None stands for a link."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
-        for name, data in members.items() if isinstance(members, dict) else members:
+        for name, data in members.items():
             info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
+            if data is None:
+                info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            info.size = len(data or b"")
+            archive.addfile(info, io.BytesIO(data or b""))
     return path
 
 

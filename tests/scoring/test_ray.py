@@ -49,9 +49,7 @@ def score(sources: Any, out: Path, metric: Any = None, **options: Any) -> Any:
 
 
 def test_rows_equal_the_local_engines_to_the_last_bit(ray: Any, tmp_path: Path) -> None:
-    save_tar(
-        tmp_path / "s/0.tar", {**samples(range(0, 250, 2)), "x.png": b"poison", "../y.png": picture(1), "z.cr2": b""}
-    )
+    save_tar(tmp_path / "s/0.tar", {**samples(range(0, 250, 40)), "x.png": b"poison", "../y.png": picture(1)})
     save_tar(tmp_path / "s/1.tar", samples([9, 8, 7]))
     save_parquet(tmp_path / "s/t.parquet", {"image": [picture(4), None], "n": [1, 2]})
     (tmp_path / "broken.tar").write_bytes(b"none")
@@ -64,7 +62,7 @@ def test_rows_equal_the_local_engines_to_the_last_bit(ray: Any, tmp_path: Path) 
         there = tmp_path / "ray" / path.relative_to(tmp_path / "local")
         pandas.testing.assert_frame_equal(pandas.read_parquet(path), pandas.read_parquet(there))
     assert found.counts == local.counts and found.unread == local.unread
-    assert told[-1] == (132, 4, 4)
+    assert told[-1] == (14, 4, 4)
     again = score(sources, tmp_path / "ray", engine=engine(), **options)  # nothing is left to do
     assert again.counts == local.counts and again.unread == local.unread
 
@@ -89,6 +87,7 @@ class DeadlyMetric(Brightness):
         return super().encode_image(x)
 
 
+@pytest.mark.long
 def test_a_shard_that_kills_its_workers_is_reported_and_the_others_are_scored(ray: Any, tmp_path: Path) -> None:
     save_tar(tmp_path / "good.tar", samples([1, 2]))
     save_tar(tmp_path / "bad.tar", samples([1, 255]))
@@ -98,6 +97,7 @@ def test_a_shard_that_kills_its_workers_is_reported_and_the_others_are_scored(ra
     assert all("was given up after 2 attempts" in why for why in done.unread.values()) and len(done.unread) == 2
 
 
+@pytest.mark.long
 def test_scorer_in_a_pipeline_of_ray_data(ray: Any, tmp_path: Path) -> None:
     save_tar(tmp_path / "s/0.tar", {f"{n}.jpg": picture(n * 60, format="JPEG") for n in range(5)})
     images = ray.data.read_webdataset(str(tmp_path / "s"), decoder=None)
@@ -135,9 +135,9 @@ class TestBadInput:
         monkeypatch.setattr(ray, "is_initialized", lambda: False)
         monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
         with pytest.raises(CLIPIQAError, match=r"there is no Ray cluster at '127\.0\.0\.1:1': start one"):
-            connected(None)
+            connected()
 
     def test_ray_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "ray", None)
         with pytest.raises(CLIPIQAError, match=r"Ray is not installed: run .pip install 'clipiqa-pyiqa"):
-            connected(None)
+            connected()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import torch
 from PIL import Image
 from standin import Brightness
 
+from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.errors import CLIPIQAError, ImageError, Kind, OptionError, PromptError
 from clipiqa_pyiqa.images import batches
 from clipiqa_pyiqa.images.reader import read_image
@@ -53,24 +53,18 @@ def scores(rows: list[Any]) -> list[float]:
 
 
 class TestOrderAndBatches:
-    def test_rows_come_in_the_order_given(self, make: Any) -> None:
-        sizes = [LANDSCAPE, PORTRAIT, SQUARE, LANDSCAPE, SQUARE] * 20
+    def test_rows_come_in_the_order_given_in_full_batches_of_equal_size(self, make: Any) -> None:
+        sizes, metric = [LANDSCAPE, PORTRAIT, SQUARE, LANDSCAPE, SQUARE] * 8, Brightness()
         paths = make(sizes)
-        rows = list(score_paths(Brightness(), paths, batch_size=4, workers=3))
-        assert [row.path for row in rows] == paths
+        rows = list(score_paths(metric, paths, batch_size=4, workers=3))
+        assert [row.path for row in rows] == paths and list(score_paths(metric, [])) == []
         assert scores(rows) == pytest.approx(expected(paths), abs=1e-6)  # fp32 means
         assert [(row.width, row.height) for row in rows] == sizes
-
-    def test_batches_are_of_equal_size_and_full(self, make: Any) -> None:
-        metric = Brightness()
-        list(score_paths(metric, make([LANDSCAPE, PORTRAIT] * 8), batch_size=4))
-        assert sorted(metric.batches) == [(4, 3, 32, 48)] * 2 + [(4, 3, 48, 32)] * 2
+        full = [(4, 3, 32, 48)] * 4 + [(4, 3, 40, 40)] * 4 + [(4, 3, 48, 32)] * 2
+        assert sorted(metric.batches) == full
 
     def test_an_odd_image_does_not_wait_for_ever(self, make: Any) -> None:
-        paths = make([SQUARE] + [LANDSCAPE] * 100)
-        rows = score_paths(Brightness(), paths, batch_size=2, workers=1)
-        assert next(rows).path == paths[0]
-        read = []
+        paths, read = make([SQUARE] + [LANDSCAPE] * 40), []
         monitored = (read.append(path) or path for path in paths)  # type: ignore[func-returns-value]
         assert next(score_paths(Brightness(), monitored, batch_size=2, workers=1)).path == paths[0]
         assert len(read) <= batches.WAIT * 2 + 4  # eight batches of two, and what is decoded ahead
@@ -83,18 +77,10 @@ class TestOrderAndBatches:
 
     def test_memory_of_waiting_images_is_bounded(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(batches, "WAITING_PIXELS", 10 * 40 * 40)
-        paths = make([(40, 40 + n) for n in range(60)])  # no two alike: all wait
-        read = []
+        paths, read = make([(40, 40 + n) for n in range(30)]), []  # no two alike: all wait
         monitored = (read.append(path) or path for path in paths)  # type: ignore[func-returns-value]
         next(score_paths(Brightness(), monitored, batch_size=8, workers=1))
         assert len(read) <= 10 + 3
-
-    def test_decoding_stays_a_few_images_ahead(self, make: Any) -> None:
-        read = []
-        paths = make([SQUARE] * 50)
-        monitored = (read.append(path) or path for path in paths)  # type: ignore[func-returns-value]
-        next(score_paths(Brightness(), monitored, batch_size=1, workers=2))
-        assert len(read) <= 1 + 2 * 2
 
     def test_decoding_happens_while_the_metric_works(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         read, read_image = [], scoring.read_image
@@ -103,20 +89,17 @@ class TestOrderAndBatches:
         class Waiting(Brightness):
             def encode_image(self, x: torch.Tensor) -> torch.Tensor:
                 deadline = time.monotonic() + 60  # only reached if nothing is read meanwhile
-                while len(read) < min(50, 5 * (len(self.batches) + 1) + 1) and time.monotonic() < deadline:
+                while len(read) < min(20, 5 * (len(self.batches) + 1) + 1) and time.monotonic() < deadline:
                     time.sleep(0.001)
                 assert time.monotonic() < deadline
                 return super().encode_image(x)
 
-        assert len(list(score_paths(Waiting(), make([SQUARE] * 50), batch_size=5, workers=2))) == 50
-
-    def test_stopping_early_leaves_no_thread(self, make: Any) -> None:
-        rows = score_paths(Brightness(), make([SQUARE] * 50), batch_size=1)
+        rows = score_paths(Waiting(), make([SQUARE] * 20), batch_size=5, workers=2)
         next(rows)
         rows.close()
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("clipiqa-decode")]
 
-    @pytest.mark.parametrize("value", ["raise", "Keep", "", None, True, ["keep"]])
+    @pytest.mark.parametrize("value", ["raise", "", None, ["keep"]])
     def test_damage_is_refused_or_kept_and_nothing_else(self, tmp_path: Path, value: Any) -> None:
         pytest.importorskip("simplejpeg")
         path = tmp_path / "hurt.jpg"
@@ -138,14 +121,11 @@ class TestOrderAndBatches:
         (row,) = run
         assert row.scores and run.header.provenance["damaged"] == "keep"
 
-    def test_no_paths(self) -> None:
-        assert list(score_paths(Brightness(), [])) == []
-
 
 class TestColumns:
     def test_one_per_question(self, make: Any) -> None:
         columns = {"quality": [NAMED_PAIRS["quality"]], "two": PRESETS["pyiqa"][:2], "s": [NAMED_PAIRS["sharpness"]]}
-        run = score_paths(Brightness(), make([SQUARE] * 256), columns)
+        run = score_paths(Brightness(), make([SQUARE] * 256)[-1:], columns)
         # the stand-in's pairs score 1, 1/2, 1/4, 1/8; the second column is the mean of two
         assert list(run)[-1].scores == pytest.approx((1, 3 / 8, 1 / 8), abs=1e-6)
         assert run.header.columns == ("quality", "two", "s")
@@ -157,12 +137,6 @@ class TestColumns:
         assert run.header.columns == ("sharpness", "pyiqa", "Crisp photo.|Hazy photo.") and len(next(run).scores) == 3
         with pytest.raises(PromptError, match="sharpness"):
             score_paths(Brightness(), [], "sharpnes")
-
-    def test_none_asks_what_the_metric_was_made_for(self, make: Any) -> None:
-        class Pyiqa:
-            net = Brightness()  # as pyiqa.create_metric wraps it
-
-        assert next(score_paths(Pyiqa(), make([SQUARE]))).scores == (0.0,)  # type: ignore[arg-type]
 
     def test_scores_keep_their_fp32_value(self, make: Any) -> None:
         class Third(Brightness):
@@ -266,27 +240,11 @@ class TestFailures:
         assert f"{rows[2].path!r} cannot be scored: its score is not finite (nan); try" in rows[2].error
         assert rows[2].width == 40
 
-    def test_an_image_the_metric_refuses(self, make: Any) -> None:
-        class Picky(Brightness):
-            def encode_image(self, x: torch.Tensor) -> torch.Tensor:
-                if x.max() > 1.5 / 255:
-                    raise ImageError("too bright.")
-                return super().encode_image(x)
-
-        rows = list(score_paths(Picky(), make([SQUARE] * 3)))
-        assert [row.error for row in rows] == ["", "", f"{rows[2].path!r} cannot be scored: too bright."]
-
-    def test_a_bug_is_not_taken_for_a_bad_image(self, make: Any) -> None:
-        class Buggy(Brightness):
-            def encode_image(self, x: torch.Tensor) -> torch.Tensor:
-                raise RuntimeError("shape mismatch")
-
-        with pytest.raises(RuntimeError, match="shape mismatch"):
-            list(score_paths(Buggy(), make([SQUARE])))
-
     def test_limits_are_checked_at_once(self) -> None:
         with pytest.raises(ImageError, match="max_side must be at least 32"):
             score_paths(Brightness(), [], max_side=5)
+        with pytest.raises(OptionError, match="there is no option huge: known options are device, "):
+            score_paths(Brightness(), [], huge=True)  # type: ignore[call-arg]
 
 
 class OutOfMemory(Brightness):
@@ -309,67 +267,42 @@ class OutOfMemory(Brightness):
     "error",
     [
         MemoryError(),
-        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
+        torch.cuda.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("can't allocate memory: you tried"),
     ],
     ids=["python", "cuda", "cpu"],
 )
-class TestOutOfMemory:
-    def test_a_batch_is_retried_singly_and_later_ones_are_smaller(self, make: Any, error: Exception) -> None:
-        metric = OutOfMemory(5 * 40 * 40, error)
-        paths = make([SQUARE] * 32)
-        rows = list(score_paths(metric, paths, batch_size=8))
-        assert scores(rows) == pytest.approx(expected(paths), abs=1e-6)
-        assert metric.refused == [8]  # once is enough to learn from
-        assert [shape[0] for shape in metric.batches] == [1] * 8 + [4] * 6
-
-    def test_a_single_image_too_large_is_reported(self, make: Any, error: Exception) -> None:
-        rows = list(score_paths(OutOfMemory(100 * 100, error), make([SQUARE, (200, 200), SQUARE])))
-        assert [bool(row.error) for row in rows] == [False, True, False]
-        assert "does not fit in memory: set max_side or max_pixels" in rows[1].error
-        assert (rows[1].width, rows[1].scored_height) == (200, 200)
+def test_out_of_memory(make: Any, error: Exception) -> None:
+    """A batch is tried again one by one, and later ones are smaller; a single image too large is reported."""
+    metric, paths = OutOfMemory(5 * 40 * 40, error), make([SQUARE] * 32)
+    assert scores(list(score_paths(metric, paths, batch_size=8))) == pytest.approx(expected(paths), abs=1e-6)
+    assert metric.refused == [8]  # once is enough to learn from
+    assert [shape[0] for shape in metric.batches] == [1] * 8 + [4] * 6
+    rows = list(score_paths(OutOfMemory(100 * 100, error), make([SQUARE, (200, 200), SQUARE])))
+    assert [bool(row.error) for row in rows] == [False, True, False]
+    assert "does not fit in memory: set max_side or max_pixels" in rows[1].error
+    assert (rows[1].width, rows[1].scored_height) == (200, 200)
 
 
-class TestImages:
-    def test_options_reach_the_reader_and_the_row(self, tmp_path: Path) -> None:
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        path = tmp_path / "turned.jpg"
-        Image.new("L", (80, 60)).save(path, exif=exif)
-        row = next(score_paths(Brightness(), [path], max_side=64))
-        assert (row.width, row.height, row.scored_width, row.scored_height) == (60, 80, 48, 64)
-        assert (row.exif_orientation, row.converted) == (6, "grey->rgb")
-        row = next(score_paths(Brightness(), [path], apply_exif=False, max_pixels=2700))
-        assert (row.width, row.height, row.scored_width, row.scored_height) == (80, 60, 60, 45)
-        assert row.exif_orientation == 6
+def test_options_reach_the_reader_and_the_row(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.jpg"
+    Image.new("L", (80, 60)).save(path, exif=exif)
+    row = next(score_paths(Brightness(), [path], max_side=64))
+    assert (row.width, row.height, row.scored_width, row.scored_height) == (60, 80, 48, 64)
+    assert (row.exif_orientation, row.converted) == (6, "grey->rgb")
+    row = next(score_paths(Brightness(), [path], apply_exif=False, max_pixels=2700))
+    assert (row.width, row.height, row.scored_width, row.scored_height) == (80, 60, 60, 45)
 
 
-@pytest.fixture(scope="module")
-def metric(seeded_weights: Callable[[str], Path]) -> Any:
-    from clipiqa_pyiqa.metric import CLIPIQA
+def test_files_score_like_pyiqa_scores_paths(compact: Path) -> None:
+    import pyiqa
 
-    return CLIPIQA(clip_weights=seeded_weights("RN50"))
-
-
-class TestRealMetric:
-    def test_files_score_like_pyiqa_scores_paths(self, metric: Any, seeded_weights: Callable[[str], Path]) -> None:
-        import pyiqa
-
-        theirs = pyiqa.create_metric("clipiqa", device="cpu", clip_weights=seeded_weights("RN50"))
-        paths = sorted(map(str, DATA.glob("*.jpg")))
-        rows = list(score_paths(metric, paths))
-        assert len(rows) == 2
-        for row in rows:
-            # a batch of one on both sides; the pixels' memory layout differs, and with it the order of summation
-            assert row.scores == pytest.approx((theirs(row.path).item(),), abs=1e-6)
-
-    def test_a_batch_scores_like_its_single_images(self, metric: Any, tmp_path: Path) -> None:
-        paths = []
-        with Image.open(DATA / "canyon-wren.jpg") as image:
-            for number in range(4):
-                paths.append(str(tmp_path / f"{number}.png"))
-                image.rotate(number * 90).resize((96, 64)).save(paths[-1])
-        together = list(score_paths(metric, paths, batch_size=4))
-        singly = list(itertools.chain(*(score_paths(metric, [path]) for path in paths)))
-        assert scores(together) == pytest.approx(scores(singly), abs=1e-6)  # the order of summation differs
-        assert len(set(scores(together))) == 4
+    options: dict[str, Any] = {"backbone": "mini", "clip_weights": compact}
+    theirs = pyiqa.create_metric("clipiqa", device="cpu", **options)
+    rows = list(score_paths(CLIPIQA(**options), sorted(map(str, DATA.glob("*.jpg")))))
+    assert len(rows) == 2
+    for row in rows:
+        # the pixels' memory layout differs, and with it the order of summation
+        assert row.scores == pytest.approx((theirs(row.path).item(),), abs=1e-6)

@@ -1,4 +1,4 @@
-"""Shards and images on the Hugging Face Hub and in Google Cloud Storage, by their own packages, from a stand-in."""
+"""Shards and images on the Hugging Face Hub, in Google Cloud Storage (both from a stand-in) and in memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ import pytest
 from cloud_standin import BUCKET, REPOSITORY, cloud
 from shard_makers import picture, samples, save_parquet, save_tar
 
+from clipiqa_pyiqa.errors import ImageError
 from clipiqa_pyiqa.images.reader import read_image
 from clipiqa_pyiqa.sources.finding import find_shards
 from clipiqa_pyiqa.sources.inputs import sources_of
 from clipiqa_pyiqa.sources.members import ShardError
 
-STORES = {"hf": ("huggingface_hub", f"hf://datasets/{REPOSITORY}"), "gs": ("gcsfs", f"gs://{BUCKET}")}
+STORES = {
+    "hf": ("huggingface_hub", f"hf://datasets/{REPOSITORY}"),
+    "gs": ("gcsfs", f"gs://{BUCKET}"),
+    "memory": ("fsspec", "memory://lake"),
+}
 
 
 @pytest.fixture(scope="module", params=list(STORES))
@@ -39,11 +44,13 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         else:
             patch.setenv("STORAGE_EMULATOR_HOST", server)
             patch.setattr(logging.getLogger("gcsfs"), "disabled", True)  # that it has no credentials
+        for name, content in files.items() if request.param == "memory" else ():
+            fsspec.filesystem("memory").pipe(f"/lake/{name}", content)
         yield address
 
 
 def test_shards_tables_and_images(lake: str) -> None:
-    found = find_shards([f"{lake}/shards/{{000..001}}.tar", f"{lake}/t.parquet", f"{lake}/photos", f"{lake}/shards/*"])
+    found = find_shards([f"{lake}/shards/{{000..001}}.tar", f"{lake}/t.parquet", f"{lake}/photos", f"{lake}/shards"])
     assert [str(item.name).rpartition("/")[2] for item in found.items] == ["000.tar", "001.tar", "t.parquet", "a.png"]
     assert found.skipped == {".nef": 1} and not found.problems
     assert [int(read_image(source).pixels.max()) for source in sources_of(found.items)] == [10, 15, 20, 15, 50, 60]
@@ -52,6 +59,10 @@ def test_shards_tables_and_images(lake: str) -> None:
 def test_what_is_not_there(lake: str) -> None:
     with pytest.raises(ShardError, match=r"gone\.tar' does not exist"):
         list(find_shards(f"{lake}/gone.tar").items[0].entries())
+    with pytest.raises(ImageError, match=r"gone\.png' does not exist"):
+        find_shards(f"{lake}/gone.png").items[0].read()
+    assert find_shards(f"{lake}/no*.tar").problem == f"'{lake}/no*.tar' matches nothing"
+    assert find_shards(f"{lake}/nothing").problem == f"'{lake}/nothing' does not exist"
 
 
 def test_the_results_are_those_of_the_disk(lake: str, tmp_path: Path) -> None:

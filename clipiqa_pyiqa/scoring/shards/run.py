@@ -14,16 +14,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ...errors import CLIPIQAError, Kind
-from ...errors.arguments import SharedOptions, checked
+from ...errors.arguments import checked
 from ...files.locking import LockedError, locked
 from ...files.names import printable
 from ...files.writing import check_folder
-from ...images.reader import Damaged
+from ...images.source import NoImage
 from ...sources.embeddings import EmbeddingsShard
 from ...sources.finding import Found, find_shards
 from ...sources.inputs import read_ahead
@@ -31,25 +31,22 @@ from ...sources.members import FilesShard, Shard, ShardError
 from ...sources.parquet import ParquetShard, check_columns, opened_table
 from ...sources.stores import address_of, is_remote, joined
 from ..rows import Header, ResultsError, Row
-from ..score import Questions, Work, rounded
+from ..score import Questions, ScoringOptions, Work, rounded
 from .summary import (
     Rows,
     ShardedResult,
-    ShardResult,
     check_same,
     read_shard_result,
-    read_table,
     results_in,
     save_shard,
     summary_of,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 Report = Callable[[int, int], object]
 """A function that receives the numbers of images and of shards that are done since the last call."""
-_ADVICE = (
-    "name all shards and files in every run, as the names of results depend on the folder that all share, or use "
-    "another output folder."
-)
 
 
 @dataclass
@@ -60,9 +57,18 @@ class Job:
     path: str
     of: int
     header: Header
-    replaces: bool = False
+    overwrite: bool = False
     problem: str | None = None
     is_elsewhere: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Return what tells the shard apart: its full path, or the names of its loose files."""
+        name = printable(self.shard.name)
+        if isinstance(self.shard, FilesShard):
+            names = "\0".join(printable(source.name) for source in self.shard.sources)
+            return f"{name} {hashlib.sha256(names.encode()).hexdigest()}"
+        return name if is_remote(name) else os.path.abspath(name)
 
     def begin(self) -> contextlib.ExitStack | None:
         """Return a lock on the result; None if another run scores or has scored the shard."""
@@ -74,15 +80,15 @@ class Job:
             except LockedError:
                 self.is_elsewhere = True
                 return None
-            if os.path.exists(self.path) and not self.replaces:
+            if os.path.exists(self.path) and not self.overwrite:
                 lock.close()
                 return None
         return lock
 
-    def save(self, rows: Rows, skipped: Counter[str]) -> None:
-        kind = getattr(self.shard, "kind", "own")
-        about = {"shard": printable(self.shard.name), "kind": kind, "of": self.of, "names": _names_of(self.shard)}
-        save_shard(self.path, rows, skipped, self.header, about)
+    def save(self, rows: Rows) -> None:
+        about = {"shard": printable(self.shard.name), "identity": self.identity, "of": self.of}
+        about["kind"] = getattr(self.shard, "kind", "own")
+        save_shard(self.path, rows, self.header, about)
 
 
 @checked
@@ -97,15 +103,9 @@ def score_sources(
     image_column: str | None = None,
     embeddings: bool = False,
     engine: Callable[[Work, Sequence[Job], Report], object] | None = None,
-    device: str | torch.device | None = SharedOptions.device,
-    batch_size: int = SharedOptions.batch_size,
-    workers: int | None = SharedOptions.workers,
-    apply_exif: bool = SharedOptions.apply_exif,
-    max_side: int | None = SharedOptions.max_side,
-    max_pixels: int | None = SharedOptions.max_pixels,
-    damaged: Damaged = SharedOptions.damaged,
     overwrite: bool = False,
     progress: Callable[[int, int, int], object] | None = None,
+    **options: Unpack[ScoringOptions],
 ) -> ShardedResult:
     """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
 
@@ -120,10 +120,11 @@ def score_sources(
         part: ``'3/8'`` scores the third of eight parts; None means the SLURM task's part, or all shards.
         keep: Columns to add: columns of Parquet files, keys of ``.json`` sidecars, or suffixes of other sidecars.
         image_column: The image column of Parquet files; None finds the column.
-        embeddings: Score stored features: ``.npy``, ``.npz``, or lists in Parquet files.
+        embeddings: Score stored features: ``.npy``, or lists in Parquet files.
         engine: :class:`~clipiqa_pyiqa.ray.RayEngine` for a Ray cluster; None means this process.
         overwrite: Score finished shards again.
         progress: Called with the numbers of scored images, finished shards, and all shards of this part.
+        options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
 
     Returns:
         Counts, failures and quantiles of all results in ``out``.
@@ -132,9 +133,8 @@ def score_sources(
         CLIPIQAError: There is nothing to score, or a source cannot be used; or ``out`` cannot be written, or holds
             results of another metric.
     """
-    limits = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels, "damaged": damaged}
-    work = Work(metric, prompts, device, batch_size, workers, limits)
-    numbers, found = part_of(part), sources
+    work = Work(metric, prompts, **options)
+    found = sources
     if not isinstance(found, Found):
         found = find_shards(sources, keep=keep, image_column=image_column, features=embeddings)
     if found.is_empty:
@@ -150,7 +150,7 @@ def score_sources(
     if keep and names:
         with opened_table(names[0]) as table:
             check_columns(names[0], table.schema_arrow, keep)
-    todo, done = plan(shards, folder, header, numbers, overwrite)
+    todo, done = plan(shards, folder, header, part_of(part), overwrite)
     images, of = 0, done + len(todo)
 
     def report(more: int, finished: int) -> None:
@@ -161,11 +161,12 @@ def score_sources(
 
     (engine or score_locally)(work, todo, report)
     summary = summary_of(folder)
-    unread = {name: f"{problem}." for name, problem in found.missing.items()}
+    unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
     unread |= {job.shard.name: job.problem for job in todo if job.problem is not None}
-    summary.counts.skipped.update(found.skipped)
     elsewhere = sum(job.is_elsewhere for job in todo)
-    return dataclasses.replace(summary, of=max(summary.of, len(shards)), unread=unread, elsewhere=elsewhere)
+    return dataclasses.replace(
+        summary, of=max(summary.of, len(shards)), unread=unread, elsewhere=elsewhere, skipped=found.skipped
+    )
 
 
 def _check_features(net: Any) -> None:
@@ -179,15 +180,11 @@ def _check_features(net: Any) -> None:
 
 
 def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """Return ``(3, 8)`` for ``'3/8'``; for None, the part of a SLURM array's task, or ``(1, 1)``."""
+    """Return the numbers I and N of a text ``I/N``; None means the task of a SLURM array, or all shards."""
     if text is None and "SLURM_ARRAY_TASK_ID" in environment:
-        task, tasks, least, step = (
-            int(environment.get(f"SLURM_ARRAY_TASK_{name}") or default)
-            for name, default in (("ID", 0), ("COUNT", 1), ("MIN", 0), ("STEP", 1))
-        )
-        text = f"{(task - least) // step + 1}/{tasks}"
-    text = "1/1" if text is None else text
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
+        task, least, tasks = (int(environment[f"SLURM_ARRAY_TASK_{name}"]) for name in ("ID", "MIN", "COUNT"))
+        text = f"{task - least + 1}/{tasks}"
+    found = re.fullmatch(r"(\d+)/(\d+)", "1/1" if text is None else text)
     number, count = map(int, found.groups()) if found else (0, 0)
     if not 1 <= number <= count:
         raise CLIPIQAError(f"part must be I/N with I from 1 to N, such as 3/8 for the third of eight; got {text}.")
@@ -198,44 +195,29 @@ def plan(
     shards: Sequence[Shard], out: str, header: Header, part: tuple[int, int], overwrite: bool
 ) -> tuple[list[Job], int]:
     """Return a part's unfinished shards, and the number of its finished shards. Raises ``ResultsError``."""
-    jobs = {}
-    for shard, name in zip(shards, result_names(shards), strict=True):
-        path = joined(out, f"{printable(name)}.parquet")
-        jobs[path] = Job(shard, path, len(shards), header)
-    paths = {_identity(job.shard.name): path for path, job in jobs.items()}
-    has_files = any(isinstance(shard, FilesShard) for shard in shards)
+    paths = [joined(out, f"{printable(name)}.parquet") for name in result_names(shards)]
+    jobs = {path: Job(shard, path, len(shards), header, overwrite) for shard, path in zip(shards, paths, strict=True)}
+    wanted = {job.identity: path for path, job in jobs.items()}
     done = set()
     for found in map(read_shard_result, results_in(out)):
-        if found.path in jobs:
-            jobs[found.path].replaces = True
-            if not overwrite and _is_done(jobs[found.path], found):
-                done.add(found.path)
-        elif (now := paths.get(_identity(found.shard))) or (found.kind == FilesShard.kind and has_files):
+        path = wanted.get(found.identity)
+        if path != found.path and (path or (found.path in jobs and not overwrite)):
             raise ResultsError(
-                f"{found.shard!r} has its result in {found.path!r}, but this run uses {now or 'other results'!r}: "
-                f"{_ADVICE}"
+                f"{found.path!r} holds the result of {found.shard!r} with other images or in another place than this "
+                "run's: name all shards and files in every run, as the names of results depend on the folder that all "
+                "share; or use another output folder, or overwrite if only the files have changed."
             )
+        if found.path in jobs and not overwrite:
+            check_same(found, header)
+            done.add(found.path)
     mine = list(jobs.values())[part[0] - 1 :: part[1]]
     todo = [job for job in mine if job.path not in done]
     return todo, len(mine) - len(todo)
 
 
-def _is_done(job: Job, found: ShardResult) -> bool:
-    check_same(found, job.header)
-    if _identity(found.shard) != _identity(printable(job.shard.name)):
-        raise ResultsError(f"{job.path!r} is the result of {found.shard!r} and not of {job.shard.name!r}: {_ADVICE}")
-    if not isinstance(job.shard, FilesShard) or found.names == _names_of(job.shard):
-        return True
-    before = set(read_table(job.path, ["path"])["path"].to_pylist())
-    if before and before.isdisjoint(printable(source.name) for source in job.shard.sources):
-        raise ResultsError(f"{job.path!r} holds the results of other files, such as {min(before)!r}: {_ADVICE}")
-    return False
-
-
 def result_names(shards: Sequence[Shard]) -> list[str]:
     """Return the shards' paths in the folder that all shards share, without suffix."""
-    files = [hasattr(shard, "kind") and not isinstance(shard, FilesShard) for shard in shards]
-    names = [_full_path(shard.name) if is_file else shard.name for shard, is_file in zip(shards, files, strict=True)]
+    names = [_full_path(shard) for shard in shards]
     folders = [posixpath.dirname(name) for name in names if name.startswith("/")]
     common = len(posixpath.commonpath(folders).rstrip("/")) + 1 if folders else 0
     names = [name[common:] if name.startswith("/") else name for name in names]
@@ -244,30 +226,22 @@ def result_names(shards: Sequence[Shard]) -> list[str]:
     return [stem if count[stem.lower()] == 1 else name for stem, name in zip(short, names, strict=True)]
 
 
-def _full_path(name: str) -> str:
-    """Return an absolute path with ``/``; an address becomes ``/SCHEME/PATH``."""
-    if is_remote(name):
-        return posixpath.normpath("/" + name.replace("://", "/"))
-    return posixpath.join("/", os.path.abspath(name).replace(os.sep, "/"))
+def _full_path(shard: Shard) -> str:
+    """Return a file's absolute path with ``/``; an address becomes ``/SCHEME/PATH``."""
+    if isinstance(shard, FilesShard) or not hasattr(shard, "kind"):
+        return shard.name
+    if is_remote(shard.name):
+        return posixpath.normpath("/" + shard.name.replace("://", "/"))
+    return posixpath.join("/", os.path.abspath(shard.name).replace(os.sep, "/"))
 
 
-def _names_of(shard: Shard) -> str:
-    if not isinstance(shard, FilesShard):
-        return ""
-    return hashlib.sha256("\0".join(printable(source.name) for source in shard.sources).encode()).hexdigest()
-
-
-def _identity(name: str) -> str:
-    return name if is_remote(name) else os.path.abspath(name)
-
-
-def score_shard(work: Work, shard: Shard, report: Report = lambda images, shards: None) -> tuple[Rows, Counter[str]]:
-    """Return a shard's rows with their kept values, and its skipped photos. Raises ``ShardError``."""
+def score_shard(work: Work, shard: Shard, report: Report = lambda images, shards: None) -> Rows:
+    """Return a shard's rows with their kept values. Raises ``ShardError``."""
     rows = []
     for row in _feature_rows(work, shard) if isinstance(shard, EmbeddingsShard) else _image_rows(work, shard):
         rows.append(row)
         report(1, 0)
-    return rows, Counter(getattr(shard, "skipped", {}))
+    return rows
 
 
 def _image_rows(work: Work, shard: Shard) -> Iterator[tuple[Row, Mapping[str, Any]]]:
@@ -279,12 +253,13 @@ def _image_rows(work: Work, shard: Shard) -> Iterator[tuple[Row, Mapping[str, An
 def _feature_rows(work: Work, shard: EmbeddingsShard) -> Iterator[tuple[Row, Mapping[str, Any]]]:
     net = work.net
     questions = () if work.questions is None else (work.questions,)
-    for first, features, kept in shard.blocks(net.clip.width, net.clip.weights.backbone):
+    numbers = itertools.count()
+    for features, kept in shard.blocks(net.clip.width, net.clip.weights.backbone):
         units = torch.nn.functional.normalize(torch.from_numpy(features), dim=1).to(work.device)
         with torch.no_grad():
             scores = rounded(net.score(units, *questions))
-        for number, (values, beside) in enumerate(zip(scores, kept, strict=True), first):
-            row = Row(f"{shard.name}::{number}", values)
+        for values, beside in zip(scores, kept, strict=True):
+            row = Row(f"{shard.name}::{next(numbers)}", values)
             if not all(map(math.isfinite, values)):
                 error = f"{row.path!r} cannot be scored: its features are zero or not finite."
                 row = Row(row.path, kind=Kind.NOT_FINITE, error=error)
@@ -296,7 +271,7 @@ def score_locally(work: Work, jobs: Sequence[Job], report: Report) -> None:
         if (lock := job.begin()) is not None:
             with lock:
                 try:
-                    job.save(*score_shard(work, job.shard, report))
+                    job.save(score_shard(work, job.shard, report))
                 except ShardError as error:
                     job.problem = str(error)
         report(0, 1)

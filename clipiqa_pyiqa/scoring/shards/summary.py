@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,20 +16,20 @@ import numpy as np
 
 from ...errors import counted
 from ...errors.arguments import checked
-from ...files.names import csv_line
 from ...files.writing import check_output, replacing
 from ...images.formats import skipped_note
-from ...sources.members import ShardError
+from ...images.source import reason
+from ...sources.folders import files_below
 from ...sources.parquet import opened_table
-from ...sources.stores import address_of, files_below, is_remote, write_whole
-from ..layouts import json_line
+from ...sources.stores import address_of, write_whole
+from ..layouts import write_tables
+from ..result_files import format_of
 from ..rows import ENDS, PARQUET_KEY, Header, ResultsError, Row, header_changes
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-SHOWN = 10  # the most shards without a result that a summary lists
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 _BARS = " ▁▂▃▄▅▆▇█"
 BINS = 1000  # of the histogram of each column
@@ -42,7 +43,6 @@ class Counts:
 
     images: int = 0
     failures: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
     histograms: Mapping[str, Sequence[int]] = field(default_factory=dict)
     range: tuple[float, float] = (0.0, 1.0)
 
@@ -55,30 +55,34 @@ class Counts:
         return self.images - self.failed
 
     def __add__(self, other: Counts) -> Counts:
-        sums = {
-            column: np.add(self.histograms.get(column, 0), histogram).tolist()
-            for column, histogram in other.histograms.items()
-        }
-        failures, skipped = self.failures + other.failures, self.skipped + other.skipped
-        return Counts(self.images + other.images, failures, skipped, sums, other.range)
+        sums = {column: np.add(known, other.histograms[column]).tolist() for column, known in self.histograms.items()}
+        return Counts(self.images + other.images, self.failures + other.failures, sums, self.range)
 
 
 @dataclass(frozen=True)
 class ShardResult:
-    """The metadata of a shard's result; ``of`` counts all shards, ``names`` is a hash of the loose files' names."""
+    """The metadata of a shard's result; ``of`` counts all shards, ``identity`` tells shards apart."""
 
     path: str
     header: Header
+    schema: pyarrow.Schema
+    counts: Counts
     shard: str
+    identity: str
     kind: str
     of: int
-    names: str
-    counts: Counts
 
 
 @dataclass(frozen=True)
 class ShardedResult:
-    """A summary of results by shard; ``unread`` names unreadable shards, ``elsewhere`` counts shards of another run."""
+    """A summary of results by shard.
+
+    Attributes:
+        of: The number of all shards.
+        unread: Shard or path without a result -> the reason.
+        elsewhere: The number of shards that another run scores.
+        skipped: Suffix -> number of photos in unreadable formats.
+    """
 
     header: Header
     shards: int
@@ -86,6 +90,7 @@ class ShardedResult:
     counts: Counts
     unread: Mapping[str, str] = field(default_factory=dict)
     elsewhere: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_whole(self) -> bool:
@@ -98,19 +103,16 @@ class ShardedResult:
         low, high = self.counts.range
         rows = {}
         for column in self.header.columns:
-            total = np.cumsum(self._histogram(column))
+            total = np.cumsum(self.counts.histograms[column])
             places = [np.searchsorted(total, max(1, level * total[-1])) for level in at]
             rows[column] = [low + (place + 0.5) / BINS * (high - low) if total[-1] else np.nan for place in places]
         return pandas.DataFrame.from_dict(rows, orient="index", columns=[f"{100 * level:g} %" for level in at])
 
     def histogram_line(self, column: str, bars: int = 20) -> str:
         """Return a column's histogram as bar characters."""
-        counts = np.reshape(self._histogram(column), (bars, -1)).sum(1)
+        counts = np.reshape(self.counts.histograms[column], (bars, -1)).sum(1)
         heights = np.ceil(counts / max(1, counts.max()) * (len(_BARS) - 1)).astype(int)
         return "".join(_BARS[height] for height in heights)
-
-    def _histogram(self, column: str) -> Sequence[int]:
-        return self.counts.histograms.get(column, [0] * BINS)
 
     def sentences(self) -> list[str]:
         counts = self.counts
@@ -119,16 +121,14 @@ class ShardedResult:
             f"{self.shards} of {counted(self.of, 'shard')}, {counted(counts.images, 'image')}: "
             f"{counts.scored:,} scored, {counts.failed:,} failed{f' ({kinds})' if kinds else ''}"
         ]
-        clauses += [f"no result: {why}" for why in list(self.unread.values())[:SHOWN]]
-        if len(self.unread) > SHOWN:
-            clauses.append(f"no result: {counted(len(self.unread) - SHOWN, 'more shard')}")
+        clauses += [f"no result: {why}" for why in self.unread.values()]
         if self.elsewhere:
             clauses.append(f"being scored by another run: {counted(self.elsewhere, 'shard')}")
-        return clauses + ([note] if (note := skipped_note(counts.skipped)) else [])
+        return clauses + ([note] if (note := skipped_note(self.skipped)) else [])
 
 
-def save_shard(path: str, rows: Rows, skipped: Counter[str], header: Header, about: Mapping[str, Any]) -> None:
-    """Write a scored shard's file in one step; ``about`` holds ``shard``, ``kind``, ``of`` and ``names``."""
+def save_shard(path: str, rows: Rows, header: Header, about: Mapping[str, Any]) -> None:
+    """Write a scored shard's file in one step; ``about`` has the last fields of ``ShardResult``."""
     import pyarrow
     from pyarrow import parquet
 
@@ -139,16 +139,14 @@ def save_shard(path: str, rows: Rows, skipped: Counter[str], header: Header, abo
     scores = {column: table[column].drop_null().to_numpy().clip(low, high) for column in header.columns}
     histograms = {column: np.histogram(values, BINS, (low, high))[0].tolist() for column, values in scores.items()}
     failures = Counter(str(row.kind) for row, _ in rows if row.kind)
-    counts = Counts(len(rows), failures, skipped, histograms, (low, high))
+    counts = Counts(len(rows), failures, histograms, (low, high))
     for name in dict.fromkeys(name for _, kept in rows for name in kept):
         values = _array([kept.get(name) for _, kept in rows])
         free = f"kept_{name}" if name in table.column_names else name
         table = table.add_column(table.num_columns - len(ENDS), free, values)
     record = {"columns": header.columns, "provenance": dict(header.provenance), "about": about, "counts": vars(counts)}
-    attrs = {**header.provenance, "shard": about["shard"], **vars(counts)}
-    attrs |= {"scored": counts.scored, "failed": counts.failed}
-    del attrs["histograms"]
     record["check"] = _check(record, table.schema)
+    attrs = {**header.provenance, "shard": about["shard"]}
     metadata = {PARQUET_KEY: json.dumps(record), b"PANDAS_ATTRS": json.dumps(attrs)}
     file, table = io.BytesIO(), table.replace_schema_metadata(metadata)
     parquet.write_table(table, file, row_group_size=50_000, write_page_checksum=True)
@@ -163,10 +161,10 @@ def read_shard_result(path: str) -> ShardResult:
             record = json.loads((schema.metadata or {})[PARQUET_KEY])
         if record.pop("check") != _check(record, schema):
             raise ValueError("its metadata has changed")
-        counts = {**record["counts"], "range": tuple(record["counts"]["range"])}
-        counts |= {name: Counter(counts[name]) for name in ("failures", "skipped")}
+        images, failures, histograms, bounds = record["counts"].values()
+        counts = Counts(images, Counter(failures), histograms, tuple(bounds))
         header = Header(tuple(record["columns"]), record["provenance"])
-        return ShardResult(path, header, **record["about"], counts=Counts(**counts))
+        return ShardResult(path, header, schema.remove_metadata(), counts, **record["about"])
     except (LookupError, TypeError, ValueError) as error:
         raise ResultsError(
             f"{path!r} is not the result of a shard that clipiqa score wrote, or it is damaged ({error}): remove it, "
@@ -175,12 +173,9 @@ def read_shard_result(path: str) -> ShardResult:
 
 
 def read_table(path: str, columns: Sequence[str] | None = None) -> pyarrow.Table:
-    """Return the rows of a scored shard's file. Raises ``ResultsError`` if it is damaged."""
-    try:
-        with opened_table(path, page_checksum_verification=True) as table:
-            return table.read(columns=columns)
-    except ShardError as error:
-        raise ResultsError(f"{path!r} {error.reason}: remove it, and score its shard again.") from error
+    """Return the rows of a scored shard's file. Raises ``ShardError`` if it is damaged."""
+    with opened_table(path, page_checksum_verification=True) as table:
+        return table.read(columns=columns)
 
 
 def _check(record: Mapping[str, Any], schema: pyarrow.Schema) -> str:
@@ -192,20 +187,18 @@ def _array(values: list[Any]) -> pyarrow.Array:
     """Return kept values as a column of one type; mixed types become JSON texts."""
     import pyarrow
 
-    if not any(isinstance(value, dict | list) for value in values):
-        try:
+    with contextlib.suppress(pyarrow.ArrowException, TypeError, ValueError, OverflowError):
+        if not any(isinstance(value, dict | list) for value in values):
             return pyarrow.array(values)
-        except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
-            pass
-    texts = (
+    texts = [
         value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         for value in values
-    )
-    return pyarrow.array(list(texts), pyarrow.string())
+    ]
+    return pyarrow.array(texts, pyarrow.string())
 
 
 def results_in(out: str) -> list[str]:
-    return [path for path in files_below(out) if path.endswith(".parquet")]
+    return sorted(path for path in files_below(out, []) if path.endswith(".parquet"))
 
 
 def check_same(found: ShardResult, header: Header) -> None:
@@ -218,10 +211,11 @@ def check_same(found: ShardResult, header: Header) -> None:
 
 
 def summary_of(out: str | Path) -> ShardedResult:
-    counts, shards, of, header = Counts(), 0, 0, Header((), {})
+    found = ShardedResult(Header((), {}), 0, 0, Counts())
     for result in shard_results(out):
-        counts, shards, of, header = counts + result.counts, shards + 1, max(of, result.of), result.header
-    return ShardedResult(header, shards, of, counts)
+        counts = found.counts + result.counts if found.shards else result.counts
+        found = ShardedResult(result.header, found.shards + 1, max(found.of, result.of), counts)
+    return found
 
 
 def shard_results(out: str | Path) -> Iterator[ShardResult]:
@@ -240,76 +234,33 @@ def merge_shards(out: str | Path, path: str | Path | None = None, *, overwrite: 
 
     Args:
         out: The folder, on disk or in a store.
-        path: A ``.parquet``, ``.csv`` or ``.jsonl`` file; None means ``OUT.parquet`` beside the folder.
+        path: A csv, jsonl or parquet file; None means ``OUT.parquet`` beside the folder on disk.
         overwrite: Replace an existing file.
 
     Returns:
         A summary of the file.
 
     Raises:
-        ResultsError: There are no results, their metrics differ, or the file cannot be written.
+        ResultsError: There are no results, their metrics or columns differ, or the file cannot be written.
     """
+    import pyarrow
+
     address = address_of(out)
-    folder = Path(address.rpartition("/")[2] if is_remote(address) else address).absolute()
-    target = folder.with_name(f"{folder.name}.parquet") if path is None else Path(path)
-    if target.suffix not in (".parquet", ".csv", ".jsonl"):
-        raise ResultsError(f"{str(target)!r} must end with .parquet, .csv or .jsonl.")
-    if target.absolute().is_relative_to(folder):
+    target = Path(path or f"{address.rstrip('/')}.parquet").absolute()
+    format = format_of(target)
+    if target.is_relative_to(Path(address).absolute()):
         raise ResultsError(f"{str(target)!r} lies in the folder of the results: name a file outside of {str(out)!r}.")
     target = check_output(target, overwrite=overwrite)
     found = summary_of(out)
     if not found.shards:
         raise ResultsError(f"{str(out)!r} holds no results by shard: name the folder that clipiqa score wrote.")
-    paths = results_in(address)
-    schema = _common_schema(paths).with_metadata(found.header.schema.metadata)
+    try:
+        schema = pyarrow.unify_schemas([each.schema for each in shard_results(out)], promote_options="permissive")
+    except pyarrow.ArrowException as error:
+        raise ResultsError(f"the shards' columns hold different types: {reason(error)}.") from error
+    schema = schema.with_metadata(found.header.schema.metadata)
+    tables = ([schema.empty_table(), read_table(each)] for each in results_in(address))
     with replacing(target) as partial:
-        _write(partial, schema, (_with_schema(read_table(each), schema) for each in paths))
+        whole = (pyarrow.concat_tables(pair, promote_options="permissive") for pair in tables)  # missing cells are null
+        write_tables(partial, format, schema, whole)
     return found
-
-
-def _common_schema(paths: Iterable[str]) -> pyarrow.Schema:
-    """Return the columns of all files; a column becomes text if its types differ."""
-    import pyarrow
-
-    types: dict[str, list[pyarrow.DataType]] = {}
-    for path in paths:
-        with opened_table(path) as table:
-            for field in table.schema_arrow:
-                types.setdefault(field.name, []).append(field.type)
-
-    def common(kinds: Iterable[pyarrow.DataType]) -> pyarrow.DataType:
-        schemas = [pyarrow.schema({"": kind}) for kind in kinds]
-        try:
-            return pyarrow.unify_schemas(schemas, promote_options="permissive").types[0]
-        except pyarrow.ArrowException:
-            return pyarrow.string()
-
-    return pyarrow.schema({name: common(types[name]) for name in [*(n for n in types if n not in ENDS), *ENDS]})
-
-
-def _with_schema(table: pyarrow.Table, schema: pyarrow.Schema) -> pyarrow.Table:
-    import pyarrow
-
-    columns = [
-        table[field.name].cast(field.type)
-        if field.name in table.column_names
-        else pyarrow.nulls(len(table), field.type)
-        for field in schema
-    ]
-    return pyarrow.Table.from_arrays(columns, schema=schema)
-
-
-def _write(path: Path, schema: pyarrow.Schema, tables: Iterator[pyarrow.Table]) -> None:
-    from pyarrow import parquet
-
-    if path.suffix == ".parquet":
-        with parquet.ParquetWriter(path, schema) as writer:
-            for table in tables:
-                writer.write_table(table)
-        return
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        if path.suffix == ".csv":
-            file.write(csv_line(schema.names))
-        for table in tables:
-            for row in table.to_pylist():
-                file.write(csv_line(row.values()) if path.suffix == ".csv" else json_line(row))
