@@ -135,7 +135,11 @@ def run(
 
                 engine = RayEngine(**vars(cluster))
             options |= {**vars(shards), "engine": engine, "out": kept.out, "overwrite": kept.overwrite}
-            done = score_sources(metric, found, columns, progress=lambda _, *state: bar.show(*state), **options)
+
+            def show(images: int, done: int, total: int) -> None:
+                bar.show(done, total, detail=f"{images:,} images")
+
+            done = score_sources(metric, found, columns, progress=show, **options)
             _report(done)
             return 1 if done.counts.failed or done.unread else 0
         run = score_paths(metric, found.items, columns, out=output, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import warnings
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ...family.together import Together
     from ...metric import CLIPIQA
     from ...prompts.pairs import Columns, Prompts
+
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU in a period, and the period's length
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,10 @@ def start(machine: Machine) -> torch.device:
 
     if machine.threads is not None:
         torch.set_num_threads(machine.threads)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        with contextlib.suppress(OSError, ValueError):  # without a quota, the file is missing or holds 'max'
+            quota, period = map(int, _QUOTA.read_text().split())
+            torch.set_num_threads(min(max(1, quota // period), torch.get_num_threads()))
     keep_memory()
     limit_memory(None if machine.memory is None else parse_size(machine.memory, "memory"))
     warnings.filterwarnings("ignore", module="PIL")  # damage becomes an error; odd metadata does not matter

@@ -7,11 +7,13 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 from ...files.names import harmless, one_line, plain_lines
 
+EVERY = 30.0  # seconds between lines of progress where no bar is shown
 _speaker = {"command": "", "quiet": False}
 
 
@@ -72,13 +74,14 @@ def note(text: str) -> None:
 
 
 class Bar:
-    """A progress bar on a terminal; elsewhere it is hidden."""
+    """A progress bar on a terminal; elsewhere a line every 30 seconds."""
 
     def __init__(self, unit: str = "image") -> None:
         self._unit, self._name = unit, ""
         self._bar: Any = None
+        self._reported = time.monotonic()
 
-    def show(self, *state: Any) -> None:
+    def show(self, *state: Any, detail: str = "") -> None:
         """Show a name, which may be left out, the number of units that are done, and the number of all or None."""
         from tqdm import tqdm
 
@@ -88,9 +91,16 @@ class Bar:
             self.close()
             hidden = bool(_speaker["quiet"]) or None  # None: hidden unless standard error is a terminal
             self._bar = tqdm(desc=one_line(name), total=total, unit=self._unit, initial=int(done), disable=hidden)
-            self._name = name
+            self._name, self._first, self._start = name, done, time.monotonic()
         self._bar.n = round(done, 1)
+        self._bar.set_postfix_str(detail, refresh=False)
         self._bar.update(0)
+        now = time.monotonic()
+        if self._bar.disable and now - self._reported >= EVERY:
+            self._reported = now
+            form = "{desc}{n_fmt} of {total_fmt} {unit}s, {remaining} left"
+            given = {"prefix": one_line(name), "unit": self._unit, "initial": self._first, "bar_format": form}
+            note(tqdm.format_meter(done, total, now - self._start, **given) + f", {detail}" * bool(detail))
 
     def close(self) -> None:
         if self._bar is not None:
