@@ -77,7 +77,6 @@ setup(
             "datasets/*.csv",
             "report/report.*",
             "report/templates/*",
-            "experiments/templates/*",
             "comparison/templates/*",
             "maps/templates/*",
             "comparison/table/templates/*",

@@ -315,8 +315,7 @@ class CLIPIQA(nn.Module):
         """Raise :class:`CLIPIQAError` if this metric has no maps."""
         if self.pos_embedding == "fixed":
             raise CLIPIQAError(
-                "pos_embedding must be 'none' or 'interpolate' for a map; got 'fixed', which crops images: change "
-                "pos_embedding, or use clipiqa_pyiqa.maps.window_map."
+                "pos_embedding must be 'none' or 'interpolate' for a map; got 'fixed', which crops images."
             )
 
     def score_map(self, x: Tensor, prompts: Prompts | Columns = None) -> Tensor:

@@ -26,9 +26,9 @@ from seeded_compact import save_compact
 QUICK = {  # files of `pytest -m quick`, beside single tests with that marker: every room, no process, no network
     *("cli/test_fields.py", "cli/test_grammar.py", "clip/test_receptive_field.py", "comparison/test_gate.py"),
     *("comparison/test_pictures.py", "datasets/test_score_table.py"),
-    *("experiments/test_experiment_configs.py", "experiments/test_picture_formats.py", "faults/test_odd_calls.py"),
+    *("experiments/test_experiment_configs.py", "faults/test_odd_calls.py"),
     *("files/test_yaml.py", "images/test_batches.py", "images/test_images.py", "images/test_jpeg_damage.py"),
-    *("learning/test_prompt_search.py", "maps/test_finer.py", "prompts/test_antonym.py", "prompts/test_prompts.py"),
+    *("learning/test_prompt_search.py", "maps/test_places.py", "prompts/test_antonym.py", "prompts/test_prompts.py"),
     *("ranking/test_rank.py", "scoring/test_results.py", "sources/test_recorded.py"),
     *("stats/test_bootstrap.py", "stats/test_correlation.py", "stats/test_paired_means.py", "test_piq.py"),
     *("test_reward.py", "test_short_ways.py", "test_types.py", "torchmetrics/test_theirs.py"),

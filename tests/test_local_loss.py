@@ -64,11 +64,6 @@ def test_memory_is_flat_in_the_batch(metric: CLIPIQA, monkeypatch: pytest.Monkey
     assert x.grad is not None and x.grad.isfinite().all() and x.grad.norm() > 0
 
 
-def test_a_batch_equals_its_single_images(metric: CLIPIQA) -> None:
-    loss, x = CLIPIQALoss(metric=metric, local=True, reduction="none"), images(3, dtype=torch.float64)
-    torch.testing.assert_close(loss(x), torch.cat([loss(one) for one in x.split(1)]))
-
-
 def test_from_pyiqas_registry_crops_and_precision(metric: CLIPIQA) -> None:
     weights = metric.clip.weights
     options: dict[str, Any] = {"clip_weights": str(weights.path), "backbone": weights.backbone, "quick_gelu": True}

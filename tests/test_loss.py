@@ -84,23 +84,12 @@ class TestForms:
     def test_lower_is_better(self, loss, metric):
         """A small step down the loss is a step up in score."""
         for form in FORMS:
-            x = images(dtype=torch.float64)
+            x = images(1, dtype=torch.float64)
             criterion = CLIPIQALoss(metric=metric, form=form)
             step = grad_of(criterion, x)
             better = (x - 1e-4 * step / step.abs().max()).detach()
             assert criterion(better) < criterion(x)
             assert metric(better).mean() > metric(x).mean()
-
-    def test_definitions(self, metric, options):
-        x = images(3, dtype=torch.float64).detach()
-        s = metric(x)[:, 0]
-        expected = {"linear": 1 - s, "nll": -s.log(), "margin": ((1 - s) / s).log()}
-        for form, values in expected.items():
-            torch.testing.assert_close(CLIPIQALoss(metric=metric, form=form, reduction="none")(x), values)
-            torch.testing.assert_close(CLIPIQALoss(metric=metric, form=form)(x), values.mean())
-            torch.testing.assert_close(CLIPIQALoss(metric=metric, form=form, reduction="sum")(x), values.sum())
-            weighted = CLIPIQALoss(metric=metric, form=form, loss_weight=0.1)(x)
-            torch.testing.assert_close(weighted, 0.1 * values.mean())
 
     @pytest.mark.parametrize("margin", [-300.0, -30.0, 0.0, 30.0])
     def test_values_and_slopes_far_out(self, margin):
@@ -116,12 +105,16 @@ class TestForms:
             assert y.item() == pytest.approx(values[form], rel=1e-5, abs=1e-37), form
             assert slope.item() == pytest.approx(slopes[form], rel=1e-5, abs=1e-37), form
 
-    def test_prompts_are_weighted(self, options):
-        x = images().detach()
-        singles = [CLIPIQALoss(prompts=[prompt], form="nll", **options)(x) for prompt in TWO]
-        torch.testing.assert_close(CLIPIQALoss(prompts=TWO, form="nll", **options)(x), (singles[0] + singles[1]) / 2)
-        weighted = CLIPIQALoss(prompts=TWO, form="nll", prompt_weights=[3, 1], **options)
-        torch.testing.assert_close(weighted(x), 0.75 * singles[0] + 0.25 * singles[1])
+    @pytest.mark.parametrize("form", FORMS)
+    def test_definitions(self, metric, options, form):
+        x = images(3, dtype=torch.float64).detach()
+        s = metric(x, TWO, None)
+        each = {"linear": 1 - s, "nll": -s.log(), "margin": ((1 - s) / s).log()}[form] @ s.new_tensor([0.75, 0.25])
+        for reduction, expected in (("none", each), ("mean", each.mean()), ("sum", each.sum())):
+            criterion = CLIPIQALoss(
+                prompts=TWO, form=form, prompt_weights=[3, 1], reduction=reduction, loss_weight=0.1, **options
+            )
+            torch.testing.assert_close(criterion(x), 0.1 * expected)
 
     def test_registered_and_exported(self, options, metric):
         built = build_loss({"type": "CLIPIQALoss", "prompts": "quality", "loss_weight": 0.1, **options})
@@ -144,13 +137,6 @@ class TestForms:
         assert x.grad.norm() > 0
         assert all(parameter.grad is None for parameter in learned.parameters())  # it is a loss: prompts stay
         assert list(criterion.parameters()) == []
-
-    def test_prompts_that_learn_get_their_gradient_beside_the_pixels(self, options):
-        learned = CLIPIQA("clipiqa+", pretrained=False, context={"n_ctx": 4, "init": "random"}, **options).train()
-        x = images()
-        learned(x).sum().backward()
-        assert x.grad.norm() > 0
-        assert all(parameter.grad.norm() > 0 for parameter in learned.parameters())
 
 
 class TestGradient:
@@ -193,29 +179,6 @@ class TestGradient:
         assert min(medians["ours"]) < 5e-5
         assert max(medians["ours"]) < max(1e-4, 2 * max(medians["theirs"]))
 
-    @pytest.mark.parametrize("form", FORMS)
-    def test_finite_differences(self, metric, form):
-        criterion, x = CLIPIQALoss(metric=metric, form=form), images(1, 48, torch.float64)
-        slope = grad_of(criterion, x)
-        direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-        expected, errors = (slope * direction).sum().item(), []
-        with torch.no_grad():
-            for step in (1e-7, 1e-8, 1e-9):  # a flipping ReLU spoils one difference, hardly all
-                difference = (criterion(x + step * direction) - criterion(x - step * direction)) / (2 * step)
-                errors.append(abs(difference.item() / expected - 1))
-        assert min(errors) < 1e-4, errors  # float64 keeps six digits of the smallest difference
-
-    @pytest.mark.parametrize("form", FORMS)
-    def test_alive_on_extreme_images(self, metric, form):
-        cases = {
-            "black": torch.zeros(1, 3, 64, 64),
-            "white": torch.ones(1, 3, 64, 64),
-            "noise": torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(4)),
-        }
-        for name, x in cases.items():
-            gradient = grad_of(CLIPIQALoss(metric=metric, form=form), x.requires_grad_())
-            assert gradient.isfinite().all() and gradient.norm() > 0, name
-
     @pytest.mark.parametrize("sign", [1, -1])
     def test_alive_at_saturated_scores(self, metric, monkeypatch, sign):
         """CLIP's scale raised until the score is 0 or 1 to fp32."""
@@ -239,24 +202,6 @@ class TestGradient:
         assert pull_backs == [2, 2, 1]  # worked through in groups
         singles = torch.cat([grad_of(loss, image[None].detach().requires_grad_()) for image in x])
         torch.testing.assert_close(batch, singles / 5, rtol=1e-9, atol=1e-15)
-
-    def test_several_columns_keep_their_own_gradients(self, options):
-        columns = CLIPIQA(prompts=TWO, aggregate=None, **options)
-        x = images(dtype=torch.float64)
-        weights = torch.tensor([[1.0, 0.0], [0.5, -2.0]], dtype=torch.float64)
-        both = grad_of(lambda x: columns(x) * weights, x)
-        apart = [grad_of(lambda x, p=p: columns(x, prompts=[p]), x) for p in TWO]
-        expected = torch.stack([sum(w * g[i] for w, g in zip(weights[i], apart, strict=True)) for i in range(2)])
-        assert distance(both, expected) < 1e-10
-
-    def test_vit(self, seeded_weights):
-        criterion = CLIPIQALoss(
-            backbone="ViT-B/32", pos_embedding="interpolate", clip_weights=seeded_weights("ViT-B/32"), quick_gelu=True
-        )
-        x = images(dtype=torch.float64)
-        ahead = grad_of(criterion, x)
-        with general_path():
-            assert distance(ahead, grad_of(criterion, x)) < 1e-12
 
 
 class TestGoingForward:
@@ -287,27 +232,18 @@ class TestGoingForward:
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     def test_half_precision_input_keeps_its_gradient_in_fp32(self, metric, dtype):
         x = images().detach().to(dtype)
-        wide = x.float().requires_grad_()
-        expected = grad_of(metric, wide)
-        x.requires_grad_()
-        score = metric(x)
-        assert score.dtype == torch.float32 and score.grad_fn.saved_tensors[0].dtype == torch.float32
-        assert torch.equal(score.grad_fn.saved_tensors[0], expected)
-        # What a GradScaler does: the scale reaches the kept gradient before it is rounded to the input's dtype.
-        (scaled,) = torch.autograd.grad(score.sum() * 65536, x)
+        expected = grad_of(metric, x.float().requires_grad_())
+        (scaled,) = torch.autograd.grad(metric(x.requires_grad_()).sum() * 65536, x)  # what a GradScaler does
         assert scaled.dtype == dtype
         assert distance(scaled.float() / 65536, expected) < 1e-2  # a half's rounding: 8 bits in bf16
 
     @pytest.mark.parametrize("precision", ["bf16", "fp16"])
     def test_low_precision_tower(self, options, metric, precision):
-        """The inner backward has a scale of its own, without which most of it would be zero in fp16."""
+        """The inner backward has a scale of its own, without which a nearly saturated score's slope would be 0."""
         low, x = CLIPIQA(precision=precision, **options), images(1, 96)
-        for factor in (1.0, 1e-6):  # a nearly saturated score's slope
-            exact = grad_of(lambda x, f=factor: f * metric.encode_image(x)[:, :8].sum(), x)
-            columns = grad_of(lambda x, f=factor: f * low.encode_image(x)[:, :8].sum(), x)
-            assert (columns == 0).double().mean() < 0.01
-            assert nn.functional.cosine_similarity(columns.flatten(), exact.flatten(), dim=0) > 0.9
-        assert grad_of(low, x).dtype == torch.float32
+        found, exact = (grad_of(lambda x, net=net: 1e-6 * net.encode_image(x)[:, :8], x) for net in (low, metric))
+        assert (found == 0).double().mean() < 0.01
+        assert nn.functional.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.9
 
     def test_autocast_changes_nothing(self, loss):
         x = images()
@@ -315,25 +251,6 @@ class TestGoingForward:
         with torch.autocast("cpu", torch.bfloat16):
             assert torch.equal(loss(x), value)
             assert torch.equal(grad_of(loss, x), gradient)
-
-    def test_grad_scaler(self, loss):
-        """fp16 autocast with a GradScaler around a small network: the step is taken, in the same direction."""
-        steps = []
-        for amp in (False, True):
-            torch.manual_seed(0)
-            net = nn.Conv2d(3, 3, 3, padding=1)
-            optimiser = torch.optim.SGD(net.parameters(), lr=1.0)
-            scaler = torch.amp.GradScaler("cpu", enabled=amp)
-            before = net.weight.detach().clone()
-            with torch.autocast("cpu", torch.float16, enabled=amp):
-                value = loss(net(images().detach()).sigmoid())
-            scaler.scale(value).backward()
-            scaler.step(optimiser)
-            scaler.update()
-            steps.append(net.weight.detach() - before)
-            assert not amp or scaler.get_scale() == 65536  # no overflow
-        # 0.95: the small network's fp16 output is another image, for which other ReLUs near zero are on
-        assert nn.functional.cosine_similarity(steps[1].flatten(), steps[0].flatten(), dim=0) > 0.95
 
     def test_second_derivatives_are_refused(self, loss, metric):
         x = images(1)
@@ -367,14 +284,6 @@ class TestGoingForward:
         x = images(dtype=torch.float64)
         assert distance(torch.func.grad(loss)(x.detach()), grad_of(loss, x)) < 1e-12
 
-    @pytest.mark.parametrize("reentrant", [True, False])
-    def test_activation_checkpointing(self, loss, reentrant):
-        x = images()
-        expected = grad_of(lambda x: loss((x * 1.5).sin()), x)
-        value = checkpoint(lambda x: loss((x * 1.5).sin()), x, use_reentrant=reentrant)
-        value.backward()
-        assert torch.equal(x.grad, expected)
-
     def test_activation_checkpointing_repeats_the_random_crop(self, metric):
         criterion, x = CLIPIQALoss(metric=metric, crop=40), images()
         torch.manual_seed(3)
@@ -391,13 +300,7 @@ class TestGoingForward:
         (3 * value).backward()
         torch.testing.assert_close(x.grad, 10 * once)
 
-    def test_channels_last(self, loss):
-        x = images()
-        last = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
-        assert torch.equal(loss(last), loss(x))
-        torch.testing.assert_close(grad_of(loss, last), grad_of(loss, x), rtol=1e-6, atol=1e-12)
-
-    @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+    @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
     def test_compile(self, loss, options, backend):
         """Network and loss compiled together equal both uncompiled, for ours and for pyiqa's contract."""
         if backend == "inductor" and not has_cpp_compiler():
@@ -414,12 +317,6 @@ class TestGoingForward:
                 for a, b in zip(compiled, plain, strict=True):
                     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)  # the compiler may reorder the small network
 
-    def test_the_compiled_graph_breaks_once(self, loss):
-        net, x = nn.Conv2d(3, 3, 3, padding=1), images().detach()
-        torch._dynamo.reset()
-        explained = torch._dynamo.explain(lambda x: 2 * loss(net(x).sigmoid()))(x)
-        assert explained.graph_break_count == 1
-
 
 class TestFrozen:
     def test_has_nothing_to_train_move_or_save(self, loss):
@@ -430,31 +327,12 @@ class TestFrozen:
         assert torch.equal(loss.half()(x), before)  # what moves the rest of a model leaves it as it is
         loss.load_state_dict({}, strict=True)
 
-    def test_weights_get_no_gradient(self, loss):
-        loss(images()).backward()
-        trunk = loss.metric.clip.image_tower(torch.device("cpu"), torch.float32).encoder.trunk
-        weight = trunk.blocks[0].spatial.weight
-        assert not weight.requires_grad and weight.grad is None
-
     def test_copies(self, loss):
         x = images()
         for other in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
             assert torch.equal(other(x), loss(x))
             assert other.metric.clip is loss.metric.clip
         assert len(pickle.dumps(loss)) < 10_000
-
-    def test_trains_a_network(self, loss):
-        torch.manual_seed(0)
-        net = nn.Conv2d(3, 3, 3, padding=1)
-        optimiser, x = torch.optim.Adam(net.parameters(), lr=1e-2), images().detach()
-        values = []
-        for _ in range(8):
-            optimiser.zero_grad()
-            value = loss(net(x).sigmoid())
-            value.backward()
-            optimiser.step()
-            values.append(value.item())
-        assert values[-1] < values[0]
 
 
 class TestInput:
@@ -482,11 +360,6 @@ class TestInput:
         x = images().detach().round().requires_grad_()
         clamped, passed = (CLIPIQALoss(metric=metric, out_of_range=how) for how in ("clamp", "pass"))
         assert torch.equal(grad_of(clamped, x), grad_of(passed, x))
-
-    @pytest.mark.parametrize("value", [0.0, 1.0])
-    def test_clip_s_own_crop_is_alive_at_the_limits(self, options, value):
-        metric = CLIPIQA(**options, pos_embedding="fixed").eval()
-        assert grad_of(metric, torch.full((1, 3, 64, 64), value, requires_grad=True)).norm() > 0
 
     def test_crop(self, metric):
         x = images(3, 96)

@@ -13,10 +13,8 @@ from email import message_from_string
 from pathlib import Path
 
 import pytest
-import yaml
 
 import clipiqa_pyiqa
-from clipiqa_pyiqa.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "clipiqa_pyiqa"
@@ -65,17 +63,6 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     assert "MIT License" in read(wheel, "LICENSE")
 
 
-def test_editable_installation_is_a_path(wheel: zipfile.ZipFile, source: Path) -> None:
-    """mypy and pyright follow a path; setuptools' import hooks, its other form, they do not."""
-    code = "import sys; from setuptools.build_meta import build_editable; build_editable(sys.argv[1])"
-    folder = source.parent / "editable"
-    folder.mkdir()
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=source, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (path,) = folder.glob("*.whl")
-    assert read(zipfile.ZipFile(path), ".pth").strip() == str(source)
-
-
 def test_configurations_are_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     """docs/reproduce.md names them, for `clipiqa compare -c table1` and the like."""
     shipped = {name.removeprefix("clipiqa_pyiqa/configs/") for name in wheel.namelist() if name.endswith(".yml")}
@@ -83,43 +70,12 @@ def test_configurations_are_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     assert len(shipped) > 10
 
 
-RELATIVE = re.compile(r"\]\((?![a-z]+:|#)")
-
-
-@pytest.mark.parametrize("repository", ["", "https://example.org/clipiqa-pyiqa"])
-def test_links_hold_on_a_package_index(source: Path, repository: str, tmp_path: Path) -> None:
-    """There are none to files beside it; what stands in code is left as it is."""
-    assert RELATIVE.search((ROOT / "README.md").read_text(encoding="utf-8"))
-    shutil.copytree(source, tmp_path / "source")
-    setup = tmp_path / "source" / "setup.py"
-    text = setup.read_text(encoding="utf-8").replace('REPOSITORY = ""', f"REPOSITORY = {repository!r}")
-    setup.write_text(text, encoding="utf-8")
-    with open(tmp_path / "source" / "README.md", "a", encoding="utf-8") as file:
-        file.write("\n![a picture](docs/images/x.png)\n\n```python\nx[0](y)\n```\n")
-    code = "import sys; from setuptools.build_meta import prepare_metadata_for_build_wheel as p; p(sys.argv[1])"
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=setup.parent, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (path,) = tmp_path.glob("*.dist-info/METADATA")
-    metadata = message_from_string(path.read_text(encoding="utf-8"))
-    shown = str(metadata.get_payload())
-    assert not RELATIVE.search(shown.replace("x[0](y)", "")) and "x[0](y)" in shown
-    assert "Paper, https://arxiv.org/abs/2207.12396" in metadata.get_all("Project-URL")
-    version = clipiqa_pyiqa.__version__
-    assert (f"[mini]({repository}/blob/v{version}/docs/mini.md)" in shown) == bool(repository)
-    assert (f"![a picture]({repository}/raw/v{version}/docs/images/x.png)" in shown) == bool(repository)
-    assert (f"Source, {repository}" in metadata.get_all("Project-URL")) == bool(repository)
-
-
-def test_version_has_a_single_source(wheel: zipfile.ZipFile) -> None:
-    metadata = message_from_string(read(wheel, ".dist-info/METADATA"))
-    assert metadata["Version"] == clipiqa_pyiqa.__version__
+def test_version_and_entry_points(wheel: zipfile.ZipFile) -> None:
+    assert f"\nVersion: {clipiqa_pyiqa.__version__}\n" in read(wheel, ".dist-info/METADATA")
     assert f"## [{clipiqa_pyiqa.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
-
-
-def test_entry_points(wheel: zipfile.ZipFile) -> None:
     text = read(wheel, ".dist-info/entry_points.txt")
-    assert re.search(r"^\[console_scripts\]\nclipiqa = clipiqa_pyiqa\.cli:main$", text, re.MULTILINE)
-    assert re.search(r"^\[pyiqa\.archs\]\nclipiqa = clipiqa_pyiqa\.plugin:register$", text, re.MULTILINE)
+    assert "[console_scripts]\nclipiqa = clipiqa_pyiqa.cli:main\n" in text
+    assert "[pyiqa.archs]\nclipiqa = clipiqa_pyiqa.plugin:register\n" in text
 
 
 def test_requirements_are_ranges_that_the_oldest_run_installs(wheel: zipfile.ZipFile) -> None:
@@ -140,31 +96,9 @@ def test_requirements_are_what_the_package_imports(wheel: zipfile.ZipFile) -> No
 def imported_modules() -> Iterator[str]:
     """The top-level name of every absolute import in the package, without those for type checkers only."""
     for path in PACKAGE.rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for_types = {
-            inner
-            for node in ast.walk(tree)
-            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-            for inner in ast.walk(node)
-        }
-        for node in ast.walk(tree):
-            if node in for_types:
-                continue
+        code = re.sub(r"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", "", path.read_text(encoding="utf-8"), flags=re.M)
+        for node in ast.walk(ast.parse(code)):
             if isinstance(node, ast.Import):
                 yield from (alias.name.split(".")[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 yield node.module.split(".")[0]
-
-
-def test_workflow_tests_the_wheel_everywhere(wheel: zipfile.ZipFile) -> None:
-    """It cannot run here: that it says what it should is all that can be checked."""
-    workflow = yaml.safe_load((ROOT / ".github/workflows/wheel.yml").read_text(encoding="utf-8"))
-    test = workflow["jobs"]["test"]
-    assert [name.split("-")[0] for name in test["strategy"]["matrix"]["os"]] == ["ubuntu", "macos", "windows"]
-    pythons = test["strategy"]["matrix"]["python"]
-    metadata = message_from_string(read(wheel, ".dist-info/METADATA"))
-    assert metadata["Requires-Python"] == f">={pythons[0]}" and pythons == ["3.10", "3.11", "3.12", "3.13"]
-    commands = "\n".join(step.get("run", "") for step in test["steps"])
-    assert "dist/*.whl" in commands and "pip install ." not in commands and "\npytest" in f"\n{commands}"
-    assert all(command in COMMANDS for command in re.findall(r"^clipiqa (\w+)", commands, re.MULTILINE))
-    assert all((ROOT / path).exists() for path in re.findall(r"tests/\S+", commands))

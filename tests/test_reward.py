@@ -29,14 +29,6 @@ def test_images_of_several_sizes_and_out_of_range() -> None:
     assert reward([]).shape == (0,)
 
 
-def test_list_of_one_size_shares_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    reward, seen = CLIPIQAReward(backbone="mini", batch_size=2), []
-    encode = reward.metric.encode_unchecked
-    monkeypatch.setattr(reward.metric, "encode_unchecked", lambda x: (seen.append(len(x)), encode(x))[1])
-    reward(list(IMAGES.detach()))
-    assert seen == [2, 2, 1]
-
-
 def test_errors() -> None:
     with pytest.raises(CLIPIQAError, match="batch_size must be between 1 and"):
         CLIPIQAReward(backbone="mini", batch_size=0)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from metrics import learned
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, score_paths
 from clipiqa_pyiqa.errors import ImageError
-from clipiqa_pyiqa.plugin import build_clipiqa
 
 PHOTOS = Path(__file__).parent / "data"
 
@@ -41,10 +38,6 @@ class TestScoreFiles:
 
 
 class TestHints:
-    def test_channels_last(self, net: CLIPIQA) -> None:
-        with pytest.raises(ImageError, match=r"looks like \(N, H, W, 3\): use x.permute\(0, 3, 1, 2\)"):
-            net(torch.rand(2, 64, 48, 3))
-
     def test_range_is_said_once(self) -> None:
         loss = CLIPIQALoss(backbone="mini")
         x = torch.rand(1, 3, 32, 32)
@@ -60,13 +53,3 @@ class TestHints:
             CLIPIQALoss(backbone="mini", out_of_range="pass")(x * 255)
         with pytest.warns(UserWarning, match=r"got -.*input_range"):
             CLIPIQALoss(backbone="mini")(x * 2 - 1)
-
-    def test_two_full_stops_are_explained(self, seeded_weights, net: CLIPIQA) -> None:
-        said = repr(learned(seeded_weights("RN50")))
-        assert "Good photo.." in said and "the second full stop is the official code's" in said
-        assert "full stop" not in repr(net)
-
-    def test_mini_is_not_announced_as_the_papers(self, caplog: pytest.LogCaptureFixture) -> None:
-        with caplog.at_level(logging.WARNING, "clipiqa_pyiqa"):
-            build_clipiqa(backbone="mini")
-        assert "paper" not in caplog.text

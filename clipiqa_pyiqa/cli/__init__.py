@@ -15,10 +15,9 @@ from typing import TextIO, cast
 
 from ..errors import CLIPIQAError, is_out_of_memory
 from ..files.names import plain_lines
-from .options.model import memory_limited
+from ..version import __version__
 from .options.parser import Parser, call
-from .options.progress import Messages, drop, speaking
-from .options.signals import Terminated, sigterm_as_interrupt
+from .options.terminal import Messages, Terminated, drop, sigterm_as_interrupt, speaking
 
 COMMANDS = {
     "demo": "score bundled photos and degraded versions of them, without any download",
@@ -55,34 +54,30 @@ def main(argv: Sequence[str] | None = None) -> int:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):  # characters that the stream cannot encode become \\xNN
             stream.reconfigure(errors="backslashreplace")
-    argv, args = list(sys.argv[1:] if argv is None else argv), argparse.Namespace(command=None)
-    code, message = 2, ""
+    args, message = argparse.Namespace(command=None), ""
     with sigterm_as_interrupt(), contextlib.redirect_stderr(cast(TextIO, Messages(sys.stderr))):
         try:
             try:
-                code = _run(argv, args)
+                code = _run(list(sys.argv[1:] if argv is None else argv), args)
             finally:
                 sys.stdout.flush()
         except CLIPIQAError as error:
-            message = f"error: {error}"
+            code, message = 2, f"error: {error}"
         except KeyboardInterrupt as error:
             code = 143 if isinstance(error, Terminated) else 130
-            message = ": ".join(filter(None, ("interrupted", "; ".join(str(each) for each in error.args))))
+            message = f"interrupted: {'; '.join(map(str, error.args))}".strip(": ")
         except BrokenPipeError:  # `clipiqa score … | head`
             code = 1
             drop(sys.stdout)
         except OSError as error:
-            code, message = (
-                2,
-                f"error: cannot write to {error.filename or 'standard output'}: {error.strerror or error}.",
-            )
+            where = error.filename or "standard output"
+            code, message = 2, f"error: cannot write to {where}: {error.strerror or error}."
             drop(sys.stdout)
-        except OverflowError as error:
-            message = f"error: a number is too large ({error}): use a smaller number."
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            message = "error: the memory does not suffice: use smaller images, a smaller batch_size or fewer workers."
+            words = "the memory does not suffice: use smaller images, a smaller batch_size or fewer workers."
+            code, message = 2, f"error: {words}"
         if message:
             print(" ".join(filter(None, ("clipiqa", args.command))) + f": {plain_lines(message)}", file=sys.stderr)
     return code
@@ -98,24 +93,24 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     for is_final in (False, True):  # parse again after --config files set the defaults
         given, unknown = parser.parse_known_args(argv)
         vars(args).update(vars(given))
-        if unknown:  # the command's parser refuses the words and suggests similar options
-            commands.get(args.command, parser).refuse(unknown)
+        if unknown:
+            commands.get(args.command, parser).error(f"unrecognized arguments: {' '.join(unknown)}")
         if is_final or not getattr(args, "config_file", None):
             break
         commands[args.command].take_defaults(args.config_file)
     if args.print_completion:
-        from .options.completion import completion
+        import shtab
 
-        print(completion(args.print_completion, *_declared()))
-    elif args.version:
-        from ..version import __version__
-
-        print(f"clipiqa-pyiqa {__version__}")
+        parser, commands = parsers(name for name in COMMANDS if " " not in name)
+        for name, command in commands.items():
+            command.declare(function_of(name))
+            command.complete_paths()
+        print(shtab.complete(parser, shell=args.print_completion))
     elif args.command is None:
         parser.print_help()
         return 2
     else:
-        with memory_limited(getattr(args, "memory", None)), speaking(args.command, getattr(args, "quiet", False)):
+        with speaking(args.command, getattr(args, "quiet", False)):
             return call(function_of(args.command), args)
     return 0
 
@@ -123,7 +118,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
 def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]:
     """Return the command line's parser, and command -> its parser, without options yet."""
     parser = Parser(prog="clipiqa", description="CLIP-IQA measures the look and feel of photos in numbers.")
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument("--version", action="version", version=f"clipiqa-pyiqa {__version__}")
     parser.add_argument(
         "--print-completion",
         choices=("bash", "zsh", "fish"),
@@ -132,16 +127,6 @@ def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     return parser, {name: subparsers.add_parser(name, help=COMMANDS[name]) for name in names}
-
-
-def _declared() -> tuple[Parser, dict[str, Parser]]:
-    parser, commands = parsers(name for name in COMMANDS if " " not in name)
-    for name, command in commands.items():
-        command.declare(function_of(name))
-    commands["prompts"].declare(function_of("prompts search"))  # a shell completes the word `prompts` for both commands
-    for name, command in commands.items():
-        command.description = COMMANDS[name]
-    return parser, commands
 
 
 def function_of(command: str) -> Callable[..., int]:

@@ -13,14 +13,13 @@ def run(
     attribute: str | None = None,
     skip_missing: bool = False,
     seed: int = 0,
-    count: int = 10,
 ) -> int:
     """Test whether the metric chooses between two images as people do (paper's Fig. 7).
 
     VOTES is a CSV file with columns attribute,first,second,choice for a row per vote (choice: first, second, a file, or
     tie), or attribute,first,second,votes_first,votes_second for a row per pair. The table has the share of majorities
     and the share of votes that agree with the metric, with 95 % intervals; ceiling is the highest possible share of
-    votes. --out DIR receives agreement.csv, agreement.png and contradictions.png.
+    votes. --out DIR receives agreement.csv and agreement.png.
 
     examples:
       clipiqa agreement votes.csv --out agreement/
@@ -32,10 +31,7 @@ def run(
         attribute (PROMPT): the question, if the file has no column attribute
         skip_missing: leave out pairs with missing images
         seed: seed of the resampled pairs
-        count: contradictions to show
     """
     from ..experiments.user_agreement import agreement
 
-    return run.report(
-        agreement, votes, root=root, attribute=attribute, skip_missing=skip_missing, seed=seed, count=count
-    )
+    return run.report(agreement, votes, root=root, attribute=attribute, skip_missing=skip_missing, seed=seed)

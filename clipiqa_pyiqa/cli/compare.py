@@ -11,8 +11,7 @@ from typing import Any, Literal
 from ..errors import OptionError
 from ..errors.arguments import Machine
 from .options.model import Kept, start
-from .options.progress import Bar, note
-from .options.signals import on_interrupt
+from .options.terminal import Bar, stored
 
 
 @dataclass(frozen=True)
@@ -78,32 +77,26 @@ def run(
 
     given: dict[str, Any] = {**vars(comparing), "workers": machine.workers, "device": machine.device, "out": kept.out}
     given["datasets"] = given.pop("data")
-    given = {name: value for name, value in given.items() if value is not None and value is not False}
-    options = {**(read_benchmark(config) if config else {}), **given}
-    metrics, data = options.pop("metrics", None), options.pop("datasets", None)
+    options = read_benchmark(config) if config else {}
+    options |= {name: value for name, value in given.items() if value is not None and value is not False}
+    metrics, data, out = (options.pop(name, None) for name in ("metrics", "datasets", "out"))
     if not metrics or not data:
         raise OptionError(f"no {'data set' if metrics else 'metric'} is named: use -m, -d or a --config file.")
-    out = options.pop("out", None)
-    kept = replace(kept, out=None if out is None else Path(out))
-    kept.check()
-    hint = f"--out {out} --resume continues from here" if out else "no result was kept, since --out is not given"
-    options["device"] = start(replace(machine, device=options.get("device")), "metrics")
+    options["device"] = start(replace(machine, device=options.get("device")))
+    options |= replace(kept, out=None if out is None else Path(out)).storage()
     from ..comparison.compare import compare
 
-    with on_interrupt(hint), Bar() as bar:
+    with stored(out), Bar() as bar:
         comparison = compare(
             metrics,
             data,
             **options,
-            **kept.storage(),
             progress=bar.show,
             trust_weights=trust_weights,
             strict=strict,
             settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
         )
-    if out:
-        comparison.save(out, report=report)  # before the table: a program that reads the table may end early
-    print(comparison.table(format), end="")
-    if out:
-        note(f"results are in {out}")
+        if out:
+            comparison.save(out, report=report)  # before the table: a program that reads the table may end early
+        print(comparison.table(format), end="")
     return 0 if comparison.complete else 1

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from functools import partial
 from pathlib import Path
 
+from ..errors import OptionError
 from ..errors.arguments import Machine
+from .options.experiment import frame_as_text
 from .options.model import start
-from .options.progress import Bar
+from .options.terminal import Bar
 
 EXPLANATION = """\
 A high score is good, from 0 to 1. (A high noisiness means a clean photo, as in the paper.)
 
-The scores come from the small CLIP in the package (backbone='mini', {size:.0f} MB). This CLIP was trained on ImageNet,
-4,023 photos with human scores (BIQ2021) and photos degraded by known amounts. The paper's CLIP-IQA downloads its CLIP,
-RN50 (about 400 MB), once:  clipiqa score YOUR_PHOTOS   or, in Python,  pyiqa.create_metric('clipiqa')
+The scores come from the small CLIP in the package (backbone='mini'). This CLIP was trained on ImageNet, 4,023 photos
+with human scores (BIQ2021) and photos degraded by known amounts. The paper's CLIP-IQA downloads its CLIP, RN50 (about
+400 MB), once:  clipiqa score YOUR_PHOTOS   or, in Python,  pyiqa.create_metric('clipiqa')
 """
 DEFAULT = "clipiqa-demo.png"  # a file of this name is replaced even without --overwrite
 
@@ -29,16 +29,16 @@ def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
     """
     from ..files.names import one_line
     from ..files.writing import check_output
-    from ..weights.published import MINI_FILE
 
+    if out.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise OptionError(f"out must end with .png, .svg or .pdf; got {str(out)!r}.")
     check_output(out, overwrite=overwrite, ours=lambda path: path.name == DEFAULT)
-    start(Machine(), "mini")
+    start(Machine())
     from ..experiments.demonstration import demo
 
     with Bar(unit="picture") as bar:
-        found = demo(progress=partial(bar.show, ""))
-    print(f"{found.table()}\n\n{EXPLANATION.format(size=MINI_FILE.stat().st_size / 1e6)}", end="")
-    sys.stdout.flush()  # show the table before the picture, which may fail
+        found = demo(progress=bar.show)
+    print(f"{frame_as_text(found.scores.reset_index(), {})}\n\n{EXPLANATION}", end="")
     found.save(out)
     print(f"\nPicture: {one_line(str(out.resolve()))}")
     return 0

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from ..errors import OptionError
 from ..errors.arguments import Machine
 from .options.model import LearnedQuestions, Model, start
-from .options.progress import note
+from .options.terminal import note
 
 
 def run(
     model: Model,
     questions: LearnedQuestions,
-    path: Path | None = None,
+    path: Path,
     *,
-    out: Path | None = None,
     map: bool = False,
     opset: int = 18,
     check: bool = True,
@@ -35,7 +32,6 @@ def run(
 
     Args:
         path (FILE): the file, such as model.onnx
-        out (-o FILE): same as FILE
         map: also write the scores of each place
         opset: version of ONNX's operators, 18 to 23
         check: compare the file's scores with the metric's, with onnxruntime
@@ -44,15 +40,13 @@ def run(
     """
     from ..files.writing import check_output
 
-    target = path or out
-    if target is None or (path and out):
-        raise OptionError("export writes one file: name one FILE, such as model.onnx.")
-    check_output(target, overwrite=overwrite)
+    check_output(path, overwrite=overwrite)
     columns = questions.columns()
-    found = start(Machine(device=device), model.backbone)
+    metric = questions.metric(model, start(Machine(device=device)))
     from ..export.onnx_file import export_onnx
 
-    metric = questions.metric(model, found)
-    options: dict[str, Any] = {"with_map": map, "opset": opset, "check": check, "overwrite": overwrite}
-    print(export_onnx(metric, target, columns, progress=note, **options).describe())
+    result = export_onnx(
+        metric, path, columns, with_map=map, opset=opset, check=check, overwrite=overwrite, progress=note
+    )
+    print(result.describe())
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import counted
 from .options.model import Model, start
 from .options.scored_images import Scored, Store, creation
+from .options.terminal import aligned
 
 
 def run(
@@ -49,7 +50,7 @@ def run(
     from ..prompts.pairs import parse_prompt_argument
 
     check_output(out, overwrite=overwrite)
-    device = start(store, model.backbone or "RN50")
+    device = start(store)
     from ..learning.fitting import fit
     from ..metric import CLIPIQA
 
@@ -68,16 +69,11 @@ def run(
         **store.keywords(),
     )
     result.save(out)
-    head = result.head
-    print(f"{table.name}: fitted to {head.metadata['rated_photos']} rated photos, on {fit_on}")
-    print("cross-validation  SROCC   PLCC    RMSE, of a range of 1")
-    for name, found in result.cross_validation.items():
-        print(f"{name:<16}  {found.srocc:.4f}  {found.plcc:.4f}  {found.rmse:.4f}")
-    print(f"{head.method} is chosen" + ": ridge must be clearly better than affine" * (method == "auto"))
-    for split, found in result.held_out.items():
-        agreement = f"SROCC {found.srocc:.4f}, PLCC {found.plcc:.4f}, RMSE {found.rmse:.4f}"
-        print(f"{split}, {counted(len(table.rows(split)), 'image')}: {agreement}")
-    options = {key: value for key, value in model.given().items() if key not in ("backbone", "pos_embedding")}
-    path = str(out.expanduser().resolve())
-    print(f"load it with:\n{creation('clipiqa+', options, pretrained_model_path=path)}")
+    print(f"{table.name}: fitted to {result.head.metadata['rated_photos']} rated photos, on {fit_on}")
+    found = {f"cross-validation, {name}": agreement for name, agreement in result.cross_validation.items()}
+    found |= {f"{counted(len(table.rows(split)), f'{split} image')}": each for split, each in result.held_out.items()}
+    rows = [(name, *(f"{number:.4f}" for number in agreement)) for name, agreement in found.items()]
+    print("\n".join(aligned([("", "SROCC", "PLCC", "RMSE, of a range of 1"), *rows])))
+    print(f"{result.head.method} is chosen" + ": ridge must be clearly better than affine" * (method == "auto"))
+    print(f"load it with:\n{creation('clipiqa+', model.given(), pretrained_model_path=str(out.resolve()))}")
     return 0

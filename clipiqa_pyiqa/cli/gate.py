@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from .options.progress import tell
+from .options.terminal import tell
 
 
 def run(
@@ -13,8 +14,8 @@ def run(
     *,
     by: list[str] | None = None,
     key: str | None = None,
-    lower_better: list[str] | None = None,
-    higher_better: list[str] | None = None,
+    lower_better: Sequence[str] = (),
+    higher_better: Sequence[str] = (),
     min_delta: float = 0.0,
     skip_missing: bool = False,
     out: Path | None = None,
@@ -36,8 +37,8 @@ def run(
         new (NEW): scores of the second run
         by: questions to compare; default: all that both files have
         key (COLUMN): column that matches rows; default: the paths
-        lower_better ([NAME]): questions whose low values are good; without a name: all
-        higher_better ([NAME]): the same for high values
+        lower_better: questions whose low values are good
+        higher_better: questions whose high values are good
         min_delta: ignore differences of means up to this
         skip_missing: leave out rows that have a finite score in only one run
         out (-o DIR): folder for gate.json, gate.xml (JUnit) and rows.csv
@@ -47,9 +48,16 @@ def run(
     from ..comparison.gating import gate
     from ..files.names import one_line
 
-    better = {"lower_better": lower_better, "higher_better": higher_better}
-    options = {name: names == [] or names or () for name, names in better.items()}
-    found = gate(base, new, columns=by, key=key, min_delta=min_delta, skip_missing=skip_missing, **options)
+    found = gate(
+        base,
+        new,
+        columns=by,
+        key=key,
+        lower_better=lower_better,
+        higher_better=higher_better,
+        min_delta=min_delta,
+        skip_missing=skip_missing,
+    )
     if out is not None:
         found.save(out, overwrite=overwrite)
     for question in found.questions:

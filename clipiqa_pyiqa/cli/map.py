@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ..errors.arguments import Images
 from .options.model import LearnedQuestions, Model, start
-from .options.progress import Bar, note, tell
-from .options.tables import aligned
-
-if TYPE_CHECKING:
-    from ..maps.results import PhotoMaps
+from .options.terminal import Bar, aligned, note, tell
 
 
 def run(
@@ -23,8 +18,6 @@ def run(
     *,
     smooth: bool = True,
     scale: float = 1.0,
-    window: int | None = None,
-    stride: int | None = None,
     out: Path | None = None,
     pictures: Literal["png", "svg", "pdf"] = "png",
     html: bool = False,
@@ -38,14 +31,12 @@ def run(
 
     examples:
       clipiqa map photos/ --prompts sharpness noisiness quality --out maps/ --html
-      clipiqa map portrait.jpg --prompts sharpness --window 96 --stride 24 --out maps/ --pictures pdf
+      clipiqa map portrait.jpg --prompts sharpness --scale 2 --out maps/ --pictures pdf
 
     Args:
         paths (PHOTO): files, folders or quoted globs
         smooth: replace each score by the mean of 3×3 places
         scale: enlarge photos first by this factor, 1 to 8
-        window (PX): score squares of this side separately: exact, but slow
-        stride (PX): distance between windows; default: half a window
         out (-o DIR): folder for pictures and numbers
         pictures: format of the pictures
         html: also write maps.html, a page of all maps
@@ -53,7 +44,7 @@ def run(
         quiet (-q): no progress bar and no summary
     """
     columns = questions.columns()
-    device = start(images, model.backbone)
+    device = start(images)
     from ..maps.photos import draw_maps
 
     with Bar(unit="photo") as bar:
@@ -61,33 +52,25 @@ def run(
             lambda: questions.metric(model, device),
             paths,
             columns,
-            smooth=None if smooth else False,
+            smooth=smooth,
             scale=scale,
-            window=window,
-            stride=stride,
             out=out,
             format=pictures,
             html=html,
             overwrite=overwrite,
-            progress=partial(bar.show, "maps"),
+            progress=bar.show,
             device=device,
             **images.keywords(),
         )
+    rows = [("photo", "question", "score", "worst place", "10th percentile", "below 0.5")]
+    for one in found.maps:
+        for question, score, numbers in zip(one.questions, one.score, one.statistics, strict=True):
+            worst, tenth, share = map("{:.4f}".format, numbers)
+            rows.append((one.path, question.name, f"{score:.4f}", worst, tenth, share))
     if found.maps:
-        print(_table(found))
+        print("\n".join(aligned(rows)))
     for reason in found.failed.values():
         tell(reason)
     if out is not None and found.maps:
         note(f"results are in {out}")
     return 1 if found.failed else 0
-
-
-def _table(found: PhotoMaps) -> str:
-    from ..files.names import one_line, printable
-
-    rows = [["photo", "question", "score", "worst place", "10th percentile", "below 0.5"]]
-    for one in found.maps:
-        for question, score, (worst, tenth, share) in zip(one.questions, one.score, one.statistics, strict=True):
-            numbers = [f"{score:.4f}", f"{worst:.4f}", f"{tenth:.4f}", f"{100 * share:.0f} %"]
-            rows.append([one_line(printable(one.path)), question.name, *numbers])
-    return "\n".join(aligned(rows, [True, True, False, False, False, False]))

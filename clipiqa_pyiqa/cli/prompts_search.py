@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import counted
 from .options.model import Model, start
 from .options.scored_images import Scored, Store, creation
-from .options.tables import aligned
-
-if TYPE_CHECKING:
-    from ..learning.word_search import Finding
+from .options.terminal import aligned
 
 
 def run(
@@ -55,7 +51,7 @@ def run(
     words = read_words(candidates) if candidates else None
     if out is not None:
         check_output(out, overwrite=overwrite, inputs=[path for path in (scores, candidates) if path is not None])
-    device = start(store, model.backbone or "RN50")
+    device = start(store)
     from ..learning.word_search import search_prompts
     from ..metric import CLIPIQA
 
@@ -73,37 +69,22 @@ def run(
     )
     if out is not None:
         findings.save(out)
-    split = "test" if table.rows("test") else "val"
     print(
-        f"{table.name}: {counted(len(findings.ranked), 'pair')}, chosen on "
-        f"{counted(findings.chosen_on, 'image')}, reported on "
-        f"{findings.held_out:,} held out (split {split!r}), which are not used for the choice"
+        f"{table.name}: {counted(len(findings.ranked), 'pair')}, chosen on {counted(findings.chosen_on, 'image')}, "
+        f"reported on {findings.held_out:,} held out (split {'test' if table.rows('test') else 'val'!r})"
     )
     if findings.unknown:
         print(f"left out: {counted(findings.unknown, 'pair')} with words that {model.backbone or 'RN50'} never saw")
-    mean = f"mean of {len(findings.ensemble.pairs)}"
-    heads = ("", "positive", "negative", "SROCC chosen by", "SROCC held out", "95 % interval", "PLCC held out")
-    rows: list[tuple[str, ...]] = [heads]
-    rows += [_row(str(rank), found) for rank, found in enumerate(findings.ranked[:top], start=1)]
-    rows += [_row("paper", findings.paper), ("mean", mean, "", *_row("", findings.ensemble)[3:])]
-    print("", *aligned(rows), "", "The best pair:", _usage(model, findings.ranked[0]), sep="\n")
-    if len(findings.ensemble.pairs) > 1:
-        print(f"The ensemble, the {mean} pairs:", _usage(model, findings.ensemble), sep="\n")
-    else:
-        print("No second pair helps: the ensemble is the best pair alone.")
-    if out is not None:
-        print(f"Every pair is in {out}.")
+    named = {str(rank): found for rank, found in enumerate(findings.ranked[:top], start=1)}
+    named |= {"paper": findings.paper, "ensemble": findings.ensemble}
+    rows = [("", "positive", "negative", "SROCC chosen by", "SROCC held out", "95 % interval", "PLCC held out")]
+    for name, found in named.items():
+        pair, estimate = found.pairs[0], found.srocc
+        texts = (pair.positive, pair.negative) if name != "ensemble" else (f"mean of {len(found.pairs)}", "")
+        numbers = f"{found.chosen_by:.4f}", f"{estimate.value:.4f}", f"[{estimate.low:.4f}, {estimate.high:.4f}]"
+        rows.append((name, *texts, *numbers, f"{found.plcc:.4f}"))
+    print("\n".join(aligned(rows)))
+    for name, found in {"best pair": findings.ranked[0], "ensemble": findings.ensemble}.items():
+        prompts = [(each.positive, each.negative) for each in found.pairs]
+        print(f"The {name}:\n  {creation('clipiqa', model.given(), prompts=prompts)}")
     return 0
-
-
-def _usage(model: Model, found: Finding) -> str:
-    from ..learning.word_search import as_prompts
-
-    return "  " + creation("clipiqa", model.given(), prompts=as_prompts(found.pairs))
-
-
-def _row(label: str, found: Finding) -> tuple[str, ...]:
-    pair, estimate = found.pairs[0], found.srocc
-    interval = f"[{estimate.low:.4f}, {estimate.high:.4f}]"
-    numbers = f"{found.chosen_by:.4f}", f"{estimate.value:.4f}", interval, f"{found.plcc:.4f}"
-    return label, pair.positive, pair.negative, *numbers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .options.tables import aligned
+from .options.terminal import aligned
 
 
 def run(name: str | None = None) -> int:

@@ -11,12 +11,11 @@ def run(paths: list[str], run: AskingRun, *, look: bool = False, feel: bool = Fa
 
     The two charts are look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and feel (aesthetic,
     happy, natural, new, scary, complex). Questions with words unknown to the CLIP model are left out (mini: all of
-    feel). With --prompts, one chart shows these prompts. --out DIR receives radar.png, radar.svg and the page
-    radar.html; --out NAME.png (.svg, .pdf, .html) receives one chart.
+    feel). With --prompts, one chart shows these prompts. --out DIR receives radar.png.
 
     examples:
       clipiqa radar a.jpg b.jpg --out radar/
-      clipiqa radar a.jpg --look --out a.svg
+      clipiqa radar a.jpg --look --pictures svg --out radar/
       clipiqa radar a.jpg b.jpg --prompts happy warm relaxing lonely --out radar/
 
     Args:

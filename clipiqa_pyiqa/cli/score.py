@@ -1,24 +1,59 @@
-"""``clipiqa score``: score photos."""
+"""``clipiqa score``: score photos, also by shard."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-import time
 from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, OptionError
 from ..errors.arguments import SharedOptions
 from ..scoring.result_files import Output, ResultWriter, format_of
-from . import score_shards
+from .options.experiment import frame_as_text
 from .options.model import Kept, LearnedQuestions, Model, build_metrics, start
-from .options.progress import Bar, note, tell
-from .options.signals import on_interrupt
-from .score_shards import Shards
+from .options.terminal import Bar, note, on_interrupt, stored, tell
 
 if TYPE_CHECKING:
     from ..scoring.score import ScoringRun
+    from ..scoring.shards.summary import ShardedResult
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Shards (--out DIR: one Parquet file of results per shard).
+
+    Args:
+        keep: copy these Parquet columns, .json keys, or sidecar files of these suffixes
+        image_column: column of images or features in Parquet files; default: detected
+        embeddings: score stored image features (.npy, .npz, lists in Parquet)
+        part (I/N): only the I-th of N parts of the shards; default: a SLURM array's task, or all
+        engine: score in this process, or on a Ray cluster
+    """
+
+    keep: Sequence[str] = ()
+    image_column: str | None = None
+    embeddings: bool = False
+    part: str | None = None
+    engine: Literal["local", "ray"] = "local"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Ray (--engine ray).
+
+    Args:
+        actors: Ray processes that score; default: as many as possible
+        gpus_per_actor: GPUs per Ray process; default: 1, or 0 without GPUs
+        cpus_per_actor: cores per Ray process
+    """
+
+    actors: int | None = None
+    gpus_per_actor: float | None = None
+    cpus_per_actor: float = 1.0
 
 
 def run(
@@ -26,14 +61,14 @@ def run(
     model: Model,
     images: SharedOptions,
     shards: Shards,
+    cluster: Cluster,
     kept: Kept,
     paths: Sequence[str] = (),
     *,
     metrics: list[str] | None = None,
     null: bool = False,
-    all_attributes: bool = False,
     format: Literal["csv", "jsonl", "parquet", "table"] | None = None,
-    progress: bool = False,
+    merge: Path | None = None,
 ) -> int:
     """Score photos: files, folders, globs or a list on standard input.
 
@@ -52,27 +87,25 @@ def run(
         paths (PATH): file, folder, quoted glob or pattern of shards, Parquet file, s3://…, or - for a list on stdin
         metrics (-m METRIC): CLIP-based metrics of pyiqa: [COLUMN=]NAME[:KEY=VALUE,…]
         null (-0): file names on stdin end with a NUL byte
-        all_attributes: one column for every named pair whose words the CLIP knows
         format: output format; default: the suffix of --out, or a table
-        progress: show the progress bar even without a terminal
+        merge (DIR): join the results by shard in this folder into one file, --out
     """
     from ..sources.finding import find_shards
 
-    if shards.merge is not None:
-        return score_shards.merge(shards.merge, paths, kept)
-    by_shard = score_shards.is_folder(kept.out, format)
+    if merge is not None:
+        return _merge(merge, paths, kept)
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     kept.check()
-    if metrics and (questions != LearnedQuestions() or model.given() or all_attributes):
+    if metrics and (questions != LearnedQuestions() or model.given()):
         raise OptionError(
             "metrics have options of their own, such as clipiqa:prompts=sharpness: leave out the options of the "
-            "model, the questions and all_attributes."
+            "model and of the questions."
         )
     columns = None if metrics else questions.columns()
-    if all_attributes and columns is None:
-        raise OptionError("learned_prompts excludes all_attributes: leave out one of the two.")
-    shards.check(by_shard)
+    by_shard = format is None and _is_folder(kept.out)
+    if not by_shard and replace(shards, image_column=None) != Shards():
+        raise OptionError("keep, embeddings, part and engine need results by shard: name a folder, --out DIR/.")
     output = None
     if kept.out and not by_shard:
         output = Output(kept.out, format or format_of(kept.out), kept.resume, kept.overwrite)
@@ -85,42 +118,45 @@ def run(
         raise ImageError(f"{found.problem}: there is nothing to score.")
 
     # torch takes seconds to load, so all cheap checks come first
-    device = start(images, model.backbone)
+    device = start(images)
     from ..images.formats import skipped_note
-    from ..images.reader import check_limits
-    from ..prompts.pairs import NAMED_PAIRS, known_names, parse_columns, parse_prompt_argument
     from ..scoring.rows import printable
     from ..scoring.score import score_paths
+    from ..scoring.shards.run import score_sources
 
-    check_limits(images.max_side, images.max_pixels, images.damaged)
     metric: Any = build_metrics(metrics, device) if metrics else questions.metric(model, device)
-    if all_attributes:
-        names = known_names(metric.clip, NAMED_PAIRS, questions.template)
-        columns = parse_columns([*map(parse_prompt_argument, questions.prompts), *names], questions.template)
-    hint = on_interrupt("--resume continues from here") if output else contextlib.nullcontext()
-    with hint, Bar(shown=progress or None) as bar:
-        if by_shard:
-            return shards.score(found, metric, columns, device, images, kept, bar)
-        run = score_paths(metric, found.items, columns, device=device, out=output, **images.keywords())
+    options: dict[str, Any] = {"device": device, **images.keywords()}
+    again = "the same command continues with the shards that have no result"
+    with on_interrupt(again) if by_shard else stored(kept.out), Bar("shard" if by_shard else "image") as bar:
+        if kept.out and by_shard:
+            engine: Any = None
+            if shards.engine == "ray":
+                from ..ray import RayEngine
+
+                engine = RayEngine(**vars(cluster))
+            options |= {**vars(shards), "engine": engine, "out": kept.out, "overwrite": kept.overwrite}
+            done = score_sources(metric, found, columns, progress=lambda _, *state: bar.show(*state), **options)
+            _report(done)
+            return 1 if done.counts.failed or done.unread else 0
+        run = score_paths(metric, found.items, columns, out=output, **options)
         todo = [printable(item.name) for item in found.items] if run.names is None else run.names
         if run.kept:
             note(f"{run.kept:,} done before{'' if found.has_shards else f', {len(todo):,} to go'}")
-        writer = None if output else ResultWriter(_raw_stdout(), format or "table", run.header, todo)
+        writer = None if output else ResultWriter(sys.stdout.buffer, format or "table", run.header, todo)
         code = _follow(run, writer, None if found.has_shards else len(todo), bar)
     if skipped := skipped_note(found.skipped):
         note(skipped)
     return code
 
 
+def _is_folder(out: Path | None) -> bool:
+    """Return whether ``--out`` names a folder: an existing folder, or a name without suffix."""
+    # os.path returns False for invalid names; the error follows when the file is written
+    return out is not None and (os.path.isdir(out) or (not out.suffix and not os.path.exists(out)))
+
+
 def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar: Bar) -> int:
-    scored, failed, start_time = 0, 0, time.monotonic()
-
-    def summary() -> str:
-        seconds = time.monotonic() - start_time
-        speed = f" in {seconds:.1f} s ({scored / seconds:.2f} images/s)" if scored else ""
-        earlier = f", {run.kept} done before" if run.kept else ""
-        return f"{scored} scored, {failed} failed{speed}{earlier}"
-
+    scored, failed = 0, 0
     try:
         with writer or contextlib.nullcontext(), contextlib.closing(run):
             for row in run:
@@ -131,17 +167,29 @@ def _follow(run: ScoringRun, writer: ResultWriter | None, total: int | None, bar
                 else:
                     failed += 1
                     tell(row.error)
-                bar.show("", scored + failed, total)
+                bar.show(scored + failed, total)
     except KeyboardInterrupt as error:
         rest = "some" if total is None else total - scored - failed
-        hint = () if writer is not None else ("--resume continues from here",)
-        raise type(error)(f"{summary()}, {rest} left", *hint) from error
-    note(summary())
+        raise type(error)(f"{scored} scored, {failed} failed, {rest} left") from error
+    note(f"{scored} scored, {failed} failed")
     return 1 if failed else 0
 
 
-def _raw_stdout() -> IO[bytes]:
-    try:
-        return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
-    except OSError:  # standard output is an object without a file descriptor
-        return sys.stdout.buffer
+def _merge(folder: Path, paths: Sequence[str], kept: Kept) -> int:
+    from ..scoring.shards.summary import merge_shards
+
+    if paths:
+        raise OptionError("merge joins results and scores no images: leave out the paths.")
+    found = merge_shards(folder, kept.out, overwrite=kept.overwrite)
+    _report(found)
+    return 0 if found.is_whole else 1
+
+
+def _report(found: ShardedResult) -> None:
+    for sentence in found.sentences():
+        (tell if found.unread else note)(sentence)
+    if found.counts.scored:
+        frame = found.quantiles()
+        low, high = found.counts.range
+        frame[f"{low:g} to {high:g}"] = list(map(found.histogram_line, frame.index))
+        note("\n" + frame_as_text(frame.reset_index(names=""), {}))

@@ -13,15 +13,14 @@ def run(
     *,
     changes: list[str] | None = None,
     steps: int = 9,
-    scales: Sequence[float] = (1.0, 0.5),
+    scales: Sequence[float] = (),
     sample: int | None = None,
     seed: int = 0,
 ) -> int:
     """Test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps (paper's Fig. 4).
 
     The table has Spearman's correlation between score and step for each change and scale. --out DIR receives sweep.csv,
-    spearman.csv, crosstalk.csv, sweep.png (curves) and example.png. Each change asks the question of the same name;
-    --prompts adds questions.
+    spearman.csv and sweep.png (curves). Each change asks the question of the same name; --prompts adds questions.
 
     examples:
       clipiqa sweep koniq10k/1024x768 --sample 200 --out sweep/
@@ -31,11 +30,11 @@ def run(
         paths (IMAGE): images, folders or quoted globs
         changes: by default brightness noisiness colorfulness sharpness contrast
         steps: steps from least to most of the attribute
-        scales: factors that resize images first
+        scales: factors that resize images first; default: 1 and 0.5
         sample: images to draw at random; default: all
         seed: seed of sample and noise
     """
     from ..experiments.attribute_sweep import sweep
 
-    options = {"steps": steps, "scales": scales, "sample": sample, "seed": seed, "prompts": run.parsed()}
-    return run.report(sweep, paths, **options, **({"changes": changes} if changes else {}))
+    given = {name: value for name, value in {"changes": changes, "scales": scales}.items() if value}
+    return run.report(sweep, paths, steps=steps, sample=sample, seed=seed, prompts=run.parsed(), **given)

@@ -11,8 +11,7 @@ from typing import Literal
 from ..errors import OptionError
 from ..errors.arguments import Batches
 from .options.model import Kept, start
-from .options.progress import Bar, note, tell
-from .options.signals import on_interrupt
+from .options.terminal import Bar, stored, tell
 
 
 @dataclass(frozen=True)
@@ -86,13 +85,10 @@ def run(
     """
     if not methods.methods:
         raise OptionError("no method is named: use --methods NAME=FOLDER or a --config file.")
-    kept.check()
-    device = start(batches, "metrics")
+    device = start(batches)
     from ..comparison.table.run import table
 
-    out = kept.out
-    hint = f"--out {out} --resume continues from here" if out else "no result was kept, since --out is not given"
-    with on_interrupt(hint), Bar() as bar:
+    with stored(kept.out), Bar() as bar:
         found = table(
             **vars(methods),
             values=_numbers(value),
@@ -104,13 +100,11 @@ def run(
             settings={"command": f"clipiqa {shlex.join(sys.argv[1:])}"},
             **kept.storage(),
         )
-    if out:
-        found.save(out, report=report)  # before the table: a program that reads the table may end early
-    print(found.describe(format) if describe else found.table(format), end="")
+        if kept.out:
+            found.save(kept.out, report=report)  # before the table: a program that reads the table may end early
+        print(found.describe(format) if describe else found.table(format), end="")
     for row in [] if found.changed is None else found.changed.itertuples():
         tell(f"{row.what}: {row.was} in the lock, {row.now} here" + f" ({row.why})" * bool(row.why))
-    if out:
-        note(f"results are in {out}")
     return 0 if found.complete and found.agrees else 1
 
 

@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import counted
 from ..files.names import one_line
 from .options.model import Model, start
-from .options.progress import note
 from .options.scored_images import Scored, Store, creation
-from .options.signals import on_interrupt
+from .options.terminal import note, on_interrupt
 
 if TYPE_CHECKING:
     from ..learning.training import Progress, Scores
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Recipe.
+
+    Args:
+        n_ctx: learned context vectors; default: 16
+        shared: learn one context for both texts
+        init: start of the context
+        batch_size: images or crops in a step
+        epochs: passes over the images
+        lr (RATE): learning rate
+        crop (PX): side of random square crops; 0: whole images
+        crops (K): fixed crops per image, cached; default: 4
+        seed: seed of start, order and split; default: 123
+    """
+
+    n_ctx: int | None = None
+    shared: bool | None = None
+    init: Literal["x", "random"] | None = None
+    batch_size: int | None = None
+    epochs: int | None = None
+    lr: float | None = None
+    crop: int | None = None
+    crops: int | None = None
+    seed: int | None = None
 
 
 def run(
     scored: Scored,
     model: Model,
     store: Store,
+    changes: Changes,
     scores: str,
     *,
     out: Path,
@@ -27,15 +55,6 @@ def run(
     overwrite: bool = False,
     recipe: str = "plain",
     prompts: str | None = None,
-    n_ctx: int | None = None,
-    shared: bool | None = None,
-    init: Literal["x", "random"] | None = None,
-    batch_size: int | None = None,
-    epochs: int | None = None,
-    lr: float | None = None,
-    crop: int | None = None,
-    crops: int | None = None,
-    seed: int | None = None,
     without_mini_photos: bool = False,
 ) -> int:
     """Learn the prompts of CLIP-IQA+ from scores that people gave.
@@ -54,27 +73,16 @@ def run(
         overwrite: replace the run in --out
         recipe: plain (default), official or pyiqa
         prompts (-p PAIR): pair whose context is learned: a name or 'positive|negative'; default: quality
-        n_ctx: learned context vectors; default: 16
-        shared: learn one context for both texts
-        init: start of the context
-        batch_size: images or crops in a step
-        epochs: passes over the images
-        lr (RATE): learning rate
-        crop (PX): side of random square crops; 0: whole images
-        crops (K): fixed crops per image, cached; default: 4
-        seed: seed of start, order and split; default: 123
         without_mini_photos: leave out mini's training photos
     """
     from ..prompts.pairs import parse_prompt_argument
 
-    device = start(store, model.backbone)
+    device = start(store)
     from ..learning.recipe import find_recipe, with_options
     from ..learning.training import train
 
-    changes: dict[str, Any] = {"batch_size": batch_size, "epochs": epochs, "lr": lr, "crop": crop, "crops": crops}
-    changes |= {"seed": seed, "n_ctx": n_ctx, "shared": shared, "init": init, **model.given()}
-    changes["prompts"] = None if prompts is None else parse_prompt_argument(prompts)
-    stated = with_options(find_recipe(recipe), **changes)
+    pair = None if prompts is None else parse_prompt_argument(prompts)
+    stated = with_options(find_recipe(recipe), prompts=pair, **vars(changes), **model.given())
 
     def report(progress: Progress) -> None:
         best = "  best so far" if progress.is_best else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors.arguments import Machine
 from .options.model import start
-from .options.progress import tell
+from .options.terminal import tell
 
 
 def run(
@@ -28,7 +28,7 @@ def run(
         clip_weights (PATH|TAG): a checkpoint file, or an open_clip tag
         device (DEVICE): cpu, cuda, cuda:N or mps
     """
-    place = start(Machine(device=device), backbone)
+    place = start(Machine(device=device))
     from ..comparison.verification import verify
     from ..metric import CLIPIQA
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .options.tables import aligned
-
-_HEADER = ("FILE", "STATE", "SIZE", "SHA-256", "WHERE")
+from .options.terminal import aligned
 
 
 def run(*, backbone: Sequence[str] = (), prompt_files: bool = False, download: bool = False) -> int:
@@ -22,10 +20,9 @@ def run(*, backbone: Sequence[str] = (), prompt_files: bool = False, download: b
     from ..weights.inventory import weights_at_hand
 
     found = list(weights_at_hand(backbone, prompts=prompt_files, download=download))
-    sizes = ("-" if file.size is None else f"{file.size / 1e6:.1f} MB" for file in found)
-    rows = [
-        (file.title, file.state, size, file.sha256[:12] or "-", file.where)
-        for file, size in zip(found, sizes, strict=True)
-    ]
-    print("\n".join(aligned([_HEADER, *rows])))
+    rows = [("FILE", "STATE", "SIZE", "SHA-256", "WHERE")]
+    for file in found:
+        size = "-" if file.size is None else f"{file.size / 1e6:.1f} MB"
+        rows.append((file.title, file.state, size, file.sha256[:12] or "-", file.where))
+    print("\n".join(aligned(rows)))
     return int(any(file.is_bad for file in found))

@@ -15,7 +15,7 @@ from ..errors import WeightsError
 from .device import FrozenTensors, Part
 from .frozen import idle_dilation
 from .gradient import CPU_SHARED_PIXELS, is_traced, recomputed
-from .readout import Moments, Readout, of_image, of_places
+from .readout import Moments, Readout, of_image, of_places, with_neighbours
 from .strips import cut
 
 FORMAT = "clipiqa-mini/2"
@@ -101,13 +101,17 @@ class EfficientNet:
             singles = [self._statistics(image, *measures) for image in x.split(1)]
             return [torch.cat(images) for images in zip(*singles, strict=True)]
         grid = (x.shape[2] + 1) // 2 // 16, (x.shape[3] + 1) // 2 // 16
-        statistics: list[tuple[list[Tensor], list[Tensor]]] = [([], []) for _ in measures]
+        moments: list[list[Moments]] = [[] for _ in measures]
         for y, side in zip(self._maps(x), self.sides, strict=True):
-            for measure, (means, deviations) in zip(measures, statistics, strict=True):
-                mean, variance = measure(y, side, grid)
-                means.append(mean)
-                deviations.append((variance + self.eps).log() / 2)
-        return [torch.cat([*means, *deviations], dim=1) for means, deviations in statistics]
+            for measure, found in zip(measures, moments, strict=True):
+                found.append(measure(y, side, grid))
+        statistics = []
+        for found in moments:
+            mean, variance = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+            if mean.dim() == 4:
+                mean, variance = with_neighbours(mean, variance)
+            statistics.append(torch.cat([mean, (variance + self.eps).log() / 2], dim=1))
+        return statistics
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:
         x = x * (255 / 128) - 127 / 128
@@ -164,11 +168,13 @@ class InvertedBottleneck:
         y = relu6(crop(spatial(y), skip, None if stop is None else skip + stop - start, spatial.surplus))
         if self.project is not None:
             y = self.project(y)
-        return y.add_(crop(x, start, stop)) if spatial.stride == 1 and y.shape[1] == x.shape[1] else y
+        if spatial.stride > 1 or y.shape[1] != x.shape[1]:
+            return y
+        return y + x if is_traced() else y.add_(crop(x, start, stop))  # tracing takes long for operations in place
 
 
 def relu6(x: Tensor) -> Tensor:
-    return F.relu6(x, inplace=not x.requires_grad)
+    return F.relu6(x, inplace=not (x.requires_grad or is_traced()))
 
 
 def crop(x: Tensor, start: int, stop: int | None, left: int = 0) -> Tensor:

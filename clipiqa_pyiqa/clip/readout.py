@@ -18,18 +18,18 @@ def of_image(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
 
 
 def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
-    """Return the moments of each cell of maps ``(N, C, H, W)`` together with its neighbours.
-
-    ``side`` is the side of a cell in pixels of the maps.
-    """
+    """Return the moments of each cell of maps ``(N, C, H, W)``; ``side`` is a cell's side in pixels of the maps."""
     x = wide(x[:, :, : grid[0] * side, : grid[1] * side])
-    if side > 1:
-        moments = _moments(x.unflatten(3, (grid[1], side)).unflatten(2, (grid[0], side)), (3, 5))
-    else:
-        moments = x, torch.zeros_like(x)
+    if side == 1:
+        return x, torch.zeros_like(x)
+    return _moments(x.unflatten(3, (grid[1], side)).unflatten(2, (grid[0], side)), (3, 5))
+
+
+def with_neighbours(mean: Tensor, variance: Tensor) -> Moments:
+    """Return the moments of each cell together with its neighbours."""
     for axis in (3, 2):
-        moments = recomputed(_with_next, *moments, axis)
-    return moments
+        mean, variance = recomputed(_with_next, mean, variance, axis)
+    return mean, variance
 
 
 def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:

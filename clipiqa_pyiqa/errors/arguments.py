@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import collections.abc
-import contextlib
-import errno
 import functools
-import importlib
 import inspect
 import math
 import numbers
 import os
 import re
 import sys
-import threading
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -31,10 +26,7 @@ BOUNDS = {  # parameter or option -> its smallest and largest whole number
 }
 Function = TypeVar("Function", bound=Callable[..., Any])
 _NUMBERS = {"int": numbers.Integral, "float": numbers.Real}  # NumPy's numbers are accepted too
-_METRIC = ("net", "columns", "__call__")  # a metric, or a function that makes a metric, has one of these attributes
 _WORDS = {numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None", bool: "True or False"}
-_WORDS |= {Any: "a CLIP-IQA metric or a function that makes a metric"}  # a metric is annotated as Any
-_PARSING = threading.Lock()  # Python 3.11 fails if two threads parse at the same time
 _LISTS = (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Collection)
 
 
@@ -92,7 +84,7 @@ class Images(Batches):
 
 @dataclass(frozen=True)
 class SharedOptions(Images):
-    """Images.
+    """Damaged images.
 
     Args:
         damaged: JPEGs with lost or overwritten bytes: 'refuse' reports an error, 'keep' scores the image
@@ -160,18 +152,15 @@ def check_path(name: str, value: str | os.PathLike[str]) -> None:
     """Raise ``OptionError`` if the text cannot be a file's name."""
     try:
         os.stat(Path(value).expanduser())
-        return
-    except (RuntimeError, ValueError) as error:  # an unknown ~user, a NUL byte, or half of a Unicode character
-        problem = str(error)
-    except OSError as error:
-        problem = (error.strerror or "") if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else ""
-    if problem:
-        raise OptionError(f"{name} must be a path; got {shown(os.fspath(value))}: {problem.rstrip('.')}.")
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (RuntimeError, ValueError, OSError) as error:  # an unknown ~user, a NUL byte, or a name that is too long
+        problem = str(getattr(error, "strerror", error)).rstrip(".")
+        raise OptionError(f"{name} must be a path; got {shown(os.fspath(value))}: {problem}.") from error
 
 
 def _check(name: str, value: Any, wanted: tuple[Any, ...]) -> None:
-    is_no_metric = name == "metric" and not (value is None or any(hasattr(value, each) for each in _METRIC))
-    if is_no_metric or not any(_is(value, hint) for hint in wanted):
+    if not any(_is(value, hint) for hint in wanted):
         words = " or ".join(dict.fromkeys(map(_words, wanted)))
         raise OptionError(f"{name} must be {words}; got {shown(value)} ({type(value).__name__}).")
     if name in BOUNDS and value is not None:
@@ -194,44 +183,24 @@ def _is(value: Any, hint: Any) -> bool:
 
 def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, tuple[Any, ...]]:
     """Return parameter -> its type hints; the keys of ``Unpack`` are parameters."""
-    names = _names(sys.modules[function.__module__])
     found: dict[str, Any] = {}
     for name, parameter in signature.parameters.items():
-        hint = eval(parameter.annotation, names) if isinstance(parameter.annotation, str) else Any
+        hint = _evaluated(parameter.annotation, function.__module__)
         if parameter.kind is not parameter.VAR_KEYWORD:
             found[name] = hint
-        elif isinstance(dictionary := next(iter(typing.get_args(hint)), None), type):
-            its_names = _names(sys.modules[dictionary.__module__])
-            texts = {key: text.__forward_arg__ for key, text in dictionary.__annotations__.items()}
-            found |= {key: eval(text, its_names) for key, text in texts.items()}
-    return {name: tuple(_alternatives(hint)) for name, hint in found.items() if hint is not Any or name == "metric"}
+        for keys in typing.get_args(hint) if parameter.kind is parameter.VAR_KEYWORD else ():
+            texts = {key: text.__forward_arg__ for key, text in keys.__annotations__.items()}
+            found |= {key: _evaluated(text, keys.__module__) for key, text in texts.items()}
+    return {name: tuple(_alternatives(hint)) for name, hint in found.items() if hint is not Any}
 
 
-def _names(module: types.ModuleType) -> dict[str, Any]:
-    return {**vars(module), **_NUMBERS, **_for_type_checkers(module)}
-
-
-@functools.cache
-def _for_type_checkers(module: types.ModuleType) -> dict[str, Any]:
-    """Return a module's imports under ``TYPE_CHECKING`` that succeed."""
-    with _PARSING:
-        tree = ast.parse(inspect.getsource(module))
-    names: dict[str, Any] = {}
-    for node in tree.body:
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            for each in node.body:
-                for alias in getattr(each, "names", ()):
-                    with contextlib.suppress(ImportError, AttributeError):
-                        names |= _imported(each, alias, module.__package__)
-    return names
-
-
-def _imported(node: ast.stmt, alias: ast.alias, package: str | None) -> dict[str, Any]:
-    if isinstance(node, ast.ImportFrom):
-        source = importlib.import_module("." * node.level + (node.module or ""), package)
-        return {alias.asname or alias.name: getattr(source, alias.name)}
-    name = alias.name if alias.asname else alias.name.partition(".")[0]
-    return {alias.asname or name: importlib.import_module(name)}
+def _evaluated(annotation: Any, module: str) -> Any:
+    """Return a type hint; Any without an annotation, or if only type checkers import one of its names."""
+    names = {**vars(sys.modules[module]), **_NUMBERS, "Unpack": list}  # of Unpack, only the argument matters
+    try:
+        return eval(annotation, names)
+    except (NameError, TypeError):
+        return Any
 
 
 def _alternatives(hint: Any) -> Iterator[Any]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import matplotlib
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
 from ..errors import CLIPIQAError, ImageError, counted, nearest, shown
@@ -18,28 +22,106 @@ from ..images.memory import set_aside
 from ..images.reader import ImageRecord
 from ..metric import find_device, net_of, scoring_bytes
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
-from ..scoring.rows import Header, Row
+from ..report.plotting import COLOURS, STYLE
+from ..scoring.rows import Header, Row, printable
 from ..scoring.score import provenance, rows_of_images
-from ..stats.correlation import MIN_IMAGES
-from .experiment import Paths, RunOptions, find_images, prepare, saved
+from ..stats.correlation import MIN_IMAGES, srocc
+from .experiment import ExperimentResult, Paths, RunOptions, find_images, prepare, saved
 from .picture_changes import CHANGES, Change, read_scaled
-from .sweep_results import TABLES, Sweep
 
 if TYPE_CHECKING:
+    import pandas
     from typing_extensions import Unpack
 
-_MOST_STEPS = 1000  # more steps than an 8-bit picture can show
 _MOST_SCALE = 8
 _CHANGING = 20  # bytes per pixel that a change takes: three of fp32 for noise, and 8-bit copies
 
 
 class _Version(NamedTuple):
-    name: str  # equal for all versions that leave the picture as it is
     path: str
     scale: float
     change: Change
     step: int
     amount: float
+
+    @property
+    def name(self) -> str:  # changes that leave the picture as it is have one name
+        words = "as it is" if self.amount == self.change.plain else f"{self.change.question} {self.amount:g}"
+        return f"{self.path} [scale {self.scale:g}, {words}]"
+
+
+@dataclass(frozen=True)
+class Sweep(ExperimentResult):
+    """Scores of pictures that were changed in steps.
+
+    Attributes:
+        frame: One row per picture, scale, change and step: ``path``; ``scale``; ``width`` and ``height`` as scored;
+            ``change``; ``step`` (0 has least of the attribute); ``amount``; one column per question.
+        questions: Names of the questions; the changes' names come first.
+    """
+
+    frame: pandas.DataFrame
+    questions: tuple[str, ...]
+    failed: Mapping[str, str]
+    provenance: Mapping[str, Any]
+
+    def spearman(self) -> pandas.DataFrame:
+        """Return Spearman's correlation of score with step; NaN for constant scores."""
+        import pandas
+
+        rows = []
+        frame = self.frame.assign(path=self.frame["path"].map(printable))
+        for (path, scale, change), steps in frame.groupby(["path", "scale", "change"], sort=False):
+            found = {question: srocc(steps["step"], steps[question]) for question in self.questions}
+            rows.append({"path": path, "scale": scale, "change": change, **found})
+        return pandas.DataFrame(rows)
+
+    def summary(self) -> pandas.DataFrame:
+        """Return one row per change and scale, for the question with the change's name.
+
+        ``images`` counts images with changing scores, ``constant`` images with constant scores; ``spread`` is the
+        standard deviation of Spearman's correlation.
+        """
+        import pandas
+
+        spearman = self.spearman()
+        rows = []
+        for change, steps in self.frame.groupby("change", sort=False):
+            for scale, scores in steps.groupby("scale", sort=False):
+                found = spearman[(spearman["change"] == change) & (spearman["scale"] == scale)][change]
+                means = scores.groupby("step")[change].mean()
+                row = {"change": change, "scale": scale, "images": found.count(), "constant": found.isna().sum()}
+                row |= {"mean Spearman": found.mean(), "spread": found.std(), "lowest": found.min()}
+                rows.append(row | {"first step": means.iloc[0], "last step": means.iloc[-1]})
+        return pandas.DataFrame(rows)
+
+    def contents(self) -> dict[str, Any]:
+        return {"sweep.csv": self.frame, "spearman.csv": self.spearman(), "sweep.png": self.curves()}
+
+    @matplotlib.rc_context(STYLE)
+    def curves(self) -> Figure:
+        """Return a figure of scores against amounts, per change."""
+        changes = self.frame.groupby("change", sort=False)
+        figure = Figure(figsize=(3 * len(changes) + 1.5, 3), layout="constrained")
+        panels = figure.subplots(1, len(changes), squeeze=False)[0]
+        for axes, (change, scores) in zip(panels, changes, strict=True):
+            _draw_curves(axes, CHANGES[str(change)], scores)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
+        figure.suptitle(f"Mean of {self.frame['path'].nunique()} pictures; band: the middle 80 % of them", fontsize=10)
+        return figure
+
+
+def _draw_curves(axes: Axes, change: Change, scores: pandas.DataFrame) -> None:
+    by_scale = scores.groupby("scale", sort=False)
+    for colour, (scale, rows) in zip(COLOURS * len(by_scale), by_scale, strict=False):
+        steps = rows.groupby("amount", sort=False)[change.question]
+        means = steps.mean()
+        axes.fill_between(means.index, steps.quantile(0.1), steps.quantile(0.9), color=colour, alpha=0.15, linewidth=0)
+        axes.plot(means, color=colour, linewidth=2, marker="o", markersize=3.5, label=f"scale {scale:g}")
+    if change.first > change.last:
+        axes.invert_xaxis()  # the attribute grows to the right
+    axes.set(ylim=(-0.02, 1.02), title=change.question, ylabel="score")
+    axes.set_xlabel(change.unit, fontsize=8)
 
 
 @checked
@@ -62,7 +144,7 @@ def sweep(
         metric, paths, template, options: As for :func:`~.ranking.rank`.
         changes: Names in :data:`~.picture_changes.CHANGES`; each name is also a question.
         prompts: Further questions, one column each.
-        steps: Number of steps, 3 to 1000.
+        steps: Number of steps, at least 3.
         scales: Factors for width and height, up to 8, before the changes.
         sample: Number of images to draw at random; by default all.
         seed: Seed of sample and noise.
@@ -78,8 +160,8 @@ def sweep(
             raise CLIPIQAError(f"unknown change {name!r}: {nearest(name, CHANGES)}")
     if not names:
         raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.")
-    if not MIN_IMAGES <= steps <= _MOST_STEPS:
-        raise CLIPIQAError(f"steps must be from {MIN_IMAGES} to {_MOST_STEPS}; got {steps}.")
+    if steps < MIN_IMAGES:
+        raise CLIPIQAError(f"steps must be at least {MIN_IMAGES}; got {steps}.")
     if not scales or not all(0 < scale <= _MOST_SCALE for scale in scales):
         raise CLIPIQAError(f"scales must be positive factors up to {_MOST_SCALE}; got {shown(list(scales))}.")
     files = find_images(paths, options.get("out"))
@@ -90,12 +172,12 @@ def sweep(
     columns = parse_columns(names, template)
     columns = Columns(columns if prompts is None else columns | parse_columns(prompts, template))
     planned = [
-        _version(path, scale, CHANGES[name], step, amount)
+        _Version(path, scale, CHANGES[name], step, amount)
         for path, scale, name in itertools.product(files, dict.fromkeys(scales), names)
         for step, amount in enumerate(CHANGES[name].amounts(steps))
     ]
     versions = {version.name: version for version in planned}
-    record, limits = prepare(options, (*TABLES, "sweep.png", "example.png", "summary.json"), files, len(versions))
+    record, limits = prepare(options, ("sweep.csv", "spearman.csv", "sweep.png", "summary.json"), files, len(versions))
     device, workers = find_device(limits.pop("device", None)), limits.pop("workers", None)
     batch_size = limits.pop("batch_size", SharedOptions.batch_size)
     net = net_of(metric)
@@ -120,7 +202,7 @@ def sweep(
             columns,
             device,
             batch_size,
-            apart=lambda item: item[0][1:3],  # path and scale, so that a resumed sweep has the same batches
+            apart=lambda item: item[0][:2],  # path and scale, so that a resumed sweep has the same batches
         )
 
     rows = dict(zip(versions, record.rows(Header(tuple(columns), made_by), list(versions), score), strict=True))
@@ -139,12 +221,7 @@ def sweep(
     frame = pandas.DataFrame(table, columns=["scale", "width", "height", "change", "step", "amount", *columns])
     # pandas' own text type refuses names that are not UTF-8
     frame.insert(0, "path", pandas.Series([version.path for version in scored], dtype=object))
-    return saved(Sweep(frame, tuple(columns), failed, made_by, seed, limits), options)
-
-
-def _version(path: str, scale: float, change: Change, step: int, amount: float) -> _Version:
-    words = "as it is" if amount == change.plain else f"{change.question} {amount:g}"
-    return _Version(f"{path} [scale {scale:g}, {words}]", path, scale, change, step, amount)
+    return saved(Sweep(frame, tuple(columns), failed, made_by), options)
 
 
 def _with_pictures(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from PIL import Image
 from ..errors import ImageError
 from ..errors.arguments import checked
 from ..files.writing import replacing
-from ..report.plotting import COLOURS, captioned, plain_texts
+from ..report.plotting import captioned
 from .picture_changes import CHANGES
 
 if TYPE_CHECKING:
@@ -58,35 +58,17 @@ class Demonstration:
     scores: pd.DataFrame
 
     def figure(self) -> Figure:
-        """Return each photo's versions and radar chart as a figure."""
+        """Return a figure of each photo's versions, with their quality."""
         from matplotlib.figure import Figure
 
-        from .radar_drawing import draw_chart
-
-        photos = self.scores.groupby(level="photo", sort=False)
-        figure = Figure(figsize=(2.5 * len(VERSIONS) + 3.8, 2.7 * len(photos)))
-        # fixed margins: matplotlib's layouts draw everything twice
-        margins = {"left": 0.005, "right": 0.94, "bottom": 0.06, "top": 0.94, "wspace": 0.04, "hspace": 0.35}
-        widths = [1.0] * len(VERSIONS) + [0.3, 1.0]
-        grid = figure.add_gridspec(len(photos), len(widths), width_ratios=widths, **margins)
-        for row, (_, scores) in enumerate(photos):
-            for column, (key, quality) in enumerate(scores["quality"].items()):
-                axes = figure.add_subplot(grid[row, column])
-                axes.imshow(np.asarray(self.images[key]))
-                axes.set_title(f"{key[1]}\nquality {quality:.2f}", fontsize=9, color=COLOURS[column])
-                axes.axis("off")
-            radar = figure.add_subplot(grid[row, -1], projection="polar")
-            draw_chart(radar, scores[list(ATTRIBUTES)])
-            radar.tick_params(axis="x", labelsize=8)
+        photos = len(self.images) // len(VERSIONS)
+        figure = Figure(figsize=(2.5 * len(VERSIONS), 2.7 * photos), layout="constrained")
+        panels = figure.subplots(photos, len(VERSIONS)).ravel()
+        for axes, (key, picture), quality in zip(panels, self.images.items(), self.scores["quality"], strict=True):
+            axes.imshow(np.asarray(picture))
+            axes.set_title(f"{key[1]}\nquality {quality:.2f}", fontsize=9)
+            axes.axis("off")
         return captioned(figure, "CLIP-IQA, mini, bundled")
-
-    def table(self) -> str:
-        lines = [f"{'':16}" + "".join(f"{column:>14}" for column in self.scores.columns)]
-        for photo, rows in self.scores.groupby(level="photo", sort=False):
-            lines.append(str(photo))
-            for (_, version), *values in rows.itertuples():
-                lines.append(f"  {version:14}" + "".join(f"{value:14.2f}" for value in values))
-        return "\n".join(lines)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the figure in the format of the suffix.
@@ -96,8 +78,7 @@ class Demonstration:
         """
         try:
             with replacing(path) as partial:
-                options: dict[str, Any] = {"pil_kwargs": {"compress_level": 1}} if partial.suffix == ".png" else {}
-                plain_texts(self.figure()).savefig(partial, dpi=110, **options)
+                self.figure().savefig(partial, dpi=110)
         except (OSError, ValueError) as error:
             raise ImageError(f"the picture cannot be written to {os.fspath(path)!r}: {error}") from error
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PICTURES = ("png", "svg", "pdf")
 _STORAGE = {"out": None, "resume": False, "overwrite": False, "progress": None, "pictures": "png"}  # and defaults
-_FILES = (".png", ".svg", ".html", ".csv", ".json", ".jpg", ".pdf")
 
 
 class RunOptions(TypedDict, total=False):
@@ -76,7 +75,7 @@ class ExperimentResult(ABC):
 
     @abstractmethod
     def contents(self) -> dict[str, Any]:
-        """Return file name -> table, picture, text, or None for no file."""
+        """Return file name -> table, figure, sheet of photos, or None for no file."""
 
     def details(self) -> dict[str, Any]:
         """Return further values for ``summary.json``."""
@@ -87,19 +86,41 @@ class ExperimentResult(ABC):
         return []
 
     def save(self, folder: str | os.PathLike[str], *, pictures: str = "png") -> None:
-        """Write tables, pictures (``'png'``, ``'svg'`` or ``'pdf'``) and ``summary.json``.
+        """Write tables, figures (``'png'``, ``'svg'`` or ``'pdf'``), sheets (PNG) and ``summary.json``.
 
         Raises:
             CLIPIQAError: The folder cannot be written.
         """
-        write_results(self, folder, self.contents(), pictures=pictures)
+        from ..report.contact_sheet import footed
+        from ..report.plotting import captioned
+
+        place, provenance = check_folder(folder, ()), dict(self.provenance)
+        caption = "CLIP-IQA, {backbone}, {weights}".format(**provenance) if "weights" in provenance else ""
+        table = self.summary().astype(object)
+        rows = table.where(table.notna(), None).to_dict(orient="records")  # pandas' to_json would round 1e-12 to 0
+        fields = {"summary": rows, **self.details(), "left_out": dict(self.failed), "provenance": provenance}
+        with locked(place), warnings.catch_warnings():  # pictures and tables then come from one run
+            warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as boxes; the CSV has the names
+            for name, content in self.contents().items():
+                path = place / name
+                if content is None:
+                    path.unlink(missing_ok=True)  # the file is from an earlier run
+                elif hasattr(content, "to_csv"):
+                    write_text(path, frame_csv(content))
+                elif hasattr(content, "savefig"):
+                    with replacing(path.with_suffix(f".{pictures}")) as partial:
+                        captioned(plain_texts(content), caption).savefig(partial, dpi=150)
+                else:
+                    with replacing(path) as partial:
+                        (footed(content, caption) if caption else content).save(partial)
+            write_text(place / "summary.json", json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
 
 
 Result = TypeVar("Result", bound=ExperimentResult)
 
 
 def prepare(
-    options: RunOptions, names: Iterable[str], inputs: Iterable[str], total: int, scores: str = "scores.csv"
+    options: RunOptions, names: Iterable[str], inputs: Iterable[str], total: int
 ) -> tuple[Record, dict[str, Any]]:
     """Return the record that writes scores, and the scoring options; create the output folder."""
     scoring: dict[str, Any] = {**_STORAGE, **options}
@@ -117,10 +138,8 @@ def prepare(
     if out is None:
         return Record(progress=report), scoring
     folder = Path(out).expanduser()
-    if folder.suffix.lower() in _FILES and not folder.is_dir():
-        raise CLIPIQAError(f"out must be a folder; got the file {str(folder)!r}.")
-    output = Output(check_folder(folder, ()) / scores, "csv", resume, overwrite)
-    written = {name for each in names for name in (each, picture_name(each, pictures))}
+    output = Output(check_folder(folder, ()) / "scores.csv", "csv", resume, overwrite)
+    written = {name for each in names for name in (each, each.replace(".png", f".{pictures}"))}
     is_resumed = resume and output.earlier() is not None
     check_folder(folder, sorted(written), overwrite=overwrite or is_resumed, inputs=inputs)
     return Record(output, report), scoring
@@ -131,24 +150,6 @@ def saved(result: Result, options: RunOptions) -> Result:
     if out is not None:
         result.save(out, pictures=options.get("pictures", "png"))
     return result
-
-
-def write_results(
-    result: ExperimentResult,
-    folder: str | os.PathLike[str],
-    contents: Mapping[str, Any],
-    summary: str = "summary.json",
-    pictures: str = "png",
-) -> None:
-    place, provenance = check_folder(folder, ()), dict(result.provenance)
-    caption = "CLIP-IQA, {backbone}, {weights}".format(**provenance) if "weights" in provenance else ""
-    table = result.summary().astype(object)
-    rows = table.where(table.notna(), None).to_dict(orient="records")  # pandas' to_json would round 1e-12 to 0
-    fields = {"summary": rows, **result.details(), "left_out": dict(result.failed), "provenance": provenance}
-    with locked(place):  # pictures and tables then come from one run
-        for name, content in contents.items():
-            _write(place / picture_name(name, pictures, content), content, caption)
-        write_text(place / summary, json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
 
 
 @checked
@@ -171,30 +172,3 @@ def file_names(questions: Iterable[str], form: str) -> dict[str, str]:
     taken: set[str] = set()
     words = {question: re.sub(r"[\W-]+", "-", question).strip("-")[:60] or "question" for question in questions}
     return {question: form.format(free_name(name, taken)) for question, name in words.items()}
-
-
-def picture_name(name: str, pictures: str, content: Any = None) -> str:
-    """Return a picture's file name; sheets of photos are never SVG."""
-    is_sheet = content is not None and not hasattr(content, "savefig")
-    if not name.endswith(".png") or (is_sheet and pictures == "svg"):
-        return name
-    return f"{name.removesuffix('png')}{pictures}"
-
-
-def _write(path: Path, content: Any, caption: str) -> None:
-    if content is None:
-        path.unlink(missing_ok=True)  # the file is from an earlier run
-    elif isinstance(content, str):
-        write_text(path, content)
-    elif hasattr(content, "to_csv"):
-        write_text(path, frame_csv(content))
-    else:
-        from ..report.contact_sheet import footed
-        from ..report.plotting import captioned
-
-        with replacing(path) as partial, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as boxes; the CSV has the names
-            if hasattr(content, "savefig"):
-                captioned(plain_texts(content), caption).savefig(partial, dpi=150)
-            else:
-                (footed(content, caption) if caption else content).save(partial)

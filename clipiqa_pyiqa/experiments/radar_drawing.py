@@ -1,9 +1,8 @@
-"""Radar charts as a figure and as a page."""
+"""Radar charts as a figure."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib
@@ -11,11 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from ..prompts.provenance import in_words
+from ..files.names import below_common
 from ..report.contact_sheet import fitted, thumbnail, wrapped
-from ..report.html import render
 from ..report.plotting import COLOURS, INK, STYLE, WORDS
-from ..scoring.rows import printable
 from .scores import Scores, exif_applied
 
 if TYPE_CHECKING:
@@ -74,37 +71,6 @@ def draw_chart(axes: Axes, scores: pandas.DataFrame, title: str = "") -> None:
         axes.set_title(title, loc="center", fontsize=11, pad=16)
 
 
-@matplotlib.rc_context(STYLE)
-def radar_page(scores: Scores) -> str:
-    figures = []
-    for title, questions in charts_of(scores).items():
-        figure = Figure(figsize=(4.6, 4.3), layout="constrained")
-        axes = figure.add_subplot(projection="polar")
-        draw_chart(axes, scores.frame[questions], title)
-        for number, artists in enumerate(zip(axes.lines, axes.patches, strict=True)):
-            for artist in artists:
-                artist.set_gid(f"class image i{number}")  # the page shows and hides them
-        figures.append((f"Radar chart: {title or 'attributes'}", figure))
-    return render(
-        __package__,
-        "radar.html.j2",
-        title="Look and feel by CLIP-IQA",
-        photos=list(zip(named(scores).items(), COLOURS, strict=False)),
-        apply_exif=exif_applied(scores.provenance),
-        charts=figures,
-        rows=[(question, scores.frame[question].tolist()) for question in scores.questions],
-        failed=list(scores.failed.values()),
-        provenance=in_words(scores.provenance),
-    )
-
-
-def named(scores: Scores) -> dict[str, str]:
-    """Return path -> file name, or the path if file names are equal."""
-    names = {path: printable(Path(path).name) for path in scores.frame.index}
-    taken = list(names.values())
-    return {path: name if taken.count(name) == 1 else printable(str(path)) for path, name in names.items()}
-
-
 def _spoke_label(question: str) -> str:
     if question == "noisiness":
         return "noisiness\n(rim: clean)"
@@ -117,7 +83,9 @@ def _draw_legend(figure: SubFigure, scores: Scores) -> None:
     width = 0.95 * figure.bbox.width / figure.figure.dpi * 72 / columns  # of each photo, in points
     for axes in panels:
         axes.set_axis_off()
-    for axes, colour, (path, name) in zip(panels, COLOURS, named(scores).items(), strict=False):
+    for axes, colour, (path, name) in zip(
+        panels, COLOURS, below_common(list(scores.frame.index)).items(), strict=False
+    ):
         axes.imshow(np.asarray(thumbnail(path, 240, exif_applied(scores.provenance))))
         axes.set_axis_on()
         axes.set(xticks=[], yticks=[])

@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from PIL import Image
 
 from ..datasets.votes import Votes, read_votes
 from ..errors import ImageError, counted
 from ..errors.arguments import checked
-from ..files.names import below_common
-from ..report.contact_sheet import contact_sheet, headed, wrapped
+from ..report.contact_sheet import wrapped
 from ..stats.proportions import clustered_share, share
 from .experiment import ExperimentResult, RunOptions, prepare, saved
-from .scores import because, exif_applied, score_images
+from .scores import because, score_images
 
 if TYPE_CHECKING:
     import pandas
@@ -46,7 +43,6 @@ class Agreement(ExperimentResult):
     provenance: Mapping[str, Any]
     votes: Votes
     seed: int = 0
-    count: int = 10
     intervals: ClassVar = {
         "majority accuracy": ("majority low", "majority high"),
         "vote accuracy": ("vote low", "vote high"),
@@ -85,8 +81,7 @@ class Agreement(ExperimentResult):
         }
 
     def contents(self) -> dict[str, Any]:
-        sheet = self.contradiction_sheet()
-        return {"agreement.csv": self.frame, "agreement.png": self.figure(), "contradictions.png": sheet}
+        return {"agreement.csv": self.frame, "agreement.png": self.figure()}
 
     def details(self) -> dict[str, Any]:
         return {"undecided": int(self.votes.frame["undecided"].sum()), "missing": list(self.votes.missing)}
@@ -99,26 +94,6 @@ class Agreement(ExperimentResult):
         ]
         return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
 
-    def contradictions(self) -> pandas.DataFrame:
-        """Return pairs in which the metric contradicts the majority, largest score difference first."""
-        wrong = self.frame[self.frame["right"].eq(False)]
-        certainty = (wrong["score_first"] - wrong["score_second"]).abs()
-        return wrong.loc[certainty.sort_values(ascending=False, kind="stable").index]
-
-    def contradiction_sheet(self) -> Image.Image | None:
-        wrong = self.contradictions().head(self.count)
-        if wrong.empty:
-            return None
-        images, captions, names = [], [], below_common([*self.frame["first"], *self.frame["second"]])
-        for _, row in wrong.iterrows():
-            for side in _SIDES:
-                images.append(Path(row[side]))
-                votes = f"{row[f'votes_{side}']} of {counted(row['votes'], 'vote')}"
-                captions.append(f"{row['attribute']} {row[f'score_{side}']:.4f}\n{votes}\n{names[row[side]]}")
-        columns = 4 if len(wrong) > 1 else 2
-        sheet = contact_sheet(images, captions, columns=columns, apply_exif=exif_applied(self.provenance))
-        return headed({"The metric contradicts the majority, its clearest scores first": sheet})
-
     def figure(self) -> Figure:
         """Return a figure of both accuracies per attribute, with intervals and ceilings."""
         import matplotlib
@@ -128,28 +103,20 @@ class Agreement(ExperimentResult):
 
         summary = self.summary()
         places = np.arange(len(summary), dtype=float)
-        bars, dots = places - 0.15, places + 0.2
-        labels = [
-            f"{wrapped(name, 14)}\n{counted(count, 'pair')}"
-            for name, count in zip(summary["attribute"], summary["pairs"], strict=True)
-        ]
+        labels = [wrapped(name, 14) for name in summary["attribute"]]
         with matplotlib.rc_context(STYLE):
             figure = Figure(figsize=(max(4.5, 1.0 * len(summary) + 1.6), 3.6), layout="constrained")
             axes = figure.subplots()
-            axes.bar(bars, summary["majority accuracy"], 0.4, color=BLUE, alpha=0.6, label="majority of each pair")
-            axes.vlines(bars, summary["majority low"], summary["majority high"], color=INK, linewidth=1.4)
-            axes.vlines(dots, summary["vote low"], summary["vote high"], color=ORANGE, linewidth=1.4)
-            style: dict[str, Any] = {"color": ORANGE, "markersize": 5, "clip_on": False}
-            axes.plot(dots, summary["vote accuracy"], "D", label="single votes", **style)
-            most: dict[str, Any] = {"color": "#7a7f87", "linewidth": 2, "label": "highest possible"}
-            axes.hlines(summary["ceiling"], places + 0.08, places + 0.32, **most)
+            kinds = (("majority", "majority of each pair", -0.2, BLUE), ("vote", "single votes", 0.2, ORANGE))
+            for kind, label, shift, colour in kinds:
+                bars = places + shift
+                axes.bar(bars, summary[f"{kind} accuracy"], 0.38, color=colour, alpha=0.6, label=label)
+                axes.vlines(bars, summary[f"{kind} low"], summary[f"{kind} high"], color=INK, linewidth=1.4)
             axes.axhline(0.5, color=INK, linewidth=0.8, linestyle="--", label="chance")
             axes.set_xticks(places, labels, **WORDS)
-            axes.tick_params(axis="x", length=0)
-            axes.set(xlim=(-0.6, len(summary) - 0.4), ylim=(0, 1.02))  # limits also of an empty plot
+            axes.set_ylim(0, 1.02)
             axes.set_ylabel("share of choices as the metric's\n(lines: 95 % intervals)")
-            place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "borderaxespad": 0.2}
-            axes.legend(frameon=False, fontsize=8, ncols=2, **place)
+            figure.legend(loc="outside upper left", ncols=3, fontsize=8, frameon=False)
         return figure
 
 
@@ -163,7 +130,6 @@ def agreement(
     template: str | None = None,
     skip_missing: bool = False,
     seed: int = 0,
-    count: int = 10,
     **options: Unpack[RunOptions],
 ) -> Agreement:
     """Return the metric's choices beside people's choices (Fig. 7).
@@ -173,7 +139,6 @@ def agreement(
         votes: A CSV file, or the result of :func:`~.votes.read_votes`.
         root, attribute, template, skip_missing: As for :func:`~.votes.read_votes`.
         seed: Seed of the bootstrap.
-        count: Number of contradictions to show.
 
     Raises:
         CLIPIQAError: An argument, the votes or an image cannot be used.
@@ -183,7 +148,7 @@ def agreement(
         inputs = [os.fspath(votes)]
         votes = read_votes(votes, root=root, attribute=attribute, template=template, skip_missing=skip_missing)
     files = list(dict.fromkeys(votes.frame[list(_SIDES)].to_numpy().ravel()))
-    names = ("agreement.csv", "agreement.png", "contradictions.png", "summary.json")
+    names = ("agreement.csv", "agreement.png", "summary.json")
     record, scoring = prepare(options, names, [*files, *inputs], len(files))
     scores = score_images(metric, files, votes.columns, record=record, **scoring)
     frame = votes.frame[~votes.frame[list(_SIDES)].isin(list(scores.failed)).any(axis=1)].reset_index(drop=True)
@@ -197,7 +162,7 @@ def agreement(
     frame["right"] = (frame["majority"] == frame["metric"]).astype(object).where(frame["majority"] != "", None)
     frame["votes"] = frame["votes_first"] + frame["votes_second"]
     frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in _SIDES)
-    return saved(Agreement(frame, scores.failed, scores.provenance, votes, seed, count), options)
+    return saved(Agreement(frame, scores.failed, scores.provenance, votes, seed), options)
 
 
 def _larger(first: pandas.Series, second: pandas.Series) -> Any:

@@ -70,12 +70,12 @@ def _acquired(path: Path, output: str | os.PathLike[str]) -> TextIO:
                 raise
             logger.warning("%s cannot be locked on this file system: let only one run write to it.", output)
             return file
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-            with contextlib.suppress(OSError):  # the disk may be full
-                file.truncate(0)
-                file.write(
-                    f"process {os.getpid()} on {socket.gethostname()!r}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
-                )
-                file.flush()
-            return file
-        file.close()  # the previous run has removed the file in the meantime
+        with contextlib.suppress(FileNotFoundError):  # the previous run has removed the file in the meantime
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                with contextlib.suppress(OSError):  # the disk may be full
+                    file.truncate(0)
+                    since = time.strftime("%Y-%m-%d %H:%M:%S")
+                    holder = f"process {os.getpid()} on {socket.gethostname()!r}, since {since}"
+                    os.write(file.fileno(), holder.encode())
+                return file
+        file.close()

@@ -53,6 +53,7 @@ def check_output(
     overwrite: bool = False,
     ours: Callable[[Path], bool] | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
+    way_out: str = "pass overwrite to replace it, or name another output",
 ) -> Path:
     """Return a file's path, with ``~`` expanded and links followed, if the file may be written.
 
@@ -61,6 +62,7 @@ def check_output(
         overwrite: Replace an existing file.
         ours: Returns whether a file may be replaced without ``overwrite``.
         inputs: Files that are never replaced.
+        way_out: The message's advice about an existing file.
 
     Raises:
         OutputError: The file cannot be written, exists, or is an input.
@@ -75,7 +77,7 @@ def check_output(
     if exists and any(_is_same(target, each) for each in inputs):
         raise OutputError(f"{os.fspath(path)!r} is one of the inputs and is not replaced: name another output.")
     if exists and not overwrite and not (ours is not None and ours(target)):
-        raise OutputError(f"{os.fspath(path)!r} exists already: pass overwrite to replace it, or name another output.")
+        raise OutputError(f"{os.fspath(path)!r} exists already: {way_out}.")
     return target
 
 

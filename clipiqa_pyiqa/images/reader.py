@@ -26,10 +26,10 @@ MIN_SIDE = 32
 """Smallest height and width, in pixels, that the encoders take."""
 
 _KINDS = {
-    **{"1": "bilevel", "L": "grey", "LA": "grey", "La": "grey", "P": "palette", "PA": "palette"},
-    **{"RGB": "rgb", "RGBA": "rgb", "RGBa": "rgb", "RGBX": "rgb", "CMYK": "cmyk", "YCbCr": "ycbcr", "LAB": "lab"},
+    **{"1": "bilevel", "L": "grey", "LA": "grey", "P": "palette", "PA": "palette"},
+    **{"RGB": "rgb", "RGBA": "rgb", "RGBX": "rgb", "CMYK": "cmyk", "YCbCr": "ycbcr", "LAB": "lab"},
 }
-_ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
+_ALPHA_MODES = ("LA", "PA", "RGBA")
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -220,7 +220,7 @@ def _to_rgb(path: str, image: Image.Image, depth: int) -> tuple[Image.Image, str
         return _from_deep_grey(path, image, shift=4 if depth == 12 else 8), f"{12 if depth == 12 else 16}-bit grey->rgb"
     kind = f"{depth}-bit " * (depth > 8) + _KINDS.get(image.mode, image.mode)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        rgba = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
+        rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB"), f"{kind}+alpha->rgb on white"
     if image.mode == "RGB":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -182,11 +181,6 @@ def search(
     )
     best = Finding(tuple(tried[index] for index in picked), ensemble_srocc, of_mean, plcc(mean, opinion))
     return Findings(tuple(ranked), paper, best, int((~is_out).sum()), int(is_out.sum()))
-
-
-def as_prompts(pairs: Sequence[PromptPair]) -> str:
-    texts = [(pair.positive, pair.negative) for pair in pairs]
-    return json.dumps(texts, ensure_ascii=False)  # a list of lists of two texts, readable as Python, JSON and YAML
 
 
 def _grow_ensemble(scores: NDArray[np.float32], opinion: NDArray[np.float64], most: int) -> tuple[list[int], float]:

@@ -1,6 +1,5 @@
 """Maps: scores of the places of an image."""
 
-from .finer import window_map
 from .photo_map import PhotoMap
 from .photos import draw_maps
 from .places import map_statistics, quality_map, smoothed, upsampled
@@ -14,5 +13,4 @@ __all__ = [
     "quality_map",
     "smoothed",
     "upsampled",
-    "window_map",
 ]

@@ -43,7 +43,7 @@ def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str], provenance: Ma
             "colours": [to_hex(colour) for colour in scale],
             "photos": [
                 {
-                    **{name: getattr(one, name) for name in ("height", "width", "offset", "step")},
+                    **{name: getattr(one, name) for name in ("height", "width", "step")},
                     **dict(zip(("rows", "columns"), one.scores.shape[1:], strict=True)),
                     "scores": [[round(value, 4) for value in places.ravel().tolist()] for places in one.scores],
                 }

@@ -41,8 +41,7 @@ class PhotoMap:
         score: Scores of the whole photo, ``(P,)``.
         scores, places: Scores of places, after and before smoothing, ``(P, h, w)``.
         height, width: Size in pixels, as mapped.
-        offset: Pixels from the edge to the first place.
-        step: Pixels from place to place.
+        step: Side of a place, in pixels.
     """
 
     path: str
@@ -52,7 +51,6 @@ class PhotoMap:
     places: NDArray[np.float32]
     height: int
     width: int
-    offset: float
     step: float
 
     @property
@@ -62,7 +60,7 @@ class PhotoMap:
 
     def arrays(self, provenance: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """Return the content of the ``.npz`` file (``docs/maps.md``)."""
-        rows, columns = (self.offset + self.step * (np.arange(count) + 0.5) for count in self.scores.shape[1:])
+        rows, columns = (self.step * (np.arange(count) + 0.5) for count in self.scores.shape[1:])
         return {
             "questions": np.array([question.name for question in self.questions]),
             "score": self.score,

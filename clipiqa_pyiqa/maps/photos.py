@@ -21,9 +21,8 @@ from ..metric import find_device, net_of, scoring_bytes
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..prompts.provenance import column_records
 from ..sources.inputs import sources_of
-from .finer import check_finer, enlarged, window_map
 from .photo_map import PhotoMap, Question
-from .places import layout, smoothed
+from .places import check_scale, enlarged, smoothed
 from .results import FORMATS, Format, MapFolder, PhotoMaps
 
 if TYPE_CHECKING:
@@ -39,15 +38,13 @@ def draw_maps(
     prompts: Prompts | Mapping[str, Sequence[PromptPair]] = "quality",
     *,
     template: str | None = None,
-    smooth: bool | None = None,
+    smooth: bool = True,
     scale: float = 1.0,
-    window: int | None = None,
-    stride: int | None = None,
     out: str | os.PathLike[str] | None = None,
     format: Format = "png",
     html: bool = False,
     overwrite: bool = False,
-    progress: Callable[[float, int], object] | None = None,
+    progress: Callable[[int, int], object] | None = None,
     device: str | torch.device | None = SharedOptions.device,
     batch_size: int = SharedOptions.batch_size,
     workers: int | None = SharedOptions.workers,
@@ -62,12 +59,12 @@ def draw_maps(
         paths: Photos, folders or globs; pictures in ``out`` only if named here.
         prompts: Questions, a map for each; None means the metric's own.
         template: Wording of the questions.
-        smooth, scale, window, stride: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
+        smooth, scale: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
         out: Folder for pictures and numbers.
         format: Format of pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
         html: Also write ``maps.html``, a page of all maps.
         overwrite: Replace files in ``out``.
-        progress: Called with the numbers of finished photos (fractions with ``window``) and of all photos.
+        progress: Called with the numbers of finished and of all photos.
 
     Returns:
         The maps; ``failed`` has the photos without a map.
@@ -75,7 +72,7 @@ def draw_maps(
     Raises:
         CLIPIQAError: The input cannot be used.
     """
-    step = check_finer(scale, window, stride)
+    check_scale(scale)
     limits: dict[str, Any] = {"apply_exif": apply_exif, "max_side": max_side, "max_pixels": max_pixels}
     check_limits(max_side, max_pixels)
     if format not in FORMATS:
@@ -87,61 +84,40 @@ def draw_maps(
     output = None if out is None else MapFolder(out, [each.name for each in sources], format, html, overwrite)
     net: CLIPIQA = net_of(metric)
     net.encode_prompts(columns)  # raises for prompts that cannot be used, before any photo is read
-    if window is None:
-        net.check_map()
+    net.check_map()
     device = find_device(device)
     if columns is None and net.prompt_learner is None:
         columns = parse_columns(list(net.prompts))  # one map for each prompt, even if the metric averages prompts
     questions = tuple(map(Question, net.columns) if columns is None else map(Question.of, columns, columns.values()))
-    smooth = window is None if smooth is None else smooth
-    offset, spacing = layout(net.clip.cell, scale, window, step)
-    kind = f"windows of {window} px every {step} px" if window else f"places of {net.clip.cell} px"
     found = PhotoMaps(
         {
             **net.provenance(),
             **({} if columns is None else {"scores": column_records(columns)}),
-            "map": kind + (", each the mean of 3×3" if smooth else ""),
+            "map": f"places of {net.clip.cell} px" + (", each the mean of 3×3" if smooth else ""),
             "scale": scale,
             **limits,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "versions": {package: version(package) for package in ("torch", "pillow")},
         }
     )
-    reached = 0.0
-
-    def tell(done: float) -> None:
-        nonlocal reached
-        if progress is not None and done > reached:  # photos are scored in another order than that of the results
-            reached = done
-            progress(done, len(sources))
 
     def scored(items: list[ImageSource], records: list[ImageRecord]) -> list[PhotoMap | tuple[str, str]]:
-        done = len(found.maps) + len(found.failed)
         with torch.no_grad():
             x = stacked([record.pixels for record in records], device)
-            if window is None and scale == 1:
+            if scale == 1:
                 score, places = (net.score(features, columns) for features in net.encode_with_map(x))
             else:  # scores the photo without enlargement
                 score = net.score(net.encode_image(x), columns)
-                if window is None:
-                    places = net.score(net.encode_map(enlarged(x, scale)), columns)
-                else:
-
-                    def count(now: int, of: int) -> None:
-                        tell(done + len(items) * now / of)
-
-                    places = window_map(net, x, columns, window, step, batch_size=batch_size, progress=count)
+                places = net.score(net.encode_map(enlarged(x, scale)), columns)
             shown = smoothed(places) if smooth else places
-        one = partial(PhotoMap, height=x.shape[2], width=x.shape[3], offset=offset, step=spacing)
+        one = partial(PhotoMap, height=x.shape[2], width=x.shape[3], step=net.clip.cell / scale)
         parts = zip(items, *(part.float().cpu().numpy() for part in (score, shown, places)), strict=True)
         return [one(item.name, questions, *maps) for item, *maps in parts]
 
     def failed(item: ImageSource, record: ImageRecord | None, error: ImageError) -> PhotoMap | tuple[str, str]:
         return item.name, str(error) if record is None else f"{item.name!r} cannot be mapped: {error}"
 
-    cost = scoring_bytes(net, device)
-    if window is None:
-        cost = max(cost, math.ceil(scale**2 * scoring_bytes(net, device, "maps")))
+    cost = max(scoring_bytes(net, device), math.ceil(scale**2 * scoring_bytes(net, device, "maps")))
     images = prefetch(lambda source: read_image(source, **limits), sources, workers, scoring=cost)
     with closing(in_batches(images, scored, failed, batch_size=batch_size)) as results:
         for result in results:
@@ -151,7 +127,8 @@ def draw_maps(
                     output.write(found, result)
             else:
                 found.failed[result[0]] = result[1]
-            tell(len(found.maps) + len(found.failed))
+            if progress is not None:
+                progress(len(found.maps) + len(found.failed), len(sources))
     if output is not None:
         output.finish(found)
     return found

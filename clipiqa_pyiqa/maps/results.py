@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,19 +35,6 @@ class PhotoMaps:
     maps: list[PhotoMap] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
-    def save(
-        self, folder: str | os.PathLike[str], format: Format = "png", html: bool = False, overwrite: bool = False
-    ) -> None:
-        """Write a picture and a ``.npz`` per photo; with ``html``, also a page.
-
-        Raises:
-            CLIPIQAError: The folder cannot be written, or has files of these names.
-        """
-        output = MapFolder(folder, [one.path for one in self.maps], format, html, overwrite)
-        for one in self.maps:
-            output.write(self, one)
-        output.finish(self)
-
 
 class MapFolder:
     """The folder of results, checked before photos are scored."""
@@ -61,13 +49,14 @@ class MapFolder:
         self.path = check_folder(folder, [*names, *[PAGE] * html], overwrite=overwrite, inputs=paths)
 
     def write(self, found: PhotoMaps, one: PhotoMap) -> None:
-        from .picture import map_figure, save_figure
+        from .picture import map_figure
 
         name, buffer = self.names[one.path], io.BytesIO()
         arrays: dict[str, Any] = one.arrays(found.provenance)
         np.savez_compressed(buffer, **arrays)
-        with replacing(self.path / f"{name}.{self.format}") as partial_file:
-            save_figure(map_figure(one, found.provenance), partial_file, self.format)
+        with replacing(self.path / f"{name}.{self.format}") as partial, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from")  # a missing glyph is shown as a box
+            map_figure(one, found.provenance).savefig(partial, dpi=130)
         write_bytes(self.path / f"{name}.npz", buffer.getvalue())
 
     def finish(self, found: PhotoMaps) -> None:

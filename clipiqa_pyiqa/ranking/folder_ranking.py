@@ -42,7 +42,7 @@ class Ranking(Scores, ExperimentResult):
 
     def contents(self) -> dict[str, Any]:
         sheets = {name: rank_sheet(self, question, self.count) for question, name in _sheets(self.questions).items()}
-        return {"ranking.csv": ranking(self), **sheets}
+        return {"ranking.csv": ranking(self, self.questions[0]), **sheets}
 
     def details(self) -> dict[str, Any]:
         return {"images": len(self.frame), "flags": dict(self.flags)}
@@ -87,17 +87,14 @@ def ranking_files(questions: Iterable[str]) -> list[str]:
     return ["ranking.csv", "summary.json", *_sheets(questions).values()]
 
 
-def ranking(scores: Scores, question: str | None = None) -> pandas.DataFrame:
+def ranking(scores: Scores, question: str) -> pandas.DataFrame:
     """Return all images from the highest to the lowest score of a question, with their ``rank``."""
-    question = question or scores.questions[0]
     frame = scores.frame.sort_values(question, ascending=False, kind="stable")
     frame.insert(0, "rank", frame[question].rank(method="min", ascending=False).astype(int))
     return frame
 
 
-def best_and_worst(
-    scores: Scores, question: str | None = None, count: int = 10
-) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+def best_and_worst(scores: Scores, question: str, count: int) -> tuple[pandas.DataFrame, pandas.DataFrame]:
     """Return the best and the worst ``count`` rows of :func:`ranking`; the most extreme row is first."""
     order = ranking(scores, question)
     worst = min(count, len(order) // 2)
@@ -105,17 +102,14 @@ def best_and_worst(
     return order.head(best), order.tail(worst).iloc[::-1]
 
 
-def rank_sheet(
-    scores: Scores, question: str | None = None, count: int = 10, *, columns: int = 5, side: int = 256
-) -> Image.Image:
-    question = question or scores.questions[0]
+def rank_sheet(scores: Scores, question: str, count: int) -> Image.Image:
     sheets, names = {}, below_common(list(scores.frame.index))
     for title, chosen in zip(("Highest", "Lowest"), best_and_worst(scores, question, count), strict=True):
         if len(chosen):
             captions = [f"{score:.4f}\n{names[path]}" for path, score in chosen[question].items()]
             heading = f"{title} of {len(scores.frame)}: {question}"
             files, upright = [Path(path) for path in chosen.index], exif_applied(scores.provenance)
-            sheets[heading] = contact_sheet(files, captions, columns=columns, side=side, apply_exif=upright)
+            sheets[heading] = contact_sheet(files, captions, apply_exif=upright)
     return headed(sheets)
 
 

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from ..errors import counted
@@ -22,7 +21,6 @@ from .thumbnails import file_of, thumbnails
 
 PAGE, THUMBNAILS = "browse.html", "thumbnails"
 _MARK = '<meta name="generator" content="clipiqa rank">'
-_ATTRIBUTES = 12  # the most other columns that the page shows with a photo
 
 
 def write_browser(
@@ -68,19 +66,10 @@ def write_browser(
             "links": [_link(path, folder, name) for path, name in zip(paths, small, strict=True)],
             "small": small,
             "scores": {name: list(map(_plain, values)) for name, values in photos.scores.frame.items()},
-            "extra": _attributes(photos),
         },
     )
     write_text(folder / PAGE, text)
     return folder / PAGE
-
-
-def _attributes(photos: Photos) -> dict[str, list[Any]]:
-    other = photos.scores.other
-    columns = (
-        {} if other is None else {str(name): list(map(_plain, other[name])) for name in other.columns[:_ATTRIBUTES]}
-    )
-    return {name: values for name, values in columns.items() if any(value is not None for value in values)}
 
 
 def _low_is_good(photos: Photos) -> list[str]:
@@ -91,23 +80,16 @@ def _low_is_good(photos: Photos) -> list[str]:
     return [name for name, direction in {**found, photos.by: photos.direction}.items() if direction.lower_better]
 
 
-def _plain(value: Any) -> Any:
-    """Return a value for JSON: a float with six digits, a missing value as null."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    if value is None or value == "" or value != value:
-        return None
-    return value if isinstance(value, int | str | bool) else str(value)
+def _plain(value: float) -> float | None:
+    """Return a number with six digits for JSON, None for NaN and infinity."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def _link(path: str, folder: Path, small: str) -> str:
-    """Return the link from the page to the photo, relative if both are on one drive."""
+    """Return the relative link from the page to the photo, or to its thumbnail if the photo is not a file."""
     if file_of(path) != path or "://" in path:  # the photo is in a shard, missing, or in a store
         return f"{THUMBNAILS}/{small}"
-    try:
-        relative = os.path.relpath(os.path.realpath(path), folder)
-    except ValueError:
-        return Path(path).absolute().as_uri()
+    relative = os.path.relpath(os.path.realpath(path), folder)
     return quote(os.fsencode(relative.replace(os.sep, "/")))
 
 

@@ -67,12 +67,7 @@ def pick(
         worst: Number of the worst photos.
         best: Number of the best photos.
         below: Pick only photos worse than this value.
-
-    Raises:
-        PickError: No condition is given.
     """
-    if worst is None and best is None and below is None:
-        raise PickError("nothing says which photos to pick: pass worst, best or below.")
     order = photos.order
     if below is not None:
         order = order[order > below] if photos.direction.lower_better else order[order < below]

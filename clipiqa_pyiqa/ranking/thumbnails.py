@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from ..errors import CLIPIQAError, ImageError
+from ..errors import ImageError
 from ..files.writing import replacing
 from ..images.batches import prefetch
-from ..images.memory import set_aside
 from ..images.reader import read_image
 from ..images.source import ImageSource
 from ..report.contact_sheet import thumbnail
-from ..sources.members import Entry
 from ..sources.recorded import images_named, split_name
 
 SIDE = 220  # pixels
@@ -50,16 +47,11 @@ def thumbnails(
     missing = [path for path, name in names.items() if name and not (folder / name).exists()]
 
     def make(source: ImageSource) -> _Name:
+        pixels = read_image(source, min_side=1).pixels
         place = folder / names[source.name]
-        try:
-            picture = _thumbnail(source)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(place) as partial:
-                picture.save(partial, "JPEG", quality=_QUALITY)
-        except ImageError:
-            raise
-        except (OSError, ValueError, CLIPIQAError) as error:
-            raise ImageError(str(error)) from error
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(place) as partial:  # (3, H, W) -> (H, W, 3)
+            thumbnail(Image.fromarray(pixels.permute(1, 2, 0).numpy()), SIDE).save(partial, "JPEG", quality=_QUALITY)
         return _Name(names[source.name])
 
     done = len(names) - len(missing)
@@ -87,16 +79,3 @@ def _name(path: str) -> str:
         identity += f"\0{status.st_size}\0{status.st_mtime_ns}"
     digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()
     return f"{digest[:2]}/{digest[2:22]}.jpg"
-
-
-def _thumbnail(source: ImageSource) -> Image.Image:
-    content = source.read()
-    with Image.open(io.BytesIO(content)) as image:
-        if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
-            image.draft("RGB", (2 * SIDE, 2 * SIDE))
-            set_aside(source.name, image.width, image.height)
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            upright.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-            return upright
-    record = read_image(Entry(source.name, content), min_side=1)
-    return thumbnail(Image.fromarray(record.pixels.permute(1, 2, 0).numpy()), SIDE)  # (3, H, W) -> (H, W, 3)

@@ -50,8 +50,6 @@ def transfer(paths: Iterable[str], folder: str | os.PathLike[str], action: str) 
     if action != "copy" and (inner := [path for path in sources if file_of(path) != path or "://" in path]):
         raise PickError(f"{inner[0]!r} is in a shard or a store, so it can only be copied.")
     target = check_folder(folder, ())
-    if inside := [path for path in sources if os.path.dirname(os.path.realpath(path)) == os.path.realpath(target)]:
-        raise PickError(f"{inside[0]!r} is in {str(target)!r} already: name another folder.")
     done: list[str] = []
     with locked(target):
         taken = {name.lower() for name in os.listdir(target)}
@@ -63,8 +61,8 @@ def transfer(paths: Iterable[str], folder: str | os.PathLike[str], action: str) 
                     step = {"action": action, "from": source, "to": str(place)}
                     if content is not None:
                         step["sha256"] = hashlib.sha256(content).hexdigest()
-                    print(json.dumps(step), file=lines, flush=True)
                     _take(source, place, action, content)
+                    print(json.dumps(step), file=lines, flush=True)
                     done.append(str(place))
             except (CLIPIQAError, OSError) as error:
                 why = getattr(error, "strerror", None) or str(error).rstrip(".")
@@ -89,8 +87,7 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
     """
     undo_list = Path(undo_list).expanduser()
     try:
-        lines = undo_list.read_text(encoding="utf-8").splitlines(keepends=True)
-        steps = [json.loads(line) for line in lines if line.endswith("\n")]  # a step in half a line was not done
+        steps = [json.loads(line) for line in undo_list.read_text(encoding="utf-8").splitlines()]
         steps = [(step["action"], step["from"], step["to"], step.get("sha256")) for step in steps]
     except OSError as error:
         raise PickError(f"{str(undo_list)!r} cannot be read: {error.strerror}.") from error
@@ -98,8 +95,6 @@ def undo(undo_list: str | os.PathLike[str]) -> tuple[int, list[str]]:
         raise PickError(f"{str(undo_list)!r} is not a list of photos to put back: nothing was undone.") from error
     back, problems = 0, []
     for action, source, place, sha256 in reversed(steps):
-        if not os.path.lexists(place) and os.path.lexists(file_of(source)):
-            continue  # the step was not done
         try:
             why = _put_back(action, source, place, sha256)
         except OSError as error:

@@ -11,19 +11,11 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import safe_open
 
 from ..errors import WeightsError
 from .torchscript import check_archive, is_torchscript, read_torchscript
-
-# Classes that a pickled numpy number needs, such as the loss of an epoch. torch itself allows only numpy's arrays.
-_NUMPY_SCALARS: list[Any] = [
-    np.dtype,
-    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-    *{type(np.dtype(code)) for code in "?bhilqBHILQefd"},
-]
 
 
 @dataclass(eq=False, repr=False)
@@ -113,7 +105,7 @@ def load_pickled(path: Path, mmap: bool = False) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice about pickle protocols is for the author of the file
             mmap = mmap and path.suffix != ".safetensors"  # torch would trust this suffix
-            with torch.serialization.safe_globals(_NUMPY_SCALARS), path.open("rb") as file:
+            with path.open("rb") as file:
                 return torch.load(path if mmap else file, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # with a damaged file, torch.load raises many kinds of errors
         raise _refusal(path, error) from error

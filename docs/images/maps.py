@@ -38,12 +38,11 @@ def with_a_noisy_square(photo: Image.Image) -> Image.Image:
 
 
 def finer(metric: CLIPIQA, photo: Image.Image) -> None:
-    """A small noisy square in four maps."""
+    """A small noisy square in three maps."""
     ways = {
         "places of 32 px": {"smooth": False},
         "the mean of 3×3 (default)": {},
         "scale 2": {"scale": 2},
-        "windows of 64 px every 16": {"window": 64, "stride": 16},
     }
     x = pil_to_tensor(photo)[None].float() / 255
     figure, axes = plt.subplots(1, 1 + len(ways), figsize=(15, 2.1), layout="constrained")

@@ -36,13 +36,13 @@ GALLERY = (
         "Look and feel",
         "radar photos/*.jpg --backbone mini --out radar",
         ("radar/radar.png",),
-        "The paper's Fig. 1; the folder also holds an interactive page.",
+        "The paper's Fig. 1.",
     ),
     Picture(
         "Attributes changed in steps",
         "sweep photos --backbone mini --max-side 192 --scales 1 --out sweep",
         ("sweep/sweep.png",),
-        "The paper's Fig. 4: whether each score follows its own change, and which other changes it follows.",
+        "The paper's Fig. 4: whether each score follows its own change.",
     ),
     Picture(
         "The better of two versions",

@@ -1,95 +1,78 @@
-"""Completion for shells, and where an option that a command does not have belongs."""
+"""What a command line takes: completion, help without delay, unknown options, and options from a file."""
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from shells import completed
 
 from clipiqa_pyiqa.cli import COMMANDS, main
-from clipiqa_pyiqa.cli.options.completion import values as known_values
-from clipiqa_pyiqa.experiments.experiment import PICTURES
-from clipiqa_pyiqa.learning.fitting import FIT_ON, NEEDED
-from clipiqa_pyiqa.learning.recipe import RECIPES
-from clipiqa_pyiqa.metric import POS_EMBEDDINGS, PRECISIONS
-from clipiqa_pyiqa.weights.architecture import BACKBONES
+
+PHOTO = str(Path(__file__).parents[1] / "data/canyon-wren.jpg")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--print-completion", shell]) == 0
     said = capsys.readouterr().out
-    assert all(command in said for command in COMMANDS if " " not in command)
-    assert "crop-border" in said and "print-completion" in said
+    assert all(command in said for command in COMMANDS if " " not in command) and "crop-border" in said
 
 
-TABS = {
-    "clipiqa sc": "score",
-    "clipiqa table --crop": "--crop-border",
-    "clipiqa score --format js": "jsonl",
-    "clipiqa score photo.png -b mi": "mini",
-    "clipiqa score photo.png --prompts sharp": "sharpness",
-    "clipiqa score --out ph": "photo.png",
-    "clipiqa rank --copy-to p": "place/",  # no file
-    "clipiqa prompts sea": "search",
-    "clipiqa prompts search --cand": "--candidates",
-    "clipiqa prompts sharp": "sharpness",
-}
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_a_tab(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--print-completion", "bash"])
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    for typed, then in {"sc": "score", "table --crop": "--crop-border", "score --format js": "jsonl"}.items():
+        words = ["clipiqa", *typed.split()]
+        tab = f"source ./script; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _shtab_clipiqa"
+        command = ["bash", "-c", f'{tab}; echo "${{COMPREPLY[@]}}"']
+        assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.strip() == then
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_tab(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if sys.platform == "win32" or shutil.which(shell) is None:
-        pytest.skip(f"there is no {shell}")
-    main(["--print-completion", shell])
-    (tmp_path / "photo.png").touch()
-    (tmp_path / "place").mkdir()
-    expected = [f"{typed.rpartition(' ')[0]} {then}" for typed, then in TABS.items()]
-    assert completed(shell, capsys.readouterr().out, list(TABS), tmp_path) == expected
+@pytest.mark.parametrize("command", [[], ["score"]])
+def test_help_waits_for_nothing(command: list[str]) -> None:
+    code = f"import sys; from clipiqa_pyiqa.cli import main\ntry: main([*{command}, '--help'])\nexcept SystemExit: pass"
+    slow = "{'torch', 'pandas', 'numpy', 'PIL', 'tqdm', 'open_clip', 'pyiqa', 'shtab'}"
+    ran = subprocess.run([sys.executable, "-c", f"{code}\nprint({slow} & {{*sys.modules}})"], capture_output=True)
+    assert b"usage: clipiqa" in ran.stdout and ran.stdout.endswith(b"set()\n")
 
 
-def test_values_of_the_script_are_known() -> None:
-    """They are written out there, since what knows them imports torch."""
-    values = {name: set(names) for name, names in known_values().items()}
-    assert values["backbone"] == set(BACKBONES) and {"osediff", "ntire"} < values["protocol"]
-    assert values["pictures"] == set(PICTURES) and values["recipe"] == set(RECIPES)
-    assert values["precision"] == set(PRECISIONS) and values["pos_embedding"] == set(POS_EMBEDDINGS.values())
-    assert values["method"] == set(NEEDED) and values["fit_on"] == set(FIT_ON)
+def test_unknown_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["rank", "photos", "--wurst", "3"])
+    assert "clipiqa rank: error: unrecognized arguments: --wurst" in capsys.readouterr().err
 
 
-def test_help_waits_for_nothing() -> None:
-    code = "import sys; from clipiqa_pyiqa.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
-    code += "print([name for name in ('shtab', 'torch', 'pandas', 'numpy') if name in sys.modules], file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stderr.strip() == "[]"
+def test_options_from_a_file_and_beside_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.yml"
+    file.write_text("prompts: [quality, [Crisp photo., Hazy photo.]]\nbackbone: mini\nmax_side: 64\nquiet: true\n")
+    command = ["score", PHOTO, "-c", str(file), "--format", "jsonl"]
+    assert main(command) == 0
+    row = json.loads(capfd.readouterr().out)
+    assert {"quality", "Crisp photo.|Hazy photo."} <= row.keys() and row["scored_width"] == 64
+    assert main([*command, "-p", "sharpness", "--max-side", "80"]) == 0
+    row = json.loads(capfd.readouterr().out)
+    assert "sharpness" in row and "quality" not in row and row["scored_width"] == 80
 
 
 @pytest.mark.parametrize(
-    ("command", "message"),
+    ("command", "text", "message"),
     [
-        (["compare", "-m", "clipiqa", "--backbone", "mini"], "as in -m clipiqa:backbone=mini"),
-        (["table", "-m", "clipiqa", "-b", "mini"], "as in -m clipiqa:backbone=mini"),
-        (["compare", "--clip-weights=RN50.pt"], "as in -m clipiqa:backbone=mini"),
-        (["rank", "photos", "--wurst", "3"], "did you mean --worst?"),
-        (["demo", "--xyz"], "unrecognized arguments: --xyz\n"),
+        ("score", "promts: quality", "unknown key 'promts' in .* did you mean 'prompts'"),
+        ("score", "huge: 3", "must be true or false"),
+        ("score", "[quality]", "must be a mapping"),
+        ("fit", "range: [1]", r"must be a list of values; got \[1\]"),
     ],
 )
-def test_unknown_options(command: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(command)
-    assert message in capsys.readouterr().err
-
-
-def test_options_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    photos = Path(__file__).parents[1] / "data"
-    (tmp_path / "c.yml").write_text("backbone: mini\nprompts: [sharpness]\nmax_side: 64\nformat: csv\ndevice: cpu\n")
-    assert main(["score", str(photos), "--config", str(tmp_path / "c.yml"), "--quiet"]) == 0
-    header, first, *_ = capsys.readouterr().out.splitlines()
-    assert header.startswith("path,sharpness,") and ",64,42," in first
-    (tmp_path / "c.yml").write_text("range: [1]\n")
-    assert main(["fit", "scores.csv", "--config", str(tmp_path / "c.yml"), "--out", "x.safetensors"]) == 2
-    assert "must be a list of 2 values; got [1]" in capsys.readouterr().err
+def test_files_that_cannot_be_followed(
+    command: str, text: str, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yml").write_text(text)
+    assert main([command, PHOTO, "-c", str(tmp_path / "mine.yml"), "--out", "none.safetensors"]) == 2
+    said = capfd.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and re.search(message, said.err), said.err

@@ -95,37 +95,12 @@ def test_gradient_in_float64(metric, reference64, pos_embedding):
         _assert_same_gradient_in_float64(metric64, reference64, photo_like(*size).double(), pos_embedding)
 
 
-def test_gradient_of_real_photos_in_float64(metric, reference64, real_photos):
-    for path, side in real_photos[:2]:
-        x = read_image(path, max_side=160 if side else 256).pixels[None].double() / 255
-        _assert_same_gradient_in_float64(metric, reference64, x, False)
-
-
 def _assert_same_gradient_in_float64(metric, reference, x, pos_embedding):
     x.requires_grad_()
     pairs = metric.encode_prompts(dtype=torch.float64)
     (ours,) = torch.autograd.grad(metric(x).sum(), x)
     (expected,) = torch.autograd.grad(reference.score64(x, pairs, pos_embedding).sum(), x)
     assert (ours - expected).norm() <= 1e-8 * expected.norm()  # rounding only: no sign flips at this precision
-
-
-def test_gradient_in_fp32(metric, reference):
-    x = photo_like(384, 512).requires_grad_()
-    (ours,) = torch.autograd.grad(metric(x).sum(), x)
-    (expected,) = torch.autograd.grad(reference(x, ["Good photo.", "Bad photo."]).sum(), x)
-    difference = (ours - expected).abs()
-    # A ReLU whose input is within rounding of zero may open on one side only, which moves a few elements visibly:
-    # they set the norm, and the median shows that the rest agrees. The reference does the same in another layout.
-    assert difference.norm() <= 1e-2 * expected.norm()
-    assert difference.median() <= 1e-5 * expected.abs().max()
-
-
-def test_named_pairs(metric, reference):
-    x = photo_like(160, 224)
-    texts = ["Bright photo.", "Dark photo.", "Clean photo.", "Noisy photo."]
-    with torch.no_grad():
-        ours = metric(x, prompts=["brightness", "noisiness"], aggregate=None)
-        torch.testing.assert_close(ours, reference(x, texts), atol=SCORE_TOLERANCE, rtol=0)
 
 
 def test_pyiqa_preset_is_pyiqas_class_end_to_end(metric, rn50, monkeypatch):

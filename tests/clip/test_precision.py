@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
-from clipiqa_pyiqa.clip.device import is_slow_on_cpu
 from clipiqa_pyiqa.scoring.score import provenance
 
 Processor = Callable[..., None]
@@ -72,22 +71,6 @@ def test_bf16_of_its_own(make, processor) -> None:
     with Arithmetic() as seen:
         make("bf16").encode_image(torch.rand(1, 3, 64, 96))
     assert torch.bfloat16 in seen.dtypes
-
-
-def test_rounding_comes_nearer_to_bf16_than_fp32_does(processor, seeded_weights) -> None:
-    options = {"clip_weights": seeded_weights("RN50"), "quick_gelu": True}
-    x = torch.rand(4, 3, 96, 96, generator=torch.Generator().manual_seed(0))
-    features = []
-    for precision, has_bf16 in (("bf16", True), ("bf16", False), ("fp32", True)):
-        processor(has_bf16)
-        features.append(CLIPIQA(precision=precision, **options).encode_image(x))
-    own, rounded, fp32 = features
-    assert (own - rounded).norm() < 0.8 * (own - fp32).norm()
-
-
-def test_avx512_alone_is_slow_in_bf16(processor) -> None:
-    processor(False, has_avx512=True)
-    assert is_slow_on_cpu(torch.bfloat16) and not is_slow_on_cpu(torch.float32)
 
 
 def test_metric_and_results_say_so(processor) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import functools
-import hashlib
 import json
 import math
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import torch
 import torchvision
 from PIL import Image, ImageFilter
 from torch import Tensor
-from torchvision.transforms.functional import resize
+from torchvision.transforms.functional import center_crop, resize
 
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.comparison.table.protocols import evaluate, read_protocol
@@ -41,8 +41,8 @@ class StandIn:
     """A metric in place of one whose weights are not here: another number for other pixels, names or options."""
 
     def __init__(self, name: str, options: dict[str, Any]) -> None:
-        seed = hashlib.sha256(json.dumps([name, options], sort_keys=True).encode()).digest()
-        self.weights = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(int.from_bytes(seed[:4], "big")))
+        seed = zlib.crc32(json.dumps([name, options], sort_keys=True).encode())
+        self.weights = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
 
     def __call__(self, x: Any, reference: Any = None, **verbose: bool) -> Any:
         if isinstance(x, str):  # folders, as FID has them
@@ -89,7 +89,7 @@ def pyiqas(name: str, options: str) -> Callable[..., Tensor]:
     known: dict[bytes, Tensor] = {}
 
     def score(*images: Tensor) -> Tensor:
-        key = hashlib.sha256(b"".join(x.numpy().tobytes() for x in images)).digest()
+        key = b"".join(x.numpy().tobytes() for x in images)
         if key not in known:
             with torch.no_grad():
                 known[key] = metric(*images).reshape(1, 1)
@@ -212,9 +212,9 @@ def test_numbers_are_those_of_the_sources_script(
 ) -> None:
     metrics, borders = FACTS[name]
     pictures = make_pictures(tmp_path, 576, 240) if name == "vbench" else small  # vbench shrinks those above 512 px
-    clip: dict[str, Any] = {"backbone": "mini"}
+    clip: dict[str, Any] = {"backbone": backbone}
     if backbone == "RN50":
-        clip = {"clip_weights": seeded_weights("RN50"), "quick_gelu": True}
+        clip = {"clip_weights": seeded_weights(backbone), "quick_gelu": True}
     make = functools.partial(seeded, clip)
     monkeypatch.setattr(pyiqa, "create_metric", make)
     rows = []
@@ -224,13 +224,11 @@ def test_numbers_are_those_of_the_sources_script(
         if name == "vbench":
             x = resize(x, [int(240 * 512 / 576), 512], antialias=False)
         row = {}
-        for label, (metric, options) in metrics.items():
-            if label == "fid":
-                continue
-            crop = borders.get(label, 0)
-            seen = [i[..., crop : i.shape[-2] - crop, crop : i.shape[-1] - crop].contiguous() for i in (x, gt)]
-            made = make(metric, device="cpu", **options)
-            row[label] = float(made(*seen[: 1 + (label in FULL_REFERENCE)]))
+        for label in metrics.keys() - {"fid"}:
+            metric, options = metrics[label]
+            sides = [side - 2 * borders.get(label, 0) for side in x.shape[-2:]]
+            seen = [center_crop(image, sides).contiguous() for image in (x, gt)]
+            row[label] = float(make(metric, **options)(*seen[: 1 + (label in FULL_REFERENCE)]))
         rows.append(row)
     shares = [0.25 * 2 / 3] * 4 + [0.5 * 1 / 3] * 2 if name == "ntire-faces" else [1 / 6] * 6
     shares = [1 / 8] * 4 + [1 / 4] * 2 if name in ("vbench", "stablevsr") else shares
@@ -242,22 +240,17 @@ def test_numbers_are_those_of_the_sources_script(
         assert got[label] == pytest.approx(value, abs=1e-6), label
         assert np.std([row[label] for row in rows]) > 1e-5, f"{label} does not tell pictures apart"
     if name in ("ntire", "ntire-mobile", "raim-hdr", "vbench", "worldscore"):
-        each = [score_of(name, row) for row in rows] if name in ("raim-hdr", "worldscore") else []
-        right = np.mean(each) if each else score_of(name, expected)
-        assert got[found.protocol.score] == pytest.approx(
-            right, rel=1e-6
-        )  # a power of 2 enlarges what its parts are off by
+        parts = rows if name in ("raim-hdr", "worldscore") else [expected]
+        right = np.mean([score_of(name, each) for each in parts])
+        assert got[found.protocol.score] == pytest.approx(right, rel=1e-6)  # a power enlarges what parts are off by
     if "fid" in metrics:
         whole = make("fid")(str(pictures / "set/ours"), str(pictures / "set/gt"))
         assert got["fid"] == pytest.approx(whole, abs=1e-6) and whole
+    said = found.table()
     if name == "ntire-faces":  # its FID is not computed here
-        assert math.isnan(got["faces score"]) and "faces score: its formula needs all of its scores" in found.table()
-    for label, why in found.protocol.not_computed.items():
-        assert f"{label}: not computed here: {why}" in found.table()
-    if name in ("sinsr", "s3diff"):
-        assert "fp32 (in the source fp16, by autocast on CUDA)" in found.table()
-    if stood_in := [label for label in metrics if label in FILES and not FILES[label].is_file()]:
-        pytest.skip(f"but for {', '.join(stood_in)}, whose parameters are not beside this repository")
+        assert math.isnan(got["faces score"]) and "faces score: its formula needs all of its scores" in said
+    assert all(f"{label}: not computed here: {why}" in said for label, why in found.protocol.not_computed.items())
+    assert ("fp32 (in the source fp16, by autocast on CUDA)" in said) == (name in ("sinsr", "s3diff"))
 
 
 @pytest.mark.usefixtures("stand_ins")
@@ -265,32 +258,32 @@ def test_numbers_are_those_of_the_sources_script(
 def test_pictures_of_unequal_sizes_are_treated_as_the_source_treats_them(
     name: str, small: Path, tmp_path: Path
 ) -> None:
-    theirs = small / "gt/CelebA/0.png"
     (tmp_path / "ours").mkdir()
-    Image.open(theirs).filter(ImageFilter.GaussianBlur(1)).resize((240, 108)).save(tmp_path / "ours/0.png")
-    x, gt = tensor(tmp_path / "ours/0.png"), tensor(theirs)
+    picture = Image.open(small / "set/ours/0.png").resize((240, 108))
+    picture.save(tmp_path / "ours/0.png")
+    x, gt = tensor(tmp_path / "ours/0.png"), tensor(small / "set/gt/0.png")
     if name == "ntire":
         x, gt = resize(x, [108, 232]), resize(gt, [108, 232])
     elif name == "invsr":
         x, gt = x[..., :232], gt[..., :108, :]
     else:
-        scaled = Image.open(tmp_path / "ours/0.png").resize((232, 112), Image.Resampling.BILINEAR)
+        scaled = picture.resize((232, 112), Image.Resampling.BILINEAR)
         x = torch.from_numpy(np.asarray(scaled).transpose(2, 0, 1)[None] / np.float32(255))
-    found = compare(tmp_path, protocol=name, reference=theirs.parent, skip_missing=True)
-    metrics, borders = FACTS[name]
-    for label in ("psnr", "lpips"):
-        value, crop = found.mean("", label, "ours"), borders.get(label, 0)
-        if name == "osediff":  # its script does not say
-            assert math.isnan(value) and "it is 240×108 px, but its reference is 232×112 px" in found.table()
-            continue
-        seen = [i[..., crop : i.shape[-2] - crop, crop : i.shape[-1] - crop].contiguous() for i in (x, gt)]
-        made = create(metrics[label][0], device="cpu", **metrics[label][1])
-        assert value == pytest.approx(float(made(*seen)), abs=1e-6), label
+    found = compare(tmp_path, protocol=name, reference=small / "set/gt", skip_missing=True)
+    value = found.mean("", "lpips", "ours")
+    if name == "osediff":  # its script does not say
+        assert math.isnan(value) and "it is 240×108 px, but its reference is 232×112 px" in found.table()
+    else:
+        assert value == pytest.approx(float(create("lpips")(x, gt)), abs=1e-6)
 
 
 @pytest.mark.skipif(not OSEDIFF.is_dir(), reason="needs OSEDiff's twelve results beside this repository")
 @pytest.mark.parametrize(
-    ("label", "tolerance"), [("psnr", 1e-5), ("ssim", 1e-5), pytest.param("niqe", 0.02, marks=pytest.mark.long)]
+    ("label", "tolerance"),
+    [
+        ("psnr", 1e-5),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in (("ssim", 1e-5), ("niqe", 0.02))),
+    ],
 )
 def test_osediffs_own_numbers_are_reproduced(label: str, tolerance: float) -> None:
     with (OSEDIFF / "drealsr_published.csv").open() as file:
@@ -408,10 +401,6 @@ class TestExpect:
         number = compare(small, protocol=tmp_path / "planted.yml").mean("", "m", "ours")
         found = compare(small, f"m={asked}", expect=f"ours: m={number:.6f}", explain=True)
         assert fits(found) == [change] and f"m: {change} fits; " in found.table() and not found.agrees
-        assert found.explained is not None
-        reasons = found.explained.set_index("change")["reason"]
-        assert torch.cuda.is_available() or "no CUDA" in reasons["fp16 (autocast)"]
-        assert reasons["alpha dropped"] == "no picture has transparency"
 
     def test_dropped_alpha_is_found(self, small: Path, tmp_path: Path) -> None:
         (tmp_path / "ours").mkdir()
@@ -442,19 +431,6 @@ class TestExpect:
         page = (tmp_path / "out/report.html").read_text()
         assert "Beside published numbers" in page and "no change that was tried fits" in page
 
-    @pytest.mark.parametrize(
-        ("expect", "message"),
-        [
-            ("theirs: psnr=27", "no published number matches the table: method 'theirs'"),
-            ("ours: lpips=1", "metric 'lpips'"),
-            ("ours: psnr=high", "psnr of 'ours' must be a number; got 'high'"),
-            ("paper.csv", "the published numbers 'paper.csv' cannot be read: No such file"),
-        ],
-    )
-    def test_bad_numbers(self, expect: str, message: str, small: Path) -> None:
-        with pytest.raises(CLIPIQAError, match=message):
-            compare(small, "psnr", expect=expect)
-
 
 class TestLock:
     def test_round_trip_and_what_changed(self, small: Path, tmp_path: Path) -> None:
@@ -478,24 +454,26 @@ class TestLock:
         assert {"pictures ours 1", "means psnr ours"} <= {*changed.index} and "scores psnr ours 2" not in changed.index
         assert changed.at["scores psnr ours 1", "why"] == "pictures ours 1 changed"
         assert changed.at["scores clipiqa ours 2", "why"] == "versions torch changed"
+        for change, message in ({"schema": 2}, "schema 2; this version reads schema 1"), ({"asked": {}}, "is damaged"):
+            lock.write_text(json.dumps(kept | change))
+            with pytest.raises(CLIPIQAError, match=message):
+                compare(tmp_path, locked=lock)
 
-    def test_means_of_every_test_set_are_kept(self, small: Path, tmp_path: Path) -> None:
-        found = compare(small, "psnr", by_folder=True, lock=tmp_path / "table.lock.json")
-        means = {f"{s} psnr ours": found.mean(s, "psnr", "ours") for s in ("CelebA", "CelebChild")}
-        assert json.loads((tmp_path / "table.lock.json").read_text())["means"] == means
 
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [
-            ("{", "it is not JSON"),
-            ('{"schema": 2}', "has the schema 2; this version reads schema 1"),
-            ('{"schema": 1}', "the lock is damaged: 'asked'"),
-        ],
-    )
-    def test_bad_locks(self, text: str, message: str, small: Path, tmp_path: Path) -> None:
-        (tmp_path / "l.json").write_text(text)
-        with pytest.raises(CLIPIQAError, match=message):
-            compare(small, locked=tmp_path / "l.json")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"expect": "theirs: psnr=27"}, "no published number matches the table: method 'theirs'"),
+        ({"expect": "ours: lpips=1"}, "metric 'lpips'"),
+        ({"expect": "ours: psnr=high"}, "psnr of 'ours' must be a number; got 'high'"),
+        ({"expect": "paper.csv"}, "the published numbers 'paper.csv' cannot be read: No such file"),
+        ({"locked": "paper.lock"}, "the lock 'paper.lock' cannot be read: No such file"),
+        ({"locked": PHOTO}, "it is not JSON"),
+    ],
+)
+def test_bad_input(options: dict[str, Any], message: str, small: Path) -> None:
+    with pytest.raises(CLIPIQAError, match=message):
+        compare(small, None if "locked" in options else "psnr", **options)
 
 
 def test_a_sentence_per_metric(small: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from photos import PHOTOS, photos, save_corrupt, save_exposures, save_grey
 from PIL import Image
 from scipy import stats
@@ -107,13 +106,6 @@ class TestSweep:
         assert sum(batch[0] for batch in metric.batches) == total - 12
         pd.testing.assert_frame_equal(found.frame, sweep(Brightness(), grey_steps, **options).frame)
 
-    def test_a_folder_and_one_change(self, grey_steps: list[Path]) -> None:
-        options = {"scales": (1,), "steps": 3}
-        found = sweep(Brightness(), grey_steps[0].parent, changes="contrast", **options)
-        assert set(found.frame["change"]) == {"contrast"} and found.frame["path"].nunique() == 2
-        with pytest.raises(CLIPIQAError, match="metric must be"):
-            sweep(object(), grey_steps, **options)
-
     def test_a_corrupt_picture_is_left_out(self, grey_steps: list[Path], tmp_path: Path) -> None:
         corrupt = save_corrupt(tmp_path / "half.png")
         found = sweep(Brightness(), [corrupt, *grey_steps], scales=(1,), steps=3)
@@ -126,71 +118,38 @@ class TestSweep:
         [
             ({"changes": ["brightnes"]}, "unknown change 'brightnes': did you mean 'brightness'"),
             ({"changes": []}, "changes must name at least one of"),
-            ({"steps": 2}, "steps must be from 3 to 1000; got 2"),
+            ({"steps": 2}, "steps must be at least 3; got 2"),
             ({"scales": (1, 0)}, r"scales must be positive factors"),
-            ({"scales": (1, float("nan"))}, r"scales must be positive factors"),
-            ({"scales": (float("inf"),)}, r"scales must be positive factors"),
         ],
     )
     def test_bad_options(self, options: dict, message: str, grey_steps: list[Path]) -> None:
         with pytest.raises(CLIPIQAError, match=message):
             sweep(Brightness(), grey_steps, **options)
 
-    def test_the_pictures(self, grey_steps: list[Path]) -> None:
+    def test_the_curves(self, grey_steps: list[Path]) -> None:
         found = sweep(Brightness(), grey_steps, changes=["brightness", "contrast"], scales=(1, 0.9), steps=3)
-        figure = found.curves()
-        brightness, contrast, crosstalk = figure.axes
+        brightness, _ = found.curves().axes
         rows = found.frame[found.frame["change"] == "brightness"]
         for line, scale in zip(brightness.lines, (1, 0.9), strict=True):
             mean = rows[rows["scale"] == scale].groupby("step")["brightness"].mean()
             np.testing.assert_allclose(line.get_ydata(), mean)
-        assert [text.get_text() for text in brightness.get_legend().get_texts()] == [
-            "scale 1: mean Spearman 1.000",
-            "scale 0.9: mean Spearman 1.000",
-        ]
-        assert "undefined" in contrast.get_legend().get_texts()[0].get_text()  # grey has no contrast
-        assert [text.get_text() for text in crosstalk.texts] == ["1.00", "1.00", "–", "–"]
-        assert found.example().width > 3 * 48
-
-    def test_the_legend_hides_nothing(self, grey_steps: list[Path]) -> None:
-        scales = np.linspace(0.7, 1, 8).tolist()
-        found = sweep(Brightness(), grey_steps[:1], changes=["brightness"], scales=scales, steps=3)
-        figure = found.curves()
-        FigureCanvasAgg(figure).draw()
-        axes = figure.axes[0]
-        legend = axes.get_legend().get_window_extent()
-        assert legend.y0 >= 0 and axes.get_window_extent().height > 150
-        for part in (axes, axes.xaxis.label, *axes.get_xticklabels()):
-            assert not legend.overlaps(part.get_window_extent())
 
 
 class TestCommand:
-    def test_mini_follows_every_attribute(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        out = tmp_path / "out"
-        args = ["sweep", *map(str, PHOTOS), "--backbone", "mini", "--max-side", "256", "--scales", "1", "--steps", "6"]
-        assert main([*args, "--out", str(out)]) == 0
+    def test_mini_follows_every_attribute(self, capsys: pytest.CaptureFixture[str]) -> None:
+        args = ["sweep", *map(str, PHOTOS), "--backbone", "mini", "--max-side", "128", "--scales", "1", "--steps", "4"]
+        assert main(args) == 0
         table = capsys.readouterr().out.splitlines()
         assert [line.split()[0] for line in table[1:]] == list(CHANGES)
         assert all(float(line.split()[4]) >= 0.8 for line in table[1:])
-        spearman = pd.read_csv(out / "spearman.csv")
-        assert len(spearman) == 2 * 5
-        for _, row in spearman.iterrows():
-            assert row[row["change"]] >= 0.7
-        crosstalk = pd.read_csv(out / "crosstalk.csv", index_col="change")
-        assert crosstalk.loc["sharpness", "quality"] > 0.8 and crosstalk.loc["noisiness", "quality"] > 0.8
-        for name in ("sweep.png", "example.png"):
-            with Image.open(out / name) as picture:
-                assert picture.width > 600
 
-    def test_a_seeded_sample(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_seeded_sample(self, tmp_path: Path) -> None:
         for level in range(40, 50):
-            save_grey(tmp_path / f"photos/{level}.png", level)
-        args = ["sweep", str(tmp_path / "photos"), "--backbone", "mini", "--changes", "brightness", "--steps", "3"]
-        args += ["--scales", "1", "-q", "--sample"]
-        chosen = []
-        for out, seed in (("a", "0"), ("b", "0"), ("c", "1")):
-            assert main([*args, "3", "--seed", seed, "--out", str(tmp_path / out)]) == 0
-            chosen.append(tuple(pd.read_csv(tmp_path / out / "sweep.csv")["path"].unique()))
-        assert chosen[0] == chosen[1] != chosen[2] and len(chosen[0]) == 3
-        assert main([*args, "11"]) == 2
-        assert "sample must be at most the 10 images given; got 11" in capsys.readouterr().err
+            save_grey(tmp_path / f"{level}.png", level)
+        options = {"changes": "brightness", "steps": 3, "scales": [1], "sample": 3}
+        first, again, other = (
+            set(sweep(Brightness(), tmp_path, seed=seed, **options).frame["path"]) for seed in (0, 0, 1)
+        )
+        assert first == again != other and len(first) == 3
+        with pytest.raises(CLIPIQAError, match="sample must be at most the 10 images given; got 11"):
+            sweep(Brightness(), tmp_path, **{**options, "sample": 11})

@@ -10,7 +10,7 @@ import pytest
 from photos import save_grey
 from standin import Brightness
 
-from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
+from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.experiments.attribute_sweep import sweep
 from clipiqa_pyiqa.experiments.image_pairs import pairs
 from clipiqa_pyiqa.experiments.radar_chart import radar
@@ -31,11 +31,11 @@ EXPERIMENTS = {
     "rank": (lambda folder, **o: rank(Brightness(), folder, **o), {"ranking.csv", "rank-quality.png"}),
     "radar": (
         lambda folder, **o: radar(Brightness(), [folder], ["happy", "new", "scary"], **o),
-        {"radar.png", "radar.svg", "radar.html"},
+        {"radar.png"},
     ),
     "sweep": (
         lambda folder, **o: sweep(Brightness(), folder / "low", changes="brightness", steps=3, scales=[1], **o),
-        {"sweep.csv", "spearman.csv", "crosstalk.csv", "sweep.png", "example.png"},
+        {"sweep.csv", "spearman.csv", "sweep.png"},
     ),
     "pairs": (
         lambda at, **o: pairs(Brightness(), at / "low", at / "high", **o),
@@ -58,16 +58,15 @@ def test_a_result_saves_itself_as_with_out(run, names, folder: Path, tmp_path: P
     files = {path.name for path in (tmp_path / "saved").iterdir()}
     assert files == {*names, "summary.json"}
     assert {path.name for path in (tmp_path / "kept").iterdir()} == {*files, "scores.csv", "scores.csv.provenance.json"}
-    for name in files - {"radar.svg", "radar.html"}:  # these hold random ids, or a date
+    for name in files:
         assert (tmp_path / "saved" / name).read_bytes() == (tmp_path / "kept" / name).read_bytes(), name
     pd.testing.assert_frame_equal(result.summary(), kept.summary())
     said = json.loads((tmp_path / "saved/summary.json").read_text())
     assert len(said["summary"]) == len(result.summary()) and said["provenance"]["metric"] == "brightness"
 
 
-@pytest.mark.parametrize(("run", "names"), EXPERIMENTS.values(), ids=EXPERIMENTS)
-def test_a_file_of_another_maker_is_not_replaced(run, names, folder: Path, tmp_path: Path) -> None:
-    foreign = tmp_path / "out" / sorted(names)[0]
+def test_a_file_of_another_maker_is_not_replaced(folder: Path, tmp_path: Path) -> None:
+    run, foreign = EXPERIMENTS["pairs"][0], tmp_path / "out/pairs.csv"
     foreign.parent.mkdir()
     foreign.write_text("mine")
     with pytest.raises(CLIPIQAError, match="exists already: pass overwrite"):
@@ -75,35 +74,3 @@ def test_a_file_of_another_maker_is_not_replaced(run, names, folder: Path, tmp_p
     assert foreign.read_text() == "mine" and list(foreign.parent.iterdir()) == [foreign]
     run(folder, out=foreign.parent, overwrite=True)
     assert foreign.read_bytes() != b"mine"
-
-
-def test_an_image_is_not_replaced_whatever_is_said(tmp_path: Path) -> None:
-    photo = save_grey(tmp_path / "rank-quality.png", 90)
-    before = photo.read_bytes()
-    with pytest.raises(CLIPIQAError, match="is one of the inputs and is not replaced"):
-        rank(Brightness(), [photo], out=tmp_path, overwrite=True)
-    assert photo.read_bytes() == before
-
-
-def test_the_metric_is_made_when_everything_else_is_right(folder: Path, tmp_path: Path) -> None:
-    made: list[Brightness] = []
-
-    def make() -> Brightness:
-        made.append(Brightness())
-        return made[-1]
-
-    for bad in ({"paths": tmp_path / "gone"}, {"prompts": "hapy"}, {"resume": True}):
-        with pytest.raises(CLIPIQAError):
-            rank(make, **{"paths": folder, **bad})
-    with pytest.raises(ImageError, match="there are no images to score"):
-        rank(make, [])
-    assert not made
-    assert len(rank(make, folder).frame) == 6 and len(made) == 1
-
-
-def test_a_chart_of_one_name_and_of_one_kind(folder: Path, tmp_path: Path) -> None:
-    charts = radar(Brightness(), folder, kind="feel", prompts=["happy", "new", "scary"], out=tmp_path / "a.svg")
-    names = {path.name for path in tmp_path.iterdir()} - {"photos"}
-    assert names == {"a.svg", "a.svg.csv", "a.svg.csv.provenance.json", "a.svg.json"}
-    charts.save(tmp_path / "b.html")
-    assert "<svg" in (tmp_path / "b.html").read_text() and (tmp_path / "b.html.json").exists()

@@ -55,4 +55,6 @@ def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     exec(compile(code, "docs/reproduce.md", "exec"), {})
     printed = capsys.readouterr().out
     assert re.search(r"^change +contrast$", printed, re.M)
-    assert all((tmp_path / name).stat().st_size for name in ("rank/rank-contrast.png", "radar.svg", "sweep/sweep.png"))
+    assert all(
+        (tmp_path / name).stat().st_size for name in ("rank/rank-contrast.png", "radar/radar.svg", "sweep/sweep.png")
+    )

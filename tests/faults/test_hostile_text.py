@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import re
 import xml.etree.ElementTree as ET
@@ -20,7 +18,6 @@ from standin import Brightness
 from clipiqa_pyiqa.cli import main
 from clipiqa_pyiqa.cli.options import model
 from clipiqa_pyiqa.files.names import one_line, plain_lines, printable
-from clipiqa_pyiqa.report.html import policy
 from clipiqa_pyiqa.scoring.rows import csv_line, frame_csv
 
 NAMES = [
@@ -68,18 +65,14 @@ def test_undecodable_bytes_are_written_one_way(hostile: Path, tmp_path: Path) ->
 
 
 @pytest.mark.long
-def test_pictures_and_pages(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # no stand-in: radar asks which words a CLIP knows
     photos = [str(path) for path in sorted(hostile.iterdir())]
     for number, some in enumerate((photos[:7], photos[6:])):
         out = tmp_path / str(number)
-        assert main(["radar", *some, "-q", "-b", "mini", "--device", "cpu", "--out", str(out)]) == 0
+        args = ["radar", *some, "-q", "-b", "mini", "--device", "cpu", "--pictures", "svg", "--out", str(out)]
+        assert main(args) == 0
         ET.fromstring((out / "radar.svg").read_bytes())
-        page = (out / "radar.html").read_text()
-        (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        assert policy(digest) in page and not UNSAFE.search(page)
-        ET.fromstring(re.search(r"<svg.*?</svg>", page, re.DOTALL)[0])  # type: ignore[index]
 
 
 @settings(deadline=None, max_examples=50)

@@ -50,7 +50,7 @@ STANDIN = {"STANDIN": "1"}
 def test_work_that_goes_to_a_file_is_finished(
     forked: Forked, photos: Path, tmp_path: Path, streams: dict[str, str]
 ) -> None:
-    job = forked.run(["score", photos, "--out", "s.csv", "--progress"], tmp_path, variables=STANDIN, **streams)
+    job = forked.run(["score", photos, "--out", "s.csv"], tmp_path, variables=STANDIN, **streams)
     assert job.code == 1  # as one of the files is no image
     assert len(read_results(tmp_path / "s.csv")[1]) == IMAGES + 1
     content = (tmp_path / "s.csv").read_bytes()

@@ -7,9 +7,8 @@
 A standard stream is the name of a file in the folder, ``'full'`` (a disk), ``'closed'`` (as by ``>&-``) or ``'left'``,
 a pipe that nobody reads any more. Images are scored by the stand-in metric where ``STANDIN=1`` is in the variables.
 
-``jobs.start(code=…)`` runs lines of Python in place of a command, ``jobs.call`` functions of a test's module, and
-``jobs.command(folder)`` puts a ``clipiqa`` there for shells, which is forked likewise. ``Forked(bare=True)`` is for
-code that imports us itself, or pyiqa, or open_clip.
+``jobs.start(code=…)`` runs lines of Python in place of a command, and ``jobs.call`` functions of a test's module.
+``Forked(bare=True)`` is for code that imports us itself, or pyiqa, or open_clip.
 """
 
 from __future__ import annotations
@@ -18,12 +17,9 @@ import inspect
 import json
 import os
 import pickle
-import selectors
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,10 +31,8 @@ class Forked:
     """A process that has imported what the commands import, or what that builds upon if ``bare``, and forks."""
 
     def __init__(self, bare: bool = False) -> None:
-        self._folder = tempfile.TemporaryDirectory()  # a socket's path must be short
-        self._socket = f"{self._folder.name}/s"
         self._process = subprocess.Popen(
-            [sys.executable, __file__, self._socket, "bare" if bare else ""],
+            [sys.executable, __file__, "bare" if bare else ""],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -81,12 +75,6 @@ class Forked:
         print(*(job.err for job in jobs))  # which pytest shows where a test fails
         return codes
 
-    def command(self, folder: Path) -> None:
-        """Put the command ``clipiqa`` into a folder."""
-        path = folder / "clipiqa"
-        path.write_text(f"#!{sys.executable} -IS\n{_COMMAND.format(address=self._socket)}")
-        path.chmod(0o755)
-
     def ask(self, request: Mapping[str, Any]) -> int:
         assert self._process.stdin is not None and self._process.stdout is not None
         print(json.dumps(request), file=self._process.stdin, flush=True)
@@ -94,7 +82,6 @@ class Forked:
 
     def close(self) -> None:
         self._process.communicate()
-        self._folder.cleanup()
 
 
 @dataclass
@@ -132,25 +119,9 @@ class Job:
         return path.read_text(errors="backslashreplace") if path.is_file() else ""
 
 
-_COMMAND = """
-import json, os, socket, sys
-
-server = socket.socket(socket.AF_UNIX)
-server.connect({address!r})
-socket.send_fds(server, [b"f"], [0, 1, 2])
-server.sendall(json.dumps(dict(argv=sys.argv[1:], folder=os.getcwd(), variables=dict(os.environ))).encode())
-server.shutdown(socket.SHUT_WR)
-sys.exit(int(server.recv(9)))
-"""
-"""The command as a shell starts it: a process that has its streams, folder and variables used by a forked one."""
-
-
-def _connect(number: int, stream: str | int) -> None:
-    """Make a file descriptor what a word says, or the same as another one."""
+def _connect(number: int, stream: str) -> None:
+    """Make a file descriptor what a word says."""
     os.close(number)
-    if isinstance(stream, int):
-        os.dup2(stream, number)
-        return
     if stream == "closed":
         return
     if stream == "left":
@@ -209,79 +180,32 @@ def _end(work: Callable[[], int]) -> NoReturn:
     os._exit(code)
 
 
-def _serve(address: str, bare: bool) -> NoReturn:
+def _serve(bare: bool) -> NoReturn:
     import importlib
 
     libraries = (
-        "cv2",
-        "matplotlib.figure",
-        "pandas",
-        "pyarrow.parquet",
-        "scipy.stats",
-        "timm",
-        "torch._dynamo",
-        "tqdm",
+        "cv2 matplotlib.figure pandas pyarrow.parquet scipy.stats timm torch._dynamo tqdm torchvision transformers"
     )
-    ours = (
-        "cli.score",
-        "scoring.score",
-        "comparison.compare",
-        "comparison.results",
-        "experiments.radar_chart",
-        "learning.training",
-    )
-    more = () if bare else ("pyiqa", *(f"clipiqa_pyiqa.{name}" for name in ours))
-    for name in (*libraries, "torchvision", "transformers", *more):
+    ours = "cli.score scoring.score comparison.compare comparison.results experiments.radar_chart learning.training"
+    more = () if bare else ("pyiqa", *(f"clipiqa_pyiqa.{name}" for name in ours.split()))
+    for name in (*libraries.split(), *more):
         importlib.import_module(name)
     if not bare:
         importlib.import_module("clipiqa_pyiqa.prompts.pairs").parse_prompts("quality")  # reads CLIP's vocabulary
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background of a shell
     answers = os.fdopen(os.dup(1), "w")
     requests = os.fdopen(os.dup(0), "r")
-    commands = socket.socket(socket.AF_UNIX)
-    commands.bind(address)
-    commands.listen()
-
-    def fork(work: Callable[[], int]) -> int:
-        if pid := os.fork():
-            return pid
-        for file in (answers, requests, commands):
-            file.close()
-        _end(work)
-
-    waiting = selectors.DefaultSelector()
-    for source in (requests, commands):
-        waiting.register(source, selectors.EVENT_READ)
-    while True:
-        for key, _ in waiting.select():
-            if key.fileobj is commands:
-                connection, _ = commands.accept()
-                fork(lambda connection=connection: _served(connection))
-                connection.close()
-            elif not (line := requests.readline()):
-                os._exit(0)  # taking torch apart takes seconds
-            else:
-                request = json.loads(line)
-                if "wait" in request:
-                    answer = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
-                else:
-                    answer = fork(lambda request=request: _child(request))
-                print(answer, file=answers, flush=True)
-
-
-def _served(connection: socket.socket) -> int:
-    """Do for a shell what its command says, in one more process, and tell it the exit code."""
-    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
-    said = b"".join(iter(lambda: connection.recv(1 << 16), b""))
-    if not (pid := os.fork()):
-        connection.close()
-        _end(lambda: _child({**json.loads(said), "streams": streams}))
-    for stream in streams:
-        os.close(stream)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    connection.sendall(str(code if code >= 0 else 128 - code).encode())
-    return 0
+    while line := requests.readline():
+        request = json.loads(line)
+        if "wait" in request:
+            answer = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
+        elif not (answer := os.fork()):
+            answers.close()
+            requests.close()
+            _end(lambda request=request: _child(request))
+        print(answer, file=answers, flush=True)
+    os._exit(0)  # taking torch apart takes seconds
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], sys.argv[2] == "bare")
+    _serve(sys.argv[1] == "bare")

@@ -1,7 +1,6 @@
 """A data set in pyiqa's own format whose true quality is known: photos, each distorted in grades, scored by the grade.
 
-Grade 0 is the photo itself; 5 is the best score, each grade takes one off. Run as a script, it makes one from a folder
-of photos: ``python tests/helpers/graded.py PHOTOS DATA_ROOT``.
+Grade 0 is the photo itself; 5 is the best score, each grade takes one off.
 """
 
 from __future__ import annotations
@@ -64,14 +63,3 @@ def graded_data_set(
         "mos_range": [0, 5],
         "lower_better": False,
     }
-
-
-if __name__ == "__main__":
-    import sys
-
-    import yaml
-
-    source, target = map(Path, sys.argv[1:])
-    print(
-        yaml.safe_dump({"datasets": {"graded": graded_data_set(target, sorted(source.glob("*.jpg")))}}, sort_keys=False)
-    )

@@ -179,7 +179,7 @@ def test_pyiqas_own_trainer(seeded_weights: Callable[[str], Path], tmp_path, mon
     """Its GeneralIQAModel and train_pipeline, from our config: builds, trains prompts only, saves, loads strictly."""
     from pyiqa.train import train_pipeline
 
-    photos = distorted_photos(tmp_path / "photos", sorted(BUNDLED.glob("*.jpg"))[:1], (48, 40))[:6]
+    photos = distorted_photos(tmp_path, sorted(BUNDLED.glob("*.jpg"))[:1], (48, 40))[:6]
     options = yaml.safe_load((CONFIGS / f"{name}.yml").read_text())
     rows = [f"{path.name},{index * 15},{'val' if index < 2 else 'train'}" for index, path in enumerate(photos)]
     (tmp_path / "meta.csv").write_text("img_name,MOS,official_split\n" + "\n".join(rows))

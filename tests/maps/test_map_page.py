@@ -29,7 +29,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         scores = np.stack([rising, 1 - rising])
         questions = (Question("sharpness", "Blurry photo.", "Sharp photo."), Question(EVIL, EVIL, "</script>"))
         score = np.array([0.75, 0.25], np.float32)
-        maps.append(PhotoMap(str(folder / name), questions, score, scores, scores, 110, 128, 0, 32))
+        maps.append(PhotoMap(str(folder / name), questions, score, scores, scores, 110, 128, 32))
     provenance = {"metric": "clipiqa", "backbone": "mini", "weights": "x", "version": "1", "map": "places of 32 px"}
     return map_page(maps, {"b.png": f"'{EVIL}' does not exist."}, provenance)
 
@@ -93,6 +93,7 @@ frame.srcdoc = document.getElementById("source").textContent;
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [1280, 390])
 def test_in_a_browser(page: str, tmp_path: Path, width: int) -> None:
     """Pointer, arrow keys, sliders and questions; the page is never wider than its window, which a frame stands for."""

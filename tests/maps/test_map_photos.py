@@ -7,13 +7,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 from distortions import blurred
-from matplotlib.axes import Axes
 from PIL import Image
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, draw_maps
@@ -96,12 +94,11 @@ def test_the_picture(maps: tuple[PhotoMaps, Path]) -> None:
     figure.draw_without_rendering()
     said = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
     first = found.maps[0]
-    assert {"a <b>&$x$.png", "70×101 px", f"sharpness {first.score[0]:.2f}", "Blurry photo.", "Sharp photo."} <= said
+    title = f"sharpness {first.score[0]:.2f}\n0: Blurry photo.  1: Sharp photo."
+    assert {"a <b>&$x$.png", "70×101 px", title} <= said
     assert any(re.fullmatch(r"clipiqa, mini, weights bundled \w{8}, places of 32 px,.*", text) for text in said)
     panels = [axes for axes in figure.axes if axes.get_images()]
-    assert len(panels) == 3 and isinstance(panels[0], Axes)
-    widths = [panel.get_position().width for panel in panels]
-    assert max(widths) - min(widths) < 1e-3
+    assert len(panels) == 3
     with Image.open(out / "half.png") as picture:
         assert picture.width > 1000
 
@@ -116,47 +113,18 @@ def test_colours_lie_where_their_places_are(maps: tuple[PhotoMaps, Path]) -> Non
     np.testing.assert_allclose(mixed[96, 352], 0.38 + 0.62 * colour, atol=0.03)
 
 
-@pytest.mark.parametrize("format", ["svg", "pdf"])
-def test_other_formats(metric: CLIPIQA, maps: tuple[PhotoMaps, Path], tmp_path: Path, format: str) -> None:
-    found, (whole, again) = maps[0], (tmp_path / "whole", tmp_path / "again")
-    one = PhotoMaps(found.provenance, found.maps[1:])
-    for folder in (whole, again):
-        one.save(folder, format=format)  # type: ignore[arg-type]
-    content = (whole / f"half.{format}").read_bytes()
-    assert content == (again / f"half.{format}").read_bytes()  # no date in it
-    if format == "svg":
-        ElementTree.fromstring(content)
-    else:
-        assert content.startswith(b"%PDF")
-    with pytest.raises(CLIPIQAError, match="exists already"):
-        one.save(whole, format=format)  # type: ignore[arg-type]
-    one.save(whole, format=format, overwrite=True)  # type: ignore[arg-type]
-
-
 def test_its_own_pictures_are_no_photos(metric: CLIPIQA, photos: Path, tmp_path: Path) -> None:
-    """A folder for results within that of the photos, twice; and a photo that is named twice."""
-    (tmp_path / "half.png").write_bytes((photos / "half.png").read_bytes())
-    for overwrite in (False, True):
-        given = [tmp_path, tmp_path / "half.png"]
-        found = draw_maps(metric, given, out=tmp_path / "maps", overwrite=overwrite, device="cpu")
-        assert [one.path for one in found.maps] == [str(tmp_path / "half.png")]
-    named = draw_maps(metric, tmp_path / "maps/half.png", out=tmp_path / "maps/more", device="cpu")
-    assert len(named.maps) == 1
+    """A folder for results within that of the photos, and a photo that is named twice."""
+    (tmp_path / "maps").mkdir()
+    for name in ("half.png", "maps/half.png"):
+        (tmp_path / name).write_bytes((photos / "half.png").read_bytes())
+    given = [tmp_path, tmp_path / "half.png"]
+    found = draw_maps(metric, given, out=tmp_path / "maps", overwrite=True, device="cpu")
+    assert [one.path for one in found.maps] == [str(tmp_path / "half.png")]
     with pytest.raises(CLIPIQAError, match="is one of the inputs and is not replaced"):
         draw_maps(metric, tmp_path / "half.png", out=tmp_path, device="cpu")
     with pytest.raises(CLIPIQAError, match="there is nothing to map"):
         draw_maps(metric, tmp_path / "maps", out=tmp_path, device="cpu")
-
-
-def test_equal_names_and_one_of_ours(metric: CLIPIQA, photos: Path, tmp_path: Path) -> None:
-    """Photos of the same name in two folders, one whose name is the page's, and a photo that has gone by saving."""
-    for name in ("x/half.png", "y/half.png", "y/maps.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes((photos / "half.png").read_bytes())
-    found = draw_maps(metric, [tmp_path / "x", tmp_path / "y"], device="cpu")
-    (tmp_path / "x/half.png").unlink()
-    found.save(tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"half.png", "half-2.png", "maps-2.png"}
 
 
 def test_learned_prompts(compact: Path, photos: Path, tmp_path: Path) -> None:
@@ -197,11 +165,7 @@ def test_the_command(clipiqa: Callable[..., SimpleNamespace], photos: Path, tmp_
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--window", "31"], "window must be at least 32 px"),
-        (["--window", "64", "--stride", "0"], "stride must be between 1 and"),
-        (["--stride", "8"], "is the step from window to window: pass"),
         (["--scale", "0.5"], "scale must be from 1 to 8; got 0.5"),
-        (["--scale", "2", "--window", "64"], "scale and window cannot be used together"),
         (
             ["--pos-embedding", "fixed"],
             "got 'fixed', which crops images",
@@ -221,5 +185,3 @@ def test_nothing_to_map(clipiqa: Callable[..., SimpleNamespace], tmp_path: Path,
     assert clipiqa(tmp_path / "no").code == 2
     done = clipiqa(photos / "broken.jpg", "-b", "mini", "-q", "-o", tmp_path / "maps", "--html")
     assert done.code == 1 and not done.out and not list((tmp_path / "maps").iterdir())
-    done = clipiqa(photos / "half.png", "-b", "mini", "-q", "--window", "145")
-    assert done.code == 1 and "window must fit into the image of 256×144 px; got 145" in done.err

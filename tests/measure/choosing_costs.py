@@ -9,46 +9,34 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pyiqa
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
-from seeded import save_seeded
+from timing import in_turns, ratio
 
 from clipiqa_pyiqa import CLIPIQA
 
 
 def main() -> None:
+    from seeded import save_seeded
+
     torch.set_num_threads(1)
     x = torch.nn.functional.interpolate(torch.rand(1, 3, 24, 32), size=(384, 512), mode="bilinear")
-    calls = {}
+    nets: dict[str, Any] = {"mini": CLIPIQA(backbone="mini"), "piqe": pyiqa.create_metric("piqe", device="cpu")}
+    for given in sys.argv[1:]:
+        name, _, file = given.partition("=")
+        nets[name] = pyiqa.create_metric(name, pretrained_model_path=file, device="cpu")
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         for backbone in ("RN50", "ViT-B/32"):
             weights = save_seeded(Path(folder), backbone)
-            net = CLIPIQA(backbone=backbone, clip_weights=weights, quick_gelu=True)
-            net(x)
-            calls[backbone] = net
-        mini = CLIPIQA(backbone="mini")
-        calls["mini"] = mini
-        calls["mini, with its map"] = mini.encode_with_map
-        calls["piqe"] = pyiqa.create_metric("piqe", device="cpu")
-        for given in sys.argv[1:]:
-            name, _, file = given.partition("=")
-            calls[name] = pyiqa.create_metric(name, pretrained_model_path=file, device="cpu")
-        times = {name: [] for name in calls}
-        for round in range(8):
-            for name, call in calls.items():
-                start = time.perf_counter()
-                call(x)
-                if round:
-                    times[name].append(time.perf_counter() - start)
+            nets[backbone] = CLIPIQA(backbone=backbone, clip_weights=weights, quick_gelu=True)
+        times = in_turns({name: partial(net, x) for name, net in nets.items()}, 7)
     for name, taken in times.items():
-        ratio = median(a / b for a, b in zip(taken, times["RN50"], strict=True))
-        print(f"{name}: {1000 * median(taken):.0f} ms, {ratio:.2f} of RN50's")
+        print(f"{name}: {1000 * median(taken):.0f} ms, by RN50's: {ratio(taken, times['RN50'])}")
 
 
 if __name__ == "__main__":

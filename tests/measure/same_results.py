@@ -1,199 +1,165 @@
 """Whether two checkouts of the package give the same results; run as a script, as no test.
 
-    python tests/measure/same_results.py OLD NEW [--photos DIR] [--count 200] [--tolerance 1e-5] [--only score ...]
+    python tests/measure/same_results.py OLD NEW PHOTOS [--tolerance 1e-5] [--only score ...]
 
-Every command, the documented Python API and every Python block of OLD's documents run in both checkouts, each in a
-process of its own, with one thread, on the same seeded inputs and under the same absolute paths. Exit codes, standard
-output and files are compared, and with ``--messages`` standard error too; durations, and the versions if they differ,
-are hidden. Runs that OLD began, and that were killed, are resumed in both. Exit code: 0 all equal, or different as
-``ALLOWED`` says; 1 anything else.
+The commands of ``checkouts/cases.txt`` and the documented Python API (``checkouts/api.py``) run in both checkouts, each
+in a process of its own, with one thread, on the same seeded inputs and under the same absolute paths. Exit codes,
+standard output and files are compared; durations are hidden. Exit code: 0 all equal, or different as ``ALLOWED`` says;
+1 anything else.
 """
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
-import shutil
+import hashlib
+import os
+import re
+import shlex
+import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from checkouts.cases import Case, all_cases
-from checkouts.contents import Hide, first_difference, lines_of
-from checkouts.inputs import doc_blocks, make_inputs
-from checkouts.runner import CHECKOUT, Runner, environment, version_of
+from checkouts.inputs import make_inputs
 
+HERE = Path(__file__).parent / "checkouts"
 ALLOWED: dict[tuple[str, str], str] = {
-    # (case, file), as glob patterns -> why they may differ between ff41959 (the second version) and this commit
-    ("help*", "stdout"): "options in other words and another order",
+    # (case, file), as glob patterns -> why they may differ
     ("*", "*.html"): "pages have another style sheet",
     ("*", "*.svg"): "curves are drawn from scores that differ in the seventh digit",
     ("*", "*.png"): "pictures have other words",
-    ("* bf16", "stdout"): "mini's tower rounds in other places; rounded and computed in fp32 where the CPU has no bf16",
-    ("* fp16", "stdout"): "mini's tower rounds in other places",
+    ("help*", "stdout"): "options in other words and another order",
     ("train official", "*"): "a learning rate of 0.1 grows differences in the seventh digit of mini's features",
-    ("*", "*state.pt"): "the best correlations so far are kept in one mapping",
-    ("prompts search", "*"): "pairs with words that mini never saw are left out",
-    ("score table", "stdout"): "the line of provenance names the precision",
-    ("score text", "*"): "the line of provenance names the precision",
-    ("bad empty", "stdout"): "the line of provenance names the precision",
-    ("bad none", "stdout"): "a new command",
-    ("compare csv", "*"): "the fitted curve has four parameters and rises or falls everywhere",
-    ("compare few", "*"): "mini's bf16 tower rounds in other places",
-    ("compare *", "*.tex"): "worse differences are marked, by colour and sign",
-    ("compare *", "*.md"): "the lines of provenance name the precision",
-    ("compare *", "stdout"): "worse differences are marked; the lines of provenance name the precision",
-    ("rank *", "stdout"): "a rule between the best and the worst",
-    ("weights all", "stdout"): "other addresses",
-    ("weights some", "*"): "the option is called --prompt-files",
-    ("docs compare-1", "*"): "a room has another name",
-    ("docs reproduce-1", "*"): "a room has another name",
-    ("docs gate-1", "*"): "directions and how they are known are fields",
-    ("docs table-1", "*"): "labels are short",
-    ("docs maps-3", "*.npz"): "compared as a whole file; maps differ in the seventh digit",
-    ("docs prompt-files-1", "stdout"): "provenance has more fields",
-    ("docs readme-1", "stdout"): "provenance has more fields",
-    ("api precisions", "stdout"): "mini's bf16 and fp16 towers round in other places",
 }
-INTERNAL = ("*/parts/*", "*.sqlite*", "*.db*", "*.part.jsonl", "*.partial*", "*.lock", "*.journal", "*.provenance.json")
-"""Files between runs, which nobody but the package reads: the cases ``resume …`` see to them."""
+INTERNAL = ("*/parts/*", "*.sqlite*", "*.db*", "*.partial*", "*.lock", "*.journal", "*.provenance.json", "*tfevents*")
+"""Files that nobody but the package, or TensorBoard, reads."""
+WORDS = {"SMALL": "--backbone mini --max-side 256", "MINI": "--backbone mini", "IN/": "../../in/", "LONG": "very " * 90}
+COMMANDS = ("score", "compare", "prompts", "train", "radar", "sweep", "pairs", "rank", "demo", "weights")
+CALLS = ("reading", "scores", "gradients", "precisions", "learned")
+"""Functions of ``api.py``."""
+COMMAND = ["-c", "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"]
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+DURATION = re.compile(r"\d+\.\d+ (s\b|images/s|% of the time)")
 
 
-def run_side(checkout: Path, stage: Path, cases: list[Case], side: str) -> None:
-    """Run the cases in ``stage/run``, and leave the results in ``stage/SIDE``.
-
-    Args:
-        checkout: Whose package runs.
-        stage: Where; the same path for both checkouts.
-        cases: What to run.
-        side: ``'old'`` or ``'new'``; runs that old begins, new goes on with.
-    """
-    link, run, started = stage / "checkout", stage / "run", stage / "started"
-    link.unlink(missing_ok=True)
-    link.symlink_to(checkout)
-    run.mkdir()
-    with Runner(environment(link, stage / "process", stage / "in/weights")) as runner:
-        for case in cases:
-            start, folder = time.perf_counter(), run / case.folder
-            if case.name.startswith("docs"):
-                shutil.copytree(stage / "in/blocks/files", folder)
-                for place in (folder, folder / "runs/mine"):
-                    shutil.copytree(run / "train-split/out", place, dirs_exist_ok=True)
-            if case.name.startswith(("resume", "own")):
-                if side == "new" and case.name.startswith("resume"):
-                    shutil.copytree(started / f"old-{case.folder}", folder)
-                else:
-                    _run(runner, case.killed(), folder)
-                    _tear(folder)
-                    shutil.copytree(folder, started / f"{side}-{case.folder}")
-                case = replace(case, command=f"{case.command} --resume")
-            _run(runner, case, folder)
-            print(f"  {side}, {case.name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
-    shutil.rmtree(stage / "process")
-    run.rename(stage / side)
+def environment(checkout: Path, folder: Path) -> dict[str, str]:
+    """Return environment variables that choose a checkout, and keep caches and entry points in a folder."""
+    entry_points = folder / f"entry-points-of-{checkout.name}"
+    entry_points.mkdir(exist_ok=True)
+    # pyiqa finds the metric by its entry point: that of this checkout, whatever is installed.
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(entry_points)]
+    subprocess.run(command, cwd=checkout, check=True, capture_output=True)
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{entry_points}{os.pathsep}{checkout}",
+        "HOME": str(folder),
+        "CLIPIQA_WEIGHTS_DIR": str(folder / "in/weights"),
+        "SOURCE_DATE_EPOCH": "0",  # dates in SVG
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
 
 
-def _run(runner: Runner, case: Case, folder: Path) -> None:
-    ran = runner.run(case.argv, folder, case.script, case.stdin, case.stop, case.env, slow_clock=True)
-    (folder / "code").write_text(f"{ran.code}\n")
+def all_cases() -> dict[str, list[str]]:
+    """Return the name of each case and what Python runs, in order."""
+    lines = [line for line in (HERE / "cases.txt").read_text().splitlines() if line and not line.startswith("#")]
+    cases = {}
+    for name, _, command in (line.partition(": ") for line in lines):
+        for word, meaning in WORDS.items():
+            command = command.replace(word, meaning)
+        cases[name] = [*COMMAND, *shlex.split(command)]
+    cases |= {f"help {name}": [*COMMAND, name, "--help"] for name in COMMANDS}
+    return cases | {f"api {name}": [str(HERE / "api.py"), name] for name in CALLS}
 
 
-def _tear(folder: Path) -> None:
-    """Cut the last bytes off the rows that a killed run has left, as a kill in the middle of a write would."""
-    for path in folder.rglob("*"):
-        if path.suffix in (".csv", ".jsonl"):
-            path.write_bytes(path.read_bytes()[:-7])
+def run_side(checkout: Path, stage: Path, cases: dict[str, list[str]], side: str) -> None:
+    """Run the cases in ``stage/run``, the same path for both checkouts, and leave the results in ``stage/SIDE``."""
+    variables = environment(checkout, stage)
+    for name, words in cases.items():
+        folder = stage / "run" / name.replace(" ", "-")
+        folder.mkdir(parents=True)
+        with (folder / "stdout").open("wb") as out:
+            command = [sys.executable, *words]
+            ran = subprocess.run(command, cwd=folder, env=variables, stdout=out, stderr=subprocess.DEVNULL)
+        (folder / "code").write_text(f"{ran.returncode}\n")
+    (stage / "run").rename(stage / side)
 
 
-def compare(
-    case: Case, old: Path, new: Path, hide: tuple[Hide, Hide], tolerance: float, messages: bool
-) -> tuple[str, str]:
-    """What became of a case: ``'equal'``, ``'allowed'`` or ``'differs'``, and where, or the reasons."""
-    files = [_files(side / case.folder, case, messages) for side in (old, new)]
-    reasons: list[str] = []
-    unexpected: list[str] = []
-    for name in sorted({*files[0], *files[1]}, key=lambda name: (name != "code", name != "stderr", name)):
-        missing = [side for side, known in zip(("OLD", "NEW"), files, strict=True) if name not in known]
-        if missing:
-            found = f"not in {missing[0]}"
-        elif files[0][name].read_bytes() == files[1][name].read_bytes():
-            continue
-        else:
-            old_lines, new_lines = (lines_of(known[name], rule) for known, rule in zip(files, hide, strict=True))
-            found = first_difference(old_lines, new_lines, tolerance)
-        if found:
-            reason = next((why for at, why in ALLOWED.items() if _fits(case.name, at[0]) and _fits(name, at[1])), None)
-            (unexpected if reason is None else reasons).append(f"{name}: {reason or found}")
-    if unexpected:
-        return "differs", "; ".join(unexpected)
-    return ("allowed", "; ".join(reasons)) if reasons else ("equal", "")
+def lines_of(path: Path) -> list[str]:
+    """Return what a result file holds, as lines of text without durations."""
+    if path.suffix == ".parquet":
+        import pandas
+
+        return pandas.read_parquet(path).to_csv().splitlines()
+    if path.suffix in (".safetensors", ".pt"):
+        import torch
+        from safetensors.torch import load_file
+
+        return _values("", load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True))
+    try:
+        return [DURATION.sub("…", line) for line in path.read_text("utf8").splitlines()]
+    except UnicodeDecodeError:
+        return [hashlib.sha256(path.read_bytes()).hexdigest()]
 
 
-def _fits(text: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(text, pattern)
+def _values(name: str, value: Any) -> list[str]:
+    if hasattr(value, "tolist"):
+        value = value.flatten().double().tolist()
+    if isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return [line for key, item in items for line in _values(f"{name}.{key}", item)]
+    return [f"{name}: {value!r}"]
 
 
-def _files(folder: Path, case: Case, messages: bool) -> dict[str, Path]:
-    """Name -> file to compare; the host, the time and the process are taken out of the names of TensorBoard's."""
-    skipped = ("stderr",) * (not messages) if case.messages else ("code", "stdout", "stderr")
-    files: dict[str, Path] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name, log, _ = str(path.relative_to(folder)).partition(".tfevents.")
-        if name not in skipped and not any(_fits(f"/{name}", pattern) for pattern in INTERNAL):
-            files[f"{name}{log}{len(files) if log else ''}"] = path
-    return files
+def differs(old: Path, new: Path, tolerance: float) -> str:
+    """Return where two files part, or nothing."""
+    if not (old.exists() and new.exists()):
+        return f"not in {'NEW' if old.exists() else 'OLD'}"
+    one, other = lines_of(old), lines_of(new)
+    for number, (a, b) in enumerate(zip(one, other, strict=False), 1):
+        if NUMBER.split(a) != NUMBER.split(b) or any(
+            abs(float(x) - float(y)) > tolerance
+            for x, y in zip(NUMBER.findall(a), NUMBER.findall(b), strict=True)
+            if x != y
+        ):
+            return f"line {number}: {a[:100]!r} ≠ {b[:100]!r}"
+    return "" if len(one) == len(other) else f"{len(one)} lines ≠ {len(other)} lines"
+
+
+def compare(case: str, old: Path, new: Path, tolerance: float) -> str:
+    """Print where a case's results differ; return ``'equal'``, ``'allowed'`` or ``'differs'``."""
+    names = {str(path.relative_to(side)) for side in (old, new) for path in side.rglob("*") if path.is_file()}
+    verdict = "equal"
+    for name in sorted(name for name in names if not any(fnmatch.fnmatch(f"/{name}", each) for each in INTERNAL)):
+        if found := differs(old / name, new / name, tolerance):
+            allowed = [why for at, why in ALLOWED.items() if all(map(fnmatch.fnmatch, (case, name), at))]
+            verdict = "allowed" if allowed and verdict != "differs" else "differs" if not allowed else verdict
+            print(f"{case}, {name}: {allowed[0] if allowed else found}", flush=True)
+    return verdict
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("old", type=Path)
-    parser.add_argument("new", type=Path)
-    parser.add_argument("--photos", type=Path, default=CHECKOUT.parent / "shared/data/biq2021", help="folder")
-    parser.add_argument("--count", type=int, default=200, help="photos drawn from it (default: 200)")
-    parser.add_argument(
-        "--only", nargs="+", default=[], metavar="WORD", help="cases whose name begins with one of these"
-    )
+    for name in ("old", "new", "photos"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--only", nargs="+", default=[""], help="cases whose name begins with one of these")
     parser.add_argument("--tolerance", type=float, default=0.0, help="of every number (default: 0)")
-    parser.add_argument("--messages", action="store_true", help="compare standard error, too")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for what both sides left")
     args = parser.parse_args()
-    begin = time.perf_counter()
-    old, new = args.old.resolve(), args.new.resolve()
-    stage = (args.keep or Path(tempfile.mkdtemp(prefix="same-results-"))).resolve()
-    try:
-        return _main(args, old, new, stage, begin)
-    finally:
-        if not args.keep:
-            shutil.rmtree(stage)
-
-
-def _main(args: argparse.Namespace, old: Path, new: Path, stage: Path, begin: float) -> int:
-    cases = all_cases(doc_blocks(old, stage / "in/blocks"))
-    if args.only:
-        wanted = [case for case in cases if case.name.startswith(tuple(args.only))]
-        needed = " ".join("../train-split/" if case.script else case.command for case in wanted)
-        cases = [case for case in cases if case in wanted or f"../{case.folder}/" in needed]
-    seeded = not all(case.on_mini for case in cases)
-    make_inputs(stage / "in", args.photos, args.count, seeded)
-    versions = version_of(old), version_of(new)
-    if versions[0] != versions[1]:
-        print("the versions differ: as a run is resumed by the version that began it, this is not tried across them")
-        cases = [case for case in cases if not case.name.startswith("resume")]
-    (stage / "started").mkdir()
-    for side, checkout in (("old", old), ("new", new)):
-        run_side(checkout, stage, cases, side)
-    hide = (Hide({str(old): "CHECKOUT", versions[0]: "VERSION"}), Hide({str(new): "CHECKOUT", versions[1]: "VERSION"}))
-    counts = Counter[str]()
-    for case in cases:
-        verdict, said = compare(case, stage / "old", stage / "new", hide, args.tolerance, args.messages)
-        counts[verdict] += 1
-        code = (stage / "old" / case.folder / "code").read_text().strip()
-        print(f"{case.name}: {verdict}{f', exit code {code}' if code != '0' else ''}{f' ({said})' if said else ''}")
-    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("equal", "allowed", "differs"))
-    print(f"{len(cases)} cases: {summary}; {args.count} photos, {(time.perf_counter() - begin) / 60:.1f} minutes")
+    cases = {name: words for name, words in all_cases().items() if name.startswith(tuple(args.only))}
+    with tempfile.TemporaryDirectory(prefix="same-results-") as temporary:
+        stage = Path(temporary).resolve()
+        make_inputs(stage / "in", args.photos)
+        for side, checkout in (("old", args.old), ("new", args.new)):
+            run_side(checkout.resolve(), stage, cases, side)
+        folders = {case: case.replace(" ", "-") for case in cases}
+        counts = Counter(
+            compare(case, stage / "old" / folder, stage / "new" / folder, args.tolerance)
+            for case, folder in folders.items()
+        )
+    print(f"{len(cases)} cases:", dict(counts))
     return 1 if counts["differs"] else 0
 
 

@@ -11,13 +11,10 @@ import contextlib
 import io
 import itertools
 import logging
-import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -25,27 +22,22 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
-from seeded import save_seeded
 from torch import Tensor
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.clip.text import TextTower, tokenize
+from clipiqa_pyiqa.clip.text import tokenize
 from clipiqa_pyiqa.learning.feature_store import FeatureStore
 from clipiqa_pyiqa.learning.recipe import find_recipe, with_options
 from clipiqa_pyiqa.learning.training import train_context
 from clipiqa_pyiqa.learning.views import WHOLE, View, views_of
 from clipiqa_pyiqa.learning.word_search import make_candidates, search
 from clipiqa_pyiqa.learning.words import our_pairs
-from clipiqa_pyiqa.prompts.learned import PromptLearner
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
 ROOT = Path(__file__).parents[2]
 KONIQ = 7058  # training images
 IMAGES = 128
+BATCH = 8
 SIZE = (512, 384)
 
 
@@ -62,7 +54,7 @@ def write_images(folder: Path, sources: list[Path]) -> list[Path]:
     return paths
 
 
-def pyiqas_trainer(weights: Path, paths: list[Path], folder: Path, batch_size: int) -> float:
+def pyiqas_trainer(weights: Path, paths: list[Path], folder: Path) -> float:
     """Seconds per batch of pyiqa's trainer with its built-in, by its own recipe (crops of 384 px)."""
     from pyiqa.archs import clipiqa_arch
     from pyiqa.archs.clip_model import build_model
@@ -74,13 +66,12 @@ def pyiqas_trainer(weights: Path, paths: list[Path], folder: Path, batch_size: i
     (folder / "meta.csv").write_text("img_name,MOS,official_split\n" + "\n".join(rows))
     for data_set in options["datasets"].values():
         data_set |= {"meta_info_file": str(folder / "meta.csv"), "dataroot_target": str(paths[0].parent)}
-        data_set |= {"num_worker_per_gpu": 2, "batch_size_per_gpu": batch_size}
+        data_set |= {"num_worker_per_gpu": 2, "batch_size_per_gpu": BATCH}
     options["datasets"]["train"]["dataset_enlarge_ratio"] = 2
-    options["name"] = f"batch{batch_size}"
+    options["name"] = "speed"
     options["network"] = {"type": "CLIPIQA_builtin", "model_type": "clipiqa+", "pretrained": False}
     options["network"]["pos_embedding"] = True
-    steps = 5 if batch_size < 64 else 2
-    options["train"] |= {"total_iter": steps}
+    options["train"] |= {"total_iter": 5}
     del options["train"]["total_epoch"]
     options["val"] |= {"val_freq": 10**6, "pbar": False}
     options["logger"] |= {"use_tb_logger": False, "save_latest_freq": 10**6}
@@ -112,51 +103,14 @@ def our_metric(weights: Path) -> CLIPIQA:
     return CLIPIQA("clipiqa+", pretrained=False, clip_weights=weights, quick_gelu=True, pos_embedding=True)
 
 
-def our_epoch(metric: CLIPIQA, folder: Path, batch_size: int) -> float:
+def our_epoch(metric: CLIPIQA, folder: Path) -> float:
     """Seconds per batch of the second epoch of 40 batches."""
-    features, targets, ends = some_features(40 * batch_size), torch.rand(40 * batch_size, 1), []
-    config = with_options(find_recipe("pyiqa"), batch_size=batch_size, epochs=2)
+    features, targets, ends = some_features(40 * BATCH), torch.rand(40 * BATCH, 1), []
+    config = with_options(find_recipe("pyiqa"), batch_size=BATCH, epochs=2)
     views = features[:, None].expand(-1, 8, -1)
     given = metric, config, views, targets, some_features(8), torch.rand(8, 1), folder
     train_context(*given, report=lambda progress: ends.append(time.perf_counter()))
     return (ends[1] - ends[0]) / 40
-
-
-@contextlib.contextmanager
-def all_positions() -> Iterator[None]:
-    """Text computed at all 77 positions, as everybody else does."""
-
-    def embeddings(self: PromptLearner) -> Tensor:
-        ctx, half = self.ctx.expand(2, -1, -1), self.n_ctx // 2
-        parts = zip(self.token_prefix, ctx, self.token_suffix, self.words, strict=True)
-        return torch.stack([torch.cat([a, c[:half], s[:w], c[half:], s[w:]]) for a, c, s, w in parts])
-
-    def encode(self: TextTower, embeddings: Tensor, ends: Tensor) -> Tensor:
-        x = self.norm(self.transformer(embeddings + self.positional_embedding, is_causal=True))
-        return x[torch.arange(len(x)), ends] @ self.projection
-
-    with mock.patch.object(PromptLearner, "embeddings", embeddings), mock.patch.object(TextTower, "encode", encode):
-        yield
-
-
-def step_times(metric: CLIPIQA) -> tuple[float, float]:
-    """Seconds of a step with text only to its end, and of the same step with all 77 positions; in turns."""
-    features, targets = some_features(64), torch.rand(64, 1)
-    optimizer = torch.optim.Adam(metric.parameters(), lr=2e-3)
-
-    def step() -> float:
-        start = time.perf_counter()
-        optimizer.zero_grad()
-        F.mse_loss(metric.train().score(features, aggregate="mean"), targets).backward()
-        optimizer.step()
-        return time.perf_counter() - start
-
-    short, whole = [], []
-    for _ in range(12):
-        short.append(step())
-        with all_positions():
-            whole.append(step())
-    return statistics.median(short[2:]), statistics.median(whole[2:])
 
 
 def one_by_one(metric: CLIPIQA, texts: list[str]) -> float:
@@ -203,6 +157,9 @@ def row(what: str, ours: float, theirs: float, note: str) -> None:
 
 
 def main() -> None:
+    sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+    from seeded import save_seeded
+
     logging.disable(logging.WARNING)
     folder = Path(tempfile.mkdtemp())
     sources = sorted(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "tests/data").glob("*.jpg"))
@@ -210,25 +167,16 @@ def main() -> None:
     (folder / "images").mkdir()
     paths = write_images(folder / "images", sources)
     torch.manual_seed(0)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    print(f"{machine}, torch {torch.__version__} on {torch.get_num_threads()} threads")
     print("\n| what | ours | the other | ratio | |\n|---|---|---|---|---|")
 
-    times = step_times(our_metric(weights))
-    row("step of batch 64: text to its end / 77 positions", *times, "median of 10, in turns")
-    for name, candidates in {
-        "1,000 pairs of different texts": different_texts(1000),
-        "our list": make_candidates(),
-    }.items():
-        ours, slow, texts = search_time(weights, candidates)
-        note = f"{len(candidates):,} pairs, {texts:,} texts, 2,000 features, 100 intervals"
-        row(f"prompts search, {name} / only encoding its texts, 77 positions, singly", ours, slow, note)
-    for batch_size in (8, 64):
-        ours = our_epoch(our_metric(weights), folder, batch_size)
-        theirs = pyiqas_trainer(weights, paths, folder, batch_size)
-        steps = KONIQ // batch_size
-        what = f"epoch of {KONIQ:,} images, batch {batch_size}: cached / pyiqa's trainer with its built-in"
-        row(what, ours * steps, theirs * steps, f"{ours:.3g} s / {theirs:.3g} s per batch, times {steps}")
+    candidates = different_texts(1000)
+    ours, slow, texts = search_time(weights, candidates)
+    note = f"{len(candidates):,} pairs, {texts:,} texts, 2,000 features, 100 intervals"
+    row("prompts search / only encoding its texts, 77 positions, singly", ours, slow, note)
+    ours, theirs = our_epoch(our_metric(weights), folder), pyiqas_trainer(weights, paths, folder)
+    steps = KONIQ // BATCH
+    what = f"epoch of {KONIQ:,} images, batch {BATCH}: cached / pyiqa's trainer with its built-in"
+    row(what, ours * steps, theirs * steps, f"{ours:.3g} s / {theirs:.3g} s per batch, times {steps}")
     store = FeatureStore(our_metric(weights), folder / "store")
     views = [views_of(find_recipe("pyiqa"), index)[:2] for index in range(16)]
     for name, asked in {"whole, flipped": [(WHOLE, View(flip=True))] * 16, "crops of 384": views}.items():

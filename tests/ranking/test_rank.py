@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import tracemalloc
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,14 +17,11 @@ from PIL import Image
 from standin import Brightness
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.cli.options.experiment import frame_as_text
-from clipiqa_pyiqa.errors import CLIPIQAError, ImageError
+from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.experiments.experiment import file_names
 from clipiqa_pyiqa.experiments.scores import Record, score_images
-from clipiqa_pyiqa.metric import CLIPIQA
 from clipiqa_pyiqa.ranking.folder_ranking import best_and_worst, rank_sheet, ranking
 from clipiqa_pyiqa.scoring.result_files import Output, read_results
-from clipiqa_pyiqa.stats.proportions import clustered_share, share
 
 
 @pytest.fixture
@@ -43,16 +38,6 @@ class TestScores:
         assert scores.questions == ["happy", "Crisp photo.|Hazy photo."]
         np.testing.assert_allclose(scores.frame["happy"], [0.4, 0, 0.8, 0.2, 0.6], atol=1e-6)
         np.testing.assert_allclose(scores.frame.iloc[:, 1], scores.frame["happy"] / 2, atol=1e-6)
-
-    def test_equal_the_metric_called_by_hand(self, tmp_path: Path) -> None:
-        path = save_exposures(tmp_path)["canyon-wren"][1]
-        metric = CLIPIQA(backbone="mini", prompts="brightness").eval()
-        pixels = np.array(Image.open(path), np.float32).transpose(2, 0, 1)[None] / 255
-        import torch
-
-        expected = metric(torch.from_numpy(pixels)).item()
-        assert score_images(metric, [path], "brightness").frame.iloc[0, 0] == pytest.approx(expected, abs=1e-6)
-        assert score_images(metric, [path], None).frame["brightness"].iloc[0] == pytest.approx(expected, abs=1e-6)
 
     def test_a_run_that_is_broken_off_loses_nothing_and_repeats_nothing(
         self, greys: list[Path], tmp_path: Path
@@ -76,20 +61,11 @@ class TestScores:
         assert sum(batch[0] for batch in metric.batches) == 2
         np.testing.assert_allclose(scores.frame["happy"], [0.4, 0, 0.8, 0.2, 0.6], atol=1e-6)
 
-    def test_what_cannot_be_read_is_left_out_with_its_reason(self, greys: list[Path], tmp_path: Path) -> None:
-        corrupt = save_corrupt(tmp_path / "half.png")
-        scores = score_images(Brightness(), [*greys, corrupt], "happy")
-        assert len(scores.frame) == 5 and "truncated or damaged" in scores.failed[str(corrupt)]
-        with pytest.raises(ImageError, match=r"none of the images could be scored: .*half\.png"):
-            score_images(Brightness(), [corrupt], "happy")
-
     @pytest.mark.parametrize(
         ("metric", "message"),
         [
-            (SimpleNamespace(net=torch.nn.Linear(1, 1)), "metric must be a CLIP-IQA metric; got a Linear"),
-            (torch.nn.Linear(1, 1), "metric must be a CLIP-IQA metric; got a Linear"),
             (lambda: torch.nn.Linear(1, 1), "metric must be a CLIP-IQA metric; got a Linear"),
-            ("clipiqa", "metric must be a CLIP-IQA metric or a function that makes a metric; got 'clipiqa'"),
+            ("clipiqa", "metric must be a CLIP-IQA metric; got a str"),
         ],
     )
     def test_another_metric_answers_no_questions(self, metric: Any, message: str, greys: list[Path]) -> None:
@@ -97,75 +73,27 @@ class TestScores:
             score_images(metric, greys)
 
 
-class TestShares:
-    @pytest.mark.parametrize(
-        ("right", "count", "low", "high"), [(5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (0, 10, 0.0, 0.2775)]
-    )
-    def test_wilson_as_in_the_textbook(self, right: int, count: int, low: float, high: float) -> None:
-        estimate = share(right, count)
-        assert (estimate.value, estimate.low, estimate.high) == pytest.approx((right / count, low, high), abs=1e-4)
-
-    def test_votes_that_hang_together_tell_less(self) -> None:
-        single = clustered_share(np.tile([0, 1], 50), np.ones(100))
-        grouped = clustered_share([25, 0, 25, 0], [25] * 4)
-        assert single.value == grouped.value == 0.5
-        assert grouped.high - grouped.low > 3 * (single.high - single.low)
-        assert single.high - single.low == pytest.approx(2 * 1.96 * 0.05, abs=0.01)  # the normal approximation
-
-    def test_no_interval_of_no_width(self) -> None:
-        """Resamples that cannot differ say nothing of how sure a share is."""
-        one = clustered_share([3], [4])
-        assert one.value == 0.75 and np.isnan(one.low) and np.isnan(one.high)
-        assert clustered_share([5] * 10, [5] * 10) == share(10, 10)
-        assert clustered_share([0] * 10 + [0], [5] * 10 + [0]) == share(0, 10)
-
-    def test_no_cases(self) -> None:
-        assert np.isnan(share(0, 0).value) and share(0, 0).reason
-        assert np.isnan(clustered_share([0], [0]).value)
-
-    def test_memory_does_not_grow_with_the_resamples(self) -> None:
-        tracemalloc.start()
-        clustered_share(np.tile([0, 1], 10_000), np.ones(20_000), bootstrap=2000)
-        assert tracemalloc.get_traced_memory()[1] < 300e6  # all resamples at once take 640 MB
-        tracemalloc.stop()
-
-
 class TestRanking:
     def test_order_and_ties(self, greys: list[Path]) -> None:
         twin = save_grey(greys[0].with_name("5.png"), 102)
-        order = ranking(score_images(Brightness(), [*greys, twin], ["brightness", "happy"]))
+        order = ranking(score_images(Brightness(), [*greys, twin], ["brightness", "happy"]), "brightness")
         assert [Path(path).stem for path in order.index] == ["2", "4", "0", "5", "3", "1"]
         assert list(order["rank"]) == [1, 2, 3, 3, 5, 6]
 
     def test_no_image_is_among_both(self, greys: list[Path]) -> None:
-        best, worst = best_and_worst(score_images(Brightness(), greys, "brightness"), count=10)
+        best, worst = best_and_worst(score_images(Brightness(), greys, "brightness"), "brightness", 10)
         assert [Path(path).stem for path in best.index] == ["2", "4", "0"]
         assert [Path(path).stem for path in worst.index] == ["1", "3"]
-
-    def test_the_sheet_shows_the_images_in_order(self, greys: list[Path]) -> None:
-        sheet = rank_sheet(score_images(Brightness(), greys, "brightness"), count=2, side=64)
-        seen = _blocks(sheet)
-        assert seen == [204, 153, 0, 51]
 
     def test_pictures_are_turned_as_for_scoring(self, tmp_path: Path) -> None:
         exif = Image.Exif()
         exif[274] = 6  # to be shown turned by 90 degrees
         Image.new("RGB", (200, 50), "red").save(tmp_path / "a.jpg", exif=exif)
         for options, shape in (({}, (50, 200)), ({"apply_exif": False}, (200, 50))):
-            sheet = np.asarray(rank_sheet(score_images(Brightness(), [tmp_path / "a.jpg"], **options)))
+            sheet = np.asarray(rank_sheet(score_images(Brightness(), [tmp_path / "a.jpg"], **options), "quality", 1))
             red = np.argwhere((sheet[..., 0] > 200) & (sheet[..., 1] < 50))
             height, width = np.ptp(red, axis=0) + 1
             assert (width, height) == pytest.approx(shape, abs=3)
-
-
-def _blocks(sheet: Image.Image) -> list[int]:
-    """The grey levels of the tiles, from left to right and from top to bottom."""
-    pixels, found = np.array(sheet.convert("L")), []
-    for level in (0, 51, 102, 153, 204):
-        rows, columns = np.nonzero(pixels == level)
-        if len(rows) > 1000:
-            found.append((int(np.median(rows)) // 50, float(np.median(columns)), level))
-    return [level for *_, level in sorted(found)]
 
 
 def test_names_of_pictures_differ() -> None:
@@ -175,12 +103,6 @@ def test_names_of_pictures_differ() -> None:
 
 
 class TestCommand:
-    def test_a_line_break_in_a_name_breaks_no_table(self) -> None:
-        table = frame_as_text(pd.DataFrame({"path": ["a\nb.png", "größe 写 🙂.png"], "new\nline": [0.5, 1]}), {})
-        assert [line.split() for line in table.splitlines()] == [
-            ["path", r"new\nline"], [r"a\nb.png", "0.5000"], ["größe", "写", "🙂.png", "1.0000"],
-        ]  # fmt: skip
-
     def test_pictures_of_an_earlier_run_are_no_images(
         self, greys: list[Path], capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -193,13 +115,6 @@ class TestCommand:
         assert main(args) == 2
         assert "there are no images to score outside" in capsys.readouterr().err
         assert main(["rank", *map(str, greys), *args[2:]]) == 0  # named, they count wherever they lie
-
-    def test_letters_that_a_picture_lacks_are_no_news(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
-    ) -> None:
-        photo = save_grey(tmp_path / "写真.png", 90)
-        assert main(["radar", str(photo), "--backbone", "mini", "--out", str(tmp_path / "r.svg")]) == 0
-        assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
     def test_a_name_that_is_no_text_ends_no_experiment(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -251,23 +166,12 @@ class TestCommand:
         said = json.loads((out / "summary.json").read_text())
         assert said["images"] == 8 and said["provenance"]["backbone"] == "mini" and len(said["left_out"]) == 1
 
-        before = (out / "scores.csv").stat().st_mtime_ns, (out / "ranking.csv").read_text()
-        assert main(args) == 2
-        assert "exists already: pass resume" in capsys.readouterr().err
-        assert ((out / "scores.csv").stat().st_mtime_ns, (out / "ranking.csv").read_text()) == before
-        (tmp_path / "photos/half.png").unlink()
-        (out / "rank-quality.png").unlink()
-        assert main([*args, "--resume"]) == 0
-        assert (out / "rank-quality.png").exists() and (out / "ranking.csv").read_text() == before[1]
-
     @pytest.mark.parametrize(
         ("more", "message"),
         [
             (["gone"], r"'gone' does not exist: name images or folders of images\."),
             (["{photo}", "--out", "{photo}/below"], r"cannot write to .*: Not a directory"),
-            (["{photo}", "--out", "{photo}"], r"out must be a folder; got the file '.*a\.png'"),
             (["{photo}", "--out", "{votes}"], r"votes' is not a folder"),
-            (["{photo}", "--out", "ranks.png"], r"out must be a folder; got the file 'ranks\.png'"),
             (["{photo}", "-p", "hapy"], r"unknown prompt pair 'hapy': did you mean 'happy'\?"),
             (["{photo}", "--resume"], r"resume needs out"),
             (["{photo}", "--backbone", "RN51"], r"backbone must be one of .*; got 'RN51'"),

@@ -68,12 +68,6 @@ def test_reference_has_what_the_front_door_offers(site):
     assert not [name for name in clipiqa_pyiqa.__all__ if f"clipiqa_pyiqa.{name}" not in text and name[0] != "_"]
 
 
-def test_search_works_from_disk(site, page):
-    page.goto(f"{(site / 'search.html').as_uri()}?q=antonym")
-    page.locator("#search-results li a").first.wait_for(timeout=20_000)
-    assert all(url.startswith("file:") for url in page.asked)
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["index", "choosing", "export"])
 def test_without_barriers_on_a_phone(site, page, name, scheme):

@@ -49,8 +49,8 @@ def safetensors(path: Path, tensors: Tensors) -> Path:
 
 
 def nested(path: Path, tensors: Tensors, under: str = "state_dict") -> Path:
-    """With ``module.`` before each name, and beside it what a training saves, numpy's numbers included."""
-    said = {"epoch": 3, "best": np.float64(0.5), "optimizer": {"lr": np.float32(0.1)}}
+    """With ``module.`` before each name, and beside it what a training saves."""
+    said = {"epoch": 3, "best": 0.5, "optimizer": {"lr": 0.1}}
     return saved(path, {**said, under: {f"module.{name}": tensor for name, tensor in tensors.items()}})
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors.arguments import Images
 from . import model
 from .model import Kept, Model, Questions, Wording
-from .progress import Bar, note, tell
-from .signals import on_interrupt
-from .tables import aligned
+from .terminal import Bar, aligned, stored, tell
 
 if TYPE_CHECKING:
     import pandas
@@ -28,22 +24,20 @@ class Run(Kept, Images, Model, Wording):
     """Pictures.
 
     Args:
-        pictures (KIND): png, svg or pdf; sheets of photos are never svg
+        pictures (KIND): png, svg or pdf; sheets of photos are always png
     """
 
     pictures: str = "png"
 
     def result(self, experiment: Callable[..., Result], *inputs: Any, **options: Any) -> Result:
-        self.check()
-        device = model.start(self, self.backbone or "RN50")
-        hint = contextlib.nullcontext() if self.out is None else on_interrupt("--resume continues from here")
-        with hint, Bar() as bar:
+        device = model.start(self)
+        with stored(self.out), Bar() as bar:
             return experiment(
                 lambda: model.build_metric(self, device),
                 *inputs,
                 template=self.template,
                 pictures=self.pictures,
-                progress=partial(bar.show, ""),
+                progress=bar.show,
                 device=device,
                 **self.storage(),
                 **self.keywords(),
@@ -54,16 +48,14 @@ class Run(Kept, Images, Model, Wording):
         """Run an experiment, print the summary, and return the exit code."""
         result = self.result(experiment, *inputs, **options)
         print(frame_as_text(result.summary(), result.intervals))
+        return self.conclude(result)
+
+    def conclude(self, result: ExperimentResult) -> int:
         for reason in result.failed.values():
             tell(f"left out: {reason}")
-        self.conclude(result)
-        return 1 if result.failed else 0
-
-    def conclude(self, result: ExperimentResult) -> None:
-        if self.out is not None:
-            note(f"results are in {self.out}")
         for remark in result.notes():
             tell(remark)
+        return 1 if result.failed else 0
 
 
 @dataclass(frozen=True)
@@ -77,14 +69,9 @@ def frame_as_text(frame: pandas.DataFrame, intervals: Mapping[str, tuple[str, st
     def text(value: Any) -> str:
         if not isinstance(value, float):
             return str(value)
-        if value != value:
-            return "–"
-        return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
+        return "–" if value != value else f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
 
-    frame = frame.copy()
+    frame = frame.map(text)
     for name, (low, high) in intervals.items():
-        ranges = zip(frame[name], frame.pop(low), frame.pop(high), strict=True)
-        frame[name] = [f"{text(value)} [{text(least)}, {text(most)}]" for value, least, most in ranges]
-    cells = [list(frame.columns), *(list(map(text, row)) for row in frame.itertuples(index=False))]
-    are_words = [all(isinstance(value, str) for value in frame.iloc[:, place]) for place in range(frame.shape[1])]
-    return "\n".join(aligned(cells, are_words))
+        frame[name] += " [" + frame.pop(low) + ", " + frame.pop(high) + "]"
+    return "\n".join(aligned([list(frame), *frame.to_numpy().tolist()]))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import OptionError
 from ...errors.arguments import Machine
-from .progress import note
+from .terminal import note
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from ...family.together import Together
     from ...metric import CLIPIQA
     from ...prompts.pairs import Columns, Prompts
-
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # a container's microseconds of CPU per period, and period
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Wording:
-    """What to ask.
+    """Template.
 
     Args:
         template (TEXT): wording of the named pairs, such as 'A photo of {}.'
@@ -78,7 +75,7 @@ class Questions(Wording):
 
 @dataclass(frozen=True)
 class LearnedQuestions(Questions):
-    """What to ask.
+    """Learned prompts.
 
     Args:
         learned_prompts (FILE|NAME): a file of `clipiqa train` or `clipiqa fit`, or clipiqa+, clipiqa+_rn50_512,
@@ -101,16 +98,17 @@ class LearnedQuestions(Questions):
         from ...metric import CLIPIQA
         from ...prompts.files import PUBLISHED
 
-        if self.learned_prompts is None:
+        options, name = model.given(), self.learned_prompts
+        if name is None:
             return build_metric(model, device)
-        if self.learned_prompts in PUBLISHED:
-            published = PUBLISHED[self.learned_prompts]
-            learned_on = {"backbone": published.backbone, "pos_embedding": published.pos_embedding}
-            return CLIPIQA(self.learned_prompts, **{**learned_on, **model.given()}).to(device).eval()
-        metric = CLIPIQA("clipiqa+", **model.given(), pretrained_model_path=self.learned_prompts).to(device).eval()
+        if name in PUBLISHED:
+            _, backbone, pos_embedding = PUBLISHED[name]
+            metric = CLIPIQA(name, **{"backbone": backbone, "pos_embedding": pos_embedding, **options})
+        else:
+            metric = CLIPIQA("clipiqa+", **options, pretrained_model_path=name)
         if metric.head is not None:
             metric.aggregate = None  # keep the head's interval beside the score
-        return metric
+        return metric.to(device).eval()
 
 
 @dataclass(frozen=True)
@@ -136,27 +134,25 @@ class Kept:
             raise OptionError("resume needs out: name the results to continue with.")
 
     def storage(self) -> dict[str, Any]:
+        self.check()
         return {"out": self.out, "resume": self.resume, "overwrite": self.overwrite}
 
 
-def start(machine: Machine, loading: str | None = None) -> torch.device:
+def start(machine: Machine) -> torch.device:
     """Load and set up torch, and return the device."""
-    if "torch" not in sys.modules:  # loading torch takes seconds
-        note(f"loading {loading or 'the model'} …")
+    if "torch" not in sys.modules:  # which takes seconds
+        note("loading PyTorch …")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads sleep and leave the CPU to other programs
     import torch
     from PIL import Image
 
-    from ...images.memory import keep_memory
+    from ...images.memory import keep_memory, limit_memory, parse_size
     from ...metric import find_device
 
     if machine.threads is not None:
         torch.set_num_threads(machine.threads)
-    elif "OMP_NUM_THREADS" not in os.environ:
-        with contextlib.suppress(OSError, ValueError):  # without a quota, the file is missing or says 'max'
-            quota, period = map(int, _QUOTA.read_text().split())
-            torch.set_num_threads(min(max(1, quota // period), torch.get_num_threads()))
     keep_memory()
+    limit_memory(None if machine.memory is None else parse_size(machine.memory, "memory"))
     warnings.filterwarnings("ignore", module="PIL")  # damage becomes an error; odd metadata does not matter
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # 89 to 179 megapixels are usual
     if machine.huge:
@@ -178,17 +174,3 @@ def build_metrics(texts: Sequence[str], device: torch.device) -> Together:
 
     metrics = parse_specifications(list(texts), "metric")
     return create_metrics([(each.label or each.target, each.target, each.options) for each in metrics], device)
-
-
-@contextlib.contextmanager
-def memory_limited(size: str | None) -> Iterator[None]:
-    if size is None:
-        yield
-        return
-    from ...images.memory import limit_memory, parse_size
-
-    limit_memory(parse_size(size, "memory"))
-    try:
-        yield
-    finally:
-        limit_memory(None)

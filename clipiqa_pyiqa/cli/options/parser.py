@@ -1,14 +1,13 @@
 """A command's parser, made of its function's signature and docstring.
 
 Parameters before ``*`` are arguments, later parameters are options; a dataclass stands for its fields. ``Args:`` holds
-the help, as ``name (-n --other METAVAR): help``.
+the help, as ``name (-n METAVAR): help``.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import inspect
 import os
 import re
@@ -24,12 +23,9 @@ from ...files.names import plain_lines
 
 FILES = {"FILE", "PATH", "PHOTO", "IMAGE", "CSV", "BASE", "NEW", "LIST", "DATA", "VOTES"}  # words for files in the help
 FOLDERS = {"DIR", "FOLDER", "LOW", "HIGH"}
-OF_A_METRIC = {"-b", "--backbone", "--prompts", "--clip-weights", "--pos-embedding", "--precision", "--template"}
 _NOT_IN_A_FILE = ("resume", "overwrite", "config_file")
 _CONFIG = "a YAML file of these options, such as max_side: 512, or fig1, …; command-line options win"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}
-_UNIONS = (typing.Union, types.UnionType)
-_LARGEST = 1_000_000_000
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,8 +33,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         self.options: dict[str, argparse.Action] = {}
-        self._groups: dict[str, Any] = {}
-        super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **kwargs})
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
 
     def declare(self, function: Callable[..., Any]) -> None:
         self.description, self.epilog, texts = documentation(function)
@@ -58,25 +53,26 @@ class Parser(argparse.ArgumentParser):
         for kind in reversed(options.__mro__):
             if names := inspect.get_annotations(kind):
                 title, _, texts = documentation(kind)
-                group = self._groups[title] = self._groups.get(title) or self.add_argument_group(title.rstrip("."))
+                group = self.add_argument_group(title.rstrip("."))
                 for name in names:
                     self._declare(group, name, hints[name], getattr(kind, name), *texts[name])
 
     def _declare(
         self, group: Any, name: str, hint: Any, default: Any, words: list[str], text: str, is_argument: bool = False
     ) -> None:
-        required, is_union = default is inspect.Parameter.empty, typing.get_origin(hint) in _UNIONS
-        kind, *rest = typing.get_args(hint) if is_union else (hint,)
-        is_optional = type(None) in rest
-        is_negated = kind is bool and default is True and not is_optional
-        text = f"{'do not ' * is_negated}{text}".replace("%", "%%")
-        options: dict[str, Any] = {"help": text, "default": None if required else default}
-        flags = sorted((word for word in words if word.startswith("-")), key=len)
-        if not any(flag.startswith("--") for flag in flags):
-            flags.append(f"--{'no-' * is_negated}{name.removeprefix('apply_').replace('_', '-')}")
-        metavars = [word for word in words if word not in flags]
-        values = typing.get_args(kind) if typing.get_origin(kind) in (list, Sequence, tuple) else ()
-        inner = values[0] if values else kind
+        required = default is inspect.Parameter.empty
+        is_optional = typing.get_origin(hint) in (typing.Union, types.UnionType)  # with None
+        kind = typing.get_args(hint)[0] if is_optional else hint
+        is_list = typing.get_origin(kind) in (list, Sequence)
+        inner = typing.get_args(kind)[0] if is_list else kind
+        is_negated = hint is bool and default is True
+        flags = [word for word in words if word.startswith("-")]
+        flags.append(f"--{'no-' * is_negated}{name.removeprefix('apply_').replace('_', '-')}")
+        metavars = [word for word in words if word not in flags] or [_METAVARS.get(inner, "")]
+        help_text = "do not " * is_negated + text
+        if not (required or isinstance(default, bool) or default in (None, "", ())):
+            help_text += f" (default: {default})"
+        options: dict[str, Any] = {"help": help_text.replace("%", "%%"), "default": None if required else default}
         if kind is bool:
             action: Any = f"store_{str(not default).lower()}"
             options["action"] = argparse.BooleanOptionalAction if is_optional else action
@@ -84,16 +80,14 @@ class Parser(argparse.ArgumentParser):
             options["choices"] = typing.get_args(inner)
             options["type"] = type(options["choices"][0])
         else:
-            options |= {"type": inner, "metavar": metavars[0] if metavars else _METAVARS[inner]}
-        if typing.get_origin(kind) is tuple:
-            options |= {"nargs": len(values), "metavar": tuple(metavars)}
-        elif values:
-            options["nargs"] = "*" if metavars[:1] == ["[NAME]"] or (is_argument and not required) else "+"
+            options |= {"type": inner, "metavar": tuple(metavars) if len(metavars) > 1 else metavars[0]}
+        if len(metavars) > 1:
+            options["nargs"] = len(metavars)
+        elif is_list:
+            options["nargs"] = "*" if is_argument and not required else "+"
             options |= {} if is_argument else {"action": _Extend}
         elif is_argument and not required:
             options["nargs"] = "?"
-        if default not in (inspect.Parameter.empty, None, "", ()) and not isinstance(default, bool):
-            options["help"] += f" (default: {' '.join(map(str, default)) if isinstance(default, tuple) else default})"
         if is_argument:
             group.add_argument(name, **options)
             return
@@ -104,30 +98,25 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         super().error(plain_lines(message, 500))
 
-    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
-        if action.option_strings and action.nargs is None and arg_strings == ["--"]:  # argparse would return a list
-            raise argparse.ArgumentError(action, "expected one argument")
-        return super()._get_values(action, arg_strings)
-
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        if action.type is Path or words_of(action) & (FILES | FOLDERS):
+        if words_of(action) & (FILES | FOLDERS):
             arg_string = os.path.expanduser(arg_string)
         if action.type is Path:
             check_path(action.dest, arg_string)
         value = super()._get_value(action, arg_string)
         if action.type is int:
             check_bounds(action.dest, value)
-        if action.type is float and not abs(value) <= _LARGEST:  # also refuses NaN
-            raise OptionError(f"{action.dest} must be a number of at most ±{_LARGEST:,}; got {arg_string!r}.")
+        if action.type is float and not abs(value) <= 1e9:  # also refuses NaN
+            raise OptionError(f"{action.dest} must be a number of at most ±1,000,000,000; got {arg_string!r}.")
         return value
 
-    def refuse(self, unknown: Sequence[str]) -> NoReturn:
-        flag, message = unknown[0].partition("=")[0], f"unrecognized arguments: {' '.join(unknown)}"
-        if flag in OF_A_METRIC and "metrics" in self.options:
-            message += ": give options of a metric in its name, as in -m clipiqa:backbone=mini"
-        elif close := difflib.get_close_matches(flag, self._option_string_actions, n=1):
-            message += f": did you mean {close[0]}?"
-        self.error(message)
+    def complete_paths(self) -> None:
+        """Let shells complete the names of files and folders."""
+        import shtab
+
+        for action in self._actions:
+            if words := words_of(action) & (FILES | FOLDERS):
+                action.complete = shtab.FILE if words & FILES else shtab.DIRECTORY  # type: ignore[attr-defined]
 
     def take_defaults(self, files: Sequence[str]) -> None:
         """Make the values in YAML files the defaults; a later file wins."""
@@ -143,18 +132,15 @@ class Parser(argparse.ArgumentParser):
             if not isinstance(value, bool):
                 raise ConfigError(f"{what} must be true or false; got {value!r:.80}.")
             return value is not isinstance(option, argparse._StoreFalseAction)
-        is_list, count = option.nargs is not None, option.nargs if isinstance(option.nargs, int) else None
-        texts = [_text(entry, option.dest) for entry in (value if is_list and isinstance(value, list) else [value])]
-        if None in texts or len(texts) != (count or len(texts) or 1):
-            kind = f"a list of {count} values" if count else "a list of values" if is_list else "a value"
-            raise ConfigError(f"{what} must be {kind}; got {value!r:.80}.")
+        is_list = option.nargs is not None
+        entries = value if is_list and isinstance(value, list) else [value]
+        texts = [text for text in map(_text, entries) if text is not None]
+        if len(texts) != (option.nargs if isinstance(option.nargs, int) else len(entries) or 1):
+            raise ConfigError(f"{what} must be {'a list of values' if is_list else 'a value'}; got {value!r:.80}.")
         try:
-            values = [self._get_value(option, str(text)) for text in texts]
-            for each in values:
-                self._check_value(option, each)
-        except (OptionError, argparse.ArgumentError) as error:
+            return self._get_values(option, texts)
+        except (ValueError, argparse.ArgumentError) as error:
             raise ConfigError(f"{what}: {error}") from error
-        return values if is_list else values[0]
 
 
 def words_of(action: argparse.Action) -> set[str]:
@@ -180,8 +166,8 @@ class _Extend(argparse.Action):
         setattr(namespace, self.dest, [*([] if earlier is parser.get_default(self.dest) else earlier), *values])
 
 
-def _text(value: Any, name: str) -> str | None:
-    """Return a single value or prompt pair as text, or None."""
-    if name == "prompts" and isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value):
+def _text(value: Any) -> str | None:
+    """Return a single value or a pair of texts as text, or None."""
+    if isinstance(value, list) and list(map(type, value)) == [str, str]:
         return "|".join(value)
     return None if value is None or isinstance(value, bool | list | dict) else str(value)

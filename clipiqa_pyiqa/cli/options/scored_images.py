@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import OptionError
 from ...errors.arguments import Machine
-from .progress import note
+from .model import Model
+from .terminal import note
 
 if TYPE_CHECKING:
     from ...datasets.score_table import ScoreTable
@@ -31,7 +32,7 @@ class Scored:
     root: str | None = None
     data_root: str = "datasets"
     columns: list[str] | None = None
-    range: tuple[float, float] | None = None
+    range: Sequence[float] | None = None
     lower_better: bool = False
     val_fraction: float | None = None
     skip_missing: bool = False
@@ -43,10 +44,10 @@ class Scored:
             raise OptionError(f"columns must be two or three names; got {len(self.columns)}.")
         given: dict[str, Any] = {
             "root": self.root,
-            "score_range": tuple(self.range) if self.range else None,
+            "score_range": self.range,
             "lower_better": self.lower_better or None,
             "val_fraction": self.val_fraction,
-            "columns": (*self.columns, None)[:3] if self.columns else None,
+            "columns": self.columns and (*self.columns, None)[:3],
         }
         options = {**more, **{name: value for name, value in given.items() if value is not None}}
         options |= {"skip_missing": self.skip_missing, "seed": seed}
@@ -66,15 +67,10 @@ class Store(Machine):
     quiet: bool = False
 
     def keywords(self) -> dict[str, Any]:
-        say: Callable[[str], None] | None = None if self.quiet else note
-        return {"features": self.features, "workers": self.workers, "say": say}
+        return {"features": self.features, "workers": self.workers, "say": note}
 
 
 def creation(name: str, network: Mapping[str, Any], **options: Any) -> str:
     """Return the Python line that builds a metric."""
-    usual = {"backbone": ("RN50",), "clip_weights": (), "quick_gelu": (), "pos_embedding": (False, "none")}
-    for option, values in {**usual, "precision": ("fp32",)}.items():
-        if network.get(option) not in (None, *values):
-            options[option] = network[option]
-    texts = (f", {option}={value if option == 'prompts' else repr(value)}" for option, value in options.items())
-    return f"pyiqa.create_metric({name!r}{''.join(texts)})"
+    options |= {option: network[option] for option in Model.__dataclass_fields__ if network.get(option) is not None}
+    return f"pyiqa.create_metric({', '.join([repr(name), *(f'{key}={value!r}' for key, value in options.items())])})"

@@ -92,7 +92,7 @@ def _weights_sha256(metric: BuiltMetric) -> str:
     digest = hashlib.sha256()
     for name, value in known.items():
         digest.update(name.encode() + np.ascontiguousarray(torch.as_tensor(value).detach().cpu().float()).tobytes())
-    return digest.hexdigest() if known else ""
+    return digest.hexdigest()
 
 
 def _numbers(values: Any) -> dict[str, float | None]:

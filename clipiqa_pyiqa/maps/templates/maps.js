@@ -44,8 +44,8 @@
       pen.setTransform(sharp * ratio, 0, 0, sharp * ratio, 0, 0); // coordinates below are pixels of the photo
       pen.clearRect(0, 0, photo.width, photo.height);
       pen.globalAlpha = strength.value / 100;
-      const { offset, step, rows, columns } = photo;
-      pen.drawImage(small(photo, question), offset - step, offset - step, (columns + 2) * step, (rows + 2) * step);
+      const { step, rows, columns } = photo;
+      pen.drawImage(small(photo, question), -step, -step, (columns + 2) * step, (rows + 2) * step);
       pen.globalAlpha = 1;
       view.classList.toggle("grey", strength.value > 0);
 
@@ -54,7 +54,7 @@
         row >= 0 && row < rows && column >= 0 && column < columns && scores[row * columns + column] < threshold.value;
       const inside = 2 / ratio; // keeps lines along the photo's border visible
       const edge = (at, size, last) =>
-        within(at === 0 ? 0 : at === last ? size : offset + at * step, inside, size - inside);
+        within(at === 0 ? 0 : at === last ? size : at * step, inside, size - inside);
       const x = (column) => edge(column, photo.width, columns);
       const y = (row) => edge(row, photo.height, rows);
       const lines = new Path2D();
@@ -108,7 +108,7 @@
     const follow = (event) => {
       const box = view.getBoundingClientRect();
       const scale = photo.width / box.width;
-      const at = (from, side) => Math.floor(((from - side) * scale - photo.offset) / photo.step);
+      const at = (from, side) => Math.floor(((from - side) * scale) / photo.step);
       point(at(event.clientY, box.top), at(event.clientX, box.left));
     };
     view.addEventListener("pointermove", follow);

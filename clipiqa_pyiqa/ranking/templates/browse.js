@@ -141,8 +141,7 @@ function look(place) {
   };
   photo.src = data.links[i]; photo.alt = data.names[i];
   $("title").textContent = data.names[i];
-  const facts = [...Object.entries(data.scores).map(([k, v]) => [k, number(v[i])]), ["path", data.paths[i]],
-    ...Object.entries(data.extra).filter(([, v]) => known(v[i])).map(([k, v]) => [k, String(v[i])])];
+  const facts = [...Object.entries(data.scores).map(([k, v]) => [k, number(v[i])]), ["path", data.paths[i]]];
   $("facts").replaceChildren(...facts.flatMap(([k, v]) => {
     const dt = document.createElement("dt"), dd = document.createElement("dd");
     dt.textContent = k; dd.textContent = v;

@@ -21,24 +21,13 @@ def show(name: str, value: Any) -> None:
     print(f"{name}: {value}")
 
 
-def photos(count: int = 3, side: tuple[int, int] | None = None) -> torch.Tensor:
+def photos(count: int = 3, side: tuple[int, int] = (224, 288)) -> torch.Tensor:
     """Photos as a batch, ``(N, 3, H, W)`` in [0, 1]."""
-    from torch.nn.functional import interpolate
-
     from clipiqa_pyiqa.images.reader import read_image
 
     files = sorted((INPUTS / "photos").iterdir())[:count]
-    images = [_pixels(read_image(str(file))) for file in files]
-    return torch.cat([interpolate(image, side or (224, 288), mode="bilinear") for image in images])
-
-
-def _pixels(image: Any) -> torch.Tensor:
-    import numpy as np
-
-    pixels = getattr(image, "pixels", image)
-    tensor = pixels if isinstance(pixels, torch.Tensor) else torch.from_numpy(np.array(pixels))
-    tensor = tensor if tensor.shape[0] == 3 else tensor.permute(2, 0, 1)
-    return (tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor)[None]
+    images = [read_image(str(file)).pixels[None].float() / 255 for file in files]
+    return torch.cat([torch.nn.functional.interpolate(image, side, mode="bilinear") for image in images])
 
 
 def reading() -> None:
@@ -46,7 +35,7 @@ def reading() -> None:
 
     for path in sorted((INPUTS / "odd").iterdir()):
         try:
-            show(path.name, _pixels(read_image(str(path))))
+            show(path.name, read_image(str(path)).pixels)
         except ValueError as error:
             show(path.name, type(error).__name__)
 
@@ -67,7 +56,6 @@ def scores() -> None:
         show(f"{backbone} other questions", asked)
         for size in ((32, 32), (97, 131), *([(700, 500)] if backbone == "mini" else [])):
             show(f"{backbone} {size}", net.encode_image(photos(1, size)))
-        show(f"{backbone} single", net(x[:1]))
         show(f"{backbone} float64", net(x.double()))
         show(f"{backbone} from a path", metric(str(sorted((INPUTS / "few").iterdir())[0])))
 
@@ -92,9 +80,6 @@ def gradients() -> None:
             )
             gradient(f"{backbone} {dtype} weighted", loss, x.to(dtype))
         gradient(f"{backbone} out of range", CLIPIQALoss(backbone=backbone, input_range=(-1, 1)), x * 2.2 - 1.1)
-        gradient(
-            f"{backbone} as_loss", pyiqa.create_metric("clipiqa", as_loss=True, backbone=backbone, device="cpu"), x
-        )
         metric = pyiqa.create_metric("clipiqa", backbone=backbone, device="cpu").net
         gradient(f"{backbone} features", lambda x, net=metric: net.encode_image(x), x)
 
@@ -118,40 +103,6 @@ def learned() -> None:
         show(name, loaded(photos()))
         metric.load_prompts(name)
     show("state", sorted(metric.state_dict()))
-
-
-def folders() -> None:
-    from clipiqa_pyiqa.scoring.score import score_paths
-
-    metric = pyiqa.create_metric(
-        "clipiqa", backbone="mini", prompts=["quality", "sharpness"], aggregate=None, device="cpu"
-    )
-    paths = [str(path) for path in sorted((INPUTS / "few").iterdir())] + ["nowhere.jpg"]
-    for row in score_paths(metric, paths, max_side=200):
-        show(row.path, bool(row.error) or (*row.scores, row.width, row.height, row.scored_width, row.scored_height))
-
-
-def mistakes() -> None:
-    from clipiqa_pyiqa import CLIPIQALoss
-
-    net = pyiqa.create_metric("clipiqa", backbone="mini", device="cpu").net
-    for name, call in {
-        "prompt": lambda: pyiqa.create_metric("clipiqa", backbone="mini", prompts="sharpnes"),
-        "one-sided": lambda: pyiqa.create_metric("clipiqa", backbone="mini", prompts=("Good.", "")),
-        "backbone": lambda: pyiqa.create_metric("clipiqa", backbone="RN51"),
-        "weights": lambda: pyiqa.create_metric("clipiqa", clip_weights="/nowhere.pt"),
-        "precision": lambda: pyiqa.create_metric("clipiqa", backbone="mini", precision="int8"),
-        "shape": lambda: net(torch.rand(3, 64, 64)),
-        "small": lambda: net(torch.rand(1, 3, 16, 64)),
-        "dtype": lambda: net(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)),
-        "NaN": lambda: net(torch.full((1, 3, 64, 64), float("nan"))),
-        "loss form": lambda: CLIPIQALoss(backbone="mini", form="square"),
-        "prompt file": lambda: net.load_prompts("/nowhere.safetensors"),
-    }.items():
-        try:
-            show(name, call())
-        except Exception as error:  # its kind is compared
-            show(name, [kind.__name__ for kind in type(error).__mro__])
 
 
 if __name__ == "__main__":

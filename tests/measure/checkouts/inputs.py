@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import random
-import re
 import shutil
 import subprocess
 import sys
@@ -13,59 +12,27 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .runner import CHECKOUT
-
-FEW = 12
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+CHECKOUT = Path(__file__).parents[3]
 
 
-def make_inputs(folder: Path, photos: Path, count: int, weights: bool = True) -> None:
-    """Fill ``folder``.
-
-    Args:
-        folder: What it has stays.
-        photos: Folder to draw photos from.
-        count: How many; the bundled ones of the checkout come in addition, to ``few``.
-        weights: Whether to make seeded weights of RN50, too.
-    """
-    (folder / "few").mkdir(parents=True)
-    found = sorted(path for path in photos.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise SystemExit(f"there are no photos in {photos}: name a folder with --photos")
-    drawn = sorted(random.Random(0).sample(found, min(count, len(found))))
-    (folder / "photos").mkdir()
+def make_inputs(folder: Path, photos: Path) -> None:
+    """Fill a new folder with forty photos out of another folder, a few small ones, and what is made of them."""
+    for name in ("few", "photos", "low", "high"):
+        (folder / name).mkdir(parents=True)
+    drawn = random.Random(0).sample(sorted(photos.rglob("*.jpg")), 40)
     for path in drawn:
         shutil.copyfile(path, folder / "photos" / path.name)
-    bundled = sorted({path.name: path for path in CHECKOUT.rglob("data/**/*.jpg")}.values())
-    for number, path in enumerate([*bundled, *drawn][:FEW]):
-        with Image.open(path) as image:
-            side = (256, 192) if number % 3 else (160, 224)
-            image.convert("RGB").resize(side, Image.Resampling.BICUBIC).save(folder / "few" / f"{path.stem}.png")
+        high = Image.open(path).convert("RGB").resize((192, 192))
+        high.save(folder / "high" / f"{path.stem}.png")
+        high.filter(ImageFilter.GaussianBlur(1)).save(folder / "low" / f"{path.stem}.png")
+    bundled = sorted((CHECKOUT / "tests/data").glob("*.jpg"))
+    for number, path in enumerate([*bundled, *drawn[:10]]):
+        side = (256, 192) if number % 3 else (160, 224)
+        Image.open(path).convert("RGB").resize(side).save(folder / "few" / f"{path.stem}.png")
     _odd_files(folder / "odd")
-    _low_and_high(folder)
     _tables(folder)
-    _pyiqa_data_set(folder)
-    if weights:
-        seeded = next((CHECKOUT / "tests").rglob("seeded.py"))
-        subprocess.run([sys.executable, str(seeded), str(folder / "weights")], check=True, stdout=subprocess.DEVNULL)
-
-
-def doc_blocks(checkout: Path, folder: Path) -> list[Path]:
-    """Every Python block of the README and of docs/, as a script that seeds torch first.
-
-    The files that they name lie in ``files`` beside them, but for learned prompts.
-    """
-    shutil.copytree(checkout / "tests/data", folder / "files/tests/data")
-    shutil.copyfile(checkout / "tests/data/canyon-wren.jpg", folder / "files/photo.jpg")
-    options = re.search(r"```yaml\n(.*?)```", (checkout / "docs/loss.md").read_text(), re.DOTALL)
-    (folder / "files/train.yml").write_text(options[1] if options else "")
-    blocks = []
-    for page in [checkout / "README.md", *sorted((checkout / "docs").glob("*.md"))]:
-        for number, found in enumerate(re.finditer(r"^( *)```python\n(.*?)^ *```", page.read_text(), re.M | re.S)):
-            code = "\n".join(line.removeprefix(found[1]) for line in found[2].splitlines())
-            blocks.append(folder / f"{page.stem.lower()}-{number + 1}.py")
-            blocks[-1].write_text(f"import pyiqa, torch; torch.manual_seed(0)\n{code}\n")
-    return blocks
+    command = [sys.executable, str(CHECKOUT / "tests/helpers/seeded.py"), str(folder / "weights")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def _odd_files(folder: Path) -> None:
@@ -96,16 +63,6 @@ def _odd_files(folder: Path) -> None:
     (folder / ".hidden.png").write_bytes((folder / "grey.png").read_bytes())
 
 
-def _low_and_high(folder: Path) -> None:
-    for name in ("low", "high"):
-        (folder / name).mkdir()
-    for path in sorted((folder / "photos").iterdir()):
-        with Image.open(path) as image:
-            high = image.convert("RGB").resize((192, 192), Image.Resampling.BICUBIC)
-        high.save(folder / "high" / f"{path.stem}.png", compress_level=1)
-        high.filter(ImageFilter.GaussianBlur(1)).save(folder / "low" / f"{path.stem}.png", compress_level=1)
-
-
 def _tables(folder: Path) -> None:
     """Scores and votes out of a hat: that they mean nothing does not matter here."""
     hat = random.Random(0)
@@ -133,29 +90,3 @@ def _tables(folder: Path) -> None:
         with (folder / file).open("w", newline="") as stream:
             csv.writer(stream).writerows(rows)
     (folder / "words.txt").write_text("Crisp photo.|Hazy photo.\nGood photo.|Bad photo.\nBright photo.|Dark photo.\n")
-    (folder / "list.txt").write_text("".join(f"../../in/few/{Path(path).name}\n" for path, _ in small))
-    (folder / "list0.txt").write_bytes(b"\0".join(f"../../in/{path}".encode() for path, _ in small))
-
-
-def _pyiqa_data_set(folder: Path) -> None:
-    """A data set in pyiqa's own layout, and a comparison's YAML that names it."""
-    images = sorted((folder / "few").iterdir())
-    root = folder / "datasets"
-    (root / "meta_info").mkdir(parents=True)
-    shutil.copytree(folder / "few", root / "small")
-    lines = [f"{path.name},{number % 5 + 1},{('train', 'test')[number % 3 > 0]}" for number, path in enumerate(images)]
-    (root / "meta_info/small.csv").write_text("\n".join(["img_name,mos,official_split", *lines]) + "\n")
-    (folder / "compare.yml").write_text(
-        """metrics:
-  clipiqa: {metric_opts: {backbone: mini}}
-  grey:
-    metric_opts: {type: Entropy}
-    metric_mode: NR
-    lower_better: false
-    score_range: 0, 8
-datasets:
-  small:
-    {type: GeneralNRDataset, dataroot_target: ./datasets/small, meta_info_file: ./datasets/meta_info/small.csv,
-     split_index: official_split, phase: test, mos_range: [1, 5], lower_better: false}
-"""
-    )

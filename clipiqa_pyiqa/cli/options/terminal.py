@@ -1,18 +1,17 @@
-"""Messages on standard error: lines, and a progress bar."""
+"""What a command shows on a terminal: messages, a progress bar, tables, hints at an interrupt."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import signal
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 from ...files.names import harmless, one_line, plain_lines
 
-EVERY = 30.0  # seconds between lines of progress without a bar
 _speaker = {"command": "", "quiet": False}
 
 
@@ -73,28 +72,25 @@ def note(text: str) -> None:
 
 
 class Bar:
-    """A progress bar on a terminal; elsewhere a line every 30 seconds."""
+    """A progress bar on a terminal; elsewhere it is hidden."""
 
-    def __init__(self, unit: str = "image", shown: bool | None = None) -> None:
-        self._unit, self._shown = unit, shown
+    def __init__(self, unit: str = "image") -> None:
+        self._unit, self._name = unit, ""
         self._bar: Any = None
-        self._name, self._reported = "", time.monotonic()
 
-    def show(self, name: str, done: float, total: int | None, line: str = "") -> None:
-        """Show how many units are done; without a bar, print ``line``."""
+    def show(self, *state: Any) -> None:
+        """Show a name, which may be left out, the number of units that are done, and the number of all or None."""
         from tqdm import tqdm
 
+        *names, done, total = state
+        name = "".join(names)
         if self._bar is None or self._name != name:
             self.close()
-            self._name = name
-            hidden = True if _speaker["quiet"] else None if self._shown is None else not self._shown
+            hidden = bool(_speaker["quiet"]) or None  # None: hidden unless standard error is a terminal
             self._bar = tqdm(desc=one_line(name), total=total, unit=self._unit, initial=int(done), disable=hidden)
-        self._bar.n = int(done) if done == int(done) else round(done, 1)
+            self._name = name
+        self._bar.n = round(done, 1)
         self._bar.update(0)
-        if self._bar.disable and self._shown is not False and (now := time.monotonic()) - self._reported >= EVERY:
-            self._reported = now
-            of = "" if total is None else f" of {total:,}"
-            note(line or f"{f'{name}: ' if name else ''}{done:,}{of} {self._unit}s done")
 
     def close(self) -> None:
         if self._bar is not None:
@@ -105,3 +101,50 @@ class Bar:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a table's lines; a column aligns right if its last cell is a number."""
+    rows = [[one_line(cell) for cell in row] for row in rows]
+    columns = list(zip(*rows, strict=True))
+    sides = ["<" if column[-1].strip(" 0123456789.,-–+e%[]") else ">" for column in columns]
+    widths = [max(map(len, column)) for column in columns]
+    for row in rows:
+        cells = (f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+class Terminated(KeyboardInterrupt):
+    """Error at SIGTERM; ends a run like Ctrl-C."""
+
+
+@contextlib.contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Raise :class:`Terminated` at SIGTERM."""
+
+    def interrupt(*_: Any) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def on_interrupt(hint: str) -> Iterator[None]:
+    """Add a hint to an interrupt's message."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise type(error)(*error.args, hint) from error
+
+
+@contextlib.contextmanager
+def stored(out: object) -> Iterator[None]:
+    """Say in the end where the results are, or at an interrupt how to continue."""
+    with on_interrupt(f"--out {out} --resume continues from here" if out else "without --out, no result was kept"):
+        yield
+    if out:
+        note(f"results are in {out}")

@@ -1,0 +1,69 @@
+"""Votes on pairs of images: every spelling of a choice, and rows that cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from photos import save_grey
+
+from clipiqa_pyiqa.datasets.votes import read_votes
+from clipiqa_pyiqa.errors import CLIPIQAError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("a.png", "b.png"):
+        save_grey(tmp_path / name, 50)
+    return tmp_path
+
+
+def write(folder: Path, *lines: str, head: str = "attribute,first,second,choice") -> Path:
+    path = folder / "votes.csv"
+    path.write_text("\n".join([head, *lines]) + "\n")
+    return path
+
+
+class TestVotes:
+    def test_one_row_per_vote_in_every_spelling(self, folder: Path) -> None:
+        choices = ["first", "a.png", "second", "b.png", "b.png", "tie", ""]
+        votes = read_votes(write(folder, *(f"happy,a.png,b.png,{choice}" for choice in choices))).frame
+        assert votes[["votes_first", "votes_second", "undecided"]].to_numpy().tolist() == [[2, 3, 2]]
+
+    def test_one_row_per_pair_says_the_same(self, folder: Path) -> None:
+        single = read_votes(write(folder, *["happy,a.png,b.png,first"] * 3, *["happy,a.png,b.png,second"] * 2))
+        counted = read_votes(
+            write(folder, "Happy/Sad,a.png,b.png,3,2,x", head="attribute,first,second,votes_first,votes_second,note")
+        )
+        pd.testing.assert_frame_equal(single.frame, counted.frame)
+
+    def test_the_same_two_images_in_the_other_order(self, folder: Path) -> None:
+        votes = read_votes(write(folder, "happy,a.png,b.png,first", "happy,b.png,a.png,first")).frame
+        assert votes[["votes_first", "votes_second"]].to_numpy().tolist() == [[1, 1]]
+
+    def test_an_attribute_for_all_rows(self, folder: Path) -> None:
+        path = write(folder, "a.png,b.png,first", head="first,second,choice")
+        votes = read_votes(path, attribute="Crisp photo.|Hazy photo.")
+        assert votes.columns["Crisp photo.|Hazy photo."][0].negative == "Hazy photo."
+        with pytest.raises(CLIPIQAError, match=r"has no column 'attribute'"):
+            read_votes(path)
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("hapy,a.png,b.png,first", r"line 2: unknown prompt pair 'hapy': did you mean 'happy'\?"),
+            ("happy,a.png,b.png,frist", r"line 2: choice must be .* got 'frist': did you mean 'first'"),
+            ("happy,a.png,x.png,first", r"1 of 2 images named in .*votes.csv' cannot be found \(.*x\.png'\)"),
+            ("happy,a.png,a.png,first", r"line 2: both images are .*a\.png', but a choice is between two"),
+            ("happy,a.png,first", r"line 2: expected 4 columns"),
+        ],
+    )
+    def test_rows_that_cannot_be_used(self, line: str, message: str, folder: Path) -> None:
+        with pytest.raises(CLIPIQAError, match=message):
+            read_votes(write(folder, line))
+
+    def test_missing_images_may_be_left_out(self, folder: Path) -> None:
+        path = write(folder, "happy,a.png,x.png,first", "happy,a.png,b.png,first")
+        votes = read_votes(path, skip_missing=True)
+        assert len(votes.frame) == 1 and [Path(name).name for name in votes.missing] == ["x.png"]

@@ -1,1 +1,0 @@
-"""Two checkouts of the package, run on the same inputs and compared."""

@@ -1,0 +1,66 @@
+"""What the scripts of this folder share: works timed in turns, and peaks of memory in processes of their own."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clipiqa_pyiqa.images.memory import give_back_memory
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+
+
+def in_turns(
+    works: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Return the seconds of each work in every round, after one that does not count; the order alternates."""
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(rounds + 1):
+        for name in list(works)[:: 1 if number % 2 else -1]:
+            gc.collect()
+            start = clock()
+            works[name]()
+            taken[name].append(clock() - start)
+    return {name: seconds[1:] for name, seconds in taken.items()}
+
+
+def ratio(seconds: list[float], others: list[float]) -> str:
+    """Return the median and the range of the rounds' ratios, as two cells of a table."""
+    ratios = [one / other for one, other in zip(seconds, others, strict=True)]
+    return f"{statistics.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f}"
+
+
+def images(*shape: int) -> torch.Tensor:
+    """Return random images, (N, 3, H, W): times do not depend on what they show."""
+    count, height, width = shape
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return a function's result from a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def peak(work: Callable[[], object]) -> float:
+    """Return the megabytes that a work takes beyond what this process holds (Linux)."""
+    gc.collect()
+    give_back_memory()  # or what was freed before would serve
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _resident("VmRSS")
+    work()
+    return (_resident("VmHWM") - before) * 1024 / 1e6
+
+
+def _resident(name: str) -> int:
+    """Return a line of this process's status, in KB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
